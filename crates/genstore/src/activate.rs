@@ -1,0 +1,302 @@
+//! Activation: making a generation current, and fresh before it is. Floor 3.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::fs::Dir;
+use crate::fs::dir::open_parent;
+use crate::generations::Generation;
+use crate::layout::{CommitLock, Home};
+use crate::log::Event;
+use crate::model::fresh::{self, Freshness, Shown, Touch};
+use crate::model::ids::GenerationId;
+use crate::model::relpath;
+use crate::model::tree::{Tree, TreeId};
+use crate::objects;
+use crate::records::{Intent, Mark, MarkRecord, Sequence};
+use crate::stage::Stage;
+use crate::store::Expect;
+
+/// So many flushes of single files or folders cost less than one of the whole filesystem.
+pub(crate) const MANY: usize = 64;
+
+/// Something that went wrong after `current` had moved: the commit stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What could not be done.
+    pub message: String,
+    /// Whether the commit may be undone by a power loss.
+    pub not_durable: bool,
+}
+
+/// What an activation did.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Activation {
+    /// What is current now.
+    pub generation: GenerationId,
+    /// Its tree.
+    pub tree: TreeId,
+    /// What was current before.
+    pub previous: Option<GenerationId>,
+    /// Files that got an inode of their own, to show a newer mtime.
+    pub refreshed: u64,
+    /// What went wrong afterwards.
+    pub warnings: Vec<Warning>,
+}
+
+/// What is current, as a new generation is compared with it.
+pub(crate) struct Base {
+    pub(crate) generation: Generation,
+    pub(crate) tree: Tree,
+    pub(crate) shown: Shown,
+}
+
+impl Home {
+    /// Reads what is current, and leases it.
+    pub(crate) fn base(&self, id: GenerationId) -> Result<Base> {
+        let generation = self.generation(id)?;
+        let (manifest, shown) = (generation.manifest()?, generation.shown()?);
+        Ok(Base {
+            generation,
+            tree: manifest.tree,
+            shown,
+        })
+    }
+
+    /// Makes a kept generation current.
+    ///
+    /// # Locks
+    /// Takes the store lock, shared, and the commit lock.
+    ///
+    /// # Durability
+    /// On return the move is durable, unless a warning says otherwise.
+    pub(crate) fn activate(
+        &self,
+        id: GenerationId,
+        expect: Expect,
+        mark: impl FnOnce(Option<GenerationId>) -> Vec<(GenerationId, Mark, Option<String>)>,
+    ) -> Result<Activation> {
+        let _guard = self.share()?;
+        let (lock, mut sequence) = self.begin_commit()?;
+        let previous = self.current()?;
+        self.check_expected(expect, previous)?;
+        let generation = self.generation(id)?;
+        let made: crate::records::Moment = self.now().into();
+        let marks: Vec<(GenerationId, MarkRecord)> = mark(previous)
+            .into_iter()
+            .map(|(id, mark, why)| (id, MarkRecord { mark, made, why }))
+            .collect();
+        if previous == Some(id) {
+            let tree = generation.head()?.tree;
+            for (id, mark) in &marks {
+                self.write_mark(&lock, *id, mark)?;
+            }
+            return Ok(Activation {
+                generation: id,
+                tree,
+                previous,
+                refreshed: 0,
+                warnings: vec![],
+            });
+        }
+        let (next, base) = rayon::join(
+            || {
+                generation
+                    .manifest()
+                    .and_then(|m| generation.shown().map(|shown| (m.tree, shown)))
+            },
+            || previous.map(|previous| self.base(previous)).transpose(),
+        );
+        let ((next, next_shown), base) = (next?, base?);
+        let freshness = base.as_ref().map(|base| {
+            fresh::plan(
+                (&base.tree, &base.shown),
+                (&next, &next_shown),
+                self.now().into(),
+            )
+        });
+        sequence.intent = Some(Intent::Activate {
+            generation: id,
+            marks: marks.clone(),
+        });
+        self.write_sequence(&lock, &sequence)?;
+        let refreshed = match (&base, &freshness) {
+            (Some(base), Some(freshness)) => {
+                self.freshen_kept(&lock, base, &generation, &next, &next_shown, freshness)?
+            }
+            _ => 0,
+        };
+        self.set_current(&lock, id)?;
+        let mut after = AfterCommit::default();
+        after.sealed(self.seal_current(&lock));
+        for (id, mark) in &marks {
+            after.note("mark the generation", self.write_mark(&lock, *id, mark));
+        }
+        after.note(
+            "write the log",
+            self.append_log(&lock, id, Event::Activate { previous }),
+        );
+        let tree = next.id();
+        self.tell(&lock, &mut after, id, tree, &mut sequence);
+        Ok(Activation {
+            generation: id,
+            tree,
+            previous,
+            refreshed,
+            warnings: after.warnings,
+        })
+    }
+
+    /// Gives paths of a kept generation new inodes, durably, before it becomes current.
+    fn freshen_kept(
+        &self,
+        lock: &CommitLock,
+        base: &Base,
+        generation: &Generation,
+        tree: &Tree,
+        shown: &Shown,
+        freshness: &Freshness,
+    ) -> Result<u64> {
+        if !freshness.touches.is_empty() {
+            let stage = Stage::create(self)?;
+            let dir = generation.tree_dir()?;
+            let done = self.freshen(&stage, base, &dir, tree, freshness);
+            // The stage is empty again, or debris for the next writer.
+            let removed = stage.remove(self);
+            done?;
+            removed?;
+        }
+        if freshness.shown != *shown {
+            self.write_shown(lock, generation.id(), &freshness.shown)?;
+        }
+        Ok(freshness.touches.len() as u64)
+    }
+
+    /// Gives paths the inodes that freshness asks for.
+    ///
+    /// # Durability
+    /// On return they are durable. `what was shown` must be written next: see `recover`.
+    pub(crate) fn freshen(
+        &self,
+        stage: &Stage,
+        base: &Base,
+        tree_dir: &Dir,
+        tree: &Tree,
+        freshness: &Freshness,
+    ) -> Result<()> {
+        let many = freshness.touches.len() > MANY;
+        let mut folders: BTreeSet<&[u8]> = BTreeSet::new();
+        let base_dir = base.generation.tree_dir()?;
+        for (path, touch) in &freshness.touches {
+            let (dir, name) = open_parent(tree_dir, path)?;
+            let temp = b"fresh";
+            match touch {
+                Touch::Keep(_) => {
+                    let (from, from_name) = open_parent(&base_dir, path)?;
+                    self.fs.link((&from, from_name), (stage.dir(), temp))?;
+                }
+                Touch::Renew(mtime) => {
+                    let place = stage.dir().join(temp);
+                    let copy = self.copy_file((&dir, name), (stage.dir(), temp))?;
+                    self.fs.set_mtime(&copy, &place, *mtime)?;
+                    if let Some(crate::model::tree::Node::File(file)) = tree.find(path) {
+                        self.fs
+                            .set_mode(&copy, &place, objects::mode(file.executable))?;
+                    }
+                    if !many {
+                        self.fs.sync_file(&copy, &place)?;
+                    }
+                }
+            }
+            self.fs.rename((stage.dir(), temp), (&dir, name))?;
+            // Renaming a file onto another name of the same inode does nothing, and leaves both.
+            self.fs.unlink(stage.dir(), temp)?;
+            folders.insert(relpath::split(path).0);
+        }
+        if many {
+            return self.fs.sync_filesystem(tree_dir);
+        }
+        for folder in folders {
+            self.fs.sync_dir(&tree_dir.open_dir(folder)?)?;
+        }
+        Ok(())
+    }
+
+    /// Does what comes last: notice and end of the intent. Nothing of it can undo the commit.
+    pub(crate) fn tell(
+        &self,
+        lock: &CommitLock,
+        after: &mut AfterCommit,
+        id: GenerationId,
+        tree: TreeId,
+        sequence: &mut Sequence,
+    ) {
+        after.note("write the notice", self.write_notice(lock, id, tree));
+        sequence.intent = None;
+        after.note(
+            "end the commit's record",
+            self.write_sequence(lock, sequence),
+        );
+    }
+
+    /// Compares what is current with what the caller expects.
+    pub(crate) fn check_expected(&self, expect: Expect, found: Option<GenerationId>) -> Result<()> {
+        let expected = match expect {
+            Expect::Any => return Ok(()),
+            Expect::Unborn => None,
+            Expect::Current(id) => Some(id),
+        };
+        if expected == found {
+            return Ok(());
+        }
+        let history = self.history()?;
+        let last = history
+            .last_activation()
+            .filter(|line| Some(line.generation) == found);
+        Err(Error::Lost {
+            expected,
+            found,
+            by: last.map(|line| line.by.clone()),
+            at: last.map(|line| line.time.into()),
+        })
+    }
+}
+
+/// Collects what goes wrong once `current` has moved.
+#[derive(Default)]
+pub(crate) struct AfterCommit {
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl AfterCommit {
+    pub(crate) fn note(&mut self, what: &str, result: Result<()>) {
+        if let Err(error) = result {
+            self.warnings.push(Warning {
+                message: format!("could not {what}: {}", chain(&error)),
+                not_durable: false,
+            });
+        }
+    }
+
+    /// `current` has moved, but the disk did not say that it will stay so.
+    pub(crate) fn sealed(&mut self, result: Result<()>) {
+        if let Err(error) = result {
+            let message = format!(
+                "the commit is visible, but the disk did not confirm it: {}",
+                chain(&error)
+            );
+            self.warnings.push(Warning {
+                message,
+                not_durable: true,
+            });
+        }
+    }
+}
+
+fn chain(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Assembly: a generation's tree of hard links, folder by folder and in parallel. Floor 3.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+use rustix::io::Errno;
+
+use crate::error::Result;
+use crate::folders::Folders;
+use crate::fs::Dir;
+use crate::fs::dir::open_parent;
+use crate::ingest::{How, Ingested, lock};
+use crate::layout::{Home, StoreShared};
+use crate::model::relpath;
+use crate::model::tree::{FileNode, Node, ObjectId};
+use crate::objects::{self, Objects, is_errno};
+use crate::progress::Phase;
+use crate::stage::Stage;
+
+/// Completes the tree of a stage: links what the store has, and makes what is never shared.
+///
+/// On return `ingested.placed` names for each new object an entry whose inode has links to spare.
+pub(crate) fn assemble(
+    home: &Home,
+    guard: &StoreShared,
+    objects: &Objects<'_>,
+    folders: &Folders<'_>,
+    ingested: &mut Ingested,
+    stage: &Stage,
+) -> Result<()> {
+    home.options
+        .progress
+        .begin(Phase::Assemble, Some(ingested.tree.len() as u64));
+    let assembly = Assembly {
+        home,
+        guard,
+        objects,
+        ingested,
+        tree: stage.tree(),
+        primaries: Mutex::new(HashMap::new()),
+    };
+    let members: Vec<&[u32]> = folders.members().collect();
+    members
+        .into_par_iter()
+        .try_for_each(|members| assembly.folder(folders, members))?;
+    let rotated = assembly
+        .primaries
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    ingested.placed.extend(rotated);
+    Ok(())
+}
+
+struct Assembly<'a> {
+    home: &'a Home,
+    guard: &'a StoreShared,
+    objects: &'a Objects<'a>,
+    ingested: &'a Ingested,
+    tree: &'a Dir,
+    /// Entries that took over from the first one, when that ran out of links.
+    primaries: Mutex<HashMap<ObjectId, u32>>,
+}
+
+impl Assembly<'_> {
+    fn folder(&self, folders: &Folders<'_>, members: &[u32]) -> Result<()> {
+        let missing = || {
+            members
+                .iter()
+                .filter(|&&entry| self.ingested.how[entry as usize] != How::Placed)
+        };
+        let Some(&first) = missing().next() else {
+            return Ok(());
+        };
+        let dir = folders.make(self.home, self.tree, first)?;
+        for &entry in missing() {
+            self.entry(entry, &dir)?;
+        }
+        self.home.options.progress.advance(members.len() as u64);
+        Ok(())
+    }
+
+    fn entry(&self, index: u32, dir: &Dir) -> Result<()> {
+        let entry = self.ingested.tree.get(index as usize);
+        let name = relpath::split(entry.path).1;
+        let fs = &self.home.fs;
+        match (entry.node, self.ingested.how[index as usize]) {
+            (Node::Symlink(target), _) => fs.symlink(target, dir, name),
+            (Node::EmptyDir, _) => fs.make_dir(dir, name).map(drop),
+            (Node::File(file), How::Object) => {
+                self.objects
+                    .link_into(self.guard, file.object(), (dir, name))
+            }
+            (Node::File(file), How::Twin) => self.twin(index, file, dir, name),
+            (Node::File(file), _) => make_empty(self.home, file, dir, name),
+        }
+    }
+
+    /// Links an entry to where its bytes were placed in this stage; where that inode has no link
+    /// left, this entry gets a copy and serves those that come after.
+    fn twin(&self, index: u32, file: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
+        let id = file.object();
+        let link_to = |primary: u32| {
+            let (from, from_name) =
+                open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
+            self.home.fs.link((&from, from_name), (dir, name))
+        };
+        let first = self.ingested.placed[&id];
+        let primary = lock(&self.primaries).get(&id).copied().unwrap_or(first);
+        match link_to(primary) {
+            Err(e) if is_errno(&e, Errno::MLINK) => {}
+            done => return done,
+        }
+        let mut primaries = lock(&self.primaries);
+        let primary = primaries.get(&id).copied().unwrap_or(first);
+        match link_to(primary) {
+            Err(e) if is_errno(&e, Errno::MLINK) => {
+                let (from, from_name) =
+                    open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
+                drop(self.home.copy_file((&from, from_name), (dir, name))?);
+                primaries.insert(id, index);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+}
+
+/// Makes an empty file: they are never shared, since there is nothing to save.
+pub(crate) fn make_empty(home: &Home, node: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    let file = home.fs.create(dir, name)?;
+    home.fs
+        .set_mode(&file, &path, objects::mode(node.executable))?;
+    home.fs.set_mtime(&file, &path, node.mtime)
+}

@@ -1,0 +1,376 @@
+//! Checks of one generation's directory against its manifest, and mending what differs. Floor 3.
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
+use rustix::io::Errno;
+
+use crate::assemble::make_empty;
+use crate::error::Result;
+use crate::folders::Folders;
+use crate::fs::dir::open_parent;
+use crate::fs::{Dir, Kind, Stat};
+use crate::generations::Generation;
+use crate::layout::{CommitLock, Home, QUARANTINE, StoreShared};
+use crate::model::fresh::Shown;
+use crate::model::relpath;
+use crate::model::tree::{FileNode, Node, ObjectId, Tree};
+use crate::objects::{self, Objects, is_errno};
+use crate::stage::Stage;
+
+/// How closely `verify` looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Depth {
+    /// Every byte is hashed.
+    #[default]
+    Full,
+    /// Sizes, mtimes, modes and links.
+    Quick,
+}
+
+/// In which way a path of a generation differs from the manifest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// Nothing is there.
+    Missing,
+    /// Something of another kind is there, or a symlink to elsewhere.
+    Replaced,
+    /// Its bytes are others.
+    Content,
+    /// Its mode is another.
+    Mode,
+    /// Its mtime is another.
+    Mtime,
+    /// It is there, but in no manifest.
+    Stranger,
+}
+
+/// A path of a generation that differs from the manifest.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Fault {
+    /// The path in the generation.
+    pub path: Vec<u8>,
+    /// What is wrong with it.
+    pub kind: FaultKind,
+}
+
+/// A generation with all that is known of it.
+pub(crate) struct Known {
+    pub(crate) generation: Generation,
+    pub(crate) tree: Tree,
+    pub(crate) shown: Shown,
+}
+
+impl Home {
+    pub(crate) fn known(&self, generation: Generation) -> Result<Known> {
+        let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+        Ok(Known {
+            generation,
+            tree,
+            shown,
+        })
+    }
+
+    /// Compares a generation's directory with its manifest. A file that is its object's inode is
+    /// left to the check of the objects; any other is hashed here. With `only`, looks at the paths
+    /// of one object.
+    pub(crate) fn check_tree(
+        &self,
+        objects: &Objects<'_>,
+        known: &Known,
+        depth: Depth,
+        only: Option<ObjectId>,
+    ) -> Result<Vec<Fault>> {
+        let Known {
+            generation,
+            tree,
+            shown,
+        } = known;
+        let root = match generation.dir().open_dir(crate::layout::TREE) {
+            Ok(root) => root,
+            Err(e) if is_absence(&e) => {
+                let missing = |path: &[u8]| Fault {
+                    path: path.to_vec(),
+                    kind: FaultKind::Missing,
+                };
+                return Ok((0..tree.len())
+                    .map(|index| missing(tree.path(index)))
+                    .collect());
+            }
+            Err(e) => return Err(e),
+        };
+        let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
+        let check = TreeCheck {
+            objects,
+            tree,
+            shown,
+            depth,
+            only,
+            root,
+        };
+        let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
+        let all: Vec<(&[u8], &[u32])> = folders.iter().collect();
+        let mut faults: Vec<Fault> = all
+            .into_par_iter()
+            .map(|(path, members)| check.folder(&names, path, members))
+            .collect::<Result<Vec<_>>>()?
+            .concat();
+        faults.sort_by(|a, b| relpath::compare(&a.path, &b.path).then(a.kind.cmp(&b.kind)));
+        Ok(faults)
+    }
+}
+
+/// Nothing is there, or something that is no directory.
+pub(crate) fn is_absence(error: &crate::error::Error) -> bool {
+    error.is_not_found() || is_errno(error, Errno::NOTDIR) || is_errno(error, Errno::LOOP)
+}
+
+struct TreeCheck<'a> {
+    objects: &'a Objects<'a>,
+    tree: &'a Tree,
+    shown: &'a Shown,
+    depth: Depth,
+    only: Option<ObjectId>,
+    root: Dir,
+}
+
+impl TreeCheck<'_> {
+    fn folder(&self, folders: &HashSet<&[u8]>, path: &[u8], members: &[u32]) -> Result<Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut fault = |path: &[u8], kind| {
+            faults.push(Fault {
+                path: path.to_vec(),
+                kind,
+            })
+        };
+        let dir = match self.root.open_dir(path) {
+            Ok(dir) => dir,
+            Err(e) if is_absence(&e) => {
+                for &entry in members {
+                    fault(self.tree.path(entry as usize), FaultKind::Missing);
+                }
+                return Ok(faults);
+            }
+            Err(e) => return Err(e),
+        };
+        let mut known: HashSet<&[u8]> = HashSet::new();
+        for &entry in members {
+            let entry = self.tree.get(entry as usize);
+            let name = relpath::split(entry.path).1;
+            known.insert(name);
+            for kind in self.entry(&dir, name, entry.path, entry.node)? {
+                fault(entry.path, kind);
+            }
+        }
+        if self.only.is_none() {
+            if dir.stat_self()?.mode & 0o7777 != 0o755 {
+                fault(path, FaultKind::Mode);
+            }
+            for (name, kind) in dir.list()? {
+                let full = relpath::join(path, &name);
+                let is_folder = kind == Kind::Dir && folders.contains(full.as_slice());
+                if !known.contains(name.as_slice()) && !is_folder {
+                    fault(&full, FaultKind::Stranger);
+                }
+            }
+        }
+        Ok(faults)
+    }
+
+    fn entry(&self, dir: &Dir, name: &[u8], path: &[u8], node: Node<'_>) -> Result<Vec<FaultKind>> {
+        if let (Some(only), Node::File(file)) = (self.only, node)
+            && file.object() != only
+        {
+            return Ok(vec![]);
+        }
+        let Some(stat) = dir.stat(name)? else {
+            return Ok(vec![FaultKind::Missing]);
+        };
+        match node {
+            Node::File(file) => self.file(dir, name, path, file, &stat),
+            Node::Symlink(target) => {
+                let same =
+                    stat.kind == Kind::Symlink && dir.read_link(name)?.as_deref() == Some(target);
+                Ok(if same {
+                    vec![]
+                } else {
+                    vec![FaultKind::Replaced]
+                })
+            }
+            Node::EmptyDir if stat.kind != Kind::Dir => Ok(vec![FaultKind::Replaced]),
+            Node::EmptyDir => {
+                let inside = dir.open_dir(name)?.list()?;
+                Ok(if inside.is_empty() {
+                    vec![]
+                } else {
+                    vec![FaultKind::Stranger]
+                })
+            }
+        }
+    }
+
+    fn file(
+        &self,
+        dir: &Dir,
+        name: &[u8],
+        path: &[u8],
+        file: FileNode,
+        stat: &Stat,
+    ) -> Result<Vec<FaultKind>> {
+        if stat.kind != Kind::File {
+            return Ok(vec![FaultKind::Replaced]);
+        }
+        let mut faults = Vec::new();
+        let object = if file.size == 0 {
+            None
+        } else {
+            self.objects.stat(file.object())?
+        };
+        let shared = object.is_some_and(|object| object.same_inode(stat));
+        if !shared {
+            let differs = stat.size != file.size
+                || (self.depth == Depth::Full
+                    && objects::hash(&dir.open_file(name)?, &dir.join(name))?.0 != file.digest);
+            if differs {
+                return Ok(vec![FaultKind::Content]);
+            }
+        }
+        if stat.mode != objects::mode(file.executable) {
+            faults.push(FaultKind::Mode);
+        }
+        if stat.mtime != self.shown.mtime(path, &file) {
+            faults.push(FaultKind::Mtime);
+        }
+        Ok(faults)
+    }
+}
+
+/// Mends paths of generations, one by one.
+pub(crate) struct Mender<'a> {
+    pub(crate) home: &'a Home,
+    pub(crate) guard: &'a StoreShared,
+    pub(crate) objects: &'a Objects<'a>,
+    pub(crate) stage: &'a Stage,
+}
+
+impl Mender<'_> {
+    /// Makes a path what the manifest says, durably. `Ok(false)` when the bytes are nowhere.
+    ///
+    /// The path is replaced by a rename, so a reader sees the old or the new. What is in the way
+    /// and not ours goes to quarantine.
+    pub(crate) fn mend(&self, _: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
+        let fs = &self.home.fs;
+        let root = known.generation.tree_dir()?;
+        let path = fault.path.as_slice();
+        let node = known.tree.find(path);
+        if node.is_none() && fault.kind == FaultKind::Mode {
+            // A folder; opening it proved that it is one.
+            let dir = root.open_dir(path)?;
+            let (parent, name) = match path {
+                b"" => (known.generation.dir().open_dir(b"")?, crate::layout::TREE),
+                path => open_parent(&root, path)?,
+            };
+            fs.set_dir_mode(&parent, name)?;
+            fs.sync_dir(&dir)?;
+            return Ok(true);
+        }
+        let (dir, name) = self.make_parent(&root, path)?;
+        let standing = dir.stat(name)?;
+        let in_the_way = standing.is_some_and(|stat| stat.kind == Kind::Dir)
+            || fault.kind == FaultKind::Stranger;
+        let Some(node) = node else {
+            self.put_aside(&dir, name, &known.generation)?;
+            fs.sync_dir(&dir)?;
+            return Ok(true);
+        };
+        let temp = b"mend";
+        fs.remove_all(self.stage.dir(), temp)?;
+        match node {
+            Node::File(file) if !self.prepare(known, path, file, temp)? => return Ok(false),
+            Node::File(_) => {}
+            Node::Symlink(target) => fs.symlink(target, self.stage.dir(), temp)?,
+            Node::EmptyDir => drop(fs.make_dir(self.stage.dir(), temp)?),
+        }
+        if in_the_way || (matches!(node, Node::EmptyDir) && standing.is_some()) {
+            self.put_aside(&dir, name, &known.generation)?;
+        }
+        fs.rename((self.stage.dir(), temp), (&dir, name))?;
+        fs.remove_all(self.stage.dir(), temp)?;
+        fs.sync_dir(&dir)?;
+        Ok(true)
+    }
+
+    /// Puts a good file for `path` into the stage: the object's inode where its mtime is the one
+    /// that is shown, else a copy.
+    fn prepare(&self, known: &Known, path: &[u8], file: FileNode, temp: &[u8]) -> Result<bool> {
+        let fs = &self.home.fs;
+        let mtime = known.shown.mtime(path, &file);
+        let place = self.stage.dir().join(temp);
+        if file.size == 0 {
+            make_empty(
+                self.home,
+                FileNode { mtime, ..file },
+                self.stage.dir(),
+                temp,
+            )?;
+            return Ok(true);
+        }
+        if !self.objects.is_intact(file.object())? {
+            return Ok(false);
+        }
+        self.restore_object(file)?;
+        if mtime == file.mtime {
+            self.objects
+                .link_into(self.guard, file.object(), (self.stage.dir(), temp))?;
+        } else {
+            let object = objects::name(file.object());
+            let copy = self
+                .home
+                .copy_file((self.objects.dir(), &object), (self.stage.dir(), temp))?;
+            fs.set_mtime(&copy, &place, mtime)?;
+            fs.sync_file(&copy, &place)?;
+        }
+        Ok(true)
+    }
+
+    /// Gives an intact object the mode and mtime back that it was recorded with.
+    pub(crate) fn restore_object(&self, file: FileNode) -> Result<()> {
+        let id = file.object();
+        let handle = self.objects.open(id)?;
+        let path = self.objects.dir().join(&objects::name(id));
+        let stat = Stat::of(&handle, &path)?;
+        if stat.mode != objects::mode(file.executable) {
+            self.home
+                .fs
+                .set_mode(&handle, &path, objects::mode(file.executable))?;
+        }
+        if stat.mtime != file.mtime {
+            self.home.fs.set_mtime(&handle, &path, file.mtime)?;
+        }
+        self.home.fs.sync_file(&handle, &path)
+    }
+
+    fn make_parent<'p>(&self, root: &Dir, path: &'p [u8]) -> Result<(Dir, &'p [u8])> {
+        let (folder, name) = relpath::split(path);
+        let mut dir = root.open_dir(b"")?;
+        for part in folder.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            self.home.fs.make_dir(&dir, part)?;
+            dir = dir.open_dir(part)?;
+        }
+        Ok((dir, name))
+    }
+
+    fn put_aside(&self, dir: &Dir, name: &[u8], generation: &Generation) -> Result<()> {
+        let quarantine = self.home.sub(QUARANTINE)?;
+        let prefix = format!("generation-{}-", generation.id());
+        let fs = &self.home.fs;
+        match fs.unique(&quarantine, &prefix, "", |free| {
+            fs.rename_to_free((dir, name), (&quarantine, free))
+        }) {
+            Ok(_) => Ok(()),
+            Err(e) if e.is_not_found() => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}

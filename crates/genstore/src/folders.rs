@@ -1,0 +1,145 @@
+//! Folders of a tree that is being made: each is made once, when something is first put there.
+//! Floor 2.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use crate::error::Result;
+use crate::fs::Dir;
+use crate::layout::Home;
+use crate::model::relpath;
+
+/// The folders of a sorted list of paths, and what is in each.
+pub(crate) struct Folders<'p> {
+    all: Vec<Folder<'p>>,
+    /// Per entry its folder.
+    of: Vec<u32>,
+}
+
+struct Folder<'p> {
+    path: &'p [u8],
+    parent: Option<u32>,
+    members: Vec<u32>,
+    made: OnceLock<()>,
+}
+
+impl<'p> Folders<'p> {
+    pub(crate) fn of(paths: impl Iterator<Item = &'p [u8]>) -> Folders<'p> {
+        let mut folders = Folders {
+            all: Vec::new(),
+            of: Vec::new(),
+        };
+        let mut known: HashMap<&'p [u8], u32> = HashMap::new();
+        let mut last: Option<u32> = None;
+        for (entry, path) in paths.enumerate() {
+            let folder = relpath::split(path).0;
+            let index = match last {
+                Some(last) if folders.all[last as usize].path == folder => last,
+                _ => folders.index(&mut known, folder),
+            };
+            folders.all[index as usize].members.push(entry as u32);
+            folders.of.push(index);
+            last = Some(index);
+        }
+        folders
+    }
+
+    fn index(&mut self, known: &mut HashMap<&'p [u8], u32>, path: &'p [u8]) -> u32 {
+        // Iterative: a path may be thousands of folders deep.
+        let mut missing: Vec<&'p [u8]> = Vec::new();
+        let mut at = Some(path);
+        let mut parent = None;
+        while let Some(folder) = at {
+            if let Some(index) = known.get(folder) {
+                parent = Some(*index);
+                break;
+            }
+            missing.push(folder);
+            at = (!folder.is_empty()).then(|| relpath::split(folder).0);
+        }
+        for folder in missing.into_iter().rev() {
+            let index = self.all.len() as u32;
+            self.all.push(Folder {
+                path: folder,
+                parent,
+                members: vec![],
+                made: OnceLock::new(),
+            });
+            known.insert(folder, index);
+            parent = Some(index);
+        }
+        parent.expect("the top is always there")
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Gives what is directly in each folder.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &[u32]> {
+        self.all.iter().map(|folder| folder.members.as_slice())
+    }
+
+    /// Gives every folder's path and what is directly in it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
+        self.all
+            .iter()
+            .map(|folder| (folder.path, folder.members.as_slice()))
+    }
+
+    /// Makes the folder of an entry below `tree`, if that was not done before, and opens it.
+    pub(crate) fn make(&self, home: &Home, tree: &Dir, entry: u32) -> Result<Dir> {
+        let folder = self.of[entry as usize];
+        let mut missing = Vec::new();
+        let mut at = Some(folder);
+        while let Some(index) = at {
+            let folder = &self.all[index as usize];
+            if folder.made.get().is_some() {
+                break;
+            }
+            missing.push(index);
+            at = folder.parent;
+        }
+        let Some(&first) = missing.last() else {
+            return tree.open_dir(self.all[folder as usize].path);
+        };
+        let mut dir = match self.all[first as usize].parent {
+            Some(parent) => tree.open_dir(self.all[parent as usize].path)?,
+            None => tree.open_dir(b"")?,
+        };
+        for index in missing.into_iter().rev() {
+            let folder = &self.all[index as usize];
+            let name = relpath::split(folder.path).1;
+            // The top is there; and another thread may have made the others just now.
+            if !name.is_empty() {
+                home.fs.make_dir(&dir, name)?;
+                dir = dir.open_dir(name)?;
+            }
+            folder.made.get_or_init(|| ());
+        }
+        Ok(dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_entries_by_folder() {
+        let paths: [&[u8]; 4] = [b"a/b/c", b"a/d", b"e", b"f/g/h"];
+        let folders = Folders::of(paths.into_iter());
+        let seen: Vec<_> = folders
+            .iter()
+            .map(|(p, m)| (relpath::show(p), m.to_vec()))
+            .collect();
+        let expected = [
+            ("", vec![2]),
+            ("a", vec![1]),
+            ("a/b", vec![0]),
+            ("f", vec![]),
+            ("f/g", vec![3]),
+        ];
+        assert_eq!(seen, expected.map(|(p, m)| (p.to_owned(), m)));
+    }
+}

@@ -1,0 +1,78 @@
+//! Private copies of files: reflink where the filesystem can, then in the kernel, then by hand.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::Fs;
+use super::fault::Needs;
+use crate::error::{Error, Result};
+
+/// Bytes read at a time; also the largest file that is held whole.
+pub(crate) const CHUNK: usize = 1 << 20;
+
+impl Fs {
+    /// Shares all blocks of `from` with the empty file `to`. `Ok(false)` where that is impossible.
+    pub(crate) fn reflink(&self, from: &File, to: &File, path: &Path) -> Result<bool> {
+        self.point("reflink", path, Needs::Space)?;
+        #[cfg(target_os = "linux")]
+        match rustix::fs::ioctl_ficlone(to, from) {
+            Ok(()) => Ok(true),
+            // Not this filesystem, not these two, not this kind of file.
+            Err(
+                Errno::OPNOTSUPP
+                | Errno::XDEV
+                | Errno::INVAL
+                | Errno::NOTTY
+                | Errno::NOSYS
+                | Errno::PERM,
+            ) => Ok(false),
+            Err(e) => Err(Error::io("clone to", path, e)),
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _: (&File, &File) = (from, to);
+            Ok(false)
+        }
+    }
+
+    /// Copies all bytes of `from`, which stands at its start, into the empty file `to`.
+    pub(crate) fn copy(&self, from: &File, to: &File, path: &Path) -> Result<()> {
+        if self.reflink(from, to, path)? {
+            return Ok(());
+        }
+        #[cfg(target_os = "linux")]
+        {
+            let mut copied = false;
+            loop {
+                self.point("copy to", path, Needs::Space)?;
+                match rustix::fs::copy_file_range(from, None, to, None, 1 << 30) {
+                    Ok(0) if copied => return Ok(()),
+                    // Some filesystems say 0 to begin with, whatever the file holds.
+                    Ok(0) => break,
+                    Ok(_) => copied = true,
+                    Err(Errno::INTR) => {}
+                    Err(
+                        Errno::NOSYS | Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM,
+                    ) if !copied => {
+                        break;
+                    }
+                    Err(e) => return Err(Error::io("copy to", path, e)),
+                }
+            }
+        }
+        let mut from = from;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match from
+                .read(&mut chunk)
+                .map_err(|e| Error::io("copy to", path, e))?
+            {
+                0 => return Ok(()),
+                n => self.write(to, path, &chunk[..n])?,
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Directory handles: how the store and the sources are read.
+//!
+//! Everything is opened relative to a handle, without following symlinks and without blocking on
+//! a FIFO, so that no path can be swapped for another between a check and its use. A path deeper
+//! than PATH_MAX is walked in pieces.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::model::relpath;
+use crate::model::tree::Mtime;
+
+/// PATH_MAX is 4096 with the NUL; names are at most 255, so a piece never ends within one.
+const PIECE_MAX: usize = 3800;
+
+/// An open directory and the path to name it by in messages.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// What a directory entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    File,
+    Dir,
+    Symlink,
+    Other,
+}
+
+/// What we look at of an inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stat {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+    pub(crate) mtime: Mtime,
+    pub(crate) ctime: Mtime,
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+    pub(crate) links: u64,
+    pub(crate) uid: u32,
+}
+
+impl From<rustix::fs::Stat> for Stat {
+    fn from(stat: rustix::fs::Stat) -> Stat {
+        let kind = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+            rustix::fs::FileType::RegularFile => Kind::File,
+            rustix::fs::FileType::Directory => Kind::Dir,
+            rustix::fs::FileType::Symlink => Kind::Symlink,
+            _ => Kind::Other,
+        };
+        Stat {
+            kind,
+            mode: stat.st_mode & 0o7777,
+            size: stat.st_size as u64,
+            mtime: Mtime {
+                secs: stat.st_mtime,
+                nanos: stat.st_mtime_nsec as u32,
+            },
+            ctime: Mtime {
+                secs: stat.st_ctime,
+                nanos: stat.st_ctime_nsec as u32,
+            },
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            links: stat.st_nlink,
+            uid: stat.st_uid,
+        }
+    }
+}
+
+impl Stat {
+    /// Reads an open file's.
+    pub(crate) fn of(file: &File, path: &Path) -> Result<Stat> {
+        rustix::fs::fstat(file)
+            .map(Stat::from)
+            .map_err(|e| Error::io("stat", path, e))
+    }
+
+    /// Tells whether the two are the same inode.
+    pub(crate) fn same_inode(&self, other: &Stat) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+const DIR_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+/// A FIFO that took a file's place must not block the open for ever.
+const FILE_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
+impl Dir {
+    /// Opens a directory by its path, following symlinks as a user of that path would.
+    pub(crate) fn open(path: &Path) -> Result<Dir> {
+        let fd = rustix::fs::open(path, DIR_FLAGS, Mode::empty())
+            .map_err(|e| Error::io("open", path, e))?;
+        Ok(Dir {
+            fd,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names something in this directory, for messages and for calls that want a path.
+    pub(crate) fn join(&self, name: &[u8]) -> PathBuf {
+        if name.is_empty() {
+            self.path.clone()
+        } else {
+            self.path.join(std::ffi::OsStr::from_bytes(name))
+        }
+    }
+
+    /// Opens a directory below this one; the empty path is this one again.
+    ///
+    /// # Errors
+    /// ELOOP or ENOTDIR when any part of the path is a symlink.
+    pub(crate) fn open_dir(&self, path: &[u8]) -> Result<Dir> {
+        let full = self.join(path);
+        let fail = |e: Errno| Error::io("open", &full, e);
+        let mut fd: Option<OwnedFd> = None;
+        let mut rest = path;
+        loop {
+            let (piece, after) = cut(rest);
+            let at = fd.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
+            let next =
+                open_beneath(at, if piece.is_empty() { b"." } else { piece }).map_err(fail)?;
+            if after.is_empty() {
+                return Ok(Dir {
+                    fd: next,
+                    path: full,
+                });
+            }
+            fd = Some(next);
+            rest = after;
+        }
+    }
+
+    /// Opens the directory that holds this one.
+    pub(crate) fn parent(&self) -> std::result::Result<Dir, Errno> {
+        let fd = rustix::fs::openat(&self.fd, "..", DIR_FLAGS, Mode::empty())?;
+        Ok(Dir {
+            fd,
+            path: self.path.parent().unwrap_or(Path::new("..")).to_owned(),
+        })
+    }
+
+    /// Opens a file in this directory for reading. `name` may hold `/`, for our own folders.
+    pub(crate) fn open_file(&self, name: &[u8]) -> Result<File> {
+        rustix::fs::openat(&self.fd, name, FILE_FLAGS, Mode::empty())
+            .map(File::from)
+            .map_err(|e| Error::io("open", self.join(name), e))
+    }
+
+    /// Looks at an entry without following it; `None` only where there is nothing.
+    pub(crate) fn stat(&self, name: &[u8]) -> Result<Option<Stat>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat.into())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(Error::io("stat", self.join(name), e)),
+        }
+    }
+
+    /// Looks at the directory itself.
+    pub(crate) fn stat_self(&self) -> Result<Stat> {
+        rustix::fs::fstat(&self.fd)
+            .map(Stat::from)
+            .map_err(|e| Error::io("stat", &self.path, e))
+    }
+
+    /// Reads a symlink; `None` where there is nothing.
+    pub(crate) fn read_link(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
+            Ok(target) => Ok(Some(target.into_bytes())),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(Error::io("read the link", self.join(name), e)),
+        }
+    }
+
+    /// Reads a small file of ours whole; `None` where there is nothing.
+    pub(crate) fn read(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let mut file = match self.open_file(name) {
+            Ok(file) => file,
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(|e| Error::io("read", self.join(name), e))?;
+        Ok(Some(bytes))
+    }
+
+    /// Lists the names in this directory, sorted, with what each is.
+    pub(crate) fn list(&self) -> Result<Vec<(Vec<u8>, Kind)>> {
+        let fail = |e: Errno| Error::io("list", &self.path, e);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                rustix::fs::FileType::RegularFile => Kind::File,
+                rustix::fs::FileType::Directory => Kind::Dir,
+                rustix::fs::FileType::Symlink => Kind::Symlink,
+                // Some filesystems do not tell while listing.
+                rustix::fs::FileType::Unknown => match self.stat(name)? {
+                    Some(stat) => stat.kind,
+                    None => continue,
+                },
+                _ => Kind::Other,
+            };
+            names.push((name.to_vec(), kind));
+        }
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(names)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Cuts a path where a piece of it still fits into one call.
+fn cut(path: &[u8]) -> (&[u8], &[u8]) {
+    if path.len() <= PIECE_MAX {
+        return (path, b"");
+    }
+    let at = path[..PIECE_MAX]
+        .iter()
+        .rposition(|&b| b == b'/')
+        .expect("names are at most 255 bytes");
+    (&path[..at], &path[at + 1..])
+}
+
+fn open_beneath(at: BorrowedFd<'_>, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match rustix::fs::openat2(at, path, DIR_FLAGS, Mode::empty(), resolve) {
+        // Before Linux 5.6, or forbidden by a sandbox: name by name, which is slower and as safe.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let mut fd: Option<OwnedFd> = None;
+            for name in path.split(|&b| b == b'/') {
+                let at = fd.as_ref().map_or(at, AsFd::as_fd);
+                fd = Some(rustix::fs::openat(
+                    at,
+                    name,
+                    DIR_FLAGS | OFlags::NOFOLLOW,
+                    Mode::empty(),
+                )?);
+            }
+            fd.ok_or(Errno::NOENT)
+        }
+        done => done,
+    }
+}
+
+/// Splits `path` and opens its folder: for changes to what lies deep in a tree.
+pub(crate) fn open_parent<'a>(root: &Dir, path: &'a [u8]) -> Result<(Dir, &'a [u8])> {
+    let (folder, name) = relpath::split(path);
+    Ok((root.open_dir(folder)?, name))
+}

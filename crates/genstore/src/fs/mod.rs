@@ -1,0 +1,321 @@
+//! Floor 1: the only code that changes the disk, and the only code that knows the system.
+//!
+//! Every change is one plain system call behind one method of [`Fs`], and every method asks
+//! [`fault`] first: so each change can be cut or failed in a test, and there is no other.
+
+#![allow(clippy::disallowed_methods, reason = "this is the one place that may")]
+
+pub(crate) mod copy;
+pub(crate) mod dir;
+pub(crate) mod fault;
+pub(crate) mod lock;
+mod remove;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+pub(crate) use dir::{Dir, Kind, Stat};
+use fault::{Faults, Needs};
+
+use crate::error::{Error, Result};
+use crate::model::tree::Mtime;
+
+/// What survives a power loss once a change is reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// All of it.
+    #[default]
+    Full,
+    /// Whatever the system had written by then. A crash of the program alone loses nothing. For
+    /// development loops.
+    None,
+}
+
+/// The hand that changes the disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fs {
+    faults: Faults,
+    durability: Durability,
+}
+
+impl Fs {
+    pub(crate) fn new(faults: Faults, durability: Durability) -> Fs {
+        Fs { faults, durability }
+    }
+
+    fn point(&self, op: &'static str, path: &Path, needs: Needs) -> Result<()> {
+        self.faults
+            .point(op, path, needs)
+            .map_err(|e| Error::io(op, path, e))
+    }
+
+    /// Makes a directory of mode 0755 whatever the umask. `Ok(false)` when there is one already.
+    pub(crate) fn make_dir(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
+        let path = dir.join(name);
+        self.point("mkdir", &path, Needs::Space)?;
+        let fail = |e: Errno| Error::io("make the directory", &path, e);
+        match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => {
+                // Only a umask that took something away needs the second call.
+                let made =
+                    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+                if made.st_mode & 0o777 != 0o755 {
+                    rustix::fs::chmodat(dir, name, Mode::from_raw_mode(0o755), AtFlags::empty())
+                        .map_err(fail)?;
+                }
+                Ok(true)
+            }
+            Err(Errno::EXIST) => match dir.stat(name)? {
+                Some(stat) if stat.kind == Kind::Dir => Ok(false),
+                _ => Err(fail(Errno::NOTDIR)),
+            },
+            Err(e) => Err(fail(e)),
+        }
+    }
+
+    /// Gives a directory of ours the mode 0755 back.
+    pub(crate) fn set_dir_mode(&self, dir: &Dir, name: &[u8]) -> Result<()> {
+        let path = dir.join(name);
+        self.point("chmod", &path, Needs::Nothing)?;
+        rustix::fs::chmodat(dir, name, Mode::from_raw_mode(0o755), AtFlags::empty())
+            .map_err(|e| Error::io("chmod", path, e))
+    }
+
+    /// Makes a new file to write to, readable by its owner only until [`Fs::set_mode`].
+    ///
+    /// # Errors
+    /// EEXIST when there is anything of that name.
+    pub(crate) fn create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
+        let path = dir.join(name);
+        self.point("create", &path, Needs::Space)?;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
+            .map(File::from)
+            .map_err(|e| Error::io("create", path, e))
+    }
+
+    /// Opens one of our own files to write to it, and makes it where there is none.
+    pub(crate) fn open_or_create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(dir, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(fd.into()),
+            Err(Errno::NOENT) => {
+                let path = dir.join(name);
+                self.point("create", &path, Needs::Space)?;
+                let mode = Mode::from_raw_mode(0o644);
+                rustix::fs::openat(dir, name, flags | OFlags::CREATE, mode)
+                    .map(File::from)
+                    .map_err(|e| Error::io("create", path, e))
+            }
+            Err(e) => Err(Error::io("open", dir.join(name), e)),
+        }
+    }
+
+    /// Writes all of `bytes` where the file stands.
+    pub(crate) fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.point("write", path, Needs::Space)?;
+        file.write_all(bytes)
+            .map_err(|e| Error::io("write", path, e))
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub(crate) fn write_at(
+        &self,
+        file: &File,
+        path: &Path,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<()> {
+        self.point("write", path, Needs::Space)?;
+        file.write_all_at(bytes, offset)
+            .map_err(|e| Error::io("write", path, e))
+    }
+
+    /// Cuts a file to a length, or fills it up with zeros.
+    pub(crate) fn set_len(&self, file: &File, path: &Path, len: u64) -> Result<()> {
+        self.point("truncate", path, Needs::Space)?;
+        rustix::fs::ftruncate(file, len).map_err(|e| Error::io("truncate", path, e))
+    }
+
+    pub(crate) fn set_mode(&self, file: &File, path: &Path, mode: u32) -> Result<()> {
+        self.point("chmod", path, Needs::Nothing)?;
+        rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", path, e))
+    }
+
+    pub(crate) fn set_mtime(&self, file: &File, path: &Path, mtime: Mtime) -> Result<()> {
+        self.point("set the mtime of", path, Needs::Nothing)?;
+        let time = filetime::FileTime::from_system_time(SystemTime::from(mtime));
+        filetime::set_file_handle_times(file, None, Some(time))
+            .map_err(|e| Error::io("set the mtime of", path, e))
+    }
+
+    /// Gives a file a second name. An existing name is never replaced: EEXIST.
+    pub(crate) fn link(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
+        let path = to.0.join(to.1);
+        self.point("link", &path, Needs::Space)?;
+        rustix::fs::linkat(from.0, from.1, to.0, to.1, AtFlags::empty())
+            .map_err(|e| Error::io("link", path, e))
+    }
+
+    pub(crate) fn symlink(&self, target: &[u8], dir: &Dir, name: &[u8]) -> Result<()> {
+        let path = dir.join(name);
+        self.point("symlink", &path, Needs::Space)?;
+        rustix::fs::symlinkat(target, dir, name).map_err(|e| Error::io("make the symlink", path, e))
+    }
+
+    /// Renames, replacing what has the new name.
+    pub(crate) fn rename(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
+        let path = to.0.join(to.1);
+        self.point("rename", &path, Needs::Space)?;
+        rustix::fs::renameat(from.0, from.1, to.0, to.1)
+            .map_err(|e| Error::io("rename to", path, e))
+    }
+
+    /// Renames a directory to a name that must be free.
+    pub(crate) fn rename_to_free(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
+        let path = to.0.join(to.1);
+        self.point("rename", &path, Needs::Space)?;
+        let fail = |e: Errno| Error::io("rename to", &path, e);
+        match rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
+            // Filesystems without the flag: our callers hold the lock that makes the check safe.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                if to.0.stat(to.1)?.is_some() {
+                    return Err(fail(Errno::EXIST));
+                }
+                rustix::fs::renameat(from.0, from.1, to.0, to.1).map_err(fail)
+            }
+            done => done.map_err(fail),
+        }
+    }
+
+    /// Removes a name that is no directory. `Ok(false)` when there is none.
+    pub(crate) fn unlink(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
+        self.remove(dir, name, AtFlags::empty())
+    }
+
+    /// Removes an empty directory. `Ok(false)` when there is none.
+    pub(crate) fn remove_dir(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
+        self.remove(dir, name, AtFlags::REMOVEDIR)
+    }
+
+    fn remove(&self, dir: &Dir, name: &[u8], flags: AtFlags) -> Result<bool> {
+        let path = dir.join(name);
+        self.point("unlink", &path, Needs::Nothing)?;
+        match rustix::fs::unlinkat(dir, name, flags) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(Error::io("remove", path, e)),
+        }
+    }
+
+    /// Makes a file's bytes durable. After a failure the caller gives up: the system may have
+    /// dropped what it could not write, and a second fsync would report success.
+    pub(crate) fn sync_file(&self, file: &File, path: &Path) -> Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        self.point("fsync", path, Needs::Nothing)?;
+        rustix::fs::fsync(file).map_err(|e| Error::io("fsync", path, e))
+    }
+
+    /// Makes the names in a directory durable.
+    pub(crate) fn sync_dir(&self, dir: &Dir) -> Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        self.point("fsync", dir.path(), Needs::Nothing)?;
+        rustix::fs::fsync(dir).map_err(|e| Error::io("fsync", dir.path(), e))
+    }
+
+    /// Makes everything on the filesystem durable, in one go. Linux reports errors of writing
+    /// back here since 5.8.
+    pub(crate) fn sync_filesystem(&self, dir: &Dir) -> Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        self.point("syncfs", dir.path(), Needs::Nothing)?;
+        #[cfg(target_os = "linux")]
+        return rustix::fs::syncfs(dir).map_err(|e| Error::io("sync", dir.path(), e));
+        #[cfg(not(target_os = "linux"))]
+        {
+            rustix::fs::sync();
+            Ok(())
+        }
+    }
+
+    /// Puts `bytes` under `name`, whole or not at all, replacing what was there.
+    ///
+    /// # Durability
+    /// On return the bytes are durable; the name is when `dir` is synced.
+    pub(crate) fn replace_file(
+        &self,
+        staging: &Dir,
+        dir: &Dir,
+        name: &[u8],
+        bytes: &[u8],
+    ) -> Result<()> {
+        let path = dir.join(name);
+        self.point("create", &path, Needs::Space)?;
+        let fail = |op: &'static str| move |e: io::Error| (op, e);
+        let named = |(op, e): (&'static str, io::Error)| Error::io(op, &path, e);
+        let temp = tempfile::Builder::new()
+            .prefix(crate::layout::TEMP_PREFIX)
+            .tempfile_in(staging.path())
+            .map_err(fail("create"))
+            .map_err(named)?;
+        self.write(temp.as_file(), &path, bytes)?;
+        // tempfile makes them 0600.
+        self.set_mode(temp.as_file(), &path, 0o644)?;
+        self.sync_file(temp.as_file(), &path)?;
+        self.point("rename", &path, Needs::Space)?;
+        temp.persist(&path)
+            .map(drop)
+            .map_err(|e| named(("rename to", e.error)))
+    }
+
+    /// Picks a name in `dir` that nothing has, trying `make` until it is not EEXIST.
+    pub(crate) fn unique<T>(
+        &self,
+        dir: &Dir,
+        prefix: &str,
+        suffix: &str,
+        make: impl Fn(&[u8]) -> Result<T>,
+    ) -> Result<(Vec<u8>, T)> {
+        let mut failure = None;
+        let made = tempfile::Builder::new()
+            .prefix(prefix)
+            .suffix(suffix)
+            .make_in(dir.path(), |path| {
+                let name = path.file_name().unwrap_or_default().as_bytes();
+                make(name).map_err(|e| {
+                    let kind = match &e {
+                        Error::Io { source, .. } => source.kind(),
+                        _ => io::ErrorKind::Other,
+                    };
+                    failure = Some(e);
+                    io::Error::from(kind)
+                })
+            });
+        match made {
+            Ok(made) => {
+                let (made, path) = made.into_parts();
+                let path = path
+                    .keep()
+                    .map_err(|e| Error::io("keep", dir.path(), e.error))?;
+                Ok((
+                    path.file_name().unwrap_or_default().as_bytes().to_vec(),
+                    made,
+                ))
+            }
+            Err(e) => Err(failure.unwrap_or_else(|| Error::io("create", dir.path(), e))),
+        }
+    }
+}

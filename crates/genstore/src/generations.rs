@@ -1,0 +1,226 @@
+//! Generations on disk: `generations/<id>/{manifest,shown,tree/}`, and leases on them. Floor 2.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Damaged, Error, Result};
+use crate::fs::lock::{Lock, Mode};
+use crate::fs::{Dir, Stat};
+use crate::layout::{
+    CommitLock, GENERATIONS, Home, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE,
+};
+use crate::model::codec::{Head, Manifest};
+use crate::model::fresh::Shown;
+use crate::model::ids::GenerationId;
+use crate::stage::grave;
+
+/// A generation that is open, and held by a lease: gc leaves it alone until this is dropped.
+pub struct Generation {
+    id: GenerationId,
+    dir: Dir,
+    lease: Lock,
+}
+
+impl Generation {
+    /// Gives its number.
+    pub fn id(&self) -> GenerationId {
+        self.id
+    }
+
+    /// Gives the directory that holds its files.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(TREE)
+    }
+
+    /// Reads the head of its manifest: note, facts and counts, without the entries.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not as it was written.
+    pub fn head(&self) -> Result<Head> {
+        read_head(self.lease.file(), &self.dir.join(MANIFEST)).map_err(|e| self.or_damaged(e))
+    }
+
+    /// Reads its manifest and checks every byte of it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not as it was written.
+    pub fn manifest(&self) -> Result<Manifest> {
+        let bytes = self.manifest_bytes()?;
+        Manifest::decode(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
+    }
+
+    /// Tells what readers were shown of it where its manifest does not say it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not as it was written.
+    pub fn shown(&self) -> Result<Shown> {
+        match self.dir.read(SHOWN)? {
+            None => Ok(Shown::default()),
+            Some(bytes) => {
+                Shown::decode(&bytes).map_err(|why| self.damaged(&format!("what was shown: {why}")))
+            }
+        }
+    }
+
+    /// Lets programs that this one becomes, or starts, hold the lease too.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn share_lease_with_children(&self) -> Result<()> {
+        rustix::io::fcntl_setfd(self.lease.file(), rustix::io::FdFlags::empty())
+            .map_err(|e| Error::io("share the lease of", self.dir.path(), e))
+    }
+
+    pub(crate) fn manifest_bytes(&self) -> Result<Vec<u8>> {
+        let path = self.dir.join(MANIFEST);
+        let file = self.lease.file();
+        let size = Stat::of(file, &path)?.size;
+        let mut bytes = vec![0; size as usize];
+        file.read_exact_at(&mut bytes, 0)
+            .map_err(|e| Error::io("read", &path, e))?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(crate) fn tree_dir(&self) -> Result<Dir> {
+        match self.dir.open_dir(TREE) {
+            Err(e) if e.is_not_found() => Err(self.damaged("its tree is missing")),
+            done => done,
+        }
+    }
+
+    pub(crate) fn damaged(&self, cause: &str) -> Error {
+        Error::Damaged {
+            what: Damaged::Generation(self.id),
+            cause: cause.to_owned(),
+            uses: vec![],
+        }
+    }
+
+    fn or_damaged(&self, error: HeadError) -> Error {
+        match error {
+            HeadError::Io(e) => e,
+            HeadError::Malformed(why) => self.damaged(&format!("its manifest: {why}")),
+        }
+    }
+}
+
+enum HeadError {
+    Io(Error),
+    Malformed(String),
+}
+
+fn read_head(file: &File, path: &Path) -> std::result::Result<Head, HeadError> {
+    let malformed = |why: crate::model::codec::Malformed| HeadError::Malformed(why.to_string());
+    let io = |e| HeadError::Io(Error::io("read", path, e));
+    let size = Stat::of(file, path).map_err(HeadError::Io)?.size as usize;
+    if size < Head::PREFIX_LEN {
+        return Err(HeadError::Malformed("shorter than its frame".to_owned()));
+    }
+    let mut prefix = vec![0; Head::PREFIX_LEN];
+    file.read_exact_at(&mut prefix, 0).map_err(io)?;
+    let len = Head::len_from_prefix(&prefix).map_err(malformed)?;
+    if size < Head::PREFIX_LEN + len {
+        return Err(HeadError::Malformed("the length differs".to_owned()));
+    }
+    let mut head = vec![0; len];
+    file.read_exact_at(&mut head, Head::PREFIX_LEN as u64)
+        .map_err(io)?;
+    Head::decode(&prefix, &head).map_err(malformed)
+}
+
+impl Home {
+    /// Opens a generation and takes a lease on it; `None` when there is no such generation.
+    ///
+    /// The lease is a shared flock on the manifest, taken on a handle for reading so that it works
+    /// on a read-only mount. gc may have moved the generation away between the open and the lock;
+    /// so the path must still name the inode that was locked.
+    pub(crate) fn find_generation(&self, id: GenerationId) -> Result<Option<Generation>> {
+        let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        let dir = match self.dir.open_dir(&name) {
+            Ok(dir) => dir,
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let file = match dir.open_file(MANIFEST) {
+            Ok(file) => file,
+            Err(e) if e.is_not_found() => {
+                if self.dir.stat(&name)?.is_none() {
+                    return Ok(None);
+                }
+                let cause = "its manifest is missing".to_owned();
+                return Err(Error::Damaged {
+                    what: Damaged::Generation(id),
+                    cause,
+                    uses: vec![],
+                });
+            }
+            Err(e) => return Err(e),
+        };
+        let path = dir.join(MANIFEST);
+        let locked = Stat::of(&file, &path)?;
+        let lease = Lock::take(file, &path, Mode::Shared, self.options.lock_timeout)?;
+        let named = self.dir.stat(&[&name[..], b"/", MANIFEST].concat())?;
+        if named.is_some_and(|named| named.same_inode(&locked)) {
+            Ok(Some(Generation { id, dir, lease }))
+        } else if named.is_none() {
+            Ok(None)
+        } else {
+            // A healed manifest took the place of a damaged one.
+            self.find_generation(id)
+        }
+    }
+
+    /// Opens a generation that ought to be there.
+    pub(crate) fn generation(&self, id: GenerationId) -> Result<Generation> {
+        self.find_generation(id)?.ok_or_else(|| Error::UnknownRev {
+            rev: id.to_string(),
+            near: vec![],
+        })
+    }
+
+    /// Keeps new leases off a generation; `None` when a living process holds one.
+    pub(crate) fn exclude_leases(&self, id: GenerationId) -> Result<Option<Lock>> {
+        let name = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", MANIFEST].concat();
+        Lock::try_take(
+            self.dir.open_file(&name)?,
+            &self.dir.join(&name),
+            Mode::Exclusive,
+        )
+    }
+
+    /// Takes a generation off the list, durably, and gives its name in staging. Where a living
+    /// process holds it, nothing happens: `None`.
+    pub(crate) fn retire_generation(
+        &self,
+        _: &StoreExclusive,
+        id: GenerationId,
+    ) -> Result<Option<Vec<u8>>> {
+        let Some(_no_leases) = self.exclude_leases(id)? else {
+            return Ok(None);
+        };
+        let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
+        let grave = grave(id);
+        self.fs.rename_to_free(
+            (&generations, id.to_string().as_bytes()),
+            (&staging, &grave),
+        )?;
+        self.fs.sync_dir(&generations)?;
+        Ok(Some(grave))
+    }
+
+    /// Writes what readers are shown of a generation beside its manifest.
+    pub(crate) fn write_shown(
+        &self,
+        lock: &CommitLock,
+        id: GenerationId,
+        shown: &Shown,
+    ) -> Result<()> {
+        let folder = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        self.replace(lock, &folder, SHOWN, &shown.encode())
+    }
+}

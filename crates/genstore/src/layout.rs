@@ -1,0 +1,314 @@
+//! Every name in a store, the handle that all parts share, and the locks that guard them.
+//!
+//! Floor 2. Owns `format`, `.gitignore` and `locks/`. See `store-layout.md`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, Result};
+use crate::fs::fault::Faults;
+use crate::fs::lock::{Lock, Mode};
+use crate::fs::{Dir, Durability, Fs, Kind};
+use crate::progress::{Progress, Silent};
+
+pub(crate) const FORMAT: &[u8] = b"format";
+pub(crate) const OBJECTS: &[u8] = b"objects";
+pub(crate) const GENERATIONS: &[u8] = b"generations";
+pub(crate) const STAGING: &[u8] = b"staging";
+pub(crate) const PINS: &[u8] = b"pins";
+pub(crate) const MARKS: &[u8] = b"marks";
+pub(crate) const SUSPECTS: &[u8] = b"suspects";
+pub(crate) const QUARANTINE: &[u8] = b"quarantine";
+pub(crate) const LOCKS: &[u8] = b"locks";
+pub(crate) const CURRENT: &[u8] = b"current";
+pub(crate) const NOTICE: &[u8] = b"notice";
+pub(crate) const SEQUENCE: &[u8] = b"sequence";
+pub(crate) const LOG: &[u8] = b"log";
+pub(crate) const MANIFEST: &[u8] = b"manifest";
+pub(crate) const SHOWN: &[u8] = b"shown";
+pub(crate) const TREE: &[u8] = b"tree";
+const GITIGNORE: &[u8] = b".gitignore";
+const STORE_LOCK: &[u8] = b"locks/store";
+const COMMIT_LOCK: &[u8] = b"locks/commit";
+
+/// Files in `staging/` that hold one record on its way; they live only under the commit lock.
+pub(crate) const TEMP_PREFIX: &str = "tmp-";
+
+const MARKER: &[u8] = b"genstore 1\n";
+
+/// Tells the time; the library has no clock of its own.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Tells the time: `Arc::new(SystemTime::now)`.
+    pub clock: Clock,
+    /// Who acts, for the log and for those who lose a race: `deploy bot, process 4711`.
+    pub actor: String,
+    /// What a commit waits for before it reports success.
+    pub durability: Durability,
+    /// How long to wait for a lock.
+    pub lock_timeout: Duration,
+    /// Is told how far long work has got.
+    pub progress: Arc<dyn Progress>,
+    /// Fails or cuts short a call that changes the disk.
+    #[cfg(feature = "faults")]
+    pub faults: Faults,
+}
+
+impl Options {
+    /// Full durability, a minute of patience, nobody told about progress.
+    pub fn new(clock: Clock) -> Options {
+        Options {
+            clock,
+            actor: format!("process {}", std::process::id()),
+            durability: Durability::Full,
+            lock_timeout: Duration::from_secs(60),
+            progress: Arc::new(Silent),
+            #[cfg(feature = "faults")]
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// An open store, as its parts see it.
+pub(crate) struct Home {
+    pub(crate) dir: Dir,
+    pub(crate) fs: Fs,
+    pub(crate) options: Options,
+}
+
+/// Proof that gc is not at work: objects that were found stay.
+#[must_use]
+pub(crate) struct StoreShared(#[expect(dead_code, reason = "held, not read")] Lock);
+
+/// Proof that nobody else stages, activates or collects.
+#[must_use]
+pub(crate) struct StoreExclusive(StoreShared);
+
+impl StoreExclusive {
+    /// Whoever keeps everybody away keeps gc away, too.
+    pub(crate) fn as_shared(&self) -> &StoreShared {
+        &self.0
+    }
+}
+
+/// Proof that nobody else moves `current`, takes numbers, or writes records.
+#[must_use]
+pub(crate) struct CommitLock(#[expect(dead_code, reason = "held, not read")] Lock);
+
+impl Home {
+    /// Opens a store and changes nothing, so that it works on a read-only mount.
+    pub(crate) fn open(path: &Path, options: Options) -> Result<Home> {
+        let not_a_store = || Error::NotAStore {
+            path: path.to_owned(),
+        };
+        let dir = match Dir::open(&absolute(path)?) {
+            Ok(dir) => dir,
+            Err(Error::Io { source, .. })
+                if [
+                    std::io::ErrorKind::NotFound,
+                    std::io::ErrorKind::NotADirectory,
+                ]
+                .contains(&source.kind()) =>
+            {
+                return Err(not_a_store());
+            }
+            Err(e) => return Err(e),
+        };
+        let marker = dir.read(FORMAT)?.ok_or_else(not_a_store)?;
+        check_marker(&marker, dir.path())?.ok_or_else(not_a_store)?;
+        Ok(Home::new(dir, options))
+    }
+
+    fn new(dir: Dir, options: Options) -> Home {
+        #[cfg(feature = "faults")]
+        let faults = options.faults.clone();
+        #[cfg(not(feature = "faults"))]
+        let faults = Faults;
+        let fs = Fs::new(faults, options.durability);
+        Home { dir, fs, options }
+    }
+
+    /// Makes a store in an absent or empty directory, or opens the one that is there.
+    ///
+    /// The marker comes first: from then on every writer completes what is missing, so this may be
+    /// cut anywhere.
+    pub(crate) fn create(path: &Path, options: Options) -> Result<(Home, bool)> {
+        let path = absolute(path)?;
+        let parent = Dir::open(path.parent().unwrap_or(Path::new("/")))?;
+        let name = path
+            .file_name()
+            .map(std::os::unix::ffi::OsStrExt::as_bytes)
+            .unwrap_or(b".");
+        let mut home = Home::new(parent, options);
+        match Dir::open(&path) {
+            Ok(dir) => home.dir = dir,
+            Err(e) if e.is_not_found() => {
+                home.fs.make_dir(&home.dir, name)?;
+                home.fs.sync_dir(&home.dir)?;
+                home.dir = Dir::open(&path)?;
+            }
+            Err(e) => return Err(e),
+        }
+        let made = home.write_marker()?;
+        home.complete()?;
+        Ok((home, made))
+    }
+
+    fn write_marker(&self) -> Result<bool> {
+        match self.dir.read(FORMAT)? {
+            Some(marker) if check_marker(&marker, self.dir.path())?.is_some() => return Ok(false),
+            // A start of the marker alone in the directory: whoever wrote it was cut short.
+            Some(start) if MARKER.starts_with(&start) && self.dir.list()?.len() == 1 => {}
+            None if self.dir.list()?.is_empty() => {}
+            _ => {
+                return Err(Error::NotEmpty {
+                    path: self.dir.path().to_owned(),
+                });
+            }
+        }
+        let file = self.fs.open_or_create(&self.dir, FORMAT)?;
+        let path = self.dir.join(FORMAT);
+        self.fs.write_at(&file, &path, MARKER, 0)?;
+        self.fs.sync_file(&file, &path)?;
+        self.fs.sync_dir(&self.dir)?;
+        Ok(true)
+    }
+
+    /// Makes what a half-made store lacks. Needs no lock: each step is the same for everybody.
+    pub(crate) fn complete(&self) -> Result<()> {
+        // Made last.
+        if self.dir.stat(COMMIT_LOCK)?.is_some() {
+            return Ok(());
+        }
+        for name in [
+            OBJECTS,
+            GENERATIONS,
+            STAGING,
+            PINS,
+            MARKS,
+            SUSPECTS,
+            QUARANTINE,
+            LOCKS,
+        ] {
+            self.fs.make_dir(&self.dir, name)?;
+        }
+        let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;
+        self.fs
+            .write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
+        let notice = self.fs.open_or_create(&self.dir, NOTICE)?;
+        if self.dir.stat(NOTICE)?.is_none_or(|stat| stat.size == 0) {
+            self.fs.write_at(
+                &notice,
+                &self.dir.join(NOTICE),
+                &crate::pointer::notice(None),
+                0,
+            )?;
+        }
+        drop(self.fs.open_or_create(&self.dir, STORE_LOCK)?);
+        self.fs.sync_dir(&self.dir)?;
+        drop(self.fs.open_or_create(&self.dir, COMMIT_LOCK)?);
+        self.fs.sync_dir(&self.sub(LOCKS)?)
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.options.clock)()
+    }
+
+    /// Opens one of the store's own directories.
+    pub(crate) fn sub(&self, name: &[u8]) -> Result<Dir> {
+        self.dir.open_dir(name)
+    }
+
+    /// Lists one of the store's own directories; one that a half-made store lacks is empty.
+    pub(crate) fn list(&self, name: &[u8]) -> Result<Vec<(Vec<u8>, Kind)>> {
+        match self.sub(name) {
+            Ok(dir) => dir.list(),
+            Err(e) if e.is_not_found() => Ok(vec![]),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Begins to write: completes the layout and keeps gc away.
+    pub(crate) fn share(&self) -> Result<StoreShared> {
+        self.complete()?;
+        self.lock(STORE_LOCK, Mode::Shared).map(StoreShared)
+    }
+
+    /// Begins to collect or mend: waits until nobody stages.
+    pub(crate) fn exclude(&self) -> Result<StoreExclusive> {
+        self.complete()?;
+        self.lock(STORE_LOCK, Mode::Exclusive)
+            .map(StoreShared)
+            .map(StoreExclusive)
+    }
+
+    /// Begins to commit. What an unfinished commit left must be settled next: see [`crate::recover`].
+    pub(crate) fn lock_commit(&self) -> Result<CommitLock> {
+        self.complete()?;
+        self.lock(COMMIT_LOCK, Mode::Exclusive).map(CommitLock)
+    }
+
+    fn lock(&self, name: &[u8], mode: Mode) -> Result<Lock> {
+        // A handle for reading is enough, and is all that a read-only mount gives.
+        let file = match self.dir.open_file(name) {
+            Err(e) if e.is_not_found() => self.fs.open_or_create(&self.dir, name)?,
+            file => file?,
+        };
+        Lock::take(file, &self.dir.join(name), mode, self.options.lock_timeout)
+    }
+
+    /// Puts a file of the store's own under `folder/name`, whole or not at all, durably.
+    pub(crate) fn replace(
+        &self,
+        _: &CommitLock,
+        folder: &[u8],
+        name: &[u8],
+        bytes: &[u8],
+    ) -> Result<()> {
+        let (staging, dir) = (self.sub(STAGING)?, self.sub(folder)?);
+        self.fs.replace_file(&staging, &dir, name, bytes)?;
+        self.fs.sync_dir(&dir)
+    }
+}
+
+/// Tells whether the marker is ours: `None` for something else.
+fn check_marker(marker: &[u8], path: &Path) -> Result<Option<()>> {
+    let text = String::from_utf8_lossy(marker);
+    let Some(rest) = text.strip_prefix("genstore ") else {
+        return Ok(None);
+    };
+    if marker == MARKER {
+        return Ok(Some(()));
+    }
+    let version = rest.lines().next().unwrap_or_default();
+    match version.parse::<u32>() {
+        // A newer number, or features after our own number.
+        Ok(number) if number > 1 || (number == 1 && rest.lines().count() > 1) => {
+            let found = format!(
+                "format {}",
+                rest.split_whitespace().collect::<Vec<_>>().join(" ")
+            );
+            Err(Error::NewerFormat {
+                path: path.to_owned(),
+                found,
+            })
+        }
+        _ => Err(Error::damaged_file(
+            &path.join("format"),
+            "no format number that was ever used",
+        )),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    match std::fs::canonicalize(&absolute) {
+        Ok(real) => Ok(real),
+        // Absent: the parent is what must be there.
+        Err(_) => Ok(absolute),
+    }
+}

@@ -1,0 +1,82 @@
+//! A store of build outputs.
+//!
+//! A build's output is hashed into immutable objects, a generation's directory is assembled from
+//! hard links to them, and one symlink, `current`, is retargeted to commit. Readers see the whole
+//! old generation or the whole new one.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use genstore::{CommitOptions, Options, Plan, Source, StageOptions, Store};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let path = dir.path().join("genstore");
+//! let options = Options::new(Arc::new(std::time::SystemTime::now));
+//! let (store, _) = Store::init(&path, options)?;
+//!
+//! let plan = Plan::builder()
+//!     .file("index.html", false, Source::Bytes(b"<h1>hello</h1>".to_vec()))
+//!     .build()?;
+//! let published = store.stage(&plan, StageOptions::default())?.commit(&CommitOptions::default())?;
+//!
+//! assert!(published.changed);
+//! assert_eq!(std::fs::read(path.join("current/index.html"))?, b"<h1>hello</h1>");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The library knows no clock, no environment and no terminal. It is blocking and uses threads of
+//! its own for hashing. `crates/README.md` is the map of its modules.
+
+mod activate;
+mod assemble;
+mod check;
+mod error;
+mod export;
+mod folders;
+mod fs;
+mod gc;
+mod generations;
+mod heal;
+mod ingest;
+mod layout;
+mod log;
+mod model;
+mod objects;
+mod plan;
+mod pointer;
+mod progress;
+mod publish;
+mod query;
+mod records;
+mod recover;
+mod scan;
+mod stage;
+mod store;
+mod verify;
+
+pub use activate::{Activation, Warning};
+pub use check::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
+pub use error::{Damaged, Error, Holder, Problem, Result};
+pub use fs::Durability;
+#[cfg(feature = "faults")]
+pub use fs::fault::{Fault, FaultKind, Faults};
+pub use gc::{Collected, GcPlan};
+pub use generations::Generation;
+pub use layout::{Clock, Options};
+pub use model::codec::{Head, Malformed, Manifest};
+pub use model::diff::{Change, Diff, DiffSummary, diff};
+pub use model::digest::{Digest, NotADigest};
+pub use model::fresh::{Retired, Shown};
+pub use model::ids::{GenerationId, NotAPinName, PinName, Rev};
+pub use model::relpath::{PathProblem, RelPath, show as show_path};
+pub use model::retention::{Reason, Retention, Verdict};
+pub use model::tree::{
+    Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId, TreeProblem,
+};
+pub use plan::{Plan, PlanBuilder, Source, Symlinks};
+pub use progress::{Phase, Progress, Silent};
+pub use publish::{CommitOptions, Publication, StageOptions, Staged, Times};
+pub use query::{Listed, Pin, Usage};
+pub use records::Mark;
+pub use scan::{ScanRules, StoreIdentity};
+pub use store::{Expect, Store};
+pub use verify::{DamagedObject, VerifyReport};

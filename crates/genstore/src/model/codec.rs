@@ -1,0 +1,388 @@
+//! The framed binary files of the store: manifests and what was shown (`store-layout.md`, "Frame").
+//!
+//! A frame is a magic, a format version, the lengths and the BLAKE3 of what follows, then a head
+//! and a rest in bincode. The head stands in front with a digest of its own, so that `list` reads
+//! it without reading the entries. This is the only module that touches bincode: it decodes from
+//! slices whose length was checked before, with fixed-width little-endian integers, refuses
+//! trailing bytes, and what it accepts encodes to the very same bytes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use bincode::Options as _;
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::fresh::{Retired, Shown};
+use super::tree::{Columns, Mtime, Tree, TreeId};
+
+const FORMAT_VERSION: u32 = 1;
+const FRAME_LEN: usize = 88;
+const MANIFEST_MAGIC: &[u8; 8] = b"gstmanif";
+const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
+
+/// A head is small, and read whole before its digest is known to be right.
+const MAX_HEAD_LEN: u64 = 4 << 20;
+/// Bounds what one read of a damaged length can ask of the memory.
+const MAX_BODY_LEN: u64 = 8 << 30;
+
+/// Longest note, in bytes.
+pub(crate) const MAX_NOTE_LEN: usize = 64 << 10;
+/// Longest list of facts, in bytes of all keys and values.
+pub(crate) const MAX_FACTS_LEN: usize = 256 << 10;
+
+/// The head of a manifest: what is known of a generation without its entries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    /// Id of the tree.
+    pub tree: TreeId,
+    /// When the generation was made.
+    pub created: Mtime,
+    /// Number of files.
+    pub files: u64,
+    /// Number of entries.
+    pub entries: u64,
+    /// Sum of the sizes of all files, in bytes.
+    pub bytes: u64,
+    /// A person's words.
+    pub note: String,
+    /// Facts by key.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// The immutable description of one generation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Manifest {
+    /// Id, counts, note and facts.
+    pub head: Head,
+    /// The entries.
+    pub tree: Tree,
+}
+
+impl Manifest {
+    /// Describes `tree`.
+    pub fn new(
+        tree: Tree,
+        created: SystemTime,
+        note: String,
+        facts: BTreeMap<String, String>,
+    ) -> Manifest {
+        let head = Head {
+            tree: tree.id(),
+            created: created.into(),
+            files: tree.files(),
+            entries: tree.len() as u64,
+            bytes: tree.bytes(),
+            note,
+            facts,
+        };
+        Manifest { head, tree }
+    }
+
+    /// Writes the manifest as bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let columns = self.tree.columns();
+        let rest = WireTree {
+            paths: &columns.paths,
+            kinds: &columns.kinds,
+            sizes: &columns.sizes,
+            digests: &columns.digests,
+            targets: &columns.targets,
+            mtimes: &columns.mtimes,
+        };
+        frame(
+            MANIFEST_MAGIC,
+            &encode(&WireHead::from(&self.head)),
+            &encode(&rest),
+        )
+    }
+
+    /// Reads a whole manifest.
+    ///
+    /// # Errors
+    /// [`Malformed`] when a single bit is not as [`Manifest::encode`] wrote it.
+    pub fn decode(bytes: &[u8]) -> Result<Manifest, Malformed> {
+        let (head, rest) = unframe(MANIFEST_MAGIC, bytes)?;
+        let head = Head::from_wire(decode(head)?)?;
+        let wire: WireTree<'_> = decode(rest)?;
+        let columns = Columns {
+            paths: wire.paths.to_vec(),
+            kinds: wire.kinds.to_vec(),
+            sizes: wire.sizes.to_vec(),
+            digests: wire.digests.to_vec(),
+            targets: wire.targets.to_vec(),
+            mtimes: wire.mtimes.to_vec(),
+        };
+        let tree = Tree::from_columns(columns).map_err(|why| Malformed(why.to_string()))?;
+        let counts = (tree.id(), tree.files(), tree.len() as u64, tree.bytes());
+        if counts != (head.tree, head.files, head.entries, head.bytes) {
+            return malformed("the head does not fit the entries");
+        }
+        Ok(Manifest { head, tree })
+    }
+}
+
+impl Head {
+    /// Number of bytes at the start of a manifest that tell how long its head is.
+    pub(crate) const PREFIX_LEN: usize = FRAME_LEN;
+
+    /// Tells from a manifest's first [`Head::PREFIX_LEN`] bytes how many follow for the head.
+    pub(crate) fn len_from_prefix(prefix: &[u8]) -> Result<usize, Malformed> {
+        Ok(Frame::parse(MANIFEST_MAGIC, prefix)?.head_len)
+    }
+
+    /// Reads a head from the prefix and the bytes that follow it.
+    pub(crate) fn decode(prefix: &[u8], head: &[u8]) -> Result<Head, Malformed> {
+        let frame = Frame::parse(MANIFEST_MAGIC, prefix)?;
+        if Digest::of(head) != frame.head_digest {
+            return malformed("the head's hash differs");
+        }
+        Head::from_wire(decode(head)?)
+    }
+
+    fn from_wire(wire: WireHead) -> Result<Head, Malformed> {
+        let facts: BTreeMap<_, _> = wire.facts.iter().cloned().collect();
+        // One spelling per set of facts: sorted, no key twice.
+        if wire.created_nanos >= 1_000_000_000
+            || !facts.iter().eq(wire.facts.iter().map(|(k, v)| (k, v)))
+        {
+            return malformed("the head is not in canonical form");
+        }
+        Ok(Head {
+            tree: Digest::from_bytes(wire.tree),
+            created: Mtime {
+                secs: wire.created_secs,
+                nanos: wire.created_nanos,
+            },
+            files: wire.files,
+            entries: wire.entries,
+            bytes: wire.bytes,
+            note: wire.note,
+            facts,
+        })
+    }
+}
+
+impl Shown {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let wire = WireShown {
+            floor: self.floor,
+            fresh: self
+                .fresh
+                .iter()
+                .map(|(p, t)| (serde_bytes::Bytes::new(p), t.secs, t.nanos))
+                .collect(),
+            retired: self
+                .retired
+                .iter()
+                .map(|(p, r)| (serde_bytes::Bytes::new(p), r.secs, r.digest.0))
+                .collect(),
+        };
+        frame(SHOWN_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`Shown::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Shown, Malformed> {
+        let (_, rest) = unframe(SHOWN_MAGIC, bytes)?;
+        let wire: WireShown<'_> = decode(rest)?;
+        let shown = Shown {
+            floor: wire.floor,
+            fresh: wire
+                .fresh
+                .iter()
+                .map(|(p, secs, nanos)| {
+                    (
+                        p.to_vec(),
+                        Mtime {
+                            secs: *secs,
+                            nanos: *nanos,
+                        },
+                    )
+                })
+                .collect(),
+            retired: wire
+                .retired
+                .iter()
+                .map(|(p, secs, digest)| {
+                    (
+                        p.to_vec(),
+                        Retired {
+                            secs: *secs,
+                            digest: Digest::from_bytes(*digest),
+                        },
+                    )
+                })
+                .collect(),
+        };
+        if shown.fresh.values().any(|t| t.nanos >= 1_000_000_000) || shown.encode() != bytes {
+            return malformed("what was shown is not in canonical form");
+        }
+        Ok(shown)
+    }
+}
+
+/// The bytes are no file of this kind, or not the ones that were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(pub(crate) String);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+fn malformed<T>(why: &str) -> Result<T, Malformed> {
+    Err(Malformed(why.to_owned()))
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireHead {
+    tree: [u8; 32],
+    created_secs: i64,
+    created_nanos: u32,
+    files: u64,
+    entries: u64,
+    bytes: u64,
+    note: String,
+    facts: Vec<(String, String)>,
+}
+
+impl From<&Head> for WireHead {
+    fn from(head: &Head) -> WireHead {
+        WireHead {
+            tree: *head.tree.as_bytes(),
+            created_secs: head.created.secs,
+            created_nanos: head.created.nanos,
+            files: head.files,
+            entries: head.entries,
+            bytes: head.bytes,
+            note: head.note.clone(),
+            facts: head
+                .facts
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireTree<'a> {
+    #[serde(with = "serde_bytes")]
+    paths: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    kinds: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    sizes: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    digests: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    targets: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    mtimes: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireShown<'a> {
+    floor: i64,
+    #[serde(borrow)]
+    fresh: Vec<(&'a serde_bytes::Bytes, i64, u32)>,
+    #[serde(borrow)]
+    retired: Vec<(&'a serde_bytes::Bytes, i64, [u8; 32])>,
+}
+
+fn options() -> impl bincode::Options {
+    // No limit of bincode's own: it decodes from a slice, so no length can exceed what is there.
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_little_endian()
+        .reject_trailing_bytes()
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    options()
+        .serialize(value)
+        .expect("plain values always encode")
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
+    options()
+        .deserialize(bytes)
+        .map_err(|why| Malformed(why.to_string()))
+}
+
+struct Frame {
+    head_len: usize,
+    body_len: usize,
+    body_digest: Digest,
+    head_digest: Digest,
+}
+
+impl Frame {
+    fn parse(magic: &[u8; 8], bytes: &[u8]) -> Result<Frame, Malformed> {
+        let Some((frame, _)) = bytes.split_at_checked(FRAME_LEN) else {
+            return malformed("shorter than its frame");
+        };
+        if &frame[..8] != magic {
+            return malformed("the magic differs");
+        }
+        let int = |range: std::ops::Range<usize>| {
+            frame[range]
+                .iter()
+                .rev()
+                .fold(0u64, |value, byte| value << 8 | u64::from(*byte))
+        };
+        let (version, head_len, body_len) = (int(8..12), int(12..16), int(16..24));
+        if version != u64::from(FORMAT_VERSION) {
+            // The store's `format` file names the version of all its files, so this is damage.
+            return malformed("the format version differs from the store's");
+        }
+        if head_len > MAX_HEAD_LEN || body_len > MAX_BODY_LEN || head_len > body_len {
+            return malformed("the lengths cannot be right");
+        }
+        let digest =
+            |at: usize| Digest::from_bytes(frame[at..at + 32].try_into().expect("32 bytes"));
+        Ok(Frame {
+            head_len: head_len as usize,
+            body_len: body_len as usize,
+            body_digest: digest(24),
+            head_digest: digest(56),
+        })
+    }
+}
+
+fn frame(magic: &[u8; 8], head: &[u8], rest: &[u8]) -> Vec<u8> {
+    let body_len = head.len() + rest.len();
+    let mut out = Vec::with_capacity(FRAME_LEN + body_len);
+    let body_digest = blake3::Hasher::new().update(head).update(rest).finalize();
+    out.extend(magic);
+    out.extend(FORMAT_VERSION.to_le_bytes());
+    out.extend((head.len() as u32).to_le_bytes());
+    out.extend((body_len as u64).to_le_bytes());
+    out.extend(body_digest.as_bytes());
+    out.extend(blake3::hash(head).as_bytes());
+    out.extend(head);
+    out.extend(rest);
+    out
+}
+
+fn unframe<'a>(magic: &[u8; 8], bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+    let frame = Frame::parse(magic, bytes)?;
+    let body = &bytes[FRAME_LEN..];
+    if body.len() != frame.body_len {
+        return malformed("the length differs");
+    }
+    let (head, rest) = body.split_at(frame.head_len);
+    if Digest::of(body) != frame.body_digest || Digest::of(head) != frame.head_digest {
+        return malformed("the hash differs");
+    }
+    Ok((head, rest))
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

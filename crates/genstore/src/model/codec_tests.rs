@@ -1,0 +1,128 @@
+use super::*;
+use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
+use proptest::prelude::*;
+
+fn sample() -> Manifest {
+    let mut builder = TreeBuilder::default();
+    let file = |content: &[u8], executable, secs, nanos| {
+        Node::File(FileNode {
+            digest: Digest::of(content),
+            size: content.len() as u64,
+            executable,
+            mtime: Mtime { secs, nanos },
+        })
+    };
+    for (path, node) in [
+        (
+            &b"bin/run"[..],
+            file(b"#!/bin/sh\n", true, 1_700_000_000, 5),
+        ),
+        (b"empty", Node::EmptyDir),
+        (b"latest", Node::Symlink(b"bin/run")),
+        (b"na\xffme", file(b"hello\n", false, -1, 999_999_999)),
+    ] {
+        builder.push(Entry { path, node }).unwrap();
+    }
+    let facts = [
+        ("branch".to_owned(), "main".to_owned()),
+        ("commit".to_owned(), "é".to_owned()),
+    ];
+    let created = SystemTime::from(Mtime {
+        secs: 1_700_000_001,
+        nanos: 42,
+    });
+    Manifest::new(
+        builder.finish(),
+        created,
+        "release 1.4".to_owned(),
+        facts.into(),
+    )
+}
+
+fn shown() -> Shown {
+    let retired = Retired {
+        secs: 12,
+        digest: Digest::of(b"gone"),
+    };
+    Shown {
+        floor: -3,
+        fresh: [(b"a".to_vec(), Mtime { secs: 7, nanos: 8 })].into(),
+        retired: [(b"b/c".to_vec(), retired)].into(),
+    }
+}
+
+/// The format is what these bytes are. When this test fails, the format changed: give it a new
+/// version and keep reading the old one.
+#[test]
+fn golden_bytes() {
+    let golden: &[u8] = include_bytes!("../../golden/manifest-1.bin");
+    assert!(sample().encode() == golden, "the manifest's format changed");
+    assert_eq!(Manifest::decode(golden).unwrap(), sample());
+    let golden: &[u8] = include_bytes!("../../golden/shown-1.bin");
+    assert!(
+        shown().encode() == golden,
+        "the format of what was shown changed"
+    );
+    assert_eq!(Shown::decode(golden).unwrap(), shown());
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    fn check(bytes: &[u8], accepts: impl Fn(&[u8]) -> bool) {
+        assert!(accepts(bytes));
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.to_vec();
+                damaged[at] ^= 1 << bit;
+                assert!(!accepts(&damaged), "byte {at}, bit {bit}");
+            }
+            assert!(!accepts(&bytes[..at]), "cut at {at}");
+        }
+        assert!(!accepts(&[bytes, b"\0"].concat()), "a byte more");
+    }
+    check(&sample().encode(), |bytes| Manifest::decode(bytes).is_ok());
+    check(&shown().encode(), |bytes| Shown::decode(bytes).is_ok());
+}
+
+#[test]
+fn a_head_is_read_alone_and_checked_alone() {
+    let bytes = sample().encode();
+    let (prefix, rest) = bytes.split_at(Head::PREFIX_LEN);
+    let head_len = Head::len_from_prefix(prefix).unwrap();
+    assert_eq!(
+        Head::decode(prefix, &rest[..head_len]).unwrap(),
+        sample().head
+    );
+    let mut damaged = rest[..head_len].to_vec();
+    damaged[3] ^= 1;
+    assert!(Head::decode(prefix, &damaged).is_err());
+}
+
+#[test]
+fn one_spelling_per_manifest() {
+    // Facts in another order, or one key twice, are refused although the hashes are right.
+    let good = sample();
+    for facts in [&[("b", ""), ("a", "")][..], &[("a", "1"), ("a", "2")]] {
+        let mut head = WireHead::from(&good.head);
+        head.facts = facts
+            .iter()
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .collect();
+        assert!(Head::from_wire(head).is_err(), "{facts:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn noise_never_panics_and_what_is_accepted_is_canonical(noise in prop::collection::vec(any::<u8>(), 0..200)) {
+        // Frames with right hashes over noise: what only the decoder can refuse.
+        let bytes = frame(MANIFEST_MAGIC, &noise[..noise.len() / 2], &noise[noise.len() / 2..]);
+        if let Ok(manifest) = Manifest::decode(&bytes) {
+            prop_assert_eq!(manifest.encode(), bytes);
+        }
+        let bytes = frame(SHOWN_MAGIC, &[], &noise);
+        if let Ok(shown) = Shown::decode(&bytes) {
+            prop_assert_eq!(shown.encode(), bytes);
+        }
+    }
+}

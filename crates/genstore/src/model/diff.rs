@@ -1,0 +1,285 @@
+//! Differences of two trees: a merge of two sorted lists, then renames by digest.
+
+use std::collections::HashMap;
+
+use super::relpath;
+use super::tree::{Entry, Node, ObjectId, Tree};
+
+/// What happened to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Only the new tree has it.
+    Added(Entry<'a>),
+    /// Only the old tree has it.
+    Removed(Entry<'a>),
+    /// Both have it, with other content or another kind.
+    Modified(Entry<'a>, Entry<'a>),
+    /// The same file stands at another path.
+    Renamed(Entry<'a>, Entry<'a>),
+}
+
+impl<'a> Change<'a> {
+    /// Gives what the old tree has.
+    pub fn from(&self) -> Option<Entry<'a>> {
+        match *self {
+            Change::Removed(from) | Change::Modified(from, _) | Change::Renamed(from, _) => {
+                Some(from)
+            }
+            Change::Added(_) => None,
+        }
+    }
+
+    /// Gives what the new tree has.
+    pub fn to(&self) -> Option<Entry<'a>> {
+        match *self {
+            Change::Added(to) | Change::Modified(_, to) | Change::Renamed(_, to) => Some(to),
+            Change::Removed(_) => None,
+        }
+    }
+
+    /// Gives the path it is listed under: the new one, or the old one of what was removed.
+    pub fn path(&self) -> &'a [u8] {
+        self.to().or(self.from()).map_or(b"", |entry| entry.path)
+    }
+}
+
+/// Numbers of a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiffSummary {
+    /// Paths that only the new tree has.
+    pub added: u64,
+    /// Paths that only the old tree has.
+    pub removed: u64,
+    /// Paths with other content.
+    pub modified: u64,
+    /// Files at another path.
+    pub renamed: u64,
+    /// Bytes by which the new tree is larger.
+    pub bytes: i64,
+}
+
+/// The difference of two trees, in the order of the new paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diff<'a> {
+    /// What changed.
+    pub changes: Vec<Change<'a>>,
+    /// How much.
+    pub summary: DiffSummary,
+}
+
+/// Compares two trees; mtimes do not count.
+pub fn diff<'a>(old: &'a Tree, new: &'a Tree) -> Diff<'a> {
+    let mut changes = merge(old, new);
+    pair_renames(&mut changes);
+    changes.sort_by(|a, b| relpath::compare(a.path(), b.path()));
+    let mut summary = DiffSummary {
+        bytes: new.bytes() as i64 - old.bytes() as i64,
+        ..Default::default()
+    };
+    for change in &changes {
+        match change {
+            Change::Added(_) => summary.added += 1,
+            Change::Removed(_) => summary.removed += 1,
+            Change::Modified(..) => summary.modified += 1,
+            Change::Renamed(..) => summary.renamed += 1,
+        }
+    }
+    Diff { changes, summary }
+}
+
+fn merge<'a>(old: &'a Tree, new: &'a Tree) -> Vec<Change<'a>> {
+    let mut changes = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() && j < new.len() {
+        match relpath::compare(old.path(i), new.path(j)) {
+            std::cmp::Ordering::Less => {
+                changes.push(Change::Removed(old.get(i)));
+                i += 1;
+            }
+            std::cmp::Ordering::Greater => {
+                changes.push(Change::Added(new.get(j)));
+                j += 1;
+            }
+            std::cmp::Ordering::Equal => {
+                let (from, to) = (old.get(i), new.get(j));
+                if !from.node.same_content(&to.node) {
+                    changes.push(Change::Modified(from, to));
+                }
+                (i, j) = (i + 1, j + 1);
+            }
+        }
+    }
+    changes.extend((i..old.len()).map(|i| Change::Removed(old.get(i))));
+    changes.extend((j..new.len()).map(|j| Change::Added(new.get(j))));
+    changes
+}
+
+/// Pairs each added file with a removed one of the same content, where there is one: of several,
+/// one with the same name goes first, then the first by path. Empty files are alike by chance.
+fn pair_renames(changes: &mut Vec<Change<'_>>) {
+    let mut removed: HashMap<ObjectId, Vec<usize>> = HashMap::new();
+    for (index, change) in changes.iter().enumerate() {
+        if let Change::Removed(Entry {
+            node: Node::File(file),
+            ..
+        }) = change
+            && file.size > 0
+        {
+            removed.entry(file.object()).or_default().push(index);
+        }
+    }
+    let mut taken = vec![false; changes.len()];
+    for index in 0..changes.len() {
+        let Change::Added(
+            to @ Entry {
+                node: Node::File(file),
+                ..
+            },
+        ) = changes[index]
+        else {
+            continue;
+        };
+        let Some(candidates) = removed.get_mut(&file.object()) else {
+            continue;
+        };
+        let name = relpath::split(to.path).1;
+        let same_name = candidates
+            .iter()
+            .position(|&c| relpath::split(changes[c].path()).1 == name);
+        if candidates.is_empty() {
+            continue;
+        }
+        let from = candidates.remove(same_name.unwrap_or(0));
+        if let Change::Removed(entry) = changes[from] {
+            taken[from] = true;
+            changes[index] = Change::Renamed(entry, to);
+        }
+    }
+    let mut index = 0;
+    changes.retain(|_| {
+        index += 1;
+        !taken[index - 1]
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::model::tree::{FileNode, Mtime, TreeBuilder};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    type Files = BTreeMap<String, String>;
+
+    fn tree(files: &Files) -> Tree {
+        let mut builder = TreeBuilder::default();
+        for (path, content) in files {
+            let file = FileNode {
+                digest: Digest::of(content.as_bytes()),
+                size: content.len() as u64,
+                executable: false,
+                mtime: Mtime {
+                    secs: content.len() as i64,
+                    nanos: 0,
+                },
+            };
+            builder
+                .push(Entry {
+                    path: path.as_bytes(),
+                    node: Node::File(file),
+                })
+                .unwrap();
+        }
+        builder.finish()
+    }
+
+    fn files(list: &[(&str, &str)]) -> Files {
+        list.iter()
+            .map(|(p, c)| (p.to_string(), c.to_string()))
+            .collect()
+    }
+
+    fn lines(old: &Tree, new: &Tree) -> Vec<String> {
+        let path =
+            |entry: Option<Entry<'_>>| entry.map_or(String::new(), |e| relpath::show(e.path));
+        diff(old, new)
+            .changes
+            .iter()
+            .map(|change| {
+                let letter = match change {
+                    Change::Added(_) => 'A',
+                    Change::Removed(_) => 'D',
+                    Change::Modified(..) => 'M',
+                    Change::Renamed(..) => 'R',
+                };
+                format!("{letter} {}>{}", path(change.from()), path(change.to()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn names_what_changed() {
+        let old = tree(&files(&[
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "3"),
+            ("gone", "4"),
+            ("e", ""),
+        ]));
+        let new = tree(&files(&[
+            ("a", "1"),
+            ("b", "two"),
+            ("moved", "3"),
+            ("new", "5"),
+            ("f", ""),
+        ]));
+        let expected = ["M b>b", "D e>", "A >f", "D gone>", "R c>moved", "A >new"];
+        assert_eq!(lines(&old, &new), expected);
+        let summary = diff(&old, &new).summary;
+        let expected = DiffSummary {
+            added: 2,
+            removed: 2,
+            modified: 1,
+            renamed: 1,
+            bytes: 2,
+        };
+        assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn of_several_sources_the_one_with_the_same_name_moved() {
+        let old = tree(&files(&[("a/x", "1"), ("a/y", "1")]));
+        let new = tree(&files(&[("b/y", "1"), ("b/z", "1")]));
+        assert_eq!(lines(&old, &new), ["R a/y>b/y", "R a/x>b/z"]);
+    }
+
+    proptest! {
+        #[test]
+        fn applying_a_difference_gives_the_new_tree(
+            old in prop::collection::btree_map("[a-d]{1,2}", "[01]{0,2}", 0..12),
+            new in prop::collection::btree_map("[a-d]{1,2}", "[01]{0,2}", 0..12),
+        ) {
+            let (old_tree, new_tree) = (tree(&old), tree(&new));
+            let content = |files: &Files, entry: Entry<'_>| files[std::str::from_utf8(entry.path).unwrap()].clone();
+            let mut applied = old.clone();
+            let diff = diff(&old_tree, &new_tree);
+            for change in &diff.changes {
+                if let Some(from) = change.from() {
+                    applied.remove(std::str::from_utf8(from.path).unwrap());
+                }
+            }
+            for change in &diff.changes {
+                if let Some(to) = change.to() {
+                    if let Change::Renamed(from, _) = change {
+                        prop_assert_eq!(content(&old, *from), content(&new, to));
+                    }
+                    let path = String::from_utf8(to.path.to_vec()).unwrap();
+                    prop_assert!(applied.insert(path, content(&new, to)).is_none());
+                }
+            }
+            prop_assert_eq!(applied, new);
+            prop_assert_eq!(diff.changes.is_empty(), old_tree.id() == new_tree.id());
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Freshness: the mtime at a path moves forward by a second or more whenever its bytes change.
+//!
+//! File servers compare whole seconds of Last-Modified. Objects are shared, so going back to older
+//! bytes would go back to an older mtime, and a client that kept the newer one is told "304, not
+//! modified" (seen with Go's, Python's and Express's file servers). So each activation compares
+//! what it is about to show with what was shown last, and gives some paths an inode of their own.
+//!
+//! Two things cannot be read from the two manifests, and are kept beside them ([`Shown`]): paths
+//! whose inode is not their object's, and paths that were shown once and are not there now. The
+//! list is handed on from each current generation to the next, so the comparison with the last
+//! one alone covers the whole history.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use super::digest::Digest;
+use super::relpath;
+use super::tree::{FileNode, Mtime, Node, Tree};
+
+/// Beyond this many retired paths the oldest are folded into [`Shown::floor`].
+const MAX_RETIRED: usize = 20_000;
+
+/// What readers were shown of a generation, where its manifest does not say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Paths that are not known to have been shown count as shown up to this second.
+    pub floor: i64,
+    /// Files of this generation whose mtime is not the manifest's.
+    pub fresh: BTreeMap<Vec<u8>, Mtime>,
+    /// Paths that earlier generations showed and this one does not hold.
+    pub retired: BTreeMap<Vec<u8>, Retired>,
+}
+
+/// What was last shown at a path that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// Its mtime in whole seconds.
+    pub secs: i64,
+    /// Its bytes.
+    pub digest: Digest,
+}
+
+impl Default for Shown {
+    fn default() -> Shown {
+        Shown {
+            floor: i64::MIN,
+            fresh: BTreeMap::new(),
+            retired: BTreeMap::new(),
+        }
+    }
+}
+
+impl Shown {
+    /// Tells whether there is nothing to keep beside the manifest.
+    pub fn is_empty(&self) -> bool {
+        *self == Shown::default()
+    }
+
+    /// Gives the mtime that `path` has in the generation's directory.
+    pub fn mtime(&self, path: &[u8], file: &FileNode) -> Mtime {
+        self.fresh.get(path).copied().unwrap_or(file.mtime)
+    }
+
+    fn retire(&mut self, path: &[u8], last: Retired) {
+        self.retired.insert(path.to_vec(), last);
+    }
+
+    /// Keeps the list bounded: the oldest are forgotten one by one, and remembered all together.
+    fn fold_oldest(&mut self) {
+        if self.retired.len() <= MAX_RETIRED {
+            return;
+        }
+        let mut ages: Vec<i64> = self.retired.values().map(|last| last.secs).collect();
+        ages.sort_unstable();
+        let cut = ages[self.retired.len() - MAX_RETIRED / 2];
+        self.retired.retain(|_, last| last.secs >= cut);
+        self.floor = self.floor.max(cut.saturating_sub(1));
+    }
+}
+
+/// How a file of the next generation gets the right mtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// The same bytes are shown now with this mtime: take over that inode.
+    Keep(Mtime),
+    /// An inode of its own, with this mtime.
+    Renew(Mtime),
+}
+
+/// What must be done to a generation before it may become current.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Freshness {
+    /// Paths of the next generation to be given another inode, in the order of the paths.
+    pub(crate) touches: Vec<(Vec<u8>, Touch)>,
+    /// What is to be kept beside the next generation's manifest.
+    pub(crate) shown: Shown,
+}
+
+/// Compares what is shown now with what is to be shown next.
+///
+/// `next_shown` tells what an earlier activation already did to the next generation.
+pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) -> Freshness {
+    let ((tree, shown), (next_tree, next_shown)) = (current, next);
+    let mut out = Freshness {
+        touches: Vec::new(),
+        shown: Shown {
+            floor: shown.floor,
+            fresh: next_shown.fresh.clone(),
+            retired: shown.retired.clone(),
+        },
+    };
+    let (mut a, mut b) = (tree.iter().peekable(), next_tree.iter().peekable());
+    loop {
+        let order = match (a.peek(), b.peek()) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(a), Some(b)) => relpath::compare(a.path, b.path),
+        };
+        let before = if order.is_le() { a.next() } else { None };
+        let after = if order.is_ge() { b.next() } else { None };
+        let file = |entry: Option<super::tree::Entry<'_>>| match entry?.node {
+            Node::File(file) => Some(file),
+            _ => None,
+        };
+        let path = before
+            .or(after)
+            .map(|entry| entry.path)
+            .expect("one of the two moved");
+        match (file(before), file(after)) {
+            (Some(old), Some(new)) => {
+                let last = shown.mtime(path, &old);
+                let mtime = next_shown.mtime(path, &new);
+                let touch = if old.object() == new.object() {
+                    // Empty files are never shared between generations (see `objects`).
+                    let keep = if new.size == 0 {
+                        Touch::Renew(last)
+                    } else {
+                        Touch::Keep(last)
+                    };
+                    (mtime != last).then_some(keep)
+                } else if old.digest == new.digest {
+                    (mtime < last).then(|| Touch::Renew(later(now, last.secs)))
+                } else {
+                    (mtime.secs <= last.secs).then(|| Touch::Renew(later(now, last.secs)))
+                };
+                out.touch(path, touch);
+            }
+            (Some(old), None) => {
+                let secs = shown.mtime(path, &old).secs;
+                out.shown.retire(
+                    path,
+                    Retired {
+                        secs,
+                        digest: old.digest,
+                    },
+                );
+                out.shown.fresh.remove(path);
+            }
+            (None, Some(new)) => {
+                let mtime = next_shown.mtime(path, &new);
+                let touch = match out.shown.retired.remove(path) {
+                    Some(last) if last.digest == new.digest => {
+                        (mtime.secs < last.secs).then(|| Touch::Renew(later(now, last.secs)))
+                    }
+                    Some(last) => {
+                        (mtime.secs <= last.secs).then(|| Touch::Renew(later(now, last.secs)))
+                    }
+                    None => {
+                        (mtime.secs <= shown.floor).then(|| Touch::Renew(later(now, shown.floor)))
+                    }
+                };
+                out.touch(path, touch);
+            }
+            (None, None) => {}
+        }
+    }
+    out.shown.fold_oldest();
+    out
+}
+
+impl Freshness {
+    fn touch(&mut self, path: &[u8], touch: Option<Touch>) {
+        if let Some(touch) = touch {
+            let (Touch::Keep(mtime) | Touch::Renew(mtime)) = touch;
+            self.shown.fresh.insert(path.to_vec(), mtime);
+            self.touches.push((path.to_vec(), touch));
+        }
+    }
+}
+
+/// Now, or where the clock stands behind what was shown, the next whole second after it.
+fn later(now: Mtime, shown_secs: i64) -> Mtime {
+    let next = Mtime {
+        secs: shown_secs.saturating_add(1),
+        nanos: 0,
+    };
+    now.max(next)
+}
+
+#[cfg(test)]
+#[path = "fresh_tests.rs"]
+mod tests;

@@ -1,0 +1,137 @@
+use super::*;
+use crate::model::tree::{Entry, TreeBuilder};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+fn tree(files: &[(&str, u8, i64)]) -> Tree {
+    let mut builder = TreeBuilder::default();
+    for (path, content, secs) in files {
+        let file = FileNode {
+            digest: Digest::of(&[*content]),
+            size: 1,
+            executable: false,
+            mtime: Mtime {
+                secs: *secs,
+                nanos: 0,
+            },
+        };
+        builder
+            .push(Entry {
+                path: path.as_bytes(),
+                node: Node::File(file),
+            })
+            .unwrap();
+    }
+    builder.finish()
+}
+
+fn at(secs: i64) -> Mtime {
+    Mtime { secs, nanos: 0 }
+}
+
+#[test]
+fn newer_bytes_with_a_newer_mtime_need_nothing() {
+    let plan = plan(
+        (&tree(&[("a", 1, 10), ("b", 1, 10)]), &Shown::default()),
+        (&tree(&[("a", 2, 11), ("b", 1, 10)]), &Shown::default()),
+        at(50),
+    );
+    assert_eq!(plan.touches, []);
+    assert!(plan.shown.is_empty());
+}
+
+#[test]
+fn older_bytes_are_shown_with_a_new_mtime_and_stay_so() {
+    let (old, new) = (tree(&[("a", 1, 10)]), tree(&[("a", 2, 20)]));
+    let back = plan((&new, &Shown::default()), (&old, &Shown::default()), at(30));
+    assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(30)))]);
+    let forth = plan((&old, &back.shown), (&new, &Shown::default()), at(30));
+    assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(31)))]);
+    // The same bytes published again keep the inode that is shown.
+    let again = plan((&new, &forth.shown), (&new, &Shown::default()), at(99));
+    assert_eq!(again.touches, [(b"a".to_vec(), Touch::Keep(at(31)))]);
+}
+
+#[test]
+fn a_path_that_comes_back_is_compared_with_what_it_last_showed() {
+    let (full, without) = (tree(&[("a", 1, 10), ("b", 1, 10)]), tree(&[("b", 1, 10)]));
+    let gone = plan(
+        (&full, &Shown::default()),
+        (&without, &Shown::default()),
+        at(20),
+    );
+    assert_eq!(gone.shown.retired.len(), 1);
+    let same = plan((&without, &gone.shown), (&full, &Shown::default()), at(30));
+    assert_eq!((same.touches.len(), same.shown.retired.len()), (0, 0));
+    let other = tree(&[("a", 2, 10), ("b", 1, 10)]);
+    let changed = plan((&without, &gone.shown), (&other, &Shown::default()), at(30));
+    assert_eq!(changed.touches, [(b"a".to_vec(), Touch::Renew(at(30)))]);
+}
+
+#[test]
+fn the_list_of_retired_paths_is_bounded_and_still_sound() {
+    let names: Vec<String> = (0..MAX_RETIRED + 1).map(|n| format!("f{n:06}")).collect();
+    let files: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(n, p)| (p.as_str(), 1, n as i64))
+        .collect();
+    let gone = plan(
+        (&tree(&files), &Shown::default()),
+        (&Tree::empty(), &Shown::default()),
+        at(0),
+    );
+    assert!(gone.shown.retired.len() <= MAX_RETIRED);
+    let mut others = files.clone();
+    others.iter_mut().for_each(|file| file.1 = 2);
+    let back = plan(
+        (&Tree::empty(), &gone.shown),
+        (&tree(&others), &Shown::default()),
+        at(0),
+    );
+    assert_eq!(
+        back.touches.len(),
+        files.len(),
+        "every path shows other bytes than before"
+    );
+}
+
+proptest! {
+    /// Whatever is activated in whatever order: a client that kept any earlier (path, second) and
+    /// is told "not modified" has the right bytes.
+    #[test]
+    fn no_client_is_ever_told_a_stale_304(
+        trees in prop::collection::vec(
+            prop::collection::btree_map("[ab]", (0u8..3, 0i64..4), 0..3), 2..5),
+        walk in prop::collection::vec((0usize..5, -1i64..2), 1..12),
+    ) {
+        // One object per content, so one mtime per content, as in a store.
+        let mut first_mtime: HashMap<u8, i64> = HashMap::new();
+        let trees: Vec<Tree> = trees.iter().map(|files| {
+            let files: Vec<_> = files.iter().map(|(path, (content, secs))| {
+                (path.as_str(), *content, *first_mtime.entry(*content).or_insert(*secs))
+            }).collect();
+            tree(&files)
+        }).collect();
+        let mut shown = vec![Shown::default(); trees.len()];
+        let mut kept: HashMap<(Vec<u8>, i64), Digest> = HashMap::new();
+        let mut current: Option<usize> = None;
+        let mut clock = 2;
+        for (pick, drift) in walk {
+            let next = pick % trees.len();
+            clock += drift;
+            if let Some(current) = current && current != next {
+                let plan = plan((&trees[current], &shown[current]), (&trees[next], &shown[next]), at(clock));
+                shown[next] = plan.shown;
+            }
+            current = Some(next);
+            for (path, file) in trees[next].iter_files() {
+                let secs = shown[next].mtime(path, &file).secs;
+                let known = *kept.entry((path.to_vec(), secs)).or_insert(file.digest);
+                prop_assert_eq!(known, file.digest, "same path and second, other bytes");
+                let stale = kept.iter().any(|((p, s), d)| p == path && *s > secs && *d != file.digest);
+                prop_assert!(!stale, "a later second was shown with other bytes");
+            }
+        }
+    }
+}

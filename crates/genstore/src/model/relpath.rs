@@ -1,0 +1,206 @@
+//! Relative paths: bytes, checked once at the edge, trusted inside.
+//!
+//! Paths are ordered by their components, so that all that lies in a folder stands together
+//! (`a`, `a/b`, `a-b`; plain byte order would put `a-b` between the two).
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// The longest name of one component, in bytes (NAME_MAX of every filesystem we serve).
+pub(crate) const NAME_MAX: usize = 255;
+
+/// A relative path of one or more names, joined by `/`: no empty name, no `.` or `..`, no NUL,
+/// no name longer than 255 bytes. Not necessarily UTF-8.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RelPath(Box<[u8]>);
+
+/// Why bytes are not a relative path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PathProblem {
+    /// There is nothing in it.
+    Empty,
+    /// It starts with `/`.
+    Absolute,
+    /// It holds `.` or an empty name, as in `a//b` or `a/`.
+    NotNormal,
+    /// It holds `..`.
+    Parent,
+    /// It holds a NUL byte.
+    Nul,
+    /// One of its names is longer than 255 bytes.
+    NameTooLong,
+}
+
+impl fmt::Display for PathProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PathProblem::Empty => "the path is empty",
+            PathProblem::Absolute => "the path is absolute",
+            PathProblem::NotNormal => "the path holds an empty name or `.`",
+            PathProblem::Parent => "the path holds `..`",
+            PathProblem::Nul => "the path holds a NUL byte",
+            PathProblem::NameTooLong => "a name in the path is longer than 255 bytes",
+        })
+    }
+}
+
+impl RelPath {
+    /// Checks `bytes` and keeps them as they are.
+    ///
+    /// # Errors
+    /// The first [`PathProblem`] found, from left to right.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<RelPath, PathProblem> {
+        let bytes = bytes.into();
+        check(&bytes)?;
+        Ok(RelPath(bytes.into_boxed_slice()))
+    }
+
+    /// Gives the bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show(&self.0))
+    }
+}
+
+impl fmt::Debug for RelPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl PartialOrd for RelPath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RelPath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(&self.0, &other.0)
+    }
+}
+
+/// Checks that `bytes` are a relative path.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), PathProblem> {
+    if bytes.is_empty() {
+        return Err(PathProblem::Empty);
+    }
+    if bytes[0] == b'/' {
+        return Err(PathProblem::Absolute);
+    }
+    for name in bytes.split(|&b| b == b'/') {
+        match name {
+            b"" | b"." => return Err(PathProblem::NotNormal),
+            b".." => return Err(PathProblem::Parent),
+            _ if name.len() > NAME_MAX => return Err(PathProblem::NameTooLong),
+            _ if name.contains(&0) => return Err(PathProblem::Nul),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Compares two paths by their components.
+pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    match a.iter().zip(b).position(|(x, y)| x != y) {
+        None => a.len().cmp(&b.len()),
+        // `/` ends a name, so it sorts before whatever may stand in one.
+        Some(at) => {
+            let weight = |byte: u8| if byte == b'/' { 0 } else { byte };
+            weight(a[at]).cmp(&weight(b[at]))
+        }
+    }
+}
+
+/// Splits a path into its folder (empty at the top) and its name.
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// Joins a folder (empty at the top) and a name.
+pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() {
+        name.to_vec()
+    } else {
+        [folder, b"/", name].concat()
+    }
+}
+
+/// Tells whether `path` is `folder` or lies below it.
+pub(crate) fn is_within(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// Shows a path on one line: control characters, backslashes and bytes that are not UTF-8 are
+/// escaped (`\n`, `\\`, `\xff`), so that no name can forge a second line or a colour.
+pub fn show(path: &[u8]) -> String {
+    let mut out = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c == '\\' || c.is_control() || is_invisible(c) {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// Characters that show nothing, or reorder what is shown.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check_new(bytes: &[u8], expected: Result<(), PathProblem>) {
+        assert_eq!(RelPath::new(bytes).map(|_| ()), expected, "{}", show(bytes));
+    }
+
+    #[test]
+    fn accepts_names_and_nothing_else() {
+        check_new(b"a", Ok(()));
+        check_new(b"-rf/\xff\n/...", Ok(()));
+        check_new(&[b'n'; 255], Ok(()));
+        check_new(b"", Err(PathProblem::Empty));
+        check_new(b"/a", Err(PathProblem::Absolute));
+        check_new(b"a/", Err(PathProblem::NotNormal));
+        check_new(b"a//b", Err(PathProblem::NotNormal));
+        check_new(b"./a", Err(PathProblem::NotNormal));
+        check_new(b"a/../b", Err(PathProblem::Parent));
+        check_new(b"a\0b", Err(PathProblem::Nul));
+        check_new(&[b'n'; 256], Err(PathProblem::NameTooLong));
+    }
+
+    #[test]
+    fn shows_every_path_on_one_line() {
+        assert_eq!(show("grüße/a b".as_bytes()), "grüße/a b");
+        assert_eq!(show(b"a\nb\x1b[31m\\\xff"), "a\\nb\\u{1b}[31m\\\\\\xff");
+        assert_eq!(show("a\u{202e}b".as_bytes()), "a\\u{202e}b");
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_that_of_the_components(a in "[a-c./-]{1,8}", b in "[a-c./-]{1,8}") {
+            let parts = |s: &str| s.split('/').map(|p| p.as_bytes().to_vec()).collect::<Vec<_>>();
+            prop_assert_eq!(compare(a.as_bytes(), b.as_bytes()), parts(&a).cmp(&parts(&b)));
+        }
+    }
+}

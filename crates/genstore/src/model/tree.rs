@@ -1,0 +1,515 @@
+//! Trees: the sorted, duplicate-free list of what a generation holds.
+//!
+//! A tree is kept as it is written, in columns (`store-layout.md`, "Tree"): all paths in one run
+//! of bytes, all digests in another. Reading one is six copies and one check instead of an
+//! allocation per entry, which is what keeps `rollback` and `diff` in milliseconds, and an entry
+//! costs its path and some 70 bytes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::digest::Digest;
+use super::relpath;
+
+/// The digest of a tree's canonical bytes without the mtimes: same content, same id, on every host.
+pub type TreeId = Digest;
+
+/// A modification time: seconds since 1970-01-01 UTC and nanoseconds (0 to 999,999,999).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Mtime {
+    /// Whole seconds since the epoch, rounded down.
+    pub secs: i64,
+    /// Nanoseconds beyond `secs`.
+    pub nanos: u32,
+}
+
+impl From<SystemTime> for Mtime {
+    fn from(time: SystemTime) -> Mtime {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Mtime {
+                secs: after.as_secs() as i64,
+                nanos: after.subsec_nanos(),
+            },
+            Err(before) => {
+                let before = before.duration();
+                let (secs, nanos) = (before.as_secs() as i64, before.subsec_nanos());
+                match nanos {
+                    0 => Mtime {
+                        secs: -secs,
+                        nanos: 0,
+                    },
+                    _ => Mtime {
+                        secs: -secs - 1,
+                        nanos: 1_000_000_000 - nanos,
+                    },
+                }
+            }
+        }
+    }
+}
+
+impl From<Mtime> for SystemTime {
+    fn from(time: Mtime) -> SystemTime {
+        let whole = Duration::from_secs(time.secs.unsigned_abs());
+        let base = if time.secs < 0 {
+            UNIX_EPOCH - whole
+        } else {
+            UNIX_EPOCH + whole
+        };
+        base + Duration::from_nanos(u64::from(time.nanos))
+    }
+}
+
+/// What identifies a file's content in the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ObjectId {
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// Whether the file may be executed.
+    pub executable: bool,
+}
+
+/// A file of a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileNode {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Whether it may be executed: mode 0555 instead of 0444.
+    pub executable: bool,
+    /// The object's modification time; no part of the tree's id.
+    pub mtime: Mtime,
+}
+
+impl FileNode {
+    /// Names the object that holds the bytes.
+    pub fn object(&self) -> ObjectId {
+        ObjectId {
+            digest: self.digest,
+            executable: self.executable,
+        }
+    }
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Node<'a> {
+    /// A regular file.
+    File(FileNode),
+    /// A symbolic link to these bytes.
+    Symlink(&'a [u8]),
+    /// A directory with nothing in it. Others follow from the paths of what they hold.
+    EmptyDir,
+}
+
+impl Node<'_> {
+    /// Tells whether the two are the same but for their mtime.
+    pub fn same_content(&self, other: &Node<'_>) -> bool {
+        match (self, other) {
+            (Node::File(a), Node::File(b)) => a.object() == b.object(),
+            (a, b) => a == b,
+        }
+    }
+}
+
+/// One entry of a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry<'a> {
+    /// A valid relative path (see [`crate::RelPath`]).
+    pub path: &'a [u8],
+    /// What stands there.
+    pub node: Node<'a>,
+}
+
+pub(crate) const KIND_FILE: u8 = 0;
+pub(crate) const KIND_EXECUTABLE: u8 = 1;
+pub(crate) const KIND_SYMLINK: u8 = 2;
+pub(crate) const KIND_EMPTY_DIR: u8 = 3;
+
+/// The columns of a tree, in the order in which they are written.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Columns {
+    /// Every path, each followed by a NUL.
+    pub(crate) paths: Vec<u8>,
+    /// One kind per entry.
+    pub(crate) kinds: Vec<u8>,
+    /// One little-endian u64 per file.
+    pub(crate) sizes: Vec<u8>,
+    /// 32 bytes per file.
+    pub(crate) digests: Vec<u8>,
+    /// Every symlink's target, each followed by a NUL.
+    pub(crate) targets: Vec<u8>,
+    /// Per file the seconds (little-endian i64) and nanoseconds (little-endian u32).
+    pub(crate) mtimes: Vec<u8>,
+}
+
+/// The sorted, duplicate-free list of a generation's entries.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    columns: Columns,
+    id: TreeId,
+    /// Where each path ends (its NUL), so that entry `i` is `ends[i-1] + 1 .. ends[i]`.
+    ends: Vec<u32>,
+    /// Per entry its place among the files, or among the ends of the targets.
+    ranks: Vec<u32>,
+    target_ends: Vec<u32>,
+    bytes: u64,
+}
+
+/// Why columns or entries are not a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TreeProblem {
+    /// The columns do not fit together, or hold what no tree can hold.
+    Malformed(&'static str),
+    /// The path is not a relative path.
+    BadPath(Vec<u8>, relpath::PathProblem),
+    /// The path stands twice, out of order, or below something that is not a directory.
+    Misplaced(Vec<u8>),
+}
+
+impl std::fmt::Display for TreeProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            TreeProblem::Malformed(what) => write!(f, "malformed tree: {what}"),
+            TreeProblem::BadPath(path, why) => write!(f, "{}: {why}", relpath::show(path)),
+            TreeProblem::Misplaced(path) => {
+                write!(
+                    f,
+                    "{}: stands twice, out of order, or below a file",
+                    relpath::show(path)
+                )
+            }
+        }
+    }
+}
+
+impl Tree {
+    /// Gives the tree without entries.
+    pub fn empty() -> Tree {
+        TreeBuilder::default().finish()
+    }
+
+    pub(crate) fn from_columns(columns: Columns) -> Result<Tree, TreeProblem> {
+        let malformed = |what| Err(TreeProblem::Malformed(what));
+        let count = columns.kinds.len();
+        if columns.paths.len() > u32::MAX as usize || columns.targets.len() > u32::MAX as usize {
+            return malformed("paths or targets beyond 4 GiB");
+        }
+        let ends = nul_positions(&columns.paths);
+        if ends.len() != count || columns.paths.last().is_some_and(|&b| b != 0) {
+            return malformed("as many paths as kinds are needed");
+        }
+        let target_ends = nul_positions(&columns.targets);
+        if columns.targets.last().is_some_and(|&b| b != 0) {
+            return malformed("the last target does not end");
+        }
+        let mut ranks = Vec::with_capacity(count);
+        let (mut files, mut links) = (0u32, 0u32);
+        for kind in &columns.kinds {
+            let counter = match *kind {
+                KIND_FILE | KIND_EXECUTABLE => &mut files,
+                KIND_SYMLINK => &mut links,
+                KIND_EMPTY_DIR => {
+                    ranks.push(0);
+                    continue;
+                }
+                _ => return malformed("unknown kind of entry"),
+            };
+            ranks.push(*counter);
+            *counter += 1;
+        }
+        let files = files as usize;
+        if columns.sizes.len() != files * 8
+            || columns.digests.len() != files * 32
+            || columns.mtimes.len() != files * 12
+            || target_ends.len() != links as usize
+        {
+            return malformed("columns of different lengths");
+        }
+        if columns
+            .mtimes
+            .chunks_exact(12)
+            .any(|m| read_u32(&m[8..]) >= 1_000_000_000)
+        {
+            return malformed("nanoseconds beyond a second");
+        }
+        let mut bytes = 0u64;
+        for size in columns.sizes.chunks_exact(8) {
+            match bytes.checked_add(read_u64(size)) {
+                Some(sum) => bytes = sum,
+                None => return malformed("sizes beyond 64 bits"),
+            }
+        }
+        let id = tree_id(&columns);
+        let tree = Tree {
+            columns,
+            id,
+            ends,
+            ranks,
+            target_ends,
+            bytes,
+        };
+        tree.check_order()?;
+        Ok(tree)
+    }
+
+    fn check_order(&self) -> Result<(), TreeProblem> {
+        let mut before: Option<&[u8]> = None;
+        for index in 0..self.len() {
+            let path = self.path(index);
+            relpath::check(path).map_err(|why| TreeProblem::BadPath(path.to_vec(), why))?;
+            if let Some(before) = before
+                && (relpath::compare(before, path).is_ge() || relpath::is_within(path, before))
+            {
+                return Err(TreeProblem::Misplaced(path.to_vec()));
+            }
+            before = Some(path);
+            if let Node::Symlink(target) = self.get(index).node
+                && target.is_empty()
+            {
+                return Err(TreeProblem::Malformed("a symlink without a target"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// Gives the id.
+    pub fn id(&self) -> TreeId {
+        self.id
+    }
+
+    /// Counts the entries.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Tells whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Counts the files.
+    pub fn files(&self) -> u64 {
+        (self.columns.sizes.len() / 8) as u64
+    }
+
+    /// Adds up the sizes of all files, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives the path of entry `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Tree::len`].
+    pub fn path(&self, index: usize) -> &[u8] {
+        let start = if index == 0 {
+            0
+        } else {
+            self.ends[index - 1] as usize + 1
+        };
+        &self.columns.paths[start..self.ends[index] as usize]
+    }
+
+    /// Gives entry `index`, in the order of the paths.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Tree::len`].
+    pub fn get(&self, index: usize) -> Entry<'_> {
+        let rank = self.ranks[index] as usize;
+        let node = match self.columns.kinds[index] {
+            KIND_SYMLINK => {
+                let start = if rank == 0 {
+                    0
+                } else {
+                    self.target_ends[rank - 1] as usize + 1
+                };
+                Node::Symlink(&self.columns.targets[start..self.target_ends[rank] as usize])
+            }
+            KIND_EMPTY_DIR => Node::EmptyDir,
+            kind => {
+                let mtime = &self.columns.mtimes[rank * 12..][..12];
+                let mut digest = [0; 32];
+                digest.copy_from_slice(&self.columns.digests[rank * 32..][..32]);
+                Node::File(FileNode {
+                    digest: Digest(digest),
+                    size: read_u64(&self.columns.sizes[rank * 8..]),
+                    executable: kind == KIND_EXECUTABLE,
+                    mtime: Mtime {
+                        secs: read_u64(mtime) as i64,
+                        nanos: read_u32(&mtime[8..]),
+                    },
+                })
+            }
+        };
+        Entry {
+            path: self.path(index),
+            node,
+        }
+    }
+
+    /// Walks the entries in the order of their paths.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + DoubleEndedIterator {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// Walks the files alone.
+    pub fn iter_files(&self) -> impl Iterator<Item = (&[u8], FileNode)> {
+        self.iter().filter_map(|entry| match entry.node {
+            Node::File(file) => Some((entry.path, file)),
+            _ => None,
+        })
+    }
+
+    /// Finds what stands at `path`; a directory that holds something is `None`.
+    pub fn find(&self, path: &[u8]) -> Option<Node<'_>> {
+        let index = self.lower_bound(path);
+        (index < self.len() && self.path(index) == path).then(|| self.get(index).node)
+    }
+
+    /// Walks the entries at or below `folder`; the empty folder is the whole tree.
+    pub fn below<'a>(&'a self, folder: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
+        let start = if folder.is_empty() {
+            0
+        } else {
+            self.lower_bound(folder)
+        };
+        (start..self.len())
+            .map(|index| self.get(index))
+            .take_while(move |entry| folder.is_empty() || relpath::is_within(entry.path, folder))
+    }
+
+    fn lower_bound(&self, path: &[u8]) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            if relpath::compare(self.path(middle), path).is_lt() {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree::empty()
+    }
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Tree) -> bool {
+        self.columns == other.columns
+    }
+}
+
+impl Eq for Tree {}
+
+/// Collects entries in the order of their paths.
+#[derive(Default)]
+pub struct TreeBuilder {
+    columns: Columns,
+    last: Vec<u8>,
+}
+
+impl TreeBuilder {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// When the path is not a relative path, or does not come after all that were added.
+    pub fn push(&mut self, entry: Entry<'_>) -> Result<(), TreeProblem> {
+        let Entry { path, node } = entry;
+        relpath::check(path).map_err(|why| TreeProblem::BadPath(path.to_vec(), why))?;
+        let first = self.columns.kinds.is_empty();
+        if !first
+            && (relpath::compare(&self.last, path).is_ge() || relpath::is_within(path, &self.last))
+        {
+            return Err(TreeProblem::Misplaced(path.to_vec()));
+        }
+        if let Node::Symlink(target) = node
+            && (target.is_empty() || target.contains(&0))
+        {
+            return Err(TreeProblem::Malformed("a symlink without a target"));
+        }
+        let columns = &mut self.columns;
+        columns.kinds.push(match node {
+            Node::File(file) if file.executable => KIND_EXECUTABLE,
+            Node::File(_) => KIND_FILE,
+            Node::Symlink(_) => KIND_SYMLINK,
+            Node::EmptyDir => KIND_EMPTY_DIR,
+        });
+        match node {
+            Node::File(file) => {
+                columns.sizes.extend(file.size.to_le_bytes());
+                columns.digests.extend(file.digest.0);
+                columns.mtimes.extend(file.mtime.secs.to_le_bytes());
+                columns.mtimes.extend(file.mtime.nanos.to_le_bytes());
+            }
+            Node::Symlink(target) => {
+                columns.targets.extend(target);
+                columns.targets.push(0);
+            }
+            Node::EmptyDir => {}
+        }
+        columns.paths.extend(path);
+        columns.paths.push(0);
+        self.last.clear();
+        self.last.extend(path);
+        Ok(())
+    }
+
+    /// Ends the tree.
+    ///
+    /// # Panics
+    /// Beyond 4 GiB of paths; [`crate::Plan`] refuses those before.
+    pub fn finish(self) -> Tree {
+        Tree::from_columns(self.columns).expect("every entry was checked when it was added")
+    }
+}
+
+/// BLAKE3 over every column but the mtimes, each after its length as a little-endian u64: the
+/// bytes that a manifest writes, up to the mtimes.
+fn tree_id(columns: &Columns) -> TreeId {
+    let mut hasher = blake3::Hasher::new();
+    let Columns {
+        paths,
+        kinds,
+        sizes,
+        digests,
+        targets,
+        mtimes: _,
+    } = columns;
+    for column in [paths, kinds, sizes, digests, targets] {
+        hasher.update(&(column.len() as u64).to_le_bytes());
+        hasher.update(column);
+    }
+    hasher.finalize().into()
+}
+
+fn nul_positions(bytes: &[u8]) -> Vec<u32> {
+    bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == 0)
+        .map(|(at, _)| at as u32)
+        .collect()
+}
+
+fn read_u64(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
+}
+
+fn read_u32(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"))
+}
+
+#[cfg(test)]
+#[path = "tree_tests.rs"]
+mod tests;

@@ -1,0 +1,273 @@
+//! Objects: immutable inodes, named by their bytes and their executable bit. Floor 2.
+//!
+//! Owns `objects/` and `quarantine/`. An object is never opened for writing after it has its name,
+//! and a name is never given to another inode but in two cases that this module alone decides:
+//! its inode ran out of links (rotation), or its bytes are wrong (healing). An object that exists
+//! under its name is durable. Empty files have no object: each is made anew where it is needed.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Mutex;
+
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::fs::copy::CHUNK;
+use crate::fs::{Dir, Kind, Stat};
+use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, STAGING, StoreShared};
+use crate::model::digest::Digest;
+use crate::model::tree::ObjectId;
+
+/// The objects of one store.
+pub(crate) struct Objects<'h> {
+    home: &'h Home,
+    dir: Dir,
+    /// One rotation at a time: whoever comes second finds a fresh inode.
+    rotation: Mutex<()>,
+}
+
+/// The mode of an object, and of every file in a generation.
+pub(crate) fn mode(executable: bool) -> u32 {
+    if executable { 0o555 } else { 0o444 }
+}
+
+/// Names an object below `objects/`: `ab/<62 hex>`, with `.x` if it is executable.
+pub(crate) fn name(id: ObjectId) -> Vec<u8> {
+    let hex = id.digest.to_string();
+    format!(
+        "{}/{}{}",
+        &hex[..2],
+        &hex[2..],
+        if id.executable { ".x" } else { "" }
+    )
+    .into_bytes()
+}
+
+/// Reads an object's name back; `None` for any other name.
+pub(crate) fn parse_name(folder: &[u8], rest: &[u8]) -> Option<ObjectId> {
+    let (rest, executable) = match rest.strip_suffix(b".x") {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    let hex = [folder, rest].concat();
+    let digest = std::str::from_utf8(&hex).ok()?.parse().ok()?;
+    (folder.len() == 2).then_some(ObjectId { digest, executable })
+}
+
+/// Hashes the rest of a file.
+pub(crate) fn hash(mut file: &File, path: &std::path::Path) -> Result<(Digest, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file
+            .read(&mut chunk)
+            .map_err(|e| Error::io("read", path, e))?
+        {
+            0 => return Ok((hasher.finalize().into(), hasher.count())),
+            n => hasher.update(&chunk[..n]),
+        };
+    }
+}
+
+pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
+    matches!(error, Error::Io { source, .. } if source.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+impl<'h> Objects<'h> {
+    pub(crate) fn new(home: &'h Home) -> Result<Objects<'h>> {
+        Ok(Objects {
+            home,
+            dir: home.sub(OBJECTS)?,
+            rotation: Mutex::new(()),
+        })
+    }
+
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(crate) fn stat(&self, id: ObjectId) -> Result<Option<Stat>> {
+        self.dir.stat(&name(id))
+    }
+
+    pub(crate) fn open(&self, id: ObjectId) -> Result<File> {
+        self.dir.open_file(&name(id))
+    }
+
+    /// Tells whether the object's bytes are right. `Ok(false)` also where there is none.
+    pub(crate) fn is_intact(&self, id: ObjectId) -> Result<bool> {
+        match self.open(id) {
+            Ok(file) => Ok(hash(&file, &self.dir.join(&name(id)))?.0 == id.digest),
+            Err(e) if e.is_not_found() || is_errno(&e, Errno::LOOP) => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Links an object into a generation's tree.
+    ///
+    /// On EMLINK (65,000 links on ext4) the object's inode is rotated first. On EPERM (objects of
+    /// another user under `fs.protected_hardlinks`) the tree gets a private copy.
+    pub(crate) fn link_into(
+        &self,
+        lock: &StoreShared,
+        id: ObjectId,
+        to: (&Dir, &[u8]),
+    ) -> Result<()> {
+        let object = name(id);
+        let fs = &self.home.fs;
+        match fs.link((&self.dir, &object), to) {
+            Err(e) if is_errno(&e, Errno::MLINK) => {
+                let _one = self
+                    .rotation
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                match fs.link((&self.dir, &object), to) {
+                    Err(e) if is_errno(&e, Errno::MLINK) => self.rotate(lock, id)?,
+                    done => return done,
+                }
+                fs.link((&self.dir, &object), to)
+            }
+            Err(e) if is_errno(&e, Errno::PERM) => {
+                self.home.copy_file((&self.dir, &object), to).map(drop)
+            }
+            done => done,
+        }
+    }
+
+    /// Gives the object's name to a copy of it, which has links to spare.
+    fn rotate(&self, _: &StoreShared, id: ObjectId) -> Result<()> {
+        let staging = self.home.sub(STAGING)?;
+        let object = name(id);
+        let fs = &self.home.fs;
+        let (temp, copy) = fs.unique(&staging, "rotate-", "", |temp| {
+            self.home.copy_file((&self.dir, &object), (&staging, temp))
+        })?;
+        let done = fs
+            .sync_file(&copy, &staging.join(&temp))
+            .and_then(|()| fs.rename((&staging, &temp), (&self.dir, &object)));
+        if done.is_err() {
+            fs.unlink(&staging, &temp)?;
+        }
+        done
+    }
+
+    /// Gives a durable inode of a stage its name among the objects. `Ok(false)` when there is such
+    /// an object already, which then stays.
+    pub(crate) fn insert(
+        &self,
+        lock: &StoreShared,
+        from: (&Dir, &[u8]),
+        id: ObjectId,
+    ) -> Result<bool> {
+        let object = name(id);
+        let fs = &self.home.fs;
+        let mut result = fs.link(from, (&self.dir, &object));
+        if matches!(&result, Err(e) if e.is_not_found()) {
+            fs.make_dir(&self.dir, &object[..2])?;
+            result = fs.link(from, (&self.dir, &object));
+        }
+        match result {
+            Ok(()) => Ok(true),
+            Err(e) if is_errno(&e, Errno::EXIST) => Ok(false),
+            // The stage used up all links of the inode; a copy takes the name.
+            Err(e) if is_errno(&e, Errno::MLINK) => self.insert_copy(lock, from, &object),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn insert_copy(&self, _: &StoreShared, from: (&Dir, &[u8]), object: &[u8]) -> Result<bool> {
+        let staging = self.home.sub(STAGING)?;
+        let fs = &self.home.fs;
+        let (temp, copy) = fs.unique(&staging, "rotate-", "", |temp| {
+            self.home.copy_file(from, (&staging, temp))
+        })?;
+        fs.sync_file(&copy, &staging.join(&temp))?;
+        let linked = match fs.link((&staging, &temp), (&self.dir, object)) {
+            Err(e) if is_errno(&e, Errno::EXIST) => Ok(false),
+            done => done.map(|()| true),
+        };
+        fs.unlink(&staging, &temp)?;
+        linked
+    }
+
+    /// Takes a damaged object out of the way, keeping its bytes for a look.
+    pub(crate) fn quarantine(&self, _: &CommitLock, id: ObjectId) -> Result<()> {
+        let quarantine = self.home.sub(QUARANTINE)?;
+        let fs = &self.home.fs;
+        let object = name(id);
+        let prefix = format!("{}{}-", id.digest, if id.executable { ".x" } else { "" });
+        let moved = fs.unique(&quarantine, &prefix, "", |free| {
+            fs.rename_to_free((&self.dir, &object), (&quarantine, free))
+        });
+        match moved {
+            Ok(_) => {
+                fs.sync_dir(&quarantine)?;
+                fs.sync_dir(&self.dir.open_dir(&object[..2])?)
+            }
+            Err(e) if e.is_not_found() => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Lists the names of all objects, folder by folder; what is no object's name is `Err(path)`.
+    pub(crate) fn list(&self) -> Result<Vec<std::result::Result<ObjectId, Vec<u8>>>> {
+        let mut all = Vec::new();
+        for (folder, kind) in self.dir.list()? {
+            if kind != Kind::Dir {
+                all.push(Err(folder));
+                continue;
+            }
+            for (rest, kind) in self.dir.open_dir(&folder)?.list()? {
+                all.push(match parse_name(&folder, &rest) {
+                    Some(id) if kind == Kind::File => Ok(id),
+                    _ => Err([&folder[..], b"/", &rest].concat()),
+                });
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Home {
+    /// Makes a private copy of a file of ours, with its mode and mtime.
+    pub(crate) fn copy_file(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<File> {
+        let source = from.0.open_file(from.1)?;
+        let stat = Stat::of(&source, &from.0.join(from.1))?;
+        let path = to.0.join(to.1);
+        let copy = self.fs.create(to.0, to.1)?;
+        self.fs.copy(&source, &copy, &path)?;
+        self.fs.set_mode(&copy, &path, stat.mode)?;
+        self.fs.set_mtime(&copy, &path, stat.mtime)?;
+        Ok(copy)
+    }
+
+    /// Removes copies that a dead process left while it rotated an inode.
+    pub(crate) fn remove_rotations(&self, _: &crate::layout::StoreExclusive) -> Result<()> {
+        let staging = self.sub(STAGING)?;
+        for (name, kind) in staging.list()? {
+            if kind == Kind::File && name.starts_with(b"rotate-") {
+                self.fs.unlink(&staging, &name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for executable in [false, true] {
+            let id = ObjectId {
+                digest: Digest::of(b"x"),
+                executable,
+            };
+            let name = name(id);
+            assert_eq!(parse_name(&name[..2], &name[3..]), Some(id));
+            assert_eq!(parse_name(&name[..2], &name[4..]), None);
+            assert_eq!(parse_name(b"zz", &name[3..]), None);
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Plans: the wanted entries and where their bytes come from. A plan touches nothing.
+//!
+//! A directory that is scanned and a builder that is fed give the same [`Plan`], so a build in
+//! memory and a build on disk take one way through the store, and the same content gets the same
+//! tree id. Whatever is wrong with a plan is reported all together. Floor 3.
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::error::{Error, Problem, Result};
+use crate::model::relpath;
+use crate::scan::{self, ScanRules};
+
+/// Where a file's bytes come from.
+pub enum Source {
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+    /// A file on disk; it is copied, never linked.
+    File(PathBuf),
+    /// A stream, read once, while the plan is staged.
+    Reader(Box<dyn Read + Send>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Source::File(path) => write!(f, "File({})", path.display()),
+            Source::Reader(_) => f.write_str("Reader"),
+        }
+    }
+}
+
+/// Which symlinks a plan may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Symlinks {
+    /// Relative ones that stay inside the tree, whatever other links they pass through.
+    #[default]
+    Inside,
+    /// All of them, as they are.
+    Any,
+}
+
+/// The wanted entries, sorted, with their sources.
+#[derive(Debug)]
+#[must_use]
+pub struct Plan {
+    pub(crate) items: Vec<Item>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) path: Box<[u8]>,
+    pub(crate) what: What,
+}
+
+pub(crate) enum What {
+    File {
+        source: ItemSource,
+        executable: bool,
+    },
+    Symlink(Box<[u8]>),
+    Dir,
+}
+
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            What::File { .. } => "file",
+            What::Symlink(_) => "symlink",
+            What::Dir => "directory",
+        })
+    }
+}
+
+pub(crate) enum ItemSource {
+    /// Below a scanned directory, at the item's path without the root's prefix. Whether it may be
+    /// executed is read off the file when it is opened.
+    Scanned(Arc<ScannedRoot>),
+    File(PathBuf),
+    Bytes(Vec<u8>),
+    /// Taken when it is read.
+    Reader(Mutex<Option<Box<dyn Read + Send>>>),
+}
+
+/// A directory that was scanned into a plan.
+#[derive(Debug)]
+pub(crate) struct ScannedRoot {
+    pub(crate) dir: PathBuf,
+    /// Where in the plan its entries stand; empty at the top.
+    pub(crate) prefix: Vec<u8>,
+}
+
+impl ScannedRoot {
+    /// Gives the part of a plan's path that lies below the directory.
+    pub(crate) fn below<'a>(&self, path: &'a [u8]) -> &'a [u8] {
+        match self.prefix.len() {
+            0 => path,
+            len => path.get(len + 1..).unwrap_or_default(),
+        }
+    }
+}
+
+impl Plan {
+    /// Makes a plan of all that `dir` holds.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`] for the directory itself, [`Error::BadPlan`] for what is in it.
+    pub fn scan(dir: &Path, rules: &ScanRules) -> Result<Plan> {
+        let mut builder = Plan::builder().symlinks(rules.symlinks);
+        builder.scan(b"", dir, rules)?;
+        builder.build()
+    }
+
+    /// Begins an empty plan.
+    pub fn builder() -> PlanBuilder {
+        PlanBuilder::default()
+    }
+
+    /// Counts the files.
+    pub fn files(&self) -> usize {
+        self.items
+            .iter()
+            .filter(|item| matches!(item.what, What::File { .. }))
+            .count()
+    }
+}
+
+/// Collects the entries of a plan, in any order.
+#[derive(Default, Debug)]
+#[must_use]
+pub struct PlanBuilder {
+    items: Vec<Item>,
+    problems: Vec<Problem>,
+    symlinks: Symlinks,
+}
+
+impl PlanBuilder {
+    /// Says which symlinks may be in the plan.
+    pub fn symlinks(mut self, symlinks: Symlinks) -> PlanBuilder {
+        self.symlinks = symlinks;
+        self
+    }
+
+    /// Adds a file. Its folders need not be added.
+    pub fn file(
+        mut self,
+        path: impl Into<Vec<u8>>,
+        executable: bool,
+        source: Source,
+    ) -> PlanBuilder {
+        let source = match source {
+            Source::Bytes(bytes) => ItemSource::Bytes(bytes),
+            Source::File(path) => ItemSource::File(path),
+            Source::Reader(reader) => ItemSource::Reader(Mutex::new(Some(reader))),
+        };
+        self.add(path.into(), What::File { source, executable });
+        self
+    }
+
+    /// Adds a symbolic link.
+    pub fn symlink(mut self, path: impl Into<Vec<u8>>, target: impl Into<Vec<u8>>) -> PlanBuilder {
+        self.add(path.into(), What::Symlink(target.into().into()));
+        self
+    }
+
+    /// Adds a directory, which matters only if nothing is put into it.
+    pub fn dir(mut self, path: impl Into<Vec<u8>>) -> PlanBuilder {
+        self.add(path.into(), What::Dir);
+        self
+    }
+
+    /// Adds all that `dir` holds, below `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`]; what is wrong inside waits for [`PlanBuilder::build`].
+    pub fn scan(&mut self, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
+        scan::scan(self, prefix, dir, rules)
+    }
+
+    pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {
+        match relpath::check(&path) {
+            Ok(()) => self.items.push(Item {
+                path: path.into(),
+                what,
+            }),
+            Err(why) => self.problem(&path, why.to_string()),
+        }
+    }
+
+    pub(crate) fn problem(&mut self, path: &[u8], what: impl Into<String>) {
+        self.problems.push(Problem {
+            path: path.to_vec(),
+            what: what.into(),
+        });
+    }
+
+    /// Sorts and checks the entries.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`] with every problem of the plan.
+    pub fn build(mut self) -> Result<Plan> {
+        if !self
+            .items
+            .is_sorted_by(|a, b| relpath::compare(&a.path, &b.path).is_lt())
+        {
+            self.items
+                .sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        }
+        self.check_places();
+        if self.symlinks == Symlinks::Inside {
+            self.check_links();
+        }
+        let paths: usize = self.items.iter().map(|item| item.path.len() + 1).sum();
+        if paths > u32::MAX as usize {
+            self.problem(b".", "holds more than 4 GiB of paths");
+        }
+        if self.problems.is_empty() {
+            return Ok(Plan { items: self.items });
+        }
+        self.problems
+            .sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        self.problems.dedup();
+        Err(Error::BadPlan {
+            problems: self.problems,
+        })
+    }
+
+    /// Finds paths that stand twice or below a file, and drops folders that hold something.
+    fn check_places(&mut self) {
+        let mut problems = Vec::new();
+        let mut last_other: Option<(Box<[u8]>, bool)> = None;
+        let mut keep: Vec<bool> = vec![true; self.items.len()];
+        for (index, item) in self.items.iter().enumerate() {
+            let next = self.items.get(index + 1);
+            if matches!(item.what, What::Dir)
+                && next.is_some_and(|n| relpath::is_within(&n.path, &item.path))
+            {
+                // The next entry is in it, or is it once more, as a folder again or as a clash.
+                keep[index] = false;
+            }
+            if let Some((other, was_dir)) = &last_other
+                && relpath::is_within(&item.path, other)
+            {
+                let same = item.path == *other;
+                let is_dir = matches!(item.what, What::Dir);
+                let clash = match (same, *was_dir, is_dir) {
+                    (true, true, true) | (false, true, _) => None,
+                    (true, false, false) => Some("stands twice"),
+                    (true, ..) => Some("is both a directory and something else"),
+                    (false, false, _) => Some("lies below something that is not a directory"),
+                };
+                if let Some(what) = clash {
+                    problems.push(Problem {
+                        path: item.path.to_vec(),
+                        what: what.to_owned(),
+                    });
+                    continue;
+                }
+            }
+            last_other = Some((item.path.clone(), matches!(item.what, What::Dir)));
+        }
+        self.problems.append(&mut problems);
+        let mut keep = keep.into_iter();
+        self.items.retain(|_| keep.next().unwrap_or(true));
+    }
+
+    fn check_links(&mut self) {
+        let mut problems = Vec::new();
+        for item in &self.items {
+            let What::Symlink(target) = &item.what else {
+                continue;
+            };
+            let what = if target.starts_with(b"/") {
+                "is an absolute symlink"
+            } else if target.is_empty() || target.contains(&0) {
+                "is a symlink without a target"
+            } else if self.escapes(&item.path, target) {
+                "is a symlink that leaves the tree"
+            } else {
+                continue;
+            };
+            let what = format!("{what} (to {})", relpath::show(target));
+            problems.push(Problem {
+                path: item.path.to_vec(),
+                what,
+            });
+        }
+        self.problems.append(&mut problems);
+    }
+
+    /// Follows a link through the plan as the kernel would, and tells whether it ever goes above
+    /// the top. Only names decide that: `a/..` is not the folder of `a` when `a` is a link.
+    fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
+        let parts = |path: &[u8]| -> Vec<Vec<u8>> {
+            path.split(|&b| b == b'/')
+                .filter(|n| !n.is_empty() && *n != b".")
+                .map(<[u8]>::to_vec)
+                .collect()
+        };
+        let mut here: Vec<Vec<u8>> = parts(relpath::split(link).0);
+        let mut todo: Vec<Vec<u8>> = parts(target).into_iter().rev().collect();
+        // As many links as Linux follows before it says ELOOP.
+        let mut links_left = 40;
+        while let Some(name) = todo.pop() {
+            if name == b".." {
+                if here.pop().is_none() {
+                    return true;
+                }
+                continue;
+            }
+            here.push(name);
+            let path = here.join(&b'/');
+            let found = self
+                .items
+                .binary_search_by(|item| relpath::compare(&item.path, &path));
+            if let Ok(index) = found
+                && let What::Symlink(next) = &self.items[index].what
+            {
+                if next.starts_with(b"/") || links_left == 0 {
+                    return false; // Reported at that link; or a loop, which leads nowhere.
+                }
+                links_left -= 1;
+                here.pop();
+                todo.extend(parts(next).into_iter().rev());
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Source {
+        Source::Bytes(text.into())
+    }
+
+    fn problems(builder: PlanBuilder) -> Vec<String> {
+        match builder.build() {
+            Ok(_) => vec![],
+            Err(Error::BadPlan { problems }) => problems
+                .iter()
+                .map(|p| format!("{} {}", relpath::show(&p.path), p.what))
+                .collect(),
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    #[test]
+    fn all_problems_come_together() {
+        let plan = Plan::builder()
+            .file("a", false, bytes(""))
+            .file("a", false, bytes("2"))
+            .file("a/b", false, bytes(""))
+            .file("../up", false, bytes(""))
+            .symlink("c", "/etc")
+            .symlink("d", "x/../../y");
+        assert_eq!(
+            problems(plan),
+            [
+                "../up the path holds `..`",
+                "a stands twice",
+                "a/b lies below something that is not a directory",
+                "c is an absolute symlink (to /etc)",
+                "d is a symlink that leaves the tree (to x/../../y)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_folder_counts_only_while_it_is_empty() {
+        let plan = Plan::builder()
+            .dir("a")
+            .dir("a")
+            .file("b/c", false, bytes(""))
+            .dir("b")
+            .dir("a/d");
+        let plan = plan.build().unwrap();
+        let paths: Vec<_> = plan
+            .items
+            .iter()
+            .map(|i| String::from_utf8_lossy(&i.path))
+            .collect();
+        assert_eq!(paths, ["a/d", "b/c"]);
+        let clash = Plan::builder().dir("a").file("a", false, bytes(""));
+        assert_eq!(
+            problems(clash),
+            ["a is both a directory and something else"]
+        );
+    }
+
+    #[test]
+    fn links_are_followed_by_what_they_are_not_by_how_they_read() {
+        let inside = Plan::builder()
+            .dir("x/y")
+            .symlink("a/l", "../x/y/../..")
+            .symlink("loop", "loop");
+        assert_eq!(problems(inside), [""; 0]);
+        // `here` is the top, so `here/..` leaves it, although it reads as if it stayed.
+        let outside = Plan::builder()
+            .symlink("here", ".")
+            .symlink("l", "here/../z");
+        assert_eq!(
+            problems(outside),
+            ["l is a symlink that leaves the tree (to here/../z)"]
+        );
+        let any = Plan::builder()
+            .symlinks(Symlinks::Any)
+            .symlink("c", "/etc")
+            .symlink("d", "../..");
+        assert_eq!(problems(any), [""; 0]);
+    }
+}

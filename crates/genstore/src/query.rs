@@ -1,0 +1,305 @@
+//! Questions: names of generations, lists, and what uses how much. Nothing here changes the disk.
+//! Floor 3.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::generations::Generation;
+use crate::layout::Home;
+use crate::model::codec::Head;
+use crate::model::ids::{GenerationId, Rev};
+use crate::model::retention::{Retention, Verdict, judge};
+use crate::model::tree::ObjectId;
+use crate::objects::Objects;
+use crate::records::Mark;
+
+/// A pin as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub generation: GenerationId,
+    /// When it was made.
+    pub made: SystemTime,
+    /// Why.
+    pub why: Option<String>,
+    /// When it ends.
+    pub until: Option<SystemTime>,
+}
+
+/// One generation of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub id: GenerationId,
+    /// Note, facts and counts.
+    pub head: Head,
+    /// Whether it is current.
+    pub current: bool,
+    /// Good or bad, and what was said of it.
+    pub mark: (Mark, Option<String>),
+    /// Pins that hold it and have not expired.
+    pub pins: Vec<Pin>,
+    /// Bytes of objects that it brought to the store.
+    pub added_bytes: u64,
+}
+
+/// How much of the store a generation uses, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Its number.
+    pub id: GenerationId,
+    /// Sizes of all its files.
+    pub apparent: u64,
+    /// Objects that no other generation names: freed by removing it.
+    pub exclusive: u64,
+    /// Objects that others name, too.
+    pub shared: u64,
+}
+
+impl Home {
+    /// Finds the generation that a person names.
+    pub(crate) fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
+        let ids = self.generation_ids()?;
+        let unknown = |near: Vec<String>| Error::UnknownRev {
+            rev: rev.to_string(),
+            near,
+        };
+        match rev {
+            Rev::Number(id) if ids.contains(id) => Ok(*id),
+            Rev::Number(id) => match self.by_tree(&ids, &id.to_string())?.as_slice() {
+                [only] => Ok(*only),
+                _ => Err(unknown(nearest_numbers(&ids, *id))),
+            },
+            Rev::Current { older } => {
+                let current = self.current()?.ok_or_else(|| {
+                    Error::refused("no-current", "nothing has been published to this store yet")
+                })?;
+                let mut before = ids.iter().rev().filter(|id| **id <= current);
+                match before.nth(usize::try_from(*older).unwrap_or(usize::MAX)) {
+                    Some(id) => Ok(*id),
+                    None => Err(unknown(
+                        ids.first().map(ToString::to_string).into_iter().collect(),
+                    )),
+                }
+            }
+            Rev::Name(name) => {
+                let pins = self.pins()?;
+                if let Ok(pin) = name.parse()
+                    && let Some(record) = pins.get(&pin)
+                {
+                    return Ok(record.generation);
+                }
+                match self.by_tree(&ids, name)?.as_slice() {
+                    [only] => Ok(*only),
+                    [] => Err(unknown(nearest_names(
+                        pins.keys().map(|pin| pin.as_str()),
+                        name,
+                    ))),
+                    several => Err(unknown(several.iter().map(ToString::to_string).collect())),
+                }
+            }
+        }
+    }
+
+    /// Finds the generations whose tree's id starts with six or more hex digits. Of several with
+    /// the same tree the current one is meant, or the newest.
+    fn by_tree(&self, ids: &[GenerationId], prefix: &str) -> Result<Vec<GenerationId>> {
+        let is_hex = prefix
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if prefix.len() < 6 || !is_hex {
+            return Ok(vec![]);
+        }
+        let mut found: BTreeMap<String, GenerationId> = BTreeMap::new();
+        let current = self.current()?;
+        for &id in ids {
+            let Some(generation) = self.find_generation(id)? else {
+                continue;
+            };
+            let tree = generation.head()?.tree.to_string();
+            if tree.starts_with(prefix) && found.get(&tree).copied() != current.or(Some(id)) {
+                found.insert(tree, id);
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+
+    pub(crate) fn open_named(&self, rev: &Rev) -> Result<Generation> {
+        self.generation(self.resolve(rev)?)
+    }
+
+    pub(crate) fn pin_list(&self) -> Result<Vec<Pin>> {
+        let pins = self.pins()?;
+        Ok(pins
+            .into_iter()
+            .map(|(name, record)| Pin {
+                name: name.to_string(),
+                generation: record.generation,
+                made: record.made.into(),
+                why: record.why,
+                until: record.until.map(SystemTime::from),
+            })
+            .collect())
+    }
+
+    /// Lists the generations, newest first, without reading their entries.
+    pub(crate) fn list_generations(&self) -> Result<Vec<Listed>> {
+        let now = self.now();
+        let current = self.current()?;
+        let (mut pins, marks, history) = (self.pin_list()?, self.marks()?, self.history()?);
+        pins.retain(|pin| pin.until.is_none_or(|until| until > now));
+        let mut ids = self.generation_ids()?;
+        ids.reverse();
+        let mut all = Vec::new();
+        for (nth, &id) in ids.iter().enumerate() {
+            let Some(generation) = self.find_generation(id)? else {
+                continue;
+            };
+            let added_bytes = match history.new_bytes(id) {
+                Some(bytes) => bytes,
+                // The line was lost with its writer; the two manifests know as much.
+                None => self.added_since(&generation, ids.get(nth + 1).copied())?,
+            };
+            let mark = marks
+                .get(&id)
+                .map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
+            all.push(Listed {
+                id,
+                head: generation.head()?,
+                current: current == Some(id),
+                mark,
+                pins: pins
+                    .iter()
+                    .filter(|pin| pin.generation == id)
+                    .cloned()
+                    .collect(),
+                added_bytes,
+            });
+        }
+        Ok(all)
+    }
+
+    fn added_since(&self, generation: &Generation, older: Option<GenerationId>) -> Result<u64> {
+        let mut objects = object_sizes(generation)?;
+        if let Some(older) = older
+            && let Some(older) = self.find_generation(older)?
+        {
+            for id in object_sizes(&older)?.keys() {
+                objects.remove(id);
+            }
+        }
+        Ok(objects.values().sum())
+    }
+
+    /// Adds up the sizes of all objects.
+    pub(crate) fn object_bytes(&self) -> Result<u64> {
+        let objects = Objects::new(self)?;
+        let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
+        ids.into_par_iter()
+            .map(|id| Ok(objects.stat(id)?.map_or(0, |stat| stat.size)))
+            .sum()
+    }
+
+    /// Tells what each generation uses, newest first.
+    pub(crate) fn usage(&self) -> Result<Vec<Usage>> {
+        let mut ids = self.generation_ids()?;
+        ids.reverse();
+        let generations: Vec<Generation> = ids
+            .into_iter()
+            .map(|id| self.find_generation(id))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        let named: Vec<HashMap<ObjectId, u64>> = generations
+            .par_iter()
+            .map(object_sizes)
+            .collect::<Result<_>>()?;
+        let mut users: HashMap<ObjectId, u32> = HashMap::new();
+        for objects in &named {
+            for id in objects.keys() {
+                *users.entry(*id).or_default() += 1;
+            }
+        }
+        generations
+            .iter()
+            .zip(&named)
+            .map(|(generation, objects)| {
+                let exclusive = objects
+                    .iter()
+                    .filter(|(id, _)| users[id] == 1)
+                    .map(|(_, size)| size)
+                    .sum();
+                let all: u64 = objects.values().sum();
+                let apparent = generation.head()?.bytes;
+                Ok(Usage {
+                    id: generation.id(),
+                    apparent,
+                    exclusive,
+                    shared: all - exclusive,
+                })
+            })
+            .collect()
+    }
+
+    /// Tells what a collection would say of one generation now.
+    pub(crate) fn verdict(
+        &self,
+        id: GenerationId,
+        retention: &Retention,
+    ) -> Result<Option<Verdict>> {
+        let now = self.now();
+        let verdicts = judge(&self.candidates(now)?, retention, now);
+        Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
+    }
+}
+
+fn object_sizes(generation: &Generation) -> Result<HashMap<ObjectId, u64>> {
+    let tree = generation.manifest()?.tree;
+    Ok(tree
+        .iter_files()
+        .filter(|(_, f)| f.size > 0)
+        .map(|(_, f)| (f.object(), f.size))
+        .collect())
+}
+
+fn nearest_numbers(ids: &[GenerationId], wanted: GenerationId) -> Vec<String> {
+    let mut ids: Vec<GenerationId> = ids.to_vec();
+    ids.sort_by_key(|id| id.get().abs_diff(wanted.get()));
+    ids.into_iter().take(3).map(|id| id.to_string()).collect()
+}
+
+/// Names that share the most with what was asked for, by the number of common pairs of letters.
+fn nearest_names<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Vec<String> {
+    let pairs = |text: &str| -> Vec<[u8; 2]> {
+        text.to_ascii_lowercase()
+            .as_bytes()
+            .windows(2)
+            .map(|w| [w[0], w[1]])
+            .collect()
+    };
+    let wanted = pairs(wanted);
+    let mut scored: Vec<(usize, &str)> = names
+        .map(|name| {
+            (
+                pairs(name)
+                    .iter()
+                    .filter(|pair| wanted.contains(pair))
+                    .count(),
+                name,
+            )
+        })
+        .filter(|(score, _)| *score > 0)
+        .collect();
+    scored.sort_by_key(|(score, name)| (std::cmp::Reverse(*score), *name));
+    scored
+        .into_iter()
+        .take(3)
+        .map(|(_, name)| name.to_owned())
+        .collect()
+}

@@ -1,0 +1,246 @@
+//! Records: small files of local state, in text that any language reads.
+//!
+//! One line of JSON, then the BLAKE3 of that line (without its newline) as 64 hex characters.
+//! Owns `pins/`, `marks/` and `sequence`; all are written under the commit lock, whole or not at
+//! all, and durable on return. Floor 2.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::fs::Kind;
+use crate::layout::{CommitLock, GENERATIONS, Home, MARKS, PINS, SEQUENCE};
+use crate::model::digest::Digest;
+use crate::model::ids::{GenerationId, PinName};
+use crate::model::tree::Mtime;
+
+/// A moment, as records and the log write it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub(crate) struct Moment {
+    pub(crate) secs: i64,
+    pub(crate) nanos: u32,
+}
+
+impl From<SystemTime> for Moment {
+    fn from(time: SystemTime) -> Moment {
+        let Mtime { secs, nanos } = time.into();
+        Moment { secs, nanos }
+    }
+}
+
+impl From<Moment> for SystemTime {
+    fn from(Moment { secs, nanos }: Moment) -> SystemTime {
+        Mtime {
+            secs,
+            nanos: nanos.min(999_999_999),
+        }
+        .into()
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct PinRecord {
+    pub(crate) generation: GenerationId,
+    pub(crate) made: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<Moment>,
+}
+
+impl PinRecord {
+    pub(crate) fn holds(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| SystemTime::from(until) > now)
+    }
+}
+
+/// What a person or a rollback says of a generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// Fit to be rolled back to; what every generation is until it is marked.
+    Good,
+    /// Passed over by `rollback`, and not counted among the last ones to keep.
+    Bad,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct MarkRecord {
+    pub(crate) mark: Mark,
+    pub(crate) made: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}
+
+/// The highest number ever taken, and the one change that is under way.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Sequence {
+    pub(crate) high: u64,
+    /// How often damaged objects were replaced: a stage that began before may hold the old inode.
+    #[serde(default)]
+    pub(crate) heals: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) intent: Option<Intent>,
+}
+
+/// A change that is durable before its first step, so that whoever comes after a crash knows
+/// whether to finish it or to take it back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Intent {
+    /// A new generation is on its way to `generations/`, and to `current` if `activate`.
+    Publish {
+        generation: GenerationId,
+        activate: bool,
+    },
+    /// A kept generation is made ready to be current; afterwards `marks` are written.
+    Activate {
+        generation: GenerationId,
+        marks: Vec<(GenerationId, MarkRecord)>,
+    },
+}
+
+fn wrap(value: &impl Serialize) -> Vec<u8> {
+    let line = serde_json::to_string(value).expect("records are plain values");
+    format!("{line}\n{}\n", Digest::of(line.as_bytes())).into_bytes()
+}
+
+fn unwrap<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let (line, rest) = text.split_once('\n').ok_or("it is cut short")?;
+    if rest != format!("{}\n", Digest::of(line.as_bytes())) {
+        return Err("the hash differs");
+    }
+    serde_json::from_str(line).map_err(|_| "it is not a record of this kind")
+}
+
+impl Home {
+    fn read_record<T: DeserializeOwned>(&self, path: &[u8]) -> Result<Option<T>> {
+        let Some(bytes) = self.dir.read(path)? else {
+            return Ok(None);
+        };
+        unwrap(&bytes)
+            .map(Some)
+            .map_err(|why| Error::damaged_file(&self.dir.join(path), why))
+    }
+
+    /// Reads the sequence. Where the file is gone, the generations tell how far the numbers went.
+    pub(crate) fn sequence(&self) -> Result<Sequence> {
+        let mut sequence: Sequence = self.read_record(SEQUENCE)?.unwrap_or_default();
+        let newest = self.generation_ids()?.last().map_or(0, |id| id.get());
+        sequence.high = sequence.high.max(newest);
+        Ok(sequence)
+    }
+
+    pub(crate) fn write_sequence(&self, lock: &CommitLock, sequence: &Sequence) -> Result<()> {
+        self.replace(lock, b"", SEQUENCE, &wrap(sequence))
+    }
+
+    /// Lists the generations, oldest first. Names that are no numbers are `verify`'s to report.
+    pub(crate) fn generation_ids(&self) -> Result<Vec<GenerationId>> {
+        let mut ids: Vec<_> = self
+            .list(GENERATIONS)?
+            .iter()
+            .filter(|(_, kind)| *kind == Kind::Dir)
+            .filter_map(|(name, _)| GenerationId::parse(std::str::from_utf8(name).ok()?))
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    pub(crate) fn pins(&self) -> Result<BTreeMap<PinName, PinRecord>> {
+        let mut pins = BTreeMap::new();
+        for (name, _) in self.list(PINS)? {
+            let path = [PINS, b"/", &name].concat();
+            let pin = std::str::from_utf8(&name)
+                .ok()
+                .and_then(|name| name.parse().ok());
+            let pin = pin
+                .ok_or_else(|| Error::damaged_file(&self.dir.join(&path), "it is no pin's name"))?;
+            if let Some(record) = self.read_record(&path)? {
+                pins.insert(pin, record);
+            }
+        }
+        Ok(pins)
+    }
+
+    pub(crate) fn write_pin(
+        &self,
+        lock: &CommitLock,
+        name: &PinName,
+        record: &PinRecord,
+    ) -> Result<()> {
+        self.replace(lock, PINS, name.as_str().as_bytes(), &wrap(record))
+    }
+
+    /// Removes a pin; `Ok(false)` when there was none.
+    pub(crate) fn remove_pin(&self, _: &CommitLock, name: &PinName) -> Result<bool> {
+        let dir = self.sub(PINS)?;
+        let removed = self.fs.unlink(&dir, name.as_str().as_bytes())?;
+        self.fs.sync_dir(&dir)?;
+        Ok(removed)
+    }
+
+    pub(crate) fn marks(&self) -> Result<BTreeMap<GenerationId, MarkRecord>> {
+        let mut marks = BTreeMap::new();
+        for (name, _) in self.list(MARKS)? {
+            let path = [MARKS, b"/", &name].concat();
+            let id = std::str::from_utf8(&name)
+                .ok()
+                .and_then(GenerationId::parse);
+            let id = id.ok_or_else(|| {
+                Error::damaged_file(&self.dir.join(&path), "it is no generation's number")
+            })?;
+            if let Some(record) = self.read_record(&path)? {
+                marks.insert(id, record);
+            }
+        }
+        Ok(marks)
+    }
+
+    pub(crate) fn write_mark(
+        &self,
+        lock: &CommitLock,
+        id: GenerationId,
+        record: &MarkRecord,
+    ) -> Result<()> {
+        self.replace(lock, MARKS, id.to_string().as_bytes(), &wrap(record))
+    }
+
+    /// Removes the mark of a generation that is gone.
+    pub(crate) fn remove_mark(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+        let dir = self.sub(MARKS)?;
+        self.fs.unlink(&dir, id.to_string().as_bytes())?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_what_the_layout_says() {
+        let mark = MarkRecord {
+            mark: Mark::Bad,
+            made: Moment { secs: 7, nanos: 8 },
+            why: None,
+        };
+        let expected = "{\"mark\":\"bad\",\"made\":{\"secs\":7,\"nanos\":8}}";
+        let bytes = wrap(&mark);
+        assert_eq!(
+            bytes,
+            format!("{expected}\n{}\n", Digest::of(expected.as_bytes())).into_bytes()
+        );
+        assert_eq!(unwrap(&bytes), Ok(mark));
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(unwrap::<MarkRecord>(&damaged).is_err(), "byte {at}");
+            assert!(unwrap::<MarkRecord>(&bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Recovery: what the next writer does about a change that was cut short. Nobody needs to ask.
+//! Floor 3.
+//!
+//! The intent in `sequence` is durable before the first step of a change, and `current` alone
+//! tells whether the change happened: so whoever holds the commit lock next finishes it or takes
+//! it back, and comes to the same state wherever it was cut.
+
+use crate::error::Result;
+use crate::fs::Dir;
+use crate::fs::dir::open_parent;
+use crate::layout::{CommitLock, GENERATIONS, Home, STAGING};
+use crate::log::Event;
+use crate::model::digest::Digest;
+use crate::model::fresh::Shown;
+use crate::model::ids::GenerationId;
+use crate::model::tree::Node;
+use crate::records::{Intent, Sequence};
+use crate::stage::{grave, sweep};
+
+impl Home {
+    /// Takes the commit lock and settles what the last holder left.
+    pub(crate) fn begin_commit(&self) -> Result<(CommitLock, Sequence)> {
+        let lock = self.lock_commit()?;
+        let sequence = self.settle(&lock)?;
+        Ok((lock, sequence))
+    }
+
+    /// Finishes or takes back the change that the sequence tells of, and removes all debris.
+    pub(crate) fn settle(&self, lock: &CommitLock) -> Result<Sequence> {
+        self.remove_temps(lock)?;
+        sweep(self, lock)?;
+        let mut sequence = self.sequence()?;
+        let Some(intent) = sequence.intent.take() else {
+            return Ok(sequence);
+        };
+        let current = self.current()?;
+        match intent {
+            Intent::Publish {
+                generation,
+                activate,
+            } if !activate || current != Some(generation) => {
+                self.take_back(lock, generation)?;
+            }
+            Intent::Publish { generation, .. } => self.finish(lock, generation)?,
+            Intent::Activate { generation, marks } if current == Some(generation) => {
+                for (id, mark) in marks {
+                    self.write_mark(lock, id, &mark)?;
+                }
+                self.finish(lock, generation)?;
+            }
+            Intent::Activate { generation, .. } => self.reread_shown(lock, generation)?,
+        }
+        self.write_sequence(lock, &sequence)?;
+        Ok(sequence)
+    }
+
+    /// Removes a generation that was never shown to anybody.
+    fn take_back(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+        let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
+        let name = id.to_string().into_bytes();
+        if generations.stat(&name)?.is_none() {
+            return Ok(());
+        }
+        let grave = grave(id);
+        self.fs
+            .rename_to_free((&generations, &name), (&staging, &grave))?;
+        self.fs.sync_dir(&generations)?;
+        self.fs.remove_all(&staging, &grave)
+    }
+
+    /// Does what comes after the pointer: makes its move durable, and tells of it.
+    fn finish(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
+        self.seal_current(lock)?;
+        let generation = self.generation(id)?;
+        let history = self.history()?;
+        if history.publication(id).is_none() {
+            self.append_log(lock, id, self.publication(&generation, None)?)?;
+        }
+        let last = history.last_activation();
+        if last.is_none_or(|line| line.generation != id) {
+            let previous = last.map(|line| line.generation);
+            self.append_log(lock, id, Event::Activate { previous })?;
+        }
+        self.write_notice(lock, id, generation.head()?.tree)
+    }
+
+    /// Makes the log's line about a generation.
+    pub(crate) fn publication(
+        &self,
+        generation: &crate::generations::Generation,
+        new_bytes: Option<u64>,
+    ) -> Result<Event> {
+        let head = generation.head()?;
+        Ok(Event::Publish {
+            manifest: Digest::of(&generation.manifest_bytes()?).to_string(),
+            created: crate::records::Moment {
+                secs: head.created.secs,
+                nanos: head.created.nanos,
+            },
+            note: head.note,
+            facts: head.facts,
+            new_bytes,
+        })
+    }
+
+    /// An activation was cut short while it gave paths new inodes: which ones, the inodes tell.
+    fn reread_shown(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
+        let Some(generation) = self.find_generation(id)? else {
+            return Ok(());
+        };
+        let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
+        let dir = generation.tree_dir()?;
+        let mut shown = Shown {
+            fresh: Default::default(),
+            ..old.clone()
+        };
+        let mut folder: Option<(&[u8], Dir)> = None;
+        for entry in tree.iter() {
+            let Node::File(file) = entry.node else {
+                continue;
+            };
+            let (parent, name) = crate::model::relpath::split(entry.path);
+            if folder.as_ref().is_none_or(|(path, _)| *path != parent) {
+                folder = Some((parent, open_parent(&dir, entry.path)?.0));
+            }
+            let stat = match &folder {
+                Some((_, dir)) => dir.stat(name)?,
+                None => None,
+            };
+            if let Some(stat) = stat
+                && stat.mtime != file.mtime
+            {
+                shown.fresh.insert(entry.path.to_vec(), stat.mtime);
+            }
+        }
+        if shown != old {
+            self.write_shown(lock, id, &shown)?;
+        }
+        Ok(())
+    }
+}

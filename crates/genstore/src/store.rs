@@ -1,0 +1,349 @@
+//! The store as callers see it: open it, publish, roll back, collect, verify. Floor 4: each verb's
+//! story is in the module of its name.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::activate::Activation;
+use crate::check::Depth;
+use crate::error::{Error, Result};
+use crate::gc::{Collected, GcPlan};
+use crate::generations::Generation;
+use crate::layout::{Home, Options};
+use crate::model::ids::{GenerationId, PinName, Rev};
+use crate::model::retention::{Retention, Verdict};
+use crate::model::tree::Tree;
+use crate::plan::Plan;
+use crate::publish::{StageOptions, Staged};
+use crate::query::{Listed, Pin, Usage};
+use crate::records::{Mark, MarkRecord, PinRecord};
+use crate::scan::StoreIdentity;
+use crate::verify::VerifyReport;
+
+/// What must be current for a commit to happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expect {
+    /// Whatever is.
+    #[default]
+    Any,
+    /// Nothing: no generation has been activated yet.
+    Unborn,
+    /// This generation.
+    Current(GenerationId),
+}
+
+/// A store of generations, on one filesystem.
+///
+/// Opening takes no lock and changes nothing. Every method that writes takes the locks it needs,
+/// waits for them as long as the options say, and finishes or takes back whatever a dead process
+/// left. A store may be open many times, in one process and in many.
+pub struct Store {
+    home: Home,
+}
+
+impl Store {
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`], [`Error::NewerFormat`].
+    pub fn open(path: &Path, options: Options) -> Result<Store> {
+        Home::open(path, options).map(|home| Store { home })
+    }
+
+    /// Makes a store at `path`, absent or empty, or opens the one that is there; tells whether it
+    /// is a new one.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::NewerFormat`].
+    ///
+    /// # Durability
+    /// The store survives a crash on return; cut short, the next call completes it.
+    pub fn init(path: &Path, options: Options) -> Result<(Store, bool)> {
+        Home::create(path, options).map(|(home, made)| (Store { home }, made))
+    }
+
+    /// Gives the real path of the store.
+    pub fn path(&self) -> &Path {
+        self.home.dir.path()
+    }
+
+    /// Gives what scans know the store by: see [`crate::ScanRules::store`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn identity(&self) -> Result<StoreIdentity> {
+        let stat = self.home.dir.stat_self()?;
+        Ok(StoreIdentity {
+            dev: stat.dev,
+            ino: stat.ino,
+        })
+    }
+
+    /// Tells which generation is current: one readlink.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when `current` is not a symlink of ours.
+    pub fn current(&self) -> Result<Option<GenerationId>> {
+        self.home.current()
+    }
+
+    /// Gives the directory of a generation's files.
+    pub fn tree_path(&self, id: GenerationId) -> PathBuf {
+        self.home.tree_dir_path(id)
+    }
+
+    /// Gives the file that is written in place after each commit and activation.
+    pub fn notice_path(&self) -> PathBuf {
+        self.home.dir.join(crate::layout::NOTICE)
+    }
+
+    /// Finds the generation that a person names.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRev`] with the nearest names.
+    pub fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
+        self.home.resolve(rev)
+    }
+
+    /// Opens a generation, with a lease on it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRev`].
+    pub fn open_generation(&self, rev: &Rev) -> Result<Generation> {
+        self.home.open_named(rev)
+    }
+
+    /// Hashes a plan and gives the tree it would make. Writes nothing.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Io`].
+    pub fn preview(&self, plan: &Plan) -> Result<Tree> {
+        self.home.preview(plan)
+    }
+
+    /// Brings a plan into the store, where no reader sees it. See [`Staged::commit`].
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
+    ///
+    /// # Locks
+    /// Takes the store lock, shared, and keeps it as long as the staged tree lives.
+    pub fn stage(&self, plan: &Plan, options: StageOptions) -> Result<Staged<'_>> {
+        self.home.stage(plan, options)
+    }
+
+    /// Makes a kept generation current, in either direction, and clears a bad mark on it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRev`], [`Error::Lost`], [`Error::Locked`], [`Error::Damaged`].
+    ///
+    /// # Durability
+    /// On return the move survives a power loss, unless a warning says otherwise.
+    pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
+        let id = self.resolve(rev)?;
+        let was_bad = self
+            .home
+            .marks()?
+            .get(&id)
+            .is_some_and(|mark| mark.mark == Mark::Bad);
+        self.home.activate(id, expect, |_| {
+            if was_bad {
+                vec![(id, Mark::Good, None)]
+            } else {
+                vec![]
+            }
+        })
+    }
+
+    /// Makes the newest good generation older than the current one current, `steps` times, and
+    /// marks the one it leaves as bad unless `keep_good`.
+    ///
+    /// # Errors
+    /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
+    pub fn rollback(&self, steps: u64, keep_good: bool) -> Result<Activation> {
+        let current = self.current()?.ok_or_else(|| {
+            Error::refused(
+                "nothing-older",
+                "nothing has been published to this store yet",
+            )
+        })?;
+        let marks = self.home.marks()?;
+        let good = |id: &GenerationId| marks.get(id).is_none_or(|mark| mark.mark == Mark::Good);
+        let ids = self.home.generation_ids()?;
+        let mut older = ids
+            .iter()
+            .rev()
+            .filter(|id| **id < current)
+            .filter(|id| good(id));
+        let steps = usize::try_from(steps.max(1)).unwrap_or(usize::MAX);
+        let Some(target) = older.nth(steps - 1) else {
+            let why = format!("there are not {steps} good generations older than {current}");
+            let one = format!("there is no good generation older than {current}");
+            return Err(Error::refused(
+                "nothing-older",
+                if steps == 1 { one } else { why },
+            ));
+        };
+        self.home
+            .activate(*target, Expect::Current(current), |left| match left {
+                Some(left) if !keep_good => {
+                    vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
+                }
+                _ => vec![],
+            })
+    }
+
+    /// Says of a generation that it is good or bad.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRev`], [`Error::Locked`].
+    pub fn mark(&self, rev: &Rev, mark: Mark, why: Option<String>) -> Result<GenerationId> {
+        let (lock, _) = self.home.begin_commit()?;
+        let id = self.resolve(rev)?;
+        let made = self.home.now().into();
+        self.home
+            .write_mark(&lock, id, &MarkRecord { mark, made, why })?;
+        Ok(id)
+    }
+
+    /// Lists all pins, expired ones too.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn pins(&self) -> Result<Vec<Pin>> {
+        self.home.pin_list()
+    }
+
+    /// Keeps a generation under a name, until `until` or for ever. A pin of that name on the same
+    /// generation is replaced.
+    ///
+    /// # Errors
+    /// Code `pin-taken` when the name holds another generation; [`Error::UnknownRev`].
+    ///
+    /// # Durability
+    /// On return the pin survives a power loss.
+    pub fn pin(
+        &self,
+        rev: &Rev,
+        name: &PinName,
+        why: Option<String>,
+        until: Option<SystemTime>,
+    ) -> Result<GenerationId> {
+        // Under the commit lock, which gc holds too: so what is pinned is there and stays.
+        let (lock, _) = self.home.begin_commit()?;
+        let generation = self.resolve(rev)?;
+        if let Some(taken) = self
+            .home
+            .pins()?
+            .get(name)
+            .filter(|pin| pin.generation != generation)
+        {
+            let why = format!(
+                "the pin {name} holds generation {} already",
+                taken.generation
+            );
+            return Err(Error::refused("pin-taken", why));
+        }
+        let made = self.home.now().into();
+        let record = PinRecord {
+            generation,
+            made,
+            why,
+            until: until.map(Into::into),
+        };
+        self.home.write_pin(&lock, name, &record)?;
+        Ok(generation)
+    }
+
+    /// Removes a pin.
+    ///
+    /// # Errors
+    /// Code `no-such-pin`.
+    pub fn unpin(&self, name: &PinName) -> Result<()> {
+        let (lock, _) = self.home.begin_commit()?;
+        match self.home.remove_pin(&lock, name)? {
+            true => Ok(()),
+            false => Err(Error::refused(
+                "no-such-pin",
+                format!("there is no pin {name}"),
+            )),
+        }
+    }
+
+    /// Lists the generations, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a head that is not as it was written.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        self.home.list_generations()
+    }
+
+    /// Adds up the sizes of all objects, in bytes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn object_bytes(&self) -> Result<u64> {
+        self.home.object_bytes()
+    }
+
+    /// Tells what each generation uses, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn usage(&self) -> Result<Vec<Usage>> {
+        self.home.usage()
+    }
+
+    /// Tells what a collection with this rule would say of a generation now.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn verdict(&self, id: GenerationId, retention: &Retention) -> Result<Option<Verdict>> {
+        self.home.verdict(id, retention)
+    }
+
+    /// Plans a collection. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]: what cannot be read may name objects.
+    pub fn plan_gc(&self, retention: &Retention) -> Result<GcPlan> {
+        self.home.plan_gc(retention)
+    }
+
+    /// Removes what the plan gives up, as far as nothing keeps it by now.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Damaged`], [`Error::Io`].
+    ///
+    /// # Locks
+    /// The store lock, exclusively: waits for publishers.
+    pub fn collect(&self, plan: &GcPlan) -> Result<Collected> {
+        self.home.collect(plan)
+    }
+
+    /// Compares the store, or one generation, with what it ought to be.
+    ///
+    /// # Errors
+    /// Only what kept it from finding out: damage is in the report.
+    pub fn verify(&self, only: Option<GenerationId>, depth: Depth) -> Result<VerifyReport> {
+        self.home.verify(only, depth)
+    }
+
+    /// Mends what it can and puts damaged objects into quarantine; gives what was found before and
+    /// what is left.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Io`].
+    pub fn repair(&self) -> Result<(VerifyReport, VerifyReport)> {
+        self.home.repair()
+    }
+
+    /// Copies a generation's tree to a directory that is absent or empty; gives the number of
+    /// files and bytes.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`], [`Error::Damaged`], [`Error::Io`]; then there is no copy.
+    pub fn export(&self, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
+        self.home.export(generation, to)
+    }
+}
