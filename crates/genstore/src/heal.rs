@@ -82,7 +82,7 @@ impl Home {
     }
 
     /// Replaces a damaged object by a good file, everywhere it is used. The damaged inode goes to
-    /// quarantine.
+    /// quarantine. Without a good file the object must be intact, and only its uses are mended.
     ///
     /// # Errors
     /// Cut short anywhere, the mark in `suspects/` remains, and the next one takes it up again.
@@ -93,10 +93,12 @@ impl Home {
         objects: &Objects<'_>,
         guard: &StoreShared,
         id: ObjectId,
-        good: (&Dir, &[u8]),
+        good: Option<(&Dir, &[u8])>,
     ) -> Result<()> {
         self.suspect_object(lock, id)?;
-        if !objects.is_intact(id)? {
+        if let Some(good) = good
+            && !objects.is_intact(id)?
+        {
             self.fs
                 .sync_file(&good.0.open_file(good.1)?, &good.0.join(good.1))?;
             objects.quarantine(lock, id)?;

@@ -507,15 +507,29 @@ impl Staged<'_> {
             ));
         }
         let mut healed = 0;
+        let suspects = self.home.suspects()?;
         for &id in &self.ingested.damaged {
             let Some(stage) = &self.stage else { break };
             let entry = self.ingested.placed[&id];
             let (dir, name) = open_parent(stage.tree(), self.ingested.tree.path(entry as usize))?;
+            let good = Some((&dir, name));
             self.home
-                .heal_object(lock, sequence, &self.objects, &self.guard, id, (&dir, name))?;
+                .heal_object(lock, sequence, &self.objects, &self.guard, id, good)?;
             healed += 1;
         }
-        for id in self.home.suspects()?.generations {
+        for &id in suspects
+            .objects
+            .iter()
+            .filter(|id| !self.ingested.damaged.contains(id))
+        {
+            // Whoever replaced it was cut short before all paths that show it were mended.
+            if self.objects.is_intact(id)? {
+                self.home
+                    .heal_object(lock, sequence, &self.objects, &self.guard, id, None)?;
+                healed += 1;
+            }
+        }
+        for id in suspects.generations {
             healed += u64::from(self.home.heal_generation(lock, id).is_ok());
         }
         Ok(healed)

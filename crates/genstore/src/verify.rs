@@ -336,7 +336,7 @@ impl Home {
                     };
                     mender.restore_object(file)?;
                 } else if self.find_intact_copy(&objects, &stage, file, &uses, b"good")? {
-                    let good = (stage.dir(), &b"good"[..]);
+                    let good = Some((stage.dir(), &b"good"[..]));
                     self.heal_object(lock, sequence, &objects, guard, damage.id, good)?;
                 } else {
                     objects.quarantine(lock, damage.id)?;

@@ -96,6 +96,13 @@ mod enabled {
                 .unwrap_or_default()
         }
 
+        /// Counts the calls so far of one that injects.
+        pub fn count(&self) -> u64 {
+            self.0
+                .as_ref()
+                .map_or(0, |inner| inner.count.load(Ordering::SeqCst))
+        }
+
         pub(crate) fn point(&self, op: &'static str, path: &Path, needs: Needs) -> io::Result<()> {
             let Some(inner) = &self.0 else { return Ok(()) };
             let step = match inner.fault {

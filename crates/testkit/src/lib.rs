@@ -1,0 +1,166 @@
+//! What the tests of genstore share: folders that vanish, trees that are easy to write down, and
+//! checks of a whole store that do not use the code under test.
+//!
+//! Dev only.
+#![allow(clippy::disallowed_methods, reason = "tests make and break files")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+/// A folder that is removed in the end.
+///
+/// In memory where the machine offers that: thousands of fault runs flush thousands of times.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let builder = tempfile::Builder::new().prefix("genstore-test-").to_owned();
+    match memory.metadata() {
+        Ok(_) => builder.tempdir_in(memory),
+        Err(_) => builder.tempdir(),
+    }
+    .expect("a folder for the test")
+}
+
+/// A moment, in whole seconds since 1970.
+pub fn at(secs: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(secs)
+}
+
+/// One thing in a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A file: bytes, executable, mtime in seconds.
+    File(Vec<u8>, bool, u64),
+    /// A symlink.
+    Link(String),
+    /// An empty directory.
+    Dir,
+}
+
+/// A tree, by path.
+pub type Things = BTreeMap<String, Thing>;
+
+/// Writes down a tree: `path`, and `=bytes`, `!bytes` for an executable, `>target` or `/`. The
+/// mtime of every file is `secs`.
+pub fn things(secs: u64, list: &[(&str, &str)]) -> Things {
+    list.iter()
+        .map(|(path, what)| {
+            let (kind, rest) = what.split_at(1);
+            let thing = match kind {
+                "=" => Thing::File(rest.into(), false, secs),
+                "!" => Thing::File(rest.into(), true, secs),
+                ">" => Thing::Link(rest.to_owned()),
+                "/" => Thing::Dir,
+                _ => panic!("{path}: {what}"),
+            };
+            (path.to_string(), thing)
+        })
+        .collect()
+}
+
+/// Makes the tree below `dir`, in place of what was there.
+pub fn write_tree(dir: &Path, things: &Things) {
+    if dir.symlink_metadata().is_ok() {
+        fs::remove_dir_all(dir).expect("remove the old tree");
+    }
+    fs::create_dir_all(dir).expect("make the tree");
+    for (path, thing) in things {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().expect("it is below the tree")).expect("make a folder");
+        match thing {
+            Thing::File(bytes, executable, secs) => {
+                fs::write(&path, bytes).expect("write a file");
+                let mode = if *executable { 0o755 } else { 0o644 };
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
+                let file = fs::File::options().append(true).open(&path).expect("open");
+                file.set_modified(at(*secs)).expect("set the mtime");
+            }
+            Thing::Link(target) => symlink(target, &path).expect("make a symlink"),
+            Thing::Dir => fs::create_dir(&path).expect("make a folder"),
+        }
+    }
+}
+
+/// Reads a tree back, following `dir` itself if it is a symlink.
+pub fn read_tree(dir: &Path) -> std::io::Result<Things> {
+    let mut found = Things::new();
+    let mut folders: Vec<PathBuf> = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let mut empty = true;
+        for entry in fs::read_dir(dir.join(&folder))? {
+            empty = false;
+            let below = folder.join(entry?.file_name());
+            let path = dir.join(&below);
+            let meta = path.symlink_metadata()?;
+            let name = below.to_string_lossy().into_owned();
+            if meta.is_dir() {
+                folders.push(below);
+            } else if meta.is_symlink() {
+                let target = fs::read_link(&path)?.to_string_lossy().into_owned();
+                found.insert(name, Thing::Link(target));
+            } else {
+                let executable = meta.mode() & 0o111 != 0;
+                found.insert(
+                    name,
+                    Thing::File(fs::read(&path)?, executable, meta.mtime() as u64),
+                );
+            }
+        }
+        if empty && !folder.as_os_str().is_empty() {
+            found.insert(folder.to_string_lossy().into_owned(), Thing::Dir);
+        }
+    }
+    Ok(found)
+}
+
+/// Compares two trees, mtimes aside.
+pub fn same_content(a: &Things, b: &Things) -> bool {
+    let plain = |things: &Things| -> Things {
+        things
+            .iter()
+            .map(|(path, thing)| match thing {
+                Thing::File(bytes, executable, _) => {
+                    (path.clone(), Thing::File(bytes.clone(), *executable, 0))
+                }
+                other => (path.clone(), other.clone()),
+            })
+            .collect()
+    };
+    plain(a) == plain(b)
+}
+
+/// Lists what a dead process left: anything in `staging/`.
+pub fn debris(store: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(store.join("staging")) else {
+        return vec![];
+    };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}
+
+/// Gives the inodes of all objects.
+pub fn object_inodes(store: &Path) -> BTreeSet<u64> {
+    let mut inodes = BTreeSet::new();
+    for folder in fs::read_dir(store.join("objects")).expect("list the objects") {
+        for object in fs::read_dir(folder.expect("a folder").path()).expect("list a folder") {
+            inodes.insert(object.expect("an object").metadata().expect("stat").ino());
+        }
+    }
+    inodes
+}
+
+/// Copies a folder as it is, hard links, modes and mtimes included.
+pub fn copy_exactly(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(from)
+        .arg(to)
+        .status()
+        .expect("run cp");
+    assert!(status.success(), "cp -a failed");
+}
