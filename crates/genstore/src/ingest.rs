@@ -349,6 +349,9 @@ impl File1<'_, '_> {
                 self.large(&file, &path, executable, &origin, &unchanged)?
             };
             if let Some(done) = done {
+                if self.ingest.consume {
+                    lock(&self.shared.consumed).push(path);
+                }
                 return Ok(done);
             }
         }
@@ -373,8 +376,8 @@ impl File1<'_, '_> {
             return Ok((self.empty(node), How::Made));
         }
         match self.find(&node)? {
-            Place::Store(mtime) => Ok((self.found(node, mtime, origin), How::Object)),
-            Place::Stage(mtime) => Ok((self.found(node, mtime, origin), How::Twin)),
+            Place::Store(mtime) => Ok((FileNode { mtime, ..node }, How::Object)),
+            Place::Stage(mtime) => Ok((FileNode { mtime, ..node }, How::Twin)),
             Place::Nowhere => {
                 if self.may_move(origin) {
                     return self.move_in(node, origin.expect("checked just now"));
@@ -419,10 +422,10 @@ impl File1<'_, '_> {
             };
             match self.find(&node)? {
                 Place::Store(mtime) => {
-                    return Ok(Some((self.found(node, mtime, Some(origin)), How::Object)));
+                    return Ok(Some((FileNode { mtime, ..node }, How::Object)));
                 }
                 Place::Stage(mtime) => {
-                    return Ok(Some((self.found(node, mtime, Some(origin)), How::Twin)));
+                    return Ok(Some((FileNode { mtime, ..node }, How::Twin)));
                 }
                 Place::Nowhere if self.ingest.stage.is_none() => {
                     return Ok(Some((node, How::Placed)));
@@ -618,11 +621,6 @@ impl File1<'_, '_> {
         }
     }
 
-    fn found(&self, node: FileNode, mtime: Mtime, origin: Option<&Origin<'_>>) -> FileNode {
-        self.to_be_consumed(origin);
-        FileNode { mtime, ..node }
-    }
-
     fn path(&self) -> PathBuf {
         let (_, name) = relpath::split(&self.item.path);
         self.target
@@ -705,16 +703,7 @@ impl File1<'_, '_> {
                 path: origin.dir.join(origin.name),
             });
         }
-        self.to_be_consumed(Some(origin));
         self.seal(&file, &path, node)
-    }
-
-    fn to_be_consumed(&self, origin: Option<&Origin<'_>>) {
-        if let Some(origin) = origin
-            && self.ingest.consume
-        {
-            lock(&self.shared.consumed).push(origin.dir.join(origin.name));
-        }
     }
 }
 

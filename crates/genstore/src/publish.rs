@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
+use crate::heal::Suspects;
 use crate::ingest::{How, Ingest, Ingested, LazyStage};
 use crate::layout::{CommitLock, GENERATIONS, Home, MANIFEST, SHOWN, StoreShared};
 use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN, Manifest};
@@ -129,6 +130,8 @@ pub struct Staged<'s> {
     stage: Option<Stage>,
     assembled: bool,
     always: bool,
+    /// Whether the current generation's manifest had to be made anew.
+    healed_base: bool,
     /// Healing by others since we began would leave their damaged inodes in our tree.
     heals_seen: u64,
     times: Times,
@@ -149,7 +152,7 @@ impl Home {
         let guard = self.share()?;
         let objects = Objects::new(self)?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
-        let base = self.readable_base(None)?;
+        let (base, _) = self.readable_base(None)?;
         let ingest = Ingest {
             home: self,
             _lock: &guard,
@@ -174,7 +177,7 @@ impl Home {
         let heals_seen = self.begin_commit()?.1.heals;
         let objects = Objects::new(self)?;
         let mut suspects = self.suspects()?;
-        let base = self.readable_base(Some(&mut suspects))?;
+        let (base, healed_base) = self.readable_base(Some(&mut suspects))?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
         let lazy = LazyStage::new(self);
         let start = Instant::now();
@@ -200,6 +203,7 @@ impl Home {
             stage: lazy.into_stage(),
             assembled: false,
             always: options.always,
+            healed_base,
             heals_seen,
             times: Times::default(),
         };
@@ -211,30 +215,27 @@ impl Home {
         Ok(staged)
     }
 
-    /// Reads what is current. Where its manifest is damaged it is made anew from its files; where
-    /// even that fails, publishing goes on as if nothing had been current.
-    fn readable_base(&self, suspects: Option<&mut crate::heal::Suspects>) -> Result<Option<Base>> {
+    /// Reads what is current. Where its manifest is damaged it is made anew from its files, unless
+    /// this only looks (no `suspects`); where even that fails, publishing goes on as if nothing had
+    /// been current. Tells whether it was made anew.
+    fn readable_base(&self, suspects: Option<&mut Suspects>) -> Result<(Option<Base>, bool)> {
         let Some(current) = self.current()? else {
-            return Ok(None);
+            return Ok((None, false));
         };
-        match self.base(current) {
-            Ok(base) => Ok(Some(base)),
-            Err(Error::Damaged { .. } | Error::UnknownRev { .. }) => {
-                let Some(suspects) = suspects else {
-                    return Ok(None);
-                };
-                if !suspects.generations.contains(&current) {
-                    suspects.generations.push(current);
-                }
+        match (self.base(current), suspects) {
+            (Ok(base), _) => Ok((Some(base), false)),
+            (Err(Error::Damaged { .. } | Error::UnknownRev { .. }), None) => Ok((None, false)),
+            (Err(Error::Damaged { .. } | Error::UnknownRev { .. }), Some(suspects)) => {
                 let (lock, _) = self.begin_commit()?;
                 self.suspect_generation(&lock, current)?;
+                suspects.generations.push(current);
                 match self.heal_generation(&lock, current) {
-                    Ok(_) => self.base(current).map(Some).or(Ok(None)),
-                    Err(Error::Damaged { .. } | Error::UnknownRev { .. }) => Ok(None),
+                    Ok(()) => Ok((Some(self.base(current)?), true)),
+                    Err(Error::Damaged { .. } | Error::UnknownRev { .. }) => Ok((None, false)),
                     Err(e) => Err(e),
                 }
             }
-            Err(e) => Err(e),
+            (Err(e), _) => Err(e),
         }
     }
 }
@@ -506,7 +507,7 @@ impl Staged<'_> {
                 "another process healed damaged objects while this tree was staged; publish again",
             ));
         }
-        let mut healed = 0;
+        let mut healed = u64::from(self.healed_base);
         let suspects = self.home.suspects()?;
         for &id in &self.ingested.damaged {
             let Some(stage) = &self.stage else { break };
