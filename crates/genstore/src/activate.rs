@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rustix::io::Errno;
+
 use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
@@ -15,10 +17,21 @@ use crate::model::tree::{Tree, TreeId};
 use crate::objects;
 use crate::records::{Intent, Mark, MarkRecord, Sequence};
 use crate::stage::Stage;
-use crate::store::Expect;
 
 /// So many flushes of single files or folders cost less than one of the whole filesystem.
 pub(crate) const MANY: usize = 64;
+
+/// What must be current for a commit to happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expect {
+    /// Whatever is.
+    #[default]
+    Any,
+    /// Nothing: no generation has been activated yet.
+    Unborn,
+    /// This generation.
+    Current(GenerationId),
+}
 
 /// Something that went wrong after `current` had moved: the commit stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +70,7 @@ impl Home {
     pub(crate) fn base(&self, id: GenerationId) -> Result<Base> {
         let generation = self.generation(id)?;
         let (manifest, shown) = (generation.manifest()?, generation.shown()?);
-        Ok(Base {
-            generation,
-            tree: manifest.tree,
-            shown,
-        })
+        Ok(Base { generation, tree: manifest.tree, shown })
     }
 
     /// Makes a kept generation current.
@@ -92,34 +101,18 @@ impl Home {
             for (id, mark) in &marks {
                 self.write_mark(&lock, *id, mark)?;
             }
-            return Ok(Activation {
-                generation: id,
-                tree,
-                previous,
-                refreshed: 0,
-                warnings: vec![],
-            });
+            return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings: vec![] });
         }
         let (next, base) = rayon::join(
-            || {
-                generation
-                    .manifest()
-                    .and_then(|m| generation.shown().map(|shown| (m.tree, shown)))
-            },
-            || previous.map(|previous| self.base(previous)).transpose(),
+            || generation.manifest().and_then(|m| generation.shown().map(|shown| (m.tree, shown))),
+            || self.rescued_base(&lock, previous),
         );
-        let ((next, next_shown), base) = (next?, base?);
-        let freshness = base.as_ref().map(|base| {
-            fresh::plan(
-                (&base.tree, &base.shown),
-                (&next, &next_shown),
-                self.now().into(),
-            )
-        });
-        sequence.intent = Some(Intent::Activate {
-            generation: id,
-            marks: marks.clone(),
-        });
+        let ((next, next_shown), (base, _)) = (next?, base?);
+        drop(generation.tree_dir()?);
+        let freshness = base
+            .as_ref()
+            .map(|base| fresh::plan((&base.tree, &base.shown), (&next, &next_shown), self.now().into()));
+        sequence.intent = Some(Intent::Activate { generation: id, marks: marks.clone() });
         self.write_sequence(&lock, &sequence)?;
         let refreshed = match (&base, &freshness) {
             (Some(base), Some(freshness)) => {
@@ -133,19 +126,10 @@ impl Home {
         for (id, mark) in &marks {
             after.note("mark the generation", self.write_mark(&lock, *id, mark));
         }
-        after.note(
-            "write the log",
-            self.append_log(&lock, id, Event::Activate { previous }),
-        );
+        after.note("write the log", self.append_log(&lock, id, Event::Activate { previous }));
         let tree = next.id();
         self.tell(&lock, &mut after, id, tree, &mut sequence);
-        Ok(Activation {
-            generation: id,
-            tree,
-            previous,
-            refreshed,
-            warnings: after.warnings,
-        })
+        Ok(Activation { generation: id, tree, previous, refreshed, warnings: after.warnings })
     }
 
     /// Gives paths of a kept generation new inodes, durably, before it becomes current.
@@ -194,15 +178,24 @@ impl Home {
             match touch {
                 Touch::Keep(_) => {
                     let (from, from_name) = open_parent(&base_dir, path)?;
-                    self.fs.link((&from, from_name), (stage.dir(), temp))?;
+                    match self.fs.link((&from, from_name), (stage.dir(), temp)) {
+                        // No link left, or another user's file: a copy has the same mtime.
+                        Err(e)
+                            if objects::is_errno(&e, Errno::MLINK)
+                                || objects::is_errno(&e, Errno::PERM) =>
+                        {
+                            let copy = self.copy_file((&from, from_name), (stage.dir(), temp))?;
+                            self.fs.sync_file(&copy, &stage.dir().join(temp))?;
+                        }
+                        done => done?,
+                    }
                 }
                 Touch::Renew(mtime) => {
                     let place = stage.dir().join(temp);
                     let copy = self.copy_file((&dir, name), (stage.dir(), temp))?;
                     self.fs.set_mtime(&copy, &place, *mtime)?;
                     if let Some(crate::model::tree::Node::File(file)) = tree.find(path) {
-                        self.fs
-                            .set_mode(&copy, &place, objects::mode(file.executable))?;
+                        self.fs.set_mode(&copy, &place, objects::mode(file.executable))?;
                     }
                     if !many {
                         self.fs.sync_file(&copy, &place)?;
@@ -232,12 +225,10 @@ impl Home {
         tree: TreeId,
         sequence: &mut Sequence,
     ) {
+        after.note("keep the log", self.sync_log());
         after.note("write the notice", self.write_notice(lock, id, tree));
         sequence.intent = None;
-        after.note(
-            "end the commit's record",
-            self.write_sequence(lock, sequence),
-        );
+        after.note("end the commit's record", self.write_sequence(lock, sequence));
     }
 
     /// Compares what is current with what the caller expects.
@@ -251,9 +242,7 @@ impl Home {
             return Ok(());
         }
         let history = self.history()?;
-        let last = history
-            .last_activation()
-            .filter(|line| Some(line.generation) == found);
+        let last = history.last_activation().filter(|line| Some(line.generation) == found);
         Err(Error::Lost {
             expected,
             found,
@@ -282,14 +271,9 @@ impl AfterCommit {
     /// `current` has moved, but the disk did not say that it will stay so.
     pub(crate) fn sealed(&mut self, result: Result<()>) {
         if let Err(error) = result {
-            let message = format!(
-                "the commit is visible, but the disk did not confirm it: {}",
-                chain(&error)
-            );
-            self.warnings.push(Warning {
-                message,
-                not_durable: true,
-            });
+            let message =
+                format!("the commit is visible, but the disk did not confirm it: {}", chain(&error));
+            self.warnings.push(Warning { message, not_durable: true });
         }
     }
 }

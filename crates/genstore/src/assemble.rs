@@ -29,9 +29,7 @@ pub(crate) fn assemble(
     ingested: &mut Ingested,
     stage: &Stage,
 ) -> Result<()> {
-    home.options
-        .progress
-        .begin(Phase::Assemble, Some(ingested.tree.len() as u64));
+    home.options.progress.begin(Phase::Assemble, Some(ingested.tree.len() as u64));
     let assembly = Assembly {
         home,
         guard,
@@ -41,13 +39,8 @@ pub(crate) fn assemble(
         primaries: Mutex::new(HashMap::new()),
     };
     let members: Vec<&[u32]> = folders.members().collect();
-    members
-        .into_par_iter()
-        .try_for_each(|members| assembly.folder(folders, members))?;
-    let rotated = assembly
-        .primaries
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    members.into_par_iter().try_for_each(|members| assembly.folder(folders, members))?;
+    let rotated = assembly.primaries.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     ingested.placed.extend(rotated);
     Ok(())
 }
@@ -64,11 +57,7 @@ struct Assembly<'a> {
 
 impl Assembly<'_> {
     fn folder(&self, folders: &Folders<'_>, members: &[u32]) -> Result<()> {
-        let missing = || {
-            members
-                .iter()
-                .filter(|&&entry| self.ingested.how[entry as usize] != How::Placed)
-        };
+        let missing = || members.iter().filter(|&&entry| self.ingested.how[entry as usize] != How::Placed);
         let Some(&first) = missing().next() else {
             return Ok(());
         };
@@ -88,8 +77,7 @@ impl Assembly<'_> {
             (Node::Symlink(target), _) => fs.symlink(target, dir, name),
             (Node::EmptyDir, _) => fs.make_dir(dir, name).map(drop),
             (Node::File(file), How::Object) => {
-                self.objects
-                    .link_into(self.guard, file.object(), (dir, name))
+                self.objects.link_into(self.guard, file.object(), (dir, name))
             }
             (Node::File(file), How::Twin) => self.twin(index, file, dir, name),
             (Node::File(file), _) => make_empty(self.home, file, dir, name),
@@ -101,8 +89,7 @@ impl Assembly<'_> {
     fn twin(&self, index: u32, file: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
         let id = file.object();
         let link_to = |primary: u32| {
-            let (from, from_name) =
-                open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
+            let (from, from_name) = open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
             self.home.fs.link((&from, from_name), (dir, name))
         };
         let first = self.ingested.placed[&id];
@@ -115,8 +102,7 @@ impl Assembly<'_> {
         let primary = primaries.get(&id).copied().unwrap_or(first);
         match link_to(primary) {
             Err(e) if is_errno(&e, Errno::MLINK) => {
-                let (from, from_name) =
-                    open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
+                let (from, from_name) = open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
                 drop(self.home.copy_file((&from, from_name), (dir, name))?);
                 primaries.insert(id, index);
                 Ok(())
@@ -130,7 +116,6 @@ impl Assembly<'_> {
 pub(crate) fn make_empty(home: &Home, node: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
     let path = dir.join(name);
     let file = home.fs.create(dir, name)?;
-    home.fs
-        .set_mode(&file, &path, objects::mode(node.executable))?;
+    home.fs.set_mode(&file, &path, objects::mode(node.executable))?;
     home.fs.set_mtime(&file, &path, node.mtime)
 }

@@ -65,11 +65,7 @@ pub(crate) struct Known {
 impl Home {
     pub(crate) fn known(&self, generation: Generation) -> Result<Known> {
         let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
-        Ok(Known {
-            generation,
-            tree,
-            shown,
-        })
+        Ok(Known { generation, tree, shown })
     }
 
     /// Compares a generation's directory with its manifest. A file that is its object's inode is
@@ -82,33 +78,17 @@ impl Home {
         depth: Depth,
         only: Option<ObjectId>,
     ) -> Result<Vec<Fault>> {
-        let Known {
-            generation,
-            tree,
-            shown,
-        } = known;
+        let Known { generation, tree, shown } = known;
         let root = match generation.dir().open_dir(crate::layout::TREE) {
             Ok(root) => root,
             Err(e) if is_absence(&e) => {
-                let missing = |path: &[u8]| Fault {
-                    path: path.to_vec(),
-                    kind: FaultKind::Missing,
-                };
-                return Ok((0..tree.len())
-                    .map(|index| missing(tree.path(index)))
-                    .collect());
+                let missing = |path: &[u8]| Fault { path: path.to_vec(), kind: FaultKind::Missing };
+                return Ok((0..tree.len()).map(|index| missing(tree.path(index))).collect());
             }
             Err(e) => return Err(e),
         };
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-        let check = TreeCheck {
-            objects,
-            tree,
-            shown,
-            depth,
-            only,
-            root,
-        };
+        let check = TreeCheck { objects, tree, shown, depth, only, root };
         let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
         let all: Vec<(&[u8], &[u32])> = folders.iter().collect();
         let mut faults: Vec<Fault> = all
@@ -138,12 +118,7 @@ struct TreeCheck<'a> {
 impl TreeCheck<'_> {
     fn folder(&self, folders: &HashSet<&[u8]>, path: &[u8], members: &[u32]) -> Result<Vec<Fault>> {
         let mut faults = Vec::new();
-        let mut fault = |path: &[u8], kind| {
-            faults.push(Fault {
-                path: path.to_vec(),
-                kind,
-            })
-        };
+        let mut fault = |path: &[u8], kind| faults.push(Fault { path: path.to_vec(), kind });
         let dir = match self.root.open_dir(path) {
             Ok(dir) => dir,
             Err(e) if is_absence(&e) => {
@@ -190,22 +165,13 @@ impl TreeCheck<'_> {
         match node {
             Node::File(file) => self.file(dir, name, path, file, &stat),
             Node::Symlink(target) => {
-                let same =
-                    stat.kind == Kind::Symlink && dir.read_link(name)?.as_deref() == Some(target);
-                Ok(if same {
-                    vec![]
-                } else {
-                    vec![FaultKind::Replaced]
-                })
+                let same = stat.kind == Kind::Symlink && dir.read_link(name)?.as_deref() == Some(target);
+                Ok(if same { vec![] } else { vec![FaultKind::Replaced] })
             }
             Node::EmptyDir if stat.kind != Kind::Dir => Ok(vec![FaultKind::Replaced]),
             Node::EmptyDir => {
                 let inside = dir.open_dir(name)?.list()?;
-                Ok(if inside.is_empty() {
-                    vec![]
-                } else {
-                    vec![FaultKind::Stranger]
-                })
+                Ok(if inside.is_empty() { vec![] } else { vec![FaultKind::Stranger] })
             }
         }
     }
@@ -222,11 +188,7 @@ impl TreeCheck<'_> {
             return Ok(vec![FaultKind::Replaced]);
         }
         let mut faults = Vec::new();
-        let object = if file.size == 0 {
-            None
-        } else {
-            self.objects.stat(file.object())?
-        };
+        let object = if file.size == 0 { None } else { self.objects.stat(file.object())? };
         let shared = object.is_some_and(|object| object.same_inode(stat));
         if !shared {
             let differs = stat.size != file.size
@@ -277,8 +239,8 @@ impl Mender<'_> {
         }
         let (dir, name) = self.make_parent(&root, path)?;
         let standing = dir.stat(name)?;
-        let in_the_way = standing.is_some_and(|stat| stat.kind == Kind::Dir)
-            || fault.kind == FaultKind::Stranger;
+        let in_the_way =
+            standing.is_some_and(|stat| stat.kind == Kind::Dir) || fault.kind == FaultKind::Stranger;
         let Some(node) = node else {
             self.put_aside(&dir, name, &known.generation)?;
             fs.sync_dir(&dir)?;
@@ -308,12 +270,7 @@ impl Mender<'_> {
         let mtime = known.shown.mtime(path, &file);
         let place = self.stage.dir().join(temp);
         if file.size == 0 {
-            make_empty(
-                self.home,
-                FileNode { mtime, ..file },
-                self.stage.dir(),
-                temp,
-            )?;
+            make_empty(self.home, FileNode { mtime, ..file }, self.stage.dir(), temp)?;
             return Ok(true);
         }
         if !self.objects.is_intact(file.object())? {
@@ -321,13 +278,10 @@ impl Mender<'_> {
         }
         self.restore_object(file)?;
         if mtime == file.mtime {
-            self.objects
-                .link_into(self.guard, file.object(), (self.stage.dir(), temp))?;
+            self.objects.link_into(self.guard, file.object(), (self.stage.dir(), temp))?;
         } else {
             let object = objects::name(file.object());
-            let copy = self
-                .home
-                .copy_file((self.objects.dir(), &object), (self.stage.dir(), temp))?;
+            let copy = self.home.copy_file((self.objects.dir(), &object), (self.stage.dir(), temp))?;
             fs.set_mtime(&copy, &place, mtime)?;
             fs.sync_file(&copy, &place)?;
         }
@@ -341,9 +295,7 @@ impl Mender<'_> {
         let path = self.objects.dir().join(&objects::name(id));
         let stat = Stat::of(&handle, &path)?;
         if stat.mode != objects::mode(file.executable) {
-            self.home
-                .fs
-                .set_mode(&handle, &path, objects::mode(file.executable))?;
+            self.home.fs.set_mode(&handle, &path, objects::mode(file.executable))?;
         }
         if stat.mtime != file.mtime {
             self.home.fs.set_mtime(&handle, &path, file.mtime)?;
@@ -365,9 +317,9 @@ impl Mender<'_> {
         let quarantine = self.home.sub(QUARANTINE)?;
         let prefix = format!("generation-{}-", generation.id());
         let fs = &self.home.fs;
-        match fs.unique(&quarantine, &prefix, "", |free| {
-            fs.rename_to_free((dir, name), (&quarantine, free))
-        }) {
+        match fs
+            .unique(&quarantine, &prefix, "", |free| fs.rename_to_free((dir, name), (&quarantine, free)))
+        {
             Ok(_) => Ok(()),
             Err(e) if e.is_not_found() => Ok(()),
             Err(e) => Err(e),

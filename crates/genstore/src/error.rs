@@ -143,31 +143,16 @@ pub struct Problem {
 }
 
 impl Error {
-    pub(crate) fn io(
-        op: &'static str,
-        path: impl Into<PathBuf>,
-        source: impl Into<io::Error>,
-    ) -> Error {
-        Error::Io {
-            op,
-            path: path.into(),
-            source: source.into(),
-        }
+    pub(crate) fn io(op: &'static str, path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Error {
+        Error::Io { op, path: path.into(), source: source.into() }
     }
 
     pub(crate) fn refused(code: &'static str, why: impl Into<String>) -> Error {
-        Error::Refused {
-            code,
-            why: why.into(),
-        }
+        Error::Refused { code, why: why.into() }
     }
 
     pub(crate) fn damaged_file(path: &Path, cause: impl fmt::Display) -> Error {
-        Error::Damaged {
-            what: Damaged::File(path.into()),
-            cause: cause.to_string(),
-            uses: vec![],
-        }
+        Error::Damaged { what: Damaged::File(path.into()), cause: cause.to_string(), uses: vec![] }
     }
 
     /// Tells whether a system call failed because there is no such file.
@@ -202,30 +187,13 @@ impl fmt::Display for Error {
             Error::Io { op, path, .. } => write!(f, "cannot {op} {}", show_path(path)),
             Error::NotAStore { path } => write!(f, "{} is not a genstore store", show_path(path)),
             Error::NotEmpty { path } => {
-                write!(
-                    f,
-                    "{} holds something else and cannot become a store",
-                    show_path(path)
-                )
+                write!(f, "{} holds something else and cannot become a store", show_path(path))
             }
             Error::NewerFormat { path, found } => {
-                write!(
-                    f,
-                    "the store {} needs a newer genstore ({found})",
-                    show_path(path)
-                )
+                write!(f, "the store {} needs a newer genstore ({found})", show_path(path))
             }
-            Error::Locked {
-                path,
-                waited,
-                holders,
-            } => {
-                write!(
-                    f,
-                    "{} is locked, waited {:.1} s",
-                    show_path(path),
-                    waited.as_secs_f64()
-                )?;
+            Error::Locked { path, waited, holders } => {
+                write!(f, "{} is locked, waited {:.1} s", show_path(path), waited.as_secs_f64())?;
                 for (nth, holder) in holders.iter().enumerate() {
                     let lead = if nth == 0 { "; held by " } else { ", " };
                     match holder.pid {
@@ -236,40 +204,20 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Error::LocksUnsupported { path, .. } => {
-                write!(
-                    f,
-                    "cannot lock {}: this filesystem has no working file locks",
-                    show_path(path)
-                )
+                write!(f, "cannot lock {}: this filesystem has no working file locks", show_path(path))
             }
-            Error::Lost {
-                expected, found, ..
-            } => {
-                let name =
-                    |id: &Option<GenerationId>| id.map_or("none".to_owned(), |id| id.to_string());
-                write!(
-                    f,
-                    "expected current generation {}, found {}",
-                    name(expected),
-                    name(found)
-                )
+            Error::Lost { expected, found, .. } => {
+                let name = |id: &Option<GenerationId>| id.map_or("none".to_owned(), |id| id.to_string());
+                write!(f, "expected current generation {}, found {}", name(expected), name(found))
             }
             Error::UnknownRev { rev, .. } => {
-                write!(
-                    f,
-                    "no generation is called {}",
-                    relpath::show(rev.as_bytes())
-                )
+                write!(f, "no generation is called {}", relpath::show(rev.as_bytes()))
             }
             Error::BadSource { path, why } => {
                 write!(f, "cannot publish {}: {why}", show_path(path))
             }
             Error::BadPlan { problems } => {
-                write!(
-                    f,
-                    "{} cannot be kept in a generation",
-                    count(problems.len(), "path")
-                )
+                write!(f, "{} cannot be kept in a generation", count(problems.len(), "path"))
             }
             Error::SourceChanged { path } => {
                 write!(f, "{} changed each time it was read", show_path(path))
@@ -294,11 +242,7 @@ impl std::error::Error for Error {
 }
 
 fn count(number: usize, what: &str) -> String {
-    if number == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{number} {what}s")
-    }
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// Shows a path of the system on one line (see [`relpath::show`]).

@@ -38,15 +38,12 @@ impl Generation {
         let mut hasher = blake3::Hasher::new();
         let mut chunk = vec![0; CHUNK];
         loop {
-            let read = source
-                .read(&mut chunk)
-                .map_err(|e| Error::io("read", dir.join(name), e))?;
+            let read = source.read(&mut chunk).map_err(|e| Error::io("read", dir.join(name), e))?;
             if read == 0 {
                 break;
             }
             hasher.update(&chunk[..read]);
-            out.write_all(&chunk[..read])
-                .map_err(|e| Error::io("write to", "the output", e))?;
+            out.write_all(&chunk[..read]).map_err(|e| Error::io("write to", "the output", e))?;
         }
         check(self.id(), path, file, hasher.finalize().into())
     }
@@ -83,23 +80,19 @@ impl Home {
             None => false,
             Some(_) if parent.open_dir(name)?.list()?.is_empty() => true,
             Some(_) => {
-                return Err(Error::NotEmpty {
-                    path: to.to_owned(),
-                });
+                return Err(Error::NotEmpty { path: to.to_owned() });
             }
         };
-        let (temp, ()) = self.fs.unique(&parent, ".genstore-export-", "", |temp| {
-            self.fs.make_dir(&parent, temp).map(drop)
-        })?;
-        let done = self
-            .copy_out(generation, &parent.open_dir(&temp)?)
-            .and_then(|counts| {
-                if is_there {
-                    self.fs.remove_dir(&parent, name)?;
-                }
-                self.fs.rename_to_free((&parent, &temp), (&parent, name))?;
-                Ok(counts)
-            });
+        let (temp, ()) = self
+            .fs
+            .unique(&parent, ".genstore-export-", "", |temp| self.fs.make_dir(&parent, temp).map(drop))?;
+        let done = self.copy_out(generation, &parent.open_dir(&temp)?).and_then(|counts| {
+            if is_there {
+                self.fs.remove_dir(&parent, name)?;
+            }
+            self.fs.rename_to_free((&parent, &temp), (&parent, name))?;
+            Ok(counts)
+        });
         if done.is_err() {
             self.fs.remove_all(&parent, &temp)?;
         }
@@ -110,14 +103,10 @@ impl Home {
         let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
         let source = generation.tree_dir()?;
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-        self.options
-            .progress
-            .begin(Phase::Export, Some(tree.len() as u64));
+        self.options.progress.begin(Phase::Export, Some(tree.len() as u64));
         let members: Vec<(&[u8], &[u32])> = folders.iter().collect();
-        members
-            .into_par_iter()
-            .filter(|(_, members)| !members.is_empty())
-            .try_for_each(|(folder, members)| -> Result<()> {
+        members.into_par_iter().filter(|(_, members)| !members.is_empty()).try_for_each(
+            |(folder, members)| -> Result<()> {
                 let to = folders.make(self, target, members[0])?;
                 let from = source.open_dir(folder)?;
                 for &entry in members {
@@ -131,25 +120,16 @@ impl Home {
                             let path = to.join(name);
                             self.fs.copy(&from.open_file(name)?, &copy, &path)?;
                             let bytes = to.open_file(name)?;
-                            check(
-                                generation.id(),
-                                entry.path,
-                                file,
-                                objects::hash(&bytes, &path)?.0,
-                            )?;
-                            self.fs.set_mode(
-                                &copy,
-                                &path,
-                                if file.executable { 0o755 } else { 0o644 },
-                            )?;
-                            self.fs
-                                .set_mtime(&copy, &path, shown.mtime(entry.path, &file))?;
+                            check(generation.id(), entry.path, file, objects::hash(&bytes, &path)?.0)?;
+                            self.fs.set_mode(&copy, &path, if file.executable { 0o755 } else { 0o644 })?;
+                            self.fs.set_mtime(&copy, &path, shown.mtime(entry.path, &file))?;
                         }
                     }
                 }
                 self.options.progress.advance(members.len() as u64);
                 Ok(())
-            })?;
+            },
+        )?;
         Ok((tree.files(), tree.bytes()))
     }
 }

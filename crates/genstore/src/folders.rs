@@ -25,10 +25,7 @@ struct Folder<'p> {
 
 impl<'p> Folders<'p> {
     pub(crate) fn of(paths: impl Iterator<Item = &'p [u8]>) -> Folders<'p> {
-        let mut folders = Folders {
-            all: Vec::new(),
-            of: Vec::new(),
-        };
+        let mut folders = Folders { all: Vec::new(), of: Vec::new() };
         let mut known: HashMap<&'p [u8], u32> = HashMap::new();
         let mut last: Option<u32> = None;
         for (entry, path) in paths.enumerate() {
@@ -59,12 +56,7 @@ impl<'p> Folders<'p> {
         }
         for folder in missing.into_iter().rev() {
             let index = self.all.len() as u32;
-            self.all.push(Folder {
-                path: folder,
-                parent,
-                members: vec![],
-                made: OnceLock::new(),
-            });
+            self.all.push(Folder { path: folder, parent, members: vec![], made: OnceLock::new() });
             known.insert(folder, index);
             parent = Some(index);
         }
@@ -82,9 +74,7 @@ impl<'p> Folders<'p> {
 
     /// Gives every folder's path and what is directly in it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
-        self.all
-            .iter()
-            .map(|folder| (folder.path, folder.members.as_slice()))
+        self.all.iter().map(|folder| (folder.path, folder.members.as_slice()))
     }
 
     /// Makes the folder of an entry below `tree`, if that was not done before, and opens it.
@@ -129,17 +119,8 @@ mod tests {
     fn groups_entries_by_folder() {
         let paths: [&[u8]; 4] = [b"a/b/c", b"a/d", b"e", b"f/g/h"];
         let folders = Folders::of(paths.into_iter());
-        let seen: Vec<_> = folders
-            .iter()
-            .map(|(p, m)| (relpath::show(p), m.to_vec()))
-            .collect();
-        let expected = [
-            ("", vec![2]),
-            ("a", vec![1]),
-            ("a/b", vec![0]),
-            ("f", vec![]),
-            ("f/g", vec![3]),
-        ];
+        let seen: Vec<_> = folders.iter().map(|(p, m)| (relpath::show(p), m.to_vec())).collect();
+        let expected = [("", vec![2]), ("a", vec![1]), ("a/b", vec![0]), ("f", vec![]), ("f/g", vec![3])];
         assert_eq!(seen, expected.map(|(p, m)| (p.to_owned(), m)));
     }
 }

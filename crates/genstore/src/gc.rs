@@ -36,11 +36,7 @@ pub struct GcPlan {
 impl GcPlan {
     /// Lists the generations that go, newest first.
     pub fn removed(&self) -> Vec<GenerationId> {
-        self.verdicts
-            .iter()
-            .filter(|verdict| !verdict.keeps())
-            .map(|verdict| verdict.id)
-            .collect()
+        self.verdicts.iter().filter(|verdict| !verdict.keeps()).map(|verdict| verdict.id).collect()
     }
 
     /// Counts the objects that go.
@@ -94,9 +90,7 @@ impl Home {
                 // Where the log is lost, everything was current a moment ago.
                 last_current: last_current.get(&id).copied().or(since.filter(|_| unknown)),
                 current: current == Some(id),
-                good: marks
-                    .get(&id)
-                    .is_none_or(|mark| mark.mark == crate::records::Mark::Good),
+                good: marks.get(&id).is_none_or(|mark| mark.mark == crate::records::Mark::Good),
                 pins: pins
                     .iter()
                     .filter(|(_, pin)| pin.generation == id && pin.holds(now))
@@ -113,15 +107,8 @@ impl Home {
         let now = self.now();
         let verdicts = judge(&self.candidates(now)?, retention, now);
         let ids: Vec<GenerationId> = verdicts.iter().map(|verdict| verdict.id).collect();
-        let weighed: Vec<Weighed> = ids
-            .par_iter()
-            .map(|id| self.weigh(*id))
-            .collect::<Result<_>>()?;
-        let kept: HashSet<GenerationId> = verdicts
-            .iter()
-            .filter(|v| v.keeps())
-            .map(|v| v.id)
-            .collect();
+        let weighed: Vec<Weighed> = ids.par_iter().map(|id| self.weigh(*id)).collect::<Result<_>>()?;
+        let kept: HashSet<GenerationId> = verdicts.iter().filter(|v| v.keeps()).map(|v| v.id).collect();
         let mut live: HashSet<ObjectId> = HashSet::new();
         let mut sizes: HashMap<ObjectId, u64> = HashMap::new();
         let mut private: HashMap<u64, u64> = HashMap::new();
@@ -149,11 +136,7 @@ impl Home {
         }
         for (inode, size) in private {
             before += size;
-            freed += if live_private.contains(&inode) {
-                0
-            } else {
-                size
-            };
+            freed += if live_private.contains(&inode) { 0 } else { size };
         }
         Ok(GcPlan {
             verdicts,
@@ -181,11 +164,7 @@ impl Home {
                 private.insert(stat.ino, stat.size);
             }
         }
-        Ok(Weighed {
-            id,
-            objects,
-            private,
-        })
+        Ok(Weighed { id, objects, private })
     }
 
     /// Removes what the plan gives up and still nothing keeps.
@@ -199,19 +178,12 @@ impl Home {
     pub(crate) fn collect(&self, plan: &GcPlan) -> Result<Collected> {
         let guard = self.exclude()?;
         let (lock, _) = self.begin_commit()?;
-        self.remove_rotations(&guard)?;
         let now = self.plan_gc(&plan.retention)?;
         let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
-        let mut done = Collected {
-            before_bytes: now.before_bytes,
-            ..Collected::default()
-        };
+        let mut done = Collected { before_bytes: now.before_bytes, ..Collected::default() };
         let mut graves = Vec::new();
         let removed = plan.removed();
-        self.options.progress.begin(
-            Phase::Sweep,
-            Some((removed.len() + plan.objects.len()) as u64),
-        );
+        self.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
         for id in removed {
             let grave = match still_dead.contains(&id) {
                 true => self.retire_generation(&guard, id)?,
@@ -233,11 +205,7 @@ impl Home {
             self.options.progress.advance(1);
         }
         // Judged anew: a generation that was spared keeps its objects.
-        let after = if done.spared.is_empty() {
-            now
-        } else {
-            self.plan_gc(&plan.retention)?
-        };
+        let after = if done.spared.is_empty() { now } else { self.plan_gc(&plan.retention)? };
         self.sweep_objects(&guard, &lock, plan, &after, &mut done)?;
         self.compact_log(&lock, &self.generation_ids()?)?;
         Ok(done)
@@ -262,11 +230,7 @@ impl Home {
             done.objects += 1;
             self.options.progress.advance(1);
         }
-        done.freed_bytes = if planned.len() == now.objects.len() {
-            now.freed_bytes
-        } else {
-            0
-        };
+        done.freed_bytes = if planned.len() == now.objects.len() { now.freed_bytes } else { 0 };
         Ok(())
     }
 }

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Stat};
-use crate::layout::{
-    CommitLock, GENERATIONS, Home, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE,
-};
+use crate::layout::{CommitLock, GENERATIONS, Home, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE};
 use crate::model::codec::{Head, Manifest};
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
@@ -19,7 +17,9 @@ use crate::stage::grave;
 pub struct Generation {
     id: GenerationId,
     dir: Dir,
-    lease: Lock,
+    manifest: File,
+    /// None where the filesystem has no locks: nothing can be collected there.
+    _lease: Option<Lock>,
 }
 
 impl Generation {
@@ -38,7 +38,7 @@ impl Generation {
     /// # Errors
     /// [`Error::Damaged`] when it is not as it was written.
     pub fn head(&self) -> Result<Head> {
-        read_head(self.lease.file(), &self.dir.join(MANIFEST)).map_err(|e| self.or_damaged(e))
+        read_head(&self.manifest, &self.dir.join(MANIFEST)).map_err(|e| self.or_damaged(e))
     }
 
     /// Reads its manifest and checks every byte of it.
@@ -68,17 +68,16 @@ impl Generation {
     /// # Errors
     /// [`Error::Io`].
     pub fn share_lease_with_children(&self) -> Result<()> {
-        rustix::io::fcntl_setfd(self.lease.file(), rustix::io::FdFlags::empty())
+        rustix::io::fcntl_setfd(&self.manifest, rustix::io::FdFlags::empty())
             .map_err(|e| Error::io("share the lease of", self.dir.path(), e))
     }
 
     pub(crate) fn manifest_bytes(&self) -> Result<Vec<u8>> {
         let path = self.dir.join(MANIFEST);
-        let file = self.lease.file();
+        let file = &self.manifest;
         let size = Stat::of(file, &path)?.size;
         let mut bytes = vec![0; size as usize];
-        file.read_exact_at(&mut bytes, 0)
-            .map_err(|e| Error::io("read", &path, e))?;
+        file.read_exact_at(&mut bytes, 0).map_err(|e| Error::io("read", &path, e))?;
         Ok(bytes)
     }
 
@@ -94,11 +93,7 @@ impl Generation {
     }
 
     pub(crate) fn damaged(&self, cause: &str) -> Error {
-        Error::Damaged {
-            what: Damaged::Generation(self.id),
-            cause: cause.to_owned(),
-            uses: vec![],
-        }
+        Error::Damaged { what: Damaged::Generation(self.id), cause: cause.to_owned(), uses: vec![] }
     }
 
     fn or_damaged(&self, error: HeadError) -> Error {
@@ -128,8 +123,7 @@ fn read_head(file: &File, path: &Path) -> std::result::Result<Head, HeadError> {
         return Err(HeadError::Malformed("the length differs".to_owned()));
     }
     let mut head = vec![0; len];
-    file.read_exact_at(&mut head, Head::PREFIX_LEN as u64)
-        .map_err(io)?;
+    file.read_exact_at(&mut head, Head::PREFIX_LEN as u64).map_err(io)?;
     Head::decode(&prefix, &head).map_err(malformed)
 }
 
@@ -153,20 +147,20 @@ impl Home {
                     return Ok(None);
                 }
                 let cause = "its manifest is missing".to_owned();
-                return Err(Error::Damaged {
-                    what: Damaged::Generation(id),
-                    cause,
-                    uses: vec![],
-                });
+                return Err(Error::Damaged { what: Damaged::Generation(id), cause, uses: vec![] });
             }
             Err(e) => return Err(e),
         };
         let path = dir.join(MANIFEST);
         let locked = Stat::of(&file, &path)?;
-        let lease = Lock::take(file, &path, Mode::Shared, self.options.lock_timeout)?;
+        let manifest = file.try_clone().map_err(|e| Error::io("open", &path, e))?;
+        let lease = match Lock::take(file, &path, Mode::Shared, self.options.lock_timeout) {
+            Err(Error::LocksUnsupported { .. }) => None,
+            lease => Some(lease?),
+        };
         let named = self.dir.stat(&[&name[..], b"/", MANIFEST].concat())?;
         if named.is_some_and(|named| named.same_inode(&locked)) {
-            Ok(Some(Generation { id, dir, lease }))
+            Ok(Some(Generation { id, dir, manifest, _lease: lease }))
         } else if named.is_none() {
             Ok(None)
         } else {
@@ -177,20 +171,13 @@ impl Home {
 
     /// Opens a generation that ought to be there.
     pub(crate) fn generation(&self, id: GenerationId) -> Result<Generation> {
-        self.find_generation(id)?.ok_or_else(|| Error::UnknownRev {
-            rev: id.to_string(),
-            near: vec![],
-        })
+        self.find_generation(id)?.ok_or_else(|| Error::UnknownRev { rev: id.to_string(), near: vec![] })
     }
 
     /// Keeps new leases off a generation; `None` when a living process holds one.
     pub(crate) fn exclude_leases(&self, id: GenerationId) -> Result<Option<Lock>> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", MANIFEST].concat();
-        Lock::try_take(
-            self.dir.open_file(&name)?,
-            &self.dir.join(&name),
-            Mode::Exclusive,
-        )
+        Lock::try_take(self.dir.open_file(&name)?, &self.dir.join(&name), Mode::Exclusive)
     }
 
     /// Takes a generation off the list, durably, and gives its name in staging. Where a living
@@ -205,21 +192,13 @@ impl Home {
         };
         let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
         let grave = grave(id);
-        self.fs.rename_to_free(
-            (&generations, id.to_string().as_bytes()),
-            (&staging, &grave),
-        )?;
+        self.fs.rename_to_free((&generations, id.to_string().as_bytes()), (&staging, &grave))?;
         self.fs.sync_dir(&generations)?;
         Ok(Some(grave))
     }
 
     /// Writes what readers are shown of a generation beside its manifest.
-    pub(crate) fn write_shown(
-        &self,
-        lock: &CommitLock,
-        id: GenerationId,
-        shown: &Shown,
-    ) -> Result<()> {
+    pub(crate) fn write_shown(&self, lock: &CommitLock, id: GenerationId, shown: &Shown) -> Result<()> {
         let folder = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
         self.replace(lock, &folder, SHOWN, &shown.encode())
     }

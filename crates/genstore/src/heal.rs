@@ -5,6 +5,9 @@
 //! looked at by the next publish, whatever size and mtime say, and a healing that was cut short is
 //! taken up again.
 
+use std::collections::BTreeMap;
+
+use crate::activate::Base;
 use crate::check::{Depth, Known, Mender};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
@@ -13,9 +16,10 @@ use crate::layout::{CommitLock, Home, MANIFEST, SUSPECTS, StoreShared};
 use crate::log::Event;
 use crate::model::codec::Manifest;
 use crate::model::digest::Digest;
+use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
-use crate::model::tree::{Entry, FileNode, Node, ObjectId, Tree, TreeBuilder};
+use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder};
 use crate::objects::{self, Objects, parse_name};
 use crate::records::Sequence;
 use crate::stage::Stage;
@@ -28,10 +32,7 @@ pub(crate) struct Suspects {
 }
 
 fn object_marker(id: ObjectId) -> Vec<u8> {
-    objects::name(id)
-        .into_iter()
-        .filter(|&b| b != b'/')
-        .collect()
+    objects::name(id).into_iter().filter(|&b| b != b'/').collect()
 }
 
 fn generation_marker(id: GenerationId) -> Vec<u8> {
@@ -43,9 +44,7 @@ impl Home {
         let mut suspects = Suspects::default();
         for (name, _) in self.list(SUSPECTS)? {
             if let Some(number) = name.strip_prefix(b"generation-") {
-                let id = std::str::from_utf8(number)
-                    .ok()
-                    .and_then(GenerationId::parse);
+                let id = std::str::from_utf8(number).ok().and_then(GenerationId::parse);
                 suspects.generations.extend(id);
             } else if name.len() >= 2 {
                 suspects.objects.extend(parse_name(&name[..2], &name[2..]));
@@ -93,28 +92,18 @@ impl Home {
         objects: &Objects<'_>,
         guard: &StoreShared,
         id: ObjectId,
-        good: Option<(&Dir, &[u8])>,
+        good: Option<(&Dir, &[u8], FileNode)>,
     ) -> Result<()> {
         self.suspect_object(lock, id)?;
+        let stage = Stage::create(self)?;
         if let Some(good) = good
             && !objects.is_intact(id)?
         {
-            self.fs
-                .sync_file(&good.0.open_file(good.1)?, &good.0.join(good.1))?;
-            objects.quarantine(lock, id)?;
-            objects.insert(guard, good, id)?;
-            self.fs
-                .sync_dir(&objects.dir().open_dir(&objects::name(id)[..2])?)?;
+            self.replace_object(lock, objects, guard, &stage, good)?;
             sequence.heals += 1;
             self.write_sequence(lock, sequence)?;
         }
-        let stage = Stage::create(self)?;
-        let mender = Mender {
-            home: self,
-            guard,
-            objects,
-            stage: &stage,
-        };
+        let mender = Mender { home: self, guard, objects, stage: &stage };
         let mut result = Ok(());
         for generation in self.generation_ids()? {
             result = result.and_then(|()| self.relink(lock, &mender, generation, id));
@@ -122,6 +111,26 @@ impl Home {
         stage.remove(self)?;
         result?;
         self.clear_object_suspect(lock, id)
+    }
+
+    /// Gives a damaged object's name to a copy of a good file: the file itself may be shown with
+    /// another mtime.
+    fn replace_object(
+        &self,
+        lock: &CommitLock,
+        objects: &Objects<'_>,
+        guard: &StoreShared,
+        stage: &Stage,
+        (dir, name, node): (&Dir, &[u8], FileNode),
+    ) -> Result<()> {
+        let (id, temp, place) = (node.object(), b"object", stage.dir().join(b"object"));
+        let copy = self.copy_file((dir, name), (stage.dir(), temp))?;
+        self.fs.set_mode(&copy, &place, objects::mode(node.executable))?;
+        self.fs.set_mtime(&copy, &place, node.mtime)?;
+        self.fs.sync_file(&copy, &place)?;
+        objects.quarantine(lock, id)?;
+        objects.insert(guard, (stage.dir(), temp), id)?;
+        self.fs.sync_dir(&objects.dir().open_dir(&objects::name(id)[..2])?)
     }
 
     /// Gives every path of a generation that shows the object its good inode.
@@ -142,7 +151,8 @@ impl Home {
             Err(e) => return Err(e),
         };
         for fault in self.check_tree(mender.objects, &known, Depth::Full, Some(object))? {
-            let is_it = matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
+            let is_it =
+                matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
             if is_it {
                 mender.mend(lock, &known, &fault)?;
             }
@@ -169,27 +179,48 @@ impl Home {
         self.clear_generation_suspect(lock, id)
     }
 
-    fn rebuild_manifest(
+    /// Reads what is current. Where its manifest is damaged, it is made anew if that can be done,
+    /// and tells so; else its files themselves say what readers see. `None` where there is nothing.
+    pub(crate) fn rescued_base(
         &self,
-        _: &CommitLock,
-        generation: &crate::generations::Generation,
-    ) -> Result<()> {
-        let lost = |why: &str| {
-            generation.damaged(&format!("its manifest, and it cannot be made anew: {why}"))
+        lock: &CommitLock,
+        current: Option<GenerationId>,
+    ) -> Result<(Option<Base>, bool)> {
+        let Some(id) = current else { return Ok((None, false)) };
+        match self.base(id) {
+            Ok(base) => return Ok((Some(base), false)),
+            Err(Error::UnknownRev { .. }) => return Ok((None, false)),
+            Err(Error::Damaged { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        self.suspect_generation(lock, id)?;
+        match self.heal_generation(lock, id) {
+            Ok(()) => return Ok((Some(self.base(id)?), true)),
+            Err(Error::Damaged { .. }) => {}
+            Err(e) => return Err(e),
+        }
+        let read = || -> Result<Option<Base>> {
+            let Some(generation) = self.find_generation(id)? else { return Ok(None) };
+            let (tree, fresh) = self.read_tree(&Objects::new(self)?, &generation)?;
+            Ok(Some(Base { generation, tree, shown: Shown { fresh, ..Shown::default() } }))
         };
+        match read() {
+            Err(Error::Damaged { .. }) => Ok((None, false)),
+            base => Ok((base?, false)),
+        }
+    }
+
+    fn rebuild_manifest(&self, _: &CommitLock, generation: &crate::generations::Generation) -> Result<()> {
+        let lost =
+            |why: &str| generation.damaged(&format!("its manifest, and it cannot be made anew: {why}"));
         let history = self.history()?;
-        let Some(Event::Publish {
-            manifest: digest,
-            created,
-            note,
-            facts,
-            ..
-        }) = history.publication(generation.id())
+        let Some(Event::Publish { manifest: digest, created, note, facts, .. }) =
+            history.publication(generation.id())
         else {
             return Err(lost("the log does not know it"));
         };
         let objects = Objects::new(self)?;
-        let tree = self.read_tree(&objects, generation)?;
+        let (tree, _) = self.read_tree(&objects, generation)?;
         let rebuilt = Manifest::new(tree, (*created).into(), note.clone(), facts.clone()).encode();
         if Digest::of(&rebuilt).to_string() != *digest {
             return Err(lost("its files are not what they were"));
@@ -205,15 +236,16 @@ impl Home {
         self.fs.sync_file(&file, &path)
     }
 
-    /// Reads a generation's tree off its directory.
+    /// Reads a generation's tree off its directory, and the mtimes that are not the objects'.
     fn read_tree(
         &self,
         objects: &Objects<'_>,
         generation: &crate::generations::Generation,
-    ) -> Result<Tree> {
+    ) -> Result<(Tree, BTreeMap<Vec<u8>, Mtime>)> {
         let root = generation.tree_dir()?;
         let mut found: Vec<(Vec<u8>, FoundNode)> = Vec::new();
         let mut folders: Vec<Vec<u8>> = vec![vec![]];
+        let mut fresh = BTreeMap::new();
         while let Some(folder) = folders.pop() {
             let dir = root.open_dir(&folder)?;
             let list = dir.list()?;
@@ -229,7 +261,10 @@ impl Home {
                         found.push((path, FoundNode::Link(target)));
                     }
                     Kind::File => {
-                        let node = self.read_file_node(objects, &dir, &name)?;
+                        let (node, mtime) = self.read_file_node(objects, &dir, &name)?;
+                        if mtime != node.mtime {
+                            fresh.insert(path.clone(), mtime);
+                        }
                         found.push((path, FoundNode::File(node)));
                     }
                     Kind::Other => return Err(generation.damaged("its tree holds a special file")),
@@ -244,32 +279,25 @@ impl Home {
                 FoundNode::Link(target) => Node::Symlink(target),
                 FoundNode::File(file) => Node::File(*file),
             };
-            tree.push(Entry { path, node })
-                .map_err(|why| generation.damaged(&why.to_string()))?;
+            tree.push(Entry { path, node }).map_err(|why| generation.damaged(&why.to_string()))?;
         }
-        Ok(tree.finish())
+        Ok((tree.finish(), fresh))
     }
 
-    fn read_file_node(&self, objects: &Objects<'_>, dir: &Dir, name: &[u8]) -> Result<FileNode> {
+    fn read_file_node(&self, objects: &Objects<'_>, dir: &Dir, name: &[u8]) -> Result<(FileNode, Mtime)> {
         let (path, file) = (dir.join(name), dir.open_file(name)?);
         let stat = Stat::of(&file, &path)?;
         let digest = objects::hash(&file, &path)?.0;
-        let id = ObjectId {
-            digest,
-            executable: stat.mode & 0o100 != 0,
-        };
+        let id = ObjectId { digest, executable: stat.mode & 0o100 != 0 };
         // The manifest has the object's mtime; this inode may be one that was made fresh.
-        let mtime = if stat.size == 0 {
-            None
-        } else {
-            objects.stat(id)?.map(|object| object.mtime)
-        };
-        Ok(FileNode {
+        let mtime = if stat.size == 0 { None } else { objects.stat(id)?.map(|object| object.mtime) };
+        let node = FileNode {
             digest,
             size: stat.size,
             executable: id.executable,
             mtime: mtime.unwrap_or(stat.mtime),
-        })
+        };
+        Ok((node, stat.mtime))
     }
 
     /// Looks for intact bytes of a damaged object: other inodes in generations that show it, its
@@ -282,18 +310,10 @@ impl Home {
         uses: &[(&Known, Vec<u8>)],
         name: &[u8],
     ) -> Result<bool> {
-        let twin = ObjectId {
-            executable: !file.executable,
-            ..file.object()
-        };
-        let mut candidates: Vec<(Dir, Vec<u8>)> =
-            vec![(objects.dir().open_dir(b"")?, objects::name(twin))];
+        let twin = ObjectId { executable: !file.executable, ..file.object() };
+        let mut candidates: Vec<(Dir, Vec<u8>)> = vec![(objects.dir().open_dir(b"")?, objects::name(twin))];
         for (known, path) in uses {
-            if let Ok((dir, name)) = known
-                .generation
-                .tree_dir()
-                .and_then(|root| open_parent(&root, path))
-            {
+            if let Ok((dir, name)) = known.generation.tree_dir().and_then(|root| open_parent(&root, path)) {
                 candidates.push((dir, name.to_vec()));
             }
         }
@@ -315,8 +335,7 @@ impl Home {
             self.fs.remove_all(stage.dir(), name)?;
             let copy = self.copy_file((&dir, &candidate), (stage.dir(), name))?;
             let place = stage.dir().join(name);
-            self.fs
-                .set_mode(&copy, &place, objects::mode(file.executable))?;
+            self.fs.set_mode(&copy, &place, objects::mode(file.executable))?;
             self.fs.set_mtime(&copy, &place, file.mtime)?;
             return Ok(true);
         }

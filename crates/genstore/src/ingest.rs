@@ -86,11 +86,7 @@ pub(crate) struct LazyStage<'a> {
 
 impl<'a> LazyStage<'a> {
     pub(crate) fn new(home: &'a Home) -> LazyStage<'a> {
-        LazyStage {
-            home,
-            stage: OnceLock::new(),
-            making: Mutex::new(()),
-        }
+        LazyStage { home, stage: OnceLock::new(), making: Mutex::new(()) }
     }
 
     pub(crate) fn get(&self) -> Result<&Stage> {
@@ -149,19 +145,10 @@ impl Ingest<'_> {
             recorded: OnceLock::new(),
             can_reflink: true.into(),
         };
-        self.home
-            .options
-            .progress
-            .begin(Phase::Store, Some(items.len() as u64));
-        let batches: Vec<&[u32]> = self
-            .folders
-            .members()
-            .flat_map(|all| all.chunks(BATCH))
-            .collect();
-        let done: Vec<Vec<(u32, FileNode, How)>> = batches
-            .into_par_iter()
-            .map(|batch| self.batch(&shared, batch))
-            .collect::<Result<_>>()?;
+        self.home.options.progress.begin(Phase::Store, Some(items.len() as u64));
+        let batches: Vec<&[u32]> = self.folders.members().flat_map(|all| all.chunks(BATCH)).collect();
+        let done: Vec<Vec<(u32, FileNode, How)>> =
+            batches.into_par_iter().map(|batch| self.batch(&shared, batch)).collect::<Result<_>>()?;
         let mut problems = into_inner(shared.problems);
         if !problems.is_empty() {
             problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
@@ -184,19 +171,10 @@ impl Ingest<'_> {
                 (What::Dir, _) => (Node::EmptyDir, How::Made),
                 (What::File { .. }, None) => unreachable!("every file of the plan is in a batch"),
             };
-            tree.push(Entry {
-                path: &item.path,
-                node,
-            })
-            .expect("the plan was checked when it was built");
+            tree.push(Entry { path: &item.path, node }).expect("the plan was checked when it was built");
             how.push(way);
         }
-        let placed = shared
-            .claims
-            .into_iter()
-            .flat_map(into_inner)
-            .map(|(id, c)| (id, c.entry))
-            .collect();
+        let placed = shared.claims.into_iter().flat_map(into_inner).map(|(id, c)| (id, c.entry)).collect();
         Ok(Ingested {
             tree: tree.finish(),
             how,
@@ -214,45 +192,25 @@ impl Ingest<'_> {
         let mut target: Option<Dir> = None;
         for &entry in batch {
             let item = &self.plan.items[entry as usize];
-            let What::File {
-                source: from,
-                executable,
-            } = &item.what
-            else {
+            let What::File { source: from, executable } = &item.what else {
                 continue;
             };
-            let mut task = File1 {
-                ingest: self,
-                shared,
-                item,
-                entry,
-                target: &mut target,
-            };
+            let mut task = File1 { ingest: self, shared, item, entry, target: &mut target };
             let result = match from {
                 ItemSource::Bytes(bytes) => task.bytes(bytes, *executable),
                 ItemSource::File(path) => match path.parent().zip(path.file_name()) {
                     Some((folder, name)) => {
-                        let folder = if folder.as_os_str().is_empty() {
-                            Path::new(".")
-                        } else {
-                            folder
-                        };
+                        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
                         Dir::open(folder).and_then(|dir| {
                             let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
                             task.disk((&dir, name), Some(*executable))
                         })
                     }
-                    None => Err(Error::BadSource {
-                        path: path.clone(),
-                        why: "it is not a file",
-                    }),
+                    None => Err(Error::BadSource { path: path.clone(), why: "it is not a file" }),
                 },
                 ItemSource::Scanned(root) => {
                     let (folder, name) = relpath::split(root.below(&item.path));
-                    if source
-                        .as_ref()
-                        .is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref()))
-                    {
+                    if source.as_ref().is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref())) {
                         source = Some((root, Dir::open(&root.dir)?.open_dir(folder)?));
                     }
                     let dir = &source.as_ref().expect("it was opened above").1;
@@ -266,10 +224,7 @@ impl Ingest<'_> {
             match result {
                 Ok((node, how)) => done.push((entry, node, how)),
                 Err(error) => match problem_of(&error) {
-                    Some(what) => lock(&shared.problems).push(Problem {
-                        path: item.path.to_vec(),
-                        what,
-                    }),
+                    Some(what) => lock(&shared.problems).push(Problem { path: item.path.to_vec(), what }),
                     None => return Err(error),
                 },
             }
@@ -282,10 +237,9 @@ impl Ingest<'_> {
 /// Errors that concern one source alone, so that all of them can be named together.
 fn problem_of(error: &Error) -> Option<String> {
     match error {
-        Error::Io {
-            op: "open", source, ..
-        } if [Some(Errno::ACCESS), Some(Errno::LOOP), Some(Errno::NXIO)]
-            .contains(&Errno::from_io_error(source)) =>
+        Error::Io { op: "open", source, .. }
+            if [Some(Errno::ACCESS), Some(Errno::LOOP), Some(Errno::NXIO)]
+                .contains(&Errno::from_io_error(source)) =>
         {
             Some(format!("cannot be read: {source}"))
         }
@@ -312,6 +266,8 @@ impl File1<'_, '_> {
     /// meanwhile is seen by its size, mtime and ctime before and after.
     fn disk(&mut self, from: (&Dir, &[u8]), executable: Option<bool>) -> Result<(FileNode, How)> {
         let path = from.0.join(from.1);
+        // Only what lies in a scanned directory is the caller's to give away.
+        let scanned = executable.is_none();
         for _ in 0..ATTEMPTS {
             let file = match from.0.open_file(from.1) {
                 // It was there when the directory was listed, so it is changing.
@@ -320,36 +276,27 @@ impl File1<'_, '_> {
             };
             let before = Stat::of(&file, &path)?;
             if before.kind != Kind::File {
-                return Err(Error::BadSource {
-                    path,
-                    why: "is no regular file any more",
-                });
+                return Err(Error::BadSource { path, why: "is no regular file any more" });
             }
             let executable = executable.unwrap_or(before.mode & 0o100 != 0);
             let unchanged = |file: &File| -> Result<bool> {
                 let after = Stat::of(file, &path)?;
-                Ok((after.size, after.mtime, after.ctime)
-                    == (before.size, before.mtime, before.ctime))
+                Ok((after.size, after.mtime, after.ctime) == (before.size, before.mtime, before.ctime))
             };
-            let origin = Origin {
-                dir: from.0,
-                name: from.1,
-                stat: &before,
-            };
+            let origin = Origin { dir: from.0, name: from.1, stat: &before };
             let done = if before.size <= CHUNK as u64 {
                 BUFFER.with_borrow_mut(|buffer| {
                     read_up_to(&file, &path, buffer, CHUNK + 1)?;
                     if buffer.len() as u64 != before.size || !unchanged(&file)? {
                         return Ok(None);
                     }
-                    self.whole(buffer, executable, before.mtime, Some(&origin))
-                        .map(Some)
+                    self.whole(buffer, executable, before.mtime, Some(&origin)).map(Some)
                 })?
             } else {
                 self.large(&file, &path, executable, &origin, &unchanged)?
             };
             if let Some(done) = done {
-                if self.ingest.consume {
+                if self.ingest.consume && scanned {
                     lock(&self.shared.consumed).push(path);
                 }
                 return Ok(done);
@@ -366,12 +313,7 @@ impl File1<'_, '_> {
         mtime: Mtime,
         origin: Option<&Origin<'_>>,
     ) -> Result<(FileNode, How)> {
-        let node = FileNode {
-            digest: Digest::of(bytes),
-            size: bytes.len() as u64,
-            executable,
-            mtime,
-        };
+        let node = FileNode { digest: Digest::of(bytes), size: bytes.len() as u64, executable, mtime };
         if bytes.is_empty() {
             return Ok((self.empty(node), How::Made));
         }
@@ -414,12 +356,7 @@ impl File1<'_, '_> {
             if read != size || !unchanged(file)? {
                 return Ok(None);
             }
-            let node = FileNode {
-                digest,
-                size,
-                executable,
-                mtime,
-            };
+            let node = FileNode { digest, size, executable, mtime };
             match self.find(&node)? {
                 Place::Store(mtime) => {
                     return Ok(Some((FileNode { mtime, ..node }, How::Object)));
@@ -453,33 +390,16 @@ impl File1<'_, '_> {
             self.discard()?;
             return Ok(None);
         }
-        self.place(
-            &copy,
-            FileNode {
-                digest,
-                size,
-                executable,
-                mtime,
-            },
-        )
-        .map(Some)
+        self.place(&copy, FileNode { digest, size, executable, mtime }).map(Some)
     }
 
     /// Takes in a stream of unknown length.
-    fn stream(
-        &mut self,
-        mut reader: Box<dyn Read + Send>,
-        executable: bool,
-    ) -> Result<(FileNode, How)> {
+    fn stream(&mut self, mut reader: Box<dyn Read + Send>, executable: bool) -> Result<(FileNode, How)> {
         let path = PathBuf::from(relpath::show(&self.item.path));
         let mtime = self.ingest.home.now().into();
         let fail = |e| Error::io("read the stream for", &path, e);
         let mut bytes = Vec::new();
-        reader
-            .by_ref()
-            .take(CHUNK as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(fail)?;
+        reader.by_ref().take(CHUNK as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
         if bytes.len() <= CHUNK {
             return self.whole(&bytes, executable, mtime, None);
         }
@@ -491,18 +411,9 @@ impl File1<'_, '_> {
                 self.ingest.home.fs.write(copy, &self.path(), &bytes)?;
             }
             bytes.clear();
-            reader
-                .by_ref()
-                .take(CHUNK as u64)
-                .read_to_end(&mut bytes)
-                .map_err(fail)?;
+            reader.by_ref().take(CHUNK as u64).read_to_end(&mut bytes).map_err(fail)?;
         }
-        let node = FileNode {
-            digest: hasher.finalize().into(),
-            size: hasher.count(),
-            executable,
-            mtime,
-        };
+        let node = FileNode { digest: hasher.finalize().into(), size: hasher.count(), executable, mtime };
         match copy {
             Some(copy) => self.place(&copy, node),
             None => Ok(match self.find(&node)? {
@@ -517,12 +428,8 @@ impl File1<'_, '_> {
     fn place(&mut self, copy: &File, node: FileNode) -> Result<(FileNode, How)> {
         match self.find(&node)? {
             Place::Nowhere => self.seal(copy, &self.path(), node),
-            Place::Store(mtime) => self
-                .discard()
-                .map(|()| (FileNode { mtime, ..node }, How::Object)),
-            Place::Stage(mtime) => self
-                .discard()
-                .map(|()| (FileNode { mtime, ..node }, How::Twin)),
+            Place::Store(mtime) => self.discard().map(|()| (FileNode { mtime, ..node }, How::Object)),
+            Place::Stage(mtime) => self.discard().map(|()| (FileNode { mtime, ..node }, How::Twin)),
         }
     }
 
@@ -568,20 +475,13 @@ impl File1<'_, '_> {
                 return Ok(Place::Store(stat.mtime));
             }
         }
-        let mut claims =
-            lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]);
+        let mut claims = lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]);
         if let Some(claim) = claims.get(&id) {
             return Ok(Place::Stage(claim.mtime));
         }
         // The right bytes of a damaged object keep the mtime that the manifests know.
         let mtime = self.recorded(id).unwrap_or(node.mtime);
-        claims.insert(
-            id,
-            Claim {
-                entry: self.entry,
-                mtime,
-            },
-        );
+        claims.insert(id, Claim { entry: self.entry, mtime });
         drop(claims);
         // Its bytes are wrong, or it is missing although a generation needs it.
         let known = self.recorded(id).is_some() || self.ingest.suspects.contains(&id);
@@ -593,8 +493,7 @@ impl File1<'_, '_> {
 
     fn forget(&self, node: &FileNode) {
         let id = node.object();
-        lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()])
-            .remove(&id);
+        lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]).remove(&id);
     }
 
     /// Gives the mtime that the current generation's manifest records for an object.
@@ -605,11 +504,10 @@ impl File1<'_, '_> {
         {
             return Some(file.mtime);
         }
-        let all = self.shared.recorded.get_or_init(|| {
-            base.iter_files()
-                .map(|(_, file)| (file.object(), file.mtime))
-                .collect()
-        });
+        let all = self
+            .shared
+            .recorded
+            .get_or_init(|| base.iter_files().map(|(_, file)| (file.object(), file.mtime)).collect());
         all.get(&id).copied()
     }
 
@@ -623,9 +521,7 @@ impl File1<'_, '_> {
 
     fn path(&self) -> PathBuf {
         let (_, name) = relpath::split(&self.item.path);
-        self.target
-            .as_ref()
-            .map_or_else(PathBuf::new, |dir| dir.join(name))
+        self.target.as_ref().map_or_else(PathBuf::new, |dir| dir.join(name))
     }
 
     /// Opens the folder of this entry in the stage's tree.
@@ -635,11 +531,7 @@ impl File1<'_, '_> {
         };
         if self.target.is_none() {
             let tree = stage.get()?.tree();
-            *self.target = Some(
-                self.ingest
-                    .folders
-                    .make(self.ingest.home, tree, self.entry)?,
-            );
+            *self.target = Some(self.ingest.folders.make(self.ingest.home, tree, self.entry)?);
         }
         Ok(self.target.as_ref())
     }
@@ -656,11 +548,7 @@ impl File1<'_, '_> {
 
     fn discard(&self) -> Result<()> {
         let dir = self.target.as_ref().expect("a file was made there");
-        self.ingest
-            .home
-            .fs
-            .unlink(dir, relpath::split(&self.item.path).1)
-            .map(drop)
+        self.ingest.home.fs.unlink(dir, relpath::split(&self.item.path).1).map(drop)
     }
 
     /// Gives a new object its mode and mtime.
@@ -681,12 +569,7 @@ impl File1<'_, '_> {
             && origin.is_some_and(|origin| {
                 origin.stat.links == 1
                     && origin.stat.uid == rustix::process::geteuid().as_raw()
-                    && self
-                        .ingest
-                        .home
-                        .dir
-                        .stat_self()
-                        .is_ok_and(|store| store.dev == origin.stat.dev)
+                    && self.ingest.home.dir.stat_self().is_ok_and(|store| store.dev == origin.stat.dev)
             })
     }
 
@@ -699,9 +582,7 @@ impl File1<'_, '_> {
         let file = dir.open_file(name)?;
         let path = dir.join(name);
         if !Stat::of(&file, &path)?.same_inode(origin.stat) {
-            return Err(Error::SourceChanged {
-                path: origin.dir.join(origin.name),
-            });
+            return Err(Error::SourceChanged { path: origin.dir.join(origin.name) });
         }
         self.seal(&file, &path, node)
     }
@@ -716,9 +597,7 @@ struct Origin<'a> {
 
 fn read_up_to(file: &File, path: &Path, buffer: &mut Vec<u8>, limit: usize) -> Result<()> {
     buffer.clear();
-    file.take(limit as u64)
-        .read_to_end(buffer)
-        .map_err(|e| Error::io("read", path, e))?;
+    file.take(limit as u64).read_to_end(buffer).map_err(|e| Error::io("read", path, e))?;
     Ok(())
 }
 

@@ -32,9 +32,6 @@ const GITIGNORE: &[u8] = b".gitignore";
 const STORE_LOCK: &[u8] = b"locks/store";
 const COMMIT_LOCK: &[u8] = b"locks/commit";
 
-/// Files in `staging/` that hold one record on its way; they live only under the commit lock.
-pub(crate) const TEMP_PREFIX: &str = "tmp-";
-
 const MARKER: &[u8] = b"genstore 1\n";
 
 /// Tells the time; the library has no clock of its own.
@@ -102,17 +99,12 @@ pub(crate) struct CommitLock(#[expect(dead_code, reason = "held, not read")] Loc
 impl Home {
     /// Opens a store and changes nothing, so that it works on a read-only mount.
     pub(crate) fn open(path: &Path, options: Options) -> Result<Home> {
-        let not_a_store = || Error::NotAStore {
-            path: path.to_owned(),
-        };
+        let not_a_store = || Error::NotAStore { path: path.to_owned() };
         let dir = match Dir::open(&absolute(path)?) {
             Ok(dir) => dir,
             Err(Error::Io { source, .. })
-                if [
-                    std::io::ErrorKind::NotFound,
-                    std::io::ErrorKind::NotADirectory,
-                ]
-                .contains(&source.kind()) =>
+                if [std::io::ErrorKind::NotFound, std::io::ErrorKind::NotADirectory]
+                    .contains(&source.kind()) =>
             {
                 return Err(not_a_store());
             }
@@ -139,10 +131,7 @@ impl Home {
     pub(crate) fn create(path: &Path, options: Options) -> Result<(Home, bool)> {
         let path = absolute(path)?;
         let parent = Dir::open(path.parent().unwrap_or(Path::new("/")))?;
-        let name = path
-            .file_name()
-            .map(std::os::unix::ffi::OsStrExt::as_bytes)
-            .unwrap_or(b".");
+        let name = path.file_name().map(std::os::unix::ffi::OsStrExt::as_bytes).unwrap_or(b".");
         let mut home = Home::new(parent, options);
         match Dir::open(&path) {
             Ok(dir) => home.dir = dir,
@@ -160,14 +149,13 @@ impl Home {
 
     fn write_marker(&self) -> Result<bool> {
         match self.dir.read(FORMAT)? {
-            Some(marker) if check_marker(&marker, self.dir.path())?.is_some() => return Ok(false),
             // A start of the marker alone in the directory: whoever wrote it was cut short.
-            Some(start) if MARKER.starts_with(&start) && self.dir.list()?.len() == 1 => {}
+            Some(start) if start != MARKER && MARKER.starts_with(&start) && self.dir.list()?.len() == 1 => {
+            }
+            Some(marker) if check_marker(&marker, self.dir.path())?.is_some() => return Ok(false),
             None if self.dir.list()?.is_empty() => {}
             _ => {
-                return Err(Error::NotEmpty {
-                    path: self.dir.path().to_owned(),
-                });
+                return Err(Error::NotEmpty { path: self.dir.path().to_owned() });
             }
         }
         let file = self.fs.open_or_create(&self.dir, FORMAT)?;
@@ -184,29 +172,14 @@ impl Home {
         if self.dir.stat(COMMIT_LOCK)?.is_some() {
             return Ok(());
         }
-        for name in [
-            OBJECTS,
-            GENERATIONS,
-            STAGING,
-            PINS,
-            MARKS,
-            SUSPECTS,
-            QUARANTINE,
-            LOCKS,
-        ] {
+        for name in [OBJECTS, GENERATIONS, STAGING, PINS, MARKS, SUSPECTS, QUARANTINE, LOCKS] {
             self.fs.make_dir(&self.dir, name)?;
         }
         let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;
-        self.fs
-            .write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
+        self.fs.write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
         let notice = self.fs.open_or_create(&self.dir, NOTICE)?;
         if self.dir.stat(NOTICE)?.is_none_or(|stat| stat.size == 0) {
-            self.fs.write_at(
-                &notice,
-                &self.dir.join(NOTICE),
-                &crate::pointer::notice(None),
-                0,
-            )?;
+            self.fs.write_at(&notice, &self.dir.join(NOTICE), &crate::pointer::notice(None), 0)?;
         }
         drop(self.fs.open_or_create(&self.dir, STORE_LOCK)?);
         self.fs.sync_dir(&self.dir)?;
@@ -241,9 +214,7 @@ impl Home {
     /// Begins to collect or mend: waits until nobody stages.
     pub(crate) fn exclude(&self) -> Result<StoreExclusive> {
         self.complete()?;
-        self.lock(STORE_LOCK, Mode::Exclusive)
-            .map(StoreShared)
-            .map(StoreExclusive)
+        self.lock(STORE_LOCK, Mode::Exclusive).map(StoreShared).map(StoreExclusive)
     }
 
     /// Begins to commit. What an unfinished commit left must be settled next: see [`crate::recover`].
@@ -262,13 +233,7 @@ impl Home {
     }
 
     /// Puts a file of the store's own under `folder/name`, whole or not at all, durably.
-    pub(crate) fn replace(
-        &self,
-        _: &CommitLock,
-        folder: &[u8],
-        name: &[u8],
-        bytes: &[u8],
-    ) -> Result<()> {
+    pub(crate) fn replace(&self, _: &CommitLock, folder: &[u8], name: &[u8], bytes: &[u8]) -> Result<()> {
         let (staging, dir) = (self.sub(STAGING)?, self.sub(folder)?);
         self.fs.replace_file(&staging, &dir, name, bytes)?;
         self.fs.sync_dir(&dir)
@@ -288,19 +253,10 @@ fn check_marker(marker: &[u8], path: &Path) -> Result<Option<()>> {
     match version.parse::<u32>() {
         // A newer number, or features after our own number.
         Ok(number) if number > 1 || (number == 1 && rest.lines().count() > 1) => {
-            let found = format!(
-                "format {}",
-                rest.split_whitespace().collect::<Vec<_>>().join(" ")
-            );
-            Err(Error::NewerFormat {
-                path: path.to_owned(),
-                found,
-            })
+            let found = format!("format {}", rest.split_whitespace().collect::<Vec<_>>().join(" "));
+            Err(Error::NewerFormat { path: path.to_owned(), found })
         }
-        _ => Err(Error::damaged_file(
-            &path.join("format"),
-            "no format number that was ever used",
-        )),
+        _ => Err(Error::damaged_file(&path.join("format"), "no format number that was ever used")),
     }
 }
 

@@ -53,7 +53,7 @@ mod stage;
 mod store;
 mod verify;
 
-pub use activate::{Activation, Warning};
+pub use activate::{Activation, Expect, Warning};
 pub use check::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
 pub use error::{Damaged, Error, Holder, Problem, Result};
 pub use fs::Durability;
@@ -69,14 +69,12 @@ pub use model::fresh::{Retired, Shown};
 pub use model::ids::{GenerationId, NotAPinName, PinName, Rev};
 pub use model::relpath::{PathProblem, RelPath, show as show_path};
 pub use model::retention::{Reason, Retention, Verdict};
-pub use model::tree::{
-    Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId, TreeProblem,
-};
+pub use model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId, TreeProblem};
 pub use plan::{Plan, PlanBuilder, Source, Symlinks};
 pub use progress::{Phase, Progress, Silent};
 pub use publish::{CommitOptions, Publication, StageOptions, Staged, Times};
 pub use query::{Listed, Pin, Usage};
 pub use records::Mark;
 pub use scan::{ScanRules, StoreIdentity};
-pub use store::{Expect, Store};
+pub use store::Store;
 pub use verify::{DamagedObject, VerifyReport};

@@ -63,11 +63,7 @@ impl History {
     ) -> BTreeMap<GenerationId, SystemTime> {
         let mut last = BTreeMap::new();
         let mut active: Option<GenerationId> = None;
-        for line in self
-            .lines
-            .iter()
-            .filter(|line| matches!(line.event, Event::Activate { .. }))
-        {
+        for line in self.lines.iter().filter(|line| matches!(line.event, Event::Activate { .. })) {
             if let Some(before) = active.replace(line.generation) {
                 last.insert(before, line.time.into());
             }
@@ -81,14 +77,18 @@ impl History {
         last
     }
 
+    /// Gives the highest number that any line names.
+    pub(crate) fn highest(&self) -> u64 {
+        self.lines.iter().map(|line| line.generation.get()).max().unwrap_or(0)
+    }
+
     pub(crate) fn knows(&self, id: GenerationId) -> bool {
         self.lines.iter().any(|line| line.generation == id)
     }
 
     /// Gives the line that tells of a generation's making.
     pub(crate) fn publication(&self, id: GenerationId) -> Option<&Event> {
-        let made =
-            |line: &&Line| line.generation == id && matches!(line.event, Event::Publish { .. });
+        let made = |line: &&Line| line.generation == id && matches!(line.event, Event::Publish { .. });
         self.lines.iter().rev().find(made).map(|line| &line.event)
     }
 
@@ -102,37 +102,26 @@ impl History {
 
     /// Gives the last activation.
     pub(crate) fn last_activation(&self) -> Option<&Line> {
-        self.lines
-            .iter()
-            .rev()
-            .find(|line| matches!(line.event, Event::Activate { .. }))
+        self.lines.iter().rev().find(|line| matches!(line.event, Event::Activate { .. }))
     }
 }
 
 impl Home {
     pub(crate) fn history(&self) -> Result<History> {
         let bytes = self.dir.read(LOG)?.unwrap_or_default();
-        let lines = bytes
-            .split(|&b| b == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok());
-        Ok(History {
-            lines: lines.collect(),
-        })
+        let lines = bytes.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        Ok(History { lines: lines.collect() })
+    }
+
+    /// Makes the log durable.
+    pub(crate) fn sync_log(&self) -> Result<()> {
+        let file = self.fs.open_or_create(&self.dir, LOG)?;
+        self.fs.sync_file(&file, &self.dir.join(LOG))
     }
 
     /// Appends a line. Not durable by itself: the symlink is the commit, the log only tells of it.
-    pub(crate) fn append_log(
-        &self,
-        _: &CommitLock,
-        generation: GenerationId,
-        event: Event,
-    ) -> Result<()> {
-        let line = Line {
-            time: self.now().into(),
-            by: self.options.actor.clone(),
-            generation,
-            event,
-        };
+    pub(crate) fn append_log(&self, _: &CommitLock, generation: GenerationId, event: Event) -> Result<()> {
+        let line = Line { time: self.now().into(), by: self.options.actor.clone(), generation, event };
         let file = self.fs.open_or_create(&self.dir, LOG)?;
         let path = self.dir.join(LOG);
         let end = crate::fs::Stat::of(&file, &path)?.size;
@@ -142,11 +131,7 @@ impl Home {
                 .map_err(|e| crate::error::Error::io("read", &path, e))?;
         }
         // A line that a crash cut short is ended first, so that it spoils only itself.
-        let mut text = if last == [b'\n'] {
-            String::new()
-        } else {
-            "\n".to_owned()
-        };
+        let mut text = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
         text.push_str(&serde_json::to_string(&line).expect("a line is plain values"));
         text.push('\n');
         self.fs.write_at(&file, &path, text.as_bytes(), end)
@@ -154,20 +139,11 @@ impl Home {
 
     /// Drops the lines of generations that are gone, once the log has grown long.
     pub(crate) fn compact_log(&self, lock: &CommitLock, kept: &[GenerationId]) -> Result<()> {
-        if self
-            .dir
-            .stat(LOG)?
-            .is_none_or(|stat| stat.size < MAX_LOG_LEN)
-        {
+        if self.dir.stat(LOG)?.is_none_or(|stat| stat.size < MAX_LOG_LEN) {
             return Ok(());
         }
         let mut text = String::new();
-        for line in self
-            .history()?
-            .lines
-            .iter()
-            .filter(|line| kept.contains(&line.generation))
-        {
+        for line in self.history()?.lines.iter().filter(|line| kept.contains(&line.generation)) {
             text.push_str(&serde_json::to_string(line).expect("a line is plain values"));
             text.push('\n');
         }
@@ -181,23 +157,12 @@ mod tests {
 
     fn line(secs: i64, generation: u64, event: Event) -> Line {
         let generation = GenerationId::new(generation).unwrap();
-        Line {
-            time: Moment { secs, nanos: 0 },
-            by: "test".to_owned(),
-            generation,
-            event,
-        }
+        Line { time: Moment { secs, nanos: 0 }, by: "test".to_owned(), generation, event }
     }
 
     #[test]
     fn a_line_reads_as_the_layout_says() {
-        let line = line(
-            5,
-            2,
-            Event::Activate {
-                previous: GenerationId::new(1),
-            },
-        );
+        let line = line(5, 2, Event::Activate { previous: GenerationId::new(1) });
         let text = serde_json::to_string(&line).unwrap();
         assert_eq!(
             text,
@@ -211,14 +176,8 @@ mod tests {
         let id = |n| GenerationId::new(n).unwrap();
         let at = |secs| SystemTime::from(Moment { secs, nanos: 0 });
         let activate = |secs, n| line(secs, n, Event::Activate { previous: None });
-        let history = History {
-            lines: vec![
-                activate(1, 1),
-                activate(2, 2),
-                activate(3, 1),
-                activate(4, 3),
-            ],
-        };
+        let history =
+            History { lines: vec![activate(1, 1), activate(2, 2), activate(3, 1), activate(4, 3)] };
         let last = history.last_current(Some(id(3)), Some(at(4)));
         assert_eq!(last, [(id(1), at(4)), (id(2), at(3))].into());
         // The line that made 4 current is missing.

@@ -14,9 +14,10 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::{Dir, Kind, Stat};
-use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, STAGING, StoreShared};
+use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, StoreShared};
 use crate::model::digest::Digest;
 use crate::model::tree::ObjectId;
+use crate::stage::Stage;
 
 /// The objects of one store.
 pub(crate) struct Objects<'h> {
@@ -34,13 +35,7 @@ pub(crate) fn mode(executable: bool) -> u32 {
 /// Names an object below `objects/`: `ab/<62 hex>`, with `.x` if it is executable.
 pub(crate) fn name(id: ObjectId) -> Vec<u8> {
     let hex = id.digest.to_string();
-    format!(
-        "{}/{}{}",
-        &hex[..2],
-        &hex[2..],
-        if id.executable { ".x" } else { "" }
-    )
-    .into_bytes()
+    format!("{}/{}{}", &hex[..2], &hex[2..], if id.executable { ".x" } else { "" }).into_bytes()
 }
 
 /// Reads an object's name back; `None` for any other name.
@@ -59,10 +54,7 @@ pub(crate) fn hash(mut file: &File, path: &std::path::Path) -> Result<(Digest, u
     let mut hasher = blake3::Hasher::new();
     let mut chunk = vec![0; CHUNK];
     loop {
-        match file
-            .read(&mut chunk)
-            .map_err(|e| Error::io("read", path, e))?
-        {
+        match file.read(&mut chunk).map_err(|e| Error::io("read", path, e))? {
             0 => return Ok((hasher.finalize().into(), hasher.count())),
             n => hasher.update(&chunk[..n]),
         };
@@ -75,11 +67,7 @@ pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
 
 impl<'h> Objects<'h> {
     pub(crate) fn new(home: &'h Home) -> Result<Objects<'h>> {
-        Ok(Objects {
-            home,
-            dir: home.sub(OBJECTS)?,
-            rotation: Mutex::new(()),
-        })
+        Ok(Objects { home, dir: home.sub(OBJECTS)?, rotation: Mutex::new(()) })
     }
 
     pub(crate) fn dir(&self) -> &Dir {
@@ -107,58 +95,36 @@ impl<'h> Objects<'h> {
     ///
     /// On EMLINK (65,000 links on ext4) the object's inode is rotated first. On EPERM (objects of
     /// another user under `fs.protected_hardlinks`) the tree gets a private copy.
-    pub(crate) fn link_into(
-        &self,
-        lock: &StoreShared,
-        id: ObjectId,
-        to: (&Dir, &[u8]),
-    ) -> Result<()> {
+    pub(crate) fn link_into(&self, lock: &StoreShared, id: ObjectId, to: (&Dir, &[u8])) -> Result<()> {
         let object = name(id);
         let fs = &self.home.fs;
         match fs.link((&self.dir, &object), to) {
             Err(e) if is_errno(&e, Errno::MLINK) => {
-                let _one = self
-                    .rotation
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let _one = self.rotation.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 match fs.link((&self.dir, &object), to) {
                     Err(e) if is_errno(&e, Errno::MLINK) => self.rotate(lock, id)?,
                     done => return done,
                 }
                 fs.link((&self.dir, &object), to)
             }
-            Err(e) if is_errno(&e, Errno::PERM) => {
-                self.home.copy_file((&self.dir, &object), to).map(drop)
-            }
+            Err(e) if is_errno(&e, Errno::PERM) => self.home.copy_file((&self.dir, &object), to).map(drop),
             done => done,
         }
     }
 
     /// Gives the object's name to a copy of it, which has links to spare.
     fn rotate(&self, _: &StoreShared, id: ObjectId) -> Result<()> {
-        let staging = self.home.sub(STAGING)?;
         let object = name(id);
-        let fs = &self.home.fs;
-        let (temp, copy) = fs.unique(&staging, "rotate-", "", |temp| {
-            self.home.copy_file((&self.dir, &object), (&staging, temp))
-        })?;
-        let done = fs
-            .sync_file(&copy, &staging.join(&temp))
-            .and_then(|()| fs.rename((&staging, &temp), (&self.dir, &object)));
-        if done.is_err() {
-            fs.unlink(&staging, &temp)?;
-        }
-        done
+        let stage = Stage::create(self.home)?;
+        let copy = self.home.copy_file((&self.dir, &object), (stage.dir(), b"copy"))?;
+        self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
+        self.home.fs.rename((stage.dir(), b"copy"), (&self.dir, &object))?;
+        stage.remove(self.home)
     }
 
     /// Gives a durable inode of a stage its name among the objects. `Ok(false)` when there is such
     /// an object already, which then stays.
-    pub(crate) fn insert(
-        &self,
-        lock: &StoreShared,
-        from: (&Dir, &[u8]),
-        id: ObjectId,
-    ) -> Result<bool> {
+    pub(crate) fn insert(&self, lock: &StoreShared, from: (&Dir, &[u8]), id: ObjectId) -> Result<bool> {
         let object = name(id);
         let fs = &self.home.fs;
         let mut result = fs.link(from, (&self.dir, &object));
@@ -176,18 +142,15 @@ impl<'h> Objects<'h> {
     }
 
     fn insert_copy(&self, _: &StoreShared, from: (&Dir, &[u8]), object: &[u8]) -> Result<bool> {
-        let staging = self.home.sub(STAGING)?;
-        let fs = &self.home.fs;
-        let (temp, copy) = fs.unique(&staging, "rotate-", "", |temp| {
-            self.home.copy_file(from, (&staging, temp))
-        })?;
-        fs.sync_file(&copy, &staging.join(&temp))?;
-        let linked = match fs.link((&staging, &temp), (&self.dir, object)) {
-            Err(e) if is_errno(&e, Errno::EXIST) => Ok(false),
-            done => done.map(|()| true),
+        let stage = Stage::create(self.home)?;
+        let copy = self.home.copy_file(from, (stage.dir(), b"copy"))?;
+        self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
+        let linked = match self.home.fs.link((stage.dir(), b"copy"), (&self.dir, object)) {
+            Err(e) if is_errno(&e, Errno::EXIST) => false,
+            done => done.map(|()| true)?,
         };
-        fs.unlink(&staging, &temp)?;
-        linked
+        stage.remove(self.home)?;
+        Ok(linked)
     }
 
     /// Takes a damaged object out of the way, keeping its bytes for a look.
@@ -240,17 +203,6 @@ impl Home {
         self.fs.set_mtime(&copy, &path, stat.mtime)?;
         Ok(copy)
     }
-
-    /// Removes copies that a dead process left while it rotated an inode.
-    pub(crate) fn remove_rotations(&self, _: &crate::layout::StoreExclusive) -> Result<()> {
-        let staging = self.sub(STAGING)?;
-        for (name, kind) in staging.list()? {
-            if kind == Kind::File && name.starts_with(b"rotate-") {
-                self.fs.unlink(&staging, &name)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -260,10 +212,7 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         for executable in [false, true] {
-            let id = ObjectId {
-                digest: Digest::of(b"x"),
-                executable,
-            };
+            let id = ObjectId { digest: Digest::of(b"x"), executable };
             let name = name(id);
             assert_eq!(parse_name(&name[..2], &name[3..]), Some(id));
             assert_eq!(parse_name(&name[..2], &name[4..]), None);

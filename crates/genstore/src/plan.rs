@@ -57,10 +57,7 @@ pub(crate) struct Item {
 }
 
 pub(crate) enum What {
-    File {
-        source: ItemSource,
-        executable: bool,
-    },
+    File { source: ItemSource, executable: bool },
     Symlink(Box<[u8]>),
     Dir,
 }
@@ -121,10 +118,7 @@ impl Plan {
 
     /// Counts the files.
     pub fn files(&self) -> usize {
-        self.items
-            .iter()
-            .filter(|item| matches!(item.what, What::File { .. }))
-            .count()
+        self.items.iter().filter(|item| matches!(item.what, What::File { .. })).count()
     }
 }
 
@@ -145,12 +139,7 @@ impl PlanBuilder {
     }
 
     /// Adds a file. Its folders need not be added.
-    pub fn file(
-        mut self,
-        path: impl Into<Vec<u8>>,
-        executable: bool,
-        source: Source,
-    ) -> PlanBuilder {
+    pub fn file(mut self, path: impl Into<Vec<u8>>, executable: bool, source: Source) -> PlanBuilder {
         let source = match source {
             Source::Bytes(bytes) => ItemSource::Bytes(bytes),
             Source::File(path) => ItemSource::File(path),
@@ -182,19 +171,13 @@ impl PlanBuilder {
 
     pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {
         match relpath::check(&path) {
-            Ok(()) => self.items.push(Item {
-                path: path.into(),
-                what,
-            }),
+            Ok(()) => self.items.push(Item { path: path.into(), what }),
             Err(why) => self.problem(&path, why.to_string()),
         }
     }
 
     pub(crate) fn problem(&mut self, path: &[u8], what: impl Into<String>) {
-        self.problems.push(Problem {
-            path: path.to_vec(),
-            what: what.into(),
-        });
+        self.problems.push(Problem { path: path.to_vec(), what: what.into() });
     }
 
     /// Sorts and checks the entries.
@@ -202,12 +185,8 @@ impl PlanBuilder {
     /// # Errors
     /// [`Error::BadPlan`] with every problem of the plan.
     pub fn build(mut self) -> Result<Plan> {
-        if !self
-            .items
-            .is_sorted_by(|a, b| relpath::compare(&a.path, &b.path).is_lt())
-        {
-            self.items
-                .sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        if !self.items.is_sorted_by(|a, b| relpath::compare(&a.path, &b.path).is_lt()) {
+            self.items.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         }
         self.check_places();
         if self.symlinks == Symlinks::Inside {
@@ -220,12 +199,9 @@ impl PlanBuilder {
         if self.problems.is_empty() {
             return Ok(Plan { items: self.items });
         }
-        self.problems
-            .sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();
-        Err(Error::BadPlan {
-            problems: self.problems,
-        })
+        Err(Error::BadPlan { problems: self.problems })
     }
 
     /// Finds paths that stand twice or below a file, and drops folders that hold something.
@@ -253,10 +229,7 @@ impl PlanBuilder {
                     (false, false, _) => Some("lies below something that is not a directory"),
                 };
                 if let Some(what) = clash {
-                    problems.push(Problem {
-                        path: item.path.to_vec(),
-                        what: what.to_owned(),
-                    });
+                    problems.push(Problem { path: item.path.to_vec(), what: what.to_owned() });
                     continue;
                 }
             }
@@ -283,10 +256,7 @@ impl PlanBuilder {
                 continue;
             };
             let what = format!("{what} (to {})", relpath::show(target));
-            problems.push(Problem {
-                path: item.path.to_vec(),
-                what,
-            });
+            problems.push(Problem { path: item.path.to_vec(), what });
         }
         self.problems.append(&mut problems);
     }
@@ -295,10 +265,7 @@ impl PlanBuilder {
     /// the top. Only names decide that: `a/..` is not the folder of `a` when `a` is a link.
     fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
         let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-            path.split(|&b| b == b'/')
-                .filter(|n| !n.is_empty() && *n != b".")
-                .map(<[u8]>::to_vec)
-                .collect()
+            path.split(|&b| b == b'/').filter(|n| !n.is_empty() && *n != b".").map(<[u8]>::to_vec).collect()
         };
         let mut here: Vec<Vec<u8>> = parts(relpath::split(link).0);
         let mut todo: Vec<Vec<u8>> = parts(target).into_iter().rev().collect();
@@ -313,9 +280,7 @@ impl PlanBuilder {
             }
             here.push(name);
             let path = here.join(&b'/');
-            let found = self
-                .items
-                .binary_search_by(|item| relpath::compare(&item.path, &path));
+            let found = self.items.binary_search_by(|item| relpath::compare(&item.path, &path));
             if let Ok(index) = found
                 && let What::Symlink(next) = &self.items[index].what
             {
@@ -342,10 +307,9 @@ mod tests {
     fn problems(builder: PlanBuilder) -> Vec<String> {
         match builder.build() {
             Ok(_) => vec![],
-            Err(Error::BadPlan { problems }) => problems
-                .iter()
-                .map(|p| format!("{} {}", relpath::show(&p.path), p.what))
-                .collect(),
+            Err(Error::BadPlan { problems }) => {
+                problems.iter().map(|p| format!("{} {}", relpath::show(&p.path), p.what)).collect()
+            }
             Err(e) => panic!("{e}"),
         }
     }
@@ -373,45 +337,22 @@ mod tests {
 
     #[test]
     fn a_folder_counts_only_while_it_is_empty() {
-        let plan = Plan::builder()
-            .dir("a")
-            .dir("a")
-            .file("b/c", false, bytes(""))
-            .dir("b")
-            .dir("a/d");
+        let plan = Plan::builder().dir("a").dir("a").file("b/c", false, bytes("")).dir("b").dir("a/d");
         let plan = plan.build().unwrap();
-        let paths: Vec<_> = plan
-            .items
-            .iter()
-            .map(|i| String::from_utf8_lossy(&i.path))
-            .collect();
+        let paths: Vec<_> = plan.items.iter().map(|i| String::from_utf8_lossy(&i.path)).collect();
         assert_eq!(paths, ["a/d", "b/c"]);
         let clash = Plan::builder().dir("a").file("a", false, bytes(""));
-        assert_eq!(
-            problems(clash),
-            ["a is both a directory and something else"]
-        );
+        assert_eq!(problems(clash), ["a is both a directory and something else"]);
     }
 
     #[test]
     fn links_are_followed_by_what_they_are_not_by_how_they_read() {
-        let inside = Plan::builder()
-            .dir("x/y")
-            .symlink("a/l", "../x/y/../..")
-            .symlink("loop", "loop");
+        let inside = Plan::builder().dir("x/y").symlink("a/l", "../x/y/../..").symlink("loop", "loop");
         assert_eq!(problems(inside), [""; 0]);
         // `here` is the top, so `here/..` leaves it, although it reads as if it stayed.
-        let outside = Plan::builder()
-            .symlink("here", ".")
-            .symlink("l", "here/../z");
-        assert_eq!(
-            problems(outside),
-            ["l is a symlink that leaves the tree (to here/../z)"]
-        );
-        let any = Plan::builder()
-            .symlinks(Symlinks::Any)
-            .symlink("c", "/etc")
-            .symlink("d", "../..");
+        let outside = Plan::builder().symlink("here", ".").symlink("l", "here/../z");
+        assert_eq!(problems(outside), ["l is a symlink that leaves the tree (to here/../z)"]);
+        let any = Plan::builder().symlinks(Symlinks::Any).symlink("c", "/etc").symlink("d", "../..");
         assert_eq!(problems(any), [""; 0]);
     }
 }

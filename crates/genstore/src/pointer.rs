@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::fs::Kind;
-use crate::layout::{CURRENT, CommitLock, GENERATIONS, Home, NOTICE, STAGING, TEMP_PREFIX, TREE};
+use crate::fs::{Kind, TEMP_PREFIX};
+use crate::layout::{CURRENT, CommitLock, GENERATIONS, Home, NOTICE, STAGING, TREE};
 use crate::model::digest::Digest;
 use crate::model::ids::GenerationId;
 use crate::model::tree::TreeId;
@@ -33,25 +33,15 @@ impl Home {
             Ok(None) => return Ok(None),
             // EINVAL: something that is no symlink took its place.
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidInput => {
-                return Err(Error::damaged_file(
-                    &self.dir.join(CURRENT),
-                    "it is not a symlink",
-                ));
+                return Err(Error::damaged_file(&self.dir.join(CURRENT), "it is not a symlink"));
             }
             Err(e) => return Err(e),
         };
-        let number = target
-            .strip_prefix(b"generations/")
-            .and_then(|rest| rest.strip_suffix(b"/tree"));
-        let id = number
-            .and_then(|number| std::str::from_utf8(number).ok())
-            .and_then(GenerationId::parse);
+        let number = target.strip_prefix(b"generations/").and_then(|rest| rest.strip_suffix(b"/tree"));
+        let id = number.and_then(|number| std::str::from_utf8(number).ok()).and_then(GenerationId::parse);
         match id {
             Some(id) => Ok(Some(id)),
-            None => Err(Error::damaged_file(
-                &self.dir.join(CURRENT),
-                "it names no generation",
-            )),
+            None => Err(Error::damaged_file(&self.dir.join(CURRENT), "it names no generation")),
         }
     }
 
@@ -70,9 +60,8 @@ impl Home {
     pub(crate) fn set_current(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
         let staging = self.sub(STAGING)?;
         let target = tree_path(id);
-        let (temp, ()) = self.fs.unique(&staging, TEMP_PREFIX, "", |name| {
-            self.fs.symlink(&target, &staging, name)
-        })?;
+        let (temp, ()) =
+            self.fs.unique(&staging, TEMP_PREFIX, "", |name| self.fs.symlink(&target, &staging, name))?;
         self.fs.rename((&staging, &temp), (&self.dir, CURRENT))
     }
 
@@ -83,21 +72,13 @@ impl Home {
 
     /// Gives the directory that `current` resolves to.
     pub(crate) fn tree_dir_path(&self, id: GenerationId) -> PathBuf {
-        self.dir
-            .path()
-            .join(std::ffi::OsStr::from_bytes(&tree_path(id)))
+        self.dir.path().join(std::ffi::OsStr::from_bytes(&tree_path(id)))
     }
 
     /// Tells watchers: writes the notice in place. It keeps its inode for ever.
-    pub(crate) fn write_notice(
-        &self,
-        _: &CommitLock,
-        id: GenerationId,
-        tree: TreeId,
-    ) -> Result<()> {
+    pub(crate) fn write_notice(&self, _: &CommitLock, id: GenerationId, tree: TreeId) -> Result<()> {
         let file = self.fs.open_or_create(&self.dir, NOTICE)?;
-        self.fs
-            .write_at(&file, &self.dir.join(NOTICE), &notice(Some((id, tree))), 0)
+        self.fs.write_at(&file, &self.dir.join(NOTICE), &notice(Some((id, tree))), 0)
     }
 
     /// Removes records and symlinks that a dead process left on their way.
@@ -124,10 +105,7 @@ mod tests {
             let bytes = notice(Some((GenerationId::new(number).unwrap(), tree)));
             assert_eq!(bytes.len(), length);
             let text = String::from_utf8(bytes).unwrap();
-            assert_eq!(
-                text.split_whitespace().collect::<Vec<_>>(),
-                [number.to_string(), tree.to_string()]
-            );
+            assert_eq!(text.split_whitespace().collect::<Vec<_>>(), [number.to_string(), tree.to_string()]);
         }
     }
 }

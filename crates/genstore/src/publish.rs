@@ -16,26 +16,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
-use crate::activate::{AfterCommit, Base, MANY, Warning};
+use crate::activate::{AfterCommit, Base, Expect, MANY, Warning};
 use crate::assemble::assemble;
 use crate::error::{Error, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
-use crate::heal::Suspects;
 use crate::ingest::{How, Ingest, Ingested, LazyStage};
 use crate::layout::{CommitLock, GENERATIONS, Home, MANIFEST, SHOWN, StoreShared};
 use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN, Manifest};
 use crate::model::diff::{DiffSummary, diff};
 use crate::model::fresh::{self, Shown};
 use crate::model::ids::GenerationId;
-use crate::model::tree::{Tree, TreeId};
+use crate::model::tree::{Node, Tree, TreeId};
 use crate::objects::Objects;
 use crate::plan::Plan;
 use crate::progress::Phase;
 use crate::records::{Intent, Sequence};
 use crate::stage::{NEXT, Stage};
-use crate::store::Expect;
 
 /// How a plan is staged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,12 +61,7 @@ pub struct CommitOptions {
 impl Default for CommitOptions {
     /// No note, whatever is current, and the new generation becomes it.
     fn default() -> CommitOptions {
-        CommitOptions {
-            note: String::new(),
-            facts: BTreeMap::new(),
-            expect: Expect::Any,
-            activate: true,
-        }
+        CommitOptions { note: String::new(), facts: BTreeMap::new(), expect: Expect::Any, activate: true }
     }
 }
 
@@ -152,7 +145,7 @@ impl Home {
         let guard = self.share()?;
         let objects = Objects::new(self)?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
-        let (base, _) = self.readable_base(None)?;
+        let base = self.current()?.and_then(|id| self.base(id).ok());
         let ingest = Ingest {
             home: self,
             _lock: &guard,
@@ -174,10 +167,12 @@ impl Home {
     pub(crate) fn stage(&self, plan: &Plan, options: StageOptions) -> Result<Staged<'_>> {
         let guard = self.share()?;
         // What a dead process left goes first: it may be what fills the disk.
-        let heals_seen = self.begin_commit()?.1.heals;
+        let (lock, sequence) = self.begin_commit()?;
+        let heals_seen = sequence.heals;
+        let (base, healed_base) = self.rescued_base(&lock, self.current()?)?;
+        drop(lock);
         let objects = Objects::new(self)?;
-        let mut suspects = self.suspects()?;
-        let (base, healed_base) = self.readable_base(Some(&mut suspects))?;
+        let suspects = self.suspects()?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
         let lazy = LazyStage::new(self);
         let start = Instant::now();
@@ -214,30 +209,6 @@ impl Home {
         }
         Ok(staged)
     }
-
-    /// Reads what is current. Where its manifest is damaged it is made anew from its files, unless
-    /// this only looks (no `suspects`); where even that fails, publishing goes on as if nothing had
-    /// been current. Tells whether it was made anew.
-    fn readable_base(&self, suspects: Option<&mut Suspects>) -> Result<(Option<Base>, bool)> {
-        let Some(current) = self.current()? else {
-            return Ok((None, false));
-        };
-        match (self.base(current), suspects) {
-            (Ok(base), _) => Ok((Some(base), false)),
-            (Err(Error::Damaged { .. } | Error::UnknownRev { .. }), None) => Ok((None, false)),
-            (Err(Error::Damaged { .. } | Error::UnknownRev { .. }), Some(suspects)) => {
-                let (lock, _) = self.begin_commit()?;
-                self.suspect_generation(&lock, current)?;
-                suspects.generations.push(current);
-                match self.heal_generation(&lock, current) {
-                    Ok(()) => Ok((Some(self.base(current)?), true)),
-                    Err(Error::Damaged { .. } | Error::UnknownRev { .. }) => Ok((None, false)),
-                    Err(e) => Err(e),
-                }
-            }
-            (Err(e), _) => Err(e),
-        }
-    }
 }
 
 impl Staged<'_> {
@@ -249,17 +220,12 @@ impl Staged<'_> {
     /// Gives the directory in which every file of the tree has its path already; `None` when the
     /// tree is the current one, which is where to look then.
     pub fn path(&self) -> Option<PathBuf> {
-        self.stage
-            .as_ref()
-            .filter(|_| self.assembled)
-            .map(|stage| stage.tree().path().to_owned())
+        self.stage.as_ref().filter(|_| self.assembled).map(|stage| stage.tree().path().to_owned())
     }
 
     /// Tells whether the tree is what was current when it was staged.
     pub fn is_current(&self) -> bool {
-        self.base
-            .as_ref()
-            .is_some_and(|base| base.tree.id() == self.ingested.tree.id())
+        self.base.as_ref().is_some_and(|base| base.tree.id() == self.ingested.tree.id())
     }
 
     fn assemble(&mut self, folders: &Folders<'_>) -> Result<()> {
@@ -268,14 +234,7 @@ impl Staged<'_> {
             self.stage = Some(Stage::create(self.home)?);
         }
         let stage = self.stage.as_ref().expect("made just now");
-        assemble(
-            self.home,
-            &self.guard,
-            &self.objects,
-            folders,
-            &mut self.ingested,
-            stage,
-        )?;
+        assemble(self.home, &self.guard, &self.objects, folders, &mut self.ingested, stage)?;
         self.assembled = true;
         self.times.assemble = start.elapsed();
         Ok(())
@@ -312,7 +271,7 @@ impl Staged<'_> {
             let previous = home.current()?;
             home.check_expected(options.expect, previous)?;
             let healed = self.heal(&lock, &mut sequence)?;
-            let moved = self.rebase(previous)?;
+            let moved = self.rebase(&lock, previous)?;
             if self.is_current() && !self.always {
                 let mut publication = self.describe(previous, refreshed, healed);
                 drop(lock);
@@ -370,10 +329,7 @@ impl Staged<'_> {
 
     /// Steps 1 to 3: manifest, flush, names. Gives the manifest's digest.
     fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<String> {
-        let stage = self
-            .stage
-            .as_ref()
-            .expect("an assembled tree has its stage");
+        let stage = self.stage.as_ref().expect("an assembled tree has its stage");
         let digest = self.write_manifest(stage, options, created)?;
         self.flush(stage)?;
         self.name_objects(stage)?;
@@ -426,19 +382,14 @@ impl Staged<'_> {
     fn name_objects(&self, stage: &Stage) -> Result<()> {
         let placed: Vec<_> = self.ingested.placed.iter().collect();
         let damaged = &self.ingested.damaged;
-        let fan_outs: BTreeSet<[u8; 1]> = placed
-            .iter()
-            .map(|(id, _)| [id.digest.as_bytes()[0]])
-            .collect();
+        let fan_outs: BTreeSet<[u8; 1]> = placed.iter().map(|(id, _)| [id.digest.as_bytes()[0]]).collect();
         placed.into_par_iter().try_for_each(|(id, entry)| {
             // The name of a damaged one is taken; healing frees it, under the commit lock.
             if damaged.contains(id) {
                 return Ok(());
             }
             let (dir, name) = open_parent(stage.tree(), self.ingested.tree.path(*entry as usize))?;
-            self.objects
-                .insert(&self.guard, (&dir, name), *id)
-                .map(drop)
+            self.objects.insert(&self.guard, (&dir, name), *id).map(drop)
         })?;
         if fan_outs.is_empty() {
             return Ok(());
@@ -466,8 +417,7 @@ impl Staged<'_> {
         let now = self.home.now().into();
         let freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {
-            self.home
-                .freshen(stage, base, stage.tree(), &self.ingested.tree, &freshness)?;
+            self.home.freshen(stage, base, stage.tree(), &self.ingested.tree, &freshness)?;
         }
         if freshness.shown != *shown {
             let fs = &self.home.fs;
@@ -484,23 +434,16 @@ impl Staged<'_> {
     }
 
     /// Looks at what is current now, under the commit lock; tells whether it is another one.
-    fn rebase(&mut self, current: Option<GenerationId>) -> Result<bool> {
+    fn rebase(&mut self, lock: &CommitLock, current: Option<GenerationId>) -> Result<bool> {
         if self.base.as_ref().map(|base| base.generation.id()) == current {
             return Ok(false);
         }
-        self.base = match current {
-            Some(id) => match self.home.base(id) {
-                Ok(base) => Some(base),
-                Err(Error::Damaged { .. } | Error::UnknownRev { .. }) => None,
-                Err(e) => return Err(e),
-            },
-            None => None,
-        };
+        self.base = self.home.rescued_base(lock, current)?.0;
         Ok(true)
     }
 
     /// Heals what was found damaged and is in this tree with the right bytes.
-    fn heal(&self, lock: &CommitLock, sequence: &mut Sequence) -> Result<u64> {
+    fn heal(&mut self, lock: &CommitLock, sequence: &mut Sequence) -> Result<u64> {
         if sequence.heals != self.heals_seen {
             return Err(Error::refused(
                 "healed-meanwhile",
@@ -512,27 +455,26 @@ impl Staged<'_> {
         for &id in &self.ingested.damaged {
             let Some(stage) = &self.stage else { break };
             let entry = self.ingested.placed[&id];
-            let (dir, name) = open_parent(stage.tree(), self.ingested.tree.path(entry as usize))?;
-            let good = Some((&dir, name));
-            self.home
-                .heal_object(lock, sequence, &self.objects, &self.guard, id, good)?;
+            let entry = self.ingested.tree.get(entry as usize);
+            let Node::File(file) = entry.node else {
+                continue;
+            };
+            let (dir, name) = open_parent(stage.tree(), entry.path)?;
+            let good = Some((&dir, name, file));
+            self.home.heal_object(lock, sequence, &self.objects, &self.guard, id, good)?;
             healed += 1;
         }
-        for &id in suspects
-            .objects
-            .iter()
-            .filter(|id| !self.ingested.damaged.contains(id))
-        {
+        for &id in suspects.objects.iter().filter(|id| !self.ingested.damaged.contains(id)) {
             // Whoever replaced it was cut short before all paths that show it were mended.
             if self.objects.is_intact(id)? {
-                self.home
-                    .heal_object(lock, sequence, &self.objects, &self.guard, id, None)?;
+                self.home.heal_object(lock, sequence, &self.objects, &self.guard, id, None)?;
                 healed += 1;
             }
         }
         for id in suspects.generations {
             healed += u64::from(self.home.heal_generation(lock, id).is_ok());
         }
+        self.heals_seen = sequence.heals;
         Ok(healed)
     }
 
@@ -548,26 +490,14 @@ impl Staged<'_> {
     ) -> Result<()> {
         let home = self.home;
         sequence.high = id.get();
-        sequence.intent = Some(Intent::Publish {
-            generation: id,
-            activate,
-        });
+        sequence.intent = Some(Intent::Publish { generation: id, activate });
         home.write_sequence(lock, sequence)?;
         let generations = home.sub(GENERATIONS)?;
         let done = home
             .fs
-            .rename_to_free(
-                (stage.dir(), NEXT),
-                (&generations, id.to_string().as_bytes()),
-            )
+            .rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))
             .and_then(|()| home.fs.sync_dir(&generations))
-            .and_then(|()| {
-                if activate {
-                    home.set_current(lock, id)
-                } else {
-                    Ok(())
-                }
-            });
+            .and_then(|()| if activate { home.set_current(lock, id) } else { Ok(()) });
         if done.is_ok() && activate {
             return Ok(());
         }
@@ -610,15 +540,10 @@ impl Staged<'_> {
             after.note("remove the stage", stage.remove(self.home));
         }
         for path in std::mem::take(&mut self.ingested.consumed) {
-            let removed = path
-                .parent()
-                .zip(path.file_name())
-                .map_or(Ok(()), |(folder, name)| {
-                    let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
-                    Dir::open(folder)
-                        .and_then(|dir| self.home.fs.unlink(&dir, name))
-                        .map(drop)
-                });
+            let removed = path.parent().zip(path.file_name()).map_or(Ok(()), |(folder, name)| {
+                let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
+                Dir::open(folder).and_then(|dir| self.home.fs.unlink(&dir, name)).map(drop)
+            });
             after.note("remove a consumed file", removed);
         }
         after.warnings
@@ -626,15 +551,11 @@ impl Staged<'_> {
 }
 
 fn is_empty_file(tree: &Tree, entry: u32) -> bool {
-    matches!(tree.get(entry as usize).node, crate::model::tree::Node::File(file) if file.size == 0)
+    matches!(tree.get(entry as usize).node, Node::File(file) if file.size == 0)
 }
 
 fn check_texts(options: &CommitOptions) -> Result<()> {
-    let facts: usize = options
-        .facts
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
+    let facts: usize = options.facts.iter().map(|(key, value)| key.len() + value.len()).sum();
     if options.note.len() > MAX_NOTE_LEN {
         return Err(Error::refused(
             "note-too-long",

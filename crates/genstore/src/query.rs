@@ -65,10 +65,7 @@ impl Home {
     /// Finds the generation that a person names.
     pub(crate) fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
         let ids = self.generation_ids()?;
-        let unknown = |near: Vec<String>| Error::UnknownRev {
-            rev: rev.to_string(),
-            near,
-        };
+        let unknown = |near: Vec<String>| Error::UnknownRev { rev: rev.to_string(), near };
         match rev {
             Rev::Number(id) if ids.contains(id) => Ok(*id),
             Rev::Number(id) => match self.by_tree(&ids, &id.to_string())?.as_slice() {
@@ -82,9 +79,7 @@ impl Home {
                 let mut before = ids.iter().rev().filter(|id| **id <= current);
                 match before.nth(usize::try_from(*older).unwrap_or(usize::MAX)) {
                     Some(id) => Ok(*id),
-                    None => Err(unknown(
-                        ids.first().map(ToString::to_string).into_iter().collect(),
-                    )),
+                    None => Err(unknown(ids.first().map(ToString::to_string).into_iter().collect())),
                 }
             }
             Rev::Name(name) => {
@@ -96,10 +91,7 @@ impl Home {
                 }
                 match self.by_tree(&ids, name)?.as_slice() {
                     [only] => Ok(*only),
-                    [] => Err(unknown(nearest_names(
-                        pins.keys().map(|pin| pin.as_str()),
-                        name,
-                    ))),
+                    [] => Err(unknown(nearest_names(pins.keys().map(|pin| pin.as_str()), name))),
                     several => Err(unknown(several.iter().map(ToString::to_string).collect())),
                 }
             }
@@ -109,9 +101,7 @@ impl Home {
     /// Finds the generations whose tree's id starts with six or more hex digits. Of several with
     /// the same tree the current one is meant, or the newest.
     fn by_tree(&self, ids: &[GenerationId], prefix: &str) -> Result<Vec<GenerationId>> {
-        let is_hex = prefix
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let is_hex = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         if prefix.len() < 6 || !is_hex {
             return Ok(vec![]);
         }
@@ -165,19 +155,13 @@ impl Home {
                 // The line was lost with its writer; the two manifests know as much.
                 None => self.added_since(&generation, ids.get(nth + 1).copied())?,
             };
-            let mark = marks
-                .get(&id)
-                .map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
+            let mark = marks.get(&id).map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
             all.push(Listed {
                 id,
                 head: generation.head()?,
                 current: current == Some(id),
                 mark,
-                pins: pins
-                    .iter()
-                    .filter(|pin| pin.generation == id)
-                    .cloned()
-                    .collect(),
+                pins: pins.iter().filter(|pin| pin.generation == id).cloned().collect(),
                 added_bytes,
             });
         }
@@ -200,9 +184,7 @@ impl Home {
     pub(crate) fn object_bytes(&self) -> Result<u64> {
         let objects = Objects::new(self)?;
         let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
-        ids.into_par_iter()
-            .map(|id| Ok(objects.stat(id)?.map_or(0, |stat| stat.size)))
-            .sum()
+        ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map_or(0, |stat| stat.size))).sum()
     }
 
     /// Tells what each generation uses, newest first.
@@ -216,10 +198,8 @@ impl Home {
             .into_iter()
             .flatten()
             .collect();
-        let named: Vec<HashMap<ObjectId, u64>> = generations
-            .par_iter()
-            .map(object_sizes)
-            .collect::<Result<_>>()?;
+        let named: Vec<HashMap<ObjectId, u64>> =
+            generations.par_iter().map(object_sizes).collect::<Result<_>>()?;
         let mut users: HashMap<ObjectId, u32> = HashMap::new();
         for objects in &named {
             for id in objects.keys() {
@@ -230,29 +210,16 @@ impl Home {
             .iter()
             .zip(&named)
             .map(|(generation, objects)| {
-                let exclusive = objects
-                    .iter()
-                    .filter(|(id, _)| users[id] == 1)
-                    .map(|(_, size)| size)
-                    .sum();
+                let exclusive = objects.iter().filter(|(id, _)| users[id] == 1).map(|(_, size)| size).sum();
                 let all: u64 = objects.values().sum();
                 let apparent = generation.head()?.bytes;
-                Ok(Usage {
-                    id: generation.id(),
-                    apparent,
-                    exclusive,
-                    shared: all - exclusive,
-                })
+                Ok(Usage { id: generation.id(), apparent, exclusive, shared: all - exclusive })
             })
             .collect()
     }
 
     /// Tells what a collection would say of one generation now.
-    pub(crate) fn verdict(
-        &self,
-        id: GenerationId,
-        retention: &Retention,
-    ) -> Result<Option<Verdict>> {
+    pub(crate) fn verdict(&self, id: GenerationId, retention: &Retention) -> Result<Option<Verdict>> {
         let now = self.now();
         let verdicts = judge(&self.candidates(now)?, retention, now);
         Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
@@ -261,11 +228,7 @@ impl Home {
 
 fn object_sizes(generation: &Generation) -> Result<HashMap<ObjectId, u64>> {
     let tree = generation.manifest()?.tree;
-    Ok(tree
-        .iter_files()
-        .filter(|(_, f)| f.size > 0)
-        .map(|(_, f)| (f.object(), f.size))
-        .collect())
+    Ok(tree.iter_files().filter(|(_, f)| f.size > 0).map(|(_, f)| (f.object(), f.size)).collect())
 }
 
 fn nearest_numbers(ids: &[GenerationId], wanted: GenerationId) -> Vec<String> {
@@ -277,29 +240,13 @@ fn nearest_numbers(ids: &[GenerationId], wanted: GenerationId) -> Vec<String> {
 /// Names that share the most with what was asked for, by the number of common pairs of letters.
 fn nearest_names<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Vec<String> {
     let pairs = |text: &str| -> Vec<[u8; 2]> {
-        text.to_ascii_lowercase()
-            .as_bytes()
-            .windows(2)
-            .map(|w| [w[0], w[1]])
-            .collect()
+        text.to_ascii_lowercase().as_bytes().windows(2).map(|w| [w[0], w[1]]).collect()
     };
     let wanted = pairs(wanted);
     let mut scored: Vec<(usize, &str)> = names
-        .map(|name| {
-            (
-                pairs(name)
-                    .iter()
-                    .filter(|pair| wanted.contains(pair))
-                    .count(),
-                name,
-            )
-        })
+        .map(|name| (pairs(name).iter().filter(|pair| wanted.contains(pair)).count(), name))
         .filter(|(score, _)| *score > 0)
         .collect();
     scored.sort_by_key(|(score, name)| (std::cmp::Reverse(*score), *name));
-    scored
-        .into_iter()
-        .take(3)
-        .map(|(_, name)| name.to_owned())
-        .collect()
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fs::Kind;
-use crate::layout::{CommitLock, GENERATIONS, Home, MARKS, PINS, SEQUENCE};
+use crate::layout::{CommitLock, GENERATIONS, Home, MARKS, PINS, QUARANTINE, SEQUENCE};
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, PinName};
 use crate::model::tree::Mtime;
@@ -33,11 +33,7 @@ impl From<SystemTime> for Moment {
 
 impl From<Moment> for SystemTime {
     fn from(Moment { secs, nanos }: Moment) -> SystemTime {
-        Mtime {
-            secs,
-            nanos: nanos.min(999_999_999),
-        }
-        .into()
+        Mtime { secs, nanos: nanos.min(999_999_999) }.into()
     }
 }
 
@@ -92,15 +88,9 @@ pub(crate) struct Sequence {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Intent {
     /// A new generation is on its way to `generations/`, and to `current` if `activate`.
-    Publish {
-        generation: GenerationId,
-        activate: bool,
-    },
+    Publish { generation: GenerationId, activate: bool },
     /// A kept generation is made ready to be current; afterwards `marks` are written.
-    Activate {
-        generation: GenerationId,
-        marks: Vec<(GenerationId, MarkRecord)>,
-    },
+    Activate { generation: GenerationId, marks: Vec<(GenerationId, MarkRecord)> },
 }
 
 fn wrap(value: &impl Serialize) -> Vec<u8> {
@@ -122,17 +112,29 @@ impl Home {
         let Some(bytes) = self.dir.read(path)? else {
             return Ok(None);
         };
-        unwrap(&bytes)
-            .map(Some)
-            .map_err(|why| Error::damaged_file(&self.dir.join(path), why))
+        unwrap(&bytes).map(Some).map_err(|why| Error::damaged_file(&self.dir.join(path), why))
     }
 
-    /// Reads the sequence. Where the file is gone, the generations tell how far the numbers went.
+    /// Reads the sequence. Where the file is gone, everything that ever named a generation tells
+    /// how far the numbers went.
     pub(crate) fn sequence(&self) -> Result<Sequence> {
-        let mut sequence: Sequence = self.read_record(SEQUENCE)?.unwrap_or_default();
+        if let Some(sequence) = self.read_record(SEQUENCE)? {
+            return Ok(sequence);
+        }
         let newest = self.generation_ids()?.last().map_or(0, |id| id.get());
-        sequence.high = sequence.high.max(newest);
-        Ok(sequence)
+        let pinned = self.pins()?.values().map(|pin| pin.generation.get()).max().unwrap_or(0);
+        let marked = self.marks()?.keys().map(|id| id.get()).max().unwrap_or(0);
+        let aside: Vec<u64> = self
+            .list(QUARANTINE)?
+            .iter()
+            .filter_map(|(name, _)| {
+                let number = name.strip_prefix(b"generation-")?.split(|&b| b == b'-').next()?;
+                std::str::from_utf8(number).ok()?.parse().ok()
+            })
+            .collect();
+        let known = [newest, pinned, marked, self.history()?.highest()];
+        let high = aside.into_iter().chain(known).max().unwrap_or(0);
+        Ok(Sequence { high, ..Sequence::default() })
     }
 
     pub(crate) fn write_sequence(&self, lock: &CommitLock, sequence: &Sequence) -> Result<()> {
@@ -155,11 +157,9 @@ impl Home {
         let mut pins = BTreeMap::new();
         for (name, _) in self.list(PINS)? {
             let path = [PINS, b"/", &name].concat();
-            let pin = std::str::from_utf8(&name)
-                .ok()
-                .and_then(|name| name.parse().ok());
-            let pin = pin
-                .ok_or_else(|| Error::damaged_file(&self.dir.join(&path), "it is no pin's name"))?;
+            let pin = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
+            let pin =
+                pin.ok_or_else(|| Error::damaged_file(&self.dir.join(&path), "it is no pin's name"))?;
             if let Some(record) = self.read_record(&path)? {
                 pins.insert(pin, record);
             }
@@ -167,12 +167,7 @@ impl Home {
         Ok(pins)
     }
 
-    pub(crate) fn write_pin(
-        &self,
-        lock: &CommitLock,
-        name: &PinName,
-        record: &PinRecord,
-    ) -> Result<()> {
+    pub(crate) fn write_pin(&self, lock: &CommitLock, name: &PinName, record: &PinRecord) -> Result<()> {
         self.replace(lock, PINS, name.as_str().as_bytes(), &wrap(record))
     }
 
@@ -188,9 +183,7 @@ impl Home {
         let mut marks = BTreeMap::new();
         for (name, _) in self.list(MARKS)? {
             let path = [MARKS, b"/", &name].concat();
-            let id = std::str::from_utf8(&name)
-                .ok()
-                .and_then(GenerationId::parse);
+            let id = std::str::from_utf8(&name).ok().and_then(GenerationId::parse);
             let id = id.ok_or_else(|| {
                 Error::damaged_file(&self.dir.join(&path), "it is no generation's number")
             })?;
@@ -224,17 +217,10 @@ mod tests {
 
     #[test]
     fn a_record_is_what_the_layout_says() {
-        let mark = MarkRecord {
-            mark: Mark::Bad,
-            made: Moment { secs: 7, nanos: 8 },
-            why: None,
-        };
+        let mark = MarkRecord { mark: Mark::Bad, made: Moment { secs: 7, nanos: 8 }, why: None };
         let expected = "{\"mark\":\"bad\",\"made\":{\"secs\":7,\"nanos\":8}}";
         let bytes = wrap(&mark);
-        assert_eq!(
-            bytes,
-            format!("{expected}\n{}\n", Digest::of(expected.as_bytes())).into_bytes()
-        );
+        assert_eq!(bytes, format!("{expected}\n{}\n", Digest::of(expected.as_bytes())).into_bytes());
         assert_eq!(unwrap(&bytes), Ok(mark));
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

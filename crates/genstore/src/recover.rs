@@ -35,10 +35,7 @@ impl Home {
         };
         let current = self.current()?;
         match intent {
-            Intent::Publish {
-                generation,
-                activate,
-            } if !activate || current != Some(generation) => {
+            Intent::Publish { generation, activate } if !activate || current != Some(generation) => {
                 self.take_back(lock, generation)?;
             }
             Intent::Publish { generation, .. } => self.finish(lock, generation)?,
@@ -62,8 +59,7 @@ impl Home {
             return Ok(());
         }
         let grave = grave(id);
-        self.fs
-            .rename_to_free((&generations, &name), (&staging, &grave))?;
+        self.fs.rename_to_free((&generations, &name), (&staging, &grave))?;
         self.fs.sync_dir(&generations)?;
         self.fs.remove_all(&staging, &grave)
     }
@@ -81,6 +77,7 @@ impl Home {
             let previous = last.map(|line| line.generation);
             self.append_log(lock, id, Event::Activate { previous })?;
         }
+        self.sync_log()?;
         self.write_notice(lock, id, generation.head()?.tree)
     }
 
@@ -93,10 +90,7 @@ impl Home {
         let head = generation.head()?;
         Ok(Event::Publish {
             manifest: Digest::of(&generation.manifest_bytes()?).to_string(),
-            created: crate::records::Moment {
-                secs: head.created.secs,
-                nanos: head.created.nanos,
-            },
+            created: crate::records::Moment { secs: head.created.secs, nanos: head.created.nanos },
             note: head.note,
             facts: head.facts,
             new_bytes,
@@ -110,10 +104,7 @@ impl Home {
         };
         let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
         let dir = generation.tree_dir()?;
-        let mut shown = Shown {
-            fresh: Default::default(),
-            ..old.clone()
-        };
+        let mut shown = Shown { fresh: Default::default(), ..old.clone() };
         let mut folder: Option<(&[u8], Dir)> = None;
         for entry in tree.iter() {
             let Node::File(file) = entry.node else {

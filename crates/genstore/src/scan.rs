@@ -39,18 +39,10 @@ pub struct StoreIdentity {
     pub(crate) ino: u64,
 }
 
-pub(crate) fn scan(
-    plan: &mut PlanBuilder,
-    prefix: &[u8],
-    dir: &Path,
-    rules: &ScanRules,
-) -> Result<()> {
+pub(crate) fn scan(plan: &mut PlanBuilder, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
     let real = check_source(dir, rules.store)?;
     let handle = Dir::open(&real)?;
-    let root = Arc::new(ScannedRoot {
-        dir: real.clone(),
-        prefix: prefix.to_vec(),
-    });
+    let root = Arc::new(ScannedRoot { dir: real.clone(), prefix: prefix.to_vec() });
     // Segments that wait: the folder below the root, and for deep ones its handle.
     let mut segments: Vec<(Vec<u8>, Option<Dir>)> = vec![(vec![], None)];
     let mut files: Vec<Vec<u8>> = Vec::new();
@@ -62,30 +54,18 @@ pub(crate) fn scan(
                 PathBuf::from(format!("/proc/self/fd/{fd}/."))
             }
         };
-        let mut walk = WalkDir::new(&start)
-            .min_depth(1)
-            .sort_by_file_name()
-            .into_iter();
+        let mut walk = WalkDir::new(&start).min_depth(1).sort_by_file_name().into_iter();
         while let Some(entry) = walk.next() {
             let below = |path: &Path| {
-                let rest = path
-                    .strip_prefix(&start)
-                    .unwrap_or(path)
-                    .as_os_str()
-                    .as_bytes();
+                let rest = path.strip_prefix(&start).unwrap_or(path).as_os_str().as_bytes();
                 relpath::join(&folder, rest)
             };
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
                     let path = error.path().map(&below).unwrap_or_default();
-                    let why = error
-                        .io_error()
-                        .map_or_else(|| error.to_string(), ToString::to_string);
-                    plan.problem(
-                        &relpath::join(prefix, &path),
-                        format!("cannot be read: {why}"),
-                    );
+                    let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+                    plan.problem(&relpath::join(prefix, &path), format!("cannot be read: {why}"));
                     continue;
                 }
             };
@@ -128,10 +108,7 @@ pub(crate) fn scan(
                 files.push(path);
                 plan.add(
                     in_plan,
-                    What::File {
-                        source: ItemSource::Scanned(root.clone()),
-                        executable: false,
-                    },
+                    What::File { source: ItemSource::Scanned(root.clone()), executable: false },
                 );
             } else if kind.is_symlink() {
                 let (parent, name) = relpath::split(&path);
@@ -157,8 +134,7 @@ fn find_unreadable(plan: &mut PlanBuilder, prefix: &[u8], root: &Dir, files: Vec
     let refused: Vec<(Vec<u8>, rustix::io::Errno)> = files
         .into_par_iter()
         .filter_map(|path| {
-            let asked =
-                rustix::fs::accessat(root, path.as_slice(), Access::READ_OK, AtFlags::EACCESS);
+            let asked = rustix::fs::accessat(root, path.as_slice(), Access::READ_OK, AtFlags::EACCESS);
             match asked {
                 // Too deep for one call: opening it will tell.
                 Ok(()) | Err(rustix::io::Errno::NAMETOOLONG) => None,
@@ -176,10 +152,7 @@ fn find_unreadable(plan: &mut PlanBuilder, prefix: &[u8], root: &Dir, files: Vec
 
 /// Checks the directory itself and gives its real path.
 fn check_source(dir: &Path, store: Option<StoreIdentity>) -> Result<PathBuf> {
-    let bad = |why| Error::BadSource {
-        path: dir.to_owned(),
-        why,
-    };
+    let bad = |why| Error::BadSource { path: dir.to_owned(), why };
     let real = match std::fs::canonicalize(dir) {
         Ok(real) => real,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -209,10 +182,7 @@ fn check_not_store(source: &Path, found: &Path, store: Option<StoreIdentity>) ->
     let meta = std::fs::metadata(found).map_err(|e| Error::io("stat", found, e))?;
     match store {
         Some(store) if (meta.dev(), meta.ino()) == (store.dev, store.ino) => {
-            Err(Error::BadSource {
-                path: source.to_owned(),
-                why: "the store lies in it",
-            })
+            Err(Error::BadSource { path: source.to_owned(), why: "the store lies in it" })
         }
         _ => Ok(()),
     }

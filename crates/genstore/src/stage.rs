@@ -32,19 +32,15 @@ impl Stage {
     pub(crate) fn create(home: &Home) -> Result<Stage> {
         let staging = home.sub(STAGING)?;
         loop {
-            let (lock_name, file) = home.fs.unique(&staging, PREFIX, LOCK_SUFFIX, |name| {
-                home.fs.create(&staging, name)
-            })?;
+            let (lock_name, file) =
+                home.fs.unique(&staging, PREFIX, LOCK_SUFFIX, |name| home.fs.create(&staging, name))?;
             let path = staging.join(&lock_name);
             let ours = Stat::of(&file, &path)?;
             // Between our create and our lock, another may have taken this file for debris.
             let Some(lock) = Lock::try_take(file, &path, Mode::Exclusive)? else {
                 continue;
             };
-            if !staging
-                .stat(&lock_name)?
-                .is_some_and(|named| named.same_inode(&ours))
-            {
+            if !staging.stat(&lock_name)?.is_some_and(|named| named.same_inode(&ours)) {
                 continue;
             }
             let name = lock_name[..lock_name.len() - LOCK_SUFFIX.len()].to_vec();
@@ -54,13 +50,7 @@ impl Stage {
             let next = dir.open_dir(NEXT)?;
             home.fs.make_dir(&next, TREE)?;
             let tree = next.open_dir(TREE)?;
-            return Ok(Stage {
-                name,
-                dir,
-                next,
-                tree,
-                lock,
-            });
+            return Ok(Stage { name, dir, next, tree, lock });
         }
     }
 
@@ -96,9 +86,7 @@ pub(crate) fn grave(id: GenerationId) -> Vec<u8> {
 
 fn remove_named(home: &Home, staging: &Dir, name: &[u8]) -> Result<()> {
     home.fs.remove_all(staging, name)?;
-    home.fs
-        .unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat())
-        .map(drop)
+    home.fs.unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat()).map(drop)
 }
 
 /// Removes the stages of dead processes, and what gc or recovery was about to remove. The commit
@@ -114,9 +102,7 @@ pub(crate) fn sweep(home: &Home, _: &CommitLock) -> Result<()> {
                 remove_named(home, &staging, name)?;
             }
         } else if kind == Kind::Dir
-            && staging
-                .stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?
-                .is_none()
+            && staging.stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?.is_none()
             && staging.stat(&entry)?.is_some()
         {
             // No stage: see `grave`.
@@ -139,7 +125,5 @@ fn try_inherit(staging: &Dir, lock_name: &[u8]) -> Result<Option<Lock>> {
         return Ok(None);
     };
     let named = staging.stat(lock_name)?;
-    Ok(named
-        .is_some_and(|named| named.same_inode(&ours))
-        .then_some(lock))
+    Ok(named.is_some_and(|named| named.same_inode(&ours)).then_some(lock))
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::activate::Activation;
+use crate::activate::{Activation, Expect};
 use crate::check::Depth;
 use crate::error::{Error, Result};
 use crate::gc::{Collected, GcPlan};
@@ -19,18 +19,6 @@ use crate::query::{Listed, Pin, Usage};
 use crate::records::{Mark, MarkRecord, PinRecord};
 use crate::scan::StoreIdentity;
 use crate::verify::VerifyReport;
-
-/// What must be current for a commit to happen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Expect {
-    /// Whatever is.
-    #[default]
-    Any,
-    /// Nothing: no generation has been activated yet.
-    Unborn,
-    /// This generation.
-    Current(GenerationId),
-}
 
 /// A store of generations, on one filesystem.
 ///
@@ -73,10 +61,7 @@ impl Store {
     /// [`Error::Io`].
     pub fn identity(&self) -> Result<StoreIdentity> {
         let stat = self.home.dir.stat_self()?;
-        Ok(StoreIdentity {
-            dev: stat.dev,
-            ino: stat.ino,
-        })
+        Ok(StoreIdentity { dev: stat.dev, ino: stat.ino })
     }
 
     /// Tells which generation is current: one readlink.
@@ -141,18 +126,8 @@ impl Store {
     /// On return the move survives a power loss, unless a warning says otherwise.
     pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
         let id = self.resolve(rev)?;
-        let was_bad = self
-            .home
-            .marks()?
-            .get(&id)
-            .is_some_and(|mark| mark.mark == Mark::Bad);
-        self.home.activate(id, expect, |_| {
-            if was_bad {
-                vec![(id, Mark::Good, None)]
-            } else {
-                vec![]
-            }
-        })
+        let was_bad = self.home.marks()?.get(&id).is_some_and(|mark| mark.mark == Mark::Bad);
+        self.home.activate(id, expect, |_| if was_bad { vec![(id, Mark::Good, None)] } else { vec![] })
     }
 
     /// Makes the newest good generation older than the current one current, `steps` times, and
@@ -162,35 +137,24 @@ impl Store {
     /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
     pub fn rollback(&self, steps: u64, keep_good: bool) -> Result<Activation> {
         let current = self.current()?.ok_or_else(|| {
-            Error::refused(
-                "nothing-older",
-                "nothing has been published to this store yet",
-            )
+            Error::refused("nothing-older", "nothing has been published to this store yet")
         })?;
         let marks = self.home.marks()?;
         let good = |id: &GenerationId| marks.get(id).is_none_or(|mark| mark.mark == Mark::Good);
         let ids = self.home.generation_ids()?;
-        let mut older = ids
-            .iter()
-            .rev()
-            .filter(|id| **id < current)
-            .filter(|id| good(id));
+        let mut older = ids.iter().rev().filter(|id| **id < current).filter(|id| good(id));
         let steps = usize::try_from(steps.max(1)).unwrap_or(usize::MAX);
         let Some(target) = older.nth(steps - 1) else {
             let why = format!("there are not {steps} good generations older than {current}");
             let one = format!("there is no good generation older than {current}");
-            return Err(Error::refused(
-                "nothing-older",
-                if steps == 1 { one } else { why },
-            ));
+            return Err(Error::refused("nothing-older", if steps == 1 { one } else { why }));
         };
-        self.home
-            .activate(*target, Expect::Current(current), |left| match left {
-                Some(left) if !keep_good => {
-                    vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
-                }
-                _ => vec![],
-            })
+        self.home.activate(*target, Expect::Current(current), |left| match left {
+            Some(left) if !keep_good => {
+                vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
+            }
+            _ => vec![],
+        })
     }
 
     /// Says of a generation that it is good or bad.
@@ -201,8 +165,7 @@ impl Store {
         let (lock, _) = self.home.begin_commit()?;
         let id = self.resolve(rev)?;
         let made = self.home.now().into();
-        self.home
-            .write_mark(&lock, id, &MarkRecord { mark, made, why })?;
+        self.home.write_mark(&lock, id, &MarkRecord { mark, made, why })?;
         Ok(id)
     }
 
@@ -232,25 +195,12 @@ impl Store {
         // Under the commit lock, which gc holds too: so what is pinned is there and stays.
         let (lock, _) = self.home.begin_commit()?;
         let generation = self.resolve(rev)?;
-        if let Some(taken) = self
-            .home
-            .pins()?
-            .get(name)
-            .filter(|pin| pin.generation != generation)
-        {
-            let why = format!(
-                "the pin {name} holds generation {} already",
-                taken.generation
-            );
+        if let Some(taken) = self.home.pins()?.get(name).filter(|pin| pin.generation != generation) {
+            let why = format!("the pin {name} holds generation {} already", taken.generation);
             return Err(Error::refused("pin-taken", why));
         }
         let made = self.home.now().into();
-        let record = PinRecord {
-            generation,
-            made,
-            why,
-            until: until.map(Into::into),
-        };
+        let record = PinRecord { generation, made, why, until: until.map(Into::into) };
         self.home.write_pin(&lock, name, &record)?;
         Ok(generation)
     }
@@ -263,10 +213,7 @@ impl Store {
         let (lock, _) = self.home.begin_commit()?;
         match self.home.remove_pin(&lock, name)? {
             true => Ok(()),
-            false => Err(Error::refused(
-                "no-such-pin",
-                format!("there is no pin {name}"),
-            )),
+            false => Err(Error::refused("no-such-pin", format!("there is no pin {name}"))),
         }
     }
 

@@ -12,13 +12,15 @@ use crate::check::{Depth, Fault, Known, Mender};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::{Fs, Kind};
 use crate::layout::{
-    CommitLock, GENERATIONS, Home, MARKS, PINS, QUARANTINE, SEQUENCE, StoreShared,
+    CURRENT, CommitLock, GENERATIONS, Home, MARKS, OBJECTS, PINS, QUARANTINE, SEQUENCE, StoreShared,
 };
+use crate::log::Event;
 use crate::model::ids::GenerationId;
+use crate::model::relpath;
 use crate::model::tree::{FileNode, ObjectId};
 use crate::objects::{self, Objects};
 use crate::progress::Phase;
-use crate::records::Sequence;
+use crate::records::{Mark, Sequence};
 use crate::stage::Stage;
 
 /// An object that is not what its name says.
@@ -88,11 +90,7 @@ impl Home {
         }
     }
 
-    fn check(
-        &self,
-        only: Option<GenerationId>,
-        depth: Depth,
-    ) -> Result<(VerifyReport, Vec<Known>)> {
+    fn check(&self, only: Option<GenerationId>, depth: Depth) -> Result<(VerifyReport, Vec<Known>)> {
         let mut report = VerifyReport::default();
         let objects = Objects::new(self)?;
         let mut all = Vec::new();
@@ -105,21 +103,14 @@ impl Home {
             let known = match self.find_generation(id) {
                 Ok(Some(generation)) => self.known(generation),
                 Ok(None) if only.is_some() => {
-                    return Err(Error::UnknownRev {
-                        rev: id.to_string(),
-                        near: vec![],
-                    });
+                    return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] });
                 }
                 Ok(None) => continue,
                 Err(e) => Err(e),
             };
             match known {
                 Ok(known) => all.push(known),
-                Err(Error::Damaged {
-                    what: Damaged::Generation(id),
-                    cause,
-                    ..
-                }) => {
+                Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
                     report.generations.push((id, cause));
                 }
                 Err(e) => return Err(e),
@@ -150,10 +141,7 @@ impl Home {
                 if let crate::model::tree::Node::File(file) = node.node
                     && file.size > 0
                 {
-                    let uses = uses.entry(file.object()).or_insert_with(|| Uses {
-                        file,
-                        places: vec![],
-                    });
+                    let uses = uses.entry(file.object()).or_insert_with(|| Uses { file, places: vec![] });
                     uses.places.push((nth as u32, entry as u32));
                 }
             }
@@ -173,18 +161,10 @@ impl Home {
                 Ok(cause.map(|cause| {
                     let place = |(nth, entry): &(u32, u32)| {
                         let known = &all[*nth as usize];
-                        (
-                            known.generation.id(),
-                            known.tree.path(*entry as usize).to_vec(),
-                        )
+                        (known.generation.id(), known.tree.path(*entry as usize).to_vec())
                     };
                     let uses_ = uses.places.iter().map(place).collect();
-                    DamagedObject {
-                        id,
-                        size: uses.file.size,
-                        cause,
-                        uses: uses_,
-                    }
+                    DamagedObject { id, size: uses.file.size, cause, uses: uses_ }
                 }))
             })
             .collect::<Result<_>>()?;
@@ -196,11 +176,7 @@ impl Home {
     fn check_files(&self, objects: &Objects<'_>, report: &mut VerifyReport) -> Result<()> {
         let mut found = |path: PathBuf, why: String| report.files.push((path, why));
         let mut note = |result: Result<()>| match result {
-            Err(Error::Damaged {
-                what: Damaged::File(path),
-                cause,
-                ..
-            }) => {
+            Err(Error::Damaged { what: Damaged::File(path), cause, .. }) => {
                 found(path, cause);
                 Ok(())
             }
@@ -209,37 +185,20 @@ impl Home {
         note(self.sequence().map(drop))?;
         note(self.pins().map(drop))?;
         note(self.marks().map(drop))?;
-        note(self.current().and_then(|current| {
-            match current {
-                Some(id)
-                    if self
-                        .dir
-                        .stat(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat())?
-                        .is_none() =>
-                {
-                    let cause = format!("it names generation {id}, which is not there");
-                    Err(Error::damaged_file(
-                        &self.dir.join(crate::layout::CURRENT),
-                        cause,
-                    ))
-                }
-                _ => Ok(()),
+        note(self.current().and_then(|current| match current {
+            Some(id)
+                if self.dir.stat(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat())?.is_none() =>
+            {
+                let cause = format!("it names generation {id}, which is not there");
+                Err(Error::damaged_file(&self.dir.join(CURRENT), cause))
             }
+            _ => Ok(()),
         }))?;
-        for name in objects
-            .list()?
-            .into_iter()
-            .filter_map(std::result::Result::err)
-        {
-            found(
-                objects.dir().join(&name),
-                "it is no object's name".to_owned(),
-            );
+        for name in objects.list()?.into_iter().filter_map(std::result::Result::err) {
+            found(objects.dir().join(&name), "it is no object's name".to_owned());
         }
         for (name, kind) in self.list(GENERATIONS)? {
-            let number = std::str::from_utf8(&name)
-                .ok()
-                .and_then(GenerationId::parse);
+            let number = std::str::from_utf8(&name).ok().and_then(GenerationId::parse);
             if number.is_none() || kind != Kind::Dir {
                 let path = self.dir.join(&[GENERATIONS, b"/", &name].concat());
                 found(path, "it is no generation's number".to_owned());
@@ -275,17 +234,20 @@ impl Home {
     /// The store lock, exclusively, and the commit lock.
     pub(crate) fn repair(&self) -> Result<(VerifyReport, VerifyReport)> {
         let guard = self.exclude()?;
-        let (lock, mut sequence) = match self.begin_commit() {
-            Err(Error::Damaged {
-                what: Damaged::File(path),
-                ..
-            }) => {
-                self.replace_damaged_record(&path)?;
-                self.begin_commit()?
+        let mut damaged_records = Vec::new();
+        let (lock, mut sequence) = loop {
+            match self.begin_commit() {
+                // Without the sequence nothing can begin, so it is made anew before all else.
+                Err(Error::Damaged { what: Damaged::File(path), cause, .. })
+                    if self.replace_damaged_record(&path)? =>
+                {
+                    damaged_records.push((path, cause));
+                }
+                done => break done?,
             }
-            done => done?,
         };
-        let (before, known) = self.check(None, Depth::Full)?;
+        let (mut before, known) = self.check(None, Depth::Full)?;
+        before.files.extend(damaged_records);
         self.repair_all(&lock, &mut sequence, guard.as_shared(), &before, &known)?;
         drop(known);
         let after = self.check(None, Depth::Full)?.0;
@@ -309,8 +271,7 @@ impl Home {
     ) -> Result<()> {
         let objects = Objects::new(self)?;
         let stage = Stage::create(self)?;
-        let by_id: HashMap<GenerationId, &Known> =
-            all.iter().map(|k| (k.generation.id(), k)).collect();
+        let by_id: HashMap<GenerationId, &Known> = all.iter().map(|k| (k.generation.id(), k)).collect();
         let mut run = || -> Result<()> {
             for damage in &report.objects {
                 let uses: Vec<(&Known, Vec<u8>)> = damage
@@ -318,25 +279,17 @@ impl Home {
                     .iter()
                     .filter_map(|(id, path)| Some((*by_id.get(id)?, path.clone())))
                     .collect();
-                let Some(file) =
-                    uses.first()
-                        .and_then(|(known, path)| match known.tree.find(path) {
-                            Some(crate::model::tree::Node::File(file)) => Some(file),
-                            _ => None,
-                        })
-                else {
+                let Some(file) = uses.first().and_then(|(known, path)| match known.tree.find(path) {
+                    Some(crate::model::tree::Node::File(file)) => Some(file),
+                    _ => None,
+                }) else {
                     continue;
                 };
                 if objects.is_intact(damage.id)? {
-                    let mender = Mender {
-                        home: self,
-                        guard,
-                        objects: &objects,
-                        stage: &stage,
-                    };
+                    let mender = Mender { home: self, guard, objects: &objects, stage: &stage };
                     mender.restore_object(file)?;
                 } else if self.find_intact_copy(&objects, &stage, file, &uses, b"good")? {
-                    let good = Some((stage.dir(), &b"good"[..]));
+                    let good = Some((stage.dir(), &b"good"[..], file));
                     self.heal_object(lock, sequence, &objects, guard, damage.id, good)?;
                 } else {
                     objects.quarantine(lock, damage.id)?;
@@ -348,19 +301,20 @@ impl Home {
                     done => done?,
                 }
             }
-            let mender = Mender {
-                home: self,
-                guard,
-                objects: &objects,
-                stage: &stage,
-            };
+            let mender = Mender { home: self, guard, objects: &objects, stage: &stage };
             for (id, fault) in &report.faults {
                 if let Some(known) = by_id.get(id) {
                     mender.mend(lock, known, fault)?;
                 }
             }
             for (path, _) in &report.files {
-                self.replace_damaged_record(path)?;
+                // A record that was made anew already is not there to be replaced.
+                if path.symlink_metadata().is_ok() {
+                    self.replace_damaged_record(path)?;
+                }
+                if *path == self.dir.join(CURRENT) {
+                    self.mend_current(lock)?;
+                }
             }
             Ok(())
         };
@@ -378,8 +332,7 @@ impl Home {
         let name = id.to_string().into_bytes();
         let prefix = format!("generation-{id}-");
         self.fs.unique(&quarantine, &prefix, "", |free| {
-            self.fs
-                .rename_to_free((&generations, &name), (&quarantine, free))
+            self.fs.rename_to_free((&generations, &name), (&quarantine, free))
         })?;
         self.fs.sync_dir(&generations)?;
         self.fs.sync_dir(&quarantine)?;
@@ -388,35 +341,42 @@ impl Home {
 
     /// Takes a damaged record, or a name that does not belong where it is, out of the way. The
     /// sequence is made anew from the generations; a pin or a mark is for a person to make again.
-    fn replace_damaged_record(&self, path: &std::path::Path) -> Result<()> {
-        let Ok(below) = path.strip_prefix(self.dir.path()) else {
-            return Ok(());
-        };
+    /// `Ok(false)` for what is no such file.
+    fn replace_damaged_record(&self, path: &std::path::Path) -> Result<bool> {
+        let Ok(below) = path.strip_prefix(self.dir.path()) else { return Ok(false) };
         let below = std::os::unix::ffi::OsStrExt::as_bytes(below.as_os_str());
-        let owned = [PINS, MARKS, GENERATIONS, crate::layout::OBJECTS];
-        let (folder, name) = crate::model::relpath::split(below);
-        if below != SEQUENCE
-            && !owned
-                .iter()
-                .any(|dir| crate::model::relpath::is_within(folder, dir))
+        let (folder, name) = relpath::split(below);
+        let owned = [PINS, MARKS, GENERATIONS, OBJECTS];
+        if ![SEQUENCE, CURRENT].contains(&below) && !owned.iter().any(|dir| relpath::is_within(folder, dir))
         {
-            return Ok(());
+            return Ok(false);
         }
         let (dir, quarantine) = (self.sub(folder)?, self.sub(QUARANTINE)?);
-        let prefix = format!("{}-", String::from_utf8_lossy(name));
+        let prefix = format!("{}-", relpath::show(name));
         let fs: &Fs = &self.fs;
-        fs.unique(&quarantine, &prefix, "", |free| {
-            fs.rename_to_free((&dir, name), (&quarantine, free))
-        })?;
-        fs.sync_dir(&dir)
+        fs.unique(&quarantine, &prefix, "", |free| fs.rename_to_free((&dir, name), (&quarantine, free)))?;
+        fs.sync_dir(&dir)?;
+        Ok(true)
+    }
+
+    /// Where something else took the place of `current`, or it names nothing: the generation that
+    /// was activated last becomes current again, else the newest good one.
+    fn mend_current(&self, lock: &CommitLock) -> Result<()> {
+        let (ids, marks) = (self.generation_ids()?, self.marks()?);
+        let last = self.history()?.last_activation().map(|line| line.generation);
+        let good = |id: &&GenerationId| marks.get(id).is_none_or(|mark| mark.mark == Mark::Good);
+        let Some(id) = last.filter(|id| ids.contains(id)).or(ids.iter().rev().find(good).copied()) else {
+            return Ok(());
+        };
+        self.set_current(lock, id)?;
+        self.seal_current(lock)?;
+        self.append_log(lock, id, Event::Activate { previous: None })?;
+        self.sync_log()?;
+        self.write_notice(lock, id, self.generation(id)?.head()?.tree)
     }
 }
 
-fn check_object(
-    objects: &Objects<'_>,
-    file: FileNode,
-    depth: Depth,
-) -> Result<Option<&'static str>> {
+fn check_object(objects: &Objects<'_>, file: FileNode, depth: Depth) -> Result<Option<&'static str>> {
     let Some(stat) = objects.stat(file.object())? else {
         return Ok(Some("it is missing"));
     };
@@ -437,7 +397,5 @@ fn check_object(
 
 fn is_read_only(error: &Error) -> bool {
     use rustix::io::Errno;
-    [Errno::ROFS, Errno::ACCESS, Errno::PERM]
-        .into_iter()
-        .any(|errno| objects::is_errno(error, errno))
+    [Errno::ROFS, Errno::ACCESS, Errno::PERM].into_iter().any(|errno| objects::is_errno(error, errno))
 }

@@ -5,6 +5,7 @@
 //! without meeting it. Kills happen in a child process: this test program, run once more.
 #![allow(
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "tests read clocks and the environment"
 )]
 
@@ -13,20 +14,14 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use genstore::{
-    CommitOptions, Depth, Expect, Fault, FaultKind, Faults, Mark, Options, Plan, Retention,
-    ScanRules, StageOptions, Store,
+    CommitOptions, Depth, Expect, Fault, FaultKind, Faults, Mark, Options, Plan, Retention, ScanRules,
+    StageOptions, Store,
 };
 use genstore_testkit::{
-    Things, at, copy_exactly, debris, object_inodes, read_tree, same_content, scratch, things,
-    write_tree,
+    Things, at, copy_exactly, debris, object_inodes, read_tree, same_content, scratch, things, write_tree,
 };
 
-const KINDS: [FaultKind; 4] = [
-    FaultKind::Kill,
-    FaultKind::Eio,
-    FaultKind::EioFromHere,
-    FaultKind::Full,
-];
+const KINDS: [FaultKind; 4] = [FaultKind::Kill, FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
 
 fn tree_a() -> Things {
     things(
@@ -68,20 +63,10 @@ fn options(faults: Faults) -> Options {
     options
 }
 
-fn publish(
-    store: &Store,
-    source: &Path,
-    activate: bool,
-) -> genstore::Result<genstore::Publication> {
-    let rules = ScanRules {
-        store: Some(store.identity()?),
-        ..ScanRules::default()
-    };
+fn publish(store: &Store, source: &Path, activate: bool) -> genstore::Result<genstore::Publication> {
+    let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
     let plan = Plan::scan(source, &rules)?;
-    let commit = CommitOptions {
-        activate,
-        ..CommitOptions::default()
-    };
+    let commit = CommitOptions { activate, ..CommitOptions::default() };
     store.stage(&plan, StageOptions::default())?.commit(&commit)
 }
 
@@ -99,9 +84,7 @@ impl Place {
 
     fn publish(&self, source: &str) {
         let store = self.open(Faults::default()).expect("open");
-        publish(&store, &self.0.join(source), true)
-            .map(drop)
-            .expect("publish");
+        publish(&store, &self.0.join(source), true).map(drop).expect("publish");
     }
 
     fn shown(&self) -> Option<Things> {
@@ -162,19 +145,9 @@ const SCENARIOS: &[Scenario] = &[
         prepare: |place| {
             place.publish("a");
             place.publish("b");
-            place
-                .open(Faults::default())
-                .unwrap()
-                .rollback(1, false)
-                .map(drop)
-                .unwrap();
+            place.open(Faults::default()).unwrap().rollback(1, false).map(drop).unwrap();
         },
-        act: |place, faults| {
-            place
-                .open(faults)?
-                .activate(&"2".parse().unwrap(), Expect::Any)
-                .map(drop)
-        },
+        act: |place, faults| place.open(faults)?.activate(&"2".parse().unwrap(), Expect::Any).map(drop),
     },
     Scenario {
         name: "gc",
@@ -182,19 +155,11 @@ const SCENARIOS: &[Scenario] = &[
         prepare: |place| {
             place.publish("a");
             place.publish("b");
-            place
-                .open(Faults::default())
-                .unwrap()
-                .mark(&"1".parse().unwrap(), Mark::Bad, None)
-                .unwrap();
+            place.open(Faults::default()).unwrap().mark(&"1".parse().unwrap(), Mark::Bad, None).unwrap();
         },
         act: |place, faults| {
             let store = place.open(faults)?;
-            let rule = Retention {
-                keep_last: 1,
-                keep_within: None,
-                grace: std::time::Duration::ZERO,
-            };
+            let rule = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
             let plan = store.plan_gc(&rule)?;
             store.collect(&plan).map(drop)
         },
@@ -239,30 +204,16 @@ fn act_publish(place: &Place, faults: Faults, source: &str) -> genstore::Result<
 /// Writes through one name of an object, as root can; size and mtime stay, as with bit rot.
 fn damage_object(place: &Place, content: &[u8]) {
     let hex = genstore::Digest::of(content).to_string();
-    let path = place
-        .store()
-        .join("objects")
-        .join(&hex[..2])
-        .join(&hex[2..]);
-    let mtime = path
-        .metadata()
-        .expect("the object")
-        .modified()
-        .expect("mtime");
+    let path = place.store().join("objects").join(&hex[..2]).join(&hex[2..]);
+    let mtime = path.metadata().expect("the object").modified().expect("mtime");
     let mut bytes = std::fs::read(&path).expect("read");
     bytes[0] ^= 1;
-    let file = std::fs::File::options()
-        .write(true)
-        .open(&path)
-        .expect("root may write");
+    let file = std::fs::File::options().write(true).open(&path).expect("root may write");
     std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).expect("write");
     file.set_modified(mtime).expect("set the mtime");
     drop(file);
     let store = place.open(Faults::default()).expect("open");
-    assert!(
-        !store.verify(None, Depth::Full).expect("verify").is_clean(),
-        "the damage is seen"
-    );
+    assert!(!store.verify(None, Depth::Full).expect("verify").is_clean(), "the damage is seen");
 }
 
 fn prepare(scenario: &Scenario, dir: &Path) -> Place {
@@ -274,78 +225,35 @@ fn prepare(scenario: &Scenario, dir: &Path) -> Place {
 }
 
 /// What must hold after a fault, wherever it was.
-fn check_promises(
-    scenario: &Scenario,
-    place: &Place,
-    before: Option<&Things>,
-    after: &Things,
-    what: &str,
-) {
+fn check_promises(scenario: &Scenario, place: &Place, before: Option<&Things>, after: &Things, what: &str) {
     let shown = place.shown();
     let is_old = match (&shown, before) {
         (Some(shown), Some(before)) => same_content(shown, before),
         (None, None) => true,
         _ => false,
     };
-    let is_new = shown
-        .as_ref()
-        .is_some_and(|shown| same_content(shown, after));
-    let is_mended = scenario.mends
-        && shown
-            .as_ref()
-            .is_some_and(|shown| is_between(shown, before, after));
-    assert!(
-        is_old || is_new || is_mended,
-        "{what}: current is neither the old nor the new: {shown:#?}"
-    );
+    let is_new = shown.as_ref().is_some_and(|shown| same_content(shown, after));
+    let is_mended = scenario.mends && shown.as_ref().is_some_and(|shown| is_between(shown, before, after));
+    assert!(is_old || is_new || is_mended, "{what}: current is neither the old nor the new: {shown:#?}");
 
     // The next writer needs no help, and leaves the state of an unbroken run.
-    let store = place
-        .open(Faults::default())
-        .unwrap_or_else(|e| panic!("{what}: next open: {e}"));
-    (scenario.act)(place, Faults::default())
-        .or_else(already_done)
-        .unwrap_or_else(|e| {
-            panic!(
-                "{what}: the same again: {e} ({:?})",
-                std::error::Error::source(&e)
-            );
-        });
-    publish(&store, &place.0.join("b"), true)
-        .map(drop)
-        .unwrap_or_else(|e| panic!("{what}: {e}"));
-    publish(&store, &place.0.join("a"), true)
-        .map(drop)
-        .unwrap_or_else(|e| panic!("{what}: {e}"));
+    let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
+    (scenario.act)(place, Faults::default()).or_else(already_done).unwrap_or_else(|e| {
+        panic!("{what}: the same again: {e} ({:?})", std::error::Error::source(&e));
+    });
+    publish(&store, &place.0.join("b"), true).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
+    publish(&store, &place.0.join("a"), true).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     let left = debris(&place.store());
     assert!(left.is_empty(), "{what}: debris is left: {left:?}");
-    let report = store
-        .verify(None, Depth::Full)
-        .unwrap_or_else(|e| panic!("{what}: {e}"));
+    let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
     assert!(report.is_clean(), "{what}: not clean: {report:#?}");
-    assert!(
-        same_content(&place.shown().expect("published"), &tree_a()),
-        "{what}"
-    );
+    assert!(same_content(&place.shown().expect("published"), &tree_a()), "{what}");
 
     // And gc finds every object that nothing names.
-    let rule = Retention {
-        keep_last: 0,
-        keep_within: None,
-        grace: std::time::Duration::ZERO,
-    };
-    let plan = store
-        .plan_gc(&rule)
-        .unwrap_or_else(|e| panic!("{what}: {e}"));
-    store
-        .collect(&plan)
-        .map(drop)
-        .unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert_eq!(
-        object_inodes(&place.store()).len(),
-        5,
-        "{what}: five contents are not empty"
-    );
+    let rule = Retention { keep_last: 0, keep_within: None, grace: std::time::Duration::ZERO };
+    let plan = store.plan_gc(&rule).unwrap_or_else(|e| panic!("{what}: {e}"));
+    store.collect(&plan).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!(object_inodes(&place.store()).len(), 5, "{what}: five contents are not empty");
 }
 
 /// Damaged paths are mended one by one: each is as before or as it ought to be.
@@ -370,16 +278,13 @@ fn already_done(error: genstore::Error) -> genstore::Result<()> {
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn run(scenario: &Scenario) {
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let dir = scratch();
     let prepared = prepare(scenario, dir.path());
     let before = prepared.shown();
     let unbroken = Place(dir.path().join("unbroken"));
     copy_exactly(&prepared.0, &unbroken.0);
-    (scenario.act)(&unbroken, Faults::default())
-        .unwrap_or_else(|e| panic!("{}: {e}", scenario.name));
+    (scenario.act)(&unbroken, Faults::default()).unwrap_or_else(|e| panic!("{}: {e}", scenario.name));
     let after = unbroken.shown().expect("something is current");
 
     let mut points = Vec::new();
@@ -397,22 +302,12 @@ fn run(scenario: &Scenario) {
                 // A fault after the commit is a warning; one before it is an error.
                 if result.is_err() && !scenario.mends {
                     let shown = place.shown();
-                    assert_eq!(
-                        shown.is_some(),
-                        before.is_some(),
-                        "{what}: failed, and changed something"
-                    );
+                    assert_eq!(shown.is_some(), before.is_some(), "{what}: failed, and changed something");
                     if let (Some(shown), Some(before)) = (&shown, &before) {
-                        assert!(
-                            same_content(shown, before),
-                            "{what}: failed, and changed something"
-                        );
+                        assert!(same_content(shown, before), "{what}: failed, and changed something");
                     }
                 }
-                assert!(
-                    met || result.is_ok(),
-                    "{what}: failed without a fault: {result:?}"
-                );
+                assert!(met || result.is_ok(), "{what}: failed without a fault: {result:?}");
                 met
             };
             check_promises(scenario, &place, before.as_ref(), &after, &what);
@@ -423,17 +318,10 @@ fn run(scenario: &Scenario) {
             }
         }
     }
-    println!(
-        "{}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)",
-        scenario.name
-    );
+    println!("{}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)", scenario.name);
     // Only publishing what is current changes nothing at all.
     let idle = scenario.name == "publish of what is current";
-    assert!(
-        points.iter().all(|&count| (count == 0) == idle),
-        "{}: {points:?}",
-        scenario.name
-    );
+    assert!(points.iter().all(|&count| (count == 0) == idle), "{}: {points:?}", scenario.name);
 }
 
 const CHILD: &str = "GENSTORE_CRASH_CHILD";
@@ -442,20 +330,14 @@ const CHILD: &str = "GENSTORE_CRASH_CHILD";
 fn kill_at(scenario: &Scenario, place: &Place, step: u64) -> bool {
     let status = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "child", "--nocapture"])
-        .env(
-            CHILD,
-            format!("{step}:{}:{}", scenario.name, place.0.display()),
-        )
+        .env(CHILD, format!("{step}:{}:{}", scenario.name, place.0.display()))
         .output()
         .expect("run the child")
         .status;
     match std::os::unix::process::ExitStatusExt::signal(&status) {
         Some(9) => true,
         None if status.success() => false,
-        _ => panic!(
-            "{}, kill at step {step}: the child ended by itself: {status}",
-            scenario.name
-        ),
+        _ => panic!("{}, kill at step {step}: the child ended by itself: {status}", scenario.name),
     }
 }
 
@@ -469,14 +351,8 @@ fn child() {
     let step = parts.next().expect("a step").parse().expect("a number");
     let name = parts.next().expect("a scenario");
     let place = Place(parts.next().expect("a place").into());
-    let scenario = SCENARIOS
-        .iter()
-        .find(|scenario| scenario.name == name)
-        .expect("a known scenario");
-    let fault = Fault {
-        step,
-        kind: FaultKind::Kill,
-    };
+    let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario");
+    let fault = Fault { step, kind: FaultKind::Kill };
     (scenario.act)(&place, Faults::inject(fault)).expect("the verb itself works");
 }
 

@@ -16,21 +16,14 @@ fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability) 
     options.durability = durability;
     let (store, _) = Store::init(store, options).unwrap();
     let plan = Plan::scan(source, &ScanRules::default()).unwrap();
-    store
-        .stage(&plan, StageOptions::default())
-        .unwrap()
-        .commit(&CommitOptions::default())
-        .unwrap()
+    store.stage(&plan, StageOptions::default()).unwrap().commit(&CommitOptions::default()).unwrap()
 }
 
 /// Publishes twice and gives the calls of the second one.
 fn calls(second: &[(&str, &str)], durability: Durability) -> Vec<String> {
     let dir = scratch();
     let (store, source) = (dir.path().join("store"), dir.path().join("source"));
-    write_tree(
-        &source,
-        &things(1_000, &[("a", "=one"), ("b/c", "=two"), ("keep", "=k")]),
-    );
+    write_tree(&source, &things(1_000, &[("a", "=one"), ("b/c", "=two"), ("keep", "=k")]));
     drop(publish(&store, &source, Faults::default(), durability));
     write_tree(&source, &things(2_000, second));
     let faults = Faults::record();
@@ -39,41 +32,27 @@ fn calls(second: &[(&str, &str)], durability: Durability) -> Vec<String> {
     faults
         .seen()
         .iter()
-        .map(|call| {
-            call.replace(&root, "")
-                .replace(root.trim_end_matches('/'), ".")
-        })
+        .map(|call| call.replace(&root, "").replace(root.trim_end_matches('/'), "."))
         .collect()
 }
 
 fn position(calls: &[String], what: impl Fn(&str) -> bool) -> usize {
-    calls
-        .iter()
-        .position(|call| what(call))
-        .unwrap_or_else(|| panic!("not among {calls:#?}"))
+    calls.iter().position(|call| what(call)).unwrap_or_else(|| panic!("not among {calls:#?}"))
 }
 
 fn last(calls: &[String], what: impl Fn(&str) -> bool) -> usize {
-    calls
-        .iter()
-        .rposition(|call| what(call))
-        .unwrap_or_else(|| panic!("not among {calls:#?}"))
+    calls.iter().rposition(|call| what(call)).unwrap_or_else(|| panic!("not among {calls:#?}"))
 }
 
 fn check_order(calls: &[String]) {
     // What was shown is written, durably, once the objects have their names (step 4).
     let in_stage = |call: &str| call.contains("staging/s-") && !call.ends_with("/shown");
-    let is_flush =
-        |call: &str| call.starts_with("fsync staging/") || call.starts_with("syncfs staging/");
+    let is_flush = |call: &str| call.starts_with("fsync staging/") || call.starts_with("syncfs staging/");
     let first_name = position(calls, |c| c.starts_with("link objects/"));
-    let last_data = last(calls, |c| {
-        in_stage(c) && (c.starts_with("write ") || c.starts_with("link "))
-    });
+    let last_data = last(calls, |c| in_stage(c) && (c.starts_with("write ") || c.starts_with("link ")));
     let flushed = last(&calls[..first_name], is_flush);
     let last_name = last(calls, |c| c.starts_with("link objects/"));
-    let names_flushed = last(calls, |c| {
-        c.starts_with("fsync objects") || c.starts_with("syncfs objects")
-    });
+    let names_flushed = last(calls, |c| c.starts_with("fsync objects") || c.starts_with("syncfs objects"));
     let number = position(calls, |c| c == "rename sequence");
     let number_flushed = number + position(&calls[number..], |c| c == "fsync .");
     let placed = position(calls, |c| c == "rename generations/2");
@@ -100,22 +79,14 @@ fn check_order(calls: &[String]) {
 
 #[test]
 fn a_small_commit_flushes_file_by_file_and_in_order() {
-    let calls = calls(
-        &[("a", "=changed"), ("b/c", "=two"), ("new", "=n")],
-        Durability::Full,
-    );
+    let calls = calls(&[("a", "=changed"), ("b/c", "=two"), ("new", "=n")], Durability::Full);
     check_order(&calls);
-    assert!(
-        !calls.iter().any(|call| call.starts_with("syncfs")),
-        "{calls:#?}"
-    );
+    assert!(!calls.iter().any(|call| call.starts_with("syncfs")), "{calls:#?}");
     // Every new file and every folder of the tree is flushed by name.
     for path in ["tree/a", "tree/new", "tree/b", "tree", "manifest"] {
         let wanted = format!("generation/{path}");
         assert!(
-            calls
-                .iter()
-                .any(|c| c.starts_with("fsync ") && c.ends_with(&wanted)),
+            calls.iter().any(|c| c.starts_with("fsync ") && c.ends_with(&wanted)),
             "{path}: {calls:#?}"
         );
     }
@@ -123,16 +94,12 @@ fn a_small_commit_flushes_file_by_file_and_in_order() {
 
 #[test]
 fn a_large_commit_flushes_once_and_in_order() {
-    let many: Vec<(String, String)> = (0..200)
-        .map(|n| (format!("d{}/f{n}", n % 9), format!("={n}")))
-        .collect();
+    let many: Vec<(String, String)> =
+        (0..200).map(|n| (format!("d{}/f{n}", n % 9), format!("={n}"))).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     let calls = calls(&many, Durability::Full);
     check_order(&calls);
-    let heavy = calls
-        .iter()
-        .filter(|call| call.starts_with("syncfs"))
-        .count();
+    let heavy = calls.iter().filter(|call| call.starts_with("syncfs")).count();
     assert_eq!(heavy, 2, "data once, names once: {calls:#?}");
 }
 
@@ -160,18 +127,11 @@ fn without_durability_the_order_is_the_same_and_nothing_is_flushed() {
     full_plain.sort();
     none_plain.sort();
     assert_eq!(full_plain, none_plain);
-    assert_eq!(
-        none.iter().filter(|call| call.contains("sync")).count(),
-        0,
-        "{none:#?}"
-    );
+    assert_eq!(none.iter().filter(|call| call.contains("sync")).count(), 0, "{none:#?}");
 }
 
 #[test]
 fn publishing_what_is_current_makes_no_call() {
-    let calls = calls(
-        &[("a", "=one"), ("b/c", "=two"), ("keep", "=k")],
-        Durability::Full,
-    );
+    let calls = calls(&[("a", "=one"), ("b/c", "=two"), ("keep", "=k")], Durability::Full);
     assert_eq!(calls, [""; 0]);
 }

@@ -1,7 +1,8 @@
 //! What the store promises to those who use the library.
 #![allow(
     clippy::disallowed_methods,
-    reason = "tests read clocks, and make and break files"
+    clippy::print_stdout,
+    reason = "tests read clocks, break files, and talk"
 )]
 
 use std::fs;
@@ -12,12 +13,10 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use genstore::{
-    CommitOptions, Damaged, Depth, Error, Expect, GenerationId, Options, Plan, Publication,
-    Retention, ScanRules, Source, StageOptions, Store, Symlinks,
+    CommitOptions, Damaged, Depth, Error, Expect, GenerationId, Options, Plan, Publication, Retention,
+    ScanRules, Source, StageOptions, Store, Symlinks,
 };
-use genstore_testkit::{
-    Things, at, object_inodes, read_tree, same_content, scratch, things, write_tree,
-};
+use genstore_testkit::{Things, at, object_inodes, read_tree, same_content, scratch, things, write_tree};
 
 /// A clock that moves a second each time it is read.
 fn ticking(start: u64) -> Options {
@@ -26,22 +25,15 @@ fn ticking(start: u64) -> Options {
 }
 
 fn open(dir: &Path) -> Store {
-    Store::init(&dir.join("store"), ticking(1_000_000))
-        .unwrap()
-        .0
+    Store::init(&dir.join("store"), ticking(1_000_000)).unwrap().0
 }
 
 fn commit(store: &Store, plan: &Plan) -> genstore::Result<Publication> {
-    store
-        .stage(plan, StageOptions::default())?
-        .commit(&CommitOptions::default())
+    store.stage(plan, StageOptions::default())?.commit(&CommitOptions::default())
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {
-    let rules = ScanRules {
-        store: Some(store.identity().unwrap()),
-        ..ScanRules::default()
-    };
+    let rules = ScanRules { store: Some(store.identity().unwrap()), ..ScanRules::default() };
     commit(store, &Plan::scan(source, &rules).unwrap()).unwrap()
 }
 
@@ -59,11 +51,7 @@ fn memory(files: &[(&str, &str)]) -> Plan {
 }
 
 fn collect(store: &Store, keep_last: usize) -> genstore::Collected {
-    let rule = Retention {
-        keep_last,
-        keep_within: None,
-        grace: Duration::ZERO,
-    };
+    let rule = Retention { keep_last, keep_within: None, grace: Duration::ZERO };
     store.collect(&store.plan_gc(&rule).unwrap()).unwrap()
 }
 
@@ -99,29 +87,15 @@ fn memory_disk_and_stream_give_one_tree() {
     };
     for (name, plan) in [
         ("memory", build(|bytes| Source::Bytes(bytes.to_vec()))),
-        (
-            "stream",
-            build(|bytes| Source::Reader(Box::new(std::io::Cursor::new(bytes.to_vec())))),
-        ),
+        ("stream", build(|bytes| Source::Reader(Box::new(std::io::Cursor::new(bytes.to_vec()))))),
     ] {
-        let store = Store::init(&dir.path().join(name), ticking(5_000))
-            .unwrap()
-            .0;
-        assert_eq!(
-            store
-                .preview(&build(|b| Source::Bytes(b.to_vec())))
-                .unwrap()
-                .id(),
-            on_disk
-        );
+        let store = Store::init(&dir.path().join(name), ticking(5_000)).unwrap().0;
+        assert_eq!(store.preview(&build(|b| Source::Bytes(b.to_vec()))).unwrap().id(), on_disk);
         let published = commit(&store, &plan).unwrap();
         assert_eq!(published.tree, on_disk, "{name}");
         let shown = read_tree(&store.path().join("current")).unwrap();
         assert!(same_content(&shown, &source), "{name}");
-        assert!(
-            store.verify(None, Depth::Full).unwrap().is_clean(),
-            "{name}"
-        );
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{name}");
     }
 }
 
@@ -129,11 +103,7 @@ fn memory_disk_and_stream_give_one_tree() {
 fn files_are_copied_and_never_linked_from_the_source() {
     let dir = scratch();
     let store = open(dir.path());
-    drop(publish_things(
-        &store,
-        dir.path(),
-        &things(1_000, &[("a", "=one")]),
-    ));
+    drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=one")])));
     fs::write(dir.path().join("source/a"), "ONE").unwrap();
     assert_eq!(fs::read(store.path().join("current/a")).unwrap(), b"one");
 }
@@ -142,44 +112,18 @@ fn files_are_copied_and_never_linked_from_the_source() {
 fn consume_moves_what_is_ours_alone_and_removes_the_rest() {
     let dir = scratch();
     let store = open(dir.path());
-    drop(publish_things(
-        &store,
-        dir.path(),
-        &things(1_000, &[("known", "=k")]),
-    ));
+    drop(publish_things(&store, dir.path(), &things(1_000, &[("known", "=k")])));
     let source = dir.path().join("source");
-    write_tree(
-        &source,
-        &things(
-            1_000,
-            &[
-                ("known", "=k"),
-                ("mine", "=m"),
-                ("shared", "=s"),
-                ("d/e", "="),
-            ],
-        ),
-    );
+    write_tree(&source, &things(1_000, &[("known", "=k"), ("mine", "=m"), ("shared", "=s"), ("d/e", "=")]));
     fs::hard_link(source.join("shared"), dir.path().join("other")).unwrap();
     let inode = |path: &Path| path.metadata().unwrap().ino();
     let (mine, shared) = (inode(&source.join("mine")), inode(&source.join("shared")));
     let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
-    let options = StageOptions {
-        consume: true,
-        always: false,
-    };
-    let done = store
-        .stage(&plan, options)
-        .unwrap()
-        .commit(&CommitOptions::default())
-        .unwrap();
+    let options = StageOptions { consume: true, always: false };
+    let done = store.stage(&plan, options).unwrap().commit(&CommitOptions::default()).unwrap();
     assert_eq!(done.warnings, []);
     assert_eq!(inode(&store.path().join("current/mine")), mine, "moved");
-    assert_ne!(
-        inode(&store.path().join("current/shared")),
-        shared,
-        "another name leads to it: copied"
-    );
+    assert_ne!(inode(&store.path().join("current/shared")), shared, "another name leads to it: copied");
     assert_eq!(fs::read(dir.path().join("other")).unwrap(), b"s");
     let left: Vec<_> = read_tree(&source)
         .unwrap()
@@ -201,29 +145,15 @@ fn an_unchanged_path_keeps_inode_and_mtime_and_a_changed_one_moves_forward() {
     drop(publish_things(
         &store,
         dir.path(),
-        &things(
-            5_000,
-            &[
-                ("same", "=1"),
-                ("older", "=1"),
-                ("newer", "=1"),
-                ("empty", "="),
-            ],
-        ),
+        &things(5_000, &[("same", "=1"), ("older", "=1"), ("newer", "=1"), ("empty", "=")]),
     ));
     let (same, older, newer, empty) = (stat("same"), stat("older"), stat("newer"), stat("empty"));
-    let mut next = things(
-        4_000,
-        &[("older", "=2 older"), ("same", "=1"), ("empty", "=")],
-    );
+    let mut next = things(4_000, &[("older", "=2 older"), ("same", "=1"), ("empty", "=")]);
     next.extend(things(6_000, &[("newer", "=2 newer")]));
     let published = publish_things(&store, dir.path(), &next);
     assert_eq!(published.refreshed, 1);
     assert_eq!(stat("same"), same);
-    assert!(
-        stat("older").1 > older.1,
-        "older bytes are shown with a newer mtime"
-    );
+    assert!(stat("older").1 > older.1, "older bytes are shown with a newer mtime");
     assert_eq!(stat("newer").1, 6_000, "a newer source keeps its mtime");
     assert!(newer.1 < 6_000);
     assert_eq!(stat("empty").1, empty.1);
@@ -236,10 +166,7 @@ fn an_unchanged_path_keeps_inode_and_mtime_and_a_changed_one_moves_forward() {
             let now = stat("older").1;
             assert!(now > last, "generation {rev}");
             last = now;
-            assert!(
-                store.verify(None, Depth::Full).unwrap().is_clean(),
-                "generation {rev}"
-            );
+            assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "generation {rev}");
         }
     }
 }
@@ -251,47 +178,23 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     for n in 1..=5 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
     }
-    store
-        .mark(&"4".parse().unwrap(), genstore::Mark::Bad, None)
-        .unwrap();
+    store.mark(&"4".parse().unwrap(), genstore::Mark::Bad, None).unwrap();
     let back = store.rollback(1, false).unwrap();
     assert_eq!((back.generation, back.previous), (id(3), Some(id(5))));
-    store
-        .pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None)
-        .unwrap();
+    store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();
     let lease = store.open_generation(&"4".parse().unwrap()).unwrap();
-    let rule = Retention {
-        keep_last: 1,
-        keep_within: None,
-        grace: Duration::ZERO,
-    };
+    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
     let plan = store.plan_gc(&rule).unwrap();
     let done = store.collect(&plan).unwrap();
     assert_eq!(plan.removed(), done.generations);
-    assert_eq!(
-        done.generations,
-        [id(5), id(2)],
-        "4 is leased, 3 is current, 1 is pinned"
-    );
-    assert_eq!(
-        (plan.objects(), plan.freed_bytes),
-        (done.objects, done.freed_bytes)
-    );
+    assert_eq!(done.generations, [id(5), id(2)], "4 is leased, 3 is current, 1 is pinned");
+    assert_eq!((plan.objects(), plan.freed_bytes), (done.objects, done.freed_bytes));
     assert_eq!(object_inodes(store.path()).len(), 3);
     drop(lease);
     assert_eq!(collect(&store, 0).generations, [id(4)]);
     // Numbers are never used again.
-    assert_eq!(
-        commit(&store, &memory(&[("n", "6")])).unwrap().generation,
-        id(6)
-    );
-    assert!(matches!(
-        store.rollback(9, false),
-        Err(Error::Refused {
-            code: "nothing-older",
-            ..
-        })
-    ));
+    assert_eq!(commit(&store, &memory(&[("n", "6")])).unwrap().generation, id(6));
+    assert!(matches!(store.rollback(9, false), Err(Error::Refused { code: "nothing-older", .. })));
 }
 
 #[test]
@@ -301,16 +204,10 @@ fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
     for n in 1..=3 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
     }
-    let rule = Retention {
-        keep_last: 1,
-        keep_within: None,
-        grace: Duration::ZERO,
-    };
+    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
     let plan = store.plan_gc(&rule).unwrap();
     assert_eq!(plan.removed(), [id(2), id(1)]);
-    store
-        .pin(&"2".parse().unwrap(), &"late".parse().unwrap(), None, None)
-        .unwrap();
+    store.pin(&"2".parse().unwrap(), &"late".parse().unwrap(), None, None).unwrap();
     drop(commit(&store, &memory(&[("n", "4")])).unwrap());
     let done = store.collect(&plan).unwrap();
     assert_eq!((done.generations, done.spared), (vec![id(1)], vec![id(2)]));
@@ -323,27 +220,15 @@ fn a_lost_race_says_who_and_when() {
     let dir = scratch();
     let store = open(dir.path());
     drop(commit(&store, &memory(&[("a", "1")])).unwrap());
-    let staged = store
-        .stage(&memory(&[("a", "mine")]), StageOptions::default())
-        .unwrap();
+    let staged = store.stage(&memory(&[("a", "mine")]), StageOptions::default()).unwrap();
     let mut options = ticking(2_000_000);
     options.actor = "somebody else".to_owned();
     let other = Store::open(store.path(), options).unwrap();
     drop(commit(&other, &memory(&[("a", "theirs")])).unwrap());
     let expect = Expect::Current(id(1));
-    let lost = staged
-        .commit(&CommitOptions {
-            expect,
-            ..CommitOptions::default()
-        })
-        .unwrap_err();
+    let lost = staged.commit(&CommitOptions { expect, ..CommitOptions::default() }).unwrap_err();
     match lost {
-        Error::Lost {
-            expected,
-            found,
-            by,
-            at,
-        } => {
+        Error::Lost { expected, found, by, at } => {
             assert_eq!((expected, found), (Some(id(1)), Some(id(2))));
             assert_eq!(by.as_deref(), Some("somebody else"));
             assert!(at.unwrap() >= genstore_testkit::at(2_000_000));
@@ -373,15 +258,8 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
                         let expect = Expect::Current(store.current().unwrap().unwrap());
                         barrier.wait();
                         let plan = memory(&[("n", &format!("{worker} {round}")), ("same", "s")]);
-                        let options = CommitOptions {
-                            expect,
-                            ..CommitOptions::default()
-                        };
-                        match store
-                            .stage(&plan, StageOptions::default())
-                            .unwrap()
-                            .commit(&options)
-                        {
+                        let options = CommitOptions { expect, ..CommitOptions::default() };
+                        match store.stage(&plan, StageOptions::default()).unwrap().commit(&options) {
                             Ok(_) => wins += 1,
                             Err(Error::Lost { .. }) => {}
                             Err(e) => panic!("{e}"),
@@ -391,10 +269,7 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
                 })
             })
             .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap())
-            .sum()
+        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
     });
     assert_eq!(wins, rounds);
     let store = open(dir.path());
@@ -449,11 +324,7 @@ fn publishers_readers_and_gc_do_not_harm_each_other() {
 fn flip(path: &Path, at: u64) {
     let meta = path.metadata().unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
-    let file = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap();
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
@@ -465,29 +336,13 @@ fn flip(path: &Path, at: u64) {
 fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
     let dir = scratch();
     let store = open(dir.path());
-    drop(publish_things(
-        &store,
-        dir.path(),
-        &things(900, &[("x/a", "=old"), ("gone", "!tool")]),
-    ));
-    let content = things(
-        1_000,
-        &[
-            ("x/a", "=hello"),
-            ("y", "=hello"),
-            ("e", "="),
-            ("t", "!tool"),
-        ],
-    );
+    drop(publish_things(&store, dir.path(), &things(900, &[("x/a", "=old"), ("gone", "!tool")])));
+    let content = things(1_000, &[("x/a", "=hello"), ("y", "=hello"), ("e", "="), ("t", "!tool")]);
     drop(publish_things(&store, dir.path(), &content));
     let source = dir.path().join("source");
     let mut damaged: Vec<std::path::PathBuf> = vec![];
     for folder in fs::read_dir(store.path().join("objects")).unwrap() {
-        damaged.extend(
-            fs::read_dir(folder.unwrap().path())
-                .unwrap()
-                .map(|o| o.unwrap().path()),
-        );
+        damaged.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|o| o.unwrap().path()));
     }
     damaged.push(store.path().join("generations/1/manifest"));
     damaged.push(store.path().join("generations/2/manifest"));
@@ -534,45 +389,24 @@ fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
     let shown = read_tree(&store.path().join("current")).unwrap();
     assert!(same_content(&shown, &content));
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
-    assert_eq!(
-        fs::read_dir(store.path().join("quarantine"))
-            .unwrap()
-            .count(),
-        1,
-        "the bytes are kept"
-    );
+    assert_eq!(fs::read_dir(store.path().join("quarantine")).unwrap().count(), 1, "the bytes are kept");
 }
 
 #[test]
 fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() {
     let dir = scratch();
     let store = open(dir.path());
-    drop(publish_things(
-        &store,
-        dir.path(),
-        &things(1_000, &[("a", "=precious"), ("b", "=other")]),
-    ));
-    let object = genstore::ObjectId {
-        digest: genstore::Digest::of(b"precious"),
-        executable: false,
-    };
+    drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=precious"), ("b", "=other")])));
+    let object = genstore::ObjectId { digest: genstore::Digest::of(b"precious"), executable: false };
     let hex = object.digest.to_string();
-    flip(
-        &store.path().join("objects").join(&hex[..2]).join(&hex[2..]),
-        0,
-    );
+    flip(&store.path().join("objects").join(&hex[..2]).join(&hex[2..]), 0);
     let (before, after) = store.repair().unwrap();
     assert_eq!(before.objects[0].cause, "its hash differs");
     assert_eq!(after.objects[0].cause, "it is missing");
     assert_eq!(after.objects[0].uses, [(id(1), b"a".to_vec())]);
-    let error = store
-        .open_generation(&"@".parse().unwrap())
-        .unwrap()
-        .cat(b"a", &mut Vec::new())
-        .unwrap_err();
-    assert!(
-        matches!(error, Error::Damaged { what: Damaged::Object(found), .. } if found == object)
-    );
+    let error =
+        store.open_generation(&"@".parse().unwrap()).unwrap().cat(b"a", &mut Vec::new()).unwrap_err();
+    assert!(matches!(error, Error::Damaged { what: Damaged::Object(found), .. } if found == object));
     assert_eq!(publish(&store, &dir.path().join("source")).healed, 1);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
@@ -581,17 +415,8 @@ fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() 
 fn repair_mends_what_people_do_to_a_generation() {
     let dir = scratch();
     let store = open(dir.path());
-    let content = things(
-        1_000,
-        &[
-            ("a", "=1"),
-            ("d/b", "=2"),
-            ("d/c", "!3"),
-            ("e", "="),
-            ("l", ">a"),
-            ("v", "/"),
-        ],
-    );
+    let content =
+        things(1_000, &[("a", "=1"), ("d/b", "=2"), ("d/c", "!3"), ("e", "="), ("l", ">a"), ("v", "/")]);
     drop(publish_things(&store, dir.path(), &content));
     let tree = store.path().join("generations/1/tree");
     fs::remove_file(tree.join("a")).unwrap();
@@ -610,17 +435,92 @@ fn repair_mends_what_people_do_to_a_generation() {
 }
 
 #[test]
+fn healing_does_not_take_a_fresh_inode_for_the_object() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let object = |content: &str| {
+        let hex = genstore::Digest::of(content.as_bytes()).to_string();
+        store.path().join("objects").join(&hex[..2]).join(&hex[2..])
+    };
+    drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")])));
+    drop(publish_things(&store, dir.path(), &things(2_000, &[("a", "=new"), ("b", "=b")])));
+    flip(&object("old"), 0);
+    assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
+    // The older bytes come back: they are healed, and shown with a newer mtime.
+    let back = publish_things(&store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")]));
+    assert_eq!((back.healed, back.refreshed), (1, 1));
+    assert_eq!(object("old").metadata().unwrap().mtime(), 1_000);
+    assert!(store.path().join("current/a").metadata().unwrap().mtime() > 2_000);
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+}
+
+#[test]
+fn a_number_is_not_used_again_although_the_sequence_is_lost() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 1..=3 {
+        drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+    }
+    drop(store.rollback(1, false).unwrap());
+    assert_eq!(collect(&store, 0).generations, [id(3), id(1)]);
+    flip(&store.path().join("sequence"), 3);
+    let stage = store.stage(&memory(&[("n", "4")]), StageOptions::default()).map(drop).unwrap_err();
+    assert_eq!(stage.code(), "damaged");
+    assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
+    let (before, after) = store.repair().unwrap();
+    assert_eq!(before.files.len(), 1, "{before:?}");
+    assert!(after.is_clean(), "{after:?}");
+    assert_eq!(commit(&store, &memory(&[("n", "4")])).unwrap().generation, id(4));
+}
+
+#[test]
+fn a_damaged_current_generation_does_not_bar_the_way_back() {
+    let dir = scratch();
+    let store = open(dir.path());
+    drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=old")])));
+    drop(publish_things(&store, dir.path(), &things(2_000, &[("a", "=new")])));
+    // Not to be made anew: the log is gone, too.
+    fs::remove_file(store.path().join("log")).unwrap();
+    flip(&store.path().join("generations/2/manifest"), 100);
+    assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
+    let meta = store.path().join("current/a").metadata().unwrap();
+    assert!(meta.mtime() > 2_000, "what was shown is read off the files");
+    let (before, after) = store.repair().unwrap();
+    assert_eq!(before.generations.len(), 1);
+    assert!(after.is_clean(), "put aside: {after:?}");
+}
+
+#[test]
+fn whatever_took_the_place_of_current_is_put_aside() {
+    let dir = scratch();
+    let store = open(dir.path());
+    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
+    drop(commit(&store, &memory(&[("a", "2")])).unwrap());
+    drop(store.rollback(1, true).unwrap());
+    let current = store.path().join("current");
+    for harm in [
+        |current: &Path| fs::create_dir(current).unwrap(),
+        |current: &Path| std::os::unix::fs::symlink("generations/9/tree", current).unwrap(),
+        |current: &Path| std::os::unix::fs::symlink("/tmp", current).unwrap(),
+    ] {
+        fs::remove_file(&current).unwrap();
+        harm(&current);
+        assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
+        let (_, after) = store.repair().unwrap();
+        assert!(after.is_clean(), "{after:?}");
+        assert_eq!(store.current().unwrap(), Some(id(1)), "what was activated last");
+    }
+}
+
+#[test]
 fn seventy_thousand_equal_files_need_more_than_one_inode() {
     // The limit of 65,000 links is ext4's, so this goes where the build is, not into memory.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut plan = Plan::builder();
     let names: Vec<String> = (0..70_000).map(|n| format!("{}/{n}", n % 100)).collect();
     for name in &names {
-        plan = plan.file(
-            name.as_str(),
-            false,
-            Source::Bytes(b"all the same".to_vec()),
-        );
+        plan = plan.file(name.as_str(), false, Source::Bytes(b"all the same".to_vec()));
     }
     let mut options = ticking(1_000);
     options.durability = genstore::Durability::None;
@@ -628,30 +528,15 @@ fn seventy_thousand_equal_files_need_more_than_one_inode() {
     drop(commit(&store, &plan.build().unwrap()).unwrap());
     let inodes: std::collections::BTreeSet<u64> = names
         .iter()
-        .map(|name| {
-            store
-                .path()
-                .join("current")
-                .join(name)
-                .metadata()
-                .unwrap()
-                .ino()
-        })
+        .map(|name| store.path().join("current").join(name).metadata().unwrap().ino())
         .collect();
     println!("{} inodes", inodes.len());
-    assert!(
-        inodes.len() <= 2,
-        "the files share as few inodes as the filesystem allows"
-    );
+    assert!(inodes.len() <= 2, "the files share as few inodes as the filesystem allows");
     assert_eq!(object_inodes(store.path()).len(), 1);
     // The next generation links to the object until that has no link left either.
     let mut plan = Plan::builder();
     for name in &names {
-        plan = plan.file(
-            format!("again/{name}"),
-            false,
-            Source::Bytes(b"all the same".to_vec()),
-        );
+        plan = plan.file(format!("again/{name}"), false, Source::Bytes(b"all the same".to_vec()));
     }
     drop(commit(&store, &plan.build().unwrap()).unwrap());
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
@@ -666,11 +551,7 @@ fn ten_thousand_folders_deep() {
     // Names of one letter: 20,000 bytes of path, five times PATH_MAX.
     let deep = "d/".repeat(10_000);
     let plan = Plan::builder()
-        .file(
-            format!("{deep}file"),
-            false,
-            Source::Bytes(b"down here".to_vec()),
-        )
+        .file(format!("{deep}file"), false, Source::Bytes(b"down here".to_vec()))
         .symlink(format!("{deep}link"), "file")
         .build()
         .unwrap();
@@ -686,14 +567,7 @@ fn ten_thousand_folders_deep() {
     drop(commit(&store, &memory(&[("flat", "1")])).unwrap());
     assert_eq!(collect(&store, 1).generations, [id(1)]);
     // The standard library's removal is recursive, and this is deep; rm is not.
-    assert!(
-        std::process::Command::new("rm")
-            .arg("-rf")
-            .arg(&copy)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(std::process::Command::new("rm").arg("-rf").arg(&copy).status().unwrap().success());
 }
 
 #[test]
@@ -701,23 +575,12 @@ fn names_are_bytes() {
     let dir = scratch();
     let store = open(dir.path());
     let long = [b'n'; 255];
-    let names: [&[u8]; 7] = [
-        b"-rf",
-        b"a\nb",
-        b"\x1b[31m",
-        b"\xff\xfe",
-        "grüße".as_bytes(),
-        b" ",
-        &long,
-    ];
+    let names: [&[u8]; 7] = [b"-rf", b"a\nb", b"\x1b[31m", b"\xff\xfe", "grüße".as_bytes(), b" ", &long];
     let source = dir.path().join("source");
     fs::create_dir(&source).unwrap();
     for name in names {
-        fs::write(
-            source.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name)),
-            name,
-        )
-        .unwrap();
+        fs::write(source.join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name)), name)
+            .unwrap();
     }
     drop(publish(&store, &source));
     let mut found: Vec<Vec<u8>> = fs::read_dir(store.path().join("current"))
@@ -740,16 +603,10 @@ fn names_are_bytes() {
 fn a_stage_that_is_dropped_leaves_nothing() {
     let dir = scratch();
     let store = open(dir.path());
-    let staged = store
-        .stage(&memory(&[("a", "1")]), StageOptions::default())
-        .unwrap();
+    let staged = store.stage(&memory(&[("a", "1")]), StageOptions::default()).unwrap();
     let path = staged.path().expect("a new tree has a directory");
     assert_eq!(fs::read(path.join("a")).unwrap(), b"1");
-    assert_eq!(
-        genstore_testkit::debris(store.path()).len(),
-        2,
-        "the stage and its lock"
-    );
+    assert_eq!(genstore_testkit::debris(store.path()).len(), 2, "the stage and its lock");
     // Another writer leaves a living stage alone.
     drop(commit(&store, &memory(&[("b", "2")])).unwrap());
     assert_eq!(fs::read(path.join("a")).unwrap(), b"1");
@@ -767,25 +624,10 @@ fn links_that_leave_the_tree_are_refused_unless_asked_for() {
         &things(1, &[("a", ">/etc/passwd"), ("b", ">../x"), ("c", "=c")]),
     );
     let refused = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap_err();
-    assert!(
-        matches!(&refused, Error::BadPlan { problems } if problems.len() == 2),
-        "{refused:?}"
-    );
-    let rules = ScanRules {
-        symlinks: Symlinks::Any,
-        ..ScanRules::default()
-    };
-    drop(
-        commit(
-            &store,
-            &Plan::scan(&dir.path().join("source"), &rules).unwrap(),
-        )
-        .unwrap(),
-    );
-    assert_eq!(
-        fs::read_link(store.path().join("current/a")).unwrap(),
-        Path::new("/etc/passwd")
-    );
+    assert!(matches!(&refused, Error::BadPlan { problems } if problems.len() == 2), "{refused:?}");
+    let rules = ScanRules { symlinks: Symlinks::Any, ..ScanRules::default() };
+    drop(commit(&store, &Plan::scan(&dir.path().join("source"), &rules).unwrap()).unwrap());
+    assert_eq!(fs::read_link(store.path().join("current/a")).unwrap(), Path::new("/etc/passwd"));
 }
 
 #[test]
@@ -794,11 +636,7 @@ fn a_newer_store_and_a_stranger_are_told_apart() {
     let store = open(dir.path());
     let path = store.path().to_owned();
     drop(store);
-    let open = || {
-        Store::open(&path, ticking(1))
-            .map(drop)
-            .map_err(|e| e.code())
-    };
+    let open = || Store::open(&path, ticking(1)).map(drop).map_err(|e| e.code());
     assert_eq!(open(), Ok(()));
     for (marker, expected) in [
         ("genstore 2\n", "newer-format"),
@@ -811,8 +649,6 @@ fn a_newer_store_and_a_stranger_are_told_apart() {
         assert_eq!(open(), Err(expected), "{marker:?}");
     }
     fs::remove_file(path.join("format")).unwrap();
-    let init = Store::init(&path, ticking(1))
-        .map(drop)
-        .map_err(|e| e.code());
+    let init = Store::init(&path, ticking(1)).map(drop).map_err(|e| e.code());
     assert_eq!(init, Err("not-empty"), "it is never written to");
 }

@@ -4,6 +4,10 @@
 //! Dev only.
 #![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
+mod loopfs;
+
+pub use loopfs::{LoopFs, target_dir};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -104,10 +108,7 @@ pub fn read_tree(dir: &Path) -> std::io::Result<Things> {
                 found.insert(name, Thing::Link(target));
             } else {
                 let executable = meta.mode() & 0o111 != 0;
-                found.insert(
-                    name,
-                    Thing::File(fs::read(&path)?, executable, meta.mtime() as u64),
-                );
+                found.insert(name, Thing::File(fs::read(&path)?, executable, meta.mtime() as u64));
             }
         }
         if empty && !folder.as_os_str().is_empty() {
@@ -138,9 +139,7 @@ pub fn debris(store: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(store.join("staging")) else {
         return vec![];
     };
-    entries
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect()
+    entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// Gives the inodes of all objects.
@@ -156,11 +155,6 @@ pub fn object_inodes(store: &Path) -> BTreeSet<u64> {
 
 /// Copies a folder as it is, hard links, modes and mtimes included.
 pub fn copy_exactly(from: &Path, to: &Path) {
-    let status = std::process::Command::new("cp")
-        .arg("-a")
-        .arg(from)
-        .arg(to)
-        .status()
-        .expect("run cp");
+    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("run cp");
     assert!(status.success(), "cp -a failed");
 }

@@ -22,12 +22,7 @@ impl Fs {
             Ok(()) => Ok(true),
             // Not this filesystem, not these two, not this kind of file.
             Err(
-                Errno::OPNOTSUPP
-                | Errno::XDEV
-                | Errno::INVAL
-                | Errno::NOTTY
-                | Errno::NOSYS
-                | Errno::PERM,
+                Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::PERM,
             ) => Ok(false),
             Err(e) => Err(Error::io("clone to", path, e)),
         }
@@ -54,9 +49,9 @@ impl Fs {
                     Ok(0) => break,
                     Ok(_) => copied = true,
                     Err(Errno::INTR) => {}
-                    Err(
-                        Errno::NOSYS | Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM,
-                    ) if !copied => {
+                    Err(Errno::NOSYS | Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM)
+                        if !copied =>
+                    {
                         break;
                     }
                     Err(e) => return Err(Error::io("copy to", path, e)),
@@ -66,10 +61,7 @@ impl Fs {
         let mut from = from;
         let mut chunk = vec![0; CHUNK];
         loop {
-            match from
-                .read(&mut chunk)
-                .map_err(|e| Error::io("copy to", path, e))?
-            {
+            match from.read(&mut chunk).map_err(|e| Error::io("copy to", path, e))? {
                 0 => return Ok(()),
                 n => self.write(to, path, &chunk[..n])?,
             }

@@ -62,14 +62,8 @@ impl From<rustix::fs::Stat> for Stat {
             kind,
             mode: stat.st_mode & 0o7777,
             size: stat.st_size as u64,
-            mtime: Mtime {
-                secs: stat.st_mtime,
-                nanos: stat.st_mtime_nsec as u32,
-            },
-            ctime: Mtime {
-                secs: stat.st_ctime,
-                nanos: stat.st_ctime_nsec as u32,
-            },
+            mtime: Mtime { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 },
+            ctime: Mtime { secs: stat.st_ctime, nanos: stat.st_ctime_nsec as u32 },
             dev: stat.st_dev,
             ino: stat.st_ino,
             links: stat.st_nlink,
@@ -81,9 +75,7 @@ impl From<rustix::fs::Stat> for Stat {
 impl Stat {
     /// Reads an open file's.
     pub(crate) fn of(file: &File, path: &Path) -> Result<Stat> {
-        rustix::fs::fstat(file)
-            .map(Stat::from)
-            .map_err(|e| Error::io("stat", path, e))
+        rustix::fs::fstat(file).map(Stat::from).map_err(|e| Error::io("stat", path, e))
     }
 
     /// Tells whether the two are the same inode.
@@ -92,24 +84,17 @@ impl Stat {
     }
 }
 
-const DIR_FLAGS: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC);
+const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// A FIFO that took a file's place must not block the open for ever.
-const FILE_FLAGS: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::CLOEXEC);
+const FILE_FLAGS: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl Dir {
     /// Opens a directory by its path, following symlinks as a user of that path would.
     pub(crate) fn open(path: &Path) -> Result<Dir> {
-        let fd = rustix::fs::open(path, DIR_FLAGS, Mode::empty())
-            .map_err(|e| Error::io("open", path, e))?;
-        Ok(Dir {
-            fd,
-            path: path.to_owned(),
-        })
+        let fd =
+            rustix::fs::open(path, DIR_FLAGS, Mode::empty()).map_err(|e| Error::io("open", path, e))?;
+        Ok(Dir { fd, path: path.to_owned() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -118,11 +103,7 @@ impl Dir {
 
     /// Names something in this directory, for messages and for calls that want a path.
     pub(crate) fn join(&self, name: &[u8]) -> PathBuf {
-        if name.is_empty() {
-            self.path.clone()
-        } else {
-            self.path.join(std::ffi::OsStr::from_bytes(name))
-        }
+        if name.is_empty() { self.path.clone() } else { self.path.join(std::ffi::OsStr::from_bytes(name)) }
     }
 
     /// Opens a directory below this one; the empty path is this one again.
@@ -137,13 +118,9 @@ impl Dir {
         loop {
             let (piece, after) = cut(rest);
             let at = fd.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-            let next =
-                open_beneath(at, if piece.is_empty() { b"." } else { piece }).map_err(fail)?;
+            let next = open_beneath(at, if piece.is_empty() { b"." } else { piece }).map_err(fail)?;
             if after.is_empty() {
-                return Ok(Dir {
-                    fd: next,
-                    path: full,
-                });
+                return Ok(Dir { fd: next, path: full });
             }
             fd = Some(next);
             rest = after;
@@ -153,10 +130,7 @@ impl Dir {
     /// Opens the directory that holds this one.
     pub(crate) fn parent(&self) -> std::result::Result<Dir, Errno> {
         let fd = rustix::fs::openat(&self.fd, "..", DIR_FLAGS, Mode::empty())?;
-        Ok(Dir {
-            fd,
-            path: self.path.parent().unwrap_or(Path::new("..")).to_owned(),
-        })
+        Ok(Dir { fd, path: self.path.parent().unwrap_or(Path::new("..")).to_owned() })
     }
 
     /// Opens a file in this directory for reading. `name` may hold `/`, for our own folders.
@@ -177,9 +151,7 @@ impl Dir {
 
     /// Looks at the directory itself.
     pub(crate) fn stat_self(&self) -> Result<Stat> {
-        rustix::fs::fstat(&self.fd)
-            .map(Stat::from)
-            .map_err(|e| Error::io("stat", &self.path, e))
+        rustix::fs::fstat(&self.fd).map(Stat::from).map_err(|e| Error::io("stat", &self.path, e))
     }
 
     /// Reads a symlink; `None` where there is nothing.
@@ -199,8 +171,7 @@ impl Dir {
             Err(e) => return Err(e),
         };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(|e| Error::io("read", self.join(name), e))?;
+        file.read_to_end(&mut bytes).map_err(|e| Error::io("read", self.join(name), e))?;
         Ok(Some(bytes))
     }
 
@@ -243,10 +214,7 @@ fn cut(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() <= PIECE_MAX {
         return (path, b"");
     }
-    let at = path[..PIECE_MAX]
-        .iter()
-        .rposition(|&b| b == b'/')
-        .expect("names are at most 255 bytes");
+    let at = path[..PIECE_MAX].iter().rposition(|&b| b == b'/').expect("names are at most 255 bytes");
     (&path[..at], &path[at + 1..])
 }
 
@@ -258,12 +226,7 @@ fn open_beneath(at: BorrowedFd<'_>, path: &[u8]) -> std::result::Result<OwnedFd,
             let mut fd: Option<OwnedFd> = None;
             for name in path.split(|&b| b == b'/') {
                 let at = fd.as_ref().map_or(at, AsFd::as_fd);
-                fd = Some(rustix::fs::openat(
-                    at,
-                    name,
-                    DIR_FLAGS | OFlags::NOFOLLOW,
-                    Mode::empty(),
-                )?);
+                fd = Some(rustix::fs::openat(at, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())?);
             }
             fd.ok_or(Errno::NOENT)
         }

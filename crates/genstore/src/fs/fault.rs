@@ -80,27 +80,18 @@ mod enabled {
         }
 
         fn new(fault: Option<Fault>) -> Faults {
-            let inner = Inner {
-                fault,
-                count: AtomicU64::new(0),
-                seen: Mutex::default(),
-            };
+            let inner = Inner { fault, count: AtomicU64::new(0), seen: Mutex::default() };
             Faults(Some(Arc::new(inner)))
         }
 
         /// Gives every call so far, as `operation path`, in the order in which they were made.
         pub fn seen(&self) -> Vec<String> {
-            self.0
-                .as_ref()
-                .map(|inner| lock(&inner.seen).clone())
-                .unwrap_or_default()
+            self.0.as_ref().map(|inner| lock(&inner.seen).clone()).unwrap_or_default()
         }
 
         /// Counts the calls so far of one that injects.
         pub fn count(&self) -> u64 {
-            self.0
-                .as_ref()
-                .map_or(0, |inner| inner.count.load(Ordering::SeqCst))
+            self.0.as_ref().map_or(0, |inner| inner.count.load(Ordering::SeqCst))
         }
 
         pub(crate) fn point(&self, op: &'static str, path: &Path, needs: Needs) -> io::Result<()> {
@@ -113,10 +104,7 @@ mod enabled {
                 Some(_) => inner.count.fetch_add(1, Ordering::SeqCst) + 1,
             };
             match inner.fault {
-                Some(Fault {
-                    step: at,
-                    kind: FaultKind::Kill,
-                }) if step == at => {
+                Some(Fault { step: at, kind: FaultKind::Kill }) if step == at => {
                     let _: Result<(), _> = rustix::process::kill_process(
                         rustix::process::getpid(),
                         rustix::process::Signal::KILL,
@@ -126,18 +114,11 @@ mod enabled {
                         std::thread::park();
                     }
                 }
-                Some(Fault {
-                    step: at,
-                    kind: FaultKind::Eio,
-                }) if step == at => Err(eio()),
-                Some(Fault {
-                    step: at,
-                    kind: FaultKind::EioFromHere,
-                }) if step >= at => Err(eio()),
-                Some(Fault {
-                    step: at,
-                    kind: FaultKind::Full,
-                }) if step >= at && needs == Needs::Space => Err(rustix::io::Errno::NOSPC.into()),
+                Some(Fault { step: at, kind: FaultKind::Eio }) if step == at => Err(eio()),
+                Some(Fault { step: at, kind: FaultKind::EioFromHere }) if step >= at => Err(eio()),
+                Some(Fault { step: at, kind: FaultKind::Full }) if step >= at && needs == Needs::Space => {
+                    Err(rustix::io::Errno::NOSPC.into())
+                }
                 _ => Ok(()),
             }
         }
@@ -145,9 +126,7 @@ mod enabled {
 
     impl fmt::Debug for Faults {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_tuple("Faults")
-                .field(&self.0.as_ref().and_then(|inner| inner.fault))
-                .finish()
+            f.debug_tuple("Faults").field(&self.0.as_ref().and_then(|inner| inner.fault)).finish()
         }
     }
 
@@ -156,8 +135,6 @@ mod enabled {
     }
 
     fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-        mutex
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Lock {
-    file: File,
+    _file: File,
 }
 
 impl Lock {
@@ -30,7 +30,7 @@ impl Lock {
             Mode::Exclusive => file.try_lock(),
         };
         match result {
-            Ok(()) => Ok(Some(Lock { file })),
+            Ok(()) => Ok(Some(Lock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(cannot_lock(path, source)),
         }
@@ -61,21 +61,13 @@ impl Lock {
             file = again;
         }
     }
-
-    /// Gives the locked file.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
 }
 
 fn cannot_lock(path: &Path, source: io::Error) -> Error {
     match source.raw_os_error() {
         // NFS without a lock daemon, and FUSE filesystems that never heard of flock.
         Some(libc_errno::ENOLCK | libc_errno::EOPNOTSUPP | libc_errno::ENOSYS) => {
-            Error::LocksUnsupported {
-                path: path.to_owned(),
-                source,
-            }
+            Error::LocksUnsupported { path: path.to_owned(), source }
         }
         _ => Error::io("lock", path, source),
     }
@@ -96,29 +88,17 @@ fn holders(file: &File, path: &Path) -> Vec<Holder> {
     let Ok(list) = std::fs::read_to_string("/proc/locks") else {
         return vec![];
     };
-    let mut pids: Vec<u32> = list
-        .lines()
-        .filter_map(|line| holder_of(line, stat.ino))
-        .collect();
+    let mut pids: Vec<u32> = list.lines().filter_map(|line| holder_of(line, stat.ino)).collect();
     pids.sort_unstable();
     pids.dedup();
     let own = std::process::id();
-    pids.into_iter()
-        .filter(|&pid| pid != own)
-        .map(|pid| Holder {
-            pid,
-            command: command_of(pid),
-        })
-        .collect()
+    pids.into_iter().filter(|&pid| pid != own).map(|pid| Holder { pid, command: command_of(pid) }).collect()
 }
 
 /// Reads a line like `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131089 0 EOF`. The device is left out:
 /// on btrfs and overlayfs it is another one than stat tells.
 fn holder_of(line: &str, ino: u64) -> Option<u32> {
-    let mut fields = line
-        .split_whitespace()
-        .skip_while(|field| *field != "FLOCK")
-        .skip(3);
+    let mut fields = line.split_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
     let (pid, inode) = (fields.next()?, fields.next()?);
     (inode.rsplit(':').next()? == ino.to_string()).then(|| pid.parse().unwrap_or(0))
 }
@@ -126,11 +106,8 @@ fn holder_of(line: &str, ino: u64) -> Option<u32> {
 fn command_of(pid: u32) -> String {
     let path: PathBuf = format!("/proc/{pid}/cmdline").into();
     let bytes = std::fs::read(path).unwrap_or_default();
-    let words: Vec<String> = bytes
-        .split(|&b| b == 0)
-        .filter(|word| !word.is_empty())
-        .map(crate::model::relpath::show)
-        .collect();
+    let words: Vec<String> =
+        bytes.split(|&b| b == 0).filter(|word| !word.is_empty()).map(crate::model::relpath::show).collect();
     let mut line: String = words.join(" ").chars().take(120).collect();
     if line.is_empty() {
         line.push_str("command unknown");
@@ -147,14 +124,8 @@ mod tests {
         let line = "3: FLOCK  ADVISORY  WRITE 4711 fe:00:131089 0 EOF";
         assert_eq!(holder_of(line, 131089), Some(4711));
         assert_eq!(holder_of(line, 31089), None);
-        assert_eq!(
-            holder_of("3: POSIX  ADVISORY  WRITE 4711 fe:00:131089 0 EOF", 131089),
-            None
-        );
-        assert_eq!(
-            holder_of("3: FLOCK ADVISORY READ -1 fe:00:5 0 EOF", 5),
-            Some(0)
-        );
+        assert_eq!(holder_of("3: POSIX  ADVISORY  WRITE 4711 fe:00:131089 0 EOF", 131089), None);
+        assert_eq!(holder_of("3: FLOCK ADVISORY READ -1 fe:00:5 0 EOF", 5), Some(0));
         assert_eq!(holder_of("", 5), None);
     }
 }

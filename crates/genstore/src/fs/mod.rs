@@ -27,6 +27,9 @@ use fault::{Faults, Needs};
 use crate::error::{Error, Result};
 use crate::model::tree::Mtime;
 
+/// Files in `staging/` that hold one record on its way; they live only under the commit lock.
+pub(crate) const TEMP_PREFIX: &str = "tmp-";
+
 /// What survives a power loss once a change is reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
@@ -51,9 +54,7 @@ impl Fs {
     }
 
     fn point(&self, op: &'static str, path: &Path, needs: Needs) -> Result<()> {
-        self.faults
-            .point(op, path, needs)
-            .map_err(|e| Error::io(op, path, e))
+        self.faults.point(op, path, needs).map_err(|e| Error::io(op, path, e))
     }
 
     /// Makes a directory of mode 0755 whatever the umask. `Ok(false)` when there is one already.
@@ -64,8 +65,7 @@ impl Fs {
         match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755)) {
             Ok(()) => {
                 // Only a umask that took something away needs the second call.
-                let made =
-                    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+                let made = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
                 if made.st_mode & 0o777 != 0o755 {
                     rustix::fs::chmodat(dir, name, Mode::from_raw_mode(0o755), AtFlags::empty())
                         .map_err(fail)?;
@@ -95,8 +95,7 @@ impl Fs {
     pub(crate) fn create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
         let path = dir.join(name);
         self.point("create", &path, Needs::Space)?;
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
             .map(File::from)
             .map_err(|e| Error::io("create", path, e))
@@ -122,21 +121,13 @@ impl Fs {
     /// Writes all of `bytes` where the file stands.
     pub(crate) fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
         self.point("write", path, Needs::Space)?;
-        file.write_all(bytes)
-            .map_err(|e| Error::io("write", path, e))
+        file.write_all(bytes).map_err(|e| Error::io("write", path, e))
     }
 
     /// Writes all of `bytes` at `offset`.
-    pub(crate) fn write_at(
-        &self,
-        file: &File,
-        path: &Path,
-        bytes: &[u8],
-        offset: u64,
-    ) -> Result<()> {
+    pub(crate) fn write_at(&self, file: &File, path: &Path, bytes: &[u8], offset: u64) -> Result<()> {
         self.point("write", path, Needs::Space)?;
-        file.write_all_at(bytes, offset)
-            .map_err(|e| Error::io("write", path, e))
+        file.write_all_at(bytes, offset).map_err(|e| Error::io("write", path, e))
     }
 
     /// Cuts a file to a length, or fills it up with zeros.
@@ -175,8 +166,7 @@ impl Fs {
     pub(crate) fn rename(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
         let path = to.0.join(to.1);
         self.point("rename", &path, Needs::Space)?;
-        rustix::fs::renameat(from.0, from.1, to.0, to.1)
-            .map_err(|e| Error::io("rename to", path, e))
+        rustix::fs::renameat(from.0, from.1, to.0, to.1).map_err(|e| Error::io("rename to", path, e))
     }
 
     /// Renames a directory to a name that must be free.
@@ -255,19 +245,13 @@ impl Fs {
     ///
     /// # Durability
     /// On return the bytes are durable; the name is when `dir` is synced.
-    pub(crate) fn replace_file(
-        &self,
-        staging: &Dir,
-        dir: &Dir,
-        name: &[u8],
-        bytes: &[u8],
-    ) -> Result<()> {
+    pub(crate) fn replace_file(&self, staging: &Dir, dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
         let path = dir.join(name);
         self.point("create", &path, Needs::Space)?;
         let fail = |op: &'static str| move |e: io::Error| (op, e);
         let named = |(op, e): (&'static str, io::Error)| Error::io(op, &path, e);
         let temp = tempfile::Builder::new()
-            .prefix(crate::layout::TEMP_PREFIX)
+            .prefix(TEMP_PREFIX)
             .tempfile_in(staging.path())
             .map_err(fail("create"))
             .map_err(named)?;
@@ -276,9 +260,7 @@ impl Fs {
         self.set_mode(temp.as_file(), &path, 0o644)?;
         self.sync_file(temp.as_file(), &path)?;
         self.point("rename", &path, Needs::Space)?;
-        temp.persist(&path)
-            .map(drop)
-            .map_err(|e| named(("rename to", e.error)))
+        temp.persist(&path).map(drop).map_err(|e| named(("rename to", e.error)))
     }
 
     /// Picks a name in `dir` that nothing has, trying `make` until it is not EEXIST.
@@ -290,30 +272,22 @@ impl Fs {
         make: impl Fn(&[u8]) -> Result<T>,
     ) -> Result<(Vec<u8>, T)> {
         let mut failure = None;
-        let made = tempfile::Builder::new()
-            .prefix(prefix)
-            .suffix(suffix)
-            .make_in(dir.path(), |path| {
-                let name = path.file_name().unwrap_or_default().as_bytes();
-                make(name).map_err(|e| {
-                    let kind = match &e {
-                        Error::Io { source, .. } => source.kind(),
-                        _ => io::ErrorKind::Other,
-                    };
-                    failure = Some(e);
-                    io::Error::from(kind)
-                })
-            });
+        let made = tempfile::Builder::new().prefix(prefix).suffix(suffix).make_in(dir.path(), |path| {
+            let name = path.file_name().unwrap_or_default().as_bytes();
+            make(name).map_err(|e| {
+                let kind = match &e {
+                    Error::Io { source, .. } => source.kind(),
+                    _ => io::ErrorKind::Other,
+                };
+                failure = Some(e);
+                io::Error::from(kind)
+            })
+        });
         match made {
             Ok(made) => {
                 let (made, path) = made.into_parts();
-                let path = path
-                    .keep()
-                    .map_err(|e| Error::io("keep", dir.path(), e.error))?;
-                Ok((
-                    path.file_name().unwrap_or_default().as_bytes().to_vec(),
-                    made,
-                ))
+                let path = path.keep().map_err(|e| Error::io("keep", dir.path(), e.error))?;
+                Ok((path.file_name().unwrap_or_default().as_bytes().to_vec(), made))
             }
             Err(e) => Err(failure.unwrap_or_else(|| Error::io("create", dir.path(), e))),
         }

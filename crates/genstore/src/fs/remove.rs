@@ -51,6 +51,5 @@ impl Fs {
 }
 
 fn open_parent_of(dir: &Dir) -> Result<Dir> {
-    dir.parent()
-        .map_err(|e| Error::io("open the parent of", dir.path(), e))
+    dir.parent().map_err(|e| Error::io("open the parent of", dir.path(), e))
 }

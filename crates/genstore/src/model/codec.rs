@@ -62,12 +62,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// Describes `tree`.
-    pub fn new(
-        tree: Tree,
-        created: SystemTime,
-        note: String,
-        facts: BTreeMap<String, String>,
-    ) -> Manifest {
+    pub fn new(tree: Tree, created: SystemTime, note: String, facts: BTreeMap<String, String>) -> Manifest {
         let head = Head {
             tree: tree.id(),
             created: created.into(),
@@ -91,11 +86,7 @@ impl Manifest {
             targets: &columns.targets,
             mtimes: &columns.mtimes,
         };
-        frame(
-            MANIFEST_MAGIC,
-            &encode(&WireHead::from(&self.head)),
-            &encode(&rest),
-        )
+        frame(MANIFEST_MAGIC, &encode(&WireHead::from(&self.head)), &encode(&rest))
     }
 
     /// Reads a whole manifest.
@@ -144,17 +135,12 @@ impl Head {
     fn from_wire(wire: WireHead) -> Result<Head, Malformed> {
         let facts: BTreeMap<_, _> = wire.facts.iter().cloned().collect();
         // One spelling per set of facts: sorted, no key twice.
-        if wire.created_nanos >= 1_000_000_000
-            || !facts.iter().eq(wire.facts.iter().map(|(k, v)| (k, v)))
-        {
+        if wire.created_nanos >= 1_000_000_000 || !facts.iter().eq(wire.facts.iter().map(|(k, v)| (k, v))) {
             return malformed("the head is not in canonical form");
         }
         Ok(Head {
             tree: Digest::from_bytes(wire.tree),
-            created: Mtime {
-                secs: wire.created_secs,
-                nanos: wire.created_nanos,
-            },
+            created: Mtime { secs: wire.created_secs, nanos: wire.created_nanos },
             files: wire.files,
             entries: wire.entries,
             bytes: wire.bytes,
@@ -169,11 +155,7 @@ impl Shown {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let wire = WireShown {
             floor: self.floor,
-            fresh: self
-                .fresh
-                .iter()
-                .map(|(p, t)| (serde_bytes::Bytes::new(p), t.secs, t.nanos))
-                .collect(),
+            fresh: self.fresh.iter().map(|(p, t)| (serde_bytes::Bytes::new(p), t.secs, t.nanos)).collect(),
             retired: self
                 .retired
                 .iter()
@@ -192,27 +174,13 @@ impl Shown {
             fresh: wire
                 .fresh
                 .iter()
-                .map(|(p, secs, nanos)| {
-                    (
-                        p.to_vec(),
-                        Mtime {
-                            secs: *secs,
-                            nanos: *nanos,
-                        },
-                    )
-                })
+                .map(|(p, secs, nanos)| (p.to_vec(), Mtime { secs: *secs, nanos: *nanos }))
                 .collect(),
             retired: wire
                 .retired
                 .iter()
                 .map(|(p, secs, digest)| {
-                    (
-                        p.to_vec(),
-                        Retired {
-                            secs: *secs,
-                            digest: Digest::from_bytes(*digest),
-                        },
-                    )
+                    (p.to_vec(), Retired { secs: *secs, digest: Digest::from_bytes(*digest) })
                 })
                 .collect(),
         };
@@ -261,11 +229,7 @@ impl From<&Head> for WireHead {
             entries: head.entries,
             bytes: head.bytes,
             note: head.note.clone(),
-            facts: head
-                .facts
-                .iter()
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect(),
+            facts: head.facts.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         }
     }
 }
@@ -297,22 +261,15 @@ struct WireShown<'a> {
 
 fn options() -> impl bincode::Options {
     // No limit of bincode's own: it decodes from a slice, so no length can exceed what is there.
-    bincode::DefaultOptions::new()
-        .with_fixint_encoding()
-        .with_little_endian()
-        .reject_trailing_bytes()
+    bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().reject_trailing_bytes()
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    options()
-        .serialize(value)
-        .expect("plain values always encode")
+    options().serialize(value).expect("plain values always encode")
 }
 
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
-    options()
-        .deserialize(bytes)
-        .map_err(|why| Malformed(why.to_string()))
+    options().deserialize(bytes).map_err(|why| Malformed(why.to_string()))
 }
 
 struct Frame {
@@ -331,10 +288,7 @@ impl Frame {
             return malformed("the magic differs");
         }
         let int = |range: std::ops::Range<usize>| {
-            frame[range]
-                .iter()
-                .rev()
-                .fold(0u64, |value, byte| value << 8 | u64::from(*byte))
+            frame[range].iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte))
         };
         let (version, head_len, body_len) = (int(8..12), int(12..16), int(16..24));
         if version != u64::from(FORMAT_VERSION) {
@@ -344,8 +298,7 @@ impl Frame {
         if head_len > MAX_HEAD_LEN || body_len > MAX_BODY_LEN || head_len > body_len {
             return malformed("the lengths cannot be right");
         }
-        let digest =
-            |at: usize| Digest::from_bytes(frame[at..at + 32].try_into().expect("32 bytes"));
+        let digest = |at: usize| Digest::from_bytes(frame[at..at + 32].try_into().expect("32 bytes"));
         Ok(Frame {
             head_len: head_len as usize,
             body_len: body_len as usize,

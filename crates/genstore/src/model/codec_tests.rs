@@ -13,37 +13,20 @@ fn sample() -> Manifest {
         })
     };
     for (path, node) in [
-        (
-            &b"bin/run"[..],
-            file(b"#!/bin/sh\n", true, 1_700_000_000, 5),
-        ),
+        (&b"bin/run"[..], file(b"#!/bin/sh\n", true, 1_700_000_000, 5)),
         (b"empty", Node::EmptyDir),
         (b"latest", Node::Symlink(b"bin/run")),
         (b"na\xffme", file(b"hello\n", false, -1, 999_999_999)),
     ] {
         builder.push(Entry { path, node }).unwrap();
     }
-    let facts = [
-        ("branch".to_owned(), "main".to_owned()),
-        ("commit".to_owned(), "é".to_owned()),
-    ];
-    let created = SystemTime::from(Mtime {
-        secs: 1_700_000_001,
-        nanos: 42,
-    });
-    Manifest::new(
-        builder.finish(),
-        created,
-        "release 1.4".to_owned(),
-        facts.into(),
-    )
+    let facts = [("branch".to_owned(), "main".to_owned()), ("commit".to_owned(), "é".to_owned())];
+    let created = SystemTime::from(Mtime { secs: 1_700_000_001, nanos: 42 });
+    Manifest::new(builder.finish(), created, "release 1.4".to_owned(), facts.into())
 }
 
 fn shown() -> Shown {
-    let retired = Retired {
-        secs: 12,
-        digest: Digest::of(b"gone"),
-    };
+    let retired = Retired { secs: 12, digest: Digest::of(b"gone") };
     Shown {
         floor: -3,
         fresh: [(b"a".to_vec(), Mtime { secs: 7, nanos: 8 })].into(),
@@ -59,10 +42,7 @@ fn golden_bytes() {
     assert!(sample().encode() == golden, "the manifest's format changed");
     assert_eq!(Manifest::decode(golden).unwrap(), sample());
     let golden: &[u8] = include_bytes!("../../golden/shown-1.bin");
-    assert!(
-        shown().encode() == golden,
-        "the format of what was shown changed"
-    );
+    assert!(shown().encode() == golden, "the format of what was shown changed");
     assert_eq!(Shown::decode(golden).unwrap(), shown());
 }
 
@@ -89,10 +69,7 @@ fn a_head_is_read_alone_and_checked_alone() {
     let bytes = sample().encode();
     let (prefix, rest) = bytes.split_at(Head::PREFIX_LEN);
     let head_len = Head::len_from_prefix(prefix).unwrap();
-    assert_eq!(
-        Head::decode(prefix, &rest[..head_len]).unwrap(),
-        sample().head
-    );
+    assert_eq!(Head::decode(prefix, &rest[..head_len]).unwrap(), sample().head);
     let mut damaged = rest[..head_len].to_vec();
     damaged[3] ^= 1;
     assert!(Head::decode(prefix, &damaged).is_err());
@@ -104,10 +81,7 @@ fn one_spelling_per_manifest() {
     let good = sample();
     for facts in [&[("b", ""), ("a", "")][..], &[("a", "1"), ("a", "2")]] {
         let mut head = WireHead::from(&good.head);
-        head.facts = facts
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.to_string()))
-            .collect();
+        head.facts = facts.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         assert!(Head::from_wire(head).is_err(), "{facts:?}");
     }
 }

@@ -22,9 +22,7 @@ impl<'a> Change<'a> {
     /// Gives what the old tree has.
     pub fn from(&self) -> Option<Entry<'a>> {
         match *self {
-            Change::Removed(from) | Change::Modified(from, _) | Change::Renamed(from, _) => {
-                Some(from)
-            }
+            Change::Removed(from) | Change::Modified(from, _) | Change::Renamed(from, _) => Some(from),
             Change::Added(_) => None,
         }
     }
@@ -72,10 +70,7 @@ pub fn diff<'a>(old: &'a Tree, new: &'a Tree) -> Diff<'a> {
     let mut changes = merge(old, new);
     pair_renames(&mut changes);
     changes.sort_by(|a, b| relpath::compare(a.path(), b.path()));
-    let mut summary = DiffSummary {
-        bytes: new.bytes() as i64 - old.bytes() as i64,
-        ..Default::default()
-    };
+    let mut summary = DiffSummary { bytes: new.bytes() as i64 - old.bytes() as i64, ..Default::default() };
     for change in &changes {
         match change {
             Change::Added(_) => summary.added += 1,
@@ -119,10 +114,7 @@ fn merge<'a>(old: &'a Tree, new: &'a Tree) -> Vec<Change<'a>> {
 fn pair_renames(changes: &mut Vec<Change<'_>>) {
     let mut removed: HashMap<ObjectId, Vec<usize>> = HashMap::new();
     for (index, change) in changes.iter().enumerate() {
-        if let Change::Removed(Entry {
-            node: Node::File(file),
-            ..
-        }) = change
+        if let Change::Removed(Entry { node: Node::File(file), .. }) = change
             && file.size > 0
         {
             removed.entry(file.object()).or_default().push(index);
@@ -130,22 +122,14 @@ fn pair_renames(changes: &mut Vec<Change<'_>>) {
     }
     let mut taken = vec![false; changes.len()];
     for index in 0..changes.len() {
-        let Change::Added(
-            to @ Entry {
-                node: Node::File(file),
-                ..
-            },
-        ) = changes[index]
-        else {
+        let Change::Added(to @ Entry { node: Node::File(file), .. }) = changes[index] else {
             continue;
         };
         let Some(candidates) = removed.get_mut(&file.object()) else {
             continue;
         };
         let name = relpath::split(to.path).1;
-        let same_name = candidates
-            .iter()
-            .position(|&c| relpath::split(changes[c].path()).1 == name);
+        let same_name = candidates.iter().position(|&c| relpath::split(changes[c].path()).1 == name);
         if candidates.is_empty() {
             continue;
         }
@@ -179,30 +163,19 @@ mod tests {
                 digest: Digest::of(content.as_bytes()),
                 size: content.len() as u64,
                 executable: false,
-                mtime: Mtime {
-                    secs: content.len() as i64,
-                    nanos: 0,
-                },
+                mtime: Mtime { secs: content.len() as i64, nanos: 0 },
             };
-            builder
-                .push(Entry {
-                    path: path.as_bytes(),
-                    node: Node::File(file),
-                })
-                .unwrap();
+            builder.push(Entry { path: path.as_bytes(), node: Node::File(file) }).unwrap();
         }
         builder.finish()
     }
 
     fn files(list: &[(&str, &str)]) -> Files {
-        list.iter()
-            .map(|(p, c)| (p.to_string(), c.to_string()))
-            .collect()
+        list.iter().map(|(p, c)| (p.to_string(), c.to_string())).collect()
     }
 
     fn lines(old: &Tree, new: &Tree) -> Vec<String> {
-        let path =
-            |entry: Option<Entry<'_>>| entry.map_or(String::new(), |e| relpath::show(e.path));
+        let path = |entry: Option<Entry<'_>>| entry.map_or(String::new(), |e| relpath::show(e.path));
         diff(old, new)
             .changes
             .iter()
@@ -220,30 +193,12 @@ mod tests {
 
     #[test]
     fn names_what_changed() {
-        let old = tree(&files(&[
-            ("a", "1"),
-            ("b", "2"),
-            ("c", "3"),
-            ("gone", "4"),
-            ("e", ""),
-        ]));
-        let new = tree(&files(&[
-            ("a", "1"),
-            ("b", "two"),
-            ("moved", "3"),
-            ("new", "5"),
-            ("f", ""),
-        ]));
+        let old = tree(&files(&[("a", "1"), ("b", "2"), ("c", "3"), ("gone", "4"), ("e", "")]));
+        let new = tree(&files(&[("a", "1"), ("b", "two"), ("moved", "3"), ("new", "5"), ("f", "")]));
         let expected = ["M b>b", "D e>", "A >f", "D gone>", "R c>moved", "A >new"];
         assert_eq!(lines(&old, &new), expected);
         let summary = diff(&old, &new).summary;
-        let expected = DiffSummary {
-            added: 2,
-            removed: 2,
-            modified: 1,
-            renamed: 1,
-            bytes: 2,
-        };
+        let expected = DiffSummary { added: 2, removed: 2, modified: 1, renamed: 1, bytes: 2 };
         assert_eq!(summary, expected);
     }
 

@@ -75,13 +75,7 @@ mod tests {
         assert_eq!(empty.to_string(), text);
         assert_eq!(text.parse(), Ok(empty));
         assert_eq!(empty.short(), "af1349b9");
-        for bad in [
-            "",
-            "af13",
-            &text.to_uppercase(),
-            &text[1..],
-            &format!("{text}0"),
-        ] {
+        for bad in ["", "af13", &text.to_uppercase(), &text[1..], &format!("{text}0")] {
             assert_eq!(bad.parse::<Digest>(), Err(NotADigest), "{bad:?}");
         }
     }

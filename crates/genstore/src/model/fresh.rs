@@ -42,11 +42,7 @@ pub struct Retired {
 
 impl Default for Shown {
     fn default() -> Shown {
-        Shown {
-            floor: i64::MIN,
-            fresh: BTreeMap::new(),
-            retired: BTreeMap::new(),
-        }
+        Shown { floor: i64::MIN, fresh: BTreeMap::new(), retired: BTreeMap::new() }
     }
 }
 
@@ -72,9 +68,10 @@ impl Shown {
         }
         let mut ages: Vec<i64> = self.retired.values().map(|last| last.secs).collect();
         ages.sort_unstable();
+        // Of many with one mtime all go: what remains must be fewer.
         let cut = ages[self.retired.len() - MAX_RETIRED / 2];
-        self.retired.retain(|_, last| last.secs >= cut);
-        self.floor = self.floor.max(cut.saturating_sub(1));
+        self.retired.retain(|_, last| last.secs > cut);
+        self.floor = self.floor.max(cut);
     }
 }
 
@@ -123,21 +120,14 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
             Node::File(file) => Some(file),
             _ => None,
         };
-        let path = before
-            .or(after)
-            .map(|entry| entry.path)
-            .expect("one of the two moved");
+        let path = before.or(after).map(|entry| entry.path).expect("one of the two moved");
         match (file(before), file(after)) {
             (Some(old), Some(new)) => {
                 let last = shown.mtime(path, &old);
                 let mtime = next_shown.mtime(path, &new);
                 let touch = if old.object() == new.object() {
                     // Empty files are never shared between generations (see `objects`).
-                    let keep = if new.size == 0 {
-                        Touch::Renew(last)
-                    } else {
-                        Touch::Keep(last)
-                    };
+                    let keep = if new.size == 0 { Touch::Renew(last) } else { Touch::Keep(last) };
                     (mtime != last).then_some(keep)
                 } else if old.digest == new.digest {
                     (mtime < last).then(|| Touch::Renew(later(now, last.secs)))
@@ -148,13 +138,7 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
             }
             (Some(old), None) => {
                 let secs = shown.mtime(path, &old).secs;
-                out.shown.retire(
-                    path,
-                    Retired {
-                        secs,
-                        digest: old.digest,
-                    },
-                );
+                out.shown.retire(path, Retired { secs, digest: old.digest });
                 out.shown.fresh.remove(path);
             }
             (None, Some(new)) => {
@@ -163,12 +147,8 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
                     Some(last) if last.digest == new.digest => {
                         (mtime.secs < last.secs).then(|| Touch::Renew(later(now, last.secs)))
                     }
-                    Some(last) => {
-                        (mtime.secs <= last.secs).then(|| Touch::Renew(later(now, last.secs)))
-                    }
-                    None => {
-                        (mtime.secs <= shown.floor).then(|| Touch::Renew(later(now, shown.floor)))
-                    }
+                    Some(last) => (mtime.secs <= last.secs).then(|| Touch::Renew(later(now, last.secs))),
+                    None => (mtime.secs <= shown.floor).then(|| Touch::Renew(later(now, shown.floor))),
                 };
                 out.touch(path, touch);
             }
@@ -191,10 +171,7 @@ impl Freshness {
 
 /// Now, or where the clock stands behind what was shown, the next whole second after it.
 fn later(now: Mtime, shown_secs: i64) -> Mtime {
-    let next = Mtime {
-        secs: shown_secs.saturating_add(1),
-        nanos: 0,
-    };
+    let next = Mtime { secs: shown_secs.saturating_add(1), nanos: 0 };
     now.max(next)
 }
 

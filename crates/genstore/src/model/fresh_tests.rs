@@ -10,17 +10,9 @@ fn tree(files: &[(&str, u8, i64)]) -> Tree {
             digest: Digest::of(&[*content]),
             size: 1,
             executable: false,
-            mtime: Mtime {
-                secs: *secs,
-                nanos: 0,
-            },
+            mtime: Mtime { secs: *secs, nanos: 0 },
         };
-        builder
-            .push(Entry {
-                path: path.as_bytes(),
-                node: Node::File(file),
-            })
-            .unwrap();
+        builder.push(Entry { path: path.as_bytes(), node: Node::File(file) }).unwrap();
     }
     builder.finish()
 }
@@ -55,11 +47,7 @@ fn older_bytes_are_shown_with_a_new_mtime_and_stay_so() {
 #[test]
 fn a_path_that_comes_back_is_compared_with_what_it_last_showed() {
     let (full, without) = (tree(&[("a", 1, 10), ("b", 1, 10)]), tree(&[("b", 1, 10)]));
-    let gone = plan(
-        (&full, &Shown::default()),
-        (&without, &Shown::default()),
-        at(20),
-    );
+    let gone = plan((&full, &Shown::default()), (&without, &Shown::default()), at(20));
     assert_eq!(gone.shown.retired.len(), 1);
     let same = plan((&without, &gone.shown), (&full, &Shown::default()), at(30));
     assert_eq!((same.touches.len(), same.shown.retired.len()), (0, 0));
@@ -71,29 +59,13 @@ fn a_path_that_comes_back_is_compared_with_what_it_last_showed() {
 #[test]
 fn the_list_of_retired_paths_is_bounded_and_still_sound() {
     let names: Vec<String> = (0..MAX_RETIRED + 1).map(|n| format!("f{n:06}")).collect();
-    let files: Vec<_> = names
-        .iter()
-        .enumerate()
-        .map(|(n, p)| (p.as_str(), 1, n as i64))
-        .collect();
-    let gone = plan(
-        (&tree(&files), &Shown::default()),
-        (&Tree::empty(), &Shown::default()),
-        at(0),
-    );
+    let files: Vec<_> = names.iter().enumerate().map(|(n, p)| (p.as_str(), 1, n as i64)).collect();
+    let gone = plan((&tree(&files), &Shown::default()), (&Tree::empty(), &Shown::default()), at(0));
     assert!(gone.shown.retired.len() <= MAX_RETIRED);
     let mut others = files.clone();
     others.iter_mut().for_each(|file| file.1 = 2);
-    let back = plan(
-        (&Tree::empty(), &gone.shown),
-        (&tree(&others), &Shown::default()),
-        at(0),
-    );
-    assert_eq!(
-        back.touches.len(),
-        files.len(),
-        "every path shows other bytes than before"
-    );
+    let back = plan((&Tree::empty(), &gone.shown), (&tree(&others), &Shown::default()), at(0));
+    assert_eq!(back.touches.len(), files.len(), "every path shows other bytes than before");
 }
 
 proptest! {

@@ -25,11 +25,7 @@ impl GenerationId {
     /// Parses the one spelling that the store writes: decimal, no sign, no leading zero.
     pub fn parse(text: &str) -> Option<GenerationId> {
         let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-        if canonical {
-            text.parse().ok().and_then(GenerationId::new)
-        } else {
-            None
-        }
+        if canonical { text.parse().ok().and_then(GenerationId::new) } else { None }
     }
 }
 
@@ -80,14 +76,8 @@ impl FromStr for PinName {
     fn from_str(text: &str) -> Result<PinName, NotAPinName> {
         let fits = text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.len() <= 100
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        if fits {
-            Ok(PinName(text.to_owned()))
-        } else {
-            Err(NotAPinName)
-        }
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if fits { Ok(PinName(text.to_owned())) } else { Err(NotAPinName) }
     }
 }
 
@@ -116,15 +106,9 @@ impl FromStr for Rev {
         let older = match text {
             "@" => Some(0),
             "@-" => Some(1),
-            _ => text
-                .strip_prefix("@-")
-                .and_then(GenerationId::parse)
-                .map(GenerationId::get),
+            _ => text.strip_prefix("@-").and_then(GenerationId::parse).map(GenerationId::get),
         };
-        Ok(older.map_or_else(
-            || Rev::Name(text.to_owned()),
-            |older| Rev::Current { older },
-        ))
+        Ok(older.map_or_else(|| Rev::Name(text.to_owned()), |older| Rev::Current { older }))
     }
 }
 
@@ -165,17 +149,7 @@ mod tests {
         for good in ["stable", "v1.4_rc-2"] {
             assert!(good.parse::<PinName>().is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "42",
-            ".x",
-            "../x",
-            "a/b",
-            "a b",
-            "@",
-            "-n",
-            &"n".repeat(101),
-        ] {
+        for bad in ["", "42", ".x", "../x", "a/b", "a b", "@", "-n", &"n".repeat(101)] {
             assert_eq!(bad.parse::<PinName>(), Err(NotAPinName), "{bad}");
         }
     }

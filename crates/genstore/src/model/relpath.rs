@@ -128,17 +128,12 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 
 /// Joins a folder (empty at the top) and a name.
 pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() {
-        name.to_vec()
-    } else {
-        [folder, b"/", name].concat()
-    }
+    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
 
 /// Tells whether `path` is `folder` or lies below it.
 pub(crate) fn is_within(path: &[u8], folder: &[u8]) -> bool {
-    path.strip_prefix(folder)
-        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 /// Shows a path on one line: control characters, backslashes and bytes that are not UTF-8 are

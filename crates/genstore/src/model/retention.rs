@@ -19,11 +19,7 @@ pub struct Retention {
 impl Default for Retention {
     /// The last five good ones, and ten minutes of grace.
     fn default() -> Retention {
-        Retention {
-            keep_last: 5,
-            keep_within: None,
-            grace: Duration::from_secs(600),
-        }
+        Retention { keep_last: 5, keep_within: None, grace: Duration::from_secs(600) }
     }
 }
 
@@ -117,11 +113,7 @@ pub(crate) fn judge(candidates: &[Candidate], rule: &Retention, now: SystemTime)
             {
                 reasons.push(Reason::Grace(rule.grace));
             }
-            Verdict {
-                id: candidate.id,
-                reasons,
-                good: candidate.good,
-            }
+            Verdict { id: candidate.id, reasons, good: candidate.good }
         })
         .collect()
 }
@@ -156,10 +148,7 @@ mod tests {
         all[4].current = true;
         change(&mut all);
         let verdicts = judge(&all, &rule, at(1000));
-        let lines: Vec<String> = verdicts
-            .iter()
-            .map(|v| format!("{} {:?}", v.id, v.reasons))
-            .collect();
+        let lines: Vec<String> = verdicts.iter().map(|v| format!("{} {:?}", v.id, v.reasons)).collect();
         assert_eq!(lines, expected);
     }
 
@@ -170,11 +159,7 @@ mod tests {
             keep_within: Some(Duration::from_secs(within)),
             grace: Duration::from_secs(grace),
         };
-        check(
-            rule(0, 0, 0),
-            |_| {},
-            &["5 [Current]", "4 []", "3 []", "2 []", "1 []"],
-        );
+        check(rule(0, 0, 0), |_| {}, &["5 [Current]", "4 []", "3 []", "2 []", "1 []"]);
         check(
             rule(2, 997, 998),
             |all| {
@@ -194,11 +179,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_removes_nothing() {
-        let rule = Retention {
-            keep_last: 0,
-            keep_within: None,
-            grace: Duration::from_secs(1),
-        };
+        let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::from_secs(1) };
         let verdicts = judge(&[plain(7)], &rule, at(0));
         assert_eq!(verdicts[0].reasons, [Reason::Grace(Duration::from_secs(1))]);
     }

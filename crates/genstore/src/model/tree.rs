@@ -25,22 +25,13 @@ pub struct Mtime {
 impl From<SystemTime> for Mtime {
     fn from(time: SystemTime) -> Mtime {
         match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => Mtime {
-                secs: after.as_secs() as i64,
-                nanos: after.subsec_nanos(),
-            },
+            Ok(after) => Mtime { secs: after.as_secs() as i64, nanos: after.subsec_nanos() },
             Err(before) => {
                 let before = before.duration();
                 let (secs, nanos) = (before.as_secs() as i64, before.subsec_nanos());
                 match nanos {
-                    0 => Mtime {
-                        secs: -secs,
-                        nanos: 0,
-                    },
-                    _ => Mtime {
-                        secs: -secs - 1,
-                        nanos: 1_000_000_000 - nanos,
-                    },
+                    0 => Mtime { secs: -secs, nanos: 0 },
+                    _ => Mtime { secs: -secs - 1, nanos: 1_000_000_000 - nanos },
                 }
             }
         }
@@ -50,11 +41,7 @@ impl From<SystemTime> for Mtime {
 impl From<Mtime> for SystemTime {
     fn from(time: Mtime) -> SystemTime {
         let whole = Duration::from_secs(time.secs.unsigned_abs());
-        let base = if time.secs < 0 {
-            UNIX_EPOCH - whole
-        } else {
-            UNIX_EPOCH + whole
-        };
+        let base = if time.secs < 0 { UNIX_EPOCH - whole } else { UNIX_EPOCH + whole };
         base + Duration::from_nanos(u64::from(time.nanos))
     }
 }
@@ -84,10 +71,7 @@ pub struct FileNode {
 impl FileNode {
     /// Names the object that holds the bytes.
     pub fn object(&self) -> ObjectId {
-        ObjectId {
-            digest: self.digest,
-            executable: self.executable,
-        }
+        ObjectId { digest: self.digest, executable: self.executable }
     }
 }
 
@@ -174,11 +158,7 @@ impl std::fmt::Display for TreeProblem {
             TreeProblem::Malformed(what) => write!(f, "malformed tree: {what}"),
             TreeProblem::BadPath(path, why) => write!(f, "{}: {why}", relpath::show(path)),
             TreeProblem::Misplaced(path) => {
-                write!(
-                    f,
-                    "{}: stands twice, out of order, or below a file",
-                    relpath::show(path)
-                )
+                write!(f, "{}: stands twice, out of order, or below a file", relpath::show(path))
             }
         }
     }
@@ -227,11 +207,7 @@ impl Tree {
         {
             return malformed("columns of different lengths");
         }
-        if columns
-            .mtimes
-            .chunks_exact(12)
-            .any(|m| read_u32(&m[8..]) >= 1_000_000_000)
-        {
+        if columns.mtimes.chunks_exact(12).any(|m| read_u32(&m[8..]) >= 1_000_000_000) {
             return malformed("nanoseconds beyond a second");
         }
         let mut bytes = 0u64;
@@ -242,14 +218,7 @@ impl Tree {
             }
         }
         let id = tree_id(&columns);
-        let tree = Tree {
-            columns,
-            id,
-            ends,
-            ranks,
-            target_ends,
-            bytes,
-        };
+        let tree = Tree { columns, id, ends, ranks, target_ends, bytes };
         tree.check_order()?;
         Ok(tree)
     }
@@ -308,11 +277,7 @@ impl Tree {
     /// # Panics
     /// When `index` is not below [`Tree::len`].
     pub fn path(&self, index: usize) -> &[u8] {
-        let start = if index == 0 {
-            0
-        } else {
-            self.ends[index - 1] as usize + 1
-        };
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize + 1 };
         &self.columns.paths[start..self.ends[index] as usize]
     }
 
@@ -324,11 +289,7 @@ impl Tree {
         let rank = self.ranks[index] as usize;
         let node = match self.columns.kinds[index] {
             KIND_SYMLINK => {
-                let start = if rank == 0 {
-                    0
-                } else {
-                    self.target_ends[rank - 1] as usize + 1
-                };
+                let start = if rank == 0 { 0 } else { self.target_ends[rank - 1] as usize + 1 };
                 Node::Symlink(&self.columns.targets[start..self.target_ends[rank] as usize])
             }
             KIND_EMPTY_DIR => Node::EmptyDir,
@@ -340,17 +301,11 @@ impl Tree {
                     digest: Digest(digest),
                     size: read_u64(&self.columns.sizes[rank * 8..]),
                     executable: kind == KIND_EXECUTABLE,
-                    mtime: Mtime {
-                        secs: read_u64(mtime) as i64,
-                        nanos: read_u32(&mtime[8..]),
-                    },
+                    mtime: Mtime { secs: read_u64(mtime) as i64, nanos: read_u32(&mtime[8..]) },
                 })
             }
         };
-        Entry {
-            path: self.path(index),
-            node,
-        }
+        Entry { path: self.path(index), node }
     }
 
     /// Walks the entries in the order of their paths.
@@ -374,11 +329,7 @@ impl Tree {
 
     /// Walks the entries at or below `folder`; the empty folder is the whole tree.
     pub fn below<'a>(&'a self, folder: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
-        let start = if folder.is_empty() {
-            0
-        } else {
-            self.lower_bound(folder)
-        };
+        let start = if folder.is_empty() { 0 } else { self.lower_bound(folder) };
         (start..self.len())
             .map(|index| self.get(index))
             .take_while(move |entry| folder.is_empty() || relpath::is_within(entry.path, folder))
@@ -428,9 +379,7 @@ impl TreeBuilder {
         let Entry { path, node } = entry;
         relpath::check(path).map_err(|why| TreeProblem::BadPath(path.to_vec(), why))?;
         let first = self.columns.kinds.is_empty();
-        if !first
-            && (relpath::compare(&self.last, path).is_ge() || relpath::is_within(path, &self.last))
-        {
+        if !first && (relpath::compare(&self.last, path).is_ge() || relpath::is_within(path, &self.last)) {
             return Err(TreeProblem::Misplaced(path.to_vec()));
         }
         if let Node::Symlink(target) = node
@@ -478,14 +427,7 @@ impl TreeBuilder {
 /// bytes that a manifest writes, up to the mtimes.
 fn tree_id(columns: &Columns) -> TreeId {
     let mut hasher = blake3::Hasher::new();
-    let Columns {
-        paths,
-        kinds,
-        sizes,
-        digests,
-        targets,
-        mtimes: _,
-    } = columns;
+    let Columns { paths, kinds, sizes, digests, targets, mtimes: _ } = columns;
     for column in [paths, kinds, sizes, digests, targets] {
         hasher.update(&(column.len() as u64).to_le_bytes());
         hasher.update(column);
@@ -494,12 +436,7 @@ fn tree_id(columns: &Columns) -> TreeId {
 }
 
 fn nul_positions(bytes: &[u8]) -> Vec<u32> {
-    bytes
-        .iter()
-        .enumerate()
-        .filter(|(_, b)| **b == 0)
-        .map(|(at, _)| at as u32)
-        .collect()
+    bytes.iter().enumerate().filter(|(_, b)| **b == 0).map(|(at, _)| at as u32).collect()
 }
 
 fn read_u64(bytes: &[u8]) -> u64 {

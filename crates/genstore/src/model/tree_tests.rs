@@ -3,21 +3,13 @@ use proptest::prelude::*;
 
 fn file(content: &[u8], executable: bool, secs: i64) -> Node<'static> {
     let mtime = Mtime { secs, nanos: 7 };
-    Node::File(FileNode {
-        digest: Digest::of(content),
-        size: content.len() as u64,
-        executable,
-        mtime,
-    })
+    Node::File(FileNode { digest: Digest::of(content), size: content.len() as u64, executable, mtime })
 }
 
 fn build(entries: &[(&str, Node<'_>)]) -> Result<Tree, TreeProblem> {
     let mut builder = TreeBuilder::default();
     for (path, node) in entries {
-        builder.push(Entry {
-            path: path.as_bytes(),
-            node: *node,
-        })?;
+        builder.push(Entry { path: path.as_bytes(), node: *node })?;
     }
     Ok(builder.finish())
 }
@@ -83,11 +75,7 @@ fn refuses_what_is_misplaced() {
         vec![("a", Node::EmptyDir), ("a/b", f)],
     ] {
         let last = wrong[1].0.as_bytes().to_vec();
-        assert_eq!(
-            build(&wrong),
-            Err(TreeProblem::Misplaced(last)),
-            "{wrong:?}"
-        );
+        assert_eq!(build(&wrong), Err(TreeProblem::Misplaced(last)), "{wrong:?}");
     }
 }
 

@@ -1,0 +1,105 @@
+//! Real filesystems in files, for tests as root: ext4, xfs and btrfs over a loop device.
+
+#![allow(clippy::print_stdout, reason = "says why a test was skipped")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A filesystem in a file, mounted until it is dropped.
+pub struct LoopFs {
+    dir: TempDir,
+    kind: &'static str,
+    mounted: bool,
+}
+
+impl LoopFs {
+    /// Makes and mounts one of `size_mib`; `None`, with a printed reason, where that cannot be done.
+    /// `extra` goes to mkfs.
+    pub fn make(kind: &'static str, size_mib: u64, extra: &[&str]) -> Option<LoopFs> {
+        // Not in memory: tmpfs would hide what the loop device did not write yet.
+        let dir = tempfile::Builder::new().prefix("genstore-loop-").tempdir_in(target_dir()).ok()?;
+        std::fs::create_dir(dir.path().join("mnt")).ok()?;
+        let mut fs = LoopFs { dir, kind, mounted: false };
+        let image = std::fs::File::create(fs.image()).ok()?;
+        image.set_len(size_mib << 20).ok()?;
+        let mkfs = format!("mkfs.{kind}");
+        let quiet: &[&str] = if kind == "ext4" { &["-q", "-F"] } else { &["-q", "-f"] };
+        let image = fs.image();
+        let done =
+            run(Command::new(&mkfs).args(quiet).args(extra).arg(&image)).and_then(|()| fs.mount(&[]));
+        match done {
+            Ok(()) => Some(fs),
+            Err(why) => {
+                println!("skipped: no {kind} here: {why}");
+                None
+            }
+        }
+    }
+
+    /// The folder that it is mounted on.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("mnt")
+    }
+
+    /// The file that holds it.
+    pub fn image(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    /// Mounts it, with options such as `ro`.
+    pub fn mount(&mut self, options: &[&str]) -> Result<(), String> {
+        let options = [&["loop"], options].concat().join(",");
+        run(Command::new("mount")
+            .args(["-t", self.kind, "-o", &options])
+            .arg(self.image())
+            .arg(self.path()))?;
+        self.mounted = true;
+        Ok(())
+    }
+
+    /// Takes it off.
+    pub fn unmount(&mut self) {
+        if std::mem::take(&mut self.mounted) {
+            run(Command::new("umount").arg(self.path())).expect("unmount");
+        }
+    }
+
+    /// Copies what the device holds at this moment: what a power loss now would leave.
+    pub fn copy_image(&self, to: &Path) {
+        run(Command::new("cp").args(["--sparse=always"]).arg(self.image()).arg(to))
+            .expect("copy the image");
+    }
+
+    /// Puts another image in its place; it must not be mounted.
+    pub fn restore_image(&self, from: &Path) {
+        assert!(!self.mounted, "unmount first");
+        run(Command::new("cp").args(["--sparse=always"]).arg(from).arg(self.image()))
+            .expect("copy the image");
+    }
+}
+
+impl Drop for LoopFs {
+    fn drop(&mut self) {
+        if self.mounted {
+            // Lazily: a failing test may still have files open there.
+            drop(run(Command::new("umount").arg("-l").arg(self.path())));
+        }
+    }
+}
+
+/// Where the build puts things: on a disk, and ignored by git.
+pub fn target_dir() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tmp");
+    std::fs::create_dir_all(&here).expect("make target/tmp");
+    here.canonicalize().expect("it was made just now")
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|e| format!("{command:?}: {e}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
