@@ -29,6 +29,7 @@
 mod activate;
 mod assemble;
 mod check;
+mod commit;
 mod error;
 mod export;
 mod folders;
@@ -37,6 +38,7 @@ mod gc;
 mod generations;
 mod heal;
 mod ingest;
+mod intake;
 mod layout;
 mod log;
 mod model;

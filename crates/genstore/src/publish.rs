@@ -1,39 +1,21 @@
-//! Publishing: a plan becomes a stage, a stage becomes a generation. Floor 3.
-//!
-//! The order of a commit, after which each step may be cut off (`store-layout.md`, "Commit"):
-//! 1. new objects and the tree are written in the stage (`ingest`, `assemble`), the manifest too;
-//! 2. one flush makes all of that durable;
-//! 3. the new objects get their names: what has a name is durable;
-//! 4. paths that need a newer mtime get inodes of their own, durably (`fresh`);
-//! 5. under the commit lock: the intent and the number are made durable;
-//! 6. the stage becomes `generations/<id>`, and the folders that gained names are flushed;
-//! 7. `current` is renamed over: the commit; and the store's folder is flushed;
-//! 8. the log, the notice and the end of the intent: if these fail the commit stands.
+//! Publishing: a plan becomes a staged tree; `commit` makes that a generation. Floor 3.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
-
-use crate::activate::{AfterCommit, Base, Expect, MANY, Warning};
+use crate::activate::{Base, Expect, Warning};
 use crate::assemble::assemble;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::folders::Folders;
-use crate::fs::Dir;
-use crate::fs::dir::open_parent;
-use crate::ingest::{How, Ingest, Ingested, LazyStage};
-use crate::layout::{CommitLock, GENERATIONS, Home, MANIFEST, SHOWN, StoreShared};
-use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN, Manifest};
-use crate::model::diff::{DiffSummary, diff};
-use crate::model::fresh::{self, Shown};
+use crate::ingest::{Ingest, Ingested, LazyStage};
+use crate::layout::{Home, StoreShared};
+use crate::model::diff::DiffSummary;
 use crate::model::ids::GenerationId;
-use crate::model::tree::{Node, Tree, TreeId};
+use crate::model::tree::{Tree, TreeId};
 use crate::objects::Objects;
 use crate::plan::Plan;
-use crate::progress::Phase;
-use crate::records::{Intent, Sequence};
-use crate::stage::{NEXT, Stage};
+use crate::stage::Stage;
 
 /// How a plan is staged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,19 +97,19 @@ pub struct Publication {
 /// A tree in the store that no reader sees yet. Dropping it takes it back.
 #[must_use]
 pub struct Staged<'s> {
-    home: &'s Home,
-    guard: StoreShared,
-    objects: Objects<'s>,
-    ingested: Ingested,
-    base: Option<Base>,
-    stage: Option<Stage>,
-    assembled: bool,
-    always: bool,
+    pub(crate) home: &'s Home,
+    pub(crate) guard: StoreShared,
+    pub(crate) objects: Objects<'s>,
+    pub(crate) ingested: Ingested,
+    pub(crate) base: Option<Base>,
+    pub(crate) stage: Option<Stage>,
+    pub(crate) assembled: bool,
+    pub(crate) always: bool,
     /// Whether the current generation's manifest had to be made anew.
-    healed_base: bool,
+    pub(crate) healed_base: bool,
     /// Healing by others since we began would leave their damaged inodes in our tree.
-    heals_seen: u64,
-    times: Times,
+    pub(crate) heals_seen: u64,
+    pub(crate) times: Times,
 }
 
 impl Drop for Staged<'_> {
@@ -228,7 +210,7 @@ impl Staged<'_> {
         self.base.as_ref().is_some_and(|base| base.tree.id() == self.ingested.tree.id())
     }
 
-    fn assemble(&mut self, folders: &Folders<'_>) -> Result<()> {
+    pub(crate) fn assemble(&mut self, folders: &Folders<'_>) -> Result<()> {
         let start = Instant::now();
         if self.stage.is_none() {
             self.stage = Some(Stage::create(self.home)?);
@@ -239,334 +221,4 @@ impl Staged<'_> {
         self.times.assemble = start.elapsed();
         Ok(())
     }
-
-    /// Makes the tree a generation, and current.
-    ///
-    /// # Errors
-    /// [`Error::Lost`] when something else is current than expected. Whatever the error, `current`
-    /// is as before.
-    ///
-    /// # Durability
-    /// On return the generation survives a power loss, unless a warning says otherwise.
-    ///
-    /// # Locks
-    /// Takes the commit lock.
-    pub fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
-        check_texts(options)?;
-        let home = self.home;
-        let mut shown = Shown::default();
-        let mut refreshed = 0;
-        let created = home.now();
-        let mut manifest_digest = None;
-        let (start, lock, mut sequence, previous, healed) = loop {
-            if self.assembled && manifest_digest.is_none() {
-                let start = Instant::now();
-                home.options.progress.begin(Phase::Flush, None);
-                manifest_digest = Some(self.make_durable(options, created)?);
-                refreshed += self.freshen(options, &mut shown)?;
-                self.times.sync = start.elapsed();
-            }
-            let start = Instant::now();
-            let (lock, mut sequence) = home.begin_commit()?;
-            let previous = home.current()?;
-            home.check_expected(options.expect, previous)?;
-            let healed = self.heal(&lock, &mut sequence)?;
-            let moved = self.rebase(&lock, previous)?;
-            if self.is_current() && !self.always {
-                let mut publication = self.describe(previous, refreshed, healed);
-                drop(lock);
-                publication.warnings = self.clear_up();
-                publication.times.commit = start.elapsed();
-                return Ok(publication);
-            }
-            if self.assembled {
-                if moved {
-                    refreshed += self.freshen(options, &mut shown)?;
-                }
-                break (start, lock, sequence, previous, healed);
-            }
-            // What was current when we staged no longer is, so there is a tree to be made.
-            drop(lock);
-            let tree = self.ingested.tree.clone();
-            self.assemble(&Folders::of((0..tree.len()).map(|index| tree.path(index))))?;
-        };
-        let stage = self.stage.take().expect("an assembled tree has its stage");
-        let id = GenerationId::new(sequence.high + 1)
-            .ok_or_else(|| Error::refused("numbers-used-up", "no generation number is left"))?;
-        let mut publication = self.describe(previous, refreshed, healed);
-        publication.generation = id;
-        publication.changed = true;
-        publication.current = options.activate;
-        let mut after = AfterCommit::default();
-        let moved = self.take_place(&lock, &stage, id, options.activate, &mut sequence);
-        if let Err(error) = moved {
-            self.stage = Some(stage);
-            return Err(error);
-        }
-        let event = crate::log::Event::Publish {
-            manifest: manifest_digest.unwrap_or_default(),
-            created: created.into(),
-            note: options.note.clone(),
-            facts: options.facts.clone(),
-            new_bytes: Some(publication.new_bytes),
-        };
-        if options.activate {
-            after.sealed(home.seal_current(&lock));
-            after.note("write the log", home.append_log(&lock, id, event));
-            let event = crate::log::Event::Activate { previous };
-            after.note("write the log", home.append_log(&lock, id, event));
-            home.tell(&lock, &mut after, id, publication.tree, &mut sequence);
-        } else {
-            after.note("write the log", home.append_log(&lock, id, event));
-        }
-        drop(lock);
-        self.stage = Some(stage);
-        after.warnings.extend(self.clear_up());
-        publication.times.commit = start.elapsed();
-        publication.warnings = after.warnings;
-        Ok(publication)
-    }
-
-    /// Steps 1 to 3: manifest, flush, names. Gives the manifest's digest.
-    fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<String> {
-        let stage = self.stage.as_ref().expect("an assembled tree has its stage");
-        let digest = self.write_manifest(stage, options, created)?;
-        self.flush(stage)?;
-        self.name_objects(stage)?;
-        Ok(digest)
-    }
-
-    fn write_manifest(
-        &self,
-        stage: &Stage,
-        options: &CommitOptions,
-        created: SystemTime,
-    ) -> Result<String> {
-        let fs = &self.home.fs;
-        let (note, facts) = (options.note.clone(), options.facts.clone());
-        let bytes = Manifest::new(self.ingested.tree.clone(), created, note, facts).encode();
-        let path = stage.next().join(MANIFEST);
-        fs.unlink(stage.next(), MANIFEST)?;
-        let file = fs.create(stage.next(), MANIFEST)?;
-        fs.write(&file, &path, &bytes)?;
-        fs.set_mode(&file, &path, 0o444)?;
-        fs.sync_file(&file, &path)?;
-        Ok(crate::model::digest::Digest::of(&bytes).to_string())
-    }
-
-    /// Makes the stage durable: file by file where there is little, in one go where there is much.
-    fn flush(&self, stage: &Stage) -> Result<()> {
-        let home = self.home;
-        let tree = &self.ingested.tree;
-        let placed = |how: &How| matches!(how, How::Placed | How::Made);
-        let fresh = self.ingested.how.iter().filter(|how| placed(how)).count();
-        let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-        if fresh + folders.len() > MANY {
-            return home.fs.sync_filesystem(stage.tree());
-        }
-        for (folder, members) in folders.iter() {
-            let dir = stage.tree().open_dir(folder)?;
-            for &entry in members {
-                if self.ingested.how[entry as usize] == How::Placed || is_empty_file(tree, entry) {
-                    let name = crate::model::relpath::split(tree.path(entry as usize)).1;
-                    home.fs.sync_file(&dir.open_file(name)?, &dir.join(name))?;
-                }
-            }
-            home.fs.sync_dir(&dir)?;
-        }
-        home.fs.sync_dir(stage.next())?;
-        home.fs.sync_dir(stage.dir())
-    }
-
-    /// Gives every new object its name, and makes the names durable.
-    fn name_objects(&self, stage: &Stage) -> Result<()> {
-        let placed: Vec<_> = self.ingested.placed.iter().collect();
-        let damaged = &self.ingested.damaged;
-        let fan_outs: BTreeSet<[u8; 1]> = placed.iter().map(|(id, _)| [id.digest.as_bytes()[0]]).collect();
-        placed.into_par_iter().try_for_each(|(id, entry)| {
-            // The name of a damaged one is taken; healing frees it, under the commit lock.
-            if damaged.contains(id) {
-                return Ok(());
-            }
-            let (dir, name) = open_parent(stage.tree(), self.ingested.tree.path(*entry as usize))?;
-            self.objects.insert(&self.guard, (&dir, name), *id).map(drop)
-        })?;
-        if fan_outs.is_empty() {
-            return Ok(());
-        }
-        if fan_outs.len() > MANY {
-            return self.home.fs.sync_filesystem(self.objects.dir());
-        }
-        for [byte] in fan_outs {
-            let fan_out = format!("{byte:02x}").into_bytes();
-            match self.objects.dir().open_dir(&fan_out) {
-                Ok(dir) => self.home.fs.sync_dir(&dir)?,
-                // All of it is damaged objects, named later.
-                Err(e) if e.is_not_found() => {}
-                Err(e) => return Err(e),
-            }
-        }
-        self.home.fs.sync_dir(self.objects.dir())
-    }
-
-    /// Step 4. A generation that is only kept is made fresh when it is activated.
-    fn freshen(&self, options: &CommitOptions, shown: &mut Shown) -> Result<u64> {
-        let (Some(stage), Some(base), true) = (&self.stage, &self.base, options.activate) else {
-            return Ok(0);
-        };
-        let now = self.home.now().into();
-        let freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
-        if !freshness.touches.is_empty() {
-            self.home.freshen(stage, base, stage.tree(), &self.ingested.tree, &freshness)?;
-        }
-        if freshness.shown != *shown {
-            let fs = &self.home.fs;
-            let path = stage.next().join(SHOWN);
-            fs.unlink(stage.next(), SHOWN)?;
-            let file = fs.create(stage.next(), SHOWN)?;
-            fs.write(&file, &path, &freshness.shown.encode())?;
-            fs.set_mode(&file, &path, 0o644)?;
-            fs.sync_file(&file, &path)?;
-            fs.sync_dir(stage.next())?;
-            *shown = freshness.shown;
-        }
-        Ok(freshness.touches.len() as u64)
-    }
-
-    /// Looks at what is current now, under the commit lock; tells whether it is another one.
-    fn rebase(&mut self, lock: &CommitLock, current: Option<GenerationId>) -> Result<bool> {
-        if self.base.as_ref().map(|base| base.generation.id()) == current {
-            return Ok(false);
-        }
-        self.base = self.home.rescued_base(lock, current)?.0;
-        Ok(true)
-    }
-
-    /// Heals what was found damaged and is in this tree with the right bytes.
-    fn heal(&mut self, lock: &CommitLock, sequence: &mut Sequence) -> Result<u64> {
-        if sequence.heals != self.heals_seen {
-            return Err(Error::refused(
-                "healed-meanwhile",
-                "another process healed damaged objects while this tree was staged; publish again",
-            ));
-        }
-        let mut healed = u64::from(self.healed_base);
-        let suspects = self.home.suspects()?;
-        for &id in &self.ingested.damaged {
-            let Some(stage) = &self.stage else { break };
-            let entry = self.ingested.placed[&id];
-            let entry = self.ingested.tree.get(entry as usize);
-            let Node::File(file) = entry.node else {
-                continue;
-            };
-            let (dir, name) = open_parent(stage.tree(), entry.path)?;
-            let good = Some((&dir, name, file));
-            self.home.heal_object(lock, sequence, &self.objects, &self.guard, id, good)?;
-            healed += 1;
-        }
-        for &id in suspects.objects.iter().filter(|id| !self.ingested.damaged.contains(id)) {
-            // Whoever replaced it was cut short before all paths that show it were mended.
-            if self.objects.is_intact(id)? {
-                self.home.heal_object(lock, sequence, &self.objects, &self.guard, id, None)?;
-                healed += 1;
-            }
-        }
-        for id in suspects.generations {
-            healed += u64::from(self.home.heal_generation(lock, id).is_ok());
-        }
-        self.heals_seen = sequence.heals;
-        Ok(healed)
-    }
-
-    /// From the number to the pointer. On an error everything is as before, or the next writer
-    /// makes it so.
-    fn take_place(
-        &self,
-        lock: &CommitLock,
-        stage: &Stage,
-        id: GenerationId,
-        activate: bool,
-        sequence: &mut Sequence,
-    ) -> Result<()> {
-        let home = self.home;
-        sequence.high = id.get();
-        sequence.intent = Some(Intent::Publish { generation: id, activate });
-        home.write_sequence(lock, sequence)?;
-        let generations = home.sub(GENERATIONS)?;
-        let done = home
-            .fs
-            .rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))
-            .and_then(|()| home.fs.sync_dir(&generations))
-            .and_then(|()| if activate { home.set_current(lock, id) } else { Ok(()) });
-        if done.is_ok() && activate {
-            return Ok(());
-        }
-        if done.is_ok() {
-            // A generation that is only kept is complete when its intent is gone.
-            sequence.intent = None;
-            return home.write_sequence(lock, sequence);
-        }
-        // Take it back at once; if even that fails, the next writer does it.
-        drop(home.settle(lock));
-        done
-    }
-
-    fn describe(&self, previous: Option<GenerationId>, refreshed: u64, healed: u64) -> Publication {
-        let tree = &self.ingested.tree;
-        let empty = Tree::empty();
-        let old = self.base.as_ref().map_or(&empty, |base| &base.tree);
-        Publication {
-            generation: previous.unwrap_or_else(|| GenerationId::new(1).expect("one is not zero")),
-            tree: tree.id(),
-            previous,
-            changed: false,
-            current: true,
-            files: tree.files(),
-            bytes: tree.bytes(),
-            new_objects: self.ingested.placed.len() as u64,
-            new_bytes: self.ingested.new_bytes,
-            diff: diff(old, tree).summary,
-            refreshed,
-            healed,
-            times: self.times,
-            warnings: vec![],
-        }
-    }
-
-    /// Removes what the commit no longer needs: the emptied stage, and consumed sources.
-    fn clear_up(&mut self) -> Vec<Warning> {
-        let mut after = AfterCommit::default();
-        if let Some(stage) = self.stage.take() {
-            after.note("remove the stage", stage.remove(self.home));
-        }
-        for path in std::mem::take(&mut self.ingested.consumed) {
-            let removed = path.parent().zip(path.file_name()).map_or(Ok(()), |(folder, name)| {
-                let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
-                Dir::open(folder).and_then(|dir| self.home.fs.unlink(&dir, name)).map(drop)
-            });
-            after.note("remove a consumed file", removed);
-        }
-        after.warnings
-    }
-}
-
-fn is_empty_file(tree: &Tree, entry: u32) -> bool {
-    matches!(tree.get(entry as usize).node, Node::File(file) if file.size == 0)
-}
-
-fn check_texts(options: &CommitOptions) -> Result<()> {
-    let facts: usize = options.facts.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if options.note.len() > MAX_NOTE_LEN {
-        return Err(Error::refused(
-            "note-too-long",
-            format!("the note is longer than {MAX_NOTE_LEN} bytes"),
-        ));
-    }
-    if facts > MAX_FACTS_LEN {
-        return Err(Error::refused(
-            "facts-too-long",
-            format!("the facts are longer than {MAX_FACTS_LEN} bytes"),
-        ));
-    }
-    Ok(())
 }
