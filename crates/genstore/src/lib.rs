@@ -75,7 +75,7 @@ pub use model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder,
 pub use plan::{Plan, PlanBuilder, Source, Symlinks};
 pub use progress::{Phase, Progress, Silent};
 pub use publish::{CommitOptions, Publication, StageOptions, Staged, Times};
-pub use query::{Listed, Pin, Usage};
+pub use query::{Listed, Listing, Pin, Usage};
 pub use records::Mark;
 pub use scan::{ScanRules, StoreIdentity};
 pub use store::Store;

@@ -48,6 +48,15 @@ pub struct Listed {
     pub added_bytes: u64,
 }
 
+/// All generations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Those that can be read, newest first.
+    pub generations: Vec<Listed>,
+    /// Those that cannot, and why.
+    pub damaged: Vec<(GenerationId, String)>,
+}
+
 /// How much of the store a generation uses, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -138,17 +147,28 @@ impl Home {
     }
 
     /// Lists the generations, newest first, without reading their entries.
-    pub(crate) fn list_generations(&self) -> Result<Vec<Listed>> {
+    pub(crate) fn list_generations(&self) -> Result<Listing> {
         let now = self.now();
         let current = self.current()?;
         let (mut pins, marks, history) = (self.pin_list()?, self.marks()?, self.history()?);
         pins.retain(|pin| pin.until.is_none_or(|until| until > now));
         let mut ids = self.generation_ids()?;
         ids.reverse();
-        let mut all = Vec::new();
+        let mut all = Listing::default();
         for (nth, &id) in ids.iter().enumerate() {
-            let Some(generation) = self.find_generation(id)? else {
-                continue;
+            let read = self.find_generation(id).and_then(|generation| match generation {
+                Some(generation) => generation.head().map(|head| Some((generation, head))),
+                None => Ok(None),
+            });
+            let (generation, head) = match read {
+                Ok(Some(read)) => read,
+                Ok(None) => continue,
+                // One that is damaged does not hide the others.
+                Err(Error::Damaged { cause, .. }) => {
+                    all.damaged.push((id, cause));
+                    continue;
+                }
+                Err(e) => return Err(e),
             };
             let added_bytes = match history.new_bytes(id) {
                 Some(bytes) => bytes,
@@ -156,9 +176,9 @@ impl Home {
                 None => self.added_since(&generation, ids.get(nth + 1).copied())?,
             };
             let mark = marks.get(&id).map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
-            all.push(Listed {
+            all.generations.push(Listed {
                 id,
-                head: generation.head()?,
+                head,
                 current: current == Some(id),
                 mark,
                 pins: pins.iter().filter(|pin| pin.generation == id).cloned().collect(),

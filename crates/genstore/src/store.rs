@@ -15,7 +15,7 @@ use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::Tree;
 use crate::plan::Plan;
 use crate::publish::{StageOptions, Staged};
-use crate::query::{Listed, Pin, Usage};
+use crate::query::{Listing, Pin, Usage};
 use crate::records::{Mark, MarkRecord, PinRecord};
 use crate::scan::StoreIdentity;
 use crate::verify::VerifyReport;
@@ -217,11 +217,11 @@ impl Store {
         }
     }
 
-    /// Lists the generations, newest first.
+    /// Lists the generations, newest first; those that are damaged apart.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a head that is not as it was written.
-    pub fn list(&self) -> Result<Vec<Listed>> {
+    /// [`Error::Damaged`] for pins and marks that are not as they were written.
+    pub fn list(&self) -> Result<Listing> {
         self.home.list_generations()
     }
 

@@ -73,7 +73,7 @@ fn round_trip(kind: &'static str, size_mib: u64) {
     let store = Store::open(&mount.path().join("store"), Options::new(Arc::new(SystemTime::now))).unwrap();
     let generation = store.open_generation(&"@".parse().unwrap()).unwrap();
     assert_eq!(generation.manifest().unwrap().tree.files(), 4);
-    assert_eq!(store.list().unwrap().len(), 1);
+    assert_eq!(store.list().unwrap().generations.len(), 1);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
     let plan = Plan::scan(&source.path().join("s"), &ScanRules::default()).unwrap();
     assert_eq!(store.preview(&plan).unwrap().len(), next.len());

@@ -211,7 +211,7 @@ fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
     drop(commit(&store, &memory(&[("n", "4")])).unwrap());
     let done = store.collect(&plan).unwrap();
     assert_eq!((done.generations, done.spared), (vec![id(1)], vec![id(2)]));
-    assert_eq!(store.list().unwrap().len(), 3, "3 was in no plan");
+    assert_eq!(store.list().unwrap().generations.len(), 3, "3 was in no plan");
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
 

@@ -1,0 +1,246 @@
+//! The command line: global flags, the verbs, and what is said when it cannot be understood.
+//!
+//! Each verb's own arguments stand in its file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::context::Context;
+use crate::errors::{Failure, exit};
+use crate::output::Out;
+use crate::{time, verbs};
+
+const AFTER_HELP: &str = "\
+REF names a generation: 42 (its number), @ (current), @- and @-3 (older ones), a pin's name, or
+six or more hex digits of its tree's id.
+
+The store is, in this order: --store, GENSTORE_STORE, store.path of a genstore.toml here or above,
+a genstore folder here or above.
+
+Exit status: 0 done; 1 failed, or `diff --exit-code` found differences; 2 usage; 3 partly done;
+4 damage found; 6 something else was current than --expect says; 10 no store here; 11 the wait for
+a lock ran out; 12 the store needs a newer genstore; exec: 125 could not start, 126 not executable,
+127 not found, else the command's own.";
+
+/// Publishes build outputs as generations: readers see the whole old one or the whole new one.
+#[derive(Parser)]
+#[command(name = "genstore", bin_name = "genstore", version, after_help = AFTER_HELP)]
+#[command(max_term_width = 100, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+#[command(disable_help_subcommand = false, infer_subcommands = false)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags that every verb takes, before it or after it.
+#[derive(Args)]
+#[command(next_help_heading = "Global flags")]
+pub(crate) struct Globals {
+    /// The store
+    #[arg(long, value_name = "DIR", global = true, value_parser = filled_path)]
+    pub(crate) store: Option<PathBuf>,
+    /// Work as if started in DIR
+    #[arg(short = 'C', value_name = "DIR", global = true, value_parser = filled_path)]
+    pub(crate) chdir: Option<PathBuf>,
+    /// Print one JSON document, and errors as JSON on stderr
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to use colours: auto, always, never
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_possible_values = true)]
+    pub(crate) color: When,
+    /// When to show progress on stderr: auto, always, never
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_possible_values = true)]
+    pub(crate) progress: When,
+    /// No hints, no notes, no confirmations
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// How long to wait for locks
+    #[arg(long, value_name = "DUR", global = true, default_value = "60s", value_parser = time::parse_duration)]
+    pub(crate) lock_timeout: Duration,
+}
+
+/// When to do what suits a terminal.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Calls a macro with every verb: variant, module, name.
+macro_rules! verbs {
+    ($($(#[$attribute:meta])* $verb:ident = $module:ident, $name:literal;)*) => {
+        /// What to do.
+        #[derive(Subcommand)]
+        pub(crate) enum Verb {
+            $($(#[$attribute])* #[command(name = $name)] $verb(verbs::$module::$verb),)*
+        }
+
+        impl Verb {
+            /// Gives its name, for the log.
+            pub(crate) fn name(&self) -> &'static str {
+                match self {
+                    $(Verb::$verb(_) => $name,)*
+                }
+            }
+
+            /// Does it, and gives the exit status.
+            pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+                match self {
+                    $(Verb::$verb(args) => args.run(context),)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Make an empty store
+    Init = init, "init";
+    /// Publish a directory as a new generation
+    Publish = publish, "publish";
+    /// List the generations, newest first
+    #[command(visible_aliases = ["log", "ls"])]
+    List = list, "list";
+    /// Show one generation, and what keeps it
+    Show = show, "show";
+    /// Print the number of the current generation
+    Current = current, "current";
+    /// Print the directory of a generation
+    Path = path, "path";
+    /// Compare two generations, or a generation and a directory
+    Diff = diff, "diff";
+    /// Print the bytes of one file
+    Cat = cat, "cat";
+    /// Copy a generation to a directory, as plain private files
+    Export = export, "export";
+    /// Go back to the newest good generation older than the current one
+    Rollback = rollback, "rollback";
+    /// Make any kept generation current
+    Switch = switch, "switch";
+    /// Say of a generation that it is good or bad
+    Mark = mark, "mark";
+    /// Keep a generation under a name
+    Pin = pin, "pin";
+    /// Remove a pin
+    Unpin = unpin, "unpin";
+    /// Remove generations that nothing keeps, and objects that none of the others has
+    Gc = gc, "gc";
+    /// Check every byte of the store
+    Verify = verify, "verify";
+    /// Run a command that holds a generation
+    ///
+    /// GENSTORE_ROOT is the generation's directory, GENSTORE_GENERATION its number. gc leaves the
+    /// generation alone as long as the command lives, or any process it started. A command that
+    /// closes the descriptors it inherits (sudo, su, some daemons) gives the hold up. The working
+    /// directory stays as it is.
+    Exec = exec, "exec";
+    /// Tell how much space each generation uses
+    Du = du, "du";
+    /// Wait until another generation is current, and print its number
+    Wait = wait, "wait";
+    /// Print a shell's completions
+    Completions = completions, "completions";
+}
+
+impl Verb {
+    /// Gives the exit status of failures that are the program's own, where others would be taken
+    /// for those of the command that it runs.
+    pub(crate) fn failure_exit(&self) -> Option<u8> {
+        matches!(self, Verb::Exec(_)).then_some(exit::EXEC_FAILED)
+    }
+}
+
+fn filled_path(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() { Err("it is empty") } else { Ok(text.into()) }
+}
+
+/// Understands the arguments.
+pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
+    Cli::try_parse_from(args).map_err(|error| Stopped::new(error, args))
+}
+
+/// A command line that asks for help, or that makes no sense.
+pub(crate) struct Stopped {
+    error: clap::Error,
+    globals: Globals,
+}
+
+impl Stopped {
+    /// The global flags could not be read with the rest, so they are picked out one by one.
+    fn new(error: clap::Error, args: &[OsString]) -> Stopped {
+        let own: Vec<&str> =
+            args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str()).collect();
+        let color = own.iter().enumerate().rev().find_map(|(at, arg)| match arg.strip_prefix("--color") {
+            Some("") => own.get(at + 1).copied(),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
+        });
+        let globals = Globals {
+            store: None,
+            chdir: None,
+            json: own.contains(&"--json"),
+            color: color.and_then(|when| When::from_str(when, false).ok()).unwrap_or(When::Auto),
+            progress: When::Never,
+            quiet: false,
+            verbose: 0,
+            lock_timeout: Duration::ZERO,
+        };
+        Stopped { error, globals }
+    }
+
+    /// Says so.
+    pub(crate) fn tell(self) -> ExitCode {
+        let out = Out::new(&self.globals);
+        let text = in_our_words(&self.error.render().ansi().to_string());
+        let status = match self.error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                out.text(&text);
+                out.settle(exit::DONE)
+            }
+            _ if out.json() => Failure::usage(&self.message(), self.hint()).tell(&out, None),
+            _ => {
+                out.talk(&text);
+                exit::USAGE
+            }
+        };
+        ExitCode::from(status)
+    }
+
+    /// The first paragraph of what clap says.
+    fn message(&self) -> String {
+        let missing = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
+        if missing.contains(&self.error.kind()) {
+            return "no verb is given".to_owned();
+        }
+        let text = in_our_words(&self.error.render().to_string());
+        let paragraph = text.split("\n\n").next().unwrap_or_default();
+        paragraph.trim_start_matches("error: ").to_owned()
+    }
+
+    fn hint(&self) -> String {
+        let suggested =
+            [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+        let near = suggested.into_iter().find_map(|kind| self.error.get(kind));
+        match near {
+            Some(near) => format!("did you mean {near}? see `genstore help`"),
+            None => "see `genstore help`".to_owned(),
+        }
+    }
+}
+
+/// clap says "subcommand"; we say "verb".
+fn in_our_words(text: &str) -> String {
+    text.replace("subcommand", "verb")
+}

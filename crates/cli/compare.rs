@@ -1,0 +1,138 @@
+//! The two sides of a comparison: a generation, a directory, or nothing.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use genstore::{
+    Damaged, Digest, Entry, Error, FileNode, Generation, Node, Plan, Rev, ScanRules, Store, Tree,
+};
+use rustix::fs::{Mode, OFlags};
+
+use crate::output::show;
+use crate::render::patch::Content;
+
+/// Files beyond this many bytes are not compared line by line.
+const MAX_TEXT_BYTES: u64 = 64 << 20;
+
+/// One side.
+pub(crate) struct Side {
+    pub(crate) tree: Tree,
+    place: Place,
+}
+
+enum Place {
+    Nothing,
+    Generation(Generation),
+    Directory(PathBuf),
+}
+
+impl Side {
+    /// What was there before anything was published.
+    pub(crate) fn nothing() -> Side {
+        Side { tree: Tree::empty(), place: Place::Nothing }
+    }
+
+    pub(crate) fn generation(store: &Store, rev: &Rev) -> Result<Side> {
+        let generation = store.open_generation(rev)?;
+        Ok(Side { tree: generation.manifest()?.tree, place: Place::Generation(generation) })
+    }
+
+    /// A directory, as it would be published.
+    pub(crate) fn directory(store: &Store, dir: &Path, rules: &ScanRules) -> Result<Side> {
+        let tree = store.preview(&Plan::scan(dir, rules)?)?;
+        Ok(Side { tree, place: Place::Directory(dir.to_owned()) })
+    }
+
+    /// Gives the number, where it has one.
+    pub(crate) fn number(&self) -> Option<genstore::GenerationId> {
+        match &self.place {
+            Place::Generation(generation) => Some(generation.id()),
+            _ => None,
+        }
+    }
+
+    /// Gives the path, where it is a directory.
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Directory(dir) => Some(dir),
+            _ => None,
+        }
+    }
+
+    /// Names it in a headline.
+    pub(crate) fn title(&self) -> String {
+        match &self.place {
+            Place::Nothing => "nothing".to_owned(),
+            Place::Generation(generation) => format!("{} {}", generation.id(), self.tree.id().short()),
+            Place::Directory(dir) => show(dir),
+        }
+    }
+
+    /// Reads what stands at an entry of this side.
+    pub(crate) fn content(&self, entry: Option<Entry<'_>>) -> Result<Content> {
+        Ok(match entry.map(|entry| (entry.path, entry.node)) {
+            None | Some((_, Node::EmptyDir)) => Content::Absent,
+            Some((_, Node::Symlink(target))) => Content::Bytes(target.to_vec()),
+            Some((_, Node::File(file))) if file.size > MAX_TEXT_BYTES => Content::TooLarge,
+            Some((path, Node::File(file))) => Content::Bytes(self.read(path, file)?),
+        })
+    }
+
+    /// Reads a file, and checks that it is the one that was compared.
+    fn read(&self, path: &[u8], file: FileNode) -> Result<Vec<u8>> {
+        let below = |dir: &Path| dir.join(std::ffi::OsStr::from_bytes(path));
+        match &self.place {
+            Place::Nothing => Ok(vec![]),
+            Place::Generation(generation) => {
+                let place = below(&generation.path());
+                let bytes = match read_file(&place) {
+                    // Deeper than one path may be: the library goes down step by step.
+                    Err(e) if is_too_long(&e) => {
+                        let mut bytes = Vec::new();
+                        generation.cat(path, &mut bytes)?;
+                        return Ok(bytes);
+                    }
+                    done => done.map_err(|source| Error::Io { op: "read", path: place, source })?,
+                };
+                if Digest::of(&bytes) == file.digest {
+                    return Ok(bytes);
+                }
+                let cause = "its hash differs".to_owned();
+                let uses = vec![(generation.id(), path.to_vec())];
+                Err(Error::Damaged { what: Damaged::Object(file.object()), cause, uses }.into())
+            }
+            Place::Directory(dir) => {
+                let path = below(dir);
+                let bytes = read_file(&path).map_err(|source| Error::Io {
+                    op: "read",
+                    path: path.clone(),
+                    source,
+                })?;
+                if Digest::of(&bytes) == file.digest {
+                    return Ok(bytes);
+                }
+                Err(Error::SourceChanged { path }.into())
+            }
+        }
+    }
+}
+
+fn is_too_long(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::InvalidFilename
+}
+
+/// Opens without following a symlink and without waiting for a FIFO's other end: what was a file a
+/// moment ago may be anything by now.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is no file any more"));
+    }
+    let mut bytes = Vec::new();
+    // One byte more tells that it grew; the digest will differ then.
+    file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

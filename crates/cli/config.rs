@@ -1,0 +1,202 @@
+//! `genstore.toml`: what a project wants, unless a flag or the environment says otherwise.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use genstore::{Durability, Retention, Symlinks};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Deserializer};
+
+use crate::errors::Fail;
+use crate::{find, output, time};
+
+/// The project's file, as read.
+pub(crate) struct Project {
+    /// The file.
+    pub(crate) file: PathBuf,
+    pub(crate) config: Config,
+}
+
+impl Project {
+    /// Reads the `genstore.toml` in `start` or above it, if there is one.
+    pub(crate) fn find(start: &Path) -> Result<Option<Project>> {
+        let Some(file) = find::upwards(start, find::PROJECT_FILE)? else { return Ok(None) };
+        let text = std::fs::read_to_string(&file).map_err(|source| genstore::Error::Io {
+            op: "read",
+            path: file.clone(),
+            source,
+        })?;
+        let config = toml::from_str(&text).map_err(|error| explain(&file, &text, &error))?;
+        Ok(Some(Project { file, config }))
+    }
+
+    /// Gives the directory that holds the file: the project's root.
+    pub(crate) fn root(&self) -> &Path {
+        self.file.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// All that the file may hold. Other sections are errors.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) store: StoreSection,
+    pub(crate) publish: PublishSection,
+    pub(crate) retain: RetainSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StoreSection {
+    /// Relative to the file.
+    pub(crate) path: Option<PathBuf>,
+    #[serde(deserialize_with = "durability")]
+    pub(crate) durability: Option<Durability>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PublishSection {
+    #[serde(deserialize_with = "globs")]
+    pub(crate) include: Option<GlobSet>,
+    #[serde(deserialize_with = "globs")]
+    pub(crate) exclude: Option<GlobSet>,
+    #[serde(deserialize_with = "symlinks")]
+    pub(crate) symlinks: Symlinks,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetainSection {
+    pub(crate) keep_last: Option<usize>,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) keep_within: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) grace: Option<Duration>,
+}
+
+impl RetainSection {
+    /// Fills what the file leaves open.
+    pub(crate) fn retention(&self) -> Retention {
+        let default = Retention::default();
+        Retention {
+            keep_last: self.keep_last.unwrap_or(default.keep_last),
+            keep_within: self.keep_within.or(default.keep_within),
+            grace: self.grace.unwrap_or(default.grace),
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    time::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn durability<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Durability>, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "full" => Ok(Some(Durability::Full)),
+        "none" => Ok(Some(Durability::None)),
+        other => Err(serde::de::Error::custom(not_one_of(other, "full", "none"))),
+    }
+}
+
+fn symlinks<'de, D: Deserializer<'de>>(from: D) -> Result<Symlinks, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "inside" => Ok(Symlinks::Inside),
+        "any" => Ok(Symlinks::Any),
+        other => Err(serde::de::Error::custom(not_one_of(other, "inside", "any"))),
+    }
+}
+
+fn not_one_of(found: &str, a: &str, b: &str) -> String {
+    format!("\"{}\" is neither \"{a}\" nor \"{b}\"", genstore::show_path(found.as_bytes()))
+}
+
+/// Patterns are matched against the whole path below the published directory; `*` stops at `/`,
+/// `**` does not.
+fn globs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GlobSet>, D::Error> {
+    use serde::de::Error;
+    let mut set = GlobSetBuilder::new();
+    for pattern in Vec::<String>::deserialize(from)? {
+        let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
+        set.add(glob.map_err(|e| D::Error::custom(e.to_string()))?);
+    }
+    set.build().map(Some).map_err(|e| D::Error::custom(e.to_string()))
+}
+
+/// Makes of the parser's error one line with file and line number, and a suggestion.
+fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
+    let line = error.span().map_or(1, |span| {
+        let before = text.get(..span.start).unwrap_or(text);
+        before.matches('\n').count() + 1
+    });
+    let place = format!("{}:{line}", output::show(file));
+    // The parser quotes names: unknown field `x`, expected one of `a`, `b`.
+    let mut quoted = error.message().split('`').skip(1).step_by(2);
+    let mut fail = Fail::usage("bad-configuration", String::new());
+    if error.message().starts_with("unknown field")
+        && let Some(unknown) = quoted.next()
+    {
+        let known: Vec<&str> = quoted.collect();
+        fail.message = format!("{place}: unknown key `{}`", genstore::show_path(unknown.as_bytes()));
+        fail.hint = match nearest(unknown, &known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+    } else {
+        let message = error.message().lines().next().unwrap_or("it cannot be read");
+        fail.message = format!("{place}: {message}");
+        fail.hint = "correct the file; genstore does not guess what it was to say".to_owned();
+    }
+    fail
+}
+
+fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    let score = |name: &str| strsim::jaro_winkler(unknown, name);
+    let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
+    (score(best) > 0.75).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(text: &str) -> (String, String) {
+        let error = toml::from_str::<Config>(text).err().expect("an error");
+        let fail = explain(Path::new("/p/genstore.toml"), text, &error);
+        (fail.message, fail.hint)
+    }
+
+    #[test]
+    fn reads_every_key() {
+        let config: Config = toml::from_str(
+            "[store]\npath = 'x'\ndurability = 'none'\n\
+             [publish]\ninclude = ['**/*.js']\nexclude = ['*.map']\nsymlinks = 'any'\n\
+             [retain]\nkeep_last = 3\nkeep_within = '2h'\ngrace = '0'\n",
+        )
+        .unwrap();
+        assert_eq!(config.store.path, Some("x".into()));
+        assert_eq!(config.store.durability, Some(Durability::None));
+        assert_eq!(config.publish.symlinks, Symlinks::Any);
+        assert!(config.publish.include.unwrap().is_match("a/b.js"));
+        let exclude = config.publish.exclude.unwrap();
+        assert!(exclude.is_match("a.map") && !exclude.is_match("a/b.map"));
+        let retention = config.retain.retention();
+        let (within, grace) = (Some(Duration::from_secs(7200)), Duration::ZERO);
+        assert_eq!(retention, Retention { keep_last: 3, keep_within: within, grace });
+    }
+
+    #[test]
+    fn suggests_the_key_that_was_meant() {
+        let check = |text: &str, message: &str, hint: &str| {
+            assert_eq!(failure(text), (format!("/p/genstore.toml:{message}"), hint.to_owned()));
+        };
+        check("[retain]\nkep_last = 1", "2: unknown key `kep_last`", "did you mean `keep_last`?");
+        check("[retian]", "1: unknown key `retian`", "did you mean `retain`?");
+        check("x = 1", "1: unknown key `x`", "known here: store, publish, retain");
+        assert_eq!(failure("[store]\npath = 1").0.split(':').nth(1), Some("2"));
+        let (message, _) = failure("[retain]\n\ngrace = '5'");
+        assert_eq!(message, "/p/genstore.toml:3: not a duration: 5 (write it like 30s, 10m, 2h or 7d)");
+    }
+}

@@ -1,0 +1,54 @@
+//! What the program takes from its surroundings: arguments, variables, the clock. Nothing else in
+//! the program reads them.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program's one place for environment and clock; the library has neither"
+)]
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// A reading of the surroundings.
+pub(crate) struct Environment {
+    /// The arguments, the program's own name first.
+    pub(crate) args: Vec<OsString>,
+    /// `GENSTORE_STORE`: the store to use.
+    pub(crate) store: Option<PathBuf>,
+    /// `GENSTORE_NOW`: see [`crate::time`].
+    pub(crate) now: Option<String>,
+    /// `GENSTORE_FAULT`: see [`crate::faults`].
+    pub(crate) fault: Option<String>,
+    /// Who the user is, for the log: `user root`, or `uid 0` where there is no name.
+    pub(crate) user: String,
+}
+
+impl Environment {
+    pub(crate) fn read() -> Environment {
+        // An empty variable is an unset one, as in most programs.
+        let filled = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| filled(name).map(|value| value.to_string_lossy().into_owned());
+        let user = text("USER").or_else(|| text("LOGNAME"));
+        Environment {
+            args: env::args_os().collect(),
+            store: filled("GENSTORE_STORE").map(PathBuf::from),
+            now: text("GENSTORE_NOW"),
+            fault: text("GENSTORE_FAULT"),
+            user: user
+                .map(|name| format!("user {name}"))
+                .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())),
+        }
+    }
+}
+
+/// Reads the clock.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Names the directory for temporary files: `TMPDIR`, or `/tmp`.
+pub(crate) fn temp_dir() -> PathBuf {
+    env::temp_dir()
+}

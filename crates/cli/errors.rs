@@ -1,0 +1,324 @@
+//! What went wrong, for people and for programs: one line, its causes, what it concerns, a hint,
+//! and the exit status.
+
+use std::fmt;
+
+use genstore::{Damaged, Error, GenerationId, Problem};
+use serde::Serialize;
+
+use crate::output::{BAD, CARE, Out};
+use crate::render::human;
+use crate::render::json::{PathField, UseDoc};
+use crate::time;
+
+/// The program's exit statuses (`genstore help` lists them).
+pub(crate) mod exit {
+    pub(crate) const DONE: u8 = 0;
+    pub(crate) const FAILED: u8 = 1;
+    pub(crate) const DIFFERS: u8 = 1;
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const PARTLY: u8 = 3;
+    pub(crate) const DAMAGED: u8 = 4;
+    pub(crate) const LOST: u8 = 6;
+    pub(crate) const NOT_A_STORE: u8 = 10;
+    pub(crate) const LOCKED: u8 = 11;
+    pub(crate) const NEWER_FORMAT: u8 = 12;
+    pub(crate) const EXEC_FAILED: u8 = 125;
+    pub(crate) const NOT_EXECUTABLE: u8 = 126;
+    pub(crate) const NOT_FOUND: u8 = 127;
+}
+
+/// A failure that the program itself finds.
+#[derive(Debug)]
+pub(crate) struct Fail {
+    pub(crate) code: &'static str,
+    pub(crate) exit: u8,
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+impl Fail {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Fail {
+        Fail { code, exit: exit::FAILED, message: message.into(), hint: hint.into() }
+    }
+
+    /// A value that means nothing.
+    pub(crate) fn usage(code: &'static str, message: impl Into<String>) -> Fail {
+        let hint = "see `genstore help`".to_owned();
+        Fail { code, exit: exit::USAGE, message: message.into(), hint }
+    }
+
+    pub(crate) fn with_exit(self, exit: u8) -> Fail {
+        Fail { exit, ..self }
+    }
+}
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fail {}
+
+#[derive(Serialize)]
+struct ProblemDoc {
+    #[serde(flatten)]
+    path: PathField,
+    what: String,
+}
+
+#[derive(Serialize)]
+struct HolderDoc {
+    pid: u32,
+    command: String,
+}
+
+/// All that is told of a failure: the document `genstore.error/1`.
+#[derive(Serialize)]
+pub(crate) struct Failure {
+    schema: &'static str,
+    code: String,
+    exit: u8,
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<String>,
+    hint: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<ProblemDoc>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    uses: Vec<UseDoc>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    near: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    holders: Vec<HolderDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<LostDoc>,
+    /// The places and problems, as lines for people.
+    #[serde(skip)]
+    lines: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct LostDoc {
+    expected: Option<GenerationId>,
+    found: Option<GenerationId>,
+    by: Option<String>,
+    at: Option<String>,
+}
+
+impl Failure {
+    /// Gathers what there is to tell.
+    pub(crate) fn of(error: &anyhow::Error) -> Failure {
+        let mut causes: Vec<String> = error.chain().skip(1).map(one_line).collect();
+        causes.dedup();
+        let mut failure = Failure {
+            schema: "genstore.error/1",
+            code: "failed".to_owned(),
+            exit: exit::FAILED,
+            message: one_line(error),
+            causes,
+            hint: "run it again with -v".to_owned(),
+            problems: vec![],
+            uses: vec![],
+            near: vec![],
+            holders: vec![],
+            lost: None,
+            lines: vec![],
+        };
+        if let Some(fail) = error.downcast_ref::<Fail>() {
+            failure.code = fail.code.to_owned();
+            failure.exit = fail.exit;
+            failure.hint.clone_from(&fail.hint);
+        } else if let Some(error) = error.downcast_ref::<Error>() {
+            failure.code = error.code().to_owned();
+            failure.exit = exit_of(error);
+            failure.hint = hint_of(error);
+            failure.describe(error);
+        }
+        failure
+    }
+
+    /// Makes a failure of a command line that clap refused.
+    pub(crate) fn usage(message: &str, hint: String) -> Failure {
+        let fail = Fail { hint, ..Fail::usage("usage", one_line(message)) };
+        Failure::of(&fail.into())
+    }
+
+    fn describe(&mut self, error: &Error) {
+        match error {
+            Error::BadPlan { problems } => {
+                let line = |p: &Problem| format!("{} {}", genstore::show_path(&p.path), p.what);
+                self.lines = problems.iter().map(line).collect();
+                let doc = |p: &Problem| ProblemDoc { path: PathField::of(&p.path), what: p.what.clone() };
+                self.problems = problems.iter().map(doc).collect();
+            }
+            Error::Damaged { uses, .. } => {
+                self.lines = human::uses(uses);
+                self.uses = uses.iter().map(UseDoc::of).collect();
+            }
+            Error::UnknownRev { near, .. } => self.near.clone_from(near),
+            Error::Locked { holders, .. } => {
+                let doc = |h: &genstore::Holder| HolderDoc { pid: h.pid, command: h.command.clone() };
+                self.holders = holders.iter().map(doc).collect();
+            }
+            Error::Lost { expected, found, by, at } => {
+                let at_what_time = at.map(|at| format!(" at {}", time::local(at)));
+                let by_whom = by.as_ref().map(|by| format!(" by {}", genstore::show_path(by.as_bytes())));
+                if at_what_time.is_some() || by_whom.is_some() {
+                    let (at, by) = (at_what_time.unwrap_or_default(), by_whom.unwrap_or_default());
+                    self.message.push_str(&format!(" (made current{at}{by})"));
+                }
+                self.lost = Some(LostDoc {
+                    expected: *expected,
+                    found: *found,
+                    by: by.clone(),
+                    at: at.map(time::rfc3339),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells it on stderr, and gives the exit status; `own` stands in for statuses that would be
+    /// taken for the command's.
+    pub(crate) fn tell(mut self, out: &Out, own: Option<u8>) -> u8 {
+        if let Some(own) = own
+            && ![exit::NOT_FOUND, exit::NOT_EXECUTABLE].contains(&self.exit)
+        {
+            self.exit = own;
+        }
+        self.print(out, &format!("{BAD}error:{BAD:#}"));
+        self.exit
+    }
+
+    /// Tells it as something that did not undo what was done.
+    pub(crate) fn tell_as_warning(self, out: &Out) -> u8 {
+        self.print(out, &format!("{CARE}warning:{CARE:#}"));
+        self.exit
+    }
+
+    fn print(&self, out: &Out, level: &str) {
+        if out.json() {
+            return out.json_talk(self);
+        }
+        let mut text = format!("{level} {}\n", self.message);
+        for line in self.causes.iter().chain(&self.lines) {
+            text.push_str(&format!("  {line}\n"));
+        }
+        out.talk(&text);
+        out.hint(&self.hint);
+    }
+}
+
+/// A message may quote what others wrote; it stays one line without a full stop.
+fn one_line(text: impl fmt::Display) -> String {
+    let text = text.to_string();
+    let line: Vec<&str> = text.split_whitespace().collect();
+    line.join(" ").trim_end_matches('.').to_owned()
+}
+
+fn exit_of(error: &Error) -> u8 {
+    match error {
+        Error::Damaged { .. } => exit::DAMAGED,
+        Error::Lost { .. } => exit::LOST,
+        Error::NotAStore { .. } => exit::NOT_A_STORE,
+        Error::Locked { .. } => exit::LOCKED,
+        Error::NewerFormat { .. } => exit::NEWER_FORMAT,
+        _ => exit::FAILED,
+    }
+}
+
+fn hint_of(error: &Error) -> String {
+    let text = match error {
+        Error::Io { source, op, .. } => return hint_of_io(source, op),
+        Error::NotAStore { .. } => {
+            "make one with `genstore init`, or name another with --store or GENSTORE_STORE"
+        }
+        Error::NotEmpty { .. } => "name a directory that is absent or empty",
+        Error::NewerFormat { .. } => "use the genstore that wrote it, or a newer one; nothing was changed",
+        Error::Locked { .. } => "wait for the holder to finish, or wait longer with --lock-timeout 10m",
+        Error::LocksUnsupported { .. } => "put the store on a local filesystem such as ext4, xfs or btrfs",
+        Error::Lost { .. } => {
+            "look at what is current with `genstore show`, then publish again and expect that"
+        }
+        Error::UnknownRev { near, .. } if near.is_empty() => "`genstore list` shows all generations",
+        Error::UnknownRev { near, .. } => {
+            return format!("did you mean {}? `genstore list` shows all", or_list(near));
+        }
+        Error::BadSource { why, .. } => match *why {
+            "there is no such directory" => "check the spelling; the build may have written elsewhere",
+            "it is not a directory" => "name the directory that holds the build's output",
+            "the store lies in it" => {
+                "publish the build's output directory, or put the store elsewhere with --store"
+            }
+            _ => "name the build's own output, not what genstore made of it",
+        },
+        Error::BadPlan { problems } => {
+            // Links that lead elsewhere are the one thing that a project may allow.
+            let links = problems.iter().any(|problem| problem.what.contains("symlink"));
+            match links {
+                true => {
+                    "leave them out with `exclude` under [publish] in genstore.toml, \
+                     or allow such links with `symlinks = \"any\"` there"
+                }
+                false => {
+                    "remove what cannot be kept, or leave it out with `exclude` under [publish] in genstore.toml"
+                }
+            }
+        }
+        Error::SourceChanged { .. } => "let the build finish, then publish again",
+        Error::Damaged { what, .. } => match what {
+            Damaged::Object(_) => "`genstore verify --repair`, or publish the right bytes again",
+            _ => {
+                "`genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can"
+            }
+        },
+        Error::Refused { code, .. } => match *code {
+            "no-current" => "publish something first: `genstore publish DIR`",
+            "nothing-older" => "`genstore list` shows what there is; `genstore switch` goes to any of them",
+            "pin-taken" => "take another name, or remove that pin first with `genstore unpin`",
+            "no-such-pin" => "`genstore list` shows the pins",
+            "no-such-file" => "`genstore show --tree` lists what a generation holds",
+            _ => "nothing was changed",
+        },
+        _ => "run it again with -v",
+    };
+    text.to_owned()
+}
+
+fn hint_of_io(error: &std::io::Error, op: &str) -> String {
+    use std::io::ErrorKind;
+    // By kind, for an error may be wrapped in another that has no number; EIO and its like have
+    // no kind.
+    let text = match (error.kind(), error.raw_os_error().map(rustix::io::Errno::from_raw_os_error)) {
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
+            "nothing that readers see was changed; make room (`genstore gc` may free some) and try again"
+        }
+        (ErrorKind::ReadOnlyFilesystem, _) => {
+            "this filesystem is read-only: list, show, diff, cat, verify and exec work there, changes do not"
+        }
+        (ErrorKind::PermissionDenied, _) => "check the permissions, and as whom you run this",
+        (ErrorKind::NotFound, _) => "check the spelling; the directory above it must be there",
+        (ErrorKind::NotADirectory, _) => "something on this path is not a directory",
+        (ErrorKind::InvalidFilename, _) => "shorten the path",
+        (_, Some(rustix::io::Errno::IO)) => {
+            "the disk reports an error: see the system's log, then `genstore verify`"
+        }
+        (_, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)) => {
+            "too many files are open: raise the limit (`ulimit -n`)"
+        }
+        _ if op == "write to" => "what was written so far is not the whole file",
+        _ => "nothing that readers see was changed; mend the cause and try again",
+    };
+    text.to_owned()
+}
+
+fn or_list(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().map(|name| genstore::show_path(name.as_bytes())).collect();
+    match shown.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

@@ -1,0 +1,46 @@
+//! genstore, the program: reads arguments, calls the library, and tells what happened.
+//!
+//! Data goes to stdout, talk to stderr. The disk is changed by the library alone; the two
+//! exceptions are the trace of `GENSTORE_FAULT` and the throw-away store of a dry run.
+
+mod args;
+mod compare;
+mod config;
+mod context;
+mod environment;
+mod errors;
+mod faults;
+mod find;
+mod output;
+mod progress;
+mod render;
+mod time;
+mod verbs;
+
+use std::process::ExitCode;
+
+use context::Context;
+use environment::Environment;
+use errors::Failure;
+use output::Out;
+
+fn main() -> ExitCode {
+    let environment = Environment::read();
+    let cli = match args::parse(&environment.args) {
+        Ok(cli) => cli,
+        Err(stopped) => return stopped.tell(),
+    };
+    let out = Out::new(&cli.globals);
+    let verb = &cli.verb;
+    let context = match Context::new(&out, &cli.globals, verb.name(), environment) {
+        Ok(context) => context,
+        Err(error) => return ExitCode::from(Failure::of(&error).tell(&out, verb.failure_exit())),
+    };
+    let result = verb.run(&context);
+    context.progress.finish();
+    let status = match result {
+        Ok(status) => out.settle(status),
+        Err(error) => Failure::of(&error).tell(&out, verb.failure_exit()),
+    };
+    ExitCode::from(context.faults.write_trace(status))
+}

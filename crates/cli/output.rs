@@ -1,0 +1,205 @@
+//! Data on stdout, talk on stderr. Owns both: no other module writes to them.
+//!
+//! A write to stdout that fails is remembered rather than returned: what the verb did to the store
+//! stands, whatever becomes of the report. [`Out::settle`] makes the exit status of it.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstream::ColorChoice;
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::args::{Globals, When};
+use crate::errors::{Fail, Failure, exit};
+
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const CARE: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// Shows a path of the system on one line.
+pub(crate) fn show(path: &Path) -> String {
+    genstore::show_path(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+}
+
+/// The program's two outputs.
+pub(crate) struct Out {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    pub(crate) colored: bool,
+    colored_talk: bool,
+    failure: RefCell<Option<io::Error>>,
+    /// What happened to the store, as a sentence: from then on a lost report is not a failure.
+    changed: RefCell<Option<String>>,
+}
+
+impl Out {
+    pub(crate) fn new(globals: &Globals) -> Out {
+        let choice = match globals.color {
+            When::Auto => ColorChoice::Auto,
+            When::Always => ColorChoice::Always,
+            When::Never => ColorChoice::Never,
+        };
+        let colored = |auto: ColorChoice| match choice {
+            ColorChoice::Auto => auto != ColorChoice::Never,
+            _ => choice == ColorChoice::Always,
+        };
+        Out {
+            json: globals.json,
+            quiet: globals.quiet,
+            verbose: globals.verbose > 0,
+            colored: colored(anstream::AutoStream::choice(&io::stdout())),
+            colored_talk: colored(anstream::AutoStream::choice(&io::stderr())),
+            failure: RefCell::default(),
+            changed: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Prints what was asked for, as a document or as text.
+    pub(crate) fn emit(&self, document: &impl Serialize, human: impl FnOnce() -> String) {
+        if self.json { self.document(document) } else { self.text(&human()) }
+    }
+
+    /// Prints what was done. `-q` leaves the text out.
+    pub(crate) fn confirm(&self, document: &impl Serialize, human: impl FnOnce() -> String) {
+        if self.json || !self.quiet {
+            self.emit(document, human);
+        }
+    }
+
+    fn document(&self, document: &impl Serialize) {
+        let mut bytes = serde_json::to_vec(document).expect("documents are plain values");
+        bytes.push(b'\n');
+        self.bytes(&bytes);
+    }
+
+    /// Prints text, in colours where they are wanted.
+    pub(crate) fn text(&self, text: &str) {
+        match self.colored {
+            true => self.bytes(text.as_bytes()),
+            false => self.bytes(anstream::adapter::strip_str(text).to_string().as_bytes()),
+        }
+    }
+
+    /// Prints bytes as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        let mut writer = Stdout(self);
+        // Remembered by the writer.
+        let _: io::Result<()> = writer.write_all(bytes).and_then(|()| writer.flush());
+    }
+
+    /// Gives stdout as a writer that stops at the first failure.
+    pub(crate) fn writer(&self) -> impl Write + '_ {
+        Stdout(self)
+    }
+
+    /// Says that the store is another one from here on.
+    pub(crate) fn has_changed(&self, what: impl Into<String>) {
+        *self.changed.borrow_mut() = Some(what.into());
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
+    /// Gives the exit status, which a report that could not be written changes: nobody reads on
+    /// (a closed pipe) is nothing; a change that stands is "partly done"; else it failed.
+    pub(crate) fn settle(&self, status: u8) -> u8 {
+        let failure = self.failure.take();
+        let Some(error) = failure.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) else {
+            return status;
+        };
+        let changed = self.changed.take();
+        let (fail, warns) = match changed {
+            Some(what) => {
+                let message = format!("{what}, but the report could not be written");
+                let hint = "what was done stands; look at it with `genstore list`";
+                (Fail::new("output", message, hint).with_exit(exit::PARTLY), true)
+            }
+            None => {
+                let hint = "make room where the output goes, or send it elsewhere";
+                (Fail::new("output", "cannot write to standard output", hint), false)
+            }
+        };
+        let failure = Failure::of(&anyhow::Error::from(error).context(fail));
+        if warns { failure.tell_as_warning(self) } else { failure.tell(self, None) }
+    }
+
+    /// Writes to stderr. There is nobody to tell that this failed.
+    pub(crate) fn talk(&self, text: &str) {
+        let text = match self.colored_talk {
+            true => text.to_owned(),
+            false => anstream::adapter::strip_str(text).to_string(),
+        };
+        let _: io::Result<()> = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// Writes a document to stderr.
+    pub(crate) fn json_talk(&self, document: &impl Serialize) {
+        let text = serde_json::to_string(document).expect("documents are plain values");
+        let _: io::Result<()> = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Says what to do next. Not where programs read, and not under `-q`.
+    pub(crate) fn hint(&self, text: &str) {
+        if !self.quiet && !self.json {
+            self.talk(&format!("{BOLD}hint:{BOLD:#} {text}\n"));
+        }
+    }
+
+    /// Says something by the way.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            self.talk(&format!("{text}\n"));
+        }
+    }
+
+    /// Says something that only `-v` asks for.
+    pub(crate) fn detail(&self, text: &str) {
+        if self.verbose && !self.json {
+            self.talk(&format!("{DIM}{text}{DIM:#}\n"));
+        }
+    }
+
+    /// Warns of something that did not keep the verb from what it was to do. In a document the
+    /// warnings stand in a field of their own.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.json {
+            self.talk(&format!("{CARE}warning:{CARE:#} {text}\n"));
+        }
+    }
+}
+
+struct Stdout<'a>(&'a Out);
+
+impl Stdout<'_> {
+    fn check<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            let mut failure = self.0.failure.borrow_mut();
+            let again = error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
+            failure.get_or_insert(again);
+        }
+        result
+    }
+}
+
+impl Write for Stdout<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.has_failed() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.check(io::stdout().lock().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.check(io::stdout().lock().flush())
+    }
+}

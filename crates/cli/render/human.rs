@@ -1,0 +1,222 @@
+//! Numbers, sizes, reasons and tables for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anstyle::Style;
+use genstore::{GenerationId, Mark, Pin, Reason, Verdict};
+use unicode_width::UnicodeWidthStr;
+
+use crate::time;
+
+/// Writes a number with a comma between each three digits.
+pub(crate) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Writes `1 file` or `1,284 files`.
+pub(crate) fn count(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", number(count))
+}
+
+/// Writes a size: bytes below 1 KiB, else one decimal of the unit that fits.
+pub(crate) fn bytes(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut size = bytes as f64 / 1024.0;
+    for unit in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        // What rounds to 1024.0 is 1.0 of the next.
+        if size < 1023.95 {
+            return format!("{size:.1} {unit}");
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} EiB")
+}
+
+/// Writes a difference of sizes with its sign; none is `=`.
+pub(crate) fn delta(delta: i64) -> String {
+    match delta {
+        0 => "=".to_owned(),
+        1.. => format!("+{}", bytes(delta.unsigned_abs())),
+        _ => format!("-{}", bytes(delta.unsigned_abs())),
+    }
+}
+
+/// Writes text of others on one line, shortened.
+pub(crate) fn line(text: &str, width: usize) -> String {
+    let words: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().collect();
+    let shown = genstore::show_path(words.join(" ").as_bytes());
+    let more = text.trim_end().lines().count() > 1;
+    if shown.chars().count() <= width && !more {
+        return shown;
+    }
+    let mut cut: String = shown.chars().take(width - 1).collect();
+    cut.push('…');
+    cut
+}
+
+/// Says why a generation stays.
+pub(crate) fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::Current => "current".to_owned(),
+        Reason::Pinned(name) => format!("pinned: {name}"),
+        Reason::Leased => "leased".to_owned(),
+        Reason::Last(count) => format!("last {count}"),
+        Reason::Within(within) => format!("within {}", time::duration(*within)),
+        Reason::Grace(grace) => format!("was current less than {} ago", time::duration(*grace)),
+        _ => "kept".to_owned(),
+    }
+}
+
+/// Says why a generation stays or goes.
+pub(crate) fn reasons(verdict: &Verdict, keep_last: usize) -> Vec<String> {
+    match verdict.keeps() {
+        true => verdict.reasons.iter().map(reason).collect(),
+        false if !verdict.good => vec!["marked as bad".to_owned()],
+        false if keep_last == 0 => vec!["nothing keeps it".to_owned()],
+        false => vec![format!("older than last {keep_last}")],
+    }
+}
+
+/// Says what stands beside a generation in a list.
+pub(crate) fn tags(current: bool, mark: &(Mark, Option<String>), pins: &[Pin]) -> String {
+    let mut tags = Vec::new();
+    if current {
+        tags.push("(current)".to_owned());
+    }
+    if let (Mark::Bad, why) = mark {
+        tags.push(why.as_ref().map_or("bad".to_owned(), |why| format!("bad: {}", line(why, 40))));
+    }
+    if !pins.is_empty() {
+        let names: Vec<&str> = pins.iter().map(|pin| pin.name.as_str()).collect();
+        tags.push(format!("pinned: {}", names.join(", ")));
+    }
+    tags.join("; ")
+}
+
+/// Lists where an object is used, one line per path.
+pub(crate) fn uses(uses: &[(GenerationId, Vec<u8>)]) -> Vec<String> {
+    let mut by_path: BTreeMap<&[u8], Vec<GenerationId>> = BTreeMap::new();
+    for (id, path) in uses {
+        by_path.entry(path).or_default().push(*id);
+    }
+    let line = |(path, ids): (&[u8], Vec<GenerationId>)| {
+        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let word = if ids.len() == 1 { "generation" } else { "generations" };
+        format!("in {word} {} at {}", names.join(", "), genstore::show_path(path))
+    };
+    by_path.into_iter().map(line).collect()
+}
+
+/// A cell of a table.
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+    right: bool,
+}
+
+/// A cell that starts where its column starts.
+pub(crate) fn left(text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), style: Style::new(), right: false }
+}
+
+/// A cell that ends where its column ends.
+pub(crate) fn right(text: impl Into<String>) -> Cell {
+    Cell { right: true, ..left(text) }
+}
+
+impl Cell {
+    pub(crate) fn styled(self, style: Style) -> Cell {
+        Cell { style, ..self }
+    }
+}
+
+/// Cells that are wider than this stand out of their column rather than push all others away.
+const WIDEST: usize = 64;
+
+/// Aligns rows; columns stand two spaces apart, and nothing hangs over at the end of a line.
+pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at));
+        cells.map(|cell| cell.text.width()).filter(|width| *width <= WIDEST).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let last = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |at| at + 1);
+        let mut gap = 0;
+        for (cell, width) in row[..last].iter().zip(&widths) {
+            let space = width.saturating_sub(cell.text.width());
+            let (before, after) = if cell.right { (space, 0) } else { (0, space) };
+            let style = cell.style;
+            // Writing to a string does not fail.
+            let _ = write!(out, "{:1$}{style}{2}{style:#}", "", gap + before, cell.text);
+            // A column that is empty in every row takes no room.
+            gap = after + if *width == 0 && cell.text.is_empty() { 0 } else { 2 };
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_numbers_and_sizes() {
+        let check = |n: u64, with_commas: &str, size: &str| {
+            assert_eq!((number(n), bytes(n)), (with_commas.to_owned(), size.to_owned()));
+        };
+        check(0, "0", "0 B");
+        check(217, "217", "217 B");
+        check(1023, "1,023", "1023 B");
+        check(1024, "1,024", "1.0 KiB");
+        check(1_048_524, "1,048,524", "1023.9 KiB");
+        check(1_048_575, "1,048,575", "1.0 MiB");
+        check(50_436_096, "50,436,096", "48.1 MiB");
+        assert_eq!(bytes(u64::MAX), "16.0 EiB");
+        assert_eq!(
+            (delta(0), delta(6758), delta(-9318)),
+            ("=".into(), "+6.6 KiB".into(), "-9.1 KiB".into())
+        );
+        assert_eq!((count(1, "file"), count(1284, "file")), ("1 file".into(), "1,284 files".into()));
+    }
+
+    #[test]
+    fn shortens_to_one_line() {
+        assert_eq!(line("a  b\x1b", 10), "a b\\u{1b}");
+        assert_eq!(line("one\ntwo", 10), "one…");
+        assert_eq!(line("0123456789", 5), "0123…");
+        assert_eq!(line("one\n", 10), "one");
+        assert_eq!(line("", 10), "");
+    }
+
+    #[test]
+    fn aligns_columns() {
+        let rows = [
+            vec![right("9"), left("日本"), left(""), left("x")],
+            vec![right("10"), left("a"), left(""), left("")],
+        ];
+        assert_eq!(table(&rows), " 9  日本  x\n10  a\n");
+    }
+
+    #[test]
+    fn lists_uses_by_path() {
+        let id = |n| GenerationId::new(n).unwrap();
+        let list = [(id(41), b"a".to_vec()), (id(42), b"a".to_vec()), (id(42), b"b\n".to_vec())];
+        assert_eq!(uses(&list), ["in generations 41, 42 at a", "in generation 42 at b\\n"]);
+    }
+}

@@ -1,0 +1,214 @@
+//! Pieces of the JSON documents. Each verb's document stands in the verb's file; its first field
+//! is `schema`. Within `/1` fields are only ever added.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use genstore::{Change, Entry, GenerationId, Mark, Node, Pin, Warning};
+use serde::Serialize;
+
+use crate::time;
+
+/// A path: as text where it is UTF-8 without control characters, else as base64.
+#[derive(Serialize, Default)]
+pub(crate) struct PathField {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_b64: Option<String>,
+}
+
+impl PathField {
+    pub(crate) fn of(path: &[u8]) -> PathField {
+        let (path, path_b64) = text_or_base64(path);
+        PathField { path, path_b64 }
+    }
+
+    pub(crate) fn of_path(path: &Path) -> PathField {
+        PathField::of(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+    }
+}
+
+/// The path that a file had.
+#[derive(Serialize, Default)]
+pub(crate) struct FromPathField {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_path_b64: Option<String>,
+}
+
+impl FromPathField {
+    fn of(path: &[u8]) -> FromPathField {
+        let (from_path, from_path_b64) = text_or_base64(path);
+        FromPathField { from_path, from_path_b64 }
+    }
+}
+
+fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => (Some(text.to_owned()), None),
+        _ => (None, Some(base64(bytes))),
+    }
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// What stands at a path.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum NodeDoc {
+    File {
+        digest: String,
+        size: u64,
+        executable: bool,
+    },
+    Symlink {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        target_b64: Option<String>,
+    },
+    Directory,
+}
+
+impl NodeDoc {
+    pub(crate) fn of(node: Node<'_>) -> NodeDoc {
+        match node {
+            Node::File(file) => NodeDoc::File {
+                digest: file.digest.to_string(),
+                size: file.size,
+                executable: file.executable,
+            },
+            Node::Symlink(target) => {
+                let (target, target_b64) = text_or_base64(target);
+                NodeDoc::Symlink { target, target_b64 }
+            }
+            Node::EmptyDir => NodeDoc::Directory,
+        }
+    }
+}
+
+/// One entry of a tree.
+#[derive(Serialize)]
+pub(crate) struct EntryDoc {
+    #[serde(flatten)]
+    path: PathField,
+    #[serde(flatten)]
+    node: NodeDoc,
+}
+
+impl EntryDoc {
+    pub(crate) fn of(entry: Entry<'_>) -> EntryDoc {
+        EntryDoc { path: PathField::of(entry.path), node: NodeDoc::of(entry.node) }
+    }
+}
+
+/// One path of a difference.
+#[derive(Serialize)]
+pub(crate) struct ChangeDoc {
+    op: &'static str,
+    #[serde(flatten)]
+    path: PathField,
+    #[serde(flatten)]
+    from_path: FromPathField,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<NodeDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<NodeDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lines_added: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lines_removed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) patch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) patch_b64: Option<String>,
+}
+
+impl ChangeDoc {
+    pub(crate) fn of(change: &Change<'_>) -> ChangeDoc {
+        let (op, from_path) = match change {
+            Change::Added(_) => ("added", FromPathField::default()),
+            Change::Removed(_) => ("removed", FromPathField::default()),
+            Change::Modified(..) => ("modified", FromPathField::default()),
+            Change::Renamed(from, _) => ("renamed", FromPathField::of(from.path)),
+        };
+        ChangeDoc {
+            op,
+            path: PathField::of(change.path()),
+            from_path,
+            from: change.from().map(|entry| NodeDoc::of(entry.node)),
+            to: change.to().map(|entry| NodeDoc::of(entry.node)),
+            lines_added: None,
+            lines_removed: None,
+            patch: None,
+            patch_b64: None,
+        }
+    }
+
+    pub(crate) fn set_patch(&mut self, patch: &[u8]) {
+        match std::str::from_utf8(patch) {
+            Ok(text) => self.patch = Some(text.to_owned()),
+            Err(_) => self.patch_b64 = Some(base64(patch)),
+        }
+    }
+}
+
+/// A place that an object serves.
+#[derive(Serialize)]
+pub(crate) struct UseDoc {
+    generation: GenerationId,
+    #[serde(flatten)]
+    path: PathField,
+}
+
+impl UseDoc {
+    pub(crate) fn of((generation, path): &(GenerationId, Vec<u8>)) -> UseDoc {
+        UseDoc { generation: *generation, path: PathField::of(path) }
+    }
+}
+
+/// A pin.
+#[derive(Serialize)]
+pub(crate) struct PinDoc {
+    name: String,
+    made: String,
+    why: Option<String>,
+    until: Option<String>,
+}
+
+impl PinDoc {
+    pub(crate) fn of(pin: &Pin) -> PinDoc {
+        PinDoc {
+            name: pin.name.clone(),
+            made: time::rfc3339(pin.made),
+            why: pin.why.clone(),
+            until: pin.until.map(time::rfc3339),
+        }
+    }
+}
+
+/// Something that went wrong after a commit.
+#[derive(Serialize)]
+pub(crate) struct WarningDoc {
+    message: String,
+    not_durable: bool,
+}
+
+impl WarningDoc {
+    pub(crate) fn all(warnings: &[Warning]) -> Vec<WarningDoc> {
+        let doc = |w: &Warning| WarningDoc { message: w.message.clone(), not_durable: w.not_durable };
+        warnings.iter().map(doc).collect()
+    }
+}
+
+pub(crate) fn mark(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Good => "good",
+        Mark::Bad => "bad",
+    }
+}

@@ -1,0 +1,214 @@
+//! What `publish` tells: its document, and its lines for people.
+
+use std::path::Path;
+use std::time::Duration;
+
+use genstore::{Diff, GenerationId, Plan, Publication, Store, Tree, TreeId};
+use serde::Serialize;
+
+use super::json::{ChangeDoc, PathField, WarningDoc};
+use super::{diff as list, human};
+use crate::compare::Side;
+use crate::output::{DIM, GOOD, Out, show};
+
+/// The directory as it was found.
+pub(crate) struct Scanned {
+    pub(crate) plan: Plan,
+    pub(crate) time: Duration,
+}
+
+impl Scanned {
+    pub(crate) fn line(&self, bytes: u64) -> String {
+        let files = human::count(self.plan.files() as u64, "file");
+        format!("   Scanned {files}, {} in {}\n", human::bytes(bytes), seconds(self.time))
+    }
+}
+
+#[derive(Serialize, Default)]
+struct Millis {
+    scan: u64,
+    store: u64,
+    assemble: u64,
+    sync: u64,
+    commit: u64,
+}
+
+/// The document `genstore.publish/1`, of a dry run as well.
+#[derive(Serialize)]
+pub(crate) struct PublishDoc {
+    schema: &'static str,
+    dry_run: bool,
+    generation: Option<GenerationId>,
+    tree: String,
+    previous: Option<GenerationId>,
+    changed: bool,
+    current: bool,
+    files: u64,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_objects: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_bytes: Option<u64>,
+    added: u64,
+    modified: u64,
+    removed: u64,
+    renamed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refreshed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healed: Option<u64>,
+    store_created: bool,
+    #[serde(flatten)]
+    path: PathField,
+    ms: Millis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<Vec<ChangeDoc>>,
+    warnings: Vec<WarningDoc>,
+}
+
+impl PublishDoc {
+    /// Tells of a publication.
+    pub(crate) fn done(
+        store: &Store,
+        scanned: &Scanned,
+        done: &Publication,
+        store_created: bool,
+    ) -> PublishDoc {
+        PublishDoc {
+            schema: "genstore.publish/1",
+            dry_run: false,
+            generation: Some(done.generation),
+            tree: done.tree.to_string(),
+            previous: done.previous,
+            changed: done.changed,
+            current: done.current,
+            files: done.files,
+            bytes: done.bytes,
+            new_objects: Some(done.new_objects),
+            new_bytes: Some(done.new_bytes),
+            added: done.diff.added,
+            modified: done.diff.modified,
+            removed: done.diff.removed,
+            renamed: done.diff.renamed,
+            refreshed: Some(done.refreshed),
+            healed: Some(done.healed),
+            store_created,
+            path: PathField::of_path(&store.tree_path(done.generation)),
+            ms: Millis {
+                scan: millis(scanned.time),
+                store: millis(done.times.store),
+                assemble: millis(done.times.assemble),
+                sync: millis(done.times.sync),
+                commit: millis(done.times.commit),
+            },
+            entries: None,
+            warnings: WarningDoc::all(&done.warnings),
+        }
+    }
+
+    /// Tells of a dry run.
+    pub(crate) fn preview(
+        scanned: &Scanned,
+        hashed: Duration,
+        current: Option<GenerationId>,
+        tree: &Tree,
+        found: &Diff<'_>,
+        changed: bool,
+    ) -> PublishDoc {
+        PublishDoc {
+            schema: "genstore.publish/1",
+            dry_run: true,
+            generation: current.filter(|_| !changed),
+            tree: tree.id().to_string(),
+            previous: current,
+            changed,
+            current: !changed,
+            files: tree.files(),
+            bytes: tree.bytes(),
+            new_objects: None,
+            new_bytes: None,
+            added: found.summary.added,
+            modified: found.summary.modified,
+            removed: found.summary.removed,
+            renamed: found.summary.renamed,
+            refreshed: None,
+            healed: None,
+            store_created: false,
+            path: PathField::default(),
+            ms: Millis { scan: millis(scanned.time), store: millis(hashed), ..Millis::default() },
+            entries: Some(found.changes.iter().map(ChangeDoc::of).collect()),
+            warnings: vec![],
+        }
+    }
+}
+
+/// Says what a dry run found.
+pub(crate) fn preview(base: &Side, dir: &Path, tree: &Tree, found: &Diff<'_>) -> String {
+    let head = format!("{} -> {} {}\n", base.title(), show(dir), tree.id().short());
+    let totals = list::totals(found);
+    format!("{head}{}{totals}Would publish it; nothing was written\n", list::list(found))
+}
+
+/// Says what a publication did.
+pub(crate) fn report(scanned: &Scanned, done: &Publication, total: Duration) -> String {
+    let mut text = scanned.line(done.bytes);
+    if done.changed || done.new_objects > 0 {
+        let shared = done.files.saturating_sub(done.new_objects);
+        text.push_str(&format!(
+            "    Stored {}, {} ({} shared)\n",
+            human::count(done.new_objects, "new object"),
+            human::bytes(done.new_bytes),
+            human::number(shared),
+        ));
+    }
+    if done.healed > 0 {
+        let what = human::count(done.healed, "damaged object or generation");
+        text.push_str(&format!("    Mended {what} in passing\n"));
+    }
+    if !done.changed {
+        text.push_str(&unchanged(done.generation, done.tree));
+        return text;
+    }
+    let beside = match (done.previous, done.current) {
+        (None, true) => " (the first)".to_owned(),
+        (Some(previous), true) => format!(" (was {previous})"),
+        (None, false) => " (kept, nothing is current)".to_owned(),
+        (Some(previous), false) => format!(" (kept, current is {previous})"),
+    };
+    text.push_str(&format!(
+        "{GOOD} Published{GOOD:#} generation {} {DIM}{}{DIM:#}{beside}: {} in {}\n",
+        done.generation,
+        done.tree.short(),
+        list::brief(&done.diff),
+        seconds(total),
+    ));
+    text
+}
+
+/// Says that there was nothing to do.
+pub(crate) fn unchanged(id: GenerationId, tree: TreeId) -> String {
+    format!("Unchanged: generation {id} {DIM}{}{DIM:#} is current already\n", tree.short())
+}
+
+/// Says what only `-v` asks for.
+pub(crate) fn tell_more(out: &Out, done: &Publication) {
+    if done.refreshed > 0 {
+        out.detail(&format!("{} got a newer mtime", human::count(done.refreshed, "file")));
+    }
+    let times = done.times;
+    out.detail(&format!(
+        "store {}, assemble {}, sync {}, commit {}",
+        seconds(times.store),
+        seconds(times.assemble),
+        seconds(times.sync),
+        seconds(times.commit)
+    ));
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.2} s", duration.as_secs_f64())
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

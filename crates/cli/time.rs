@@ -1,0 +1,176 @@
+//! Times and durations, as people and programs write and read them.
+//!
+//! `GENSTORE_NOW` (RFC 3339) fixes the clock for a whole run: for tests, and for manifests that
+//! come out the same byte for byte. Only the program reads it; the library takes its clock from us.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use genstore::Clock;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::environment;
+
+/// Makes the clock: the system's, or one that stands still.
+pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
+    let Some(text) = fixed else { return Ok(Arc::new(environment::now)) };
+    let instant: Timestamp =
+        text.parse().map_err(|_| format!("GENSTORE_NOW is not an RFC 3339 time: {}", shown(text)))?;
+    let instant = SystemTime::from(instant);
+    Ok(Arc::new(move || instant))
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    // Beyond the years that the calendar knows there is nothing better to say than its ends.
+    Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
+        true => Timestamp::MIN,
+        false => Timestamp::MAX,
+    })
+}
+
+/// Writes a time as programs read it: RFC 3339, UTC.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    timestamp(time).to_string()
+}
+
+/// Writes a time as people read it, in their own time zone.
+pub(crate) fn local(time: SystemTime) -> String {
+    let zoned = timestamp(time).to_zoned(TimeZone::system());
+    zoned.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+/// Tells how long ago a time was, roughly.
+pub(crate) fn ago(time: SystemTime, now: SystemTime) -> String {
+    let secs = match now.duration_since(time) {
+        Ok(age) => age.as_secs(),
+        Err(ahead) if ahead.duration().as_secs() < 60 => 0,
+        Err(_) => return "in the future".to_owned(),
+    };
+    match secs {
+        0..5 => "just now".to_owned(),
+        5..60 => format!("{secs} s ago"),
+        60..3600 => format!("{} min ago", secs / 60),
+        3600..86_400 => format!("{} h ago", secs / 3600),
+        86_400..2_592_000 => format!("{} d ago", secs / 86_400),
+        _ => timestamp(time).to_zoned(TimeZone::system()).strftime("%Y-%m-%d").to_string(),
+    }
+}
+
+const UNITS: [(&str, u64); 7] = [
+    ("ms", 1),
+    ("s", 1000),
+    ("min", 60_000),
+    ("m", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("w", 604_800_000),
+];
+
+/// Reads a duration: `500ms`, `90s`, `10m`, `1h30m`, `7d`, `2w`, or `0`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let bad = || format!("not a duration: {} (write it like 30s, 10m, 2h or 7d)", shown(text));
+    let (mut rest, mut millis) = (text, 0u64);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = UNITS.iter().find(|(name, _)| *name == &rest[..letters]).ok_or_else(bad)?;
+        rest = &rest[letters..];
+        let part = number.checked_mul(unit.1).ok_or_else(bad)?;
+        millis = millis.checked_add(part).ok_or_else(bad)?;
+    }
+    if text.is_empty() { Err(bad()) } else { Ok(Duration::from_millis(millis)) }
+}
+
+/// Reads a moment: RFC 3339, a day (its start, here), or a duration from `now` on.
+pub(crate) fn parse_moment(text: &str, now: SystemTime) -> Result<SystemTime, String> {
+    if let Ok(duration) = parse_duration(text) {
+        return now.checked_add(duration).ok_or_else(|| format!("too far away: {}", shown(text)));
+    }
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Ok(instant.into());
+    }
+    let day = text.parse::<Date>().ok().and_then(|day| day.to_zoned(TimeZone::system()).ok());
+    day.map(|day| day.timestamp().into()).ok_or_else(|| {
+        format!("not a time: {} (write it like 2031-05-01, 2031-05-01T12:00:00Z or 7d)", shown(text))
+    })
+}
+
+/// Writes a duration as [`parse_duration`] reads it.
+pub(crate) fn duration(duration: Duration) -> String {
+    let mut millis = duration.as_millis();
+    let mut out = String::new();
+    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+        if millis >= length {
+            out.push_str(&format!("{}{unit}", millis / length));
+            millis %= length;
+        }
+    }
+    if out.is_empty() { "0s".to_owned() } else { out }
+}
+
+fn shown(text: &str) -> String {
+    genstore::show_path(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_writes_durations() {
+        let check = |text: &str, millis: Option<u64>, again: &str| {
+            let read = parse_duration(text).ok();
+            assert_eq!(read, millis.map(Duration::from_millis), "{text}");
+            if let Some(read) = read {
+                assert_eq!(duration(read), again);
+            }
+        };
+        check("500ms", Some(500), "500ms");
+        check("10m", Some(600_000), "10m");
+        check("10min", Some(600_000), "10m");
+        check("90s", Some(90_000), "1m30s");
+        check("1h30m", Some(5_400_000), "1h30m");
+        check("2w", Some(1_209_600_000), "14d");
+        check("0", Some(0), "0s");
+        for bad in
+            ["", "10", "m", "-1s", "1.5h", "10 m", "1y", "99999999999999999999s", "9999999999999999w"]
+        {
+            check(bad, None, "");
+        }
+    }
+
+    #[test]
+    fn tells_how_long_ago() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let check = |secs: u64, expected: &str| {
+            assert_eq!(ago(now - Duration::from_secs(secs), now), expected);
+        };
+        check(4, "just now");
+        check(59, "59 s ago");
+        check(119, "1 min ago");
+        check(7200, "2 h ago");
+        check(86_400 * 29, "29 d ago");
+        assert_eq!(ago(now + Duration::from_secs(3), now), "just now");
+        assert_eq!(ago(now + Duration::from_secs(60), now), "in the future");
+    }
+
+    #[test]
+    fn reads_moments() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let secs = |text: &str| {
+            let moment = parse_moment(text, now).ok()?;
+            Some(moment.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+        };
+        assert_eq!(secs("1m"), Some(1060));
+        assert_eq!(secs("1970-01-01T01:00:00+00:30"), Some(1800));
+        assert_eq!(secs("tomorrow"), None);
+        assert_eq!(secs("2031-13-01"), None);
+    }
+}

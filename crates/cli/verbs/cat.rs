@@ -1,0 +1,70 @@
+//! `cat`: prints the bytes of one file.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{Digest, GenerationId, Rev};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::render::json::{PathField, base64};
+use crate::verbs;
+
+#[derive(Args)]
+pub(crate) struct Cat {
+    /// The generation
+    #[arg(value_name = "REF")]
+    generation: Rev,
+    /// The file's path in it
+    #[arg(value_name = "PATH")]
+    path: OsString,
+}
+
+#[derive(Serialize)]
+struct CatDoc {
+    schema: &'static str,
+    generation: GenerationId,
+    #[serde(flatten)]
+    path: PathField,
+    digest: String,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_b64: Option<String>,
+}
+
+impl Cat {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let path = verbs::path_in_tree(&self.path)?;
+        let generation = context.open()?.open_generation(&self.generation)?;
+        if !context.out.json() {
+            let done = generation.cat(path.as_bytes(), &mut context.out.writer());
+            // What became of the output is told at the end.
+            if !context.out.has_failed() {
+                done?;
+            }
+            return Ok(exit::DONE);
+        }
+        let mut bytes = Vec::new();
+        generation.cat(path.as_bytes(), &mut bytes)?;
+        let (digest, size) = (Digest::of(&bytes).to_string(), bytes.len() as u64);
+        let (text, bytes_b64) = match String::from_utf8(bytes) {
+            Ok(text) => (Some(text), None),
+            Err(other) => (None, Some(base64(other.as_bytes()))),
+        };
+        let document = CatDoc {
+            schema: "genstore.cat/1",
+            generation: generation.id(),
+            path: PathField::of(path.as_bytes()),
+            digest,
+            size,
+            text,
+            bytes_b64,
+        };
+        context.out.emit(&document, String::new);
+        Ok(exit::DONE)
+    }
+}

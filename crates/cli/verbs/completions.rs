@@ -1,0 +1,42 @@
+//! `completions`: prints what a shell needs to complete our arguments.
+
+use anyhow::Result;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use serde::Serialize;
+
+use crate::args::Cli;
+use crate::context::Context;
+use crate::errors::exit;
+
+#[derive(Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+#[derive(Serialize)]
+struct CompletionsDoc {
+    schema: &'static str,
+    shell: String,
+    script: String,
+}
+
+impl Completions {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "genstore", &mut script);
+        if !context.out.json() {
+            context.out.bytes(&script);
+            return Ok(exit::DONE);
+        }
+        let document = CompletionsDoc {
+            schema: "genstore.completions/1",
+            shell: self.shell.to_string(),
+            script: String::from_utf8_lossy(&script).into_owned(),
+        };
+        context.out.emit(&document, String::new);
+        Ok(exit::DONE)
+    }
+}

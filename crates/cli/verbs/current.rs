@@ -1,0 +1,44 @@
+//! `current`: prints the number of the current generation. One readlink.
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{GenerationId, Rev};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::render::json::PathField;
+
+#[derive(Args)]
+pub(crate) struct Current {}
+
+#[derive(Serialize)]
+pub(crate) struct PlaceDoc {
+    pub(crate) schema: &'static str,
+    pub(crate) generation: GenerationId,
+    pub(crate) tree: String,
+    #[serde(flatten)]
+    pub(crate) path: PathField,
+}
+
+impl Current {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let Some(id) = store.current()? else { return Err(none_yet().into()) };
+        if context.out.json() {
+            let tree = store.open_generation(&Rev::Number(id))?.head()?.tree.to_string();
+            let path = PathField::of_path(&store.tree_path(id));
+            let document = PlaceDoc { schema: "genstore.current/1", generation: id, tree, path };
+            context.out.emit(&document, String::new);
+        } else {
+            context.out.text(&format!("{id}\n"));
+        }
+        Ok(exit::DONE)
+    }
+}
+
+/// Nothing is current.
+pub(crate) fn none_yet() -> Fail {
+    let message = "nothing has been published to this store yet";
+    Fail::new("no-current", message, "publish something first: `genstore publish DIR`")
+}

@@ -1,0 +1,258 @@
+//! `diff`: compares two generations, or a generation and a directory.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{Change, Diff as Difference, DiffSummary, Error, GenerationId, RelPath, Rev, Store, diff};
+use serde::Serialize;
+
+use crate::compare::Side;
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::render::json::{ChangeDoc, PathField};
+use crate::render::patch::{Content, Lines, count_lines, patch};
+use crate::render::{diff as list, human};
+use crate::verbs;
+
+#[derive(Args)]
+pub(crate) struct Diff {
+    /// The old side: a generation; @- unless given
+    #[arg(value_name = "A")]
+    old: Option<String>,
+    /// The new side: a generation or a directory; @ unless given
+    #[arg(value_name = "B")]
+    new: Option<OsString>,
+    /// Count the lines that came and went
+    #[arg(long, conflicts_with_all = ["name_status", "patch"])]
+    stat: bool,
+    /// List letters and paths only, between tabs
+    #[arg(long, conflicts_with = "patch")]
+    name_status: bool,
+    /// Show the lines themselves, of all paths or of these; `git apply` takes it
+    #[arg(short, long, value_name = "PATH", num_args = 0..)]
+    patch: Option<Vec<OsString>>,
+    /// Exit with 1 if there is a difference
+    #[arg(long)]
+    exit_code: bool,
+}
+
+#[derive(Serialize)]
+struct DiffDoc {
+    schema: &'static str,
+    from: Option<GenerationId>,
+    to: Option<GenerationId>,
+    from_tree: String,
+    to_tree: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<PathField>,
+    entries: Vec<ChangeDoc>,
+    summary: SummaryDoc,
+}
+
+#[derive(Serialize)]
+struct SummaryDoc {
+    added: u64,
+    removed: u64,
+    modified: u64,
+    renamed: u64,
+    bytes: i64,
+}
+
+impl SummaryDoc {
+    fn of(summary: DiffSummary) -> SummaryDoc {
+        let DiffSummary { added, removed, modified, renamed, bytes } = summary;
+        SummaryDoc { added, removed, modified, renamed, bytes }
+    }
+}
+
+impl Diff {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let paths: Vec<RelPath> =
+            self.patch.iter().flatten().map(verbs::path_in_tree).collect::<Result<_>>()?;
+        let (old, new) = self.sides(context, &store)?;
+        let mut found = diff(&old.tree, &new.tree);
+        self.choose(&mut found, &paths, &old, &new)?;
+        context.progress.finish();
+        if context.out.json() {
+            self.print_document(context, &old, &new, &found)?;
+        } else if self.patch.is_some() {
+            for change in &found.changes {
+                let (from, to) = contents(&old, &new, change)?;
+                context.out.bytes(&patch(change, &from, &to, context.out.colored));
+            }
+        } else {
+            let text = self.text(&old, &new, &found)?;
+            context.out.text(&text);
+        }
+        let differs = !found.changes.is_empty();
+        Ok(if differs && self.exit_code { exit::DIFFERS } else { exit::DONE })
+    }
+
+    fn sides(&self, context: &Context<'_>, store: &Store) -> Result<(Side, Side)> {
+        let old = match &self.old {
+            Some(text) => verbs::rev(text),
+            None => Rev::Current { older: 1 },
+        };
+        let old = match Side::generation(store, &old) {
+            Err(error) if self.old.is_none() => return Err(explain_first(store, error)),
+            side => side?,
+        };
+        let new = match &self.new {
+            None => Side::generation(store, &verbs::CURRENT)?,
+            Some(text) => new_side(context, store, text)?,
+        };
+        Ok((old, new))
+    }
+
+    /// Keeps the paths that were asked for. One that neither side has is an error, so that a
+    /// slip of the pen does not look like "no difference".
+    fn choose(&self, found: &mut Difference<'_>, paths: &[RelPath], old: &Side, new: &Side) -> Result<()> {
+        for path in paths {
+            let name = path.as_bytes();
+            let known = |side: &Side| side.tree.below(name).next().is_some();
+            if !known(old) && !known(new) {
+                let message = format!("neither side has {path}");
+                let hint = "generations come before -p: `genstore diff 41 42 -p PATH`; \
+                            `genstore show --tree` lists paths";
+                return Err(Fail::new("no-such-file", message, hint).into());
+            }
+        }
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let within = |path: &[u8]| {
+            paths.iter().any(|wanted| {
+                let rest = path.strip_prefix(wanted.as_bytes());
+                rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+            })
+        };
+        found
+            .changes
+            .retain(|change| within(change.path()) || change.from().is_some_and(|from| within(from.path)));
+        found.summary = recount(&found.changes);
+        Ok(())
+    }
+
+    fn text(&self, old: &Side, new: &Side, found: &Difference<'_>) -> Result<String> {
+        if self.name_status {
+            return Ok(list::name_status(found));
+        }
+        let head = format!("{} -> {}\n", old.title(), new.title());
+        if !self.stat {
+            return Ok(format!("{head}{}{}", list::list(found), list::totals(found)));
+        }
+        let lines = count_all(old, new, found)?;
+        let sum = |pick: fn(&Lines) -> u64| lines.iter().map(pick).sum::<u64>();
+        let added = sum(|lines| if let Lines::Text { added, .. } = lines { *added } else { 0 });
+        let removed = sum(|lines| if let Lines::Text { removed, .. } = lines { *removed } else { 0 });
+        let totals = list::totals(found);
+        let totals = totals.trim_end();
+        let lines_text = match found.changes.is_empty() {
+            true => String::new(),
+            false => format!("; {} added, {} removed", human::count(added, "line"), human::number(removed)),
+        };
+        Ok(format!("{head}{}{totals}{lines_text}\n", list::stat(found, &lines)))
+    }
+
+    fn print_document(
+        &self,
+        context: &Context<'_>,
+        old: &Side,
+        new: &Side,
+        found: &Difference<'_>,
+    ) -> Result<()> {
+        let mut entries: Vec<ChangeDoc> = found.changes.iter().map(ChangeDoc::of).collect();
+        if self.stat {
+            for (entry, lines) in entries.iter_mut().zip(count_all(old, new, found)?) {
+                if let Lines::Text { added, removed } = lines {
+                    (entry.lines_added, entry.lines_removed) = (Some(added), Some(removed));
+                }
+            }
+        }
+        if self.patch.is_some() {
+            for (entry, change) in entries.iter_mut().zip(&found.changes) {
+                let (from, to) = contents(old, new, change)?;
+                entry.set_patch(&patch(change, &from, &to, false));
+            }
+        }
+        let document = DiffDoc {
+            schema: "genstore.diff/1",
+            from: old.number(),
+            to: new.number(),
+            from_tree: old.tree.id().to_string(),
+            to_tree: new.tree.id().to_string(),
+            directory: new.dir().map(PathField::of_path),
+            entries,
+            summary: SummaryDoc::of(found.summary),
+        };
+        context.out.emit(&document, String::new);
+        Ok(())
+    }
+}
+
+/// Reads the new side: a REF; or a directory, if it reads like a path or no generation has the name.
+fn new_side(context: &Context<'_>, store: &Store, text: &OsString) -> Result<Side> {
+    let dir = Path::new(text);
+    let directory = || Side::directory(store, dir, &context.scan_rules(Some(store))?);
+    let name = match text.to_str() {
+        Some(name) if !name.contains('/') && name != "." && name != ".." => name,
+        _ => return directory(),
+    };
+    match Side::generation(store, &verbs::rev(name)) {
+        Err(error) => {
+            let unknown = matches!(error.downcast_ref(), Some(Error::UnknownRev { .. }));
+            let is_dir = std::fs::metadata(dir).is_ok_and(|meta| meta.is_dir());
+            if unknown && is_dir { directory() } else { Err(error) }
+        }
+        side => side,
+    }
+}
+
+/// Without arguments there must be two generations.
+fn explain_first(store: &Store, error: anyhow::Error) -> anyhow::Error {
+    match (error.downcast_ref(), store.current()) {
+        (Some(Error::UnknownRev { .. }), Ok(Some(current))) => {
+            let message = format!("there is no generation older than {current} to compare with");
+            let hint = format!("`genstore show {current} --tree` lists what it holds");
+            Fail::new("unknown-ref", message, hint).into()
+        }
+        _ => error,
+    }
+}
+
+fn contents(old: &Side, new: &Side, change: &Change<'_>) -> Result<(Content, Content)> {
+    match change {
+        // The same bytes on both sides need not be read.
+        Change::Renamed(..) => Ok((old.content(None)?, new.content(None)?)),
+        _ => Ok((old.content(change.from())?, new.content(change.to())?)),
+    }
+}
+
+fn count_all(old: &Side, new: &Side, found: &Difference<'_>) -> Result<Vec<Lines>> {
+    let count = |change: &Change<'_>| {
+        let (from, to) = contents(old, new, change)?;
+        Ok(count_lines(&from, &to))
+    };
+    found.changes.iter().map(count).collect()
+}
+
+fn recount(changes: &[Change<'_>]) -> DiffSummary {
+    let size = |entry: Option<genstore::Entry<'_>>| match entry.map(|entry| entry.node) {
+        Some(genstore::Node::File(file)) => file.size as i64,
+        _ => 0,
+    };
+    let mut summary = DiffSummary::default();
+    for change in changes {
+        *match change {
+            Change::Added(_) => &mut summary.added,
+            Change::Removed(_) => &mut summary.removed,
+            Change::Modified(..) => &mut summary.modified,
+            Change::Renamed(..) => &mut summary.renamed,
+        } += 1;
+        summary.bytes += size(change.to()) - size(change.from());
+    }
+    summary
+}

@@ -1,0 +1,73 @@
+//! `du`: how much of the store each generation uses.
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{GenerationId, Usage};
+use serde::Serialize;
+
+use super::list::tell_empty;
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::{BOLD, GOOD};
+use crate::render::human::{self, Cell, left, right};
+
+#[derive(Args)]
+pub(crate) struct Du {}
+
+#[derive(Serialize)]
+struct DuDoc {
+    schema: &'static str,
+    generations: Vec<UsageDoc>,
+    store_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct UsageDoc {
+    generation: GenerationId,
+    current: bool,
+    apparent_bytes: u64,
+    exclusive_bytes: u64,
+    shared_bytes: u64,
+    freed_bytes: u64,
+}
+
+impl Du {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let (usages, current, store_bytes) = (store.usage()?, store.current()?, store.object_bytes()?);
+        let doc = |usage: &Usage| UsageDoc {
+            generation: usage.id,
+            current: current == Some(usage.id),
+            apparent_bytes: usage.apparent,
+            exclusive_bytes: usage.exclusive,
+            shared_bytes: usage.shared,
+            freed_bytes: usage.exclusive,
+        };
+        let generations: Vec<UsageDoc> = usages.iter().map(doc).collect();
+        let document = DuDoc { schema: "genstore.du/1", generations, store_bytes };
+        context.out.emit(&document, || text(&document));
+        if usages.is_empty() {
+            tell_empty(context, &store);
+        }
+        Ok(exit::DONE)
+    }
+}
+
+fn text(document: &DuDoc) -> String {
+    if document.generations.is_empty() {
+        return String::new();
+    }
+    let heads = ["generation", "apparent", "shared", "exclusive (freed by removing it)"];
+    let mut rows: Vec<Vec<Cell>> = vec![heads.into_iter().map(|head| right(head).styled(BOLD)).collect()];
+    for usage in &document.generations {
+        rows.push(vec![
+            right(usage.generation.to_string()),
+            right(human::bytes(usage.apparent_bytes)),
+            right(human::bytes(usage.shared_bytes)),
+            right(human::bytes(usage.exclusive_bytes)),
+            left(if usage.current { "(current)" } else { "" }).styled(GOOD),
+        ]);
+    }
+    let count = human::count(document.generations.len() as u64, "generation");
+    format!("{}{count}, {} on disk\n", human::table(&rows), human::bytes(document.store_bytes))
+}

@@ -1,0 +1,60 @@
+//! `exec`: becomes a command that holds a lease on a generation.
+//!
+//! The program does not stand between: it gives the lease's descriptor to the command and becomes
+//! it, so signals and the exit status need no forwarding, and the lease lives as long as the
+//! command or any child that has the descriptor.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::Rev;
+
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::output::show;
+
+#[derive(Args)]
+pub(crate) struct Exec {
+    /// The generation
+    #[arg(value_name = "REF", default_value = "@")]
+    generation: Rev,
+    /// The command and its arguments
+    #[arg(value_name = "CMD", last = true, required = true)]
+    command: Vec<OsString>,
+}
+
+impl Exec {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let generation = store.open_generation(&self.generation)?;
+        let root = store.tree_path(generation.id());
+        generation.share_lease_with_children()?;
+        context.out.detail(&format!("generation {} at {}", generation.id(), show(&root)));
+        context.progress.finish();
+        // There is no coming back, so what is left to do at the end is done now.
+        context.faults.write_trace(exit::DONE);
+        let Some((program, args)) = self.command.split_first() else { return Ok(exit::DONE) };
+        let error = Command::new(program)
+            .args(args)
+            .env("GENSTORE_ROOT", root)
+            .env("GENSTORE_GENERATION", generation.id().to_string())
+            .exec();
+        let name = show(program.as_ref());
+        let (code, status, hint) = match error.kind() {
+            ErrorKind::NotFound => (
+                "command-not-found",
+                exit::NOT_FOUND,
+                "check the spelling and PATH; a script's interpreter may be missing",
+            ),
+            _ => {
+                ("command-not-executable", exit::NOT_EXECUTABLE, "is it a program, and may you execute it?")
+            }
+        };
+        let fail = Fail::new(code, format!("cannot run {name}"), hint).with_exit(status);
+        Err(anyhow::Error::from(error).context(fail))
+    }
+}

@@ -1,0 +1,71 @@
+//! `export`: copies a generation out of the store; no file of the copy shares anything with it.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{Error, GenerationId, Rev};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::output::{DIM, GOOD, show};
+use crate::render::human;
+use crate::render::json::PathField;
+
+#[derive(Args)]
+pub(crate) struct Export {
+    /// The generation
+    #[arg(value_name = "REF")]
+    generation: Rev,
+    /// The directory to make; it must be absent or empty
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Serialize)]
+struct ExportDoc {
+    schema: &'static str,
+    generation: GenerationId,
+    tree: String,
+    files: u64,
+    bytes: u64,
+    #[serde(flatten)]
+    path: PathField,
+}
+
+impl Export {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let generation = store.open_generation(&self.generation)?;
+        let tree = generation.head()?.tree;
+        let (files, bytes) = store.export(&generation, &self.dir).map_err(|error| match error {
+            Error::NotEmpty { path } => {
+                let message = format!("{} is there already, and not empty", show(&path));
+                Fail::new("not-empty", message, "name a directory that is absent or empty").into()
+            }
+            other => anyhow::Error::from(other),
+        })?;
+        context.out.has_changed(format!("generation {} was exported", generation.id()));
+        context.progress.finish();
+        let document = ExportDoc {
+            schema: "genstore.export/1",
+            generation: generation.id(),
+            tree: tree.to_string(),
+            files,
+            bytes,
+            path: PathField::of_path(&self.dir),
+        };
+        context.out.confirm(&document, || {
+            format!(
+                "{GOOD}Exported{GOOD:#} generation {} {DIM}{}{DIM:#} to {}: {}, {}\n",
+                generation.id(),
+                tree.short(),
+                show(&self.dir),
+                human::count(files, "file"),
+                human::bytes(bytes),
+            )
+        });
+        Ok(exit::DONE)
+    }
+}

@@ -1,0 +1,146 @@
+//! `gc`: removes what nothing keeps, and says of each generation why it stays or goes.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{GcPlan, GenerationId, Retention};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::{BAD, GOOD};
+use crate::render::human::{self, Cell, left, right};
+use crate::time;
+
+#[derive(Args)]
+pub(crate) struct Gc {
+    /// Keep so many of the newest good generations (5, unless the project says otherwise)
+    #[arg(long, value_name = "N")]
+    keep_last: Option<usize>,
+    /// Keep generations that were made within this time
+    #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
+    keep_within: Option<Duration>,
+    /// Keep generations that were current within this time (10m, unless the project says otherwise)
+    #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
+    grace: Option<Duration>,
+    /// Show what would be removed; remove nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct GcDoc {
+    schema: &'static str,
+    dry_run: bool,
+    keep: Vec<VerdictDoc>,
+    remove: Vec<VerdictDoc>,
+    objects: u64,
+    bytes: u64,
+    before_bytes: u64,
+    after_bytes: u64,
+}
+
+#[derive(Serialize, Clone)]
+struct VerdictDoc {
+    generation: GenerationId,
+    reasons: Vec<String>,
+    #[serde(skip)]
+    keeps: bool,
+}
+
+/// What went, or would go.
+struct Totals {
+    generations: u64,
+    objects: u64,
+    bytes: u64,
+    before: u64,
+}
+
+impl Gc {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let retention = self.retention(context.retention()?);
+        let store = context.open()?;
+        let plan = store.plan_gc(&retention)?;
+        let mut verdicts = verdicts(&plan);
+        let totals = if self.dry_run {
+            Totals {
+                generations: plan.removed().len() as u64,
+                objects: plan.objects(),
+                bytes: plan.freed_bytes,
+                before: plan.before_bytes,
+            }
+        } else {
+            let done = store.collect(&plan)?;
+            for verdict in verdicts.iter_mut().filter(|verdict| done.spared.contains(&verdict.generation)) {
+                *verdict = VerdictDoc {
+                    keeps: true,
+                    reasons: vec!["came into use".to_owned()],
+                    ..verdict.clone()
+                };
+            }
+            if !done.generations.is_empty() || done.objects > 0 {
+                context.out.has_changed("what nothing keeps was removed");
+            }
+            Totals {
+                generations: done.generations.len() as u64,
+                objects: done.objects,
+                bytes: done.freed_bytes,
+                before: done.before_bytes,
+            }
+        };
+        context.progress.finish();
+        let of = |keeps| verdicts.iter().filter(|verdict| verdict.keeps == keeps).cloned().collect();
+        let document = GcDoc {
+            schema: "genstore.gc/1",
+            dry_run: self.dry_run,
+            keep: of(true),
+            remove: of(false),
+            objects: totals.objects,
+            bytes: totals.bytes,
+            before_bytes: totals.before,
+            after_bytes: totals.before.saturating_sub(totals.bytes),
+        };
+        match self.dry_run {
+            true => context.out.emit(&document, || text("Would remove", &verdicts, &totals)),
+            false => context.out.confirm(&document, || text("Removed", &verdicts, &totals)),
+        }
+        Ok(exit::DONE)
+    }
+
+    fn retention(&self, project: Retention) -> Retention {
+        Retention {
+            keep_last: self.keep_last.unwrap_or(project.keep_last),
+            keep_within: self.keep_within.or(project.keep_within),
+            grace: self.grace.unwrap_or(project.grace),
+        }
+    }
+}
+
+fn verdicts(plan: &GcPlan) -> Vec<VerdictDoc> {
+    let doc = |verdict: &genstore::Verdict| VerdictDoc {
+        generation: verdict.id,
+        reasons: human::reasons(verdict, plan.retention.keep_last),
+        keeps: verdict.keeps(),
+    };
+    plan.verdicts.iter().map(doc).collect()
+}
+
+fn text(did: &str, verdicts: &[VerdictDoc], totals: &Totals) -> String {
+    let row = |verdict: &VerdictDoc| -> Vec<Cell> {
+        let word = if verdict.keeps { left("keep").styled(GOOD) } else { left("remove").styled(BAD) };
+        vec![word, right(verdict.generation.to_string()), left(verdict.reasons.join("; "))]
+    };
+    let lines = human::table(&verdicts.iter().map(row).collect::<Vec<_>>());
+    let before = human::bytes(totals.before);
+    if totals.generations == 0 && totals.objects == 0 {
+        return format!("{lines}{did} nothing: {before}\n");
+    }
+    format!(
+        "{lines}{did} {}, {}, {}: {before} -> {}\n",
+        human::count(totals.generations, "generation"),
+        human::count(totals.objects, "object"),
+        human::bytes(totals.bytes),
+        human::bytes(totals.before.saturating_sub(totals.bytes)),
+    )
+}

@@ -1,0 +1,145 @@
+//! `list`: all generations, newest first.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{GenerationId, Listed, Listing, Store};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::{BAD, DIM, GOOD, show};
+use crate::render::human::{self, Cell, left, right};
+use crate::render::json::{self, PinDoc};
+use crate::time;
+
+/// So much of a note stands in a list.
+const NOTE_WIDTH: usize = 50;
+
+#[derive(Args)]
+pub(crate) struct List {}
+
+#[derive(Serialize)]
+struct ListDoc {
+    schema: &'static str,
+    current: Option<GenerationId>,
+    generations: Vec<ListedDoc>,
+    damaged: Vec<DamagedDoc>,
+    store_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct DamagedDoc {
+    generation: GenerationId,
+    cause: String,
+}
+
+#[derive(Serialize)]
+struct ListedDoc {
+    generation: GenerationId,
+    tree: String,
+    time: String,
+    note: String,
+    facts: BTreeMap<String, String>,
+    pins: Vec<PinDoc>,
+    mark: &'static str,
+    mark_why: Option<String>,
+    current: bool,
+    files: u64,
+    bytes: u64,
+    added_bytes: u64,
+}
+
+impl ListedDoc {
+    fn of(listed: &Listed) -> ListedDoc {
+        let head = &listed.head;
+        ListedDoc {
+            generation: listed.id,
+            tree: head.tree.to_string(),
+            time: time::rfc3339(head.created.into()),
+            note: head.note.clone(),
+            facts: head.facts.clone(),
+            pins: listed.pins.iter().map(PinDoc::of).collect(),
+            mark: json::mark(listed.mark.0),
+            mark_why: listed.mark.1.clone(),
+            current: listed.current,
+            files: head.files,
+            bytes: head.bytes,
+            added_bytes: listed.added_bytes,
+        }
+    }
+}
+
+impl List {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let Listing { generations: all, damaged } = store.list()?;
+        let store_bytes = store.object_bytes()?;
+        let document = ListDoc {
+            schema: "genstore.list/1",
+            current: store.current()?,
+            generations: all.iter().map(ListedDoc::of).collect(),
+            damaged: damaged
+                .iter()
+                .map(|(generation, cause)| DamagedDoc { generation: *generation, cause: cause.clone() })
+                .collect(),
+            store_bytes,
+        };
+        context.out.emit(&document, || text(context, &all, store_bytes));
+        if all.is_empty() && damaged.is_empty() {
+            tell_empty(context, &store);
+        }
+        for (generation, cause) in &damaged {
+            context.out.warn(&format!("generation {generation} is damaged: {cause}"));
+        }
+        if damaged.is_empty() {
+            return Ok(exit::DONE);
+        }
+        context.out.hint("`genstore verify --repair` mends what can be mended");
+        Ok(exit::DAMAGED)
+    }
+}
+
+/// Says that there is nothing to show.
+pub(crate) fn tell_empty(context: &Context<'_>, store: &Store) {
+    context.out.note(&format!("The store {} holds no generation yet", show(store.path())));
+    context.out.hint("publish something: `genstore publish DIR`");
+}
+
+fn text(context: &Context<'_>, all: &[Listed], store_bytes: u64) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let now = context.now();
+    let rows: Vec<Vec<Cell>> = all
+        .iter()
+        .map(|listed| {
+            let head = &listed.head;
+            let bad = listed.mark.0 == genstore::Mark::Bad;
+            let tags = left(human::tags(listed.current, &listed.mark, &listed.pins));
+            vec![
+                right(format!("  {}", listed.id)),
+                left(head.tree.short()).styled(DIM),
+                left(time::ago(head.created.into(), now)),
+                right(human::count(head.files, "file")),
+                right(human::bytes(head.bytes)),
+                right(format!("+{}", human::bytes(listed.added_bytes))),
+                left(human::line(&head.note, NOTE_WIDTH)),
+                match (listed.current, bad) {
+                    (true, _) => tags.styled(GOOD),
+                    (false, true) => tags.styled(BAD),
+                    (false, false) => tags,
+                },
+            ]
+        })
+        .collect();
+    let apparent = all.iter().map(|listed| listed.head.bytes).sum();
+    format!(
+        "{}{}, {} on disk ({} apparent)\n",
+        human::table(&rows),
+        human::count(all.len() as u64, "generation"),
+        human::bytes(store_bytes),
+        human::bytes(apparent),
+    )
+}

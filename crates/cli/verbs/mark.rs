@@ -1,0 +1,56 @@
+//! `mark`: says of a generation that it is good or bad.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use genstore::{GenerationId, Mark as Judgement, Rev};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::render::{human, json};
+
+#[derive(Args)]
+pub(crate) struct Mark {
+    /// The generation
+    #[arg(value_name = "REF")]
+    generation: Rev,
+    /// What it is: `rollback` passes over bad ones, and gc does not count them among the last
+    #[arg(value_name = "good|bad", hide_possible_values = true)]
+    mark: Word,
+    /// Why
+    #[arg(short, long, value_name = "WHY")]
+    message: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Word {
+    Good,
+    Bad,
+}
+
+#[derive(Serialize)]
+struct MarkDoc<'a> {
+    schema: &'static str,
+    generation: GenerationId,
+    mark: &'static str,
+    why: Option<&'a str>,
+}
+
+impl Mark {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let mark = match self.mark {
+            Word::Good => Judgement::Good,
+            Word::Bad => Judgement::Bad,
+        };
+        let generation = store.mark(&self.generation, mark, self.message.clone())?;
+        context.out.has_changed(format!("generation {generation} was marked"));
+        let (word, why) = (json::mark(mark), self.message.as_deref());
+        let document = MarkDoc { schema: "genstore.mark/1", generation, mark: word, why };
+        context.out.confirm(&document, || {
+            let why = why.map_or(String::new(), |why| format!(": {}", human::line(why, 80)));
+            format!("Marked generation {generation} as {word}{why}\n")
+        });
+        Ok(exit::DONE)
+    }
+}

@@ -1,0 +1,40 @@
+//! `path`: prints the directory of a generation, as it is, for `$(…)`.
+
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::Rev;
+
+use super::current::{PlaceDoc, none_yet};
+use crate::context::Context;
+use crate::errors::exit;
+use crate::render::json::PathField;
+
+#[derive(Args)]
+pub(crate) struct Path {
+    /// The generation
+    #[arg(value_name = "REF", default_value = "@")]
+    generation: Rev,
+}
+
+impl Path {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let id = match self.generation {
+            // One readlink; anything else is looked up.
+            Rev::Current { older: 0 } => store.current()?.ok_or_else(none_yet)?,
+            _ => store.resolve(&self.generation)?,
+        };
+        let path = store.tree_path(id);
+        if context.out.json() {
+            let tree = store.open_generation(&Rev::Number(id))?.head()?.tree.to_string();
+            let path = PathField::of_path(&path);
+            let document = PlaceDoc { schema: "genstore.path/1", generation: id, tree, path };
+            context.out.emit(&document, String::new);
+        } else {
+            context.out.bytes(&[path.as_os_str().as_bytes(), b"\n"].concat());
+        }
+        Ok(exit::DONE)
+    }
+}

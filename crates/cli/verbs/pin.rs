@@ -1,0 +1,79 @@
+//! `pin`: keeps a generation under a name.
+
+use std::time::SystemTime;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{GenerationId, Pin as Held, PinName, Rev};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::render::human;
+use crate::time;
+
+#[derive(Args)]
+pub(crate) struct Pin {
+    /// The generation
+    #[arg(value_name = "REF")]
+    generation: Rev,
+    /// The pin's name; it may be used as a REF
+    #[arg(value_name = "NAME")]
+    name: PinName,
+    /// Why
+    #[arg(short, long, value_name = "WHY")]
+    message: Option<String>,
+    /// When the pin ends: 2031-05-01, 2031-05-01T12:00:00Z, or from now on 7d
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PinnedDoc<'a> {
+    schema: &'static str,
+    name: &'a str,
+    generation: GenerationId,
+    why: Option<&'a str>,
+    until: Option<String>,
+}
+
+impl Pin {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let until = self.until(context.now())?;
+        let store = context.open()?;
+        let generation = store.pin(&self.generation, &self.name, self.message.clone(), until)?;
+        context.out.has_changed(format!("generation {generation} was pinned"));
+        let document = PinnedDoc {
+            schema: "genstore.pin/1",
+            name: self.name.as_str(),
+            generation,
+            why: self.message.as_deref(),
+            until: until.map(time::rfc3339),
+        };
+        context.out.confirm(&document, || {
+            let until = until.map_or(String::new(), |until| format!(" until {}", time::local(until)));
+            format!("Pinned generation {generation} as {}{until}\n", self.name)
+        });
+        Ok(exit::DONE)
+    }
+
+    fn until(&self, now: SystemTime) -> Result<Option<SystemTime>> {
+        let Some(text) = &self.until else { return Ok(None) };
+        let bad = |message: String| {
+            let hint = "leave --until out to pin for good".to_owned();
+            Fail { hint, ..Fail::usage("bad-time", message) }
+        };
+        let until = time::parse_moment(text, now).map_err(bad)?;
+        if until <= now {
+            return Err(bad(format!("--until {} is over already", time::local(until))).into());
+        }
+        Ok(Some(until))
+    }
+}
+
+/// Writes a pin on one line: `stable: why (until …)`.
+pub(crate) fn describe(pin: &Held) -> String {
+    let why = pin.why.as_ref().map_or(String::new(), |why| format!(": {}", human::line(why, 80)));
+    let until = pin.until.map_or(String::new(), |until| format!(" (until {})", time::local(until)));
+    format!("{}{why}{until}", pin.name)
+}

@@ -1,0 +1,63 @@
+//! `rollback`: goes back to an older good generation, and marks the one it leaves.
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{GenerationId, Reason, Store};
+
+use super::current::none_yet;
+use super::switch::{ActivationDoc, moved, tell_refreshed};
+use crate::context::Context;
+use crate::output::GOOD;
+use crate::render::human;
+use crate::time;
+
+#[derive(Args)]
+pub(crate) struct Rollback {
+    /// How many good generations to go back
+    #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// Do not mark the generation that is left as bad
+    #[arg(long)]
+    keep_good: bool,
+}
+
+impl Rollback {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        if store.current()?.is_none() {
+            return Err(none_yet().into());
+        }
+        let done = store.rollback(self.steps, self.keep_good)?;
+        context.out.has_changed(format!("generation {} is current now", done.generation));
+        let marked = done.previous.filter(|_| !self.keep_good);
+        let mut document = ActivationDoc::new("genstore.rollback/1", &store, &done);
+        document.marked_bad = marked;
+        context.out.confirm(&document, || {
+            let bad = marked.map_or(String::new(), |id| format!("; {id} is marked bad"));
+            format!("{GOOD}Rolled back:{GOOD:#} {}{bad}\n", moved(&store, &done))
+        });
+        tell_refreshed(context.out, done.refreshed);
+        if let Some(left) = done.previous {
+            let fate = fate(context, &store, left)?;
+            context.out.hint(&format!("go forward again with `genstore switch {left}`; {fate}"));
+        }
+        Ok(context.warn_of(&done.warnings))
+    }
+}
+
+/// Says how long the generation that was left stays.
+fn fate(context: &Context<'_>, store: &Store, left: GenerationId) -> Result<String> {
+    let retention = context.retention()?;
+    // The rollback is done; what cannot be found out now is no failure of it.
+    let Ok(Some(verdict)) = store.verdict(left, &retention) else {
+        return Ok(format!("`genstore show {left}` tells what keeps it"));
+    };
+    let other: Vec<String> =
+        verdict.reasons.iter().filter(|r| !matches!(r, Reason::Grace(_))).map(human::reason).collect();
+    let until = context.now().checked_add(retention.grace);
+    Ok(match until {
+        _ if !other.is_empty() => format!("gc keeps {left} ({})", other.join("; ")),
+        Some(until) if verdict.keeps() => format!("gc keeps {left} until {}", time::local(until)),
+        _ => format!("the next gc removes {left}"),
+    })
+}

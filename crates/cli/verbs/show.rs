@@ -1,0 +1,191 @@
+//! `show`: one generation, what it uses, and what keeps it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{Error, Listed, Node, Rev, Store, Tree, Usage};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::{BAD, BOLD, DIM, show};
+use crate::render::human::{self, Cell, left, right};
+use crate::render::json::{self, EntryDoc, PathField, PinDoc};
+use crate::time;
+use crate::verbs;
+
+const UNKNOWN: &str = "not known: another generation is damaged";
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The generation
+    #[arg(value_name = "REF", default_value = "@")]
+    generation: Rev,
+    /// List its entries, too
+    #[arg(long)]
+    tree: bool,
+}
+
+#[derive(Serialize)]
+struct ShowDoc {
+    schema: &'static str,
+    generation: genstore::GenerationId,
+    tree: String,
+    current: bool,
+    time: String,
+    note: String,
+    facts: BTreeMap<String, String>,
+    files: u64,
+    entry_count: u64,
+    bytes: u64,
+    added_bytes: u64,
+    shared_bytes: Option<u64>,
+    exclusive_bytes: Option<u64>,
+    mark: &'static str,
+    mark_why: Option<String>,
+    pins: Vec<PinDoc>,
+    kept_by: Option<Vec<String>>,
+    #[serde(flatten)]
+    path: PathField,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<Vec<EntryDoc>>,
+}
+
+impl Show {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let generation = store.open_generation(&self.generation)?;
+        let id = generation.id();
+        // A damaged one says so here; another's damage hides nothing but what concerns both.
+        generation.head()?;
+        let listed = store.list()?.generations.into_iter().find(|listed| listed.id == id);
+        let Some(listed) = listed else {
+            // Our lease keeps it; only a repair takes a generation away under one.
+            return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] }.into());
+        };
+        let usage = usage(&store, id)?;
+        let retention = context.retention()?;
+        // The lease that was just taken is ours, and ends with us.
+        drop(generation);
+        let kept_by = match store.verdict(id, &retention) {
+            Ok(Some(verdict)) if verdict.keeps() => Some(human::reasons(&verdict, retention.keep_last)),
+            Ok(_) => Some(vec![]),
+            Err(Error::Damaged { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let tree = match self.tree {
+            true => Some(store.open_generation(&Rev::Number(id))?.manifest()?.tree),
+            false => None,
+        };
+        let head = &listed.head;
+        let document = ShowDoc {
+            schema: "genstore.show/1",
+            generation: id,
+            tree: head.tree.to_string(),
+            current: listed.current,
+            time: time::rfc3339(head.created.into()),
+            note: head.note.clone(),
+            facts: head.facts.clone(),
+            files: head.files,
+            entry_count: head.entries,
+            bytes: head.bytes,
+            added_bytes: listed.added_bytes,
+            shared_bytes: usage.map(|usage| usage.shared),
+            exclusive_bytes: usage.map(|usage| usage.exclusive),
+            mark: json::mark(listed.mark.0),
+            mark_why: listed.mark.1.clone(),
+            pins: listed.pins.iter().map(PinDoc::of).collect(),
+            kept_by,
+            path: PathField::of_path(&store.tree_path(id)),
+            entries: tree.as_ref().map(|tree| tree.iter().map(EntryDoc::of).collect()),
+        };
+        context.out.emit(&document, || {
+            let mut text = facts(context, &listed, &document, &show(&store.tree_path(id)));
+            if let Some(tree) = &tree {
+                text.push('\n');
+                text.push_str(&entries(tree));
+            }
+            text
+        });
+        Ok(exit::DONE)
+    }
+}
+
+/// Tells what the generation uses; nothing where another generation's damage hides it.
+fn usage(store: &Store, id: genstore::GenerationId) -> Result<Option<Usage>> {
+    match store.usage() {
+        Ok(all) => Ok(all.into_iter().find(|usage| usage.id == id)),
+        Err(Error::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> String {
+    let head = &listed.head;
+    let created = head.created.into();
+    let current = if listed.current { " (current)" } else { "" };
+    let mut text = format!("{BOLD}generation {}{BOLD:#}{current}\n", listed.id);
+    let mut line = |name: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {name:<10}{value}");
+    };
+    line("tree", &doc.tree);
+    line("created", &format!("{} ({})", time::local(created), time::ago(created, context.now())));
+    for (nth, words) in head.note.lines().enumerate() {
+        line(if nth == 0 { "note" } else { "" }, &genstore::show_path(words.as_bytes()));
+    }
+    for (nth, (key, value)) in head.facts.iter().enumerate() {
+        let fact = format!("{key}={value}");
+        line(if nth == 0 { "facts" } else { "" }, &genstore::show_path(fact.as_bytes()));
+    }
+    line("files", &format!("{} ({})", human::number(head.files), human::bytes(head.bytes)));
+    match (doc.shared_bytes, doc.exclusive_bytes) {
+        (Some(shared), Some(exclusive)) => {
+            line("shared", &format!("{} with other generations", human::bytes(shared)));
+            line("exclusive", &format!("{}, freed by removing it", human::bytes(exclusive)));
+        }
+        _ => line("shared", UNKNOWN),
+    }
+    let why = listed.mark.1.as_ref().map_or(String::new(), |why| format!(" ({})", human::line(why, 80)));
+    match listed.mark.0 {
+        genstore::Mark::Good => line("mark", &format!("good{why}")),
+        genstore::Mark::Bad => line("mark", &format!("{BAD}bad{BAD:#}{why}")),
+    }
+    for (nth, pin) in listed.pins.iter().enumerate() {
+        line(if nth == 0 { "pins" } else { "" }, &verbs::pin::describe(pin));
+    }
+    let kept = match doc.kept_by.as_deref() {
+        None => UNKNOWN.to_owned(),
+        Some([]) => "nothing: gc removes it".to_owned(),
+        Some(reasons) => reasons.join("; "),
+    };
+    line("kept by", &kept);
+    line("path", path);
+    text
+}
+
+/// Lists the entries: kind (`x` is an executable file), size, the start of the digest, path.
+fn entries(tree: &Tree) -> String {
+    let rows: Vec<Vec<Cell>> = tree
+        .iter()
+        .map(|entry| {
+            let path = genstore::show_path(entry.path);
+            match entry.node {
+                Node::File(file) => vec![
+                    left(if file.executable { "x" } else { "f" }),
+                    right(human::bytes(file.size)),
+                    left(file.digest.short()).styled(DIM),
+                    left(path),
+                ],
+                Node::Symlink(target) => {
+                    let target = genstore::show_path(target);
+                    vec![left("l"), left(""), left(""), left(format!("{path} -> {target}"))]
+                }
+                Node::EmptyDir => vec![left("d"), left(""), left(""), left(format!("{path}/"))],
+            }
+        })
+        .collect();
+    human::table(&rows)
+}

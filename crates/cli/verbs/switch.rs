@@ -1,0 +1,96 @@
+//! `switch`: makes any kept generation current.
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{Activation, Expect, GenerationId, Rev, Store};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::output::{DIM, GOOD, Out};
+use crate::render::human;
+use crate::render::json::{PathField, WarningDoc};
+
+#[derive(Args)]
+pub(crate) struct Switch {
+    /// The generation
+    #[arg(value_name = "REF")]
+    generation: Rev,
+}
+
+/// What an activation did; `rollback` tells the same.
+#[derive(Serialize)]
+pub(crate) struct ActivationDoc {
+    schema: &'static str,
+    generation: GenerationId,
+    tree: String,
+    previous: Option<GenerationId>,
+    changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) marked_bad: Option<GenerationId>,
+    refreshed: u64,
+    #[serde(flatten)]
+    path: PathField,
+    warnings: Vec<WarningDoc>,
+}
+
+impl ActivationDoc {
+    pub(crate) fn new(schema: &'static str, store: &Store, done: &Activation) -> ActivationDoc {
+        ActivationDoc {
+            schema,
+            generation: done.generation,
+            tree: done.tree.to_string(),
+            previous: done.previous,
+            changed: done.previous != Some(done.generation),
+            marked_bad: None,
+            refreshed: done.refreshed,
+            path: PathField::of_path(&store.tree_path(done.generation)),
+            warnings: WarningDoc::all(&done.warnings),
+        }
+    }
+}
+
+impl Switch {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let done = store.activate(&self.generation, Expect::Any)?;
+        let changed = done.previous != Some(done.generation);
+        if changed {
+            context.out.has_changed(format!("generation {} is current now", done.generation));
+        }
+        let document = ActivationDoc::new("genstore.switch/1", &store, &done);
+        context.out.confirm(&document, || match changed {
+            true => format!("{GOOD}Switched:{GOOD:#} {}\n", moved(&store, &done)),
+            false => format!(
+                "Unchanged: generation {} {DIM}{}{DIM:#} is current already\n",
+                done.generation,
+                done.tree.short(),
+            ),
+        });
+        tell_refreshed(context.out, done.refreshed);
+        Ok(context.warn_of(&done.warnings))
+    }
+}
+
+/// Writes a move: `42 9f3ac1d2 -> 41 77b0e6aa (fix header)`.
+pub(crate) fn moved(store: &Store, done: &Activation) -> String {
+    // What can no longer be read is left out: the move is done.
+    let head = |id: GenerationId| store.open_generation(&Rev::Number(id)).and_then(|g| g.head()).ok();
+    let from = match done.previous {
+        None => "nothing".to_owned(),
+        Some(id) => match head(id) {
+            Some(head) => format!("{id} {DIM}{}{DIM:#}", head.tree.short()),
+            None => id.to_string(),
+        },
+    };
+    let note = match head(done.generation).map(|head| human::line(&head.note, 50)) {
+        Some(note) if !note.is_empty() => format!(" ({note})"),
+        _ => String::new(),
+    };
+    format!("{from} -> {} {DIM}{}{DIM:#}{note}", done.generation, done.tree.short())
+}
+
+pub(crate) fn tell_refreshed(out: &Out, refreshed: u64) {
+    if refreshed > 0 {
+        out.detail(&format!("{} got a newer mtime", human::count(refreshed, "file")));
+    }
+}

@@ -1,0 +1,32 @@
+//! `unpin`: removes a pin.
+
+use anyhow::Result;
+use clap::Args;
+use genstore::PinName;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+
+#[derive(Args)]
+pub(crate) struct Unpin {
+    /// The pin's name
+    #[arg(value_name = "NAME")]
+    name: PinName,
+}
+
+#[derive(Serialize)]
+struct UnpinnedDoc<'a> {
+    schema: &'static str,
+    name: &'a str,
+}
+
+impl Unpin {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        context.open()?.unpin(&self.name)?;
+        context.out.has_changed(format!("the pin {} was removed", self.name));
+        let document = UnpinnedDoc { schema: "genstore.unpin/1", name: self.name.as_str() };
+        context.out.confirm(&document, || format!("Removed the pin {}\n", self.name));
+        Ok(exit::DONE)
+    }
+}

@@ -1,0 +1,312 @@
+//! `verify`: compares the store with what it ought to be, and mends it.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{
+    DamagedObject, Depth, GenerationId, ObjectId, Rev, Store, TreeFault, TreeFaultKind, VerifyReport,
+};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::{BAD, GOOD, show};
+use crate::render::human;
+use crate::render::json::{PathField, UseDoc};
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    /// Only this generation
+    #[arg(value_name = "REF")]
+    generation: Option<Rev>,
+    /// Compare sizes, times, modes and links; hash nothing
+    #[arg(long)]
+    quick: bool,
+    /// Mend what can be mended from intact copies, and put the rest into quarantine
+    #[arg(long, conflicts_with_all = ["generation", "quick"])]
+    repair: bool,
+}
+
+#[derive(Serialize)]
+struct VerifyDoc {
+    schema: &'static str,
+    ok: bool,
+    #[serde(flatten)]
+    found: FoundDoc,
+    checked: CheckedDoc,
+    /// After a repair: what could not be mended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<FoundDoc>,
+    /// After a repair: generations and records that were taken away, because nothing can mend them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quarantined: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct FoundDoc {
+    damaged: Vec<ObjectDoc>,
+    findings: Vec<FaultDoc>,
+    generations: Vec<GenerationDoc>,
+    files: Vec<FileDoc>,
+}
+
+#[derive(Serialize)]
+struct ObjectDoc {
+    digest: String,
+    executable: bool,
+    size: u64,
+    uses: Vec<UseDoc>,
+    cause: &'static str,
+}
+
+#[derive(Serialize)]
+struct FaultDoc {
+    generation: GenerationId,
+    #[serde(flatten)]
+    path: PathField,
+    rule: &'static str,
+}
+
+#[derive(Serialize)]
+struct GenerationDoc {
+    generation: GenerationId,
+    cause: String,
+}
+
+#[derive(Serialize)]
+struct FileDoc {
+    #[serde(flatten)]
+    path: PathField,
+    cause: String,
+}
+
+#[derive(Serialize)]
+struct CheckedDoc {
+    generations: u64,
+    objects: u64,
+    bytes: u64,
+}
+
+impl FoundDoc {
+    fn of(report: &VerifyReport) -> FoundDoc {
+        let object = |object: &DamagedObject| ObjectDoc {
+            digest: object.id.digest.to_string(),
+            executable: object.id.executable,
+            size: object.size,
+            uses: object.uses.iter().map(UseDoc::of).collect(),
+            cause: object.cause,
+        };
+        let fault = |(generation, fault): &(GenerationId, TreeFault)| FaultDoc {
+            generation: *generation,
+            path: PathField::of(&fault.path),
+            rule: rule(fault.kind).0,
+        };
+        let generation = |(generation, cause): &(GenerationId, String)| GenerationDoc {
+            generation: *generation,
+            cause: cause.clone(),
+        };
+        let file = |(path, cause): &(PathBuf, String)| FileDoc {
+            path: PathField::of(path.as_os_str().as_bytes()),
+            cause: cause.clone(),
+        };
+        FoundDoc {
+            damaged: report.objects.iter().map(object).collect(),
+            findings: report.faults.iter().map(fault).collect(),
+            generations: report.generations.iter().map(generation).collect(),
+            files: report.files.iter().map(file).collect(),
+        }
+    }
+}
+
+/// Gives the name of a fault for programs, and for people.
+fn rule(kind: TreeFaultKind) -> (&'static str, &'static str) {
+    match kind {
+        TreeFaultKind::Missing => ("missing", "is missing"),
+        TreeFaultKind::Replaced => ("replaced", "is something else"),
+        TreeFaultKind::Content => ("content", "has other bytes"),
+        TreeFaultKind::Mode => ("mode", "has another mode"),
+        TreeFaultKind::Mtime => ("mtime", "has another mtime"),
+        TreeFaultKind::Stranger => ("stranger", "is in no manifest"),
+        _ => ("other", "is not as it was published"),
+    }
+}
+
+/// One thing that was found.
+struct Item {
+    key: Key,
+    /// What it is: `object …`, `generation 41: assets/app.js`.
+    what: String,
+    /// What is wrong with it, after `what`.
+    cause: String,
+    /// The same in a few words, as a sentence.
+    short: String,
+    /// Where it is used.
+    places: Vec<String>,
+}
+
+/// What tells one finding from another.
+#[derive(PartialEq)]
+enum Key {
+    Object(ObjectId),
+    Generation(GenerationId),
+    Fault(GenerationId, Vec<u8>),
+    File(PathBuf),
+}
+
+/// Lists the findings for people. What is wrong with a path because its object is damaged is left
+/// to the object's line.
+fn items(report: &VerifyReport) -> Vec<Item> {
+    let item = |key, what: String, cause: String| {
+        let short = format!("it {cause}");
+        Item { key, what, cause, short, places: vec![] }
+    };
+    let mut items = Vec::new();
+    let mut explained: HashSet<(GenerationId, &[u8])> = HashSet::new();
+    for object in &report.objects {
+        let twin = if object.id.executable { " (executable)" } else { "" };
+        let what = format!("object {}{twin}", object.id.digest);
+        let cause = format!("is damaged: {} recorded, {}", human::count(object.size, "byte"), object.cause);
+        let places = human::uses(&object.uses);
+        let short = object.cause.to_owned();
+        items.push(Item { places, short, ..item(Key::Object(object.id), what, cause) });
+        explained.extend(object.uses.iter().map(|(id, path)| (*id, path.as_slice())));
+    }
+    for (id, cause) in &report.generations {
+        items.push(item(Key::Generation(*id), format!("generation {id}"), format!("is damaged: {cause}")));
+    }
+    for (id, fault) in report.faults.iter().filter(|(id, fault)| !explained.contains(&(*id, &fault.path))) {
+        let path = if fault.path.is_empty() { ".".to_owned() } else { genstore::show_path(&fault.path) };
+        let what = format!("generation {id}: {path}");
+        items.push(item(Key::Fault(*id, fault.path.clone()), what, rule(fault.kind).1.to_owned()));
+    }
+    for (path, cause) in &report.files {
+        items.push(item(Key::File(path.clone()), show(path), format!("is damaged: {cause}")));
+    }
+    items
+}
+
+impl Verify {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        if self.repair {
+            return repair(context, &store);
+        }
+        let only = self.generation.as_ref().map(|rev| store.resolve(rev)).transpose()?;
+        let depth = if self.quick { Depth::Quick } else { Depth::Full };
+        let report = store.verify(only, depth)?;
+        context.progress.finish();
+        let document = VerifyDoc {
+            schema: "genstore.verify/1",
+            ok: report.is_clean(),
+            found: FoundDoc::of(&report),
+            checked: checked(&report),
+            left: None,
+            quarantined: None,
+        };
+        context.out.emit(&document, || {
+            let items = items(&report);
+            let text: String = items.iter().map(|item| lines(item, None)).collect();
+            let result = match items.len() {
+                0 => format!("{GOOD}no damage{GOOD:#}"),
+                found => format!("{BAD}{}{BAD:#}", human::count(found as u64, "fault")),
+            };
+            format!("{text}{}: {result}\n", looked_at("Verified", &report))
+        });
+        if report.is_clean() {
+            return Ok(exit::DONE);
+        }
+        context.out.hint("`genstore verify --repair`, or publish the right bytes again");
+        Ok(exit::DAMAGED)
+    }
+}
+
+fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
+    let (before, after) = store.repair()?;
+    context.progress.finish();
+    if before != after {
+        context.out.has_changed("the store was repaired");
+    }
+    let (found, left) = (items(&before), items(&after));
+    let gone = |key: &Key| is_gone(store, key);
+    let quarantined: Vec<String> =
+        found.iter().filter(|item| gone(&item.key)).map(|i| i.what.clone()).collect();
+    let document = VerifyDoc {
+        schema: "genstore.verify/1",
+        ok: after.is_clean(),
+        found: FoundDoc::of(&before),
+        checked: checked(&after),
+        left: Some(FoundDoc::of(&after)),
+        quarantined: Some(quarantined.clone()),
+    };
+    context.out.emit(&document, || {
+        let fate = |item: &Item| match left.iter().find(|other| other.key == item.key) {
+            Some(other) => format!("{BAD}not mended:{BAD:#} {}", other.short),
+            None if gone(&item.key) => format!("{BAD}not mended:{BAD:#} it is in quarantine now"),
+            None => format!("{GOOD}mended{GOOD:#}"),
+        };
+        let mut text: String = found.iter().map(|item| lines(item, Some(&fate(item)))).collect();
+        // A repair may bring to light what was hidden, by a damaged manifest for instance.
+        for item in left.iter().filter(|item| !found.iter().any(|other| other.key == item.key)) {
+            text.push_str(&lines(item, Some("found by the repair")));
+        }
+        let kept = found.iter().filter(|item| left.iter().any(|other| other.key == item.key)).count();
+        let mended = found.len() - kept - quarantined.len();
+        let result = match found.len() {
+            0 => format!("{GOOD}no damage{GOOD:#}"),
+            all => format!("{mended} of {} mended", human::count(all as u64, "fault")),
+        };
+        format!("{text}{}: {result}\n", looked_at("Repaired", &before))
+    });
+    if !after.is_clean() {
+        context.out.hint("publish the right bytes again: that mends the objects they are in");
+        return Ok(exit::DAMAGED);
+    }
+    if !quarantined.is_empty() {
+        context.out.hint("what is in quarantine is lost to the store: publish, pin or mark it again");
+        return Ok(exit::PARTLY);
+    }
+    Ok(exit::DONE)
+}
+
+/// Tells whether a repair took away what it could not mend.
+fn is_gone(store: &Store, key: &Key) -> bool {
+    match key {
+        Key::Generation(id) => store.resolve(&Rev::Number(*id)).is_err(),
+        // A pin or a mark says what nothing else in the store knows.
+        Key::File(path) => {
+            let lost = path
+                .strip_prefix(store.path())
+                .is_ok_and(|p| p.starts_with("pins") || p.starts_with("marks"));
+            lost && std::fs::symlink_metadata(path).is_err()
+        }
+        _ => false,
+    }
+}
+
+fn lines(item: &Item, fate: Option<&str>) -> String {
+    let mut text = format!("{BAD}error:{BAD:#} {} {}\n", item.what, item.cause);
+    for line in item.places.iter().map(String::as_str).chain(fate) {
+        text.push_str(&format!("  {line}\n"));
+    }
+    text
+}
+
+fn checked(report: &VerifyReport) -> CheckedDoc {
+    CheckedDoc {
+        generations: report.checked_generations,
+        objects: report.checked_objects,
+        bytes: report.checked_bytes,
+    }
+}
+
+fn looked_at(did: &str, report: &VerifyReport) -> String {
+    format!(
+        "{did} {}, {}, {}",
+        human::count(report.checked_generations, "generation"),
+        human::count(report.checked_objects, "object"),
+        human::bytes(report.checked_bytes),
+    )
+}

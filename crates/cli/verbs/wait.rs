@@ -1,0 +1,99 @@
+//! `wait`: returns when another generation is current.
+//!
+//! The notice file only wakes us up: what counts is `current` itself, looked at after each wake
+//! and at least once a second, for a watch may miss what happens and some filesystems have none.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{GenerationId, Rev, Store};
+use notify::{RecursiveMode, Watcher};
+
+use super::current::PlaceDoc;
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::render::json::PathField;
+use crate::{time, verbs};
+
+/// The longest that a missed notice goes unseen.
+const AT_LEAST: Duration = Duration::from_secs(1);
+
+#[derive(Args)]
+pub(crate) struct Wait {
+    /// Return as soon as current is another one than this; what is current now, unless given
+    #[arg(long, value_name = "REF")]
+    after: Option<Rev>,
+    /// Give up after this long, with exit status 1
+    #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
+    timeout: Option<Duration>,
+}
+
+impl Wait {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let start = Instant::now();
+        let store = context.open()?;
+        let after = match &self.after {
+            Some(rev) => Some(verbs::remembered(&store, rev)?),
+            None => store.current()?,
+        };
+        let id = self.wait(context, &store, after, start)?;
+        let document = || -> Result<PlaceDoc> {
+            let tree = store.open_generation(&Rev::Number(id))?.head()?.tree.to_string();
+            let path = PathField::of_path(&store.tree_path(id));
+            Ok(PlaceDoc { schema: "genstore.wait/1", generation: id, tree, path })
+        };
+        match context.out.json() {
+            true => context.out.emit(&document()?, String::new),
+            false => context.out.text(&format!("{id}\n")),
+        }
+        Ok(exit::DONE)
+    }
+
+    fn wait(
+        &self,
+        context: &Context<'_>,
+        store: &Store,
+        after: Option<GenerationId>,
+        start: Instant,
+    ) -> Result<GenerationId> {
+        let (wake, woken) = channel();
+        let notice = wake.clone();
+        // Watching begins before the first look, so that nothing falls between the two.
+        let watch = notify::recommended_watcher(move |_| {
+            // Nobody listens any more only when the wait is over.
+            let _: Result<(), _> = notice.send(());
+        })
+        .and_then(|mut watcher| {
+            watcher.watch(&store.notice_path(), RecursiveMode::NonRecursive).map(|()| watcher)
+        });
+        if let Err(error) = &watch {
+            context.out.detail(&format!("cannot watch the notice ({error}); looking once a second"));
+        }
+        loop {
+            match store.current()? {
+                Some(current) if Some(current) != after => return Ok(current),
+                // Is the store itself gone? Then this says so.
+                None if after.is_some() => drop(context.open()?),
+                _ => {}
+            }
+            let left = match self.timeout {
+                None => AT_LEAST,
+                Some(timeout) => timeout.saturating_sub(start.elapsed()),
+            };
+            if left.is_zero() {
+                return Err(timed_out(self.timeout.unwrap_or_default(), after).into());
+            }
+            if woken.recv_timeout(left.min(AT_LEAST)) != Err(RecvTimeoutError::Timeout) {
+                while woken.try_recv().is_ok() {}
+            }
+        }
+    }
+}
+
+fn timed_out(timeout: Duration, after: Option<GenerationId>) -> Fail {
+    let still = after.map_or("nothing is current".to_owned(), |id| format!("{id} is still current"));
+    let message = format!("waited {}: {still}", time::duration(timeout));
+    Fail::new("timeout", message, "wait longer with --timeout, or leave it out")
+}

@@ -1,0 +1,59 @@
+//! `current` and `path`.
+
+use serde_json::json;
+
+use crate::harness::Site;
+
+#[test]
+fn print_one_line() {
+    let site = Site::published();
+    site.run("current").prints("2\n");
+    site.run("path").prints("[DIR]/genstore/generations/2/tree\n");
+    site.run("path @").prints("[DIR]/genstore/generations/2/tree\n");
+    site.run("path @-").prints("[DIR]/genstore/generations/1/tree\n");
+    site.run("path 1").prints("[DIR]/genstore/generations/1/tree\n");
+}
+
+#[test]
+fn tell_programs() {
+    let site = Site::published();
+    for (args, schema, generation) in [
+        ("current", "genstore.current/1", 2),
+        ("path", "genstore.path/1", 2),
+        ("path 1", "genstore.path/1", 1),
+    ] {
+        let doc = site.run(&format!("{args} --json")).is_json(schema);
+        let path = site.path(format!("genstore/generations/{generation}/tree"));
+        let tree = &doc["tree"];
+        assert_eq!(tree.as_str().unwrap().len(), 64);
+        let expected = json!({"schema": schema, "generation": generation, "tree": tree, "path": path.to_str().unwrap()});
+        assert_eq!(doc, expected);
+    }
+}
+
+#[test]
+fn fail_while_nothing_is_current() {
+    let site = Site::new();
+    site.run("init").ok();
+    let error = "error: nothing has been published to this store yet\n\
+                 hint: publish something first: `genstore publish DIR`\n";
+    for args in ["current", "path", "path @", "show", "cat @ x", "diff", "rollback", "switch @", "verify @"]
+    {
+        site.run(args).is(1, "", error);
+    }
+    assert_eq!(site.run("current --json").json_error()["code"], "no-current");
+}
+
+#[test]
+fn path_knows_names() {
+    let site = Site::published();
+    site.run("path 9").fails(1, "error: no generation is called 9\n");
+}
+
+#[test]
+fn something_else_in_its_place_is_damage() {
+    let site = Site::published();
+    std::fs::remove_file(site.path("genstore/current")).unwrap();
+    std::fs::create_dir(site.path("genstore/current")).unwrap();
+    site.run("current").fails(4, "error: [DIR]/genstore/current is damaged: it is not a symlink\n");
+}

@@ -1,0 +1,211 @@
+//! Flags and variables that every verb knows, help, and what is said of a bad command line.
+
+use std::fs::File;
+
+use serde_json::json;
+
+use crate::harness::Site;
+
+#[test]
+fn colours_are_for_terminals_or_on_demand() {
+    let site = Site::published();
+    let colored = |args: &str, no_color: &str| {
+        let run = site.command(args).env("NO_COLOR", no_color).run();
+        (run.stdout + &run.stderr).contains('\x1b')
+    };
+    assert!(!colored("list", ""));
+    assert!(colored("list --color always", ""));
+    assert!(colored("--color=always list", "1"));
+    assert!(!colored("list --color never", ""));
+    assert!(colored("show 9 --color always", ""));
+    assert!(colored("--help --color always", ""));
+    assert!(!colored("--help", ""));
+    assert!(!colored("show 9", ""));
+    site.run("list --color some").fails(2, "error: invalid value 'some' for '--color <WHEN>'");
+}
+
+#[test]
+fn progress_stays_away_from_pipes() {
+    let site = Site::published();
+    site.run("verify --progress auto").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+    // Done long before the bar's patience is over.
+    site.run("verify --progress never").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+    site.run("verify --progress some").fails(2, "error: invalid value 'some' for '--progress <WHEN>'");
+}
+
+#[test]
+fn a_lock_that_is_held_is_waited_for_so_long() {
+    let site = Site::published();
+    let lock = File::open(site.path("genstore/locks/commit")).unwrap();
+    lock.lock().unwrap();
+    let output = site.run("mark 1 bad --lock-timeout 20ms");
+    assert_eq!(output.status, 11);
+    let held = "error: [DIR]/genstore/locks/commit is locked, waited 0.0 s; held by process [PID] (";
+    assert!(output.stderr.starts_with(held), "{}", output.stderr);
+    let hint = ")\nhint: wait for the holder to finish, or wait longer with --lock-timeout 10m\n";
+    assert!(output.stderr.ends_with(hint), "{}", output.stderr);
+    let error = site.run("--json mark 1 bad --lock-timeout 1ms").json_error();
+    assert_eq!((&error["code"], &error["exit"]), (&json!("locked"), &json!(11)));
+    assert_eq!(error["holders"][0]["pid"], std::process::id());
+    // It is worth the wait.
+    let waiting = site.command("mark 1 bad --lock-timeout 1m").spawn();
+    drop(lock);
+    waiting.end(&site).prints("Marked generation 1 as bad\n");
+    site.run("list --lock-timeout long").fails(2, "error: invalid value 'long' for '--lock-timeout <DUR>'");
+}
+
+#[test]
+fn the_clock_and_the_faults_are_checked() {
+    let site = Site::published();
+    site.command("list").env("GENSTORE_NOW", "now").run().is(
+        2,
+        "",
+        "error: GENSTORE_NOW is not an RFC 3339 time: now\n\
+         hint: write it like 2031-05-01T12:00:00Z, or unset it\n",
+    );
+    for fault in ["x", "1", "x:kill", "1:burn"] {
+        let error = format!(
+            "error: GENSTORE_FAULT is not understood: {fault}\n\
+             hint: write it like trace:FILE or 7:eio, or unset it\n"
+        );
+        site.command("list").env("GENSTORE_FAULT", fault).run().is(2, "", &error);
+    }
+}
+
+#[test]
+fn injected_failures_name_operation_path_and_cause() {
+    let site = Site::published();
+    site.write("dist/a.txt", "3");
+    let hint = "hint: nothing that readers see was changed; make room (`genstore gc` may free some) and try again\n";
+    let output = site.command("publish dist").env("GENSTORE_FAULT", "1:enospc").run();
+    assert_eq!((output.status, output.stdout.as_str()), (1, ""));
+    assert!(output.stderr.starts_with("error: cannot "), "{}", output.stderr);
+    let cause = format!("\n  No space left on device (os error 28)\n{hint}");
+    assert!(output.stderr.ends_with(&cause), "{}", output.stderr);
+    let output = site.command("publish dist").env("GENSTORE_FAULT", "1:eio-from").run();
+    assert_eq!(output.status, 1);
+    assert!(output.stderr.contains("\n  Input/output error (os error 5)\n"), "{}", output.stderr);
+    site.run("current").prints("2\n");
+}
+
+#[test]
+fn who_reads_no_further_is_no_failure() {
+    let site = Site::published();
+    for args in ["list", "list --json", "diff -p", "show --tree", "rollback", "gc", "--help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = site.command(args).stdout_is(writer).run();
+        assert_eq!(output.status, 0, "{args}: {}", output.stderr);
+        assert!(!output.stderr.contains("error"), "{args}: {}", output.stderr);
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(site.command("diff 1 2 --exit-code").stdout_is(writer).run().status, 1);
+}
+
+#[test]
+fn a_full_output_fails_what_changed_nothing() {
+    let site = Site::published();
+    let error = "error: cannot write to standard output\n  No space left on device (os error 28)\n\
+                 hint: make room where the output goes, or send it elsewhere\n";
+    for args in
+        ["list", "show", "current", "path", "diff", "du", "verify", "gc -n", "publish dist -n", "--help"]
+    {
+        site.command(args).stdout_to("/dev/full").run().is(1, "", error);
+    }
+    let output = site.command("list --json").stdout_to("/dev/full").run();
+    assert_eq!(output.json_error()["code"], "output");
+}
+
+#[test]
+fn a_full_output_leaves_changes_partly_told() {
+    let site = Site::published();
+    for (args, done) in [
+        ("switch 1", "generation 1 is current now"),
+        ("switch 2", "generation 2 is current now"),
+        ("rollback", "generation 1 is current now"),
+        ("mark 2 good", "generation 2 was marked"),
+        ("pin 2 p", "generation 2 was pinned"),
+        ("unpin p", "the pin p was removed"),
+        ("export 2 out", "generation 2 was exported"),
+        ("gc --keep-last 0 --grace 0", "what nothing keeps was removed"),
+        ("init --store new", "the store was created"),
+    ] {
+        let output = site.command(args).stdout_to("/dev/full").run();
+        let warning = format!("warning: {done}, but the report could not be written\n");
+        assert_eq!(output.status, 3, "{args}: {}", output.stderr);
+        assert!(output.stderr.contains(&warning), "{args}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn help_is_data() {
+    let site = Site::new();
+    let help = site.run("--help").ok();
+    assert!(help.stdout.starts_with("Publishes build outputs as generations: "), "{}", help.stdout);
+    assert_eq!(help.stderr, "");
+    assert_eq!(site.run("help").ok().stdout, help.stdout);
+    assert_eq!(site.run("help gc").ok().stdout, site.run("gc --help").ok().stdout);
+    site.run("--version").prints(concat!("genstore ", env!("CARGO_PKG_VERSION"), "\n"));
+    for verb in [
+        "init",
+        "publish",
+        "list",
+        "show",
+        "current",
+        "path",
+        "diff",
+        "cat",
+        "export",
+        "rollback",
+        "switch",
+        "mark",
+        "pin",
+        "unpin",
+        "gc",
+        "verify",
+        "exec",
+        "du",
+        "wait",
+        "completions",
+    ] {
+        assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb}");
+        let own = site.run(&format!("{verb} --help")).ok().stdout;
+        assert!(own.contains(&format!("\nUsage: genstore {verb}")), "{own}");
+    }
+}
+
+#[test]
+fn a_bad_command_line_is_told_to_people_and_programs() {
+    let site = Site::new();
+    let none = site.run("");
+    assert_eq!((none.status, none.stdout.as_str()), (2, ""));
+    assert!(none.stderr.starts_with("Publishes build outputs"), "{}", none.stderr);
+    site.run("publsh")
+        .fails(2, "error: unrecognized verb 'publsh'\n\n  tip: a similar verb exists: 'publish'\n");
+    site.run("list --jsn").fails(
+        2,
+        "error: unexpected argument '--jsn' found\n\n  tip: a similar argument exists: '--json'\n",
+    );
+    site.run("-q -v list").fails(2, "error: the argument '--quiet' cannot be used with '--verbose...'\n");
+    let check = |args: &str, message: &str, hint: &str| {
+        let output = site.run(args);
+        assert_eq!(output.status, 2);
+        let expected = json!({
+            "schema": "genstore.error/1", "code": "usage", "exit": 2, "message": message, "hint": hint,
+        });
+        assert_eq!(output.json_error(), expected);
+    };
+    check("--json", "no verb is given", "see `genstore help`");
+    check("publsh --json", "unrecognized verb 'publsh'", "did you mean publish? see `genstore help`");
+    check(
+        "--json list --colr x",
+        "unexpected argument '--colr' found",
+        "did you mean --color? see `genstore help`",
+    );
+    check(
+        "gc --grace x --json",
+        "invalid value 'x' for '--grace <DUR>': not a duration: x (write it like 30s, 10m, 2h or 7d)",
+        "see `genstore help`",
+    );
+}

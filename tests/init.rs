@@ -1,0 +1,84 @@
+//! `init`.
+
+use crate::harness::Site;
+
+#[test]
+fn makes_a_store_once() {
+    let site = Site::new();
+    site.run("init").prints("Created the store [DIR]/genstore\n");
+    assert_eq!(site.read("genstore/format"), "genstore 1\n");
+    assert_eq!(site.read("genstore/.gitignore"), "*\n");
+    site.run("init").prints("The store [DIR]/genstore is there already\n");
+}
+
+#[test]
+fn tells_programs() {
+    let site = Site::new();
+    let path = site.path("x/st").to_string_lossy().into_owned();
+    site.write("x/other", "");
+    for created in [true, false] {
+        let doc = site.run("init --store x/st --json").is_json("genstore.init/1");
+        assert_eq!(doc, serde_json::json!({"schema": "genstore.init/1", "created": created, "path": path}));
+    }
+}
+
+#[test]
+fn is_quiet_when_asked() {
+    let site = Site::new();
+    site.run("-q init").prints("");
+    assert!(site.has("genstore/format"));
+}
+
+#[test]
+fn makes_a_store_here_even_below_another() {
+    let site = Site::new();
+    site.run("init").ok();
+    site.write("sub/file", "");
+    site.command("init").dir("sub").run().prints("Created the store [DIR]/sub/genstore\n");
+}
+
+#[test]
+fn takes_the_project_s_place() {
+    let site = Site::new();
+    site.write("genstore.toml", "[store]\npath = 'var/out'\n");
+    site.write("sub/file", "");
+    site.write("var/file", "");
+    site.command("init").dir("sub").run().prints("Created the store [DIR]/var/out\n");
+    site.write("genstore.toml", "");
+    site.command("init").dir("sub").run().prints("Created the store [DIR]/genstore\n");
+}
+
+#[test]
+fn leaves_what_is_no_store_alone() {
+    let site = Site::new();
+    site.write("full/file", "");
+    site.run("init --store full").is(
+        1,
+        "",
+        "error: [DIR]/full holds something else and cannot become a store\n\
+         hint: name a directory that is absent or empty\n",
+    );
+    assert_eq!(site.names("full"), ["file"]);
+    site.run("init --store absent/st").is(
+        1,
+        "",
+        "error: cannot open [DIR]/absent\n  No such file or directory (os error 2)\n\
+         hint: check the spelling; the directory above it must be there\n",
+    );
+    site.write("file", "");
+    site.run("init --store file").fails(1, "error: ");
+    assert_eq!(site.read("file"), "");
+}
+
+#[test]
+fn completes_what_a_crash_cut_short() {
+    let site = Site::new();
+    site.write("st/format", "");
+    site.run("init --store st").prints("Created the store [DIR]/st\n");
+    site.run("init --store st").prints("The store [DIR]/st is there already\n");
+}
+
+#[test]
+fn takes_no_arguments() {
+    Site::new().run("init here").fails(2, "error: unexpected argument 'here' found");
+}

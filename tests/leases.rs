@@ -1,0 +1,71 @@
+//! Leases: what a living process holds is never collected, and what it held is, once it is gone.
+
+use crate::harness::Site;
+
+fn gc(site: &Site) -> String {
+    site.run("gc --keep-last 1 --grace 0s").ok().stdout
+}
+
+fn three_generations() -> Site {
+    let site = Site::published();
+    site.tree("dist", &[("a.txt", "=three\n")]);
+    site.run("publish dist").ok();
+    site
+}
+
+#[test]
+fn gc_keeps_what_exec_holds_and_a_killed_holder_frees_it() {
+    let site = three_generations();
+    let mut holder =
+        site.command("exec 1 -- sh").args(&["-c", "echo ready; cat; cat $GENSTORE_ROOT/a.txt"]).spawn();
+    assert_eq!(holder.line(), "ready");
+    let kept = gc(&site);
+    assert!(kept.contains("keep    1  leased"), "{kept}");
+    assert!(kept.contains("remove  2"), "{kept}");
+    // The program goes on reading a generation that nothing else keeps.
+    holder.close_stdin();
+    assert_eq!(holder.line(), "one");
+    assert_eq!(holder.end(&site).status, 0);
+    assert!(gc(&site).contains("remove  1"));
+
+    let site = three_generations();
+    let mut holder = site.command("exec 1 -- sh").args(&["-c", "echo ready; read line"]).spawn();
+    assert_eq!(holder.line(), "ready");
+    assert!(gc(&site).contains("keep    1  leased"));
+    holder.kill();
+    assert!(gc(&site).contains("remove  1"));
+    site.run("verify").ok();
+}
+
+#[test]
+fn a_lease_lasts_as_long_as_any_child_that_inherited_it() {
+    let site = three_generations();
+    // The shell ends at once; what it started goes on, and holds the lease.
+    let script = "echo ready; (cat; cat $GENSTORE_ROOT/a.txt) <&3 & exit 0";
+    let mut holder = site.command("exec 1 -- sh").args(&["-c", &format!("exec 3<&0; {script}")]).spawn();
+    assert_eq!(holder.line(), "ready");
+    assert!(gc(&site).contains("keep    1  leased"));
+    holder.close_stdin();
+    assert_eq!(holder.line(), "one");
+    assert_eq!(holder.end(&site).status, 0);
+    assert!(gc(&site).contains("remove  1"));
+}
+
+#[test]
+fn a_dry_run_says_what_the_real_one_does() {
+    let site = three_generations();
+    site.run("pin 1 keep-me").ok();
+    let planned = site.run("gc --keep-last 1 --grace 0s -n").ok().stdout;
+    let before = site.names("genstore/generations");
+    assert_eq!(before, ["1", "2", "3"]);
+    let done = gc(&site);
+    let lines = |text: &str| -> Vec<String> {
+        let is_verdict = |line: &&str| line.starts_with("keep ") || line.starts_with("remove ");
+        text.lines().filter(is_verdict).map(str::to_owned).collect()
+    };
+    assert_eq!(lines(&planned), lines(&done));
+    let total = |text: &str, lead: &str| text.lines().find_map(|l| l.strip_prefix(lead)).map(str::to_owned);
+    let would = total(&planned, "Would remove ").expect("a total");
+    assert_eq!(Some(would), total(&done, "Removed "), "{planned}{done}");
+    assert_eq!(site.names("genstore/generations"), ["1", "3"]);
+}

@@ -1,0 +1,37 @@
+//! Black-box tests of the program: one file per verb, one for the global flags.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests make and break files, and talk"
+)]
+
+mod harness;
+
+mod bad_input;
+mod cat;
+mod completions;
+mod current;
+mod diff;
+mod du;
+mod exec;
+mod export;
+mod find;
+mod gc;
+mod global;
+mod init;
+mod leases;
+mod list;
+mod mark;
+mod pin;
+mod publish;
+mod python_reader;
+mod readme;
+mod rollback;
+mod serving;
+mod show;
+mod switch;
+mod verify;
+mod wait;

@@ -1,0 +1,384 @@
+//! `publish`.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::net::UnixListener;
+
+use serde_json::json;
+
+use crate::harness::Site;
+
+fn site() -> Site {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=one\n"), ("s/b", "=two\n"), ("s/c", "=two\n")]);
+    site
+}
+
+#[test]
+fn makes_the_store_and_publishes() {
+    let site = site();
+    site.run("publish dist -m first").prints(
+        "   Created the store [DIR]/genstore\n\
+         \x20  Scanned 3 files, 12 B in [TIME]\n\
+         \x20   Stored 2 new objects, 8 B (1 shared)\n\
+         \x20Published generation 1 [ID] (the first): +3 ~0 -0 in [TIME]\n",
+    );
+    assert_eq!(site.read("genstore/current/s/c"), "two\n");
+    site.tree("dist", &[("a", "=three\n"), ("t/b", "=two\n"), ("n", "=new\n")]);
+    site.run("publish dist").prints(
+        "   Scanned 3 files, 14 B in [TIME]\n\
+         \x20   Stored 2 new objects, 10 B (1 shared)\n\
+         \x20Published generation 2 [ID] (was 1): +1 ~1 -1, 1 renamed in [TIME]\n",
+    );
+    site.run("publish dist")
+        .prints("   Scanned 3 files, 14 B in [TIME]\nUnchanged: generation 2 [ID] is current already\n");
+    assert_eq!(site.names("genstore/generations"), ["1", "2"]);
+}
+
+#[test]
+fn tells_programs() {
+    let site = site();
+    site.run("publish dist").ok();
+    site.tree("dist", &[("a", "=three\n"), ("t/b", "=two\n"), ("n", "=new\n")]);
+    let mut doc = site.run("publish dist --json").is_json("genstore.publish/1");
+    let tree = doc["tree"].as_str().unwrap().to_owned();
+    assert_eq!(tree.len(), 64);
+    let ms = doc["ms"].as_object_mut().unwrap();
+    for part in ["scan", "store", "assemble", "sync", "commit"] {
+        assert!(ms.remove(part).unwrap().is_u64(), "{part}");
+    }
+    let expected = json!({
+        "schema": "genstore.publish/1", "dry_run": false, "generation": 2, "tree": tree,
+        "previous": 1, "changed": true, "current": true, "files": 3, "bytes": 14, "new_objects": 2,
+        "new_bytes": 10, "added": 1, "modified": 1, "removed": 1, "renamed": 1, "refreshed": 0,
+        "healed": 0, "store_created": false, "ms": {}, "warnings": [],
+        "path": site.path("genstore/generations/2/tree").to_str().unwrap(),
+    });
+    let refreshed = doc["refreshed"].take();
+    assert!(refreshed.as_u64().unwrap() <= 1, "{refreshed}");
+    doc["refreshed"] = json!(0);
+    assert_eq!(doc, expected);
+    let doc = site.run("publish dist --json").is_json("genstore.publish/1");
+    assert_eq!(
+        (&doc["generation"], &doc["changed"], &doc["new_objects"]),
+        (&json!(2), &json!(false), &json!(0))
+    );
+}
+
+#[test]
+fn keeps_note_and_facts() {
+    let site = site();
+    let args = ["publish", "dist", "-m", "two\nlines", "--fact", "commit=abc", "--fact", "url=a=b"];
+    site.run_with(&args).ok();
+    let doc = site.run("show --json").is_json("genstore.show/1");
+    assert_eq!(
+        (&doc["note"], &doc["facts"]),
+        (&json!("two\nlines"), &json!({"commit": "abc", "url": "a=b"}))
+    );
+}
+
+#[test]
+fn refuses_malformed_values() {
+    let site = site();
+    for fact in ["x", "=1"] {
+        let message = format!("error: invalid value '{fact}' for '--fact <K=V>': a fact is KEY=VALUE\n");
+        site.run(&format!("publish dist --fact {fact}")).fails(2, &message);
+    }
+    site.run("publish dist --fact a=1 --fact a=2").is(
+        2,
+        "",
+        "error: the fact a stands twice\nhint: give each key one value\n",
+    );
+    site.run("publish dist --durability some")
+        .fails(2, "error: invalid value 'some' for '--durability <full|none>'");
+    site.run("publish").fails(2, "error: the following required arguments were not provided:\n  <DIR>\n");
+    assert!(!site.has("genstore"));
+}
+
+#[test]
+fn expects_what_is_current() {
+    let site = site();
+    // Nothing is made for an expectation that cannot be met.
+    site.run("publish dist --expect 1").is(
+        6,
+        "",
+        "error: expected current generation 1, found none\n\
+         hint: look at what is current with `genstore show`, then publish again and expect that\n",
+    );
+    site.run("publish dist --expect stable").fails(1, "error: no generation is called stable\n");
+    assert!(!site.has("genstore"));
+    site.run("publish dist --expect none").ok();
+    site.write("dist/a", "2");
+    site.run("publish dist --expect none").is(
+        6,
+        "",
+        "error: expected current generation none, found 1 \
+         (made current at 2026-01-02 03:04:05 UTC by user tester, process [PID], genstore publish)\n\
+         hint: look at what is current with `genstore show`, then publish again and expect that\n",
+    );
+    site.run("publish dist --expect 1").ok();
+    site.write("dist/a", "3");
+    site.run("publish dist --expect @").ok();
+    let error = site.run("publish dist --expect 2 --json");
+    assert_eq!(error.status, 6);
+    let error = error.json_error();
+    assert_eq!((&error["code"], &error["exit"]), (&json!("lost-compare-and-set"), &json!(6)));
+    let lost = json!({
+        "expected": 2, "found": 3, "by": "user tester, process [PID], genstore publish",
+        "at": "2026-01-02T03:04:05Z",
+    });
+    assert_eq!(error["lost"], lost);
+    // Generation 2 is gone, and was expected all the same.
+    site.run("gc --keep-last 1 --grace 0").ok();
+    site.run("publish dist --expect 2").fails(6, "error: expected current generation 2, found 3");
+    site.run("publish dist --expect nothing").fails(1, "error: no generation is called nothing\n");
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn keeps_without_activating() {
+    let site = site();
+    let text = site.run("publish dist --no-activate").ok().stdout;
+    assert!(
+        text.ends_with("Published generation 1 [ID] (kept, nothing is current): +3 ~0 -0 in [TIME]\n"),
+        "{text}"
+    );
+    assert!(!site.has("genstore/current"));
+    site.run("publish dist").ok();
+    site.write("dist/a", "other");
+    let text = site.run("publish dist --no-activate").ok().stdout;
+    assert!(
+        text.ends_with("Published generation 3 [ID] (kept, current is 2): +0 ~1 -0 in [TIME]\n"),
+        "{text}"
+    );
+    site.run("current").prints("2\n");
+}
+
+#[test]
+fn publishes_again_when_told_always() {
+    let site = site();
+    site.run("publish dist").ok();
+    let text = site.run("publish dist --always").ok().stdout;
+    assert!(text.ends_with("Published generation 2 [ID] (was 1): +0 ~0 -0 in [TIME]\n"), "{text}");
+}
+
+#[test]
+fn consumes_the_source() {
+    let site = site();
+    let inode = fs::metadata(site.path("dist/a")).unwrap().ino();
+    site.run("publish dist --consume").ok();
+    assert_eq!(fs::metadata(site.path("genstore/current/a")).unwrap().ino(), inode);
+    assert!(!site.has("dist/a"));
+    site.run("verify").ok();
+}
+
+#[test]
+fn durability_is_chosen_by_flag_then_project() {
+    let site = site();
+    let flushes = |args: &str| {
+        let trace = site.path("trace");
+        let variable = format!("trace:{}", trace.display());
+        site.command(args).env("GENSTORE_FAULT", variable).run().ok();
+        site.read("trace").lines().filter(|line| line.contains("sync")).count()
+    };
+    assert!(flushes("publish dist") > 0);
+    assert!(flushes("publish dist --always --durability full") > 0);
+    let none = flushes("publish dist --always --durability none");
+    site.write("genstore.toml", "[store]\ndurability = 'none'\n");
+    assert_eq!(flushes("publish dist --always"), none);
+    assert!(flushes("publish dist --always --durability full") > none);
+}
+
+#[test]
+fn a_dry_run_shows_the_difference_and_writes_nothing() {
+    let site = site();
+    site.run("publish dist -n").prints(
+        "   Scanned 3 files, 12 B in [TIME]\n\
+         nothing -> dist [ID]\n\
+         A  a    +4 B\nA  s/b  +4 B\nA  s/c  +4 B\n\
+         3 paths: 3 added; +12 B\n\
+         Would publish it; nothing was written\n",
+    );
+    assert_eq!(site.names(""), ["dist"]);
+    let temp = site.path("tmp");
+    fs::create_dir(&temp).unwrap();
+    site.command("publish dist --dry-run -q").env("TMPDIR", &temp).run().ok();
+    assert_eq!(site.names("tmp"), [""; 0]);
+    site.run("publish dist").ok();
+    site.write("dist/a", "1");
+    let trace = format!("trace:{}", site.path("trace").display());
+    site.command("publish dist -n").env("GENSTORE_FAULT", trace).run().prints(
+        "   Scanned 3 files, 9 B in [TIME]\n\
+         1 [ID] -> dist [ID]\n\
+         M  a  4 B -> 1 B  -3 B\n\
+         1 path: 1 changed; -3 B\n\
+         Would publish it; nothing was written\n",
+    );
+    assert_eq!(site.read("trace"), "");
+    site.run("current").prints("1\n");
+    site.write("dist/a", "one\n");
+    site.run("publish dist -n")
+        .prints("   Scanned 3 files, 12 B in [TIME]\nUnchanged: generation 1 [ID] is current already\n");
+    site.run("publish dist -n --always").prints(
+        "   Scanned 3 files, 12 B in [TIME]\n1 [ID] -> dist [ID]\nno differences\n\
+         Would publish it; nothing was written\n",
+    );
+    site.run("publish dist -n --expect none")
+        .fails(6, "error: expected current generation none, found 1\n");
+}
+
+#[test]
+fn a_dry_run_tells_programs() {
+    let site = site();
+    site.run("publish dist").ok();
+    site.write("dist/a", "1");
+    let mut doc = site.run("publish dist -n --json").is_json("genstore.publish/1");
+    let entries = doc["entries"].take();
+    assert_eq!(entries.as_array().unwrap().len(), 1);
+    assert_eq!((&entries[0]["op"], &entries[0]["path"]), (&json!("modified"), &json!("a")));
+    assert_eq!((&entries[0]["from"]["size"], &entries[0]["to"]["size"]), (&json!(4), &json!(1)));
+    let facts = (&doc["dry_run"], &doc["generation"], &doc["previous"], &doc["changed"], &doc["modified"]);
+    assert_eq!(facts, (&json!(true), &json!(null), &json!(1), &json!(true), &json!(1)));
+    let done = site.run("publish dist --json").is_json("genstore.publish/1");
+    assert_eq!(done["tree"], doc["tree"]);
+}
+
+#[test]
+fn refuses_sources_that_cannot_be() {
+    let site = site();
+    let check = |args: &str, error: &str, hint: &str| {
+        site.run(args).is(1, "", &format!("error: cannot publish {error}\nhint: {hint}\n"));
+    };
+    let store_in_it = "publish the build's output directory, or put the store elsewhere with --store";
+    check(
+        "publish no",
+        "no: there is no such directory",
+        "check the spelling; the build may have written elsewhere",
+    );
+    check(
+        "publish dist/a",
+        "dist/a: it is not a directory",
+        "name the directory that holds the build's output",
+    );
+    check("publish .", ".: the store lies in it", store_in_it);
+    check("publish dist --store dist/s/st", "dist: the store lies in it", store_in_it);
+    assert_eq!(site.names(""), ["dist"]);
+    site.run("publish dist").ok();
+    let own = "name the build's own output, not what genstore made of it";
+    check("publish .", ".: the store lies in it", store_in_it);
+    check("publish genstore", "genstore: it is the store itself", own);
+    check("publish genstore/current", "genstore/current: it lies in the store, or is a view of it", own);
+    site.write("full/x", "");
+    site.run("publish dist --store full")
+        .fails(1, "error: full holds something else and cannot become a store\n");
+    site.run("publish dist --store full -n")
+        .fails(1, "error: full holds something else and cannot become a store\n");
+    assert_eq!(site.names("full"), ["x"]);
+}
+
+#[test]
+fn names_everything_that_cannot_be_kept() {
+    let site = site();
+    let _socket = UnixListener::bind(site.path("dist/sock")).unwrap();
+    symlink("/etc", site.path("dist/ab\ns")).unwrap();
+    symlink("../../x", site.path("dist/s/up")).unwrap();
+    site.run("publish dist").is(
+        1,
+        "",
+        "error: 3 paths cannot be kept in a generation\n\
+         \x20 ab\\ns is an absolute symlink (to /etc)\n\
+         \x20 s/up is a symlink that leaves the tree (to ../../x)\n\
+         \x20 sock is a socket\n\
+         hint: leave them out with `exclude` under [publish] in genstore.toml, \
+         or allow such links with `symlinks = \"any\"` there\n",
+    );
+    let error = site.run("publish dist --json").json_error();
+    assert_eq!(error["code"], "bad-plan");
+    let path_b64 = "YWIKcw==";
+    let expected = json!([
+        {"path_b64": path_b64, "what": "is an absolute symlink (to /etc)"},
+        {"path": "s/up", "what": "is a symlink that leaves the tree (to ../../x)"},
+        {"path": "sock", "what": "is a socket"},
+    ]);
+    assert_eq!(error["problems"], expected);
+    assert!(!site.has("genstore"));
+    // What the project leaves out or allows is no problem.
+    site.write("genstore.toml", "[publish]\nexclude = ['sock']\nsymlinks = 'any'\n");
+    site.run("publish dist").ok();
+    assert_eq!(fs::read_link(site.path("genstore/current/s/up")).unwrap().to_str(), Some("../../x"));
+    fs::remove_file(site.path("dist/s/up")).unwrap();
+    fs::remove_file(site.path("dist/ab\ns")).unwrap();
+    site.write("genstore.toml", "");
+    site.run("publish dist").is(
+        1,
+        "",
+        "error: 1 path cannot be kept in a generation\n  sock is a socket\n\
+         hint: remove what cannot be kept, or leave it out with `exclude` under [publish] in genstore.toml\n",
+    );
+}
+
+#[test]
+fn takes_in_what_the_project_says() {
+    let site = Site::new();
+    site.tree(
+        "dist",
+        &[("a.js", "=1"), ("a.map", "=2"), ("s/b.js", "=3"), ("s/b.map", "=4"), ("x/c.js", "=5")],
+    );
+    site.write("genstore.toml", "[publish]\ninclude = ['**/*.js']\nexclude = ['x']\n");
+    site.run("publish dist").ok();
+    let names = site.run("show --tree --json").is_json("genstore.show/1");
+    let paths: Vec<&str> =
+        names["entries"].as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["a.js", "s/b.js"]);
+}
+
+#[test]
+fn a_lost_report_is_no_failure() {
+    let site = site();
+    site.command("publish dist").stdout_to("/dev/full").run().is(
+        3,
+        "",
+        "warning: generation 1 was published, but the report could not be written\n\
+         \x20 No space left on device (os error 28)\n\
+         hint: what was done stands; look at it with `genstore list`\n",
+    );
+    site.write("dist/a", "2");
+    let lost = site.command("publish dist --json").stdout_to("/dev/full").run();
+    assert_eq!(lost.status, 3);
+    let error = lost.json_error();
+    assert_eq!((&error["code"], &error["exit"]), (&json!("output"), &json!(3)));
+    site.run("current").prints("2\n");
+}
+
+#[test]
+fn a_flush_that_fails_after_the_commit_is_partly_done() {
+    let site = site();
+    site.run("publish dist").ok();
+    site.write("dist/a", "2");
+    // The calls of a publication are the same each time: find the flush of the commit.
+    let trace = format!("trace:{}", site.path("trace").display());
+    let copy = site.path("copy");
+    genstore_testkit::copy_exactly(&site.path("genstore"), &copy);
+    site.command("publish dist --store copy").env("GENSTORE_FAULT", trace).run().ok();
+    let text = site.read("trace");
+    let calls: Vec<&str> = text.lines().collect();
+    let moved =
+        calls.iter().position(|call| call.starts_with("rename") && call.ends_with("/current")).unwrap();
+    let flush = calls[moved..].iter().position(|call| call.contains("sync")).unwrap() + moved + 1;
+    let warned = site.command("publish dist").env("GENSTORE_FAULT", format!("{flush}:eio")).run();
+    assert_eq!(warned.status, 3, "{}{}", warned.stdout, warned.stderr);
+    assert!(warned.stdout.contains(" Published generation 2 [ID] (was 1)"), "{}", warned.stdout);
+    assert!(warned.stderr.starts_with("warning: "), "{}", warned.stderr);
+    site.run("current").prints("2\n");
+}
+
+#[test]
+fn is_quiet_or_talkative_when_asked() {
+    let site = site();
+    site.run("publish dist -q").prints("");
+    site.write("dist/a", "2");
+    let talk = site.run("publish dist -v").ok().stderr;
+    let mut lines = talk.lines();
+    assert_eq!(lines.next(), Some("store [DIR]/genstore, found as a genstore folder here or above"));
+    assert!(lines.next_back().is_some_and(|line| line.starts_with("store 0.")), "{talk}");
+}

@@ -1,0 +1,108 @@
+//! A file server over `current`: no client is ever told "not modified" of bytes it does not have.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use crate::harness::Site;
+
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Server {
+    /// Starts Python's file server, which answers 304 by comparing whole seconds.
+    fn start(site: &Site) -> Option<Server> {
+        let mut child = Command::new("python3")
+            .args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory"])
+            .arg(site.path("genstore/current"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .inspect_err(|why| println!("skipped: no python3: {why}"))
+            .ok()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take()?).read_line(&mut line).unwrap();
+        let port = line.split("port ").nth(1)?.split_whitespace().next()?.parse().unwrap();
+        Some(Server { child, port })
+    }
+
+    fn get(&self, path: &str, since: Option<&str>) -> (u16, Option<String>, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let since = since.map_or(String::new(), |date| format!("If-Modified-Since: {date}\r\n"));
+        write!(stream, "GET /{path} HTTP/1.0\r\nHost: localhost\r\n{since}\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let date = head.lines().find_map(|line| line.strip_prefix("Last-Modified: ")).map(str::to_owned);
+        (status, date, body.to_owned())
+    }
+}
+
+#[test]
+fn never_a_stale_304() {
+    let site = Site::new();
+    let paths = ["index.html", "app.js", "extra.css"];
+    // Older and older sources, and one that comes and goes.
+    let trees: [&[(&str, &str)]; 3] = [
+        &[("index.html", "=one"), ("app.js", "=same")],
+        &[("index.html", "=two"), ("app.js", "=same"), ("extra.css", "=a")],
+        &[("index.html", "=three"), ("app.js", "=other"), ("extra.css", "=b")],
+    ];
+    let publish = |nth: usize| {
+        genstore_testkit::write_tree(
+            &site.path("dist"),
+            &genstore_testkit::things(1_700_000_000 - nth as u64, trees[nth]),
+        );
+        site.command("publish dist").env("GENSTORE_NOW", "").run().ok();
+    };
+    publish(0);
+    let Some(server) = Server::start(&site) else { return };
+    // Whatever a client was ever given: path and date, and the bytes that came with them.
+    let mut kept: BTreeMap<(&str, String), String> = BTreeMap::new();
+    let mut unchanged = 0;
+    let mut check = |step: &str| {
+        for path in paths {
+            let (status, date, body) = server.get(path, None);
+            if status == 404 {
+                continue;
+            }
+            assert_eq!(status, 200, "{step}: {path}");
+            kept.insert((path, date.unwrap()), body.clone());
+            for ((_, date), old) in kept.iter().filter(|((p, _), _)| *p == path) {
+                let (status, _, again) = server.get(path, Some(date));
+                match status {
+                    200 => assert_eq!(again, body, "{step}: {path}"),
+                    304 => {
+                        unchanged += 1;
+                        assert_eq!(*old, body, "{step}: stale 304 for {path} since {date}");
+                    }
+                    other => panic!("{step}: {path}: {other}"),
+                }
+            }
+        }
+    };
+    check("first");
+    for nth in [1, 2, 0, 1] {
+        publish(nth);
+        check(&format!("publish {nth}"));
+    }
+    for verb in
+        ["rollback", "rollback", "switch 4", "switch 1", "switch 3", "rollback --keep-good", "switch 5"]
+    {
+        site.command(verb).env("GENSTORE_NOW", "").run().ok();
+        check(verb);
+    }
+    assert!(unchanged > 10, "the server does answer 304: {unchanged}");
+    site.run("verify").ok();
+}

@@ -1,0 +1,54 @@
+//! `switch`.
+
+use serde_json::json;
+
+use crate::harness::Site;
+
+#[test]
+fn goes_in_either_direction() {
+    let site = Site::published();
+    site.run("switch 1").prints("Switched: 2 [ID] -> 1 [ID] (first)\n");
+    site.run("current").prints("1\n");
+    site.run("switch 2").prints("Switched: 1 [ID] -> 2 [ID]\n");
+    site.run("switch 2").prints("Unchanged: generation 2 [ID] is current already\n");
+    site.run("switch 1 -q").prints("");
+}
+
+#[test]
+fn clears_a_bad_mark() {
+    let site = Site::published();
+    site.run("rollback").ok();
+    site.run("switch 2").ok();
+    assert_eq!(site.run("show 2 --json").is_json("genstore.show/1")["mark"], "good");
+}
+
+#[test]
+fn starts_from_nothing() {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=1")]);
+    site.run("publish dist --no-activate").ok();
+    site.run("switch 1").prints("Switched: nothing -> 1 [ID]\n");
+}
+
+#[test]
+fn tells_programs() {
+    let site = Site::published();
+    let doc = site.run("switch 1 --json").is_json("genstore.switch/1");
+    let expected = json!({
+        "schema": "genstore.switch/1", "generation": 1, "tree": doc["tree"], "previous": 2, "changed": true,
+        "refreshed": doc["refreshed"], "warnings": [],
+        "path": site.path("genstore/generations/1/tree").to_str().unwrap(),
+    });
+    assert_eq!(doc, expected);
+    assert_eq!(site.run("switch 1 --json").is_json("genstore.switch/1")["changed"], false);
+    assert_eq!(site.run("switch 7 --json").json_error()["near"], json!(["2", "1"]));
+}
+
+#[test]
+fn wakes_who_watches_the_notice() {
+    let site = Site::published();
+    let before = site.read("genstore/notice");
+    site.run("switch 1").ok();
+    let after = site.read("genstore/notice");
+    assert!(before.starts_with("2 ") && after.starts_with("1 "), "{before}{after}");
+}

@@ -1,0 +1,167 @@
+//! `verify`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use crate::harness::Site;
+
+const HINT: &str = "hint: `genstore verify --repair`, or publish the right bytes again\n";
+
+/// Overwrites a file of the store as a careless root would: through the shared inode.
+fn spoil(site: &Site, path: &str, bytes: &str) {
+    let path = site.path(path);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let old = fs::metadata(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().append(true).open(&path).unwrap().set_modified(old.modified().unwrap()).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
+#[test]
+fn says_that_all_is_well() {
+    let site = Site::published();
+    site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+    site.run("verify --quick").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+    site.run("verify 1").prints("Verified 1 generation, 4 objects, 16 B: no damage\n");
+    site.run("verify --repair").prints("Repaired 2 generations, 6 objects, 28 B: no damage\n");
+    let doc = site.run("verify --json").is_json("genstore.verify/1");
+    let expected = json!({
+        "schema": "genstore.verify/1", "ok": true, "damaged": [], "findings": [], "generations": [], "files": [],
+        "checked": {"generations": 2, "objects": 6, "bytes": 28},
+    });
+    assert_eq!(doc, expected);
+    site.run("verify 9").fails(1, "error: no generation is called 9\n");
+    for args in ["verify --repair 1", "verify --repair --quick"] {
+        site.run(args).fails(2, "error: the argument '--repair' cannot be used with");
+    }
+}
+
+#[test]
+fn names_a_damaged_object_and_all_it_serves() {
+    let site = Site::published();
+    spoil(&site, "genstore/current/logo.svg", "<SVG/>");
+    let found = "error: object [ID] is damaged: 6 bytes recorded, its hash differs\n\
+                 \x20 in generation 1 at img/logo.svg\n\
+                 \x20 in generation 2 at logo.svg\n";
+    site.run("verify").is(4, &format!("{found}Verified 2 generations, 6 objects, 28 B: 1 fault\n"), HINT);
+    // Size and mtime are as they were.
+    site.run("verify --quick").ok();
+    let output = site.run("verify --json");
+    assert_eq!(output.status, 4);
+    let doc = output.json("genstore.verify/1");
+    let expected = json!([{
+        "digest": doc["damaged"][0]["digest"], "executable": false, "size": 6, "cause": "its hash differs",
+        "uses": [{"generation": 1, "path": "img/logo.svg"}, {"generation": 2, "path": "logo.svg"}],
+    }]);
+    assert_eq!((&doc["ok"], &doc["damaged"]), (&json!(false), &expected));
+    // Nothing has the right bytes, until they are published again.
+    let left =
+        "  not mended: it is missing\nRepaired 2 generations, 6 objects, 28 B: 0 of 1 fault mended\n";
+    let hint = "hint: publish the right bytes again: that mends the objects they are in\n";
+    site.run("verify --repair").is(4, &format!("{found}{left}"), hint);
+    let text = site.run("publish dist").ok().stdout;
+    assert!(text.contains("    Mended 1 damaged object or generation in passing\n"), "{text}");
+    site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+}
+
+#[test]
+fn an_object_in_several_generations_takes_one_line() {
+    let site = Site::published();
+    spoil(&site, "genstore/current/run", "??");
+    let text = site.run("verify").stdout;
+    assert!(
+        text.starts_with("error: object [ID] (executable) is damaged: 2 bytes recorded, its "),
+        "{text}"
+    );
+    assert!(text.contains("\n  in generations 1, 2 at run\n"), "{text}");
+}
+
+#[test]
+fn names_every_other_fault() {
+    let site = Site::published();
+    let tree = |path: &str| site.path(format!("genstore/generations/2/tree/{path}"));
+    fs::remove_file(tree("new.txt")).unwrap();
+    fs::write(tree("stranger\n"), "").unwrap();
+    fs::remove_file(tree("run")).unwrap();
+    std::os::unix::fs::symlink("a.txt", tree("run")).unwrap();
+    site.write("genstore/pins/p", "no");
+    site.write("genstore/generations/x", "");
+    let found = "error: generation 2: new.txt is missing\n\
+                 error: generation 2: run is something else\n\
+                 error: generation 2: stranger\\n is in no manifest\n\
+                 error: [DIR]/genstore/pins/p is damaged: it is cut short\n\
+                 error: [DIR]/genstore/generations/x is damaged: it is no generation's number\n";
+    site.run("verify").is(4, &format!("{found}Verified 2 generations, 6 objects, 28 B: 5 faults\n"), HINT);
+    let doc = site.run("verify --json").json("genstore.verify/1");
+    let findings = json!([
+        {"generation": 2, "path": "new.txt", "rule": "missing"},
+        {"generation": 2, "path": "run", "rule": "replaced"},
+        {"generation": 2, "path_b64": "c3RyYW5nZXIK", "rule": "stranger"},
+    ]);
+    assert_eq!(doc["findings"], findings);
+    assert_eq!(doc["files"][0]["path"], site.path("genstore/pins/p").to_str().unwrap());
+    let output = site.run("verify --repair");
+    let mended = output.stdout.matches("  mended\n").count();
+    assert_eq!((output.status, mended), (3, 4), "{}", output.stdout);
+    assert!(
+        output
+            .stdout
+            .contains("pins/p is damaged: it is cut short\n  not mended: it is in quarantine now\n")
+    );
+    assert!(output.stdout.ends_with("28 B: 4 of 5 faults mended\n"), "{}", output.stdout);
+    assert_eq!(
+        output.stderr,
+        "hint: what is in quarantine is lost to the store: publish, pin or mark it again\n"
+    );
+    site.run("verify").ok();
+}
+
+#[test]
+fn repairs_from_intact_copies() {
+    let site = Site::published();
+    fs::remove_file(site.path("genstore/current/a.txt")).unwrap();
+    site.run("verify --repair").prints(
+        "error: generation 2: a.txt is missing\n  mended\n\
+         Repaired 2 generations, 6 objects, 28 B: 1 of 1 fault mended\n",
+    );
+    assert_eq!(site.read("genstore/current/a.txt"), "one\ntwo\n");
+    let doc = site.run("verify --repair --json").is_json("genstore.verify/1");
+    assert_eq!((&doc["ok"], &doc["quarantined"]), (&json!(true), &json!([])));
+    assert_eq!(doc["left"], json!({"damaged": [], "findings": [], "generations": [], "files": []}));
+}
+
+#[test]
+fn a_damaged_manifest_is_made_anew() {
+    let site = Site::published();
+    spoil(&site, "genstore/generations/1/manifest", "no");
+    let output = site.run("verify");
+    assert_eq!(output.status, 4);
+    assert!(
+        output.stdout.starts_with("error: generation 1 is damaged: its manifest: shorter than its frame\n")
+    );
+    let doc = site.run("verify --json").json("genstore.verify/1");
+    assert_eq!(doc["generations"][0]["generation"], 1);
+    site.run("verify --repair").prints(
+        "error: generation 1 is damaged: its manifest: shorter than its frame\n  mended\n\
+         Repaired 2 generations, 4 objects, 20 B: 1 of 1 fault mended\n",
+    );
+    site.run("verify").ok();
+}
+
+#[test]
+fn a_generation_that_nothing_can_mend_goes_to_quarantine() {
+    let site = Site::published();
+    spoil(&site, "genstore/generations/1/manifest", "no");
+    fs::remove_file(site.path("genstore/generations/1/tree/old.txt")).unwrap();
+    site.run("verify --repair").is(
+        3,
+        "error: generation 1 is damaged: its manifest: shorter than its frame\n\
+         \x20 not mended: it is in quarantine now\n\
+         Repaired 2 generations, 4 objects, 20 B: 0 of 1 fault mended\n",
+        "hint: what is in quarantine is lost to the store: publish, pin or mark it again\n",
+    );
+    site.run("verify").ok();
+    assert_eq!(site.names("genstore/generations"), ["2"]);
+}

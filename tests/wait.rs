@@ -1,0 +1,85 @@
+//! `wait`.
+
+use serde_json::json;
+
+use crate::harness::Site;
+
+#[test]
+fn returns_when_something_else_is_current() {
+    let site = Site::published();
+    let waiting = site.command("wait").spawn();
+    waiting.wait_for_watch();
+    site.write("dist/a.txt", "3");
+    site.run("publish dist").ok();
+    waiting.end(&site).prints("3\n");
+    let waiting = site.command("wait").spawn();
+    waiting.wait_for_watch();
+    site.run("switch 1").ok();
+    waiting.end(&site).prints("1\n");
+}
+
+#[test]
+fn waits_for_the_first() {
+    let site = Site::new();
+    site.run("init").ok();
+    let waiting = site.command("wait").spawn();
+    waiting.wait_for_watch();
+    site.tree("dist", &[("a", "=1")]);
+    site.run("publish dist").ok();
+    waiting.end(&site).prints("1\n");
+}
+
+#[test]
+fn a_change_that_is_no_change_of_current_does_not_end_it() {
+    let site = Site::published();
+    let waiting = site.command("wait").spawn();
+    waiting.wait_for_watch();
+    site.run("publish dist").ok();
+    site.write("dist/a.txt", "3");
+    site.run("publish dist --no-activate").ok();
+    site.run("switch 3").ok();
+    waiting.end(&site).prints("3\n");
+}
+
+#[test]
+fn returns_at_once_when_it_is_another_already() {
+    let site = Site::published();
+    site.run("wait --after 1").prints("2\n");
+    // It is gone, and was seen all the same.
+    site.run("wait --after 77").prints("2\n");
+    site.run("wait --after nobody").fails(1, "error: no generation is called nobody\n");
+}
+
+#[test]
+fn gives_up_in_time() {
+    let site = Site::published();
+    let hint = "hint: wait longer with --timeout, or leave it out\n";
+    site.run("wait --timeout 10ms").is(1, "", &format!("error: waited 10ms: 2 is still current\n{hint}"));
+    site.run("wait --timeout 0 --after @").is(
+        1,
+        "",
+        &format!("error: waited 0s: 2 is still current\n{hint}"),
+    );
+    assert_eq!(site.run("wait --timeout 1ms --json").json_error()["code"], "timeout");
+    site.run("wait --timeout soon").fails(2, "error: invalid value 'soon' for '--timeout <DUR>'");
+}
+
+#[test]
+fn tells_programs() {
+    let site = Site::published();
+    let doc = site.run("wait --after 1 --json").is_json("genstore.wait/1");
+    let expected = json!({
+        "schema": "genstore.wait/1", "generation": 2, "tree": doc["tree"],
+        "path": site.path("genstore/generations/2/tree").to_str().unwrap(),
+    });
+    assert_eq!(doc, expected);
+}
+
+#[test]
+fn ends_when_the_store_goes_away() {
+    let site = Site::published();
+    let waiting = site.command("wait").spawn();
+    waiting.wait_for_watch();
+    std::fs::remove_dir_all(site.path("genstore")).unwrap();
+    waiting.end(&site).fails(10, "error: there is no store in [DIR] or above it\n");
+}
