@@ -34,7 +34,7 @@ struct UsageDoc {
 impl Du {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        let (usages, current, store_bytes) = (store.usage()?, store.current()?, store.object_bytes()?);
+        let (usages, current, store_bytes) = (store.usage()?, store.current()?, store.stored_bytes()?);
         let doc = |usage: &Usage| UsageDoc {
             generation: usage.id,
             current: current == Some(usage.id),

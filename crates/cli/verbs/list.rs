@@ -75,7 +75,7 @@ impl List {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
         let Listing { generations: all, damaged } = store.list()?;
-        let store_bytes = store.object_bytes()?;
+        let store_bytes = store.stored_bytes()?;
         let document = ListDoc {
             schema: "genstore.list/1",
             current: store.current()?,

@@ -114,6 +114,7 @@ impl Staged<'_> {
             home.tell(&lock, &mut after, id, publication.tree, &mut sequence);
         } else {
             after.note("write the log", home.append_log(&lock, id, event));
+            after.note("keep the log", home.sync_log());
         }
         drop(lock);
         self.stage = Some(stage);

@@ -10,7 +10,9 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::fs::dir::open_parent;
+use crate::generations::Generation;
 use crate::layout::{CommitLock, Home, OBJECTS, STAGING, StoreExclusive};
+use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
@@ -156,14 +158,7 @@ impl Home {
             .filter(|(_, file)| file.size > 0)
             .map(|(_, file)| (file.object(), file.size))
             .collect();
-        let mut private = HashMap::new();
-        let root = known.generation.tree_dir()?;
-        for path in known.shown.fresh.keys() {
-            let (dir, name) = open_parent(&root, path)?;
-            if let Some(stat) = dir.stat(name)? {
-                private.insert(stat.ino, stat.size);
-            }
-        }
+        let private = private_inodes(&known.generation, &known.shown)?;
         Ok(Weighed { id, objects, private })
     }
 
@@ -233,4 +228,17 @@ impl Home {
         done.freed_bytes = if planned.len() == now.objects.len() { now.freed_bytes } else { 0 };
         Ok(())
     }
+}
+
+/// Finds the inodes that a generation's fresh files have, with their sizes in bytes.
+pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<HashMap<u64, u64>> {
+    let mut private = HashMap::new();
+    let root = generation.tree_dir()?;
+    for path in shown.fresh.keys() {
+        let (dir, name) = open_parent(&root, path)?;
+        if let Some(stat) = dir.stat(name)? {
+            private.insert(stat.ino, stat.size);
+        }
+    }
+    Ok(private)
 }

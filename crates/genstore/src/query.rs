@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::gc::private_inodes;
 use crate::generations::Generation;
 use crate::layout::Home;
 use crate::model::codec::Head;
@@ -200,11 +201,22 @@ impl Home {
         Ok(objects.values().sum())
     }
 
-    /// Adds up the sizes of all objects.
-    pub(crate) fn object_bytes(&self) -> Result<u64> {
+    /// Adds up the sizes of all objects, and of files that have an inode of their own. What cannot
+    /// be read is left out: a sum is no reason to fail.
+    pub(crate) fn stored_bytes(&self) -> Result<u64> {
         let objects = Objects::new(self)?;
         let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
-        ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map_or(0, |stat| stat.size))).sum()
+        let sizes = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map_or(0, |stat| stat.size)));
+        let shared: u64 = sizes.sum::<Result<u64>>()?;
+        let mut private: HashMap<u64, u64> = HashMap::new();
+        for id in self.generation_ids()? {
+            if let Ok(Some(generation)) = self.find_generation(id)
+                && let Ok(shown) = generation.shown()
+            {
+                private.extend(private_inodes(&generation, &shown).unwrap_or_default());
+            }
+        }
+        Ok(shared + private.values().sum::<u64>())
     }
 
     /// Tells what each generation uses, newest first.

@@ -225,12 +225,12 @@ impl Store {
         self.home.list_generations()
     }
 
-    /// Adds up the sizes of all objects, in bytes.
+    /// Adds up the sizes of all objects, and of files that have an inode of their own, in bytes.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn object_bytes(&self) -> Result<u64> {
-        self.home.object_bytes()
+    pub fn stored_bytes(&self) -> Result<u64> {
+        self.home.stored_bytes()
     }
 
     /// Tells what each generation uses, newest first.

@@ -246,21 +246,18 @@ impl Fs {
     /// # Durability
     /// On return the bytes are durable; the name is when `dir` is synced.
     pub(crate) fn replace_file(&self, staging: &Dir, dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
+        let (temp, file) = self.unique(staging, TEMP_PREFIX, "", |temp| self.create(staging, temp))?;
         let path = dir.join(name);
-        self.point("create", &path, Needs::Space)?;
-        let fail = |op: &'static str| move |e: io::Error| (op, e);
-        let named = |(op, e): (&'static str, io::Error)| Error::io(op, &path, e);
-        let temp = tempfile::Builder::new()
-            .prefix(TEMP_PREFIX)
-            .tempfile_in(staging.path())
-            .map_err(fail("create"))
-            .map_err(named)?;
-        self.write(temp.as_file(), &path, bytes)?;
-        // tempfile makes them 0600.
-        self.set_mode(temp.as_file(), &path, 0o644)?;
-        self.sync_file(temp.as_file(), &path)?;
-        self.point("rename", &path, Needs::Space)?;
-        temp.persist(&path).map(drop).map_err(|e| named(("rename to", e.error)))
+        let done = self
+            .write(&file, &path, bytes)
+            .and_then(|()| self.set_mode(&file, &path, 0o644))
+            .and_then(|()| self.sync_file(&file, &path))
+            .and_then(|()| self.rename((staging, &temp), (dir, name)));
+        if done.is_err() {
+            // Should this fail too, the next holder of the commit lock removes it.
+            drop(self.unlink(staging, &temp));
+        }
+        done
     }
 
     /// Picks a name in `dir` that nothing has, trying `make` until it is not EEXIST.
