@@ -109,6 +109,11 @@ impl Home {
                 Err(e) => Err(e),
             };
             match known {
+                Ok(known) if !known.tree.has_right_id() => {
+                    report
+                        .generations
+                        .push((id, "its manifest: the tree's id is not that of the entries".to_owned()));
+                }
                 Ok(known) => all.push(known),
                 Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
                     report.generations.push((id, cause));

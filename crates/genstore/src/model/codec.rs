@@ -92,7 +92,8 @@ impl Manifest {
     /// Reads a whole manifest.
     ///
     /// # Errors
-    /// [`Malformed`] when a single bit is not as [`Manifest::encode`] wrote it.
+    /// [`Malformed`] when a single bit is not as [`Manifest::encode`] wrote it. That the tree's id is
+    /// that of the entries is `verify`'s to check.
     pub fn decode(bytes: &[u8]) -> Result<Manifest, Malformed> {
         let (head, rest) = unframe(MANIFEST_MAGIC, bytes)?;
         let head = Head::from_wire(decode(head)?)?;
@@ -105,9 +106,10 @@ impl Manifest {
             targets: wire.targets.to_vec(),
             mtimes: wire.mtimes.to_vec(),
         };
-        let tree = Tree::from_columns(columns).map_err(|why| Malformed(why.to_string()))?;
-        let counts = (tree.id(), tree.files(), tree.len() as u64, tree.bytes());
-        if counts != (head.tree, head.files, head.entries, head.bytes) {
+        // The id stands in the head, which was hashed with everything else.
+        let tree =
+            Tree::from_columns(columns, Some(head.tree)).map_err(|why| Malformed(why.to_string()))?;
+        if (tree.files(), tree.len() as u64, tree.bytes()) != (head.files, head.entries, head.bytes) {
             return malformed("the head does not fit the entries");
         }
         Ok(Manifest { head, tree })

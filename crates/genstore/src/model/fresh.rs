@@ -106,16 +106,30 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
             retired: shown.retired.clone(),
         },
     };
-    let (mut a, mut b) = (tree.iter().peekable(), next_tree.iter().peekable());
-    loop {
-        let order = match (a.peek(), b.peek()) {
-            (None, None) => break,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(a), Some(b)) => relpath::compare(a.path, b.path),
+    let no_exceptions = shown.fresh.is_empty() && next_shown.fresh.is_empty();
+    let (mut i, mut j) = (0, 0);
+    while i < tree.len() || j < next_tree.len() {
+        let order = match (i < tree.len(), j < next_tree.len()) {
+            (true, true) => relpath::compare(tree.path(i), next_tree.path(j)),
+            (there, _) => {
+                if there {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
         };
-        let before = if order.is_le() { a.next() } else { None };
-        let after = if order.is_ge() { b.next() } else { None };
+        // Most of two generations is the same, and shown as the manifests say.
+        if order.is_eq() && tree.is_same_file(i, next_tree, j) && {
+            let path = tree.path(i);
+            no_exceptions || !(shown.fresh.contains_key(path) || next_shown.fresh.contains_key(path))
+        } {
+            (i, j) = (i + 1, j + 1);
+            continue;
+        }
+        let before = order.is_le().then(|| tree.get(i));
+        let after = order.is_ge().then(|| next_tree.get(j));
+        (i, j) = (i + usize::from(before.is_some()), j + usize::from(after.is_some()));
         let file = |entry: Option<super::tree::Entry<'_>>| match entry?.node {
             Node::File(file) => Some(file),
             _ => None,

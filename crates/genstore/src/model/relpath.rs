@@ -88,12 +88,15 @@ impl Ord for RelPath {
 
 /// Checks that `bytes` are a relative path.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), PathProblem> {
-    if bytes.is_empty() {
-        return Err(PathProblem::Empty);
+    match bytes.first() {
+        None => Err(PathProblem::Empty),
+        Some(b'/') => Err(PathProblem::Absolute),
+        Some(_) => check_names(bytes),
     }
-    if bytes[0] == b'/' {
-        return Err(PathProblem::Absolute);
-    }
+}
+
+/// Checks one or more names.
+fn check_names(bytes: &[u8]) -> Result<(), PathProblem> {
     for name in bytes.split(|&b| b == b'/') {
         match name {
             b"" | b"." => return Err(PathProblem::NotNormal),
@@ -106,16 +109,44 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), PathProblem> {
     Ok(())
 }
 
+/// Checks a path that is to follow another one, which was checked, in a tree: only the names that
+/// it does not share with that one are looked at. `Ok(false)` when it does not come after it, or
+/// lies below it.
+pub(crate) fn check_next(before: &[u8], path: &[u8]) -> Result<bool, PathProblem> {
+    let shared = common_prefix(before, path);
+    let start = path[..shared].iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
+    if start == 0 {
+        check(path)?
+    } else {
+        check_names(&path[start..])?
+    }
+    Ok(match (before.get(shared), path.get(shared)) {
+        (None, Some(next)) => *next != b'/',
+        (Some(old), Some(new)) => weight(*old) < weight(*new),
+        (_, None) => false,
+    })
+}
+
 /// Compares two paths by their components.
 pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
-    match a.iter().zip(b).position(|(x, y)| x != y) {
-        None => a.len().cmp(&b.len()),
-        // `/` ends a name, so it sorts before whatever may stand in one.
-        Some(at) => {
-            let weight = |byte: u8| if byte == b'/' { 0 } else { byte };
-            weight(a[at]).cmp(&weight(b[at]))
-        }
+    let shared = common_prefix(a, b);
+    match (a.get(shared), b.get(shared)) {
+        (Some(a), Some(b)) => weight(*a).cmp(&weight(*b)),
+        (a, b) => a.is_some().cmp(&b.is_some()),
     }
+}
+
+/// `/` ends a name, so it sorts before whatever may stand in one.
+fn weight(byte: u8) -> u8 {
+    if byte == b'/' { 0 } else { byte }
+}
+
+/// Counts the bytes that two paths have in common at their start, eight at a time: neighbours in a
+/// tree share most of theirs.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let (words_a, words_b) = (a.chunks_exact(8), b.chunks_exact(8));
+    let whole = words_a.zip(words_b).take_while(|(x, y)| x == y).count() * 8;
+    whole + a[whole..].iter().zip(&b[whole..]).take_while(|(x, y)| x == y).count()
 }
 
 /// Splits a path into its folder (empty at the top) and its name.
@@ -196,6 +227,19 @@ mod tests {
         fn order_is_that_of_the_components(a in "[a-c./-]{1,8}", b in "[a-c./-]{1,8}") {
             let parts = |s: &str| s.split('/').map(|p| p.as_bytes().to_vec()).collect::<Vec<_>>();
             prop_assert_eq!(compare(a.as_bytes(), b.as_bytes()), parts(&a).cmp(&parts(&b)));
+        }
+
+        #[test]
+        fn a_next_path_is_checked_as_a_whole_one_is(
+            a in "[a-c](/[a-c]{1,4}){0,4}",
+            b in "[a-c./]{0,12}",
+            shared in 0usize..16,
+        ) {
+            // Often with a long start in common.
+            let b = format!("{}{b}", &a[..shared.min(a.len())]);
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            let expected = check(b).map(|()| compare(a, b).is_lt() && !is_within(b, a));
+            prop_assert_eq!(check_next(a, b), expected);
         }
     }
 }

@@ -170,17 +170,19 @@ impl Tree {
         TreeBuilder::default().finish()
     }
 
-    pub(crate) fn from_columns(columns: Columns) -> Result<Tree, TreeProblem> {
+    /// Checks columns and finds their entries. Hashing them costs as much as all the rest; whoever
+    /// knows the id from a source that was hashed itself, gives it.
+    pub(crate) fn from_columns(columns: Columns, id: Option<TreeId>) -> Result<Tree, TreeProblem> {
         let malformed = |what| Err(TreeProblem::Malformed(what));
         let count = columns.kinds.len();
         if columns.paths.len() > u32::MAX as usize || columns.targets.len() > u32::MAX as usize {
             return malformed("paths or targets beyond 4 GiB");
         }
-        let ends = nul_positions(&columns.paths);
+        let ends = nul_positions(&columns.paths, count);
         if ends.len() != count || columns.paths.last().is_some_and(|&b| b != 0) {
             return malformed("as many paths as kinds are needed");
         }
-        let target_ends = nul_positions(&columns.targets);
+        let target_ends = nul_positions(&columns.targets, 0);
         if columns.targets.last().is_some_and(|&b| b != 0) {
             return malformed("the last target does not end");
         }
@@ -217,30 +219,47 @@ impl Tree {
                 None => return malformed("sizes beyond 64 bits"),
             }
         }
-        let id = tree_id(&columns);
+        let id = id.unwrap_or_else(|| tree_id(&columns));
         let tree = Tree { columns, id, ends, ranks, target_ends, bytes };
         tree.check_order()?;
         Ok(tree)
     }
 
     fn check_order(&self) -> Result<(), TreeProblem> {
-        let mut before: Option<&[u8]> = None;
+        let mut before: &[u8] = b"";
         for index in 0..self.len() {
             let path = self.path(index);
-            relpath::check(path).map_err(|why| TreeProblem::BadPath(path.to_vec(), why))?;
-            if let Some(before) = before
-                && (relpath::compare(before, path).is_ge() || relpath::is_within(path, before))
-            {
+            let bad = |why| TreeProblem::BadPath(path.to_vec(), why);
+            let follows = match index {
+                0 => relpath::check(path).map(|()| true).map_err(bad)?,
+                _ => relpath::check_next(before, path).map_err(bad)?,
+            };
+            if !follows {
                 return Err(TreeProblem::Misplaced(path.to_vec()));
             }
-            before = Some(path);
-            if let Node::Symlink(target) = self.get(index).node
-                && target.is_empty()
-            {
-                return Err(TreeProblem::Malformed("a symlink without a target"));
-            }
+            before = path;
+        }
+        let starts = std::iter::once(0).chain(self.target_ends.iter().map(|end| end + 1));
+        if starts.zip(&self.target_ends).any(|(start, end)| start == *end) {
+            return Err(TreeProblem::Malformed("a symlink without a target"));
         }
         Ok(())
+    }
+
+    /// Tells whether two entries are the same, mtime included, without taking them apart.
+    pub(crate) fn is_same_file(&self, index: usize, other: &Tree, at: usize) -> bool {
+        let kind = self.columns.kinds[index];
+        if kind != other.columns.kinds[at] || !matches!(kind, KIND_FILE | KIND_EXECUTABLE) {
+            return false;
+        }
+        let (a, b) = (self.ranks[index] as usize, other.ranks[at] as usize);
+        self.columns.digests[a * 32..][..32] == other.columns.digests[b * 32..][..32]
+            && self.columns.mtimes[a * 12..][..12] == other.columns.mtimes[b * 12..][..12]
+    }
+
+    /// Tells whether the id is that of the entries.
+    pub(crate) fn has_right_id(&self) -> bool {
+        tree_id(&self.columns) == self.id
     }
 
     pub(crate) fn columns(&self) -> &Columns {
@@ -419,7 +438,7 @@ impl TreeBuilder {
     /// # Panics
     /// Beyond 4 GiB of paths; [`crate::Plan`] refuses those before.
     pub fn finish(self) -> Tree {
-        Tree::from_columns(self.columns).expect("every entry was checked when it was added")
+        Tree::from_columns(self.columns, None).expect("every entry was checked when it was added")
     }
 }
 
@@ -435,8 +454,10 @@ fn tree_id(columns: &Columns) -> TreeId {
     hasher.finalize().into()
 }
 
-fn nul_positions(bytes: &[u8]) -> Vec<u32> {
-    bytes.iter().enumerate().filter(|(_, b)| **b == 0).map(|(at, _)| at as u32).collect()
+fn nul_positions(bytes: &[u8], count: usize) -> Vec<u32> {
+    let mut positions = Vec::with_capacity(count);
+    positions.extend(memchr::memchr_iter(0, bytes).map(|at| at as u32));
+    positions
 }
 
 fn read_u64(bytes: &[u8]) -> u64 {

@@ -84,7 +84,7 @@ fn refuses_columns_that_do_not_fit() {
     let spoil = |change: fn(&mut Columns)| {
         let mut columns = sample().columns().clone();
         change(&mut columns);
-        Tree::from_columns(columns).unwrap_err()
+        Tree::from_columns(columns, None).unwrap_err()
     };
     spoil(|c| c.kinds[0] = 9);
     spoil(|c| c.kinds[0] = KIND_FILE);
@@ -95,7 +95,7 @@ fn refuses_columns_that_do_not_fit() {
     spoil(|c| c.digests.extend([0; 32]));
     spoil(|c| c.targets.clear());
     spoil(|c| c.mtimes.fill(0xff));
-    assert!(Tree::from_columns(sample().columns().clone()).is_ok());
+    assert!(Tree::from_columns(sample().columns().clone(), None).is_ok());
 }
 
 #[test]
@@ -120,6 +120,6 @@ proptest! {
         for (path, node) in entries {
             prop_assert_eq!(tree.find(path.as_bytes()), Some(node));
         }
-        prop_assert_eq!(Tree::from_columns(tree.columns().clone()).unwrap().id(), tree.id());
+        prop_assert_eq!(Tree::from_columns(tree.columns().clone(), None).unwrap().id(), tree.id());
     }
 }
