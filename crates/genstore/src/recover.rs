@@ -5,7 +5,7 @@
 //! tells whether the change happened: so whoever holds the commit lock next finishes it or takes
 //! it back, and comes to the same state wherever it was cut.
 
-use crate::error::Result;
+use crate::error::{Damaged, Error, Result};
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::layout::{CommitLock, GENERATIONS, Home, STAGING};
@@ -34,18 +34,25 @@ impl Home {
             return Ok(sequence);
         };
         let current = self.current()?;
-        match intent {
+        let settled = match intent {
             Intent::Publish { generation, activate } if !activate || current != Some(generation) => {
-                self.take_back(lock, generation)?;
+                self.take_back(lock, generation)
             }
-            Intent::Publish { generation, .. } => self.finish(lock, generation)?,
+            Intent::Publish { generation, .. } => self.finish(lock, generation),
             Intent::Activate { generation, marks } if current == Some(generation) => {
                 for (id, mark) in marks {
                     self.write_mark(lock, id, &mark)?;
                 }
-                self.finish(lock, generation)?;
+                self.finish(lock, generation)
             }
-            Intent::Activate { generation, .. } => self.reread_shown(lock, generation)?,
+            Intent::Activate { generation, .. } => self.reread_shown(lock, generation),
+        };
+        match settled {
+            // Damage is `verify`'s and the next publish's; it must not keep everybody out.
+            Err(Error::Damaged { what: Damaged::Generation(id), .. }) => {
+                self.suspect_generation(lock, id)?
+            }
+            settled => settled?,
         }
         self.write_sequence(lock, &sequence)?;
         Ok(sequence)

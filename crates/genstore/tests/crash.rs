@@ -157,22 +157,47 @@ const SCENARIOS: &[Scenario] = &[
             place.publish("b");
             place.open(Faults::default()).unwrap().mark(&"1".parse().unwrap(), Mark::Bad, None).unwrap();
         },
-        act: |place, faults| {
-            let store = place.open(faults)?;
-            let rule = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
-            let plan = store.plan_gc(&rule)?;
-            store.collect(&plan).map(drop)
-        },
+        act: collect_all,
     },
     Scenario {
-        name: "pin",
+        name: "mark, pin and unpin",
         mends: false,
         prepare: |place| place.publish("a"),
         act: |place, faults| {
             let store = place.open(faults)?;
+            store.mark(&"@".parse().unwrap(), Mark::Good, Some("looked at".to_owned()))?;
             store.pin(&"@".parse().unwrap(), &"keep".parse().unwrap(), None, None)?;
             store.unpin(&"keep".parse().unwrap())
         },
+    },
+    Scenario {
+        name: "recovery of a publish",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            cut(place, "second publish", "rename", "store/current");
+        },
+        act: |place, faults| act_publish(place, faults, "b"),
+    },
+    Scenario {
+        name: "recovery of a rollback",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            cut(place, "rollback", "rename", "store/current");
+        },
+        act: |place, faults| place.open(faults)?.rollback(1, false).map(drop),
+    },
+    Scenario {
+        name: "recovery of gc",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            cut(place, "gc", "unlink", "s-gone-1/manifest");
+        },
+        act: collect_all,
     },
     Scenario {
         name: "publish that heals a damaged object",
@@ -196,6 +221,27 @@ const SCENARIOS: &[Scenario] = &[
         act: |place, faults| place.open(faults)?.repair().map(drop),
     },
 ];
+
+fn collect_all(place: &Place, faults: Faults) -> genstore::Result<()> {
+    let store = place.open(faults)?;
+    let rule = Retention { keep_last: 0, keep_within: None, grace: std::time::Duration::ZERO };
+    let plan = store.plan_gc(&rule)?;
+    store.collect(&plan).map(drop)
+}
+
+/// Kills a verb just before a call, so that the next one has something to recover from.
+fn cut(place: &Place, verb: &str, op: &str, path: &str) {
+    let scenario = SCENARIOS.iter().find(|scenario| scenario.name == verb).expect("a known scenario");
+    let trial = Place(place.0.with_extension("trial"));
+    copy_exactly(&place.0, &trial.0);
+    let faults = Faults::record();
+    (scenario.act)(&trial, faults.clone()).expect("the verb itself works");
+    let calls = faults.seen();
+    let at = calls.iter().position(|call| call.starts_with(op) && call.ends_with(path));
+    let step = at.unwrap_or_else(|| panic!("{op} {path} is not among {calls:#?}")) as u64 + 1;
+    assert!(kill_at(scenario, place, step), "{verb} gets as far as {op} {path}");
+    std::fs::remove_dir_all(&trial.0).expect("clean up");
+}
 
 fn act_publish(place: &Place, faults: Faults, source: &str) -> genstore::Result<()> {
     publish(&place.open(faults)?, &place.0.join(source), true).map(drop)
@@ -380,7 +426,10 @@ scenarios! {
     rollback: "rollback",
     switch_forward: "switch forward",
     gc: "gc",
-    pin: "pin",
+    mark_pin_unpin: "mark, pin and unpin",
+    recovery_of_publish: "recovery of a publish",
+    recovery_of_rollback: "recovery of a rollback",
+    recovery_of_gc: "recovery of gc",
     healing_publish: "publish that heals a damaged object",
     repair: "repair",
 }

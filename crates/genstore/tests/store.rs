@@ -492,6 +492,23 @@ fn a_damaged_current_generation_does_not_bar_the_way_back() {
 }
 
 #[test]
+fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
+    let dir = scratch();
+    let store = open(dir.path());
+    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
+    drop(commit(&store, &memory(&[("a", "2")])).unwrap());
+    // As if a rollback had been cut after its intent, and the disk then harmed the manifest.
+    let intent =
+        "{\"high\":2,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":1,\"marks\":[]}}";
+    let record = format!("{intent}\n{}\n", genstore::Digest::of(intent.as_bytes()));
+    fs::write(store.path().join("sequence"), record).unwrap();
+    flip(&store.path().join("generations/1/manifest"), 100);
+    assert_eq!(commit(&store, &memory(&[("a", "3")])).unwrap().generation, id(3));
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "the publish healed it: {report:?}");
+}
+
+#[test]
 fn whatever_took_the_place_of_current_is_put_aside() {
     let dir = scratch();
     let store = open(dir.path());

@@ -101,7 +101,8 @@ impl Fs {
             .map_err(|e| Error::io("create", path, e))
     }
 
-    /// Opens one of our own files to write to it, and makes it where there is none.
+    /// Opens one of our own files to write to it, and makes it where there is none: readable by
+    /// everybody, whatever the umask.
     pub(crate) fn open_or_create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(dir, name, flags, Mode::empty()) {
@@ -110,9 +111,11 @@ impl Fs {
                 let path = dir.join(name);
                 self.point("create", &path, Needs::Space)?;
                 let mode = Mode::from_raw_mode(0o644);
-                rustix::fs::openat(dir, name, flags | OFlags::CREATE, mode)
-                    .map(File::from)
-                    .map_err(|e| Error::io("create", path, e))
+                let fd = rustix::fs::openat(dir, name, flags | OFlags::CREATE, mode)
+                    .map_err(|e| Error::io("create", &path, e))?;
+                let file = File::from(fd);
+                self.set_mode(&file, &path, 0o644)?;
+                Ok(file)
             }
             Err(e) => Err(Error::io("open", dir.join(name), e)),
         }
