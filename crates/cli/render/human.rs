@@ -1,7 +1,6 @@
 //! Numbers, sizes, reasons and tables for people.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use anstyle::Style;
 use genstore::{GenerationId, Mark, Pin, Reason, Verdict};
@@ -161,8 +160,7 @@ pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
             let space = width.saturating_sub(cell.text.width());
             let (before, after) = if cell.right { (space, 0) } else { (0, space) };
             let style = cell.style;
-            // Writing to a string does not fail.
-            let _ = write!(out, "{:1$}{style}{2}{style:#}", "", gap + before, cell.text);
+            out.push_str(&format!("{:1$}{style}{2}{style:#}", "", gap + before, cell.text));
             // A column that is empty in every row takes no room.
             gap = after + if *width == 0 && cell.text.is_empty() { 0 } else { 2 };
         }

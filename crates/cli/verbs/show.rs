@@ -1,7 +1,6 @@
 //! `show`: one generation, what it uses, and what keeps it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use anyhow::Result;
 use clap::Args;
@@ -128,8 +127,7 @@ fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> S
     let current = if listed.current { " (current)" } else { "" };
     let mut text = format!("{BOLD}generation {}{BOLD:#}{current}\n", listed.id);
     let mut line = |name: &str, value: &str| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "  {name:<10}{value}");
+        text.push_str(&format!("  {name:<10}{value}\n"));
     };
     line("tree", &doc.tree);
     line("created", &format!("{} ({})", time::local(created), time::ago(created, context.now())));

@@ -42,7 +42,7 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub struct Options {
     /// Tells the time: `Arc::new(SystemTime::now)`.
     pub clock: Clock,
-    /// Who acts, for the log and for those who lose a race: `deploy bot, process 4711`.
+    /// Who acts, for the log and for those who lose a race: `build bot, process 4711`.
     pub actor: String,
     /// What a commit waits for before it reports success.
     pub durability: Durability,
