@@ -252,9 +252,13 @@ impl Home {
             }
         };
         let (mut before, known) = self.check(None, Depth::Full)?;
-        before.files.extend(damaged_records);
         self.repair_all(&lock, &mut sequence, guard.as_shared(), &before, &known)?;
         drop(known);
+        if damaged_records.iter().any(|(path, _)| *path == self.dir.join(CURRENT)) {
+            self.mend_current(&lock)?;
+        }
+        // Out of the way already; what stands at those paths by now is whole.
+        before.files.extend(damaged_records);
         let after = self.check(None, Depth::Full)?.0;
         for object in &before.objects {
             if !after.objects.iter().any(|left| left.id == object.id) {
@@ -313,10 +317,7 @@ impl Home {
                 }
             }
             for (path, _) in &report.files {
-                // A record that was made anew already is not there to be replaced.
-                if path.symlink_metadata().is_ok() {
-                    self.replace_damaged_record(path)?;
-                }
+                self.replace_damaged_record(path)?;
                 if *path == self.dir.join(CURRENT) {
                     self.mend_current(lock)?;
                 }
