@@ -32,6 +32,7 @@ mod readme;
 mod rollback;
 mod serving;
 mod show;
+mod stage_verbs;
 mod switch;
 mod verify;
 mod wait;

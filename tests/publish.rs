@@ -44,12 +44,13 @@ fn tells_programs() {
     let tree = doc["tree"].as_str().unwrap().to_owned();
     assert_eq!(tree.len(), 64);
     let ms = doc["ms"].as_object_mut().unwrap();
-    for part in ["scan", "store", "assemble", "sync", "commit"] {
+    for part in ["scan", "store", "assemble", "audit", "sync", "commit"] {
         assert!(ms.remove(part).unwrap().is_u64(), "{part}");
     }
     let expected = json!({
         "schema": "genstore.publish/1", "dry_run": false, "generation": 2, "tree": tree,
-        "previous": 1, "changed": true, "current": true, "files": 3, "bytes": 14, "new_objects": 2,
+        "previous": 1, "changed": true, "current": true, "files": 3, "bytes": 14, "written": 2,
+        "unchanged": 0, "new_objects": 2,
         "new_bytes": 10, "added": 1, "modified": 1, "removed": 1, "renamed": 1, "refreshed": 0,
         "healed": 0, "store_created": false, "ms": {}, "warnings": [],
         "path": site.path("genstore/generations/2/tree").to_str().unwrap(),

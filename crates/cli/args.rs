@@ -24,7 +24,7 @@ The store is, in this order: --store, GENSTORE_STORE, store.path of a genstore.t
 a genstore folder here or above.
 
 Exit status: 0 done; 1 failed, or `diff --exit-code` found differences; 2 usage; 3 partly done;
-4 damage found; 6 something else was current than --expect says; 10 no store here; 11 the wait for
+4 damage found; 5 an audit refused the output; 6 something else was current than --expect says; 10 no store here; 11 the wait for
 a lock ran out; 12 the store needs a newer genstore; exec: 125 could not start, 126 not executable,
 127 not found, else the command's own.";
 
@@ -110,6 +110,16 @@ verbs! {
     Init = init, "init";
     /// Publish a directory as a new generation
     Publish = publish, "publish";
+    /// Begin a stage: print its id, and a directory to write to
+    ///
+    /// Any program may write to the directory; nothing of it is seen until `commit` makes it a
+    /// generation. The stage belongs to a process or lasts for a time: nobody else touches it until
+    /// then, and afterwards the next command that writes to the store removes it.
+    Begin = begin, "begin";
+    /// Make a stage that was begun a new generation
+    Commit = commit, "commit";
+    /// End a stage that was begun, and remove what was written to it
+    Abort = abort, "abort";
     /// List the generations, newest first
     #[command(visible_aliases = ["log", "ls"])]
     List = list, "list";

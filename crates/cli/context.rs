@@ -125,13 +125,34 @@ impl<'a> Context<'a> {
 
     /// Opens the store, which must be there.
     pub(crate) fn open(&self) -> Result<Store> {
+        self.open_with(None)
+    }
+
+    /// Opens the store, which must be there, with a durability of its own.
+    pub(crate) fn open_with(&self, durability: Option<Durability>) -> Result<Store> {
         let found = self.find_store()?;
         if found.origin == Origin::Default {
             let message = format!("there is no store in {} or above it", show(&self.dir));
             let hint = "`genstore publish DIR` makes one and publishes DIR; or name one with --store";
             return Err(Fail::new("not-a-store", message, hint).with_exit(exit::NOT_A_STORE).into());
         }
-        self.open_found(&found, None)
+        self.open_found(&found, durability)
+    }
+
+    /// Opens the store, or makes it and says so; tells whether it is a new one.
+    pub(crate) fn open_or_create(&self, durability: Option<Durability>) -> Result<(Store, bool)> {
+        let found = self.find_store()?;
+        let (store, created) = match self.open_found(&found, durability) {
+            Ok(store) => (store, false),
+            Err(error) => match error.downcast_ref::<Error>() {
+                Some(Error::NotAStore { .. }) => Store::init(&found.path, self.options(durability)?)?,
+                _ => return Err(error),
+            },
+        };
+        if created {
+            self.out.note(&format!("   Created the store {}", show(store.path())));
+        }
+        Ok((store, created))
     }
 
     pub(crate) fn open_found(&self, found: &Found, durability: Option<Durability>) -> Result<Store> {

@@ -3,12 +3,13 @@
 
 use std::fmt;
 
-use genstore::{Damaged, Error, GenerationId, Problem};
+use genstore::{Damaged, Error, Failed, Finding, GenerationId, Problem, Severity};
 use serde::Serialize;
 
-use crate::output::{BAD, CARE, Out};
+use crate::output::{BAD, CARE, Out, show};
 use crate::render::human;
-use crate::render::json::{PathField, UseDoc};
+use crate::render::json::{FindingDoc, PathField, UseDoc};
+use crate::render::publish::finding_line;
 use crate::time;
 
 /// The program's exit statuses (`genstore help` lists them).
@@ -19,6 +20,7 @@ pub(crate) mod exit {
     pub(crate) const USAGE: u8 = 2;
     pub(crate) const PARTLY: u8 = 3;
     pub(crate) const DAMAGED: u8 = 4;
+    pub(crate) const REFUSED: u8 = 5;
     pub(crate) const LOST: u8 = 6;
     pub(crate) const NOT_A_STORE: u8 = 10;
     pub(crate) const LOCKED: u8 = 11;
@@ -27,6 +29,9 @@ pub(crate) mod exit {
     pub(crate) const NOT_EXECUTABLE: u8 = 126;
     pub(crate) const NOT_FOUND: u8 = 127;
 }
+
+/// So many findings are shown to people.
+const MANY_LINES: usize = 50;
 
 /// A failure that the program itself finds.
 #[derive(Debug)]
@@ -61,6 +66,35 @@ impl fmt::Display for Fail {
 
 impl std::error::Error for Fail {}
 
+/// An audit's refusal.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) findings: Vec<Finding>,
+    /// Where the refused tree is kept for a look.
+    pub(crate) failed: Option<Failed>,
+}
+
+impl Refused {
+    fn errors(&self) -> u64 {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count() as u64
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the audit refused the output: {}", human::count(self.errors(), "finding"))
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[derive(Serialize)]
+struct FailedDoc {
+    number: u64,
+    #[serde(flatten)]
+    path: PathField,
+}
+
 #[derive(Serialize)]
 struct ProblemDoc {
     #[serde(flatten)]
@@ -94,6 +128,10 @@ pub(crate) struct Failure {
     holders: Vec<HolderDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<LostDoc>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<FindingDoc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<FailedDoc>,
     /// The places and problems, as lines for people.
     #[serde(skip)]
     lines: Vec<String>,
@@ -124,12 +162,16 @@ impl Failure {
             near: vec![],
             holders: vec![],
             lost: None,
+            findings: vec![],
+            failed: None,
             lines: vec![],
         };
         if let Some(fail) = error.downcast_ref::<Fail>() {
             failure.code = fail.code.to_owned();
             failure.exit = fail.exit;
             failure.hint.clone_from(&fail.hint);
+        } else if let Some(refused) = error.downcast_ref::<Refused>() {
+            failure.tell_refusal(refused);
         } else if let Some(error) = error.downcast_ref::<Error>() {
             failure.code = error.code().to_owned();
             failure.exit = exit_of(error);
@@ -143,6 +185,22 @@ impl Failure {
     pub(crate) fn usage(message: &str, hint: String) -> Failure {
         let fail = Fail { hint, ..Fail::usage("usage", one_line(message)) };
         Failure::of(&fail.into())
+    }
+
+    fn tell_refusal(&mut self, refused: &Refused) {
+        self.code = "audit-refused".to_owned();
+        self.exit = exit::REFUSED;
+        self.findings = refused.findings.iter().map(FindingDoc::of).collect();
+        self.lines = refused.findings.iter().take(MANY_LINES).map(finding_line).collect();
+        if let Some(more) = refused.findings.len().checked_sub(MANY_LINES).filter(|more| *more > 0) {
+            self.lines.push(format!("and {} more, which --json tells", human::number(more as u64)));
+        }
+        self.hint = "nothing that readers see was changed".to_owned();
+        if let Some(failed) = &refused.failed {
+            self.hint.push_str(&format!("; look at what was refused in {}", show(&failed.path)));
+            let path = PathField::of_path(&failed.path);
+            self.failed = Some(FailedDoc { number: failed.number, path });
+        }
     }
 
     fn describe(&mut self, error: &Error) {
@@ -279,6 +337,13 @@ fn hint_of(error: &Error) -> String {
             "nothing-older" => "`genstore list` shows what there is; `genstore switch` goes to any of them",
             "pin-taken" => "take another name, or remove that pin first with `genstore unpin`",
             "no-such-pin" => "`genstore list` shows the pins",
+            "stage-unknown" => "`genstore begin` prints the id of a new stage",
+            "stage-expired" => "begin a new stage; `--ttl` and `--owner-pid` say how long it lasts",
+            "stage-committed" => "`genstore show` tells of the generation",
+            "stage-refused" => "look at report.json there, then begin a new stage",
+            "stage-foreign" => "commit it as the user who began it, and to the store it was begun in",
+            "moved-meanwhile" => "publish again",
+            "no-such-process" => "`--owner-pid $$` names a shell's own process",
             "no-such-file" => "`genstore show --tree` lists what a generation holds",
             _ => "nothing was changed",
         },

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use genstore::{Fault, FaultKind, Faults};
+use genstore::{FaultKind, FaultPlan, Faults};
 
 /// What the variable asks for.
 #[derive(Default)]
@@ -32,7 +32,7 @@ impl Injection {
             _ => return Err(bad()),
         };
         let step = first.parse().map_err(|_| bad())?;
-        Ok(Injection { faults: Faults::inject(Fault { step, kind }), trace: None })
+        Ok(Injection { faults: Faults::inject(FaultPlan::step(step, kind)), trace: None })
     }
 
     /// Writes the trace, if one was asked for; gives the exit status on, or 1 where that fails.

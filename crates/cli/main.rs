@@ -4,6 +4,7 @@
 //! exceptions are the trace of `GENSTORE_FAULT` and the throw-away store of a dry run.
 
 mod args;
+mod checks;
 mod compare;
 mod config;
 mod context;
@@ -13,7 +14,10 @@ mod faults;
 mod find;
 mod output;
 mod progress;
+mod publishing;
 mod render;
+mod size;
+mod stages;
 mod time;
 mod verbs;
 

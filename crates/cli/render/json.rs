@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genstore::{Change, Entry, GenerationId, Mark, Node, Pin, Warning};
+use genstore::{Change, Entry, Finding, GenerationId, Mark, Node, Pin, Severity, Warning};
 use serde::Serialize;
 
 use crate::time;
@@ -55,6 +55,30 @@ fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
 
 pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
+}
+
+/// What an audit found.
+#[derive(Serialize)]
+pub(crate) struct FindingDoc {
+    rule: String,
+    severity: &'static str,
+    #[serde(flatten)]
+    path: PathField,
+    message: String,
+}
+
+impl FindingDoc {
+    pub(crate) fn of(finding: &Finding) -> FindingDoc {
+        FindingDoc {
+            rule: finding.rule.clone(),
+            severity: match finding.severity {
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            },
+            path: finding.path.as_deref().map(PathField::of).unwrap_or_default(),
+            message: finding.message.clone(),
+        }
+    }
 }
 
 /// What stands at a path.

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use genstore::{Diff, GenerationId, Plan, Publication, Store, Tree, TreeId};
+use genstore::{Diff, Finding, GenerationId, Plan, Publication, Store, Tree, TreeId};
 use serde::Serialize;
 
-use super::json::{ChangeDoc, PathField, WarningDoc};
+use super::json::{ChangeDoc, FindingDoc, PathField, WarningDoc};
 use super::{diff as list, human};
 use crate::compare::Side;
 use crate::output::{DIM, GOOD, Out, show};
@@ -29,6 +29,7 @@ struct Millis {
     scan: u64,
     store: u64,
     assemble: u64,
+    audit: u64,
     sync: u64,
     commit: u64,
 }
@@ -45,6 +46,10 @@ pub(crate) struct PublishDoc {
     current: bool,
     files: u64,
     bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchanged: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     new_objects: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +68,8 @@ pub(crate) struct PublishDoc {
     ms: Millis,
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<ChangeDoc>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<FindingDoc>,
     warnings: Vec<WarningDoc>,
 }
 
@@ -73,6 +80,7 @@ impl PublishDoc {
         scanned: &Scanned,
         done: &Publication,
         store_created: bool,
+        findings: &[Finding],
     ) -> PublishDoc {
         PublishDoc {
             schema: "genstore.publish/1",
@@ -84,6 +92,8 @@ impl PublishDoc {
             current: done.current,
             files: done.files,
             bytes: done.bytes,
+            written: Some(done.written),
+            unchanged: Some(done.unchanged),
             new_objects: Some(done.new_objects),
             new_bytes: Some(done.new_bytes),
             added: done.diff.added,
@@ -98,10 +108,12 @@ impl PublishDoc {
                 scan: millis(scanned.time),
                 store: millis(done.times.store),
                 assemble: millis(done.times.assemble),
+                audit: millis(done.times.audit),
                 sync: millis(done.times.sync),
                 commit: millis(done.times.commit),
             },
             entries: None,
+            findings: findings.iter().map(FindingDoc::of).collect(),
             warnings: WarningDoc::all(&done.warnings),
         }
     }
@@ -125,6 +137,8 @@ impl PublishDoc {
             current: !changed,
             files: tree.files(),
             bytes: tree.bytes(),
+            written: None,
+            unchanged: None,
             new_objects: None,
             new_bytes: None,
             added: found.summary.added,
@@ -137,6 +151,7 @@ impl PublishDoc {
             path: PathField::default(),
             ms: Millis { scan: millis(scanned.time), store: millis(hashed), ..Millis::default() },
             entries: Some(found.changes.iter().map(ChangeDoc::of).collect()),
+            findings: vec![],
             warnings: vec![],
         }
     }
@@ -190,6 +205,12 @@ pub(crate) fn unchanged(id: GenerationId, tree: TreeId) -> String {
     format!("Unchanged: generation {id} {DIM}{}{DIM:#} is current already\n", tree.short())
 }
 
+/// Says what an audit found: rule, path, what.
+pub(crate) fn finding_line(finding: &Finding) -> String {
+    let path = finding.path.as_deref().map(|path| format!("{} ", genstore::show_path(path)));
+    format!("{}: {}{}", finding.rule, path.unwrap_or_default(), finding.message)
+}
+
 /// Says what only `-v` asks for.
 pub(crate) fn tell_more(out: &Out, done: &Publication) {
     if done.refreshed > 0 {
@@ -197,9 +218,10 @@ pub(crate) fn tell_more(out: &Out, done: &Publication) {
     }
     let times = done.times;
     out.detail(&format!(
-        "store {}, assemble {}, sync {}, commit {}",
+        "store {}, assemble {}, audit {}, sync {}, commit {}",
         seconds(times.store),
         seconds(times.assemble),
+        seconds(times.audit),
         seconds(times.sync),
         seconds(times.commit)
     ));

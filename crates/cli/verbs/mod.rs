@@ -8,7 +8,10 @@ use genstore::{Error, Expect, GenerationId, RelPath, Rev, Store};
 
 use crate::errors::Fail;
 
+pub(crate) mod abort;
+pub(crate) mod begin;
 pub(crate) mod cat;
+pub(crate) mod commit;
 pub(crate) mod completions;
 pub(crate) mod current;
 pub(crate) mod diff;
@@ -43,7 +46,7 @@ fn remembered(store: &Store, rev: &Rev) -> Result<GenerationId> {
 }
 
 /// Reads what `--expect` says.
-fn expected(store: Option<&Store>, text: Option<&str>) -> Result<Expect> {
+pub(crate) fn expected(store: Option<&Store>, text: Option<&str>) -> Result<Expect> {
     match (text, store) {
         (None, _) => Ok(Expect::Any),
         (Some("none"), _) => Ok(Expect::Unborn),

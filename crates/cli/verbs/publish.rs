@@ -1,76 +1,41 @@
 //! `publish`: scans a directory, stages it, and commits it as a new generation.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
-use genstore::{
-    CommitOptions, Durability, Error, Expect, GenerationId, Options, Plan, StageOptions, Store, diff,
-};
+use clap::Args;
+use genstore::{Durability, Error, Expect, GenerationId, Options, Plan, Store, diff};
 
 use crate::compare::Side;
 use crate::context::Context;
 use crate::environment;
-use crate::errors::{Fail, exit};
+use crate::errors::exit;
 use crate::find::is_absence;
 use crate::output::show;
+use crate::publishing::{Pending, Wishes};
 use crate::render::publish::{self, PublishDoc, Scanned};
-use crate::verbs;
 
 #[derive(Args)]
 pub(crate) struct Publish {
     /// The directory to publish
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// A note for people
-    #[arg(short, long, value_name = "MSG")]
-    message: Option<String>,
-    /// A fact for programs; may stand several times
-    #[arg(long = "fact", value_name = "K=V", value_parser = parse_fact)]
-    facts: Vec<(String, String)>,
-    /// Publish only if this generation is current (`none`: if nothing has been published)
-    #[arg(long, value_name = "REF|none")]
-    expect: Option<String>,
-    /// Keep the new generation, but leave current as it is
-    #[arg(long)]
-    no_activate: bool,
-    /// Make a generation even if nothing changed
-    #[arg(long)]
-    always: bool,
+    #[command(flatten)]
+    wishes: Wishes,
     /// Move the directory's files into the store instead of copying them
     #[arg(long)]
     consume: bool,
-    /// What success means: `full` (it survives a power loss) or `none` (for development loops)
-    #[arg(long, value_name = "full|none", hide_possible_values = true)]
-    durability: Option<Wanted>,
     /// Show what would be published; write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Wanted {
-    Full,
-    None,
-}
-
-fn parse_fact(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("a fact is KEY=VALUE"),
-    }
-}
-
 impl Publish {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
-        let facts = self.facts()?;
-        let durability = self.durability.map(|wanted| match wanted {
-            Wanted::Full => Durability::Full,
-            Wanted::None => Durability::None,
-        });
+        let facts = self.wishes.facts()?;
+        let durability = self.wishes.durability();
         let found = context.find_store()?;
         let existing = match context.open_found(&found, durability) {
             Ok(store) => Some(store),
@@ -82,7 +47,7 @@ impl Publish {
                 _ => return Err(error),
             },
         };
-        let expect = verbs::expected(existing.as_ref(), self.expect.as_deref())?;
+        let expect = self.wishes.expect(existing.as_ref())?;
         let scanned = self.scan(context, existing.as_ref())?;
         if self.dry_run {
             return self.preview(context, existing, &scanned, expect);
@@ -99,38 +64,9 @@ impl Publish {
         if created && !context.out.json() {
             context.out.confirm(&(), || format!("   Created the store {}\n", show(store.path())));
         }
-        let options = StageOptions { always: self.always, consume: self.consume };
-        let staged = store.stage(&scanned.plan, options)?;
-        let done = staged.commit(&CommitOptions {
-            note: self.message.clone().unwrap_or_default(),
-            facts,
-            expect,
-            activate: !self.no_activate,
-        })?;
-        if done.changed {
-            context.out.has_changed(format!("generation {} was published", done.generation));
-        }
-        context.progress.finish();
-        let document = PublishDoc::done(&store, &scanned, &done, created);
-        context.out.confirm(&document, || publish::report(&scanned, &done, start.elapsed()));
-        publish::tell_more(context.out, &done);
-        Ok(context.warn_of(&done.warnings))
-    }
-
-    fn facts(&self) -> Result<BTreeMap<String, String>> {
-        let mut facts = BTreeMap::new();
-        for (key, value) in &self.facts {
-            if facts.insert(key.clone(), value.clone()).is_some() {
-                let shown = genstore::show_path(key.as_bytes());
-                let hint = "give each key one value".to_owned();
-                return Err(Fail {
-                    hint,
-                    ..Fail::usage("bad-fact", format!("the fact {shown} stands twice"))
-                }
-                .into());
-            }
-        }
-        Ok(facts)
+        let staged = store.stage(&scanned.plan, self.wishes.stage_options(self.consume))?;
+        let pending = Pending { store: &store, created, scanned: &scanned, facts, expect, start };
+        self.wishes.conclude(context, pending, staged)
     }
 
     fn scan(&self, context: &Context<'_>, store: Option<&Store>) -> Result<Scanned> {
@@ -166,7 +102,7 @@ impl Publish {
         let tree = store.preview(&scanned.plan)?;
         let hashed = start.elapsed();
         let found = diff(&base.tree, &tree);
-        let changed = base.number().is_none() || tree.id() != base.tree.id() || self.always;
+        let changed = base.number().is_none() || tree.id() != base.tree.id() || self.wishes.always;
         context.progress.finish();
         let document = PublishDoc::preview(scanned, hashed, base.number(), &tree, &found, changed);
         context.out.emit(&document, || {

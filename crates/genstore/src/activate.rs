@@ -16,7 +16,7 @@ use crate::model::relpath;
 use crate::model::tree::{Tree, TreeId};
 use crate::objects;
 use crate::records::{Intent, Mark, MarkRecord, Sequence};
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// So many flushes of single files or folders cost less than one of the whole filesystem.
 pub(crate) const MANY: usize = 64;
@@ -143,7 +143,7 @@ impl Home {
         freshness: &Freshness,
     ) -> Result<u64> {
         if !freshness.touches.is_empty() {
-            let stage = Stage::create(self)?;
+            let stage = StageDir::create(self)?;
             let dir = generation.tree_dir()?;
             let done = self.freshen(&stage, base, &dir, tree, freshness);
             // The stage is empty again, or debris for the next writer.
@@ -163,7 +163,7 @@ impl Home {
     /// On return they are durable. `what was shown` must be written next: see `recover`.
     pub(crate) fn freshen(
         &self,
-        stage: &Stage,
+        stage: &StageDir,
         base: &Base,
         tree_dir: &Dir,
         tree: &Tree,

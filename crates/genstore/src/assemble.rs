@@ -16,7 +16,7 @@ use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, ObjectId};
 use crate::objects::{self, Objects, is_errno};
 use crate::progress::Phase;
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// Completes the tree of a stage: links what the store has, and makes what is never shared.
 ///
@@ -27,7 +27,7 @@ pub(crate) fn assemble(
     objects: &Objects<'_>,
     folders: &Folders<'_>,
     ingested: &mut Ingested,
-    stage: &Stage,
+    stage: &StageDir,
 ) -> Result<()> {
     home.options.progress.begin(Phase::Assemble, Some(ingested.tree.len() as u64));
     let assembly = Assembly {

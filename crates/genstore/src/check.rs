@@ -16,7 +16,7 @@ use crate::model::fresh::Shown;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, ObjectId, Tree};
 use crate::objects::{self, Objects, is_errno};
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// How closely `verify` looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -213,7 +213,7 @@ pub(crate) struct Mender<'a> {
     pub(crate) home: &'a Home,
     pub(crate) guard: &'a StoreShared,
     pub(crate) objects: &'a Objects<'a>,
-    pub(crate) stage: &'a Stage,
+    pub(crate) stage: &'a StageDir,
 }
 
 impl Mender<'_> {

@@ -16,10 +16,12 @@ use std::time::{Instant, SystemTime};
 use rayon::prelude::*;
 
 use crate::activate::{AfterCommit, MANY, Warning};
+use crate::audit::Audited;
 use crate::error::{Error, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
+use crate::fs::fault::FaultStage;
 use crate::ingest::How;
 use crate::layout::{CommitLock, GENERATIONS, MANIFEST, SHOWN};
 use crate::log::Event;
@@ -33,21 +35,27 @@ use crate::model::tree::{Node, Tree};
 use crate::progress::Phase;
 use crate::publish::{CommitOptions, Publication, Staged};
 use crate::records::{Intent, Sequence};
-use crate::stage::{NEXT, Stage};
+use crate::stage::{NEXT, StageDir};
 
-impl Staged<'_> {
+impl Audited<'_> {
     /// Makes the tree a generation, and current.
     ///
     /// # Errors
     /// [`Error::Lost`] when something else is current than expected. Whatever the error, `current`
-    /// is as before.
+    /// is as before; and a stage that was resumed is still there, for another try.
     ///
     /// # Durability
     /// On return the generation survives a power loss, unless a warning says otherwise.
     ///
     /// # Locks
     /// Takes the commit lock.
-    pub fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
+    pub fn commit(self, options: &CommitOptions) -> Result<Publication> {
+        self.into_staged().commit(options)
+    }
+}
+
+impl Staged<'_> {
+    fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
         check_texts(options)?;
         let home = self.home;
         let mut shown = Shown::default();
@@ -83,6 +91,12 @@ impl Staged<'_> {
             }
             // What was current when we staged no longer is, so there is a tree to be made.
             drop(lock);
+            if self.audit_skipped {
+                return Err(Error::refused(
+                    "moved-meanwhile",
+                    "this tree was current and so was not audited, but now it no longer is; publish again",
+                ));
+            }
             let tree = self.ingested.tree.clone();
             self.assemble(&Folders::of((0..tree.len()).map(|index| tree.path(index))))?;
         };
@@ -94,27 +108,38 @@ impl Staged<'_> {
         publication.changed = true;
         publication.current = options.activate;
         let mut after = AfterCommit::default();
-        let moved = self.take_place(&lock, &stage, id, options.activate, &mut sequence);
-        if let Err(error) = moved {
-            self.stage = Some(stage);
-            return Err(error);
-        }
         let event = Event::Publish {
             manifest: manifest_digest.unwrap_or_default(),
             created: created.into(),
             note: options.note.clone(),
             facts: options.facts.clone(),
+            stage: claimed_id(&stage),
             new_bytes: Some(publication.new_bytes),
         };
+        let done = self.take_place(&lock, &stage, id, options.activate, &mut sequence).and_then(|()| {
+            if options.activate {
+                return Ok(());
+            }
+            // A generation that is only kept is complete when its intent is gone; and whoever has
+            // its stage must find the line by then.
+            after.note("write the log", home.append_log(&lock, id, event.clone()));
+            after.note("keep the log", home.sync_log());
+            sequence.intent = None;
+            home.write_sequence(&lock, &sequence)
+        });
+        if let Err(error) = done {
+            // Take it back at once; if even that fails, the next writer does it.
+            drop(home.settle(&lock));
+            self.stage = Some(stage);
+            return Err(error);
+        }
         if options.activate {
             after.sealed(home.seal_current(&lock));
             after.note("write the log", home.append_log(&lock, id, event));
+            after.note("end the stage's claim", stage.end_claim(home));
             let event = Event::Activate { previous };
             after.note("write the log", home.append_log(&lock, id, event));
             home.tell(&lock, &mut after, id, publication.tree, &mut sequence);
-        } else {
-            after.note("write the log", home.append_log(&lock, id, event));
-            after.note("keep the log", home.sync_log());
         }
         drop(lock);
         self.stage = Some(stage);
@@ -127,6 +152,7 @@ impl Staged<'_> {
     /// Steps 1 to 3: manifest, flush, names. Gives the manifest's digest.
     fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<String> {
         let stage = self.stage.as_ref().expect("an assembled tree has its stage");
+        self.home.fs.enter(FaultStage::Flush, &self.home.dir)?;
         let digest = self.write_manifest(stage, options, created)?;
         self.flush(stage)?;
         self.name_objects(stage)?;
@@ -135,7 +161,7 @@ impl Staged<'_> {
 
     fn write_manifest(
         &self,
-        stage: &Stage,
+        stage: &StageDir,
         options: &CommitOptions,
         created: SystemTime,
     ) -> Result<String> {
@@ -152,7 +178,7 @@ impl Staged<'_> {
     }
 
     /// Makes the stage durable: file by file where there is little, in one go where there is much.
-    fn flush(&self, stage: &Stage) -> Result<()> {
+    fn flush(&self, stage: &StageDir) -> Result<()> {
         let home = self.home;
         let tree = &self.ingested.tree;
         let placed = |how: &How| matches!(how, How::Placed | How::Made);
@@ -176,7 +202,7 @@ impl Staged<'_> {
     }
 
     /// Gives every new object its name, and makes the names durable.
-    fn name_objects(&self, stage: &Stage) -> Result<()> {
+    fn name_objects(&self, stage: &StageDir) -> Result<()> {
         let placed: Vec<_> = self.ingested.placed.iter().collect();
         let damaged = &self.ingested.damaged;
         let fan_outs: BTreeSet<[u8; 1]> = placed.iter().map(|(id, _)| [id.digest.as_bytes()[0]]).collect();
@@ -280,38 +306,34 @@ impl Staged<'_> {
     fn take_place(
         &self,
         lock: &CommitLock,
-        stage: &Stage,
+        stage: &StageDir,
         id: GenerationId,
         activate: bool,
         sequence: &mut Sequence,
     ) -> Result<()> {
         let home = self.home;
+        home.fs.enter(FaultStage::Number, &home.dir)?;
         sequence.high = id.get();
-        sequence.intent = Some(Intent::Publish { generation: id, activate });
+        let from = claimed_id(stage);
+        sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
         home.write_sequence(lock, sequence)?;
         let generations = home.sub(GENERATIONS)?;
-        let done = home
-            .fs
+        home.fs
             .rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))
             .and_then(|()| home.fs.sync_dir(&generations))
-            .and_then(|()| if activate { home.set_current(lock, id) } else { Ok(()) });
-        if done.is_ok() && activate {
-            return Ok(());
-        }
-        if done.is_ok() {
-            // A generation that is only kept is complete when its intent is gone.
-            sequence.intent = None;
-            return home.write_sequence(lock, sequence);
-        }
-        // Take it back at once; if even that fails, the next writer does it.
-        drop(home.settle(lock));
-        done
+            .and_then(|()| if activate { self.point_at(lock, id) } else { Ok(()) })
+    }
+
+    fn point_at(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
+        self.home.fs.enter(FaultStage::Pointer, &self.home.dir)?;
+        self.home.set_current(lock, id)
     }
 
     fn describe(&self, previous: Option<GenerationId>, refreshed: u64, healed: u64) -> Publication {
         let tree = &self.ingested.tree;
         let empty = Tree::empty();
         let old = self.base.as_ref().map_or(&empty, |base| &base.tree);
+        let summary = diff(old, tree).summary;
         Publication {
             generation: previous.unwrap_or_else(|| GenerationId::new(1).expect("one is not zero")),
             tree: tree.id(),
@@ -320,9 +342,11 @@ impl Staged<'_> {
             current: true,
             files: tree.files(),
             bytes: tree.bytes(),
+            written: self.ingested.how.iter().filter(|how| **how == How::Placed).count() as u64,
+            unchanged: tree.len() as u64 - summary.added - summary.modified - summary.renamed,
             new_objects: self.ingested.placed.len() as u64,
             new_bytes: self.ingested.new_bytes,
-            diff: diff(old, tree).summary,
+            diff: summary,
             refreshed,
             healed,
             times: self.times,
@@ -345,6 +369,11 @@ impl Staged<'_> {
         }
         after.warnings
     }
+}
+
+/// Names a stage that was begun apart from its commit, so that its second commit can be told so.
+fn claimed_id(stage: &StageDir) -> Option<String> {
+    stage.is_claimed().then(|| stage.id().to_string())
 }
 
 fn is_empty_file(tree: &Tree, entry: u32) -> bool {

@@ -22,7 +22,7 @@ use crate::model::relpath;
 use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder};
 use crate::objects::{self, Objects, parse_name};
 use crate::records::Sequence;
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// What was found damaged and is not known to be whole again.
 #[derive(Default, Debug)]
@@ -95,7 +95,7 @@ impl Home {
         good: Option<(&Dir, &[u8], FileNode)>,
     ) -> Result<()> {
         self.suspect_object(lock, id)?;
-        let stage = Stage::create(self)?;
+        let stage = StageDir::create(self)?;
         if let Some(good) = good
             && !objects.is_intact(id)?
         {
@@ -120,7 +120,7 @@ impl Home {
         lock: &CommitLock,
         objects: &Objects<'_>,
         guard: &StoreShared,
-        stage: &Stage,
+        stage: &StageDir,
         (dir, name, node): (&Dir, &[u8], FileNode),
     ) -> Result<()> {
         let (id, temp, place) = (node.object(), b"object", stage.dir().join(b"object"));
@@ -305,7 +305,7 @@ impl Home {
     pub(crate) fn find_intact_copy(
         &self,
         objects: &Objects<'_>,
-        stage: &Stage,
+        stage: &StageDir,
         file: FileNode,
         uses: &[(&Known, Vec<u8>)],
         name: &[u8],

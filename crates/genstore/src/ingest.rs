@@ -14,14 +14,14 @@ use rustix::io::Errno;
 use crate::error::{Error, Problem, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
-use crate::intake::Intake;
+use crate::intake::{Give, Intake};
 use crate::layout::{Home, StoreShared};
 use crate::model::relpath;
 use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder};
 use crate::objects::Objects;
 use crate::plan::{ItemSource, Plan, ScannedRoot, What};
 use crate::progress::Phase;
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// Files of one folder that one task takes: small enough to share out, large enough that opening
 /// the folder does not count.
@@ -74,30 +74,41 @@ pub(crate) struct Ingest<'a> {
 /// A stage that is made when the first object needs it.
 pub(crate) struct LazyStage<'a> {
     home: &'a Home,
-    stage: OnceLock<Stage>,
+    stage: OnceLock<StageDir>,
     making: Mutex<()>,
 }
 
 impl<'a> LazyStage<'a> {
-    pub(crate) fn new(home: &'a Home) -> LazyStage<'a> {
-        LazyStage { home, stage: OnceLock::new(), making: Mutex::new(()) }
+    /// Gives the stage that there is already, or else one when it is needed.
+    pub(crate) fn new(home: &'a Home, begun: Option<StageDir>) -> LazyStage<'a> {
+        let stage = begun.map_or_else(OnceLock::new, OnceLock::from);
+        LazyStage { home, stage, making: Mutex::new(()) }
     }
 
-    pub(crate) fn get(&self) -> Result<&Stage> {
+    pub(crate) fn get(&self) -> Result<&StageDir> {
         if let Some(stage) = self.stage.get() {
             return Ok(stage);
         }
         let _one = lock(&self.making);
         if self.stage.get().is_none() {
-            let stage = Stage::create(self.home)?;
+            let stage = StageDir::create(self.home)?;
             // Nobody else sets it while we hold the mutex.
             drop(self.stage.set(stage));
         }
         Ok(self.stage.get().expect("it was set above"))
     }
 
-    pub(crate) fn into_stage(self) -> Option<Stage> {
-        self.stage.into_inner()
+    pub(crate) fn into_stage(mut self) -> Option<StageDir> {
+        self.stage.take()
+    }
+}
+
+impl Drop for LazyStage<'_> {
+    fn drop(&mut self) {
+        if let Some(stage) = self.stage.take() {
+            // What cannot be removed now is debris, which the next writer removes.
+            drop(stage.give_up(self.home));
+        }
     }
 }
 
@@ -177,19 +188,28 @@ impl Ingest<'_> {
             let What::File { source: from, executable } = &item.what else {
                 continue;
             };
-            let mut task = Intake { ingest: self, shared, item, entry, target: &mut target };
+            let give = match from {
+                ItemSource::Scanned(root) if root.ours => Give::Move,
+                ItemSource::Spooled(_) => Give::Move,
+                ItemSource::Scanned(_) if self.consume => Give::MoveAndRemove,
+                _ => Give::Copy,
+            };
+            let mut task = Intake { ingest: self, shared, item, entry, give, target: &mut target };
             let result = match from {
                 ItemSource::Bytes(bytes) => task.bytes(bytes, *executable),
-                ItemSource::File(path) => match path.parent().zip(path.file_name()) {
-                    Some((folder, name)) => {
-                        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-                        Dir::open(folder).and_then(|dir| {
-                            let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
-                            task.disk((&dir, name), Some(*executable))
-                        })
+                ItemSource::File(path) | ItemSource::Spooled(path) => {
+                    match path.parent().zip(path.file_name()) {
+                        Some((folder, name)) => {
+                            let folder =
+                                if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+                            Dir::open(folder).and_then(|dir| {
+                                let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
+                                task.disk((&dir, name), Some(*executable))
+                            })
+                        }
+                        None => Err(Error::BadSource { path: path.clone(), why: "it is not a file" }),
                     }
-                    None => Err(Error::BadSource { path: path.clone(), why: "it is not a file" }),
-                },
+                }
                 ItemSource::Scanned(root) => {
                     let (folder, name) = relpath::split(root.below(&item.path));
                     if source.as_ref().is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref())) {

@@ -32,12 +32,23 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What may be done with a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Give {
+    Copy,
+    /// It lies in our own stage, and goes with it.
+    Move,
+    /// It was given to us, and is removed once it is committed.
+    MoveAndRemove,
+}
+
 /// One file on its way in.
 pub(crate) struct Intake<'a, 'b> {
     pub(crate) ingest: &'a Ingest<'a>,
     pub(crate) shared: &'a Shared,
     pub(crate) item: &'a Item,
     pub(crate) entry: u32,
+    pub(crate) give: Give,
     pub(crate) target: &'b mut Option<Dir>,
 }
 
@@ -54,8 +65,6 @@ impl Intake<'_, '_> {
         executable: Option<bool>,
     ) -> Result<(FileNode, How)> {
         let path = from.0.join(from.1);
-        // Only what lies in a scanned directory is the caller's to give away.
-        let scanned = executable.is_none();
         for _ in 0..ATTEMPTS {
             let file = match from.0.open_file(from.1) {
                 // It was there when the directory was listed, so it is changing.
@@ -84,7 +93,7 @@ impl Intake<'_, '_> {
                 self.large(&file, &path, executable, &origin, &unchanged)?
             };
             if let Some(done) = done {
-                if self.ingest.consume && scanned {
+                if self.give == Give::MoveAndRemove {
                     lock(&self.shared.consumed).push(path);
                 }
                 return Ok(done);
@@ -356,7 +365,7 @@ impl Intake<'_, '_> {
 
     /// Whether a source may be moved in: asked for, ours, and no other name leads to it.
     fn may_move(&self, origin: Option<&Origin<'_>>) -> bool {
-        self.ingest.consume
+        self.give != Give::Copy
             && self.ingest.stage.is_some()
             && origin.is_some_and(|origin| {
                 origin.stat.links == 1

@@ -16,7 +16,8 @@
 //! let plan = Plan::builder()
 //!     .file("index.html", false, Source::Bytes(b"<h1>hello</h1>".to_vec()))
 //!     .build()?;
-//! let published = store.stage(&plan, StageOptions::default())?.commit(&CommitOptions::default())?;
+//! let staged = store.stage(&plan, StageOptions::default())?;
+//! let published = staged.unaudited().commit(&CommitOptions::default())?;
 //!
 //! assert!(published.changed);
 //! assert_eq!(std::fs::read(path.join("current/index.html"))?, b"<h1>hello</h1>");
@@ -28,11 +29,16 @@
 
 mod activate;
 mod assemble;
+mod audit;
+mod begin;
 mod check;
+mod claim;
 mod commit;
 mod error;
 mod export;
+mod failed;
 mod folders;
+mod footprint;
 mod fs;
 mod gc;
 mod generations;
@@ -56,14 +62,19 @@ mod store;
 mod verify;
 
 pub use activate::{Activation, Expect, Warning};
+pub use audit::{Audited, Judged, Rejected};
+pub use begin::Stage;
 pub use check::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
+pub use claim::{NotAStageId, Owner, StageId};
 pub use error::{Damaged, Error, Holder, Problem, Result};
+pub use failed::{Failed, KeepFailed};
 pub use fs::Durability;
 #[cfg(feature = "faults")]
-pub use fs::fault::{Fault, FaultKind, Faults};
+pub use fs::fault::{FaultAt, FaultKind, FaultPlan, FaultStage, Faults};
 pub use gc::{Collected, GcPlan};
 pub use generations::Generation;
 pub use layout::{Clock, Options};
+pub use model::audit::{AuditRules, Finding, Growth, LastGood, NotAPattern, Pattern, Severity};
 pub use model::codec::{Head, Malformed, Manifest};
 pub use model::diff::{Change, Diff, DiffSummary, diff};
 pub use model::digest::{Digest, NotADigest};
@@ -72,7 +83,7 @@ pub use model::ids::{GenerationId, NotAPinName, PinName, Rev};
 pub use model::relpath::{PathProblem, RelPath, show as show_path};
 pub use model::retention::{Reason, Retention, Verdict};
 pub use model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId, TreeProblem};
-pub use plan::{Plan, PlanBuilder, Source, Symlinks};
+pub use plan::{Plan, PlanBuilder, Source, Spooled, Symlinks};
 pub use progress::{Phase, Progress, Silent};
 pub use publish::{CommitOptions, Publication, StageOptions, Staged, Times};
 pub use query::{Listed, Listing, Pin, Usage};

@@ -37,6 +37,9 @@ pub(crate) enum Event {
         created: Moment,
         note: String,
         facts: BTreeMap<String, String>,
+        /// The stage that was begun for it apart from its commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
         /// What it added to the store, where the publisher lived to tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         new_bytes: Option<u64>,
@@ -90,6 +93,15 @@ impl History {
     pub(crate) fn publication(&self, id: GenerationId) -> Option<&Event> {
         let made = |line: &&Line| line.generation == id && matches!(line.event, Event::Publish { .. });
         self.lines.iter().rev().find(made).map(|line| &line.event)
+    }
+
+    /// Finds the generation that a stage became.
+    pub(crate) fn made_of_stage(&self, id: &str) -> Option<GenerationId> {
+        let made = |line: &&Line| match &line.event {
+            Event::Publish { stage, .. } => stage.as_deref() == Some(id),
+            Event::Activate { .. } => false,
+        };
+        self.lines.iter().rev().find(made).map(|line| line.generation)
     }
 
     /// Tells how many bytes a generation added, where its publisher lived to tell.

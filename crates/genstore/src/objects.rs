@@ -17,7 +17,7 @@ use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, StoreShared};
 use crate::model::digest::Digest;
 use crate::model::tree::ObjectId;
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// The objects of one store.
 pub(crate) struct Objects<'h> {
@@ -115,7 +115,7 @@ impl<'h> Objects<'h> {
     /// Gives the object's name to a copy of it, which has links to spare.
     fn rotate(&self, _: &StoreShared, id: ObjectId) -> Result<()> {
         let object = name(id);
-        let stage = Stage::create(self.home)?;
+        let stage = StageDir::create(self.home)?;
         let copy = self.home.copy_file((&self.dir, &object), (stage.dir(), b"copy"))?;
         self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
         self.home.fs.rename((stage.dir(), b"copy"), (&self.dir, &object))?;
@@ -142,7 +142,7 @@ impl<'h> Objects<'h> {
     }
 
     fn insert_copy(&self, _: &StoreShared, from: (&Dir, &[u8]), object: &[u8]) -> Result<bool> {
-        let stage = Stage::create(self.home)?;
+        let stage = StageDir::create(self.home)?;
         let copy = self.home.copy_file(from, (stage.dir(), b"copy"))?;
         self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
         let linked = match self.home.fs.link((stage.dir(), b"copy"), (&self.dir, object)) {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Problem, Result};
+use crate::model::links::{self, At, Leads};
 use crate::model::relpath;
 use crate::scan::{self, ScanRules};
 
@@ -21,6 +22,8 @@ pub enum Source {
     File(PathBuf),
     /// A stream, read once, while the plan is staged.
     Reader(Box<dyn Read + Send>),
+    /// Bytes that a stage has taken in already: see [`crate::Stage::spool`].
+    Spooled(Spooled),
 }
 
 impl fmt::Debug for Source {
@@ -29,8 +32,16 @@ impl fmt::Debug for Source {
             Source::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Source::File(path) => write!(f, "File({})", path.display()),
             Source::Reader(_) => f.write_str("Reader"),
+            Source::Spooled(spooled) => write!(f, "Spooled({})", spooled.path.display()),
         }
     }
+}
+
+/// Bytes of a stream that a stage has taken in; they are moved into the store with it. A clone
+/// stands for the same bytes, at another path.
+#[derive(Clone, Debug)]
+pub struct Spooled {
+    pub(crate) path: PathBuf,
 }
 
 /// Which symlinks a plan may hold.
@@ -77,6 +88,7 @@ pub(crate) enum ItemSource {
     /// executed is read off the file when it is opened.
     Scanned(Arc<ScannedRoot>),
     File(PathBuf),
+    Spooled(PathBuf),
     Bytes(Vec<u8>),
     /// Taken when it is read.
     Reader(Mutex<Option<Box<dyn Read + Send>>>),
@@ -88,6 +100,8 @@ pub(crate) struct ScannedRoot {
     pub(crate) dir: PathBuf,
     /// Where in the plan its entries stand; empty at the top.
     pub(crate) prefix: Vec<u8>,
+    /// It is a stage's own: its files are moved in, and go with the stage.
+    pub(crate) ours: bool,
 }
 
 impl ScannedRoot {
@@ -144,6 +158,7 @@ impl PlanBuilder {
             Source::Bytes(bytes) => ItemSource::Bytes(bytes),
             Source::File(path) => ItemSource::File(path),
             Source::Reader(reader) => ItemSource::Reader(Mutex::new(Some(reader))),
+            Source::Spooled(Spooled { path }) => ItemSource::Spooled(path),
         };
         self.add(path.into(), What::File { source, executable });
         self
@@ -167,6 +182,11 @@ impl PlanBuilder {
     /// [`Error::BadSource`]; what is wrong inside waits for [`PlanBuilder::build`].
     pub fn scan(&mut self, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
         scan::scan(self, prefix, dir, rules)
+    }
+
+    /// Adds all that a stage's own directory holds.
+    pub(crate) fn scan_ours(&mut self, dir: &Path, rules: &ScanRules) -> Result<()> {
+        scan::scan_ours(self, dir, rules)
     }
 
     pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {
@@ -261,38 +281,17 @@ impl PlanBuilder {
         self.problems.append(&mut problems);
     }
 
-    /// Follows a link through the plan as the kernel would, and tells whether it ever goes above
-    /// the top. Only names decide that: `a/..` is not the folder of `a` when `a` is a link.
+    /// Tells whether a link ever goes above the top. Only names decide that, and links on the way.
     fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
-        let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-            path.split(|&b| b == b'/').filter(|n| !n.is_empty() && *n != b".").map(<[u8]>::to_vec).collect()
+        let at = |path: &[u8]| {
+            let found = self.items.binary_search_by(|item| relpath::compare(&item.path, path));
+            match found.map(|index| &self.items[index].what) {
+                Ok(What::Symlink(next)) => At::Link(next),
+                _ => At::Dir,
+            }
         };
-        let mut here: Vec<Vec<u8>> = parts(relpath::split(link).0);
-        let mut todo: Vec<Vec<u8>> = parts(target).into_iter().rev().collect();
-        // As many links as Linux follows before it says ELOOP.
-        let mut links_left = 40;
-        while let Some(name) = todo.pop() {
-            if name == b".." {
-                if here.pop().is_none() {
-                    return true;
-                }
-                continue;
-            }
-            here.push(name);
-            let path = here.join(&b'/');
-            let found = self.items.binary_search_by(|item| relpath::compare(&item.path, &path));
-            if let Ok(index) = found
-                && let What::Symlink(next) = &self.items[index].what
-            {
-                if next.starts_with(b"/") || links_left == 0 {
-                    return false; // Reported at that link; or a loop, which leads nowhere.
-                }
-                links_left -= 1;
-                here.pop();
-                todo.extend(parts(next).into_iter().rev());
-            }
-        }
-        false
+        // What leads to an absolute path is reported at that link; a loop leads nowhere.
+        links::follow(link, target, at) == Leads::Outside
     }
 }
 

@@ -1,13 +1,15 @@
-//! Publishing: a plan becomes a staged tree; `commit` makes that a generation. Floor 3.
+//! Publishing: a plan becomes a staged tree, an audit judges it, `commit` makes it a generation.
+//! Floor 3.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::activate::{Base, Expect, Warning};
 use crate::assemble::assemble;
 use crate::error::Result;
 use crate::folders::Folders;
+use crate::fs::fault::FaultStage;
 use crate::ingest::{Ingest, Ingested, LazyStage};
 use crate::layout::{Home, StoreShared};
 use crate::model::diff::DiffSummary;
@@ -15,7 +17,7 @@ use crate::model::ids::GenerationId;
 use crate::model::tree::{Tree, TreeId};
 use crate::objects::Objects;
 use crate::plan::Plan;
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// How a plan is staged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +56,8 @@ pub struct Times {
     pub store: Duration,
     /// Linking the tree.
     pub assemble: Duration,
+    /// Judging it.
+    pub audit: Duration,
     /// Flushing to the disk.
     pub sync: Duration,
     /// From the commit lock to the end.
@@ -78,6 +82,10 @@ pub struct Publication {
     pub files: u64,
     /// Their sizes, added up.
     pub bytes: u64,
+    /// Files whose bytes were written: those that were new to the store.
+    pub written: u64,
+    /// Paths that are as they were: nothing was written for them.
+    pub unchanged: u64,
     /// Objects that the store did not have.
     pub new_objects: u64,
     /// Their sizes, added up.
@@ -102,9 +110,11 @@ pub struct Staged<'s> {
     pub(crate) objects: Objects<'s>,
     pub(crate) ingested: Ingested,
     pub(crate) base: Option<Base>,
-    pub(crate) stage: Option<Stage>,
+    pub(crate) stage: Option<StageDir>,
     pub(crate) assembled: bool,
     pub(crate) always: bool,
+    /// Nobody judged this tree, since it was current already: so it may only be found to be that.
+    pub(crate) audit_skipped: bool,
     /// Whether the current generation's manifest had to be made anew.
     pub(crate) healed_base: bool,
     /// Healing by others since we began would leave their damaged inodes in our tree.
@@ -116,7 +126,7 @@ impl Drop for Staged<'_> {
     fn drop(&mut self) {
         if let Some(stage) = self.stage.take() {
             // What cannot be removed now is debris, which the next writer removes.
-            drop(stage.remove(self.home));
+            drop(stage.give_up(self.home));
         }
     }
 }
@@ -142,11 +152,19 @@ impl Home {
         Ok(ingest.run()?.tree)
     }
 
-    /// Brings a plan into the store, out of readers' sight.
+    /// Brings a plan into the store, out of readers' sight; into the stage that was begun for it,
+    /// if one was.
     ///
     /// # Locks
     /// Takes the store lock, shared; what is returned holds it.
-    pub(crate) fn stage(&self, plan: &Plan, options: StageOptions) -> Result<Staged<'_>> {
+    pub(crate) fn stage(
+        &self,
+        begun: Option<StageDir>,
+        plan: &Plan,
+        options: StageOptions,
+    ) -> Result<Staged<'_>> {
+        let lazy = LazyStage::new(self, begun);
+        self.fs.enter(FaultStage::Plan, &self.dir)?;
         let guard = self.share()?;
         // What a dead process left goes first: it may be what fills the disk.
         let (lock, sequence) = self.begin_commit()?;
@@ -156,7 +174,7 @@ impl Home {
         let objects = Objects::new(self)?;
         let suspects = self.suspects()?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
-        let lazy = LazyStage::new(self);
+        self.fs.enter(FaultStage::Write, &self.dir)?;
         let start = Instant::now();
         let ingest = Ingest {
             home: self,
@@ -180,6 +198,7 @@ impl Home {
             stage: lazy.into_stage(),
             assembled: false,
             always: options.always,
+            audit_skipped: false,
             healed_base,
             heals_seen,
             times: Times::default(),
@@ -201,8 +220,8 @@ impl Staged<'_> {
 
     /// Gives the directory in which every file of the tree has its path already; `None` when the
     /// tree is the current one, which is where to look then.
-    pub fn path(&self) -> Option<PathBuf> {
-        self.stage.as_ref().filter(|_| self.assembled).map(|stage| stage.tree().path().to_owned())
+    pub fn path(&self) -> Option<&Path> {
+        self.stage.as_ref().filter(|_| self.assembled).map(|stage| stage.tree().path())
     }
 
     /// Tells whether the tree is what was current when it was staged.
@@ -210,10 +229,11 @@ impl Staged<'_> {
         self.base.as_ref().is_some_and(|base| base.tree.id() == self.ingested.tree.id())
     }
 
+    /// Links the tree together in the stage.
     pub(crate) fn assemble(&mut self, folders: &Folders<'_>) -> Result<()> {
         let start = Instant::now();
         if self.stage.is_none() {
-            self.stage = Some(Stage::create(self.home)?);
+            self.stage = Some(StageDir::create(self.home)?);
         }
         let stage = self.stage.as_ref().expect("made just now");
         assemble(self.home, &self.guard, &self.objects, folders, &mut self.ingested, stage)?;

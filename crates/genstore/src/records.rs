@@ -88,17 +88,23 @@ pub(crate) struct Sequence {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Intent {
     /// A new generation is on its way to `generations/`, and to `current` if `activate`.
-    Publish { generation: GenerationId, activate: bool },
+    Publish {
+        generation: GenerationId,
+        activate: bool,
+        /// The stage that was begun for it apart from its commit, which goes when it is committed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+    },
     /// A kept generation is made ready to be current; afterwards `marks` are written.
     Activate { generation: GenerationId, marks: Vec<(GenerationId, MarkRecord)> },
 }
 
-fn wrap(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn wrap(value: &impl Serialize) -> Vec<u8> {
     let line = serde_json::to_string(value).expect("records are plain values");
     format!("{line}\n{}\n", Digest::of(line.as_bytes())).into_bytes()
 }
 
-fn unwrap<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
+pub(crate) fn unwrap<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static str> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
     let (line, rest) = text.split_once('\n').ok_or("it is cut short")?;
     if rest != format!("{}\n", Digest::of(line.as_bytes())) {

@@ -5,6 +5,7 @@
 //! tells whether the change happened: so whoever holds the commit lock next finishes it or takes
 //! it back, and comes to the same state wherever it was cut.
 
+use crate::claim::StageId;
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
@@ -15,7 +16,7 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::tree::Node;
 use crate::records::{Intent, Sequence};
-use crate::stage::{grave, sweep};
+use crate::stage::{grave, remove_committed, sweep};
 
 impl Home {
     /// Takes the commit lock and settles what the last holder left.
@@ -35,15 +36,20 @@ impl Home {
         };
         let current = self.current()?;
         let settled = match intent {
-            Intent::Publish { generation, activate } if !activate || current != Some(generation) => {
+            Intent::Publish { generation, activate, .. } if !activate || current != Some(generation) => {
                 self.take_back(lock, generation)
             }
-            Intent::Publish { generation, .. } => self.finish(lock, generation),
+            Intent::Publish { generation, stage, .. } => {
+                if let Some(id) = &stage {
+                    remove_committed(self, lock, &StageId::new(id))?;
+                }
+                self.finish(lock, generation, stage)
+            }
             Intent::Activate { generation, marks } if current == Some(generation) => {
                 for (id, mark) in marks {
                     self.write_mark(lock, id, &mark)?;
                 }
-                self.finish(lock, generation)
+                self.finish(lock, generation, None)
             }
             Intent::Activate { generation, .. } => self.reread_shown(lock, generation),
         };
@@ -72,12 +78,12 @@ impl Home {
     }
 
     /// Does what comes after the pointer: makes its move durable, and tells of it.
-    fn finish(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
+    fn finish(&self, lock: &CommitLock, id: GenerationId, stage: Option<String>) -> Result<()> {
         self.seal_current(lock)?;
         let generation = self.generation(id)?;
         let history = self.history()?;
         if history.publication(id).is_none() {
-            self.append_log(lock, id, self.publication(&generation, None)?)?;
+            self.append_log(lock, id, self.publication(&generation, stage, None)?)?;
         }
         let last = history.last_activation();
         if last.is_none_or(|line| line.generation != id) {
@@ -92,6 +98,7 @@ impl Home {
     pub(crate) fn publication(
         &self,
         generation: &crate::generations::Generation,
+        stage: Option<String>,
         new_bytes: Option<u64>,
     ) -> Result<Event> {
         let head = generation.head()?;
@@ -100,6 +107,7 @@ impl Home {
             created: crate::records::Moment { secs: head.created.secs, nanos: head.created.nanos },
             note: head.note,
             facts: head.facts,
+            stage,
             new_bytes,
         })
     }

@@ -41,8 +41,19 @@ pub struct StoreIdentity {
 
 pub(crate) fn scan(plan: &mut PlanBuilder, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
     let real = check_source(dir, rules.store)?;
-    let handle = Dir::open(&real)?;
-    let root = Arc::new(ScannedRoot { dir: real.clone(), prefix: prefix.to_vec() });
+    let root = Arc::new(ScannedRoot { dir: real, prefix: prefix.to_vec(), ours: false });
+    walk(plan, dir, &root, rules)
+}
+
+/// Scans a stage's own directory, which lies in the store and is nobody else's.
+pub(crate) fn scan_ours(plan: &mut PlanBuilder, dir: &Path, rules: &ScanRules) -> Result<()> {
+    let root = Arc::new(ScannedRoot { dir: dir.to_owned(), prefix: vec![], ours: true });
+    walk(plan, dir, &root, rules)
+}
+
+fn walk(plan: &mut PlanBuilder, dir: &Path, root: &Arc<ScannedRoot>, rules: &ScanRules) -> Result<()> {
+    let (real, prefix) = (&root.dir, &root.prefix[..]);
+    let handle = Dir::open(real)?;
     // Segments that wait: the folder below the root, and for deep ones its handle.
     let mut segments: Vec<(Vec<u8>, Option<Dir>)> = vec![(vec![], None)];
     let mut files: Vec<Vec<u8>> = Vec::new();

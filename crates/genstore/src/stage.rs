@@ -1,35 +1,47 @@
 //! Stages: where a generation is put together, out of readers' sight. Floor 2.
 //!
-//! Owns `staging/s-<nonce>/` and the lock file `staging/s-<nonce>.lock` beside it. The lock is made
-//! and held before the directory exists and goes last, so a directory whose lock is free, or gone,
-//! is debris; one whose lock is held is never touched. Nonces are random, so nobody meets the
-//! name of a stage twice.
+//! Owns `staging/s-<id>/` and the lock file `staging/s-<id>.lock` beside it. The lock is made and
+//! held before the directory exists and goes last, so a directory whose lock is free, or gone, is
+//! debris, unless a claim (`claim`) says who it belongs to; one whose lock is held is never
+//! touched. Ids are random, so nobody meets the name of a stage twice.
 
-use crate::error::Result;
+use std::fs::File;
+
+use rustix::io::Errno;
+
+use crate::claim::{CLAIM_SUFFIX, StageId, Standing};
+use crate::error::{Error, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Kind, Stat};
-use crate::layout::{CommitLock, Home, STAGING, TREE};
+use crate::layout::{BUILD_LOG, CommitLock, Home, STAGING, TREE};
 use crate::model::ids::GenerationId;
+use crate::objects::is_errno;
 
 const PREFIX: &str = "s-";
 const LOCK_SUFFIX: &str = ".lock";
 /// The generation that is being put together.
 pub(crate) const NEXT: &[u8] = b"generation";
+/// What programs of others write, before it is sealed.
+const OUT: &[u8] = b"out";
+/// Bytes of streams, before the plan that names them is complete.
+const SPOOL: &[u8] = b"spool";
 
-/// A stage of this process. Dropping it leaves debris for the next writer; [`Stage::remove`] does
-/// not.
+/// The directories and the lock of a stage. Dropping it leaves debris for the next writer;
+/// [`StageDir::remove`] does not.
 #[must_use]
-pub(crate) struct Stage {
+pub(crate) struct StageDir {
     name: Vec<u8>,
     dir: Dir,
     next: Dir,
     tree: Dir,
+    /// It was begun apart from its commit, and outlives a commit that fails.
+    claimed: bool,
     lock: Lock,
 }
 
-impl Stage {
+impl StageDir {
     /// Makes an empty stage.
-    pub(crate) fn create(home: &Home) -> Result<Stage> {
+    pub(crate) fn create(home: &Home) -> Result<StageDir> {
         let staging = home.sub(STAGING)?;
         loop {
             let (lock_name, file) =
@@ -46,12 +58,43 @@ impl Stage {
             let name = lock_name[..lock_name.len() - LOCK_SUFFIX.len()].to_vec();
             home.fs.make_dir(&staging, &name)?;
             let dir = staging.open_dir(&name)?;
-            home.fs.make_dir(&dir, NEXT)?;
-            let next = dir.open_dir(NEXT)?;
-            home.fs.make_dir(&next, TREE)?;
-            let tree = next.open_dir(TREE)?;
-            return Ok(Stage { name, dir, next, tree, lock });
+            let (next, tree) = make_next(home, &dir)?;
+            return Ok(StageDir { name, dir, next, tree, claimed: false, lock });
         }
+    }
+
+    /// Takes over a stage that its maker let go of: `None` where there is none of this id, or none
+    /// that was let go of.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has it.
+    pub(crate) fn resume(home: &Home, id: &StageId) -> Result<Option<(StageDir, Standing)>> {
+        let staging = home.sub(STAGING)?;
+        let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
+        let lock_name = [&name, LOCK_SUFFIX.as_bytes()].concat();
+        let file = match staging.open_file(&lock_name) {
+            Ok(file) => file,
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let path = staging.join(&lock_name);
+        let ours = Stat::of(&file, &path)?;
+        let lock = Lock::take(file, &path, Mode::Exclusive, home.options.lock_timeout)?;
+        if !staging.stat(&lock_name)?.is_some_and(|named| named.same_inode(&ours)) {
+            return Ok(None);
+        }
+        let Some(claim) = home.claim(&staging, &name)? else {
+            return Ok(None);
+        };
+        let standing = claim.standing(home.now())?;
+        let dir = staging.open_dir(&name)?;
+        clear_work(home, &dir)?;
+        let (next, tree) = make_next(home, &dir)?;
+        Ok(Some((StageDir { name, dir, next, tree, claimed: true, lock }, standing)))
+    }
+
+    pub(crate) fn id(&self) -> StageId {
+        StageId::new(&String::from_utf8_lossy(&self.name[PREFIX.len()..]))
     }
 
     /// Gives the stage's own directory, for whatever is on its way.
@@ -69,13 +112,75 @@ impl Stage {
         &self.tree
     }
 
+    /// Gives the directory that others write to.
+    pub(crate) fn out(&self, home: &Home) -> Result<Dir> {
+        home.fs.make_dir(&self.dir, OUT)?;
+        self.dir.open_dir(OUT)
+    }
+
+    /// Gives the directory for the bytes of streams.
+    pub(crate) fn spool(&self, home: &Home) -> Result<Dir> {
+        home.fs.make_dir(&self.dir, SPOOL)?;
+        self.dir.open_dir(SPOOL)
+    }
+
+    /// Makes the file that goes with the generation as its build's log.
+    pub(crate) fn log(&self, home: &Home) -> Result<File> {
+        let file = home.fs.create(&self.next, BUILD_LOG)?;
+        home.fs.set_mode(&file, &self.next.join(BUILD_LOG), 0o644)?;
+        Ok(file)
+    }
+
+    pub(crate) fn is_claimed(&self) -> bool {
+        self.claimed
+    }
+
+    /// Ends the claim of a stage that is committed: what is left of it is debris from now on.
+    pub(crate) fn end_claim(&self, home: &Home) -> Result<()> {
+        if !self.claimed {
+            return Ok(());
+        }
+        home.fs.unlink(&home.sub(STAGING)?, &[&self.name, CLAIM_SUFFIX.as_bytes()].concat()).map(drop)
+    }
+
+    /// Lets go of the lock; from now on the stage's claim keeps it.
+    pub(crate) fn let_go(self, home: &Home, claim: &crate::claim::Claim) -> Result<StageId> {
+        home.write_claim(&home.sub(STAGING)?, &self.name, claim)?;
+        Ok(self.id())
+    }
+
     /// Removes the stage with all that is left in it.
     pub(crate) fn remove(self, home: &Home) -> Result<()> {
-        let staging = home.sub(STAGING)?;
-        remove_named(home, &staging, &self.name)?;
+        remove_named(home, &home.sub(STAGING)?, &self.name)?;
         drop(self.lock);
         Ok(())
     }
+
+    /// Takes back what was put together for a commit that failed: of a claimed stage only that.
+    pub(crate) fn give_up(self, home: &Home) -> Result<()> {
+        if self.claimed {
+            return clear_work(home, &self.dir);
+        }
+        self.remove(home)
+    }
+}
+
+/// Removes what a commit that failed had put together; what others wrote stays.
+fn clear_work(home: &Home, dir: &Dir) -> Result<()> {
+    for (name, _) in dir.list()? {
+        if name != OUT && name != SPOOL {
+            home.fs.remove_all(dir, &name)?;
+        }
+    }
+    Ok(())
+}
+
+fn make_next(home: &Home, dir: &Dir) -> Result<(Dir, Dir)> {
+    home.fs.make_dir(dir, NEXT)?;
+    let next = dir.open_dir(NEXT)?;
+    home.fs.make_dir(&next, TREE)?;
+    let tree = next.open_dir(TREE)?;
+    Ok((next, tree))
 }
 
 /// Names the directory of staging through which a generation goes when it is removed. It has no
@@ -84,13 +189,30 @@ pub(crate) fn grave(id: GenerationId) -> Vec<u8> {
     format!("{PREFIX}gone-{id}").into_bytes()
 }
 
+/// Names the same for what was kept of a refused stage.
+pub(crate) fn failed_grave(number: u64) -> Vec<u8> {
+    format!("{PREFIX}gone-failed-{number}").into_bytes()
+}
+
+/// The claim goes first, so that a removal that is cut short leaves debris; the lock last.
 fn remove_named(home: &Home, staging: &Dir, name: &[u8]) -> Result<()> {
+    home.fs.unlink(staging, &[name, CLAIM_SUFFIX.as_bytes()].concat())?;
     home.fs.remove_all(staging, name)?;
     home.fs.unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat()).map(drop)
 }
 
-/// Removes the stages of dead processes, and what gc or recovery was about to remove. The commit
-/// lock keeps two sweeps apart.
+/// Removes a stage whose commit happened, though whoever committed it did not live to do it.
+pub(crate) fn remove_committed(home: &Home, _: &CommitLock, id: &StageId) -> Result<()> {
+    let staging = home.sub(STAGING)?;
+    let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
+    match try_inherit(&staging, &[&name, LOCK_SUFFIX.as_bytes()].concat())? {
+        Some(_lock) => remove_named(home, &staging, &name),
+        None => Ok(()),
+    }
+}
+
+/// Removes the stages of dead processes and those whose claim is over, and what gc or recovery was
+/// about to remove. The commit lock keeps two sweeps apart.
 pub(crate) fn sweep(home: &Home, _: &CommitLock) -> Result<()> {
     let staging = home.sub(STAGING)?;
     for (entry, kind) in staging.list()? {
@@ -98,18 +220,40 @@ pub(crate) fn sweep(home: &Home, _: &CommitLock) -> Result<()> {
             continue;
         }
         if let Some(name) = entry.strip_suffix(LOCK_SUFFIX.as_bytes()) {
-            if let Some(_lock) = try_inherit(&staging, &entry)? {
-                remove_named(home, &staging, name)?;
+            if let Some(_lock) = try_inherit(&staging, &entry)?
+                && is_over(home, &staging, name)?
+            {
+                tolerate(remove_named(home, &staging, name))?;
             }
         } else if kind == Kind::Dir
             && staging.stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?.is_none()
             && staging.stat(&entry)?.is_some()
         {
             // No stage: see `grave`.
-            home.fs.remove_all(&staging, &entry)?;
+            tolerate(home.fs.remove_all(&staging, &entry))?;
         }
     }
     Ok(())
+}
+
+/// Tells whether nobody has a claim on a stage whose lock is free.
+fn is_over(home: &Home, staging: &Dir, name: &[u8]) -> Result<bool> {
+    match home.claim(staging, name) {
+        Ok(Some(claim)) => Ok(claim.standing(home.now())? != Standing::Holds),
+        Ok(None) => Ok(true),
+        // Who it belongs to cannot be told, so it is left to whoever aborts it.
+        Err(Error::Damaged { .. }) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// What another user put into a stage, only that user or root can remove. It is no reason to keep
+/// everybody out of the store.
+fn tolerate(removed: Result<()>) -> Result<()> {
+    match removed {
+        Err(e) if is_errno(&e, Errno::ACCESS) || is_errno(&e, Errno::PERM) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Takes the lock of a stage whose owner is gone.
@@ -117,6 +261,8 @@ fn try_inherit(staging: &Dir, lock_name: &[u8]) -> Result<Option<Lock>> {
     let file = match staging.open_file(lock_name) {
         Ok(file) => file,
         Err(e) if e.is_not_found() => return Ok(None),
+        // Another user's stage, who alone can tell.
+        Err(e) if is_errno(&e, Errno::ACCESS) => return Ok(None),
         Err(e) => return Err(e),
     };
     let path = staging.join(lock_name);

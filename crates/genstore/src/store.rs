@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::activate::{Activation, Expect};
+use crate::begin::Stage;
 use crate::check::Depth;
+use crate::claim::StageId;
 use crate::error::{Error, Result};
 use crate::gc::{Collected, GcPlan};
 use crate::generations::Generation;
@@ -106,7 +108,8 @@ impl Store {
         self.home.preview(plan)
     }
 
-    /// Brings a plan into the store, where no reader sees it. See [`Staged::commit`].
+    /// Brings a plan into the store, where no reader sees it. See [`Staged::audit`] and
+    /// [`crate::Audited::commit`].
     ///
     /// # Errors
     /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
@@ -114,7 +117,25 @@ impl Store {
     /// # Locks
     /// Takes the store lock, shared, and keeps it as long as the staged tree lives.
     pub fn stage(&self, plan: &Plan, options: StageOptions) -> Result<Staged<'_>> {
-        self.home.stage(plan, options)
+        self.home.stage(None, plan, options)
+    }
+
+    /// Begins a stage: a directory that any program may write to, out of readers' sight. See
+    /// [`Stage::seal`].
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Io`].
+    pub fn begin(&self) -> Result<Stage<'_>> {
+        self.home.begin()
+    }
+
+    /// Goes on with a stage that was left to an owner.
+    ///
+    /// # Errors
+    /// Codes `stage-unknown`, `stage-expired`, `stage-committed`, `stage-refused`, `stage-foreign`;
+    /// [`Error::Locked`] when another process works on it.
+    pub fn resume(&self, id: &StageId) -> Result<Stage<'_>> {
+        self.home.resume(id)
     }
 
     /// Makes a kept generation current, in either direction, and clears a bad mark on it.

@@ -21,7 +21,7 @@ use crate::model::tree::{FileNode, ObjectId};
 use crate::objects::{self, Objects};
 use crate::progress::Phase;
 use crate::records::{Mark, Sequence};
-use crate::stage::Stage;
+use crate::stage::StageDir;
 
 /// An object that is not what its name says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,7 +279,7 @@ impl Home {
         all: &[Known],
     ) -> Result<()> {
         let objects = Objects::new(self)?;
-        let stage = Stage::create(self)?;
+        let stage = StageDir::create(self)?;
         let by_id: HashMap<GenerationId, &Known> = all.iter().map(|k| (k.generation.id(), k)).collect();
         let mut run = || -> Result<()> {
             for damage in &report.objects {

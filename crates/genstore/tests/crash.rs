@@ -14,8 +14,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use genstore::{
-    CommitOptions, Depth, Expect, Fault, FaultKind, Faults, Mark, Options, Plan, Retention, ScanRules,
-    StageOptions, Store,
+    AuditRules, CommitOptions, Depth, Expect, FaultKind, FaultPlan, Faults, Judged, KeepFailed, Mark,
+    Options, Owner, Plan, Retention, ScanRules, StageOptions, Store,
 };
 use genstore_testkit::{
     Things, at, copy_exactly, debris, object_inodes, read_tree, same_content, scratch, things, write_tree,
@@ -67,7 +67,7 @@ fn publish(store: &Store, source: &Path, activate: bool) -> genstore::Result<gen
     let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
     let plan = Plan::scan(source, &rules)?;
     let commit = CommitOptions { activate, ..CommitOptions::default() };
-    store.stage(&plan, StageOptions::default())?.commit(&commit)
+    store.stage(&plan, StageOptions::default())?.unaudited().commit(&commit)
 }
 
 /// A place to work in: `store`, and the sources `a` and `b`.
@@ -210,6 +210,62 @@ const SCENARIOS: &[Scenario] = &[
         act: |place, faults| act_publish(place, faults, "a"),
     },
     Scenario {
+        name: "build in a stage",
+        mends: false,
+        prepare: |place| place.publish("a"),
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            let stage = store.begin()?;
+            let mut log = stage.log()?;
+            std::io::Write::write_all(&mut log, b"building\n").expect("write the log");
+            write_tree(stage.path(), &tree_b());
+            let staged = stage.seal(&ScanRules::default(), StageOptions::default())?;
+            staged.unaudited().commit(&CommitOptions::default()).map(drop)
+        },
+    },
+    Scenario {
+        name: "begin, and leave to nobody",
+        mends: false,
+        prepare: |place| place.publish("a"),
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            let stage = store.begin()?;
+            write_tree(stage.path(), &tree_b());
+            // Over at once, so that the next writer removes it.
+            stage.leave_to(Owner::Until(at(5_000))).map(drop)
+        },
+    },
+    Scenario {
+        name: "commit of a stage that was left",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            let store = place.open(Faults::default()).expect("open");
+            let stage = store.begin().expect("begin");
+            write_tree(stage.path(), &tree_b());
+            stage.leave_to(Owner::Process(std::process::id())).map(drop).expect("leave");
+        },
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            let left = debris(&place.store());
+            let name = left.iter().find_map(|name| name.strip_prefix("s-")?.strip_suffix(".claim"));
+            // None is left where the commit happened before it was cut.
+            let Some(id) = name.map(|id| id.parse().expect("an id")) else { return Ok(()) };
+            let stage = store.resume(&id)?;
+            let staged = stage.seal(&ScanRules::default(), StageOptions::default())?;
+            staged.unaudited().commit(&CommitOptions::default()).map(drop)
+        },
+    },
+    Scenario {
+        name: "refusal",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            refuse(place, Faults::default()).expect("refuse");
+        },
+        act: refuse,
+    },
+    Scenario {
         name: "repair",
         mends: true,
         prepare: |place| {
@@ -221,6 +277,17 @@ const SCENARIOS: &[Scenario] = &[
         act: |place, faults| place.open(faults)?.repair().map(drop),
     },
 ];
+
+/// Refuses `b`, and keeps it for a look in place of what was refused before.
+fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
+    let store = place.open(faults)?;
+    let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
+    let staged = store.stage(&Plan::scan(&place.0.join("b"), &rules)?, StageOptions::default())?;
+    match staged.audit(&AuditRules { max_total: Some(1), ..AuditRules::default() })? {
+        Judged::Rejected(rejected) => rejected.keep(KeepFailed { count: 1, bytes: 0 }).map(drop),
+        Judged::Accepted(_) => panic!("more than a byte is refused"),
+    }
+}
 
 fn collect_all(place: &Place, faults: Faults) -> genstore::Result<()> {
     let store = place.open(faults)?;
@@ -314,7 +381,7 @@ fn is_between(shown: &Things, before: Option<&Things>, after: &Things) -> bool {
 /// A rollback that happened before it was cut has nothing older to go to.
 fn already_done(error: genstore::Error) -> genstore::Result<()> {
     match error.code() {
-        "nothing-older" | "no-such-pin" => Ok(()),
+        "nothing-older" | "no-such-pin" | "stage-committed" => Ok(()),
         _ => Err(error),
     }
 }
@@ -342,7 +409,7 @@ fn run(scenario: &Scenario) {
             let met = if kind == FaultKind::Kill {
                 kill_at(scenario, &place, step)
             } else {
-                let faults = Faults::inject(Fault { step, kind });
+                let faults = Faults::inject(FaultPlan::step(step, kind));
                 let result = (scenario.act)(&place, faults.clone());
                 let met = faults.count() >= step;
                 // A fault after the commit is a warning; one before it is an error.
@@ -398,7 +465,7 @@ fn child() {
     let name = parts.next().expect("a scenario");
     let place = Place(parts.next().expect("a place").into());
     let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario");
-    let fault = Fault { step, kind: FaultKind::Kill };
+    let fault = FaultPlan::step(step, FaultKind::Kill);
     (scenario.act)(&place, Faults::inject(fault)).expect("the verb itself works");
 }
 
@@ -432,4 +499,8 @@ scenarios! {
     recovery_of_gc: "recovery of gc",
     healing_publish: "publish that heals a damaged object",
     repair: "repair",
+    build_in_a_stage: "build in a stage",
+    begin_and_leave: "begin, and leave to nobody",
+    commit_of_a_left_stage: "commit of a stage that was left",
+    refusal: "refusal",
 }

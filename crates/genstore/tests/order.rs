@@ -16,7 +16,12 @@ fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability) 
     options.durability = durability;
     let (store, _) = Store::init(store, options).unwrap();
     let plan = Plan::scan(source, &ScanRules::default()).unwrap();
-    store.stage(&plan, StageOptions::default()).unwrap().commit(&CommitOptions::default()).unwrap()
+    store
+        .stage(&plan, StageOptions::default())
+        .unwrap()
+        .unaudited()
+        .commit(&CommitOptions::default())
+        .unwrap()
 }
 
 /// Publishes twice and gives the calls of the second one.

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use genstore::{
-    CommitOptions, Depth, Fault, FaultKind, Faults, Options, Plan, ScanRules, StageOptions, Store,
+    CommitOptions, Depth, FaultKind, FaultPlan, Faults, Options, Plan, ScanRules, StageOptions, Store,
 };
 use genstore_testkit::{LoopFs, Things, at, debris, read_tree, same_content, scratch, things, write_tree};
 
@@ -34,7 +34,7 @@ fn open(dir: &Path, faults: Faults) -> genstore::Result<Store> {
 
 fn publish(store: &Store, source: &Path) -> genstore::Result<()> {
     let plan = Plan::scan(source, &ScanRules::default())?;
-    store.stage(&plan, StageOptions::default())?.commit(&CommitOptions::default()).map(drop)
+    store.stage(&plan, StageOptions::default())?.unaudited().commit(&CommitOptions::default()).map(drop)
 }
 
 fn act(verb: &str, dir: &Path, sources: &Path, faults: Faults) -> genstore::Result<()> {
@@ -55,7 +55,7 @@ fn child() {
         return;
     };
     let parts: Vec<&str> = task.split(':').collect();
-    let fault = Fault { step: parts[0].parse().expect("a number"), kind: FaultKind::Kill };
+    let fault = FaultPlan::step(parts[0].parse().expect("a number"), FaultKind::Kill);
     let (dir, sources) = (PathBuf::from(parts[2]), PathBuf::from(parts[3]));
     act(parts[1], &dir, &sources, Faults::inject(fault)).expect("the verb itself works");
 }

@@ -29,7 +29,7 @@ fn open(dir: &Path) -> Store {
 }
 
 fn commit(store: &Store, plan: &Plan) -> genstore::Result<Publication> {
-    store.stage(plan, StageOptions::default())?.commit(&CommitOptions::default())
+    store.stage(plan, StageOptions::default())?.unaudited().commit(&CommitOptions::default())
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {
@@ -120,7 +120,7 @@ fn consume_moves_what_is_ours_alone_and_removes_the_rest() {
     let (mine, shared) = (inode(&source.join("mine")), inode(&source.join("shared")));
     let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
     let options = StageOptions { consume: true, always: false };
-    let done = store.stage(&plan, options).unwrap().commit(&CommitOptions::default()).unwrap();
+    let done = store.stage(&plan, options).unwrap().unaudited().commit(&CommitOptions::default()).unwrap();
     assert_eq!(done.warnings, []);
     assert_eq!(inode(&store.path().join("current/mine")), mine, "moved");
     assert_ne!(inode(&store.path().join("current/shared")), shared, "another name leads to it: copied");
@@ -226,7 +226,8 @@ fn a_lost_race_says_who_and_when() {
     let other = Store::open(store.path(), options).unwrap();
     drop(commit(&other, &memory(&[("a", "theirs")])).unwrap());
     let expect = Expect::Current(id(1));
-    let lost = staged.commit(&CommitOptions { expect, ..CommitOptions::default() }).unwrap_err();
+    let lost =
+        staged.unaudited().commit(&CommitOptions { expect, ..CommitOptions::default() }).unwrap_err();
     match lost {
         Error::Lost { expected, found, by, at } => {
             assert_eq!((expected, found), (Some(id(1)), Some(id(2))));
@@ -259,7 +260,12 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
                         barrier.wait();
                         let plan = memory(&[("n", &format!("{worker} {round}")), ("same", "s")]);
                         let options = CommitOptions { expect, ..CommitOptions::default() };
-                        match store.stage(&plan, StageOptions::default()).unwrap().commit(&options) {
+                        match store
+                            .stage(&plan, StageOptions::default())
+                            .unwrap()
+                            .unaudited()
+                            .commit(&options)
+                        {
                             Ok(_) => wins += 1,
                             Err(Error::Lost { .. }) => {}
                             Err(e) => panic!("{e}"),

@@ -1,7 +1,9 @@
-//! Fault points: each call that changes the disk asks here first.
+//! Fault points: each call that changes the disk asks here first, and each stage of a publication
+//! says when it begins.
 //!
 //! With the feature `faults` a [`Faults`] can count those calls, write them down, and at a chosen
-//! one kill the process or fail the call. Without it, asking is nothing at all.
+//! one, or at the beginning of a chosen stage, kill the process or fail. Without it, asking is
+//! nothing at all.
 
 use std::io;
 use std::path::Path;
@@ -15,6 +17,68 @@ pub(crate) enum Needs {
     Nothing,
 }
 
+/// The stages of a publication, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+#[cfg_attr(not(feature = "faults"), allow(unreachable_pub, reason = "it is public with the feature"))]
+pub enum FaultStage {
+    /// A plan was handed over; nothing has been written.
+    Plan,
+    /// New bytes are about to be written to the stage.
+    Write,
+    /// The staged tree is about to be judged.
+    Audit,
+    /// All of it is about to be made durable.
+    Flush,
+    /// A number is about to be taken.
+    Number,
+    /// `current` is about to move.
+    Pointer,
+    /// `current` has moved; views are about to be looked at.
+    View,
+}
+
+impl FaultStage {
+    /// All of them.
+    #[cfg(feature = "faults")]
+    pub const ALL: [FaultStage; 7] = [
+        FaultStage::Plan,
+        FaultStage::Write,
+        FaultStage::Audit,
+        FaultStage::Flush,
+        FaultStage::Number,
+        FaultStage::Pointer,
+        FaultStage::View,
+    ];
+
+    /// Gives its name: `plan`, `write`, `audit`, `flush`, `number`, `pointer`, `view`.
+    #[cfg(feature = "faults")]
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultStage::Plan => "plan",
+            FaultStage::Write => "write",
+            FaultStage::Audit => "audit",
+            FaultStage::Flush => "flush",
+            FaultStage::Number => "number",
+            FaultStage::Pointer => "pointer",
+            FaultStage::View => "view",
+        }
+    }
+
+    /// Says what an error at its beginning is about.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            FaultStage::Plan => "plan for",
+            FaultStage::Write => "write to a stage of",
+            FaultStage::Audit => "audit for",
+            FaultStage::Flush => "flush",
+            FaultStage::Number => "take a number in",
+            FaultStage::Pointer => "move current in",
+            FaultStage::View => "look at the views of",
+        }
+    }
+}
+
 #[cfg(not(feature = "faults"))]
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Faults;
@@ -24,47 +88,74 @@ impl Faults {
     pub(crate) fn point(&self, _op: &'static str, _path: &Path, _needs: Needs) -> io::Result<()> {
         Ok(())
     }
+
+    pub(crate) fn enter(&self, _stage: FaultStage) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(feature = "faults")]
-pub use enabled::{Fault, FaultKind, Faults};
+pub use enabled::{FaultAt, FaultKind, FaultPlan, Faults};
 
 #[cfg(feature = "faults")]
 mod enabled {
     use super::*;
     use std::fmt;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
 
-    /// What happens at the chosen call.
+    /// What goes wrong.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum FaultKind {
-        /// The process gets SIGKILL instead of the call.
+        /// The process gets SIGKILL.
         Kill,
-        /// The call fails with EIO, once.
+        /// EIO, once.
         Eio,
-        /// This call and every later one fail with EIO, as on a disk that went away.
+        /// EIO, here and at every later call, as on a disk that went away.
         EioFromHere,
-        /// This call and every later one that needs space fail with ENOSPC.
+        /// ENOSPC, here and at every later call that needs space.
         Full,
     }
 
-    /// Which call, counted from 1, and what happens at it.
+    /// Where something goes wrong.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Fault {
-        /// The number of the call.
-        pub step: u64,
-        /// What happens.
+    pub enum FaultAt {
+        /// At this call that changes the disk, counted from 1.
+        Step(u64),
+        /// When this stage begins.
+        Stage(FaultStage),
+    }
+
+    /// What goes wrong, and where: a build tool that embeds the library writes its own tests with it.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct FaultPlan {
+        /// Where.
+        pub at: FaultAt,
+        /// What.
         pub kind: FaultKind,
     }
 
-    /// Counts the calls that change the disk, and fails the chosen one. Clones count together.
+    impl FaultPlan {
+        /// Plans a fault at a call that changes the disk, counted from 1.
+        pub fn step(step: u64, kind: FaultKind) -> FaultPlan {
+            FaultPlan { at: FaultAt::Step(step), kind }
+        }
+
+        /// Plans a fault at the beginning of a stage.
+        pub fn stage(stage: FaultStage, kind: FaultKind) -> FaultPlan {
+            FaultPlan { at: FaultAt::Stage(stage), kind }
+        }
+    }
+
+    /// Counts the calls that change the disk, and fails as planned. Clones count together.
     #[derive(Clone, Default)]
     pub struct Faults(Option<Arc<Inner>>);
 
     struct Inner {
-        fault: Option<Fault>,
+        plan: Option<FaultPlan>,
         count: AtomicU64,
+        /// The planned place was reached.
+        reached: AtomicBool,
         seen: Mutex<Vec<String>>,
     }
 
@@ -74,14 +165,14 @@ mod enabled {
             Faults::new(None)
         }
 
-        /// Fails as told.
-        pub fn inject(fault: Fault) -> Faults {
-            Faults::new(Some(fault))
+        /// Fails as planned.
+        pub fn inject(plan: FaultPlan) -> Faults {
+            Faults::new(Some(plan))
         }
 
-        fn new(fault: Option<Fault>) -> Faults {
-            let inner = Inner { fault, count: AtomicU64::new(0), seen: Mutex::default() };
-            Faults(Some(Arc::new(inner)))
+        fn new(plan: Option<FaultPlan>) -> Faults {
+            let (count, reached, seen) = Default::default();
+            Faults(Some(Arc::new(Inner { plan, count, reached, seen })))
         }
 
         /// Gives every call so far, as `operation path`, in the order in which they were made.
@@ -96,15 +187,40 @@ mod enabled {
 
         pub(crate) fn point(&self, op: &'static str, path: &Path, needs: Needs) -> io::Result<()> {
             let Some(inner) = &self.0 else { return Ok(()) };
-            let step = match inner.fault {
-                None => {
-                    lock(&inner.seen).push(format!("{op} {}", path.display()));
-                    return Ok(());
-                }
-                Some(_) => inner.count.fetch_add(1, Ordering::SeqCst) + 1,
+            let Some(plan) = inner.plan else {
+                lock(&inner.seen).push(format!("{op} {}", path.display()));
+                return Ok(());
             };
-            match inner.fault {
-                Some(Fault { step: at, kind: FaultKind::Kill }) if step == at => {
+            let step = inner.count.fetch_add(1, Ordering::SeqCst) + 1;
+            if plan.at == FaultAt::Step(step) {
+                inner.reached.store(true, Ordering::SeqCst);
+                return inner.fail(plan.kind, needs);
+            }
+            match plan.kind {
+                FaultKind::EioFromHere | FaultKind::Full if inner.reached.load(Ordering::SeqCst) => {
+                    inner.fail(plan.kind, needs)
+                }
+                _ => Ok(()),
+            }
+        }
+
+        pub(crate) fn enter(&self, stage: FaultStage) -> io::Result<()> {
+            let Some(inner) = &self.0 else { return Ok(()) };
+            let Some(plan) = inner.plan.filter(|plan| plan.at == FaultAt::Stage(stage)) else {
+                return Ok(());
+            };
+            // A stage that is begun again, as after a lost race, fails no second time.
+            if inner.reached.swap(true, Ordering::SeqCst) {
+                return Ok(());
+            }
+            inner.fail(plan.kind, Needs::Space)
+        }
+    }
+
+    impl Inner {
+        fn fail(&self, kind: FaultKind, needs: Needs) -> io::Result<()> {
+            match kind {
+                FaultKind::Kill => {
                     let _: Result<(), _> = rustix::process::kill_process(
                         rustix::process::getpid(),
                         rustix::process::Signal::KILL,
@@ -114,24 +230,17 @@ mod enabled {
                         std::thread::park();
                     }
                 }
-                Some(Fault { step: at, kind: FaultKind::Eio }) if step == at => Err(eio()),
-                Some(Fault { step: at, kind: FaultKind::EioFromHere }) if step >= at => Err(eio()),
-                Some(Fault { step: at, kind: FaultKind::Full }) if step >= at && needs == Needs::Space => {
-                    Err(rustix::io::Errno::NOSPC.into())
-                }
-                _ => Ok(()),
+                FaultKind::Eio | FaultKind::EioFromHere => Err(rustix::io::Errno::IO.into()),
+                FaultKind::Full if needs == Needs::Space => Err(rustix::io::Errno::NOSPC.into()),
+                FaultKind::Full => Ok(()),
             }
         }
     }
 
     impl fmt::Debug for Faults {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.debug_tuple("Faults").field(&self.0.as_ref().and_then(|inner| inner.fault)).finish()
+            f.debug_tuple("Faults").field(&self.0.as_ref().and_then(|inner| inner.plan)).finish()
         }
-    }
-
-    fn eio() -> io::Error {
-        rustix::io::Errno::IO.into()
     }
 
     fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -9,6 +9,7 @@ pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod fault;
 pub(crate) mod lock;
+pub(crate) mod process;
 mod remove;
 
 use std::fs::File;
@@ -22,7 +23,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 pub(crate) use dir::{Dir, Kind, Stat};
-use fault::{Faults, Needs};
+use fault::{FaultStage, Faults, Needs};
 
 use crate::error::{Error, Result};
 use crate::model::tree::Mtime;
@@ -55,6 +56,11 @@ impl Fs {
 
     fn point(&self, op: &'static str, path: &Path, needs: Needs) -> Result<()> {
         self.faults.point(op, path, needs).map_err(|e| Error::io(op, path, e))
+    }
+
+    /// Says that a stage of a publication begins: where a test may have it fail.
+    pub(crate) fn enter(&self, stage: FaultStage, store: &Dir) -> Result<()> {
+        self.faults.enter(stage).map_err(|e| Error::io(stage.verb(), store.path(), e))
     }
 
     /// Makes a directory of mode 0755 whatever the umask. `Ok(false)` when there is one already.

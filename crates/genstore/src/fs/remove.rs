@@ -14,13 +14,13 @@ impl Fs {
             Some(stat) if stat.kind != Kind::Dir => return self.unlink(dir, name).map(drop),
             Some(_) => {}
         }
-        let mut here = dir.open_dir(name)?;
+        let mut here = self.open_to_empty(dir, name)?;
         // For each level the folders that still wait there; the last one is being emptied.
         let mut waiting: Vec<Vec<Vec<u8>>> = vec![self.remove_files(&here)?];
         let mut names: Vec<Vec<u8>> = vec![name.to_vec()];
         while let Some(folders) = waiting.last_mut() {
             if let Some(folder) = folders.pop() {
-                here = here.open_dir(&folder)?;
+                here = self.open_to_empty(&here, &folder)?;
                 waiting.push(self.remove_files(&here)?);
                 names.push(folder);
                 continue;
@@ -35,6 +35,15 @@ impl Fs {
             }
         }
         Ok(())
+    }
+
+    /// Opens a folder that is to be emptied. Builders leave folders that even their owner may not
+    /// list or change.
+    fn open_to_empty(&self, dir: &Dir, name: &[u8]) -> Result<Dir> {
+        if dir.stat(name)?.is_some_and(|stat| stat.mode & 0o700 != 0o700) {
+            self.set_dir_mode(dir, name)?;
+        }
+        dir.open_dir(name)
     }
 
     /// Removes all but the folders in a directory, and gives those.

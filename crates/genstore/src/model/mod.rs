@@ -1,10 +1,12 @@
 //! Floor 0: values and pure functions. No disk, no clock, no environment.
 
+pub(crate) mod audit;
 pub(crate) mod codec;
 pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod fresh;
 pub(crate) mod ids;
+pub(crate) mod links;
 pub(crate) mod relpath;
 pub(crate) mod retention;
 pub(crate) mod tree;

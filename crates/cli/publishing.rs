@@ -1,0 +1,162 @@
+//! What `publish`, `build` and `commit` have in common: wishes for the commit, the audit of what
+//! was staged, the commit, and the report.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use genstore::{
+    Audited, CommitOptions, Durability, Expect, Failed, Judged, Rejected, StageOptions, Staged, Store,
+};
+
+use crate::checks::Checks;
+use crate::context::Context;
+use crate::errors::{Fail, Refused};
+use crate::render::publish::{self, PublishDoc, Scanned};
+use crate::verbs;
+
+/// What is wished for the new generation.
+#[derive(Args, Default)]
+pub(crate) struct Wishes {
+    /// A note for people
+    #[arg(short, long, value_name = "MSG")]
+    message: Option<String>,
+    /// A fact for programs; may stand several times
+    #[arg(long = "fact", value_name = "K=V", value_parser = parse_fact)]
+    facts: Vec<(String, String)>,
+    /// Publish only if this generation is current (`none`: if nothing has been published)
+    #[arg(long, value_name = "REF|none")]
+    expect: Option<String>,
+    /// Keep the new generation, but leave current as it is
+    #[arg(long)]
+    no_activate: bool,
+    /// Make a generation even if nothing changed
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// What success means: `full` (it survives a power loss) or `none` (for development loops)
+    #[arg(long, value_name = "full|none", hide_possible_values = true)]
+    durability: Option<Wanted>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Wanted {
+    Full,
+    None,
+}
+
+fn parse_fact(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a fact is KEY=VALUE"),
+    }
+}
+
+impl Wishes {
+    /// Reads the facts, of which each key has one value.
+    pub(crate) fn facts(&self) -> Result<BTreeMap<String, String>> {
+        let mut facts = BTreeMap::new();
+        for (key, value) in &self.facts {
+            if facts.insert(key.clone(), value.clone()).is_some() {
+                let shown = genstore::show_path(key.as_bytes());
+                let hint = "give each key one value".to_owned();
+                let fail = Fail::usage("bad-fact", format!("the fact {shown} stands twice"));
+                return Err(Fail { hint, ..fail }.into());
+            }
+        }
+        Ok(facts)
+    }
+
+    /// Gives what success is to mean, if that was said.
+    pub(crate) fn durability(&self) -> Option<Durability> {
+        self.durability.map(|wanted| match wanted {
+            Wanted::Full => Durability::Full,
+            Wanted::None => Durability::None,
+        })
+    }
+
+    /// Reads what must be current.
+    pub(crate) fn expect(&self, store: Option<&Store>) -> Result<Expect> {
+        verbs::expected(store, self.expect.as_deref())
+    }
+
+    /// Gives the options for staging.
+    pub(crate) fn stage_options(&self, consume: bool) -> StageOptions {
+        StageOptions { always: self.always, consume }
+    }
+}
+
+/// What is known of a publication before its commit.
+pub(crate) struct Pending<'a> {
+    pub(crate) store: &'a Store,
+    /// The store was made for it.
+    pub(crate) created: bool,
+    pub(crate) scanned: &'a Scanned,
+    pub(crate) facts: BTreeMap<String, String>,
+    pub(crate) expect: Expect,
+    pub(crate) start: Instant,
+}
+
+impl Wishes {
+    /// Audits what was staged, commits it, tells, and gives the exit status.
+    pub(crate) fn conclude(
+        &self,
+        context: &Context<'_>,
+        pending: Pending<'_>,
+        staged: Staged<'_>,
+    ) -> Result<u8> {
+        let Pending { store, created, scanned, facts, expect, start } = pending;
+        let audited = audit(context, staged)?;
+        let findings = audited.findings().to_vec();
+        let done = audited.commit(&CommitOptions {
+            note: self.message.clone().unwrap_or_default(),
+            facts,
+            expect,
+            activate: !self.no_activate,
+        })?;
+        if done.changed {
+            context.out.has_changed(format!("generation {} was published", done.generation));
+        }
+        context.progress.finish();
+        for finding in &findings {
+            context.out.warn(&publish::finding_line(finding));
+        }
+        let document = PublishDoc::done(store, scanned, &done, created, &findings);
+        context.out.confirm(&document, || publish::report(scanned, &done, start.elapsed()));
+        publish::tell_more(context.out, &done);
+        Ok(context.warn_of(&done.warnings))
+    }
+}
+
+/// Judges what was staged as the project wants it judged.
+fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Audited<'s>> {
+    let Some(project) = context.project()? else { return Ok(staged.unaudited()) };
+    let section = &project.config.audit;
+    let rules = section.rules();
+    let judged = if section.run.is_empty() {
+        staged.audit(&rules)?
+    } else {
+        let checks = Checks { context, commands: &section.run, root: project.root() };
+        staged.audit_with(&rules, |path| checks.run(path))?
+    };
+    match judged {
+        Judged::Accepted(audited) => Ok(audited),
+        Judged::Rejected(rejected) => {
+            let findings = rejected.findings().to_vec();
+            context.progress.finish();
+            let failed = keep(context, rejected, section.keep_failed());
+            Err(Refused { findings, failed }.into())
+        }
+    }
+}
+
+/// Keeps a refused tree for a look. That this fails must not hide why it was refused.
+fn keep(context: &Context<'_>, rejected: Rejected<'_>, keep: genstore::KeepFailed) -> Option<Failed> {
+    match rejected.keep(keep) {
+        Ok(failed) => Some(failed),
+        Err(error) => {
+            context.out.warn(&format!("what was refused could not be kept for a look: {error}"));
+            None
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! How a stage is named on the command line: by its id, or by the path that `begin` printed.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{StageId, Store};
+
+use crate::errors::Fail;
+
+#[derive(Args)]
+pub(crate) struct StageArg {
+    /// The stage, as `begin` named it: its id or its path
+    #[arg(value_name = "STAGE")]
+    stage: OsString,
+}
+
+impl StageArg {
+    /// Finds the id.
+    pub(crate) fn id(&self, store: &Store) -> Result<StageId> {
+        let shown = genstore::show_path(self.stage.as_bytes());
+        let bad = |why: String| -> anyhow::Error {
+            let hint = "`genstore begin` prints a stage's id and path".to_owned();
+            Fail { hint, ..Fail::usage("bad-stage", format!("not a stage: {shown}: {why}")) }.into()
+        };
+        if !self.stage.as_bytes().contains(&b'/') {
+            let text = self.stage.to_str().unwrap_or_default();
+            return text.parse().map_err(|e: genstore::NotAStageId| bad(e.to_string()));
+        }
+        let path = Path::new(&self.stage);
+        let absolute = std::path::absolute(path).map_err(|e| bad(e.to_string()))?;
+        // STORE/staging/s-ID/out, or the folder above.
+        let stage = match absolute.file_name() == Some(OsStr::new("out")) {
+            true => absolute.parent().unwrap_or(&absolute),
+            false => &absolute,
+        };
+        let id = stage.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix("s-"));
+        let home = stage.parent().and_then(Path::parent);
+        let (Some(id), Some(home)) = (id.and_then(|id| id.parse().ok()), home) else {
+            return Err(bad("no stage has such a path".to_owned()));
+        };
+        if std::fs::canonicalize(home).ok().as_deref() != Some(store.path()) {
+            let message =
+                format!("the stage {shown} is not one of the store {}", crate::output::show(store.path()));
+            let hint = "name the store that it was begun in with --store";
+            return Err(Fail::new("stage-foreign", message, hint).into());
+        }
+        Ok(id)
+    }
+}

@@ -1,0 +1,33 @@
+//! `abort`: ends a stage that was begun, and removes what was written to it.
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::stages::StageArg;
+
+#[derive(Args)]
+pub(crate) struct Abort {
+    #[command(flatten)]
+    stage: StageArg,
+}
+
+/// The document `genstore.abort/1`.
+#[derive(Serialize)]
+struct AbortDoc {
+    schema: &'static str,
+    stage: String,
+}
+
+impl Abort {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let id = self.stage.id(&store)?;
+        store.resume(&id)?.abort()?;
+        let document = AbortDoc { schema: "genstore.abort/1", stage: id.to_string() };
+        context.out.confirm(&document, || format!("Aborted stage {id}\n"));
+        Ok(exit::DONE)
+    }
+}

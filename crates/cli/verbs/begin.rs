@@ -1,0 +1,68 @@
+//! `begin`: makes a stage that any program may write to, and leaves it to its owner.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::Owner;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::show;
+use crate::render::json::PathField;
+use crate::time;
+
+#[derive(Args)]
+pub(crate) struct Begin {
+    #[command(flatten)]
+    owner: OwnerArgs,
+}
+
+/// Whose the stage is, until it is committed.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct OwnerArgs {
+    /// The stage is over when this process has ended: `--owner-pid $$` in a script
+    #[arg(long, value_name = "PID")]
+    owner_pid: Option<u32>,
+    /// The stage is over after so long
+    #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
+    ttl: Option<Duration>,
+}
+
+/// The document `genstore.begin/1`.
+#[derive(Serialize)]
+struct BeginDoc {
+    schema: &'static str,
+    stage: String,
+    #[serde(flatten)]
+    path: PathField,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+}
+
+impl Begin {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let until = self.owner.ttl.map(|ttl| context.now() + ttl);
+        let owner = match (self.owner.owner_pid, until) {
+            (Some(pid), _) => Owner::Process(pid),
+            (None, until) => Owner::Until(until.unwrap_or_else(|| context.now())),
+        };
+        let (store, _) = context.open_or_create(None)?;
+        let stage = store.begin()?;
+        let path = stage.path().to_owned();
+        let id = stage.leave_to(owner)?;
+        let document = BeginDoc {
+            schema: "genstore.begin/1",
+            stage: id.to_string(),
+            path: PathField::of_path(&path),
+            owner_pid: self.owner.owner_pid,
+            expires: until.map(time::rfc3339),
+        };
+        context.out.emit(&document, || format!("{id} {}\n", show(&path)));
+        Ok(exit::DONE)
+    }
+}

@@ -1,0 +1,34 @@
+//! `commit`: seals a stage that was begun, audits it, and makes it a generation.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::context::Context;
+use crate::publishing::{Pending, Wishes};
+use crate::render::publish::Scanned;
+use crate::stages::StageArg;
+
+#[derive(Args)]
+pub(crate) struct Commit {
+    #[command(flatten)]
+    stage: StageArg,
+    #[command(flatten)]
+    wishes: Wishes,
+}
+
+impl Commit {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let start = Instant::now();
+        let facts = self.wishes.facts()?;
+        let store = context.open_with(self.wishes.durability())?;
+        let expect = self.wishes.expect(Some(&store))?;
+        let stage = store.resume(&self.stage.id(&store)?)?;
+        let plan = stage.scan(&context.scan_rules(None)?)?;
+        let scanned = Scanned { plan, time: start.elapsed() };
+        let staged = stage.seal_plan(&scanned.plan, self.wishes.stage_options(false))?;
+        let pending = Pending { store: &store, created: false, scanned: &scanned, facts, expect, start };
+        self.wishes.conclude(context, pending, staged)
+    }
+}

@@ -1,0 +1,224 @@
+//! Stages that others write to: begun, filled by whatever program, sealed. Floor 3.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use rustix::io::Errno;
+
+use crate::claim::{Claim, Owner, StageId, Standing};
+use crate::error::{Error, Result};
+use crate::failed::{Cause, Failed, KeepFailed};
+use crate::fs::Dir;
+use crate::fs::copy::CHUNK;
+use crate::layout::Home;
+use crate::objects::is_errno;
+use crate::plan::{Plan, Source, Spooled};
+use crate::publish::{StageOptions, Staged};
+use crate::scan::ScanRules;
+use crate::stage::StageDir;
+
+/// A directory in the store that programs write to, out of readers' sight, until it is sealed.
+///
+/// Dropping it removes it, unless it was resumed: then it is still its owner's.
+#[must_use]
+pub struct Stage<'s> {
+    home: &'s Home,
+    /// Gone once it is sealed, left to an owner or ended.
+    dir: Option<StageDir>,
+    out: Dir,
+    spooled: AtomicU64,
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        if let Some(dir) = self.dir.take() {
+            // What cannot be removed now is debris, which the next writer removes.
+            drop(dir.give_up(self.home));
+        }
+    }
+}
+
+impl Home {
+    /// Begins a stage, held by this process.
+    pub(crate) fn begin(&self) -> Result<Stage<'_>> {
+        // What a dead process left goes first: it may be what fills the disk.
+        drop(self.begin_commit()?);
+        let dir = StageDir::create(self)?;
+        match dir.out(self) {
+            Ok(out) => Ok(Stage { home: self, dir: Some(dir), out, spooled: AtomicU64::new(0) }),
+            Err(error) => {
+                drop(dir.remove(self));
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes over a stage that was left to an owner.
+    pub(crate) fn resume(&self, id: &StageId) -> Result<Stage<'_>> {
+        self.complete()?;
+        let resumed = match StageDir::resume(self, id) {
+            Err(e) if is_errno(&e, Errno::ACCESS) => {
+                return Err(Error::refused(
+                    "stage-foreign",
+                    format!("the stage {id} belongs to another user"),
+                ));
+            }
+            resumed => resumed?,
+        };
+        if let Some(generation) = self.history()?.made_of_stage(id.as_str())
+            && self.find_generation(generation)?.is_some()
+        {
+            // Whoever committed it did not live to remove it.
+            if let Some((dir, _)) = resumed {
+                dir.remove(self)?;
+            }
+            let why = format!("the stage {id} was committed already: it is generation {generation}");
+            return Err(Error::refused("stage-committed", why));
+        }
+        let Some((dir, standing)) = resumed else {
+            return Err(match self.failed_stage(id.as_str())? {
+                Some(number) => Error::refused(
+                    "stage-refused",
+                    format!("the stage {id} was refused: it is kept as failed/{number}"),
+                ),
+                None => Error::refused(
+                    "stage-unknown",
+                    format!("there is no stage {id}: it was aborted, it is over, or it never was"),
+                ),
+            });
+        };
+        let why = match standing {
+            Standing::Holds => {
+                let out = dir.out(self)?;
+                return Ok(Stage { home: self, dir: Some(dir), out, spooled: AtomicU64::new(0) });
+            }
+            Standing::Expired(at) => {
+                let ago = self.now().duration_since(at).unwrap_or_default().as_secs();
+                format!("the stage {id} expired {ago} s ago")
+            }
+            Standing::OwnerGone(pid) => {
+                format!("the stage {id} is over: its owner, process {pid}, has ended")
+            }
+            Standing::Rebooted => format!("the stage {id} is over: the system was started anew since"),
+        };
+        drop(dir.remove(self));
+        Err(Error::refused("stage-expired", why))
+    }
+}
+
+impl<'s> Stage<'s> {
+    fn dir(&self) -> &StageDir {
+        self.dir.as_ref().expect("it goes only with the stage itself")
+    }
+
+    /// Gives its name, by which another process resumes it.
+    pub fn id(&self) -> StageId {
+        self.dir().id()
+    }
+
+    /// Gives the directory to write to: empty at first, of mode 0755.
+    pub fn path(&self) -> &Path {
+        self.out.path()
+    }
+
+    /// Makes the file that stays with the generation as the log of its build
+    /// (`generations/N/build.log`), or with what is kept of a failure.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: EEXIST when there is one already.
+    pub fn log(&self) -> Result<File> {
+        self.dir().log(self.home)
+    }
+
+    /// Takes in the bytes of a stream, for a plan that is sealed with this stage. `mtime` is what
+    /// the file will show; none is now.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn spool(&self, bytes: &mut dyn Read, mtime: Option<SystemTime>) -> Result<Source> {
+        let fs = &self.home.fs;
+        let dir = self.dir().spool(self.home)?;
+        let name = self.spooled.fetch_add(1, Ordering::Relaxed).to_string().into_bytes();
+        let file = fs.create(&dir, &name)?;
+        let path = dir.join(&name);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match bytes.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => fs.write(&file, &path, &chunk[..count])?,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("read the stream for", &path, e)),
+            }
+        }
+        fs.set_mtime(&file, &path, mtime.unwrap_or_else(|| self.home.now()).into())?;
+        Ok(Source::Spooled(Spooled { path }))
+    }
+
+    /// Makes a plan of all that was written to its directory.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`].
+    pub fn scan(&self, rules: &ScanRules) -> Result<Plan> {
+        let mut builder = Plan::builder().symlinks(rules.symlinks);
+        builder.scan_ours(self.out.path(), rules)?;
+        builder.build()
+    }
+
+    /// Brings all that was written to its directory into the store, where no reader sees it. Files
+    /// are moved in, so nothing may write to them any more.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
+    ///
+    /// # Locks
+    /// As [`crate::Store::stage`].
+    pub fn seal(self, rules: &ScanRules, options: StageOptions) -> Result<Staged<'s>> {
+        let plan = self.scan(rules)?;
+        self.seal_plan(&plan, options)
+    }
+
+    /// Brings a plan into the store, among whose sources may be what this stage has taken in.
+    ///
+    /// # Errors
+    /// As [`Stage::seal`].
+    pub fn seal_plan(mut self, plan: &Plan, options: StageOptions) -> Result<Staged<'s>> {
+        self.home.stage(self.dir.take(), plan, options)
+    }
+
+    /// Leaves it to an owner; another process goes on with [`crate::Store::resume`].
+    ///
+    /// # Errors
+    /// Code `no-such-process`; [`Error::Io`]. Then the stage is removed.
+    pub fn leave_to(mut self, owner: Owner) -> Result<StageId> {
+        let claim = Claim::new(self.home, owner)?;
+        let dir = self.dir.take().expect("it goes only with the stage itself");
+        dir.let_go(self.home, &claim)
+    }
+
+    /// Ends it for a build that failed; keeps its log for a look.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Locked`].
+    pub fn fail(mut self, why: &str, keep: KeepFailed) -> Result<Failed> {
+        let (lock, _) = self.home.begin_commit()?;
+        let dir = self.dir.take().expect("it goes only with the stage itself");
+        let kept = self.home.keep_failed(&lock, &dir, Cause::Build { why: why.to_owned() }, keep);
+        drop(lock);
+        let removed = dir.remove(self.home);
+        let kept = kept?;
+        removed?;
+        Ok(kept)
+    }
+
+    /// Ends it, and removes all that was written to it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn abort(mut self) -> Result<()> {
+        let dir = self.dir.take().expect("it goes only with the stage itself");
+        dir.remove(self.home)
+    }
+}

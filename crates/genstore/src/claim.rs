@@ -1,0 +1,192 @@
+//! Claims: who a stage belongs to while no process holds its lock. Floor 2.
+//!
+//! Owns `staging/s-<id>.claim`, a record. A stage that was begun by one process and is committed by
+//! another has no lock in between; its claim says until when nobody else may take it for debris:
+//! as long as a process lives, or until a moment. A claim ends with the boot: after a power loss
+//! what was written to the stage may be torn, and whoever wrote it is gone.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::fs::Dir;
+use crate::fs::process::{Liveness, ProcessMark, boot};
+use crate::layout::Home;
+use crate::records::{Moment, unwrap, wrap};
+
+pub(crate) const CLAIM_SUFFIX: &str = ".claim";
+
+/// Who a stage belongs to once its maker has let go of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// A living process, by its number: the stage is debris when that process has ended.
+    Process(u32),
+    /// Nobody in particular: the stage is debris from this moment on.
+    Until(SystemTime),
+}
+
+/// Names a stage that was begun: `k3Jx9Q`.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct StageId(String);
+
+impl StageId {
+    pub(crate) fn new(id: &str) -> StageId {
+        StageId(id.to_owned())
+    }
+
+    /// Gives it as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not a stage's id: those are letters and digits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotAStageId;
+
+impl fmt::Display for NotAStageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stage's id is letters and digits, as `genstore begin` prints it")
+    }
+}
+
+impl std::error::Error for NotAStageId {}
+
+impl FromStr for StageId {
+    type Err = NotAStageId;
+
+    fn from_str(text: &str) -> Result<StageId, NotAStageId> {
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if fits { Ok(StageId::new(text)) } else { Err(NotAStageId) }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    pub(crate) owner: OwnerRecord,
+    pub(crate) boot: String,
+    pub(crate) made: Moment,
+    pub(crate) by: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OwnerRecord {
+    Process(ProcessMark),
+    Until(Moment),
+}
+
+/// Whether a claim still holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    Holds,
+    /// Its time is over.
+    Expired(SystemTime),
+    /// Its owner has ended.
+    OwnerGone(u32),
+    /// The system was started anew.
+    Rebooted,
+}
+
+impl Claim {
+    /// Makes a claim of a stage for `owner`.
+    ///
+    /// # Errors
+    /// Code `no-such-process`.
+    pub(crate) fn new(home: &Home, owner: Owner) -> Result<Claim> {
+        let owner = match owner {
+            Owner::Until(time) => OwnerRecord::Until(time.into()),
+            Owner::Process(pid) => {
+                let mark = ProcessMark::of(pid)?.ok_or_else(|| {
+                    Error::refused("no-such-process", format!("there is no process {pid} to own a stage"))
+                })?;
+                OwnerRecord::Process(mark)
+            }
+        };
+        Ok(Claim { owner, boot: boot(), made: home.now().into(), by: home.options.actor.clone() })
+    }
+
+    /// Tells whether it still holds. A process of another pid namespace cannot be looked at, so
+    /// its claim does.
+    pub(crate) fn standing(&self, now: SystemTime) -> Result<Standing> {
+        if self.boot != boot() {
+            return Ok(Standing::Rebooted);
+        }
+        Ok(match &self.owner {
+            OwnerRecord::Until(until) if SystemTime::from(*until) <= now => {
+                Standing::Expired((*until).into())
+            }
+            OwnerRecord::Until(_) => Standing::Holds,
+            OwnerRecord::Process(mark) => match mark.liveness()? {
+                Liveness::Dead => Standing::OwnerGone(mark.pid),
+                Liveness::Alive | Liveness::Unknown => Standing::Holds,
+            },
+        })
+    }
+}
+
+impl Home {
+    /// Reads a stage's claim; `None` where it has none.
+    pub(crate) fn claim(&self, staging: &Dir, stage: &[u8]) -> Result<Option<Claim>> {
+        let name = [stage, CLAIM_SUFFIX.as_bytes()].concat();
+        let Some(bytes) = staging.read(&name)? else {
+            return Ok(None);
+        };
+        unwrap(&bytes).map(Some).map_err(|why| Error::damaged_file(&staging.join(&name), why))
+    }
+
+    /// Writes a stage's claim. It need not survive a power loss, since it ends with the boot.
+    pub(crate) fn write_claim(&self, staging: &Dir, stage: &[u8], claim: &Claim) -> Result<()> {
+        let name = [stage, CLAIM_SUFFIX.as_bytes()].concat();
+        self.fs.replace_file(staging, staging, &name, &wrap(claim))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_claim_ends_with_its_time_its_owner_or_the_boot() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+        let until = now + Duration::from_secs(5);
+        let claim = Claim {
+            owner: OwnerRecord::Until(until.into()),
+            boot: boot(),
+            made: now.into(),
+            by: "test".to_owned(),
+        };
+        assert_eq!(claim.standing(now).unwrap(), Standing::Holds);
+        assert_eq!(claim.standing(until).unwrap(), Standing::Expired(until));
+        let earlier = Claim { boot: "another".to_owned(), ..claim.clone() };
+        assert_eq!(earlier.standing(now).unwrap(), Standing::Rebooted);
+        let mark = ProcessMark::of(std::process::id()).unwrap().unwrap();
+        let owned = Claim { owner: OwnerRecord::Process(mark.clone()), ..claim.clone() };
+        assert_eq!(owned.standing(until).unwrap(), Standing::Holds);
+        let reused = ProcessMark { start: mark.start + 1, ..mark.clone() };
+        let dead = Claim { owner: OwnerRecord::Process(reused), ..claim.clone() };
+        assert_eq!(dead.standing(now).unwrap(), Standing::OwnerGone(mark.pid));
+        let bytes = wrap(&owned);
+        assert_eq!(unwrap::<Claim>(&bytes).unwrap(), owned);
+    }
+
+    #[test]
+    fn ids_are_names_and_no_paths() {
+        for good in ["k3Jx9Q", "a"] {
+            assert_eq!(good.parse::<StageId>().unwrap().to_string(), good);
+        }
+        for bad in ["", "../x", "a/b", "a.lock", "s-a", "ä"] {
+            assert_eq!(bad.parse::<StageId>(), Err(NotAStageId), "{bad}");
+        }
+    }
+}

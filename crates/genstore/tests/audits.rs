@@ -1,0 +1,283 @@
+//! Audits: what is refused, what is kept of it, and that no audit changes what it judges.
+#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use genstore::{
+    AuditRules, CommitOptions, Depth, Error, Finding, Growth, Judged, KeepFailed, Options, Pattern, Plan,
+    Publication, Severity, Source, StageOptions, Staged, Store,
+};
+use genstore_testkit::{at, debris, scratch};
+use tempfile::TempDir;
+
+struct Place(TempDir);
+
+impl Place {
+    fn path(&self) -> PathBuf {
+        self.0.path().join("store")
+    }
+
+    fn open(&self) -> Store {
+        Store::init(&self.path(), Options::new(Arc::new(|| at(1_000_000)))).unwrap().0
+    }
+}
+
+fn plan(files: &[(&str, &str)]) -> Plan {
+    let mut plan = Plan::builder();
+    for (path, content) in files {
+        plan = plan.file(*path, false, Source::Bytes(content.as_bytes().to_vec()));
+    }
+    plan.build().unwrap()
+}
+
+fn stage<'s>(store: &'s Store, files: &[(&str, &str)]) -> Staged<'s> {
+    store.stage(&plan(files), StageOptions::default()).unwrap()
+}
+
+fn publish(store: &Store, files: &[(&str, &str)]) -> Publication {
+    stage(store, files).unaudited().commit(&CommitOptions::default()).unwrap()
+}
+
+fn lines(findings: &[Finding]) -> Vec<String> {
+    findings
+        .iter()
+        .map(|f| {
+            let path = String::from_utf8_lossy(f.path.as_deref().unwrap_or(b"-"));
+            format!("{} {path} {}", f.rule, f.message)
+        })
+        .collect()
+}
+
+#[test]
+fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
+    let place = Place(scratch());
+    let store = place.open();
+    let first = publish(&store, &[("a", "12345"), ("b", "1")]);
+    let before = fs::symlink_metadata(place.path().join("current")).unwrap().mtime_nsec();
+    let rules = AuditRules {
+        max_growth: Some(Growth::Percent(50)),
+        min_files_ratio: Some(0.9),
+        require: vec![Pattern::new("*.html").unwrap()],
+        ..AuditRules::default()
+    };
+    let staged = stage(&store, &[("a", "1234567890")]);
+    let Judged::Rejected(rejected) = staged.audit(&rules).unwrap() else { panic!("accepted") };
+    let expected = [
+        "max_growth - all files have 10 bytes together, more than 9; generation 1 has 6",
+        "min_files_ratio - 1 files are fewer than 0.9 of the 2 of generation 1",
+        "require - no file matches *.html",
+    ];
+    assert_eq!(lines(rejected.findings()), expected);
+    let kept = rejected.keep(KeepFailed::default()).unwrap();
+    assert_eq!(fs::read_to_string(kept.path.join("tree/a")).unwrap(), "1234567890");
+    let report: String = fs::read_to_string(kept.path.join("report.json")).unwrap();
+    for part in ["genstore.failed/1", "\"cause\": \"audit\"", "min_files_ratio", "\"bytes\": 10"] {
+        assert!(report.contains(part), "{part} is not in {report}");
+    }
+    assert_eq!(store.current().unwrap(), Some(first.generation));
+    assert_eq!(fs::symlink_metadata(place.path().join("current")).unwrap().mtime_nsec(), before);
+    assert_eq!(debris(&place.path()), [""; 0]);
+    // The work can be had back and judged by others, and numbers were not taken.
+    let Judged::Rejected(again) = stage(&store, &[("a", "1234567890")]).audit(&rules).unwrap() else {
+        panic!("accepted");
+    };
+    let Judged::Accepted(audited) = again.into_staged().unwrap().audit(&AuditRules::default()).unwrap()
+    else {
+        panic!("refused by no rule");
+    };
+    assert_eq!(audited.commit(&CommitOptions::default()).unwrap().generation.get(), 2);
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}
+
+#[test]
+fn what_was_refused_is_bounded() {
+    let place = Place(scratch());
+    let store = place.open();
+    let rules = AuditRules { max_file: Some(0), ..AuditRules::default() };
+    let refuse = |content: &str, keep: KeepFailed| {
+        let Judged::Rejected(rejected) = stage(&store, &[("a", content)]).audit(&rules).unwrap() else {
+            panic!("accepted");
+        };
+        rejected.keep(keep).unwrap();
+        let names = fs::read_dir(place.path().join("failed")).unwrap();
+        let mut names: Vec<String> =
+            names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let two = KeepFailed { count: 2, bytes: 1000 };
+    assert_eq!(refuse("1", two), ["1"]);
+    assert_eq!(refuse("12", two), ["1", "2"]);
+    assert_eq!(refuse("123", two), ["2", "3"]);
+    let few_bytes = KeepFailed { count: 9, bytes: 7 };
+    assert_eq!(refuse("1234", few_bytes), ["3", "4"], "3 and 4 bytes fit, 2 more do not");
+    assert_eq!(refuse("1234567890", few_bytes), ["5"], "the newest stays whatever it takes");
+    assert_eq!(debris(&place.path()), [""; 0]);
+}
+
+#[test]
+fn the_last_good_generation_is_the_measure() {
+    let place = Place(scratch());
+    let store = place.open();
+    let big = "x".repeat(100);
+    drop(publish(&store, &[("a", "x")]));
+    drop(publish(&store, &[("a", &big)]));
+    let rules = AuditRules { max_growth: Some(Growth::Bytes(50)), ..AuditRules::default() };
+    let new = "y".repeat(101);
+    assert!(matches!(stage(&store, &[("a", &new)]).audit(&rules).unwrap(), Judged::Accepted(_)));
+    // Marked bad, it is no measure, although it is current.
+    store.mark(&"2".parse().unwrap(), genstore::Mark::Bad, None).unwrap();
+    let Judged::Rejected(rejected) = stage(&store, &[("a", &new)]).audit(&rules).unwrap() else {
+        panic!("accepted");
+    };
+    assert!(rejected.findings()[0].message.contains("generation 1 has 1"), "{:?}", rejected.findings());
+}
+
+/// What a program did to the stage, and what is said of it.
+type Deed = (&'static str, fn(&Path), &'static [&'static str]);
+
+#[test]
+fn an_audit_that_changes_the_stage_is_caught() {
+    fn write(path: PathBuf, text: &str) {
+        // As root writes through a read-only file.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    }
+    let deeds: &[Deed] = &[
+        ("looks", |tree| drop(fs::read(tree.join("d/new")).unwrap()), &[]),
+        ("appends", |tree| write(tree.join("d/new"), "fresh, and more"), &["d/new was written to"]),
+        (
+            "writes as many bytes and sets the mtime back",
+            |tree| {
+                let mtime = tree.join("d/new").metadata().unwrap().modified().unwrap();
+                write(tree.join("d/new"), "FRESH");
+                fs::File::open(tree.join("d/new")).unwrap().set_modified(mtime).unwrap();
+            },
+            &["d/new was written to"],
+        ),
+        (
+            "replaces it",
+            |tree| {
+                fs::remove_file(tree.join("d/new")).unwrap();
+                fs::write(tree.join("d/new"), "fresh").unwrap();
+            },
+            &["d/new was replaced"],
+        ),
+        ("removes it", |tree| fs::remove_file(tree.join("d/new")).unwrap(), &["d/new was removed"]),
+        ("adds another", |tree| fs::write(tree.join("d/more"), "").unwrap(), &["d/more was added"]),
+        ("adds a folder", |tree| fs::create_dir(tree.join("x")).unwrap(), &["x was added"]),
+        (
+            "changes a mode",
+            |tree| fs::set_permissions(tree.join("d/new"), fs::Permissions::from_mode(0o555)).unwrap(),
+            &["d/new has another mode"],
+        ),
+        (
+            "changes a folder's mode",
+            |tree| fs::set_permissions(tree.join("d"), fs::Permissions::from_mode(0o700)).unwrap(),
+            &["d has another mode"],
+        ),
+        (
+            "puts a link in place of a folder",
+            |tree| {
+                fs::rename(tree.join("d"), tree.join("e")).unwrap();
+                std::os::unix::fs::symlink("e", tree.join("d")).unwrap();
+            },
+            &["d/new was removed", "e was added"],
+        ),
+        (
+            "only links to it, as another publisher does",
+            |tree| fs::hard_link(tree.join("same"), tree.join("../../other")).unwrap(),
+            &[],
+        ),
+    ];
+    for (name, deed, expected) in deeds {
+        let place = Place(scratch());
+        let store = place.open();
+        drop(publish(&store, &[("same", "shared")]));
+        let staged = stage(&store, &[("d/new", "fresh"), ("same", "shared")]);
+        let judged = staged
+            .audit_with(&AuditRules::default(), |tree| {
+                deed(tree);
+                Ok::<_, Error>(vec![])
+            })
+            .unwrap();
+        let expected: Vec<String> =
+            expected.iter().map(|line| format!("unchanged-by-audit {line} by an audit")).collect();
+        match judged {
+            Judged::Accepted(audited) => {
+                assert_eq!(expected, [""; 0], "{name}");
+                assert!(audited.commit(&CommitOptions::default()).unwrap().changed, "{name}");
+            }
+            Judged::Rejected(rejected) => {
+                assert_eq!(lines(rejected.findings()), expected, "{name}");
+                assert!(rejected.into_staged().is_none(), "{name}: it is no longer what was staged");
+                assert_eq!(store.current().unwrap().unwrap().get(), 1, "{name}");
+            }
+        }
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{name}");
+        assert_eq!(debris(&place.path()), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn an_audit_that_writes_through_a_shared_object_is_told_and_healed() {
+    let place = Place(scratch());
+    let store = place.open();
+    drop(publish(&store, &[("same", "shared")]));
+    let files = [("new", "fresh"), ("same", "shared")];
+    let judged = stage(&store, &files)
+        .audit_with(&AuditRules::default(), |tree| {
+            fs::write(tree.join("same"), "SHARED").unwrap();
+            Ok::<_, Error>(vec![])
+        })
+        .unwrap();
+    let Judged::Rejected(rejected) = judged else { panic!("accepted") };
+    assert_eq!(lines(rejected.findings()), ["unchanged-by-audit same was written to by an audit"]);
+    drop(rejected);
+    assert!(!store.verify(None, Depth::Full).unwrap().is_clean(), "the current generation shows it");
+    let healed = publish(&store, &files);
+    assert_eq!(healed.healed, 1);
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_eq!(fs::read_to_string(place.path().join("generations/1/tree/same")).unwrap(), "shared");
+}
+
+#[test]
+fn findings_of_programs_count_by_their_weight() {
+    let place = Place(scratch());
+    let store = place.open();
+    let warning = |_: &Path| {
+        let finding = Finding::error("spelling", Some(b"a"), "has a typo");
+        Ok::<_, Error>(vec![Finding { severity: Severity::Warning, ..finding }])
+    };
+    let Judged::Accepted(audited) =
+        stage(&store, &[("a", "1")]).audit_with(&AuditRules::default(), warning).unwrap()
+    else {
+        panic!("a warning refuses nothing");
+    };
+    assert_eq!(lines(audited.findings()), ["spelling a has a typo"]);
+    assert!(audited.commit(&CommitOptions::default()).unwrap().times.audit.as_nanos() > 0);
+    let failing = |_: &Path| Err(Error::Refused { code: "no-such-pin", why: "could not look".to_owned() });
+    assert!(stage(&store, &[("a", "2")]).audit_with(&AuditRules::default(), failing).is_err());
+    assert_eq!(debris(&place.path()), [""; 0]);
+}
+
+#[test]
+fn what_was_not_judged_is_not_published() {
+    let place = Place(scratch());
+    let store = place.open();
+    drop(publish(&store, &[("a", "1")]));
+    let rules = AuditRules { max_file: Some(0), ..AuditRules::default() };
+    // What is current already is not judged again...
+    let Judged::Accepted(audited) = stage(&store, &[("a", "1")]).audit(&rules).unwrap() else {
+        panic!("refused");
+    };
+    // ... so when it no longer is current, it may not become it.
+    drop(publish(&store, &[("a", "2")]));
+    let error = audited.commit(&CommitOptions::default()).unwrap_err();
+    assert_eq!(error.code(), "moved-meanwhile");
+    assert_eq!(store.current().unwrap().unwrap().get(), 2);
+}

@@ -1,0 +1,273 @@
+//! Stages that others write to: who they belong to, what becomes of them, and what they give.
+#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use genstore::{
+    AuditRules, CommitOptions, Depth, Error, Expect, Judged, KeepFailed, Options, Owner, Plan, Publication,
+    ScanRules, Source, Stage, StageId, StageOptions, Staged, Store,
+};
+use genstore_testkit::{at, debris, read_tree, same_content, scratch, things, write_tree};
+use tempfile::TempDir;
+
+struct Place {
+    dir: TempDir,
+    now: Arc<AtomicU64>,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { dir: scratch(), now: Arc::new(AtomicU64::new(1_000_000)) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// Opens it with a clock that stands until it is moved on.
+    fn open(&self) -> Store {
+        let now = Arc::clone(&self.now);
+        let mut options = Options::new(Arc::new(move || at(now.load(Ordering::Relaxed))));
+        options.lock_timeout = Duration::from_millis(50);
+        Store::init(&self.path(), options).unwrap().0
+    }
+
+    fn wait(&self, secs: u64) {
+        self.now.fetch_add(secs, Ordering::Relaxed);
+    }
+
+    fn debris(&self) -> Vec<String> {
+        debris(&self.path())
+    }
+}
+
+fn seal(stage: Stage<'_>) -> Staged<'_> {
+    stage.seal(&ScanRules::default(), StageOptions::default()).unwrap()
+}
+
+fn commit(staged: Staged<'_>) -> Publication {
+    staged.unaudited().commit(&CommitOptions::default()).unwrap()
+}
+
+fn publish(store: &Store, content: &str) -> Publication {
+    let plan = Plan::builder().file("file", false, Source::Bytes(content.into())).build().unwrap();
+    commit(store.stage(&plan, StageOptions::default()).unwrap())
+}
+
+/// Writes as a program of others does.
+fn shell(dir: &Path, script: &str) {
+    let status = Command::new("sh").args(["-ec", script]).current_dir(dir).status().unwrap();
+    assert!(status.success(), "{script}");
+}
+
+#[track_caller]
+fn refused<T>(result: genstore::Result<T>, code: &str, why: &str) {
+    match result.err().expect("it is refused") {
+        Error::Refused { code: found, why: text } => {
+            assert_eq!((found, text.contains(why)), (code, true), "{text}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn what_a_program_writes_is_moved_in() {
+    let place = Place::new();
+    let store = place.open();
+    let stage = store.begin().unwrap();
+    shell(
+        stage.path(),
+        "umask 077; mkdir -p bin sub/deep; echo one > a; cp a sub/deep/b; printf '#!' > bin/run; chmod 700 bin/run; ln -s a l; : > empty",
+    );
+    let inode = fs::metadata(stage.path().join("a")).unwrap().ino();
+    let done = commit(seal(stage));
+    let current = place.path().join("current");
+    let expected =
+        [("a", "=one\n"), ("bin/run", "!#!"), ("empty", "="), ("l", ">a"), ("sub/deep/b", "=one\n")];
+    assert!(same_content(&read_tree(&current).unwrap(), &things(0, &expected)));
+    assert_eq!(fs::metadata(current.join("a")).unwrap().ino(), inode, "moved, not copied");
+    for (path, mode) in [("a", 0o444), ("bin/run", 0o555), ("bin", 0o755), ("sub/deep", 0o755)] {
+        assert_eq!(fs::metadata(current.join(path)).unwrap().permissions().mode() & 0o7777, mode, "{path}");
+    }
+    assert_eq!(place.debris(), [""; 0]);
+    // The same as a plan in memory.
+    let memory = Plan::builder()
+        .file("a", false, Source::Bytes(b"one\n".to_vec()))
+        .file("bin/run", true, Source::Bytes(b"#!".to_vec()))
+        .file("empty", false, Source::Bytes(vec![]))
+        .symlink("l", "a")
+        .file("sub/deep/b", false, Source::Bytes(b"one\n".to_vec()));
+    assert_eq!(store.preview(&memory.build().unwrap()).unwrap().id(), done.tree);
+    assert_eq!((done.written, done.files), (2, 4), "`one` and the tool; the empty file has no object");
+}
+
+#[test]
+fn streams_are_spooled_and_named_by_a_plan() {
+    let place = Place::new();
+    let store = place.open();
+    let stage = store.begin().unwrap();
+    let big = vec![7; 3 << 20];
+    let spooled = stage.spool(&mut big.as_slice(), Some(at(77))).unwrap();
+    let Source::Spooled(twin) = &spooled else { panic!("{spooled:?}") };
+    let twin = Source::Spooled(twin.clone());
+    let plan = Plan::builder()
+        .file("a/big", false, spooled)
+        .file("b", true, stage.spool(&mut &b"tool"[..], None).unwrap())
+        .file("twin", false, twin)
+        .build()
+        .unwrap();
+    let done = commit(stage.seal_plan(&plan, StageOptions::default()).unwrap());
+    let current = place.path().join("current");
+    assert_eq!(fs::read(current.join("twin")).unwrap(), big);
+    let (big, twin) = (current.join("a/big").metadata().unwrap(), current.join("twin").metadata().unwrap());
+    assert_eq!((big.mtime(), big.ino()), (77, twin.ino()));
+    assert_eq!(current.join("b").metadata().unwrap().permissions().mode() & 0o777, 0o555);
+    assert_eq!((done.files, done.new_objects), (3, 2));
+    assert_eq!(place.debris(), [""; 0]);
+}
+
+#[test]
+fn dropping_a_stage_removes_it() {
+    let place = Place::new();
+    let store = place.open();
+    let stage = store.begin().unwrap();
+    // Folders that may not even be listed are removed, too.
+    shell(stage.path(), "mkdir -p x/y; echo z > x/y/z; chmod 000 x/y");
+    drop(stage);
+    assert_eq!(place.debris(), [""; 0]);
+    // A plan that cannot be takes the stage with it.
+    let stage = store.begin().unwrap();
+    shell(stage.path(), "mkfifo pipe; ln -s /etc/passwd out");
+    let Err(Error::BadPlan { problems }) = stage.seal(&ScanRules::default(), StageOptions::default())
+    else {
+        panic!("a FIFO cannot be published");
+    };
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!(place.debris(), [""; 0]);
+}
+
+#[test]
+fn nobody_touches_a_stage_that_is_held() {
+    let place = Place::new();
+    let store = place.open();
+    let stage = store.begin().unwrap();
+    shell(stage.path(), "echo kept > file");
+    let other = place.open();
+    assert!(publish(&other, "of another").changed);
+    drop(other.collect(&other.plan_gc(&genstore::Retention::default()).unwrap()).unwrap());
+    assert!(matches!(other.resume(&stage.id()), Err(Error::Locked { .. })));
+    assert!(commit(seal(stage)).changed);
+    assert_eq!(fs::read_to_string(place.path().join("current/file")).unwrap(), "kept\n");
+}
+
+#[test]
+fn a_stage_that_was_left_is_its_owners() {
+    let place = Place::new();
+    let store = place.open();
+    let mut owner = Command::new("sleep").arg("1000").spawn().unwrap();
+    let left = |owner: Owner| -> StageId {
+        let stage = store.begin().unwrap();
+        shell(stage.path(), "echo mine > file");
+        stage.leave_to(owner).unwrap()
+    };
+    let (mine, timed) = (left(Owner::Process(owner.id())), left(Owner::Until(at(1_000_060))));
+    place.wait(59);
+    assert!(publish(&store, "sweeps").changed);
+    assert_eq!(place.debris().len(), 6, "two folders, claims and locks: {:?}", place.debris());
+    for id in [&mine, &timed] {
+        let stage = store.resume(id).unwrap();
+        assert_eq!(fs::read_to_string(stage.path().join("file")).unwrap(), "mine\n");
+        assert_eq!(stage.id(), *id);
+        // Dropped, it stays its owner's.
+    }
+    place.wait(1);
+    refused(store.resume(&timed), "stage-expired", "expired 0 s ago");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    refused(store.resume(&mine), "stage-expired", &format!("process {}, has ended", owner.id()));
+    refused(store.resume(&mine), "stage-unknown", "never was");
+    assert_eq!(place.debris(), [""; 0]);
+    // The next writer removes what nobody asked for again.
+    left(Owner::Until(at(1_000_061)));
+    place.wait(1);
+    assert!(publish(&store, "sweeps again").changed);
+    assert_eq!(place.debris(), [""; 0]);
+    let stage = store.begin().unwrap();
+    refused(stage.leave_to(Owner::Process(1 << 30)), "no-such-process", "no process 1073741824");
+    assert_eq!(place.debris(), [""; 0]);
+}
+
+#[test]
+fn a_commit_that_fails_leaves_the_stage_for_another_try() {
+    let place = Place::new();
+    let store = place.open();
+    assert!(publish(&store, "first").changed);
+    let stage = store.begin().unwrap();
+    shell(stage.path(), "echo second > file");
+    let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
+    let staged = seal(store.resume(&id).unwrap());
+    let lost = CommitOptions { expect: Expect::Unborn, ..CommitOptions::default() };
+    assert!(matches!(staged.unaudited().commit(&lost), Err(Error::Lost { .. })));
+    let done = commit(seal(store.resume(&id).unwrap()));
+    assert_eq!(done.generation.get(), 2);
+    assert_eq!(place.debris(), [""; 0]);
+    refused(store.resume(&id), "stage-committed", "it is generation 2");
+    // Also when it is only kept.
+    let stage = store.begin().unwrap();
+    shell(stage.path(), "echo third > file");
+    let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
+    let kept = CommitOptions { activate: false, ..CommitOptions::default() };
+    assert!(seal(store.resume(&id).unwrap()).unaudited().commit(&kept).unwrap().changed);
+    refused(store.resume(&id), "stage-committed", "it is generation 3");
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}
+
+#[test]
+fn a_refused_stage_is_told_so() {
+    let place = Place::new();
+    let store = place.open();
+    let stage = store.begin().unwrap();
+    shell(stage.path(), "echo bad > file");
+    let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
+    let rules = AuditRules { max_total: Some(1), ..AuditRules::default() };
+    let Judged::Rejected(rejected) = seal(store.resume(&id).unwrap()).audit(&rules).unwrap() else {
+        panic!("it is too large");
+    };
+    let kept = rejected.keep(KeepFailed::default()).unwrap();
+    assert_eq!(fs::read_to_string(kept.path.join("tree/file")).unwrap(), "bad\n");
+    assert_eq!(place.debris(), [""; 0]);
+    refused(store.resume(&id), "stage-refused", "kept as failed/1");
+}
+
+#[test]
+fn the_log_of_a_build_stays_with_what_it_made() {
+    let place = Place::new();
+    let store = place.open();
+    let write = |stage: &Stage<'_>, text: &str| stage.log().unwrap().write_all(text.as_bytes()).unwrap();
+    let stage = store.begin().unwrap();
+    write(&stage, "built\n");
+    write_tree(stage.path(), &things(0, &[("a", "=1")]));
+    drop(commit(seal(stage)));
+    let generation = place.path().join("generations/1");
+    assert_eq!(fs::read_to_string(generation.join("build.log")).unwrap(), "built\n");
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    for number in 1..=3 {
+        let stage = store.begin().unwrap();
+        write(&stage, "broken\n");
+        let failed = stage.fail("exit status 7", KeepFailed { count: 2, bytes: 100 }).unwrap();
+        assert_eq!(failed.number, number);
+        assert_eq!(fs::read_to_string(failed.path.join("build.log")).unwrap(), "broken\n");
+    }
+    let mut left: Vec<_> =
+        fs::read_dir(place.path().join("failed")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["2", "3"], "the newest two");
+    assert_eq!(place.debris(), [""; 0]);
+}

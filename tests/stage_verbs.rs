@@ -1,0 +1,160 @@
+//! `begin`, `commit`, `abort`: a stage that one process begins, others write to, and another
+//! commits.
+
+use serde_json::json;
+
+use crate::harness::{Output, Site};
+
+/// Begins a stage that lasts an hour of the fixed clock; gives its id and path.
+fn begin(site: &Site) -> (String, String) {
+    let doc = site.run("begin --ttl 1h --json").is_json("genstore.begin/1");
+    (doc["stage"].as_str().unwrap().to_owned(), doc["path"].as_str().unwrap().to_owned())
+}
+
+fn write(site: &Site, path: &str, name: &str, content: &str) {
+    let below = std::path::Path::new(path).strip_prefix(site.path("")).unwrap();
+    site.write(&format!("{}/{name}", below.display()), content);
+}
+
+#[test]
+fn a_stage_becomes_a_generation() {
+    let site = Site::new();
+    site.run("init").ok();
+    let begun = site.run("begin --ttl 90s").ok();
+    let line = String::from_utf8(begun.bytes).unwrap();
+    let (id, path) = line.trim_end().split_once(' ').unwrap();
+    assert_eq!(path, site.path(format!("genstore/staging/s-{id}/out")).to_str().unwrap());
+    write(&site, path, "css/site.css", "body{}");
+    // Another command that writes in between leaves it alone.
+    site.tree("dist", &[("a", "=1")]);
+    site.run("publish dist").ok();
+    site.run(&format!("commit {id} -m built --fact by=hand --expect 1")).prints(
+        "   Scanned 1 file, 6 B in [TIME]\n    Stored 1 new object, 6 B (0 shared)\n \
+         Published generation 2 [ID] (was 1): +1 ~0 -1 in [TIME]\n",
+    );
+    assert_eq!(site.read("genstore/current/css/site.css"), "body{}");
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    let doc = site.run("show --json").is_json("genstore.show/1");
+    assert_eq!((&doc["note"], &doc["facts"]), (&json!("built"), &json!({"by": "hand"})));
+    site.run(&format!("commit {id}")).is(
+        1,
+        "",
+        &format!(
+            "error: the stage {id} was committed already: it is generation 2\n\
+             hint: `genstore show` tells of the generation\n"
+        ),
+    );
+}
+
+#[test]
+fn tells_programs() {
+    let site = Site::new();
+    let doc = site.run("begin --ttl 1h --json").is_json("genstore.begin/1");
+    assert_eq!(doc["expires"], "2026-01-02T04:04:05Z");
+    let id = doc["stage"].as_str().unwrap();
+    write(&site, doc["path"].as_str().unwrap(), "a", "1");
+    let doc = site.run(&format!("commit {id} --json")).is_json("genstore.publish/1");
+    assert_eq!(
+        (&doc["generation"], &doc["changed"], &doc["written"]),
+        (&json!(1), &json!(true), &json!(1))
+    );
+    let error = site.run(&format!("commit {id} --json")).json_error();
+    assert_eq!((&error["code"], &error["exit"]), (&json!("stage-committed"), &json!(1)));
+    let own = std::process::id();
+    let doc = site.run(&format!("begin --owner-pid {own} --json")).is_json("genstore.begin/1");
+    assert_eq!((&doc["owner_pid"], &doc["expires"]), (&json!(own), &json!(null)));
+    let id = doc["stage"].as_str().unwrap();
+    let doc = site.run(&format!("abort {id} --json")).is_json("genstore.abort/1");
+    assert_eq!(doc["stage"], id);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn a_stage_may_be_named_by_its_path() {
+    let site = Site::new();
+    let (_, path) = begin(&site);
+    write(&site, &path, "a", "1");
+    site.run(&format!("commit {path}")).ok();
+    let (id, path) = begin(&site);
+    let stage = path.strip_suffix("/out").unwrap();
+    site.run(&format!("abort {stage}")).prints(&format!("Aborted stage {id}\n"));
+}
+
+/// Runs it, and compares status, message and hint, with the id replaced.
+#[track_caller]
+fn check(output: Output, id: &str, status: i32, error: &str, hint: &str) {
+    let text = output.stderr.replace(id, "[STAGE]");
+    assert_eq!((output.status, text), (status, format!("error: {error}\nhint: {hint}\n")));
+}
+
+#[test]
+fn says_what_became_of_a_stage() {
+    let site = Site::new();
+    let (id, path) = begin(&site);
+    let unknown = "there is no stage nope: it was aborted, it is over, or it never was";
+    check(site.run("commit nope"), &id, 1, unknown, "`genstore begin` prints the id of a new stage");
+    let bad = "not a stage: a.b: a stage's id is letters and digits, as `genstore begin` prints it";
+    check(site.run("commit a.b"), &id, 2, bad, "`genstore begin` prints a stage's id and path");
+    let bad = "not a stage: ./x: no stage has such a path";
+    check(site.run("abort ./x"), &id, 2, bad, "`genstore begin` prints a stage's id and path");
+    site.run("--store other init").ok();
+    check(
+        site.run(&format!("--store other commit {path}")),
+        &id,
+        1,
+        "the stage [DIR]/genstore/staging/s-[STAGE]/out is not one of the store [DIR]/other",
+        "name the store that it was begun in with --store",
+    );
+    let late = site.command(&format!("commit {id}")).env("GENSTORE_NOW", "2026-01-02T04:04:15Z").run();
+    let hint = "begin a new stage; `--ttl` and `--owner-pid` say how long it lasts";
+    check(late, &id, 1, "the stage [STAGE] expired 10 s ago", hint);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    let mut owner = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let doc = site.run(&format!("begin --json --owner-pid {}", owner.id())).is_json("genstore.begin/1");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let id = doc["stage"].as_str().unwrap();
+    let over = "the stage [STAGE] is over: its owner, process [PID], has ended";
+    check(site.run(&format!("commit {id}")), id, 1, over, hint);
+    let nobody = "there is no process [PID] to own a stage";
+    let hint = "`--owner-pid $$` names a shell's own process";
+    check(site.run("begin --owner-pid 1073741824"), id, 1, nobody, hint);
+    site.run("begin").fails(2, "error: the following required arguments were not provided");
+    site.run("begin --ttl 5s --owner-pid 1")
+        .fails(2, "error: the argument '--ttl <DUR>' cannot be used with");
+}
+
+#[test]
+fn a_commit_that_loses_can_be_tried_again() {
+    let site = Site::new();
+    let (id, path) = begin(&site);
+    write(&site, &path, "a", "1");
+    site.tree("dist", &[("b", "=2")]);
+    site.run("publish dist").ok();
+    let lost = site.run(&format!("commit {id} --expect none"));
+    lost.fails(6, "error: expected current generation none, found 1");
+    site.run(&format!("commit {id} --expect 1")).ok();
+    assert_eq!(site.names("genstore/current"), ["a"]);
+}
+
+#[test]
+fn all_that_cannot_be_published_is_named() {
+    let site = Site::new();
+    let (id, path) = begin(&site);
+    let out = std::path::Path::new(&path);
+    std::os::unix::fs::symlink("/etc/passwd", out.join("abs")).unwrap();
+    std::os::unix::fs::symlink("../..", out.join("up")).unwrap();
+    let output = site.run(&format!("commit {id}"));
+    output.is(
+        1,
+        "",
+        "error: 2 paths cannot be kept in a generation\n  abs is an absolute symlink (to /etc/passwd)\n  \
+         up is a symlink that leaves the tree (to ../..)\nhint: leave them out with `exclude` under [publish] \
+         in genstore.toml, or allow such links with `symlinks = \"any\"` there\n",
+    );
+    // It is still there, and can be mended.
+    std::fs::remove_file(out.join("abs")).unwrap();
+    std::fs::remove_file(out.join("up")).unwrap();
+    write(&site, &path, "a", "1");
+    site.run(&format!("commit {id}")).ok();
+}
