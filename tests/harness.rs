@@ -213,6 +213,15 @@ impl Run<'_> {
         Output::new(self.site, output.status, output.stdout, &output.stderr)
     }
 
+    /// Runs it to its end, with these bytes as its stdin.
+    pub fn run_on(mut self, bytes: &[u8]) -> Output {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        self.command.stdin(file);
+        self.run()
+    }
+
     /// Starts it, with pipes to all of its ends.
     pub fn spawn(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -92,7 +92,7 @@ fn refuses_malformed_values() {
     );
     site.run("publish dist --durability some")
         .fails(2, "error: invalid value 'some' for '--durability <full|none>'");
-    site.run("publish").fails(2, "error: the following required arguments were not provided:\n  <DIR>\n");
+    site.run("publish").fails(2, "error: the following required arguments were not provided:\n  <DIR|");
     assert!(!site.has("genstore"));
 }
 

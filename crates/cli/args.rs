@@ -109,6 +109,11 @@ verbs! {
     /// Make an empty store
     Init = init, "init";
     /// Publish a directory as a new generation
+    ///
+    /// Or several directories and files (--root), a tar archive (--from-tar), or a plan (--plan): a
+    /// line for each entry, like {"path":"css/site.css","source":"build/site.css"}. Instead of
+    /// source stands one of text, bytes (in base64), symlink, or "dir":true; files may have a mode,
+    /// like "0755". For names that are not UTF-8 there are path_b64, source_b64 and symlink_b64.
     Publish = publish, "publish";
     /// Begin a stage: print its id, and a directory to write to
     ///

@@ -11,7 +11,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
 use crate::errors::Fail;
-use crate::size::parse_size;
+use crate::size;
 use crate::{find, output, time};
 
 /// The project's file, as read.
@@ -136,9 +136,9 @@ impl CommandLine {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AuditSection {
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "bytes")]
     max_file: Option<u64>,
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "bytes")]
     pub(crate) max_total: Option<u64>,
     #[serde(deserialize_with = "growth")]
     max_growth: Option<Growth>,
@@ -155,7 +155,7 @@ pub(crate) struct AuditSection {
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Option<Duration>,
     keep_failed: Option<usize>,
-    #[serde(deserialize_with = "size")]
+    #[serde(deserialize_with = "bytes")]
     keep_failed_bytes: Option<u64>,
 }
 
@@ -204,10 +204,10 @@ enum NumberOrText {
     Text(String),
 }
 
-fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     match NumberOrText::deserialize(from)? {
         NumberOrText::Number(bytes) => Ok(Some(bytes)),
-        NumberOrText::Text(text) => parse_size(&text).map(Some).map_err(serde::de::Error::custom),
+        NumberOrText::Text(text) => size::parse(&text).map(Some).map_err(serde::de::Error::custom),
     }
 }
 
@@ -220,7 +220,7 @@ fn growth<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Growth>, D::Error
         let percent = percent.trim().parse().map_err(|_| serde::de::Error::custom("not a percentage"))?;
         return Ok(Some(Growth::Percent(percent)));
     }
-    parse_size(&text).map(|bytes| Some(Growth::Bytes(bytes))).map_err(serde::de::Error::custom)
+    size::parse(&text).map(|bytes| Some(Growth::Bytes(bytes))).map_err(serde::de::Error::custom)
 }
 
 fn ratio<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
@@ -300,7 +300,7 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
     fail
 }
 
-fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     let score = |name: &str| strsim::jaro_winkler(unknown, name);
     let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
     (score(best) > 0.75).then_some(best)

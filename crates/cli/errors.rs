@@ -6,6 +6,7 @@ use std::fmt;
 use genstore::{Damaged, Error, Failed, Finding, GenerationId, Problem, Severity};
 use serde::Serialize;
 
+use crate::inputs::{BadInput, InputProblem};
 use crate::output::{BAD, CARE, Out, show};
 use crate::render::human;
 use crate::render::json::{FindingDoc, PathField, UseDoc};
@@ -97,9 +98,18 @@ struct FailedDoc {
 
 #[derive(Serialize)]
 struct ProblemDoc {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
     #[serde(flatten)]
     path: PathField,
     what: String,
+}
+
+impl ProblemDoc {
+    fn of(problem: &InputProblem) -> ProblemDoc {
+        let path = problem.path.as_deref().map(PathField::of).unwrap_or_default();
+        ProblemDoc { line: problem.line, path, what: problem.what.clone() }
+    }
 }
 
 #[derive(Serialize)]
@@ -172,6 +182,11 @@ impl Failure {
             failure.hint.clone_from(&fail.hint);
         } else if let Some(refused) = error.downcast_ref::<Refused>() {
             failure.tell_refusal(refused);
+        } else if let Some(bad) = error.downcast_ref::<BadInput>() {
+            failure.code = "bad-plan".to_owned();
+            failure.hint.clone_from(&bad.hint);
+            failure.lines = bad.problems.iter().map(ToString::to_string).collect();
+            failure.problems = bad.problems.iter().map(ProblemDoc::of).collect();
         } else if let Some(error) = error.downcast_ref::<Error>() {
             failure.code = error.code().to_owned();
             failure.exit = exit_of(error);
@@ -206,9 +221,16 @@ impl Failure {
     fn describe(&mut self, error: &Error) {
         match error {
             Error::BadPlan { problems } => {
-                let line = |p: &Problem| format!("{} {}", genstore::show_path(&p.path), p.what);
+                let line = |p: &Problem| {
+                    let line = format!("{} {}", genstore::show_path(&p.path), p.what);
+                    line.trim_start().to_owned()
+                };
                 self.lines = problems.iter().map(line).collect();
-                let doc = |p: &Problem| ProblemDoc { path: PathField::of(&p.path), what: p.what.clone() };
+                let doc = |p: &Problem| ProblemDoc {
+                    line: None,
+                    path: PathField::of(&p.path),
+                    what: p.what.clone(),
+                };
                 self.problems = problems.iter().map(doc).collect();
             }
             Error::Damaged { uses, .. } => {
@@ -313,9 +335,13 @@ fn hint_of(error: &Error) -> String {
             _ => "name the build's own output, not what genstore made of it",
         },
         Error::BadPlan { problems } => {
+            let any = |words: &str| problems.iter().any(|problem| problem.what.contains(words));
             // Links that lead elsewhere are the one thing that a project may allow.
-            let links = problems.iter().any(|problem| problem.what.contains("symlink"));
-            match links {
+            match any("symlink") {
+                _ if any("cannot be a root: ") => {
+                    "give each --root a name of its own, and a path that is there and apart from the store"
+                }
+                _ if any("cannot be moved in: ") => "publish without --consume, which copies the files",
                 true => {
                     "leave them out with `exclude` under [publish] in genstore.toml, \
                      or allow such links with `symlinks = \"any\"` there"

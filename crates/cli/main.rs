@@ -12,6 +12,7 @@ mod environment;
 mod errors;
 mod faults;
 mod find;
+mod inputs;
 mod output;
 mod progress;
 mod publishing;

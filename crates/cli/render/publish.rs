@@ -1,6 +1,5 @@
 //! What `publish` tells: its document, and its lines for people.
 
-use std::path::Path;
 use std::time::Duration;
 
 use genstore::{Diff, Finding, GenerationId, Plan, Publication, Store, Tree, TreeId};
@@ -9,9 +8,9 @@ use serde::Serialize;
 use super::json::{ChangeDoc, FindingDoc, PathField, WarningDoc};
 use super::{diff as list, human};
 use crate::compare::Side;
-use crate::output::{DIM, GOOD, Out, show};
+use crate::output::{DIM, GOOD, Out};
 
-/// The directory as it was found.
+/// What is published, as it was found.
 pub(crate) struct Scanned {
     pub(crate) plan: Plan,
     pub(crate) time: Duration,
@@ -158,8 +157,8 @@ impl PublishDoc {
 }
 
 /// Says what a dry run found.
-pub(crate) fn preview(base: &Side, dir: &Path, tree: &Tree, found: &Diff<'_>) -> String {
-    let head = format!("{} -> {} {}\n", base.title(), show(dir), tree.id().short());
+pub(crate) fn preview(base: &Side, title: &str, tree: &Tree, found: &Diff<'_>) -> String {
+    let head = format!("{} -> {title} {}\n", base.title(), tree.id().short());
     let totals = list::totals(found);
     format!("{head}{}{totals}Would publish it; nothing was written\n", list::list(found))
 }

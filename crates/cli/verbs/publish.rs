@@ -1,30 +1,30 @@
-//! `publish`: scans a directory, stages it, and commits it as a new generation.
+//! `publish`: plans what is given, stages it, and commits it as a new generation.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Durability, Error, Expect, GenerationId, Options, Plan, Store, diff};
+use genstore::{Durability, Error, Expect, GenerationId, Options, Stage, Store, diff};
 
 use crate::compare::Side;
 use crate::context::Context;
 use crate::environment;
 use crate::errors::exit;
 use crate::find::is_absence;
+use crate::inputs::Inputs;
 use crate::output::show;
 use crate::publishing::{Pending, Wishes};
 use crate::render::publish::{self, PublishDoc, Scanned};
 
 #[derive(Args)]
 pub(crate) struct Publish {
-    /// The directory to publish
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    #[command(flatten)]
+    inputs: Inputs,
     #[command(flatten)]
     wishes: Wishes,
-    /// Move the directory's files into the store instead of copying them
-    #[arg(long)]
+    /// Move the files into the store instead of copying them
+    #[arg(long, conflicts_with_all = ["plan", "from_tar"])]
     consume: bool,
     /// Show what would be published; write nothing
     #[arg(short = 'n', long)]
@@ -41,61 +41,76 @@ impl Publish {
             Ok(store) => Some(store),
             Err(error) => match error.downcast_ref::<Error>() {
                 Some(Error::NotAStore { path }) => {
-                    check_place(path, &self.dir)?;
+                    check_place(path)?;
                     None
                 }
                 _ => return Err(error),
             },
         };
         let expect = self.wishes.expect(existing.as_ref())?;
-        let scanned = self.scan(context, existing.as_ref())?;
-        if self.dry_run {
-            return self.preview(context, existing, &scanned, expect);
+        // What comes as a stream is taken in by a stage: the store's, or where there is none yet, or
+        // nothing is to be written, that of one in the system's directory for temporary files.
+        let streamed = self.inputs.is_stream();
+        let needed = if existing.is_none() { self.dry_run || streamed } else { self.dry_run && streamed };
+        let spare = match needed {
+            true => Some(temporary_store(context.options(Some(Durability::None))?)?),
+            false => None,
+        };
+        let spare = spare.as_ref().map(|(_, store)| store);
+        let taking = spare.or(existing.as_ref()).filter(|_| streamed);
+        let stage = taking.map(Store::begin).transpose()?;
+        let scanned = self.plan(context, existing.as_ref(), &found.path, stage.as_ref())?;
+        if let Some(store) = existing.as_ref().or(spare).filter(|_| self.dry_run) {
+            return self.preview(context, store, &scanned, expect);
         }
-        let created = existing.is_none();
-        let store = match existing {
+        let made;
+        let store = match &existing {
             Some(store) => store,
             None => {
                 // An expectation that an absent store cannot meet leaves it absent.
                 check_expected(expect, None)?;
-                Store::init(&found.path, context.options(durability)?)?.0
+                made = Store::init(&found.path, context.options(durability)?)?.0;
+                if !context.out.json() {
+                    context.out.confirm(&(), || format!("   Created the store {}\n", show(made.path())));
+                }
+                &made
             }
         };
-        if created && !context.out.json() {
-            context.out.confirm(&(), || format!("   Created the store {}\n", show(store.path())));
-        }
-        let staged = store.stage(&scanned.plan, self.wishes.stage_options(self.consume))?;
-        let pending = Pending { store: &store, created, scanned: &scanned, facts, expect, start };
+        let options = self.wishes.stage_options(self.consume);
+        let staged = match stage {
+            Some(stage) if existing.is_some() => stage.seal_plan(&scanned.plan, options)?,
+            _ => store.stage(&scanned.plan, options)?,
+        };
+        let created = existing.is_none();
+        let pending = Pending { store, created, scanned: &scanned, facts, expect, start };
         self.wishes.conclude(context, pending, staged)
     }
 
-    fn scan(&self, context: &Context<'_>, store: Option<&Store>) -> Result<Scanned> {
-        let start = Instant::now();
-        let plan = Plan::scan(&self.dir, &context.scan_rules(store)?)?;
-        Ok(Scanned { plan, time: start.elapsed() })
+    fn plan(
+        &self,
+        context: &Context<'_>,
+        store: Option<&Store>,
+        place: &Path,
+        stage: Option<&Stage<'_>>,
+    ) -> Result<Scanned> {
+        let scanned = self.inputs.plan(context, store, place, stage)?;
+        if self.consume {
+            scanned.plan.check_consume()?;
+        }
+        Ok(scanned)
     }
 
-    /// Tells what would be published. Where there is no store yet, one in the system's directory
-    /// for temporary files does the hashing, and goes again.
+    /// Tells what would be published. Where there is no store yet, the spare one does the hashing.
     fn preview(
         &self,
         context: &Context<'_>,
-        existing: Option<Store>,
+        store: &Store,
         scanned: &Scanned,
         expect: Expect,
     ) -> Result<u8> {
-        let (_temp, store, base) = match existing {
-            Some(store) => {
-                let base = match store.current()? {
-                    Some(id) => Side::generation(&store, &genstore::Rev::Number(id))?,
-                    None => Side::nothing(),
-                };
-                (None, store, base)
-            }
-            None => {
-                let (temp, store) = temporary_store(context.options(Some(Durability::None))?)?;
-                (Some(temp), store, Side::nothing())
-            }
+        let base = match store.current()? {
+            Some(id) => Side::generation(store, &genstore::Rev::Number(id))?,
+            None => Side::nothing(),
         };
         check_expected(expect, base.number())?;
         let start = Instant::now();
@@ -108,7 +123,7 @@ impl Publish {
         context.out.emit(&document, || {
             let text = match base.number().filter(|_| !changed) {
                 Some(current) => publish::unchanged(current, tree.id()),
-                None => publish::preview(&base, &self.dir, &tree, &found),
+                None => publish::preview(&base, &self.inputs.title(), &tree, &found),
             };
             scanned.line(tree.bytes()) + &text
         });
@@ -118,7 +133,7 @@ impl Publish {
 
 /// Makes sure that a store may be made at `store`, before anything is done, as the library would
 /// find out afterwards.
-fn check_place(store: &Path, source: &Path) -> Result<()> {
+fn check_place(store: &Path) -> Result<()> {
     match std::fs::read_dir(store) {
         Err(e) if is_absence(&e) => {}
         Err(source) => return Err(Error::Io { op: "list", path: store.to_owned(), source }.into()),
@@ -130,12 +145,6 @@ fn check_place(store: &Path, source: &Path) -> Result<()> {
                 return Err(Error::NotEmpty { path: store.to_owned() }.into());
             }
         }
-    }
-    let find = |path: &Path| std::fs::canonicalize(path).ok();
-    // What is missing here is reported by whoever needs it.
-    let (Some(real), Ok(absolute)) = (find(source), std::path::absolute(store)) else { return Ok(()) };
-    if absolute.ancestors().any(|above| find(above).as_ref() == Some(&real)) {
-        return Err(Error::BadSource { path: source.to_owned(), why: "the store lies in it" }.into());
     }
     Ok(())
 }

@@ -191,24 +191,17 @@ impl Ingest<'_> {
             let give = match from {
                 ItemSource::Scanned(root) if root.ours => Give::Move,
                 ItemSource::Spooled(_) => Give::Move,
-                ItemSource::Scanned(_) if self.consume => Give::MoveAndRemove,
+                ItemSource::Scanned(_) | ItemSource::Root(_) if self.consume => Give::MoveAndRemove,
                 _ => Give::Copy,
             };
             let mut task = Intake { ingest: self, shared, item, entry, give, target: &mut target };
             let result = match from {
                 ItemSource::Bytes(bytes) => task.bytes(bytes, *executable),
                 ItemSource::File(path) | ItemSource::Spooled(path) => {
-                    match path.parent().zip(path.file_name()) {
-                        Some((folder, name)) => {
-                            let folder =
-                                if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-                            Dir::open(folder).and_then(|dir| {
-                                let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
-                                task.disk((&dir, name), Some(*executable))
-                            })
-                        }
-                        None => Err(Error::BadSource { path: path.clone(), why: "it is not a file" }),
-                    }
+                    parent_of(path).and_then(|(dir, name)| task.disk((&dir, name), Some(*executable)))
+                }
+                ItemSource::Root(path) => {
+                    parent_of(path).and_then(|(dir, name)| task.disk((&dir, name), None))
                 }
                 ItemSource::Scanned(root) => {
                     let (folder, name) = relpath::split(root.below(&item.path));
@@ -234,6 +227,15 @@ impl Ingest<'_> {
         }
         Ok(done)
     }
+}
+
+/// Opens the folder of a file that is named by a path of the system, and gives the file's name.
+fn parent_of(path: &Path) -> Result<(Dir, &[u8])> {
+    let Some((folder, name)) = path.parent().zip(path.file_name()) else {
+        return Err(Error::BadSource { path: path.to_owned(), why: "it is not a file" });
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    Ok((Dir::open(folder)?, std::os::unix::ffi::OsStrExt::as_bytes(name)))
 }
 
 /// Errors that concern one source alone, so that all of them can be named together.

@@ -56,6 +56,7 @@ mod publish;
 mod query;
 mod records;
 mod recover;
+mod roots;
 mod scan;
 mod stage;
 mod store;

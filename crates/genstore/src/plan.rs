@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Problem, Result};
 use crate::model::links::{self, At, Leads};
 use crate::model::relpath;
+use crate::roots::Roots;
 use crate::scan::{self, ScanRules};
 
 /// Where a file's bytes come from.
@@ -59,6 +60,8 @@ pub enum Symlinks {
 #[must_use]
 pub struct Plan {
     pub(crate) items: Vec<Item>,
+    /// Sources that lie in one another, which cannot be consumed.
+    overlaps: Vec<Problem>,
 }
 
 #[derive(Debug)]
@@ -87,6 +90,8 @@ pub(crate) enum ItemSource {
     /// Below a scanned directory, at the item's path without the root's prefix. Whether it may be
     /// executed is read off the file when it is opened.
     Scanned(Arc<ScannedRoot>),
+    /// A file that is a root by itself: treated as those that were scanned.
+    Root(PathBuf),
     File(PathBuf),
     Spooled(PathBuf),
     Bytes(Vec<u8>),
@@ -130,6 +135,17 @@ impl Plan {
         PlanBuilder::default()
     }
 
+    /// Makes sure that no source of the plan lies in another, so that each file is moved in once.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`] with every overlap.
+    pub fn check_consume(&self) -> Result<()> {
+        match self.overlaps.is_empty() {
+            true => Ok(()),
+            false => Err(Error::BadPlan { problems: self.overlaps.clone() }),
+        }
+    }
+
     /// Counts the files.
     pub fn files(&self) -> usize {
         self.items.iter().filter(|item| matches!(item.what, What::File { .. })).count()
@@ -143,6 +159,7 @@ pub struct PlanBuilder {
     items: Vec<Item>,
     problems: Vec<Problem>,
     symlinks: Symlinks,
+    pub(crate) roots: Roots,
 }
 
 impl PlanBuilder {
@@ -196,8 +213,20 @@ impl PlanBuilder {
         }
     }
 
-    pub(crate) fn problem(&mut self, path: &[u8], what: impl Into<String>) {
+    /// Adds a problem that the caller found, to be told with the others: a sentence's end.
+    pub fn problem(&mut self, path: &[u8], what: impl Into<String>) {
         self.problems.push(Problem { path: path.to_vec(), what: what.into() });
+    }
+
+    /// Counts entries and problems, for [`PlanBuilder::cut_back`].
+    pub(crate) fn lengths(&self) -> (usize, usize) {
+        (self.items.len(), self.problems.len())
+    }
+
+    /// Forgets what was added since.
+    pub(crate) fn cut_back(&mut self, (items, problems): (usize, usize)) {
+        self.items.truncate(items);
+        self.problems.truncate(problems);
     }
 
     /// Sorts and checks the entries.
@@ -209,15 +238,13 @@ impl PlanBuilder {
             self.items.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         }
         self.check_places();
-        if self.symlinks == Symlinks::Inside {
-            self.check_links();
-        }
+        self.check_links();
         let paths: usize = self.items.iter().map(|item| item.path.len() + 1).sum();
         if paths > u32::MAX as usize {
             self.problem(b".", "holds more than 4 GiB of paths");
         }
         if self.problems.is_empty() {
-            return Ok(Plan { items: self.items });
+            return Ok(Plan { items: self.items, overlaps: self.roots.overlaps() });
         }
         self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();
@@ -266,10 +293,13 @@ impl PlanBuilder {
             let What::Symlink(target) = &item.what else {
                 continue;
             };
-            let what = if target.starts_with(b"/") {
-                "is an absolute symlink"
-            } else if target.is_empty() || target.contains(&0) {
+            let what = if target.is_empty() || target.contains(&0) {
+                // No filesystem has these, whatever is allowed.
                 "is a symlink without a target"
+            } else if self.symlinks == Symlinks::Any {
+                continue;
+            } else if target.starts_with(b"/") {
+                "is an absolute symlink"
             } else if self.escapes(&item.path, target) {
                 "is a symlink that leaves the tree"
             } else {
@@ -353,5 +383,10 @@ mod tests {
         assert_eq!(problems(outside), ["l is a symlink that leaves the tree (to here/../z)"]);
         let any = Plan::builder().symlinks(Symlinks::Any).symlink("c", "/etc").symlink("d", "../..");
         assert_eq!(problems(any), [""; 0]);
+        let none = Plan::builder().symlinks(Symlinks::Any).symlink("c", "").symlink("d", *b"a\0b");
+        assert_eq!(
+            problems(none),
+            ["c is a symlink without a target (to )", "d is a symlink without a target (to a\\u{0}b)"]
+        );
     }
 }

@@ -24,8 +24,8 @@ use crate::stage::StageDir;
 pub struct StageOptions {
     /// Make a generation even if its tree is the current one's.
     pub always: bool,
-    /// Move the files of a scanned directory in, where that is possible, and remove all of them
-    /// once they are committed.
+    /// Move the files of the plan's roots in, where that is possible, and remove all of them once
+    /// they are committed. No root may lie in another: see [`Plan::check_consume`].
     pub consume: bool,
 }
 
@@ -165,6 +165,9 @@ impl Home {
     ) -> Result<Staged<'_>> {
         let lazy = LazyStage::new(self, begun);
         self.fs.enter(FaultStage::Plan, &self.dir)?;
+        if options.consume {
+            plan.check_consume()?;
+        }
         let guard = self.share()?;
         // What a dead process left goes first: it may be what fills the disk.
         let (lock, sequence) = self.begin_commit()?;

@@ -1,5 +1,6 @@
 //! Scans: making a plan of a directory, by walkdir. Floor 3.
 
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,22 @@ pub struct StoreIdentity {
 }
 
 pub(crate) fn scan(plan: &mut PlanBuilder, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
-    let real = check_source(dir, rules.store)?;
+    let (real, meta) = find_source(dir, rules.store)?;
+    if !meta.is_dir() {
+        return Err(Error::BadSource { path: dir.to_owned(), why: "it is not a directory" });
+    }
+    scan_real(plan, prefix, dir, real, rules)
+}
+
+/// Scans a directory whose real path is known.
+pub(crate) fn scan_real(
+    plan: &mut PlanBuilder,
+    prefix: &[u8],
+    dir: &Path,
+    real: PathBuf,
+    rules: &ScanRules,
+) -> Result<()> {
+    plan.roots.came_from(prefix, &real);
     let root = Arc::new(ScannedRoot { dir: real, prefix: prefix.to_vec(), ours: false });
     walk(plan, dir, &root, rules)
 }
@@ -161,8 +177,8 @@ fn find_unreadable(plan: &mut PlanBuilder, prefix: &[u8], root: &Dir, files: Vec
     }
 }
 
-/// Checks the directory itself and gives its real path.
-fn check_source(dir: &Path, store: Option<StoreIdentity>) -> Result<PathBuf> {
+/// Finds a source, which must not lie in the store, and gives its real path.
+pub(crate) fn find_source(dir: &Path, store: Option<StoreIdentity>) -> Result<(PathBuf, Metadata)> {
     let bad = |why| Error::BadSource { path: dir.to_owned(), why };
     let real = match std::fs::canonicalize(dir) {
         Ok(real) => real,
@@ -171,10 +187,7 @@ fn check_source(dir: &Path, store: Option<StoreIdentity>) -> Result<PathBuf> {
         }
         Err(e) => return Err(Error::io("find", dir, e)),
     };
-    let meta = std::fs::metadata(&real).map_err(|e| Error::io("stat", dir, e))?;
-    if !meta.is_dir() {
-        return Err(bad("it is not a directory"));
-    }
+    let found = std::fs::metadata(&real).map_err(|e| Error::io("stat", dir, e))?;
     if let Some(store) = store {
         for (steps, ancestor) in real.ancestors().enumerate() {
             let meta = std::fs::metadata(ancestor).map_err(|e| Error::io("stat", ancestor, e))?;
@@ -186,7 +199,7 @@ fn check_source(dir: &Path, store: Option<StoreIdentity>) -> Result<PathBuf> {
             }
         }
     }
-    Ok(real)
+    Ok((real, found))
 }
 
 fn check_not_store(source: &Path, found: &Path, store: Option<StoreIdentity>) -> Result<()> {
@@ -199,7 +212,7 @@ fn check_not_store(source: &Path, found: &Path, store: Option<StoreIdentity>) ->
     }
 }
 
-fn kind_name(kind: std::fs::FileType) -> &'static str {
+pub(crate) fn kind_name(kind: std::fs::FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     if kind.is_fifo() {
         "FIFO"

@@ -1,0 +1,127 @@
+//! The records of an extended header of a tar archive (pax): `LENGTH KEY=VALUE\n`, as many as there
+//! are. A value may hold line feeds, so records are cut by their lengths.
+
+use std::time::{Duration, SystemTime};
+
+/// What an extended header says about the next member, as far as a tree keeps it.
+#[derive(Default, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pax {
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
+    pub(crate) mtime: Option<SystemTime>,
+    pub(crate) sparse: bool,
+}
+
+impl Pax {
+    /// Reads the records. `None` if they are malformed.
+    pub(crate) fn parse(mut bytes: &[u8]) -> Option<Pax> {
+        let mut pax = Pax::default();
+        let mut sparse_name = None;
+        while !bytes.is_empty() {
+            let blank = bytes.iter().position(|&b| b == b' ')?;
+            let length: usize = text(&bytes[..blank])?.parse().ok()?;
+            let record = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
+            bytes = &bytes[length..];
+            let equals = record.iter().position(|&b| b == b'=')?;
+            let (key, value) = (&record[..equals], &record[equals + 1..]);
+            match key {
+                b"path" => pax.path = Some(value.to_vec()),
+                b"GNU.sparse.name" => sparse_name = Some(value.to_vec()),
+                b"linkpath" => pax.link = Some(value.to_vec()),
+                b"size" => pax.size = Some(text(value)?.parse().ok()?),
+                b"mtime" => pax.mtime = Some(parse_time(text(value)?)?),
+                _ if key.starts_with(b"GNU.sparse.") => pax.sparse = true,
+                _ => {}
+            }
+        }
+        // The path of a sparse file is one that was made up for other programs.
+        pax.sparse |= sparse_name.is_some();
+        pax.path = sparse_name.or(pax.path);
+        Some(pax)
+    }
+
+    /// Takes from `global` what this one leaves open.
+    pub(crate) fn or(self, global: &Pax) -> Pax {
+        Pax {
+            path: self.path.or_else(|| global.path.clone()),
+            link: self.link.or_else(|| global.link.clone()),
+            size: self.size.or(global.size),
+            mtime: self.mtime.or(global.mtime),
+            sparse: self.sparse || global.sparse,
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+/// Reads seconds since 1970 with a fraction, perhaps negative.
+fn parse_time(text: &str) -> Option<SystemTime> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let (negative, digits) = match whole.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, whole),
+    };
+    if ![digits, fraction].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit())) {
+        return None;
+    }
+    // Beyond nanoseconds nothing is kept.
+    let nanos = format!("{:0<9}", fraction.get(..9).unwrap_or(fraction)).parse().ok()?;
+    let span = Duration::new(digits.parse().ok()?, nanos);
+    match negative {
+        true => SystemTime::UNIX_EPOCH.checked_sub(span),
+        false => SystemTime::UNIX_EPOCH.checked_add(span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_cut_by_their_lengths() {
+        let pax = Pax::parse(b"12 path=a\nb\n6 x=y\n9 size=9\n").unwrap();
+        assert_eq!(pax, Pax { path: Some(b"a\nb".to_vec()), size: Some(9), ..Pax::default() });
+        for bad in [
+            &b"x"[..],
+            b"9 path=a",
+            b"10 path=a",
+            b"99 path=a\n",
+            b"3 path=a\n",
+            b"0 \n",
+            b"1 \n",
+            b"4 x\n",
+            b"10 size=x\n",
+            b"18446744073709551615 size=1\n",
+            b"11 mtime=x\n",
+        ] {
+            assert_eq!(Pax::parse(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn sparse_files_have_a_name_of_their_own() {
+        let expected = Pax { path: Some(b"s".to_vec()), sparse: true, ..Pax::default() };
+        let (name, path) = (&b"21 GNU.sparse.name=s\n"[..], &b"10 path=p\n"[..]);
+        for records in [[name, path], [path, name]] {
+            assert_eq!(Pax::parse(&records.concat()), Some(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn times_have_fractions_and_signs() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let check = |text: &str, expected: Option<SystemTime>| {
+            assert_eq!(parse_time(text), expected, "{text}");
+        };
+        check("5", Some(epoch + Duration::from_secs(5)));
+        check("5.25", Some(epoch + Duration::from_millis(5250)));
+        check("5.1234567891", Some(epoch + Duration::new(5, 123_456_789)));
+        check("-5.5", Some(epoch - Duration::from_millis(5500)));
+        for bad in ["", "-", "+5", "5.-1", "1e3", "--5", "99999999999999999999", "18446744073709551615"] {
+            check(bad, None);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `--root NAME=PATH`: directories and single files as subtrees of one generation.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use genstore::{Plan, ScanRules};
+
+use super::{STORE_WITHIN, would_hold};
+use crate::output::show;
+
+/// One root as it was given.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    name: Vec<u8>,
+    path: PathBuf,
+}
+
+/// Reads NAME=PATH, of any bytes. The first `=` parts them: a path may hold one, a name may not.
+pub(crate) fn parser() -> impl TypedValueParser<Value = Root> {
+    OsStringValueParser::new().try_map(|text: OsString| {
+        let bytes = text.into_vec();
+        let Some(at) = bytes.iter().position(|&b| b == b'=') else {
+            return Err("a root is NAME=PATH");
+        };
+        let path = std::ffi::OsStr::from_bytes(&bytes[at + 1..]).into();
+        Ok(Root { name: bytes[..at].to_vec(), path })
+    })
+}
+
+/// Makes a plan of all roots. `future` is where a store will be made, if there is none yet.
+pub(crate) fn plan(roots: &[Root], rules: &ScanRules, future: Option<&Path>) -> Result<Plan> {
+    let mut plan = Plan::builder().symlinks(rules.symlinks);
+    for root in roots {
+        if future.is_some_and(|place| would_hold(&root.path, place)) {
+            plan.problem(&root.name, format!("cannot be a root: {}: {STORE_WITHIN}", show(&root.path)));
+            continue;
+        }
+        plan.root(&root.name, &root.path, rules)?;
+    }
+    Ok(plan.build()?)
+}

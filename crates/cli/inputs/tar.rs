@@ -1,0 +1,125 @@
+//! `--from-tar`: a plan of the members of a tar archive.
+//!
+//! What a tree cannot hold is named all together, at the end. What makes the rest unreadable, or
+//! more than was allowed, ends it at once. Bytes are spooled, so memory is needed for names alone.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use anyhow::Result;
+use genstore::{Error, Plan, RelPath, Symlinks};
+
+use super::members::{Archive, Kind};
+use super::spool::{Kept, Spool};
+use super::{BadInput, InputProblem};
+use crate::errors::Fail;
+use crate::render::human;
+
+const HINT: &str = "make the archive without these members";
+
+/// Reads an archive. `limit` is for the sizes of all members together.
+///
+/// # Errors
+/// [`BadInput`] with every problem.
+pub(crate) fn read(
+    input: &mut dyn Read,
+    name: &str,
+    symlinks: Symlinks,
+    limit: Option<u64>,
+    spool: &mut dyn Spool,
+) -> Result<Plan> {
+    let mut archive = Archive::new(input, name, limit);
+    let mut plan = Plan::builder().symlinks(symlinks);
+    let mut before: HashMap<Vec<u8>, Before> = HashMap::new();
+    let mut room = Room { input: name, limit, used: 0 };
+    while let Some(member) = archive.next()? {
+        let path = below_top(&member.path).to_vec();
+        // By what the header says, before anything is read; no more is read than it says.
+        room.take(member.size_bytes, &path)?;
+        if member.kind == Kind::Dir && path.is_empty() {
+            continue;
+        }
+        if let Err(why) = RelPath::new(path.clone()) {
+            plan.problem(&path, why.to_string());
+            continue;
+        }
+        match member.kind {
+            Kind::File { executable, mtime } => {
+                let kept = spool.keep(&mut archive.bytes(), mtime);
+                let kept = kept.map_err(|error| match error.downcast() {
+                    Ok(error) => archive.failed(error),
+                    Err(other) => other,
+                })?;
+                plan = plan.file(path.clone(), executable, kept.source());
+                before.insert(path, Before::File(kept, executable));
+            }
+            Kind::HardLink(target) => match before.get(below_top(&target)) {
+                Some(Before::File(kept, executable)) => {
+                    room.take(kept.size_bytes, &path)?;
+                    plan = plan.file(path, *executable, kept.source());
+                }
+                // A symlink may have several names, too.
+                Some(Before::Symlink(target)) => plan = plan.symlink(path, target.clone()),
+                None => {
+                    let target = genstore::show_path(&target);
+                    plan.problem(&path, format!("is a hard link to {target}, which is no file before it"));
+                }
+            },
+            Kind::Symlink(target) => {
+                plan = plan.symlink(path.clone(), target.clone());
+                before.insert(path, Before::Symlink(target));
+            }
+            Kind::Dir => plan = plan.dir(path),
+            Kind::Other(what) => plan.problem(&path, what),
+        }
+    }
+    plan.build().map_err(|error| match error {
+        Error::BadPlan { problems } => {
+            let problems = problems.into_iter().map(InputProblem::from).collect();
+            BadInput::new(name, HINT, problems).into()
+        }
+        other => other.into(),
+    })
+}
+
+/// A member that a hard link may be to.
+enum Before {
+    File(Kept, bool),
+    Symlink(Vec<u8>),
+}
+
+/// How much an archive may hold.
+struct Room<'a> {
+    input: &'a str,
+    limit: Option<u64>,
+    used: u64,
+}
+
+impl Room<'_> {
+    fn take(&mut self, size: u64, member: &[u8]) -> Result<()> {
+        self.used = self.used.saturating_add(size);
+        let Some(limit) = self.limit.filter(|limit| self.used > *limit) else { return Ok(()) };
+        let (limit, member) = (human::bytes(limit), genstore::show_path(member));
+        let message = format!("{} holds more than {limit}: stopped at the member {member}", self.input);
+        let hint = "nothing was written; if the archive is right, allow more with --max-total";
+        Err(Fail::new("too-large", message, hint).into())
+    }
+}
+
+/// Gives the part of a member's path below the top, which archives call `.` or `./`.
+fn below_top(path: &[u8]) -> &[u8] {
+    let mut path = path;
+    while let Some(rest) = path.strip_prefix(b"./") {
+        path = rest;
+    }
+    while path.len() > 1
+        && let Some(rest) = path.strip_suffix(b"/")
+    {
+        path = rest;
+    }
+    if path == b"." { b"" } else { path }
+}
+
+#[cfg(test)]
+#[path = "tar_tests.rs"]
+mod tests;

@@ -1,0 +1,259 @@
+use ::tar::{Builder, EntryType, Header};
+use proptest::prelude::*;
+
+use super::super::spool::Memory;
+use super::*;
+
+/// A member with a header as it is given: path, type, link.
+fn member(path: &[u8], kind: EntryType, link: &[u8], size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    let old = header.as_old_mut();
+    old.name[..path.len()].copy_from_slice(path);
+    old.linkname[..link.len()].copy_from_slice(link);
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_mtime(1_000);
+    header.set_size(size);
+    header.set_cksum();
+    header
+}
+
+fn archive(members: &[(Header, &[u8])]) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    for (header, bytes) in members {
+        builder.append(header, *bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn file(path: &str, bytes: &'static [u8]) -> (Header, &'static [u8]) {
+    (member(path.as_bytes(), EntryType::Regular, b"", bytes.len() as u64), bytes)
+}
+
+fn other(path: &str, kind: u8, link: &str) -> (Header, &'static [u8]) {
+    (member(path.as_bytes(), EntryType::new(kind), link.as_bytes(), 0), b"")
+}
+
+fn read_with(bytes: &[u8], limit: Option<u64>) -> Result<Plan> {
+    read(&mut &*bytes, "x.tar", Symlinks::Inside, limit, &mut Memory)
+}
+
+/// What is wrong with it: problems, or the one message.
+fn wrong(bytes: &[u8], limit: Option<u64>) -> Vec<String> {
+    match read_with(bytes, limit) {
+        Ok(_) => vec![],
+        Err(error) => match error.downcast_ref::<BadInput>() {
+            Some(bad) => bad.problems.iter().map(ToString::to_string).collect(),
+            None => vec![error.to_string()],
+        },
+    }
+}
+
+#[test]
+fn every_hostile_member_is_named() {
+    let members = [
+        other("./", b'5', ""),
+        file("../up", b"1"),
+        file("/etc/passwd", b"2"),
+        file("a/../../b", b"3"),
+        file("a", b"4"),
+        file("./a", b"5"),
+        file("d", b"6"),
+        file("d/below", b"7"),
+        other("link", b'2', "d"),
+        file("link/through", b"8"),
+        other("out", b'2', "../../x"),
+        other("abs", b'2', "/etc"),
+        other("fifo", b'6', ""),
+        other("char", b'3', ""),
+        other("block", b'4', ""),
+        other("odd", b'Z', ""),
+        other("hard", b'1', "nowhere"),
+        other("late", b'1', "z"),
+        file("z", b"9"),
+        other("fine", b'1', "./z"),
+    ];
+    assert_eq!(
+        wrong(&archive(&members), None),
+        [
+            "/etc/passwd the path is absolute",
+            "../up the path holds `..`",
+            "a stands twice",
+            "a/../../b the path holds `..`",
+            "abs is an absolute symlink (to /etc)",
+            "block is a device",
+            "char is a device",
+            "d/below lies below something that is not a directory",
+            "fifo is a FIFO",
+            "hard is a hard link to nowhere, which is no file before it",
+            "late is a hard link to z, which is no file before it",
+            "link/through lies below something that is not a directory",
+            "odd is of an unknown type (Z)",
+            "out is a symlink that leaves the tree (to ../../x)",
+        ]
+    );
+}
+
+#[test]
+fn broken_archives_say_where() {
+    let good = archive(&[file("first", b"1"), file("second", &[7; 2000])]);
+    let check = |bytes: &[u8], expected: &str| assert_eq!(wrong(bytes, None), [expected]);
+    check(&good[..0], "x.tar is cut short before its first member");
+    check(&good[..1024], "x.tar is cut short after the member first");
+    check(&good[..1030], "x.tar is cut short after the member first");
+    check(&good[..600], "x.tar is cut short in the member first");
+    check(&good[..1536 + 1999], "x.tar is cut short in the member second");
+    check(&good[..good.len() - 1024], "x.tar is cut short after the member second");
+    // One block of the end marker is an end, unless something follows it.
+    assert_eq!(wrong(&good[..good.len() - 512], None), [""; 0]);
+    let hole = [&good[..1024], &[0; 512], &good[1024..]].concat();
+    check(&hole, "x.tar has a lone block of zeros after the member first");
+    let mut flipped = good.clone();
+    flipped[1024] ^= 1;
+    check(&flipped, "x.tar has a header with a wrong checksum after the member first");
+    flipped[0] ^= 1;
+    check(&flipped, "x.tar is no tar archive");
+    let mut huge = member(b"huge", EntryType::Regular, b"", 0);
+    huge.set_size(u64::MAX);
+    huge.set_cksum();
+    check(&[&good[..1024], huge.as_bytes()].concat(), "x.tar has a malformed header in the member huge");
+    // A name that would fill the memory.
+    let long = member(b"././@LongLink", EntryType::GNULongName, b"", 1 << 40);
+    check(
+        &[&good[..1024], long.as_bytes()].concat(),
+        "x.tar has a malformed header after the member first",
+    );
+    for (magic, by) in [
+        (&b"\x1f\x8b\x08"[..], "gzip"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xfd7zXZ\0\0", "xz"),
+        (b"BZh9", "bzip2"),
+    ] {
+        check(magic, &format!("x.tar is compressed with {by}"));
+    }
+}
+
+/// Counts what is read of it.
+struct Endless {
+    start: Vec<u8>,
+    read: usize,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        for byte in buffer.iter_mut() {
+            *byte = self.start.get(self.read).copied().unwrap_or(1);
+            self.read += 1;
+        }
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn a_bomb_is_stopped_before_it_is_read() {
+    let members = [file("a", b"12345"), file("b", b"12345"), other("c", b'1', "a")];
+    let bytes = archive(&members);
+    assert_eq!(wrong(&bytes, Some(15)), [""; 0]);
+    // A hard link is as large as what it is a link to.
+    assert_eq!(wrong(&bytes, Some(14)), ["x.tar holds more than 14 B: stopped at the member c"]);
+    assert_eq!(wrong(&bytes, Some(9)), ["x.tar holds more than 9 B: stopped at the member b"]);
+    assert_eq!(wrong(&bytes, Some(0)), ["x.tar holds more than 0 B: stopped at the member a"]);
+    // Of any type, with a path of any kind.
+    for kind in [EntryType::Regular, EntryType::Directory, EntryType::Fifo, EntryType::GNUSparse] {
+        let start = member(b"../bomb", kind, b"", 1 << 50).as_bytes().to_vec();
+        let mut endless = Endless { start, read: 0 };
+        let found = read(&mut endless, "-", Symlinks::Inside, Some(1 << 30), &mut Memory);
+        assert_eq!(
+            found.unwrap_err().to_string(),
+            "- holds more than 1.0 GiB: stopped at the member ../bomb"
+        );
+        assert!(endless.read < 1 << 20, "{}", endless.read);
+    }
+}
+
+/// Headers for ever: names of a member that never comes.
+struct Names {
+    block: Vec<u8>,
+    read: u64,
+}
+
+impl Read for Names {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let at = (self.read % self.block.len() as u64) as usize;
+        let size = buffer.len().min(self.block.len() - at);
+        buffer[..size].copy_from_slice(&self.block[at..at + size]);
+        self.read += size as u64;
+        Ok(size)
+    }
+}
+
+#[test]
+fn an_archive_of_headers_ends() {
+    let start = member(b"././@LongLink", EntryType::GNULongName, b"", 1 << 20).as_bytes().to_vec();
+    let mut names = Names { block: [start, vec![0; 1 << 20]].concat(), read: 0 };
+    let found = read(&mut names, "-", Symlinks::Inside, Some(1), &mut Memory);
+    assert_eq!(found.unwrap_err().to_string(), "- has too many headers before its first member");
+    assert!(names.read < (1 << 30) + (1 << 20), "{}", names.read);
+}
+
+fn sample() -> Vec<u8> {
+    archive(&[
+        (member(b"pax_global_header", EntryType::XGlobalHeader, b"", 16), b"16 comment=1f3a\n"),
+        other("./", b'5', ""),
+        file("./css/site.css", b"body {}"),
+        file("page", &[b'x'; 1500]),
+        other("latest", b'2', "css/site.css"),
+        other("same", b'1', "page"),
+        (member(b"pax", EntryType::XHeader, b"", 30), b"30 mtime=1700000000.123456789\n"),
+        file("timed", b"t"),
+        (member(b"././@LongLink", EntryType::GNULongName, b"", 5), b"long\0"),
+        file("short", b""),
+    ])
+}
+
+#[test]
+fn the_sample_is_whole() {
+    assert_eq!(wrong(&sample(), None), [""; 0]);
+    assert_eq!(read_with(&sample(), None).unwrap().files(), 5);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_archive_that_is_cut_gives_no_plan(cut in 0usize..10_000) {
+        let bytes = sample();
+        let end = bytes.len() - 512;
+        let cut = cut % bytes.len();
+        let found = wrong(&bytes[..cut], None);
+        prop_assert_eq!(found.is_empty(), cut >= end, "{} of {}: {:?}", cut, bytes.len(), found);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..3000)) {
+        prop_assert!(!wrong(&bytes, None).is_empty());
+    }
+
+    #[test]
+    fn no_change_makes_it_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        mend in any::<bool>(),
+    ) {
+        let mut bytes = sample();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if mend {
+                // So that the change gets past the checksum.
+                let start = at / 512 * 512;
+                let mut header = Header::new_old();
+                header.as_mut_bytes().copy_from_slice(&bytes[start..start + 512]);
+                header.set_cksum();
+                bytes[start..start + 512].copy_from_slice(header.as_bytes());
+            }
+        }
+        for message in wrong(&bytes, Some(1 << 20)) {
+            prop_assert!(!message.contains('\n'), "{}", message);
+        }
+    }
+}
