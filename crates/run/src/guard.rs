@@ -1,0 +1,246 @@
+//! The guard: the process that stands between the caller and the command.
+//!
+//! It has one thread, and waits for two things: orders over its stdin, and the death of children.
+//! Until the command's group was killed for the last time, the command itself is not reaped, dead
+//! as it may be: so nobody else can get the number of its group.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group,
+    set_child_subreaper, setsid, wait, waitid, waitpid,
+};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+
+use crate::job::Job;
+use crate::procs;
+use crate::wire::{End, Inbox, Order, Report, Step, send};
+
+/// Is the guard: does what the caller says over stdin, until nothing of the command is left.
+///
+/// The hidden verb that a [`GuardCommand`](crate::GuardCommand) names calls this, early in `main`
+/// and before any thread is started, and exits with what it gives.
+pub fn guard() -> ExitCode {
+    // By hand, from a terminal, stdin is no socket and the first read fails.
+    match io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).and_then(|caller| serve(&caller)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // There is nobody to tell: the caller is dead, or was never there.
+        Err(_) => ExitCode::from(125),
+    }
+}
+
+fn serve(caller: &UnixStream) -> io::Result<()> {
+    let deaths = match prepare() {
+        Ok(deaths) => deaths,
+        Err(error) => return refuse(caller, Step::Guard, &error),
+    };
+    let mut inbox = Inbox::default();
+    let job = loop {
+        match inbox.take()? {
+            Some(Order::Start(job)) => break job,
+            Some(_) => return Err(io::ErrorKind::InvalidData.into()),
+            // The caller died before it had said what to start.
+            None if !inbox.fill(caller)? => return Ok(()),
+            None => {}
+        }
+    };
+    if let Some(cwd) = &job.cwd
+        && let Err(error) = env::set_current_dir(cwd)
+    {
+        return refuse(caller, Step::Directory, &error);
+    }
+    let leader = match spawn(&job) {
+        Ok(leader) => leader,
+        Err(error) => return refuse(caller, Step::Command, &error),
+    };
+    // Whatever goes wrong from here on: first the command is ended.
+    let watched = send(caller, &Report::Started(leader.as_raw_pid() as u32))
+        .and_then(|()| Watch { caller, inbox, deaths, leader, stopping: false }.until_end());
+    let (how, survivors) = end_all(leader);
+    send(caller, &Report::Ended { how, survivors })?;
+    watched
+}
+
+fn refuse(caller: &UnixStream, step: Step, error: &io::Error) -> io::Result<()> {
+    // Only an argument with a NUL in it fails without a call to the system.
+    let errno = error.raw_os_error().unwrap_or(Errno::INVAL.raw_os_error());
+    send(caller, &Report::Refused(step, errno))
+}
+
+/// Makes this process fit to be a guard; gives what becomes readable when a child dies.
+fn prepare() -> io::Result<UnixStream> {
+    // Away from the caller's terminal: what is typed there reaches the caller alone, which decides.
+    setsid()?;
+    // Signals that come all the same (to everybody, from a system that goes down) are for the
+    // caller and the command. Not by ignoring them: the command would inherit that.
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
+        if !procs::is_ignored(signal)? {
+            flag::register(signal, Arc::default())?;
+        }
+    }
+    let (deaths, handler) = UnixStream::pair()?;
+    deaths.set_nonblocking(true)?;
+    pipe::register(SIGCHLD, handler)?;
+    set_child_subreaper(Some(getpid()))?;
+    Ok(deaths)
+}
+
+fn spawn(job: &Job) -> io::Result<Pid> {
+    let mut command = Command::new(&job.program);
+    command.args(&job.args).envs(job.env.iter().map(|(name, value)| (name, value)));
+    for name in &job.env_remove {
+        command.env_remove(name);
+    }
+    let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+    Ok(Pid::from_child(&child))
+}
+
+/// The time between the command's start and the killing.
+struct Watch<'a> {
+    caller: &'a UnixStream,
+    inbox: Inbox,
+    deaths: UnixStream,
+    leader: Pid,
+    /// The command was asked to end, and its group gets the time that the caller gives it.
+    stopping: bool,
+}
+
+impl Watch<'_> {
+    /// Returns when everything is to be killed: the command has ended, or the caller says so, or
+    /// is dead.
+    fn until_end(mut self) -> io::Result<()> {
+        loop {
+            // Before looking, so that no death between looking and waiting is missed.
+            while let Ok(1..) = self.deaths.read(&mut [0; 64]) {}
+            if is_dead(WaitId::Pid(self.leader))? {
+                if !self.stopping || !procs::group_lives(self.leader)? {
+                    return Ok(());
+                }
+                self.reap_adopted()?;
+            } else if is_dead(WaitId::All)? {
+                self.reap_adopted()?;
+            }
+
+            let mut fds =
+                [PollFd::new(self.caller, PollFlags::IN), PollFd::new(&self.deaths, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            if !fds[0].revents().is_empty() && !self.inbox.fill(self.caller)? {
+                return Ok(());
+            }
+            while let Some(order) = self.inbox.take()? {
+                match order {
+                    Order::Stop(signal) => self.stop(signal)?,
+                    Order::Kill | Order::Start(_) => return Ok(()),
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, signal: i32) -> io::Result<()> {
+        self.stopping = true;
+        let signal = Signal::from_named_raw(signal).ok_or(Errno::INVAL)?;
+        // A stopped process does not die of a signal before it goes on.
+        for signal in [signal, Signal::CONT] {
+            // There is no group, where a command of its own will has moved to another.
+            if kill_process_group(self.leader, signal).is_err() {
+                // That it may not be signalled, the killing will find out, and report.
+                kill_process(self.leader, signal).or_else(|error| match error {
+                    Errno::PERM | Errno::SRCH => Ok(()),
+                    other => Err(other),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reaps the dead among the adopted, and leaves the command.
+    fn reap_adopted(&self) -> io::Result<()> {
+        for child in procs::children()? {
+            if child != self.leader {
+                wait_for(child, WaitOptions::NOHANG)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether such a child is dead, and leaves it there.
+fn is_dead(child: WaitId<'_>) -> io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    Ok(waitid(child, options)?.is_some())
+}
+
+/// Waits for one child; gives `None` if it is alive and was not to be waited for.
+fn wait_for(child: Pid, options: WaitOptions) -> io::Result<Option<WaitStatus>> {
+    loop {
+        match waitpid(Some(child), options) {
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(found) => return Ok(found.map(|(_, status)| status)),
+        }
+    }
+}
+
+/// Kills the command, its group and all its descendants, and reaps them, until none is left but
+/// those that this user may not kill. Gives how the command ended, and how many are left.
+///
+/// Only children are killed by number: nobody else can have the number of a child that was not
+/// reaped. When they are dead, their own children have become ours, and the next round is theirs.
+fn end_all(leader: Pid) -> (End, u32) {
+    // In one stroke, so that nothing in the group can fork away from it. The rest follows below.
+    kill_process_group(leader, Signal::KILL).ok();
+    let mut how = End::Survived;
+    let mut beyond = BTreeSet::new();
+    let mut died = |pid: Pid, status: WaitStatus| {
+        if pid == leader {
+            how = match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => End::Exited(code),
+                (None, Some(signal)) => End::Signaled(signal),
+                (None, None) => End::Survived,
+            };
+        }
+    };
+    let survivors = loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) => {
+                died(pid, status);
+                continue;
+            }
+            Err(Errno::INTR) => continue,
+            // No children: this, and not a list of processes, is how the end is known.
+            Err(Errno::CHILD) => break 0,
+            Ok(None) | Err(_) => {}
+        }
+        // Some live. Without a list of them, no more can be said than that.
+        let Ok(children) = procs::children() else { break 1 };
+        let mut dying = vec![];
+        for child in &children {
+            match kill_process(*child, Signal::KILL) {
+                Err(Errno::PERM) => drop(beyond.insert(child.as_raw_pid())),
+                Ok(()) | Err(_) => dying.push(*child),
+            }
+        }
+        if dying.is_empty() && !children.is_empty() {
+            break beyond.len() as u32;
+        }
+        for child in dying {
+            if let Ok(Some(status)) = wait_for(child, WaitOptions::empty()) {
+                died(child, status);
+            }
+        }
+    };
+    (how, survivors)
+}

@@ -1,0 +1,74 @@
+//! Signals that ask this process to end.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{PollFd, PollFlags};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+
+use crate::procs;
+
+/// SIGINT, SIGTERM and SIGHUP, caught for the rest of this process's life.
+///
+/// Installed once, early; whoever waits for a command waits for these, too.
+#[derive(Debug)]
+pub struct Interrupts {
+    /// The handler of each signal writes a byte into the other end.
+    sources: Vec<(i32, UnixStream)>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default, Debug)]
+struct Seen {
+    first: Option<i32>,
+    count: usize,
+}
+
+impl Interrupts {
+    /// Catches the three signals, but leaves alone what was ignored when the process was started:
+    /// a program under `nohup` is not interrupted by a hang-up.
+    ///
+    /// # Errors
+    ///
+    /// Where `/proc` or the handlers cannot be had.
+    pub fn install() -> io::Result<Interrupts> {
+        let mut sources = vec![];
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            if procs::is_ignored(signal)? {
+                continue;
+            }
+            let (ours, handlers) = UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            pipe::register(signal, handlers)?;
+            sources.push((signal, ours));
+        }
+        Ok(Interrupts { sources, seen: Mutex::default() })
+    }
+
+    /// Gives the first of the signals that has come.
+    pub fn signal(&self) -> Option<i32> {
+        self.look().0
+    }
+
+    /// Gives the first signal and how many have come.
+    pub(crate) fn look(&self) -> (Option<i32>, usize) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (signal, source) in &self.sources {
+            let mut source = source;
+            // Not one byte more than there is, so that each signal counts once; an error is "no
+            // more" and nothing else.
+            while let Ok(count @ 1..) = source.read(&mut [0; 64]) {
+                seen.first.get_or_insert(*signal);
+                seen.count += count;
+            }
+        }
+        (seen.first, seen.count)
+    }
+
+    /// What becomes readable when a signal comes.
+    pub(crate) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
+        self.sources.iter().map(|(_, source)| PollFd::new(source, PollFlags::IN))
+    }
+}

@@ -1,0 +1,196 @@
+//! The command's output on its way to the caller and into a log.
+
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::panic;
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, ioctl_fionread};
+
+/// The line that ends a log which has reached its limit.
+pub const LOG_CUT: &str = "[log cut: the rest is not kept]\n";
+
+/// Where bytes of the command came out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Stream {
+    /// Its stdout.
+    Stdout,
+    /// Its stderr.
+    Stderr,
+}
+
+type Sink = Box<dyn FnMut(Stream, &[u8]) -> io::Result<()> + Send>;
+
+/// Where the command's output goes.
+///
+/// One thread passes both streams on, as bytes in order of arrival. What fails there does not
+/// disturb the command: it is remembered ([`OutputReport`]), and the rest goes on without it. A
+/// sink that blocks makes the command wait for it, as a pipe would.
+pub struct Output {
+    sink: Sink,
+    log: Option<Log>,
+}
+
+/// A file that takes both streams, up to a limit.
+#[derive(Debug)]
+pub struct Log {
+    /// Where to write.
+    pub file: File,
+    /// How many bytes of output are kept. One line more says that there was more, [`LOG_CUT`].
+    pub limit_bytes: u64,
+}
+
+/// What became of the output.
+#[derive(Default, Debug)]
+pub struct OutputReport {
+    /// The log has reached its limit.
+    pub log_cut: bool,
+    /// The first failed write to the log; nothing was logged after it.
+    pub log_error: Option<io::Error>,
+    /// What the sink failed with; it was not called again.
+    pub sink_error: Option<io::Error>,
+    /// Why the output could not be read to its end.
+    pub read_error: Option<io::Error>,
+}
+
+impl Output {
+    /// Passes the output on to `sink`.
+    pub fn to(sink: impl FnMut(Stream, &[u8]) -> io::Result<()> + Send + 'static) -> Output {
+        Output { sink: Box::new(sink), log: None }
+    }
+
+    /// Writes it to a log, too.
+    #[must_use]
+    pub fn with_log(mut self, log: Log) -> Output {
+        self.log = Some(log);
+        self
+    }
+}
+
+/// The thread that passes output on.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    thread: JoinHandle<OutputReport>,
+    /// Closed when all who could write are dead.
+    end: PipeWriter,
+}
+
+impl Pump {
+    /// Starts the thread, and gives the ends that become the command's stdout and stderr.
+    pub(crate) fn start(output: Output) -> io::Result<(Pump, PipeWriter, PipeWriter)> {
+        let (stdout, stdout_writer) = io::pipe()?;
+        let (stderr, stderr_writer) = io::pipe()?;
+        let (ended, end) = io::pipe()?;
+        let passing =
+            Passing { output, logged_bytes: 0, line_open: false, report: OutputReport::default() };
+        let sources = vec![(Stream::Stdout, stdout), (Stream::Stderr, stderr)];
+        let thread =
+            thread::Builder::new().name("output".into()).spawn(move || passing.run(sources, &ended))?;
+        Ok((Pump { thread, end }, stdout_writer, stderr_writer))
+    }
+
+    /// Passes on what is still in the pipes, and ends. All who could write must be dead.
+    pub(crate) fn finish(self) -> OutputReport {
+        drop(self.end);
+        self.thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
+    }
+}
+
+struct Passing {
+    output: Output,
+    logged_bytes: u64,
+    /// The last byte that was logged did not end a line.
+    line_open: bool,
+    report: OutputReport,
+}
+
+impl Passing {
+    fn run(mut self, mut sources: Vec<(Stream, PipeReader)>, ended: &PipeReader) -> OutputReport {
+        let mut buffer = vec![0; 64 << 10];
+        let result = self.pass_until(&mut sources, ended, &mut buffer).and_then(|()| {
+            // Not to the end of the pipes: somebody outside may have been given a writing end.
+            sources.iter().try_for_each(|(stream, pipe)| self.drain(*stream, pipe, &mut buffer))
+        });
+        self.report.read_error = result.err();
+        self.report
+    }
+
+    /// Passes on what comes, until both streams or the run have ended.
+    fn pass_until(
+        &mut self,
+        sources: &mut Vec<(Stream, PipeReader)>,
+        ended: &PipeReader,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
+        while !sources.is_empty() {
+            let mut fds: Vec<_> = sources
+                .iter()
+                .map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN))
+                .chain([PollFd::new(ended, PollFlags::IN)])
+                .collect();
+            match poll(&mut fds, None) {
+                Err(Errno::INTR) => continue,
+                other => other?,
+            };
+            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            if ready[sources.len()] {
+                break;
+            }
+            for at in (0..sources.len()).rev().filter(|&at| ready[at]) {
+                let (stream, pipe) = &mut sources[at];
+                match pipe.read(buffer) {
+                    Ok(0) => drop(sources.remove(at)),
+                    Ok(count) => self.pass(*stream, &buffer[..count]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Passes on what is in the pipe now.
+    fn drain(&mut self, stream: Stream, pipe: &PipeReader, buffer: &mut [u8]) -> io::Result<()> {
+        let mut rest = pipe.take(ioctl_fionread(pipe)?);
+        loop {
+            match rest.read(buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.pass(stream, &buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn pass(&mut self, stream: Stream, bytes: &[u8]) {
+        if self.report.sink_error.is_none() {
+            self.report.sink_error = (self.output.sink)(stream, bytes).err();
+        }
+        if self.report.log_error.is_none() {
+            self.report.log_error = self.log(bytes).err();
+        }
+    }
+
+    fn log(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(log) = &mut self.output.log else { return Ok(()) };
+        if self.report.log_cut {
+            return Ok(());
+        }
+        let room = usize::try_from(log.limit_bytes - self.logged_bytes).unwrap_or(usize::MAX);
+        let kept = &bytes[..bytes.len().min(room)];
+        log.file.write_all(kept)?;
+        self.logged_bytes += kept.len() as u64;
+        if let Some(last) = kept.last() {
+            self.line_open = *last != b'\n';
+        }
+        if kept.len() < bytes.len() {
+            self.report.log_cut = true;
+            if self.line_open {
+                log.file.write_all(b"\n")?;
+            }
+            log.file.write_all(LOG_CUT.as_bytes())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Processes, as `/proc` shows them.
+
+use std::fs;
+use std::io;
+
+use rustix::process::{Pid, getpid};
+
+/// A process at the time it was looked at.
+pub(crate) struct Process {
+    pub(crate) pid: Pid,
+    pub(crate) parent: i32,
+    pub(crate) group: i32,
+    /// It is dead and waits for its parent to ask.
+    pub(crate) zombie: bool,
+}
+
+/// Lists the children of this process, dead ones too.
+///
+/// One that is adopted while the list is made may be missing; the next list has it.
+pub(crate) fn children() -> io::Result<Vec<Pid>> {
+    let me = getpid().as_raw_pid();
+    Ok(all()?.into_iter().filter(|process| process.parent == me).map(|process| process.pid).collect())
+}
+
+/// Tells whether any process of the group is alive.
+pub(crate) fn group_lives(group: Pid) -> io::Result<bool> {
+    let group = group.as_raw_pid();
+    Ok(all()?.iter().any(|process| process.group == group && !process.zombie))
+}
+
+/// Lists all processes that may be looked at.
+///
+/// # Errors
+///
+/// Where `/proc` does not even show this process: then an empty list would prove nothing.
+fn all() -> io::Result<Vec<Process>> {
+    let mut processes = vec![];
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes()[0].is_ascii_digit() {
+            continue;
+        }
+        // One that cannot be read has just ended, or is hidden because it is somebody else's.
+        let Ok(stat) = fs::read(entry.path().join("stat")) else { continue };
+        processes.extend(parse(&stat));
+    }
+    let me = getpid();
+    if !processes.iter().any(|process| process.pid == me) {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "/proc does not show processes"));
+    }
+    Ok(processes)
+}
+
+/// Reads `pid (name) state parent group …`, where the name may hold anything.
+fn parse(stat: &[u8]) -> Option<Process> {
+    let open = stat.iter().position(|&byte| byte == b'(')?;
+    let close = stat.iter().rposition(|&byte| byte == b')')?;
+    let pid = str::from_utf8(&stat[..open]).ok()?.trim().parse().ok()?;
+    let mut fields = str::from_utf8(stat.get(close + 1..)?).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    Some(Process {
+        pid: Pid::from_raw(pid)?,
+        parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+        zombie: matches!(state, "Z" | "X"),
+    })
+}
+
+/// Tells whether this process was started with the signal ignored, as `nohup` does.
+pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/status has no SigIgn"))?;
+    Ok(mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let process = parse(b"17 (a) Z 1 (b c) S 4 5 6 0").unwrap();
+        assert_eq!((process.pid.as_raw_pid(), process.parent, process.group), (17, 4, 5));
+        assert!(!process.zombie);
+        assert!(parse(b"17 (a\xff) Z 4 5 6").unwrap().zombie);
+        assert!(parse(b"17 (a").is_none());
+        assert!(parse(b")(").is_none());
+    }
+
+    #[test]
+    fn this_process_is_shown() {
+        let me = all().unwrap().into_iter().find(|process| process.pid == getpid()).unwrap();
+        assert_eq!(me.parent, std::os::unix::process::parent_id() as i32);
+    }
+
+    #[test]
+    fn rust_programs_ignore_sigpipe() {
+        assert!(is_ignored(13).unwrap());
+        assert!(!is_ignored(11).unwrap());
+    }
+}

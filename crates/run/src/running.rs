@@ -1,0 +1,259 @@
+//! The caller's side: starting a command, waiting for it, ending it.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::SIGTERM;
+
+use crate::interrupts::Interrupts;
+use crate::job::{GuardCommand, Job};
+use crate::outcome::{Ended, Finished, StartError};
+use crate::output::{Output, OutputReport, Pump};
+use crate::wire::{End, Inbox, Order, Report, Step, send};
+
+/// A command that was started. Dropping it kills the command and all its descendants, and waits
+/// until they are gone.
+#[derive(Debug)]
+#[must_use]
+pub struct Running {
+    caller: Caller,
+    pid: u32,
+    started: Instant,
+    ended: Option<(Ended, u32)>,
+}
+
+/// What a wait ended with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The command has ended, and nothing of it is left.
+    Ended(Ended),
+    /// This process was interrupted, now or earlier: its first signal. The command still runs.
+    Interrupted(i32),
+    /// The deadline has come. The command still runs.
+    Deadline,
+}
+
+/// How long a command may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// From the start until it is told to stop; `None` is for ever.
+    pub timeout: Option<Duration>,
+    /// From the signal that tells it to stop until it is killed.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// No timeout, and 10 seconds to stop.
+    fn default() -> Limits {
+        Limits { timeout: None, stop_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Starts the command under a guard, and returns when it runs.
+///
+/// # Errors
+///
+/// Where it does not run. Then nothing is left.
+pub fn start(guard: &GuardCommand, job: &Job, output: Output) -> Result<Running, StartError> {
+    let mut caller = Caller::start(guard, output)?;
+    // That it cannot be told is found out below: the guard is dead.
+    let sent = send(&caller.socket, &Order::Start(job.clone()));
+    let fail = |source: io::Error| {
+        let program = job.program.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound => StartError::NotFound { program, source },
+            _ => StartError::NotExecutable { program, source },
+        }
+    };
+    match caller.report() {
+        Ok(Some(Report::Started(pid))) => Ok(Running { caller, pid, started: Instant::now(), ended: None }),
+        Ok(Some(Report::Refused(step, errno))) => {
+            let source = io::Error::from_raw_os_error(errno);
+            Err(match step {
+                Step::Command => fail(source),
+                Step::Directory => {
+                    StartError::Directory { path: job.cwd.clone().unwrap_or_default(), source }
+                }
+                Step::Guard => StartError::Guard { op: "prepare", source },
+            })
+        }
+        Ok(Some(Report::Ended { .. })) => {
+            Err(StartError::Guard { op: "understand", source: io::ErrorKind::InvalidData.into() })
+        }
+        Ok(None) => {
+            let status = caller.guard.wait().map_err(|source| StartError::Guard { op: "await", source })?;
+            Err(match status.signal() {
+                Some(signal) => StartError::Interrupted(signal),
+                None => StartError::Guard {
+                    op: "talk to",
+                    source: sent.err().unwrap_or_else(|| io::Error::other(format!("it ended: {status}"))),
+                },
+            })
+        }
+        Err(source) => Err(StartError::Guard { op: "talk to", source }),
+    }
+}
+
+/// Waits for the command's end, and sees to it that it comes.
+///
+/// When the time is up, the command's group gets SIGTERM; when this process is interrupted, the
+/// signal that did it. If that does not end the group within `stop_timeout`, or if this process is
+/// interrupted again, everything is killed.
+pub fn run_to_end(mut running: Running, limits: Limits, interrupts: &Interrupts) -> Finished {
+    let deadline = limits.timeout.and_then(|timeout| running.started.checked_add(timeout));
+    let (why, signal, known) = match running.wait(deadline, Some(interrupts)) {
+        Event::Ended(_) => return running.finish(),
+        Event::Interrupted(signal) => (Ended::Interrupted(signal), signal, 1),
+        Event::Deadline => (Ended::TimedOut, SIGTERM, 0),
+    };
+    running.tell(&Order::Stop(signal));
+    let patience = Instant::now().checked_add(limits.stop_timeout);
+    running.wait_beyond(patience, Some((interrupts, known)));
+    Finished { ended: why, ..running.finish() }
+}
+
+impl Running {
+    /// Gives the pid of the command, which is that of its process group, too.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until the command ends, the deadline comes, or this process is interrupted.
+    pub fn wait(&mut self, deadline: Option<Instant>, interrupts: Option<&Interrupts>) -> Event {
+        self.wait_beyond(deadline, interrupts.map(|interrupts| (interrupts, 0)))
+    }
+
+    /// Sends the signal to the command's group, gives the group `stop_timeout` to end, then kills
+    /// what is left. Gives how the command itself ended.
+    pub fn stop(mut self, signal: i32, stop_timeout: Duration) -> Finished {
+        self.tell(&Order::Stop(signal));
+        self.wait_beyond(Instant::now().checked_add(stop_timeout), None);
+        self.finish()
+    }
+
+    /// Kills what still lives, and gives all that is known.
+    pub fn finish(mut self) -> Finished {
+        self.tell(&Order::Kill);
+        self.wait_beyond(None, None);
+        let (ended, survivors) = self.ended.unwrap_or((Ended::Lost, 0));
+        Finished { ended, survivors, output: self.caller.close() }
+    }
+
+    /// Waits as `wait` does, but only for interruptions after the first `known` ones.
+    fn wait_beyond(
+        &mut self,
+        deadline: Option<Instant>,
+        interrupts: Option<(&Interrupts, usize)>,
+    ) -> Event {
+        loop {
+            if let Some((ended, _)) = self.ended {
+                return Event::Ended(ended);
+            }
+            if let Some((interrupts, known)) = interrupts
+                && let (Some(signal), count) = interrupts.look()
+                && count > known
+            {
+                return Event::Interrupted(signal);
+            }
+            let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            // A time that is too long for the system is for ever.
+            let timeout = rest.and_then(|rest| Timespec::try_from(rest).ok());
+            let mut fds = vec![PollFd::new(&self.caller.socket, PollFlags::IN)];
+            fds.extend(interrupts.iter().flat_map(|(interrupts, _)| interrupts.poll_fds()));
+            let polled = poll(&mut fds, timeout.as_ref());
+            let reported = !fds[0].revents().is_empty();
+            match polled {
+                Ok(0) if rest == Some(Duration::ZERO) => return Event::Deadline,
+                Ok(_) if reported => self.hear(),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => self.lost(),
+            }
+        }
+    }
+
+    /// Takes in what the guard says.
+    fn hear(&mut self) {
+        match self.caller.report() {
+            Ok(Some(Report::Ended { how, survivors })) => {
+                let ended = match how {
+                    End::Exited(code) => Ended::Exited(code),
+                    End::Signaled(signal) => Ended::Signaled(signal),
+                    End::Survived => Ended::Lost,
+                };
+                self.ended = Some((ended, survivors));
+            }
+            Ok(Some(Report::Started(_) | Report::Refused(..)) | None) | Err(_) => self.lost(),
+        }
+    }
+
+    /// Does what can be done without a guard.
+    fn lost(&mut self) {
+        self.ended = Some((Ended::Lost, 0));
+        if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            // It fails if the group is gone, which is what is wanted.
+            kill_process_group(group, Signal::KILL).ok();
+        }
+    }
+
+    fn tell(&self, order: &Order) {
+        // A guard that does not hear is dead or about to be, which the next wait finds out.
+        send(&self.caller.socket, order).ok();
+    }
+}
+
+/// The connection with a guard. Dropping it makes the guard kill everything, and waits for that.
+#[derive(Debug)]
+struct Caller {
+    guard: Child,
+    socket: UnixStream,
+    inbox: Inbox,
+    pump: Option<Pump>,
+}
+
+impl Caller {
+    fn start(guard: &GuardCommand, output: Output) -> Result<Caller, StartError> {
+        let fail = |op| move |source| StartError::Guard { op, source };
+        let (socket, theirs) = UnixStream::pair().map_err(fail("connect"))?;
+        let (pump, stdout, stderr) = Pump::start(output).map_err(fail("connect"))?;
+        // Our copies of the writing ends are closed with the `Command`, at the end of this.
+        let guard = Command::new(&guard.program)
+            .args(&guard.args)
+            .stdin(std::os::fd::OwnedFd::from(theirs))
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .map_err(fail("start"))?;
+        Ok(Caller { guard, socket, inbox: Inbox::default(), pump: Some(pump) })
+    }
+
+    /// Waits for the next report; gives `None` if the guard is dead.
+    fn report(&mut self) -> io::Result<Option<Report>> {
+        loop {
+            match self.inbox.take()? {
+                Some(report) => return Ok(Some(report)),
+                None if !self.inbox.fill(&self.socket)? => return Ok(None),
+                None => {}
+            }
+        }
+    }
+
+    fn close(&mut self) -> OutputReport {
+        // If the guard still runs, this is the end of its caller, and so of the command. It fails
+        // if the guard is gone already.
+        self.socket.shutdown(std::net::Shutdown::Both).ok();
+        self.guard.wait().ok();
+        self.pump.take().map(Pump::finish).unwrap_or_default()
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,293 @@
+//! What caller and guard say to each other over their socket.
+//!
+//! A message is its length (`u32`), one byte that names it, and its fields; numbers are
+//! little-endian, strings have their length (`u32`) before them. Both ends are the same program,
+//! so there are no versions.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::net::UnixStream;
+
+use crate::job::Job;
+
+/// What the caller tells the guard. The end of the stream says: kill everything.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    /// The first order, and given once.
+    Start(Job),
+    /// Sends this signal to the command's group, and lets the group end.
+    Stop(i32),
+    /// Kills everything.
+    Kill,
+}
+
+/// What the guard tells the caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Report {
+    /// The command runs and has this pid, which is its group's, too.
+    Started(u32),
+    /// The command was not started, because of this errno. The guard ends.
+    Refused(Step, i32),
+    /// The command has ended and nothing of it is left but `survivors`. The guard ends.
+    Ended { how: End, survivors: u32 },
+}
+
+/// How the command itself ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Exited(i32),
+    Signaled(i32),
+    /// It could not be killed.
+    Survived,
+}
+
+/// What failed when the command was to be started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    Guard,
+    Directory,
+    Command,
+}
+
+pub(crate) trait Message: Sized {
+    fn write(&self, out: &mut Vec<u8>);
+    fn read(fields: &mut Fields<'_>) -> Option<Self>;
+}
+
+impl Message for Order {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Order::Start(job) => {
+                out.push(b'j');
+                put_string(out, &job.program);
+                put_list(out, &job.args);
+                put_list(out, job.cwd.as_ref().map(|cwd| cwd.as_os_str()).as_slice());
+                put_number(out, job.env.len() as u32);
+                for (name, value) in &job.env {
+                    put_string(out, name);
+                    put_string(out, value);
+                }
+                put_list(out, &job.env_remove);
+            }
+            Order::Stop(signal) => {
+                out.push(b's');
+                put_number(out, *signal as u32);
+            }
+            Order::Kill => out.push(b'k'),
+        }
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Option<Order> {
+        Some(match fields.byte()? {
+            b'j' => Order::Start(Job {
+                program: fields.string()?,
+                args: fields.list()?,
+                cwd: fields.list()?.pop().map(Into::into),
+                env: (0..fields.number()?)
+                    .map(|_| Some((fields.string()?, fields.string()?)))
+                    .collect::<Option<_>>()?,
+                env_remove: fields.list()?,
+            }),
+            b's' => Order::Stop(fields.number()? as i32),
+            b'k' => Order::Kill,
+            _ => return None,
+        })
+    }
+}
+
+impl Message for Report {
+    fn write(&self, out: &mut Vec<u8>) {
+        let (name, numbers) = match *self {
+            Report::Started(pid) => (b'p', [pid, 0]),
+            Report::Refused(Step::Guard, errno) => (b'g', [errno as u32, 0]),
+            Report::Refused(Step::Directory, errno) => (b'd', [errno as u32, 0]),
+            Report::Refused(Step::Command, errno) => (b'c', [errno as u32, 0]),
+            Report::Ended { how: End::Exited(code), survivors } => (b'e', [code as u32, survivors]),
+            Report::Ended { how: End::Signaled(signal), survivors } => (b's', [signal as u32, survivors]),
+            Report::Ended { how: End::Survived, survivors } => (b'u', [0, survivors]),
+        };
+        out.push(name);
+        for number in numbers {
+            put_number(out, number);
+        }
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Option<Report> {
+        let (name, number, survivors) = (fields.byte()?, fields.number()?, fields.number()?);
+        let signed = number as i32;
+        Some(match name {
+            b'p' => Report::Started(number),
+            b'g' => Report::Refused(Step::Guard, signed),
+            b'd' => Report::Refused(Step::Directory, signed),
+            b'c' => Report::Refused(Step::Command, signed),
+            b'e' => Report::Ended { how: End::Exited(signed), survivors },
+            b's' => Report::Ended { how: End::Signaled(signed), survivors },
+            b'u' => Report::Ended { how: End::Survived, survivors },
+            _ => return None,
+        })
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, number: u32) {
+    out.extend(number.to_le_bytes());
+}
+
+fn put_string(out: &mut Vec<u8>, string: &OsStr) {
+    put_number(out, string.len() as u32);
+    out.extend(string.as_bytes());
+}
+
+fn put_list(out: &mut Vec<u8>, list: &[impl AsRef<OsStr>]) {
+    put_number(out, list.len() as u32);
+    for string in list {
+        put_string(out, string.as_ref());
+    }
+}
+
+/// The rest of a message that is being read.
+pub(crate) struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn byte(&mut self) -> Option<u8> {
+        self.0.split_off_first().copied()
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u32::from_le_bytes(*number))
+    }
+
+    fn string(&mut self) -> Option<OsString> {
+        let length = self.number()? as usize;
+        Some(OsString::from_vec(self.0.split_off(..length)?.to_vec()))
+    }
+
+    fn list(&mut self) -> Option<Vec<OsString>> {
+        (0..self.number()?).map(|_| self.string()).collect()
+    }
+}
+
+/// Sends a message whole.
+pub(crate) fn send(mut stream: &UnixStream, message: &impl Message) -> io::Result<()> {
+    let mut bytes = vec![0; 4];
+    message.write(&mut bytes);
+    let length = (bytes.len() - 4) as u32;
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    stream.write_all(&bytes)
+}
+
+/// What has come over the socket and was not yet looked at.
+#[derive(Default, Debug)]
+pub(crate) struct Inbox(Vec<u8>);
+
+impl Inbox {
+    /// Reads once, which waits if nothing has come. Gives `false` at the end of the stream.
+    pub(crate) fn fill(&mut self, mut stream: &UnixStream) -> io::Result<bool> {
+        let mut chunk = [0; 4096];
+        loop {
+            match stream.read(&mut chunk) {
+                Ok(count) => {
+                    self.0.extend(&chunk[..count]);
+                    return Ok(count > 0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The other end died with words of ours unread: the end all the same.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes the oldest message, if it is there in full.
+    pub(crate) fn take<M: Message>(&mut self) -> io::Result<Option<M>> {
+        let Some((length, rest)) = self.0.split_first_chunk() else { return Ok(None) };
+        let length = u32::from_le_bytes(*length) as usize;
+        let Some(body) = rest.get(..length) else { return Ok(None) };
+        let mut fields = Fields(body);
+        let message = M::read(&mut fields)
+            .filter(|_| fields.0.is_empty())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a message of a guard"))?;
+        self.0.drain(..4 + length);
+        Ok(Some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    fn job() -> Job {
+        Job {
+            program: OsString::from_vec(vec![b'x', 0xff, b' ']),
+            args: vec!["".into(), "-v".into()],
+            cwd: Some("/tmp/a b".into()),
+            env: vec![("A".into(), "1=2".into()), ("B".into(), "".into())],
+            env_remove: vec!["C".into()],
+        }
+    }
+
+    fn bytes_of(message: &impl Message) -> Vec<u8> {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        send(&ours, message).unwrap();
+        drop(ours);
+        let mut bytes = vec![];
+        theirs.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Every message comes whole however it is cut, none comes early, and none of its beginnings
+    /// nor an addition to it passes for one.
+    fn there_and_back<M: Message + PartialEq + Debug>(message: M) {
+        let bytes = bytes_of(&message);
+        let mut inbox = Inbox::default();
+        for (at, byte) in bytes.iter().enumerate() {
+            assert_eq!(inbox.take::<M>().unwrap(), None, "early, after {at} bytes of {message:?}");
+            inbox.0.push(*byte);
+        }
+        assert_eq!(inbox.take().unwrap(), Some(message));
+        assert!(inbox.0.is_empty());
+
+        let body = &bytes[4..];
+        for wrong in (0..body.len()).map(|end| body[..end].to_vec()).chain([[body, b"+"].concat()]) {
+            let mut inbox = Inbox([&(wrong.len() as u32).to_le_bytes()[..], &wrong[..]].concat());
+            inbox.take::<M>().expect_err(&format!("{wrong:?} passed"));
+        }
+    }
+
+    #[test]
+    fn orders() {
+        there_and_back(Order::Start(job()));
+        there_and_back(Order::Start(Job::new("true")));
+        there_and_back(Order::Stop(15));
+        there_and_back(Order::Kill);
+    }
+
+    #[test]
+    fn reports() {
+        there_and_back(Report::Started(4_194_304));
+        for step in [Step::Guard, Step::Directory, Step::Command] {
+            there_and_back(Report::Refused(step, 2));
+        }
+        for how in [End::Exited(255), End::Signaled(9), End::Survived] {
+            there_and_back(Report::Ended { how, survivors: 3 });
+        }
+    }
+
+    #[test]
+    fn messages_that_come_together_are_told_apart() {
+        let mut inbox = Inbox([bytes_of(&Order::Stop(2)), bytes_of(&Order::Kill)].concat());
+        assert_eq!(inbox.take().unwrap(), Some(Order::Stop(2)));
+        assert_eq!(inbox.take().unwrap(), Some(Order::Kill));
+        assert_eq!(inbox.take::<Order>().unwrap(), None);
+    }
+
+    #[test]
+    fn a_length_that_nothing_follows_is_no_message() {
+        let mut inbox = Inbox(vec![5, 0, 0, 0, b'j', 0xff, 0xff, 0xff, 0xff]);
+        inbox.take::<Order>().unwrap_err();
+    }
+}
