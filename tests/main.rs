@@ -38,4 +38,5 @@ mod show;
 mod stage_verbs;
 mod switch;
 mod verify;
+mod view;
 mod wait;

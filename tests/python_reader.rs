@@ -207,7 +207,17 @@ fn reads_what_was_published() {
     // Bytes of app.js go back, so its mtime must go forward: the reader needs `shown` for that.
     site.genstore(&["rollback"]);
 
+    site.genstore(&["view", "add", "site"]);
+    site.genstore(&["view", "add", "gr\u{fc}n %", "--from", "assets"]);
+
     let document = site.read();
+    let views = site.genstore(&["view", "ls"]);
+    let mut found: Vec<(&Value, &Value)> =
+        document["views"].as_array().unwrap().iter().map(|view| (&view["path"], &view["target"])).collect();
+    found.sort_by_key(|(path, _)| path.as_str());
+    let listed = views["views"].as_array().unwrap().iter().map(|view| (&view["path"], &view["target"]));
+    assert_eq!(found, listed.collect::<Vec<_>>());
+    assert_eq!(found[0].1, "store/current/assets");
     let list = site.genstore(&["list"]);
     assert_eq!(document["current"], 2);
     assert_eq!(document["current"], list["current"]);
@@ -276,5 +286,8 @@ fn names_what_is_damaged() {
     let digest = genstore::Digest::of(content.as_bytes()).to_string();
     check(&format!("objects/{}/{}", &digest[..2], &digest[2..]), 3);
     check("sequence", 8);
+    site.genstore(&["view", "add", "site"]);
+    let view = fs::read_dir(site.store().join("views")).unwrap().next().unwrap().unwrap().file_name();
+    check(&format!("views/{}", view.to_str().unwrap()), 8);
     check("format", 9);
 }

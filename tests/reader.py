@@ -8,6 +8,7 @@ message that names the file when anything is damaged. Takes no lease: do not col
 Needs the package `blake3`. Paths beyond PATH_MAX are too deep for it.
 """
 import base64, glob, json, os, re, stat, struct, sys
+from urllib.parse import unquote_to_bytes
 
 from blake3 import blake3
 
@@ -198,6 +199,17 @@ def read_record(path):
     return json.loads(line)
 
 
+def read_view(path):
+    """Reads a view's record; gives the view's path and what its link holds."""
+    record = read_record(path)
+    way, below = unquote_to_bytes(record["path"]), unquote_to_bytes(record.get("from", ""))
+    check(path == b"views/" + blake3(way).hexdigest()[:32].encode(), path, "it is another view's name")
+    check(record["as"] == "link" and way.startswith(b"../"), path, "it is no view's record")
+    view = os.path.normpath(os.path.join(os.getcwdb(), way))
+    target = os.path.relpath(os.path.join(os.getcwdb(), b"current", below), os.path.dirname(view))
+    return text("path", view) | text("target", target)
+
+
 def main():
     check(read(b"format") == b"genstore 1\n", b"format", "not a store of format 1")
     notice = re.fullmatch(rb"(?=.{20} )[0-9]+ +[0-9a-f]{64}\n|", read(b"notice"))
@@ -206,6 +218,7 @@ def main():
         right = rb"pins/[A-Za-z][A-Za-z0-9._-]{0,99}|marks/[1-9][0-9]*"
         check(re.fullmatch(right, path), path, "it has no right name")
         read_record(path)
+    views = [read_view(path) for path in sorted(glob.glob(b"views/*")) if not path.endswith(b".pending")]
     sequence = read_record(b"sequence") if os.path.lexists(b"sequence") else {"high": 1 << 64}
     target = os.readlink(b"current") if os.path.lexists(b"current") else b"generations/0/tree"
     match = re.fullmatch(rb"generations/(0|[1-9][0-9]*)/tree", target)
@@ -220,7 +233,7 @@ def main():
         generations.append(read_generation(number, objects))
     known = current == 0 or current in [row["generation"] for row in generations]
     check(known, b"current", f"it names generation {current}, which is not there")
-    print(json.dumps({"current": current or None, "generations": generations}, indent=1))
+    print(json.dumps({"current": current or None, "generations": generations, "views": views}, indent=1))
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ fn names_every_other_fault() {
     assert!(output.stdout.ends_with("28 B: 4 of 5 faults mended\n"), "{}", output.stdout);
     assert_eq!(
         output.stderr,
-        "hint: what is in quarantine is lost to the store: publish, pin or mark it again\n"
+        "hint: what is in quarantine is lost to the store: publish, pin, mark or view it again\n"
     );
     site.run("verify").ok();
 }
@@ -160,7 +160,7 @@ fn a_generation_that_nothing_can_mend_goes_to_quarantine() {
         "error: generation 1 is damaged: its manifest: shorter than its frame\n\
          \x20 not mended: it is in quarantine now\n\
          Repaired 2 generations, 4 objects, 20 B: 0 of 1 fault mended\n",
-        "hint: what is in quarantine is lost to the store: publish, pin or mark it again\n",
+        "hint: what is in quarantine is lost to the store: publish, pin, mark or view it again\n",
     );
     site.run("verify").ok();
     assert_eq!(site.names("genstore/generations"), ["2"]);

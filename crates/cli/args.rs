@@ -161,6 +161,8 @@ verbs! {
     /// closes the descriptors it inherits (sudo, su, some daemons) gives the hold up. The working
     /// directory stays as it is.
     Exec = exec, "exec";
+    /// Show what is current at paths outside the store
+    View = view, "view";
     /// Tell how much space each generation uses
     Du = du, "du";
     /// Wait until another generation is current, and print its number

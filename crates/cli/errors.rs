@@ -238,6 +238,7 @@ impl Failure {
                 self.uses = uses.iter().map(UseDoc::of).collect();
             }
             Error::UnknownRev { near, .. } => self.near.clone_from(near),
+            Error::UnknownView { near, .. } => self.near = near.iter().map(|path| show(path)).collect(),
             Error::Locked { holders, .. } => {
                 let doc = |h: &genstore::Holder| HolderDoc { pid: h.pid, command: h.command.clone() };
                 self.holders = holders.iter().map(doc).collect();
@@ -326,6 +327,11 @@ fn hint_of(error: &Error) -> String {
         Error::UnknownRev { near, .. } => {
             return format!("did you mean {}? `genstore list` shows all", or_list(near));
         }
+        Error::UnknownView { near, .. } if near.is_empty() => "`genstore view ls` shows all views",
+        Error::UnknownView { near, .. } => {
+            let near: Vec<String> = near.iter().map(|path| show(path)).collect();
+            return format!("did you mean {}? `genstore view ls` shows all", or_list(&near));
+        }
         Error::BadSource { why, .. } => match *why {
             "there is no such directory" => "check the spelling; the build may have written elsewhere",
             "it is not a directory" => "name the directory that holds the build's output",
@@ -370,6 +376,13 @@ fn hint_of(error: &Error) -> String {
             "stage-foreign" => "commit it as the user who began it, and to the store it was begun in",
             "moved-meanwhile" => "publish again",
             "no-such-process" => "`--owner-pid $$` names a shell's own process",
+            "bad-view-path" => "name the link itself, as in `genstore view add site`",
+            "view-in-store" => "a view is a path outside the store; name one beside it",
+            "view-holds-store" => "a view shows what is in the store; name a path beside it",
+            "view-no-parent" => "make that directory first, or check the spelling",
+            "view-taken" => "`--replace` puts the view in its place, and keeps what is there beside it",
+            "view-file" => "move it away first, or name another path",
+            "view-no-exchange" => "move what is there away first, then add the view",
             "no-such-file" => "`genstore show --tree` lists what a generation holds",
             _ => "nothing was changed",
         },

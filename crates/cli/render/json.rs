@@ -46,7 +46,8 @@ impl FromPathField {
     }
 }
 
-fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
+/// Gives bytes as text, or else as base64.
+pub(crate) fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => (Some(text.to_owned()), None),
         _ => (None, Some(base64(bytes))),

@@ -30,6 +30,7 @@ pub(crate) mod show;
 pub(crate) mod switch;
 pub(crate) mod unpin;
 pub(crate) mod verify;
+pub(crate) mod view;
 pub(crate) mod wait;
 
 /// The current generation, as a REF.

@@ -265,7 +265,7 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
         return Ok(exit::DAMAGED);
     }
     if !quarantined.is_empty() {
-        context.out.hint("what is in quarantine is lost to the store: publish, pin or mark it again");
+        context.out.hint("what is in quarantine is lost to the store: publish, pin, mark or view it again");
         return Ok(exit::PARTLY);
     }
     Ok(exit::DONE)
@@ -275,11 +275,11 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
 fn is_gone(store: &Store, key: &Key) -> bool {
     match key {
         Key::Generation(id) => store.resolve(&Rev::Number(*id)).is_err(),
-        // A pin or a mark says what nothing else in the store knows.
+        // A pin, a mark or a view says what nothing else in the store knows.
         Key::File(path) => {
             let lost = path
                 .strip_prefix(store.path())
-                .is_ok_and(|p| p.starts_with("pins") || p.starts_with("marks"));
+                .is_ok_and(|p| ["pins", "marks", "views"].iter().any(|lost| p.starts_with(lost)));
             lost && std::fs::symlink_metadata(path).is_err()
         }
         _ => false,

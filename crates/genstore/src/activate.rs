@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
+use crate::fs::fault::FaultStage;
 use crate::generations::Generation;
 use crate::layout::{CommitLock, Home};
 use crate::log::Event;
@@ -101,7 +102,8 @@ impl Home {
             for (id, mark) in &marks {
                 self.write_mark(&lock, *id, mark)?;
             }
-            return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings: vec![] });
+            let warnings = self.check_views(&lock);
+            return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings });
         }
         let (next, base) = rayon::join(
             || generation.manifest().and_then(|m| generation.shown().map(|shown| (m.tree, shown))),
@@ -216,7 +218,8 @@ impl Home {
         Ok(())
     }
 
-    /// Does what comes last: notice and end of the intent. Nothing of it can undo the commit.
+    /// Does what comes last: notice, end of the intent, a look at the views. Nothing of it can undo
+    /// the commit.
     pub(crate) fn tell(
         &self,
         lock: &CommitLock,
@@ -229,6 +232,10 @@ impl Home {
         after.note("write the notice", self.write_notice(lock, id, tree));
         sequence.intent = None;
         after.note("end the commit's record", self.write_sequence(lock, sequence));
+        match self.fs.enter(FaultStage::View, &self.dir) {
+            Ok(()) => after.warnings.extend(self.check_views(lock)),
+            failed => after.note("look at the views", failed),
+        }
     }
 
     /// Compares what is current with what the caller expects.
@@ -268,6 +275,15 @@ impl AfterCommit {
         }
     }
 
+    pub(crate) fn warn(&mut self, message: String) {
+        self.warnings.push(Warning { message, not_durable: false });
+    }
+
+    /// Tells of an error as of something that stands in the way of what was done for good.
+    pub(crate) fn warn_of(&mut self, what: &str, error: &Error) {
+        self.warn(format!("{what}: {}", chain(error)));
+    }
+
     /// `current` has moved, but the disk did not say that it will stay so.
     pub(crate) fn sealed(&mut self, result: Result<()>) {
         if let Err(error) = result {
@@ -278,7 +294,7 @@ impl AfterCommit {
     }
 }
 
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),

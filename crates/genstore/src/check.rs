@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 use rustix::io::Errno;
 
+use crate::activate::Base;
 use crate::assemble::make_empty;
 use crate::error::Result;
 use crate::folders::Folders;
@@ -79,26 +80,42 @@ impl Home {
         only: Option<ObjectId>,
     ) -> Result<Vec<Fault>> {
         let Known { generation, tree, shown } = known;
-        let root = match generation.dir().open_dir(crate::layout::TREE) {
-            Ok(root) => root,
-            Err(e) if is_absence(&e) => {
-                let missing = |path: &[u8]| Fault { path: path.to_vec(), kind: FaultKind::Missing };
-                return Ok((0..tree.len()).map(|index| missing(tree.path(index))).collect());
-            }
-            Err(e) => return Err(e),
-        };
-        let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-        let check = TreeCheck { objects, tree, shown, depth, only, root };
-        let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
-        let all: Vec<(&[u8], &[u32])> = folders.iter().collect();
-        let mut faults: Vec<Fault> = all
-            .into_par_iter()
-            .map(|(path, members)| check.folder(&names, path, members))
-            .collect::<Result<Vec<_>>>()?
-            .concat();
-        faults.sort_by(|a, b| relpath::compare(&a.path, &b.path).then(a.kind.cmp(&b.kind)));
-        Ok(faults)
+        look(Some(objects), generation, (tree, shown), depth, only)
     }
+}
+
+/// Compares a generation's directory with its manifest by one stat per path, without a look at the
+/// objects: what was written to since it was published.
+pub(crate) fn check_stats(base: &Base) -> Result<Vec<Fault>> {
+    look(None, &base.generation, (&base.tree, &base.shown), Depth::Quick, None)
+}
+
+fn look(
+    objects: Option<&Objects<'_>>,
+    generation: &Generation,
+    (tree, shown): (&Tree, &Shown),
+    depth: Depth,
+    only: Option<ObjectId>,
+) -> Result<Vec<Fault>> {
+    let root = match generation.dir().open_dir(crate::layout::TREE) {
+        Ok(root) => root,
+        Err(e) if is_absence(&e) => {
+            let missing = |path: &[u8]| Fault { path: path.to_vec(), kind: FaultKind::Missing };
+            return Ok((0..tree.len()).map(|index| missing(tree.path(index))).collect());
+        }
+        Err(e) => return Err(e),
+    };
+    let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
+    let check = TreeCheck { objects, tree, shown, depth, only, root };
+    let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
+    let all: Vec<(&[u8], &[u32])> = folders.iter().collect();
+    let mut faults: Vec<Fault> = all
+        .into_par_iter()
+        .map(|(path, members)| check.folder(&names, path, members))
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    faults.sort_by(|a, b| relpath::compare(&a.path, &b.path).then(a.kind.cmp(&b.kind)));
+    Ok(faults)
 }
 
 /// Nothing is there, or something that is no directory.
@@ -107,7 +124,8 @@ pub(crate) fn is_absence(error: &crate::error::Error) -> bool {
 }
 
 struct TreeCheck<'a> {
-    objects: &'a Objects<'a>,
+    /// A file that is its object's inode is not compared further; without them, all are.
+    objects: Option<&'a Objects<'a>>,
     tree: &'a Tree,
     shown: &'a Shown,
     depth: Depth,
@@ -188,7 +206,10 @@ impl TreeCheck<'_> {
             return Ok(vec![FaultKind::Replaced]);
         }
         let mut faults = Vec::new();
-        let object = if file.size == 0 { None } else { self.objects.stat(file.object())? };
+        let object = match self.objects {
+            Some(objects) if file.size > 0 => objects.stat(file.object())?,
+            _ => None,
+        };
         let shared = object.is_some_and(|object| object.same_inode(stat));
         if !shared {
             let differs = stat.size != file.size

@@ -58,6 +58,7 @@ impl Staged<'_> {
     fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
         check_texts(options)?;
         let home = self.home;
+        let written_to = home.check_written_to(self.base.as_ref());
         let mut shown = Shown::default();
         let mut refreshed = 0;
         let created = home.now();
@@ -78,8 +79,9 @@ impl Staged<'_> {
             let moved = self.rebase(&lock, previous)?;
             if self.is_current() && !self.always {
                 let mut publication = self.describe(previous, refreshed, healed);
+                publication.warnings = [written_to, home.check_views(&lock)].concat();
                 drop(lock);
-                publication.warnings = self.clear_up();
+                publication.warnings.extend(self.clear_up());
                 publication.times.commit = start.elapsed();
                 return Ok(publication);
             }
@@ -107,7 +109,7 @@ impl Staged<'_> {
         publication.generation = id;
         publication.changed = true;
         publication.current = options.activate;
-        let mut after = AfterCommit::default();
+        let mut after = AfterCommit { warnings: written_to };
         let event = Event::Publish {
             manifest: manifest_digest.unwrap_or_default(),
             created: created.into(),

@@ -77,6 +77,13 @@ pub enum Error {
         /// Names that are near to it.
         near: Vec<String>,
     },
+    /// No view has this path.
+    UnknownView {
+        /// The path.
+        path: PathBuf,
+        /// Views that are near to it.
+        near: Vec<PathBuf>,
+    },
     /// The source directory cannot be published.
     BadSource {
         /// The directory.
@@ -171,6 +178,7 @@ impl Error {
             Error::LocksUnsupported { .. } => "locks-unsupported",
             Error::Lost { .. } => "lost-compare-and-set",
             Error::UnknownRev { .. } => "unknown-ref",
+            Error::UnknownView { .. } => "no-such-view",
             Error::BadSource { .. } => "bad-source",
             Error::BadPlan { .. } => "bad-plan",
             Error::SourceChanged { .. } => "source-changed",
@@ -213,6 +221,7 @@ impl fmt::Display for Error {
             Error::UnknownRev { rev, .. } => {
                 write!(f, "no generation is called {}", relpath::show(rev.as_bytes()))
             }
+            Error::UnknownView { path, .. } => write!(f, "there is no view {}", show_path(path)),
             Error::BadSource { path, why } => {
                 write!(f, "cannot publish {}: {why}", show_path(path))
             }

@@ -18,6 +18,7 @@ pub(crate) const GENERATIONS: &[u8] = b"generations";
 pub(crate) const STAGING: &[u8] = b"staging";
 pub(crate) const PINS: &[u8] = b"pins";
 pub(crate) const MARKS: &[u8] = b"marks";
+pub(crate) const VIEWS: &[u8] = b"views";
 pub(crate) const SUSPECTS: &[u8] = b"suspects";
 pub(crate) const QUARANTINE: &[u8] = b"quarantine";
 pub(crate) const LOCKS: &[u8] = b"locks";
@@ -174,7 +175,7 @@ impl Home {
         if self.dir.stat(COMMIT_LOCK)?.is_some() {
             return Ok(());
         }
-        for name in [OBJECTS, GENERATIONS, STAGING, PINS, MARKS, SUSPECTS, QUARANTINE, LOCKS] {
+        for name in [OBJECTS, GENERATIONS, STAGING, PINS, MARKS, VIEWS, SUSPECTS, QUARANTINE, LOCKS] {
             self.fs.make_dir(&self.dir, name)?;
         }
         let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;

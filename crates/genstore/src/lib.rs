@@ -61,6 +61,10 @@ mod scan;
 mod stage;
 mod store;
 mod verify;
+mod view;
+mod view_check;
+mod view_place;
+mod views;
 
 pub use activate::{Activation, Expect, Warning};
 pub use audit::{Audited, Judged, Rejected};
@@ -92,3 +96,5 @@ pub use records::Mark;
 pub use scan::{ScanRules, StoreIdentity};
 pub use store::Store;
 pub use verify::{DamagedObject, VerifyReport};
+pub use view::{View, ViewAdded, ViewChange, ViewOptions, ViewRemoved, ViewState};
+pub use views::ViewKind;

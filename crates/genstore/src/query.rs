@@ -270,7 +270,7 @@ fn nearest_numbers(ids: &[GenerationId], wanted: GenerationId) -> Vec<String> {
 }
 
 /// Names that share the most with what was asked for, by the number of common pairs of letters.
-fn nearest_names<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Vec<String> {
+pub(crate) fn nearest_names<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Vec<String> {
     let pairs = |text: &str| -> Vec<[u8; 2]> {
         text.to_ascii_lowercase().as_bytes().windows(2).map(|w| [w[0], w[1]]).collect()
     };

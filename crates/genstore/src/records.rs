@@ -114,7 +114,7 @@ pub(crate) fn unwrap<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, &'static st
 }
 
 impl Home {
-    fn read_record<T: DeserializeOwned>(&self, path: &[u8]) -> Result<Option<T>> {
+    pub(crate) fn read_record<T: DeserializeOwned>(&self, path: &[u8]) -> Result<Option<T>> {
         let Some(bytes) = self.dir.read(path)? else {
             return Ok(None);
         };

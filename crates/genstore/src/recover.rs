@@ -30,6 +30,7 @@ impl Home {
     pub(crate) fn settle(&self, lock: &CommitLock) -> Result<Sequence> {
         self.remove_temps(lock)?;
         sweep(self, lock)?;
+        self.settle_views(lock)?;
         let mut sequence = self.sequence()?;
         let Some(intent) = sequence.intent.take() else {
             return Ok(sequence);

@@ -21,6 +21,7 @@ use crate::query::{Listing, Pin, Usage};
 use crate::records::{Mark, MarkRecord, PinRecord};
 use crate::scan::StoreIdentity;
 use crate::verify::VerifyReport;
+use crate::view::{View, ViewAdded, ViewOptions, ViewRemoved};
 
 /// A store of generations, on one filesystem.
 ///
@@ -236,6 +237,48 @@ impl Store {
             true => Ok(()),
             false => Err(Error::refused("no-such-pin", format!("there is no pin {name}"))),
         }
+    }
+
+    /// Lists the views with what stands at their paths, sorted by path. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a record that is not as it was written.
+    pub fn views(&self) -> Result<Vec<View>> {
+        self.home.views()
+    }
+
+    /// Makes `path` show what is current, or a part of it: a symlink that is made once.
+    ///
+    /// What stands there is replaced only if the options say so, without a moment in which the
+    /// path is absent, and it is kept beside under another name.
+    ///
+    /// # Errors
+    /// Codes `bad-view-path`, `view-in-store`, `view-holds-store`, `view-no-parent`, `view-taken`,
+    /// `view-file`, `view-no-exchange`; [`Error::Locked`], [`Error::Io`]. Then what stood there
+    /// stands there.
+    ///
+    /// # Durability
+    /// On return the link and its record survive a power loss, unless a warning says otherwise.
+    ///
+    /// # Locks
+    /// Takes the commit lock.
+    pub fn add_view(&self, path: &Path, options: &ViewOptions) -> Result<ViewAdded> {
+        self.home.add_view(path, options)
+    }
+
+    /// Removes a view: its link, if it is still there, and its record. What else stands at the
+    /// path is left alone.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`] with views that are near; [`Error::Locked`], [`Error::Io`].
+    ///
+    /// # Durability
+    /// On return the removal survives a power loss.
+    ///
+    /// # Locks
+    /// Takes the commit lock.
+    pub fn remove_view(&self, path: &Path) -> Result<ViewRemoved> {
+        self.home.remove_view(path)
     }
 
     /// Lists the generations, newest first; those that are damaged apart.

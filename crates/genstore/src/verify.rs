@@ -12,7 +12,7 @@ use crate::check::{Depth, Fault, Known, Mender};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::{Fs, Kind};
 use crate::layout::{
-    CURRENT, CommitLock, GENERATIONS, Home, MARKS, OBJECTS, PINS, QUARANTINE, SEQUENCE, StoreShared,
+    CURRENT, CommitLock, GENERATIONS, Home, MARKS, OBJECTS, PINS, QUARANTINE, SEQUENCE, StoreShared, VIEWS,
 };
 use crate::log::Event;
 use crate::model::ids::GenerationId;
@@ -190,6 +190,12 @@ impl Home {
         note(self.sequence().map(drop))?;
         note(self.pins().map(drop))?;
         note(self.marks().map(drop))?;
+        for view in self.view_records()? {
+            note(view.map(drop))?;
+        }
+        for key in self.pending_views()? {
+            note(self.pending_view(&key).map(drop))?;
+        }
         note(self.current().and_then(|current| match current {
             Some(id)
                 if self.dir.stat(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat())?.is_none() =>
@@ -346,13 +352,13 @@ impl Home {
     }
 
     /// Takes a damaged record, or a name that does not belong where it is, out of the way. The
-    /// sequence is made anew from the generations; a pin or a mark is for a person to make again.
+    /// sequence is made anew from the generations; a pin, a mark or a view is for a person to make again.
     /// `Ok(false)` for what is no such file.
     fn replace_damaged_record(&self, path: &std::path::Path) -> Result<bool> {
         let Ok(below) = path.strip_prefix(self.dir.path()) else { return Ok(false) };
         let below = std::os::unix::ffi::OsStrExt::as_bytes(below.as_os_str());
         let (folder, name) = relpath::split(below);
-        let owned = [PINS, MARKS, GENERATIONS, OBJECTS];
+        let owned = [PINS, MARKS, VIEWS, GENERATIONS, OBJECTS];
         if ![SEQUENCE, CURRENT].contains(&below) && !owned.iter().any(|dir| relpath::is_within(folder, dir))
         {
             return Ok(false);

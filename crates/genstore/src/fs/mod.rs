@@ -195,6 +195,17 @@ impl Fs {
         }
     }
 
+    /// Exchanges what two names stand for, at one moment: neither name is ever free.
+    ///
+    /// # Errors
+    /// EINVAL or ENOSYS on filesystems that cannot.
+    pub(crate) fn exchange(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
+        let path = to.0.join(to.1);
+        self.point("exchange", &path, Needs::Space)?;
+        rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::EXCHANGE)
+            .map_err(|e| Error::io("exchange", path, e))
+    }
+
     /// Removes a name that is no directory. `Ok(false)` when there is none.
     pub(crate) fn unlink(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
         self.remove(dir, name, AtFlags::empty())

@@ -1,0 +1,158 @@
+//! Where a view is: the way from the store to it and back, and what stands there. Floor 3.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::check::is_absence;
+use crate::error::{Error, Result, show_path};
+use crate::fs::{Dir, Kind};
+use crate::layout::{CURRENT, Home};
+use crate::view::ViewState;
+use crate::views::{Escaped, ViewRecord, follow, relative};
+
+/// Where a view's link is, or would be.
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    /// What the link holds.
+    pub(crate) target: Vec<u8>,
+    /// The same, without the part of the tree.
+    current: Vec<u8>,
+    /// `None` when there is none any more.
+    parent: Option<Dir>,
+}
+
+impl Place {
+    pub(crate) fn name(&self) -> &[u8] {
+        self.path.file_name().map(OsStrExt::as_bytes).unwrap_or_default()
+    }
+
+    pub(crate) fn parent(&self) -> Result<&Dir> {
+        let gone = || Error::io("open", self.path.parent().unwrap_or(&self.path), Errno::NOENT);
+        self.parent.as_ref().ok_or_else(gone)
+    }
+
+    /// Tells whether a symlink with this target shows the store's current generation.
+    pub(crate) fn is_ours(&self, target: &[u8]) -> bool {
+        target.strip_prefix(self.current.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+
+    /// Looks at what stands there; whether a link shows anything is not asked.
+    pub(crate) fn standing(&self) -> Result<ViewState> {
+        let Some(parent) = &self.parent else {
+            return Ok(ViewState::NoParent);
+        };
+        Ok(match parent.stat(self.name())?.map(|stat| stat.kind) {
+            None => ViewState::Missing,
+            Some(Kind::Dir) => ViewState::Directory,
+            Some(Kind::Symlink) => match parent.read_link(self.name())? {
+                Some(target) if target == self.target => ViewState::Ok,
+                Some(target) => ViewState::Elsewhere(target),
+                None => ViewState::Missing,
+            },
+            Some(_) => ViewState::File,
+        })
+    }
+
+    /// Makes the link where nothing is.
+    pub(crate) fn make_again(&self, home: &Home) -> Result<()> {
+        home.fs.symlink(&self.target, self.parent()?, self.name())?;
+        home.fs.sync_dir(self.parent()?)
+    }
+}
+
+impl Home {
+    pub(crate) fn real_path(&self) -> Result<PathBuf> {
+        let path = self.dir.path();
+        std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e))
+    }
+
+    /// Checks that a view may be at this path, and gives the way there from the store.
+    pub(crate) fn new_view_path(&self, path: &Path) -> Result<Escaped> {
+        let shown = show_path(path);
+        let real = real_place(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidInput => {
+                Error::refused("bad-view-path", format!("{shown} does not end with a name"))
+            }
+            _ if is_gone(&error) => {
+                let parent = path.parent().unwrap_or(path);
+                let why = format!("there is no directory {} to make {shown} in", show_path(parent));
+                Error::refused("view-no-parent", why)
+            }
+            _ => Error::io("find", path, error),
+        })?;
+        let store = self.real_path()?;
+        let standing = std::fs::symlink_metadata(&real).ok();
+        if let Some(standing) = standing {
+            let holds = store.ancestors().enumerate().find(|(_, above)| {
+                std::fs::metadata(above)
+                    .is_ok_and(|above| (above.dev(), above.ino()) == (standing.dev(), standing.ino()))
+            });
+            match holds {
+                Some((0, _)) => {
+                    return Err(Error::refused("view-in-store", format!("{shown} is the store itself")));
+                }
+                Some(_) => {
+                    return Err(Error::refused("view-holds-store", format!("{shown} holds the store")));
+                }
+                None => {}
+            }
+        }
+        if self.lies_in_store(real.parent().unwrap_or(&real))? {
+            return Err(Error::refused("view-in-store", format!("{shown} lies in the store")));
+        }
+        Ok(Escaped(relative(&store, &real)))
+    }
+
+    /// Tells whether a directory is in the store, by inodes: a view shows the store's insides under
+    /// other names.
+    fn lies_in_store(&self, real: &Path) -> Result<bool> {
+        let store = self.dir.stat_self()?;
+        for above in real.ancestors() {
+            let meta = std::fs::metadata(above).map_err(|e| Error::io("stat", above, e))?;
+            if (meta.dev(), meta.ino()) == (store.dev, store.ino) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Finds where a record's view is.
+    pub(crate) fn place(&self, record: &ViewRecord) -> Result<Place> {
+        let store = self.real_path()?;
+        let path = follow(&store, &record.path.0);
+        let above = path.parent().unwrap_or(&path);
+        let parent = match std::fs::canonicalize(above) {
+            // By now it leads into the store, where no view is made.
+            Ok(real) if self.lies_in_store(&real)? => None,
+            Ok(real) => match Dir::open(&real) {
+                Err(e) if is_absence(&e) => None,
+                dir => Some(dir?),
+            },
+            Err(e) if is_gone(&e) => None,
+            Err(e) => return Err(Error::io("find", above, e)),
+        };
+        let current = relative(above, &store.join(std::ffi::OsStr::from_bytes(CURRENT)));
+        let target = record.from().map_or(current.clone(), |from| [&current, &b"/"[..], from].concat());
+        Ok(Place { path, target, current, parent })
+    }
+}
+
+/// Gives the real path of the directory that holds it, with its own name: that may be a symlink.
+pub(crate) fn real_place(path: &Path) -> std::io::Result<PathBuf> {
+    let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let real = std::fs::canonicalize(parent)?;
+    match std::fs::metadata(&real)?.is_dir() {
+        true => Ok(real.join(name)),
+        false => Err(std::io::ErrorKind::NotADirectory.into()),
+    }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
