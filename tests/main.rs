@@ -10,7 +10,9 @@
 
 mod harness;
 
+mod audit;
 mod bad_input;
+mod build;
 mod cat;
 mod completions;
 mod current;

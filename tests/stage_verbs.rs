@@ -158,3 +158,66 @@ fn all_that_cannot_be_published_is_named() {
     write(&site, &path, "a", "1");
     site.run(&format!("commit {id}")).ok();
 }
+
+/// Runs `scripts/publish-in-phases` on the site's `text`.
+fn phases(site: &Site) -> std::process::Output {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/publish-in-phases");
+    std::process::Command::new(script)
+        .arg("text")
+        .current_dir(site.path(""))
+        .env("GENSTORE", env!("CARGO_BIN_EXE_genstore"))
+        .env_remove("GENSTORE_STORE")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_shell_script_publishes_in_phases() {
+    let site = Site::new();
+    site.run("init").ok();
+    site.write("text/index.txt", "Welcome\nto this site\n");
+    let done = phases(&site);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let doc: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((&doc["schema"], &doc["generation"]), (&json!("genstore.publish/1"), &json!(1)));
+    assert_eq!(site.read("genstore/current/site/index.html"), "<h1>Welcome</h1>\n<p>to this site</p>\n");
+    // Its own audit, an early failure, and the project's audit: the old site stays, nothing else does.
+    site.write("text/more.txt", "");
+    let untitled = phases(&site);
+    assert_eq!(String::from_utf8_lossy(&untitled.stderr), "more.html has no title\n");
+    std::fs::remove_file(site.path("text/more.txt")).unwrap();
+    std::fs::rename(site.path("text/index.txt"), site.path("text/other.txt")).unwrap();
+    let broken = phases(&site);
+    site.write("text/index.txt", "Welcome\nback\n");
+    site.write("genstore.toml", "[audit]\nforbid = ['**/other.html']\n");
+    let refused = phases(&site);
+    assert_eq!(refused.status.code(), Some(5));
+    for output in [untitled, broken, refused] {
+        assert!(!output.status.success());
+        assert_eq!(output.stdout, b"", "nothing was published");
+    }
+    assert_eq!(site.names("genstore/generations"), ["1"]);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn a_killed_script_leaves_nothing() {
+    let site = Site::published();
+    let begin =
+        format!("read -r _ out <<E\n$({} begin --owner-pid $$)\nE\n", env!("CARGO_BIN_EXE_genstore"));
+    let script = format!("{begin} echo half > \"$out/a\"; echo \"$out\"; kill -9 $$");
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(site.path(""))
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        std::path::Path::new(out.trim()).join("a").exists(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    site.write("dist/a.txt", "next");
+    site.run("publish dist").ok();
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}

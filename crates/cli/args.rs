@@ -25,8 +25,8 @@ a genstore folder here or above.
 
 Exit status: 0 done; 1 failed, or `diff --exit-code` found differences; 2 usage; 3 partly done;
 4 damage found; 5 an audit refused the output; 6 something else was current than --expect says; 10 no store here; 11 the wait for
-a lock ran out; 12 the store needs a newer genstore; exec: 125 could not start, 126 not executable,
-127 not found, else the command's own.";
+a lock ran out; 12 the store needs a newer genstore; exec and build: 124 took too long, 125 could not
+start, 126 not executable, 127 not found, else the command's own; 130 and 143 interrupted.";
 
 /// Publishes build outputs as generations: readers see the whole old one or the whole new one.
 #[derive(Parser)]
@@ -115,6 +115,13 @@ verbs! {
     /// source stands one of text, bytes (in base64), symlink, or "dir":true; files may have a mode,
     /// like "0755". For names that are not UTF-8 there are path_b64, source_b64 and symlink_b64.
     Publish = publish, "publish";
+    /// Run a command that writes to a stage, and publish what it wrote
+    ///
+    /// The command writes to the directory GENSTORE_OUT, which is empty at first. GENSTORE_PREV is the
+    /// current generation's directory, to be read only, and GENSTORE_GENERATION its number. stdin is
+    /// empty; the output is passed on and kept as build.log beside the generation, or under failed/
+    /// in the store. Nothing that the command started outlives it. What fails is not published.
+    Build = build, "build";
     /// Begin a stage: print its id, and a directory to write to
     ///
     /// Any program may write to the directory; nothing of it is seen until `commit` makes it a

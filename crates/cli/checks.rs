@@ -1,21 +1,33 @@
 //! Audit commands: each looks at the staged tree and says what it finds.
 //!
 //! A command gets the tree's directory as `GENSTORE_STAGED`, and a file to write findings to as
-//! `GENSTORE_FINDINGS`: one JSON object per line, `{"rule":…,"path":…,"message":…,"severity":…}`.
-//! If it fails without a finding, that it failed is the finding.
+//! `GENSTORE_FINDINGS`: one JSON object per line, with `message` and, if there is more to say,
+//! `rule`, `path` and `severity` (`error` or `warning`). If it fails without a finding, that it
+//! failed is the finding.
 
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::Result;
-use genstore::Finding;
+use genstore::{Error, Finding, Severity};
+use genstore_run::{Ended, Limits, Output};
+use serde::Deserialize;
+use tempfile::NamedTempFile;
 
-use crate::config::CommandLine;
+use crate::config::{AuditSection, CommandLine};
 use crate::context::Context;
+use crate::environment;
+use crate::output;
+use crate::render::human;
+use crate::running;
+
+/// The rule that a command finds itself in where it names none.
+const RULE: &str = "run";
 
 /// The project's audit commands.
 pub(crate) struct Checks<'a> {
     pub(crate) context: &'a Context<'a>,
-    pub(crate) commands: &'a [CommandLine],
+    pub(crate) section: &'a AuditSection,
     /// Where they run.
     pub(crate) root: &'a Path,
 }
@@ -24,17 +36,95 @@ impl Checks<'_> {
     /// Runs all of them on a staged tree.
     pub(crate) fn run(&self, staged: &Path) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
-        for command in self.commands {
-            let words = command.words();
-            let status = std::process::Command::new(&words[0])
-                .args(&words[1..])
-                .current_dir(self.root)
-                .env("GENSTORE_STAGED", staged)
-                .status()?;
-            if !status.success() {
-                findings.push(Finding::error("run", None, format!("{} failed", command.text())));
-            }
+        for command in &self.section.run {
+            findings.extend(self.one(command, staged)?);
         }
         Ok(findings)
+    }
+
+    fn one(&self, command: &CommandLine, staged: &Path) -> Result<Vec<Finding>> {
+        let file = NamedTempFile::with_prefix("genstore-findings-").map_err(|source| Error::Io {
+            op: "make a file in",
+            path: environment::temp_dir(),
+            source,
+        })?;
+        let mut job = running::job(&command.words()).ok_or_else(|| running::no_command("[audit] run"))?;
+        job.cwd = Some(self.root.to_owned());
+        job.env = vec![
+            ("GENSTORE_STAGED".into(), staged.into()),
+            ("GENSTORE_FINDINGS".into(), file.path().into()),
+        ];
+        let limits = Limits { timeout: self.section.timeout, ..Limits::default() };
+        // All of it is talk: what was found stands in the file.
+        let output = Output::to(|_, bytes| output::pass_to_stderr(bytes));
+        let done = running::run(self.context, &job, output, limits)?;
+        let mut findings = read(&file)?;
+        let ended = done.finished.ended;
+        let refuses = findings.iter().any(|finding| finding.severity == Severity::Error);
+        if ended != Ended::Exited(0) && !refuses {
+            let name = human::line(&command.text(), 60);
+            findings.push(Finding::error(RULE, None, running::ending(&name, ended)));
+        }
+        Ok(findings)
+    }
+}
+
+/// A line of the file.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    rule: Option<String>,
+    #[serde(default)]
+    path: Option<String>,
+    #[serde(default)]
+    severity: Option<String>,
+    message: String,
+}
+
+/// So much of what a command found is read.
+const MAX_BYTES: u64 = 64 << 20;
+
+fn read(file: &NamedTempFile) -> Result<Vec<Finding>> {
+    let fail = |source| Error::Io { op: "read", path: file.path().to_owned(), source };
+    let mut bytes = Vec::new();
+    // By its name: the command may have written a new file in its place.
+    let opened = std::fs::File::open(file.path()).map_err(fail)?;
+    opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(fail)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().filter(|line| !line.trim().is_empty()).map(finding).collect())
+}
+
+fn finding(line: &str) -> Finding {
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match serde_json::from_str::<Line>(line) {
+        Ok(Line { rule, path, severity, message }) => Finding {
+            rule: one_line(rule.as_deref().unwrap_or(RULE)),
+            severity: if severity.as_deref() == Some("warning") {
+                Severity::Warning
+            } else {
+                Severity::Error
+            },
+            path: path.map(String::into_bytes),
+            message: genstore::show_path(one_line(&message).as_bytes()),
+        },
+        // What cannot be understood may be what refuses the tree.
+        Err(_) => Finding::error(RULE, None, format!("no finding: {}", human::line(line, 100))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_commands_write() {
+        let full = finding(r#"{"rule":"links","path":"a/b","severity":"warning","message":"two\nlines"}"#);
+        assert_eq!((full.rule.as_str(), full.path.as_deref()), ("links", Some(&b"a/b"[..])));
+        assert_eq!((full.severity, full.message.as_str()), (Severity::Warning, "two lines"));
+        let short = finding(r#"{"message":"bad"}"#);
+        assert_eq!(short, Finding::error("run", None, "bad"));
+        let unknown = finding(r#"{"message":"bad","severity":"fatal","more":1}"#);
+        assert_eq!(unknown.severity, Severity::Error);
+        assert_eq!(finding("oops"), Finding::error("run", None, "no finding: oops"));
     }
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use genstore::{Clock, Durability, Error, Options, Retention, ScanRules, Store, Warning};
 
+use genstore_run::Interrupts;
+
 use crate::args::Globals;
 use crate::config::Project;
 use crate::environment::Environment;
@@ -16,7 +18,7 @@ use crate::faults::Injection;
 use crate::find::{self, Found, Origin};
 use crate::output::{Out, show};
 use crate::progress::Bar;
-use crate::time;
+use crate::{running, time};
 
 /// One run of the program.
 pub(crate) struct Context<'a> {
@@ -30,6 +32,7 @@ pub(crate) struct Context<'a> {
     environment: Option<PathBuf>,
     dir: PathBuf,
     project: OnceCell<Option<Project>>,
+    interrupts: OnceCell<Interrupts>,
 }
 
 impl<'a> Context<'a> {
@@ -65,7 +68,30 @@ impl<'a> Context<'a> {
             environment: environment.store,
             dir,
             project: OnceCell::new(),
+            interrupts: OnceCell::new(),
         })
+    }
+
+    /// Catches signals from now on, for commands of others to be ended first.
+    pub(crate) fn interrupts(&self) -> Result<&Interrupts> {
+        if self.interrupts.get().is_none() {
+            let installed = Interrupts::install().map_err(|source| Error::Io {
+                op: "catch signals with",
+                path: "/proc".into(),
+                source,
+            })?;
+            // Empty until now.
+            let _: Result<(), _> = self.interrupts.set(installed);
+        }
+        Ok(self.interrupts.get().expect("it was set above"))
+    }
+
+    /// Stops before a commit that a caught signal says should not happen.
+    pub(crate) fn check_interrupted(&self) -> Result<()> {
+        match self.interrupts.get().and_then(Interrupts::signal) {
+            Some(signal) => Err(running::interrupted(signal).into()),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn now(&self) -> SystemTime {

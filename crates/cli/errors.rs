@@ -89,6 +89,23 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// A build that failed.
+#[derive(Debug)]
+pub(crate) struct BuildFailed {
+    pub(crate) why: String,
+    pub(crate) status: u8,
+    /// Where its log is kept.
+    pub(crate) failed: Option<Failed>,
+}
+
+impl fmt::Display for BuildFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the build failed: {}", self.why)
+    }
+}
+
+impl std::error::Error for BuildFailed {}
+
 #[derive(Serialize)]
 struct FailedDoc {
     number: u64,
@@ -182,6 +199,10 @@ impl Failure {
             failure.hint.clone_from(&fail.hint);
         } else if let Some(refused) = error.downcast_ref::<Refused>() {
             failure.tell_refusal(refused);
+        } else if let Some(build) = error.downcast_ref::<BuildFailed>() {
+            failure.code = "build-failed".to_owned();
+            failure.exit = build.status;
+            failure.tell_kept(build.failed.as_ref(), "its log is kept in");
         } else if let Some(bad) = error.downcast_ref::<BadInput>() {
             failure.code = "bad-plan".to_owned();
             failure.hint.clone_from(&bad.hint);
@@ -210,9 +231,13 @@ impl Failure {
         if let Some(more) = refused.findings.len().checked_sub(MANY_LINES).filter(|more| *more > 0) {
             self.lines.push(format!("and {} more, which --json tells", human::number(more as u64)));
         }
+        self.tell_kept(refused.failed.as_ref(), "look at what was refused in");
+    }
+
+    fn tell_kept(&mut self, failed: Option<&Failed>, lead: &str) {
         self.hint = "nothing that readers see was changed".to_owned();
-        if let Some(failed) = &refused.failed {
-            self.hint.push_str(&format!("; look at what was refused in {}", show(&failed.path)));
+        if let Some(failed) = failed {
+            self.hint.push_str(&format!("; {lead} {}", show(&failed.path)));
             let path = PathField::of_path(&failed.path);
             self.failed = Some(FailedDoc { number: failed.number, path });
         }

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod publishing;
 mod render;
+mod running;
 mod size;
 mod stages;
 mod time;
@@ -31,6 +32,9 @@ use output::Out;
 
 fn main() -> ExitCode {
     let environment = Environment::read();
+    if environment.args.get(1).is_some_and(|arg| arg == running::GUARD) {
+        return genstore_run::guard();
+    }
     let cli = match args::parse(&environment.args) {
         Ok(cli) => cli,
         Err(stopped) => return stopped.tell(),

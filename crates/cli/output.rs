@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
+use genstore_run::Stream;
 use serde::Serialize;
 
 use crate::args::{Globals, When};
@@ -176,6 +177,22 @@ impl Out {
             self.talk(&format!("{CARE}warning:{CARE:#} {text}\n"));
         }
     }
+}
+
+/// Passes output of a command on, as it came; all of it to stderr where stdout is a document's.
+pub(crate) fn pass_on(stream: Stream, bytes: &[u8], json: bool) -> io::Result<()> {
+    match stream {
+        Stream::Stdout if !json => {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        }
+        _ => pass_to_stderr(bytes),
+    }
+}
+
+/// Passes output of a command on to stderr.
+pub(crate) fn pass_to_stderr(bytes: &[u8]) -> io::Result<()> {
+    io::stderr().lock().write_all(bytes)
 }
 
 struct Stdout<'a>(&'a Out);

@@ -108,6 +108,7 @@ impl Wishes {
         let Pending { store, created, scanned, facts, expect, start } = pending;
         let audited = audit(context, staged)?;
         let findings = audited.findings().to_vec();
+        context.check_interrupted()?;
         let done = audited.commit(&CommitOptions {
             note: self.message.clone().unwrap_or_default(),
             facts,
@@ -136,7 +137,7 @@ fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Audited<'s>> {
     let judged = if section.run.is_empty() {
         staged.audit(&rules)?
     } else {
-        let checks = Checks { context, commands: &section.run, root: project.root() };
+        let checks = Checks { context, section, root: project.root() };
         staged.audit_with(&rules, |path| checks.run(path))?
     };
     match judged {

@@ -87,7 +87,7 @@ impl Inputs {
             let future = store.is_none().then_some(place);
             roots::plan(&from.roots, &rules, future)?
         };
-        Ok(Scanned { plan, time: start.elapsed() })
+        Ok(Scanned { plan, time: start.elapsed(), build: None })
     }
 
     /// Tells how many bytes an archive may hold: as the flag says, or else as the audit allows.

@@ -14,17 +14,22 @@ use crate::output::{DIM, GOOD, Out};
 pub(crate) struct Scanned {
     pub(crate) plan: Plan,
     pub(crate) time: Duration,
+    /// How long it was built, where that is known.
+    pub(crate) build: Option<Duration>,
 }
 
 impl Scanned {
     pub(crate) fn line(&self, bytes: u64) -> String {
         let files = human::count(self.plan.files() as u64, "file");
-        format!("   Scanned {files}, {} in {}\n", human::bytes(bytes), seconds(self.time))
+        let built = self.build.map(|time| format!("     Built in {}\n", seconds(time))).unwrap_or_default();
+        format!("{built}   Scanned {files}, {} in {}\n", human::bytes(bytes), seconds(self.time))
     }
 }
 
 #[derive(Serialize, Default)]
 struct Millis {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build: Option<u64>,
     scan: u64,
     store: u64,
     assemble: u64,
@@ -104,6 +109,7 @@ impl PublishDoc {
             store_created,
             path: PathField::of_path(&store.tree_path(done.generation)),
             ms: Millis {
+                build: scanned.build.map(millis),
                 scan: millis(scanned.time),
                 store: millis(done.times.store),
                 assemble: millis(done.times.assemble),

@@ -26,7 +26,7 @@ impl Commit {
         let expect = self.wishes.expect(Some(&store))?;
         let stage = store.resume(&self.stage.id(&store)?)?;
         let plan = stage.scan(&context.scan_rules(None)?)?;
-        let scanned = Scanned { plan, time: start.elapsed() };
+        let scanned = Scanned { plan, time: start.elapsed(), build: None };
         let staged = stage.seal_plan(&scanned.plan, self.wishes.stage_options(false))?;
         let pending = Pending { store: &store, created: false, scanned: &scanned, facts, expect, start };
         self.wishes.conclude(context, pending, staged)

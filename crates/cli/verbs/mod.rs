@@ -10,6 +10,7 @@ use crate::errors::Fail;
 
 pub(crate) mod abort;
 pub(crate) mod begin;
+pub(crate) mod build;
 pub(crate) mod cat;
 pub(crate) mod commit;
 pub(crate) mod completions;

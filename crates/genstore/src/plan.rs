@@ -146,6 +146,11 @@ impl Plan {
         }
     }
 
+    /// Tells whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// Counts the files.
     pub fn files(&self) -> usize {
         self.items.iter().filter(|item| matches!(item.what, What::File { .. })).count()

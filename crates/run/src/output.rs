@@ -194,3 +194,33 @@ impl Passing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// What was written before the end comes, though the reader was busy until after it, and
+    /// though somebody still holds the writing ends.
+    #[test]
+    fn what_is_in_the_pipes_at_the_end_is_passed_on() {
+        let (sender, chunks) = mpsc::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let sink = move |stream, bytes: &[u8]| {
+            sender.send((stream, bytes.to_vec())).map_err(io::Error::other)?;
+            // Once told to go on, this does not wait again.
+            gate.recv().or(Ok(()))
+        };
+        let (pump, mut stdout, mut stderr) = Pump::start(Output::to(sink)).unwrap();
+        stdout.write_all(b"one").unwrap();
+        assert_eq!(chunks.recv().unwrap(), (Stream::Stdout, b"one".to_vec()));
+        stdout.write_all(b"two").unwrap();
+        stderr.write_all(b"three").unwrap();
+        drop(pump.end);
+        drop(go);
+        pump.thread.join().unwrap();
+        let rest: Vec<_> = chunks.iter().collect();
+        assert_eq!(rest, [(Stream::Stdout, b"two".to_vec()), (Stream::Stderr, b"three".to_vec())]);
+    }
+}

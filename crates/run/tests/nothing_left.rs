@@ -158,7 +158,7 @@ fn a_group_that_is_stopped_gets_its_time() {
     let mut alive = Alive::new();
     // The command dies of the signal at once; its child needs a moment more.
     let script = "exec 9>\"$ALIVE\"
-        sh -c 'trap \"echo saved >&9; exit\" TERM; echo ready >&9; while :; do sleep 0.05; done' &
+        sh -c 'trap \"sleep 0.3; echo saved >&9; exit\" TERM; echo ready >&9; while :; do sleep 0.05; done' &
         wait";
     let running = run(&alive.script(script));
     assert_eq!(alive.line(), "ready");

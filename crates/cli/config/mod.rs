@@ -1,18 +1,20 @@
 //! `genstore.toml`: what a project wants, unless a flag or the environment says otherwise.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+mod audit;
+mod build;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use genstore::{AuditRules, Durability, Growth, KeepFailed, Pattern, Retention, Symlinks};
+use genstore::{Durability, Retention, Symlinks};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
 use crate::errors::Fail;
-use crate::size;
 use crate::{find, output, time};
+pub(crate) use audit::AuditSection;
+pub(crate) use build::{BuildSection, CommandLine};
 
 /// The project's file, as read.
 pub(crate) struct Project {
@@ -91,149 +93,6 @@ impl RetainSection {
             grace: self.grace.unwrap_or(default.grace),
         }
     }
-}
-
-/// How `build` builds.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct BuildSection {
-    pub(crate) command: Option<CommandLine>,
-    /// Relative to the file.
-    pub(crate) cwd: Option<PathBuf>,
-    pub(crate) env: BTreeMap<String, String>,
-    #[serde(deserialize_with = "duration")]
-    pub(crate) timeout: Option<Duration>,
-}
-
-/// A command: words, or one text for the shell.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
-#[serde(untagged)]
-pub(crate) enum CommandLine {
-    Words(Vec<String>),
-    Shell(String),
-}
-
-impl CommandLine {
-    /// Gives its words; none where it is empty.
-    pub(crate) fn words(&self) -> Vec<OsString> {
-        match self {
-            CommandLine::Words(words) => words.iter().map(OsString::from).collect(),
-            CommandLine::Shell(text) if text.trim().is_empty() => vec![],
-            CommandLine::Shell(text) => vec!["/bin/sh".into(), "-c".into(), text.into()],
-        }
-    }
-
-    /// Gives it as it was written.
-    pub(crate) fn text(&self) -> String {
-        match self {
-            CommandLine::Words(words) => words.join(" "),
-            CommandLine::Shell(text) => text.clone(),
-        }
-    }
-}
-
-/// What is published must be like this.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct AuditSection {
-    #[serde(deserialize_with = "bytes")]
-    max_file: Option<u64>,
-    #[serde(deserialize_with = "bytes")]
-    pub(crate) max_total: Option<u64>,
-    #[serde(deserialize_with = "growth")]
-    max_growth: Option<Growth>,
-    #[serde(deserialize_with = "ratio")]
-    min_files_ratio: Option<f64>,
-    #[serde(deserialize_with = "patterns")]
-    require: Vec<Pattern>,
-    #[serde(deserialize_with = "patterns")]
-    forbid: Vec<Pattern>,
-    links: Option<Links>,
-    /// Commands that look at what was staged.
-    pub(crate) run: Vec<CommandLine>,
-    /// How long each of them may take.
-    #[serde(deserialize_with = "duration")]
-    pub(crate) timeout: Option<Duration>,
-    keep_failed: Option<usize>,
-    #[serde(deserialize_with = "bytes")]
-    keep_failed_bytes: Option<u64>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Links {
-    /// Each leads to something in the tree.
-    Closed,
-    /// They may dangle.
-    Any,
-}
-
-impl AuditSection {
-    /// Gives the rules. In a project that has any, symlinks must lead to something, unless it says
-    /// otherwise.
-    pub(crate) fn rules(&self) -> AuditRules {
-        let rules = AuditRules {
-            max_file: self.max_file,
-            max_total: self.max_total,
-            max_growth: self.max_growth,
-            min_files_ratio: self.min_files_ratio,
-            require: self.require.clone(),
-            forbid: self.forbid.clone(),
-            closed_links: false,
-        };
-        let any = !rules.is_empty() || !self.run.is_empty();
-        let closed_links = self.links.map_or(any, |links| links == Links::Closed);
-        AuditRules { closed_links, ..rules }
-    }
-
-    /// Tells how much of what was refused is kept.
-    pub(crate) fn keep_failed(&self) -> KeepFailed {
-        let default = KeepFailed::default();
-        KeepFailed {
-            count: self.keep_failed.unwrap_or(default.count),
-            bytes: self.keep_failed_bytes.unwrap_or(default.bytes),
-        }
-    }
-}
-
-/// A number of bytes, or text with a unit.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NumberOrText {
-    Number(u64),
-    Text(String),
-}
-
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    match NumberOrText::deserialize(from)? {
-        NumberOrText::Number(bytes) => Ok(Some(bytes)),
-        NumberOrText::Text(text) => size::parse(&text).map(Some).map_err(serde::de::Error::custom),
-    }
-}
-
-fn growth<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Growth>, D::Error> {
-    let text = match NumberOrText::deserialize(from)? {
-        NumberOrText::Number(bytes) => return Ok(Some(Growth::Bytes(bytes))),
-        NumberOrText::Text(text) => text,
-    };
-    if let Some(percent) = text.strip_suffix('%') {
-        let percent = percent.trim().parse().map_err(|_| serde::de::Error::custom("not a percentage"))?;
-        return Ok(Some(Growth::Percent(percent)));
-    }
-    size::parse(&text).map(|bytes| Some(Growth::Bytes(bytes))).map_err(serde::de::Error::custom)
-}
-
-fn ratio<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    let ratio = f64::deserialize(from)?;
-    match (0.0..=1.0).contains(&ratio) {
-        true => Ok(Some(ratio)),
-        false => Err(serde::de::Error::custom(format!("{ratio} is not between 0 and 1"))),
-    }
-}
-
-fn patterns<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Pattern>, D::Error> {
-    let read = |text: String| Pattern::new(&text).map_err(serde::de::Error::custom);
-    Vec::<String>::deserialize(from)?.into_iter().map(read).collect()
 }
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {

@@ -1,0 +1,113 @@
+//! `[audit]`: what is published must be like this.
+
+use std::time::Duration;
+
+use genstore::{AuditRules, Growth, KeepFailed, Pattern};
+use serde::{Deserialize, Deserializer};
+
+use super::{CommandLine, duration};
+use crate::size;
+
+/// What is published must be like this.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuditSection {
+    #[serde(deserialize_with = "bytes")]
+    max_file: Option<u64>,
+    #[serde(deserialize_with = "bytes")]
+    pub(crate) max_total: Option<u64>,
+    #[serde(deserialize_with = "growth")]
+    max_growth: Option<Growth>,
+    #[serde(deserialize_with = "ratio")]
+    min_files_ratio: Option<f64>,
+    #[serde(deserialize_with = "patterns")]
+    require: Vec<Pattern>,
+    #[serde(deserialize_with = "patterns")]
+    forbid: Vec<Pattern>,
+    links: Option<Links>,
+    /// Commands that look at what was staged.
+    pub(crate) run: Vec<CommandLine>,
+    /// How long each of them may take.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) timeout: Option<Duration>,
+    keep_failed: Option<usize>,
+    #[serde(deserialize_with = "bytes")]
+    keep_failed_bytes: Option<u64>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Links {
+    /// Each leads to something in the tree.
+    Closed,
+    /// They may dangle.
+    Any,
+}
+
+impl AuditSection {
+    /// Gives the rules. In a project that has any, symlinks must lead to something, unless it says
+    /// otherwise.
+    pub(crate) fn rules(&self) -> AuditRules {
+        let rules = AuditRules {
+            max_file: self.max_file,
+            max_total: self.max_total,
+            max_growth: self.max_growth,
+            min_files_ratio: self.min_files_ratio,
+            require: self.require.clone(),
+            forbid: self.forbid.clone(),
+            closed_links: false,
+        };
+        let any = !rules.is_empty() || !self.run.is_empty();
+        let closed_links = self.links.map_or(any, |links| links == Links::Closed);
+        AuditRules { closed_links, ..rules }
+    }
+
+    /// Tells how much of what was refused is kept.
+    pub(crate) fn keep_failed(&self) -> KeepFailed {
+        let default = KeepFailed::default();
+        KeepFailed {
+            count: self.keep_failed.unwrap_or(default.count),
+            bytes: self.keep_failed_bytes.unwrap_or(default.bytes),
+        }
+    }
+}
+
+/// A number of bytes, or text with a unit.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(u64),
+    Text(String),
+}
+
+fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    match NumberOrText::deserialize(from)? {
+        NumberOrText::Number(bytes) => Ok(Some(bytes)),
+        NumberOrText::Text(text) => size::parse(&text).map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+fn growth<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Growth>, D::Error> {
+    let text = match NumberOrText::deserialize(from)? {
+        NumberOrText::Number(bytes) => return Ok(Some(Growth::Bytes(bytes))),
+        NumberOrText::Text(text) => text,
+    };
+    if let Some(percent) = text.strip_suffix('%') {
+        let percent = percent.trim().parse().map_err(|_| serde::de::Error::custom("not a percentage"))?;
+        return Ok(Some(Growth::Percent(percent)));
+    }
+    size::parse(&text).map(|bytes| Some(Growth::Bytes(bytes))).map_err(serde::de::Error::custom)
+}
+
+fn ratio<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    let ratio = f64::deserialize(from)?;
+    match (0.0..=1.0).contains(&ratio) {
+        true => Ok(Some(ratio)),
+        false => Err(serde::de::Error::custom(format!("{ratio} is not between 0 and 1"))),
+    }
+}
+
+fn patterns<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Pattern>, D::Error> {
+    let read = |text: String| Pattern::new(&text).map_err(serde::de::Error::custom);
+    Vec::<String>::deserialize(from)?.into_iter().map(read).collect()
+}

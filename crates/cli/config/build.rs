@@ -1,0 +1,52 @@
+//! `[build]`: how `build` builds; and commands, as every section writes them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::duration;
+
+/// How `build` builds.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BuildSection {
+    pub(crate) command: Option<CommandLine>,
+    /// Relative to the file.
+    pub(crate) cwd: Option<PathBuf>,
+    pub(crate) env: BTreeMap<String, String>,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) timeout: Option<Duration>,
+    /// From the signal that tells it to stop until it is killed.
+    #[serde(deserialize_with = "duration")]
+    pub(crate) stop_timeout: Option<Duration>,
+}
+
+/// A command: words, or one text for the shell.
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(untagged)]
+pub(crate) enum CommandLine {
+    Words(Vec<String>),
+    Shell(String),
+}
+
+impl CommandLine {
+    /// Gives its words; none where it is empty.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        match self {
+            CommandLine::Words(words) => words.iter().map(OsString::from).collect(),
+            CommandLine::Shell(text) if text.trim().is_empty() => vec![],
+            CommandLine::Shell(text) => vec!["/bin/sh".into(), "-c".into(), text.into()],
+        }
+    }
+
+    /// Gives it as it was written.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            CommandLine::Words(words) => words.join(" "),
+            CommandLine::Shell(text) => text.clone(),
+        }
+    }
+}

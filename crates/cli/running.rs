@@ -1,0 +1,114 @@
+//! Running commands of others: builds and audits, of which nothing survives.
+
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use genstore_run::{Ended, Finished, GuardCommand, Job, Limits, Output, StartError, run_to_end, start};
+
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::output::show;
+
+/// The one argument with which the program is its own guard: see [`genstore_run::guard`].
+pub(crate) const GUARD: &str = "run-guard";
+
+/// How a command ended, and after how long.
+pub(crate) struct Done {
+    pub(crate) finished: Finished,
+    pub(crate) time: Duration,
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Where it could not be started, with the exit statuses of shells; and where this process was
+/// interrupted meanwhile.
+pub(crate) fn run(context: &Context<'_>, job: &Job, output: Output, limits: Limits) -> Result<Done> {
+    let interrupts = context.interrupts()?;
+    let begun = Instant::now();
+    let running = start(&GuardCommand::this_program([GUARD]), job, output).map_err(not_started)?;
+    let finished = run_to_end(running, limits, interrupts);
+    let time = begun.elapsed();
+    if let Ended::Interrupted(signal) = finished.ended {
+        return Err(interrupted(signal).into());
+    }
+    let report = &finished.output;
+    if finished.survivors > 0 {
+        context.out.warn(&format!(
+            "{} of the command belong to another user and live on",
+            crate::render::human::count(finished.survivors.into(), "process")
+        ));
+    }
+    for error in [&report.log_error, &report.read_error, &report.sink_error].into_iter().flatten() {
+        if error.kind() != std::io::ErrorKind::BrokenPipe {
+            context.out.warn(&format!("not all of the command's output was passed on: {error}"));
+        }
+    }
+    Ok(Done { finished, time })
+}
+
+/// Says how a command ended that did not end well.
+pub(crate) fn ending(name: &str, ended: Ended) -> String {
+    match ended {
+        Ended::Exited(code) => format!("{name} exited with {code}"),
+        Ended::Signaled(signal) => format!("{name} was killed by signal {signal}"),
+        Ended::TimedOut => format!("{name} took longer than it may"),
+        _ => format!("what became of {name} is not known"),
+    }
+}
+
+/// Makes the error of a run that a signal ended.
+pub(crate) fn interrupted(signal: i32) -> Fail {
+    let hint = "nothing that readers see was changed";
+    let status = Ended::Interrupted(signal).exit_code();
+    Fail::new("interrupted", format!("interrupted by signal {signal}"), hint).with_exit(status)
+}
+
+fn not_started(error: StartError) -> anyhow::Error {
+    let (code, hint) = match &error {
+        StartError::NotFound { .. } => {
+            ("command-not-found", "check the spelling and PATH; a script's interpreter may be missing")
+        }
+        StartError::NotExecutable { .. } => {
+            ("command-not-executable", "is it a program, and may you execute it?")
+        }
+        StartError::Directory { .. } => ("bad-directory", "`cwd` is relative to genstore.toml"),
+        StartError::Interrupted(signal) => return interrupted(*signal).into(),
+        _ => ("command-not-started", "see the system's log, then try again"),
+    };
+    let message = match &error {
+        StartError::NotFound { program, .. } | StartError::NotExecutable { program, .. } => {
+            format!("cannot run {}", show(program.as_ref()))
+        }
+        other => other.to_string(),
+    };
+    let fail = Fail::new(code, message, hint).with_exit(error.exit_code());
+    match error {
+        StartError::NotFound { source, .. }
+        | StartError::NotExecutable { source, .. }
+        | StartError::Directory { source, .. }
+        | StartError::Guard { source, .. } => anyhow::Error::from(source).context(fail),
+        _ => fail.into(),
+    }
+}
+
+/// Describes a command by its words; `None` where there are none.
+pub(crate) fn job(words: &[OsString]) -> Option<Job> {
+    let (program, args) = words.split_first()?;
+    let mut job = Job::new(program);
+    job.args = args.to_vec();
+    // What fails us on demand is not for the command.
+    job.env_remove = vec!["GENSTORE_FAULT".into()];
+    Some(job)
+}
+
+/// Makes the error of a command that nobody can run.
+pub(crate) fn no_command(place: &str) -> Fail {
+    let hint = "write it as text for the shell, or as a list of words";
+    Fail {
+        hint: hint.to_owned(),
+        exit: exit::USAGE,
+        ..Fail::new("no-command", format!("the command of {place} is empty"), "")
+    }
+}

@@ -1,0 +1,199 @@
+//! `build`: what a command wrote is published, or nothing is.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::harness::{Output, Site, eventually};
+
+fn build(site: &Site, script: &str) -> Output {
+    site.command("build").args(&["--", "sh", "-ec", script]).run()
+}
+
+#[test]
+fn publishes_what_the_command_wrote() {
+    let site = Site::new();
+    let script = "mkdir -p \"$GENSTORE_OUT/css\"; echo 'a{}' > \"$GENSTORE_OUT/css/a.css\"; echo hello; echo careful >&2";
+    build(&site, script).is(
+        0,
+        "hello\n     Built in [TIME]\n   Scanned 1 file, 4 B in [TIME]\n    Stored 1 new object, 4 B (0 shared)\n \
+         Published generation 1 [ID] (the first): +1 ~0 -0 in [TIME]\n",
+        "   Created the store [DIR]/genstore\ncareful\n",
+    );
+    assert_eq!(site.read("genstore/current/css/a.css"), "a{}\n");
+    let log = site.read("genstore/generations/1/build.log");
+    assert!(log == "hello\ncareful\n" || log == "careful\nhello\n", "{log}");
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    let out = build(&site, script).ok();
+    assert!(out.stdout.ends_with("Unchanged: generation 1 [ID] is current already\n"), "{}", out.stdout);
+    assert!(!site.has("genstore/generations/2"));
+}
+
+#[test]
+fn tells_programs() {
+    let site = Site::new();
+    let script = "echo talk; echo 1 > \"$GENSTORE_OUT/a\"";
+    let output = site.command("build --json -m note").args(&["--", "sh", "-c", script]).run();
+    assert_eq!((output.status, output.stderr.contains("talk\n")), (0, true), "{}", output.stderr);
+    let doc = output.json("genstore.publish/1");
+    assert!(doc["ms"]["build"].is_u64());
+    assert_eq!((&doc["generation"], &doc["files"], &doc["added"]), (&json!(1), &json!(1), &json!(1)));
+    let failed = site.command("build --json").args(&["--", "sh", "-c", "exit 7"]).run();
+    let error = failed.json_error();
+    assert_eq!((&error["code"], &error["exit"], failed.status), (&json!("build-failed"), &json!(7), 7));
+    assert_eq!(error["failed"]["number"], 1);
+    assert_eq!(error["failed"]["path"], "[DIR]/genstore/failed/1");
+}
+
+#[test]
+fn a_build_that_fails_changes_nothing() {
+    let site = Site::published();
+    let before = site.path("genstore/current").read_link().unwrap();
+    let script = "echo half > \"$GENSTORE_OUT/a.txt\"; echo it broke >&2; exit 3";
+    build(&site, script).is(
+        3,
+        "",
+        "it broke\nerror: the build failed: sh exited with 3\nhint: nothing that readers see was changed; its log \
+         is kept in [DIR]/genstore/failed/1\n",
+    );
+    assert_eq!(site.path("genstore/current").read_link().unwrap(), before);
+    assert_eq!(site.read("genstore/failed/1/build.log"), "it broke\n");
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    build(&site, "kill -SEGV $$").fails(139, "error: the build failed: sh was killed by signal 11\n");
+    build(&site, "true").fails(1, "error: the build failed: it wrote nothing to GENSTORE_OUT\n");
+    let slow = site.command("build --timeout 50ms").args(&["--", "sh", "-c", "sleep 1000"]).run();
+    slow.fails(124, "error: the build failed: sh took longer than it may\n");
+    assert_eq!(site.path("genstore/current").read_link().unwrap(), before);
+    site.run("verify").ok();
+}
+
+#[test]
+fn a_command_that_cannot_be_started() {
+    let site = Site::new();
+    site.run("init").ok();
+    let hint = "hint: check the spelling and PATH; a script's interpreter may be missing\n";
+    let missing = "error: cannot run no-such-program\n  No such file or directory (os error 2)\n";
+    site.run("build -- no-such-program").is(127, "", &format!("{missing}{hint}"));
+    site.write("plain", "no program");
+    site.run("build -- ./plain").fails(126, "error: cannot run ./plain\n  Permission denied");
+    site.run("build").is(
+        2,
+        "",
+        "error: there is no command to build with\nhint: name one after `--`, or as `command` under [build] in \
+         genstore.toml\n",
+    );
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    assert!(!site.has("genstore/failed"));
+}
+
+#[test]
+fn the_project_says_how_to_build() {
+    let site = Site::new();
+    site.write(
+        "genstore.toml",
+        "[build]\ncommand = 'echo $WHO in $(basename $PWD) > $GENSTORE_OUT/a'\ncwd = 'src'\nenv = { WHO = 'project' }\n",
+    );
+    std::fs::create_dir_all(site.path("src/deep")).unwrap();
+    site.command("build").dir("src/deep").run().ok();
+    assert_eq!(site.read("genstore/current/a"), "project in src\n");
+    // A command that is given runs where it was given.
+    let script = "echo $WHO in $(basename $PWD) > $GENSTORE_OUT/a";
+    site.command("build").args(&["--", "sh", "-c", script]).dir("src/deep").run().ok();
+    assert_eq!(site.read("genstore/current/a"), "project in deep\n");
+    site.write("genstore.toml", "[build]\ncommand = ['sh', '-c', 'exit 9']\n");
+    site.run("build").fails(9, "error: the build failed: sh exited with 9");
+    site.write("genstore.toml", "[build]\ncommand = ''\n");
+    site.run("build").fails(2, "error: the command of [build] is empty\n");
+    site.write("genstore.toml", "[build]\ncommand = 'true'\ncwd = 'none'\n");
+    site.run("build").fails(125, "error: cannot enter [DIR]/none\n");
+}
+
+#[test]
+fn incremental_builders_get_the_previous_tree() {
+    let site = Site::new();
+    let script = "echo \"${GENSTORE_GENERATION-none}\" > \"$GENSTORE_OUT/from\"; \
+                  if [ -n \"$GENSTORE_PREV\" ]; then cp -al \"$GENSTORE_PREV/big\" \"$GENSTORE_OUT/\"; \
+                  else echo big > \"$GENSTORE_OUT/big\"; chmod 600 \"$GENSTORE_OUT/big\"; fi";
+    build(&site, script).ok();
+    assert_eq!(site.read("genstore/current/from"), "none\n");
+    build(&site, script).ok();
+    assert_eq!(site.read("genstore/current/from"), "1\n");
+    let inode = |generation: u64| {
+        let path = site.path(format!("genstore/generations/{generation}/tree/big"));
+        let meta = std::fs::metadata(path).unwrap();
+        (std::os::unix::fs::MetadataExt::ino(&meta), std::os::unix::fs::MetadataExt::mode(&meta) & 0o7777)
+    };
+    assert_eq!(inode(1), inode(2), "unchanged, it is the same file, with the same mode");
+    assert_eq!(inode(2).1, 0o444);
+    site.run("verify").ok();
+}
+
+/// Tells whether a process is there, and no zombie.
+fn lives(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn an_interrupted_build_leaves_nothing() {
+    for (signal, status) in [("INT", 130), ("TERM", 143)] {
+        let site = Site::published();
+        site.write("genstore.toml", "[build]\nstop_timeout = '100ms'\n");
+        let before = site.path("genstore/current").read_link().unwrap();
+        // A grandchild in a session of its own, and one that does not listen.
+        let script = "setsid sh -c 'echo $$ > far; sleep 1000' & (trap '' TERM INT; echo $$ > near; sleep 1000) & \
+                      echo 1 > \"$GENSTORE_OUT/a\"; echo up; wait";
+        let mut run = site.command("build").args(&["--", "sh", "-c", script]).spawn();
+        assert_eq!(run.line(), "up");
+        eventually("all of them run", || {
+            site.has("far") && site.has("near") && !site.read("far").is_empty()
+        });
+        let kill = std::process::Command::new("kill")
+            .args([&format!("-{signal}"), &run.pid().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        let output = run.end(&site);
+        assert_eq!(output.status, status, "{}", output.stderr);
+        assert!(output.stderr.starts_with("error: interrupted by signal"), "{}", output.stderr);
+        assert!(!lives(&site.read("far")), "a grandchild lives on");
+        assert_eq!(site.path("genstore/current").read_link().unwrap(), before);
+        assert_eq!(site.names("genstore/staging"), [""; 0]);
+    }
+}
+
+#[test]
+fn grandchildren_do_not_survive() {
+    let site = Site::new();
+    let script = "setsid sh -c 'echo $$ > pid; exec sleep 1000' & while ! [ -s pid ]; do :; done; echo 1 > \"$GENSTORE_OUT/a\"";
+    build(&site, script).ok();
+    assert!(!lives(&site.read("pid")), "what the build started lives on");
+}
+
+#[test]
+fn a_killed_build_is_swept_by_the_next_writer() {
+    let site = Site::new();
+    let script = "echo 1 > \"$GENSTORE_OUT/a\"; setsid sleep 1000 & echo $! > pid; echo up; wait";
+    let mut run = site.command("build").args(&["--", "sh", "-c", script]).spawn();
+    assert_eq!(run.line(), "up");
+    run.kill();
+    eventually("the grandchild is gone", || !lives(&site.read("pid")));
+    assert!(!site.names("genstore/staging").is_empty());
+    site.tree("dist", &[("b", "=2")]);
+    site.run("publish dist").ok();
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    assert_eq!(site.names("genstore/current"), ["b"]);
+}
+
+#[test]
+fn a_race_for_current_is_lost_after_the_build_too() {
+    let site = Site::published();
+    let script = "echo 1 > \"$GENSTORE_OUT/a\"; echo up; while ! [ -e go ]; do sleep 0.01; done";
+    let mut run = site.command("build --expect 2").args(&["--", "sh", "-c", script]).spawn();
+    assert_eq!(run.line(), "up");
+    site.tree("dist", &[("other", "=2")]);
+    site.run("publish dist").ok();
+    site.write("go", "");
+    let output = run.end(&site);
+    assert_eq!(output.status, 6, "{}", output.stderr);
+    assert_eq!(site.names("genstore/current"), ["other"]);
+}
