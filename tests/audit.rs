@@ -166,3 +166,16 @@ fn rules_that_make_no_sense_are_named() {
     check("require = ['a[']", "error parsing glob 'a['");
     check("links = 'some'", "unknown variant `some`");
 }
+
+#[test]
+fn a_dry_run_is_judged_too() {
+    let site = site("forbid = ['**/*.map']");
+    site.run("publish dist -n").is(
+        5,
+        "   Scanned 3 files, 11 B in [TIME]\nnothing -> dist [ID]\nA  app.js               +5 B\nA  app.js.map           +2 B\n\
+         A  index.html           +4 B\nA  l           symlink\n4 paths: 4 added; +11 B\n",
+        "error: the audit refused the output: 1 finding\n  forbid: app.js.map matches **/*.map\n\
+         hint: nothing that readers see was changed\n",
+    );
+    assert!(!site.has("genstore"));
+}

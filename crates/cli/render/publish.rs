@@ -123,6 +123,11 @@ impl PublishDoc {
         }
     }
 
+    /// Tells of what an audit found.
+    pub(crate) fn add_findings(&mut self, findings: &[Finding]) {
+        self.findings = findings.iter().map(FindingDoc::of).collect();
+    }
+
     /// Tells of a dry run.
     pub(crate) fn preview(
         scanned: &Scanned,
@@ -162,11 +167,14 @@ impl PublishDoc {
     }
 }
 
+/// What a dry run of what may be published ends with.
+pub(crate) const WOULD_PUBLISH: &str = "Would publish it; nothing was written\n";
+
 /// Says what a dry run found.
 pub(crate) fn preview(base: &Side, title: &str, tree: &Tree, found: &Diff<'_>) -> String {
     let head = format!("{} -> {title} {}\n", base.title(), tree.id().short());
     let totals = list::totals(found);
-    format!("{head}{}{totals}Would publish it; nothing was written\n", list::list(found))
+    format!("{head}{}{totals}", list::list(found))
 }
 
 /// Says what a publication did.

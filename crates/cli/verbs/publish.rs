@@ -10,7 +10,7 @@ use genstore::{Durability, Error, Expect, GenerationId, Options, Stage, Store, d
 use crate::compare::Side;
 use crate::context::Context;
 use crate::environment;
-use crate::errors::exit;
+use crate::errors::{Refused, exit};
 use crate::find::is_absence;
 use crate::inputs::Inputs;
 use crate::output::show;
@@ -118,16 +118,26 @@ impl Publish {
         let hashed = start.elapsed();
         let found = diff(&base.tree, &tree);
         let changed = base.number().is_none() || tree.id() != base.tree.id() || self.wishes.always;
+        let findings = match context.project()?.filter(|_| changed) {
+            // Commands have nothing to look at yet.
+            Some(project) => store.judge(&tree, &project.config.audit.rules())?,
+            None => vec![],
+        };
         context.progress.finish();
-        let document = PublishDoc::preview(scanned, hashed, base.number(), &tree, &found, changed);
+        let mut document = PublishDoc::preview(scanned, hashed, base.number(), &tree, &found, changed);
+        document.add_findings(&findings);
         context.out.emit(&document, || {
             let text = match base.number().filter(|_| !changed) {
                 Some(current) => publish::unchanged(current, tree.id()),
                 None => publish::preview(&base, &self.inputs.title(), &tree, &found),
             };
-            scanned.line(tree.bytes()) + &text
+            let end = if findings.is_empty() { publish::WOULD_PUBLISH } else { "" };
+            scanned.line(tree.bytes()) + &text + if changed { end } else { "" }
         });
-        Ok(exit::DONE)
+        match findings.is_empty() {
+            true => Ok(exit::DONE),
+            false => Err(Refused { findings, failed: None }.into()),
+        }
     }
 }
 

@@ -129,6 +129,11 @@ impl<'s> Staged<'s> {
 }
 
 impl Home {
+    /// Judges a tree that is staged nowhere, by rules alone.
+    pub(crate) fn judge(&self, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
+        Ok(judge(rules, tree, self.last_good()?))
+    }
+
     /// Finds what a new tree is compared with: the current generation, or where that is marked bad
     /// or cannot be read, the newest one that is neither.
     fn last_good(&self) -> Result<Option<LastGood>> {

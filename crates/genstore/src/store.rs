@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::gc::{Collected, GcPlan};
 use crate::generations::Generation;
 use crate::layout::{Home, Options};
+use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev};
 use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::Tree;
@@ -107,6 +108,14 @@ impl Store {
     /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Io`].
     pub fn preview(&self, plan: &Plan) -> Result<Tree> {
         self.home.preview(plan)
+    }
+
+    /// Tells what an audit by these rules would find in a tree. Writes nothing.
+    ///
+    /// # Errors
+    /// Only what kept it from finding out.
+    pub fn judge(&self, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
+        self.home.judge(tree, rules)
     }
 
     /// Brings a plan into the store, where no reader sees it. See [`Staged::audit`] and
