@@ -34,6 +34,9 @@ pub(crate) struct Wishes {
     /// Make a generation even if nothing changed
     #[arg(long)]
     pub(crate) always: bool,
+    /// Read every file, also those that are as they were when the current generation was made
+    #[arg(long)]
+    rehash: bool,
     /// What success means: `full` (it survives a power loss) or `none` (for development loops)
     #[arg(long, value_name = "full|none", hide_possible_values = true)]
     durability: Option<Wanted>,
@@ -82,7 +85,7 @@ impl Wishes {
 
     /// Gives the options for staging.
     pub(crate) fn stage_options(&self, consume: bool) -> StageOptions {
-        StageOptions { always: self.always, consume }
+        StageOptions { always: self.always, consume, rehash: self.rehash }
     }
 }
 

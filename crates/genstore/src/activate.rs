@@ -13,6 +13,7 @@ use crate::layout::{CommitLock, Home};
 use crate::log::Event;
 use crate::model::fresh::{self, Freshness, Shown, Touch};
 use crate::model::ids::GenerationId;
+use crate::model::index::SourceIndex;
 use crate::model::relpath;
 use crate::model::tree::{Tree, TreeId};
 use crate::objects;
@@ -64,6 +65,8 @@ pub(crate) struct Base {
     pub(crate) generation: Generation,
     pub(crate) tree: Tree,
     pub(crate) shown: Shown,
+    /// What is known of the sources it was made from.
+    pub(crate) index: Option<SourceIndex>,
 }
 
 impl Home {
@@ -71,7 +74,7 @@ impl Home {
     pub(crate) fn base(&self, id: GenerationId) -> Result<Base> {
         let generation = self.generation(id)?;
         let (manifest, shown) = (generation.manifest()?, generation.shown()?);
-        Ok(Base { generation, tree: manifest.tree, shown })
+        Ok(Base { generation, tree: manifest.tree, shown, index: None })
     }
 
     /// Makes a kept generation current.

@@ -23,7 +23,7 @@ use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::ingest::How;
-use crate::layout::{CommitLock, GENERATIONS, MANIFEST, SHOWN};
+use crate::layout::{CommitLock, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::log::Event;
 use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN, Manifest};
 use crate::model::diff::diff;
@@ -156,6 +156,7 @@ impl Staged<'_> {
         let stage = self.stage.as_ref().expect("an assembled tree has its stage");
         self.home.fs.enter(FaultStage::Flush, &self.home.dir)?;
         let digest = self.write_manifest(stage, options, created)?;
+        self.write_index(stage)?;
         self.flush(stage)?;
         self.name_objects(stage)?;
         Ok(digest)
@@ -177,6 +178,17 @@ impl Staged<'_> {
         fs.set_mode(&file, &path, 0o444)?;
         fs.sync_file(&file, &path)?;
         Ok(Digest::of(&bytes).to_string())
+    }
+
+    /// Writes what is known of the sources beside the manifest. It is a cache, and not flushed.
+    fn write_index(&self, stage: &StageDir) -> Result<()> {
+        let Some(index) = &self.ingested.sources else { return Ok(()) };
+        let fs = &self.home.fs;
+        fs.unlink(stage.next(), INDEX)?;
+        let file = fs.create(stage.next(), INDEX)?;
+        let path = stage.next().join(INDEX);
+        fs.write(&file, &path, &index.encode())?;
+        fs.set_mode(&file, &path, 0o644)
     }
 
     /// Makes the stage durable: file by file where there is little, in one go where there is much.

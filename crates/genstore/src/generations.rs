@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Stat};
-use crate::layout::{CommitLock, GENERATIONS, Home, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE};
+use crate::layout::{CommitLock, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE};
 use crate::model::codec::{Head, Manifest};
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
+use crate::model::index::SourceIndex;
+use crate::model::tree::Tree;
 use crate::stage::grave;
 
 /// A generation that is open, and held by a lease: gc leaves it alone until this is dropped.
@@ -61,6 +63,13 @@ impl Generation {
                 Shown::decode(&bytes).map_err(|why| self.damaged(&format!("what was shown: {why}")))
             }
         }
+    }
+
+    /// Reads what is known of its sources. It is a cache: what is damaged, or of another tree, is
+    /// not there.
+    pub(crate) fn index(&self, tree: &Tree) -> Result<Option<SourceIndex>> {
+        let index = self.dir.read(INDEX)?.and_then(|bytes| SourceIndex::decode(&bytes).ok());
+        Ok(index.filter(|index| index.tree == tree.id() && index.files.len() as u64 == tree.files()))
     }
 
     /// Lets programs that this one becomes, or starts, hold the lease too.

@@ -202,7 +202,7 @@ impl Home {
         let read = || -> Result<Option<Base>> {
             let Some(generation) = self.find_generation(id)? else { return Ok(None) };
             let (tree, fresh) = self.read_tree(&Objects::new(self)?, &generation)?;
-            Ok(Some(Base { generation, tree, shown: Shown { fresh, ..Shown::default() } }))
+            Ok(Some(Base { generation, tree, shown: Shown { fresh, ..Shown::default() }, index: None }))
         };
         match read() {
             Err(Error::Damaged { .. }) => Ok((None, false)),

@@ -16,10 +16,11 @@ use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::intake::{Give, Intake};
 use crate::layout::{Home, StoreShared};
+use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::relpath;
-use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder};
+use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
 use crate::objects::Objects;
-use crate::plan::{ItemSource, Plan, ScannedRoot, What};
+use crate::plan::{Item, ItemSource, Plan, ScannedRoot, What};
 use crate::progress::Phase;
 use crate::stage::StageDir;
 
@@ -53,6 +54,8 @@ pub(crate) struct Ingested {
     /// Files that `consume` moved in: what to remove once they are committed.
     pub(crate) consumed: Vec<PathBuf>,
     pub(crate) new_bytes: u64,
+    /// What stat told of the sources, where they stay: for the next publish.
+    pub(crate) sources: Option<SourceIndex>,
 }
 
 /// What ingest may take for granted, and where it may write.
@@ -64,6 +67,8 @@ pub(crate) struct Ingest<'a> {
     pub(crate) folders: &'a Folders<'a>,
     /// What is current, as far as it can be read.
     pub(crate) base: Option<&'a Tree>,
+    /// What is known of the sources of what is current.
+    pub(crate) index: Option<&'a SourceIndex>,
     /// Objects that `verify` found wrong: looked at again whatever their size and mtime say.
     pub(crate) suspects: &'a [ObjectId],
     /// Where new objects are written; without one, nothing is.
@@ -113,6 +118,10 @@ impl Drop for LazyStage<'_> {
 }
 
 pub(crate) struct Shared {
+    /// Per item the entry of what is current that has the same path; see [`NO_ENTRY`].
+    pub(crate) old: Vec<u32>,
+    /// The filesystem of the first source, if it is one of this machine's.
+    pub(crate) dev: OnceLock<Option<u64>>,
     pub(crate) claims: Vec<Mutex<HashMap<ObjectId, Claim>>>,
     pub(crate) problems: Mutex<Vec<Problem>>,
     pub(crate) damaged: Mutex<Vec<ObjectId>>,
@@ -130,8 +139,11 @@ pub(crate) struct Claim {
 impl Ingest<'_> {
     pub(crate) fn run(&self) -> Result<Ingested> {
         let items = &self.plan.items;
+        let start = self.home.fs.file_clock();
         let shared = Shared {
+            old: self.base.map_or_else(Vec::new, |base| entries_before(items, base)),
             claims: (0..64).map(|_| Mutex::default()).collect(),
+            dev: OnceLock::new(),
             problems: Mutex::default(),
             damaged: Mutex::default(),
             consumed: Mutex::default(),
@@ -140,26 +152,29 @@ impl Ingest<'_> {
         };
         self.home.options.progress.begin(Phase::Store, Some(items.len() as u64));
         let batches: Vec<&[u32]> = self.folders.members().flat_map(|all| all.chunks(BATCH)).collect();
-        let done: Vec<Vec<(u32, FileNode, How)>> =
+        let done: Vec<Vec<Done>> =
             batches.into_par_iter().map(|batch| self.batch(&shared, batch)).collect::<Result<_>>()?;
         let mut problems = into_inner(shared.problems);
         if !problems.is_empty() {
             problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
             return Err(Error::BadPlan { problems });
         }
-        let mut files: Vec<Option<(FileNode, How)>> = vec![None; items.len()];
-        let mut new_bytes = 0;
-        for (entry, node, how) in done.into_iter().flatten() {
-            if how == How::Placed {
-                new_bytes += node.size;
-            }
-            files[entry as usize] = Some((node, how));
+        let new_bytes =
+            done.iter().flatten().filter(|file| file.how == How::Placed).map(|file| file.node.size).sum();
+        let mut files: Vec<Option<Done>> = vec![None; items.len()];
+        for file in done.into_iter().flatten() {
+            let entry = file.entry as usize;
+            files[entry] = Some(file);
         }
+        let mut sources = Sources::new(start);
         let mut tree = TreeBuilder::default();
         let mut how = Vec::with_capacity(items.len());
         for (item, file) in items.iter().zip(files) {
             let (node, way) = match (&item.what, file) {
-                (What::File { .. }, Some((node, way))) => (Node::File(node), way),
+                (What::File { .. }, Some(file)) => {
+                    sources.add(file.source);
+                    (Node::File(file.node), file.how)
+                }
                 (What::Symlink(target), _) => (Node::Symlink(target), How::Made),
                 (What::Dir, _) => (Node::EmptyDir, How::Made),
                 (What::File { .. }, None) => unreachable!("every file of the plan is in a batch"),
@@ -168,8 +183,10 @@ impl Ingest<'_> {
             how.push(way);
         }
         let placed = shared.claims.into_iter().flat_map(into_inner).map(|(id, c)| (id, c.entry)).collect();
+        let tree = tree.finish();
         Ok(Ingested {
-            tree: tree.finish(),
+            sources: sources.finish(tree.id(), shared.dev.get().copied().flatten()),
+            tree,
             how,
             placed,
             damaged: into_inner(shared.damaged),
@@ -179,7 +196,7 @@ impl Ingest<'_> {
     }
 
     /// Takes in some files of one folder.
-    fn batch(&self, shared: &Shared, batch: &[u32]) -> Result<Vec<(u32, FileNode, How)>> {
+    fn batch(&self, shared: &Shared, batch: &[u32]) -> Result<Vec<Done>> {
         let mut done = Vec::with_capacity(batch.len());
         let mut source: Option<(&ScannedRoot, Dir)> = None;
         let mut target: Option<Dir> = None;
@@ -194,7 +211,8 @@ impl Ingest<'_> {
                 ItemSource::Scanned(_) | ItemSource::Root(_) if self.consume => Give::MoveAndRemove,
                 _ => Give::Copy,
             };
-            let mut task = Intake { ingest: self, shared, item, entry, give, target: &mut target };
+            let mut task =
+                Intake { ingest: self, shared, item, entry, give, target: &mut target, source: None };
             let result = match from {
                 ItemSource::Bytes(bytes) => task.bytes(bytes, *executable),
                 ItemSource::File(path) | ItemSource::Spooled(path) => {
@@ -217,7 +235,7 @@ impl Ingest<'_> {
                 },
             };
             match result {
-                Ok((node, how)) => done.push((entry, node, how)),
+                Ok((node, how)) => done.push(Done { entry, node, how, source: task.source }),
                 Err(error) => match problem_of(&error) {
                     Some(what) => lock(&shared.problems).push(Problem { path: item.path.to_vec(), what }),
                     None => return Err(error),
@@ -227,6 +245,59 @@ impl Ingest<'_> {
         }
         Ok(done)
     }
+}
+
+/// A file that was taken in.
+#[derive(Clone)]
+struct Done {
+    entry: u32,
+    node: FileNode,
+    how: How,
+    /// What stat told of its source, if that stays where it is.
+    source: Option<SourceStat>,
+}
+
+/// Gathers what is known of the sources, file by file.
+struct Sources {
+    /// When the first of them was read, or before.
+    start: Mtime,
+    files: Vec<SourceStat>,
+}
+
+impl Sources {
+    fn new(start: Mtime) -> Sources {
+        Sources { start, files: vec![] }
+    }
+
+    fn add(&mut self, source: Option<SourceStat>) {
+        let settled = source.filter(|stat| stat.is_settled(self.start));
+        self.files.push(settled.unwrap_or_default());
+    }
+
+    /// Gives the index, where there is anything to put into one.
+    fn finish(self, tree: TreeId, dev: Option<u64>) -> Option<SourceIndex> {
+        let known = self.files.iter().any(|stat| stat.ino != 0);
+        dev.filter(|_| known).map(|dev| SourceIndex { tree, dev, files: self.files })
+    }
+}
+
+/// What [`Shared::old`] says of an item that is new.
+pub(crate) const NO_ENTRY: u32 = u32::MAX;
+
+/// Finds each item's path in what is current; both are sorted.
+fn entries_before(items: &[Item], base: &Tree) -> Vec<u32> {
+    let mut at = 0;
+    let find = |item: &Item| {
+        while at < base.len() {
+            match relpath::compare(base.path(at), &item.path) {
+                std::cmp::Ordering::Less => at += 1,
+                std::cmp::Ordering::Equal => return at as u32,
+                std::cmp::Ordering::Greater => break,
+            }
+        }
+        NO_ENTRY
+    };
+    items.iter().map(find).collect()
 }
 
 /// Opens the folder of a file that is named by a path of the system, and gives the file's name.

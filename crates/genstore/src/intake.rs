@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::{Dir, Kind, Stat};
-use crate::ingest::{Claim, How, Ingest, Shared, lock};
+use crate::ingest::{Claim, How, Ingest, NO_ENTRY, Shared, lock};
 use crate::model::digest::Digest;
+use crate::model::index::SourceStat;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 use crate::objects;
@@ -50,6 +51,8 @@ pub(crate) struct Intake<'a, 'b> {
     pub(crate) entry: u32,
     pub(crate) give: Give,
     pub(crate) target: &'b mut Option<Dir>,
+    /// What stat told of the source, once it is taken in and if it stays where it is.
+    pub(crate) source: Option<SourceStat>,
 }
 
 impl Intake<'_, '_> {
@@ -64,6 +67,9 @@ impl Intake<'_, '_> {
         from: (&Dir, &[u8]),
         executable: Option<bool>,
     ) -> Result<(FileNode, How)> {
+        if let Some(known) = self.by_index(from, executable)? {
+            return Ok(known);
+        }
         let path = from.0.join(from.1);
         for _ in 0..ATTEMPTS {
             let file = match from.0.open_file(from.1) {
@@ -93,13 +99,75 @@ impl Intake<'_, '_> {
                 self.large(&file, &path, executable, &origin, &unchanged)?
             };
             if let Some(done) = done {
-                if self.give == Give::MoveAndRemove {
-                    lock(&self.shared.consumed).push(path);
-                }
+                self.remember(from, &before);
                 return Ok(done);
             }
         }
         Err(Error::SourceChanged { path })
+    }
+
+    /// Takes in a file that is as it was when what is current was made of it: unread.
+    fn by_index(
+        &mut self,
+        from: (&Dir, &[u8]),
+        executable: Option<bool>,
+    ) -> Result<Option<(FileNode, How)>> {
+        let (Some(index), Some(base), Some(entry)) =
+            (self.ingest.index, self.ingest.base, self.old_entry())
+        else {
+            return Ok(None);
+        };
+        let (Some(rank), Node::File(old)) = (base.file_rank(entry), base.get(entry).node) else {
+            return Ok(None);
+        };
+        let known = index.files[rank];
+        if known.ino == 0 || self.give == Give::Move {
+            return Ok(None);
+        }
+        let Some(stat) = from.0.stat(from.1)? else { return Ok(None) };
+        let executable = executable.unwrap_or(stat.mode & 0o100 != 0);
+        let same = stat.kind == Kind::File
+            && (stat.dev, source_stat(&stat)) == (index.dev, known)
+            && (stat.size, executable) == (old.size, old.executable);
+        if !same {
+            return Ok(None);
+        }
+        let node = FileNode { mtime: stat.mtime, ..old };
+        let done = if node.size == 0 {
+            (self.empty(node), How::Made)
+        } else {
+            match self.in_store(&node)? {
+                Some(mtime) => (FileNode { mtime, ..node }, How::Object),
+                // The store lost it, so its bytes are needed.
+                None => return Ok(None),
+            }
+        };
+        self.remember(from, &stat);
+        Ok(Some(done))
+    }
+
+    /// Notes where the bytes came from.
+    fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
+        match self.give {
+            Give::Copy => {
+                // One filesystem is enough for an index: that of the first source.
+                let dev = self.shared.dev.get_or_init(|| from.0.is_local().then_some(stat.dev));
+                self.source = (*dev == Some(stat.dev)).then(|| source_stat(stat));
+            }
+            Give::Move => {}
+            Give::MoveAndRemove => lock(&self.shared.consumed).push(from.0.join(from.1)),
+        }
+    }
+
+    /// Gives the entry of what is current that has this path.
+    fn old_entry(&self) -> Option<usize> {
+        let entry = *self.shared.old.get(self.entry as usize)?;
+        (entry != NO_ENTRY).then_some(entry as usize)
+    }
+
+    fn old_node(&self) -> Option<Node<'_>> {
+        let base = self.ingest.base?;
+        self.old_entry().map(|entry| base.get(entry).node)
     }
 
     /// Takes in bytes that are in memory.
@@ -142,7 +210,7 @@ impl Intake<'_, '_> {
     ) -> Result<Option<(FileNode, How)>> {
         let size = origin.stat.size;
         let mtime = origin.stat.mtime;
-        let known_size = match self.ingest.base.and_then(|base| base.find(&self.item.path)) {
+        let known_size = match self.old_node() {
             Some(Node::File(file)) => file.size == size,
             _ => false,
         };
@@ -266,15 +334,8 @@ impl Intake<'_, '_> {
     fn find(&self, node: &FileNode) -> Result<Place> {
         let id = node.object();
         let objects = self.ingest.objects;
-        if let Some(stat) = objects.stat(id)? {
-            let as_recorded = stat.kind == Kind::File
-                && stat.size == node.size
-                && self.recorded(id) == Some(stat.mtime)
-                && !self.ingest.suspects.contains(&id);
-            // Root can write through a read-only file, and every path leads to the same inode.
-            if as_recorded || objects.is_intact(id)? {
-                return Ok(Place::Store(stat.mtime));
-            }
+        if let Some(mtime) = self.in_store(node)? {
+            return Ok(Place::Store(mtime));
         }
         let mut claims = lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]);
         if let Some(claim) = claims.get(&id) {
@@ -292,6 +353,19 @@ impl Intake<'_, '_> {
         Ok(Place::Nowhere)
     }
 
+    /// Finds out whether the store has the bytes, and gives the mtime of the object.
+    fn in_store(&self, node: &FileNode) -> Result<Option<Mtime>> {
+        let id = node.object();
+        let objects = self.ingest.objects;
+        let Some(stat) = objects.stat(id)? else { return Ok(None) };
+        let as_recorded = stat.kind == Kind::File
+            && stat.size == node.size
+            && self.recorded(id) == Some(stat.mtime)
+            && !self.ingest.suspects.contains(&id);
+        // Root can write through a read-only file, and every path leads to the same inode.
+        Ok((as_recorded || objects.is_intact(id)?).then_some(stat.mtime))
+    }
+
     fn forget(&self, node: &FileNode) {
         let id = node.object();
         lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]).remove(&id);
@@ -300,7 +374,7 @@ impl Intake<'_, '_> {
     /// Gives the mtime that the current generation's manifest records for an object.
     fn recorded(&self, id: ObjectId) -> Option<Mtime> {
         let base = self.ingest.base?;
-        if let Some(Node::File(file)) = base.find(&self.item.path)
+        if let Some(Node::File(file)) = self.old_node()
             && file.object() == id
         {
             return Some(file.mtime);
@@ -314,7 +388,7 @@ impl Intake<'_, '_> {
 
     /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it.
     fn empty(&self, node: FileNode) -> FileNode {
-        match self.ingest.base.and_then(|base| base.find(&self.item.path)) {
+        match self.old_node() {
             Some(Node::File(old)) if old.object() == node.object() => old,
             _ => node,
         }
@@ -387,6 +461,10 @@ impl Intake<'_, '_> {
         }
         self.seal(&file, &path, node)
     }
+}
+
+fn source_stat(stat: &Stat) -> SourceStat {
+    SourceStat { ino: stat.ino, mtime: stat.mtime, ctime: stat.ctime }
 }
 
 /// A source on disk.

@@ -27,6 +27,8 @@ pub struct StageOptions {
     /// Move the files of the plan's roots in, where that is possible, and remove all of them once
     /// they are committed. No root may lie in another: see [`Plan::check_consume`].
     pub consume: bool,
+    /// Read every source, whatever the index says of it.
+    pub rehash: bool,
 }
 
 /// How a staged tree is committed.
@@ -132,12 +134,20 @@ impl Drop for Staged<'_> {
 }
 
 impl Home {
+    fn add_index(&self, base: Option<&mut Base>) -> Result<()> {
+        if let Some(base) = base {
+            base.index = base.generation.index(&base.tree)?;
+        }
+        Ok(())
+    }
+
     /// Hashes a plan and tells what its tree would be; writes nothing.
     pub(crate) fn preview(&self, plan: &Plan) -> Result<Tree> {
         let guard = self.share()?;
         let objects = Objects::new(self)?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
-        let base = self.current()?.and_then(|id| self.base(id).ok());
+        let mut base = self.current()?.and_then(|id| self.base(id).ok());
+        self.add_index(base.as_mut())?;
         let ingest = Ingest {
             home: self,
             _lock: &guard,
@@ -145,6 +155,7 @@ impl Home {
             plan,
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
+            index: base.as_ref().and_then(|base| base.index.as_ref()),
             suspects: &[],
             stage: None,
             consume: false,
@@ -172,8 +183,11 @@ impl Home {
         // What a dead process left goes first: it may be what fills the disk.
         let (lock, sequence) = self.begin_commit()?;
         let heals_seen = sequence.heals;
-        let (base, healed_base) = self.rescued_base(&lock, self.current()?)?;
+        let (mut base, healed_base) = self.rescued_base(&lock, self.current()?)?;
         drop(lock);
+        if !options.rehash {
+            self.add_index(base.as_mut())?;
+        }
         let objects = Objects::new(self)?;
         let suspects = self.suspects()?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
@@ -186,6 +200,7 @@ impl Home {
             plan,
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
+            index: base.as_ref().and_then(|base| base.index.as_ref()),
             suspects: &suspects.objects,
             stage: Some(&lazy),
             consume: options.consume,

@@ -119,7 +119,7 @@ fn consume_moves_what_is_ours_alone_and_removes_the_rest() {
     let inode = |path: &Path| path.metadata().unwrap().ino();
     let (mine, shared) = (inode(&source.join("mine")), inode(&source.join("shared")));
     let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
-    let options = StageOptions { consume: true, always: false };
+    let options = StageOptions { consume: true, ..StageOptions::default() };
     let done = store.stage(&plan, options).unwrap().unaudited().commit(&CommitOptions::default()).unwrap();
     assert_eq!(done.warnings, []);
     assert_eq!(inode(&store.path().join("current/mine")), mine, "moved");

@@ -149,6 +149,26 @@ impl Dir {
         }
     }
 
+    /// Tells whether its filesystem is one of this machine's, which stamps files by this machine's
+    /// clock and keeps them by itself. Unknown ones are not.
+    pub(crate) fn is_local(&self) -> bool {
+        // Magic numbers of statfs(2): ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, bcachefs, zfs.
+        #[cfg(target_os = "linux")]
+        const LOCAL: [u64; 8] = [
+            0xef53,
+            0x5846_5342,
+            0x9123_683e,
+            0x0102_1994,
+            0x794c_7630,
+            0xf2f5_2010,
+            0xca45_1a4e,
+            0x2fc1_2fc1,
+        ];
+        #[cfg(not(target_os = "linux"))]
+        const LOCAL: [u64; 0] = [];
+        rustix::fs::fstatfs(&self.fd).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64)))
+    }
+
     /// Looks at the directory itself.
     pub(crate) fn stat_self(&self) -> Result<Stat> {
         rustix::fs::fstat(&self.fd).map(Stat::from).map_err(|e| Error::io("stat", &self.path, e))

@@ -54,6 +54,16 @@ impl Fs {
         Fs { faults, durability }
     }
 
+    /// Reads the clock that stamps files: it has the grain of their times.
+    pub(crate) fn file_clock(&self) -> Mtime {
+        #[cfg(target_os = "linux")]
+        let clock = rustix::time::ClockId::RealtimeCoarse;
+        #[cfg(not(target_os = "linux"))]
+        let clock = rustix::time::ClockId::Realtime;
+        let now = rustix::time::clock_gettime(clock);
+        Mtime { secs: now.tv_sec, nanos: now.tv_nsec as u32 }
+    }
+
     fn point(&self, op: &'static str, path: &Path, needs: Needs) -> Result<()> {
         self.faults.point(op, path, needs).map_err(|e| Error::io(op, path, e))
     }

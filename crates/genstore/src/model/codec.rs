@@ -15,12 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::fresh::{Retired, Shown};
+use super::index::{SourceIndex, SourceStat};
 use super::tree::{Columns, Mtime, Tree, TreeId};
 
 const FORMAT_VERSION: u32 = 1;
 const FRAME_LEN: usize = 88;
 const MANIFEST_MAGIC: &[u8; 8] = b"gstmanif";
 const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
+const INDEX_MAGIC: &[u8; 8] = b"gstindex";
+/// Inode, mtime and ctime of one source, in bytes.
+const SOURCE_STAT_LEN: usize = 32;
 
 /// A head is small, and read whole before its digest is known to be right.
 const MAX_HEAD_LEN: u64 = 4 << 20;
@@ -193,6 +197,42 @@ impl Shown {
     }
 }
 
+impl SourceIndex {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut stats = Vec::with_capacity(self.files.len() * SOURCE_STAT_LEN);
+        for file in &self.files {
+            stats.extend(file.ino.to_le_bytes());
+            for time in [file.mtime, file.ctime] {
+                stats.extend(time.secs.to_le_bytes());
+                stats.extend(time.nanos.to_le_bytes());
+            }
+        }
+        let wire = WireIndex { tree: self.tree.0, dev: self.dev, stats: &stats };
+        frame(INDEX_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`SourceIndex::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<SourceIndex, Malformed> {
+        let (_, rest) = unframe(INDEX_MAGIC, bytes)?;
+        let wire: WireIndex<'_> = decode(rest)?;
+        if wire.stats.len() % SOURCE_STAT_LEN != 0 {
+            return malformed("the length differs");
+        }
+        let time = |bytes: &[u8]| Mtime {
+            secs: i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
+            nanos: u32::from_le_bytes(bytes[8..12].try_into().expect("4 bytes")),
+        };
+        let stat = |bytes: &[u8]| SourceStat {
+            ino: u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
+            mtime: time(&bytes[8..20]),
+            ctime: time(&bytes[20..32]),
+        };
+        let files = wire.stats.chunks_exact(SOURCE_STAT_LEN).map(stat).collect();
+        Ok(SourceIndex { tree: Digest::from_bytes(wire.tree), dev: wire.dev, files })
+    }
+}
+
 /// The bytes are no file of this kind, or not the ones that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub(crate) String);
@@ -259,6 +299,14 @@ struct WireShown<'a> {
     fresh: Vec<(&'a serde_bytes::Bytes, i64, u32)>,
     #[serde(borrow)]
     retired: Vec<(&'a serde_bytes::Bytes, i64, [u8; 32])>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireIndex<'a> {
+    tree: [u8; 32],
+    dev: u64,
+    #[serde(with = "serde_bytes")]
+    stats: &'a [u8],
 }
 
 fn options() -> impl bincode::Options {

@@ -34,6 +34,15 @@ fn shown() -> Shown {
     }
 }
 
+fn index() -> SourceIndex {
+    let stat = SourceStat {
+        ino: 77,
+        mtime: Mtime { secs: -5, nanos: 6 },
+        ctime: Mtime { secs: 1_700_000_002, nanos: 999_999_999 },
+    };
+    SourceIndex { tree: sample().tree.id(), dev: 66305, files: vec![stat, SourceStat::default()] }
+}
+
 /// The format is what these bytes are. When this test fails, the format changed: give it a new
 /// version and keep reading the old one.
 #[test]
@@ -44,6 +53,9 @@ fn golden_bytes() {
     let golden: &[u8] = include_bytes!("../../golden/shown-1.bin");
     assert!(shown().encode() == golden, "the format of what was shown changed");
     assert_eq!(Shown::decode(golden).unwrap(), shown());
+    let golden: &[u8] = include_bytes!("../../golden/index-1.bin");
+    assert!(index().encode() == golden, "the format of the index changed");
+    assert_eq!(SourceIndex::decode(golden).unwrap(), index());
 }
 
 #[test]
@@ -62,6 +74,7 @@ fn every_flipped_bit_is_noticed() {
     }
     check(&sample().encode(), |bytes| Manifest::decode(bytes).is_ok());
     check(&shown().encode(), |bytes| Shown::decode(bytes).is_ok());
+    check(&index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
 }
 
 #[test]

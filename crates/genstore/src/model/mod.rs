@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod fresh;
 pub(crate) mod ids;
+pub(crate) mod index;
 pub(crate) mod links;
 pub(crate) mod relpath;
 pub(crate) mod retention;

@@ -327,6 +327,12 @@ impl Tree {
         Entry { path: self.path(index), node }
     }
 
+    /// Gives the place of entry `index` among the files, where it is one.
+    pub(crate) fn file_rank(&self, index: usize) -> Option<usize> {
+        let is_file = matches!(self.columns.kinds[index], KIND_FILE | KIND_EXECUTABLE);
+        is_file.then(|| self.ranks[index] as usize)
+    }
+
     /// Walks the entries in the order of their paths.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + DoubleEndedIterator {
         (0..self.len()).map(|index| self.get(index))

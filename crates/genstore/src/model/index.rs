@@ -1,0 +1,64 @@
+//! The index: what stat told of the source of each file of a tree, so that the next publish need
+//! not read what did not change.
+//!
+//! It is a cache, and believed only where nothing can have changed unseen: inode, size, mtime and
+//! ctime must all be as they were, and the file must have been left alone for a while when it was
+//! read (git calls those that were not "racily clean"). A program can set an mtime back, but no
+//! ctime.
+
+use super::tree::{Mtime, TreeId};
+
+/// Times of files have the grain of the kernel's tick, 1 to 10 ms.
+const GRAIN_NANOS: i128 = 20_000_000;
+/// Some filesystems keep whole seconds, or every other one.
+const COARSE_GRAIN_NANOS: i128 = 2_000_000_000;
+
+/// What stat told of one source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct SourceStat {
+    /// 0 where nothing is known.
+    pub(crate) ino: u64,
+    pub(crate) mtime: Mtime,
+    pub(crate) ctime: Mtime,
+}
+
+/// What stat told of all sources of a tree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SourceIndex {
+    pub(crate) tree: TreeId,
+    /// The filesystem that all of them lie on.
+    pub(crate) dev: u64,
+    /// One per file of the tree, in its order.
+    pub(crate) files: Vec<SourceStat>,
+}
+
+impl SourceStat {
+    /// Tells whether a later change would be seen, for a file that was read at `read` or later.
+    pub(crate) fn is_settled(&self, read: Mtime) -> bool {
+        let nanos = |time: Mtime| i128::from(time.secs) * 1_000_000_000 + i128::from(time.nanos);
+        let last = nanos(self.mtime).max(nanos(self.ctime));
+        let coarse = self.mtime.nanos == 0 && self.ctime.nanos == 0;
+        last + if coarse { COARSE_GRAIN_NANOS } else { GRAIN_NANOS } < nanos(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_just_now_may_change_unseen() {
+        let at = |secs, millis: u32| Mtime { secs, nanos: millis * 1_000_000 };
+        let check = |mtime, ctime, read, settled| {
+            assert_eq!(SourceStat { ino: 1, mtime, ctime }.is_settled(read), settled);
+        };
+        check(at(5, 1), at(5, 1), at(5, 22), true);
+        check(at(5, 1), at(5, 1), at(5, 21), false);
+        // An mtime that was set back does not hide the change.
+        check(at(1, 0), at(5, 1), at(5, 2), false);
+        // Nor one that was set ahead.
+        check(at(9, 0), at(5, 1), at(6, 0), false);
+        check(at(5, 0), at(5, 0), at(6, 999), false);
+        check(at(5, 0), at(5, 0), at(7, 1), true);
+    }
+}

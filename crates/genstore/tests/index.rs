@@ -1,0 +1,178 @@
+//! The index: what did not change is not read again, and nothing that changed is missed.
+#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use genstore::{CommitOptions, Depth, Options, Plan, Publication, ScanRules, StageOptions, Store};
+use genstore_testkit::{at, read_tree, same_content, scratch, things, write_tree};
+use tempfile::TempDir;
+
+const BIG: usize = 4 << 20;
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Place {
+        let place = Place(scratch());
+        write_tree(
+            &place.source(),
+            &things(1_000, &[("d/a", "=one"), ("d/b", "=two"), ("empty", "="), ("x", "!x")]),
+        );
+        fs::write(place.source().join("big"), vec![7; BIG]).unwrap();
+        place.settle();
+        place
+    }
+
+    fn source(&self) -> PathBuf {
+        self.0.path().join("source")
+    }
+
+    fn index(&self, generation: u64) -> PathBuf {
+        self.0.path().join(format!("store/generations/{generation}/index"))
+    }
+
+    fn open(&self) -> Store {
+        Store::init(&self.0.path().join("store"), Options::new(Arc::new(|| at(2_000_000)))).unwrap().0
+    }
+
+    fn publish(&self) -> Publication {
+        self.publish_with(StageOptions::default())
+    }
+
+    fn publish_with(&self, options: StageOptions) -> Publication {
+        let store = self.open();
+        let plan = Plan::scan(&self.source(), &ScanRules::default()).unwrap();
+        let done =
+            store.stage(&plan, options).unwrap().unaudited().commit(&CommitOptions::default()).unwrap();
+        let shown = read_tree(&self.0.path().join("store/current")).unwrap();
+        assert!(same_content(&shown, &read_tree(&self.source()).unwrap()), "current is not the source");
+        done
+    }
+
+    /// Waits until the clock of files has gone on far enough beyond what was written last.
+    fn settle(&self) {
+        let probe = self.0.path().join("probe");
+        let start = SystemTime::now();
+        loop {
+            fs::write(&probe, "").unwrap();
+            let stamp = fs::metadata(&probe).unwrap().modified().unwrap();
+            if stamp.duration_since(start).unwrap_or_default() > Duration::from_millis(25) {
+                return;
+            }
+        }
+    }
+}
+
+/// Counts the bytes that this process read meanwhile.
+fn bytes_read(act: impl FnOnce()) -> usize {
+    let read = || -> usize {
+        let io = fs::read_to_string("/proc/self/io").unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+        line.parse().unwrap()
+    };
+    let before = read();
+    act();
+    read() - before
+}
+
+fn write(path: &Path, text: &str, mtime: SystemTime) {
+    fs::write(path, text).unwrap();
+    fs::File::options().append(true).open(path).unwrap().set_modified(mtime).unwrap();
+}
+
+#[test]
+fn what_did_not_change_is_not_read() {
+    let place = Place::new();
+    assert!(place.publish().changed);
+    let plan = || Plan::scan(&place.source(), &ScanRules::default()).unwrap();
+    let stage = |options| drop(place.open().stage(&plan(), options).unwrap());
+    assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2, "the big file was read");
+    assert!(!place.publish().changed);
+    let all = StageOptions { rehash: true, ..StageOptions::default() };
+    assert!(bytes_read(|| stage(all)) >= BIG, "with `rehash` all is read");
+    // The next generation has an index, too, also of what it did not read.
+    fs::write(place.source().join("d/a"), "changed").unwrap();
+    place.settle();
+    assert_eq!(place.publish().diff.modified, 1);
+    assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2);
+    // Going back, the old one's is good for what is still as it was then.
+    drop(place.open().rollback(1, true).unwrap());
+    assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2);
+    assert_eq!(place.publish().generation.get(), 3);
+    // Without it, everything is read again.
+    fs::remove_file(place.index(3)).unwrap();
+    assert!(bytes_read(|| stage(StageOptions::default())) >= BIG);
+    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
+}
+
+#[test]
+fn no_change_is_missed() {
+    let place = Place::new();
+    let file = place.source().join("d/a");
+    let mtime = fs::metadata(&file).unwrap().modified().unwrap();
+    assert!(place.publish().changed);
+    let check = |what: &str, modified: u64| {
+        let done = place.publish();
+        assert_eq!((done.changed, done.diff.modified), (true, modified), "{what}");
+        place.settle();
+    };
+    write(&file, "ONE", mtime);
+    check("as many bytes, and the mtime set back", 1);
+    write(&place.0.path().join("other"), "eno", mtime);
+    fs::rename(place.0.path().join("other"), &file).unwrap();
+    check("another inode of this size and mtime", 1);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    check("the executable bit", 1);
+    fs::remove_file(place.source().join("x")).unwrap();
+    fs::rename(place.source().join("d/b"), place.source().join("x")).unwrap();
+    fs::write(place.source().join("d/b"), "two").unwrap();
+    check("a file at another's path", 1);
+    // Written while the clock of files stands: whatever its stat says, it is read again.
+    for round in 0..50 {
+        write(&file, &format!("{round:03}"), mtime);
+        assert!(place.publish().changed, "{round}");
+    }
+    assert!(!place.publish().changed);
+}
+
+#[test]
+fn a_damaged_index_is_not_believed() {
+    let place = Place::new();
+    assert!(place.publish().changed);
+    let good = fs::read(place.index(1)).unwrap();
+    assert!(good.len() > 88 + 5 * 32);
+    for at in (0..good.len()).step_by(7) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x40;
+        fs::write(place.index(1), &bytes).unwrap();
+        assert!(!place.publish().changed, "byte {at}");
+        fs::write(place.index(1), &good[..at]).unwrap();
+        assert!(!place.publish().changed, "cut at {at}");
+    }
+    // Another tree's is no index of this one.
+    fs::write(place.source().join("new"), "new").unwrap();
+    assert!(place.publish().changed);
+    fs::write(place.index(2), &good).unwrap();
+    assert!(!place.publish().changed);
+    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
+}
+
+#[test]
+fn what_the_store_lost_is_read_again() {
+    let place = Place::new();
+    assert!(place.publish().changed);
+    let hex = genstore::Digest::of(b"two").to_string();
+    let object = place.0.path().join("store/objects").join(&hex[..2]).join(&hex[2..]);
+    fs::remove_file(&object).unwrap();
+    let mended = place.publish();
+    assert_eq!((mended.changed, mended.healed), (false, 1));
+    assert!(object.exists());
+    // Written through by root, an object no longer looks as recorded, whatever the index says.
+    fs::write(&object, "TWO").unwrap();
+    assert_eq!(place.publish().healed, 1);
+    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
+}
