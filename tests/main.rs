@@ -37,6 +37,7 @@ mod readme;
 mod rollback;
 mod serving;
 mod show;
+mod site_compiler;
 mod stage_verbs;
 mod switch;
 mod verify;

@@ -216,7 +216,7 @@ impl SourceIndex {
     pub(crate) fn decode(bytes: &[u8]) -> Result<SourceIndex, Malformed> {
         let (_, rest) = unframe(INDEX_MAGIC, bytes)?;
         let wire: WireIndex<'_> = decode(rest)?;
-        if wire.stats.len() % SOURCE_STAT_LEN != 0 {
+        if !wire.stats.len().is_multiple_of(SOURCE_STAT_LEN) {
             return malformed("the length differs");
         }
         let time = |bytes: &[u8]| Mtime {

@@ -1,0 +1,79 @@
+//! Faults that are asked for: in a phase of the compiler, in a stage of the store, or at one call.
+
+use anyhow::{Result, bail};
+use genstore::{FaultKind, FaultPlan, FaultStage, Faults};
+
+/// The phases that can fail by themselves.
+const PHASES: [&str; 6] = ["plan", "write", "format", "compile", "audit", "deploy-recipe"];
+
+#[derive(Clone, Copy)]
+enum At {
+    Phase(&'static str),
+    Store(FaultPlan),
+}
+
+/// What goes wrong, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Fault {
+    at: At,
+    kind: FaultKind,
+}
+
+impl Fault {
+    /// Reads `WHERE[:HOW]`.
+    pub(crate) fn parse_place(text: &str) -> Result<Fault> {
+        let (place, kind) = split(text)?;
+        if let Some(phase) = PHASES.into_iter().find(|phase| *phase == place) {
+            return Ok(Fault { at: At::Phase(phase), kind });
+        }
+        // The store has a plan, a write and an audit of its own.
+        let stage = FaultStage::ALL.into_iter().find(|stage| {
+            let name = stage.name();
+            if PHASES.contains(&name) { place.strip_prefix("store-") == Some(name) } else { place == name }
+        });
+        match stage {
+            Some(stage) => Ok(Fault { at: At::Store(FaultPlan::stage(stage, kind)), kind }),
+            None => bail!("there is no place {place}"),
+        }
+    }
+
+    /// Reads `N[:HOW]`.
+    pub(crate) fn parse_step(text: &str) -> Result<Fault> {
+        let (step, kind) = split(text)?;
+        Ok(Fault { at: At::Store(FaultPlan::step(step.parse()?, kind)), kind })
+    }
+
+    /// Gives the store's part of it.
+    pub(crate) fn of_the_store(fault: Option<Fault>) -> Faults {
+        match fault {
+            Some(Fault { at: At::Store(plan), .. }) => Faults::inject(plan),
+            _ => Faults::default(),
+        }
+    }
+
+    /// Fails, if this is the phase.
+    pub(crate) fn strike(self, name: &str) -> Result<()> {
+        match self.at {
+            At::Phase(phase) if phase == name => {}
+            _ => return Ok(()),
+        }
+        match self.kind {
+            FaultKind::Kill => {
+                rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?;
+                bail!("SIGKILL was survived")
+            }
+            FaultKind::Full => Err(std::io::Error::from(rustix::io::Errno::NOSPC).into()),
+            _ => bail!("it was asked to"),
+        }
+    }
+}
+
+fn split(text: &str) -> Result<(&str, FaultKind)> {
+    Ok(match text.split_once(':') {
+        None => (text, FaultKind::Eio),
+        Some((place, "eio")) => (place, FaultKind::Eio),
+        Some((place, "kill")) => (place, FaultKind::Kill),
+        Some((place, "enospc")) => (place, FaultKind::Full),
+        Some((_, how)) => bail!("there is no way to fail that is called {how}"),
+    })
+}

@@ -1,0 +1,101 @@
+//! System calls that change the disk, as strace saw them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A call, with the paths that it names.
+#[derive(PartialEq, Debug)]
+pub struct Call {
+    pub name: String,
+    pub paths: Vec<PathBuf>,
+    /// It opens a file so that it can be written to, or makes one.
+    pub writes: bool,
+    /// It succeeded.
+    pub done: bool,
+    line: String,
+}
+
+impl Call {
+    /// Tells whether it changes anything at such a path.
+    pub fn changes(&self, is: impl Fn(&Path) -> bool) -> bool {
+        match self.name.as_str() {
+            "open" | "openat" | "openat2" => self.writes && self.paths.iter().any(|path| is(path)),
+            // The first path of a link is only looked at.
+            "link" | "linkat" | "symlink" | "symlinkat" => self.paths.last().is_some_and(|path| is(path)),
+            _ => self.paths.iter().any(|path| is(path)),
+        }
+    }
+}
+
+/// With `?`, since not every machine and every strace knows all of them.
+const CALLS: &str = "?open,?openat,?openat2,?creat,?rename,?renameat,?renameat2,?link,?linkat,?symlink,?symlinkat,?unlink,?unlinkat,?rmdir,?mkdir,?mkdirat,?mknod,?mknodat,?truncate,?ftruncate,?fallocate,?chmod,?fchmod,?fchmodat,?fchmodat2,?chown,?fchown,?lchown,?fchownat,?utimensat,?setxattr,?fsetxattr,?copy_file_range";
+
+/// Runs a command under strace and gives its calls, in their order; `None`, with a printed reason,
+/// where that cannot be done.
+pub fn traced(command: &Command, trace: &Path) -> Option<Vec<Call>> {
+    let dir = command.get_current_dir().unwrap();
+    let output = Command::new("strace")
+        .args(["-f", "-y", "-qq", "-s", "4096", "-e", "signal=none", "-e"])
+        .arg(format!("trace={CALLS}"))
+        .arg("-o")
+        .arg(trace)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .current_dir(dir)
+        .output();
+    let output = match output {
+        Ok(output) if String::from_utf8_lossy(&output.stderr).contains("ptrace") => {
+            println!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
+            return None;
+        }
+        Ok(output) => output,
+        Err(why) => {
+            println!("skipped: no strace: {why}");
+            return None;
+        }
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(trace).unwrap();
+    fs::remove_file(trace).unwrap();
+    let mut waiting: std::collections::BTreeMap<&str, String> = Default::default();
+    let mut calls = Vec::new();
+    for line in text.lines() {
+        let (pid, rest) = line.split_once(' ').unwrap();
+        let rest = rest.trim_start();
+        if let Some(begun) = rest.strip_suffix(" <unfinished ...>") {
+            waiting.insert(pid, begun.to_owned());
+        } else if let Some(rest) = rest.strip_prefix("<... ") {
+            let rest = rest.split_once(" resumed>").unwrap().1;
+            calls.extend(call(&(waiting.remove(pid).unwrap() + rest), dir));
+        } else {
+            calls.extend(call(rest, dir));
+        }
+    }
+    Some(calls)
+}
+
+fn call(line: &str, dir: &Path) -> Option<Call> {
+    let (name, rest) = line.split_once('(')?;
+    // No path in these tests holds a quote, a bracket or a comma.
+    let (args, result) = rest.rsplit_once(") ")?;
+    let mut paths = Vec::new();
+    let mut base: Option<PathBuf> = None;
+    for arg in args.split(", ") {
+        if let Some((_, path)) = arg.split_once('<') {
+            // A handle by itself is what the call is about, unless a name follows.
+            paths.extend(base.replace(path.trim_end_matches('>').into()));
+        } else if let Some(name) = arg.strip_prefix('"') {
+            let name = name.trim_end_matches('"');
+            paths.push(base.take().unwrap_or_else(|| dir.to_owned()).join(name));
+        }
+    }
+    paths.extend(base);
+    // What a symlink is to hold is no path that is touched.
+    if name.starts_with("symlink") {
+        paths.remove(0);
+    }
+    let writes = ["O_WRONLY", "O_RDWR", "O_TRUNC", "O_CREAT"].iter().any(|flag| args.contains(flag));
+    let done = result.trim_start().starts_with("= 0");
+    Some(Call { name: name.to_owned(), paths, writes, done, line: line.to_owned() })
+}
