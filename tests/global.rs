@@ -63,7 +63,7 @@ fn the_clock_and_the_faults_are_checked() {
         "error: GENSTORE_NOW is not an RFC 3339 time: now\n\
          hint: write it like 2031-05-01T12:00:00Z, or unset it\n",
     );
-    for fault in ["x", "1", "x:kill", "1:burn"] {
+    for fault in ["x", "1", "x:kill", "1:burn", "flush:burn", "Flush:eio", "flush"] {
         let error = format!(
             "error: GENSTORE_FAULT is not understood: {fault}\n\
              hint: write it like trace:FILE or 7:eio, or unset it\n"
@@ -86,6 +86,31 @@ fn injected_failures_name_operation_path_and_cause() {
     assert_eq!(output.status, 1);
     assert!(output.stderr.contains("\n  Input/output error (os error 5)\n"), "{}", output.stderr);
     site.run("current").prints("2\n");
+}
+
+#[test]
+fn a_fault_may_be_at_a_stage() {
+    let site = Site::published();
+    let faulted = |fault: &str| {
+        site.write("dist/a.txt", fault);
+        site.command("publish dist --json").env("GENSTORE_FAULT", fault).run()
+    };
+    assert_eq!(faulted("audit:kill").status, 0, "nothing is audited in this project");
+    site.write("genstore.toml", "[audit]\nmax_total = \"1MiB\"\n");
+    for stage in ["plan", "write", "audit", "flush", "number", "pointer"] {
+        assert_eq!(faulted(&format!("{stage}:kill")).status, 137, "{stage}");
+        site.run("current").prints("3\n");
+        let failed = faulted(&format!("{stage}:eio"));
+        assert_eq!((failed.status, failed.json_error()["code"].as_str()), (1, Some("io")), "{stage}");
+        site.run("current").prints("3\n");
+    }
+    let full = faulted("write:enospc").json_error();
+    assert_eq!(full["causes"][0], "No space left on device (os error 28)");
+    // `current` has moved by then: what fails now is a warning.
+    assert_eq!(faulted("view:kill").status, 137);
+    let warned = faulted("view:eio-from").json("genstore.publish/1");
+    assert!(warned["warnings"].to_string().contains("look at the views"), "{warned}");
+    site.run("verify -q").ok();
 }
 
 #[test]
@@ -167,6 +192,7 @@ fn help_is_data() {
         "exec",
         "du",
         "wait",
+        "torture",
         "completions",
     ] {
         assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb}");

@@ -40,6 +40,7 @@ mod show;
 mod site_compiler;
 mod stage_verbs;
 mod switch;
+mod torture;
 mod verify;
 mod view;
 mod wait;

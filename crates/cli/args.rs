@@ -23,10 +23,11 @@ six or more hex digits of its tree's id.
 The store is, in this order: --store, GENSTORE_STORE, store.path of a genstore.toml here or above,
 a genstore folder here or above.
 
-Exit status: 0 done; 1 failed, or `diff --exit-code` found differences; 2 usage; 3 partly done;
-4 damage found; 5 an audit refused the output; 6 something else was current than --expect says; 10 no store here; 11 the wait for
-a lock ran out; 12 the store needs a newer genstore; exec and build: 124 took too long, 125 could not
-start, 126 not executable, 127 not found, else the command's own; 130 and 143 interrupted.";
+Exit status: 0 done; 1 failed, `diff --exit-code` found differences, or `torture` a promise that
+did not hold; 2 usage; 3 partly done; 4 damage found; 5 an audit refused the output; 6 something
+else was current than --expect says; 10 no store here; 11 the wait for a lock ran out; 12 the store
+needs a newer genstore; exec and build: 124 took too long, 125 could not start, 126 not executable,
+127 not found, else the command's own; 130 and 143 interrupted.";
 
 /// Publishes build outputs as generations: readers see the whole old one or the whole new one.
 #[derive(Parser)]
@@ -174,6 +175,14 @@ verbs! {
     Du = du, "du";
     /// Wait until another generation is current, and print its number
     Wait = wait, "wait";
+    /// Break stores on a filesystem of yours in every way, and see that its promises hold there
+    ///
+    /// The program runs against scratch stores in a folder of its own in DIR. At each call that
+    /// changes the disk, and in each way (--kinds), it is killed or failed once; then readers must
+    /// see the complete old or the complete new tree, and the next command must need no help. A
+    /// loss of power is not tried. The default is a sample; `--steps all` takes minutes. Exit
+    /// status 1: a promise did not hold; the folder of such a trial is kept.
+    Torture = torture, "torture";
     /// Print a shell's completions
     Completions = completions, "completions";
 }
@@ -186,7 +195,7 @@ impl Verb {
     }
 }
 
-fn filled_path(text: &str) -> Result<PathBuf, &'static str> {
+pub(crate) fn filled_path(text: &str) -> Result<PathBuf, &'static str> {
     if text.is_empty() { Err("it is empty") } else { Ok(text.into()) }
 }
 

@@ -48,6 +48,11 @@ pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
+/// Finds the program that runs.
+pub(crate) fn program() -> std::io::Result<PathBuf> {
+    env::current_exe()
+}
+
 /// Names the directory for temporary files: `TMPDIR`, or `/tmp`.
 pub(crate) fn temp_dir() -> PathBuf {
     env::temp_dir()

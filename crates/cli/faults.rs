@@ -2,11 +2,26 @@
 //!
 //! `trace:FILE` writes every such call to FILE at the end of the run, one per line. `N:KIND` makes
 //! call N (from 1) go wrong: `kill`, `eio`, `eio-from` (and all later ones) or `enospc` (and all
-//! later ones that need space).
+//! later ones that need space). `STAGE:KIND` does it where a stage of a publication begins: `plan`,
+//! `write`, `audit`, `flush`, `number`, `pointer` or `view`.
 
 use std::path::PathBuf;
 
-use genstore::{FaultKind, FaultPlan, Faults};
+use genstore::{FaultKind, FaultPlan, FaultStage, Faults};
+
+/// What may go wrong, by its name.
+pub(crate) const KINDS: [(&str, FaultKind); 4] = [
+    ("kill", FaultKind::Kill),
+    ("eio", FaultKind::Eio),
+    ("eio-from", FaultKind::EioFromHere),
+    ("enospc", FaultKind::Full),
+];
+
+/// Reads the name of a kind.
+pub(crate) fn parse_kind(text: &str) -> Result<FaultKind, &'static str> {
+    let known = KINDS.into_iter().find(|(name, _)| *name == text);
+    known.map(|(_, kind)| kind).ok_or("it is none of kill, eio, eio-from, enospc")
+}
 
 /// What the variable asks for.
 #[derive(Default)]
@@ -24,15 +39,13 @@ impl Injection {
         if first == "trace" {
             return Ok(Injection { faults: Faults::record(), trace: Some(second.into()) });
         }
-        let kind = match second {
-            "kill" => FaultKind::Kill,
-            "eio" => FaultKind::Eio,
-            "eio-from" => FaultKind::EioFromHere,
-            "enospc" => FaultKind::Full,
-            _ => return Err(bad()),
+        let kind = parse_kind(second).map_err(|_| bad())?;
+        let stage = FaultStage::ALL.into_iter().find(|stage| stage.name() == first);
+        let plan = match stage {
+            Some(stage) => FaultPlan::stage(stage, kind),
+            None => FaultPlan::step(first.parse().map_err(|_| bad())?, kind),
         };
-        let step = first.parse().map_err(|_| bad())?;
-        Ok(Injection { faults: Faults::inject(FaultPlan::step(step, kind)), trace: None })
+        Ok(Injection { faults: Faults::inject(plan), trace: None })
     }
 
     /// Writes the trace, if one was asked for; gives the exit status on, or 1 where that fails.

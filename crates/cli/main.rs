@@ -1,7 +1,8 @@
 //! genstore, the program: reads arguments, calls the library, and tells what happened.
 //!
-//! Data goes to stdout, talk to stderr. The disk is changed by the library alone; the two
-//! exceptions are the trace of `GENSTORE_FAULT` and the throw-away store of a dry run.
+//! Data goes to stdout, talk to stderr. The disk is changed by the library alone; the exceptions are
+//! the trace of `GENSTORE_FAULT`, the throw-away store of a dry run and the scratch folder of
+//! `torture`.
 
 mod args;
 mod checks;
@@ -21,6 +22,7 @@ mod running;
 mod size;
 mod stages;
 mod time;
+mod torture;
 mod verbs;
 
 use std::process::ExitCode;

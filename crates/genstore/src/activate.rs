@@ -129,9 +129,9 @@ impl Home {
         let mut after = AfterCommit::default();
         after.sealed(self.seal_current(&lock));
         for (id, mark) in &marks {
-            after.note("mark the generation", self.write_mark(&lock, *id, mark));
+            after.owe("mark the generation", self.write_mark(&lock, *id, mark));
         }
-        after.note("write the log", self.append_log(&lock, id, Event::Activate { previous }));
+        after.owe("write the log", self.append_log(&lock, id, Event::Activate { previous }));
         let tree = next.id();
         self.tell(&lock, &mut after, id, tree, &mut sequence);
         Ok(Activation { generation: id, tree, previous, refreshed, warnings: after.warnings })
@@ -231,10 +231,12 @@ impl Home {
         tree: TreeId,
         sequence: &mut Sequence,
     ) {
-        after.note("keep the log", self.sync_log());
-        after.note("write the notice", self.write_notice(lock, id, tree));
-        sequence.intent = None;
-        after.note("end the commit's record", self.write_sequence(lock, sequence));
+        after.owe("keep the log", self.sync_log());
+        after.owe("write the notice", self.write_notice(lock, id, tree));
+        if !after.owes {
+            sequence.intent = None;
+            after.note("end the commit's record", self.write_sequence(lock, sequence));
+        }
         match self.fs.enter(FaultStage::View, &self.dir) {
             Ok(()) => after.warnings.extend(self.check_views(lock)),
             failed => after.note("look at the views", failed),
@@ -266,9 +268,22 @@ impl Home {
 #[derive(Default)]
 pub(crate) struct AfterCommit {
     pub(crate) warnings: Vec<Warning>,
+    /// The intent stays, so that the next writer does what could not be done now.
+    owes: bool,
 }
 
 impl AfterCommit {
+    /// Begins with what is to be told already.
+    pub(crate) fn new(warnings: Vec<Warning>) -> AfterCommit {
+        AfterCommit { warnings, owes: false }
+    }
+
+    /// Notes the end of something that the next writer can do as well.
+    pub(crate) fn owe(&mut self, what: &str, result: Result<()>) {
+        self.owes |= result.is_err();
+        self.note(what, result);
+    }
+
     pub(crate) fn note(&mut self, what: &str, result: Result<()>) {
         if let Err(error) = result {
             self.warnings.push(Warning {

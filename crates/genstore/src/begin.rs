@@ -68,6 +68,9 @@ impl Home {
             }
             resumed => resumed?,
         };
+        // Whoever committed it may not have lived to write the log; this does it. The stage itself is
+        // ours already, so it is not taken for debris.
+        drop(self.begin_commit()?);
         if let Some(generation) = self.history()?.made_of_stage(id.as_str())
             && self.find_generation(generation)?.is_some()
         {

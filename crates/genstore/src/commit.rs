@@ -109,7 +109,7 @@ impl Staged<'_> {
         publication.generation = id;
         publication.changed = true;
         publication.current = options.activate;
-        let mut after = AfterCommit { warnings: written_to };
+        let mut after = AfterCommit::new(written_to);
         let event = Event::Publish {
             manifest: manifest_digest.unwrap_or_default(),
             created: created.into(),
@@ -124,8 +124,8 @@ impl Staged<'_> {
             }
             // A generation that is only kept is complete when its intent is gone; and whoever has
             // its stage must find the line by then.
-            after.note("write the log", home.append_log(&lock, id, event.clone()));
-            after.note("keep the log", home.sync_log());
+            home.append_log(&lock, id, event.clone())?;
+            home.sync_log()?;
             sequence.intent = None;
             home.write_sequence(&lock, &sequence)
         });
@@ -137,10 +137,10 @@ impl Staged<'_> {
         }
         if options.activate {
             after.sealed(home.seal_current(&lock));
-            after.note("write the log", home.append_log(&lock, id, event));
+            after.owe("write the log", home.append_log(&lock, id, event));
             after.note("end the stage's claim", stage.end_claim(home));
             let event = Event::Activate { previous };
-            after.note("write the log", home.append_log(&lock, id, event));
+            after.owe("write the log", home.append_log(&lock, id, event));
             home.tell(&lock, &mut after, id, publication.tree, &mut sequence);
         }
         drop(lock);

@@ -5,6 +5,8 @@
 //! tells whether the change happened: so whoever holds the commit lock next finishes it or takes
 //! it back, and comes to the same state wherever it was cut.
 
+use rustix::io::Errno;
+
 use crate::claim::StageId;
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Dir;
@@ -15,6 +17,7 @@ use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::tree::Node;
+use crate::objects::is_errno;
 use crate::records::{Intent, Sequence};
 use crate::stage::{grave, remove_committed, sweep};
 
@@ -36,17 +39,19 @@ impl Home {
             return Ok(sequence);
         };
         let current = self.current()?;
+        let moved = match &intent {
+            Intent::Publish { generation, activate, .. } => *activate && current == Some(*generation),
+            Intent::Activate { generation, .. } => current == Some(*generation),
+        };
         let settled = match intent {
-            Intent::Publish { generation, activate, .. } if !activate || current != Some(generation) => {
-                self.take_back(lock, generation)
-            }
+            Intent::Publish { generation, .. } if !moved => self.take_back(lock, generation),
             Intent::Publish { generation, stage, .. } => {
                 if let Some(id) = &stage {
                     remove_committed(self, lock, &StageId::new(id))?;
                 }
                 self.finish(lock, generation, stage)
             }
-            Intent::Activate { generation, marks } if current == Some(generation) => {
+            Intent::Activate { generation, marks } if moved => {
                 for (id, mark) in marks {
                     self.write_mark(lock, id, &mark)?;
                 }
@@ -58,6 +63,11 @@ impl Home {
             // Damage is `verify`'s and the next publish's; it must not keep everybody out.
             Err(Error::Damaged { what: Damaged::Generation(id), .. }) => {
                 self.suspect_generation(lock, id)?
+            }
+            // The change stands; what is still to be told of it needs space, which gc must not: the
+            // intent stays for the next writer.
+            Err(e) if moved && (is_errno(&e, Errno::NOSPC) || is_errno(&e, Errno::DQUOT)) => {
+                return Ok(sequence);
             }
             settled => settled?,
         }

@@ -1,0 +1,250 @@
+//! What must hold, whatever went wrong: judged by looking at the disk alone, without the store's
+//! own code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use genstore::{Digest, FaultKind, show_path};
+
+use super::place::{CURRENT, STORE};
+
+/// The paths where readers look: what is current, and the views that scenarios make.
+const SHOWN: [&str; 3] = [CURRENT, "site", "part"];
+
+/// What stands at one path of a tree.
+#[derive(PartialEq, Eq, Clone, Debug)]
+pub(crate) enum Thing {
+    File { mode: u32, digest: Digest },
+    Link(Vec<u8>),
+    Dir { mode: u32 },
+}
+
+/// A tree, by path.
+pub(crate) type Listing = BTreeMap<Vec<u8>, Thing>;
+
+/// Lists a tree with all its bytes, following `dir` itself.
+fn list(dir: &Path) -> io::Result<Listing> {
+    let mut found = Listing::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(dir.join(&folder))? {
+            let below = folder.join(entry?.file_name());
+            let path = dir.join(&below);
+            let meta = fs::symlink_metadata(&path)?;
+            let mode = meta.mode() & 0o7777;
+            let thing = if meta.is_dir() {
+                folders.push(below.clone());
+                Thing::Dir { mode }
+            } else if meta.is_symlink() {
+                Thing::Link(fs::read_link(&path)?.into_os_string().into_vec())
+            } else {
+                Thing::File { mode, digest: Digest::of(&fs::read(&path)?) }
+            };
+            found.insert(below.into_os_string().into_vec(), thing);
+        }
+    }
+    Ok(found)
+}
+
+/// What readers see of a place.
+#[derive(PartialEq, Eq, Clone, Debug, Default)]
+pub(crate) struct Shown {
+    trees: BTreeMap<&'static str, Listing>,
+    /// A folder of the user's at the path of a view.
+    folder: Option<Listing>,
+}
+
+impl Shown {
+    /// Looks at a place. What is there and cannot be read is a violation, which is said.
+    pub(crate) fn of(place: &Path) -> Result<Shown, String> {
+        let mut shown = Shown::default();
+        for name in SHOWN {
+            let path = place.join(name);
+            let meta = match fs::symlink_metadata(&path) {
+                Ok(meta) => meta,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(format!("{name} cannot be read: {e}")),
+            };
+            let tree = list(&path).map_err(|e| format!("{name} cannot be read: {e}"))?;
+            if meta.is_dir() {
+                shown.folder = Some(tree.clone());
+            }
+            shown.trees.insert(name, tree);
+        }
+        Ok(shown)
+    }
+
+    /// Judges what readers see after a fault: at each path the complete old tree or the complete
+    /// new one. Where damage is mended, each file is as before or as it ought to be.
+    pub(crate) fn judge(&self, before: &Shown, after: &Shown, mends: bool) -> Result<(), String> {
+        for name in SHOWN {
+            let found = self.trees.get(name);
+            let (old, new) = (before.trees.get(name), after.trees.get(name));
+            let is_between = || match (found, old, new) {
+                (Some(found), Some(old), Some(new)) => {
+                    let fits = |(path, thing): (&Vec<u8>, &Thing)| {
+                        old.get(path) == Some(thing) || new.get(path) == Some(thing)
+                    };
+                    found.len() == new.len() && found.iter().all(fits)
+                }
+                _ => false,
+            };
+            if found != old && found != new && !(mends && is_between()) {
+                // Told is what keeps it from being the tree that it is nearer to.
+                let told = [old, new].map(|wanted| differences(found, wanted));
+                let nearest = told.iter().min_by_key(|told| told.len()).cloned().unwrap_or_default();
+                return Err(format!("{name} is neither the old nor the new tree: {}", nearest.join(", ")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says how it differs from what it ought to be, if it does.
+    pub(crate) fn compare(&self, wanted: &Shown) -> Result<(), String> {
+        self.compare_at(&SHOWN, wanted)
+    }
+
+    /// The same of what is current alone, whatever becomes of the views.
+    pub(crate) fn compare_current(&self, wanted: &Shown) -> Result<(), String> {
+        self.compare_at(&[CURRENT], wanted)
+    }
+
+    fn compare_at(&self, names: &[&str], wanted: &Shown) -> Result<(), String> {
+        for name in names {
+            let told = differences(self.trees.get(name), wanted.trees.get(name));
+            if !told.is_empty() {
+                return Err(format!("{name}: {}", told.join(", ")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the user's folder still is somewhere beside the path where it was.
+    pub(crate) fn check_folder(&self, place: &Path) -> Result<(), String> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let names = names(place)?;
+        let is_it = |name: &String| {
+            let path = place.join(name);
+            fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir())
+                && list(&path).is_ok_and(|tree| tree == *folder)
+        };
+        match names.iter().any(is_it) {
+            true => Ok(()),
+            false => Err("the folder that a view was to replace is gone".to_owned()),
+        }
+    }
+}
+
+/// So many differences are told.
+const MANY: usize = 4;
+
+fn differences(found: Option<&Listing>, wanted: Option<&Listing>) -> Vec<String> {
+    let (found, wanted) = match (found, wanted) {
+        (Some(found), Some(wanted)) => (found, wanted),
+        (None, None) => return vec![],
+        (None, Some(_)) => return vec!["it is absent".to_owned()],
+        (Some(_), None) => return vec!["it is there".to_owned()],
+    };
+    let paths: BTreeSet<&Vec<u8>> = found.keys().chain(wanted.keys()).collect();
+    let tell = |path: &Vec<u8>| {
+        let what = match (found.get(path), wanted.get(path)) {
+            (None, _) => "is missing",
+            (_, None) => "is too much",
+            (found, wanted) if found == wanted => return None,
+            (Some(Thing::File { mode, .. }), Some(Thing::File { mode: other, .. })) if mode == other => {
+                "has other bytes"
+            }
+            _ => "is something else",
+        };
+        Some(format!("{} {what}", show_path(path)))
+    };
+    let mut told: Vec<String> = paths.into_iter().filter_map(tell).take(MANY + 1).collect();
+    if told.len() > MANY {
+        told[MANY] = "and more".to_owned();
+    }
+    told
+}
+
+/// Lists what a dead process left and nobody removed.
+pub(crate) fn debris(place: &Path) -> Result<Vec<String>, String> {
+    let mut left = Vec::new();
+    for folder in ["staging", "views"] {
+        for name in names(&place.join(STORE).join(folder))? {
+            if folder == "staging" || name.contains('.') {
+                left.push(format!("{STORE}/{folder}/{name}"));
+            }
+        }
+    }
+    left.extend(names(place)?.into_iter().filter(|name| name.starts_with(".genstore")));
+    Ok(left)
+}
+
+/// Counts the objects, each inode once.
+pub(crate) fn objects(place: &Path) -> Result<usize, String> {
+    let mut inodes = BTreeSet::new();
+    let dir = place.join(STORE).join("objects");
+    for folder in names(&dir)? {
+        for name in names(&dir.join(&folder))? {
+            let path = dir.join(&folder).join(name);
+            inodes.insert(fs::symlink_metadata(&path).map_err(|e| unread(&path, &e))?.ino());
+        }
+    }
+    Ok(inodes.len())
+}
+
+/// Lists the stages that were begun, and have an owner.
+pub(crate) fn stages(place: &Path) -> Result<Vec<String>, String> {
+    let names = names(&place.join(STORE).join("staging"))?;
+    let id = |name: &String| Some(name.strip_prefix("s-")?.strip_suffix(".claim")?.to_owned());
+    Ok(names.iter().filter_map(id).collect())
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, String> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(e) => return Err(unread(dir, &e)),
+    };
+    let name = |entry: io::Result<fs::DirEntry>| match entry {
+        Ok(entry) => Ok(String::from_utf8_lossy(entry.file_name().as_bytes()).into_owned()),
+        Err(e) => Err(unread(dir, &e)),
+    };
+    let mut names: Vec<String> = entries.map(name).collect::<Result<_, _>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn unread(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be read: {error}", crate::output::show(path))
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Killed,
+    /// Readers must see what they saw before.
+    Failed,
+    /// With a warning, perhaps.
+    Done,
+}
+
+/// Judges how a run ended: killed where it was to be, else as documented.
+pub(crate) fn judge_end(
+    exit: Option<i32>,
+    signal: Option<i32>,
+    kind: FaultKind,
+    expected: u8,
+) -> Result<End, String> {
+    match (exit, signal) {
+        (None, Some(9)) if kind == FaultKind::Kill => Ok(End::Killed),
+        (Some(0 | 3), _) if expected == 0 => Ok(End::Done),
+        (Some(1), _) => Ok(End::Failed),
+        (Some(status), _) if status == i32::from(expected) => Ok(End::Failed),
+        (Some(status), _) => Err(format!("it ended with the exit status {status}")),
+        (None, signal) => Err(format!("it was ended by signal {}", signal.unwrap_or_default())),
+    }
+}

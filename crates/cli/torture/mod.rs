@@ -1,0 +1,174 @@
+//! The torture: the program runs against scratch stores on a filesystem of the user's, is cut and
+//! failed at each call that changes the disk, and what the store promises is looked after.
+//!
+//! It goes scenario by scenario, and in each command by command. A command is run once with
+//! `GENSTORE_FAULT=trace:FILE`, which counts its calls; then for each call and each kind of fault
+//! once more, on an exact copy of the place that was prepared. All runs are children, so that this
+//! process holds no lock and survives every kill. What is not tried is a loss of power: that takes
+//! a disk of one's own.
+
+pub(crate) mod check;
+#[cfg(test)]
+mod check_tests;
+pub(crate) mod place;
+pub(crate) mod report;
+pub(crate) mod scenarios;
+pub(crate) mod trial;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Result;
+use genstore::{FaultKind, FaultStage};
+
+use crate::errors::Fail;
+use check::Shown;
+use report::{Counts, Violation};
+use scenarios::{Points, Scenario, Step};
+use trial::{Act, Fault, Hand, Point};
+
+/// The scratch folder, what to try in it, and whom to listen to.
+pub(crate) struct Torture<'a> {
+    pub(crate) hand: Hand,
+    pub(crate) scratch: &'a Path,
+    /// So many points of each command; `None` is all.
+    pub(crate) sample: Option<usize>,
+    pub(crate) kinds: &'a [FaultKind],
+    /// Tells whether somebody wants it to end.
+    pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// What came of one scenario.
+#[derive(Default)]
+pub(crate) struct Tried {
+    pub(crate) counts: Counts,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Torture<'_> {
+    /// Tries one scenario. What was violated is kept in folders of its own, all else is removed.
+    pub(crate) fn run(&self, scenario: &'static Scenario) -> Result<Tried> {
+        let mut tried = Tried::default();
+        let prepared = self.scratch.join("prepared");
+        let wrong = |what: String| self.undisturbed(scenario, &what);
+        place::make(&prepared)?;
+        for step in scenario.before {
+            self.hand.step(&prepared, *step, 0)?.map_err(wrong)?;
+        }
+        for step in scenario.acts {
+            let Step::Run(command) = *step else {
+                self.hand.step(&prepared, *step, 0)?.map_err(wrong)?;
+                continue;
+            };
+            let (unbroken, next) = (self.scratch.join("unbroken"), self.scratch.join("next"));
+            let act = self.measure(scenario, command, [&prepared, &unbroken, &next])?;
+            self.try_all(&act, &mut tried)?;
+            place::remove(&prepared)?;
+            place::rename(&next, &prepared)?;
+        }
+        place::remove(&prepared)?;
+        Ok(tried)
+    }
+
+    /// Runs a command undisturbed, and learns from it what the disturbed ones have to come to.
+    /// `next` becomes the place after it.
+    fn measure<'s>(
+        &self,
+        scenario: &'s Scenario,
+        command: &'static str,
+        [prepared, unbroken, next]: [&Path; 3],
+    ) -> Result<Act<'s>> {
+        let wrong = |what: String| self.undisturbed(scenario, &what);
+        let args = trial::fill(prepared, command)?;
+        place::copy_exactly(prepared, unbroken)?;
+        let trace = self.scratch.join("trace");
+        let mut variable = OsString::from("trace:");
+        variable.push(&trace);
+        self.hand.run(unbroken, &args, Some(&variable))?.check(&args, scenario.exit).map_err(wrong)?;
+        let text = std::fs::read(&trace)?;
+        let text = String::from_utf8_lossy(&text).replace(&*unbroken.to_string_lossy(), "");
+        place::unlink(&trace)?;
+        place::copy_exactly(unbroken, next)?;
+        let act = Act {
+            scenario,
+            command,
+            args,
+            prepared: prepared.to_owned(),
+            before: Shown::of(prepared).map_err(wrong)?,
+            after: Shown::of(unbroken).map_err(wrong)?,
+            settled: self.hand.go_on(unbroken)?.map_err(wrong)?,
+            calls: text.lines().map(|call| call.replacen(" /", " ", 1)).collect(),
+        };
+        place::remove(unbroken)?;
+        Ok(act)
+    }
+
+    /// What goes wrong where nothing was disturbed is no trial's finding; it ends the torture.
+    fn undisturbed(&self, scenario: &Scenario, what: &str) -> anyhow::Error {
+        let message = format!("{} does not work here, even undisturbed: {what}", scenario.name);
+        Fail::new("torture-undisturbed", message, "this filesystem cannot hold a store").into()
+    }
+
+    /// Tries all faults at a command, a few at a time.
+    fn try_all(&self, act: &Act<'_>, tried: &mut Tried) -> Result<()> {
+        let points = match act.scenario.points {
+            Points::Stages => FaultStage::ALL.map(Point::Stage).to_vec(),
+            Points::Calls => sample(act.calls.len(), self.sample).into_iter().map(Point::Call).collect(),
+        };
+        let faults: Vec<Fault> = points
+            .iter()
+            .flat_map(|point| self.kinds.iter().map(|kind| Fault { point: *point, kind: *kind }))
+            .collect();
+        tried.counts.points += match act.scenario.points {
+            Points::Stages => points.len(),
+            Points::Calls => act.calls.len(),
+        } as u64;
+        let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let work = || -> io::Result<()> {
+            while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed))
+                && !(self.stop)()
+            {
+                let place = self.scratch.join(act.folder(*fault));
+                let result = act.try_fault(&self.hand, &place, *fault)?;
+                if result.is_ok() {
+                    place::remove(&place)?;
+                }
+                found
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push((*fault, place, result));
+            }
+            Ok(())
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        })?;
+        let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        found.sort_by_key(|(fault, ..)| faults.iter().position(|other| other == fault));
+        for (fault, place, result) in found {
+            tried.counts.add(result.as_ref().ok().copied());
+            if let Err(what) = result {
+                let name = (act.scenario.name, act.command);
+                tried.violations.push(Violation::new(name, fault, &act.calls, what, place));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// More do not make it faster where all wait for one disk.
+const MOST_AT_ONCE: usize = 4;
+
+/// Chooses points evenly, the first and the last among them.
+fn sample(count: usize, wanted: Option<usize>) -> Vec<usize> {
+    match wanted {
+        Some(1) if count > 1 => vec![count.div_ceil(2)],
+        Some(wanted) if wanted < count => (0..wanted).map(|n| 1 + n * (count - 1) / (wanted - 1)).collect(),
+        _ => (1..=count).collect(),
+    }
+}

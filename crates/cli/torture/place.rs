@@ -1,0 +1,204 @@
+//! The scratch folder: the only file of the torture that changes the disk.
+//!
+//! A *place* is one folder of it, with all that a scenario needs: the sources `a` and `b`, a
+//! project file, the store, and what views take the place of.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "what is made, broken and removed here is the torture's own throw-away folder"
+)]
+
+use std::collections::HashMap;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{CWD, RenameFlags, ioctl_ficlone, renameat_with};
+
+pub(crate) const STORE: &str = "store";
+pub(crate) const CURRENT: &str = "store/current";
+
+/// A tree as it is written down: path, and `=bytes`, `!bytes` of an executable, `>target`, `/`, or
+/// `*` for a file of some size.
+pub(crate) type Lines = &'static [(&'static str, &'static str)];
+
+pub(crate) const TREE_A: Lines = &[
+    ("a.txt", "=first"),
+    ("big", "*"),
+    ("bin/run", "!#!/bin/sh"),
+    ("dir/b.txt", "=second"),
+    ("dir/same-1", "=same"),
+    ("dir/same-2", "=same"),
+    ("dir/twin", "!second"),
+    ("empty", "="),
+    ("hollow", "/"),
+    ("link", ">dir/b.txt"),
+];
+
+pub(crate) const TREE_B: Lines = &[
+    ("a.txt", "=changed"),
+    ("big", "*"),
+    ("bin/run", "!#!/bin/sh"),
+    ("dir/same-1", "=same"),
+    ("empty", "="),
+    ("link", ">dir/same-1"),
+    ("new/c.txt", "=third"),
+    ("new/d.txt", "=second"),
+];
+
+/// The second tree has the older files, so that some of them need a newer mtime in the first's place.
+const MTIME_A: u64 = 1_700_000_000;
+const MTIME_B: u64 = 1_600_000_000;
+
+const PROJECT: &str = "[store]\npath = \"store\"\n";
+const NOTHING_PASSES: &str = "\n[audit]\nmax_total = 1\n";
+
+/// Makes a place without a store.
+pub(crate) fn make(place: &Path) -> io::Result<()> {
+    fs::create_dir(place)?;
+    write_tree(&place.join("a"), TREE_A, MTIME_A)?;
+    write_tree(&place.join("b"), TREE_B, MTIME_B)?;
+    set_audit(place, false)
+}
+
+/// Writes the project's file, with or without an audit that refuses everything.
+pub(crate) fn set_audit(place: &Path, refuses: bool) -> io::Result<()> {
+    let more = if refuses { NOTHING_PASSES } else { "" };
+    fs::write(place.join("genstore.toml"), format!("{PROJECT}{more}"))
+}
+
+/// Writes the tree `b` below a directory that is there or not, as a build does.
+pub(crate) fn build_b(dir: &Path) -> io::Result<()> {
+    write_tree(dir, TREE_B, MTIME_B)
+}
+
+fn write_tree(dir: &Path, lines: Lines, mtime: u64) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    for (path, what) in lines {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
+        let (kind, rest) = what.split_at(1);
+        match kind {
+            "/" => fs::create_dir(&path)?,
+            ">" => symlink(rest, &path)?,
+            _ => {
+                let large = || (0..300_000u32).map(|n| (n % 251) as u8).collect();
+                fs::write(&path, if kind == "*" { large() } else { rest.as_bytes().to_vec() })?;
+                let mode = if kind == "!" { 0o755 } else { 0o644 };
+                fs::set_permissions(&path, Permissions::from_mode(mode))?;
+                File::open(&path)?.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(mtime))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder of the user's, which a view is to replace.
+pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
+    write_tree(dir, &[("deep/mine", "=mine"), ("other", "=too")], MTIME_A)
+}
+
+/// Damages the object with these bytes, as a program does that writes through a link.
+pub(crate) fn damage(place: &Path, content: &str) -> io::Result<()> {
+    let hex = genstore::Digest::of(content.as_bytes()).to_string();
+    let path = place.join(STORE).join("objects").join(&hex[..2]).join(&hex[2..]);
+    let mode = fs::metadata(&path)?.permissions();
+    fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+    fs::write(&path, content.to_uppercase())?;
+    fs::set_permissions(&path, mode)
+}
+
+/// Removes a link.
+pub(crate) fn unlink(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+/// Gives a place another name, which is free.
+pub(crate) fn rename(place: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(place, to)
+}
+
+/// Removes a place.
+pub(crate) fn remove(place: &Path) -> io::Result<()> {
+    fs::remove_dir_all(place)
+}
+
+/// Copies a place as it is: which names are one inode, modes and mtimes included. Without that the
+/// copy of a store is a damaged store.
+pub(crate) fn copy_exactly(from: &Path, to: &Path) -> io::Result<()> {
+    let mut inodes: HashMap<(u64, u64), PathBuf> = HashMap::new();
+    let mut folders = vec![(from.to_owned(), to.to_owned())];
+    let mut done = Vec::new();
+    while let Some((from, to)) = folders.pop() {
+        fs::create_dir(&to)?;
+        for entry in fs::read_dir(&from)? {
+            let entry = entry?;
+            let (old, new) = (entry.path(), to.join(entry.file_name()));
+            let meta = fs::symlink_metadata(&old)?;
+            if meta.is_dir() {
+                folders.push((old, new));
+            } else if meta.is_symlink() {
+                symlink(fs::read_link(&old)?, &new)?;
+            } else if let Some(first) = inodes.get(&(meta.dev(), meta.ino())) {
+                fs::hard_link(first, &new)?;
+            } else {
+                fs::copy(&old, &new)?;
+                File::open(&new)?.set_modified(meta.modified()?)?;
+                inodes.insert((meta.dev(), meta.ino()), new);
+            }
+        }
+        done.push((fs::symlink_metadata(&from)?, to));
+    }
+    // Only now, when nothing is put into them any more.
+    for (meta, to) in done {
+        fs::set_permissions(&to, meta.permissions())?;
+        File::open(&to)?.set_modified(meta.modified()?)?;
+    }
+    Ok(())
+}
+
+/// What a filesystem can do.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Abilities {
+    pub(crate) flock: bool,
+    pub(crate) hard_links: bool,
+    /// A symlink can take the place of a directory in one step (`view add --replace`).
+    pub(crate) exchange: bool,
+    /// Copies share their blocks.
+    pub(crate) reflink: bool,
+}
+
+/// Finds out what the filesystem below an empty folder can do; the folder is empty again then.
+pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
+    let (one, two) = (dir.join("one"), dir.join("two"));
+    fs::write(&one, [1; 8192])?;
+    let (first, second) = (File::open(&one)?, File::open(&one)?);
+    // Held once, it must not be had a second time.
+    let flock = first.try_lock().is_ok() && matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock));
+    drop((first, second));
+    let hard_links = fs::hard_link(&one, &two).is_ok();
+    if hard_links {
+        fs::remove_file(&two)?;
+    }
+    let copy = File::create(&two)?;
+    let reflink = ioctl_ficlone(&copy, File::open(&one)?).is_ok();
+    let exchange = renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).is_ok();
+    fs::remove_file(&one)?;
+    fs::remove_file(&two)?;
+    Ok(Abilities { flock, hard_links, exchange, reflink })
+}
+
+/// Names the filesystem that a path lies on, as the system's list of mounts does.
+pub(crate) fn filesystem_of(path: &Path) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let point = left.split(' ').nth(4)?.replace("\\040", " ").replace("\\134", "\\");
+        let depth = Path::new(&point).components().count();
+        path.starts_with(&point).then(|| (depth, right.split(' ').next().map(str::to_owned)))
+    };
+    // Of two at one point the later one is seen.
+    mounts.lines().filter_map(mount).max_by_key(|(depth, _)| *depth)?.1
+}

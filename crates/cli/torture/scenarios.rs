@@ -1,0 +1,154 @@
+//! What is tried: which state there is before, and which command is cut or failed.
+
+/// One thing that happens at a place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// The program runs. `{stage}` stands for the stage that was begun, `{pid}` for this process.
+    Run(&'static str),
+    /// Another program writes to the stage that was begun.
+    Build,
+    /// Another program writes through a link to the file with these bytes.
+    Damage(&'static str),
+    /// The project gets an audit that refuses everything.
+    Refuse,
+    /// There is a folder.
+    Folder(&'static str),
+    /// A link is removed.
+    Unlink(&'static str),
+}
+
+use Step::{Build, Damage, Folder, Refuse, Run, Unlink};
+
+/// Where it goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Points {
+    /// At the calls that change the disk.
+    Calls,
+    /// Where the stages of a publication begin.
+    Stages,
+}
+
+/// Something that the store does.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) points: Points,
+    /// Leads to the state that there is before.
+    pub(crate) before: &'static [Step],
+    /// Each run among them is cut and failed, with all others before it done.
+    pub(crate) acts: &'static [Step],
+    /// How a run ends that nothing disturbs.
+    pub(crate) exit: u8,
+    /// Readers see damaged bytes before; they are mended path by path.
+    pub(crate) mends: bool,
+    /// What the same command may say once more, where it was done before it was cut.
+    pub(crate) again: &'static [&'static str],
+    /// A disk that went away for good cannot take a step back: then readers may see what was wanted,
+    /// though the command failed.
+    pub(crate) no_way_back: bool,
+}
+
+const PLAIN: Scenario = Scenario {
+    name: "",
+    points: Points::Calls,
+    before: &[Run("publish a")],
+    acts: &[],
+    exit: 0,
+    mends: false,
+    again: &[],
+    no_way_back: false,
+};
+
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "first publish", before: &[], acts: &[Run("publish a")], ..PLAIN },
+    Scenario { name: "publish over another", acts: &[Run("publish b")], ..PLAIN },
+    Scenario {
+        name: "each stage of a publish",
+        points: Points::Stages,
+        before: &[Run("publish a"), Run("view add site")],
+        acts: &[Run("publish b")],
+        ..PLAIN
+    },
+    Scenario { name: "publish of what is current", acts: &[Run("publish a")], ..PLAIN },
+    Scenario { name: "publish that is only kept", acts: &[Run("publish b --no-activate")], ..PLAIN },
+    Scenario {
+        name: "publish over a damaged object",
+        before: &[Run("publish b"), Run("publish a"), Damage("same")],
+        acts: &[Run("publish a")],
+        mends: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish refused by an audit",
+        before: &[Run("publish a"), Refuse],
+        acts: &[Run("publish b")],
+        exit: 5,
+        ..PLAIN
+    },
+    Scenario {
+        name: "rollback",
+        before: &[Run("publish a"), Run("publish b")],
+        acts: &[Run("rollback")],
+        again: &["nothing-older"],
+        ..PLAIN
+    },
+    Scenario {
+        name: "switch",
+        before: &[Run("publish a"), Run("publish b"), Run("rollback")],
+        acts: &[Run("switch 2")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "gc",
+        before: &[Run("publish a"), Run("publish b"), Run("mark 1 bad")],
+        acts: &[Run("gc --keep-last 0 --grace 0s")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "mark, pin, unpin",
+        acts: &[Run("mark @ good -m looked-at"), Run("pin @ keep"), Run("unpin keep")],
+        again: &["no-such-pin", "pin-taken"],
+        ..PLAIN
+    },
+    Scenario {
+        name: "begin, build, commit",
+        acts: &[Run("begin --ttl 1h"), Build, Run("commit {stage}")],
+        again: &["stage-committed"],
+        ..PLAIN
+    },
+    Scenario {
+        name: "commit of a stage that was left",
+        before: &[Run("publish a"), Run("begin --owner-pid {pid}"), Build],
+        acts: &[Run("commit {stage}")],
+        again: &["stage-committed"],
+        ..PLAIN
+    },
+    Scenario { name: "view add", acts: &[Run("view add site"), Run("view add part --from dir")], ..PLAIN },
+    Scenario {
+        name: "view add --replace",
+        before: &[Run("publish a"), Folder("site")],
+        acts: &[Run("view add site --replace")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "view rm",
+        before: &[Run("publish a"), Run("view add site")],
+        acts: &[Run("view rm site")],
+        again: &["no-such-view"],
+        no_way_back: true,
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish with a view that was removed",
+        before: &[Run("publish a"), Run("view add site"), Unlink("site")],
+        acts: &[Run("publish b")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "verify --repair",
+        // The same bytes are an executable's, too: a copy to heal from.
+        before: &[Run("publish a"), Run("publish b"), Damage("second")],
+        acts: &[Run("verify --repair")],
+        mends: true,
+        ..PLAIN
+    },
+];

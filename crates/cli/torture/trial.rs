@@ -1,0 +1,287 @@
+//! One trial: a copy of the prepared place, the program with a fault, and what must hold then.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use genstore::{FaultKind, FaultStage, show_path};
+
+use super::check::{self, End, Shown};
+use super::place;
+use super::scenarios::{Scenario, Step};
+use crate::faults::KINDS;
+
+/// The clock of all runs. It stands, so that two runs write the same.
+const NOW: &str = "2026-01-02T03:04:05Z";
+
+/// Where it goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Point {
+    /// A call that changes the disk, counted from 1.
+    Call(usize),
+    /// The beginning of a stage.
+    Stage(FaultStage),
+}
+
+/// What goes wrong, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fault {
+    pub(crate) point: Point,
+    pub(crate) kind: FaultKind,
+}
+
+impl Fault {
+    /// Gives the name of its kind.
+    pub(crate) fn kind(self) -> &'static str {
+        KINDS.into_iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name)
+    }
+
+    fn variable(self) -> String {
+        match self.point {
+            Point::Call(step) => format!("{step}:{}", self.kind()),
+            Point::Stage(stage) => format!("{}:{}", stage.name(), self.kind()),
+        }
+    }
+}
+
+/// How a run of the program ended.
+pub(crate) struct Ended {
+    exit: Option<i32>,
+    signal: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Ended {
+    /// Gives the code of the error that it told of.
+    fn error(&self) -> Option<String> {
+        let last = self.stderr.lines().last()?;
+        let document: serde_json::Value = serde_json::from_str(last).ok()?;
+        document.get("code")?.as_str().map(str::to_owned)
+    }
+
+    /// Tells whether it warned of something.
+    fn warned(&self) -> bool {
+        let document: serde_json::Value = serde_json::from_slice(&self.stdout).unwrap_or_default();
+        document["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty())
+    }
+
+    /// Makes sure that it ended so.
+    pub(crate) fn check(&self, args: &str, exit: u8) -> Result<(), String> {
+        match self.exit == Some(exit.into()) {
+            true => Ok(()),
+            false => Err(format!("`genstore {args}` ended with {}", self.text())),
+        }
+    }
+
+    /// Says it, with what the program said.
+    fn text(&self) -> String {
+        let end = match (self.exit, self.signal) {
+            (Some(status), _) => format!("exit status {status}"),
+            (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+        };
+        match self.stderr.trim() {
+            "" => end,
+            said => format!("{end}: {}", show_path(said.as_bytes())),
+        }
+    }
+}
+
+/// Runs the program and takes steps at places.
+pub(crate) struct Hand {
+    /// The program itself.
+    pub(crate) program: PathBuf,
+}
+
+impl Hand {
+    /// Runs the program at a place, and nothing of our own surroundings with it.
+    pub(crate) fn run(&self, place: &Path, args: &str, fault: Option<&OsStr>) -> io::Result<Ended> {
+        let mut command = Command::new(&self.program);
+        command.args(args.split(' ')).args(["--json", "--lock-timeout", "20s"]).current_dir(place);
+        command.env_clear().env("GENSTORE_NOW", NOW).env("TZ", "UTC");
+        if let Some(fault) = fault {
+            command.env("GENSTORE_FAULT", fault);
+        }
+        // Out of reach of the terminal's Ctrl-C: it is ours to stop between two trials.
+        command.process_group(0).stdin(Stdio::null());
+        let output = command.output()?;
+        Ok(Ended {
+            exit: output.status.code(),
+            signal: output.status.signal(),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs the program where nothing is to go wrong.
+    pub(crate) fn run_well(&self, place: &Path, args: &str, exit: u8) -> io::Result<Result<(), String>> {
+        Ok(self.run(place, args, None)?.check(args, exit))
+    }
+
+    /// Takes a step of a scenario; `exit` is how a run is to end.
+    pub(crate) fn step(&self, place: &Path, step: Step, exit: u8) -> io::Result<Result<(), String>> {
+        match step {
+            Step::Run(args) => return self.run_well(place, &fill(place, args)?, exit),
+            Step::Build => {
+                let stages = check::stages(place).map_err(io::Error::other)?;
+                for stage in stages {
+                    place::build_b(&place.join(format!("{}/staging/s-{stage}/out", place::STORE)))?;
+                }
+            }
+            Step::Damage(content) => place::damage(place, content)?,
+            Step::Refuse => place::set_audit(place, true)?,
+            Step::Folder(name) => place::make_folder(&place.join(name))?,
+            Step::Unlink(name) => place::unlink(&place.join(name))?,
+        }
+        Ok(Ok(()))
+    }
+
+    /// Goes on as users do, who know nothing of any fault: ends stages, publishes the one tree and
+    /// the other, verifies, collects. No step of it may need help.
+    pub(crate) fn go_on(&self, place: &Path) -> io::Result<Result<Settled, String>> {
+        for stage in check::stages(place).map_err(io::Error::other)? {
+            let args = format!("abort {stage}");
+            let ended = self.run(place, &args, None)?;
+            if ended.exit != Some(0) && ended.error().as_deref() != Some("stage-committed") {
+                return Ok(Err(format!("`genstore {args}` ended with {}", ended.text())));
+            }
+        }
+        place::set_audit(place, false)?;
+        for args in ["publish b", "publish a"] {
+            if let Err(wrong) = self.run_well(place, args, 0)? {
+                return Ok(Err(wrong));
+            }
+        }
+        match check::debris(place) {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => return Ok(Err(format!("left behind: {}", left.join(", ")))),
+            Err(wrong) => return Ok(Err(wrong)),
+        }
+        for args in ["verify", "gc --keep-last 0 --grace 0s"] {
+            if let Err(wrong) = self.run_well(place, args, 0)? {
+                return Ok(Err(wrong));
+            }
+        }
+        Ok(Shown::of(place).and_then(|shown| Ok(Settled { shown, objects: check::objects(place)? })))
+    }
+}
+
+/// Puts the stage that was begun at a place, and this process, into a command.
+pub(crate) fn fill(place: &Path, args: &str) -> io::Result<String> {
+    let stages = check::stages(place).map_err(io::Error::other)?;
+    let stage = stages.first().map_or("none", |id| id);
+    Ok(args.replace("{stage}", stage).replace("{pid}", &std::process::id().to_string()))
+}
+
+/// The state that all comes to in the end.
+#[derive(PartialEq)]
+pub(crate) struct Settled {
+    pub(crate) shown: Shown,
+    pub(crate) objects: usize,
+}
+
+impl Settled {
+    /// Says how it differs from that of a run that nothing disturbed.
+    pub(crate) fn compare(&self, wanted: &Settled) -> Result<(), String> {
+        self.shown.compare(&wanted.shown).map_err(|wrong| format!("in the end {wrong}"))?;
+        match self.objects == wanted.objects {
+            true => Ok(()),
+            false => Err(format!(
+                "after gc there are {} objects, and {} where nothing went wrong",
+                self.objects, wanted.objects
+            )),
+        }
+    }
+}
+
+/// A command, and what is known of it from runs that nothing disturbed.
+pub(crate) struct Act<'a> {
+    pub(crate) scenario: &'a Scenario,
+    /// As it stands in the scenario.
+    pub(crate) command: &'static str,
+    /// As it is run.
+    pub(crate) args: String,
+    pub(crate) prepared: PathBuf,
+    pub(crate) before: Shown,
+    pub(crate) after: Shown,
+    pub(crate) settled: Settled,
+    /// The calls that change the disk, in their order.
+    pub(crate) calls: Vec<String>,
+}
+
+fn done_but(wrong: &str) -> String {
+    format!("it is done, but {wrong}")
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) end: End,
+    /// Readers see what the command was to bring.
+    pub(crate) new: bool,
+}
+
+impl Act<'_> {
+    /// Names the folder of a trial.
+    pub(crate) fn folder(&self, fault: Fault) -> String {
+        let text = format!("{} {} {}", self.scenario.name, self.command, fault.variable());
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("-")
+    }
+
+    /// Tries one fault at a place that is free; gives what was wrong, if anything was.
+    pub(crate) fn try_fault(
+        &self,
+        hand: &Hand,
+        place: &Path,
+        fault: Fault,
+    ) -> io::Result<Result<Outcome, String>> {
+        place::copy_exactly(&self.prepared, place)?;
+        let ended = hand.run(place, &self.args, Some(fault.variable().as_ref()))?;
+        let outcome = match self.judge(place, fault, &ended) {
+            Ok(outcome) => outcome,
+            Err(wrong) => return Ok(Err(format!("{wrong} (it ended with {})", ended.text()))),
+        };
+        let again = hand.run(place, &self.args, None)?;
+        let done_already = again.error().is_some_and(|code| self.scenario.again.contains(&code.as_str()));
+        if again.exit != Some(self.scenario.exit.into()) && !done_already {
+            return Ok(Err(format!("the same command again ended with {}", again.text())));
+        }
+        let shown = Shown::of(place).and_then(|shown| {
+            shown.compare(&self.after)?;
+            self.before.check_folder(place)
+        });
+        if let Err(wrong) = shown {
+            return Ok(Err(format!("after the same command again: {wrong}")));
+        }
+        let settled = hand.go_on(place)?;
+        Ok(settled.and_then(|settled| settled.compare(&self.settled)).map(|()| outcome))
+    }
+
+    /// Judges what a fault left, before anybody does anything about it.
+    fn judge(&self, place: &Path, fault: Fault, ended: &Ended) -> Result<Outcome, String> {
+        let end = check::judge_end(ended.exit, ended.signal, fault.kind, self.scenario.exit)?;
+        let is_stage = matches!(fault.point, Point::Stage(_));
+        if is_stage && fault.kind == FaultKind::Kill && end != End::Killed {
+            return Err("the stage was never begun".to_owned());
+        }
+        let shown = Shown::of(place)?;
+        shown.judge(&self.before, &self.after, self.scenario.mends)?;
+        self.before.check_folder(place)?;
+        let no_way_back = self.scenario.no_way_back && fault.kind == FaultKind::EioFromHere;
+        match end {
+            End::Failed if !self.scenario.mends && !no_way_back => {
+                shown.compare(&self.before).map_err(|wrong| format!("it failed, but {wrong}"))?;
+            }
+            // A view that could not be put right is a warning, and the next command's.
+            End::Done if ended.warned() => {
+                shown.compare_current(&self.after).map_err(|wrong| done_but(&wrong))?
+            }
+            End::Done => shown.compare(&self.after).map_err(|wrong| done_but(&wrong))?,
+            _ => {}
+        }
+        Ok(Outcome { end, new: shown != self.before })
+    }
+}

@@ -1,0 +1,159 @@
+//! `torture`: what is told, what is left, and that the store keeps its promises on this machine's
+//! filesystem, and on ext4, xfs and btrfs.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use genstore_testkit::LoopFs;
+use serde_json::{Value, json};
+
+use crate::harness::{Site, eventually};
+
+/// The abilities differ from machine to machine.
+fn first_line(text: &str) -> (&str, &str) {
+    text.split_once('\n').unwrap()
+}
+
+#[test]
+fn tells_of_each_scenario_and_leaves_nothing() {
+    let site = Site::new();
+    site.write("dir/mine", "mine");
+    symlink("mine", site.path("dir/link")).unwrap();
+    // Neither of the two is any business of the scratch stores.
+    site.write("genstore.toml", "[audit]\nmax_total = 0\n");
+    let run = site.command("torture dir --steps 1 --kinds kill,eio --only publish");
+    let output = run.env("GENSTORE_STORE", "dir/store").run();
+    let (ground, rest) = first_line(&output.stdout);
+    assert!(ground.starts_with("Filesystem ") && ground.contains(" at [DIR]/dir: flock, "), "{ground}");
+    let expected = "\
+scenario                              points   tried  killed  failed    done     old     new  violations
+first publish                            129       2       1       1       0       2       0           0
+publish over another                      88       2       1       1       0       2       0           0
+each stage of a publish                    7      14       7       6       1      12       2           0
+publish of what is current                 0       0       0       0       0       0       0           0
+publish that is only kept                 65       2       1       1       0       2       0           0
+publish over a damaged object             65       2       1       1       0       2       0           0
+publish refused by an audit               31       2       1       1       0       2       0           0
+publish with a view that was removed      90       2       1       1       0       2       0           0
+total                                    475      26      13      12       1      24       2           0
+26 trials in [TIME]: no violations
+";
+    // The steps of a commit may become more or fewer; the table's form may not.
+    assert_eq!(without_points(rest), without_points(expected), "{rest}");
+    assert_eq!((output.status, output.stderr.as_str()), (0, ""));
+    assert_eq!(site.names("dir"), ["link", "mine"]);
+    assert_eq!((site.read("dir/mine").as_str(), site.names("").len()), ("mine", 2));
+}
+
+/// Puts `#` in the place of the numbers of the first column.
+fn without_points(text: &str) -> String {
+    let line = |line: &str| match line.get(36..44).filter(|cell| cell.trim().parse::<u32>().is_ok()) {
+        Some(_) => format!("{}       #{}\n", &line[..36], &line[44..]),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn tells_programs() {
+    let site = Site::new();
+    let output = site.run("torture . --steps 2 --json --only gc");
+    let mut doc = output.is_json("genstore.torture/1");
+    let points = doc["scenarios"][0]["points"].as_u64().unwrap();
+    assert!(points > 10, "{points}");
+    doc["ms"].as_u64().unwrap();
+    doc["filesystem"].as_str().unwrap();
+    assert_eq!((&doc["abilities"]["flock"], &doc["abilities"]["hard_links"]), (&json!(true), &json!(true)));
+    for varying in ["ms", "filesystem", "abilities"] {
+        doc.as_object_mut().unwrap().remove(varying);
+    }
+    let counts = |doc: &Value| {
+        ["killed", "failed", "done"].map(|name| doc[name].as_u64().unwrap()).into_iter().sum::<u64>()
+    };
+    assert_eq!((counts(&doc["total"]), &doc["total"]["killed"]), (8, &json!(2)));
+    let total = doc["total"].take();
+    let row = doc["scenarios"][0].take();
+    assert_eq!(row["name"], "gc");
+    assert_eq!((&total["points"], &total["tried"], &total["old"]), (&row["points"], &json!(8), &json!(8)));
+    assert_eq!((&total["new"], &total["violations"]), (&json!(0), &json!(0)));
+    assert_eq!(
+        doc,
+        json!({
+            "schema": "genstore.torture/1", "ok": true, "steps": 2, "violations": [],
+            "kinds": ["kill", "eio", "eio-from", "enospc"], "scenarios": [null], "total": null,
+        })
+    );
+    assert_eq!(site.names(""), [""; 0]);
+}
+
+#[test]
+fn refuses_what_it_cannot_do() {
+    let site = Site::new();
+    site.write("file", "");
+    let not_found = "error: cannot find absent\n  No such file or directory (os error 2)\n";
+    site.run("torture absent").fails(1, not_found);
+    let no_folder = "error: cannot make a folder in [DIR]/file\n  Not a directory";
+    site.run("torture file").fails(1, no_folder);
+    site.run("torture . --steps 0").fails(2, "error: invalid value '0' for '--steps <all|N>'");
+    site.run("torture . --kinds kill,burn").fails(2, "error: invalid value 'burn' for '--kinds <LIST>'");
+    site.run("torture . --only nothing").fails(2, "error: no scenario has such a name\nhint: there are: ");
+    assert_eq!(site.names(""), ["file"]);
+}
+
+#[test]
+fn an_interruption_leaves_nothing() {
+    let site = Site::new();
+    let mut running = site.command("torture . --steps all").spawn();
+    assert!(running.line().starts_with("Filesystem "));
+    eventually("it works in a folder of its own", || {
+        site.names("").iter().any(|name| {
+            name.starts_with("genstore-torture-") && site.names(name).iter().any(|name| name != "trace")
+        })
+    });
+    let status = std::process::Command::new("kill").args(["-INT", &running.pid().to_string()]).status();
+    assert!(status.unwrap().success());
+    let output = running.end(&site);
+    assert_eq!((output.status, output.stderr.as_str()), (130, "interrupted\n"));
+    assert_eq!(site.names(""), [""; 0]);
+}
+
+/// Tries each scenario on a filesystem of its own, and then that nothing is tried where nothing can
+/// be written.
+fn on(kind: &'static str, size_mib: u64) {
+    let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else {
+        return;
+    };
+    let site = Site::new();
+    let dir = mount.path();
+    let run = |args: &[&str]| {
+        let words = ["torture", dir.to_str().unwrap(), "--json", "--steps", "1"];
+        site.run_with(&[&words, args].concat())
+    };
+    let doc = run(&["--kinds", "kill"]).is_json("genstore.torture/1");
+    assert_eq!((&doc["filesystem"], &doc["total"]["violations"]), (&json!(kind), &json!(0)));
+    assert!(doc["total"]["killed"].as_u64() > Some(20), "{doc}");
+    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name == "lost+found"), "{left:?}");
+    mount.unmount();
+    mount.mount(&["ro"]).unwrap();
+    let error = run(&[]).json_error();
+    assert_eq!((&error["code"], &error["exit"]), (&json!("io"), &json!(1)), "{error}");
+    let cause = error["causes"][0].as_str().unwrap();
+    assert!(cause.starts_with("Read-only file system"), "{cause}");
+    mount.unmount();
+}
+
+#[test]
+fn on_ext4() {
+    on("ext4", 64);
+}
+
+#[test]
+fn on_xfs() {
+    on("xfs", 320);
+}
+
+#[test]
+fn on_btrfs() {
+    on("btrfs", 128);
+}
