@@ -69,6 +69,8 @@ pub(crate) struct Ingest<'a> {
     pub(crate) base: Option<&'a Tree>,
     /// What is known of the sources of what is current.
     pub(crate) index: Option<&'a SourceIndex>,
+    /// Every source is read, whatever is known of it.
+    pub(crate) rehash: bool,
     /// Objects that `verify` found wrong: looked at again whatever their size and mtime say.
     pub(crate) suspects: &'a [ObjectId],
     /// Where new objects are written; without one, nothing is.

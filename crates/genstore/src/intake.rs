@@ -67,7 +67,7 @@ impl Intake<'_, '_> {
         from: (&Dir, &[u8]),
         executable: Option<bool>,
     ) -> Result<(FileNode, How)> {
-        if let Some(known) = self.by_index(from, executable)? {
+        if let Some(known) = self.unread(from, executable)? {
             return Ok(known);
         }
         let path = from.0.join(from.1);
@@ -106,30 +106,26 @@ impl Intake<'_, '_> {
         Err(Error::SourceChanged { path })
     }
 
-    /// Takes in a file that is as it was when what is current was made of it: unread.
-    fn by_index(
-        &mut self,
-        from: (&Dir, &[u8]),
-        executable: Option<bool>,
-    ) -> Result<Option<(FileNode, How)>> {
-        let (Some(index), Some(base), Some(entry)) =
-            (self.ingest.index, self.ingest.base, self.old_entry())
+    /// Takes in a file unread: one that is as it was when what is current was made of it, or that is
+    /// the object's own inode, as an incremental builder links it from the previous tree.
+    fn unread(&mut self, from: (&Dir, &[u8]), executable: Option<bool>) -> Result<Option<(FileNode, How)>> {
+        let (false, Some(base), Some(entry)) = (self.ingest.rehash, self.ingest.base, self.old_entry())
         else {
             return Ok(None);
         };
         let (Some(rank), Node::File(old)) = (base.file_rank(entry), base.get(entry).node) else {
             return Ok(None);
         };
-        let known = index.files[rank];
-        if known.ino == 0 || self.give == Give::Move {
-            return Ok(None);
-        }
         let Some(stat) = from.0.stat(from.1)? else { return Ok(None) };
         let executable = executable.unwrap_or(stat.mode & 0o100 != 0);
-        let same = stat.kind == Kind::File
-            && (stat.dev, source_stat(&stat)) == (index.dev, known)
-            && (stat.size, executable) == (old.size, old.executable);
-        if !same {
+        if stat.kind != Kind::File || (stat.size, executable) != (old.size, old.executable) {
+            return Ok(None);
+        }
+        let known = self.ingest.index.is_some_and(|index| {
+            let known = index.files[rank];
+            known.ino != 0 && (stat.dev, source_stat(&stat)) == (index.dev, known)
+        });
+        if !known && !self.is_object(old.object(), &stat)? {
             return Ok(None);
         }
         let node = FileNode { mtime: stat.mtime, ..old };
@@ -144,6 +140,14 @@ impl Intake<'_, '_> {
         };
         self.remember(from, &stat);
         Ok(Some(done))
+    }
+
+    /// Tells whether a source is an object's own inode.
+    fn is_object(&self, id: ObjectId, stat: &Stat) -> Result<bool> {
+        if stat.links < 2 || stat.size == 0 {
+            return Ok(false);
+        }
+        Ok(self.ingest.objects.stat(id)?.is_some_and(|object| object.same_inode(stat)))
     }
 
     /// Notes where the bytes came from.

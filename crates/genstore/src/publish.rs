@@ -156,6 +156,7 @@ impl Home {
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
+            rehash: false,
             suspects: &[],
             stage: None,
             consume: false,
@@ -185,9 +186,7 @@ impl Home {
         let heals_seen = sequence.heals;
         let (mut base, healed_base) = self.rescued_base(&lock, self.current()?)?;
         drop(lock);
-        if !options.rehash {
-            self.add_index(base.as_mut())?;
-        }
+        self.add_index(base.as_mut())?;
         let objects = Objects::new(self)?;
         let suspects = self.suspects()?;
         let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
@@ -201,6 +200,7 @@ impl Home {
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
+            rehash: options.rehash,
             suspects: &suspects.objects,
             stage: Some(&lazy),
             consume: options.consume,

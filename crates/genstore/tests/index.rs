@@ -110,6 +110,32 @@ fn what_did_not_change_is_not_read() {
 }
 
 #[test]
+fn what_an_incremental_builder_links_is_not_read() {
+    let place = Place::new();
+    assert!(place.publish().changed);
+    let store = place.open();
+    let build = || {
+        let stage = store.begin().unwrap();
+        for name in ["big", "x"] {
+            fs::hard_link(place.0.path().join("store/current").join(name), stage.path().join(name))
+                .unwrap();
+        }
+        stage
+    };
+    let (stage, all) = (build(), build());
+    let seal =
+        |stage: genstore::Stage<'_>, options| drop(stage.seal(&ScanRules::default(), options).unwrap());
+    assert!(bytes_read(|| seal(stage, StageOptions::default())) < BIG / 2, "the linked file was read");
+    assert!(bytes_read(|| seal(all, StageOptions { rehash: true, ..StageOptions::default() })) >= BIG);
+    // Written through, it is not what it was.
+    let stage = build();
+    fs::write(stage.path().join("big"), vec![8; BIG]).unwrap();
+    let staged = stage.seal(&ScanRules::default(), StageOptions::default()).unwrap();
+    let Some(genstore::Node::File(file)) = staged.tree().find(b"big") else { panic!("it is a file") };
+    assert_eq!(file.digest, genstore::Digest::of(&vec![8; BIG]));
+}
+
+#[test]
 fn no_change_is_missed() {
     let place = Place::new();
     let file = place.source().join("d/a");
