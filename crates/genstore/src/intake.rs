@@ -11,23 +11,17 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::{Dir, Kind, Stat};
-use crate::ingest::{Claim, How, Ingest, NO_ENTRY, Shared, lock};
+use crate::ingest::{How, Ingest, Shared, lock};
+use crate::known::{Place, source_stat};
 use crate::model::digest::Digest;
 use crate::model::index::SourceStat;
 use crate::model::relpath;
-use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
+use crate::model::tree::{FileNode, Mtime, Node};
 use crate::objects;
 use crate::plan::Item;
 
 /// A file that changes while it is read is read again so many times.
 const ATTEMPTS: usize = 3;
-/// Where the bytes of a file were found to be.
-enum Place {
-    Store(Mtime),
-    Stage(Mtime),
-    Nowhere,
-}
-
 thread_local! {
     /// One buffer per thread for all small files, and the chunks of large ones.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -106,52 +100,8 @@ impl Intake<'_, '_> {
         Err(Error::SourceChanged { path })
     }
 
-    /// Takes in a file unread: one that is as it was when what is current was made of it, or that is
-    /// the object's own inode, as an incremental builder links it from the previous tree.
-    fn unread(&mut self, from: (&Dir, &[u8]), executable: Option<bool>) -> Result<Option<(FileNode, How)>> {
-        let (false, Some(base), Some(entry)) = (self.ingest.rehash, self.ingest.base, self.old_entry())
-        else {
-            return Ok(None);
-        };
-        let (Some(rank), Node::File(old)) = (base.file_rank(entry), base.get(entry).node) else {
-            return Ok(None);
-        };
-        let Some(stat) = from.0.stat(from.1)? else { return Ok(None) };
-        let executable = executable.unwrap_or(stat.mode & 0o100 != 0);
-        if stat.kind != Kind::File || (stat.size, executable) != (old.size, old.executable) {
-            return Ok(None);
-        }
-        let known = self.ingest.index.is_some_and(|index| {
-            let known = index.files[rank];
-            known.ino != 0 && (stat.dev, source_stat(&stat)) == (index.dev, known)
-        });
-        if !known && !self.is_object(old.object(), &stat)? {
-            return Ok(None);
-        }
-        let node = FileNode { mtime: stat.mtime, ..old };
-        let done = if node.size == 0 {
-            (self.empty(node), How::Made)
-        } else {
-            match self.in_store(&node)? {
-                Some(mtime) => (FileNode { mtime, ..node }, How::Object),
-                // The store lost it, so its bytes are needed.
-                None => return Ok(None),
-            }
-        };
-        self.remember(from, &stat);
-        Ok(Some(done))
-    }
-
-    /// Tells whether a source is an object's own inode.
-    fn is_object(&self, id: ObjectId, stat: &Stat) -> Result<bool> {
-        if stat.links < 2 || stat.size == 0 {
-            return Ok(false);
-        }
-        Ok(self.ingest.objects.stat(id)?.is_some_and(|object| object.same_inode(stat)))
-    }
-
     /// Notes where the bytes came from.
-    fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
+    pub(crate) fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
         match self.give {
             Give::Copy => {
                 // One filesystem is enough for an index: that of the first source.
@@ -161,17 +111,6 @@ impl Intake<'_, '_> {
             Give::Move => {}
             Give::MoveAndRemove => lock(&self.shared.consumed).push(from.0.join(from.1)),
         }
-    }
-
-    /// Gives the entry of what is current that has this path.
-    fn old_entry(&self) -> Option<usize> {
-        let entry = *self.shared.old.get(self.entry as usize)?;
-        (entry != NO_ENTRY).then_some(entry as usize)
-    }
-
-    fn old_node(&self) -> Option<Node<'_>> {
-        let base = self.ingest.base?;
-        self.old_entry().map(|entry| base.get(entry).node)
     }
 
     /// Takes in bytes that are in memory.
@@ -334,64 +273,8 @@ impl Intake<'_, '_> {
         })
     }
 
-    /// Finds out whether the store or this stage has the bytes; if not, this entry has the claim.
-    fn find(&self, node: &FileNode) -> Result<Place> {
-        let id = node.object();
-        let objects = self.ingest.objects;
-        if let Some(mtime) = self.in_store(node)? {
-            return Ok(Place::Store(mtime));
-        }
-        let mut claims = lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]);
-        if let Some(claim) = claims.get(&id) {
-            return Ok(Place::Stage(claim.mtime));
-        }
-        // The right bytes of a damaged object keep the mtime that the manifests know.
-        let mtime = self.recorded(id).unwrap_or(node.mtime);
-        claims.insert(id, Claim { entry: self.entry, mtime });
-        drop(claims);
-        // Its bytes are wrong, or it is missing although a generation needs it.
-        let known = self.recorded(id).is_some() || self.ingest.suspects.contains(&id);
-        if known || objects.stat(id)?.is_some() {
-            lock(&self.shared.damaged).push(id);
-        }
-        Ok(Place::Nowhere)
-    }
-
-    /// Finds out whether the store has the bytes, and gives the mtime of the object.
-    fn in_store(&self, node: &FileNode) -> Result<Option<Mtime>> {
-        let id = node.object();
-        let objects = self.ingest.objects;
-        let Some(stat) = objects.stat(id)? else { return Ok(None) };
-        let as_recorded = stat.kind == Kind::File
-            && stat.size == node.size
-            && self.recorded(id) == Some(stat.mtime)
-            && !self.ingest.suspects.contains(&id);
-        // Root can write through a read-only file, and every path leads to the same inode.
-        Ok((as_recorded || objects.is_intact(id)?).then_some(stat.mtime))
-    }
-
-    fn forget(&self, node: &FileNode) {
-        let id = node.object();
-        lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]).remove(&id);
-    }
-
-    /// Gives the mtime that the current generation's manifest records for an object.
-    fn recorded(&self, id: ObjectId) -> Option<Mtime> {
-        let base = self.ingest.base?;
-        if let Some(Node::File(file)) = self.old_node()
-            && file.object() == id
-        {
-            return Some(file.mtime);
-        }
-        let all = self
-            .shared
-            .recorded
-            .get_or_init(|| base.iter_files().map(|(_, file)| (file.object(), file.mtime)).collect());
-        all.get(&id).copied()
-    }
-
     /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it.
-    fn empty(&self, node: FileNode) -> FileNode {
+    pub(crate) fn empty(&self, node: FileNode) -> FileNode {
         match self.old_node() {
             Some(Node::File(old)) if old.object() == node.object() => old,
             _ => node,
@@ -465,10 +348,6 @@ impl Intake<'_, '_> {
         }
         self.seal(&file, &path, node)
     }
-}
-
-fn source_stat(stat: &Stat) -> SourceStat {
-    SourceStat { ino: stat.ino, mtime: stat.mtime, ctime: stat.ctime }
 }
 
 /// A source on disk.

@@ -45,6 +45,7 @@ mod generations;
 mod heal;
 mod ingest;
 mod intake;
+mod known;
 mod layout;
 mod log;
 mod model;

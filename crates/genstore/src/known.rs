@@ -1,0 +1,137 @@
+//! What is known of a file before it is taken in: that its source is as it was, that the store has
+//! its bytes, that this stage has. Floor 3.
+
+use crate::error::Result;
+use crate::fs::{Dir, Kind, Stat};
+use crate::ingest::{Claim, How, NO_ENTRY, lock};
+use crate::intake::Intake;
+use crate::model::index::SourceStat;
+use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
+
+/// Where the bytes of a file were found to be.
+pub(crate) enum Place {
+    Store(Mtime),
+    Stage(Mtime),
+    Nowhere,
+}
+
+impl Intake<'_, '_> {
+    /// Takes in a file unread: one that is as it was when what is current was made of it, or that is
+    /// the object's own inode, as an incremental builder links it from the previous tree.
+    pub(crate) fn unread(
+        &mut self,
+        from: (&Dir, &[u8]),
+        executable: Option<bool>,
+    ) -> Result<Option<(FileNode, How)>> {
+        let (false, Some(base), Some(entry)) = (self.ingest.rehash, self.ingest.base, self.old_entry())
+        else {
+            return Ok(None);
+        };
+        let (Some(rank), Node::File(old)) = (base.file_rank(entry), base.get(entry).node) else {
+            return Ok(None);
+        };
+        let Some(stat) = from.0.stat(from.1)? else { return Ok(None) };
+        let executable = executable.unwrap_or(stat.mode & 0o100 != 0);
+        if stat.kind != Kind::File || (stat.size, executable) != (old.size, old.executable) {
+            return Ok(None);
+        }
+        let known = self.ingest.index.is_some_and(|index| {
+            let known = index.files[rank];
+            known.ino != 0 && (stat.dev, source_stat(&stat)) == (index.dev, known)
+        });
+        if !known && !self.is_object(old.object(), &stat)? {
+            return Ok(None);
+        }
+        let node = FileNode { mtime: stat.mtime, ..old };
+        let done = if node.size == 0 {
+            (self.empty(node), How::Made)
+        } else {
+            match self.in_store(&node)? {
+                Some(mtime) => (FileNode { mtime, ..node }, How::Object),
+                // The store lost it, so its bytes are needed.
+                None => return Ok(None),
+            }
+        };
+        self.remember(from, &stat);
+        Ok(Some(done))
+    }
+
+    /// Tells whether a source is an object's own inode.
+    fn is_object(&self, id: ObjectId, stat: &Stat) -> Result<bool> {
+        if stat.links < 2 || stat.size == 0 {
+            return Ok(false);
+        }
+        Ok(self.ingest.objects.stat(id)?.is_some_and(|object| object.same_inode(stat)))
+    }
+
+    /// Gives the entry of what is current that has this path.
+    fn old_entry(&self) -> Option<usize> {
+        let entry = *self.shared.old.get(self.entry as usize)?;
+        (entry != NO_ENTRY).then_some(entry as usize)
+    }
+
+    pub(crate) fn old_node(&self) -> Option<Node<'_>> {
+        let base = self.ingest.base?;
+        self.old_entry().map(|entry| base.get(entry).node)
+    }
+
+    /// Finds out whether the store or this stage has the bytes; if not, this entry has the claim.
+    pub(crate) fn find(&self, node: &FileNode) -> Result<Place> {
+        let id = node.object();
+        let objects = self.ingest.objects;
+        if let Some(mtime) = self.in_store(node)? {
+            return Ok(Place::Store(mtime));
+        }
+        let mut claims = lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]);
+        if let Some(claim) = claims.get(&id) {
+            return Ok(Place::Stage(claim.mtime));
+        }
+        // The right bytes of a damaged object keep the mtime that the manifests know.
+        let mtime = self.recorded(id).unwrap_or(node.mtime);
+        claims.insert(id, Claim { entry: self.entry, mtime });
+        drop(claims);
+        // Its bytes are wrong, or it is missing although a generation needs it.
+        let known = self.recorded(id).is_some() || self.ingest.suspects.contains(&id);
+        if known || objects.stat(id)?.is_some() {
+            lock(&self.shared.damaged).push(id);
+        }
+        Ok(Place::Nowhere)
+    }
+
+    /// Finds out whether the store has the bytes, and gives the mtime of the object.
+    fn in_store(&self, node: &FileNode) -> Result<Option<Mtime>> {
+        let id = node.object();
+        let objects = self.ingest.objects;
+        let Some(stat) = objects.stat(id)? else { return Ok(None) };
+        let as_recorded = stat.kind == Kind::File
+            && stat.size == node.size
+            && self.recorded(id) == Some(stat.mtime)
+            && !self.ingest.suspects.contains(&id);
+        // Root can write through a read-only file, and every path leads to the same inode.
+        Ok((as_recorded || objects.is_intact(id)?).then_some(stat.mtime))
+    }
+
+    pub(crate) fn forget(&self, node: &FileNode) {
+        let id = node.object();
+        lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]).remove(&id);
+    }
+
+    /// Gives the mtime that the current generation's manifest records for an object.
+    fn recorded(&self, id: ObjectId) -> Option<Mtime> {
+        let base = self.ingest.base?;
+        if let Some(Node::File(file)) = self.old_node()
+            && file.object() == id
+        {
+            return Some(file.mtime);
+        }
+        let all = self
+            .shared
+            .recorded
+            .get_or_init(|| base.iter_files().map(|(_, file)| (file.object(), file.mtime)).collect());
+        all.get(&id).copied()
+    }
+}
+
+pub(crate) fn source_stat(stat: &Stat) -> SourceStat {
+    SourceStat { ino: stat.ino, mtime: stat.mtime, ctime: stat.ctime }
+}
