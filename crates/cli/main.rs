@@ -13,6 +13,7 @@ mod environment;
 mod errors;
 mod faults;
 mod find;
+mod hints;
 mod inputs;
 mod output;
 mod progress;

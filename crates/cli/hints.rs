@@ -1,0 +1,123 @@
+//! What to do about an error of the library.
+
+use genstore::{Damaged, Error};
+
+use crate::output::show;
+
+/// Gives the hint to an error of the library.
+pub(crate) fn hint_of(error: &Error) -> String {
+    let text = match error {
+        Error::Io { source, op, .. } => return hint_of_io(source, op),
+        Error::NotAStore { .. } => {
+            "make one with `genstore init`, or name another with --store or GENSTORE_STORE"
+        }
+        Error::NotEmpty { .. } => "name a directory that is absent or empty",
+        Error::NewerFormat { .. } => "use the genstore that wrote it, or a newer one; nothing was changed",
+        Error::Locked { .. } => "wait for the holder to finish, or wait longer with --lock-timeout 10m",
+        Error::LocksUnsupported { .. } => "put the store on a local filesystem such as ext4, xfs or btrfs",
+        Error::Lost { .. } => {
+            "look at what is current with `genstore show`, then publish again and expect that"
+        }
+        Error::UnknownRev { near, .. } if near.is_empty() => "`genstore list` shows all generations",
+        Error::UnknownRev { near, .. } => {
+            return format!("did you mean {}? `genstore list` shows all", or_list(near));
+        }
+        Error::UnknownView { near, .. } if near.is_empty() => "`genstore view ls` shows all views",
+        Error::UnknownView { near, .. } => {
+            let near: Vec<String> = near.iter().map(|path| show(path)).collect();
+            return format!("did you mean {}? `genstore view ls` shows all", or_list(&near));
+        }
+        Error::BadSource { why, .. } => match *why {
+            "there is no such directory" => "check the spelling; the build may have written elsewhere",
+            "it is not a directory" => "name the directory that holds the build's output",
+            "the store lies in it" => {
+                "publish the build's output directory, or put the store elsewhere with --store"
+            }
+            _ => "name the build's own output, not what genstore made of it",
+        },
+        Error::BadPlan { problems } => {
+            let any = |words: &str| problems.iter().any(|problem| problem.what.contains(words));
+            // Links that lead elsewhere are the one thing that a project may allow.
+            match any("symlink") {
+                _ if any("cannot be a root: ") => {
+                    "give each --root a name of its own, and a path that is there and apart from the store"
+                }
+                _ if any("cannot be moved in: ") => "publish without --consume, which copies the files",
+                true => {
+                    "leave them out with `exclude` under [publish] in genstore.toml, \
+                     or allow such links with `symlinks = \"any\"` there"
+                }
+                false => {
+                    "remove what cannot be kept, or leave it out with `exclude` under [publish] in genstore.toml"
+                }
+            }
+        }
+        Error::SourceChanged { .. } => "let the build finish, then publish again",
+        Error::Damaged { what, .. } => match what {
+            Damaged::Object(_) => "`genstore verify --repair`, or publish the right bytes again",
+            _ => {
+                "`genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can"
+            }
+        },
+        Error::Refused { code, .. } => match *code {
+            "no-current" => "publish something first: `genstore publish DIR`",
+            "nothing-older" => "`genstore list` shows what there is; `genstore switch` goes to any of them",
+            "pin-taken" => "take another name, or remove that pin first with `genstore unpin`",
+            "no-such-pin" => "`genstore list` shows the pins",
+            "stage-unknown" => "`genstore begin` prints the id of a new stage",
+            "stage-expired" => "begin a new stage; `--ttl` and `--owner-pid` say how long it lasts",
+            "stage-committed" => "`genstore show` tells of the generation",
+            "stage-refused" => "look at report.json there, then begin a new stage",
+            "stage-foreign" => "commit it as the user who began it, and to the store it was begun in",
+            "moved-meanwhile" => "publish again",
+            "no-such-process" => "`--owner-pid $$` names a shell's own process",
+            "bad-view-path" => "name the link itself, as in `genstore view add site`",
+            "view-in-store" => "a view is a path outside the store; name one beside it",
+            "view-holds-store" => "a view shows what is in the store; name a path beside it",
+            "view-no-parent" => "make that directory first, or check the spelling",
+            "view-taken" => "`--replace` puts the view in its place, and keeps what is there beside it",
+            "view-file" => "move it away first, or name another path",
+            "view-no-exchange" => "move what is there away first, then add the view",
+            "no-such-file" => "`genstore show --tree` lists what a generation holds",
+            _ => "nothing was changed",
+        },
+        _ => "run it again with -v",
+    };
+    text.to_owned()
+}
+
+fn hint_of_io(error: &std::io::Error, op: &str) -> String {
+    use std::io::ErrorKind;
+    // By kind, for an error may be wrapped in another that has no number; EIO and its like have
+    // no kind.
+    let text = match (error.kind(), error.raw_os_error().map(rustix::io::Errno::from_raw_os_error)) {
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => {
+            "nothing that readers see was changed; make room (`genstore gc` may free some) and try again"
+        }
+        (ErrorKind::ReadOnlyFilesystem, _) => {
+            "this filesystem is read-only: list, show, diff, cat, verify and exec work there, changes do not"
+        }
+        (ErrorKind::PermissionDenied, _) => "check the permissions, and as whom you run this",
+        (ErrorKind::NotFound, _) => "check the spelling; the directory above it must be there",
+        (ErrorKind::NotADirectory, _) => "something on this path is not a directory",
+        (ErrorKind::InvalidFilename, _) => "shorten the path",
+        (_, Some(rustix::io::Errno::IO)) => {
+            "the disk reports an error: see the system's log, then `genstore verify`"
+        }
+        (_, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)) => {
+            "too many files are open: raise the limit (`ulimit -n`)"
+        }
+        _ if op == "write to" => "what was written so far is not the whole file",
+        _ => "nothing that readers see was changed; mend the cause and try again",
+    };
+    text.to_owned()
+}
+
+fn or_list(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().map(|name| genstore::show_path(name.as_bytes())).collect();
+    match shown.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
