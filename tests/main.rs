@@ -17,6 +17,7 @@ mod cat;
 mod completions;
 mod current;
 mod diff;
+mod doctor;
 mod du;
 mod exec;
 mod export;

@@ -173,6 +173,8 @@ verbs! {
     View = view, "view";
     /// Tell how much space each generation uses
     Du = du, "du";
+    /// Tell what the system and the filesystem can do for the store, and whom each view suits
+    Doctor = doctor, "doctor";
     /// Wait until another generation is current, and print its number
     Wait = wait, "wait";
     /// Break stores on a filesystem of yours in every way, and see that its promises hold there

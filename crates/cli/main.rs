@@ -16,6 +16,7 @@ mod find;
 mod hints;
 mod inputs;
 mod output;
+mod probe;
 mod progress;
 mod publishing;
 mod render;

@@ -15,8 +15,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, RenameFlags, ioctl_ficlone, renameat_with};
-
 pub(crate) const STORE: &str = "store";
 pub(crate) const CURRENT: &str = "store/current";
 
@@ -157,48 +155,4 @@ pub(crate) fn copy_exactly(from: &Path, to: &Path) -> io::Result<()> {
         File::open(&to)?.set_modified(meta.modified()?)?;
     }
     Ok(())
-}
-
-/// What a filesystem can do.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-pub(crate) struct Abilities {
-    pub(crate) flock: bool,
-    pub(crate) hard_links: bool,
-    /// A symlink can take the place of a directory in one step (`view add --replace`).
-    pub(crate) exchange: bool,
-    /// Copies share their blocks.
-    pub(crate) reflink: bool,
-}
-
-/// Finds out what the filesystem below an empty folder can do; the folder is empty again then.
-pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
-    let (one, two) = (dir.join("one"), dir.join("two"));
-    fs::write(&one, [1; 8192])?;
-    let (first, second) = (File::open(&one)?, File::open(&one)?);
-    // Held once, it must not be had a second time.
-    let flock = first.try_lock().is_ok() && matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock));
-    drop((first, second));
-    let hard_links = fs::hard_link(&one, &two).is_ok();
-    if hard_links {
-        fs::remove_file(&two)?;
-    }
-    let copy = File::create(&two)?;
-    let reflink = ioctl_ficlone(&copy, File::open(&one)?).is_ok();
-    let exchange = renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).is_ok();
-    fs::remove_file(&one)?;
-    fs::remove_file(&two)?;
-    Ok(Abilities { flock, hard_links, exchange, reflink })
-}
-
-/// Names the filesystem that a path lies on, as the system's list of mounts does.
-pub(crate) fn filesystem_of(path: &Path) -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mount = |line: &str| {
-        let (left, right) = line.split_once(" - ")?;
-        let point = left.split(' ').nth(4)?.replace("\\040", " ").replace("\\134", "\\");
-        let depth = Path::new(&point).components().count();
-        path.starts_with(&point).then(|| (depth, right.split(' ').next().map(str::to_owned)))
-    };
-    // Of two at one point the later one is seen.
-    mounts.lines().filter_map(mount).max_by_key(|(depth, _)| *depth)?.1
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::check::End;
-use super::place::Abilities;
 use super::scenarios::SCENARIOS;
 use super::trial::{Fault, Outcome, Point};
 use crate::output::{BAD, BOLD, GOOD, show};
+use crate::probe::Abilities;
 use crate::render::human;
 use crate::render::json::PathField;
 

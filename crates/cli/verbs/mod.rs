@@ -16,6 +16,7 @@ pub(crate) mod commit;
 pub(crate) mod completions;
 pub(crate) mod current;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod du;
 pub(crate) mod exec;
 pub(crate) mod export;

@@ -14,10 +14,11 @@ use crate::environment;
 use crate::errors::{Fail, exit};
 use crate::faults::{KINDS, parse_kind};
 use crate::output::show;
+use crate::probe;
+use crate::torture::Torture as Trials;
 use crate::torture::report::{self, Counts, ScenarioDoc, TortureDoc};
 use crate::torture::scenarios::SCENARIOS;
 use crate::torture::trial::Hand;
-use crate::torture::{Torture as Trials, place};
 
 #[derive(Args)]
 pub(crate) struct Torture {
@@ -70,14 +71,14 @@ impl Torture {
             Interrupts::install().map_err(|e| io("catch signals with", Path::new("/proc"), e))?;
         let dir = self.dir.canonicalize().map_err(|e| io("find", &self.dir, e))?;
         let scratch = scratch_in(&dir).map_err(|e| io("make a folder in", &dir, e))?;
-        let found = place::probe(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
+        let found = probe::probe(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
         if !found.flock || !found.hard_links {
             let lacks = if found.flock { "hard links" } else { "locks (flock)" };
             let message = format!("the filesystem at {} has no {lacks}", show(&dir));
             let hint = "a store needs them: use a local filesystem such as ext4, xfs or btrfs";
             return Err(Fail::new("torture-ground", message, hint).into());
         }
-        let filesystem = place::filesystem_of(&dir);
+        let filesystem = probe::filesystem_of(&dir);
         let tell = |text: &str| {
             if !context.out.json() {
                 context.out.text(text);

@@ -1,0 +1,90 @@
+//! What a filesystem can do, found out by trying it in a folder of its own; and what the system says
+//! of itself.
+
+#![allow(clippy::disallowed_methods, reason = "what is made and removed here is a throw-away folder's")]
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags, ioctl_ficlone, renameat_with};
+
+/// What a filesystem can do.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub(crate) struct Abilities {
+    pub(crate) flock: bool,
+    pub(crate) hard_links: bool,
+    /// A symlink can take the place of a directory in one step (`view add --replace`).
+    pub(crate) exchange: bool,
+    /// Copies share their blocks.
+    pub(crate) reflink: bool,
+    /// `README` and `readme` are one name.
+    pub(crate) folds_case: bool,
+}
+
+/// Finds out what the filesystem below an empty folder can do; the folder is empty again then.
+pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
+    let (one, two) = (dir.join("one"), dir.join("two"));
+    fs::write(&one, [1; 8192])?;
+    let (first, second) = (File::open(&one)?, File::open(&one)?);
+    // Held once, it must not be had a second time.
+    let flock = first.try_lock().is_ok() && matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock));
+    drop((first, second));
+    let hard_links = fs::hard_link(&one, &two).is_ok();
+    if hard_links {
+        fs::remove_file(&two)?;
+    }
+    let copy = File::create(&two)?;
+    let reflink = ioctl_ficlone(&copy, File::open(&one)?).is_ok();
+    let exchange = renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).is_ok();
+    let folds_case = dir.join("ONE").symlink_metadata().is_ok();
+    fs::remove_file(&one)?;
+    fs::remove_file(&two)?;
+    Ok(Abilities { flock, hard_links, exchange, reflink, folds_case })
+}
+
+/// Names the filesystem that a path lies on, as the system's list of mounts does.
+pub(crate) fn filesystem_of(path: &Path) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = |line: &str| {
+        let (left, right) = line.split_once(" - ")?;
+        let point = left.split(' ').nth(4)?.replace("\\040", " ").replace("\\134", "\\");
+        let depth = Path::new(&point).components().count();
+        path.starts_with(&point).then(|| (depth, right.split(' ').next().map(str::to_owned)))
+    };
+    // Of two at one point the later one is seen.
+    mounts.lines().filter_map(mount).max_by_key(|(depth, _)| *depth)?.1
+}
+
+/// How many watches of inotify the system allows a user, and how many this user's processes hold as
+/// far as they can be looked at.
+pub(crate) fn inotify_watches() -> Option<(u64, u64)> {
+    let limit = number_in("/proc/sys/fs/inotify/max_user_watches")?;
+    let own = rustix::process::geteuid().as_raw();
+    let mut used = 0;
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let is_own = process.metadata().is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == own);
+        let infos = is_own.then(|| fs::read_dir(process.path().join("fdinfo")).ok()).flatten();
+        for info in infos.into_iter().flatten().flatten() {
+            let text = fs::read_to_string(info.path()).unwrap_or_default();
+            used += text.lines().filter(|line| line.starts_with("inotify wd:")).count() as u64;
+        }
+    }
+    Some((limit, used))
+}
+
+/// Reads a setting of the system.
+pub(crate) fn number_in(path: &str) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Tells how many names a file may have on a filesystem, where that is a limit anybody meets.
+pub(crate) fn link_limit(filesystem: &str) -> Option<u64> {
+    match filesystem {
+        "ext2" => Some(32_000),
+        "ext3" => Some(32_000),
+        "ext4" => Some(65_000),
+        "btrfs" => Some(65_535),
+        _ => None,
+    }
+}

@@ -1,0 +1,180 @@
+//! `doctor`: what holds for the real directories, and whom each view suits.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+use genstore::{Error, Store, View, ViewState};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::{BAD, CARE, GOOD, show};
+use crate::probe;
+use crate::render::human;
+use crate::render::json::PathField;
+
+#[derive(Args)]
+pub(crate) struct Doctor {}
+
+/// How something stands.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Standing {
+    Good,
+    /// It works, with a difference that one should know of.
+    Care,
+    /// A store does not work here.
+    Bad,
+}
+
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    standing: Standing,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct ViewDoc {
+    #[serde(flatten)]
+    path: PathField,
+    ok: bool,
+    suits: &'static str,
+    not: &'static str,
+}
+
+/// The document `genstore.doctor/1`.
+#[derive(Serialize)]
+struct DoctorDoc {
+    schema: &'static str,
+    #[serde(flatten)]
+    path: PathField,
+    ok: bool,
+    checks: Vec<Check>,
+    views: Vec<ViewDoc>,
+}
+
+/// What a link view is good for: measured with three publications in a row.
+const SUITS: &str =
+    "whatever opens files by path when it needs them: servers, `genstore exec`, webpack 5's watch";
+const NOT: &str = "watchers that do not see a link retargeted (node --watch, tsx, nodemon, chokidar, tsc --watch, \
+                   next dev with webpack): let them watch the store's file `notice`";
+
+impl Doctor {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let found = context.find_store()?;
+        let store = match context.open_found(&found, None) {
+            Ok(store) => Some(store),
+            Err(error) => match error.downcast_ref::<Error>() {
+                Some(Error::NotAStore { .. }) => None,
+                _ => return Err(error),
+            },
+        };
+        let place = store.as_ref().map_or(&*found.path, Store::path);
+        // Beside the store: where it is, or will be.
+        let parent = place.parent().unwrap_or(Path::new("/"));
+        let checks = checks(parent, store.as_ref(), context)?;
+        let views = store.as_ref().map_or(Ok(vec![]), Store::views)?;
+        let ok = checks.iter().all(|check| check.standing != Standing::Bad);
+        let document = DoctorDoc {
+            schema: "genstore.doctor/1",
+            path: PathField::of_path(place),
+            ok,
+            views: views.iter().map(view_doc).collect(),
+            checks,
+        };
+        context.out.emit(&document, || text(&document, place, store.is_some(), &views));
+        Ok(if ok { exit::DONE } else { exit::FAILED })
+    }
+}
+
+fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>) -> Result<Vec<Check>> {
+    let fail = |source| Error::Io { op: "make a directory in", path: parent.to_owned(), source };
+    let scratch = tempfile::Builder::new().prefix(".genstore-doctor-").tempdir_in(parent).map_err(fail)?;
+    let can = probe::probe(scratch.path()).map_err(fail)?;
+    let dev = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+    let mut checks = Vec::new();
+    let mut add = |name, standing, text: String| checks.push(Check { name, standing, text });
+    let or = |good: bool, otherwise: Standing| if good { Standing::Good } else { otherwise };
+    let filesystem = probe::filesystem_of(parent);
+    if let Some(name) = &filesystem {
+        let limit = probe::link_limit(name);
+        let text = limit.map_or_else(
+            || format!("{name}; names per file are not limited"),
+            |limit| format!("{name}; {} names per file, then a second copy is made", human::number(limit)),
+        );
+        add("filesystem", Standing::Good, text);
+    }
+    let text = if can.flock { "work" } else { "do not work: a store can be read here, not written" };
+    add("file locks", or(can.flock, Standing::Bad), text.to_owned());
+    let text = if can.hard_links { "work" } else { "do not work: there can be no store here" };
+    add("hard links", or(can.hard_links, Standing::Bad), text.to_owned());
+    let text = match can.exchange {
+        true => "works: `view add --replace` leaves no gap",
+        false => "does not work: `view add --replace` is refused, move the directory away first",
+    };
+    add("rename exchange", or(can.exchange, Standing::Care), text.to_owned());
+    let text = match can.reflink {
+        true => "yes: copies share their blocks",
+        false => "none: copies take their own blocks (`build` and --consume move files instead)",
+    };
+    add("reflink", Standing::Good, text.to_owned());
+    let text = match can.folds_case {
+        true => "README and readme are one name: trees with both cannot be published",
+        false => "README and readme are two names",
+    };
+    add("case", or(!can.folds_case, Standing::Care), text.to_owned());
+    if let Some(value) = probe::number_in("/proc/sys/fs/protected_hardlinks") {
+        let text = match value {
+            0 => "off",
+            _ => "on: only a file's owner links to it, so one user should do all the publishing",
+        };
+        add("protected_hardlinks", Standing::Good, text.to_owned());
+    }
+    if let Some((limit, used)) = probe::inotify_watches() {
+        let left = limit.saturating_sub(used);
+        let text = format!("{} of {} watches left", human::number(left), human::number(limit));
+        let few = "; more with `sysctl fs.inotify.max_user_watches=524288`";
+        let standing = or(left > 8192, Standing::Care);
+        add("inotify", standing, if standing == Standing::Care { text + few } else { text });
+    }
+    let root = context.project()?.map(|project| project.root().to_owned());
+    if let Some(root) = root.filter(|root| dev(root) != dev(store.map_or(parent, Store::path))) {
+        let text = format!("{} lies on another one: files are copied, not moved", show(&root));
+        add("same filesystem", Standing::Care, text);
+    }
+    Ok(checks)
+}
+
+fn view_doc(view: &View) -> ViewDoc {
+    ViewDoc {
+        path: PathField::of_path(&view.path),
+        ok: view.state == ViewState::Ok,
+        suits: SUITS,
+        not: NOT,
+    }
+}
+
+fn text(document: &DoctorDoc, place: &Path, is_store: bool, views: &[View]) -> String {
+    let what = if is_store { "Store" } else { "No store yet; it would be" };
+    let mut text = format!("{what} {}\n", show(place));
+    let mark = |standing| match standing {
+        Standing::Good => format!("{GOOD}ok  {GOOD:#}"),
+        Standing::Care => format!("{CARE}care{CARE:#}"),
+        Standing::Bad => format!("{BAD}bad {BAD:#}"),
+    };
+    for check in &document.checks {
+        text.push_str(&format!("{}  {:<20} {}\n", mark(check.standing), check.name, check.text));
+    }
+    for view in views {
+        let (standing, state) = match view.state {
+            ViewState::Ok => (Standing::Good, "a link"),
+            _ => (Standing::Care, "a link that is not in place, see `genstore view ls`"),
+        };
+        text.push_str(&format!("{}  view {}: {state}\n", mark(standing), show(&view.path)));
+        text.push_str(&format!("      good for {SUITS}\n      not for {NOT}\n"));
+    }
+    text
+}
