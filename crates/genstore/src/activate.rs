@@ -11,6 +11,7 @@ use crate::fs::fault::FaultStage;
 use crate::generations::Generation;
 use crate::layout::{CommitLock, Home};
 use crate::log::Event;
+use crate::model::digest::Digest;
 use crate::model::fresh::{self, Freshness, Shown, Touch};
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
@@ -60,10 +61,21 @@ pub struct Activation {
     pub warnings: Vec<Warning>,
 }
 
+/// What comes of comparing a kept generation with what is current.
+struct Compared {
+    tree: TreeId,
+    /// What its own `shown` says.
+    shown: Shown,
+    /// What is current, and what follows from it.
+    base: Option<(Generation, Freshness)>,
+}
+
 /// What is current, as a new generation is compared with it.
 pub(crate) struct Base {
     pub(crate) generation: Generation,
     pub(crate) tree: Tree,
+    /// BLAKE3 of its manifest's body; `None` where that could not be read, and the files told.
+    pub(crate) body: Option<Digest>,
     pub(crate) shown: Shown,
     /// What is known of the sources it was made from.
     pub(crate) index: Option<SourceIndex>,
@@ -74,7 +86,8 @@ impl Home {
     pub(crate) fn base(&self, id: GenerationId) -> Result<Base> {
         let generation = self.generation(id)?;
         let (manifest, shown) = (generation.manifest()?, generation.shown()?);
-        Ok(Base { generation, tree: manifest.tree, shown, index: None })
+        let body = Some(generation.head_and_body()?.1);
+        Ok(Base { generation, tree: manifest.tree, body, shown, index: None })
     }
 
     /// Makes a kept generation current.
@@ -108,22 +121,13 @@ impl Home {
             let warnings = self.check_views(&lock);
             return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings });
         }
-        let (next, base) = rayon::join(
-            || generation.manifest().and_then(|m| generation.shown().map(|shown| (m.tree, shown))),
-            || self.rescued_base(&lock, previous),
-        );
-        let ((next, next_shown), (base, _)) = (next?, base?);
         drop(generation.tree_dir()?);
-        let freshness = base
-            .as_ref()
-            .map(|base| fresh::plan((&base.tree, &base.shown), (&next, &next_shown), self.now().into()));
+        let Compared { tree, shown, base } = self.compare(&lock, &generation, previous)?;
         sequence.intent = Some(Intent::Activate { generation: id, marks: marks.clone() });
         self.write_sequence(&lock, &sequence)?;
-        let refreshed = match (&base, &freshness) {
-            (Some(base), Some(freshness)) => {
-                self.freshen_kept(&lock, base, &generation, &next, &next_shown, freshness)?
-            }
-            _ => 0,
+        let refreshed = match &base {
+            Some((base, freshness)) => self.freshen_kept(&lock, base, &generation, &shown, freshness)?,
+            None => 0,
         };
         self.set_current(&lock, id)?;
         let mut after = AfterCommit::default();
@@ -132,25 +136,74 @@ impl Home {
             after.owe("mark the generation", self.write_mark(&lock, *id, mark));
         }
         after.owe("write the log", self.append_log(&lock, id, Event::Activate { previous }));
-        let tree = next.id();
         self.tell(&lock, &mut after, id, tree, &mut sequence);
         Ok(Activation { generation: id, tree, previous, refreshed, warnings: after.warnings })
+    }
+
+    /// Finds out what must be done to a kept generation before it may become current.
+    fn compare(
+        &self,
+        lock: &CommitLock,
+        next: &Generation,
+        previous: Option<GenerationId>,
+    ) -> Result<Compared> {
+        // The difference is a cache: whatever is wrong with this way, the manifests have the say.
+        if let Some(previous) = previous
+            && let Ok(Some(compared)) = self.compare_neighbours(next, previous)
+        {
+            return Ok(compared);
+        }
+        let (tree, base) = rayon::join(
+            || next.manifest().and_then(|m| next.shown().map(|shown| (m.tree, shown))),
+            || self.rescued_base(lock, previous),
+        );
+        let ((tree, shown), (base, _)) = (tree?, base?);
+        let base = base.map(|base| {
+            let now = self.now().into();
+            let freshness = fresh::plan((&base.tree, &base.shown), (&tree, &shown), now);
+            (base.generation, freshness)
+        });
+        Ok(Compared { tree: tree.id(), shown, base })
+    }
+
+    /// Does it by the kept difference, where one of the two was made while the other was current.
+    fn compare_neighbours(&self, next: &Generation, previous: GenerationId) -> Result<Option<Compared>> {
+        if self.is_suspect_generation(previous)? || self.is_suspect_generation(next.id())? {
+            return Ok(None);
+        }
+        let Some(base) = self.find_generation(previous)? else { return Ok(None) };
+        let ((_, base_body), (head, body)) = (base.head_and_body()?, next.head_and_body()?);
+        let forward = previous < next.id();
+        let ((older, older_body), (newer, newer_body)) =
+            if forward { ((&base, base_body), (next, body)) } else { ((next, body), (&base, base_body)) };
+        let delta = newer.delta(newer_body)?;
+        let Some(delta) = delta.filter(|d| (d.base, d.base_body) == (older.id(), older_body)) else {
+            return Ok(None);
+        };
+        let (from, to) =
+            if forward { (&delta.before, &delta.after) } else { (&delta.after, &delta.before) };
+        let (base_shown, shown) = (base.shown()?, next.shown()?);
+        let now = self.now().into();
+        let Some(freshness) = fresh::plan_by_difference((from, &base_shown), (to, &shown), now) else {
+            return Ok(None);
+        };
+        next.check_small_manifest()?;
+        Ok(Some(Compared { tree: head.tree, shown, base: Some((base, freshness)) }))
     }
 
     /// Gives paths of a kept generation new inodes, durably, before it becomes current.
     fn freshen_kept(
         &self,
         lock: &CommitLock,
-        base: &Base,
+        base: &Generation,
         generation: &Generation,
-        tree: &Tree,
         shown: &Shown,
         freshness: &Freshness,
     ) -> Result<u64> {
         if !freshness.touches.is_empty() {
             let stage = StageDir::create(self)?;
             let dir = generation.tree_dir()?;
-            let done = self.freshen(&stage, base, &dir, tree, freshness);
+            let done = self.freshen(&stage, base, &dir, freshness);
             // The stage is empty again, or debris for the next writer.
             let removed = stage.remove(self);
             done?;
@@ -169,14 +222,13 @@ impl Home {
     pub(crate) fn freshen(
         &self,
         stage: &StageDir,
-        base: &Base,
+        base: &Generation,
         tree_dir: &Dir,
-        tree: &Tree,
         freshness: &Freshness,
     ) -> Result<()> {
         let many = freshness.touches.len() > MANY;
         let mut folders: BTreeSet<&[u8]> = BTreeSet::new();
-        let base_dir = base.generation.tree_dir()?;
+        let base_dir = base.tree_dir()?;
         for (path, touch) in &freshness.touches {
             let (dir, name) = open_parent(tree_dir, path)?;
             let temp = b"fresh";
@@ -195,13 +247,11 @@ impl Home {
                         done => done?,
                     }
                 }
-                Touch::Renew(mtime) => {
+                Touch::Renew(mtime, executable) => {
                     let place = stage.dir().join(temp);
                     let copy = self.copy_file((&dir, name), (stage.dir(), temp))?;
                     self.fs.set_mtime(&copy, &place, *mtime)?;
-                    if let Some(crate::model::tree::Node::File(file)) = tree.find(path) {
-                        self.fs.set_mode(&copy, &place, objects::mode(file.executable))?;
-                    }
+                    self.fs.set_mode(&copy, &place, objects::mode(*executable))?;
                     if !many {
                         self.fs.sync_file(&copy, &place)?;
                     }

@@ -23,9 +23,10 @@ use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::ingest::How;
-use crate::layout::{CommitLock, GENERATIONS, INDEX, MANIFEST, SHOWN};
+use crate::layout::{CommitLock, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::log::Event;
-use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN, Manifest};
+use crate::model::codec::{Head, MAX_FACTS_LEN, MAX_NOTE_LEN, Manifest};
+use crate::model::delta::{self, Delta};
 use crate::model::diff::diff;
 use crate::model::digest::Digest;
 use crate::model::fresh::{self, Shown};
@@ -62,12 +63,12 @@ impl Staged<'_> {
         let mut shown = Shown::default();
         let mut refreshed = 0;
         let created = home.now();
-        let mut manifest_digest = None;
+        let mut manifest: Option<Written> = None;
         let (start, lock, mut sequence, previous, healed) = loop {
-            if self.assembled && manifest_digest.is_none() {
+            if self.assembled && manifest.is_none() {
                 let start = Instant::now();
                 home.options.progress.begin(Phase::Flush, None);
-                manifest_digest = Some(self.make_durable(options, created)?);
+                manifest = Some(self.make_durable(options, created)?);
                 refreshed += self.freshen(options, &mut shown)?;
                 self.times.sync = start.elapsed();
             }
@@ -86,8 +87,9 @@ impl Staged<'_> {
                 return Ok(publication);
             }
             if self.assembled {
-                if moved {
+                if let (true, Some(stage), Some(manifest)) = (moved, &self.stage, &manifest) {
                     refreshed += self.freshen(options, &mut shown)?;
+                    self.write_delta(stage, manifest)?;
                 }
                 break (start, lock, sequence, previous, healed);
             }
@@ -111,7 +113,7 @@ impl Staged<'_> {
         publication.current = options.activate;
         let mut after = AfterCommit::new(written_to);
         let event = Event::Publish {
-            manifest: manifest_digest.unwrap_or_default(),
+            manifest: manifest.map_or_else(String::new, |written| written.file.to_string()),
             created: created.into(),
             note: options.note.clone(),
             facts: options.facts.clone(),
@@ -151,15 +153,16 @@ impl Staged<'_> {
         Ok(publication)
     }
 
-    /// Steps 1 to 3: manifest, flush, names. Gives the manifest's digest.
-    fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<String> {
+    /// Steps 1 to 3: manifest, flush, names.
+    fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<Written> {
         let stage = self.stage.as_ref().expect("an assembled tree has its stage");
         self.home.fs.enter(FaultStage::Flush, &self.home.dir)?;
-        let digest = self.write_manifest(stage, options, created)?;
+        let written = self.write_manifest(stage, options, created)?;
         self.write_index(stage)?;
+        self.write_delta(stage, &written)?;
         self.flush(stage)?;
         self.name_objects(stage)?;
-        Ok(digest)
+        Ok(written)
     }
 
     fn write_manifest(
@@ -167,7 +170,7 @@ impl Staged<'_> {
         stage: &StageDir,
         options: &CommitOptions,
         created: SystemTime,
-    ) -> Result<String> {
+    ) -> Result<Written> {
         let fs = &self.home.fs;
         let (note, facts) = (options.note.clone(), options.facts.clone());
         let bytes = Manifest::new(self.ingested.tree.clone(), created, note, facts).encode();
@@ -177,7 +180,8 @@ impl Staged<'_> {
         fs.write(&file, &path, &bytes)?;
         fs.set_mode(&file, &path, 0o444)?;
         fs.sync_file(&file, &path)?;
-        Ok(Digest::of(&bytes).to_string())
+        let (body, _) = Head::body_from_prefix(&bytes).expect("it was just encoded");
+        Ok(Written { file: Digest::of(&bytes), body })
     }
 
     /// Writes what is known of the sources beside the manifest. It is a cache, and not flushed.
@@ -188,6 +192,25 @@ impl Staged<'_> {
         let file = fs.create(stage.next(), INDEX)?;
         let path = stage.next().join(INDEX);
         fs.write(&file, &path, &index.encode())?;
+        fs.set_mode(&file, &path, 0o644)
+    }
+
+    /// Writes beside the manifest how it differs from what is current. It is a cache, and not
+    /// flushed; and what is current may be another one by the time of the commit.
+    fn write_delta(&self, stage: &StageDir, manifest: &Written) -> Result<()> {
+        let fs = &self.home.fs;
+        fs.unlink(stage.next(), DELTA)?;
+        let Some((base, base_body)) = self.base.as_ref().and_then(|base| Some((base, base.body?))) else {
+            return Ok(());
+        };
+        let Some((before, after)) = delta::differing(&base.tree, &self.ingested.tree) else {
+            return Ok(());
+        };
+        let base = base.generation.id();
+        let delta = Delta { base, base_body, body: manifest.body, before, after };
+        let file = fs.create(stage.next(), DELTA)?;
+        let path = stage.next().join(DELTA);
+        fs.write(&file, &path, &delta.encode())?;
         fs.set_mode(&file, &path, 0o644)
     }
 
@@ -254,7 +277,7 @@ impl Staged<'_> {
         let now = self.home.now().into();
         let freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {
-            self.home.freshen(stage, base, stage.tree(), &self.ingested.tree, &freshness)?;
+            self.home.freshen(stage, &base.generation, stage.tree(), &freshness)?;
         }
         if freshness.shown != *shown {
             let fs = &self.home.fs;
@@ -383,6 +406,14 @@ impl Staged<'_> {
         }
         after.warnings
     }
+}
+
+/// A manifest that was written to the stage.
+struct Written {
+    /// BLAKE3 of the whole file.
+    file: Digest,
+    /// BLAKE3 of what follows the frame.
+    body: Digest,
 }
 
 /// Names a stage that was begun apart from its commit, so that its second commit can be told so.

@@ -1,4 +1,4 @@
-//! Generations on disk: `generations/<id>/{manifest,shown,tree/}`, and leases on them. Floor 2.
+//! Generations on disk: `generations/<id>/{manifest,shown,index,delta,tree/}`, and leases on them. Floor 2.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,13 +7,21 @@ use std::path::{Path, PathBuf};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Stat};
-use crate::layout::{CommitLock, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE};
+use crate::layout::{
+    CommitLock, DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE,
+};
 use crate::model::codec::{Head, Manifest};
+use crate::model::delta::Delta;
+use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::Tree;
 use crate::stage::grave;
+
+/// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
+/// 100,000 entries, and 2 ms.
+const MAX_CHECKED: u64 = 8 << 20;
 
 /// A generation that is open, and held by a lease: gc leaves it alone until this is dropped.
 pub struct Generation {
@@ -40,7 +48,43 @@ impl Generation {
     /// # Errors
     /// [`Error::Damaged`] when it is not as it was written.
     pub fn head(&self) -> Result<Head> {
+        self.head_and_body().map(|(head, _)| head)
+    }
+
+    /// Reads the head, and what BLAKE3 of the manifest's body ought to be.
+    pub(crate) fn head_and_body(&self) -> Result<(Head, Digest)> {
         read_head(&self.manifest, &self.dir.join(MANIFEST)).map_err(|e| self.or_damaged(e))
+    }
+
+    /// Checks every byte of its manifest, without reading what they say, if it is small enough for
+    /// that to take no time.
+    pub(crate) fn check_small_manifest(&self) -> Result<()> {
+        let path = self.dir.join(MANIFEST);
+        let size = Stat::of(&self.manifest, &path)?.size;
+        let malformed = |why: &str| self.damaged(&format!("its manifest: {why}"));
+        let mut prefix = [0; Head::PREFIX_LEN];
+        let io = |e| Error::io("read", &path, e);
+        self.manifest.read_exact_at(&mut prefix, 0).map_err(io)?;
+        let (body, len) = Head::body_from_prefix(&prefix).map_err(|why| malformed(&why.0))?;
+        if size != Head::PREFIX_LEN as u64 + len {
+            return Err(malformed("the length differs"));
+        }
+        if size > MAX_CHECKED {
+            return Ok(());
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut chunk = vec![0; 1 << 18];
+        let mut at = Head::PREFIX_LEN as u64;
+        while at < size {
+            let wanted = chunk.len().min((size - at) as usize);
+            self.manifest.read_exact_at(&mut chunk[..wanted], at).map_err(io)?;
+            hasher.update(&chunk[..wanted]);
+            at += wanted as u64;
+        }
+        if Digest::from(hasher.finalize()) != body {
+            return Err(malformed("the hash differs"));
+        }
+        Ok(())
     }
 
     /// Reads its manifest and checks every byte of it.
@@ -70,6 +114,13 @@ impl Generation {
     pub(crate) fn index(&self, tree: &Tree) -> Result<Option<SourceIndex>> {
         let index = self.dir.read(INDEX)?.and_then(|bytes| SourceIndex::decode(&bytes).ok());
         Ok(index.filter(|index| index.tree == tree.id() && index.files.len() as u64 == tree.files()))
+    }
+
+    /// Reads how it differs from what was current when it was committed. It is a cache: what is
+    /// damaged, or of another manifest, is not there.
+    pub(crate) fn delta(&self, body: Digest) -> Result<Option<Delta>> {
+        let delta = self.dir.read(DELTA)?.and_then(|bytes| Delta::decode(&bytes).ok());
+        Ok(delta.filter(|delta| delta.body == body))
     }
 
     /// Lets programs that this one becomes, or starts, hold the lease too.
@@ -118,7 +169,7 @@ enum HeadError {
     Malformed(String),
 }
 
-fn read_head(file: &File, path: &Path) -> std::result::Result<Head, HeadError> {
+fn read_head(file: &File, path: &Path) -> std::result::Result<(Head, Digest), HeadError> {
     let malformed = |why: crate::model::codec::Malformed| HeadError::Malformed(why.to_string());
     let io = |e| HeadError::Io(Error::io("read", path, e));
     let size = Stat::of(file, path).map_err(HeadError::Io)?.size as usize;
@@ -133,7 +184,8 @@ fn read_head(file: &File, path: &Path) -> std::result::Result<Head, HeadError> {
     }
     let mut head = vec![0; len];
     file.read_exact_at(&mut head, Head::PREFIX_LEN as u64).map_err(io)?;
-    Head::decode(&prefix, &head).map_err(malformed)
+    let (body, _) = Head::body_from_prefix(&prefix).map_err(malformed)?;
+    Ok((Head::decode(&prefix, &head).map_err(malformed)?, body))
 }
 
 impl Home {

@@ -71,6 +71,10 @@ impl Home {
         self.mark_suspect(&generation_marker(id))
     }
 
+    pub(crate) fn is_suspect_generation(&self, id: GenerationId) -> Result<bool> {
+        Ok(self.sub(SUSPECTS)?.stat(&generation_marker(id))?.is_some())
+    }
+
     /// Removes the marks of what is not there any more, or whole again.
     pub(crate) fn clear_object_suspect(&self, _: &CommitLock, id: ObjectId) -> Result<()> {
         self.clear_suspect(&object_marker(id))
@@ -202,7 +206,8 @@ impl Home {
         let read = || -> Result<Option<Base>> {
             let Some(generation) = self.find_generation(id)? else { return Ok(None) };
             let (tree, fresh) = self.read_tree(&Objects::new(self)?, &generation)?;
-            Ok(Some(Base { generation, tree, shown: Shown { fresh, ..Shown::default() }, index: None }))
+            let shown = Shown { fresh, ..Shown::default() };
+            Ok(Some(Base { generation, tree, body: None, shown, index: None }))
         };
         match read() {
             Err(Error::Damaged { .. }) => Ok((None, false)),

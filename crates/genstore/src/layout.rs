@@ -30,6 +30,7 @@ pub(crate) const MANIFEST: &[u8] = b"manifest";
 pub(crate) const FAILED: &[u8] = b"failed";
 pub(crate) const BUILD_LOG: &[u8] = b"build.log";
 pub(crate) const INDEX: &[u8] = b"index";
+pub(crate) const DELTA: &[u8] = b"delta";
 pub(crate) const SHOWN: &[u8] = b"shown";
 pub(crate) const TREE: &[u8] = b"tree";
 const GITIGNORE: &[u8] = b".gitignore";

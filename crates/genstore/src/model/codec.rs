@@ -1,4 +1,5 @@
-//! The framed binary files of the store: manifests and what was shown (`store-layout.md`, "Frame").
+//! The framed binary files of the store: manifests and what is kept beside them (`store-layout.md`,
+//! "Frame").
 //!
 //! A frame is a magic, a format version, the lengths and the BLAKE3 of what follows, then a head
 //! and a rest in bincode. The head stands in front with a digest of its own, so that `list` reads
@@ -13,8 +14,10 @@ use std::time::SystemTime;
 use bincode::Options as _;
 use serde::{Deserialize, Serialize};
 
+use super::delta::Delta;
 use super::digest::Digest;
 use super::fresh::{Retired, Shown};
+use super::ids::GenerationId;
 use super::index::{SourceIndex, SourceStat};
 use super::tree::{Columns, Mtime, Tree, TreeId};
 
@@ -23,6 +26,7 @@ const FRAME_LEN: usize = 88;
 const MANIFEST_MAGIC: &[u8; 8] = b"gstmanif";
 const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
 const INDEX_MAGIC: &[u8; 8] = b"gstindex";
+const DELTA_MAGIC: &[u8; 8] = b"gstdelta";
 /// Inode, mtime and ctime of one source, in bytes.
 const SOURCE_STAT_LEN: usize = 32;
 
@@ -81,15 +85,7 @@ impl Manifest {
 
     /// Writes the manifest as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let columns = self.tree.columns();
-        let rest = WireTree {
-            paths: &columns.paths,
-            kinds: &columns.kinds,
-            sizes: &columns.sizes,
-            digests: &columns.digests,
-            targets: &columns.targets,
-            mtimes: &columns.mtimes,
-        };
+        let rest = WireTree::from(&self.tree);
         frame(MANIFEST_MAGIC, &encode(&WireHead::from(&self.head)), &encode(&rest))
     }
 
@@ -102,17 +98,8 @@ impl Manifest {
         let (head, rest) = unframe(MANIFEST_MAGIC, bytes)?;
         let head = Head::from_wire(decode(head)?)?;
         let wire: WireTree<'_> = decode(rest)?;
-        let columns = Columns {
-            paths: wire.paths.to_vec(),
-            kinds: wire.kinds.to_vec(),
-            sizes: wire.sizes.to_vec(),
-            digests: wire.digests.to_vec(),
-            targets: wire.targets.to_vec(),
-            mtimes: wire.mtimes.to_vec(),
-        };
         // The id stands in the head, which was hashed with everything else.
-        let tree =
-            Tree::from_columns(columns, Some(head.tree)).map_err(|why| Malformed(why.to_string()))?;
+        let tree = wire.tree(Some(head.tree))?;
         if (tree.files(), tree.len() as u64, tree.bytes()) != (head.files, head.entries, head.bytes) {
             return malformed("the head does not fit the entries");
         }
@@ -127,6 +114,11 @@ impl Head {
     /// Tells from a manifest's first [`Head::PREFIX_LEN`] bytes how many follow for the head.
     pub(crate) fn len_from_prefix(prefix: &[u8]) -> Result<usize, Malformed> {
         Ok(Frame::parse(MANIFEST_MAGIC, prefix)?.head_len)
+    }
+
+    /// Tells from the prefix what BLAKE3 of all that follows it ought to be, and its length.
+    pub(crate) fn body_from_prefix(prefix: &[u8]) -> Result<(Digest, u64), Malformed> {
+        Frame::parse(MANIFEST_MAGIC, prefix).map(|frame| (frame.body_digest, frame.body_len as u64))
     }
 
     /// Reads a head from the prefix and the bytes that follow it.
@@ -233,6 +225,36 @@ impl SourceIndex {
     }
 }
 
+impl Delta {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let wire = WireDelta {
+            base: self.base.get(),
+            base_body: self.base_body.0,
+            body: self.body.0,
+            before: (&self.before).into(),
+            after: (&self.after).into(),
+        };
+        frame(DELTA_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`Delta::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Delta, Malformed> {
+        let (_, rest) = unframe(DELTA_MAGIC, bytes)?;
+        let wire: WireDelta<'_> = decode(rest)?;
+        let Some(base) = GenerationId::new(wire.base) else {
+            return malformed("no generation has number 0");
+        };
+        Ok(Delta {
+            base,
+            base_body: Digest::from_bytes(wire.base_body),
+            body: Digest::from_bytes(wire.body),
+            before: wire.before.tree(None)?,
+            after: wire.after.tree(None)?,
+        })
+    }
+}
+
 /// The bytes are no file of this kind, or not the ones that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub(crate) String);
@@ -292,6 +314,27 @@ struct WireTree<'a> {
     mtimes: &'a [u8],
 }
 
+impl<'a> From<&'a Tree> for WireTree<'a> {
+    fn from(tree: &'a Tree) -> WireTree<'a> {
+        let Columns { paths, kinds, sizes, digests, targets, mtimes } = tree.columns();
+        WireTree { paths, kinds, sizes, digests, targets, mtimes }
+    }
+}
+
+impl WireTree<'_> {
+    fn tree(&self, id: Option<TreeId>) -> Result<Tree, Malformed> {
+        let columns = Columns {
+            paths: self.paths.to_vec(),
+            kinds: self.kinds.to_vec(),
+            sizes: self.sizes.to_vec(),
+            digests: self.digests.to_vec(),
+            targets: self.targets.to_vec(),
+            mtimes: self.mtimes.to_vec(),
+        };
+        Tree::from_columns(columns, id).map_err(|why| Malformed(why.to_string()))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct WireShown<'a> {
     floor: i64,
@@ -307,6 +350,17 @@ struct WireIndex<'a> {
     dev: u64,
     #[serde(with = "serde_bytes")]
     stats: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireDelta<'a> {
+    base: u64,
+    base_body: [u8; 32],
+    body: [u8; 32],
+    #[serde(borrow)]
+    before: WireTree<'a>,
+    #[serde(borrow)]
+    after: WireTree<'a>,
 }
 
 fn options() -> impl bincode::Options {

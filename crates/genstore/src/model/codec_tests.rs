@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::delta::differing;
 use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
 use proptest::prelude::*;
 
@@ -43,6 +44,14 @@ fn index() -> SourceIndex {
     SourceIndex { tree: sample().tree.id(), dev: 66305, files: vec![stat, SourceStat::default()] }
 }
 
+fn delta() -> Delta {
+    let digest = |text: &[u8]| Digest::of(text);
+    let tree = sample().tree;
+    let base = GenerationId::new(41).unwrap();
+    let (before, after) = differing(&Tree::empty(), &tree).unwrap();
+    Delta { base, base_body: digest(b"41"), body: digest(b"42"), before, after }
+}
+
 /// The format is what these bytes are. When this test fails, the format changed: give it a new
 /// version and keep reading the old one.
 #[test]
@@ -56,6 +65,9 @@ fn golden_bytes() {
     let golden: &[u8] = include_bytes!("../../golden/index-1.bin");
     assert!(index().encode() == golden, "the format of the index changed");
     assert_eq!(SourceIndex::decode(golden).unwrap(), index());
+    let golden: &[u8] = include_bytes!("../../golden/delta-1.bin");
+    assert!(delta().encode() == golden, "the format of the kept difference changed");
+    assert_eq!(Delta::decode(golden).unwrap(), delta());
 }
 
 #[test]
@@ -75,6 +87,7 @@ fn every_flipped_bit_is_noticed() {
     check(&sample().encode(), |bytes| Manifest::decode(bytes).is_ok());
     check(&shown().encode(), |bytes| Shown::decode(bytes).is_ok());
     check(&index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
+    check(&delta().encode(), |bytes| Delta::decode(bytes).is_ok());
 }
 
 #[test]
@@ -110,6 +123,10 @@ proptest! {
         let bytes = frame(SHOWN_MAGIC, &[], &noise);
         if let Ok(shown) = Shown::decode(&bytes) {
             prop_assert_eq!(shown.encode(), bytes);
+        }
+        let bytes = frame(DELTA_MAGIC, &[], &noise);
+        if let Ok(delta) = Delta::decode(&bytes) {
+            prop_assert_eq!(delta.encode(), bytes);
         }
     }
 }

@@ -10,12 +10,11 @@
 //! list is handed on from each current generation to the next, so the comparison with the last
 //! one alone covers the whole history.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::delta::pairs;
 use super::digest::Digest;
-use super::relpath;
-use super::tree::{FileNode, Mtime, Node, Tree};
+use super::tree::{Entry, FileNode, Mtime, Node, Tree};
 
 /// Beyond this many retired paths the oldest are folded into [`Shown::floor`].
 const MAX_RETIRED: usize = 20_000;
@@ -80,8 +79,8 @@ impl Shown {
 pub(crate) enum Touch {
     /// The same bytes are shown now with this mtime: take over that inode.
     Keep(Mtime),
-    /// An inode of its own, with this mtime.
-    Renew(Mtime),
+    /// An inode of its own, with this mtime; executable or not.
+    Renew(Mtime, bool),
 }
 
 /// What must be done to a generation before it may become current.
@@ -106,47 +105,39 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
             retired: shown.retired.clone(),
         },
     };
+    let renew = |file: &FileNode, after| Touch::Renew(later(now, after), file.executable);
     let no_exceptions = shown.fresh.is_empty() && next_shown.fresh.is_empty();
-    let (mut i, mut j) = (0, 0);
-    while i < tree.len() || j < next_tree.len() {
-        let order = match (i < tree.len(), j < next_tree.len()) {
-            (true, true) => relpath::compare(tree.path(i), next_tree.path(j)),
-            (there, _) => {
-                if there {
-                    Ordering::Less
-                } else {
-                    Ordering::Greater
-                }
-            }
-        };
+    for (i, j) in pairs(tree, next_tree) {
         // Most of two generations is the same, and shown as the manifests say.
-        if order.is_eq() && tree.is_same_file(i, next_tree, j) && {
-            let path = tree.path(i);
-            no_exceptions || !(shown.fresh.contains_key(path) || next_shown.fresh.contains_key(path))
-        } {
-            (i, j) = (i + 1, j + 1);
+        if let (Some(i), Some(j)) = (i, j)
+            && tree.is_same_file(i, next_tree, j)
+            && {
+                let path = tree.path(i);
+                no_exceptions || !(shown.fresh.contains_key(path) || next_shown.fresh.contains_key(path))
+            }
+        {
             continue;
         }
-        let before = order.is_le().then(|| tree.get(i));
-        let after = order.is_ge().then(|| next_tree.get(j));
-        (i, j) = (i + usize::from(before.is_some()), j + usize::from(after.is_some()));
-        let file = |entry: Option<super::tree::Entry<'_>>| match entry?.node {
+        let before = i.map(|i| tree.get(i));
+        let after = j.map(|j| next_tree.get(j));
+        let file = |entry: Option<Entry<'_>>| match entry?.node {
             Node::File(file) => Some(file),
             _ => None,
         };
-        let path = before.or(after).map(|entry| entry.path).expect("one of the two moved");
+        let path = before.or(after).map(|entry| entry.path).expect("one of the two has it");
         match (file(before), file(after)) {
             (Some(old), Some(new)) => {
                 let last = shown.mtime(path, &old);
                 let mtime = next_shown.mtime(path, &new);
                 let touch = if old.object() == new.object() {
                     // Empty files are never shared between generations (see `objects`).
-                    let keep = if new.size == 0 { Touch::Renew(last) } else { Touch::Keep(last) };
+                    let keep =
+                        if new.size == 0 { Touch::Renew(last, new.executable) } else { Touch::Keep(last) };
                     (mtime != last).then_some(keep)
                 } else if old.digest == new.digest {
-                    (mtime < last).then(|| Touch::Renew(later(now, last.secs)))
+                    (mtime < last).then(|| renew(&new, last.secs))
                 } else {
-                    (mtime.secs <= last.secs).then(|| Touch::Renew(later(now, last.secs)))
+                    (mtime.secs <= last.secs).then(|| renew(&new, last.secs))
                 };
                 out.touch(path, touch);
             }
@@ -159,10 +150,10 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
                 let mtime = next_shown.mtime(path, &new);
                 let touch = match out.shown.retired.remove(path) {
                     Some(last) if last.digest == new.digest => {
-                        (mtime.secs < last.secs).then(|| Touch::Renew(later(now, last.secs)))
+                        (mtime.secs < last.secs).then(|| renew(&new, last.secs))
                     }
-                    Some(last) => (mtime.secs <= last.secs).then(|| Touch::Renew(later(now, last.secs))),
-                    None => (mtime.secs <= shown.floor).then(|| Touch::Renew(later(now, shown.floor))),
+                    Some(last) => (mtime.secs <= last.secs).then(|| renew(&new, last.secs)),
+                    None => (mtime.secs <= shown.floor).then(|| renew(&new, shown.floor)),
                 };
                 out.touch(path, touch);
             }
@@ -173,10 +164,24 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
     out
 }
 
+/// Does the same with trees that hold the differing files alone. `None` where they do not tell
+/// enough: a file that is the same in both generations is not shown with the same mtime.
+pub(crate) fn plan_by_difference(
+    current: (&Tree, &Shown),
+    next: (&Tree, &Shown),
+    now: Mtime,
+) -> Option<Freshness> {
+    let is_told = |path: &[u8]| current.0.find(path).is_some() || next.0.find(path).is_some();
+    let covers = |one: &Shown, other: &Shown| {
+        one.fresh.iter().all(|(path, mtime)| other.fresh.get(path) == Some(mtime) || is_told(path))
+    };
+    (covers(current.1, next.1) && covers(next.1, current.1)).then(|| plan(current, next, now))
+}
+
 impl Freshness {
     fn touch(&mut self, path: &[u8], touch: Option<Touch>) {
         if let Some(touch) = touch {
-            let (Touch::Keep(mtime) | Touch::Renew(mtime)) = touch;
+            let (Touch::Keep(mtime) | Touch::Renew(mtime, _)) = touch;
             self.shown.fresh.insert(path.to_vec(), mtime);
             self.touches.push((path.to_vec(), touch));
         }

@@ -1,4 +1,6 @@
 use super::*;
+use crate::model::delta::differing;
+use crate::model::relpath;
 use crate::model::tree::{Entry, TreeBuilder};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -36,9 +38,9 @@ fn newer_bytes_with_a_newer_mtime_need_nothing() {
 fn older_bytes_are_shown_with_a_new_mtime_and_stay_so() {
     let (old, new) = (tree(&[("a", 1, 10)]), tree(&[("a", 2, 20)]));
     let back = plan((&new, &Shown::default()), (&old, &Shown::default()), at(30));
-    assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(30)))]);
+    assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(30), false))]);
     let forth = plan((&old, &back.shown), (&new, &Shown::default()), at(30));
-    assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(31)))]);
+    assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(31), false))]);
     // The same bytes published again keep the inode that is shown.
     let again = plan((&new, &forth.shown), (&new, &Shown::default()), at(99));
     assert_eq!(again.touches, [(b"a".to_vec(), Touch::Keep(at(31)))]);
@@ -53,7 +55,7 @@ fn a_path_that_comes_back_is_compared_with_what_it_last_showed() {
     assert_eq!((same.touches.len(), same.shown.retired.len()), (0, 0));
     let other = tree(&[("a", 2, 10), ("b", 1, 10)]);
     let changed = plan((&without, &gone.shown), (&other, &Shown::default()), at(30));
-    assert_eq!(changed.touches, [(b"a".to_vec(), Touch::Renew(at(30)))]);
+    assert_eq!(changed.touches, [(b"a".to_vec(), Touch::Renew(at(30), false))]);
 }
 
 #[test]
@@ -104,6 +106,76 @@ proptest! {
                 let stale = kept.iter().any(|((p, s), d)| p == path && *s > secs && *d != file.digest);
                 prop_assert!(!stale, "a later second was shown with other bytes");
             }
+        }
+    }
+}
+
+/// What may stand at a path: content 0 is empty, 4 and 5 are symlinks, 6 an empty directory.
+fn mixed(entries: &std::collections::BTreeMap<String, (u8, bool, i64)>) -> Tree {
+    let mut entries: Vec<_> = entries.iter().collect();
+    entries.sort_by(|a, b| relpath::compare(a.0.as_bytes(), b.0.as_bytes()));
+    let mut builder = TreeBuilder::default();
+    for (path, (content, executable, secs)) in entries {
+        let bytes: &[u8] = &vec![*content; usize::from(*content)];
+        let node = match content {
+            4 | 5 => Node::Symlink(bytes),
+            6 => Node::EmptyDir,
+            _ => Node::File(FileNode {
+                digest: Digest::of(bytes),
+                size: bytes.len() as u64,
+                executable: *executable,
+                mtime: at(*secs),
+            }),
+        };
+        // What lies below a file is left out.
+        drop(builder.push(Entry { path: path.as_bytes(), node }));
+    }
+    builder.finish()
+}
+
+#[test]
+fn the_difference_does_not_tell_of_files_that_are_the_same() {
+    let (old, new) = (tree(&[("a", 1, 10), ("b", 1, 10)]), tree(&[("a", 2, 20), ("b", 1, 10)]));
+    let (before, after) = differing(&old, &new).unwrap();
+    assert_eq!((before.len(), after.len()), (1, 1));
+    let fresh = |path: &[u8], secs| Shown { fresh: [(path.to_vec(), at(secs))].into(), ..Shown::default() };
+    let by_difference =
+        |one: &Shown, other: &Shown| plan_by_difference((&before, one), (&after, other), at(9));
+    assert!(by_difference(&fresh(b"a", 11), &Shown::default()).is_some());
+    assert!(by_difference(&fresh(b"b", 11), &fresh(b"b", 11)).is_some());
+    assert_eq!(by_difference(&fresh(b"b", 11), &fresh(b"b", 12)), None);
+    assert_eq!(by_difference(&fresh(b"b", 11), &Shown::default()), None);
+    assert_eq!(by_difference(&Shown::default(), &fresh(b"b", 11)), None);
+}
+
+proptest! {
+    /// Whatever was activated before: two neighbours compare by their difference as by their trees.
+    #[test]
+    fn the_difference_plans_as_the_trees_do(
+        trees in prop::collection::vec(
+            prop::collection::btree_map("[abc](/[ab])?", (0u8..7, any::<bool>(), 0i64..4), 0..6), 2..5),
+        walk in prop::collection::vec((0usize..5, -1i64..2), 1..12),
+    ) {
+        let trees: Vec<Tree> = trees.iter().map(mixed).collect();
+        let mut shown = vec![Shown::default(); trees.len()];
+        let (mut current, mut clock) = (0, 2);
+        for (pick, drift) in walk {
+            let next = pick % trees.len();
+            clock += drift;
+            let (from, to) = (&shown[current], &shown[next]);
+            let whole = plan((&trees[current], from), (&trees[next], to), at(clock));
+            // The difference was kept by the later one, and is good in both directions.
+            let (before, after) = differing(&trees[current.min(next)], &trees[current.max(next)]).unwrap();
+            let (before, after) = if current < next { (before, after) } else { (after, before) };
+            let by_difference = plan_by_difference((&before, from), (&after, to), at(clock));
+            let known = |path: &&Vec<u8>| before.find(path).is_some() || after.find(path).is_some();
+            let same = from.fresh.iter().filter(|(p, _)| !known(p)).eq(to.fresh.iter().filter(|(p, _)| !known(p)));
+            prop_assert_eq!(by_difference.is_some(), same);
+            if let Some(by_difference) = by_difference {
+                prop_assert_eq!(&by_difference, &whole);
+            }
+            shown[next] = whole.shown;
+            current = next;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod codec;
+pub(crate) mod delta;
 pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod fresh;
