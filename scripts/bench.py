@@ -11,14 +11,16 @@ Every tool ends with its data durable: genstore and ostree flush by themselves, 
 Nothing is deleted between the runs: see `Attic`. For steady figures let no one else delete many
 files on this filesystem meanwhile.
 
-Everything happens in target/bench. The trees (t1, t2, t3) stay for the next time, as do
-results.json and results.md; all else is removed, also after Ctrl-C. `--clean` removes the lot.
+Everything happens in target/bench. The trees stay for the next time, as do results.json,
+results.md and results.svg; all else is removed, also after Ctrl-C. `--clean` removes the lot.
 """
 
 import argparse
 import contextlib
 import fcntl
+import html
 import json
+import math
 import os
 import platform
 import random
@@ -188,6 +190,11 @@ def files_below(top):
             yield entry.path, entry.stat(follow_symlinks=False).st_size
 
 
+def make_t0(into):
+    """1,000 files of 0.2 to 2 kB: to try the bench itself, its times say nothing."""
+    small_files(into, random.Random(0), 20, 50)
+
+
 def make_t1(into):
     """A real node_modules of 50,000 to 70,000 files, 0.7 GB."""
     if not shutil.which("npm"):
@@ -209,15 +216,19 @@ def make_t2(into):
 
 def make_t3(into):
     """500,000 files of 0.2 to 2 kB in 5,000 directories: many names, few bytes."""
-    rng = random.Random(3)
-    for number in range(5000):
+    small_files(into, random.Random(3), 5000, 100)
+
+
+def small_files(into, rng, folders, files_each):
+    for number in range(folders):
         folder = into / f"{number // 100:02}" / f"{number % 100:02}"
         folder.mkdir(parents=True)
-        for name in range(100):
+        for name in range(files_each):
             (folder / f"{name:02}.txt").write_bytes(rng.randbytes(rng.randint(200, 2000)))
 
 
 TREES = {  # name: (maker, folder within, fewest and most files)
+    "t0": (make_t0, ".", 1_000, 1_000),
     "t1": (make_t1, "node_modules", 50_000, 70_000),
     "t2": (make_t2, ".", 2_500, 2_500),
     "t3": (make_t3, ".", 500_000, 500_000),
@@ -439,6 +450,23 @@ class Git(Tool):
 # --- the measurements ------------------------------------------------------------------------
 
 
+LIMITS = "machine limits"
+COPY, FLUSH = "copy (cp -a)", "flush it (sync)"
+WALK, READ, HASH = "walk and stat (find)", "read (cat per core)", "read, hash (blake3 per core)"
+LINK, FLUSH_LINKS = "link (cp -al)", "flush the links (syncfs)"
+UNLINK = "remove the links (rm -rf)"
+
+# What a step cannot be done without, done by plain tools: the first of these that was measured.
+LIMITS_OF = {
+    "first publish": [(COPY, FLUSH), (WALK, READ)],
+    "nothing changed": [(WALK,)],
+    "10 files changed": [(WALK, LINK, FLUSH_LINKS)],
+    "1 % changed": [(WALK, LINK, FLUSH_LINKS)],
+    "verify": [(HASH,), (WALK, READ)],
+    "gc of one generation": [(UNLINK,)],
+}
+
+
 class Act(NamedTuple):
     """What one tool does in each round of a step; only `timed` is timed."""
 
@@ -488,9 +516,9 @@ class Bench:
                 self.record(step, act.name, sample)
                 if act.after:
                     act.after(sample)
-        for name, samples in self.results.get(step, {}).items():
-            median = statistics.median(sample.seconds for sample in samples)
-            say(f"  {step:<22} {name:<32} {show(median)}")
+        for act in acts:
+            median = statistics.median(sample.seconds for sample in self.results[step][act.name])
+            say(f"  {step:<22} {act.name:<32} {show(median)}")
 
     def publishes(self, step, kinds, edits):
         """Times publishing after `edits` changed files; None publishes for the first time."""
@@ -535,8 +563,8 @@ class Bench:
                 self.attic.take(self.tool(kind).dir)
         # What cp spends on reading and writing, and what on the flush, are limits of the machine.
         for sample in self.results["first publish"].get(CpSync.name, []):
-            for limit, seconds in zip(("copy (cp -a)", "flush it (sync)"), sample.parts):
-                self.record("machine limits", limit, Sample([seconds], sample.peak_mb * 1024))
+            for limit, seconds in zip((COPY, FLUSH), sample.parts):
+                self.record(LIMITS, limit, Sample([seconds], sample.peak_mb * 1024))
 
     AGAIN = [Genstore, Ostree, CpLink, LinkDest]
 
@@ -635,23 +663,35 @@ class Bench:
 
     def limits(self):
         """What this machine takes for the parts of a publish, with plain tools."""
-        names, links = WORK / "names", WORK / "links"
+        names, made = WORK / "names", []
         with open(names, "wb") as out:
             subprocess.run(["find", SRC, "-type", "f", "-print0"], stdout=out, check=True)
         cores = os.cpu_count() or 1
         # No file is that large, but find has to stat each of them to know.
         find = ["find", SRC, "-size", "+9999G"]
-        link = ["cp", "-al", SRC, links]
+
+        def link():
+            made.append(WORK / f"links-{len(made)}")
+            return run(["cp", "-al", SRC, made[-1]], ["sync", "-f", made[-1]])
+
+        def split(sample):
+            """The names themselves, and their flush."""
+            for limit, seconds in zip((LINK, FLUSH_LINKS), sample.parts):
+                self.record(LIMITS, limit, Sample([seconds], sample.peak_mb * 1024))
+
         # The whole tree comes out of that, so it goes to no log.
         silent = ["sh", "-c", 'exec "$@" >/dev/null', "sh"]
         cat = [*silent, "xargs", "-0", "-a", names, "-n", "500", "-P", cores, "cat"]
         hashes = [sys.executable, __file__, "--hash-all", names]
-        self.rounds("machine limits", [
-            Act("walk and stat (find)", lambda: run(find)),
-            Act("link (cp -al)", lambda: run(link), after=lambda _: self.attic.take(links)),
-            Act(f"read ({cores} x cat)", lambda: run(cat)),
-            has_blake3() and Act(f"read, hash ({cores} x python blake3)", lambda: run(hashes)),
+        self.rounds(LIMITS, [
+            Act(WALK, lambda: run(find)),
+            Act(LINK + ", and flush", link, after=split),
+            Act(READ, lambda: run(cat)),
+            has_blake3() and Act(HASH, lambda: run(hashes)),
         ], reads_source=True)
+        del self.results[LIMITS][LINK + ", and flush"]  # both parts have lines of their own
+        # After all else, because what is deleted slows down what is made next: see `Attic`.
+        self.rounds(LIMITS, [Act(UNLINK, lambda: run(["rm", "-rf", made.pop()]))])
 
 
 def has_blake3():
@@ -687,7 +727,7 @@ def show(seconds):
 def rows(results):
     """One row per step and tool; the ratio is the tool's time over genstore's, run by run."""
     # The machine's limits come last, though the first step has already found two of them.
-    for step, tools in sorted(results.items(), key=lambda item: item[0] == "machine limits"):
+    for step, tools in sorted(results.items(), key=lambda item: item[0] == LIMITS):
         mine = tools.get(Genstore.name)
         for name, samples in tools.items():
             times = [sample.seconds for sample in samples]
@@ -732,6 +772,84 @@ def table(lines):
     return "\n".join([text(head), f"|{rule}|", *map(text, body)])
 
 
+def beside_limits(lines):
+    """Yields each genstore phase with the machine's limit for it, and the ratio of the two."""
+    medians = {(line["step"], line["tool"]): line["median_s"] for line in lines}
+    for step, choices in LIMITS_OF.items():
+        mine = medians.get((step, Genstore.name))
+        for parts in choices:
+            times = [medians.get((LIMITS, part)) for part in parts]
+            if mine is not None and None not in times:
+                limit = sum(times)
+                yield {"step": step, "genstore_s": mine, "limit": " + ".join(parts),
+                       "limit_s": limit, "ratio": mine / limit}
+                break
+
+
+def limits_table(found):
+    head = ["genstore", "median", "limit of this machine", "limit", "ratio"]
+    return "\n".join([
+        f"| {' | '.join(head)} |",
+        "|---|---:|---|---:|---:|",
+        *(f"| {line['step']} | {show(line['genstore_s']).strip()} | {line['limit']} "
+          f"| {show(line['limit_s']).strip()} | {line['ratio']:.2f} |" for line in found),
+    ])
+
+
+def plot(lines, title):
+    """Draws a bar per step and tool, in logarithmic scale, as an SVG for light and dark pages."""
+    left, right, bar, gap = 250, 90, 15, 30
+    width, scale_width = 900, 900 - left - right
+    times = [line["median_s"] for line in lines]
+    low, high = math.floor(math.log10(min(times))), math.ceil(math.log10(max(times)))
+    high = max(high, low + 1)
+
+    def x(seconds):
+        return left + scale_width * (math.log10(seconds) - low) / (high - low)
+
+    body, y, last = [], 44, None
+    for line in lines:
+        if line["step"] != last:
+            y += gap
+            last = line["step"]
+            body.append(f'<text class="step" x="8" y="{y - 7}">{html.escape(last)}</text>')
+        kind = "mine" if line["tool"] == Genstore.name else \
+            "limit" if line["step"] == LIMITS else "peer"
+        end, middle = x(line["median_s"]), y + bar - 4
+        body.append(
+            f'<text x="{left - 6}" y="{middle}" text-anchor="end">{html.escape(line["tool"])}</text>'
+            f'<rect class="{kind}" x="{left}" y="{y}" width="{max(end - left, 1):.1f}" '
+            f'height="{bar - 3}"/>'
+            f'<text x="{max(end, left + 1) + 5:.1f}" y="{middle}">'
+            f'{show(line["median_s"]).strip()}</text>')
+        y += bar
+    height = y + 16
+    grid = []
+    for power in range(low, high + 1):
+        at, label = x(10.0**power), f"{10**power:g} s" if power >= 0 else f"{10**(power + 3):g} ms"
+        grid.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="46" y2="{height - 8}"/>'
+                    f'<text x="{at:.1f}" y="40" text-anchor="middle">{label}</text>')
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
+<title>{html.escape(title)}</title>
+<style>
+svg {{ background: #fff }}
+text {{ font: 11px system-ui, sans-serif; fill: #24292f }}
+.step, .title {{ font-weight: 600 }}
+line {{ stroke: #d0d7de }}
+.mine {{ fill: #0969da }} .peer {{ fill: #8c959f }} .limit {{ fill: #bf8700 }}
+@media (prefers-color-scheme: dark) {{
+svg {{ background: #0d1117 }}
+text {{ fill: #e6edf3 }}
+line {{ stroke: #30363d }}
+.mine {{ fill: #58a6ff }} .peer {{ fill: #6e7681 }} .limit {{ fill: #d29922 }}
+}}
+</style>
+<text class="title" x="8" y="18">{html.escape(title)}; median, shorter is better</text>
+{chr(10).join(grid + body)}
+</svg>
+"""
+
+
 def floors(lines, tree_name):
     """Yields (promise, measured, kept) for what genstore promises of a node_modules."""
     if tree_name != "t1":
@@ -757,6 +875,7 @@ def floors(lines, tree_name):
         ("path", 0.005),
         ("rollback", 0.020),  # with the 10 files that need a fresh mtime in it
         ("diff, 10 changed", 0.100),
+        ("gc of one generation", 0.400),
     ):
         median = value(step, mine, "median_s")
         if median is not None:
@@ -795,11 +914,13 @@ def machine():
 
 def report(bench, options, files, size):
     lines = list(rows(bench.results))
-    kept = list(floors(lines, options.tree))
+    kept, beside = list(floors(lines, options.tree)), list(beside_limits(lines))
     facts = machine()
     print(f"\n{options.tree}: {files:,} files, {size / 1e6:,.0f} MB; {options.runs} paired runs; "
           f"{facts['cores']} cores, {facts['filesystem']}\n")
     text = table(lines)
+    if beside:
+        text += "\n\n" + limits_table(beside)
     if kept:
         width = max(len(promise) for promise, _, _ in kept)
         text += "\n\n" + "\n".join(
@@ -813,6 +934,7 @@ def report(bench, options, files, size):
         "runs": options.runs,
         "machine": facts,
         "rows": lines,
+        "limits": beside,
         "floors": [{"promise": p, "measured": m, "kept": k} for p, m, k in kept],
     }
     (BENCH / "results.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -821,7 +943,9 @@ def report(bench, options, files, size):
         f"# {options.tree}: {files:,} files, {size / 1e6:,.0f} MB, {options.runs} paired runs\n\n"
         f"{about}\n\n{text}\n"
     )
-    say("\nwritten: target/bench/results.json, target/bench/results.md")
+    title = f"{options.tree}: {files:,} files, {size / 1e6:,.0f} MB"
+    (BENCH / "results.svg").write_text(plot(lines, title))
+    say("\nwritten: target/bench/results.json, results.md and results.svg")
 
 
 # --- the whole -------------------------------------------------------------------------------
@@ -839,7 +963,8 @@ def arguments():
         f"{name}: {maker.__doc__.rstrip('.')}" for name, (maker, *_) in TREES.items()))
     parser.add_argument("--runs", type=int, default=5, help="paired runs of each step (5)")
     parser.add_argument("--steps", default=",".join(STEPS), help="some of %(default)s")
-    parser.add_argument("--only", choices=["peers", "genstore"], help="measure one side alone")
+    parser.add_argument("--only", choices=["peers", "genstore", "all"],
+                        help="measure one side alone; with t3 genstore, unless this says otherwise")
     parser.add_argument("--genstore", metavar="PROGRAM",
                         help="measure this program instead of building one")
     parser.add_argument("--clean", action="store_true", help="remove target/bench and stop")
@@ -848,6 +973,10 @@ def arguments():
     options.steps = options.steps.split(",")
     if unknown := set(options.steps) - set(STEPS):
         parser.error(f"unknown step {', '.join(sorted(unknown))}; there are {', '.join(STEPS)}")
+    if options.only is None and options.tree == "t3":
+        options.only = "genstore"  # with the peers it takes hours
+    if options.only == "all":
+        options.only = None
     if options.runs < 1:
         parser.error("--runs must be at least 1")
     return options

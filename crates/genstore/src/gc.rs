@@ -63,12 +63,54 @@ pub struct Collected {
     pub before_bytes: u64,
 }
 
+/// What generations take up.
+#[derive(Default)]
 struct Weighed {
-    id: GenerationId,
-    /// Size of every object that the generation names.
-    objects: HashMap<ObjectId, u64>,
-    /// Inodes that its fresh files have, with their sizes.
-    private: HashMap<u64, u64>,
+    /// The objects that they name, by id, each once.
+    objects: Vec<Named>,
+    /// Inodes that fresh files have, each once.
+    private: HashMap<u64, Share>,
+}
+
+#[derive(Clone, Copy)]
+struct Named {
+    id: ObjectId,
+    share: Share,
+}
+
+/// Bytes of one inode, and whether a generation that stays has it.
+#[derive(Clone, Copy)]
+struct Share {
+    size: u64,
+    kept: bool,
+}
+
+impl Weighed {
+    fn and(mut self, other: Weighed) -> Weighed {
+        for (inode, share) in other.private {
+            self.private.entry(inode).or_insert(share).kept |= share.kept;
+        }
+        Weighed { objects: merge(self.objects, other.objects), private: self.private }
+    }
+}
+
+/// Merges two lists that are in order.
+fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
+    if a.is_empty() || b.is_empty() {
+        return if a.is_empty() { b } else { a };
+    }
+    let mut all = Vec::with_capacity(a.len().max(b.len()));
+    let (mut a, mut b) = (a.into_iter().peekable(), b.into_iter().peekable());
+    while let (Some(left), Some(right)) = (a.peek(), b.peek()) {
+        let order = left.id.cmp(&right.id);
+        let left = a.next_if(|_| order.is_le());
+        let right = b.next_if(|_| order.is_ge());
+        let kept = [left, right].iter().flatten().any(|named| named.share.kept);
+        all.extend(left.or(right).map(|named| Named { share: Share { kept, ..named.share }, ..named }));
+    }
+    all.extend(a);
+    all.extend(b);
+    all
 }
 
 impl Home {
@@ -108,37 +150,30 @@ impl Home {
     pub(crate) fn plan_gc(&self, retention: &Retention) -> Result<GcPlan> {
         let now = self.now();
         let verdicts = judge(&self.candidates(now)?, retention, now);
-        let ids: Vec<GenerationId> = verdicts.iter().map(|verdict| verdict.id).collect();
-        let weighed: Vec<Weighed> = ids.par_iter().map(|id| self.weigh(*id)).collect::<Result<_>>()?;
-        let kept: HashSet<GenerationId> = verdicts.iter().filter(|v| v.keeps()).map(|v| v.id).collect();
-        let mut live: HashSet<ObjectId> = HashSet::new();
-        let mut sizes: HashMap<ObjectId, u64> = HashMap::new();
-        let mut private: HashMap<u64, u64> = HashMap::new();
-        let mut live_private: HashSet<u64> = HashSet::new();
-        for generation in &weighed {
-            sizes.extend(&generation.objects);
-            private.extend(&generation.private);
-            if kept.contains(&generation.id) {
-                live.extend(generation.objects.keys());
-                live_private.extend(generation.private.keys());
-            }
-        }
+        // One after the other per thread, so that memory does not grow with their number.
+        let weighed = verdicts
+            .par_iter()
+            .map(|verdict| self.weigh(verdict.id, verdict.keeps()))
+            .try_reduce(Weighed::default, |a, b| Ok(a.and(b)))?;
         let objects = Objects::new(self)?;
         let (mut dead, mut before, mut freed) = (Vec::new(), 0, 0);
+        let mut named = weighed.objects.iter().peekable();
         for id in objects.list()?.into_iter().flatten() {
-            let size = match sizes.get(&id) {
-                Some(size) => *size,
-                None => objects.stat(id)?.map_or(0, |stat| stat.size),
+            // Both are in order. What is named and not there is `verify`'s to tell.
+            while named.next_if(|named| named.id < id).is_some() {}
+            let share = match named.next_if(|named| named.id == id) {
+                Some(named) => named.share,
+                None => Share { size: objects.stat(id)?.map_or(0, |stat| stat.size), kept: false },
             };
-            before += size;
-            if !live.contains(&id) {
-                freed += size;
+            before += share.size;
+            if !share.kept {
+                freed += share.size;
                 dead.push(id);
             }
         }
-        for (inode, size) in private {
-            before += size;
-            freed += if live_private.contains(&inode) { 0 } else { size };
+        for share in weighed.private.values() {
+            before += share.size;
+            freed += if share.kept { 0 } else { share.size };
         }
         Ok(GcPlan {
             verdicts,
@@ -149,17 +184,29 @@ impl Home {
         })
     }
 
-    fn weigh(&self, id: GenerationId) -> Result<Weighed> {
+    fn weigh(&self, id: GenerationId, kept: bool) -> Result<Weighed> {
         let generation = self.generation(id)?;
-        let known = self.known(generation)?;
-        let objects = known
-            .tree
-            .iter_files()
-            .filter(|(_, file)| file.size > 0)
-            .map(|(_, file)| (file.object(), file.size))
-            .collect();
-        let private = private_inodes(&known.generation, &known.shown)?;
-        Ok(Weighed { id, objects, private })
+        let named = |(id, size)| Named { id, share: Share { size, kept } };
+        let mut objects: Vec<Named> = generation.objects()?.into_iter().map(named).collect();
+        // Two digests that begin alike are rare: an integer settles it.
+        let start = |id: &ObjectId| u64::from_be_bytes(std::array::from_fn(|at| id.digest.as_bytes()[at]));
+        objects.sort_unstable_by(|a, b| start(&a.id).cmp(&start(&b.id)).then_with(|| a.id.cmp(&b.id)));
+        objects.dedup_by_key(|named| named.id);
+        let private = private_inodes(&generation, &generation.shown()?)?;
+        let private = private.into_iter().map(|(inode, size)| (inode, Share { size, kept })).collect();
+        Ok(Weighed { objects, private })
+    }
+
+    /// Plans anew under the locks. Manifests never change and numbers are not used again, so where
+    /// the verdicts are those of the plan, so is all that was read for it.
+    fn plan_again(&self, plan: &GcPlan) -> Result<GcPlan> {
+        let now = self.now();
+        let verdicts = judge(&self.candidates(now)?, &plan.retention, now);
+        let same = |(a, b): (&Verdict, &Verdict)| a.id == b.id && a.keeps() == b.keeps();
+        if verdicts.len() == plan.verdicts.len() && verdicts.iter().zip(&plan.verdicts).all(same) {
+            return Ok(plan.clone());
+        }
+        self.plan_gc(&plan.retention)
     }
 
     /// Removes what the plan gives up and still nothing keeps.
@@ -173,7 +220,7 @@ impl Home {
     pub(crate) fn collect(&self, plan: &GcPlan) -> Result<Collected> {
         let guard = self.exclude()?;
         let (lock, _) = self.begin_commit()?;
-        let now = self.plan_gc(&plan.retention)?;
+        let now = self.plan_again(plan)?;
         let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
         let mut done = Collected { before_bytes: now.before_bytes, ..Collected::default() };
         let mut graves = Vec::new();

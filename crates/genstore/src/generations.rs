@@ -16,7 +16,7 @@ use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
-use crate::model::tree::Tree;
+use crate::model::tree::{ObjectId, Tree};
 use crate::stage::grave;
 
 /// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
@@ -94,6 +94,15 @@ impl Generation {
     pub fn manifest(&self) -> Result<Manifest> {
         let bytes = self.manifest_bytes()?;
         Manifest::decode(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
+    }
+
+    /// Lists the objects of its files, with their sizes; one that several files have comes as often.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when its manifest is not as it was written.
+    pub(crate) fn objects(&self) -> Result<Vec<(ObjectId, u64)>> {
+        let bytes = self.manifest_bytes()?;
+        Manifest::objects(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
     }
 
     /// Tells what readers were shown of it where its manifest does not say it.

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
 
+use rayon::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -172,22 +173,22 @@ impl<'h> Objects<'h> {
         }
     }
 
-    /// Lists the names of all objects, folder by folder; what is no object's name is `Err(path)`.
+    /// Lists the names of all objects, in the order of their ids; what is no object's name is
+    /// `Err(path)`.
     pub(crate) fn list(&self) -> Result<Vec<std::result::Result<ObjectId, Vec<u8>>>> {
-        let mut all = Vec::new();
-        for (folder, kind) in self.dir.list()? {
+        let list = |(folder, kind): (Vec<u8>, Kind)| {
             if kind != Kind::Dir {
-                all.push(Err(folder));
-                continue;
+                return Ok(vec![Err(folder)]);
             }
-            for (rest, kind) in self.dir.open_dir(&folder)?.list()? {
-                all.push(match parse_name(&folder, &rest) {
-                    Some(id) if kind == Kind::File => Ok(id),
-                    _ => Err([&folder[..], b"/", &rest].concat()),
-                });
-            }
-        }
-        Ok(all)
+            let names = self.dir.open_dir(&folder)?.list()?.into_iter();
+            let object = |(rest, kind): (Vec<u8>, Kind)| match parse_name(&folder, &rest) {
+                Some(id) if kind == Kind::File => Ok(id),
+                _ => Err([&folder[..], b"/", &rest].concat()),
+            };
+            Ok(names.map(object).collect())
+        };
+        let folders: Vec<Vec<_>> = self.dir.list()?.into_par_iter().map(list).collect::<Result<_>>()?;
+        Ok(folders.into_iter().flatten().collect())
     }
 }
 

@@ -259,8 +259,7 @@ impl Home {
 }
 
 fn object_sizes(generation: &Generation) -> Result<HashMap<ObjectId, u64>> {
-    let tree = generation.manifest()?.tree;
-    Ok(tree.iter_files().filter(|(_, f)| f.size > 0).map(|(_, f)| (f.object(), f.size)).collect())
+    Ok(generation.objects()?.into_iter().collect())
 }
 
 fn nearest_numbers(ids: &[GenerationId], wanted: GenerationId) -> Vec<String> {

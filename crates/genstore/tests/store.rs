@@ -593,6 +593,36 @@ fn ten_thousand_folders_deep() {
     assert!(std::process::Command::new("rm").arg("-rf").arg(&copy).status().unwrap().success());
 }
 
+/// Wide enough to be shared out to threads, and with something at every level.
+#[test]
+fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let outside = dir.path().join("outside");
+    write_tree(&outside, &things(1_000, &[("kept", "=1"), ("below/kept", "=2")]));
+    let mut plan =
+        Plan::builder().symlinks(Symlinks::Any).file("file", false, Source::Bytes(b"0".to_vec()));
+    for folder in (0..12).flat_map(|a| (0..12).map(move |b| format!("{a}/{b}"))) {
+        let bytes = Source::Bytes(folder.clone().into_bytes());
+        plan = plan.file(format!("{folder}/c/file"), false, bytes).dir(format!("{folder}/c/empty"));
+        for level in [folder.clone(), format!("{folder}/c")] {
+            plan = plan.symlink(format!("{level}/link"), outside.to_str().unwrap());
+        }
+    }
+    drop(commit(&store, &plan.build().unwrap()).unwrap());
+    // Folders that nobody may list or change do not keep gc from it.
+    let tree = store.path().join("generations/1/tree");
+    for folder in ["3", "3/3", "3/3/c"] {
+        fs::set_permissions(tree.join(folder), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    drop(commit(&store, &memory(&[("flat", "1")])).unwrap());
+    let done = collect(&store, 1);
+    assert_eq!((done.generations, done.objects), (vec![id(1)], 145));
+    assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);
+    assert_eq!(read_tree(&outside).unwrap().len(), 2);
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}
+
 #[test]
 fn names_are_bytes() {
     let dir = scratch();

@@ -19,7 +19,7 @@ use super::digest::Digest;
 use super::fresh::{Retired, Shown};
 use super::ids::GenerationId;
 use super::index::{SourceIndex, SourceStat};
-use super::tree::{Columns, Mtime, Tree, TreeId};
+use super::tree::{Columns, KIND_EXECUTABLE, KIND_FILE, Mtime, ObjectId, Tree, TreeId};
 
 const FORMAT_VERSION: u32 = 1;
 const FRAME_LEN: usize = 88;
@@ -104,6 +104,26 @@ impl Manifest {
             return malformed("the head does not fit the entries");
         }
         Ok(Manifest { head, tree })
+    }
+
+    /// Lists the objects that a manifest's files have, with their sizes, without taking the tree
+    /// apart: the hash of all bytes is checked, the paths are not looked at. An object comes as
+    /// often as there are files of it; empty files have none.
+    pub(crate) fn objects(bytes: &[u8]) -> Result<Vec<(ObjectId, u64)>, Malformed> {
+        let (_, rest) = unframe(MANIFEST_MAGIC, bytes)?;
+        let wire: WireTree<'_> = decode(rest)?;
+        let files = wire.kinds.iter().filter(|kind| matches!(**kind, KIND_FILE | KIND_EXECUTABLE));
+        let (sizes, digests) = (wire.sizes.chunks_exact(8), wire.digests.chunks_exact(32));
+        let count = files.clone().count();
+        if wire.sizes.len() != count * 8 || wire.digests.len() != count * 32 {
+            return malformed("columns of different lengths");
+        }
+        let object = |((kind, size), digest): ((&u8, &[u8]), &[u8])| {
+            let size = u64::from_le_bytes(size.try_into().expect("8 bytes"));
+            let digest = Digest::from_bytes(digest.try_into().expect("32 bytes"));
+            (size > 0).then_some((ObjectId { digest, executable: *kind == KIND_EXECUTABLE }, size))
+        };
+        Ok(files.zip(sizes).zip(digests).filter_map(object).collect())
     }
 }
 

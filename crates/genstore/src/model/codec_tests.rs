@@ -85,9 +85,19 @@ fn every_flipped_bit_is_noticed() {
         assert!(!accepts(&[bytes, b"\0"].concat()), "a byte more");
     }
     check(&sample().encode(), |bytes| Manifest::decode(bytes).is_ok());
+    check(&sample().encode(), |bytes| Manifest::objects(bytes).is_ok());
     check(&shown().encode(), |bytes| Shown::decode(bytes).is_ok());
     check(&index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
     check(&delta().encode(), |bytes| Delta::decode(bytes).is_ok());
+}
+
+#[test]
+fn objects_are_read_alone() {
+    let sample = sample();
+    let files = sample.tree.iter_files().filter(|(_, file)| file.size > 0);
+    let expected: Vec<_> = files.map(|(_, file)| (file.object(), file.size)).collect();
+    assert_eq!(expected.len(), 2);
+    assert_eq!(Manifest::objects(&sample.encode()).unwrap(), expected);
 }
 
 #[test]
