@@ -20,7 +20,7 @@ use crate::model::tree::{ObjectId, Tree};
 use crate::stage::grave;
 
 /// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
-/// 100,000 entries, and 2 ms.
+/// 100,000 entries.
 const MAX_CHECKED: u64 = 8 << 20;
 
 /// A generation that is open, and held by a lease: gc leaves it alone until this is dropped.
