@@ -82,7 +82,7 @@ impl Footprint {
             }
         }
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-        for ((path, members), (old, new)) in folders.iter().zip(self.folders.iter().zip(&now.folders)) {
+        for ((path, _), (old, new)) in folders.iter().zip(self.folders.iter().zip(&now.folders)) {
             if old == new && new.is_some_and(|stat| nanos(stat.ctime) < self.racy_from) {
                 continue;
             }
@@ -92,8 +92,7 @@ impl Footprint {
             }
             for (name, _) in root.open_dir(path)?.list()? {
                 let below = relpath::join(path, &name);
-                let is_entry = members.iter().any(|&entry| tree.path(entry as usize) == below);
-                if !is_entry && tree.below(&below).next().is_none() {
+                if tree.below(&below).next().is_none() {
                     found.push((below, "was added"));
                 }
             }
