@@ -3,17 +3,19 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use crate::claim::{Claim, Owner, StageId, Standing};
+use crate::claim::{Claim, Owner, Standing};
 use crate::error::{Error, Result};
 use crate::failed::{Cause, Failed, KeepFailed};
 use crate::fs::Dir;
 use crate::fs::copy::CHUNK;
+use crate::ingest::lock;
 use crate::layout::Home;
+use crate::model::ids::StageId;
 use crate::objects::is_errno;
 use crate::plan::{Plan, Source, Spooled};
 use crate::publish::{StageOptions, Staged};
@@ -29,7 +31,14 @@ pub struct Stage<'s> {
     /// Gone once it is sealed, left to an owner or ended.
     dir: Option<StageDir>,
     out: Dir,
-    spooled: AtomicU64,
+    spool: Mutex<Option<Spool>>,
+}
+
+/// Where streams are taken in.
+struct Spool {
+    dir: Dir,
+    count: u64,
+    chunk: Vec<u8>,
 }
 
 impl Drop for Stage<'_> {
@@ -48,7 +57,7 @@ impl Home {
         drop(self.begin_commit()?);
         let dir = StageDir::create(self)?;
         match dir.out(self) {
-            Ok(out) => Ok(Stage { home: self, dir: Some(dir), out, spooled: AtomicU64::new(0) }),
+            Ok(out) => Ok(Stage { home: self, dir: Some(dir), out, spool: Mutex::default() }),
             Err(error) => {
                 drop(dir.remove(self));
                 Err(error)
@@ -71,7 +80,7 @@ impl Home {
         // Whoever committed it may not have lived to write the log; this does it. The stage itself is
         // ours already, so it is not taken for debris.
         drop(self.begin_commit()?);
-        if let Some(generation) = self.history()?.made_of_stage(id.as_str())
+        if let Some(generation) = self.history()?.made_of_stage(id)
             && self.find_generation(generation)?.is_some()
         {
             // Whoever committed it did not live to remove it.
@@ -82,7 +91,7 @@ impl Home {
             return Err(Error::refused("stage-committed", why));
         }
         let Some((dir, standing)) = resumed else {
-            return Err(match self.failed_stage(id.as_str())? {
+            return Err(match self.failed_stage(id)? {
                 Some(number) => Error::refused(
                     "stage-refused",
                     format!("the stage {id} was refused: it is kept as failed/{number}"),
@@ -96,7 +105,7 @@ impl Home {
         let why = match standing {
             Standing::Holds => {
                 let out = dir.out(self)?;
-                return Ok(Stage { home: self, dir: Some(dir), out, spooled: AtomicU64::new(0) });
+                return Ok(Stage { home: self, dir: Some(dir), out, spool: Mutex::default() });
             }
             Standing::Expired(at) => {
                 let ago = self.now().duration_since(at).unwrap_or_default().as_secs();
@@ -143,15 +152,20 @@ impl<'s> Stage<'s> {
     /// [`Error::Io`].
     pub fn spool(&self, bytes: &mut dyn Read, mtime: Option<SystemTime>) -> Result<Source> {
         let fs = &self.home.fs;
-        let dir = self.dir().spool(self.home)?;
-        let name = self.spooled.fetch_add(1, Ordering::Relaxed).to_string().into_bytes();
-        let file = fs.create(&dir, &name)?;
+        // Archives have many small members: the folder and the buffer are there once.
+        let mut spool = lock(&self.spool);
+        if spool.is_none() {
+            *spool = Some(Spool { dir: self.dir().spool(self.home)?, count: 0, chunk: vec![0; CHUNK] });
+        }
+        let Spool { dir, count, chunk } = spool.as_mut().expect("it was made above");
+        let name = count.to_string().into_bytes();
+        *count += 1;
+        let file = fs.create(dir, &name)?;
         let path = dir.join(&name);
-        let mut chunk = vec![0; CHUNK];
         loop {
-            match bytes.read(&mut chunk) {
+            match bytes.read(chunk) {
                 Ok(0) => break,
-                Ok(count) => fs.write(&file, &path, &chunk[..count])?,
+                Ok(read) => fs.write(&file, &path, &chunk[..read])?,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(Error::io("read the stream for", &path, e)),
             }

@@ -5,8 +5,6 @@
 //! as long as a process lives, or until a moment. A claim ends with the boot: after a power loss
 //! what was written to the stage may be torn, and whoever wrote it is gone.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -26,48 +24,6 @@ pub enum Owner {
     Process(u32),
     /// Nobody in particular: the stage is debris from this moment on.
     Until(SystemTime),
-}
-
-/// Names a stage that was begun: `k3Jx9Q`.
-#[derive(Clone, PartialEq, Eq, Debug, Hash)]
-pub struct StageId(String);
-
-impl StageId {
-    pub(crate) fn new(id: &str) -> StageId {
-        StageId(id.to_owned())
-    }
-
-    /// Gives it as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for StageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Not a stage's id: those are letters and digits.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NotAStageId;
-
-impl fmt::Display for NotAStageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a stage's id is letters and digits, as `genstore begin` prints it")
-    }
-}
-
-impl std::error::Error for NotAStageId {}
-
-impl FromStr for StageId {
-    type Err = NotAStageId;
-
-    fn from_str(text: &str) -> Result<StageId, NotAStageId> {
-        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        if fits { Ok(StageId::new(text)) } else { Err(NotAStageId) }
-    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -178,15 +134,5 @@ mod tests {
         assert_eq!(dead.standing(now).unwrap(), Standing::OwnerGone(mark.pid));
         let bytes = wrap(&owned);
         assert_eq!(unwrap::<Claim>(&bytes).unwrap(), owned);
-    }
-
-    #[test]
-    fn ids_are_names_and_no_paths() {
-        for good in ["k3Jx9Q", "a"] {
-            assert_eq!(good.parse::<StageId>().unwrap().to_string(), good);
-        }
-        for bad in ["", "../x", "a/b", "a.lock", "s-a", "ä"] {
-            assert_eq!(bad.parse::<StageId>(), Err(NotAStageId), "{bad}");
-        }
     }
 }

@@ -30,7 +30,7 @@ use crate::model::delta::{self, Delta};
 use crate::model::diff::diff;
 use crate::model::digest::Digest;
 use crate::model::fresh::{self, Shown};
-use crate::model::ids::GenerationId;
+use crate::model::ids::{GenerationId, StageId};
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
 use crate::progress::Phase;
@@ -417,8 +417,8 @@ struct Written {
 }
 
 /// Names a stage that was begun apart from its commit, so that its second commit can be told so.
-fn claimed_id(stage: &StageDir) -> Option<String> {
-    stage.is_claimed().then(|| stage.id().to_string())
+fn claimed_id(stage: &StageDir) -> Option<StageId> {
+    stage.is_claimed().then(|| stage.id())
 }
 
 fn is_empty_file(tree: &Tree, entry: u32) -> bool {

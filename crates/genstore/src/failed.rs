@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::layout::{CommitLock, FAILED, Home, STAGING};
 use crate::model::audit::{Finding, Severity};
+use crate::model::ids::StageId;
 use crate::model::relpath;
 use crate::model::tree::TreeId;
 use crate::records::Moment;
@@ -162,9 +163,9 @@ impl Home {
     }
 
     /// Finds what a stage was refused as.
-    pub(crate) fn failed_stage(&self, id: &str) -> Result<Option<u64>> {
+    pub(crate) fn failed_stage(&self, id: &StageId) -> Result<Option<u64>> {
         for number in self.failed_numbers()?.into_iter().rev() {
-            if self.read_report(number)?.is_some_and(|report| report.stage == id) {
+            if self.read_report(number)?.is_some_and(|report| report.stage == id.as_str()) {
                 return Ok(Some(number));
             }
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::layout::{CommitLock, Home, LOG};
-use crate::model::ids::GenerationId;
+use crate::model::ids::{GenerationId, StageId};
 use crate::records::Moment;
 
 /// Beyond this many bytes gc drops the lines of generations that are gone.
@@ -39,7 +39,7 @@ pub(crate) enum Event {
         facts: BTreeMap<String, String>,
         /// The stage that was begun for it apart from its commit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        stage: Option<String>,
+        stage: Option<StageId>,
         /// What it added to the store, where the publisher lived to tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         new_bytes: Option<u64>,
@@ -96,9 +96,9 @@ impl History {
     }
 
     /// Finds the generation that a stage became.
-    pub(crate) fn made_of_stage(&self, id: &str) -> Option<GenerationId> {
+    pub(crate) fn made_of_stage(&self, id: &StageId) -> Option<GenerationId> {
         let made = |line: &&Line| match &line.event {
-            Event::Publish { stage, .. } => stage.as_deref() == Some(id),
+            Event::Publish { stage, .. } => stage.as_ref() == Some(id),
             Event::Activate { .. } => false,
         };
         self.lines.iter().rev().find(made).map(|line| line.generation)

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fs::Kind;
 use crate::layout::{CommitLock, GENERATIONS, Home, MARKS, PINS, QUARANTINE, SEQUENCE};
 use crate::model::digest::Digest;
-use crate::model::ids::{GenerationId, PinName};
+use crate::model::ids::{GenerationId, PinName, StageId};
 use crate::model::tree::Mtime;
 
 /// A moment, as records and the log write it.
@@ -93,7 +93,7 @@ pub(crate) enum Intent {
         activate: bool,
         /// The stage that was begun for it apart from its commit, which goes when it is committed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        stage: Option<String>,
+        stage: Option<StageId>,
     },
     /// A kept generation is made ready to be current; afterwards `marks` are written.
     Activate { generation: GenerationId, marks: Vec<(GenerationId, MarkRecord)> },

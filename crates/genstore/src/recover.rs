@@ -7,7 +7,6 @@
 
 use rustix::io::Errno;
 
-use crate::claim::StageId;
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
@@ -15,7 +14,7 @@ use crate::layout::{CommitLock, GENERATIONS, Home, STAGING};
 use crate::log::Event;
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
-use crate::model::ids::GenerationId;
+use crate::model::ids::{GenerationId, StageId};
 use crate::model::tree::Node;
 use crate::objects::is_errno;
 use crate::records::{Intent, Sequence};
@@ -47,7 +46,7 @@ impl Home {
             Intent::Publish { generation, .. } if !moved => self.take_back(lock, generation),
             Intent::Publish { generation, stage, .. } => {
                 if let Some(id) = &stage {
-                    remove_committed(self, lock, &StageId::new(id))?;
+                    remove_committed(self, lock, id)?;
                 }
                 self.finish(lock, generation, stage)
             }
@@ -89,7 +88,7 @@ impl Home {
     }
 
     /// Does what comes after the pointer: makes its move durable, and tells of it.
-    fn finish(&self, lock: &CommitLock, id: GenerationId, stage: Option<String>) -> Result<()> {
+    fn finish(&self, lock: &CommitLock, id: GenerationId, stage: Option<StageId>) -> Result<()> {
         self.seal_current(lock)?;
         let generation = self.generation(id)?;
         let history = self.history()?;
@@ -109,7 +108,7 @@ impl Home {
     pub(crate) fn publication(
         &self,
         generation: &crate::generations::Generation,
-        stage: Option<String>,
+        stage: Option<StageId>,
         new_bytes: Option<u64>,
     ) -> Result<Event> {
         let head = generation.head()?;

@@ -9,12 +9,12 @@ use std::fs::File;
 
 use rustix::io::Errno;
 
-use crate::claim::{CLAIM_SUFFIX, StageId, Standing};
+use crate::claim::{CLAIM_SUFFIX, Standing};
 use crate::error::{Error, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{BUILD_LOG, CommitLock, Home, STAGING, TREE};
-use crate::model::ids::GenerationId;
+use crate::model::ids::{GenerationId, StageId};
 use crate::objects::is_errno;
 
 const PREFIX: &str = "s-";
@@ -94,7 +94,8 @@ impl StageDir {
     }
 
     pub(crate) fn id(&self) -> StageId {
-        StageId::new(&String::from_utf8_lossy(&self.name[PREFIX.len()..]))
+        let id = String::from_utf8_lossy(&self.name[PREFIX.len()..]);
+        id.parse().expect("stages are given random letters and digits")
     }
 
     /// Gives the stage's own directory, for whatever is on its way.

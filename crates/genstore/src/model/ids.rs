@@ -81,6 +81,59 @@ impl FromStr for PinName {
     }
 }
 
+/// Names a stage that was begun: `k3Jx9Q`.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StageId(String);
+
+impl StageId {
+    /// Gives it as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Not a stage's id: those are letters and digits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NotAStageId;
+
+impl fmt::Display for NotAStageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stage's id is letters and digits, as `genstore begin` prints it")
+    }
+}
+
+impl std::error::Error for NotAStageId {}
+
+impl FromStr for StageId {
+    type Err = NotAStageId;
+
+    fn from_str(text: &str) -> Result<StageId, NotAStageId> {
+        let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if fits { Ok(StageId(text.to_owned())) } else { Err(NotAStageId) }
+    }
+}
+
+impl TryFrom<String> for StageId {
+    type Error = NotAStageId;
+
+    fn try_from(text: String) -> Result<StageId, NotAStageId> {
+        text.parse()
+    }
+}
+
+impl From<StageId> for String {
+    fn from(id: StageId) -> String {
+        id.0
+    }
+}
+
 /// How a person names a generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rev {
@@ -151,6 +204,16 @@ mod tests {
         }
         for bad in ["", "42", ".x", "../x", "a/b", "a b", "@", "-n", &"n".repeat(101)] {
             assert_eq!(bad.parse::<PinName>(), Err(NotAPinName), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_are_names_and_no_paths() {
+        for good in ["k3Jx9Q", "a"] {
+            assert_eq!(good.parse::<StageId>().unwrap().to_string(), good);
+        }
+        for bad in ["", "../x", "a/b", "a.lock", "s-a", "ä"] {
+            assert_eq!(bad.parse::<StageId>(), Err(NotAStageId), "{bad}");
         }
     }
 }
