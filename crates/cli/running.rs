@@ -1,6 +1,6 @@
 //! Running commands of others: builds and audits, of which nothing survives.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -65,25 +65,30 @@ pub(crate) fn interrupted(signal: i32) -> Fail {
     Fail::new("interrupted", format!("interrupted by signal {signal}"), hint).with_exit(status)
 }
 
+/// Says that a program cannot be run, with the exit statuses of shells.
+pub(crate) fn cannot_run(program: &OsStr, is_absent: bool) -> Fail {
+    let (code, status, hint) = match is_absent {
+        true => (
+            "command-not-found",
+            exit::NOT_FOUND,
+            "check the spelling and PATH; a script's interpreter may be missing",
+        ),
+        false => {
+            ("command-not-executable", exit::NOT_EXECUTABLE, "is it a program, and may you execute it?")
+        }
+    };
+    Fail::new(code, format!("cannot run {}", show(program.as_ref())), hint).with_exit(status)
+}
+
 fn not_started(error: StartError) -> anyhow::Error {
-    let (code, hint) = match &error {
-        StartError::NotFound { .. } => {
-            ("command-not-found", "check the spelling and PATH; a script's interpreter may be missing")
-        }
-        StartError::NotExecutable { .. } => {
-            ("command-not-executable", "is it a program, and may you execute it?")
-        }
-        StartError::Directory { .. } => ("bad-directory", "`cwd` is relative to genstore.toml"),
+    let other = |code, hint| Fail::new(code, error.to_string(), hint).with_exit(error.exit_code());
+    let fail = match &error {
+        StartError::NotFound { program, .. } => cannot_run(program, true),
+        StartError::NotExecutable { program, .. } => cannot_run(program, false),
+        StartError::Directory { .. } => other("bad-directory", "`cwd` is relative to genstore.toml"),
         StartError::Interrupted(signal) => return interrupted(*signal).into(),
-        _ => ("command-not-started", "see the system's log, then try again"),
+        _ => other("command-not-started", "see the system's log, then try again"),
     };
-    let message = match &error {
-        StartError::NotFound { program, .. } | StartError::NotExecutable { program, .. } => {
-            format!("cannot run {}", show(program.as_ref()))
-        }
-        other => other.to_string(),
-    };
-    let fail = Fail::new(code, message, hint).with_exit(error.exit_code());
     match error {
         StartError::NotFound { source, .. }
         | StartError::NotExecutable { source, .. }

@@ -14,8 +14,9 @@ use clap::Args;
 use genstore::Rev;
 
 use crate::context::Context;
-use crate::errors::{Fail, exit};
+use crate::errors::exit;
 use crate::output::show;
+use crate::running;
 
 #[derive(Args)]
 pub(crate) struct Exec {
@@ -43,18 +44,7 @@ impl Exec {
             .env("GENSTORE_ROOT", root)
             .env("GENSTORE_GENERATION", generation.id().to_string())
             .exec();
-        let name = show(program.as_ref());
-        let (code, status, hint) = match error.kind() {
-            ErrorKind::NotFound => (
-                "command-not-found",
-                exit::NOT_FOUND,
-                "check the spelling and PATH; a script's interpreter may be missing",
-            ),
-            _ => {
-                ("command-not-executable", exit::NOT_EXECUTABLE, "is it a program, and may you execute it?")
-            }
-        };
-        let fail = Fail::new(code, format!("cannot run {name}"), hint).with_exit(status);
+        let fail = running::cannot_run(program, error.kind() == ErrorKind::NotFound);
         Err(anyhow::Error::from(error).context(fail))
     }
 }

@@ -12,7 +12,7 @@ use genstore::{
     CommitOptions, Damaged, Depth, Error, Expect, GenerationId, Options, Plan, ScanRules, Source,
     StageOptions, Store,
 };
-use genstore_testkit::{at, copy_exactly, scratch, things, write_tree};
+use genstore_testkit::{at, bytes_read, copy_exactly, scratch, things, write_tree};
 
 const OLD: &[(&str, &str)] = &[
     ("d/a", "=one"),
@@ -182,18 +182,6 @@ fn with_it_and_without_it_the_same_is_done() {
         }
         fs::remove_dir_all(&harmed.0).unwrap();
     }
-}
-
-/// Counts the bytes that this process read meanwhile.
-fn bytes_read(act: impl FnOnce()) -> usize {
-    let read = || -> usize {
-        let io = fs::read_to_string("/proc/self/io").unwrap();
-        let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
-        line.parse().unwrap()
-    };
-    let before = read();
-    act();
-    read() - before
 }
 
 /// Publishes so many files, some of them changed.

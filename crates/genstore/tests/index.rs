@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use genstore::{CommitOptions, Depth, Options, Plan, Publication, ScanRules, StageOptions, Store};
-use genstore_testkit::{at, read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{at, bytes_read, read_tree, same_content, scratch, things, write_tree};
 use tempfile::TempDir;
 
 const BIG: usize = 4 << 20;
@@ -65,18 +65,6 @@ impl Place {
             }
         }
     }
-}
-
-/// Counts the bytes that this process read meanwhile.
-fn bytes_read(act: impl FnOnce()) -> usize {
-    let read = || -> usize {
-        let io = fs::read_to_string("/proc/self/io").unwrap();
-        let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
-        line.parse().unwrap()
-    };
-    let before = read();
-    act();
-    read() - before
 }
 
 fn write(path: &Path, text: &str, mtime: SystemTime) {

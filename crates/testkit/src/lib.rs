@@ -134,6 +134,18 @@ pub fn same_content(a: &Things, b: &Things) -> bool {
     plain(a) == plain(b)
 }
 
+/// Counts the bytes that this process read meanwhile.
+pub fn bytes_read(act: impl FnOnce()) -> usize {
+    let read = || -> usize {
+        let io = std::fs::read_to_string("/proc/self/io").unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
+        line.parse().unwrap()
+    };
+    let before = read();
+    act();
+    read() - before
+}
+
 /// Lists what a dead process left: anything in `staging/`.
 pub fn debris(store: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(store.join("staging")) else {
