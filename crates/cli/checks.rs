@@ -95,7 +95,11 @@ fn read(file: &NamedTempFile) -> Result<Vec<Finding>> {
 }
 
 fn finding(line: &str) -> Finding {
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    // What a command wrote goes to a terminal: on one line, without control characters.
+    let one_line = |text: &str| {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        genstore::show_path(words.join(" ").as_bytes())
+    };
     match serde_json::from_str::<Line>(line) {
         Ok(Line { rule, path, severity, message }) => Finding {
             rule: one_line(rule.as_deref().unwrap_or(RULE)),
@@ -105,7 +109,7 @@ fn finding(line: &str) -> Finding {
                 Severity::Error
             },
             path: path.map(String::into_bytes),
-            message: genstore::show_path(one_line(&message).as_bytes()),
+            message: one_line(&message),
         },
         // What cannot be understood may be what refuses the tree.
         Err(_) => Finding::error(RULE, None, format!("no finding: {}", human::line(line, 100))),
@@ -118,6 +122,8 @@ mod tests {
 
     #[test]
     fn reads_what_commands_write() {
+        let wild = finding(r#"{"rule":"\u001b[2J","message":"a\u0007b"}"#);
+        assert_eq!((wild.rule.as_str(), wild.message.as_str()), ("\\u{1b}[2J", "a\\u{7}b"));
         let full = finding(r#"{"rule":"links","path":"a/b","severity":"warning","message":"two\nlines"}"#);
         assert_eq!((full.rule.as_str(), full.path.as_deref()), ("links", Some(&b"a/b"[..])));
         assert_eq!((full.severity, full.message.as_str()), (Severity::Warning, "two lines"));
