@@ -35,6 +35,7 @@ mod publish_roots;
 mod publish_tar;
 mod python_reader;
 mod readme;
+mod resume;
 mod rollback;
 mod serving;
 mod show;

@@ -150,6 +150,12 @@ verbs! {
     Export = export, "export";
     /// Go back to the newest good generation older than the current one
     Rollback = rollback, "rollback";
+    /// After a rollback: let `watch` show what it builds again
+    ///
+    /// A rollback holds what it went back to: what `watch` builds from then on is kept, but not made
+    /// current. This ends the hold, and makes the newest good generation since current. So do
+    /// `switch` and `publish`, with the generation of their own.
+    Resume = resume, "resume";
     /// Make any kept generation current
     Switch = switch, "switch";
     /// Say of a generation that it is good or bad

@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use genstore::{
-    Audited, CommitOptions, Durability, Expect, Failed, Judged, Rejected, StageOptions, Staged, Store,
+    Activate, Audited, CommitOptions, Durability, Expect, Failed, Judged, Rejected, StageOptions, Staged,
+    Store,
 };
 
 use crate::checks::Checks;
@@ -116,7 +117,7 @@ impl Wishes {
             note: self.message.clone().unwrap_or_default(),
             facts,
             expect,
-            activate: !self.no_activate,
+            activate: if self.no_activate { Activate::Never } else { Activate::Always },
         })?;
         if done.changed {
             context.out.has_changed(format!("generation {} was published", done.generation));

@@ -27,6 +27,7 @@ pub(crate) mod mark;
 pub(crate) mod path;
 pub(crate) mod pin;
 pub(crate) mod publish;
+pub(crate) mod resume;
 pub(crate) mod rollback;
 pub(crate) mod show;
 pub(crate) mod switch;

@@ -9,6 +9,7 @@ use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::generations::Generation;
+use crate::hold::HoldRecord;
 use crate::layout::{CommitLock, Home};
 use crate::log::Event;
 use crate::model::digest::Digest;
@@ -61,6 +62,15 @@ pub struct Activation {
     pub warnings: Vec<Warning>,
 }
 
+/// Whether what is activated is to stay current.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum HoldAfter {
+    /// Until a person says otherwise.
+    Held,
+    /// Until the next publication.
+    Free,
+}
+
 /// What comes of comparing a kept generation with what is current.
 struct Compared {
     tree: TreeId,
@@ -102,6 +112,7 @@ impl Home {
         id: GenerationId,
         expect: Expect,
         mark: impl FnOnce(Option<GenerationId>) -> Vec<(GenerationId, Mark, Option<String>)>,
+        hold: HoldAfter,
     ) -> Result<Activation> {
         let _guard = self.share()?;
         let (lock, mut sequence) = self.begin_commit()?;
@@ -118,12 +129,20 @@ impl Home {
             for (id, mark) in &marks {
                 self.write_mark(&lock, *id, mark)?;
             }
+            self.set_hold(&lock, None)?;
             let warnings = self.check_views(&lock);
             return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings });
         }
         drop(generation.tree_dir()?);
         let Compared { tree, shown, base } = self.compare(&lock, &generation, previous)?;
-        sequence.intent = Some(Intent::Activate { generation: id, marks: marks.clone() });
+        let hold = previous.filter(|_| hold == HoldAfter::Held).map(|left| HoldRecord {
+            generation: id,
+            left,
+            made,
+            by: self.options.actor.clone(),
+        });
+        sequence.intent =
+            Some(Intent::Activate { generation: id, marks: marks.clone(), hold: hold.clone() });
         self.write_sequence(&lock, &sequence)?;
         let refreshed = match &base {
             Some((base, freshness)) => self.freshen_kept(&lock, base, &generation, &shown, freshness)?,
@@ -135,6 +154,8 @@ impl Home {
         for (id, mark) in &marks {
             after.owe("mark the generation", self.write_mark(&lock, *id, mark));
         }
+        let what = if hold.is_some() { "hold what is current" } else { "end the hold" };
+        after.owe(what, self.set_hold(&lock, hold.as_ref()));
         after.owe("write the log", self.append_log(&lock, id, Event::Activate { previous }));
         self.tell(&lock, &mut after, id, tree, &mut sequence);
         Ok(Activation { generation: id, tree, previous, refreshed, warnings: after.warnings })

@@ -22,6 +22,7 @@ use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
+use crate::hold::Activate;
 use crate::ingest::How;
 use crate::layout::{CommitLock, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::log::Event;
@@ -64,7 +65,7 @@ impl Staged<'_> {
         let mut refreshed = 0;
         let created = home.now();
         let mut manifest: Option<Written> = None;
-        let (start, lock, mut sequence, previous, healed) = loop {
+        let (start, lock, mut sequence, previous, healed, activate) = loop {
             if self.assembled && manifest.is_none() {
                 let start = Instant::now();
                 home.options.progress.begin(Phase::Flush, None);
@@ -91,7 +92,8 @@ impl Staged<'_> {
                     refreshed += self.freshen(options, &mut shown)?;
                     self.write_delta(stage, manifest)?;
                 }
-                break (start, lock, sequence, previous, healed);
+                let activate = home.activates(&lock, options.activate)?;
+                break (start, lock, sequence, previous, healed, activate);
             }
             // What was current when we staged no longer is, so there is a tree to be made.
             drop(lock);
@@ -110,7 +112,7 @@ impl Staged<'_> {
         let mut publication = self.describe(previous, refreshed, healed);
         publication.generation = id;
         publication.changed = true;
-        publication.current = options.activate;
+        publication.current = activate;
         let mut after = AfterCommit::new(written_to);
         let event = Event::Publish {
             manifest: manifest.map_or_else(String::new, |written| written.file.to_string()),
@@ -120,8 +122,8 @@ impl Staged<'_> {
             stage: claimed_id(&stage),
             new_bytes: Some(publication.new_bytes),
         };
-        let done = self.take_place(&lock, &stage, id, options.activate, &mut sequence).and_then(|()| {
-            if options.activate {
+        let done = self.take_place(&lock, &stage, id, activate, &mut sequence).and_then(|()| {
+            if activate {
                 return Ok(());
             }
             // A generation that is only kept is complete when its intent is gone; and whoever has
@@ -137,12 +139,13 @@ impl Staged<'_> {
             self.stage = Some(stage);
             return Err(error);
         }
-        if options.activate {
+        if activate {
             after.sealed(home.seal_current(&lock));
             after.owe("write the log", home.append_log(&lock, id, event));
             after.note("end the stage's claim", stage.end_claim(home));
             let event = Event::Activate { previous };
             after.owe("write the log", home.append_log(&lock, id, event));
+            after.owe("end the hold", home.set_hold(&lock, None));
             home.tell(&lock, &mut after, id, publication.tree, &mut sequence);
         }
         drop(lock);
@@ -271,9 +274,12 @@ impl Staged<'_> {
 
     /// Step 4. A generation that is only kept is made fresh when it is activated.
     fn freshen(&self, options: &CommitOptions, shown: &mut Shown) -> Result<u64> {
-        let (Some(stage), Some(base), true) = (&self.stage, &self.base, options.activate) else {
+        let (Some(stage), Some(base)) = (&self.stage, &self.base) else {
             return Ok(0);
         };
+        if options.activate == Activate::Never {
+            return Ok(0);
+        }
         let now = self.home.now().into();
         let freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {

@@ -24,6 +24,7 @@ pub(crate) const QUARANTINE: &[u8] = b"quarantine";
 pub(crate) const LOCKS: &[u8] = b"locks";
 pub(crate) const CURRENT: &[u8] = b"current";
 pub(crate) const NOTICE: &[u8] = b"notice";
+pub(crate) const HOLD: &[u8] = b"hold";
 pub(crate) const SEQUENCE: &[u8] = b"sequence";
 pub(crate) const LOG: &[u8] = b"log";
 pub(crate) const MANIFEST: &[u8] = b"manifest";
@@ -36,6 +37,7 @@ pub(crate) const TREE: &[u8] = b"tree";
 const GITIGNORE: &[u8] = b".gitignore";
 const STORE_LOCK: &[u8] = b"locks/store";
 const COMMIT_LOCK: &[u8] = b"locks/commit";
+const WATCH_LOCK: &[u8] = b"locks/watch";
 
 const MARKER: &[u8] = b"genstore 1\n";
 
@@ -100,6 +102,11 @@ impl StoreExclusive {
 /// Proof that nobody else moves `current`, takes numbers, or writes records.
 #[must_use]
 pub(crate) struct CommitLock(#[expect(dead_code, reason = "held, not read")] Lock);
+
+/// Proof that no other process watches sources for this store. Dropping it, or the end of the process,
+/// lets another begin.
+#[must_use]
+pub struct WatchLock(#[expect(dead_code, reason = "held, not read")] Lock);
 
 impl Home {
     /// Opens a store and changes nothing, so that it works on a read-only mount.
@@ -228,13 +235,23 @@ impl Home {
         self.lock(COMMIT_LOCK, Mode::Exclusive).map(CommitLock)
     }
 
+    /// Begins to watch, if nobody does.
+    pub(crate) fn lock_watch(&self) -> Result<WatchLock> {
+        self.complete()?;
+        self.lock_within(WATCH_LOCK, Mode::Exclusive, Duration::ZERO).map(WatchLock)
+    }
+
     fn lock(&self, name: &[u8], mode: Mode) -> Result<Lock> {
+        self.lock_within(name, mode, self.options.lock_timeout)
+    }
+
+    fn lock_within(&self, name: &[u8], mode: Mode, patience: Duration) -> Result<Lock> {
         // A handle for reading is enough, and is all that a read-only mount gives.
         let file = match self.dir.open_file(name) {
             Err(e) if e.is_not_found() => self.fs.open_or_create(&self.dir, name)?,
             file => file?,
         };
-        Lock::take(file, &self.dir.join(name), mode, self.options.lock_timeout)
+        Lock::take(file, &self.dir.join(name), mode, patience)
     }
 
     /// Puts a file of the store's own under `folder/name`, whole or not at all, durably.

@@ -10,6 +10,7 @@ use crate::assemble::assemble;
 use crate::error::Result;
 use crate::folders::Folders;
 use crate::fs::fault::FaultStage;
+use crate::hold::Activate;
 use crate::ingest::{Ingest, Ingested, LazyStage};
 use crate::layout::{Home, StoreShared};
 use crate::model::diff::DiffSummary;
@@ -41,13 +42,18 @@ pub struct CommitOptions {
     /// What must be current for the commit to happen.
     pub expect: Expect,
     /// Whether the new generation becomes current, or is only kept.
-    pub activate: bool,
+    pub activate: Activate,
 }
 
 impl Default for CommitOptions {
     /// No note, whatever is current, and the new generation becomes it.
     fn default() -> CommitOptions {
-        CommitOptions { note: String::new(), facts: BTreeMap::new(), expect: Expect::Any, activate: true }
+        CommitOptions {
+            note: String::new(),
+            facts: BTreeMap::new(),
+            expect: Expect::Any,
+            activate: Activate::Always,
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fs::Kind;
+use crate::hold::HoldRecord;
 use crate::layout::{CommitLock, GENERATIONS, Home, MARKS, PINS, QUARANTINE, SEQUENCE};
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, PinName, StageId};
@@ -95,8 +96,14 @@ pub(crate) enum Intent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stage: Option<StageId>,
     },
-    /// A kept generation is made ready to be current; afterwards `marks` are written.
-    Activate { generation: GenerationId, marks: Vec<(GenerationId, MarkRecord)> },
+    /// A kept generation is made ready to be current; afterwards `marks` are written, and the hold,
+    /// or its end.
+    Activate {
+        generation: GenerationId,
+        marks: Vec<(GenerationId, MarkRecord)>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<HoldRecord>,
+    },
 }
 
 pub(crate) fn wrap(value: &impl Serialize) -> Vec<u8> {

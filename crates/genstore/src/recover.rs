@@ -48,9 +48,11 @@ impl Home {
                 if let Some(id) = &stage {
                     remove_committed(self, lock, id)?;
                 }
+                self.set_hold(lock, None)?;
                 self.finish(lock, generation, stage)
             }
-            Intent::Activate { generation, marks } if moved => {
+            Intent::Activate { generation, marks, hold } if moved => {
+                self.set_hold(lock, hold.as_ref())?;
                 for (id, mark) in marks {
                     self.write_mark(lock, id, &mark)?;
                 }

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::activate::{Activation, Expect};
+use crate::activate::{Activation, Expect, HoldAfter};
 use crate::begin::Stage;
 use crate::check::Depth;
 use crate::error::{Error, Result};
 use crate::gc::{Collected, GcPlan};
 use crate::generations::Generation;
-use crate::layout::{Home, Options};
+use crate::hold::Hold;
+use crate::layout::{Home, Options, WatchLock};
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::retention::{Retention, Verdict};
@@ -157,11 +158,13 @@ impl Store {
     pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
         let id = self.resolve(rev)?;
         let was_bad = self.home.marks()?.get(&id).is_some_and(|mark| mark.mark == Mark::Bad);
-        self.home.activate(id, expect, |_| if was_bad { vec![(id, Mark::Good, None)] } else { vec![] })
+        let mark = |_| if was_bad { vec![(id, Mark::Good, None)] } else { vec![] };
+        self.home.activate(id, expect, mark, HoldAfter::Free)
     }
 
     /// Makes the newest good generation older than the current one current, `steps` times, and
-    /// marks the one it leaves as bad unless `keep_good`.
+    /// marks the one it leaves as bad unless `keep_good`. What is current then is held: see
+    /// [`crate::Activate::UnlessHeld`].
     ///
     /// # Errors
     /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
@@ -179,12 +182,53 @@ impl Store {
             let one = format!("there is no good generation older than {current}");
             return Err(Error::refused("nothing-older", if steps == 1 { one } else { why }));
         };
-        self.home.activate(*target, Expect::Current(current), |left| match left {
+        let mark = |left| match left {
             Some(left) if !keep_good => {
                 vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
             }
             _ => vec![],
-        })
+        };
+        self.home.activate(*target, Expect::Current(current), mark, HoldAfter::Held)
+    }
+
+    /// Tells whether a rollback holds what is current: see [`crate::Activate::UnlessHeld`].
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn hold(&self) -> Result<Option<Hold>> {
+        self.home.hold()
+    }
+
+    /// Ends the hold of a rollback, and makes the newest good generation that is newer than current
+    /// the current one, if there is one: what was built meanwhile. Gives the hold that ended.
+    ///
+    /// # Errors
+    /// As [`Store::activate`].
+    pub fn end_hold(&self) -> Result<(Option<Hold>, Option<Activation>)> {
+        let (lock, _) = self.home.begin_commit()?;
+        // What cannot be read is no reason to keep it.
+        let hold = self.home.hold().unwrap_or_default();
+        let current = self.current()?;
+        let marks = self.home.marks()?;
+        let good = |id: &GenerationId| marks.get(id).is_none_or(|mark| mark.mark == Mark::Good);
+        let newest = self.home.generation_ids()?.into_iter().rev().find(good);
+        let next = newest.filter(|newest| current.is_some_and(|current| *newest > current));
+        if let (Some(_), Some(next), Some(current)) = (&hold, next, current) {
+            drop(lock);
+            let activated =
+                self.home.activate(next, Expect::Current(current), |_| vec![], HoldAfter::Free)?;
+            return Ok((hold, Some(activated)));
+        }
+        self.home.set_hold(&lock, None)?;
+        Ok((hold, None))
+    }
+
+    /// Begins to watch sources for this store, which one process at a time does.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] at once, with who watches.
+    pub fn lock_watch(&self) -> Result<WatchLock> {
+        self.home.lock_watch()
     }
 
     /// Says of a generation that it is good or bad.

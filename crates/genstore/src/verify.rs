@@ -12,7 +12,8 @@ use crate::check::{Depth, Fault, Known, Mender};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::{Fs, Kind};
 use crate::layout::{
-    CURRENT, CommitLock, GENERATIONS, Home, MARKS, OBJECTS, PINS, QUARANTINE, SEQUENCE, StoreShared, VIEWS,
+    CURRENT, CommitLock, GENERATIONS, HOLD, Home, MARKS, OBJECTS, PINS, QUARANTINE, SEQUENCE, StoreShared,
+    VIEWS,
 };
 use crate::log::Event;
 use crate::model::ids::GenerationId;
@@ -190,6 +191,7 @@ impl Home {
         note(self.sequence().map(drop))?;
         note(self.pins().map(drop))?;
         note(self.marks().map(drop))?;
+        note(self.hold().map(drop))?;
         for view in self.view_records()? {
             note(view.map(drop))?;
         }
@@ -359,7 +361,8 @@ impl Home {
         let below = std::os::unix::ffi::OsStrExt::as_bytes(below.as_os_str());
         let (folder, name) = relpath::split(below);
         let owned = [PINS, MARKS, VIEWS, GENERATIONS, OBJECTS];
-        if ![SEQUENCE, CURRENT].contains(&below) && !owned.iter().any(|dir| relpath::is_within(folder, dir))
+        if ![SEQUENCE, CURRENT, HOLD].contains(&below)
+            && !owned.iter().any(|dir| relpath::is_within(folder, dir))
         {
             return Ok(false);
         }

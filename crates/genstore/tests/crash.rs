@@ -14,8 +14,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use genstore::{
-    AuditRules, CommitOptions, Depth, Expect, FaultKind, FaultPlan, Faults, Judged, KeepFailed, Mark,
-    Options, Owner, Plan, Retention, ScanRules, StageOptions, Store,
+    Activate, AuditRules, CommitOptions, Depth, Expect, FaultKind, FaultPlan, Faults, Judged, KeepFailed,
+    Mark, Options, Owner, Plan, Retention, ScanRules, StageOptions, Store,
 };
 use genstore_testkit::{
     Things, at, copy_exactly, debris, object_inodes, read_tree, same_content, scratch, things, write_tree,
@@ -66,6 +66,7 @@ fn options(faults: Faults) -> Options {
 fn publish(store: &Store, source: &Path, activate: bool) -> genstore::Result<genstore::Publication> {
     let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
     let plan = Plan::scan(source, &rules)?;
+    let activate = if activate { Activate::Always } else { Activate::Never };
     let commit = CommitOptions { activate, ..CommitOptions::default() };
     store.stage(&plan, StageOptions::default())?.unaudited().commit(&commit)
 }

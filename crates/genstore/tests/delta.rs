@@ -195,6 +195,7 @@ fn publish_many(place: &Place, files: u32, changed: u32, activate: bool) {
     options.durability = genstore::Durability::None;
     let store = Store::init(&place.store(), options).unwrap().0;
     let staged = store.stage(&plan.build().unwrap(), StageOptions::default()).unwrap();
+    let activate = if activate { genstore::Activate::Always } else { genstore::Activate::Never };
     let options = CommitOptions { activate, ..CommitOptions::default() };
     drop(staged.unaudited().commit(&options).unwrap());
 }

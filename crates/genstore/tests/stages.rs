@@ -223,7 +223,7 @@ fn a_commit_that_fails_leaves_the_stage_for_another_try() {
     let stage = store.begin().unwrap();
     shell(stage.path(), "echo third > file");
     let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
-    let kept = CommitOptions { activate: false, ..CommitOptions::default() };
+    let kept = CommitOptions { activate: genstore::Activate::Never, ..CommitOptions::default() };
     assert!(seal(store.resume(&id).unwrap()).unaudited().commit(&kept).unwrap().changed);
     refused(store.resume(&id), "stage-committed", "it is generation 3");
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());

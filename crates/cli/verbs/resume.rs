@@ -1,0 +1,66 @@
+//! `resume`: lets `watch` activate again after a rollback, and shows what was built meanwhile.
+
+use anyhow::Result;
+use clap::Args;
+use genstore::GenerationId;
+use serde::Serialize;
+
+use super::switch::{moved, tell_refreshed};
+use crate::context::Context;
+use crate::errors::exit;
+use crate::output::GOOD;
+use crate::render::json::WarningDoc;
+
+#[derive(Args)]
+pub(crate) struct Resume {}
+
+#[derive(Serialize)]
+struct ResumeDoc {
+    schema: &'static str,
+    /// Whether there was a hold.
+    held: bool,
+    generation: Option<GenerationId>,
+    previous: Option<GenerationId>,
+    changed: bool,
+    refreshed: u64,
+    warnings: Vec<WarningDoc>,
+}
+
+impl Resume {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let (hold, activated) = store.end_hold()?;
+        let Some(done) = activated else {
+            let current = store.current()?;
+            let document = ResumeDoc {
+                schema: "genstore.resume/1",
+                held: hold.is_some(),
+                generation: current,
+                previous: current,
+                changed: false,
+                refreshed: 0,
+                warnings: vec![],
+            };
+            context.out.confirm(&document, || match (&hold, current) {
+                (Some(_), Some(current)) => {
+                    format!("{GOOD}Resumed:{GOOD:#} nothing newer was built, {current} stays current\n")
+                }
+                _ => "Nothing is held\n".to_owned(),
+            });
+            return Ok(exit::DONE);
+        };
+        context.out.has_changed(format!("generation {} is current now", done.generation));
+        let document = ResumeDoc {
+            schema: "genstore.resume/1",
+            held: true,
+            generation: Some(done.generation),
+            previous: done.previous,
+            changed: true,
+            refreshed: done.refreshed,
+            warnings: WarningDoc::all(&done.warnings),
+        };
+        context.out.confirm(&document, || format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));
+        tell_refreshed(context.out, done.refreshed);
+        Ok(context.warn_of(&done.warnings))
+    }
+}

@@ -1,0 +1,148 @@
+//! The hold after a rollback: it is there if and only if the rollback is, and what publishes without
+//! being asked obeys it.
+#![allow(clippy::disallowed_methods, reason = "tests read clocks")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use genstore::{
+    Activate, CommitOptions, Depth, Error, Expect, FaultKind, FaultPlan, Faults, GenerationId, Mark,
+    Options, Plan, Publication, Rev, Source, StageOptions, Store,
+};
+use genstore_testkit::{at, debris, scratch};
+
+fn open(dir: &Path, faults: Faults) -> Store {
+    let mut options = Options::new(Arc::new(|| at(1_000_000)));
+    options.actor = "a test".to_owned();
+    options.faults = faults;
+    Store::init(&dir.join("store"), options).unwrap().0
+}
+
+fn publish(store: &Store, content: &str, activate: Activate) -> Result<Publication, Error> {
+    let plan = Plan::builder().file("file", false, Source::Bytes(content.into())).build()?;
+    let staged = store.stage(&plan, StageOptions::default())?;
+    staged.unaudited().commit(&CommitOptions { activate, ..CommitOptions::default() })
+}
+
+fn id(number: u64) -> GenerationId {
+    GenerationId::new(number).unwrap()
+}
+
+/// Two generations, and back to the first.
+fn rolled_back(dir: &Path) -> Store {
+    let store = open(dir, Faults::default());
+    for content in ["one", "two"] {
+        assert!(publish(&store, content, Activate::Always).unwrap().current);
+    }
+    assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
+    store
+}
+
+#[test]
+fn what_publishes_by_itself_obeys_a_hold_and_what_a_person_publishes_ends_it() {
+    let dir = scratch();
+    let store = rolled_back(dir.path());
+    let hold = store.hold().unwrap().unwrap();
+    assert_eq!((hold.generation, hold.left, hold.since), (id(1), id(2), at(1_000_000)));
+    assert_eq!(hold.by, "a test");
+    let kept = publish(&store, "three", Activate::UnlessHeld).unwrap();
+    assert_eq!((kept.generation, kept.changed, kept.current), (id(3), true, false));
+    assert_eq!(store.current().unwrap(), Some(id(1)));
+    assert!(publish(&store, "four", Activate::Always).unwrap().current);
+    assert_eq!(store.hold().unwrap(), None);
+    assert!(publish(&store, "five", Activate::UnlessHeld).unwrap().current);
+    assert_eq!(store.current().unwrap(), Some(id(5)));
+}
+
+#[test]
+fn a_switch_ends_a_hold_even_to_what_is_current() {
+    for target in [1, 2] {
+        let dir = scratch();
+        let store = rolled_back(dir.path());
+        drop(store.activate(&Rev::Number(id(target)), Expect::Any).unwrap());
+        assert_eq!(store.hold().unwrap(), None, "switch to {target}");
+    }
+}
+
+#[test]
+fn ending_a_hold_shows_the_newest_good_build_since() {
+    let dir = scratch();
+    let store = rolled_back(dir.path());
+    // Nothing but the generation that was left: it is marked bad.
+    let (hold, activated) = store.end_hold().unwrap();
+    assert_eq!((hold.map(|hold| hold.left), activated.map(|a| a.generation)), (Some(id(2)), None));
+    assert_eq!(store.current().unwrap(), Some(id(1)));
+
+    drop(publish(&store, "three", Activate::Always).unwrap());
+    drop(store.rollback(1, true).unwrap());
+    for content in ["four", "five"] {
+        assert!(!publish(&store, content, Activate::UnlessHeld).unwrap().current);
+    }
+    store.mark(&Rev::Number(id(5)), Mark::Bad, None).unwrap();
+    let (_, activated) = store.end_hold().unwrap();
+    assert_eq!(activated.map(|a| (a.previous, a.generation)), Some((Some(id(1)), id(4))));
+    assert_eq!(store.hold().unwrap(), None);
+
+    // Without a hold, nothing is done.
+    drop(publish(&store, "six", Activate::Never).unwrap());
+    let (hold, activated) = store.end_hold().unwrap();
+    assert!(hold.is_none() && activated.is_none());
+    assert_eq!(store.current().unwrap(), Some(id(4)));
+}
+
+/// Fails a verb at each call, has somebody else settle what is left, and looks.
+fn at_each_call(
+    verb: impl Fn(&Store) -> bool,
+    prepare: impl Fn(&Path) -> Store,
+    held: impl Fn(u64) -> bool,
+) {
+    for kind in [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full] {
+        for step in 1.. {
+            let dir = scratch();
+            let store = prepare(dir.path());
+            let faults = Faults::inject(FaultPlan::step(step, kind));
+            let done = verb(&open(dir.path(), faults.clone()));
+            // Any writer settles first.
+            store.mark(&Rev::Current { older: 0 }, Mark::Good, None).unwrap();
+            let current = store.current().unwrap().unwrap().get();
+            let what = format!("{kind:?} at call {step}, current is {current}");
+            assert_eq!(store.hold().unwrap().is_some(), held(current), "{what}");
+            assert_eq!(debris(&dir.path().join("store")), [""; 0], "{what}");
+            assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
+            if done && faults.count() < step {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hold_is_there_if_and_only_if_the_rollback_is() {
+    let prepare = |dir: &Path| {
+        let store = open(dir, Faults::default());
+        for content in ["one", "two"] {
+            drop(publish(&store, content, Activate::Always).unwrap());
+        }
+        store
+    };
+    at_each_call(|store| store.rollback(1, false).is_ok(), prepare, |current| current == 1);
+}
+
+#[test]
+fn a_hold_ends_if_and_only_if_the_publication_is() {
+    let verb = |store: &Store| publish(store, "three", Activate::Always).is_ok();
+    at_each_call(verb, rolled_back, |current| current == 1);
+    let verb = |store: &Store| store.activate(&Rev::Number(id(2)), Expect::Any).is_ok();
+    at_each_call(verb, rolled_back, |current| current == 1);
+}
+
+#[test]
+fn one_process_watches_at_a_time() {
+    let dir = scratch();
+    let store = open(dir.path(), Faults::default());
+    let lock = store.lock_watch().unwrap();
+    let other = open(dir.path(), Faults::default());
+    assert!(matches!(other.lock_watch(), Err(Error::Locked { .. })));
+    drop(lock);
+    drop(other.lock_watch().unwrap());
+}

@@ -1,0 +1,32 @@
+//! `resume`. What a hold keeps `watch` from is tested in `watch.rs`.
+
+use serde_json::json;
+
+use crate::harness::Site;
+
+#[test]
+fn shows_what_was_built_since_the_rollback() {
+    let site = Site::published();
+    site.run("resume").prints("Nothing is held\n");
+    site.run("rollback").ok();
+    // A third one, which is only kept, as a watch would.
+    site.write("dist/a.txt", "three");
+    site.run("publish dist --no-activate").ok();
+    site.run("resume").prints("Resumed: 1 [ID] -> 3 [ID]\n");
+    assert_eq!(site.read("genstore/current/a.txt"), "three");
+    let doc = site.run("resume --json").is_json("genstore.resume/1");
+    let expected = json!({
+        "schema": "genstore.resume/1", "held": false, "generation": 3, "previous": 3, "changed": false,
+        "refreshed": 0, "warnings": [],
+    });
+    assert_eq!(doc, expected);
+}
+
+#[test]
+fn what_a_rollback_left_as_bad_stays_left() {
+    let site = Site::published();
+    site.run("rollback").ok();
+    site.run("resume").prints("Resumed: nothing newer was built, 1 stays current\n");
+    site.run("current").prints("1\n");
+    site.run("resume").prints("Nothing is held\n");
+}
