@@ -46,3 +46,5 @@ mod torture;
 mod verify;
 mod view;
 mod wait;
+mod watch;
+mod watch_run;

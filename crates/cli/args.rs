@@ -123,6 +123,18 @@ verbs! {
     /// empty; the output is passed on and kept as build.log beside the generation, or under failed/
     /// in the store. Nothing that the command started outlives it. What fails is not published.
     Build = build, "build";
+    /// Build when sources change, publish what was built, and run programs on it
+    ///
+    /// Sources are files of the given paths that git would not ignore, without node_modules. The build
+    /// is run as by `build`, once at first, and then whenever they changed and it has been quiet for a
+    /// while. A build that fails, or is refused by an audit, is told of, and what is current goes on
+    /// being served; one that changes nothing wakes nobody. After a rollback what is built is kept, and
+    /// not made current, until `resume`.
+    ///
+    /// Programs (--run) are started on the generation that is current: GENSTORE_ROOT is its directory,
+    /// GENSTORE_GENERATION its number, and gc leaves it alone as long as they run. After a commit they
+    /// are told to stop, with all that they started, and started anew. With --json each event is a line.
+    Watch = watch, "watch";
     /// Begin a stage: print its id, and a directory to write to
     ///
     /// Any program may write to the directory; nothing of it is seen until `commit` makes it a

@@ -26,6 +26,7 @@ pub(crate) struct Context<'a> {
     pub(crate) progress: Bar,
     pub(crate) faults: Injection,
     clock: Clock,
+    verb: String,
     actor: String,
     lock_timeout: Duration,
     flag: Option<PathBuf>,
@@ -62,6 +63,7 @@ impl<'a> Context<'a> {
             faults: Injection::parse(environment.fault.as_deref())
                 .map_err(|m| bad(m, "trace:FILE or 7:eio"))?,
             clock: time::clock(environment.now.as_deref()).map_err(|m| bad(m, "2031-05-01T12:00:00Z"))?,
+            verb: verb.to_owned(),
             actor: format!("{user}, process {}, genstore {verb}", std::process::id()),
             lock_timeout: globals.lock_timeout,
             flag: globals.store.clone(),
@@ -75,27 +77,39 @@ impl<'a> Context<'a> {
     /// Catches signals from now on, for commands of others to be ended first.
     pub(crate) fn interrupts(&self) -> Result<&Interrupts> {
         if self.interrupts.get().is_none() {
-            let installed = Interrupts::install().map_err(|source| Error::Io {
-                op: "catch signals with",
-                path: "/proc".into(),
-                source,
-            })?;
+            let installed = Self::catch_signals()?;
             // Empty until now.
             let _: Result<(), _> = self.interrupts.set(installed);
         }
         Ok(self.interrupts.get().expect("it was set above"))
     }
 
+    /// Catches signals for one who waits for them: what others have seen of them does not count.
+    pub(crate) fn catch_signals() -> Result<Interrupts> {
+        let install = |source| Error::Io { op: "catch signals with", path: "/proc".into(), source };
+        Ok(Interrupts::install().map_err(install)?)
+    }
+
     /// Stops before a commit that a caught signal says should not happen.
     pub(crate) fn check_interrupted(&self) -> Result<()> {
-        match self.interrupts.get().and_then(Interrupts::signal) {
+        match self.interrupts.get().and_then(|interrupts| interrupts.signal()) {
             Some(signal) => Err(running::interrupted(signal).into()),
             None => Ok(()),
         }
     }
 
+    /// Names the verb that runs.
+    pub(crate) fn verb(&self) -> &str {
+        &self.verb
+    }
+
     pub(crate) fn now(&self) -> SystemTime {
         (self.clock)()
+    }
+
+    /// Gives the path from the root, as it is meant from where the program was started.
+    pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
+        self.dir.join(path)
     }
 
     /// Gives the project's file, if there is one here or above.

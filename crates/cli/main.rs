@@ -5,6 +5,7 @@
 //! `torture`.
 
 mod args;
+mod building;
 mod checks;
 mod compare;
 mod config;
@@ -14,6 +15,7 @@ mod errors;
 mod faults;
 mod find;
 mod hints;
+mod hooks;
 mod inputs;
 mod output;
 mod probe;
@@ -26,6 +28,7 @@ mod stages;
 mod time;
 mod torture;
 mod verbs;
+mod watching;
 
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ use crate::checks::Checks;
 use crate::context::Context;
 use crate::errors::{Fail, Refused};
 use crate::render::publish::{self, PublishDoc, Scanned};
-use crate::verbs;
+use crate::{hooks, verbs};
 
 /// What is wished for the new generation.
 #[derive(Args, Default)]
@@ -129,12 +129,15 @@ impl Wishes {
         let document = PublishDoc::done(store, scanned, &done, created, &findings);
         context.out.confirm(&document, || publish::report(scanned, &done, start.elapsed()));
         publish::tell_more(context.out, &done);
+        if done.changed && done.current {
+            hooks::post_commit(context, store, context.verb(), done.generation, done.previous);
+        }
         Ok(context.warn_of(&done.warnings))
     }
 }
 
 /// Judges what was staged as the project wants it judged.
-fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Audited<'s>> {
+pub(crate) fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Audited<'s>> {
     let Some(project) = context.project()? else { return Ok(staged.unaudited()) };
     let section = &project.config.audit;
     let rules = section.rules();

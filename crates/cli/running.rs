@@ -80,7 +80,7 @@ pub(crate) fn cannot_run(program: &OsStr, is_absent: bool) -> Fail {
     Fail::new(code, format!("cannot run {}", show(program.as_ref())), hint).with_exit(status)
 }
 
-fn not_started(error: StartError) -> anyhow::Error {
+pub(crate) fn not_started(error: StartError) -> anyhow::Error {
     let other = |code, hint| Fail::new(code, error.to_string(), hint).with_exit(error.exit_code());
     let fail = match &error {
         StartError::NotFound { program, .. } => cannot_run(program, true),

@@ -16,6 +16,8 @@ pub(crate) struct BuildSection {
     pub(crate) command: Option<CommandLine>,
     /// Relative to the file.
     pub(crate) cwd: Option<PathBuf>,
+    /// The folder that the command writes to, where that is one of its own; relative to the file.
+    pub(crate) output: Option<PathBuf>,
     pub(crate) env: BTreeMap<String, String>,
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Option<Duration>,

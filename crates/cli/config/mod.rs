@@ -2,6 +2,7 @@
 
 mod audit;
 mod build;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::errors::Fail;
 use crate::{find, output, time};
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
+pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, WatchSection, parse_signal};
 
 /// The project's file, as read.
 pub(crate) struct Project {
@@ -51,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) retain: RetainSection,
     pub(crate) build: BuildSection,
     pub(crate) audit: AuditSection,
+    pub(crate) watch: WatchSection,
+    pub(crate) hooks: HooksSection,
 }
 
 #[derive(Deserialize, Default)]
@@ -201,7 +205,11 @@ mod tests {
         };
         check("[retain]\nkep_last = 1", "2: unknown key `kep_last`", "did you mean `keep_last`?");
         check("[retian]", "1: unknown key `retian`", "did you mean `retain`?");
-        check("x = 1", "1: unknown key `x`", "known here: store, publish, retain, build, audit");
+        check(
+            "x = 1",
+            "1: unknown key `x`",
+            "known here: store, publish, retain, build, audit, watch, hooks",
+        );
         assert_eq!(failure("[store]\npath = 1").0.split(':').nth(1), Some("2"));
         let (message, _) = failure("[retain]\n\ngrace = '5'");
         assert_eq!(message, "/p/genstore.toml:3: not a duration: 5 (write it like 30s, 10m, 2h or 7d)");

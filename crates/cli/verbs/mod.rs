@@ -36,6 +36,7 @@ pub(crate) mod unpin;
 pub(crate) mod verify;
 pub(crate) mod view;
 pub(crate) mod wait;
+pub(crate) mod watch;
 
 /// The current generation, as a REF.
 const CURRENT: Rev = Rev::Current { older: 0 };

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::switch::{moved, tell_refreshed};
 use crate::context::Context;
 use crate::errors::exit;
+use crate::hooks;
 use crate::output::GOOD;
 use crate::render::json::WarningDoc;
 
@@ -61,6 +62,7 @@ impl Resume {
         };
         context.out.confirm(&document, || format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));
         tell_refreshed(context.out, done.refreshed);
+        hooks::post_commit(context, &store, "resume", done.generation, done.previous);
         Ok(context.warn_of(&done.warnings))
     }
 }

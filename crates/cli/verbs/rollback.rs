@@ -7,6 +7,7 @@ use genstore::{GenerationId, Reason, Store};
 use super::current::none_yet;
 use super::switch::{ActivationDoc, moved, tell_refreshed};
 use crate::context::Context;
+use crate::hooks;
 use crate::output::GOOD;
 use crate::render::human;
 use crate::time;
@@ -41,6 +42,7 @@ impl Rollback {
             let fate = fate(context, &store, left)?;
             context.out.hint(&format!("go forward again with `genstore switch {left}`; {fate}"));
         }
+        hooks::post_commit(context, &store, "rollback", done.generation, done.previous);
         Ok(context.warn_of(&done.warnings))
     }
 }

@@ -6,6 +6,7 @@ use genstore::{Activation, Expect, GenerationId, Rev, Store};
 use serde::Serialize;
 
 use crate::context::Context;
+use crate::hooks;
 use crate::output::{DIM, GOOD, Out};
 use crate::render::human;
 use crate::render::json::{PathField, WarningDoc};
@@ -67,6 +68,9 @@ impl Switch {
             ),
         });
         tell_refreshed(context.out, done.refreshed);
+        if changed {
+            hooks::post_commit(context, &store, "switch", done.generation, done.previous);
+        }
         Ok(context.warn_of(&done.warnings))
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, PoisonError};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
@@ -12,7 +12,8 @@ use crate::procs;
 
 /// SIGINT, SIGTERM and SIGHUP, caught for the rest of this process's life.
 ///
-/// Installed once, early; whoever waits for a command waits for these, too.
+/// Installed once, early; whoever waits for a command waits for these, too. A thread that waits for
+/// them by itself has a value of its own: each signal comes to every value, and to one waiter of each.
 #[derive(Debug)]
 pub struct Interrupts {
     /// The handler of each signal writes a byte into the other end.
@@ -50,6 +51,20 @@ impl Interrupts {
     /// Gives the first of the signals that has come.
     pub fn signal(&self) -> Option<i32> {
         self.look().0
+    }
+
+    /// Waits until more than `known` signals have come; gives the first of all, and how many.
+    pub fn wait_for_more(&self, known: usize) -> (i32, usize) {
+        loop {
+            if let (Some(signal), count) = self.look()
+                && count > known
+            {
+                return (signal, count);
+            }
+            let mut fds: Vec<_> = self.poll_fds().collect();
+            // However it ends, the next look tells.
+            poll(&mut fds, None).ok();
+        }
     }
 
     /// Gives the first signal and how many have come.

@@ -41,4 +41,4 @@ pub use interrupts::Interrupts;
 pub use job::{GuardCommand, Job};
 pub use outcome::{Ended, Finished, StartError};
 pub use output::{LOG_CUT, Log, Output, OutputReport, Stream};
-pub use running::{Event, Limits, Running, run_to_end, start};
+pub use running::{Event, Limits, Running, Stopper, run_to_end, start};

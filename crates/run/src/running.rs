@@ -124,6 +124,14 @@ impl Running {
         self.pid
     }
 
+    /// Gives what ends the command from another thread, while this one waits.
+    ///
+    /// # Errors
+    /// Where no more descriptors are to be had.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        Ok(Stopper { socket: self.caller.socket.try_clone()? })
+    }
+
     /// Waits until the command ends, the deadline comes, or this process is interrupted.
     pub fn wait(&mut self, deadline: Option<Instant>, interrupts: Option<&Interrupts>) -> Event {
         self.wait_beyond(deadline, interrupts.map(|interrupts| (interrupts, 0)))
@@ -204,6 +212,25 @@ impl Running {
     fn tell(&self, order: &Order) {
         // A guard that does not hear is dead or about to be, which the next wait finds out.
         send(&self.caller.socket, order).ok();
+    }
+}
+
+/// Ends a command that another thread waits for.
+#[derive(Debug)]
+pub struct Stopper {
+    socket: UnixStream,
+}
+
+impl Stopper {
+    /// Sends the signal to the command's group.
+    pub fn stop(&self, signal: i32) {
+        // A guard that does not hear is dead or about to be, which whoever waits finds out.
+        send(&self.socket, &Order::Stop(signal)).ok();
+    }
+
+    /// Kills everything.
+    pub fn kill(&self) {
+        send(&self.socket, &Order::Kill).ok();
     }
 }
 

@@ -1,0 +1,206 @@
+//! The builds: one at a time, each in a stage of its own, which is published or given up.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use anyhow::Result;
+use genstore::{Activate, CommitOptions, Generation, Plan, Stage};
+use genstore_run::{Ended, Finished, GuardCommand, Output, Stopper, start};
+
+use super::events::{Event, millis};
+use super::prefix::{BUILD, prefix, sink};
+use super::{Message, SIGTERM, Watch};
+use crate::building::{self, Prepared};
+use crate::errors::exit;
+use crate::{hooks, publishing, running};
+
+/// A build that runs.
+pub(super) struct Building<'s> {
+    number: u64,
+    stage: Stage<'s>,
+    /// Held until the build has ended.
+    _previous: Option<Generation>,
+    stopper: Stopper,
+    since: Instant,
+    name: String,
+    kill_at: Option<Instant>,
+    why: Option<Stop>,
+}
+
+/// Why a build is stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Sources changed.
+    Restart,
+    /// It took too long.
+    Timeout,
+    /// The watch ends.
+    End,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn build_again(&mut self) {
+        if let Err(error) = self.build() {
+            self.fail(&error);
+        }
+    }
+
+    pub(super) fn build(&mut self) -> Result<()> {
+        (self.wanted, self.again_at) = (false, None);
+        self.heard.store(false, Ordering::SeqCst);
+        self.builds += 1;
+        let number = self.builds;
+        let builder = &self.settings.builder;
+        let Prepared { stage, job, log, previous } = builder.prepare(self.store)?;
+        let (timeout, name) = (builder.limits.timeout, builder.name());
+        self.tell(&Event::BuildStart { build: number });
+        let json = self.context.out.json();
+        let prefix = prefix(&self.names, BUILD, self.context.out.colored);
+        let output = Output::to(sink(prefix, json)).with_log(log);
+        let guard = GuardCommand::this_program([running::GUARD]);
+        let mut running = start(&guard, &job, output).map_err(running::not_started)?;
+        let stopper = running.stopper().map_err(anyhow::Error::from)?;
+        let tell = self.sender.clone();
+        std::thread::spawn(move || {
+            running.wait(None, None);
+            tell.send(Message::Built(number, running.finish())).unwrap_or_default();
+        });
+        let since = Instant::now();
+        let kill_at = timeout.and_then(|timeout| since.checked_add(timeout));
+        self.building =
+            Some(Building { number, stage, _previous: previous, stopper, since, name, kill_at, why: None });
+        Ok(())
+    }
+
+    pub(super) fn stop_build(&mut self, why: Stop, signal: i32) {
+        let patience = self.settings.builder.limits.stop_timeout;
+        if let Some(building) = self.building.as_mut().filter(|building| building.why.is_none()) {
+            building.why = Some(why);
+            building.kill_at = Instant::now().checked_add(patience);
+            building.stopper.stop(signal);
+        }
+    }
+
+    /// Tells when a build that runs has to be stopped, or killed.
+    pub(super) fn build_due(&self) -> Option<Instant> {
+        self.building.as_ref().and_then(|building| building.kill_at)
+    }
+
+    /// Stops a build that takes too long, and kills one that does not stop.
+    pub(super) fn attend_build(&mut self, now: Instant) {
+        let Some(building) = self.building.as_mut().filter(|b| b.kill_at.is_some_and(|at| at <= now))
+        else {
+            return;
+        };
+        match building.why {
+            Some(_) => {
+                building.stopper.kill();
+                building.kill_at = None;
+            }
+            None => self.stop_build(Stop::Timeout, SIGTERM),
+        }
+    }
+
+    pub(super) fn kill_build(&self) {
+        if let Some(building) = &self.building {
+            building.stopper.kill();
+        }
+    }
+
+    pub(super) fn built(&mut self, number: u64, finished: Finished) {
+        let Some(building) = self.building.take_if(|building| building.number == number) else { return };
+        let (took, ended) = (building.since.elapsed(), finished.ended);
+        let end = |ok, restarted| Event::BuildEnd {
+            build: number,
+            ok,
+            exit: match ended {
+                Ended::Exited(code) => Some(code),
+                _ => None,
+            },
+            restarted,
+            ms: millis(took),
+        };
+        match building.why {
+            Some(Stop::End) => return self.give_up(building.stage),
+            Some(Stop::Restart) => {
+                self.tell(&end(false, true));
+                self.give_up(building.stage);
+                return if self.debounce.due().is_none() {
+                    self.build_again()
+                };
+            }
+            _ => {}
+        }
+        let ended = if building.why == Some(Stop::Timeout) { Ended::TimedOut } else { ended };
+        let ok = ended == Ended::Exited(0);
+        self.tell(&end(ok, false));
+        if self.ending.is_none() {
+            self.look_after_build(number);
+        }
+        let result = if ok {
+            self.publish(building.stage)
+        } else {
+            let why = running::ending(&building.name, ended);
+            Err(building::failed(self.context, building.stage, why, ended.exit_code()))
+        };
+        if let Err(error) = result {
+            self.fail(&error);
+        }
+        if self.shown.is_none() {
+            // The first build is over, and what there was before it is served if it failed.
+            self.show();
+        }
+        self.build_if_wanted();
+    }
+
+    pub(super) fn give_up(&mut self, stage: Stage<'_>) {
+        if let Err(error) = stage.abort() {
+            self.fail(&error.into());
+        }
+    }
+
+    pub(super) fn publish(&mut self, stage: Stage<'a>) -> Result<()> {
+        let start = Instant::now();
+        let plan: Plan = match self.settings.builder.plan(self.context, self.store, &stage)? {
+            Ok(plan) => plan,
+            Err(why) => return Err(building::failed(self.context, stage, why, exit::FAILED)),
+        };
+        let staged = stage.seal_plan(&plan, self.settings.stage)?;
+        let tree = staged.tree().id();
+        if let Some((id, kept)) = self.kept
+            && kept == tree
+            && self.is_held()
+        {
+            self.tell(&Event::Unchanged { generation: id, tree: tree.to_string() });
+            return Ok(());
+        }
+        let audited = publishing::audit(self.context, staged)?;
+        let findings = audited.findings().to_vec();
+        self.context.check_interrupted()?;
+        let activate = Activate::UnlessHeld;
+        let done = audited.commit(&CommitOptions { activate, ..CommitOptions::default() })?;
+        let event = match (done.changed, done.current) {
+            (false, _) => Event::Unchanged { generation: done.generation, tree: done.tree.to_string() },
+            (true, false) => {
+                self.kept = Some((done.generation, tree));
+                let current = self.store.current()?;
+                Event::Kept { generation: done.generation, tree: tree.to_string(), current }
+            }
+            (true, true) => {
+                self.kept = None;
+                self.current = Some(done.generation);
+                let path = self.store.tree_path(done.generation);
+                Event::published(&done, &path, &findings, start.elapsed())
+            }
+        };
+        self.tell(&event);
+        for warning in &done.warnings {
+            self.warn(warning.message.clone());
+        }
+        if done.changed && done.current {
+            self.show();
+            hooks::post_commit(self.context, self.store, "watch", done.generation, done.previous);
+        }
+        Ok(())
+    }
+}

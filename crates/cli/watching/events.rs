@@ -1,0 +1,298 @@
+//! What `watch` tells: a line of JSON for each event, or a line for people.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use genstore::{Finding, GenerationId, Publication};
+use genstore_run::Ended;
+use genstore_watch::{ChildNews, News};
+use serde::Serialize;
+
+use crate::errors::Failure;
+use crate::output::{BAD, CARE, DIM, GOOD};
+use crate::render::json::{FindingDoc, PathField, text_or_base64};
+use crate::render::{diff as list, human};
+use crate::running;
+
+/// So many paths stand in an event; `count` tells of all.
+const NAMED: usize = 100;
+
+/// Something that happened.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(crate) enum Event {
+    /// Sources are watched from here on; the first build comes next.
+    Ready {
+        schema: &'static str,
+        pid: u32,
+        files: usize,
+        /// Directories that are watched.
+        watched: usize,
+        /// No events are to be had: the sources are looked at again and again.
+        polling: bool,
+        generation: Option<GenerationId>,
+        /// A rollback holds what is current.
+        held: bool,
+    },
+    /// Sources are others than before.
+    Change {
+        #[serde(flatten)]
+        paths: Paths,
+        /// A build runs, and another one comes after it.
+        queued: bool,
+    },
+    /// Sources changed while the build ran that may have read them; another build follows.
+    InputsChanged {
+        #[serde(flatten)]
+        paths: Paths,
+        build: u64,
+    },
+    BuildStart {
+        build: u64,
+    },
+    BuildEnd {
+        build: u64,
+        ok: bool,
+        /// `None` where it was stopped, or killed by a signal.
+        exit: Option<i32>,
+        /// It was stopped, since sources changed.
+        restarted: bool,
+        ms: u64,
+    },
+    /// What was built is current now.
+    Published {
+        generation: GenerationId,
+        tree: String,
+        previous: Option<GenerationId>,
+        added: u64,
+        modified: u64,
+        removed: u64,
+        renamed: u64,
+        files: u64,
+        #[serde(flatten)]
+        path: PathField,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<FindingDoc>,
+        ms: u64,
+        #[serde(skip)]
+        line: String,
+    },
+    /// What was built is what is current already, or what was kept last.
+    Unchanged {
+        generation: GenerationId,
+        tree: String,
+    },
+    /// What was built is kept, but a rollback holds what is current.
+    Kept {
+        generation: GenerationId,
+        tree: String,
+        current: Option<GenerationId>,
+    },
+    /// Somebody else made another generation current.
+    Activated {
+        generation: Option<GenerationId>,
+        previous: Option<GenerationId>,
+        held: bool,
+    },
+    Child {
+        name: String,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit: Option<i32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        again_after_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        #[serde(skip)]
+        line: String,
+    },
+    Warning {
+        message: String,
+    },
+    /// A build failed, was refused, or could not be published. What is current goes on being served.
+    Error {
+        #[serde(flatten)]
+        failure: Box<Failure>,
+    },
+    /// The watch ends.
+    End {
+        signal: Option<i32>,
+    },
+}
+
+/// Paths, as far as they are named.
+#[derive(Serialize)]
+pub(crate) struct Paths {
+    count: usize,
+    paths: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paths_b64: Vec<String>,
+    #[serde(skip)]
+    line: String,
+}
+
+impl Paths {
+    /// Names paths from the project's root, where they lie in it.
+    pub(crate) fn new(changed: &[PathBuf], root: &Path) -> Paths {
+        let short = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
+        let (mut paths, mut paths_b64) = (Vec::new(), Vec::new());
+        for path in changed.iter().take(NAMED) {
+            let (text, encoded) =
+                text_or_base64(std::os::unix::ffi::OsStrExt::as_bytes(short(path).as_os_str()));
+            paths.extend(text);
+            paths_b64.extend(encoded);
+        }
+        let first = changed.first().map(|path| crate::output::show(&short(path))).unwrap_or_default();
+        let line = match changed.len() {
+            0 | 1 => first,
+            more => format!("{first} and {} more", more - 1),
+        };
+        Paths { count: changed.len(), paths, paths_b64, line }
+    }
+
+    /// Names the first, and counts the others.
+    pub(crate) fn line(&self) -> &str {
+        &self.line
+    }
+}
+
+impl Event {
+    pub(crate) fn published(
+        done: &Publication,
+        path: &Path,
+        findings: &[Finding],
+        took: Duration,
+    ) -> Event {
+        Event::Published {
+            generation: done.generation,
+            tree: done.tree.to_string(),
+            previous: done.previous,
+            added: done.diff.added,
+            modified: done.diff.modified,
+            removed: done.diff.removed,
+            renamed: done.diff.renamed,
+            files: done.files,
+            path: PathField::of_path(path),
+            findings: findings.iter().map(FindingDoc::of).collect(),
+            ms: millis(took),
+            line: {
+                let was = done.previous.map_or("the first".to_owned(), |id| format!("was {id}"));
+                let (id, tree, secs) = (done.generation, done.tree.short(), took.as_secs_f64());
+                let summary = list::brief(&done.diff);
+                let text = format!("generation {id} {DIM}{tree}{DIM:#} ({was}): {summary} in {secs:.2} s");
+                verb(GOOD, "Published", &text)
+            },
+        }
+    }
+
+    pub(crate) fn child(news: ChildNews) -> Event {
+        let name = news.name;
+        let (mut pid, mut again, mut message, mut end) = (None, None, None, None);
+        let (state, line) = match news.news {
+            News::Started { pid: number } => {
+                pid = Some(number);
+                ("started", verb(GOOD, "Started", &format!("{name} {DIM}(process {number}){DIM:#}")))
+            }
+            News::Stopped { ended, killed } => {
+                end = Some(ended);
+                let how = if killed { "it did not stop in time, and was killed" } else { "" };
+                message = killed.then(|| how.to_owned());
+                let beside = if killed { format!(": {how}") } else { String::new() };
+                ("stopped", verb(DIM, "Stopped", &format!("{name}{beside}")))
+            }
+            News::Done => {
+                end = Some(Ended::Exited(0));
+                ("done", verb(DIM, "Done", &format!("{name}; the next commit starts it again")))
+            }
+            News::Crashed { ended, again_after } => {
+                end = Some(ended);
+                again = Some(millis(again_after));
+                let how = running::ending(&name, ended);
+                let after = crate::time::duration(again_after);
+                ("crashed", verb(BAD, "Crashed", &format!("{how}; it is started again in {after}")))
+            }
+            News::CannotRun { why } => {
+                let line = verb(
+                    BAD,
+                    "Failed",
+                    &format!("{name} cannot be run: {why}; the next commit tries again"),
+                );
+                message = Some(why);
+                ("failed", line)
+            }
+        };
+        let (exit, signal) = match end {
+            Some(Ended::Exited(code)) => (Some(code), None),
+            Some(Ended::Signaled(signal)) => (None, Some(signal)),
+            _ => (None, None),
+        };
+        Event::Child { name, state, pid, exit, signal, again_after_ms: again, message, line }
+    }
+
+    /// Says it to people.
+    pub(crate) fn line(&self) -> String {
+        match self {
+            Event::Ready { files, watched, polling, held, generation, .. } => {
+                let how = match polling {
+                    true => "looked at again and again".to_owned(),
+                    false => human::count(*watched as u64, "directory"),
+                };
+                let mut text =
+                    verb(GOOD, "Watching", &format!("{} ({how})", human::count(*files as u64, "file")));
+                if let (true, Some(id)) = (held, generation) {
+                    text.push_str(&held_line(*id));
+                }
+                text
+            }
+            Event::Change { paths, queued } => {
+                let then = if *queued { "; another build comes after this one" } else { "" };
+                verb(DIM, "Changed", &format!("{}{then}", paths.line))
+            }
+            Event::InputsChanged { paths, build } => verb(
+                CARE,
+                "Changed",
+                &format!("{} while build {build} ran, which may have read it", paths.line),
+            ),
+            Event::BuildStart { build } => verb(GOOD, "Building", &format!("{DIM}(build {build}){DIM:#}")),
+            Event::BuildEnd { restarted: true, .. } => verb(CARE, "Stopped", "the build: it begins anew"),
+            Event::BuildEnd { ms, .. } => {
+                verb(DIM, "Built", &format!("in {:.2} s", Duration::from_millis(*ms).as_secs_f64()))
+            }
+            Event::Unchanged { generation, .. } => {
+                verb(DIM, "Unchanged", &format!("generation {generation} has all of it"))
+            }
+            Event::Kept { generation, current, .. } => {
+                let text = verb(CARE, "Kept", &format!("generation {generation}; it is not shown"));
+                format!("{text}{}", current.map(held_line).unwrap_or_default())
+            }
+            Event::Activated { generation, held, .. } => match generation {
+                Some(id) if *held => held_line(*id),
+                Some(id) => verb(GOOD, "Current", &format!("is generation {id} now")),
+                None => verb(CARE, "Current", "is nothing now"),
+            },
+            Event::Child { line, .. } | Event::Published { line, .. } => line.clone(),
+            Event::Warning { message } => format!("{CARE}warning:{CARE:#} {message}\n"),
+            // Told on stderr, with its hint.
+            Event::Error { .. } => String::new(),
+            Event::End { .. } => verb(DIM, "Ended", ""),
+        }
+    }
+}
+
+fn held_line(id: GenerationId) -> String {
+    let text = format!("generation {id} after a rollback; `genstore resume` shows what is built since");
+    verb(CARE, "Held", &text)
+}
+
+/// Writes a line as all of them look: the verb to the right of its column.
+fn verb(style: anstyle::Style, verb: &str, text: &str) -> String {
+    format!("{style}{verb:>10}{style:#} {text}").trim_end().to_owned() + "\n"
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

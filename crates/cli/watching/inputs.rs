@@ -1,0 +1,103 @@
+//! Sources that change while a build runs: changed by a person, so that another build must follow, or
+//! by the build itself, so that none may.
+//!
+//! A file that a build writes anew each time with the same bytes is known by them: what was hashed when
+//! it changed during a build, and is the same when it changed during the next one, is no change. One
+//! that is another one each time would have builds follow each other without end: after some, there is
+//! a pause before each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use genstore::Digest;
+
+/// So many builds follow each other at once.
+const IN_A_ROW: u32 = 5;
+/// The longest pause between builds that bring about each other.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(crate) struct Inputs {
+    /// What was in files when they had changed during a build; `None` where there was no file.
+    known: BTreeMap<PathBuf, Option<Digest>>,
+    in_a_row: u32,
+    last: Vec<PathBuf>,
+}
+
+impl Inputs {
+    /// Gives those of the changed files whose bytes are others than when they last changed during a
+    /// build.
+    pub(crate) fn really_changed(&mut self, changed: &[PathBuf]) -> Vec<PathBuf> {
+        let mut really = Vec::new();
+        for path in changed {
+            let digest = digest(path);
+            if self.known.insert(path.clone(), digest) != Some(digest) {
+                really.push(path.clone());
+            }
+        }
+        if !really.is_empty() {
+            self.last.clone_from(&really);
+        }
+        really
+    }
+
+    /// Notes a change that no build can have made.
+    pub(crate) fn changed_between_builds(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// Counts a build that follows another one; gives the pause before it, and whether there was none
+    /// before. It may be a person's change after all, so it is only put off, longer each time.
+    pub(crate) fn pause_before_next(&mut self) -> (Duration, bool) {
+        self.in_a_row += 1;
+        let beyond = self.in_a_row.checked_sub(IN_A_ROW);
+        let pause = beyond.map(|n| Duration::from_secs(1).saturating_mul(2u32.saturating_pow(n)));
+        (pause.unwrap_or_default().min(LONGEST_PAUSE), beyond == Some(0))
+    }
+
+    /// Gives what changed last.
+    pub(crate) fn last(&self) -> &[PathBuf] {
+        &self.last
+    }
+}
+
+/// What cannot be read is as good as absent: the build cannot read it either.
+fn digest(path: &Path) -> Option<Digest> {
+    std::fs::read(path).ok().map(|bytes| Digest::of(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests write files")]
+
+    use super::*;
+
+    #[test]
+    fn what_a_build_writes_anew_with_the_same_bytes_is_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("generated.ts");
+        let mut inputs = Inputs::default();
+        let mut write = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            inputs.really_changed(std::slice::from_ref(&path)).len()
+        };
+        assert_eq!(write("one"), 1, "it may have been read before");
+        assert_eq!(write("one"), 0, "the next build wrote the same");
+        assert_eq!(write("two"), 1);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(inputs.really_changed(std::slice::from_ref(&path)).len(), 1);
+        assert_eq!(inputs.last(), [path]);
+    }
+
+    #[test]
+    fn builds_that_bring_about_each_other_pause() {
+        let mut inputs = Inputs::default();
+        let pauses: Vec<_> = (0..12).map(|_| inputs.pause_before_next()).collect();
+        let secs: Vec<u64> = pauses.iter().map(|(pause, _)| pause.as_secs()).collect();
+        assert_eq!(secs, [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pauses.iter().position(|(_, is_first)| *is_first), Some(4));
+        inputs.changed_between_builds();
+        assert_eq!(inputs.pause_before_next(), (Duration::ZERO, false));
+    }
+}

@@ -1,0 +1,68 @@
+//! Output of several programs on one terminal: each line with the name of its program.
+
+use genstore_run::Stream;
+use genstore_watch::Lines;
+
+use crate::output;
+
+/// The colours of the prefixes, in turn.
+const COLORS: [anstyle::AnsiColor; 6] = [
+    anstyle::AnsiColor::Cyan,
+    anstyle::AnsiColor::Magenta,
+    anstyle::AnsiColor::Yellow,
+    anstyle::AnsiColor::Blue,
+    anstyle::AnsiColor::Green,
+    anstyle::AnsiColor::Red,
+];
+/// What the build's output is prefixed with, where there are children.
+pub(super) const BUILD: &str = "build";
+
+/// Makes the prefix of a program's lines.
+pub(super) fn prefix(names: &[String], name: &str, colored: bool) -> String {
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(BUILD.len());
+    let at = names.iter().position(|other| other == name);
+    let style = match at {
+        Some(at) => COLORS[at % COLORS.len()].on_default().bold(),
+        None => output::DIM,
+    };
+    match colored {
+        true => format!("{style}{name:>width$} |{style:#} "),
+        false => format!("{name:>width$} | "),
+    }
+}
+
+/// Passes a program's lines on, each with its prefix.
+pub(super) fn sink(
+    prefix: String,
+    json: bool,
+) -> impl FnMut(Stream, &[u8]) -> std::io::Result<()> + Send + 'static {
+    let mut sink = Sink { stdout: Lines::new(prefix.clone()), stderr: Lines::new(prefix), json };
+    move |stream, bytes| sink.pass(stream, bytes)
+}
+
+struct Sink {
+    stdout: Lines,
+    stderr: Lines,
+    json: bool,
+}
+
+impl Sink {
+    fn pass(&mut self, stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
+        let lines = match stream {
+            Stream::Stdout => self.stdout.take(bytes),
+            Stream::Stderr => self.stderr.take(bytes),
+        };
+        output::pass_on(stream, &lines, self.json)
+    }
+}
+
+impl Drop for Sink {
+    /// What a program wrote last may lack the end of its line.
+    fn drop(&mut self) {
+        for (stream, rest) in [(Stream::Stdout, self.stdout.end()), (Stream::Stderr, self.stderr.end())] {
+            if !rest.is_empty() {
+                output::pass_on(stream, &rest, self.json).ok();
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! Programs that are started anew after each commit.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use genstore_run::{Ended, GuardCommand, Job, Output, StartError, Stopper, start};
+
+/// How long a child that crashed waits at first; each time twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// How long it waits at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A child that ran for so long before it crashed is not in a loop of crashes.
+const SOUND: Duration = Duration::from_secs(30);
+/// What shells exit with when there is no such program.
+const NOT_FOUND: i32 = 127;
+
+/// A program to be run.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// How it is called, in its output and in what is told of it.
+    pub name: String,
+    /// What is run.
+    pub job: Job,
+}
+
+/// What children are started on.
+#[derive(Debug)]
+pub struct Target<L> {
+    /// Variables that tell them.
+    pub env: Vec<(OsString, OsString)>,
+    /// Where they run, if not where their job says.
+    pub cwd: Option<PathBuf>,
+    /// Is dropped when no child that was started on it lives any more.
+    pub lease: L,
+}
+
+/// The end of a child, as its thread reports it.
+#[derive(Debug)]
+pub struct ChildEnded {
+    index: usize,
+    run: u64,
+    ended: Ended,
+}
+
+/// Something that happened to a child.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChildNews {
+    /// Its name.
+    pub name: String,
+    /// What happened.
+    pub news: News,
+}
+
+/// What can happen to a child.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum News {
+    /// It runs.
+    Started {
+        /// The number of its process, and of its process group.
+        pid: u32,
+    },
+    /// It was told to stop, and did; and nothing of it is left.
+    Stopped {
+        /// How it ended.
+        ended: Ended,
+        /// It did not end in time, and was killed.
+        killed: bool,
+    },
+    /// It ended by itself, as programs do that are done. The next commit starts it again.
+    Done,
+    /// It ended by itself, and not well.
+    Crashed {
+        /// How it ended.
+        ended: Ended,
+        /// How long until it is started again, where no commit comes before.
+        again_after: Duration,
+    },
+    /// It cannot be run; the next commit tries again.
+    CannotRun {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// All children, each in a process group of its own, under a guard of its own.
+pub struct Children<L> {
+    children: Vec<Supervised<L>>,
+    guard: GuardCommand,
+    stop_signal: i32,
+    stop_timeout: Duration,
+    output: Box<dyn Fn(&str) -> Output>,
+    ended: Arc<dyn Fn(ChildEnded) + Send + Sync>,
+    target: Option<Arc<Target<L>>>,
+    /// They are stopped for good.
+    over: bool,
+    runs: u64,
+}
+
+struct Supervised<L> {
+    child: Child,
+    state: State<L>,
+    crashes: u32,
+}
+
+enum State<L> {
+    Idle,
+    Running(Run<L>),
+    Stopping { run: Run<L>, kill_at: Option<Instant>, killed: bool },
+    Waiting { until: Instant },
+}
+
+struct Run<L> {
+    number: u64,
+    since: Instant,
+    stopper: Stopper,
+    _target: Arc<Target<L>>,
+}
+
+impl<L> Children<L> {
+    /// Takes charge of these; none is started before there is something to [show](Children::show).
+    ///
+    /// `output` says where the output of a child goes, by its name. `ended` is called in another
+    /// thread with what [`Children::ended`] is to be told.
+    pub fn new(
+        children: Vec<Child>,
+        guard: GuardCommand,
+        (stop_signal, stop_timeout): (i32, Duration),
+        output: impl Fn(&str) -> Output + 'static,
+        ended: impl Fn(ChildEnded) + Send + Sync + 'static,
+    ) -> Children<L> {
+        let supervised = |child| Supervised { child, state: State::Idle, crashes: 0 };
+        Children {
+            children: children.into_iter().map(supervised).collect(),
+            guard,
+            stop_signal,
+            stop_timeout,
+            output: Box::new(output),
+            ended: Arc::new(ended),
+            target: None,
+            over: false,
+            runs: 0,
+        }
+    }
+
+    /// Starts all of them on something new: those that run are stopped first, all at once, and each is
+    /// started as soon as nothing of it is left.
+    pub fn show(&mut self, target: Target<L>, now: Instant) -> Vec<ChildNews> {
+        self.target = Some(Arc::new(target));
+        self.over = false;
+        for index in 0..self.children.len() {
+            self.stop_one(index, now);
+        }
+        (0..self.children.len()).flat_map(|index| self.start_if_idle(index, now)).collect()
+    }
+
+    /// Stops all of them for good.
+    pub fn stop(&mut self, now: Instant) {
+        self.over = true;
+        for index in 0..self.children.len() {
+            self.stop_one(index, now);
+        }
+    }
+
+    /// Kills what still runs.
+    pub fn kill(&mut self) {
+        for child in &mut self.children {
+            if let State::Running(run) | State::Stopping { run, .. } = &child.state {
+                run.stopper.kill();
+            }
+        }
+    }
+
+    /// Tells whether nothing runs.
+    pub fn are_gone(&self) -> bool {
+        self.children.iter().all(|child| matches!(child.state, State::Idle | State::Waiting { .. }))
+    }
+
+    /// Tells when [`Children::tick`] has something to do.
+    pub fn due(&self) -> Option<Instant> {
+        let due = |child: &Supervised<L>| match &child.state {
+            State::Stopping { kill_at, killed: false, .. } => *kill_at,
+            State::Waiting { until } if !self.over => Some(*until),
+            _ => None,
+        };
+        self.children.iter().filter_map(due).min()
+    }
+
+    /// Kills what did not stop in time, and starts what has waited long enough.
+    pub fn tick(&mut self, now: Instant) -> Vec<ChildNews> {
+        let mut news = Vec::new();
+        for index in 0..self.children.len() {
+            match &mut self.children[index].state {
+                State::Stopping { run, kill_at: Some(at), killed } if *at <= now && !*killed => {
+                    *killed = true;
+                    run.stopper.kill();
+                }
+                State::Waiting { until } if *until <= now => {
+                    self.children[index].state = State::Idle;
+                    news.extend(self.start_if_idle(index, now));
+                }
+                _ => {}
+            }
+        }
+        news
+    }
+
+    /// Takes in that a child has ended.
+    pub fn ended(&mut self, end: ChildEnded, now: Instant) -> Vec<ChildNews> {
+        let ChildEnded { index, run: number, ended } = end;
+        let child = &mut self.children[index];
+        let is_shell = child.job_is_shell();
+        let name = child.child.name.clone();
+        let tell = |news| ChildNews { name: name.clone(), news };
+        match std::mem::replace(&mut child.state, State::Idle) {
+            State::Stopping { run, killed, .. } if run.number == number => {
+                child.crashes = 0;
+                // Told of first: `tick` starts it anew.
+                child.state = State::Waiting { until: now };
+                vec![tell(News::Stopped { ended, killed })]
+            }
+            State::Running(run) if run.number == number => vec![match ended {
+                Ended::Exited(0) => tell(News::Done),
+                Ended::Exited(NOT_FOUND) if is_shell => {
+                    tell(News::CannotRun { why: "the shell does not find it".to_owned() })
+                }
+                ended => {
+                    let sound = now.duration_since(run.since) >= SOUND;
+                    child.crashes = if sound { 0 } else { child.crashes };
+                    let again_after = wait_after(child.crashes);
+                    child.crashes += 1;
+                    child.state = State::Waiting { until: now + again_after };
+                    tell(News::Crashed { ended, again_after })
+                }
+            }],
+            // The end of an earlier run, which was told already.
+            state => {
+                child.state = state;
+                vec![]
+            }
+        }
+    }
+
+    fn stop_one(&mut self, index: usize, now: Instant) {
+        let kill_at = now.checked_add(self.stop_timeout);
+        let child = &mut self.children[index];
+        match std::mem::replace(&mut child.state, State::Idle) {
+            State::Running(run) => {
+                run.stopper.stop(self.stop_signal);
+                child.state = State::Stopping { run, kill_at, killed: false };
+            }
+            State::Waiting { .. } => child.crashes = 0,
+            state => child.state = state,
+        }
+    }
+
+    fn start_if_idle(&mut self, index: usize, now: Instant) -> Option<ChildNews> {
+        let target = Arc::clone(self.target.as_ref().filter(|_| !self.over)?);
+        let Supervised { child, state: State::Idle, .. } = &self.children[index] else { return None };
+        let mut job = child.job.clone();
+        job.env.extend(target.env.iter().cloned());
+        if let Some(cwd) = &target.cwd {
+            job.cwd = Some(cwd.clone());
+        }
+        let name = child.name.clone();
+        let mut running = match start(&self.guard, &job, (self.output)(&name)) {
+            Ok(running) => running,
+            Err(error) => return Some(ChildNews { name, news: News::CannotRun { why: why(&error) } }),
+        };
+        let stopper = match running.stopper() {
+            Ok(stopper) => stopper,
+            // Dropped, it is killed.
+            Err(error) => {
+                return Some(ChildNews { name, news: News::CannotRun { why: error.to_string() } });
+            }
+        };
+        let pid = running.pid();
+        self.runs += 1;
+        let number = self.runs;
+        let ended = Arc::clone(&self.ended);
+        std::thread::spawn(move || {
+            running.wait(None, None);
+            let finished = running.finish();
+            ended(ChildEnded { index, run: number, ended: finished.ended });
+        });
+        let run = Run { number, since: now, stopper, _target: target };
+        self.children[index].state = State::Running(run);
+        Some(ChildNews { name, news: News::Started { pid } })
+    }
+}
+
+impl<L> Supervised<L> {
+    fn job_is_shell(&self) -> bool {
+        self.child.job.program == "/bin/sh"
+    }
+}
+
+fn wait_after(crashes: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(2u32.saturating_pow(crashes)).min(LONGEST_WAIT)
+}
+
+/// The error with its cause.
+fn why(error: &StartError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_crashes_again_and_again_waits_longer_but_not_for_ever() {
+        let secs: Vec<u64> = (0..8).map(|crashes| wait_after(crashes).as_secs()).collect();
+        assert_eq!(secs, [1, 2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(wait_after(u32::MAX), LONGEST_WAIT);
+    }
+}

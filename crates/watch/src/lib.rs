@@ -1,0 +1,23 @@
+//! The pieces of a development loop.
+//!
+//! - [`Sources`] says which files count and reads what they are; two [`Scan`]s are compared.
+//! - [`Wake`] hears that something may have changed. Events only wake: what changed, the next scan
+//!   tells. Where events are not to be had, time wakes.
+//! - [`Debounce`] waits until it is quiet.
+//! - [`Children`] runs programs that are started anew after each commit, and no process of which is
+//!   left behind.
+//!
+//! The loop itself, which builds and publishes, is the program's (`crates/cli/watching`). Nothing here
+//! knows of stores: what a child needs to be kept is handed over as a value that lives as long as it.
+
+mod children;
+mod debounce;
+mod lines;
+mod sources;
+mod wake;
+
+pub use children::{Child, ChildEnded, ChildNews, Children, News, Target};
+pub use debounce::Debounce;
+pub use lines::Lines;
+pub use sources::{BadSources, Scan, SourceRules, Sources};
+pub use wake::{NoEvents, Wake, poll_interval};

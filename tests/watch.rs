@@ -1,0 +1,504 @@
+//! `watch`: when it builds and when it does not, what it tells, and that nothing of it is left. What
+//! runs on a commit is tested in `watch_run.rs`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Output, Running, Site, eventually};
+
+/// Longer than anything takes on a busy machine.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A watch under way, as an editor's plug-in sees it.
+pub struct Loop {
+    running: Running,
+    lines: Receiver<String>,
+    /// All events so far.
+    pub events: Vec<Value>,
+}
+
+impl Loop {
+    /// Starts it with these flags, and with a build in shell, where the project has none.
+    pub fn start(site: &Site, flags: &str, build: &str) -> Loop {
+        let command = site.command(&format!("watch --json {flags}"));
+        let build: &[&str] = if build.is_empty() { &[] } else { &["--", "sh", "-c", build] };
+        Loop::of(command.args(build).spawn())
+    }
+
+    /// Takes over one that was started.
+    pub fn of(mut running: Running) -> Loop {
+        let lines = running.lines();
+        let mut watch = Loop { running, lines, events: vec![] };
+        let ready = watch.event("ready");
+        assert_eq!(ready["schema"], "genstore.watch/1");
+        assert_eq!(ready["pid"], watch.running.pid());
+        watch
+    }
+
+    /// Waits for the next event of this name.
+    #[track_caller]
+    pub fn event(&mut self, name: &str) -> Value {
+        loop {
+            let event = self.next().unwrap_or_else(|| panic!("no {name}: {:#?}", self.events));
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// Waits for the next event of a child in this state.
+    #[track_caller]
+    pub fn child(&mut self, name: &str, state: &str) -> Value {
+        loop {
+            let event = self.event("child");
+            if (&event["name"], &event["state"]) == (&name.into(), &state.into()) {
+                return event;
+            }
+        }
+    }
+
+    /// Waits for the next event; `None` where none came, or no more will.
+    fn next(&mut self) -> Option<Value> {
+        let line = match self.lines.recv_timeout(LONG) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        };
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        self.events.push(event.clone());
+        Some(event)
+    }
+
+    /// Waits for the next event, which must be this one.
+    #[track_caller]
+    fn then(&mut self, name: &str) -> Value {
+        let event = self.next();
+        let found = event.as_ref().map_or(&Value::Null, |event| &event["event"]);
+        let last = &self.events[self.events.len().saturating_sub(6)..];
+        assert_eq!(found, name, "{last:#?}");
+        event.unwrap()
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.running.signal(name);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// Waits for its end.
+    fn end_after(self, signal: &str, site: &Site) -> Output {
+        self.signal(signal);
+        self.lines.iter().for_each(drop);
+        self.running.end_without_reading(site)
+    }
+
+    /// Ends it by this signal.
+    pub fn end_by(self, signal: &str, site: &Site) {
+        let number = match signal {
+            "HUP" => 1,
+            "INT" => 2,
+            _ => 15,
+        };
+        assert_eq!(self.end_after(signal, site).status, 128 + number, "{signal}");
+    }
+
+    /// Ends it.
+    pub fn end(self, site: &Site) {
+        self.end_by("INT", site);
+    }
+}
+
+/// A project that is built by copying its sources.
+pub fn project(more: &str) -> Site {
+    let site = Site::new();
+    site.write("src/a.txt", "one");
+    let build = "mkdir -p $GENSTORE_OUT/lib && cp src/* $GENSTORE_OUT/lib/";
+    site.write(
+        "genstore.toml",
+        format!("[build]\ncommand = '{build}'\n[watch]\npaths = ['src']\ndebounce = '100ms'\n{more}"),
+    );
+    site
+}
+
+fn numbers(event: &Value, names: [&str; 2]) -> [Option<u64>; 2] {
+    names.map(|name| event[name].as_u64())
+}
+
+#[test]
+fn builds_first_and_whenever_sources_change() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", "");
+    assert_eq!(watch.then("build-start")["build"], 1);
+    let end = watch.then("build-end");
+    assert_eq!((&end["ok"], &end["exit"]), (&true.into(), &0.into()));
+    let first = watch.then("published");
+    assert_eq!(numbers(&first, ["generation", "previous"]), [Some(1), None]);
+    assert_eq!(first["path"], site.path("genstore/generations/1/tree").to_str().unwrap());
+
+    site.write("src/a.txt", "two");
+    let change = watch.then("change");
+    assert_eq!((&change["paths"][0], &change["count"]), (&"src/a.txt".into(), &1.into()));
+    assert_eq!(watch.then("build-start")["build"], 2);
+    watch.then("build-end");
+    let second = watch.then("published");
+    assert_eq!(numbers(&second, ["generation", "previous"]), [Some(2), Some(1)]);
+    assert_eq!(second["modified"], 1);
+    assert_eq!(site.read("genstore/current/lib/a.txt"), "two");
+
+    // A touch is a change of the sources, but what is built is the same: nobody is woken.
+    let notice = fs::metadata(site.path("genstore/notice")).unwrap().modified().unwrap();
+    site.write("src/a.txt", "two");
+    watch.then("change");
+    watch.then("build-start");
+    watch.then("build-end");
+    assert_eq!(watch.then("unchanged")["generation"], 2);
+    assert_eq!(fs::metadata(site.path("genstore/notice")).unwrap().modified().unwrap(), notice);
+    watch.end(&site);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn a_folder_full_of_new_files_is_one_change_and_one_build() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "--debounce 1s", "find src -type f | sort > $GENSTORE_OUT/list");
+    watch.then("build-start");
+    watch.then("build-end");
+    watch.then("published");
+    for n in 0..40 {
+        site.write(&format!("src/deep/{}/{n}/file.txt", n % 4), "new");
+    }
+    assert_eq!(watch.then("change")["count"], 40);
+    assert_eq!(watch.then("build-start")["build"], 2);
+    watch.then("build-end");
+    watch.then("published");
+    assert_eq!(site.read("genstore/current/list").lines().count(), 41);
+    // Had there been another build, this one would not be the third.
+    fs::remove_dir_all(site.path("src/deep")).unwrap();
+    assert_eq!(watch.then("change")["count"], 40);
+    assert_eq!(watch.then("build-start")["build"], 3);
+    watch.end(&site);
+}
+
+#[test]
+fn what_fails_or_is_refused_is_told_and_the_old_goes_on_being_served() {
+    let site = project("[audit]\nforbid = ['**/bad*']\n");
+    let build = "test ! -e src/broken && cp src/* $GENSTORE_OUT/";
+    let mut watch = Loop::start(&site, "", build);
+    watch.event("published");
+    site.write("src/broken", "");
+    let end = watch.event("build-end");
+    assert_eq!((&end["ok"], &end["exit"]), (&false.into(), &1.into()));
+    let error = watch.then("error");
+    assert_eq!((&error["code"], &error["failed"]["number"]), (&"build-failed".into(), &1.into()));
+    assert_eq!(site.read("genstore/current/a.txt"), "one");
+
+    fs::rename(site.path("src/broken"), site.path("src/bad")).unwrap();
+    let error = watch.event("error");
+    assert_eq!((&error["code"], &error["findings"][0]["path"]), (&"audit-refused".into(), &"bad".into()));
+    assert_eq!(site.run("current").ok().stdout, "1\n");
+
+    fs::remove_file(site.path("src/bad")).unwrap();
+    site.write("src/a.txt", "two");
+    assert_eq!(watch.event("published")["generation"], 2);
+    watch.end(&site);
+}
+
+/// A build that says that it began, and ends when it is told to.
+fn gated(site: &Site) -> &'static str {
+    let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
+    assert!(made.success());
+    "cp src/* $GENSTORE_OUT/ && echo >> copied && read go < gate"
+}
+
+/// Waits until so many builds have read their sources.
+fn wait_for_copy(site: &Site, builds: usize) {
+    eventually("the build has read its sources", || {
+        site.has("copied") && site.read("copied").lines().count() >= builds
+    });
+}
+
+fn open_gate(site: &Site) {
+    fs::write(site.path("gate"), "go\n").unwrap();
+}
+
+#[test]
+fn changes_during_a_build_make_one_more_build() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", gated(&site));
+    watch.then("build-start");
+    wait_for_copy(&site, 1);
+    for content in ["two", "three"] {
+        site.write("src/a.txt", content);
+        assert_eq!(watch.then("change")["queued"], true);
+    }
+    open_gate(&site);
+    watch.then("build-end");
+    assert_eq!(watch.then("published")["generation"], 1);
+    assert_eq!(site.read("genstore/current/a.txt"), "one");
+    assert_eq!(watch.then("build-start")["build"], 2);
+    open_gate(&site);
+    watch.then("build-end");
+    assert_eq!(watch.then("published")["generation"], 2);
+    assert_eq!(site.read("genstore/current/a.txt"), "three");
+    // Exactly one more: the next one is the third.
+    site.write("src/a.txt", "four");
+    watch.then("change");
+    assert_eq!(watch.then("build-start")["build"], 3);
+    watch.end(&site);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn an_input_that_changed_while_it_was_built_is_said_and_built_again() {
+    let site = project("");
+    // The change comes before the end of the debounce, and so is found at the end of the build.
+    let mut watch = Loop::start(&site, "--debounce 2s", gated(&site));
+    watch.then("build-start");
+    wait_for_copy(&site, 1);
+    site.write("src/a.txt", "two");
+    open_gate(&site);
+    watch.then("build-end");
+    let changed = watch.then("inputs-changed");
+    assert_eq!((&changed["paths"][0], &changed["build"]), (&"src/a.txt".into(), &1.into()));
+    watch.then("published");
+    assert_eq!(watch.then("build-start")["build"], 2);
+    open_gate(&site);
+    watch.then("build-end");
+    watch.then("published");
+    assert_eq!(site.read("genstore/current/a.txt"), "two");
+    watch.end(&site);
+}
+
+#[test]
+fn a_change_can_restart_the_build() {
+    let site = project("on_busy = 'restart'\n");
+    let mut watch = Loop::start(&site, "", gated(&site));
+    watch.then("build-start");
+    site.write("src/a.txt", "two");
+    watch.then("change");
+    let end = watch.then("build-end");
+    assert_eq!((&end["ok"], &end["restarted"]), (&false.into(), &true.into()));
+    assert_eq!(watch.then("build-start")["build"], 2);
+    open_gate(&site);
+    watch.then("build-end");
+    assert_eq!(watch.then("published")["generation"], 1);
+    assert_eq!(site.read("genstore/current/a.txt"), "two");
+    watch.end(&site);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn its_own_outputs_are_no_sources() {
+    let site = Site::new();
+    site.write("a.txt", "one");
+    site.write("genstore.toml", "[watch]\npaths = ['.']\ndebounce = '100ms'\nignore = ['*.log']\n");
+    let build = "mkdir -p out && cp a.txt out/a.txt && date +%N > built.log";
+    let mut watch = Loop::start(&site, "--output out", build);
+    watch.then("build-start");
+    watch.then("build-end");
+    watch.then("published");
+    // A view beside the sources; and what a program writes next to the store's things.
+    site.run("view add shown").ok();
+    symlink("a.txt", site.path("built.log.1")).unwrap();
+    let change = watch.then("change");
+    assert_eq!(change["paths"][0], "built.log.1");
+    for (build, content) in [(2, "one"), (3, "two"), (4, "three")] {
+        if build > 2 {
+            site.write("a.txt", content);
+            assert_eq!(watch.then("change")["paths"][0], "a.txt");
+        }
+        assert_eq!(watch.then("build-start")["build"], build, "no build was between");
+        watch.then("build-end");
+        watch.next();
+        assert_eq!(site.read("shown/a.txt"), content);
+    }
+    watch.end(&site);
+}
+
+#[test]
+fn a_build_that_writes_sources_does_not_build_for_ever() {
+    // The same bytes each time: one more build tells that nothing changed.
+    let site = project("");
+    let mut watch = Loop::start(&site, "", "echo same > src/generated; cp src/* $GENSTORE_OUT/");
+    assert_eq!(watch.event("inputs-changed")["paths"][0], "src/generated");
+    watch.then("published");
+    watch.then("build-start");
+    watch.then("build-end");
+    watch.then("unchanged");
+    site.write("src/a.txt", "two");
+    watch.then("change");
+    assert_eq!(watch.then("build-start")["build"], 3);
+    watch.end(&site);
+
+    // Others each time: after some, it is said.
+    let site = project("");
+    let mut watch = Loop::start(&site, "", "echo x >> src/generated; cp src/a.txt $GENSTORE_OUT/");
+    let warning = watch.event("warning");
+    let message = warning["message"].as_str().unwrap();
+    assert!(message.starts_with("sources change during each build (src/generated)"), "{message}");
+    let builds = watch.events.iter().filter(|event| event["event"] == "build-start").count();
+    assert_eq!(builds, 5);
+    // It may have been a person after all: another one follows, after a pause.
+    watch.then("build-start");
+    watch.end(&site);
+}
+
+#[test]
+fn a_rollback_is_not_overtaken() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    site.write("src/a.txt", "two");
+    watch.event("published");
+    site.run("rollback").ok();
+    let activated = watch.then("activated");
+    assert_eq!(numbers(&activated, ["generation", "previous"]), [Some(1), Some(2)]);
+    assert_eq!(activated["held"], true);
+    site.write("src/a.txt", "three");
+    let kept = watch.event("kept");
+    assert_eq!(numbers(&kept, ["generation", "current"]), [Some(3), Some(1)]);
+    assert_eq!(site.read("genstore/current/lib/a.txt"), "one");
+    // The same again is not kept twice.
+    site.write("src/a.txt", "three");
+    assert_eq!(watch.event("unchanged")["generation"], 3);
+    // A watch that is begun anew holds, too.
+    watch.end(&site);
+    let mut watch = Loop::start(&site, "", "");
+    assert_eq!(watch.events[0]["held"], true);
+    watch.event("kept");
+    site.run("resume").prints("Resumed: 1 [ID] -> 4 [ID]\n");
+    assert_eq!(watch.then("activated")["held"], false);
+    site.write("src/a.txt", "four");
+    assert_eq!(watch.event("published")["generation"], 5);
+    watch.end(&site);
+}
+
+#[test]
+fn sources_can_be_polled() {
+    let site = project("poll = '50ms'\n");
+    let mut watch = Loop::start(&site, "", "");
+    assert_eq!((&watch.events[0]["polling"], &watch.events[0]["watched"]), (&true.into(), &0.into()));
+    watch.event("published");
+    site.write("src/new/b.txt", "");
+    assert_eq!(watch.then("change")["paths"][0], "src/new/b.txt");
+    watch.end(&site);
+}
+
+#[test]
+fn where_no_more_can_be_watched_it_polls_and_names_the_sysctl() {
+    let site = project("");
+    site.write("src/deep/er/b.txt", "");
+    // In a user namespace of its own the limit is one's own.
+    let limit = |then: &str| {
+        let script = format!("echo 2 > /proc/sys/user/max_inotify_watches && {then}");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script]).current_dir(site.path(""));
+        command
+    };
+    if !limit("true").output().is_ok_and(|output| output.status.success()) {
+        println!("skipped: no user namespace can be made here");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_genstore");
+    let script = format!("exec {program} watch --json -- sh -c 'ls -R src > $GENSTORE_OUT/list'");
+    let mut child = limit(&script).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let warning = lines.find(|event| event["event"] == "warning").unwrap();
+    assert!(
+        warning["message"].as_str().unwrap().contains("sysctl fs.inotify.max_user_watches="),
+        "{warning}"
+    );
+    assert_eq!(lines.find(|event| event["event"] == "ready").unwrap()["polling"], true);
+    lines.find(|event| event["event"] == "published").unwrap();
+    site.write("src/deep/er/c.txt", "");
+    assert_eq!(lines.find(|event| event["event"] == "published").unwrap()["generation"], 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn bad_input_is_told() {
+    let site = Site::new();
+    site.write("src/a", "");
+    let no_paths = "error: there is nothing to watch\n";
+    site.run("watch -- true").fails(2, no_paths);
+    site.run("watch --path src").fails(2, "error: there is no command to build with\n");
+    site.run("watch --path gone --path away -- true").is(
+        2,
+        "",
+        "error: cannot watch [DIR]/gone: No such file or directory (os error 2); [DIR]/away: No such file or \
+         directory (os error 2)\nhint: correct `paths` and `ignore` under [watch], or --path and --ignore\n",
+    );
+    let missing = site.run("watch --path src -- no-such-program");
+    assert_eq!(missing.status, 127);
+    assert!(missing.stderr.contains("error: cannot run no-such-program\n"), "{}", missing.stderr);
+    site.command("watch --path src").args(&["--run", "a: x", "--run", "a: y", "--", "true"]).run().is(
+        2,
+        "",
+        "error: two programs are called a\nhint: give each a name of its own, as in `api: node server.js`\n",
+    );
+    site.write("genstore.toml", "[watch]\npath = ['src']\n");
+    site.run("watch -- true").is(
+        2,
+        "",
+        "error: [DIR]/genstore.toml:2: unknown key `path`\nhint: did you mean `paths`?\n",
+    );
+    site.write("genstore.toml", "[watch]\npaths = ['src']\non_busy = 'wait'\n");
+    site.run("watch -- true").fails(2, "error: [DIR]/genstore.toml:3: unknown variant `wait`");
+    assert!(!site.has("genstore/staging/x"));
+}
+
+#[test]
+fn the_second_watch_of_a_store_is_refused_and_names_the_first() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    let refused = site.run("watch --json");
+    assert_eq!(refused.status, 11);
+    let error = refused.json_error();
+    assert_eq!(error["holders"][0]["pid"], watch.pid());
+    watch.end(&site);
+    let watch = Loop::start(&site, "", "");
+    watch.end(&site);
+}
+
+#[test]
+fn an_editor_that_goes_away_ends_it() {
+    let site = project("");
+    let mut running = site.command("watch --json").spawn();
+    let ready: Value = serde_json::from_str(&running.line()).unwrap();
+    assert_eq!(ready["event"], "ready");
+    // Nobody reads its events any more: that is found out with the next one.
+    assert_eq!(running.end_without_reading(&site).status, 0);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn people_read_lines() {
+    let site = project("");
+    let mut running = site.command("watch").spawn();
+    let lines = running.lines();
+    let line = || site.replace(&lines.recv_timeout(LONG).unwrap());
+    assert_eq!(line(), "  Watching 1 file (1 directory)");
+    assert_eq!(line(), "  Building (build 1)");
+    assert!(line().starts_with("     Built in "));
+    let published = line();
+    assert!(published.starts_with(" Published generation 1 "), "{published}");
+    assert!(published.contains(" (the first): +1 ~0 -0 in "), "{published}");
+    site.write("src/b.txt", "");
+    assert_eq!(line(), "   Changed src/b.txt");
+    running.signal("TERM");
+    eventually("it ends", || lines.recv_timeout(LONG).is_err());
+    assert_eq!(running.end_without_reading(&site).status, 143);
+}

@@ -1,0 +1,265 @@
+//! `watch --run`: programs that run on what is current, and are started anew after each commit; and
+//! `[hooks]`. However the watch ends, no process of it is left.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::{Site, eventually};
+use crate::watch::{Loop, project};
+
+/// Tells whether a process lives; one that waits to be reaped does not.
+fn lives(pid: u64) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+}
+
+/// Reads numbers that programs wrote down.
+fn pids(site: &Site, file: &str) -> Vec<u64> {
+    let text = if site.has(file) { site.read(file) } else { String::new() };
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+fn wait_for_pids(site: &Site, file: &str, count: usize) -> Vec<u64> {
+    eventually("they wrote their numbers down", || pids(site, file).len() >= count);
+    pids(site, file)
+}
+
+/// Writes its number and that of its child down, and serves until it is stopped.
+const SERVER: &str = "echo $$ >> pids; sleep 1000 & echo $! >> pids; wait";
+
+#[test]
+fn programs_run_on_what_is_current_and_are_started_anew_after_a_commit() {
+    let site =
+        project("run = [\"api: cat $GENSTORE_ROOT/lib/a.txt > saw-$GENSTORE_GENERATION; sleep 1000\"]\n");
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    let first = watch.child("api", "started")["pid"].as_u64().unwrap();
+    eventually("it ran", || site.has("saw-1") && site.read("saw-1") == "one");
+    // Nothing changed: it goes on.
+    site.write("src/a.txt", "one");
+    watch.event("unchanged");
+    assert!(lives(first));
+    site.write("src/a.txt", "two");
+    watch.event("published");
+    let stopped = watch.child("api", "stopped");
+    assert_eq!(stopped["signal"], 15);
+    watch.child("api", "started");
+    assert!(!lives(first));
+    eventually("it ran", || site.has("saw-2") && site.read("saw-2") == "two");
+    // Also after a commit by somebody else.
+    site.run("rollback").ok();
+    watch.event("activated");
+    watch.child("api", "started");
+    assert!(!site.run("gc --keep-last 1 --grace 0s -n").ok().stdout.contains("remove  1"));
+    watch.end(&site);
+}
+
+#[test]
+fn a_generation_stays_as_long_as_a_program_runs_on_it() {
+    let site = project("run = ['api: sleep 1000']\n");
+    let mut watch = Loop::start(&site, "", "");
+    watch.child("api", "started");
+    site.tree("other", &[("x", "=1")]);
+    // Made current before the watch hears of it, or after: what runs on 1 keeps it until it has ended.
+    site.run("publish other --no-activate").ok();
+    let plan = site.run("gc --keep-last 1 --grace 0s -n").ok().stdout;
+    assert!(plan.contains("  1  current; leased"), "{plan}");
+    watch.end(&site);
+    let plan = site.run("gc --keep-last 1 --grace 0s -n").ok().stdout;
+    assert!(!plan.contains("leased"), "{plan}");
+}
+
+#[test]
+fn what_does_not_stop_is_killed_with_all_that_it_started() {
+    let stubborn = "api: trap : TERM; echo $$ >> pids; (trap : TERM; echo $$ >> pids; while :; do sleep 1000; done) & \
+                    while :; do sleep 1000; done";
+    let site = project(&format!("stop_timeout = '100ms'\nrun = [\"{stubborn}\"]\n"));
+    let mut watch = Loop::start(&site, "", "");
+    watch.child("api", "started");
+    let old = wait_for_pids(&site, "pids", 2);
+    site.write("src/a.txt", "two");
+    let stopped = watch.child("api", "stopped");
+    assert_eq!(stopped["message"], "it did not stop in time, and was killed");
+    assert!(old.iter().all(|pid| !lives(*pid)), "nothing of it is left before the next one runs");
+    watch.child("api", "started");
+    watch.end(&site);
+}
+
+#[test]
+fn a_crash_is_said_and_the_program_comes_back_and_one_that_is_done_stays_done() {
+    let site = project(
+        "[watch.run]\nflaky = 'test -e fixed || { touch fixed; exit 3; }; sleep 1000'\nonce = 'true'\n",
+    );
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    let crashed = watch.child("flaky", "crashed");
+    assert_eq!((&crashed["exit"], &crashed["again_after_ms"]), (&3.into(), &1000.into()));
+    watch.child("flaky", "started");
+    let done: Vec<_> = watch.events.iter().filter(|event| event["state"] == "done").collect();
+    assert_eq!(done.len(), 1, "{:#?}", watch.events);
+    assert_eq!(done[0]["name"], "once");
+    site.write("src/a.txt", "two");
+    watch.event("published");
+    watch.child("once", "done");
+    watch.end(&site);
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_told_and_tried_again_after_a_commit() {
+    let site = project("[watch.run]\napi = ['./server']\nshell = 'no-such-program --port 1'\n");
+    let mut watch = Loop::start(&site, "", "");
+    let failed = watch.child("api", "failed");
+    assert!(failed["message"].as_str().unwrap().contains("./server"), "{failed}");
+    watch.child("shell", "failed");
+    site.write("server", "#!/bin/sh\nexec sleep 1000\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(site.path("server"), mode).unwrap();
+    site.write("src/a.txt", "two");
+    watch.event("published");
+    watch.child("api", "started");
+    watch.end(&site);
+}
+
+#[test]
+fn several_programs_stop_together_and_their_lines_are_told_apart() {
+    let site = project("");
+    let runs = ["--run", "a: echo hello; sleep 1000", "--run", "printf no-end; exec sleep 1000"];
+    let mut running =
+        site.command("watch --run-in generation").args(&runs).args(&["--run", "longer: pwd"]).spawn();
+    let lines = running.lines();
+    let mut all = Vec::new();
+    let mut wait_for = |what: &str| {
+        while !all.iter().any(|line: &String| line.contains(what)) {
+            all.push(
+                lines
+                    .recv_timeout(std::time::Duration::from_secs(60))
+                    .unwrap_or_else(|e| panic!("{e}: {all:#?}")),
+            );
+        }
+    };
+    wait_for("     a | hello");
+    wait_for("   Started a (process ");
+    wait_for(&format!("longer | {}", site.path("genstore/generations/1/tree").display()));
+    running.signal("INT");
+    wait_for("printf | no-end");
+    wait_for("     Ended");
+    assert_eq!(running.end_without_reading(&site).status, 130);
+}
+
+#[test]
+fn however_it_ends_no_process_and_no_debris_is_left() {
+    for signal in ["INT", "TERM", "HUP", "KILL"] {
+        let site = project(&format!("run = [\"api: {SERVER}\"]\n"));
+        // The second build never ends by itself.
+        let build = format!("cp src/* $GENSTORE_OUT/; test ! -e src/slow || {{ {SERVER}; }}");
+        let mut watch = Loop::start(&site, "", &build);
+        watch.child("api", "started");
+        wait_for_pids(&site, "pids", 2);
+        site.write("src/slow", "");
+        watch.event("build-start");
+        let pids = wait_for_pids(&site, "pids", 4);
+        assert!(pids.iter().all(|pid| lives(*pid)), "{signal}");
+        if signal == "KILL" {
+            watch.kill();
+        } else {
+            watch.end_by(signal, &site);
+        }
+        eventually("all of them are gone", || pids.iter().all(|pid| !lives(*pid)));
+        if signal == "KILL" {
+            // Nobody could clean up; the next one does.
+            site.run("mark @ good").ok();
+        }
+        assert_eq!(site.names("genstore/staging"), [""; 0], "{signal}");
+        site.run("verify").ok();
+        site.run("publish src").ok();
+    }
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_it() {
+    let site = project(&format!("run = [\"api: {SERVER}\"]\n"));
+    // Python's pty is a terminal; its end hangs up.
+    let script = "import os, pty, select, sys\n\
+                  pid, master = pty.fork()\n\
+                  if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
+                  while not (os.path.exists('pids') and open('pids').read().count('\\n') >= 2):\n\
+                  \x20   if select.select([master], [], [], 0.02)[0]: os.read(master, 65536)\n\
+                  print(pid, flush=True)\n\
+                  os.close(master)\n\
+                  os.waitpid(pid, 0)\n";
+    let program = env!("CARGO_BIN_EXE_genstore");
+    let run =
+        Command::new("python3").args(["-c", script, program, "watch"]).current_dir(site.path("")).output();
+    let Ok(run) = run else {
+        println!("skipped: no python3");
+        return;
+    };
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let pids = pids(&site, "pids");
+    eventually("all of them are gone", || pids.iter().all(|pid| !lives(*pid)));
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn a_build_or_a_program_that_is_killed_is_like_one_that_fails() {
+    let site = project("run = ['api: echo $$ >> pids; exec sleep 1000']\n");
+    let mut watch = Loop::start(
+        &site,
+        "",
+        "echo $$ > build; test ! -e src/slow || sleep 1000; cp src/a.txt $GENSTORE_OUT/",
+    );
+    let pid = watch.child("api", "started")["pid"].as_u64().unwrap();
+    kill(pid);
+    assert_eq!(watch.child("api", "crashed")["signal"], 9);
+    watch.child("api", "started");
+    site.write("src/slow", "");
+    fs::remove_file(site.path("build")).unwrap();
+    watch.event("build-start");
+    kill(wait_for_pids(&site, "build", 1)[0]);
+    let end = watch.event("build-end");
+    assert_eq!(end["ok"], false);
+    assert_eq!(
+        watch.event("error")["message"].as_str().unwrap().split(" was killed by signal 9").count(),
+        2
+    );
+    fs::remove_file(site.path("src/slow")).unwrap();
+    assert_eq!(watch.event("unchanged")["generation"], 1);
+    watch.end(&site);
+}
+
+fn kill(pid: u64) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn hooks_run_after_each_move_of_current() {
+    let site = project(
+        "[hooks]\npost_commit = 'echo $GENSTORE_VERB $GENSTORE_GENERATION ${GENSTORE_PREVIOUS:-none} >> hooks; \
+                        test -e \"$GENSTORE_ROOT\" || echo gone >> hooks'\n",
+    );
+    site.run("build").ok();
+    site.run("publish src").ok();
+    site.run("publish src").ok();
+    site.write("src/a.txt", "two");
+    site.run("publish src --no-activate").ok();
+    site.run("rollback").ok();
+    site.run("resume").ok();
+    site.run("switch 1").ok();
+    site.run("switch 1").ok();
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    eventually("its hook ran", || site.read("hooks").lines().count() >= 6);
+    watch.end(&site);
+    let expected = "build 1 none\npublish 2 1\nrollback 1 2\nresume 3 1\nswitch 1 3\nwatch 4 1\n";
+    assert_eq!(site.read("hooks"), expected);
+    // What fails there does not undo the commit.
+    site.write("genstore.toml", "[hooks]\npost_commit = [['false'], '']\n");
+    site.write("src/a.txt", "three");
+    let done = site.run("publish src").ok();
+    assert_eq!(
+        done.stderr,
+        "warning: the hook post_commit: false exited with 1\nwarning: a command of [hooks] post_commit is empty\n"
+    );
+    assert!(Path::new(&site.path("genstore/generations/5")).is_dir());
+}
