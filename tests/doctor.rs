@@ -13,6 +13,7 @@ fn tells_what_holds_and_leaves_nothing() {
     site.tree("dist", &[("img/a", "=1")]);
     site.run("publish dist").ok();
     site.run("view add images --from img").ok();
+    site.run("view add mirror --as mirror").ok();
     let output = site.run("doctor").ok();
     for line in [
         "Store [DIR]/genstore\n",
@@ -20,11 +21,14 @@ fn tells_what_holds_and_leaves_nothing() {
         "ok    hard links           work\n",
         "ok    rename exchange      works: `view add --replace` leaves no gap\n",
         "ok    case                 README and readme are two names\n",
-        "ok    view [DIR]/images: a link\n      good for whatever opens files by path",
+        "ok    view [DIR]/images: a link\n      good for programs that resolve it once",
+        "      not for watchers that do not see a link retargeted (node --watch,",
+        "ok    view [DIR]/mirror: a mirror\n      good for watchers of files (tsx watch, nodemon,",
+        "      not for readers that open several files",
     ] {
         assert!(output.stdout.contains(line), "{line} is not in {}", output.stdout);
     }
-    assert_eq!(site.names("."), ["dist", "genstore", "images"]);
+    assert_eq!(site.names("."), ["dist", "genstore", "images", "mirror"]);
     assert_eq!(site.names("genstore/staging"), [""; 0]);
 }
 
@@ -35,6 +39,7 @@ fn tells_programs() {
     std::fs::remove_file(site.path("here")).unwrap();
     let doc = site.run("doctor --json").is_json("genstore.doctor/1");
     assert_eq!((&doc["ok"], &doc["views"][0]["ok"]), (&json!(true), &json!(false)));
+    assert_eq!(doc["views"][0]["as"], json!("link"));
     let checks = doc["checks"].as_array().unwrap();
     let locks = checks.iter().find(|check| check["name"] == "file locks").unwrap();
     assert_eq!((&locks["standing"], &locks["text"]), (&json!("good"), &json!("work")));

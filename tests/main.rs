@@ -45,6 +45,7 @@ mod switch;
 mod torture;
 mod verify;
 mod view;
+mod view_mirror;
 mod wait;
 mod watch;
 mod watch_run;

@@ -73,7 +73,7 @@ fn a_link_that_is_ours_already_gets_its_record_back() {
     symlink("genstore/current/app", site.path("site")).unwrap();
     site.run("view add site --from app")
         .prints("Unchanged: the view [DIR]/site shows current/app already\n");
-    site.run("view ls").prints("[DIR]/site  current/app  ok\n");
+    site.run("view ls").prints("[DIR]/site  current/app  link  ok\n");
 }
 
 #[test]
@@ -83,7 +83,8 @@ fn two_views_of_one_generation_move_at_once() {
     fs::create_dir(site.path("deep")).unwrap();
     site.run("view add deep/app --from app").prints("View [DIR]/deep/app shows current/app\n");
     assert_eq!(link(&site, "deep/app"), "../genstore/current/app");
-    site.run("view ls").prints("[DIR]/deep/app  current/app   ok\n[DIR]/www       current/site  ok\n");
+    site.run("view ls")
+        .prints("[DIR]/deep/app  current/app   link  ok\n[DIR]/www       current/site  link  ok\n");
     for text in ["two", "three"] {
         parts(&site, text);
         assert_eq!(warnings(&site), "");
@@ -97,7 +98,7 @@ fn a_view_may_come_before_what_it_shows() {
     site.run("init").ok();
     let nothing = "warning: the view [DIR]/site shows nothing until something is published\n";
     site.run("view add site").is(0, "View [DIR]/site shows current\n", nothing);
-    site.run("view ls").prints("[DIR]/site  current  shows nothing yet\n");
+    site.run("view ls").prints("[DIR]/site  current  link  shows nothing yet\n");
     parts(&site, "one");
     assert_eq!(warnings(&site), "");
     let nothing = "warning: the view [DIR]/later shows nothing until a generation has docs/api\n";
@@ -161,8 +162,9 @@ fn refuses_what_is_no_place_for_a_view() {
         let message = format!("error: not a path in a generation: {from}: {why}\n");
         site.run(&format!("view add new --from {from}")).fails(2, &message);
     }
-    site.run("view add new --as mirror")
-        .fails(2, "error: invalid value 'mirror' for '--as <KIND>'\n  [possible values: link]\n");
+    site.run("view add new --as copy")
+        .fails(2, "error: invalid value 'copy' for '--as <KIND>'\n  [possible values: link, mirror]\n");
+    site.run("view add new --copy").fails(2, "error: a link has no files to copy\n");
     // Nothing of it was done.
     assert_eq!(site.names(""), ["dist", "file", "folder", "genstore", "other", "shown"]);
     assert_eq!((site.names("genstore/views").len(), link(&site, "other")), (1, "folder".into()));
@@ -202,15 +204,9 @@ fn replace_keeps_what_was_there() {
         (site.read("site/file"), site.read("site.before-genstore/deep/mine")),
         ("one".into(), "mine".into())
     );
-    // A build tool makes a folder of it again.
+    // A folder is there again.
     fs::remove_file(site.path("site")).unwrap();
     site.write("site/again", "again");
-    let warning = "warning: the view [DIR]/site was replaced by a directory; \
-                   `genstore view add [DIR]/site --from app --replace` mends it\n";
-    assert_eq!(warnings(&site), warning);
-    assert_eq!(site.read("site/again"), "again");
-    let hint = "hint: `genstore view add [DIR]/site --from app --replace` mends it\n";
-    site.run("view ls").is(0, "[DIR]/site  current/app  is a directory\n", hint);
     let doc = site.run("view add site --from app --replace --json").is_json("genstore.view-add/1");
     let expected = json!({
         "schema": "genstore.view-add/1", "change": "replaced", "path": site.path("site"), "as": "link",
@@ -234,14 +230,51 @@ fn replace_keeps_what_was_there() {
 }
 
 #[test]
+fn a_link_that_a_build_tool_made_a_folder_comes_back() {
+    let site = two_parts();
+    site.run("view add libs --from app").ok();
+    let take_place = || fs::remove_file(site.path("libs")).unwrap();
+    take_place();
+    site.write("libs/built", "built");
+    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
+    site.run("view ls").is(0, "[DIR]/libs  current/app  link  is a directory\n", hint);
+    let kept = |name: &str| {
+        format!(
+            "warning: the view [DIR]/libs was replaced by a directory, which is [DIR]/{name} now; it was made again\n"
+        )
+    };
+    assert_eq!(warnings(&site), kept("libs.before-genstore"));
+    assert_eq!(
+        (link(&site, "libs"), site.read("libs/file")),
+        ("genstore/current/app".into(), "one".into())
+    );
+    assert_eq!(site.read("libs.before-genstore/built"), "built");
+    take_place();
+    site.write("libs/built", "again");
+    assert_eq!(site.run("mark @ good").ok().stderr, "");
+    assert_eq!(site.read("libs/built"), "again");
+    parts(&site, "two");
+    assert_eq!(warnings(&site), kept("libs.before-genstore-2"));
+    // An empty one is not worth keeping.
+    take_place();
+    fs::create_dir(site.path("libs")).unwrap();
+    let made = "warning: the view [DIR]/libs was replaced by a directory; it was made again\n";
+    assert_eq!(site.run("rollback -q").ok().stderr, made);
+    assert_eq!(site.read("libs/file"), "one");
+    let names = ["dist", "genstore", "libs", "libs.before-genstore", "libs.before-genstore-2"];
+    assert_eq!(site.names(""), names);
+    assert_eq!(site.names("genstore/views").len(), 1);
+}
+
+#[test]
 fn what_became_of_a_view_is_told_by_every_commit() {
     let site = two_parts();
     fs::create_dir(site.path("www")).unwrap();
     site.run("view add www/site").ok();
     let remove = || fs::remove_file(site.path("www/site")).unwrap();
     remove();
-    let hint = "hint: the next publish makes links again that are missing\n";
-    site.run("view ls").is(0, "[DIR]/www/site  current  is missing\n", hint);
+    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
+    site.run("view ls").is(0, "[DIR]/www/site  current  link  is missing\n", hint);
     let again = "warning: the view [DIR]/www/site was removed; it was made again\n";
     // Nothing to publish, something to publish, a way back, and where one is already.
     assert_eq!(warnings(&site), again);
@@ -262,12 +295,12 @@ fn what_became_of_a_view_is_told_by_every_commit() {
     let file = "warning: the view [DIR]/www/site was replaced by a file; \
                 move it away, then `genstore view add [DIR]/www/site` mends it\n";
     assert_eq!((site.run("switch 2").ok().stderr, site.read("www/site")), (file.into(), "mine".into()));
-    site.run("view ls").prints("[DIR]/www/site  current  is a file\n");
+    site.run("view ls").prints("[DIR]/www/site  current  link  is a file\n");
     fs::rename(site.path("www"), site.path("web")).unwrap();
     let gone = "warning: the view [DIR]/www/site cannot be there, for the directory it was in is gone; \
                 `genstore view rm [DIR]/www/site` forgets it\n";
     assert_eq!(warnings(&site), gone);
-    site.run("view ls").prints("[DIR]/www/site  current  has no directory to be in\n");
+    site.run("view ls").prints("[DIR]/www/site  current  link  has no directory to be in\n");
     site.run("view rm www/site").prints("Removed the view [DIR]/www/site; its link was gone already\n");
     assert_eq!(warnings(&site), "");
 }
@@ -325,7 +358,7 @@ fn a_project_that_is_moved_keeps_its_views() {
     fs::create_dir(site.path("elsewhere")).unwrap();
     fs::rename(site.path("p"), site.path("elsewhere/q")).unwrap();
     assert_eq!(site.read("elsewhere/q/site/file"), "one");
-    run("elsewhere/q", "view ls").prints("[DIR]/elsewhere/q/site  current  ok\n");
+    run("elsewhere/q", "view ls").prints("[DIR]/elsewhere/q/site  current  link  ok\n");
     site.write("elsewhere/q/dist/file", "two");
     assert_eq!(run("elsewhere/q", "publish dist").ok().stderr, "");
     assert_eq!(site.read("elsewhere/q/site/file"), "two");
@@ -437,7 +470,7 @@ fn a_view_that_is_only_half_in_place_is_finished_by_the_next_writer() {
     assert_eq!(warnings(&site), "");
     assert_eq!(site.read("site.before-genstore/mine"), "mine");
     assert!(!site.has(temp));
-    site.run("view ls").prints("[DIR]/site  current  ok\n");
+    site.run("view ls").prints("[DIR]/site  current  link  ok\n");
 }
 
 #[test]
@@ -573,7 +606,7 @@ fn verify_knows_records_and_their_damage() {
     );
     site.run("verify").ok();
     site.run("view add site").prints("Unchanged: the view [DIR]/site shows current already\n");
-    site.run("view ls").prints("[DIR]/site  current  ok\n");
+    site.run("view ls").prints("[DIR]/site  current  link  ok\n");
 }
 
 #[test]
@@ -587,7 +620,7 @@ fn a_read_only_store_lists_its_views() {
     site.run(&format!("--store {store} view add site")).ok();
     disk.unmount();
     disk.mount(&["ro"]).unwrap();
-    site.run(&format!("--store {store} view ls")).prints("[DIR]/site  current  ok\n");
+    site.run(&format!("--store {store} view ls")).prints("[DIR]/site  current  link  ok\n");
     assert_eq!(site.read("site/app/file"), "one");
     site.run(&format!("--store {store} view rm site")).fails(1, "error: cannot ");
     assert!(site.has("site"));

@@ -124,7 +124,7 @@ fn a_program_that_cannot_be_run_is_told_and_tried_again_after_a_commit() {
 #[test]
 fn several_programs_stop_together_and_their_lines_are_told_apart() {
     let site = project("");
-    let runs = ["--run", "a: echo hello; sleep 1000", "--run", "printf no-end; exec sleep 1000"];
+    let runs = ["--run", "a: echo hello; sleep 1000", "--run", "printf 'ready\\nno-end'; exec sleep 1000"];
     let mut running =
         site.command("watch --run-in generation").args(&runs).args(&["--run", "longer: pwd"]).spawn();
     let lines = running.lines();
@@ -141,6 +141,8 @@ fn several_programs_stop_together_and_their_lines_are_told_apart() {
     wait_for("     a | hello");
     wait_for("   Started a (process ");
     wait_for(&format!("longer | {}", site.path("genstore/generations/1/tree").display()));
+    // The rest of it has no end of line, and comes with the end.
+    wait_for("printf | ready");
     running.signal("INT");
     wait_for("printf | no-end");
     wait_for("     Ended");

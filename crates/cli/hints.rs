@@ -77,6 +77,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "view-no-parent" => "make that directory first, or check the spelling",
             "view-taken" => "`--replace` puts the view in its place, and keeps what is there beside it",
             "view-file" => "move it away first, or name another path",
+            "view-other-filesystem" => "`--copy` makes copies instead of links",
             "view-no-exchange" => "move what is there away first, then add the view",
             "no-such-file" => "`genstore show --tree` lists what a generation holds",
             _ => "nothing was changed",

@@ -10,6 +10,7 @@ mod checks;
 mod compare;
 mod config;
 mod context;
+mod declared;
 mod environment;
 mod errors;
 mod faults;

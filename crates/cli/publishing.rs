@@ -15,7 +15,7 @@ use crate::checks::Checks;
 use crate::context::Context;
 use crate::errors::{Fail, Refused};
 use crate::render::publish::{self, PublishDoc, Scanned};
-use crate::{hooks, verbs};
+use crate::{declared, hooks, verbs};
 
 /// What is wished for the new generation.
 #[derive(Args, Default)]
@@ -113,7 +113,7 @@ impl Wishes {
         let audited = audit(context, staged)?;
         let findings = audited.findings().to_vec();
         context.check_interrupted()?;
-        let done = audited.commit(&CommitOptions {
+        let mut done = audited.commit(&CommitOptions {
             note: self.message.clone().unwrap_or_default(),
             facts,
             expect,
@@ -123,6 +123,7 @@ impl Wishes {
             context.out.has_changed(format!("generation {} was published", done.generation));
         }
         context.progress.finish();
+        done.warnings.extend(declared::make_views(context, store));
         for finding in &findings {
             context.out.warn(&publish::finding_line(finding));
         }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod build;
+mod view;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::errors::Fail;
 use crate::{find, output, time};
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
+pub(crate) use view::ViewSection;
 pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, WatchSection, parse_signal};
 
 /// The project's file, as read.
@@ -55,6 +57,7 @@ pub(crate) struct Config {
     pub(crate) audit: AuditSection,
     pub(crate) watch: WatchSection,
     pub(crate) hooks: HooksSection,
+    pub(crate) view: Vec<ViewSection>,
 }
 
 #[derive(Deserialize, Default)]
@@ -171,6 +174,8 @@ pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use genstore::ViewKind;
+
     use super::*;
 
     fn failure(text: &str) -> (String, String) {
@@ -184,12 +189,18 @@ mod tests {
         let config: Config = toml::from_str(
             "[store]\npath = 'x'\ndurability = 'none'\n\
              [publish]\ninclude = ['**/*.js']\nexclude = ['*.map']\nsymlinks = 'any'\n\
-             [retain]\nkeep_last = 3\nkeep_within = '2h'\ngrace = '0'\n",
+             [retain]\nkeep_last = 3\nkeep_within = '2h'\ngrace = '0'\n\
+             [[view]]\npath = 'w'\n[[view]]\npath = 'm'\nas = 'mirror'\nfrom = 'a/b'\ncopy = true\n",
         )
         .unwrap();
         assert_eq!(config.store.path, Some("x".into()));
         assert_eq!(config.store.durability, Some(Durability::None));
         assert_eq!(config.publish.symlinks, Symlinks::Any);
+        let views: Vec<_> =
+            config.view.iter().map(|v| (&*v.path, v.kind, v.from.clone(), v.copy)).collect();
+        let from = genstore::RelPath::new("a/b").unwrap();
+        let mirror = (Path::new("m"), ViewKind::Mirror, Some(from), true);
+        assert_eq!(views, [(Path::new("w"), ViewKind::Link, None, false), mirror]);
         assert!(config.publish.include.unwrap().is_match("a/b.js"));
         let exclude = config.publish.exclude.unwrap();
         assert!(exclude.is_match("a.map") && !exclude.is_match("a/b.map"));
@@ -208,8 +219,11 @@ mod tests {
         check(
             "x = 1",
             "1: unknown key `x`",
-            "known here: store, publish, retain, build, audit, watch, hooks",
+            "known here: store, publish, retain, build, audit, watch, hooks, view",
         );
+        check("[[view]]\npath = 'x'\nform = 'a'", "3: unknown key `form`", "did you mean `from`?");
+        let (message, _) = failure("[[view]]\npath = 'x'\nas = 'links'");
+        assert_eq!(message, "/p/genstore.toml:3: \"links\" is neither \"link\" nor \"mirror\"");
         assert_eq!(failure("[store]\npath = 1").0.split(':').nth(1), Some("2"));
         let (message, _) = failure("[retain]\n\ngrace = '5'");
         assert_eq!(message, "/p/genstore.toml:3: not a duration: 5 (write it like 30s, 10m, 2h or 7d)");

@@ -13,7 +13,9 @@ use genstore::{Digest, FaultKind, show_path};
 use super::place::{CURRENT, STORE};
 
 /// The paths where readers look: what is current, and the views that scenarios make.
-const SHOWN: [&str; 3] = [CURRENT, "site", "part"];
+const SHOWN: [&str; 5] = [CURRENT, "site", "part", "mirror", "copies"];
+/// Those of them that are brought up to date file by file.
+const MIRRORS: [&str; 2] = ["mirror", "copies"];
 
 /// What stands at one path of a tree.
 #[derive(PartialEq, Eq, Clone, Debug)]
@@ -70,7 +72,7 @@ impl Shown {
                 Err(e) => return Err(format!("{name} cannot be read: {e}")),
             };
             let tree = list(&path).map_err(|e| format!("{name} cannot be read: {e}"))?;
-            if meta.is_dir() {
+            if meta.is_dir() && !MIRRORS.contains(&name) {
                 shown.folder = Some(tree.clone());
             }
             shown.trees.insert(name, tree);
@@ -79,7 +81,7 @@ impl Shown {
     }
 
     /// Judges what readers see after a fault: at each path the complete old tree or the complete
-    /// new one. Where damage is mended, each file is as before or as it ought to be.
+    /// new one. In a mirror, and where damage is mended, each file is as before or as it ought to be.
     pub(crate) fn judge(&self, before: &Shown, after: &Shown, mends: bool) -> Result<(), String> {
         for name in SHOWN {
             let found = self.trees.get(name);
@@ -93,7 +95,21 @@ impl Shown {
                 }
                 _ => false,
             };
-            if found != old && found != new && !(mends && is_between()) {
+            // What both have is never missing, and a new mirror never incomplete.
+            let is_on_the_way = || match (found, old) {
+                (Some(found), Some(old)) => {
+                    let empty = Listing::new();
+                    let new = new.unwrap_or(&empty);
+                    let fits = |(path, thing): (&Vec<u8>, &Thing)| {
+                        old.get(path) == Some(thing) || new.get(path) == Some(thing)
+                    };
+                    let stays = |path: &Vec<u8>| !new.contains_key(path) || found.contains_key(path);
+                    found.iter().all(fits) && old.keys().all(stays)
+                }
+                _ => false,
+            };
+            let is_mixed = (mends && is_between()) || (MIRRORS.contains(&name) && is_on_the_way());
+            if found != old && found != new && !is_mixed {
                 // Told is what keeps it from being the tree that it is nearer to.
                 let told = [old, new].map(|wanted| differences(found, wanted));
                 let nearest = told.iter().min_by_key(|told| told.len()).cloned().unwrap_or_default();
@@ -174,7 +190,7 @@ pub(crate) fn debris(place: &Path) -> Result<Vec<String>, String> {
     let mut left = Vec::new();
     for folder in ["staging", "views"] {
         for name in names(&place.join(STORE).join(folder))? {
-            if folder == "staging" || name.contains('.') {
+            if folder == "staging" || (name.contains('.') && !name.ends_with(".mirror")) {
                 left.push(format!("{STORE}/{folder}/{name}"));
             }
         }

@@ -127,6 +127,35 @@ fn what_is_between_is_fine_only_where_damage_is_mended() {
 }
 
 #[test]
+fn a_mirror_may_be_on_the_way_and_misses_nothing() {
+    let mut broken = Broken::new();
+    let mirror = broken.path.join("mirror");
+    let tree = |generation: u64| broken.path.join(format!("store/generations/{generation}/tree"));
+    let [old, new] = [tree(1), tree(2)];
+    let mut shown = [&old, &new].map(|tree| {
+        place::copy_exactly(tree, &mirror).unwrap();
+        let shown = Shown::of(&broken.path).unwrap();
+        fs::remove_dir_all(&mirror).unwrap();
+        shown
+    });
+    [broken.before, broken.after] = shown.each_mut().map(std::mem::take);
+    place::copy_exactly(&old, &mirror).unwrap();
+    fs::copy(new.join("a.txt"), mirror.join("a.txt")).unwrap();
+    fs::create_dir(mirror.join("new")).unwrap();
+    let judge = |shown: &Shown| shown.judge(&broken.before, &broken.after, false);
+    assert_eq!(judge(&Shown::of(&broken.path).unwrap()), Ok(()));
+    fs::remove_file(mirror.join("dir/b.txt")).unwrap();
+    assert_eq!(judge(&Shown::of(&broken.path).unwrap()), Ok(()));
+    // Both trees have it.
+    fs::remove_file(mirror.join("bin/run")).unwrap();
+    assert!(judge(&Shown::of(&broken.path).unwrap()).is_err());
+    fs::copy(new.join("bin/run"), mirror.join("bin/run")).unwrap();
+    fs::remove_file(mirror.join("a.txt")).unwrap();
+    fs::write(mirror.join("a.txt"), "neither").unwrap();
+    assert!(judge(&Shown::of(&broken.path).unwrap()).is_err());
+}
+
+#[test]
 fn debris_is_told() {
     let broken = Broken::new();
     fs::create_dir(broken.path.join("store/staging/s-dead")).unwrap();

@@ -98,6 +98,12 @@ pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
     write_tree(dir, &[("deep/mine", "=mine"), ("other", "=too")], MTIME_A)
 }
 
+/// Puts files of the user's into a mirror: beside what stays, and in a folder that goes.
+pub(crate) fn add_strangers(mirror: &Path) -> io::Result<()> {
+    fs::write(mirror.join("mine"), "mine")?;
+    fs::write(mirror.join("dir/mine"), "mine")
+}
+
 /// Damages the object with these bytes, as a program does that writes through a link.
 pub(crate) fn damage(place: &Path, content: &str) -> io::Result<()> {
     let hex = genstore::Digest::of(content.as_bytes()).to_string();

@@ -15,9 +15,11 @@ pub(crate) enum Step {
     Folder(&'static str),
     /// A link is removed.
     Unlink(&'static str),
+    /// The user's own files are put into a mirror.
+    Strangers(&'static str),
 }
 
-use Step::{Build, Damage, Folder, Refuse, Run, Unlink};
+use Step::{Build, Damage, Folder, Refuse, Run, Strangers, Unlink};
 
 /// Where it goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,6 +143,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "publish with a view that was removed",
         before: &[Run("publish a"), Run("view add site"), Unlink("site")],
         acts: &[Run("publish b")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "view add --as mirror",
+        acts: &[Run("view add mirror --as mirror"), Run("view add copies --as mirror --copy --from dir")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish to a mirror",
+        before: &[Run("publish a"), Run("view add mirror --as mirror"), Strangers("mirror")],
+        acts: &[Run("publish b"), Run("switch 1")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "view rm of a mirror",
+        before: &[Run("publish a"), Run("view add mirror --as mirror"), Strangers("mirror")],
+        acts: &[Run("view rm mirror")],
+        again: &["no-such-view"],
+        no_way_back: true,
         ..PLAIN
     },
     Scenario {

@@ -134,6 +134,7 @@ impl Hand {
             Step::Refuse => place::set_audit(place, true)?,
             Step::Folder(name) => place::make_folder(&place.join(name))?,
             Step::Unlink(name) => place::unlink(&place.join(name))?,
+            Step::Strangers(name) => place::add_strangers(&place.join(name))?,
         }
         Ok(Ok(()))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, Store, View, ViewState};
+use genstore::{Error, Store, View, ViewKind, ViewState};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -40,6 +40,8 @@ struct Check {
 struct ViewDoc {
     #[serde(flatten)]
     path: PathField,
+    #[serde(rename = "as")]
+    kind: &'static str,
     ok: bool,
     suits: &'static str,
     not: &'static str,
@@ -56,11 +58,39 @@ struct DoctorDoc {
     views: Vec<ViewDoc>,
 }
 
-/// What a link view is good for: measured with three publications in a row.
-const SUITS: &str =
-    "whatever opens files by path when it needs them: servers, `genstore exec`, webpack 5's watch";
-const NOT: &str = "watchers that do not see a link retargeted (node --watch, tsx, nodemon, chokidar, tsc --watch, \
-                   next dev with webpack): let them watch the store's file `notice`";
+/// What a view is good for: measured with three publications in a row.
+struct Suits {
+    what: &'static str,
+    good: &'static str,
+    not: &'static str,
+}
+
+const LINK: Suits = Suits {
+    what: "a link",
+    good: "programs that resolve it once or open files by path: servers (nginx, Caddy), `genstore exec`, \
+           webpack 5's watch, next dev with Turbopack",
+    not: "watchers that do not see a link retargeted (node --watch, tsx, nodemon, chokidar, tsc --watch, \
+          next dev with webpack): let them watch the store's file `notice`, or use a mirror",
+};
+const MIRROR: Suits = Suits {
+    what: "a mirror",
+    good: "watchers of files (tsx watch, nodemon, chokidar, tsc --watch, webpack, next dev with webpack and \
+           with Turbopack), and programs that refuse links",
+    not: "readers that open several files and must not see a mixture, which there is for a moment; \
+          node --watch, which notices only the first change of each path",
+};
+
+fn suits(view: &View) -> &'static Suits {
+    match view.kind {
+        ViewKind::Mirror => &MIRROR,
+        _ => &LINK,
+    }
+}
+
+/// Tells whether a view is there and shows what is current.
+fn is_ok(view: &View) -> bool {
+    matches!(view.state, ViewState::Ok | ViewState::Strangers(_))
+}
 
 impl Doctor {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
@@ -151,9 +181,10 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>) -> Result
 fn view_doc(view: &View) -> ViewDoc {
     ViewDoc {
         path: PathField::of_path(&view.path),
-        ok: view.state == ViewState::Ok,
-        suits: SUITS,
-        not: NOT,
+        kind: super::view::kind(view.kind),
+        ok: is_ok(view),
+        suits: suits(view).good,
+        not: suits(view).not,
     }
 }
 
@@ -169,12 +200,13 @@ fn text(document: &DoctorDoc, place: &Path, is_store: bool, views: &[View]) -> S
         text.push_str(&format!("{}  {:<20} {}\n", mark(check.standing), check.name, check.text));
     }
     for view in views {
-        let (standing, state) = match view.state {
-            ViewState::Ok => (Standing::Good, "a link"),
-            _ => (Standing::Care, "a link that is not in place, see `genstore view ls`"),
+        let Suits { what, good, not } = suits(view);
+        let (standing, more) = match is_ok(view) {
+            true => (Standing::Good, ""),
+            false => (Standing::Care, " that is not in place, see `genstore view ls`"),
         };
-        text.push_str(&format!("{}  view {}: {state}\n", mark(standing), show(&view.path)));
-        text.push_str(&format!("      good for {SUITS}\n      not for {NOT}\n"));
+        text.push_str(&format!("{}  view {}: {what}{more}\n", mark(standing), show(&view.path)));
+        text.push_str(&format!("      good for {good}\n      not for {not}\n"));
     }
     text
 }

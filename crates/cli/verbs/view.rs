@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::path_in_tree;
 use crate::context::Context;
-use crate::errors::exit;
+use crate::errors::{Fail, exit};
 use crate::output::{BAD, GOOD, show};
 use crate::render::human::{self, Cell, left};
 use crate::render::json::{PathField, WarningDoc, text_or_base64};
@@ -26,13 +26,14 @@ pub(crate) struct View {
 enum Verb {
     /// Make a path show what is current, from now on
     ///
-    /// The path becomes a symlink that is made once and then left alone: each publish, rollback and
-    /// switch changes what it shows. A view that is there already is left as it is, or made to show
-    /// another part.
+    /// A link is a symlink that is made once and then left alone: each publish, rollback and switch
+    /// changes what it shows, at one moment. A mirror is a directory of real files, which each of them
+    /// brings up to date file by file, for programs that must see files change. A view that is there
+    /// already is left as it is, or made to show another part, or to show it in another way.
     Add(Add),
     /// List the views, and what stands at their paths
     Ls(Ls),
-    /// Remove a view; what is no link of ours is left alone
+    /// Remove a view; what is not ours is left alone, in a mirror, too
     Rm(Rm),
 }
 
@@ -44,6 +45,9 @@ struct Add {
     /// How it shows what is current
     #[arg(long = "as", value_name = "KIND", value_enum, default_value = "link")]
     kind: Kind,
+    /// Of a mirror: make private copies, which programs may write to, or on another filesystem
+    #[arg(long)]
+    copy: bool,
     /// Show this part of the tree alone
     #[arg(long, value_name = "SUBDIR")]
     from: Option<OsString>,
@@ -54,7 +58,10 @@ struct Add {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
+    /// A symlink to what is current
     Link,
+    /// A directory of real files
+    Mirror,
 }
 
 #[derive(Args)]
@@ -89,10 +96,13 @@ struct ListDoc {
 #[derive(Serialize)]
 struct RemovedDoc {
     schema: &'static str,
-    /// Whether there was a link of ours to remove.
+    /// Whether there was a link or a mirror of ours to remove.
     unlinked: bool,
     #[serde(flatten)]
     view: ViewDoc,
+    /// What was in a mirror, is not ours, and is still there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<PathField>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +111,8 @@ struct ViewDoc {
     path: PathField,
     #[serde(rename = "as")]
     kind: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    copy: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,20 +127,24 @@ struct ViewDoc {
     leads_to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leads_to_b64: Option<String>,
+    /// Paths in a mirror that are not ours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    strangers: Vec<PathField>,
 }
 
 impl ViewDoc {
     fn of(view: &Known) -> ViewDoc {
         let text = |bytes: Option<&[u8]>| bytes.map_or((None, None), text_or_base64);
         let (from, from_b64) = text(view.from.as_ref().map(genstore::RelPath::as_bytes));
-        let (target, target_b64) = text(Some(&view.target));
+        let (target, target_b64) = text((view.kind == ViewKind::Link).then_some(&view.target));
         let (leads_to, leads_to_b64) = text(match &view.state {
             ViewState::Elsewhere(target) => Some(target),
             _ => None,
         });
         ViewDoc {
             path: PathField::of_path(&view.path),
-            kind: "link",
+            kind: kind(view.kind),
+            copy: view.copy,
             from,
             from_b64,
             target,
@@ -137,7 +153,18 @@ impl ViewDoc {
             state: state(&view.state).0,
             leads_to,
             leads_to_b64,
+            strangers: match &view.state {
+                ViewState::Strangers(paths) => paths.iter().map(|path| PathField::of(path)).collect(),
+                _ => vec![],
+            },
         }
+    }
+}
+
+pub(crate) fn kind(kind: ViewKind) -> &'static str {
+    match kind {
+        ViewKind::Mirror => "mirror",
+        _ => "link",
     }
 }
 
@@ -146,6 +173,11 @@ fn state(state: &ViewState) -> (&'static str, String) {
     let (name, text) = match state {
         ViewState::Ok => ("ok", "ok"),
         ViewState::Dangling => ("dangling", "shows nothing yet"),
+        ViewState::Behind => ("behind", "is behind"),
+        ViewState::Strangers(paths) => {
+            let what = if paths.len() == 1 { "stranger" } else { "strangers" };
+            return ("strangers", format!("ok, with {} {what}: {}", paths.len(), some(paths)));
+        }
         ViewState::Missing => ("missing", "is missing"),
         ViewState::Elsewhere(target) => {
             return ("elsewhere", format!("is a symlink to {}", genstore::show_path(target)));
@@ -156,6 +188,13 @@ fn state(state: &ViewState) -> (&'static str, String) {
         _ => ("other", "is something else"),
     };
     (name, text.to_owned())
+}
+
+/// Names the first few paths.
+fn some(paths: &[Vec<u8>]) -> String {
+    const NAMED: usize = 3;
+    let names: Vec<String> = paths.iter().take(NAMED).map(|path| genstore::show_path(path)).collect();
+    names.join(", ") + if paths.len() > NAMED { ", …" } else { "" }
 }
 
 /// Says what a view shows: `current/app`.
@@ -176,11 +215,18 @@ impl View {
 impl Add {
     fn run(&self, context: &Context<'_>) -> Result<u8> {
         let kind = match self.kind {
+            Kind::Link if self.copy => {
+                let fail = Fail::usage("copy-of-a-link", "a link has no files to copy");
+                let hint = "make it a mirror with `--as mirror`, or leave --copy out".to_owned();
+                return Err(Fail { hint, ..fail }.into());
+            }
             Kind::Link => ViewKind::Link,
+            Kind::Mirror => ViewKind::Mirror,
         };
         let from = self.from.as_ref().map(path_in_tree).transpose()?;
         let store = context.open()?;
-        let added = store.add_view(&self.path, &ViewOptions { from, kind, replace: self.replace })?;
+        let options = ViewOptions { from, kind, copy: self.copy, replace: self.replace };
+        let added = store.add_view(&self.path, &options)?;
         let view = &added.view;
         let path = show(&view.path);
         if added.change != ViewChange::Unchanged {
@@ -206,6 +252,11 @@ impl Add {
             };
             context.out.warn(&format!("the view {path} shows nothing until {until}"));
         }
+        if let ViewState::Strangers(paths) = &view.state {
+            let names = some(paths);
+            let what = "is left alone what genstore did not put there";
+            context.out.warn(&format!("in the view {path} {what}: {names}"));
+        }
         context.warn_of(&added.warnings);
         if added.warnings.is_empty() {
             return Ok(exit::DONE);
@@ -217,9 +268,13 @@ impl Add {
 
 fn text(added: &ViewAdded) -> String {
     let (path, shows) = (show(&added.view.path), shows(&added.view));
+    let how = match added.view.kind {
+        ViewKind::Mirror => "mirrors",
+        _ => "shows",
+    };
     let mut text = match added.change {
-        ViewChange::Unchanged => format!("Unchanged: the view {path} shows {shows} already\n"),
-        _ => format!("{GOOD}View{GOOD:#} {path} shows {shows}\n"),
+        ViewChange::Unchanged => format!("Unchanged: the view {path} {how} {shows} already\n"),
+        _ => format!("{GOOD}View{GOOD:#} {path} {how} {shows}\n"),
     };
     if let Some(kept) = &added.kept {
         text.push_str(&format!("What was there is {} now\n", show(kept)));
@@ -234,8 +289,11 @@ fn list(context: &Context<'_>) -> Result<u8> {
         ListDoc { schema: "genstore.view-list/1", views: views.iter().map(ViewDoc::of).collect() };
     context.out.emit(&document, || {
         let row = |view: &Known| -> Vec<Cell> {
-            let style = if view.state == ViewState::Ok { GOOD } else { BAD };
-            vec![left(show(&view.path)), left(shows(view)), left(state(&view.state).1).styled(style)]
+            let good = matches!(view.state, ViewState::Ok | ViewState::Strangers(_));
+            let style = if good { GOOD } else { BAD };
+            let how = kind(view.kind).to_owned() + if view.copy { " of copies" } else { "" };
+            let state = state(&view.state).1;
+            vec![left(show(&view.path)), left(shows(view)), left(how), left(state).styled(style)]
         };
         human::table(&views.iter().map(row).collect::<Vec<_>>())
     });
@@ -243,13 +301,19 @@ fn list(context: &Context<'_>) -> Result<u8> {
         context.out.note(&format!("The store {} has no views", show(store.path())));
         context.out.hint("make one: `genstore view add PATH`");
     }
-    let replaced = |view: &&Known| matches!(view.state, ViewState::Elsewhere(_) | ViewState::Directory);
-    if views.iter().any(|view| view.state == ViewState::Missing) {
-        context.out.hint("the next publish makes links again that are missing");
+    let lost = |view: &Known| matches!(view.state, ViewState::Missing | ViewState::Directory);
+    if views.iter().any(lost) {
+        context.out.hint("the next publish makes views again that are gone, and keeps what is there now");
     }
-    if let Some(view) = views.iter().find(replaced) {
+    if views.iter().any(|view| view.state == ViewState::Behind) {
+        context.out.hint("the next publish brings mirrors to what is current");
+    }
+    if let Some(view) = views.iter().find(|view| matches!(view.state, ViewState::Elsewhere(_))) {
+        let kind = if view.kind == ViewKind::Mirror { " --as mirror" } else { "" };
+        let copy = if view.copy { " --copy" } else { "" };
         let from = view.from.as_ref().map_or(String::new(), |from| format!(" --from {from}"));
-        context.out.hint(&format!("`genstore view add {}{from} --replace` mends it", show(&view.path)));
+        let path = show(&view.path);
+        context.out.hint(&format!("`genstore view add {path}{kind}{copy}{from} --replace` mends it"));
     }
     Ok(exit::DONE)
 }
@@ -261,11 +325,19 @@ impl Rm {
         let path = show(&removed.view.path);
         context.out.has_changed(format!("the view {path} was removed"));
         let (schema, unlinked) = ("genstore.view-remove/1", removed.unlinked);
-        let document = RemovedDoc { schema, unlinked, view: ViewDoc::of(&removed.view) };
+        let left = removed.strangers.iter().map(|path| PathField::of(path)).collect();
+        let document = RemovedDoc { schema, unlinked, view: ViewDoc::of(&removed.view), left };
         context.out.confirm(&document, || {
+            let gone = match removed.view.kind {
+                ViewKind::Mirror => "it was gone already",
+                _ => "its link was gone already",
+            };
             let left = match &removed.view.state {
+                _ if !removed.strangers.is_empty() => {
+                    format!("left in it, as it is not ours: {}", some(&removed.strangers))
+                }
                 _ if unlinked => return format!("Removed the view {path}\n"),
-                ViewState::Missing | ViewState::NoParent => "its link was gone already".to_owned(),
+                ViewState::Missing | ViewState::NoParent => gone.to_owned(),
                 standing => format!("what is there now {} and was left alone", state(standing).1),
             };
             format!("Removed the view {path}; {left}\n")

@@ -12,7 +12,7 @@ use super::prefix::{BUILD, prefix, sink};
 use super::{Message, SIGTERM, Watch};
 use crate::building::{self, Prepared};
 use crate::errors::exit;
-use crate::{hooks, publishing, running};
+use crate::{declared, hooks, publishing, running};
 
 /// A build that runs.
 pub(super) struct Building<'s> {
@@ -178,7 +178,8 @@ impl<'a> Watch<'a> {
         let findings = audited.findings().to_vec();
         self.context.check_interrupted()?;
         let activate = Activate::UnlessHeld;
-        let done = audited.commit(&CommitOptions { activate, ..CommitOptions::default() })?;
+        let mut done = audited.commit(&CommitOptions { activate, ..CommitOptions::default() })?;
+        done.warnings.extend(declared::make_views(self.context, self.store));
         let event = match (done.changed, done.current) {
             (false, _) => Event::Unchanged { generation: done.generation, tree: done.tree.to_string() },
             (true, false) => {

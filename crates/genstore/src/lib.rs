@@ -49,6 +49,10 @@ mod intake;
 mod known;
 mod layout;
 mod log;
+mod mirror;
+mod mirror_look;
+mod mirror_plan;
+mod mirror_work;
 mod model;
 mod objects;
 mod plan;
@@ -66,6 +70,7 @@ mod verify;
 mod view;
 mod view_check;
 mod view_place;
+mod view_put;
 mod views;
 
 pub use activate::{Activation, Expect, Warning};

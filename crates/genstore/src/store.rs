@@ -299,18 +299,27 @@ impl Store {
         self.home.views()
     }
 
-    /// Makes `path` show what is current, or a part of it: a symlink that is made once.
+    /// Tells whether there is a view at `path`, whatever stands there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn has_view(&self, path: &Path) -> Result<bool> {
+        self.home.has_view(path)
+    }
+
+    /// Makes `path` show what is current, or a part of it: a symlink that is made once, or a mirror,
+    /// which each commit brings up to date.
     ///
     /// What stands there is replaced only if the options say so, without a moment in which the
     /// path is absent, and it is kept beside under another name.
     ///
     /// # Errors
     /// Codes `bad-view-path`, `view-in-store`, `view-holds-store`, `view-no-parent`, `view-taken`,
-    /// `view-file`, `view-no-exchange`; [`Error::Locked`], [`Error::Io`]. Then what stood there
+    /// `view-file`, `view-no-exchange`, `view-other-filesystem`; [`Error::Locked`], [`Error::Io`]. Then what stood there
     /// stands there.
     ///
     /// # Durability
-    /// On return the link and its record survive a power loss, unless a warning says otherwise.
+    /// On return the view and its record survive a power loss, unless a warning says otherwise.
     ///
     /// # Locks
     /// Takes the commit lock.
@@ -318,8 +327,8 @@ impl Store {
         self.home.add_view(path, options)
     }
 
-    /// Removes a view: its link, if it is still there, and its record. What else stands at the
-    /// path is left alone.
+    /// Removes a view: its link, or what was put into its mirror, and its record. What else stands
+    /// at the path, or in the mirror, is left alone.
     ///
     /// # Errors
     /// [`Error::UnknownView`] with views that are near; [`Error::Locked`], [`Error::Io`].

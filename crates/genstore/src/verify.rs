@@ -198,6 +198,10 @@ impl Home {
         for key in self.pending_views()? {
             note(self.pending_view(&key).map(drop))?;
         }
+        for key in self.mirrors()? {
+            note(self.inventory(&key).map(drop))?;
+            note(self.next_inventory(&key).map(drop))?;
+        }
         note(self.current().and_then(|current| match current {
             Some(id)
                 if self.dir.stat(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat())?.is_none() =>

@@ -1,32 +1,21 @@
 //! Views: paths outside the store that show what is current. Floor 3.
 //!
-//! A view is a relative symlink `…/current[/SUBDIR]`, made once: commits move `current`, and the
-//! view with it. What stood at its path is kept beside it, never deleted. Putting it in place:
-//! 1. a pending record is made durable, with the names that are used beside the view;
-//! 2. the link is made under a name of its own, in the same directory;
-//! 3. it gets its place by one rename: to a free name, over the link that was there, or in exchange
-//!    with a directory;
-//! 4. what came out of an exchange gets the name that it is kept under; the directory is flushed;
-//! 5. the view's record is made durable, and the pending one ends.
-//!
-//! Cut before 3, the next writer takes the link back; cut after it, it does 4 and 5.
+//! A link is a relative symlink `…/current[/SUBDIR]`, made once: commits move `current`, and the view
+//! with it. A mirror is a directory of real files, which each commit brings up to date (`mirror`). What
+//! stood at a view's path is kept beside it, never deleted (`view_put`).
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use rustix::io::Errno;
-
 use crate::activate::{AfterCommit, Warning};
 use crate::check::is_absence;
 use crate::error::{Error, Result, show_path};
-use crate::fs::{Dir, Kind};
-use crate::layout::{CommitLock, Home};
-use crate::model::digest::Digest;
+use crate::layout::{CommitLock, Home, VIEWS};
+use crate::mirror::is_empty_directory;
 use crate::model::relpath::{RelPath, show};
-use crate::objects::is_errno;
 use crate::query::nearest_names;
 use crate::view_place::{Place, real_place};
-use crate::views::{Escaped, PendingView, ViewKind, ViewRecord, follow, relative};
+use crate::views::{Escaped, ViewKind, ViewRecord, follow, relative};
 
 /// What a view shows, and how it comes to its place.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +24,8 @@ pub struct ViewOptions {
     pub from: Option<RelPath>,
     /// How it shows it.
     pub kind: ViewKind,
+    /// Of a mirror: make private copies, which its readers may write to.
+    pub copy: bool,
     /// Take the place of a directory or of somebody else's symlink.
     pub replace: bool,
 }
@@ -48,7 +39,9 @@ pub struct View {
     pub kind: ViewKind,
     /// The part of the tree that it shows.
     pub from: Option<RelPath>,
-    /// What its link holds.
+    /// Of a mirror: its files are private copies.
+    pub copy: bool,
+    /// What its link holds; nothing for a mirror.
     pub target: Vec<u8>,
     /// When it was made.
     pub made: SystemTime,
@@ -60,10 +53,14 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViewState {
-    /// The link, and it leads to something.
+    /// The link, and it leads to something; or the mirror of what is current, and nothing else.
     Ok,
-    /// The link, but what is current has no such path, or nothing is current.
+    /// The link or the mirror, but what is current has no such path, or nothing is current.
     Dangling,
+    /// The mirror, of something else than what is current. The next command that writes mends it.
+    Behind,
+    /// The mirror of what is current, and these paths in it that are not ours.
+    Strangers(Vec<Vec<u8>>),
     /// Nothing.
     Missing,
     /// A symlink that leads elsewhere.
@@ -82,11 +79,11 @@ pub enum ViewState {
 pub enum ViewChange {
     /// Nothing: it was there.
     Unchanged,
-    /// The link is new.
+    /// The view is new.
     Made,
-    /// The link led to another part of the tree before.
+    /// It showed another part of the tree before, or showed it in another way.
     Retargeted,
-    /// The link stands where something else stood.
+    /// The view stands where something else stood.
     Replaced,
 }
 
@@ -100,7 +97,7 @@ pub struct ViewAdded {
     pub change: ViewChange,
     /// Where that is now which stood at its path.
     pub kept: Option<PathBuf>,
-    /// What went wrong once the link was in place; the next writer takes it up.
+    /// What went wrong once the view was in place; the next writer takes it up.
     pub warnings: Vec<Warning>,
 }
 
@@ -110,8 +107,10 @@ pub struct ViewAdded {
 pub struct ViewRemoved {
     /// The view, with what stood at its path.
     pub view: View,
-    /// Whether there was a link of ours to remove.
+    /// Whether there was a link or a mirror of ours to remove.
     pub unlinked: bool,
+    /// What was in a mirror, is not ours, and is still there.
+    pub strangers: Vec<Vec<u8>>,
 }
 
 impl Home {
@@ -127,13 +126,26 @@ impl Home {
     pub(crate) fn look_at_view(&self, record: &ViewRecord) -> Result<(View, Place)> {
         let place = self.place(record)?;
         let state = match place.standing()? {
+            ViewState::Directory if record.kind == ViewKind::Mirror => self.mirror_state(record, &place)?,
+            // A link is none any more.
+            ViewState::Ok if record.kind == ViewKind::Mirror => ViewState::Elsewhere(place.target.clone()),
             ViewState::Ok if !self.shows_something(record)? => ViewState::Dangling,
             state => state,
         };
         Ok((view(record, &place, state), place))
     }
 
-    fn shows_something(&self, record: &ViewRecord) -> Result<bool> {
+    fn mirror_state(&self, record: &ViewRecord, place: &Place) -> Result<ViewState> {
+        let (behind, strangers) = self.look_at_mirror(record, place)?;
+        Ok(match (behind, strangers.is_empty()) {
+            (true, _) => ViewState::Behind,
+            (false, false) => ViewState::Strangers(strangers),
+            _ if !self.shows_something(record)? => ViewState::Dangling,
+            _ => ViewState::Ok,
+        })
+    }
+
+    pub(crate) fn shows_something(&self, record: &ViewRecord) -> Result<bool> {
         let Some(id) = self.current()? else {
             return Ok(false);
         };
@@ -152,6 +164,7 @@ impl Home {
             path: self.new_view_path(path)?,
             from: options.from.as_ref().map(|from| Escaped(from.as_bytes().to_vec())),
             kind: options.kind,
+            copy: options.copy && options.kind == ViewKind::Mirror,
             made: self.now().into(),
         };
         if let Some(pending) = self.pending_view(&record.key())? {
@@ -160,133 +173,66 @@ impl Home {
         }
         let place = self.place(&record)?;
         place.parent()?;
+        // A damaged record says nothing.
+        let known = self.view_record(&record.key()).ok().flatten();
+        let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
+        let is_mirror = record.kind == ViewKind::Mirror;
+        let taken =
+            |what: &str| Err(Error::refused("view-taken", format!("{} is {what}", show_path(&place.path))));
         let change = match place.standing()? {
-            ViewState::Ok | ViewState::Dangling => ViewChange::Unchanged,
             ViewState::Missing => ViewChange::Made,
+            ViewState::Ok if !is_mirror => ViewChange::Unchanged,
+            ViewState::Ok => ViewChange::Retargeted,
             ViewState::Elsewhere(target) if place.is_ours(&target) => ViewChange::Retargeted,
+            ViewState::Directory if was_mirror => {
+                let foreign = !self.look_at_mirror(&record, &place)?.1.is_empty();
+                match (foreign && options.replace, is_mirror) {
+                    (true, _) => ViewChange::Replaced,
+                    (false, false) if foreign => {
+                        return taken("a mirror that holds what genstore did not put there");
+                    }
+                    (false, false) => ViewChange::Retargeted,
+                    (false, true) => ViewChange::Unchanged,
+                }
+            }
+            ViewState::Directory if is_mirror && is_empty_directory(place.parent()?, place.name())? => {
+                ViewChange::Made
+            }
             ViewState::Elsewhere(_) | ViewState::Directory if options.replace => ViewChange::Replaced,
             ViewState::File => {
                 let why = format!("{} is a file, and no view takes a file's place", show_path(&place.path));
                 return Err(Error::refused("view-file", why));
             }
-            standing => {
-                let what = match standing {
-                    ViewState::Elsewhere(target) => format!("a symlink to {}", show(&target)),
-                    _ => "a directory".to_owned(),
-                };
-                return Err(Error::refused("view-taken", format!("{} is {what}", show_path(&place.path))));
-            }
+            ViewState::Elsewhere(target) => return taken(&format!("a symlink to {}", show(&target))),
+            _ => return taken("a directory"),
         };
         let mut after = AfterCommit::default();
-        let kept = match change {
-            ViewChange::Unchanged => {
-                let known = self.view_records()?.into_iter().flatten().find(|r| r.path == record.path);
-                if known.is_none_or(|known| known.from != record.from || known.kind != record.kind) {
-                    self.write_view(&lock, &record)?;
-                }
-                None
+        let (mut kept, mut done) = (None, change);
+        match (change, &known) {
+            (ViewChange::Unchanged, Some(known)) if known.asks_the_same(&record) => {}
+            (ViewChange::Unchanged, known) => {
+                let asked_otherwise = is_mirror && known.is_some();
+                self.write_view(&lock, &record)?;
+                done = if asked_otherwise { ViewChange::Retargeted } else { done };
             }
-            _ => self.put_in_place(&lock, &record, &place, change, &mut after)?,
-        };
-        // The link is in place, whatever keeps us from finding out what it shows.
+            _ => kept = self.put_in_place(&lock, &record, &place, change, &mut after)?,
+        }
+        // The view is in place, whatever keeps us from finding out what it shows.
         let shows_nothing = matches!(self.shows_something(&record), Ok(false));
-        let state = if shows_nothing { ViewState::Dangling } else { ViewState::Ok };
-        let view = view(&record, &place, state);
-        Ok(ViewAdded { view, change, kept, warnings: after.warnings })
-    }
-
-    /// Steps 1 to 5. Gives the path under which what stood there is kept.
-    fn put_in_place(
-        &self,
-        lock: &CommitLock,
-        record: &ViewRecord,
-        place: &Place,
-        change: ViewChange,
-        after: &mut AfterCommit,
-    ) -> Result<Option<PathBuf>> {
-        let (parent, name) = (place.parent()?, place.name());
-        let temp = self.temp_name(record)?;
-        if parent.stat(&temp)?.is_some() {
-            return Err(Error::io("make the symlink", parent.join(&temp), Errno::EXIST));
-        }
-        let aside = match change {
-            ViewChange::Replaced => Some(Escaped(free_name(parent, name)?)),
-            _ => None,
-        };
-        let pending = PendingView { view: record.clone(), temp: Escaped(temp), aside };
-        self.write_pending_view(lock, &pending)?;
-        let temp = (parent, pending.temp.0.as_slice());
-        let placed = self.fs.symlink(&place.target, parent, temp.1).and_then(|()| match change {
-            ViewChange::Made => self.fs.rename_to_free(temp, (parent, name)),
-            ViewChange::Replaced => self.fs.exchange(temp, (parent, name)),
-            _ => self.fs.rename(temp, (parent, name)),
-        });
-        if let Err(error) = placed {
-            // Takes the link back; if even that fails, the next writer does it.
-            drop(self.settle_view(lock, &pending));
-            let no_exchange = change == ViewChange::Replaced
-                && (is_errno(&error, Errno::INVAL) || is_errno(&error, Errno::NOSYS));
-            return Err(match no_exchange {
-                true => Error::refused(
-                    "view-no-exchange",
-                    format!("the filesystem of {} cannot exchange two names", show_path(&place.path)),
-                ),
-                false => error,
-            });
-        }
-        let settled = self.settle_view(lock, &pending);
-        let kept = pending.aside.as_ref().map(|aside| match (&settled, parent.stat(temp.1)) {
-            (Ok(Some(kept)), _) => parent.join(kept),
-            (Err(_), Ok(Some(_))) => parent.join(temp.1),
-            _ => parent.join(&aside.0),
-        });
-        if let Err(error) = settled {
-            let what = format!("the view {} is in place, but not for good yet", show_path(&place.path));
-            after.warn_of(&what, &error);
-        }
-        Ok(kept)
-    }
-
-    /// Finishes or takes back every view that was being put in place. What cannot be reached now
-    /// stays for later, and keeps nobody out: it is outside the store.
-    pub(crate) fn settle_views(&self, lock: &CommitLock) -> Result<()> {
-        for key in self.pending_views()? {
-            let settled = self.pending_view(&key).and_then(|pending| match pending {
-                Some(pending) => self.settle_view(lock, &pending).map(drop),
-                None => Ok(()),
-            });
-            // Told by `check_views`, which finds the record still there; damage by `verify`, too.
-            drop(settled);
-        }
-        Ok(())
-    }
-
-    /// Does what is left of one view: gives the name that what stood there got.
-    fn settle_view(&self, lock: &CommitLock, pending: &PendingView) -> Result<Option<Vec<u8>>> {
-        let place = self.place(&pending.view)?;
-        let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
-        let mut kept = None;
-        if let Some(stat) = parent.stat(temp)? {
-            let is_link =
-                stat.kind == Kind::Symlink && parent.read_link(temp)?.as_ref() == Some(&place.target);
-            if is_link {
-                self.fs.unlink(parent, temp)?;
-            } else {
-                // Never debris: it is what stood at the view's path.
-                let aside = match &pending.aside {
-                    Some(aside) if parent.stat(&aside.0)?.is_none() => aside.0.clone(),
-                    _ => free_name(parent, place.name())?,
-                };
-                self.fs.rename_to_free((parent, temp), (parent, &aside))?;
-                kept = Some(aside);
+        let mut state = if shows_nothing { ViewState::Dangling } else { ViewState::Ok };
+        if change == ViewChange::Unchanged && is_mirror {
+            match self.update_mirror(&lock, &record, &place) {
+                Ok(updated) if updated.strangers.is_empty() => {}
+                Ok(updated) => state = ViewState::Strangers(updated.strangers),
+                Err(error) => {
+                    let path = show_path(&place.path);
+                    let what = format!("the view {path} could not be brought to what is current");
+                    after.warn_of(&what, &error);
+                }
             }
         }
-        self.fs.sync_dir(parent)?;
-        if place.standing()? == ViewState::Ok {
-            self.write_view(lock, &pending.view)?;
-        }
-        self.remove_pending_view(lock, &pending.view.key())?;
-        Ok(kept)
+        let view = view(&record, &place, state);
+        Ok(ViewAdded { view, change: done, kept, warnings: after.warnings })
     }
 
     pub(crate) fn remove_view(&self, path: &Path) -> Result<ViewRemoved> {
@@ -299,15 +245,21 @@ impl Home {
                 Err(_) => self.remove_pending_view(&lock, &record.key())?,
             }
         }
+        let place = self.place(&record)?;
+        if record.kind == ViewKind::Mirror && place.is_directory()? {
+            return self.remove_mirror(&lock, &record, &place);
+        }
         let (view, place) = self.look_at_view(&record)?;
         let unlinked = match &view.state {
             ViewState::Ok | ViewState::Dangling => true,
-            ViewState::Elsewhere(target) => place.is_ours(target),
+            ViewState::Elsewhere(target) => record.kind == ViewKind::Link && place.is_ours(target),
             _ => false,
         };
+        let strangers = vec![];
         if !unlinked {
+            self.forget_inventory(&lock, &record.key(), true)?;
             self.remove_view_record(&lock, &record.key())?;
-            return Ok(ViewRemoved { view, unlinked });
+            return Ok(ViewRemoved { view, unlinked, strangers });
         }
         let (parent, name) = (place.parent()?, place.name());
         let standing = parent.read_link(name)?;
@@ -322,7 +274,39 @@ impl Home {
             drop(self.write_view(&lock, &record));
             drop(self.fs.symlink(&target, parent, name));
         }
-        removed.map(|()| ViewRemoved { view, unlinked })
+        removed.map(|()| ViewRemoved { view, unlinked, strangers })
+    }
+
+    fn remove_mirror(&self, lock: &CommitLock, record: &ViewRecord, place: &Place) -> Result<ViewRemoved> {
+        // For the report alone: what is current may be damaged, and the mirror goes all the same.
+        let state = self.mirror_state(record, place).unwrap_or(ViewState::Behind);
+        // Needs no space, and fails where nothing could be forgotten: on a read-only filesystem.
+        self.fs.set_dir_mode(&self.dir, VIEWS)?;
+        let removed = self.clear_mirror(lock, record, place, place.name()).and_then(|strangers| {
+            self.remove_view_record(lock, &record.key())?;
+            Ok(strangers)
+        });
+        match removed {
+            Ok(strangers) => {
+                let view = view(record, place, state);
+                Ok(ViewRemoved { view, unlinked: true, strangers })
+            }
+            Err(error) => {
+                // As it was; where this fails, too, the next writer does it, as long as there is a record.
+                drop(self.write_view(lock, record));
+                drop(self.bring_back(lock, record, place));
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells whether there is a view at a path.
+    pub(crate) fn has_view(&self, path: &Path) -> Result<bool> {
+        match self.find_view(path) {
+            Ok(_) => Ok(true),
+            Err(Error::UnknownView { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Finds the record of the view at a path, whether or not there still is a directory for it.
@@ -350,35 +334,16 @@ impl Home {
         let near = near.iter().map(|way| follow(&store, way.as_bytes())).collect();
         Err(Error::UnknownView { path: path.to_owned(), near })
     }
-
-    /// Names the link until it is in place. No other store uses the name.
-    fn temp_name(&self, record: &ViewRecord) -> Result<Vec<u8>> {
-        let stat = self.dir.stat_self()?;
-        let bytes = [&stat.dev.to_le_bytes()[..], &stat.ino.to_le_bytes(), &record.path.0].concat();
-        Ok(format!(".genstore-view-{}", Digest::of(&bytes).short()).into_bytes())
-    }
 }
 
-fn view(record: &ViewRecord, place: &Place, state: ViewState) -> View {
+pub(crate) fn view(record: &ViewRecord, place: &Place, state: ViewState) -> View {
     View {
         path: place.path.clone(),
         kind: record.kind,
+        copy: record.copy,
         from: record.from().and_then(|from| RelPath::new(from).ok()),
-        target: place.target.clone(),
+        target: if record.kind == ViewKind::Link { place.target.clone() } else { vec![] },
         made: record.made.into(),
         state,
     }
-}
-
-/// Finds the name under which what stood at a view's path is kept: the first that is free.
-fn free_name(parent: &Dir, name: &[u8]) -> Result<Vec<u8>> {
-    let base = [name, b".before-genstore"].concat();
-    let mut aside = base.clone();
-    for nth in 2u64.. {
-        if parent.stat(&aside)?.is_none() {
-            break;
-        }
-        aside = [&base, format!("-{nth}").as_bytes()].concat();
-    }
-    Ok(aside)
 }

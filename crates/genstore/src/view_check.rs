@@ -1,30 +1,30 @@
 //! The look at views that each publish and activation takes: are they still ours, and did a program
-//! write through one. What is found is a warning; a link that is gone is made again. Floor 3.
+//! write through one. What is found is a warning; a view that is gone is made again, and mirrors are
+//! brought to what is current. Floor 3.
 
 use crate::activate::{AfterCommit, Base, Warning, chain};
 use crate::check::{FaultKind, check_stats};
-use crate::error::{Result, show_path};
+use crate::error::{Error, Result, show_path};
 use crate::layout::{CommitLock, Home};
 use crate::model::relpath::show;
-use crate::view::{View, ViewState};
+use crate::view::{View, ViewChange, ViewState};
 use crate::view_place::Place;
-use crate::views::ViewRecord;
+use crate::views::{ViewKind, ViewRecord};
 
 /// So many paths are named in a warning; the rest is counted.
 const NAMED: usize = 10;
 
 impl Home {
-    /// Looks at every view, under the lock that moves `current`, and makes links again that are
-    /// gone. Nothing of it is an error: what is current is current.
-    pub(crate) fn check_views(&self, _: &CommitLock) -> Vec<Warning> {
+    /// Looks at every view, under the lock that moves `current`: makes again what is gone, and brings
+    /// mirrors to what is current. Nothing of it is an error: what is current is current.
+    pub(crate) fn check_views(&self, lock: &CommitLock) -> Vec<Warning> {
         let mut after = AfterCommit::default();
         let records = self.view_records();
         match records {
             Ok(records) => {
                 for record in records {
-                    match record.and_then(|record| self.check_view(&record)) {
-                        Ok(None) => {}
-                        Ok(Some(message)) => after.warn(message),
+                    match record.and_then(|record| self.check_view(lock, &record)) {
+                        Ok(warnings) => after.warnings.extend(warnings),
                         Err(error) => after.warn_of("could not look at a view", &error),
                     }
                 }
@@ -51,25 +51,26 @@ impl Home {
         after.warnings
     }
 
-    /// Gives the warning about one view.
-    fn check_view(&self, record: &ViewRecord) -> Result<Option<String>> {
+    /// Gives the warnings about one view, and makes it what it ought to be as far as that is ours.
+    fn check_view(&self, lock: &CommitLock, record: &ViewRecord) -> Result<Vec<Warning>> {
+        let place = self.place(record)?;
+        if record.kind == ViewKind::Mirror && place.is_directory()? {
+            return Ok(self.refresh_mirror(lock, record, &place));
+        }
         let (view, place) = self.look_at_view(record)?;
         let path = show_path(&view.path);
         let again = add_again(&view);
-        Ok(Some(match &view.state {
-            ViewState::Ok => return Ok(None),
-            ViewState::Missing => self.restore(&place),
-            ViewState::Dangling => {
-                let from = view.from.map_or("the tree".to_owned(), |from| from.to_string());
-                format!("the view {path} shows nothing: what is current has no {from}")
+        let mut after = AfterCommit::default();
+        let told = match &view.state {
+            ViewState::Missing | ViewState::Directory => {
+                self.restore(lock, record, &place, &view, &mut after);
+                return Ok(after.warnings);
             }
+            ViewState::Dangling => shows_nothing(&view),
             ViewState::Elsewhere(target) => format!(
                 "the view {path} was replaced by a symlink to {}; `{again} --replace` mends it",
                 show(target)
             ),
-            ViewState::Directory => {
-                format!("the view {path} was replaced by a directory; `{again} --replace` mends it")
-            }
             ViewState::File => {
                 format!("the view {path} was replaced by a file; move it away, then `{again}` mends it")
             }
@@ -77,16 +78,80 @@ impl Home {
                 "the view {path} cannot be there, for the directory it was in is gone; \
                  `genstore view rm {path}` forgets it"
             ),
-        }))
+            _ => return Ok(vec![]),
+        };
+        after.warn(told);
+        Ok(after.warnings)
     }
 
-    fn restore(&self, place: &Place) -> String {
-        let path = show_path(&place.path);
-        match place.make_again(self) {
-            Ok(()) => format!("the view {path} was removed; it was made again"),
-            Err(error) => {
-                format!("the view {path} was removed, and could not be made again: {}", chain(&error))
+    /// Makes a view again that was removed, or whose place a directory took, which is kept.
+    fn restore(
+        &self,
+        lock: &CommitLock,
+        record: &ViewRecord,
+        place: &Place,
+        view: &View,
+        after: &mut AfterCommit,
+    ) {
+        let path = show_path(&view.path);
+        let was = match view.state {
+            ViewState::Missing => "removed",
+            _ => "replaced by a directory",
+        };
+        let restored = match (view.state == ViewState::Missing, view.kind) {
+            (true, ViewKind::Link) => place.make_again(self).map(|()| None),
+            (false, _) if self.holds_store(&view.path) => {
+                Err(Error::refused("view-holds-store", format!("{path} holds the store")))
             }
+            _ => self.put_in_place(lock, record, place, ViewChange::Retargeted, after),
+        };
+        after.warn(match restored {
+            Ok(None) => format!("the view {path} was {was}; it was made again"),
+            Ok(Some(kept)) => {
+                format!("the view {path} was {was}, which is {} now; it was made again", show_path(&kept))
+            }
+            Err(error) => {
+                format!("the view {path} was {was}, and could not be made again: {}", chain(&error))
+            }
+        });
+    }
+
+    /// Brings a mirror to what is current, and tells what came up.
+    fn refresh_mirror(&self, lock: &CommitLock, record: &ViewRecord, place: &Place) -> Vec<Warning> {
+        let path = show_path(&place.path);
+        let mut after = AfterCommit::default();
+        match self.update_mirror(lock, record, place) {
+            Ok(updated) => {
+                if !updated.put_back.is_empty() {
+                    let names = name_some(&updated.put_back);
+                    after.warn(format!("in the view {path} was removed and is put back: {names}"));
+                }
+                if !updated.strangers.is_empty() {
+                    let names = name_some(&updated.strangers);
+                    after.warn(format!(
+                        "in the view {path} is left alone what genstore did not put there: {names}"
+                    ));
+                }
+                if let (Ok(Some(_)), Ok(false)) = (self.current(), self.shows_something(record)) {
+                    after.warn(shows_nothing(&crate::view::view(record, place, ViewState::Dangling)));
+                }
+            }
+            Err(error) => {
+                let what = format!("the view {path} could not be brought to what is current");
+                after.warn_of(&what, &error);
+            }
+        }
+        after.warnings
+    }
+
+    /// Makes a mirror again what it was, after it could not be removed.
+    pub(crate) fn bring_back(&self, lock: &CommitLock, record: &ViewRecord, place: &Place) -> Result<()> {
+        match place.standing()? {
+            ViewState::Missing => {
+                let mut after = AfterCommit::default();
+                self.put_in_place(lock, record, place, ViewChange::Made, &mut after).map(drop)
+            }
+            _ => self.update_mirror(lock, record, place).map(drop),
         }
     }
 
@@ -142,8 +207,29 @@ fn name(path: &[u8]) -> String {
     if path.is_empty() { ".".to_owned() } else { show(path) }
 }
 
+/// Names the first few paths, and counts the rest.
+fn name_some(paths: &[Vec<u8>]) -> String {
+    let mut names: Vec<String> = paths.iter().take(NAMED).map(|path| show(path)).collect();
+    match paths.len() - names.len() {
+        0 => {}
+        1 => names.push("and 1 more path".to_owned()),
+        more => names.push(format!("and {more} more paths")),
+    }
+    names.join(", ")
+}
+
+fn shows_nothing(view: &View) -> String {
+    let from = view.from.as_ref().map_or("the tree".to_owned(), |from| from.to_string());
+    format!("the view {} shows nothing: what is current has no {from}", show_path(&view.path))
+}
+
 /// Writes the command that adds a view as it was added.
 fn add_again(view: &View) -> String {
+    let kind = match view.kind {
+        ViewKind::Link => "",
+        ViewKind::Mirror => " --as mirror",
+    };
+    let copy = if view.copy { " --copy" } else { "" };
     let from = view.from.as_ref().map_or(String::new(), |from| format!(" --from {from}"));
-    format!("genstore view add {}{from}", show_path(&view.path))
+    format!("genstore view add {}{kind}{copy}{from}", show_path(&view.path))
 }

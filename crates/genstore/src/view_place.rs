@@ -84,26 +84,31 @@ impl Home {
             _ => Error::io("find", path, error),
         })?;
         let store = self.real_path()?;
-        let standing = std::fs::symlink_metadata(&real).ok();
-        if let Some(standing) = standing {
-            let holds = store.ancestors().enumerate().find(|(_, above)| {
-                std::fs::metadata(above)
-                    .is_ok_and(|above| (above.dev(), above.ino()) == (standing.dev(), standing.ino()))
+        if let Some(nth) = self.level_of(&real)? {
+            return Err(match nth {
+                0 => Error::refused("view-in-store", format!("{shown} is the store itself")),
+                _ => Error::refused("view-holds-store", format!("{shown} holds the store")),
             });
-            match holds {
-                Some((0, _)) => {
-                    return Err(Error::refused("view-in-store", format!("{shown} is the store itself")));
-                }
-                Some(_) => {
-                    return Err(Error::refused("view-holds-store", format!("{shown} holds the store")));
-                }
-                None => {}
-            }
         }
         if self.lies_in_store(real.parent().unwrap_or(&real))? {
             return Err(Error::refused("view-in-store", format!("{shown} lies in the store")));
         }
         Ok(Escaped(relative(&store, &real)))
+    }
+
+    /// Tells how many levels above the store this is, if it is above it, by inodes.
+    fn level_of(&self, real: &Path) -> Result<Option<usize>> {
+        let store = self.real_path()?;
+        let Ok(standing) = std::fs::symlink_metadata(real) else { return Ok(None) };
+        Ok(store.ancestors().position(|above| {
+            std::fs::metadata(above)
+                .is_ok_and(|above| (above.dev(), above.ino()) == (standing.dev(), standing.ino()))
+        }))
+    }
+
+    /// Tells whether what stands at a path holds the store, as where a project was moved.
+    pub(crate) fn holds_store(&self, path: &Path) -> bool {
+        !matches!(self.level_of(path), Ok(None))
     }
 
     /// Tells whether a directory is in the store, by inodes: a view shows the store's insides under

@@ -1,9 +1,11 @@
-//! Views, as the store keeps them: one record per view, and one more while a view is put in place.
+//! Views, as the store keeps them: one record per view, one more while a view is put in place, and
+//! the inventory of each mirror.
 //!
 //! Owns `views/`; all of it is written under the commit lock, whole or not at all, and durable on
 //! return. Paths are kept relative to the store's directory, so that a project that is moved as a
 //! whole keeps its views. Floor 2.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -13,11 +15,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::layout::{CommitLock, Home, VIEWS};
 use crate::model::digest::Digest;
+use crate::model::inventory::{Inventory, Shows};
 use crate::model::relpath;
 use crate::records::{Moment, wrap};
 
 /// What ends the name of the record of a view that is being put in place.
 const PENDING: &[u8] = b".pending";
+/// What ends the name of a mirror's inventory.
+const INVENTORY: &[u8] = b".mirror";
+/// What ends the name of the inventory that a mirror is to have next.
+const NEXT_INVENTORY: &[u8] = b".next";
 
 /// How a view shows what is current.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +34,8 @@ pub enum ViewKind {
     /// A relative symlink to `current`, made once and then left alone.
     #[default]
     Link,
+    /// A directory of real files, which each commit brings up to date.
+    Mirror,
 }
 
 /// Bytes in a record's JSON: `%` and every byte that is not printable ASCII stand as `%xx`.
@@ -78,6 +87,9 @@ pub(crate) struct ViewRecord {
     pub(crate) from: Option<Escaped>,
     #[serde(rename = "as")]
     pub(crate) kind: ViewKind,
+    /// Of a mirror: its files are private copies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) copy: bool,
     pub(crate) made: Moment,
 }
 
@@ -85,11 +97,15 @@ pub(crate) struct ViewRecord {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct PendingView {
     pub(crate) view: ViewRecord,
-    /// The link's name, beside the view, until it is in place; then that of what stood there.
+    /// The name of the link or the mirror, beside the view, until it is in place; then that of
+    /// what stood there.
     pub(crate) temp: Escaped,
     /// The name that what stood there is to have in the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) aside: Option<Escaped>,
+    /// The inode of the mirror's directory, from before anything is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) root: Option<u64>,
 }
 
 impl ViewRecord {
@@ -100,6 +116,11 @@ impl ViewRecord {
 
     pub(crate) fn from(&self) -> Option<&[u8]> {
         self.from.as_ref().map(|from| from.0.as_slice())
+    }
+
+    /// Tells whether it asks for the same as another record of this view.
+    pub(crate) fn asks_the_same(&self, other: &ViewRecord) -> bool {
+        (&self.path, &self.from, self.kind, self.copy) == (&other.path, &other.from, other.kind, other.copy)
     }
 
     /// Tells whether it says what a view can be, under its own name.
@@ -153,11 +174,12 @@ impl Home {
     /// Reads all records, in the order of their names; a damaged one stands as its error.
     pub(crate) fn view_records(&self) -> Result<Vec<Result<ViewRecord>>> {
         let names = self.list(VIEWS)?;
-        let records = names.iter().filter(|(name, _)| !name.ends_with(PENDING));
+        let others = [PENDING, INVENTORY, NEXT_INVENTORY];
+        let records = names.iter().filter(|(name, _)| !others.iter().any(|end| name.ends_with(end)));
         Ok(records.filter_map(|(name, _)| self.view_record(name).transpose()).collect())
     }
 
-    fn view_record(&self, name: &[u8]) -> Result<Option<ViewRecord>> {
+    pub(crate) fn view_record(&self, name: &[u8]) -> Result<Option<ViewRecord>> {
         let path = [VIEWS, b"/", name].concat();
         match self.read_record::<ViewRecord>(&path)? {
             Some(record) if !record.is_sound(name) => {
@@ -169,8 +191,77 @@ impl Home {
 
     /// Lists the views that are being put in place, by the names of their records.
     pub(crate) fn pending_views(&self) -> Result<Vec<Vec<u8>>> {
+        self.view_keys(PENDING)
+    }
+
+    /// Lists the views that have been mirrors, by the names of their records.
+    pub(crate) fn mirrors(&self) -> Result<BTreeSet<Vec<u8>>> {
+        let (now, next) = (self.view_keys(INVENTORY)?, self.view_keys(NEXT_INVENTORY)?);
+        Ok(now.into_iter().chain(next).collect())
+    }
+
+    fn view_keys(&self, end: &[u8]) -> Result<Vec<Vec<u8>>> {
         let names = self.list(VIEWS)?.into_iter();
-        Ok(names.filter_map(|(name, _)| Some(name.strip_suffix(PENDING)?.to_vec())).collect())
+        Ok(names.filter_map(|(name, _)| Some(name.strip_suffix(end)?.to_vec())).collect())
+    }
+
+    /// Reads what is in a mirror.
+    pub(crate) fn inventory(&self, key: &[u8]) -> Result<Option<Inventory>> {
+        self.read_inventory(&[VIEWS, b"/", key, INVENTORY].concat())
+    }
+
+    /// Tells what a mirror shows, if nothing is being put into it.
+    pub(crate) fn mirror_shows(&self, key: &[u8]) -> Result<Option<Shows>> {
+        let path = [VIEWS, b"/", key, INVENTORY].concat();
+        if self.dir.stat(&[VIEWS, b"/", key, NEXT_INVENTORY].concat())?.is_some() {
+            return Ok(None);
+        }
+        let Some(bytes) = self.dir.read(&path)? else { return Ok(None) };
+        Shows::decode(&bytes).map(Some).map_err(|why| Error::damaged_file(&self.dir.join(&path), why))
+    }
+
+    /// Reads what is being put into a mirror.
+    pub(crate) fn next_inventory(&self, key: &[u8]) -> Result<Option<Inventory>> {
+        self.read_inventory(&[VIEWS, b"/", key, NEXT_INVENTORY].concat())
+    }
+
+    fn read_inventory(&self, path: &[u8]) -> Result<Option<Inventory>> {
+        let Some(bytes) = self.dir.read(path)? else { return Ok(None) };
+        Inventory::decode(&bytes).map(Some).map_err(|why| Error::damaged_file(&self.dir.join(path), why))
+    }
+
+    /// Tells what a mirror is to have in it, before anything of it is put there.
+    pub(crate) fn write_next_inventory(
+        &self,
+        lock: &CommitLock,
+        key: &[u8],
+        next: &Inventory,
+    ) -> Result<()> {
+        self.need_views()?;
+        self.replace(lock, VIEWS, &[key, NEXT_INVENTORY].concat(), &next.encode())
+    }
+
+    /// All of the next inventory is in the mirror, durably, and nothing else of ours.
+    pub(crate) fn promote_inventory(&self, _: &CommitLock, key: &[u8]) -> Result<()> {
+        let dir = self.sub(VIEWS)?;
+        let (next, name) = ([key, NEXT_INVENTORY].concat(), [key, INVENTORY].concat());
+        if dir.stat(&next)?.is_some() {
+            self.fs.rename((&dir, &next), (&dir, &name))?;
+            self.fs.sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is being put into a mirror, and what is in it where that is over, too.
+    pub(crate) fn forget_inventory(&self, _: &CommitLock, key: &[u8], over: bool) -> Result<()> {
+        let dir = self.sub(VIEWS)?;
+        let ends = if over { &[NEXT_INVENTORY, INVENTORY][..] } else { &[NEXT_INVENTORY] };
+        let mut removed = false;
+        for end in ends {
+            let name = [key, end].concat();
+            removed |= dir.stat(&name)?.is_some() && self.fs.unlink(&dir, &name)?;
+        }
+        if removed { self.fs.sync_dir(&dir) } else { Ok(()) }
     }
 
     pub(crate) fn pending_view(&self, key: &[u8]) -> Result<Option<PendingView>> {
@@ -249,9 +340,10 @@ mod tests {
         let check = |temp: &str, aside: Option<&str>, sound: bool| {
             let bytes = |text: &str| Escaped(text.as_bytes().to_vec());
             let made = Moment { secs: 0, nanos: 0 };
-            let view = ViewRecord { path: bytes("../site"), from: None, kind: ViewKind::Link, made };
+            let view =
+                ViewRecord { path: bytes("../site"), from: None, kind: ViewKind::Link, copy: false, made };
             let key = view.key();
-            let pending = PendingView { view, temp: bytes(temp), aside: aside.map(bytes) };
+            let pending = PendingView { view, temp: bytes(temp), aside: aside.map(bytes), root: None };
             assert_eq!(pending.is_sound(&key), sound, "{temp} {aside:?}");
         };
         check(".temp", None, true);
@@ -267,9 +359,9 @@ mod tests {
         let check = |path: &str, from: Option<&str>, sound: bool| {
             let bytes = |text: &str| Escaped(text.as_bytes().to_vec());
             let made = Moment { secs: 0, nanos: 0 };
-            let record =
-                ViewRecord { path: bytes(path), from: from.map(bytes), kind: ViewKind::Link, made };
-            assert_eq!(record.is_sound(&record.key()), sound, "{path} {from:?}");
+            let (path, from) = (bytes(path), from.map(bytes));
+            let record = ViewRecord { path, from, kind: ViewKind::Link, copy: false, made };
+            assert_eq!(record.is_sound(&record.key()), sound, "{record:?}");
             assert!(!record.is_sound(b"0123"));
         };
         check("../site", None, true);

@@ -7,6 +7,8 @@
 //! slices whose length was checked before, with fixed-width little-endian integers, refuses
 //! trailing bytes, and what it accepts encodes to the very same bytes.
 
+mod inventory;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::SystemTime;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::delta::differing;
+use crate::model::inventory::{Inventory, Shows};
 use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
 use proptest::prelude::*;
 
@@ -52,6 +53,21 @@ fn delta() -> Delta {
     Delta { base, base_body: digest(b"41"), body: digest(b"42"), before, after }
 }
 
+fn inventory() -> Inventory {
+    let mut builder = TreeBuilder::default();
+    for entry in sample().tree.iter().filter(|entry| entry.node != Node::EmptyDir) {
+        builder.push(entry).unwrap();
+    }
+    Inventory {
+        shows: Shows { generation: GenerationId::new(42), from: Some(b"app".to_vec()), copies: false },
+        heals: 3,
+        root: 77,
+        tree: builder.finish(),
+        inodes: vec![78, 0],
+        folders: [b"bin".to_vec(), b"empty".to_vec()].into(),
+    }
+}
+
 /// The format is what these bytes are. When this test fails, the format changed: give it a new
 /// version and keep reading the old one.
 #[test]
@@ -68,6 +84,10 @@ fn golden_bytes() {
     let golden: &[u8] = include_bytes!("../../golden/delta-1.bin");
     assert!(delta().encode() == golden, "the format of the kept difference changed");
     assert_eq!(Delta::decode(golden).unwrap(), delta());
+    let golden: &[u8] = include_bytes!("../../golden/inventory-1.bin");
+    assert!(inventory().encode() == golden, "the format of a mirror's inventory changed");
+    assert_eq!(Inventory::decode(golden).unwrap(), inventory());
+    assert_eq!(Shows::decode(golden).unwrap(), inventory().shows);
 }
 
 #[test]
@@ -89,6 +109,7 @@ fn every_flipped_bit_is_noticed() {
     check(&shown().encode(), |bytes| Shown::decode(bytes).is_ok());
     check(&index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
     check(&delta().encode(), |bytes| Delta::decode(bytes).is_ok());
+    check(&inventory().encode(), |bytes| Inventory::decode(bytes).is_ok());
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(crate) mod digest;
 pub(crate) mod fresh;
 pub(crate) mod ids;
 pub(crate) mod index;
+pub(crate) mod inventory;
 pub(crate) mod links;
 pub(crate) mod relpath;
 pub(crate) mod retention;

@@ -348,8 +348,13 @@ impl Tree {
 
     /// Finds what stands at `path`; a directory that holds something is `None`.
     pub fn find(&self, path: &[u8]) -> Option<Node<'_>> {
+        self.index_of(path).map(|index| self.get(index).node)
+    }
+
+    /// Gives the place of the entry at `path`.
+    pub(crate) fn index_of(&self, path: &[u8]) -> Option<usize> {
         let index = self.lower_bound(path);
-        (index < self.len() && self.path(index) == path).then(|| self.get(index).node)
+        (index < self.len() && self.path(index) == path).then_some(index)
     }
 
     /// Walks the entries at or below `folder`; the empty folder is the whole tree.

@@ -1,0 +1,38 @@
+//! `[[view]]`: the views that a project wants.
+
+use std::path::PathBuf;
+
+use genstore::{RelPath, ViewKind};
+use serde::{Deserialize, Deserializer};
+
+/// A view that publishing makes where there is none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ViewSection {
+    /// Relative to the file.
+    pub(crate) path: PathBuf,
+    #[serde(rename = "as", default, deserialize_with = "kind")]
+    pub(crate) kind: ViewKind,
+    #[serde(default, deserialize_with = "from")]
+    pub(crate) from: Option<RelPath>,
+    /// Of a mirror: make private copies.
+    #[serde(default)]
+    pub(crate) copy: bool,
+}
+
+fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<ViewKind, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "link" => Ok(ViewKind::Link),
+        "mirror" => Ok(ViewKind::Mirror),
+        other => Err(serde::de::Error::custom(super::not_one_of(other, "link", "mirror"))),
+    }
+}
+
+fn from<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RelPath>, D::Error> {
+    let text = String::deserialize(from)?;
+    let bad = |why| {
+        let shown = genstore::show_path(text.as_bytes());
+        serde::de::Error::custom(format!("not a path in a generation: {shown}: {why}"))
+    };
+    RelPath::new(text.as_bytes()).map(Some).map_err(bad)
+}

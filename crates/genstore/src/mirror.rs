@@ -1,0 +1,269 @@
+//! Mirrors: views that are directories of real files. Floor 3.
+//!
+//! An update, under the commit lock:
+//! 1. the mirror is compared with what is current (`mirror_look`); where nothing differs, that is all;
+//! 2. what it is to have in it is made durable, beside what it has: so whatever is cut, both tell
+//!    what is ours;
+//! 3. the work is done (`mirror_work`), and flushed;
+//! 4. what it was to have is what it has: one rename.
+//!
+//! Cut anywhere, the next command that writes begins again at 1.
+
+use std::collections::BTreeSet;
+
+use crate::check::is_absence;
+use crate::error::Result;
+use crate::fs::{Dir, Kind};
+use crate::layout::{CommitLock, Home};
+use crate::mirror_look::{Look, Wanted};
+use crate::mirror_plan::Found;
+use crate::mirror_work::{Hand, is_not_empty};
+use crate::model::digest::Digest;
+use crate::model::inventory::Shows;
+use crate::model::relpath;
+use crate::model::tree::{Entry, Node, Tree, TreeBuilder};
+use crate::view_place::Place;
+use crate::views::{PendingView, ViewKind, ViewRecord};
+
+/// What an update came upon.
+#[derive(Default, Debug)]
+pub(crate) struct Updated {
+    /// What is not ours, and was left alone.
+    pub(crate) strangers: Vec<Vec<u8>>,
+    /// What had been removed, and was put back.
+    pub(crate) put_back: Vec<Vec<u8>>,
+}
+
+impl Home {
+    /// Brings a mirror whose directory is there to what is current.
+    pub(crate) fn update_mirror(
+        &self,
+        lock: &CommitLock,
+        record: &ViewRecord,
+        place: &Place,
+    ) -> Result<Updated> {
+        let key = record.key();
+        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
+        let root = place.parent()?.open_dir(place.name())?;
+        if next.is_some() {
+            self.fs.remove_all(place.parent()?, &self.spare_name(record)?)?;
+        }
+        let wanted = self.wanted(record)?;
+        let known = now.iter().chain(&next).collect();
+        let root_inode = root.stat_self()?.ino;
+        let look = Look { root: &root, root_inode, known, wanted: &wanted };
+        let mut found = look.take()?;
+        let mut strangers = std::mem::take(&mut found.strangers);
+        if found.work.len() > 0 || now.as_ref() != Some(&found.next) || next.is_some() {
+            strangers.extend(self.do_work(lock, record, place, &look, &mut found)?);
+            self.promote_inventory(lock, &key)?;
+        }
+        Ok(Updated { strangers: strangers.into_iter().collect(), put_back: found.gone })
+    }
+
+    /// Steps 2 and 3. Gives what turned out not to be ours.
+    fn do_work(
+        &self,
+        lock: &CommitLock,
+        record: &ViewRecord,
+        place: &Place,
+        look: &Look<'_>,
+        found: &mut Found,
+    ) -> Result<BTreeSet<Vec<u8>>> {
+        let spare = self.spare_name(record)?;
+        let mut unlinkable = BTreeSet::new();
+        loop {
+            self.write_next_inventory(lock, &record.key(), &found.next)?;
+            let beside = (place.parent()?, spare.as_slice());
+            let hand = Hand { home: self, look, beside, unlinkable: &unlinkable };
+            let done = hand.work(&found.work)?;
+            if done.unlinkable.is_subset(&unlinkable) {
+                return Ok(done.strangers);
+            }
+            // A copy is known by other signs than a link: the inventory says so before it is made.
+            unlinkable.extend(done.unlinkable);
+            let paths = unlinkable.iter().map(|index| look.wanted.tree.path(*index));
+            for index in paths.filter_map(|path| found.next.tree.index_of(path)) {
+                if let Some(rank) = found.next.tree.file_rank(index) {
+                    found.next.inodes[rank] = 0;
+                }
+            }
+            found.work = std::mem::take(&mut found.work).only(&unlinkable);
+        }
+    }
+
+    /// Makes a new mirror under the name that it has until it is in place.
+    pub(crate) fn build_mirror(
+        &self,
+        lock: &CommitLock,
+        pending: &mut PendingView,
+        place: &Place,
+    ) -> Result<()> {
+        let parent = place.parent()?;
+        self.fs.make_dir(parent, &pending.temp.0)?;
+        let root = parent.open_dir(&pending.temp.0)?;
+        let root_inode = root.stat_self()?.ino;
+        pending.root = Some(root_inode);
+        self.write_pending_view(lock, pending)?;
+        let wanted = self.wanted(&pending.view)?;
+        let look = Look { root: &root, root_inode, known: vec![], wanted: &wanted };
+        let mut found = look.take()?;
+        self.do_work(lock, &pending.view, place, &look, &mut found).map(drop)
+    }
+
+    /// Looks at a mirror whose directory is there, and changes nothing: tells whether it is behind,
+    /// and what is not ours.
+    pub(crate) fn look_at_mirror(
+        &self,
+        record: &ViewRecord,
+        place: &Place,
+    ) -> Result<(bool, Vec<Vec<u8>>)> {
+        let key = record.key();
+        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
+        let root = place.parent()?.open_dir(place.name())?;
+        let wanted = self.wanted(record)?;
+        let known = now.iter().chain(&next).collect();
+        let found =
+            Look { root: &root, root_inode: root.stat_self()?.ino, known, wanted: &wanted }.take()?;
+        Ok((found.work.len() > 0, found.strangers.into_iter().collect()))
+    }
+
+    /// Brings mirrors to what is current that an update, or the one before it, did not get to. What
+    /// cannot be done now is told by the look after the next commit.
+    pub(crate) fn settle_mirrors(&self, lock: &CommitLock) -> Result<()> {
+        for key in self.mirrors()? {
+            drop(self.settle_mirror(lock, &key));
+        }
+        Ok(())
+    }
+
+    fn settle_mirror(&self, lock: &CommitLock, key: &[u8]) -> Result<()> {
+        let Some(record) = self.view_record(key)?.filter(|record| record.kind == ViewKind::Mirror) else {
+            return Ok(());
+        };
+        let is_current = self.mirror_shows(key)? == Some(self.ought_to_show(&record)?);
+        let place = self.place(&record)?;
+        if is_current || self.pending_view(key)?.is_some() || !place.is_directory()? {
+            return Ok(());
+        }
+        self.update_mirror(lock, &record, &place).map(drop)
+    }
+
+    /// Removes from a directory what was put there for a view that is no mirror any more. Gives what
+    /// is not ours, and stays.
+    pub(crate) fn clear_mirror(
+        &self,
+        lock: &CommitLock,
+        record: &ViewRecord,
+        place: &Place,
+        name: &[u8],
+    ) -> Result<Vec<Vec<u8>>> {
+        let key = record.key();
+        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
+        let parent = place.parent()?;
+        self.fs.remove_all(parent, &self.spare_name(record)?)?;
+        let root = parent.open_dir(name)?;
+        let wanted = Wanted::nothing(self.sequence()?.heals);
+        let known = now.iter().chain(&next).collect();
+        let look = Look { root: &root, root_inode: root.stat_self()?.ino, known, wanted: &wanted };
+        let found = look.take()?;
+        let spare = self.spare_name(record)?;
+        let hand = Hand { home: self, look: &look, beside: (parent, &spare), unlinkable: &BTreeSet::new() };
+        let mut strangers = found.strangers;
+        strangers.extend(hand.work(&found.work)?.strangers);
+        match self.fs.remove_dir(parent, name) {
+            Ok(_) => {}
+            Err(e) if is_not_empty(&e) => {}
+            Err(e) => return Err(e),
+        }
+        self.fs.sync_dir(parent)?;
+        self.forget_inventory(lock, &key, true)?;
+        Ok(strangers.into_iter().collect())
+    }
+
+    fn ought_to_show(&self, record: &ViewRecord) -> Result<Shows> {
+        let from = record.from().map(<[u8]>::to_vec);
+        Ok(Shows { generation: self.current()?, from, copies: record.copy })
+    }
+
+    /// Reads what a mirror is to show now.
+    fn wanted(&self, record: &ViewRecord) -> Result<Wanted> {
+        let shows = self.ought_to_show(record)?;
+        let nothing = Wanted { shows, ..Wanted::nothing(self.sequence()?.heals) };
+        let Some(id) = nothing.shows.generation else { return Ok(nothing) };
+        let generation = self.generation(id)?;
+        let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+        let from = record.from().unwrap_or_default();
+        let (mut folders, mut builder) = (BTreeSet::new(), TreeBuilder::default());
+        let mut last: &[u8] = b"";
+        for entry in tree.below(from).filter(|entry| entry.path != from) {
+            let path = if from.is_empty() { entry.path } else { &entry.path[from.len() + 1..] };
+            let is_folder = entry.node == Node::EmptyDir;
+            let mut folder = if is_folder { path } else { relpath::split(path).0 };
+            while !folder.is_empty() && folder != last && folders.insert(folder.to_vec()) {
+                folder = relpath::split(folder).0;
+            }
+            if is_folder {
+                continue;
+            }
+            last = relpath::split(path).0;
+            let node = match entry.node {
+                Node::File(file) => {
+                    Node::File(crate::FileNode { mtime: shown.mtime(entry.path, &file), ..file })
+                }
+                node => node,
+            };
+            builder.push(Entry { path, node }).expect("a part of a sorted tree is one");
+        }
+        let source = match generation.tree_dir()?.open_dir(from) {
+            Ok(dir) => Some((generation, dir)),
+            // There is no such path, or it is a file.
+            Err(e) if is_absence(&e) && folders.is_empty() => None,
+            Err(e) => return Err(e),
+        };
+        Ok(Wanted { tree: builder.finish(), folders, source, ..nothing })
+    }
+
+    /// Names the directory beside a mirror in which files are prepared. No other store uses it.
+    pub(crate) fn spare_name(&self, record: &ViewRecord) -> Result<Vec<u8>> {
+        self.name_beside(record, ".genstore-mirror-")
+    }
+
+    /// Makes a name beside a view that no other store makes.
+    pub(crate) fn name_beside(&self, record: &ViewRecord, prefix: &str) -> Result<Vec<u8>> {
+        let stat = self.dir.stat_self()?;
+        let bytes = [&stat.dev.to_le_bytes()[..], &stat.ino.to_le_bytes(), &record.path.0].concat();
+        Ok(format!("{prefix}{}", Digest::of(&bytes).short()).into_bytes())
+    }
+}
+
+impl Wanted {
+    fn nothing(heals: u64) -> Wanted {
+        Wanted {
+            shows: Shows::default(),
+            heals,
+            tree: Tree::empty(),
+            folders: BTreeSet::new(),
+            source: None,
+        }
+    }
+}
+
+impl Place {
+    /// Tells whether a real directory stands there.
+    pub(crate) fn is_directory(&self) -> Result<bool> {
+        match self.parent() {
+            Ok(parent) => Ok(parent.stat(self.name())?.is_some_and(|stat| stat.kind == Kind::Dir)),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// Tells whether a directory has nothing in it.
+pub(crate) fn is_empty_directory(parent: &Dir, name: &[u8]) -> Result<bool> {
+    match parent.open_dir(name) {
+        Ok(dir) => Ok(dir.list()?.is_empty()),
+        Err(e) if is_absence(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,436 @@
+//! The fault countdown for mirrors: every call that changes the disk while a mirror is made, brought up
+//! to date, given another kind or removed is cut short or failed once. See `crash.rs` for how.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests read the environment, and make and break files"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use genstore::{
+    CommitOptions, Depth, Error, Expect, FaultKind, FaultPlan, Faults, Mark, Options, Plan, RelPath,
+    Source, StageOptions, Store, ViewKind, ViewOptions, ViewState,
+};
+use genstore_testkit::{at, copy_exactly, debris, scratch};
+
+const KINDS: [FaultKind; 4] = [FaultKind::Kill, FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
+
+/// A file's bytes, a symlink's target, or nothing for a folder.
+type Listing = BTreeMap<String, Option<String>>;
+
+/// What generations hold: `=bytes`, `>target`, `/`.
+const ONE: &[(&str, &str)] = &[
+    ("app/file", "=one"),
+    ("gone/deep/x", "=x"),
+    ("hollow", "/"),
+    ("link", ">same"),
+    ("ring/a", "=a"),
+    ("ring/b/c", "=c"),
+    ("same", "=same"),
+    ("turn", "=file"),
+];
+const TWO: &[(&str, &str)] = &[
+    ("app/file", "=two"),
+    ("hollow/now", "=full"),
+    ("link", ">app/file"),
+    ("new/deep/y", "=y"),
+    ("ring", "=file"),
+    ("same", "=same"),
+    ("turn/inside", "=folder"),
+];
+
+/// A place to work in: `store`, and the view `site`.
+struct Place(PathBuf);
+
+impl Place {
+    fn open(&self, faults: Faults) -> genstore::Result<Store> {
+        let mut options = Options::new(Arc::new(|| at(5_000)));
+        options.faults = faults;
+        Store::init(&self.0.join("store"), options).map(|(store, _)| store)
+    }
+
+    fn publish(&self, faults: Faults, content: &[(&str, &str)]) -> genstore::Result<()> {
+        let mut plan = Plan::builder();
+        for (path, what) in content {
+            plan = match what.split_at(1) {
+                ("=", bytes) => plan.file(*path, false, Source::Bytes(bytes.as_bytes().to_vec())),
+                (">", target) => plan.symlink(*path, target),
+                _ => plan.dir(*path),
+            };
+        }
+        let store = self.open(faults)?;
+        let staged = store.stage(&plan.build()?, StageOptions::default())?;
+        staged.unaudited().commit(&CommitOptions::default()).map(drop)
+    }
+
+    fn add(&self, faults: Faults, options: &ViewOptions) -> genstore::Result<()> {
+        self.open(faults)?.add_view(&self.site(), options).map(drop)
+    }
+
+    fn site(&self) -> PathBuf {
+        self.0.join("site")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("list").map(|entry| entry.expect("an entry"));
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Lists what a program finds at the view's path; `None` where there is nothing.
+    fn standing(&self) -> Option<Listing> {
+        fs::symlink_metadata(self.site()).is_ok().then(|| list(&self.site()))
+    }
+
+    /// Lists the strangers: whatever is called `mine`, wherever in the place it is.
+    fn strangers(&self) -> usize {
+        let all = list(&self.0);
+        let mine =
+            all.iter().filter(|(path, what)| path.ends_with("/mine") && what.as_deref() == Some("mine"));
+        mine.count()
+    }
+}
+
+fn list(dir: &Path) -> Listing {
+    let mut found = Listing::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(dir.join(&folder)).expect("list") {
+            let below = folder.join(entry.expect("an entry").file_name());
+            let path = dir.join(&below);
+            let meta = fs::symlink_metadata(&path).expect("stat");
+            let what = if meta.is_dir() {
+                folders.push(below.clone());
+                None
+            } else if meta.is_symlink() {
+                Some(fs::read_link(&path).expect("read").to_string_lossy().into_owned())
+            } else {
+                Some(String::from_utf8_lossy(&fs::read(&path).expect("read")).into_owned())
+            };
+            found.insert(below.to_string_lossy().into_owned(), what);
+        }
+    }
+    found
+}
+
+fn mirror() -> ViewOptions {
+    ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() }
+}
+
+fn copies() -> ViewOptions {
+    ViewOptions { copy: true, ..mirror() }
+}
+
+fn replacing(options: ViewOptions) -> ViewOptions {
+    ViewOptions { replace: true, ..options }
+}
+
+struct Scenario {
+    name: &'static str,
+    prepare: fn(&Place),
+    act: fn(&Place, Faults) -> genstore::Result<()>,
+    /// There is no view in the end.
+    removed: bool,
+}
+
+const NO_FAULTS: fn() -> Faults = Faults::default;
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("mkdir");
+    fs::write(path, text).expect("write");
+}
+
+/// Strangers in a mirror: beside what stays, in what goes, in a folder that is to be a file.
+fn add_strangers(place: &Place) {
+    for path in ["mine", "gone/deep/mine", "app/mine"] {
+        write(&place.site().join(path), "mine");
+    }
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "add",
+        prepare: |_| {},
+        act: |place, faults| place.add(faults, &mirror()),
+        removed: false,
+    },
+    Scenario {
+        name: "add a mirror of copies in an empty folder",
+        prepare: |place| fs::create_dir(place.site()).expect("mkdir"),
+        act: |place, faults| place.add(faults, &copies()),
+        removed: false,
+    },
+    Scenario {
+        name: "replace a folder",
+        prepare: |place| write(&place.site().join("deep/mine"), "mine"),
+        act: |place, faults| place.add(faults, &replacing(mirror())),
+        removed: false,
+    },
+    Scenario {
+        name: "publish",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &mirror()).expect("add");
+            add_strangers(place);
+        },
+        act: |place, faults| place.publish(faults, TWO),
+        removed: false,
+    },
+    Scenario {
+        name: "publish to copies",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &copies()).expect("add");
+            add_strangers(place);
+        },
+        act: |place, faults| place.publish(faults, TWO),
+        removed: false,
+    },
+    Scenario {
+        name: "switch",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &mirror()).expect("add");
+            place.publish(NO_FAULTS(), TWO).expect("publish");
+        },
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            store.activate(&"1".parse().expect("a number"), Expect::Any).map(drop)
+        },
+        removed: false,
+    },
+    Scenario {
+        name: "publish where the mirror was removed",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &mirror()).expect("add");
+            fs::remove_dir_all(place.site()).expect("remove");
+        },
+        act: |place, faults| place.publish(faults, TWO),
+        removed: false,
+    },
+    Scenario {
+        name: "show another part",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &mirror()).expect("add");
+            add_strangers(place);
+        },
+        act: |place, faults| {
+            let from = Some(RelPath::new("app").expect("a path"));
+            place.add(faults, &ViewOptions { from, ..mirror() })
+        },
+        removed: false,
+    },
+    Scenario {
+        name: "a link becomes a mirror",
+        prepare: |place| place.add(NO_FAULTS(), &ViewOptions::default()).expect("add"),
+        act: |place, faults| place.add(faults, &mirror()),
+        removed: false,
+    },
+    Scenario {
+        name: "a mirror becomes a link",
+        prepare: |place| place.add(NO_FAULTS(), &mirror()).expect("add"),
+        act: |place, faults| place.add(faults, &ViewOptions::default()),
+        removed: false,
+    },
+    Scenario {
+        name: "a mirror with strangers is replaced by a link",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &mirror()).expect("add");
+            add_strangers(place);
+        },
+        act: |place, faults| place.add(faults, &replacing(ViewOptions::default())),
+        removed: false,
+    },
+    Scenario {
+        name: "publish where a folder took a link's place",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &ViewOptions::default()).expect("add");
+            fs::remove_file(place.site()).expect("remove");
+            write(&place.site().join("deep/mine"), "mine");
+        },
+        act: |place, faults| place.publish(faults, TWO),
+        removed: false,
+    },
+    Scenario {
+        name: "remove",
+        prepare: |place| place.add(NO_FAULTS(), &mirror()).expect("add"),
+        act: |place, faults| place.open(faults)?.remove_view(&place.site()).map(drop),
+        removed: true,
+    },
+    Scenario {
+        name: "remove, with strangers",
+        prepare: |place| {
+            place.add(NO_FAULTS(), &mirror()).expect("add");
+            add_strangers(place);
+        },
+        act: |place, faults| place.open(faults)?.remove_view(&place.site()).map(drop),
+        removed: true,
+    },
+];
+
+fn find(name: &str) -> &'static Scenario {
+    SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario")
+}
+
+fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Listing>, had: usize, what: &str) {
+    assert_eq!(place.strangers(), had, "{what}: strangers stay: {:?}", list(&place.0).keys());
+
+    // The next writer, whatever it does, brings a mirror to what is current.
+    let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
+    store.mark(&"1".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
+    check_nothing_left(place, what);
+    for view in store.views().unwrap_or_else(|e| panic!("{what}: {e}")) {
+        if fs::symlink_metadata(&view.path).is_ok_and(|meta| meta.is_dir()) && view.kind == ViewKind::Mirror
+        {
+            let is_whole = matches!(view.state, ViewState::Ok | ViewState::Strangers(_));
+            // What removed it was cut short, and nothing else moved since.
+            assert!(is_whole || scenario.removed, "{what}: {:?}", view.state);
+        }
+    }
+    assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
+
+    // And all comes to the state of an unbroken run.
+    match (scenario.act)(place, Faults::default()) {
+        Err(Error::UnknownView { .. }) | Ok(()) => {}
+        Err(error) => panic!("{what}: the same again: {error}"),
+    }
+    assert_eq!(place.standing(), *after, "{what}");
+    place.publish(Faults::default(), ONE).unwrap_or_else(|e| panic!("{what}: {e}"));
+    place.publish(Faults::default(), TWO).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!(place.strangers(), had, "{what}: strangers stay: {:?}", list(&place.0).keys());
+    let views = store.views().unwrap_or_else(|e| panic!("{what}: {e}"));
+    let is_whole = |state: &ViewState| matches!(state, ViewState::Ok | ViewState::Strangers(_));
+    assert_eq!(views.len(), usize::from(!scenario.removed), "{what}");
+    assert!(views.iter().all(|view| is_whole(&view.state)), "{what}: {views:?}");
+    check_nothing_left(place, what);
+    let left = debris(&place.0.join("store"));
+    assert!(left.is_empty(), "{what}: debris is left: {left:?}");
+    assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
+}
+
+fn check_nothing_left(place: &Place, what: &str) {
+    let stray: Vec<String> =
+        place.names().into_iter().filter(|name| name.starts_with(".genstore")).collect();
+    assert!(stray.is_empty(), "{what}: left beside the view: {stray:?}");
+    let names = fs::read_dir(place.0.join("store/views")).expect("list");
+    for name in names.map(|record| record.expect("a record").file_name().into_string().expect("text")) {
+        let is_done = name.len() == 32 || name.ends_with(".mirror");
+        assert!(is_done, "{what}: left unfinished: {name}");
+    }
+}
+
+/// See `crash.rs`.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn run(scenario: &Scenario) {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let dir = scratch();
+    let prepared = Place(dir.path().join("prepared"));
+    fs::create_dir(&prepared.0).expect("mkdir");
+    prepared.publish(Faults::default(), ONE).expect("publish");
+    let place = Place(dir.path().join("broken"));
+    // Not copied once it has a mirror: in a copy the inodes are others.
+    let prepare = || {
+        copy_exactly(&prepared.0, &place.0);
+        (scenario.prepare)(&place);
+    };
+    prepare();
+    let (before, had) = (place.standing(), place.strangers());
+    let faults = Faults::record();
+    (scenario.act)(&place, faults.clone()).expect("it works");
+    let after = place.standing();
+    // What comes before a commit is tried in `crash.rs`, and has nothing to do with mirrors.
+    let moved = faults.seen().iter().position(|call| call.ends_with("/store/current"));
+    let first = moved.map_or(1, |at| at as u64 + 1);
+    fs::remove_dir_all(&place.0).expect("clean up");
+    let mut points = Vec::new();
+    for kind in KINDS {
+        for step in first.. {
+            let what = format!("{}, {kind:?} at step {step}", scenario.name);
+            prepare();
+            let met = if kind == FaultKind::Kill {
+                kill_at(scenario, &place, step)
+            } else {
+                let faults = Faults::inject(FaultPlan::step(step, kind));
+                let result = (scenario.act)(&place, faults.clone());
+                let met = faults.count() >= step;
+                assert!(met || result.is_ok(), "{what}: failed without a fault: {result:?}");
+                // On a disk that is gone nothing can be put back: the next publish does it.
+                let gone = scenario.removed && kind == FaultKind::EioFromHere;
+                if result.is_err() && !gone {
+                    assert_eq!(place.standing(), before, "{what}: failed, and changed something");
+                }
+                met
+            };
+            check_promises(scenario, &place, &after, had, &what);
+            fs::remove_dir_all(&place.0).expect("clean up");
+            if !met {
+                points.push(step - first);
+                break;
+            }
+        }
+    }
+    println!("{}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)", scenario.name);
+    assert!(points.iter().all(|&count| count > 3), "{}: {points:?}", scenario.name);
+}
+
+const CHILD: &str = "GENSTORE_CRASH_CHILD";
+
+/// Runs the verb in a child that is killed at `step`; tells whether it got that far.
+fn kill_at(scenario: &Scenario, place: &Place, step: u64) -> bool {
+    let status = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "child", "--nocapture"])
+        .env(CHILD, format!("{step}:{}:{}", scenario.name, place.0.display()))
+        .output()
+        .expect("run the child")
+        .status;
+    match std::os::unix::process::ExitStatusExt::signal(&status) {
+        Some(9) => true,
+        None if status.success() => false,
+        _ => panic!("{}, kill at step {step}: the child ended by itself: {status}", scenario.name),
+    }
+}
+
+/// Not a test of its own: what a child does.
+#[test]
+fn child() {
+    let Ok(task) = std::env::var(CHILD) else {
+        return;
+    };
+    let mut parts = task.splitn(3, ':');
+    let step = parts.next().expect("a step").parse().expect("a number");
+    let scenario = find(parts.next().expect("a scenario"));
+    let place = Place(Path::new(parts.next().expect("a place")).to_owned());
+    let fault = FaultPlan::step(step, FaultKind::Kill);
+    (scenario.act)(&place, Faults::inject(fault)).expect("the verb itself works");
+}
+
+#[test]
+fn a_mirror_converges_wherever_making_it_is_cut() {
+    for name in ["add", "add a mirror of copies in an empty folder", "replace a folder"] {
+        run(find(name));
+    }
+}
+
+#[test]
+fn a_mirror_converges_wherever_bringing_it_up_to_date_is_cut() {
+    for scenario in SCENARIOS.iter().filter(|s| s.name.starts_with("publish") || s.name == "switch") {
+        run(scenario);
+    }
+}
+
+#[test]
+fn a_mirror_converges_wherever_changing_its_kind_is_cut() {
+    let names = ["show another part", "becomes a", "replaced by a link"];
+    for scenario in SCENARIOS.iter().filter(|s| names.iter().any(|name| s.name.contains(name))) {
+        run(scenario);
+    }
+}
+
+#[test]
+fn a_mirror_is_removed_wherever_that_is_cut() {
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.removed) {
+        run(scenario);
+    }
+}
