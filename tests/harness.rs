@@ -40,7 +40,11 @@ pub struct Site {
 impl Site {
     /// Makes an empty one.
     pub fn new() -> Site {
-        let temp = testkit::scratch();
+        Site::in_folder(testkit::scratch())
+    }
+
+    /// Makes one in this empty folder.
+    pub fn in_folder(temp: TempDir) -> Site {
         let dir = temp.path().canonicalize().unwrap();
         Site { dir, mtime: AtomicU64::new(MTIME), _temp: temp }
     }

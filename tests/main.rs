@@ -9,12 +9,14 @@
 )]
 
 mod harness;
+mod http;
 
 mod audit;
 mod bad_input;
 mod build;
 mod cat;
 mod completions;
+mod consumers;
 mod current;
 mod diff;
 mod doctor;

@@ -1,11 +1,11 @@
 //! A file server over `current`: no client is ever told "not modified" of bytes it does not have.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use crate::harness::Site;
+use crate::http::get;
 
 struct Server {
     child: Child,
@@ -35,18 +35,6 @@ impl Server {
         let port = line.split("port ").nth(1)?.split_whitespace().next()?.parse().unwrap();
         Some(Server { child, port })
     }
-
-    fn get(&self, path: &str, since: Option<&str>) -> (u16, Option<String>, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let since = since.map_or(String::new(), |date| format!("If-Modified-Since: {date}\r\n"));
-        write!(stream, "GET /{path} HTTP/1.0\r\nHost: localhost\r\n{since}\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let date = head.lines().find_map(|line| line.strip_prefix("Last-Modified: ")).map(str::to_owned);
-        (status, date, body.to_owned())
-    }
 }
 
 #[test]
@@ -73,16 +61,17 @@ fn never_a_stale_304() {
     let mut unchanged = 0;
     let mut check = |step: &str| {
         for path in paths {
-            let (status, date, body) = server.get(path, None);
-            if status == 404 {
+            let answer = get(server.port, path, None).unwrap();
+            if answer.status == 404 {
                 continue;
             }
-            assert_eq!(status, 200, "{step}: {path}");
-            kept.insert((path, date.unwrap()), body.clone());
+            assert_eq!(answer.status, 200, "{step}: {path}");
+            let body = answer.body;
+            kept.insert((path, answer.date.unwrap()), body.clone());
             for ((_, date), old) in kept.iter().filter(|((p, _), _)| *p == path) {
-                let (status, _, again) = server.get(path, Some(date));
-                match status {
-                    200 => assert_eq!(again, body, "{step}: {path}"),
+                let again = get(server.port, path, Some(date)).unwrap();
+                match again.status {
+                    200 => assert_eq!(again.body, body, "{step}: {path}"),
                     304 => {
                         unchanged += 1;
                         assert_eq!(*old, body, "{step}: stale 304 for {path} since {date}");

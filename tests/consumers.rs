@@ -1,0 +1,176 @@
+//! Programs that watch, build with or serve what is current: each by its recipe of the README.
+//!
+//! The programs of npm are those of `consumers/package.json`, which `scripts/setup` installs.
+
+mod lazy;
+mod project;
+mod see;
+mod started;
+
+use project::Project;
+use see::Viewer;
+
+/// A program, and the way in which it notices commits.
+struct Consumer {
+    /// As the README's table calls it.
+    name: &'static str,
+    way: Way,
+    view: View,
+    /// The folders of `consumers/fixtures` that its project is made of.
+    fixtures: &'static [&'static str],
+    /// Waits until it shows this version in all that it shows.
+    see: fn(&mut Viewer<'_>, &str),
+}
+
+/// What the table shows as the way, and what a shell runs.
+enum Way {
+    /// A command, and what it is told besides in a test.
+    Runs(&'static str, &'static str),
+    /// What one of the fixtures says, and the command.
+    Says(&'static str, &'static str),
+}
+
+/// How `dist/libs` shows what is current.
+enum View {
+    Link,
+    /// File by file: a program that looks meanwhile sees files of two generations.
+    Mirror,
+    /// The same, each file an inode of its own: what watches the inode of a file sees it go.
+    Copies,
+}
+
+use View::{Copies, Link, Mirror};
+use Way::{Runs, Says};
+
+impl Consumer {
+    fn shown(&self) -> &'static str {
+        match self.way {
+            Runs(text, _) | Says(text, _) => text,
+        }
+    }
+
+    fn command(&self) -> String {
+        match self.way {
+            Runs(text, more) => format!("{text}{more}"),
+            Says(_, command) => command.to_owned(),
+        }
+    }
+}
+
+const NODE: &str = "node --watch-path=genstore/notice server.js";
+const TSX_WATCH: &str = "tsx watch --include genstore/notice server.ts";
+const TSX: &str = "tsx --watch-path=genstore/notice server.ts";
+const NODEMON: &str = "nodemon --watch genstore/notice server.js";
+/// Without the option, it drops a change that comes within 50 ms of another.
+const CHOKIDAR: &str = "watch(\"genstore/notice\", { awaitWriteFinish: { stabilityThreshold: 100 } })";
+const FS_WATCH: &str = "watch(\"genstore/notice\", say)";
+const TSC: &str = "tsc --watch --preserveSymlinks --watchFile fixedPollingInterval";
+const CADDY: &str = "caddy file-server --root genstore/current";
+const CADDY_PORT: &str = " --listen 127.0.0.1:$PORT";
+const LOCAL: &str = " -H 127.0.0.1";
+const VITE_PORT: &str = " --host 127.0.0.1 --port $PORT --strictPort";
+
+/// Makes a test of each consumer, and the list of them all.
+macro_rules! consumers {
+    ($($test:ident: $name:literal, $way:expr, $view:expr, $fixtures:expr, $see:ident;)+) => {
+        const CONSUMERS: &[Consumer] = &[$(Consumer {
+            name: $name,
+            way: $way,
+            view: $view,
+            fixtures: &$fixtures,
+            see: |viewer, version| viewer.$see(version),
+        },)+];
+        $(#[test]
+        fn $test() {
+            notices_each_commit(CONSUMERS.iter().find(|one| one.name == $name).unwrap());
+        })+
+    };
+}
+
+consumers! {
+    node_watch: "`node --watch`", Runs(NODE, ""), Link, ["node"], ready_and_answered;
+    tsx_watch: "`tsx watch`", Runs(TSX_WATCH, ""), Link, ["node"], ready_and_answered;
+    tsx_dash_watch: "`tsx --watch`", Runs(TSX, ""), Link, ["node"], ready_and_answered;
+    nodemon: "nodemon", Runs(NODEMON, ""), Link, ["node"], ready_and_answered;
+    chokidar_3: "chokidar 3", Says(CHOKIDAR, "node chokidar.js chokidar3"), Link, ["watch"], said;
+    chokidar_4: "chokidar 4", Says(CHOKIDAR, "node chokidar.js chokidar4"), Link, ["watch"], said;
+    fs_watch: "`fs.watch`", Says(FS_WATCH, "node fs-watch.js"), Link, ["watch"], said;
+    webpack: "webpack 5", Runs("webpack --watch", ""), Link, ["webpack"], bundled;
+    tsc: "`tsc --watch`", Runs("tsc --watch", ""), Copies, ["tsc"], said;
+    tsc_on_a_link: "`tsc --watch`, on a link", Runs(TSC, ""), Link, ["tsc"], said;
+    next_webpack: "Next dev, webpack", Runs("next dev --webpack", LOCAL), Mirror, ["next"], answered;
+    next_webpack_on_a_link: "Next dev, webpack, on a link",
+        Runs("next dev --webpack", LOCAL), Link, ["next", "next-webpack"], answered;
+    next_turbopack: "Next dev, Turbopack", Runs("next dev --turbopack", LOCAL), Link, ["next"], answered;
+    vite: "Vite dev", Runs("vite", VITE_PORT), Link, ["vite"], reloaded;
+    nginx: "nginx", Says("root genstore/current;", "nginx -p . -c nginx.conf"), Link, ["nginx"], served;
+    caddy: "Caddy", Runs(CADDY, CADDY_PORT), Link, [], served;
+}
+
+/// Starts it on the first version; then it must show three more, the last but one again, and the last
+/// of two that follow each other at once.
+fn notices_each_commit(consumer: &Consumer) {
+    let Some(project) = Project::new(consumer) else { return };
+    project.publish("1");
+    let (kind, may_mix) = match consumer.view {
+        Link => ("link", false),
+        Mirror => ("mirror", true),
+        Copies => ("mirror --copy", true),
+    };
+    project.site.run(&format!("view add dist/libs --as {kind}")).ok();
+    let mut viewer = Viewer::new(&project, project.start(&consumer.command()), may_mix);
+    (consumer.see)(&mut viewer, "1");
+    for version in ["2", "3", "4"] {
+        project.publish(version);
+        (consumer.see)(&mut viewer, version);
+    }
+    project.site.run("rollback").ok();
+    (consumer.see)(&mut viewer, "3");
+    // At once: what it reads in between may be of both, and what it ends with is the last.
+    viewer.may_mix = true;
+    project.publish("5");
+    project.publish("6");
+    (consumer.see)(&mut viewer, "6");
+}
+
+/// Reads the rows of the README's table, in cells.
+fn rows() -> Vec<Vec<String>> {
+    let readme = include_str!("../README.md");
+    let section = readme.split("## Consumers that watch\n").nth(1).expect("the section");
+    let table =
+        section.lines().skip_while(|line| !line.starts_with("| ")).take_while(|line| !line.is_empty());
+    let cells =
+        |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    table.skip(2).map(cells).collect()
+}
+
+#[test]
+fn the_readme_names_them_all_and_their_ways() {
+    let rows = rows();
+    let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(names, CONSUMERS.iter().map(|one| one.name).collect::<Vec<_>>());
+    for (row, consumer) in rows.iter().zip(CONSUMERS) {
+        assert_eq!(row.len(), 3, "{row:?}");
+        assert!(row[1].contains(&format!("`{}`", consumer.shown())), "{row:?}");
+        let kind = match consumer.view {
+            Link => false,
+            Mirror => row[1].contains("`--as mirror`"),
+            Copies => row[1].contains("`--as mirror --copy`"),
+        };
+        assert_eq!(row[1].contains("mirror"), kind, "{row:?}");
+        if let Says(text, _) = consumer.way {
+            assert!(project::fixtures(consumer).values().any(|file| file.contains(text)), "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_the_configurations_that_are_tested() {
+    let readme = include_str!("../README.md");
+    for text in [
+        include_str!("consumers/fixtures/vite/vite.config.js"),
+        include_str!("consumers/fixtures/next-webpack/next.config.js"),
+    ] {
+        assert!(readme.contains(text), "{text}");
+    }
+}

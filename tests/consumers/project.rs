@@ -1,0 +1,145 @@
+//! The project of one consumer: its sources, the libraries that are published, and the view of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::Consumer;
+use super::started::Started;
+use crate::harness::Site;
+use crate::http::free_port;
+
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/consumers");
+
+/// A project, and where its program may write besides.
+pub(super) struct Project {
+    pub(super) site: Site,
+    pub(super) port: u16,
+    home: TempDir,
+}
+
+/// Tells whether a program can be run.
+fn runs(program: &str, flag: &str) -> bool {
+    let command = Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    command.is_ok()
+}
+
+/// Tells whether node and the programs of npm are there; says so where they cannot be.
+///
+/// # Panics
+///
+/// They could be installed, and are not.
+pub(super) fn has_node() -> bool {
+    if !runs("node", "--version") || !runs("npm", "--version") {
+        println!("skipped: no node or no npm");
+        return false;
+    }
+    let installed = fs::read_to_string(format!("{HERE}/node_modules/.installed"));
+    let lockfile = include_str!("package-lock.json");
+    assert!(
+        installed.is_ok_and(|text| text == lockfile),
+        "the programs of tests/consumers/package.json are not installed, or older ones: run scripts/setup"
+    );
+    true
+}
+
+/// Reads the fixtures that a consumer's project begins with, by their paths in it.
+pub(super) fn fixtures(consumer: &Consumer) -> BTreeMap<PathBuf, String> {
+    let mut files = BTreeMap::new();
+    for fixture in consumer.fixtures {
+        let root = Path::new(HERE).join("fixtures").join(fixture);
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => {
+                        let below = entry.path().strip_prefix(&root).unwrap().to_owned();
+                        files.insert(below, fs::read_to_string(entry.path()).unwrap());
+                    }
+                }
+            }
+        }
+    }
+    files
+}
+
+impl Project {
+    /// Makes the project of a consumer, or says why there can be none.
+    pub(super) fn new(consumer: &Consumer) -> Option<Project> {
+        let command = consumer.command();
+        match command.split(' ').next().unwrap() {
+            program @ ("nginx" | "caddy") if !runs(program, "-v") => {
+                println!("skipped: no {program}");
+                return None;
+            }
+            "nginx" | "caddy" => {}
+            _ if !has_node() => return None,
+            _ => {}
+        }
+        let project = Project::empty();
+        for (path, text) in fixtures(consumer) {
+            let path = project.site.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text.replace("127.0.0.1:PORT", &format!("127.0.0.1:{}", project.port)))
+                .unwrap();
+        }
+        Some(project)
+    }
+
+    /// Makes one without sources.
+    ///
+    /// It is beside `node_modules`, not in the system's folder for temporary files: Turbopack follows
+    /// no link that leaves the folder with the lockfile.
+    pub(super) fn empty() -> Project {
+        let sites = Path::new(HERE).join("sites");
+        fs::create_dir_all(&sites).unwrap();
+        let temp = tempfile::Builder::new().prefix("site-").tempdir_in(sites).unwrap();
+        let site = Site::in_folder(temp);
+        fs::create_dir(site.path("dist")).unwrap();
+        // Paths of sockets are short: this one is not below the checkout.
+        Project { site, port: free_port(), home: tempfile::tempdir().unwrap() }
+    }
+
+    /// Publishes the libraries in this version: two that change, and one that never does.
+    ///
+    /// The times are the system's: some watchers compare them with their own.
+    pub(super) fn publish(&self, version: &str) {
+        let libs = self.site.path("build/libs");
+        fs::create_dir_all(&libs).unwrap();
+        for name in ["a", "b"] {
+            fs::write(libs.join(format!("{name}.js")), format!("export const {name} = \"{version}\";\n"))
+                .unwrap();
+            let types = format!("export declare const {name}: \"{version}\";\n");
+            fs::write(libs.join(format!("{name}.d.ts")), types).unwrap();
+        }
+        if !self.site.has("build/libs/same.js") {
+            fs::write(libs.join("same.js"), "export {};\n").unwrap();
+        }
+        self.site.command("publish build/libs").env("GENSTORE_NOW", "").run().ok();
+    }
+
+    /// Starts a program of the project, as a shell would.
+    pub(super) fn start(&self, run: &str) -> Started {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec {run} 2>&1")]).env_clear().current_dir(self.site.path(""));
+        command.env("PATH", path()).env("PORT", self.port.to_string());
+        for (name, value) in [("NEXT_TELEMETRY_DISABLED", "1"), ("NO_COLOR", "1"), ("LANG", "C.UTF-8")] {
+            command.env(name, value);
+        }
+        for name in ["HOME", "TMPDIR"] {
+            command.env(name, self.home.path());
+        }
+        Started::start(command)
+    }
+}
+
+/// Gives the paths of programs: ours, those of npm, and the system's.
+pub(super) fn path() -> String {
+    let ours = Path::new(env!("CARGO_BIN_EXE_genstore")).parent().unwrap().display();
+    let system = std::env::var("PATH").unwrap();
+    format!("{ours}:{HERE}/node_modules/.bin:{system}:/usr/sbin")
+}
