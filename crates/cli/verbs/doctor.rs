@@ -74,10 +74,10 @@ const LINK: Suits = Suits {
 };
 const MIRROR: Suits = Suits {
     what: "a mirror",
-    good: "watchers of files (tsx watch, nodemon, chokidar, tsc --watch, webpack, next dev with webpack and \
-           with Turbopack), and programs that refuse links",
+    good: "watchers of files (tsx watch, nodemon, chokidar, webpack, next dev with webpack and with \
+           Turbopack; tsc --watch with --copy), and programs that refuse links",
     not: "readers that open several files and must not see a mixture, which there is for a moment; \
-          node --watch, which notices only the first change of each path",
+          node --watch, and tsc --watch without --copy, which notice only the first change of each path",
 };
 
 fn suits(view: &View) -> &'static Suits {
