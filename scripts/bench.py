@@ -376,6 +376,25 @@ class Genstore(Tool):
             raise Failed(f"genstore publish reports {sample.out.strip()}, {edited} paths changed")
 
 
+class Recycling(Genstore):
+    """With `[retain] auto`: from the third publication on, the tree of an older one becomes the new."""
+
+    name = "genstore, recycling"
+    config = '[store]\npath = "store"\n[retain]\nauto = true\nkeep_last = 1\ngrace = "0s"\n'
+
+    def reset(self):
+        super().reset()
+        (self.dir / "genstore.toml").write_text(self.config)
+
+    def call(self, *arguments):
+        return [self.binary, "-C", self.dir, *arguments]
+
+    def check(self, sample, edited):
+        super().check(sample, edited)
+        if edited and "recycled" not in json.loads(sample.out):
+            raise Failed(f"nothing was recycled: {sample.out.strip()}")
+
+
 class CpSync(Tool):
     name = "cp -a, sync"
     program = "cp"
@@ -488,7 +507,7 @@ class Bench:
     def tool(self, kind):
         """The one instance of a tool, or None where it is not wanted or not installed."""
         if kind not in self.tools:
-            mine = kind is Genstore
+            mine = issubclass(kind, Genstore)
             wanted = self.only in (None, "genstore" if mine else "peers")
             if wanted and not mine and not shutil.which(kind.program):
                 say(f"{kind.program} is not installed: measuring without {kind.name}")
@@ -572,7 +591,13 @@ class Bench:
         self.publishes("nothing changed", self.AGAIN, 0)
 
     def ten(self):
-        self.publishes("10 files changed", self.AGAIN, 10)
+        recycling = self.tool(Recycling)
+        for _ in range(2) if recycling else ():
+            self.catch_up([recycling])
+            self.editor.edit(10)
+        self.publishes("10 files changed", [*self.AGAIN, Recycling], 10)
+        if recycling:  # not met again
+            self.attic.take(recycling.dir)
 
     def percent(self):
         self.publishes("1 % changed", self.AGAIN, self.one_percent)

@@ -120,7 +120,8 @@ fn an_unknown_key_gets_a_suggestion() {
     };
     check("[retain]\nkeep_lst = 1\n", "2: unknown key `keep_lst`", "did you mean `keep_last`?");
     check("[publsh]\n", "1: unknown key `publsh`", "did you mean `publish`?");
-    check("[watch]\n", "1: unknown key `watch`", "known here: store, publish, retain, build, audit, view");
+    let known = "known here: store, publish, retain, build, audit, watch, hooks, view";
+    check("[nothing]\n", "1: unknown key `nothing`", known);
     let correct = "correct the file; genstore does not guess what it was to say";
     check("[retain]\ngrace = '5'\n", "2: not a duration: 5 (write it like 30s, 10m, 2h or 7d)", correct);
     check("[store]\ndurability = 'some'\n", "2: \"some\" is neither \"full\" nor \"none\"", correct);

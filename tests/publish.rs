@@ -356,21 +356,23 @@ fn a_flush_that_fails_after_the_commit_is_partly_done() {
     let site = site();
     site.run("publish dist").ok();
     site.write("dist/a", "2");
-    // The calls of a publication are the same each time: find the flush of the commit.
+    // The calls of a publication are the same on two copies: find the flush of the commit.
     let trace = format!("trace:{}", site.path("trace").display());
-    let copy = site.path("copy");
-    genstore_testkit::copy_exactly(&site.path("genstore"), &copy);
+    for copy in ["copy", "other"] {
+        genstore_testkit::copy_exactly(&site.path("genstore"), &site.path(copy));
+    }
     site.command("publish dist --store copy").env("GENSTORE_FAULT", trace).run().ok();
     let text = site.read("trace");
     let calls: Vec<&str> = text.lines().collect();
     let moved =
         calls.iter().position(|call| call.starts_with("rename") && call.ends_with("/current")).unwrap();
     let flush = calls[moved..].iter().position(|call| call.contains("sync")).unwrap() + moved + 1;
-    let warned = site.command("publish dist").env("GENSTORE_FAULT", format!("{flush}:eio")).run();
+    let warned =
+        site.command("publish dist --store other").env("GENSTORE_FAULT", format!("{flush}:eio")).run();
     assert_eq!(warned.status, 3, "{}{}", warned.stdout, warned.stderr);
     assert!(warned.stdout.contains(" Published generation 2 [ID] (was 1)"), "{}", warned.stdout);
     assert!(warned.stderr.starts_with("warning: "), "{}", warned.stderr);
-    site.run("current").prints("2\n");
+    site.run("current --store other").prints("2\n");
 }
 
 #[test]
@@ -382,4 +384,43 @@ fn is_quiet_or_talkative_when_asked() {
     let mut lines = talk.lines();
     assert_eq!(lines.next(), Some("store [DIR]/genstore, found as a genstore folder here or above"));
     assert!(lines.next_back().is_some_and(|line| line.starts_with("store 0.")), "{talk}");
+}
+
+#[test]
+fn recycles_what_retention_gives_up() {
+    let site = site();
+    site.write("genstore.toml", "[retain]\nauto = true\nkeep_last = 1\ngrace = '0s'\n");
+    let publish = |text: &str, args: &str| {
+        site.write("dist/a", text);
+        site.run(args).ok()
+    };
+    for text in ["first", "second"] {
+        let doc = publish(text, "publish dist --json").is_json("genstore.publish/1");
+        assert_eq!(doc.get("recycled"), None, "{doc}");
+    }
+    let doc = publish("third", "publish dist --json").is_json("genstore.publish/1");
+    assert_eq!((&doc["generation"], &doc["recycled"]), (&json!(3), &json!(1)));
+    assert_eq!(site.names("genstore/generations"), ["2", "3"]);
+    let talk = publish("fourth", "publish dist -v").stderr;
+    let line = "generation 2 was given up by retention; its tree became the new one\n";
+    assert!(talk.contains(line), "{talk}");
+    // Builds and stages of others as well.
+    site.write("dist/a", "fifth");
+    let script = "cp -r dist/. \"$GENSTORE_OUT\"";
+    let doc = site.command("--json build -- sh").args(&["-c", script]).run().ok();
+    assert_eq!(doc.json("genstore.publish/1")["recycled"], json!(3));
+    let stage = site.run("begin --ttl 1h --json").ok().json("genstore.begin/1");
+    let (id, out) = (stage["stage"].as_str().unwrap(), stage["path"].as_str().unwrap());
+    fs::create_dir(format!("{out}/s")).unwrap();
+    for name in ["s/b", "s/c"] {
+        fs::copy(site.path("dist").join(name), format!("{out}/{name}")).unwrap();
+    }
+    fs::write(format!("{out}/a"), "sixth").unwrap();
+    let doc = site.run(&format!("commit {id} --json")).ok().json("genstore.publish/1");
+    assert_eq!(doc["recycled"], json!(4));
+    site.run("verify").ok();
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    // What only recycled generations had is left to gc.
+    let doc = site.run("gc --json").ok().json("genstore.gc/1");
+    assert!(doc["objects"].as_u64().unwrap() >= 3, "{doc}");
 }

@@ -84,9 +84,12 @@ impl Wishes {
         verbs::expected(store, self.expect.as_deref())
     }
 
-    /// Gives the options for staging.
-    pub(crate) fn stage_options(&self, consume: bool) -> StageOptions {
-        StageOptions { always: self.always, consume, rehash: self.rehash }
+    /// Gives the options for staging; where the project wants that, what retention gives up is
+    /// recycled.
+    pub(crate) fn stage_options(&self, context: &Context<'_>, consume: bool) -> Result<StageOptions> {
+        let retain = context.project()?.map(|project| &project.config.retain);
+        let recycle = retain.filter(|retain| retain.auto.unwrap_or(false)).map(|retain| retain.retention());
+        Ok(StageOptions { always: self.always, consume, rehash: self.rehash, recycle })
     }
 }
 

@@ -88,6 +88,8 @@ pub(crate) struct RetainSection {
     pub(crate) keep_within: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     pub(crate) grace: Option<Duration>,
+    /// Publishing recycles the tree of a generation that this rule gives up.
+    pub(crate) auto: Option<bool>,
 }
 
 impl RetainSection {
@@ -189,7 +191,7 @@ mod tests {
         let config: Config = toml::from_str(
             "[store]\npath = 'x'\ndurability = 'none'\n\
              [publish]\ninclude = ['**/*.js']\nexclude = ['*.map']\nsymlinks = 'any'\n\
-             [retain]\nkeep_last = 3\nkeep_within = '2h'\ngrace = '0'\n\
+             [retain]\nkeep_last = 3\nkeep_within = '2h'\ngrace = '0'\nauto = true\n\
              [[view]]\npath = 'w'\n[[view]]\npath = 'm'\nas = 'mirror'\nfrom = 'a/b'\ncopy = true\n",
         )
         .unwrap();
@@ -204,6 +206,7 @@ mod tests {
         assert!(config.publish.include.unwrap().is_match("a/b.js"));
         let exclude = config.publish.exclude.unwrap();
         assert!(exclude.is_match("a.map") && !exclude.is_match("a/b.map"));
+        assert_eq!(config.retain.auto, Some(true));
         let retention = config.retain.retention();
         let (within, grace) = (Some(Duration::from_secs(7200)), Duration::ZERO);
         assert_eq!(retention, Retention { keep_last: 3, keep_within: within, grace });

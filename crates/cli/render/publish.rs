@@ -66,6 +66,8 @@ pub(crate) struct PublishDoc {
     refreshed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     healed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recycled: Option<GenerationId>,
     store_created: bool,
     #[serde(flatten)]
     path: PathField,
@@ -106,6 +108,7 @@ impl PublishDoc {
             renamed: done.diff.renamed,
             refreshed: Some(done.refreshed),
             healed: Some(done.healed),
+            recycled: done.recycled,
             store_created,
             path: PathField::of_path(&store.tree_path(done.generation)),
             ms: Millis {
@@ -157,6 +160,7 @@ impl PublishDoc {
             renamed: found.summary.renamed,
             refreshed: None,
             healed: None,
+            recycled: None,
             store_created: false,
             path: PathField::default(),
             ms: Millis { scan: millis(scanned.time), store: millis(hashed), ..Millis::default() },
@@ -228,6 +232,9 @@ pub(crate) fn finding_line(finding: &Finding) -> String {
 pub(crate) fn tell_more(out: &Out, done: &Publication) {
     if done.refreshed > 0 {
         out.detail(&format!("{} got a newer mtime", human::count(done.refreshed, "file")));
+    }
+    if let Some(id) = done.recycled {
+        out.detail(&format!("generation {id} was given up by retention; its tree became the new one"));
     }
     let times = done.times;
     out.detail(&format!(

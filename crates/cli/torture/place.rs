@@ -51,19 +51,21 @@ const MTIME_A: u64 = 1_700_000_000;
 const MTIME_B: u64 = 1_600_000_000;
 
 const PROJECT: &str = "[store]\npath = \"store\"\n";
-const NOTHING_PASSES: &str = "\n[audit]\nmax_total = 1\n";
+/// An audit that refuses everything.
+pub(crate) const NOTHING_PASSES: &str = "\n[audit]\nmax_total = 1\n";
+/// The tree of each generation becomes that of the one after the next.
+pub(crate) const RECYCLES: &str = "\n[retain]\nauto = true\nkeep_last = 1\ngrace = \"0s\"\n";
 
 /// Makes a place without a store.
 pub(crate) fn make(place: &Path) -> io::Result<()> {
     fs::create_dir(place)?;
     write_tree(&place.join("a"), TREE_A, MTIME_A)?;
     write_tree(&place.join("b"), TREE_B, MTIME_B)?;
-    set_audit(place, false)
+    set_project(place, "")
 }
 
-/// Writes the project's file, with or without an audit that refuses everything.
-pub(crate) fn set_audit(place: &Path, refuses: bool) -> io::Result<()> {
-    let more = if refuses { NOTHING_PASSES } else { "" };
+/// Writes the project's file, with a section more or none.
+pub(crate) fn set_project(place: &Path, more: &str) -> io::Result<()> {
     fs::write(place.join("genstore.toml"), format!("{PROJECT}{more}"))
 }
 

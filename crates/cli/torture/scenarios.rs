@@ -11,6 +11,8 @@ pub(crate) enum Step {
     Damage(&'static str),
     /// The project gets an audit that refuses everything.
     Refuse,
+    /// The project wants that what retention gives up is recycled.
+    Recycle,
     /// There is a folder.
     Folder(&'static str),
     /// A link is removed.
@@ -19,7 +21,7 @@ pub(crate) enum Step {
     Strangers(&'static str),
 }
 
-use Step::{Build, Damage, Folder, Refuse, Run, Strangers, Unlink};
+use Step::{Build, Damage, Folder, Recycle, Refuse, Run, Strangers, Unlink};
 
 /// Where it goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "publish of what is current", acts: &[Run("publish a")], ..PLAIN },
     Scenario { name: "publish that is only kept", acts: &[Run("publish b --no-activate")], ..PLAIN },
+    Scenario {
+        name: "publish, recycled",
+        before: &[Recycle, Run("publish a"), Run("publish b")],
+        acts: &[Run("publish a")],
+        ..PLAIN
+    },
     Scenario {
         name: "publish over a damaged object",
         before: &[Run("publish b"), Run("publish a"), Damage("same")],

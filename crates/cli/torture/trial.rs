@@ -131,7 +131,8 @@ impl Hand {
                 }
             }
             Step::Damage(content) => place::damage(place, content)?,
-            Step::Refuse => place::set_audit(place, true)?,
+            Step::Refuse => place::set_project(place, place::NOTHING_PASSES)?,
+            Step::Recycle => place::set_project(place, place::RECYCLES)?,
             Step::Folder(name) => place::make_folder(&place.join(name))?,
             Step::Unlink(name) => place::unlink(&place.join(name))?,
             Step::Strangers(name) => place::add_strangers(&place.join(name))?,
@@ -149,7 +150,7 @@ impl Hand {
                 return Ok(Err(format!("`genstore {args}` ended with {}", ended.text())));
             }
         }
-        place::set_audit(place, false)?;
+        place::set_project(place, "")?;
         for args in ["publish b", "publish a"] {
             if let Err(wrong) = self.run_well(place, args, 0)? {
                 return Ok(Err(wrong));

@@ -55,7 +55,8 @@ impl Build {
             Err(why) => return Err(failed(context, stage, why, exit::FAILED)),
         };
         let scanned = Scanned { plan, time: start.elapsed(), build: Some(time) };
-        let staged = stage.seal_plan(&scanned.plan, self.wishes.stage_options(false))?;
+        let options = self.wishes.stage_options(context, false)?;
+        let staged = stage.seal_plan(&scanned.plan, options)?;
         let pending = Pending { store: &store, created, scanned: &scanned, facts, expect, start };
         self.wishes.conclude(context, pending, staged)
     }

@@ -27,7 +27,8 @@ impl Commit {
         let stage = store.resume(&self.stage.id(&store)?)?;
         let plan = stage.scan(&context.scan_rules(None)?)?;
         let scanned = Scanned { plan, time: start.elapsed(), build: None };
-        let staged = stage.seal_plan(&scanned.plan, self.wishes.stage_options(false))?;
+        let options = self.wishes.stage_options(context, false)?;
+        let staged = stage.seal_plan(&scanned.plan, options)?;
         let pending = Pending { store: &store, created: false, scanned: &scanned, facts, expect, start };
         self.wishes.conclude(context, pending, staged)
     }

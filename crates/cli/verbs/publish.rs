@@ -76,7 +76,7 @@ impl Publish {
                 &made
             }
         };
-        let options = self.wishes.stage_options(self.consume);
+        let options = self.wishes.stage_options(context, self.consume)?;
         let staged = match stage {
             Some(stage) if existing.is_some() => stage.seal_plan(&scanned.plan, options)?,
             _ => store.stage(&scanned.plan, options)?,

@@ -77,6 +77,8 @@ impl Watch {
         // What a power loss may undo is built again.
         let durability = project.and_then(|project| project.config.store.durability);
         let (store, _) = context.open_or_create(Some(durability.unwrap_or(Durability::None)))?;
+        let auto = project.and_then(|project| project.config.retain.auto).unwrap_or(true);
+        let recycle = if auto { Some(context.retention()?) } else { None };
         let settings = Settings {
             builder,
             sources: Arc::new(sources),
@@ -88,7 +90,7 @@ impl Watch {
             run_in: self.run_in.or(section.run_in).unwrap_or_default(),
             stop_signal: self.stop_signal.or(section.stop_signal).unwrap_or(SIGTERM),
             stop_timeout: self.stop_timeout.or(section.stop_timeout).unwrap_or(STOP_TIMEOUT),
-            stage: StageOptions::default(),
+            stage: StageOptions { recycle, ..StageOptions::default() },
         };
         context.progress.finish();
         watching::run(context, &store, settings)

@@ -14,6 +14,9 @@ use crate::building::{self, Prepared};
 use crate::errors::exit;
 use crate::{declared, hooks, publishing, running};
 
+/// After so many publications, what retention has given up is removed.
+const COLLECT_EVERY: u64 = 20;
+
 /// A build that runs.
 pub(super) struct Building<'s> {
     number: u64,
@@ -153,6 +156,23 @@ impl<'a> Watch<'a> {
         self.build_if_wanted();
     }
 
+    /// Removes what retention has given up: not each time, since each publication makes its tree of one
+    /// of those.
+    fn collect_at_times(&mut self) {
+        self.published += 1;
+        let due = self.published.is_multiple_of(COLLECT_EVERY) && !self.wanted;
+        let Some(retention) = self.settings.stage.recycle.as_ref().filter(|_| due) else { return };
+        match self.store.plan_gc(retention).and_then(|plan| self.store.collect(&plan)) {
+            Ok(done) if done.generations.is_empty() && done.objects == 0 => {}
+            Ok(done) => self.tell(&Event::Collected {
+                generations: done.generations,
+                objects: done.objects,
+                bytes: done.freed_bytes,
+            }),
+            Err(error) => self.fail(&error.into()),
+        }
+    }
+
     pub(super) fn give_up(&mut self, stage: Stage<'_>) {
         if let Err(error) = stage.abort() {
             self.fail(&error.into());
@@ -165,7 +185,7 @@ impl<'a> Watch<'a> {
             Ok(plan) => plan,
             Err(why) => return Err(building::failed(self.context, stage, why, exit::FAILED)),
         };
-        let staged = stage.seal_plan(&plan, self.settings.stage)?;
+        let staged = stage.seal_plan(&plan, self.settings.stage.clone())?;
         let tree = staged.tree().id();
         if let Some((id, kept)) = self.kept
             && kept == tree
@@ -201,6 +221,9 @@ impl<'a> Watch<'a> {
         if done.changed && done.current {
             self.show();
             hooks::post_commit(self.context, self.store, "watch", done.generation, done.previous);
+        }
+        if done.changed {
+            self.collect_at_times();
         }
         Ok(())
     }

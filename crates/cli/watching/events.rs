@@ -110,6 +110,12 @@ pub(crate) enum Event {
         #[serde(skip)]
         line: String,
     },
+    /// What retention had given up was removed.
+    Collected {
+        generations: Vec<GenerationId>,
+        objects: u64,
+        bytes: u64,
+    },
     Warning {
         message: String,
     },
@@ -275,6 +281,10 @@ impl Event {
                 None => verb(CARE, "Current", "is nothing now"),
             },
             Event::Child { line, .. } | Event::Published { line, .. } => line.clone(),
+            Event::Collected { generations, bytes, .. } => {
+                let what = human::count(generations.len() as u64, "generation");
+                verb(DIM, "Collected", &format!("{what}, {}", human::bytes(*bytes)))
+            }
             Event::Warning { message } => format!("{CARE}warning:{CARE:#} {message}\n"),
             // Told on stderr, with its hint.
             Event::Error { .. } => String::new(),

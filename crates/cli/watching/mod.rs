@@ -143,6 +143,7 @@ struct Watch<'a> {
     /// Something was heard of the sources since the build began.
     heard: Arc<AtomicBool>,
     builds: u64,
+    published: u64,
     /// The names of the children.
     names: Vec<String>,
     children: Children<Generation>,
@@ -192,6 +193,7 @@ impl<'a> Watch<'a> {
             again_at: None,
             heard: Arc::default(),
             builds: 0,
+            published: 0,
             names,
             children,
             current,

@@ -1,6 +1,7 @@
 //! Activation: making a generation current, and fresh before it is. Floor 3.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::fs::File;
 
 use rustix::io::Errno;
 
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
+use crate::fs::flush::Flush;
 use crate::generations::Generation;
 use crate::hold::HoldRecord;
 use crate::layout::{CommitLock, Home};
@@ -236,7 +238,8 @@ impl Home {
         Ok(freshness.touches.len() as u64)
     }
 
-    /// Gives paths the inodes that freshness asks for.
+    /// Gives paths the inodes that freshness asks for: makes all of them, flushes them, gives them
+    /// their names, flushes those.
     ///
     /// # Durability
     /// On return they are durable. `what was shown` must be written next: see `recover`.
@@ -248,48 +251,64 @@ impl Home {
         freshness: &Freshness,
     ) -> Result<()> {
         let many = freshness.touches.len() > MANY;
-        let mut folders: BTreeSet<&[u8]> = BTreeSet::new();
-        let base_dir = base.tree_dir()?;
-        for (path, touch) in &freshness.touches {
+        let (base_dir, mut made) = (base.tree_dir()?, Vec::new());
+        for (number, (path, touch)) in freshness.touches.iter().enumerate() {
+            let temp = temp_name(number);
+            let copy = self.make_fresh((stage.dir(), &temp), (&base_dir, tree_dir), path, *touch)?;
+            made.extend(copy.filter(|_| !many).map(|copy| Flush::File(copy, stage.dir().join(&temp))));
+        }
+        // A kept generation must not have names of bytes that a power loss takes away.
+        if many {
+            self.fs.sync_filesystem(tree_dir)?;
+        } else {
+            self.fs.sync_each(&made)?;
+        }
+        let mut folders: BTreeMap<&[u8], Flush> = BTreeMap::new();
+        for (number, (path, touch)) in freshness.touches.iter().enumerate() {
             let (dir, name) = open_parent(tree_dir, path)?;
-            let temp = b"fresh";
-            match touch {
-                Touch::Keep(_) => {
-                    let (from, from_name) = open_parent(&base_dir, path)?;
-                    match self.fs.link((&from, from_name), (stage.dir(), temp)) {
-                        // No link left, or another user's file: a copy has the same mtime.
-                        Err(e)
-                            if objects::is_errno(&e, Errno::MLINK)
-                                || objects::is_errno(&e, Errno::PERM) =>
-                        {
-                            let copy = self.copy_file((&from, from_name), (stage.dir(), temp))?;
-                            self.fs.sync_file(&copy, &stage.dir().join(temp))?;
-                        }
-                        done => done?,
-                    }
-                }
-                Touch::Renew(mtime, executable) => {
-                    let place = stage.dir().join(temp);
-                    let copy = self.copy_file((&dir, name), (stage.dir(), temp))?;
-                    self.fs.set_mtime(&copy, &place, *mtime)?;
-                    self.fs.set_mode(&copy, &place, objects::mode(*executable))?;
-                    if !many {
-                        self.fs.sync_file(&copy, &place)?;
-                    }
-                }
-            }
-            self.fs.rename((stage.dir(), temp), (&dir, name))?;
+            let temp = temp_name(number);
+            self.fs.rename((stage.dir(), &temp), (&dir, name))?;
             // Renaming a file onto another name of the same inode does nothing, and leaves both.
-            self.fs.unlink(stage.dir(), temp)?;
-            folders.insert(relpath::split(path).0);
+            if matches!(touch, Touch::Keep(_)) {
+                self.fs.unlink(stage.dir(), &temp)?;
+            }
+            if !many {
+                folders.insert(relpath::split(path).0, Flush::Dir(dir));
+            }
         }
         if many {
             return self.fs.sync_filesystem(tree_dir);
         }
-        for folder in folders {
-            self.fs.sync_dir(&tree_dir.open_dir(folder)?)?;
+        self.fs.sync_each(&folders.into_values().collect::<Vec<_>>())
+    }
+
+    /// Makes the inode that a path is to have; gives it open where it is a new one.
+    fn make_fresh(
+        &self,
+        temp: (&Dir, &[u8]),
+        (base, tree): (&Dir, &Dir),
+        path: &[u8],
+        touch: Touch,
+    ) -> Result<Option<File>> {
+        match touch {
+            Touch::Keep(_) => {
+                let from = open_parent(base, path)?;
+                match self.fs.link((&from.0, from.1), temp) {
+                    // No link left, or another user's file: a copy has the same mtime.
+                    Err(e) if objects::is_errno(&e, Errno::MLINK) || objects::is_errno(&e, Errno::PERM) => {
+                        self.copy_file((&from.0, from.1), temp).map(Some)
+                    }
+                    done => done.map(|()| None),
+                }
+            }
+            Touch::Renew(mtime, executable) => {
+                let from = open_parent(tree, path)?;
+                let (copy, place) = (self.copy_file((&from.0, from.1), temp)?, temp.0.join(temp.1));
+                self.fs.set_mtime(&copy, &place, mtime)?;
+                self.fs.set_mode(&copy, &place, objects::mode(executable))?;
+                Ok(Some(copy))
+            }
         }
-        Ok(())
     }
 
     /// Does what comes last: notice, end of the intent, a look at the views. Nothing of it can undo
@@ -333,6 +352,11 @@ impl Home {
             at: last.map(|line| line.time.into()),
         })
     }
+}
+
+/// Names an inode on its way to a path, in a stage.
+fn temp_name(number: usize) -> Vec<u8> {
+    format!("fresh-{number}").into_bytes()
 }
 
 /// Collects what goes wrong once `current` has moved.

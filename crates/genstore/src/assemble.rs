@@ -30,32 +30,42 @@ pub(crate) fn assemble(
     stage: &StageDir,
 ) -> Result<()> {
     home.options.progress.begin(Phase::Assemble, Some(ingested.tree.len() as u64));
-    let assembly = Assembly {
-        home,
-        guard,
-        objects,
-        ingested,
-        tree: stage.tree(),
-        primaries: Mutex::new(HashMap::new()),
-    };
+    let assembly = Assembly::new(home, guard, objects, ingested, stage.tree());
     let members: Vec<&[u32]> = folders.members().collect();
     members.into_par_iter().try_for_each(|members| assembly.folder(folders, members))?;
-    let rotated = assembly.primaries.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let rotated = assembly.finish();
     ingested.placed.extend(rotated);
     Ok(())
 }
 
-struct Assembly<'a> {
-    home: &'a Home,
+/// A tree that is being put together.
+pub(crate) struct Assembly<'a> {
+    pub(crate) home: &'a Home,
     guard: &'a StoreShared,
-    objects: &'a Objects<'a>,
-    ingested: &'a Ingested,
-    tree: &'a Dir,
+    pub(crate) objects: &'a Objects<'a>,
+    pub(crate) ingested: &'a Ingested,
+    pub(crate) tree: &'a Dir,
     /// Entries that took over from the first one, when that ran out of links.
     primaries: Mutex<HashMap<ObjectId, u32>>,
 }
 
-impl Assembly<'_> {
+impl<'a> Assembly<'a> {
+    /// Begins to put together what was ingested, in `tree`.
+    pub(crate) fn new(
+        home: &'a Home,
+        guard: &'a StoreShared,
+        objects: &'a Objects<'a>,
+        ingested: &'a Ingested,
+        tree: &'a Dir,
+    ) -> Assembly<'a> {
+        Assembly { home, guard, objects, ingested, tree, primaries: Mutex::new(HashMap::new()) }
+    }
+
+    /// Gives the entries whose inodes are to be new objects in place of the ones that were placed.
+    pub(crate) fn finish(self) -> HashMap<ObjectId, u32> {
+        self.primaries.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn folder(&self, folders: &Folders<'_>, members: &[u32]) -> Result<()> {
         let missing = || members.iter().filter(|&&entry| self.ingested.how[entry as usize] != How::Placed);
         let Some(&first) = missing().next() else {
@@ -69,7 +79,8 @@ impl Assembly<'_> {
         Ok(())
     }
 
-    fn entry(&self, index: u32, dir: &Dir) -> Result<()> {
+    /// Makes an entry that was not placed, in its folder.
+    pub(crate) fn entry(&self, index: u32, dir: &Dir) -> Result<()> {
         let entry = self.ingested.tree.get(index as usize);
         let name = relpath::split(entry.path).1;
         let fs = &self.home.fs;
@@ -103,6 +114,7 @@ impl Assembly<'_> {
         match link_to(primary) {
             Err(e) if is_errno(&e, Errno::MLINK) => {
                 let (from, from_name) = open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
+                self.objects.set_apart();
                 drop(self.home.copy_file((&from, from_name), (dir, name))?);
                 primaries.insert(id, index);
                 Ok(())

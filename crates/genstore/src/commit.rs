@@ -22,6 +22,7 @@ use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
+use crate::fs::flush::Flush;
 use crate::hold::Activate;
 use crate::ingest::How;
 use crate::layout::{CommitLock, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
@@ -69,8 +70,10 @@ impl Staged<'_> {
             if self.assembled && manifest.is_none() {
                 let start = Instant::now();
                 home.options.progress.begin(Phase::Flush, None);
-                manifest = Some(self.make_durable(options, created)?);
+                let written = self.make_durable(options, created)?;
                 refreshed += self.freshen(options, &mut shown)?;
+                self.write_sealed(written.body, &shown)?;
+                manifest = Some(written);
                 self.times.sync = start.elapsed();
             }
             let start = Instant::now();
@@ -91,6 +94,7 @@ impl Staged<'_> {
                 if let (true, Some(stage), Some(manifest)) = (moved, &self.stage, &manifest) {
                     refreshed += self.freshen(options, &mut shown)?;
                     self.write_delta(stage, manifest)?;
+                    self.write_sealed(manifest.body, &shown)?;
                 }
                 let activate = home.activates(&lock, options.activate)?;
                 break (start, lock, sequence, previous, healed, activate);
@@ -219,26 +223,30 @@ impl Staged<'_> {
 
     /// Makes the stage durable: file by file where there is little, in one go where there is much.
     fn flush(&self, stage: &StageDir) -> Result<()> {
+        if let Some(recycled) = &self.recycled {
+            return self.flush_recycled(recycled, stage);
+        }
         let home = self.home;
         let tree = &self.ingested.tree;
         let placed = |how: &How| matches!(how, How::Placed | How::Made);
         let fresh = self.ingested.how.iter().filter(|how| placed(how)).count();
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-        if fresh + folders.len() > MANY {
+        // Copies in place of links are new files, too.
+        if fresh + folders.len() > MANY || self.objects.is_apart() {
             return home.fs.sync_filesystem(stage.tree());
         }
+        let mut all = vec![Flush::Dir(stage.next().open_dir(b"")?), Flush::Dir(stage.dir().open_dir(b"")?)];
         for (folder, members) in folders.iter() {
             let dir = stage.tree().open_dir(folder)?;
             for &entry in members {
                 if self.ingested.how[entry as usize] == How::Placed || is_empty_file(tree, entry) {
                     let name = relpath::split(tree.path(entry as usize)).1;
-                    home.fs.sync_file(&dir.open_file(name)?, &dir.join(name))?;
+                    all.push(Flush::File(dir.open_file(name)?, dir.join(name)));
                 }
             }
-            home.fs.sync_dir(&dir)?;
+            all.push(Flush::Dir(dir));
         }
-        home.fs.sync_dir(stage.next())?;
-        home.fs.sync_dir(stage.dir())
+        home.fs.sync_each(&all)
     }
 
     /// Gives every new object its name, and makes the names durable.
@@ -260,16 +268,17 @@ impl Staged<'_> {
         if fan_outs.len() > MANY {
             return self.home.fs.sync_filesystem(self.objects.dir());
         }
+        let mut all = vec![Flush::Dir(self.objects.dir().open_dir(b"")?)];
         for [byte] in fan_outs {
             let fan_out = format!("{byte:02x}").into_bytes();
             match self.objects.dir().open_dir(&fan_out) {
-                Ok(dir) => self.home.fs.sync_dir(&dir)?,
+                Ok(dir) => all.push(Flush::Dir(dir)),
                 // All of it is damaged objects, named later.
                 Err(e) if e.is_not_found() => {}
                 Err(e) => return Err(e),
             }
         }
-        self.home.fs.sync_dir(self.objects.dir())
+        self.home.fs.sync_each(&all)
     }
 
     /// Step 4. A generation that is only kept is made fresh when it is activated.
@@ -340,6 +349,10 @@ impl Staged<'_> {
         for id in suspects.generations {
             healed += u64::from(self.home.heal_generation(lock, id).is_ok());
         }
+        if self.heals_seen != sequence.heals {
+            // Objects that were made good are copies of the files in this tree.
+            self.objects.set_apart();
+        }
         self.heals_seen = sequence.heals;
         Ok(healed)
     }
@@ -392,6 +405,7 @@ impl Staged<'_> {
             diff: summary,
             refreshed,
             healed,
+            recycled: self.retired,
             times: self.times,
             warnings: vec![],
         }

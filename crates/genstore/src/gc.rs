@@ -18,6 +18,7 @@ use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
 use crate::objects::{self, Objects};
 use crate::progress::Phase;
+use crate::stage::grave;
 
 /// What a collection would do. [`crate::Store::collect`] does no more than this.
 #[derive(Clone, Debug)]
@@ -127,6 +128,12 @@ impl Home {
             };
             let head = generation.head()?;
             drop(generation);
+            let leased = match self.exclude_leases(id) {
+                Ok(lock) => lock.is_none(),
+                // A publish has recycled it just now.
+                Err(e) if e.is_not_found() => continue,
+                Err(e) => return Err(e),
+            };
             let unknown = !history.knows(id);
             candidates.push(Candidate {
                 id,
@@ -140,7 +147,7 @@ impl Home {
                     .filter(|(_, pin)| pin.generation == id && pin.holds(now))
                     .map(|(name, _)| name.to_string())
                     .collect(),
-                leased: self.exclude_leases(id)?.is_none(),
+                leased,
             });
         }
         Ok(candidates)
@@ -185,7 +192,10 @@ impl Home {
     }
 
     fn weigh(&self, id: GenerationId, kept: bool) -> Result<Weighed> {
-        let generation = self.generation(id)?;
+        let Some(generation) = self.find_generation(id)? else {
+            // A publish has recycled it just now: then all is judged again before anything goes.
+            return Ok(Weighed::default());
+        };
         let named = |(id, size)| Named { id, share: Share { size, kept } };
         let mut objects: Vec<Named> = generation.objects()?.into_iter().map(named).collect();
         // Two digests that begin alike are rare: an integer settles it.
@@ -223,25 +233,20 @@ impl Home {
         let now = self.plan_again(plan)?;
         let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
         let mut done = Collected { before_bytes: now.before_bytes, ..Collected::default() };
-        let mut graves = Vec::new();
+        let (staging, mut graves) = (self.sub(STAGING)?, Vec::new());
         let removed = plan.removed();
         self.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
         for id in removed {
-            let grave = match still_dead.contains(&id) {
-                true => self.retire_generation(&guard, id)?,
-                false => None,
-            };
-            match grave {
-                Some(grave) => {
-                    graves.push(grave);
-                    done.generations.push(id);
-                    self.remove_mark(&lock, id)?;
-                    self.clear_generation_suspect(&lock, id)?;
-                }
-                None => done.spared.push(id),
+            let grave = grave(id);
+            if !still_dead.contains(&id) || !self.retire_generation(&lock, id, (&staging, &grave))? {
+                done.spared.push(id);
+                continue;
             }
+            graves.push(grave);
+            done.generations.push(id);
+            self.remove_mark(&lock, id)?;
+            self.clear_generation_suspect(&lock, id)?;
         }
-        let staging = self.sub(STAGING)?;
         for grave in graves {
             self.fs.remove_all(&staging, &grave)?;
             self.options.progress.advance(1);

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Stat};
-use crate::layout::{
-    CommitLock, DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, STAGING, StoreExclusive, TREE,
-};
+use crate::layout::{CommitLock, DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, TREE};
 use crate::model::codec::{Head, Manifest};
 use crate::model::delta::Delta;
 use crate::model::digest::Digest;
@@ -17,7 +15,6 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::{ObjectId, Tree};
-use crate::stage::grave;
 
 /// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
 /// 100,000 entries.
@@ -250,21 +247,21 @@ impl Home {
         Lock::try_take(self.dir.open_file(&name)?, &self.dir.join(&name), Mode::Exclusive)
     }
 
-    /// Takes a generation off the list, durably, and gives its name in staging. Where a living
-    /// process holds it, nothing happens: `None`.
+    /// Takes a generation off the list, durably, and puts its directory under a name in staging that
+    /// must be free. Where a living process holds it, nothing happens: `Ok(false)`.
     pub(crate) fn retire_generation(
         &self,
-        _: &StoreExclusive,
+        _: &CommitLock,
         id: GenerationId,
-    ) -> Result<Option<Vec<u8>>> {
+        to: (&Dir, &[u8]),
+    ) -> Result<bool> {
         let Some(_no_leases) = self.exclude_leases(id)? else {
-            return Ok(None);
+            return Ok(false);
         };
-        let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
-        let grave = grave(id);
-        self.fs.rename_to_free((&generations, id.to_string().as_bytes()), (&staging, &grave))?;
+        let generations = self.sub(GENERATIONS)?;
+        self.fs.rename_to_free((&generations, id.to_string().as_bytes()), to)?;
         self.fs.sync_dir(&generations)?;
-        Ok(Some(grave))
+        Ok(true)
     }
 
     /// Writes what readers are shown of a generation beside its manifest.

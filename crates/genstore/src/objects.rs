@@ -1,6 +1,6 @@
 //! Objects: immutable inodes, named by their bytes and their executable bit. Floor 2.
 //!
-//! Owns `objects/` and `quarantine/`. An object is never opened for writing after it has its name,
+//! Owns `objects/`, `quarantine/` and `rotations`. An object is never opened for writing after it has its name,
 //! and a name is never given to another inode but in two cases that this module alone decides:
 //! its inode ran out of links (rotation), or its bytes are wrong (healing). An object that exists
 //! under its name is durable. Empty files have no object: each is made anew where it is needed.
@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rayon::prelude::*;
 use rustix::io::Errno;
@@ -15,7 +16,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::{Dir, Kind, Stat};
-use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, StoreShared};
+use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, ROTATIONS, StoreShared};
 use crate::model::digest::Digest;
 use crate::model::tree::ObjectId;
 use crate::stage::StageDir;
@@ -26,6 +27,9 @@ pub(crate) struct Objects<'h> {
     dir: Dir,
     /// One rotation at a time: whoever comes second finds a fresh inode.
     rotation: Mutex<()>,
+    /// Some path of the tree that is being made has another inode than its object, which nothing
+    /// else tells.
+    apart: AtomicBool,
 }
 
 /// The mode of an object, and of every file in a generation.
@@ -68,11 +72,26 @@ pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
 
 impl<'h> Objects<'h> {
     pub(crate) fn new(home: &'h Home) -> Result<Objects<'h>> {
-        Ok(Objects { home, dir: home.sub(OBJECTS)?, rotation: Mutex::new(()) })
+        Ok(Objects {
+            home,
+            dir: home.sub(OBJECTS)?,
+            rotation: Mutex::new(()),
+            apart: AtomicBool::new(false),
+        })
     }
 
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
+    }
+
+    /// Notes that a path of the tree that is being made has another inode than its object.
+    pub(crate) fn set_apart(&self) {
+        self.apart.store(true, Relaxed);
+    }
+
+    /// Tells whether that was noted of any path.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart.load(Relaxed)
     }
 
     pub(crate) fn stat(&self, id: ObjectId) -> Result<Option<Stat>> {
@@ -108,7 +127,10 @@ impl<'h> Objects<'h> {
                 }
                 fs.link((&self.dir, &object), to)
             }
-            Err(e) if is_errno(&e, Errno::PERM) => self.home.copy_file((&self.dir, &object), to).map(drop),
+            Err(e) if is_errno(&e, Errno::PERM) => {
+                self.set_apart();
+                self.home.copy_file((&self.dir, &object), to).map(drop)
+            }
             done => done,
         }
     }
@@ -119,7 +141,10 @@ impl<'h> Objects<'h> {
         let stage = StageDir::create(self.home)?;
         let copy = self.home.copy_file((&self.dir, &object), (stage.dir(), b"copy"))?;
         self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
+        // Whoever counts between the two may link the old inode after, so both are needed.
+        self.home.count_rotation()?;
         self.home.fs.rename((stage.dir(), b"copy"), (&self.dir, &object))?;
+        self.home.count_rotation()?;
         stage.remove(self.home)
     }
 
@@ -135,9 +160,15 @@ impl<'h> Objects<'h> {
         }
         match result {
             Ok(()) => Ok(true),
-            Err(e) if is_errno(&e, Errno::EXIST) => Ok(false),
+            Err(e) if is_errno(&e, Errno::EXIST) => {
+                self.set_apart();
+                Ok(false)
+            }
             // The stage used up all links of the inode; a copy takes the name.
-            Err(e) if is_errno(&e, Errno::MLINK) => self.insert_copy(lock, from, &object),
+            Err(e) if is_errno(&e, Errno::MLINK) => {
+                self.set_apart();
+                self.insert_copy(lock, from, &object)
+            }
             Err(e) => Err(e),
         }
     }
@@ -193,6 +224,21 @@ impl<'h> Objects<'h> {
 }
 
 impl Home {
+    /// Tells a number that is another one after each rotation.
+    pub(crate) fn rotations(&self) -> Result<u64> {
+        Ok(self.dir.stat(ROTATIONS)?.map_or(0, |stat| stat.size))
+    }
+
+    /// Lets the file grow by a byte, durably.
+    fn count_rotation(&self) -> Result<()> {
+        let file = self.fs.open_or_create(&self.dir, ROTATIONS)?;
+        let path = self.dir.join(ROTATIONS);
+        let size = Stat::of(&file, &path)?.size;
+        self.fs.write_at(&file, &path, b".", size)?;
+        self.fs.sync_file(&file, &path)?;
+        self.fs.sync_dir(&self.dir)
+    }
+
     /// Makes a private copy of a file of ours, with its mode and mtime.
     pub(crate) fn copy_file(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<File> {
         let source = from.0.open_file(from.1)?;

@@ -15,13 +15,15 @@ use crate::ingest::{Ingest, Ingested, LazyStage};
 use crate::layout::{Home, StoreShared};
 use crate::model::diff::DiffSummary;
 use crate::model::ids::GenerationId;
+use crate::model::retention::Retention;
 use crate::model::tree::{Tree, TreeId};
 use crate::objects::Objects;
 use crate::plan::Plan;
+use crate::recycle::Recycled;
 use crate::stage::StageDir;
 
 /// How a plan is staged.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct StageOptions {
     /// Make a generation even if its tree is the current one's.
     pub always: bool,
@@ -30,6 +32,9 @@ pub struct StageOptions {
     pub consume: bool,
     /// Read every source, whatever the index says of it.
     pub rehash: bool,
+    /// Make the new tree of that of a generation which this rule gives up, if there is one: that
+    /// generation is gone then, as if it had been collected. Its objects are left to gc.
+    pub recycle: Option<Retention>,
 }
 
 /// How a staged tree is committed.
@@ -104,6 +109,9 @@ pub struct Publication {
     pub refreshed: u64,
     /// Damaged objects and generations that were mended in passing.
     pub healed: u64,
+    /// The generation that retention gave up, and that is gone so that its tree could become the
+    /// new one.
+    pub recycled: Option<GenerationId>,
     /// How long it took.
     pub times: Times,
     /// What went wrong after the commit.
@@ -127,6 +135,13 @@ pub struct Staged<'s> {
     pub(crate) healed_base: bool,
     /// Healing by others since we began would leave their damaged inodes in our tree.
     pub(crate) heals_seen: u64,
+    pub(crate) rotations_seen: u64,
+    /// The rule by which a generation may be recycled.
+    pub(crate) retention: Option<Retention>,
+    /// The generation that was taken off the list for it.
+    pub(crate) retired: Option<GenerationId>,
+    /// How its tree became this one; `None` where it was assembled.
+    pub(crate) recycled: Option<Recycled>,
     pub(crate) times: Times,
 }
 
@@ -189,7 +204,7 @@ impl Home {
         let guard = self.share()?;
         // What a dead process left goes first: it may be what fills the disk.
         let (lock, sequence) = self.begin_commit()?;
-        let heals_seen = sequence.heals;
+        let (heals_seen, rotations_seen) = (sequence.heals, self.rotations()?);
         let (mut base, healed_base) = self.rescued_base(&lock, self.current()?)?;
         drop(lock);
         self.add_index(base.as_mut())?;
@@ -225,6 +240,10 @@ impl Home {
             audit_skipped: false,
             healed_base,
             heals_seen,
+            rotations_seen,
+            retention: options.recycle,
+            retired: None,
+            recycled: None,
             times: Times::default(),
         };
         staged.ingested = result?;
@@ -253,14 +272,16 @@ impl Staged<'_> {
         self.base.as_ref().is_some_and(|base| base.tree.id() == self.ingested.tree.id())
     }
 
-    /// Links the tree together in the stage.
+    /// Links the tree together in the stage, or makes it of one that nothing needs any more.
     pub(crate) fn assemble(&mut self, folders: &Folders<'_>) -> Result<()> {
         let start = Instant::now();
         if self.stage.is_none() {
             self.stage = Some(StageDir::create(self.home)?);
         }
-        let stage = self.stage.as_ref().expect("made just now");
-        assemble(self.home, &self.guard, &self.objects, folders, &mut self.ingested, stage)?;
+        if !self.recycle(folders)? {
+            let stage = self.stage.as_ref().expect("made just now");
+            assemble(self.home, &self.guard, &self.objects, folders, &mut self.ingested, stage)?;
+        }
         self.assembled = true;
         self.times.assemble = start.elapsed();
         Ok(())

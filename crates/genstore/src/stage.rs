@@ -25,6 +25,10 @@ pub(crate) const NEXT: &[u8] = b"generation";
 const OUT: &[u8] = b"out";
 /// Bytes of streams, before the plan that names them is complete.
 const SPOOL: &[u8] = b"spool";
+/// A generation that is no more, whose tree becomes the next one's.
+pub(crate) const RETIRED: &[u8] = b"retired";
+/// The tree of new files, once another has taken its place.
+const PLACED: &[u8] = b"placed";
 
 /// The directories and the lock of a stage. Dropping it leaves debris for the next writer;
 /// [`StageDir::remove`] does not.
@@ -111,6 +115,14 @@ impl StageDir {
     /// Gives the directory of the new generation's files.
     pub(crate) fn tree(&self) -> &Dir {
         &self.tree
+    }
+
+    /// Puts the tree of a retired generation in the place of the stage's own, and gives the latter.
+    pub(crate) fn exchange_tree(&mut self, home: &Home, retired: &Dir) -> Result<Dir> {
+        home.fs.rename_to_free((&self.next, TREE), (&self.dir, PLACED))?;
+        home.fs.rename_to_free((retired, TREE), (&self.next, TREE))?;
+        self.tree = self.next.open_dir(TREE)?;
+        self.dir.open_dir(PLACED)
     }
 
     /// Gives the directory that others write to.

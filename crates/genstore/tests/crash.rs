@@ -11,6 +11,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use genstore::{
@@ -56,6 +57,22 @@ fn tree_b() -> Things {
     )
 }
 
+/// Mostly as `tree_a`.
+fn tree_c() -> Things {
+    let mut tree = tree_a();
+    tree.retain(|path, _| path != "dir/same-2");
+    tree.extend(things(1_100, &[("a.txt", "=fourth"), ("bin/more", "="), ("dir/new/d", "=third")]));
+    tree
+}
+
+/// Whether publishing recycles: each scenario is run both ways.
+static RECYCLE: AtomicBool = AtomicBool::new(false);
+
+fn staging() -> StageOptions {
+    let rule = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
+    StageOptions { recycle: RECYCLE.load(Relaxed).then_some(rule), ..StageOptions::default() }
+}
+
 fn options(faults: Faults) -> Options {
     // A clock that stands: what is made in one run equals what is made in another.
     let mut options = Options::new(Arc::new(|| at(5_000)));
@@ -68,10 +85,10 @@ fn publish(store: &Store, source: &Path, activate: bool) -> genstore::Result<gen
     let plan = Plan::scan(source, &rules)?;
     let activate = if activate { Activate::Always } else { Activate::Never };
     let commit = CommitOptions { activate, ..CommitOptions::default() };
-    store.stage(&plan, StageOptions::default())?.unaudited().commit(&commit)
+    store.stage(&plan, staging())?.unaudited().commit(&commit)
 }
 
-/// A place to work in: `store`, and the sources `a` and `b`.
+/// A place to work in: `store`, and the sources `a`, `b` and `c`.
 struct Place(PathBuf);
 
 impl Place {
@@ -129,6 +146,52 @@ const SCENARIOS: &[Scenario] = &[
         act: |place, faults| {
             let store = place.open(faults)?;
             publish(&store, &place.0.join("b"), false).map(drop)
+        },
+    },
+    Scenario {
+        name: "third publish",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+    },
+    Scenario {
+        name: "third publish, over a changed spare",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            spoil(place);
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+    },
+    Scenario {
+        name: "recovery of a third publish",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            // With recycling, the generation is in the stage by then.
+            let last = if RECYCLE.load(Relaxed) { "tree/a.txt" } else { "store/current" };
+            cut(place, "third publish", "rename", last);
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+    },
+    Scenario {
+        name: "third build in a stage",
+        mends: false,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+        },
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            let stage = store.begin()?;
+            write_tree(stage.path(), &tree_c());
+            let staged = stage.seal(&ScanRules::default(), staging())?;
+            staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
     },
     Scenario {
@@ -220,7 +283,7 @@ const SCENARIOS: &[Scenario] = &[
             let mut log = stage.log()?;
             std::io::Write::write_all(&mut log, b"building\n").expect("write the log");
             write_tree(stage.path(), &tree_b());
-            let staged = stage.seal(&ScanRules::default(), StageOptions::default())?;
+            let staged = stage.seal(&ScanRules::default(), staging())?;
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
     },
@@ -258,7 +321,7 @@ const SCENARIOS: &[Scenario] = &[
             let name = left.iter().find_map(|name| name.strip_prefix("s-")?.strip_suffix(".claim"));
             let id = name.expect("a stage that was left").parse().expect("an id");
             let stage = store.resume(&id)?;
-            let staged = stage.seal(&ScanRules::default(), StageOptions::default())?;
+            let staged = stage.seal(&ScanRules::default(), staging())?;
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
     },
@@ -288,7 +351,7 @@ const SCENARIOS: &[Scenario] = &[
 fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
     let store = place.open(faults)?;
     let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
-    let staged = store.stage(&Plan::scan(&place.0.join("b"), &rules)?, StageOptions::default())?;
+    let staged = store.stage(&Plan::scan(&place.0.join("b"), &rules)?, staging())?;
     match staged.audit(&AuditRules { max_total: Some(1), ..AuditRules::default() })? {
         Judged::Rejected(rejected) => rejected.keep(KeepFailed { count: 1, bytes: 0 }).map(drop),
         Judged::Accepted(_) => panic!("more than a byte is refused"),
@@ -320,6 +383,17 @@ fn act_publish(place: &Place, faults: Faults, source: &str) -> genstore::Result<
     publish(&place.open(faults)?, &place.0.join(source), true).map(drop)
 }
 
+/// Somebody is at work in the oldest generation. Only what is recycled is clean afterwards.
+fn spoil(place: &Place) {
+    if !RECYCLE.load(Relaxed) {
+        return;
+    }
+    let tree = place.store().join("generations/1/tree");
+    std::fs::write(tree.join("dir/stranger"), "mine").expect("write");
+    std::fs::write(tree.join("empty"), "mine").expect("root may write");
+    std::fs::remove_file(tree.join("dir/twin")).expect("remove");
+}
+
 /// Writes through one name of an object, as root can; size and mtime stay, as with bit rot.
 fn damage_object(place: &Place, content: &[u8]) {
     let hex = genstore::Digest::of(content).to_string();
@@ -339,6 +413,7 @@ fn prepare(scenario: &Scenario, dir: &Path) -> Place {
     let place = Place(dir.join("prepared"));
     write_tree(&place.0.join("a"), &tree_a());
     write_tree(&place.0.join("b"), &tree_b());
+    write_tree(&place.0.join("c"), &tree_c());
     (scenario.prepare)(&place);
     place
 }
@@ -396,8 +471,9 @@ fn already_done(error: genstore::Error) -> genstore::Result<()> {
 /// at a time, where tests are threads of one process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-fn run(scenario: &Scenario) {
+fn run(scenario: &Scenario, recycle: bool) {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    RECYCLE.store(recycle, Relaxed);
     let dir = scratch();
     let prepared = prepare(scenario, dir.path());
     let before = prepared.shown();
@@ -405,11 +481,14 @@ fn run(scenario: &Scenario) {
     copy_exactly(&prepared.0, &unbroken.0);
     (scenario.act)(&unbroken, Faults::default()).unwrap_or_else(|e| panic!("{}: {e}", scenario.name));
     let after = unbroken.shown().expect("something is current");
+    if scenario.name.starts_with("third") {
+        assert_eq!(unbroken.store().join("generations/1").exists(), !recycle, "{}", scenario.name);
+    }
 
     let mut points = Vec::new();
     for kind in KINDS {
         for step in 1.. {
-            let what = format!("{}, {kind:?} at step {step}", scenario.name);
+            let what = format!("{}, recycle {recycle}, {kind:?} at step {step}", scenario.name);
             let place = Place(dir.path().join("broken"));
             copy_exactly(&prepared.0, &place.0);
             let met = if kind == FaultKind::Kill {
@@ -437,7 +516,10 @@ fn run(scenario: &Scenario) {
             }
         }
     }
-    println!("{}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)", scenario.name);
+    println!(
+        "{}, recycle {recycle}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)",
+        scenario.name
+    );
     // Only publishing what is current changes nothing at all.
     let idle = scenario.name == "publish of what is current";
     assert!(points.iter().all(|&count| (count == 0) == idle), "{}: {points:?}", scenario.name);
@@ -449,7 +531,7 @@ const CHILD: &str = "GENSTORE_CRASH_CHILD";
 fn kill_at(scenario: &Scenario, place: &Place, step: u64) -> bool {
     let status = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "child", "--nocapture"])
-        .env(CHILD, format!("{step}:{}:{}", scenario.name, place.0.display()))
+        .env(CHILD, format!("{step}:{}:{}:{}", RECYCLE.load(Relaxed), scenario.name, place.0.display()))
         .output()
         .expect("run the child")
         .status;
@@ -466,8 +548,9 @@ fn child() {
     let Ok(task) = std::env::var(CHILD) else {
         return;
     };
-    let mut parts = task.splitn(3, ':');
+    let mut parts = task.splitn(4, ':');
     let step = parts.next().expect("a step").parse().expect("a number");
+    RECYCLE.store(parts.next() == Some("true"), Relaxed);
     let name = parts.next().expect("a scenario");
     let place = Place(parts.next().expect("a place").into());
     let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario");
@@ -480,9 +563,19 @@ macro_rules! scenarios {
         $(
             #[test]
             fn $test() {
-                run(SCENARIOS.iter().find(|scenario| scenario.name == $name).expect("a known scenario"));
+                run(SCENARIOS.iter().find(|scenario| scenario.name == $name).expect("a known scenario"), false);
             }
         )*
+
+        mod recycling {
+            use super::*;
+            $(
+                #[test]
+                fn $test() {
+                    run(SCENARIOS.iter().find(|scenario| scenario.name == $name).expect("a known scenario"), true);
+                }
+            )*
+        }
 
         #[test]
         fn every_scenario_is_run() {
@@ -496,6 +589,10 @@ scenarios! {
     second_publish: "second publish",
     unchanged_publish: "publish of what is current",
     kept_publish: "publish that is only kept",
+    third_publish: "third publish",
+    third_publish_over_spoilt: "third publish, over a changed spare",
+    recovery_of_third_publish: "recovery of a third publish",
+    third_build: "third build in a stage",
     rollback: "rollback",
     switch_forward: "switch forward",
     gc: "gc",

@@ -6,18 +6,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 use genstore::{
-    CommitOptions, Durability, Faults, Options, Plan, Publication, ScanRules, StageOptions, Store,
+    CommitOptions, Durability, Faults, Options, Plan, Publication, Retention, ScanRules, StageOptions,
+    Store,
 };
-use genstore_testkit::{at, scratch, things, write_tree};
+use genstore_testkit::{Things, at, scratch, things, write_tree};
 
-fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability) -> Publication {
+const LAST: Retention = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
+
+fn publish(
+    store: &Path,
+    source: &Path,
+    faults: Faults,
+    durability: Durability,
+    recycle: Option<Retention>,
+) -> Publication {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
     options.durability = durability;
     let (store, _) = Store::init(store, options).unwrap();
     let plan = Plan::scan(source, &ScanRules::default()).unwrap();
     store
-        .stage(&plan, StageOptions::default())
+        .stage(&plan, StageOptions { recycle, ..StageOptions::default() })
         .unwrap()
         .unaudited()
         .commit(&CommitOptions::default())
@@ -26,13 +35,20 @@ fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability) 
 
 /// Publishes twice and gives the calls of the second one.
 fn calls(second: &[(&str, &str)], durability: Durability) -> Vec<String> {
+    let first = things(1_000, &[("a", "=one"), ("b/c", "=two"), ("keep", "=k")]);
+    calls_of_last(&[first, things(2_000, second)], durability, None)
+}
+
+/// Publishes one tree after the other and gives the calls of the last one.
+fn calls_of_last(trees: &[Things], durability: Durability, recycle: Option<Retention>) -> Vec<String> {
     let dir = scratch();
     let (store, source) = (dir.path().join("store"), dir.path().join("source"));
-    write_tree(&source, &things(1_000, &[("a", "=one"), ("b/c", "=two"), ("keep", "=k")]));
-    drop(publish(&store, &source, Faults::default(), durability));
-    write_tree(&source, &things(2_000, second));
-    let faults = Faults::record();
-    drop(publish(&store, &source, faults.clone(), durability));
+    let mut faults = Faults::default();
+    for tree in trees {
+        write_tree(&source, tree);
+        faults = Faults::record();
+        drop(publish(&store, &source, faults.clone(), durability, recycle.clone()));
+    }
     let root = format!("{}/", std::fs::canonicalize(&store).unwrap().display());
     faults
         .seen()
@@ -50,8 +66,13 @@ fn last(calls: &[String], what: impl Fn(&str) -> bool) -> usize {
 }
 
 fn check_order(calls: &[String]) {
+    check_order_of(calls, 2);
+}
+
+fn check_order_of(calls: &[String], generation: u64) {
     // What was shown is written, durably, once the objects have their names (step 4).
-    let in_stage = |call: &str| call.contains("staging/s-") && !call.ends_with("/shown");
+    let is_later = |call: &str| call.ends_with("/shown") || call.ends_with("/sealed");
+    let in_stage = |call: &str| call.contains("staging/s-") && !is_later(call);
     let is_flush = |call: &str| call.starts_with("fsync staging/") || call.starts_with("syncfs staging/");
     let first_name = position(calls, |c| c.starts_with("link objects/"));
     let last_data = last(calls, |c| in_stage(c) && (c.starts_with("write ") || c.starts_with("link ")));
@@ -60,8 +81,8 @@ fn check_order(calls: &[String]) {
     let names_flushed = last(calls, |c| c.starts_with("fsync objects") || c.starts_with("syncfs objects"));
     let number = position(calls, |c| c == "rename sequence");
     let number_flushed = number + position(&calls[number..], |c| c == "fsync .");
-    let placed = position(calls, |c| c == "rename generations/2");
-    let placed_flushed = position(calls, |c| c == "fsync generations");
+    let placed = position(calls, |c| c == format!("rename generations/{generation}"));
+    let placed_flushed = placed + position(&calls[placed..], |c| c == "fsync generations");
     let pointer = position(calls, |c| c == "rename current");
     let sealed = pointer + position(&calls[pointer..], |c| c == "fsync .");
     let notice = position(calls, |c| c == "write notice");
@@ -95,6 +116,29 @@ fn a_small_commit_flushes_file_by_file_and_in_order() {
             "{path}: {calls:#?}"
         );
     }
+}
+
+#[test]
+fn a_recycled_tree_is_retired_durably_before_it_is_changed() {
+    let base = [("a", "=one"), ("b/c", "=two"), ("d/x", "=x"), ("d/y", "=y"), ("e", "="), ("f/g", "=g")];
+    let mut trees = [things(1_000, &base), things(1_000, &base), things(1_000, &base)];
+    trees[1].extend(things(1_000, &[("a", "=second")]));
+    trees[2].extend(things(2_000, &[("a", "=third"), ("new/n", "=n")]));
+    trees[2].remove("f/g");
+    let calls = calls_of_last(&trees, Durability::Full, Some(LAST));
+    check_order_of(&calls, 3);
+    let retired = position(&calls, |c| c.starts_with("rename staging/s-") && c.ends_with("/retired"));
+    let durable = position(&calls, |c| c == "fsync generations");
+    let taken = position(&calls, |c| c.starts_with("rename ") && c.ends_with("/generation/tree"));
+    let removed = position(&calls, |c| c.starts_with("unlink ") && c.contains("/generation/tree/"));
+    let order = [retired, durable, taken, removed];
+    assert!(order.is_sorted(), "{order:?} in {calls:#?}");
+    // What changed is flushed by name, and nothing else.
+    let fsyncs = |path: &str| calls.iter().any(|c| c.starts_with("fsync ") && c.ends_with(path));
+    for path in ["tree/a", "tree/new/n", "tree/new", "generation/tree", "manifest"] {
+        assert!(fsyncs(path), "{path}: {calls:#?}");
+    }
+    assert!(!fsyncs("tree/b") && !calls.iter().any(|c| c.starts_with("syncfs")), "{calls:#?}");
 }
 
 #[test]

@@ -14,7 +14,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use genstore::{
-    CommitOptions, Depth, FaultKind, FaultPlan, Faults, Options, Plan, ScanRules, StageOptions, Store,
+    CommitOptions, Depth, FaultKind, FaultPlan, Faults, Options, Plan, Retention, ScanRules, StageOptions,
+    Store,
 };
 use genstore_testkit::{LoopFs, Things, at, debris, read_tree, same_content, scratch, things, write_tree};
 
@@ -26,21 +27,32 @@ fn tree_b() -> Things {
     things(900, &[("a", "=changed"), ("d/same", "=same"), ("n/c", "=third"), ("x", "!tool")])
 }
 
+/// Mostly as `tree_a`.
+fn tree_c() -> Things {
+    let mut tree = tree_a();
+    tree.extend(things(1_100, &[("a", "=fourth"), ("d/more", "="), ("n/c", "=third")]));
+    tree.remove("e");
+    tree
+}
+
 fn open(dir: &Path, faults: Faults) -> genstore::Result<Store> {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
     Store::init(&dir.join("store"), options).map(|(store, _)| store)
 }
 
-fn publish(store: &Store, source: &Path) -> genstore::Result<()> {
+fn publish(store: &Store, source: &Path, recycle: bool) -> genstore::Result<()> {
     let plan = Plan::scan(source, &ScanRules::default())?;
-    store.stage(&plan, StageOptions::default())?.unaudited().commit(&CommitOptions::default()).map(drop)
+    let rule = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
+    let options = StageOptions { recycle: recycle.then_some(rule), ..StageOptions::default() };
+    store.stage(&plan, options)?.unaudited().commit(&CommitOptions::default()).map(drop)
 }
 
 fn act(verb: &str, dir: &Path, sources: &Path, faults: Faults) -> genstore::Result<()> {
     let store = open(dir, faults)?;
     match verb {
-        "publish" => publish(&store, &sources.join("b")),
+        "publish" => publish(&store, &sources.join("b"), false),
+        "recycle" => publish(&store, &sources.join("c"), true),
         "rollback" => store.rollback(1, false).map(drop),
         other => panic!("{other}"),
     }
@@ -73,14 +85,18 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, stride: usize) 
     let sources = scratch();
     write_tree(&sources.path().join("a"), &tree_a());
     write_tree(&sources.path().join("b"), &tree_b());
+    write_tree(&sources.path().join("c"), &tree_c());
+    let recycle = verb == "recycle";
     let (prepared, cut) = (fs.image().with_extension("prepared"), fs.image().with_extension("cut"));
     let store = open(&fs.path(), Faults::default()).unwrap();
-    publish(&store, &sources.path().join("a")).unwrap();
-    let (before, after) = if verb == "rollback" {
-        publish(&store, &sources.path().join("b")).unwrap();
-        (tree_b(), tree_a())
-    } else {
-        (tree_a(), tree_b())
+    publish(&store, &sources.path().join("a"), recycle).unwrap();
+    if verb != "publish" {
+        publish(&store, &sources.path().join("b"), recycle).unwrap();
+    }
+    let (before, after) = match verb {
+        "publish" => (tree_a(), tree_b()),
+        "rollback" => (tree_b(), tree_a()),
+        _ => (tree_b(), tree_c()),
     };
     drop(store);
     fs.unmount();
@@ -113,7 +129,8 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, stride: usize) 
         assert!(new || !finished, "{what}: success was reported, and lost");
         let store = open(&fs.path(), Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
         for source in ["b", "a", "b"] {
-            publish(&store, &sources.path().join(source)).unwrap_or_else(|e| panic!("{what}: {e}"));
+            publish(&store, &sources.path().join(source), recycle)
+                .unwrap_or_else(|e| panic!("{what}: {e}"));
         }
         let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert!(report.is_clean(), "{what}: {report:#?}");
@@ -140,6 +157,11 @@ fn rollback_on_ext4() {
 }
 
 #[test]
+fn recycle_on_ext4() {
+    cut_everywhere("ext4", 32, "recycle", 1);
+}
+
+#[test]
 fn publish_on_xfs() {
     cut_everywhere("xfs", 320, "publish", 3);
 }
@@ -150,6 +172,11 @@ fn rollback_on_xfs() {
 }
 
 #[test]
+fn recycle_on_xfs() {
+    cut_everywhere("xfs", 320, "recycle", 3);
+}
+
+#[test]
 fn publish_on_btrfs() {
     cut_everywhere("btrfs", 128, "publish", 3);
 }
@@ -157,4 +184,9 @@ fn publish_on_btrfs() {
 #[test]
 fn rollback_on_btrfs() {
     cut_everywhere("btrfs", 128, "rollback", 3);
+}
+
+#[test]
+fn recycle_on_btrfs() {
+    cut_everywhere("btrfs", 128, "recycle", 3);
 }

@@ -8,6 +8,7 @@
 pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod fault;
+pub(crate) mod flush;
 pub(crate) mod lock;
 pub(crate) mod process;
 mod remove;

@@ -21,6 +21,7 @@ use super::digest::Digest;
 use super::fresh::{Retired, Shown};
 use super::ids::GenerationId;
 use super::index::{SourceIndex, SourceStat};
+use super::sealed::Sealed;
 use super::tree::{Columns, KIND_EXECUTABLE, KIND_FILE, Mtime, ObjectId, Tree, TreeId};
 
 const FORMAT_VERSION: u32 = 1;
@@ -29,7 +30,8 @@ const MANIFEST_MAGIC: &[u8; 8] = b"gstmanif";
 const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
 const INDEX_MAGIC: &[u8; 8] = b"gstindex";
 const DELTA_MAGIC: &[u8; 8] = b"gstdelta";
-/// Inode, mtime and ctime of one source, in bytes.
+const SEALED_MAGIC: &[u8; 8] = b"gst-seal";
+/// Inode, mtime and ctime of one source or folder, in bytes.
 const SOURCE_STAT_LEN: usize = 32;
 
 /// A head is small, and read whole before its digest is known to be right.
@@ -214,14 +216,7 @@ impl Shown {
 impl SourceIndex {
     /// Writes it as bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut stats = Vec::with_capacity(self.files.len() * SOURCE_STAT_LEN);
-        for file in &self.files {
-            stats.extend(file.ino.to_le_bytes());
-            for time in [file.mtime, file.ctime] {
-                stats.extend(time.secs.to_le_bytes());
-                stats.extend(time.nanos.to_le_bytes());
-            }
-        }
+        let stats = encode_stats(&self.files);
         let wire = WireIndex { tree: self.tree.0, dev: self.dev, stats: &stats };
         frame(INDEX_MAGIC, &[], &encode(&wire))
     }
@@ -230,21 +225,59 @@ impl SourceIndex {
     pub(crate) fn decode(bytes: &[u8]) -> Result<SourceIndex, Malformed> {
         let (_, rest) = unframe(INDEX_MAGIC, bytes)?;
         let wire: WireIndex<'_> = decode(rest)?;
-        if !wire.stats.len().is_multiple_of(SOURCE_STAT_LEN) {
-            return malformed("the length differs");
-        }
-        let time = |bytes: &[u8]| Mtime {
-            secs: i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
-            nanos: u32::from_le_bytes(bytes[8..12].try_into().expect("4 bytes")),
-        };
-        let stat = |bytes: &[u8]| SourceStat {
-            ino: u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
-            mtime: time(&bytes[8..20]),
-            ctime: time(&bytes[20..32]),
-        };
-        let files = wire.stats.chunks_exact(SOURCE_STAT_LEN).map(stat).collect();
+        let files = decode_stats(wire.stats)?;
         Ok(SourceIndex { tree: Digest::from_bytes(wire.tree), dev: wire.dev, files })
     }
+}
+
+impl Sealed {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let wire = WireSealed {
+            body: self.body.0,
+            heals: self.heals,
+            rotations: self.rotations,
+            flushed: self.flushed,
+            stats: &encode_stats(&self.folders),
+        };
+        frame(SEALED_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`Sealed::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Sealed, Malformed> {
+        let (_, rest) = unframe(SEALED_MAGIC, bytes)?;
+        let WireSealed { body, heals, rotations, flushed, stats } = decode(rest)?;
+        let folders = decode_stats(stats)?;
+        Ok(Sealed { body: Digest::from_bytes(body), heals, rotations, flushed, folders })
+    }
+}
+
+fn encode_stats(all: &[SourceStat]) -> Vec<u8> {
+    let mut stats = Vec::with_capacity(all.len() * SOURCE_STAT_LEN);
+    for stat in all {
+        stats.extend(stat.ino.to_le_bytes());
+        for time in [stat.mtime, stat.ctime] {
+            stats.extend(time.secs.to_le_bytes());
+            stats.extend(time.nanos.to_le_bytes());
+        }
+    }
+    stats
+}
+
+fn decode_stats(stats: &[u8]) -> Result<Vec<SourceStat>, Malformed> {
+    if !stats.len().is_multiple_of(SOURCE_STAT_LEN) {
+        return malformed("the length differs");
+    }
+    let time = |bytes: &[u8]| Mtime {
+        secs: i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
+        nanos: u32::from_le_bytes(bytes[8..12].try_into().expect("4 bytes")),
+    };
+    let stat = |bytes: &[u8]| SourceStat {
+        ino: u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
+        mtime: time(&bytes[8..20]),
+        ctime: time(&bytes[20..32]),
+    };
+    Ok(stats.chunks_exact(SOURCE_STAT_LEN).map(stat).collect())
 }
 
 impl Delta {
@@ -370,6 +403,16 @@ struct WireShown<'a> {
 struct WireIndex<'a> {
     tree: [u8; 32],
     dev: u64,
+    #[serde(with = "serde_bytes")]
+    stats: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireSealed<'a> {
+    body: [u8; 32],
+    heals: u64,
+    rotations: u64,
+    flushed: bool,
     #[serde(with = "serde_bytes")]
     stats: &'a [u8],
 }

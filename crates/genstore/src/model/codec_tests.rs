@@ -68,6 +68,11 @@ fn inventory() -> Inventory {
     }
 }
 
+fn sealed() -> Sealed {
+    let folders = index().files;
+    Sealed { body: Digest::of(b"42"), heals: 3, rotations: 2, flushed: true, folders }
+}
+
 /// The format is what these bytes are. When this test fails, the format changed: give it a new
 /// version and keep reading the old one.
 #[test]
@@ -88,6 +93,9 @@ fn golden_bytes() {
     assert!(inventory().encode() == golden, "the format of a mirror's inventory changed");
     assert_eq!(Inventory::decode(golden).unwrap(), inventory());
     assert_eq!(Shows::decode(golden).unwrap(), inventory().shows);
+    let golden: &[u8] = include_bytes!("../../golden/sealed-1.bin");
+    assert!(sealed().encode() == golden, "the format of what is known of folders changed");
+    assert_eq!(Sealed::decode(golden).unwrap(), sealed());
 }
 
 #[test]
@@ -110,6 +118,7 @@ fn every_flipped_bit_is_noticed() {
     check(&index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
     check(&delta().encode(), |bytes| Delta::decode(bytes).is_ok());
     check(&inventory().encode(), |bytes| Inventory::decode(bytes).is_ok());
+    check(&sealed().encode(), |bytes| Sealed::decode(bytes).is_ok());
 }
 
 #[test]
@@ -158,6 +167,10 @@ proptest! {
         let bytes = frame(DELTA_MAGIC, &[], &noise);
         if let Ok(delta) = Delta::decode(&bytes) {
             prop_assert_eq!(delta.encode(), bytes);
+        }
+        let bytes = frame(SEALED_MAGIC, &[], &noise);
+        if let Ok(sealed) = Sealed::decode(&bytes) {
+            prop_assert_eq!(sealed.encode(), bytes);
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inventory;
 pub(crate) mod links;
+pub(crate) mod patch;
 pub(crate) mod relpath;
 pub(crate) mod retention;
+pub(crate) mod sealed;
 pub(crate) mod tree;

@@ -1,0 +1,57 @@
+//! Flushing several files and folders: at once, since a journal writes down together what is asked
+//! for together. Ten fsyncs side by side take little longer than one.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use super::{Dir, Durability, Fs};
+use crate::error::{Error, Result};
+
+/// They wait and do not work, so there may be more of them than processors.
+const MAX_THREADS: usize = 16;
+
+/// What is to be made durable.
+pub(crate) enum Flush {
+    /// Bytes and mode of a file, and the path to name it by.
+    File(File, PathBuf),
+    /// The names in a folder.
+    Dir(Dir),
+}
+
+impl Fs {
+    /// Makes files and folders durable, in any order. After a failure the caller gives up, as with
+    /// [`Fs::sync_file`].
+    pub(crate) fn sync_each(&self, all: &[Flush]) -> Result<()> {
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
+        let work = || {
+            while let Some(flush) = all.get(next.fetch_add(1, Relaxed)) {
+                let done = match flush {
+                    Flush::File(file, path) => self.sync_file(file, path),
+                    Flush::Dir(dir) => self.sync_dir(dir),
+                };
+                if let Err(error) = done {
+                    // Nobody need begin another.
+                    next.store(all.len(), Relaxed);
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..all.len().min(MAX_THREADS) {
+                // Where the system gives no more threads, there are fewer.
+                if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
+        });
+        let failure: Option<Error> = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failure.map_or(Ok(()), Err)
+    }
+}

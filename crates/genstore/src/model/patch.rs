@@ -1,0 +1,215 @@
+//! What to do to the folders of one tree so that they hold another. Pure; `recycle` acts.
+
+use std::collections::{HashMap, HashSet};
+
+use super::delta::pairs;
+use super::fresh::Shown;
+use super::relpath;
+use super::tree::{Node, Tree};
+
+/// What makes one tree of another.
+pub(crate) struct Patch<'t> {
+    /// Folders that only the old tree has; of those within each other the topmost alone.
+    pub(crate) dead: Vec<&'t [u8]>,
+    /// Folders that only the new tree has, each after the one that holds it.
+    pub(crate) born: Vec<&'t [u8]>,
+    /// What there is to do in folders of the new tree.
+    pub(crate) work: HashMap<&'t [u8], Work>,
+}
+
+/// What there is to do in one folder.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(crate) struct Work {
+    /// Entries of the old tree that go.
+    pub(crate) remove: Vec<u32>,
+    /// Entries of the new tree that are to be made.
+    pub(crate) make: Vec<u32>,
+    /// Entries that are the same in both but have inodes of their own: to be looked at.
+    pub(crate) look: Vec<u32>,
+}
+
+impl Patch<'_> {
+    /// Counts what there is to do.
+    pub(crate) fn size(&self) -> usize {
+        let work = |work: &Work| work.remove.len() + work.make.len() + work.look.len();
+        self.dead.len() + self.born.len() + self.work.values().map(work).sum::<usize>()
+    }
+}
+
+/// Lists all folders of a tree, empty ones too, each after the one that holds it; the first is the
+/// tree itself.
+pub(crate) fn folders(tree: &Tree) -> Vec<&[u8]> {
+    let mut all: Vec<&[u8]> = vec![b""];
+    let mut last: &[u8] = b"";
+    for entry in tree.iter() {
+        let folder = if entry.node == Node::EmptyDir { entry.path } else { relpath::split(entry.path).0 };
+        if folder == last {
+            continue;
+        }
+        // What lies in one folder stands together: so what is new is not within the last one's way.
+        let common = common_folder(last, folder);
+        let ends = folder.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        all.extend(ends.chain([folder.len()]).filter(|end| *end > common).map(|end| &folder[..end]));
+        last = folder;
+    }
+    all
+}
+
+/// Gives the length of the longest folder that is or holds both.
+fn common_folder(a: &[u8], b: &[u8]) -> usize {
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let ends_at = |path: &[u8]| path.len() == same || path[same] == b'/';
+    if ends_at(a) && ends_at(b) {
+        return same;
+    }
+    a[..same].iter().rposition(|byte| *byte == b'/').unwrap_or(0)
+}
+
+/// Finds out what makes `new` of `old`, where the paths in `shown.fresh` do not have their object's
+/// inode. `is_object` tells of an entry of the new tree whether the store has its object.
+pub(crate) fn patch<'t>(
+    (old, shown): (&'t Tree, &Shown),
+    new: &'t Tree,
+    is_object: impl Fn(usize) -> bool,
+) -> Patch<'t> {
+    let (before, after) = (folders(old), folders(new));
+    let old_folders: HashSet<&[u8]> = before.iter().copied().collect();
+    let new_folders: HashSet<&[u8]> = after.iter().copied().collect();
+    let is_top =
+        |path: &&[u8]| !new_folders.contains(*path) && new_folders.contains(relpath::split(path).0);
+    let dead = before.iter().copied().filter(is_top).collect();
+    let born = after.into_iter().filter(|path| !old_folders.contains(path)).collect();
+    let mut work: HashMap<&'t [u8], Work> = HashMap::new();
+    for (i, j) in pairs(old, new) {
+        // Most entries: what the store has an object of is a file, and not empty.
+        if let (Some(i), Some(j)) = (i, j)
+            && shown.fresh.is_empty()
+            && is_object(j)
+            && old.is_same_file(i, new, j)
+        {
+            continue;
+        }
+        let from = i.map(|i| old.get(i)).filter(|entry| entry.node != Node::EmptyDir);
+        let to = j.map(|j| new.get(j)).filter(|entry| entry.node != Node::EmptyDir);
+        if let (Some(from), Some(to), Some(j)) = (from, to, j)
+            && from.node.same_content(&to.node)
+        {
+            let stays = match to.node {
+                Node::File(file) if file.size == 0 => {
+                    work.entry(relpath::split(to.path).0).or_default().look.push(j as u32);
+                    true
+                }
+                Node::File(_) => is_object(j) && !shown.fresh.contains_key(to.path),
+                _ => true,
+            };
+            if stays {
+                continue;
+            }
+        }
+        if let (Some(entry), Some(i)) = (from, i) {
+            let folder = relpath::split(entry.path).0;
+            // What lies in a folder that goes, goes with it.
+            if new_folders.contains(folder) {
+                work.entry(folder).or_default().remove.push(i as u32);
+            }
+        }
+        if let (Some(entry), Some(j)) = (to, j) {
+            work.entry(relpath::split(entry.path).0).or_default().make.push(j as u32);
+        }
+    }
+    Patch { dead, born, work }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::model::tree::{Entry, FileNode, Mtime, TreeBuilder};
+    use proptest::prelude::*;
+
+    /// Paths with their bytes; `/` is an empty folder.
+    type Files = BTreeMap<String, String>;
+
+    fn tree(files: &Files) -> Tree {
+        let mut sorted: Vec<(&String, &String)> = files.iter().collect();
+        sorted.sort_by(|a, b| relpath::compare(a.0.as_bytes(), b.0.as_bytes()));
+        let mut builder = TreeBuilder::default();
+        for (path, content) in sorted {
+            let file = FileNode {
+                digest: Digest::of(content.as_bytes()),
+                size: content.len() as u64,
+                executable: false,
+                mtime: Mtime::default(),
+            };
+            let node = if content == "/" { Node::EmptyDir } else { Node::File(file) };
+            // A path below a file is no path of a tree.
+            drop(builder.push(Entry { path: path.as_bytes(), node }));
+        }
+        builder.finish()
+    }
+
+    fn text(path: &[u8]) -> String {
+        String::from_utf8(path.to_vec()).unwrap()
+    }
+
+    /// Everything that is on the disk: files with their digests, and folders.
+    fn disk(tree: &Tree) -> BTreeMap<String, Option<Digest>> {
+        let mut disk: BTreeMap<_, _> = folders(tree).into_iter().map(|path| (text(path), None)).collect();
+        disk.extend(tree.iter_files().map(|(path, file)| (text(path), Some(file.digest))));
+        disk
+    }
+
+    #[test]
+    fn lists_every_folder_after_its_parent() {
+        let paths = ["a/b/c/x", "a/b-c/x", "a/d", "e/", "f/g/", "f/gh/x", "z"];
+        let files = paths.map(|path| match path.strip_suffix('/') {
+            Some(path) => (path.to_owned(), "/".to_owned()),
+            None => (path.to_owned(), "x".to_owned()),
+        });
+        let tree = tree(&files.into());
+        let found: Vec<String> = folders(&tree).into_iter().map(text).collect();
+        assert_eq!(found, ["", "a", "a/b", "a/b/c", "a/b-c", "e", "f", "f/g", "f/gh"]);
+        assert_eq!(folders(&Tree::empty()), [b""]);
+    }
+
+    #[test]
+    fn looks_at_what_may_have_an_inode_of_its_own() {
+        let files = [("d/empty", ""), ("d/fresh", "1"), ("d/lost", "2"), ("d/same", "3")];
+        let tree = tree(&files.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
+        let mut shown = Shown::default();
+        shown.fresh.insert(b"d/fresh".to_vec(), Mtime::default());
+        let patch = patch((&tree, &shown), &tree, |entry| tree.path(entry) != b"d/lost");
+        let expected = Work { remove: vec![1, 2], make: vec![1, 2], look: vec![0] };
+        assert_eq!(patch.work, [(&b"d"[..], expected)].into());
+        assert!(patch.dead.is_empty() && patch.born.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn applied_to_the_old_tree_it_gives_the_new_one(
+            old in prop::collection::btree_map("[ab](/[ab-]){0,3}", "[01/]?", 0..12),
+            new in prop::collection::btree_map("[ab](/[ab-]){0,3}", "[01/]?", 0..12),
+        ) {
+            let (old, new) = (tree(&old), tree(&new));
+            let mut here = disk(&old);
+            let patch = patch((&old, &Shown::default()), &new, |_| true);
+            for dead in &patch.dead {
+                here.retain(|path, _| !relpath::is_within(path.as_bytes(), dead));
+            }
+            for index in patch.work.values().flat_map(|work| &work.remove) {
+                prop_assert!(here.remove(&text(old.path(*index as usize))).is_some_and(|d| d.is_some()));
+            }
+            for born in &patch.born {
+                prop_assert_eq!(here.get(&text(relpath::split(born).0)), Some(&None), "no parent yet");
+                prop_assert!(here.insert(text(born), None).is_none());
+            }
+            for index in patch.work.values().flat_map(|work| &work.make) {
+                let Node::File(file) = new.get(*index as usize).node else { panic!("it is a file") };
+                prop_assert!(here.insert(text(new.path(*index as usize)), Some(file.digest)).is_none());
+            }
+            prop_assert_eq!(here, disk(&new));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What the folders of a generation's tree looked like when it was sealed, and look like now.
+//! Owns `generations/<id>/sealed`. Floor 2.
+//!
+//! Whoever adds, removes or replaces a name in a folder moves its mtime and its ctime, and no
+//! program can set the ctime back. The two have the grain of the kernel's tick: a folder that was
+//! changed in the last moments before the look is noted as unknown.
+
+use rayon::prelude::*;
+use rustix::io::Errno;
+
+use crate::error::Result;
+use crate::fs::{Dir, Stat};
+use crate::generations::Generation;
+use crate::layout::{Home, SEALED};
+use crate::model::digest::Digest;
+use crate::model::index::SourceStat;
+use crate::model::sealed::Sealed;
+use crate::objects::is_errno;
+use crate::stage::StageDir;
+
+/// A folder beside what was noted of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Seen {
+    /// It holds the names and inodes that it held.
+    Same,
+    /// It had changed just before the note was taken: so nothing was noted.
+    Unknown,
+    /// Somebody was there since.
+    Differs,
+}
+
+impl Generation {
+    /// Reads what is known of its folders. It is a cache: what is damaged, or of another manifest,
+    /// is not there.
+    pub(crate) fn sealed(&self, body: Digest) -> Result<Option<Sealed>> {
+        let sealed = self.dir().read(SEALED)?.and_then(|bytes| Sealed::decode(&bytes).ok());
+        Ok(sealed.filter(|sealed| sealed.body == body))
+    }
+}
+
+/// Looks at folders; those that are known already stay as they are.
+pub(crate) fn take(
+    home: &Home,
+    tree: &Dir,
+    paths: &[&[u8]],
+    known: Vec<SourceStat>,
+) -> Result<Vec<SourceStat>> {
+    let start = home.fs.file_clock();
+    paths
+        .par_iter()
+        .zip(known)
+        .map(|(path, known)| {
+            if known.ino != 0 {
+                return Ok(known);
+            }
+            let stat = note(&tree.open_dir(path)?.stat_self()?);
+            Ok(if stat.is_settled(start) { stat } else { SourceStat::default() })
+        })
+        .collect()
+}
+
+/// Compares folders with what was noted of them; `None` where one is gone, has another mode, or is
+/// another user's, so that the tree is none to go on with.
+pub(crate) fn compare(tree: &Dir, paths: &[&[u8]], noted: &[SourceStat]) -> Result<Option<Vec<Seen>>> {
+    let user = rustix::process::geteuid().as_raw();
+    paths
+        .par_iter()
+        .zip(noted)
+        .map(|(path, noted)| {
+            let dir = match tree.open_dir(path) {
+                Ok(dir) => dir,
+                Err(e) if is_other(&e) => return Ok(None),
+                Err(e) => return Err(e),
+            };
+            let stat = dir.stat_self()?;
+            if stat.mode != 0o755 || stat.uid != user {
+                return Ok(None);
+            }
+            Ok(Some(match noted.ino {
+                0 => Seen::Unknown,
+                _ if note(&stat) == *noted => Seen::Same,
+                _ => Seen::Differs,
+            }))
+        })
+        .collect()
+}
+
+/// Writes what is known beside the manifest that is to be committed. It is a cache, and not flushed.
+pub(crate) fn write(home: &Home, stage: &StageDir, sealed: &Sealed) -> Result<()> {
+    let file = home.fs.create(stage.next(), SEALED)?;
+    let path = stage.next().join(SEALED);
+    home.fs.write(&file, &path, &sealed.encode())?;
+    home.fs.set_mode(&file, &path, 0o644)
+}
+
+fn note(stat: &Stat) -> SourceStat {
+    SourceStat { ino: stat.ino, mtime: stat.mtime, ctime: stat.ctime }
+}
+
+/// Nothing is there, or no folder, or one that its owner locked up.
+fn is_other(error: &crate::error::Error) -> bool {
+    let other = [Errno::NOTDIR, Errno::LOOP, Errno::ACCESS];
+    error.is_not_found() || other.into_iter().any(|errno| is_errno(error, errno))
+}
