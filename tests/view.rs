@@ -127,7 +127,7 @@ fn refuses_what_is_no_place_for_a_view() {
     let keep = "hint: `--replace` puts the view in its place, and keeps what is there beside it\n";
     let move_it = "hint: move it away first, or name another path\n";
     let name = "hint: name the link itself, as in `genstore view add site`\n";
-    let make = "hint: make that directory first, or check the spelling\n";
+    let make = "hint: make it with --parents, or check the spelling\n";
     for (args, message, hint) in [
         ("genstore", "genstore is the store itself", outside),
         ("genstore/site", "genstore/site lies in the store", outside),
@@ -297,12 +297,48 @@ fn what_became_of_a_view_is_told_by_every_commit() {
     assert_eq!((site.run("switch 2").ok().stderr, site.read("www/site")), (file.into(), "mine".into()));
     site.run("view ls").prints("[DIR]/www/site  current  link  is a file\n");
     fs::rename(site.path("www"), site.path("web")).unwrap();
+    // A project that was cleaned: what was in it comes back, with the directory.
+    site.run("view ls").prints("[DIR]/www/site  current  link  has no directory to be in\n");
+    assert_eq!(warnings(&site), again);
+    site.run("view ls").prints("[DIR]/www/site  current  link  ok\n");
+}
+
+#[test]
+fn a_directory_far_from_the_store_is_not_made_again() {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=1")]);
+    fs::create_dir(site.path("www")).unwrap();
+    fs::create_dir(site.path("in")).unwrap();
+    site.run("publish dist --store in/genstore").ok();
+    site.run("view add www/site --store in/genstore").ok();
+    // As a disk that is not mounted at the moment.
+    fs::rename(site.path("www"), site.path("web")).unwrap();
     let gone = "warning: the view [DIR]/www/site cannot be there, for the directory it was in is gone; \
                 `genstore view rm [DIR]/www/site` forgets it\n";
-    assert_eq!(warnings(&site), gone);
-    site.run("view ls").prints("[DIR]/www/site  current  link  has no directory to be in\n");
-    site.run("view rm www/site").prints("Removed the view [DIR]/www/site; its link was gone already\n");
-    assert_eq!(warnings(&site), "");
+    site.write("dist/a", "2");
+    assert_eq!(site.run("publish dist -q --store in/genstore").ok().stderr, gone);
+    site.run("view ls --store in/genstore")
+        .prints("[DIR]/www/site  current  link  has no directory to be in\n");
+    site.run("view rm www/site --store in/genstore")
+        .prints("Removed the view [DIR]/www/site; its link was gone already\n");
+    site.write("dist/a", "3");
+    assert_eq!(site.run("publish dist -q --store in/genstore").ok().stderr, "");
+}
+
+#[test]
+fn makes_the_directories_above_a_view_when_told_or_declared() {
+    let site = two_parts();
+    site.run("view add dist/libs/deep")
+        .fails(1, "error: there is no directory dist/libs to make dist/libs/deep in\n");
+    assert!(!site.has("dist/libs"));
+    site.run("view add dist/libs/deep --parents").prints("View [DIR]/dist/libs/deep shows current\n");
+    assert_eq!(site.read("dist/libs/deep/app/file"), site.read("genstore/current/app/file"));
+    site.run("view add genstore/new/deep -p").fails(1, "error: there is no directory genstore/new");
+    assert!(!site.has("genstore/new"));
+    site.write("genstore.toml", "[[view]]\npath = 'out/of/libs'\n");
+    site.write("other/b", "1");
+    site.run("publish other").ok();
+    assert_eq!(site.read("out/of/libs/b"), "1");
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub(crate) fn make_views(context: &Context<'_>, store: &Store) -> Vec<Warning> {
 
 fn make_view(context: &Context<'_>, store: &Store, path: &Path, section: &ViewSection) -> Vec<Warning> {
     let ViewSection { kind, from, copy, .. } = section;
-    let options = ViewOptions { kind: *kind, from: from.clone(), copy: *copy, replace: false };
+    let options =
+        ViewOptions { kind: *kind, from: from.clone(), copy: *copy, replace: false, parents: true };
     let made = store.has_view(path).and_then(|is_there| match is_there {
         true => Ok(None),
         false => store.add_view(path, &options).map(Some),

@@ -74,7 +74,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "bad-view-path" => "name the link itself, as in `genstore view add site`",
             "view-in-store" => "a view is a path outside the store; name one beside it",
             "view-holds-store" => "a view shows what is in the store; name a path beside it",
-            "view-no-parent" => "make that directory first, or check the spelling",
+            "view-no-parent" => "make it with --parents, or check the spelling",
             "view-taken" => "`--replace` puts the view in its place, and keeps what is there beside it",
             "view-file" => "move it away first, or name another path",
             "view-other-filesystem" => "`--copy` makes copies instead of links",

@@ -54,6 +54,9 @@ struct Add {
     /// Take the place of a directory or of another symlink, and keep it as PATH.before-genstore
     #[arg(long)]
     replace: bool,
+    /// Make the directories above PATH that are not there
+    #[arg(short, long)]
+    parents: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -225,7 +228,8 @@ impl Add {
         };
         let from = self.from.as_ref().map(path_in_tree).transpose()?;
         let store = context.open()?;
-        let options = ViewOptions { from, kind, copy: self.copy, replace: self.replace };
+        let options =
+            ViewOptions { from, kind, copy: self.copy, replace: self.replace, parents: self.parents };
         let added = store.add_view(&self.path, &options)?;
         let view = &added.view;
         let path = show(&view.path);

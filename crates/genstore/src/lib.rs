@@ -71,6 +71,7 @@ mod store;
 mod verify;
 mod view;
 mod view_check;
+mod view_parents;
 mod view_place;
 mod view_put;
 mod views;

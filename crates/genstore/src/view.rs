@@ -28,6 +28,8 @@ pub struct ViewOptions {
     pub copy: bool,
     /// Take the place of a directory or of somebody else's symlink.
     pub replace: bool,
+    /// Make the directories above it that are not there.
+    pub parents: bool,
 }
 
 /// A view, with what stands at its path.
@@ -160,6 +162,9 @@ impl Home {
 
     pub(crate) fn add_view(&self, path: &Path, options: &ViewOptions) -> Result<ViewAdded> {
         let (lock, _) = self.begin_commit()?;
+        if options.parents {
+            self.make_parents(&lock, path)?;
+        }
         let record = ViewRecord {
             path: self.new_view_path(path)?,
             from: options.from.as_ref().map(|from| Escaped(from.as_bytes().to_vec())),

@@ -113,7 +113,7 @@ impl Home {
 
     /// Tells whether a directory is in the store, by inodes: a view shows the store's insides under
     /// other names.
-    fn lies_in_store(&self, real: &Path) -> Result<bool> {
+    pub(crate) fn lies_in_store(&self, real: &Path) -> Result<bool> {
         let store = self.dir.stat_self()?;
         for above in real.ancestors() {
             let meta = std::fs::metadata(above).map_err(|e| Error::io("stat", above, e))?;

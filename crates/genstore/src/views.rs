@@ -123,6 +123,12 @@ impl ViewRecord {
         (&self.path, &self.from, self.kind, self.copy) == (&other.path, &other.from, other.kind, other.copy)
     }
 
+    /// Tells whether it is somewhere below the directory that the store is in, which is the project's as
+    /// a rule.
+    pub(crate) fn is_beside_store(&self) -> bool {
+        !self.path.0.starts_with(b"../../")
+    }
+
     /// Tells whether it says what a view can be, under its own name.
     fn is_sound(&self, key: &[u8]) -> bool {
         let mut below = self.path.0.as_slice();

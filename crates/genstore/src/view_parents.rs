@@ -1,0 +1,42 @@
+//! The directories above a view, made with it where that is wished for. Floor 3.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::fs::Dir;
+use crate::layout::{CommitLock, Home};
+
+impl Home {
+    /// Makes the directories above a path that are not there; in the store, none.
+    ///
+    /// # Durability
+    /// On return they survive a power loss.
+    pub(crate) fn make_parents(&self, _: &CommitLock, path: &Path) -> Result<()> {
+        let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+        let mut missing = Vec::new();
+        let mut above = absolute.parent();
+        let found = loop {
+            let Some(dir) = above else { return Ok(()) };
+            match std::fs::canonicalize(dir) {
+                Ok(real) => break real,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    missing.extend(dir.file_name());
+                    above = dir.parent();
+                }
+                // Whoever wants the view finds out, and says so in its own words.
+                Err(_) => return Ok(()),
+            }
+        };
+        if missing.is_empty() || self.lies_in_store(&found)? {
+            return Ok(());
+        }
+        let mut dir = Dir::open(&found)?;
+        for name in missing.iter().rev() {
+            self.fs.make_dir(&dir, name.as_bytes())?;
+            self.fs.sync_dir(&dir)?;
+            dir = dir.open_dir(name.as_bytes())?;
+        }
+        Ok(())
+    }
+}
