@@ -66,7 +66,9 @@ def make(project, files):
             path = project / top / f"{n % FOLDERS:03}" / f"{n}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"file {n} of {top}\n" * 20)
-    (project / "genstore.toml").write_text('[watch]\npaths = ["src"]\n')
+    # Generations are given up soon, as they are after a while in life: their trees are recycled.
+    retain = '[retain]\nkeep_last = 2\ngrace = "0s"\n'
+    (project / "genstore.toml").write_text(retain + '[watch]\npaths = ["src"]\n')
 
 
 def measure(watch, project, changed, runs):

@@ -502,3 +502,23 @@ fn people_read_lines() {
     eventually("it ends", || lines.recv_timeout(LONG).is_err());
     assert_eq!(running.end_without_reading(&site).status, 143);
 }
+
+#[test]
+fn what_retention_gives_up_does_not_pile_up() {
+    let site = project("[retain]\nkeep_last = 2\ngrace = '0s'\n");
+    let mut watch = Loop::start(&site, "--debounce 5ms", "");
+    watch.event("published");
+    for n in 0..20 {
+        site.write("src/a.txt", format!("{n}"));
+        watch.event("published");
+    }
+    let collected = match watch.events.iter().find(|event| event["event"] == "collected") {
+        Some(collected) => collected.clone(),
+        None => watch.event("collected"),
+    };
+    assert!(collected["objects"].as_u64() > Some(10), "{collected}");
+    assert!(site.names("genstore/generations").len() <= 4);
+    assert_eq!(site.read("genstore/current/lib/a.txt"), "19");
+    watch.end(&site);
+    site.run("verify").ok();
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Durability, StageOptions};
+use genstore::{Durability, Retention, StageOptions};
 use genstore_watch::{BadSources, Child, SourceRules, Sources};
 
 use crate::building::Builder;
@@ -21,6 +21,8 @@ use crate::{args, running, time};
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const SIGTERM: i32 = 15;
+/// What was current stays for so long, unless the project says otherwise: in a loop there are many.
+const GRACE: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(crate) struct Watch {
@@ -77,8 +79,10 @@ impl Watch {
         // What a power loss may undo is built again.
         let durability = project.and_then(|project| project.config.store.durability);
         let (store, _) = context.open_or_create(Some(durability.unwrap_or(Durability::None)))?;
-        let auto = project.and_then(|project| project.config.retain.auto).unwrap_or(true);
-        let recycle = if auto { Some(context.retention()?) } else { None };
+        let retain = project.map(|project| &project.config.retain);
+        let auto = retain.and_then(|retain| retain.auto).unwrap_or(true);
+        let grace = retain.and_then(|retain| retain.grace).unwrap_or(GRACE);
+        let recycle = if auto { Some(Retention { grace, ..context.retention()? }) } else { None };
         let settings = Settings {
             builder,
             sources: Arc::new(sources),

@@ -124,6 +124,8 @@ impl<'a> Watch<'a> {
             ms: millis(took),
         };
         match building.why {
+            // Also where the signal has come, and its message has not.
+            _ if self.context.check_interrupted().is_err() => return self.give_up(building.stage),
             Some(Stop::End) => return self.give_up(building.stage),
             Some(Stop::Restart) => {
                 self.tell(&end(false, true));

@@ -14,7 +14,7 @@ mod sources;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -142,6 +142,8 @@ struct Watch<'a> {
     again_at: Option<Instant>,
     /// Something was heard of the sources since the build began.
     heard: Arc<AtomicBool>,
+    /// A message says so already.
+    told: Arc<AtomicBool>,
     builds: u64,
     published: u64,
     /// The names of the children.
@@ -192,6 +194,7 @@ impl<'a> Watch<'a> {
             wanted: false,
             again_at: None,
             heard: Arc::default(),
+            told: Arc::default(),
             builds: 0,
             published: 0,
             names,
@@ -229,7 +232,10 @@ impl<'a> Watch<'a> {
             self.attend(Instant::now());
             match self.next_message() {
                 None => self.look_at_current(),
-                Some(Message::Heard) => self.debounce.hear(Instant::now()),
+                Some(Message::Heard) => {
+                    self.told.store(false, Ordering::SeqCst);
+                    self.debounce.hear(Instant::now());
+                }
                 Some(Message::Notice) => self.look_at_current(),
                 Some(Message::Built(number, finished)) => self.built(number, finished),
                 Some(Message::Child(ended)) => {

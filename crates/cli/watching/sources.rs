@@ -24,10 +24,13 @@ impl Watch<'_> {
         }
         let (sources, tell) = (Arc::clone(&self.sources), self.sender.clone());
         let counts = move |path: &Path, is_file| sources.may_count(path, is_file);
-        let heard = Arc::clone(&self.heard);
+        let (heard, told) = (Arc::clone(&self.heard), Arc::clone(&self.told));
         let hear = move || {
             heard.store(true, Ordering::SeqCst);
-            tell.send(Message::Heard).unwrap_or_default();
+            // A checkout makes thousands of events: one message says as much, until it is read.
+            if !told.swap(true, Ordering::SeqCst) {
+                tell.send(Message::Heard).unwrap_or_default();
+            }
         };
         match Wake::begin(counts, hear) {
             Ok(wake) => self.wake = wake,
