@@ -28,7 +28,7 @@ pub const NOW: &str = "2026-01-02T03:04:05Z";
 const MTIME: u64 = 1_767_236_645;
 
 /// Waiting longer than this for something to happen means that it does not.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The folder of one test.
 pub struct Site {

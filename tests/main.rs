@@ -30,6 +30,7 @@ mod init;
 mod leases;
 mod list;
 mod mark;
+mod nx_monorepo;
 mod pin;
 mod publish;
 mod publish_plan;

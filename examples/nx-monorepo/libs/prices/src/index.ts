@@ -1,0 +1,2 @@
+export { priceOf } from "./lib/prices";
+export const release = "1.0.0";
