@@ -448,6 +448,40 @@ fn declared_views_are_made_by_publishing() {
 }
 
 #[test]
+fn declared_views_come_with_the_directories_that_they_are_in() {
+    let site = Site::new();
+    let declared = "[[view]]\npath = 'out/deep/www'\n[[view]]\npath = 'out/libs'\nas = 'mirror'\n\
+                    [[view]]\npath = 'genstore/objects/no/www'\n[[view]]\npath = 'file/www'\n";
+    site.write("genstore.toml", declared);
+    site.write("file", "mine");
+    site.tree("dist", ONE);
+    let refused = ["genstore/objects/no", "file"].map(|parent| {
+        format!(
+            "warning: the view [DIR]/{parent}/www could not be made: \
+             there is no directory [DIR]/{parent} to make [DIR]/{parent}/www in\n"
+        )
+    });
+    let made = "      Made the view [DIR]/out/deep/www\n      Made the view [DIR]/out/libs\n";
+    assert_eq!(site.run("publish dist").ok().stderr, format!("{made}{}", refused.concat()));
+    assert_eq!(site.read("out/deep/www/app/file"), "one");
+    assert!(!site.has("genstore/objects/no"));
+    // As `rm -rf dist` does, before a build from nothing.
+    fs::remove_dir_all(site.path("out")).unwrap();
+    site.tree("dist", TWO);
+    let told = site.run("publish dist").ok().stderr;
+    for view in ["out/libs", "out/deep/www"] {
+        let again = format!("warning: the view [DIR]/{view} was removed; it was made again\n");
+        assert!(told.contains(&again), "{told}");
+    }
+    assert_eq!(
+        (site.read("out/deep/www/app/file"), site.read("out/libs/app/file")),
+        ("two".into(), "two".into())
+    );
+    site.run("view ls")
+        .prints("[DIR]/out/deep/www  current  link    ok\n[DIR]/out/libs      current  mirror  ok\n");
+}
+
+#[test]
 fn a_damaged_inventory_keeps_nobody_out() {
     let site = mirrored("");
     let name = site.names("genstore/views").into_iter().find(|name| name.ends_with(".mirror")).unwrap();

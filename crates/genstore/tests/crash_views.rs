@@ -214,6 +214,37 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
     assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
 }
 
+#[test]
+fn directories_that_are_made_for_a_view_are_no_debris() {
+    let dir = scratch();
+    for kind in [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full] {
+        for step in 1.. {
+            let what = format!("{kind:?} at step {step}");
+            let place = Place(dir.path().join(format!("{kind:?}-{step}")));
+            fs::create_dir(&place.0).expect("mkdir");
+            place.publish(Faults::default(), "one").expect("publish");
+            let path = place.0.join("not/there/site");
+            let options = ViewOptions { parents: true, ..ViewOptions::default() };
+            let faults = Faults::inject(FaultPlan::step(step, kind));
+            let added = place.open(faults.clone()).and_then(|store| store.add_view(&path, &options));
+            let met = faults.count() >= step;
+            assert!(met || added.is_ok(), "{what}: failed without a fault: {added:?}");
+            let store = place.open(Faults::default()).expect("open");
+            let again = store.add_view(&path, &options).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(again.warnings.len(), 0, "{what}");
+            assert_eq!(fs::read(path.join("file")).expect("read"), b"one", "{what}");
+            place.publish(Faults::default(), "two").unwrap_or_else(|e| panic!("{what}: {e}"));
+            let above = fs::read_dir(path.parent().expect("a parent")).expect("list");
+            assert_eq!(above.count(), 1, "{what}: something is left beside the view");
+            assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
+            if !met {
+                assert!(step > 7, "{what}: the directories and the link are calls of their own");
+                break;
+            }
+        }
+    }
+}
+
 /// See `crash.rs`.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
