@@ -468,6 +468,7 @@ fn the_second_watch_of_a_store_is_refused_and_names_the_first() {
     assert_eq!(refused.status, 11);
     let error = refused.json_error();
     assert_eq!(error["holders"][0]["pid"], watch.pid());
+    assert_eq!(error["hint"], "one process watches for a store at a time: end that one first");
     watch.end(&site);
     let watch = Loop::start(&site, "", "");
     watch.end(&site);

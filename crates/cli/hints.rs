@@ -13,6 +13,9 @@ pub(crate) fn hint_of(error: &Error) -> String {
         }
         Error::NotEmpty { .. } => "name a directory that is absent or empty",
         Error::NewerFormat { .. } => "use the genstore that wrote it, or a newer one; nothing was changed",
+        Error::Locked { path, .. } if path.ends_with("locks/watch") => {
+            "one process watches for a store at a time: end that one first"
+        }
         Error::Locked { .. } => "wait for the holder to finish, or wait longer with --lock-timeout 10m",
         Error::LocksUnsupported { .. } => "put the store on a local filesystem such as ext4, xfs or btrfs",
         Error::Lost { .. } => {
