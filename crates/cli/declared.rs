@@ -33,8 +33,8 @@ fn make_view(context: &Context<'_>, store: &Store, path: &Path, section: &ViewSe
             added.warnings
         }
         Err(error) => {
-            let cause = std::error::Error::source(&error).map_or(String::new(), |e| format!(": {e}"));
-            let message = format!("the view {} could not be made: {error}{cause}", show(path));
+            let error = anyhow::Error::from(error);
+            let message = format!("the view {} could not be made: {error:#}", show(path));
             vec![Warning { message, not_durable: false }]
         }
     }

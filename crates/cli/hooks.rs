@@ -13,7 +13,6 @@ use crate::{output, running};
 pub(crate) fn post_commit(
     context: &Context<'_>,
     store: &Store,
-    verb: &str,
     generation: GenerationId,
     previous: Option<GenerationId>,
 ) {
@@ -31,7 +30,7 @@ pub(crate) fn post_commit(
             ("GENSTORE_ROOT".into(), store.tree_path(generation).into()),
             ("GENSTORE_GENERATION".into(), generation.to_string().into()),
             ("GENSTORE_STORE".into(), store.path().into()),
-            ("GENSTORE_VERB".into(), verb.into()),
+            ("GENSTORE_VERB".into(), context.verb().into()),
         ];
         match previous {
             Some(previous) => {

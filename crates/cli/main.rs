@@ -18,6 +18,7 @@ mod find;
 mod hints;
 mod hooks;
 mod inputs;
+mod notice;
 mod output;
 mod probe;
 mod progress;

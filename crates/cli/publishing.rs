@@ -134,7 +134,7 @@ impl Wishes {
         context.out.confirm(&document, || publish::report(scanned, &done, start.elapsed()));
         publish::tell_more(context.out, &done);
         if done.changed && done.current {
-            hooks::post_commit(context, store, context.verb(), done.generation, done.previous);
+            hooks::post_commit(context, store, done.generation, done.previous);
         }
         Ok(context.warn_of(&done.warnings))
     }

@@ -18,7 +18,7 @@ use crate::{find, output, time};
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
 pub(crate) use view::ViewSection;
-pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, WatchSection, parse_signal};
+pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
 
 /// The project's file, as read.
 pub(crate) struct Project {

@@ -5,9 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use rustix::process::Signal;
 use serde::{Deserialize, Deserializer};
 
 use super::{CommandLine, duration};
+
+/// What tells a program to stop, unless the project says otherwise.
+pub(crate) const SIGTERM: i32 = Signal::TERM.as_raw();
 
 /// How `watch` watches.
 #[derive(Deserialize, Default)]
@@ -100,13 +104,12 @@ fn signal<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i32>, D::Error> {
 /// Reads a signal's name, with or without `SIG`.
 pub(crate) fn parse_signal(text: &str) -> Result<i32, String> {
     let name = text.to_ascii_uppercase();
-    // The numbers are the same on all systems that we know.
     match name.strip_prefix("SIG").unwrap_or(&name) {
-        "HUP" => Ok(1),
-        "INT" => Ok(2),
-        "QUIT" => Ok(3),
-        "KILL" => Ok(9),
-        "TERM" => Ok(15),
+        "HUP" => Ok(Signal::HUP.as_raw()),
+        "INT" => Ok(Signal::INT.as_raw()),
+        "QUIT" => Ok(Signal::QUIT.as_raw()),
+        "KILL" => Ok(Signal::KILL.as_raw()),
+        "TERM" => Ok(SIGTERM),
         _ => Err(format!(
             "\"{}\" is none of SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL",
             genstore::show_path(text.as_bytes())

@@ -62,7 +62,7 @@ impl Resume {
         };
         context.out.confirm(&document, || format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));
         tell_refreshed(context.out, done.refreshed);
-        hooks::post_commit(context, &store, "resume", done.generation, done.previous);
+        hooks::post_commit(context, &store, done.generation, done.previous);
         Ok(context.warn_of(&done.warnings))
     }
 }

@@ -42,7 +42,7 @@ impl Rollback {
             let fate = fate(context, &store, left)?;
             context.out.hint(&format!("go forward again with `genstore switch {left}`; {fate}"));
         }
-        hooks::post_commit(context, &store, "rollback", done.generation, done.previous);
+        hooks::post_commit(context, &store, done.generation, done.previous);
         Ok(context.warn_of(&done.warnings))
     }
 }

@@ -69,7 +69,7 @@ impl Switch {
         });
         tell_refreshed(context.out, done.refreshed);
         if changed {
-            hooks::post_commit(context, &store, "switch", done.generation, done.previous);
+            hooks::post_commit(context, &store, done.generation, done.previous);
         }
         Ok(context.warn_of(&done.warnings))
     }

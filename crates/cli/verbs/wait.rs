@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use genstore::{GenerationId, Rev, Store};
-use notify::{RecursiveMode, Watcher};
 
 use super::current::PlaceDoc;
 use crate::context::Context;
 use crate::errors::{Fail, exit};
 use crate::render::json::PathField;
-use crate::{time, verbs};
+use crate::{notice, time, verbs};
 
 /// The longest that a missed notice goes unseen.
 const AT_LEAST: Duration = Duration::from_secs(1);
@@ -60,17 +59,9 @@ impl Wait {
     ) -> Result<GenerationId> {
         let (wake, woken) = channel();
         let notice = wake.clone();
-        // Watching begins before the first look, so that nothing falls between the two.
-        let watch = notify::recommended_watcher(move |_| {
-            // Nobody listens any more only when the wait is over.
-            let _: Result<(), _> = notice.send(());
-        })
-        .and_then(|mut watcher| {
-            watcher.watch(&store.notice_path(), RecursiveMode::NonRecursive).map(|()| watcher)
-        });
-        if let Err(error) = &watch {
-            context.out.detail(&format!("cannot watch the notice ({error}); looking once a second"));
-        }
+        // Watching begins before the first look, so that nothing falls between the two. Nobody listens
+        // any more only when the wait is over.
+        let _watch = notice::watch(context, store, move || notice.send(()).unwrap_or_default());
         loop {
             match store.current()? {
                 Some(current) if Some(current) != after => return Ok(current),

@@ -12,7 +12,7 @@ use genstore::{Durability, Retention, StageOptions};
 use genstore_watch::{BadSources, Child, SourceRules, Sources};
 
 use crate::building::Builder;
-use crate::config::{CommandLine, OnBusy, RunIn, Runs, WatchSection, parse_signal};
+use crate::config::{CommandLine, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
 use crate::context::Context;
 use crate::errors::Fail;
 use crate::watching::{self, Settings};
@@ -20,7 +20,6 @@ use crate::{args, running, time};
 
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-const SIGTERM: i32 = 15;
 /// What was current stays for so long, unless the project says otherwise: in a loop there are many.
 const GRACE: Duration = Duration::from_secs(60);
 

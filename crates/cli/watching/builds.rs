@@ -9,8 +9,9 @@ use genstore_run::{Ended, Finished, GuardCommand, Output, Stopper, start};
 
 use super::events::{Event, millis};
 use super::prefix::{BUILD, prefix, sink};
-use super::{Message, SIGTERM, Watch};
+use super::{Message, Watch};
 use crate::building::{self, Prepared};
+use crate::config::SIGTERM;
 use crate::errors::exit;
 use crate::{declared, hooks, publishing, running};
 
@@ -222,7 +223,7 @@ impl<'a> Watch<'a> {
         }
         if done.changed && done.current {
             self.show();
-            hooks::post_commit(self.context, self.store, "watch", done.generation, done.previous);
+            hooks::post_commit(self.context, self.store, done.generation, done.previous);
         }
         if done.changed {
             self.collect_at_times();

@@ -22,13 +22,12 @@ use anyhow::Result;
 use genstore::{Generation, GenerationId, StageOptions, Store, TreeId};
 use genstore_run::{Ended, Finished, GuardCommand, Output};
 use genstore_watch::{Child, ChildEnded, ChildNews, Children, Debounce, Scan, Sources, Wake};
-use notify::{RecursiveMode, Watcher as _};
 
 use crate::building::Builder;
-use crate::config::{OnBusy, RunIn};
+use crate::config::{OnBusy, RunIn, SIGTERM};
 use crate::context::Context;
 use crate::errors::{Failure, exit};
-use crate::running;
+use crate::{notice, running};
 use builds::{Building, Stop};
 use events::Event;
 use inputs::Inputs;
@@ -36,9 +35,6 @@ use prefix::{prefix, sink};
 
 /// `current` is looked at so often where no notice comes: a watch may miss what happens.
 const LOOK_AT_CURRENT: Duration = Duration::from_secs(5);
-/// What stops a build.
-const SIGTERM: i32 = rustix::process::Signal::TERM.as_raw();
-
 /// What is wished for.
 pub(crate) struct Settings {
     pub(crate) builder: Builder,
@@ -88,7 +84,9 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
             }
         }
     });
-    let _notice = watch_notice(context, store, sender.clone());
+    let tell = sender.clone();
+    // Of commits and activations by others.
+    let _notice = notice::watch(context, store, move || tell.send(Message::Notice).unwrap_or_default());
     let mut watch = Watch::new(context, store, settings, sender, inbox)?;
     let done = watch.run();
     // Whatever went wrong: nothing is left behind.
@@ -101,25 +99,6 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
         }
     }
     done
-}
-
-/// Hears of commits and activations by others.
-fn watch_notice(
-    context: &Context<'_>,
-    store: &Store,
-    sender: Sender<Message>,
-) -> Option<impl Drop + use<>> {
-    let watcher = notify::recommended_watcher(move |_| sender.send(Message::Notice).unwrap_or_default())
-        .and_then(|mut watcher| {
-            watcher.watch(&store.notice_path(), RecursiveMode::NonRecursive).map(|()| watcher)
-        });
-    match watcher {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            context.out.detail(&format!("cannot watch the notice ({error}); looking every few seconds"));
-            None
-        }
-    }
 }
 
 struct Watch<'a> {

@@ -10,8 +10,8 @@ use genstore_watch::{NoEvents, Scan, Wake, poll_interval};
 
 use super::builds::Stop;
 use super::events::{Event, Paths};
-use super::{Message, SIGTERM, Watch};
-use crate::config::OnBusy;
+use super::{Message, Watch};
+use crate::config::{OnBusy, SIGTERM};
 
 /// How often sources are looked at where there are no events.
 const POLL: Duration = Duration::from_secs(1);
@@ -151,7 +151,7 @@ impl Watch<'_> {
 fn never(store: &Store, output: Option<&Path>) -> Vec<PathBuf> {
     let mut never = vec![store.path().to_owned()];
     never.extend(output.map(Path::to_owned));
-    // A record that cannot be read is told of by the next commit.
-    never.extend(store.views().unwrap_or_default().into_iter().map(|view| view.path));
+    // What cannot be read is told of by the next commit.
+    never.extend(store.view_paths().unwrap_or_default());
     never
 }

@@ -178,15 +178,10 @@ impl Staged<'_> {
         options: &CommitOptions,
         created: SystemTime,
     ) -> Result<Written> {
-        let fs = &self.home.fs;
         let (note, facts) = (options.note.clone(), options.facts.clone());
         let bytes = Manifest::new(self.ingested.tree.clone(), created, note, facts).encode();
-        let path = stage.next().join(MANIFEST);
-        fs.unlink(stage.next(), MANIFEST)?;
-        let file = fs.create(stage.next(), MANIFEST)?;
-        fs.write(&file, &path, &bytes)?;
-        fs.set_mode(&file, &path, 0o444)?;
-        fs.sync_file(&file, &path)?;
+        let file = stage.put_beside(self.home, MANIFEST, 0o444, &bytes)?;
+        self.home.fs.sync_file(&file, &stage.next().join(MANIFEST))?;
         let (body, _) = Head::body_from_prefix(&bytes).expect("it was just encoded");
         Ok(Written { file: Digest::of(&bytes), body })
     }
@@ -194,31 +189,22 @@ impl Staged<'_> {
     /// Writes what is known of the sources beside the manifest. It is a cache, and not flushed.
     fn write_index(&self, stage: &StageDir) -> Result<()> {
         let Some(index) = &self.ingested.sources else { return Ok(()) };
-        let fs = &self.home.fs;
-        fs.unlink(stage.next(), INDEX)?;
-        let file = fs.create(stage.next(), INDEX)?;
-        let path = stage.next().join(INDEX);
-        fs.write(&file, &path, &index.encode())?;
-        fs.set_mode(&file, &path, 0o644)
+        stage.put_beside(self.home, INDEX, 0o644, &index.encode()).map(drop)
     }
 
     /// Writes beside the manifest how it differs from what is current. It is a cache, and not
     /// flushed; and what is current may be another one by the time of the commit.
     fn write_delta(&self, stage: &StageDir, manifest: &Written) -> Result<()> {
-        let fs = &self.home.fs;
-        fs.unlink(stage.next(), DELTA)?;
-        let Some((base, base_body)) = self.base.as_ref().and_then(|base| Some((base, base.body?))) else {
-            return Ok(());
-        };
-        let Some((before, after)) = delta::differing(&base.tree, &self.ingested.tree) else {
-            return Ok(());
-        };
-        let base = base.generation.id();
-        let delta = Delta { base, base_body, body: manifest.body, before, after };
-        let file = fs.create(stage.next(), DELTA)?;
-        let path = stage.next().join(DELTA);
-        fs.write(&file, &path, &delta.encode())?;
-        fs.set_mode(&file, &path, 0o644)
+        let base = self.base.as_ref().and_then(|base| Some((base, base.body?)));
+        let delta = base.and_then(|(base, base_body)| {
+            let (before, after) = delta::differing(&base.tree, &self.ingested.tree)?;
+            Some(Delta { base: base.generation.id(), base_body, body: manifest.body, before, after })
+        });
+        match delta {
+            Some(delta) => stage.put_beside(self.home, DELTA, 0o644, &delta.encode()).map(drop),
+            // There may be one to what was current before.
+            None => self.home.fs.unlink(stage.next(), DELTA).map(drop),
+        }
     }
 
     /// Makes the stage durable: file by file where there is little, in one go where there is much.
@@ -296,12 +282,8 @@ impl Staged<'_> {
         }
         if freshness.shown != *shown {
             let fs = &self.home.fs;
-            let path = stage.next().join(SHOWN);
-            fs.unlink(stage.next(), SHOWN)?;
-            let file = fs.create(stage.next(), SHOWN)?;
-            fs.write(&file, &path, &freshness.shown.encode())?;
-            fs.set_mode(&file, &path, 0o644)?;
-            fs.sync_file(&file, &path)?;
+            let file = stage.put_beside(self.home, SHOWN, 0o644, &freshness.shown.encode())?;
+            fs.sync_file(&file, &stage.next().join(SHOWN))?;
             fs.sync_dir(stage.next())?;
             *shown = freshness.shown;
         }

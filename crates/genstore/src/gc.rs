@@ -18,6 +18,7 @@ use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
 use crate::objects::{self, Objects};
 use crate::progress::Phase;
+use crate::records::is_good;
 use crate::stage::grave;
 
 /// What a collection would do. [`crate::Store::collect`] does no more than this.
@@ -141,7 +142,7 @@ impl Home {
                 // Where the log is lost, everything was current a moment ago.
                 last_current: last_current.get(&id).copied().or(since.filter(|_| unknown)),
                 current: current == Some(id),
-                good: marks.get(&id).is_none_or(|mark| mark.mark == crate::records::Mark::Good),
+                good: is_good(&marks, id),
                 pins: pins
                     .iter()
                     .filter(|(_, pin)| pin.generation == id && pin.holds(now))

@@ -63,6 +63,7 @@ mod query;
 mod records;
 mod recover;
 mod recycle;
+mod rollback;
 mod roots;
 mod scan;
 mod sealed;

@@ -19,8 +19,8 @@ use crate::mirror_look::{Look, Wanted};
 use crate::mirror_plan::Found;
 use crate::mirror_work::{Hand, is_not_empty};
 use crate::model::digest::Digest;
-use crate::model::inventory::Shows;
-use crate::model::relpath;
+use crate::model::inventory::{Inventory, Shows};
+use crate::model::patch;
 use crate::model::tree::{Entry, Node, Tree, TreeBuilder};
 use crate::view_place::Place;
 use crate::views::{PendingView, ViewKind, ViewRecord};
@@ -34,7 +34,30 @@ pub(crate) struct Updated {
     pub(crate) put_back: Vec<Vec<u8>>,
 }
 
+/// A mirror's directory, and what we put in it by our own account.
+struct There {
+    root: Dir,
+    root_inode: u64,
+    now: Option<Inventory>,
+    /// What an update that was cut was about to make of it.
+    next: Option<Inventory>,
+}
+
+impl There {
+    fn look<'a>(&'a self, wanted: &'a Wanted) -> Look<'a> {
+        let known = self.now.iter().chain(&self.next).collect();
+        Look { root: &self.root, root_inode: self.root_inode, known, wanted }
+    }
+}
+
 impl Home {
+    fn what_is_there(&self, record: &ViewRecord, (parent, name): (&Dir, &[u8])) -> Result<There> {
+        let key = record.key();
+        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
+        let root = parent.open_dir(name)?;
+        Ok(There { root_inode: root.stat_self()?.ino, root, now, next })
+    }
+
     /// Brings a mirror whose directory is there to what is current.
     pub(crate) fn update_mirror(
         &self,
@@ -42,21 +65,17 @@ impl Home {
         record: &ViewRecord,
         place: &Place,
     ) -> Result<Updated> {
-        let key = record.key();
-        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
-        let root = place.parent()?.open_dir(place.name())?;
-        if next.is_some() {
+        let there = self.what_is_there(record, (place.parent()?, place.name()))?;
+        if there.next.is_some() {
             self.fs.remove_all(place.parent()?, &self.spare_name(record)?)?;
         }
         let wanted = self.wanted(record)?;
-        let known = now.iter().chain(&next).collect();
-        let root_inode = root.stat_self()?.ino;
-        let look = Look { root: &root, root_inode, known, wanted: &wanted };
+        let look = there.look(&wanted);
         let mut found = look.take()?;
         let mut strangers = std::mem::take(&mut found.strangers);
-        if found.work.len() > 0 || now.as_ref() != Some(&found.next) || next.is_some() {
+        if found.work.len() > 0 || there.now.as_ref() != Some(&found.next) || there.next.is_some() {
             strangers.extend(self.do_work(lock, record, place, &look, &mut found)?);
-            self.promote_inventory(lock, &key)?;
+            self.promote_inventory(lock, &record.key())?;
         }
         Ok(Updated { strangers: strangers.into_iter().collect(), put_back: found.gone })
     }
@@ -102,11 +121,11 @@ impl Home {
         let parent = place.parent()?;
         self.fs.make_dir(parent, &pending.temp.0)?;
         let root = parent.open_dir(&pending.temp.0)?;
-        let root_inode = root.stat_self()?.ino;
-        pending.root = Some(root_inode);
+        let there = There { root_inode: root.stat_self()?.ino, root, now: None, next: None };
+        pending.root = Some(there.root_inode);
         self.write_pending_view(lock, pending)?;
         let wanted = self.wanted(&pending.view)?;
-        let look = Look { root: &root, root_inode, known: vec![], wanted: &wanted };
+        let look = there.look(&wanted);
         let mut found = look.take()?;
         self.do_work(lock, &pending.view, place, &look, &mut found).map(drop)
     }
@@ -118,13 +137,8 @@ impl Home {
         record: &ViewRecord,
         place: &Place,
     ) -> Result<(bool, Vec<Vec<u8>>)> {
-        let key = record.key();
-        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
-        let root = place.parent()?.open_dir(place.name())?;
-        let wanted = self.wanted(record)?;
-        let known = now.iter().chain(&next).collect();
-        let found =
-            Look { root: &root, root_inode: root.stat_self()?.ino, known, wanted: &wanted }.take()?;
+        let there = self.what_is_there(record, (place.parent()?, place.name()))?;
+        let found = there.look(&self.wanted(record)?).take()?;
         Ok((found.work.len() > 0, found.strangers.into_iter().collect()))
     }
 
@@ -158,16 +172,12 @@ impl Home {
         place: &Place,
         name: &[u8],
     ) -> Result<Vec<Vec<u8>>> {
-        let key = record.key();
-        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
-        let parent = place.parent()?;
-        self.fs.remove_all(parent, &self.spare_name(record)?)?;
-        let root = parent.open_dir(name)?;
+        let (parent, spare) = (place.parent()?, self.spare_name(record)?);
+        let there = self.what_is_there(record, (parent, name))?;
+        self.fs.remove_all(parent, &spare)?;
         let wanted = Wanted::nothing(self.sequence()?.heals);
-        let known = now.iter().chain(&next).collect();
-        let look = Look { root: &root, root_inode: root.stat_self()?.ino, known, wanted: &wanted };
+        let look = there.look(&wanted);
         let found = look.take()?;
-        let spare = self.spare_name(record)?;
         let hand = Hand { home: self, look: &look, beside: (parent, &spare), unlinkable: &BTreeSet::new() };
         let mut strangers = found.strangers;
         strangers.extend(hand.work(&found.work)?.strangers);
@@ -177,7 +187,7 @@ impl Home {
             Err(e) => return Err(e),
         }
         self.fs.sync_dir(parent)?;
-        self.forget_inventory(lock, &key, true)?;
+        self.forget_inventory(lock, &record.key(), true)?;
         Ok(strangers.into_iter().collect())
     }
 
@@ -194,26 +204,24 @@ impl Home {
         let generation = self.generation(id)?;
         let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
         let from = record.from().unwrap_or_default();
-        let (mut folders, mut builder) = (BTreeSet::new(), TreeBuilder::default());
-        let mut last: &[u8] = b"";
+        let within = |path: &[u8]| match path.strip_prefix(from) {
+            Some(rest) if from.is_empty() => Some(rest.to_vec()),
+            Some(rest) => rest.strip_prefix(b"/").map(<[u8]>::to_vec),
+            None => None,
+        };
+        let folders: BTreeSet<_> =
+            patch::folders(&tree).into_iter().filter_map(within).filter(|path| !path.is_empty()).collect();
+        let mut builder = TreeBuilder::default();
         for entry in tree.below(from).filter(|entry| entry.path != from) {
-            let path = if from.is_empty() { entry.path } else { &entry.path[from.len() + 1..] };
-            let is_folder = entry.node == Node::EmptyDir;
-            let mut folder = if is_folder { path } else { relpath::split(path).0 };
-            while !folder.is_empty() && folder != last && folders.insert(folder.to_vec()) {
-                folder = relpath::split(folder).0;
-            }
-            if is_folder {
-                continue;
-            }
-            last = relpath::split(path).0;
             let node = match entry.node {
                 Node::File(file) => {
                     Node::File(crate::FileNode { mtime: shown.mtime(entry.path, &file), ..file })
                 }
+                Node::EmptyDir => continue,
                 node => node,
             };
-            builder.push(Entry { path, node }).expect("a part of a sorted tree is one");
+            let path = within(entry.path).expect("it is below");
+            builder.push(Entry { path: &path, node }).expect("a part of a sorted tree is one");
         }
         let source = match generation.tree_dir()?.open_dir(from) {
             Ok(dir) => Some((generation, dir)),

@@ -72,6 +72,11 @@ pub(crate) struct MarkRecord {
     pub(crate) why: Option<String>,
 }
 
+/// Tells whether nobody said of a generation that it is bad.
+pub(crate) fn is_good(marks: &BTreeMap<GenerationId, MarkRecord>, id: GenerationId) -> bool {
+    marks.get(&id).is_none_or(|mark| mark.mark == Mark::Good)
+}
+
 /// The highest number ever taken, and the one change that is under way.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sequence {

@@ -206,10 +206,9 @@ impl Staged<'_> {
     pub(crate) fn write_sealed(&self, body: Digest, shown: &Shown) -> Result<()> {
         let (Some(stage), true) = (&self.stage, self.retention.is_some()) else { return Ok(()) };
         let home = self.home;
-        home.fs.unlink(stage.next(), SEALED)?;
         // Elsewhere folders may be stamped by another clock.
         if self.objects.is_apart() || !stage.tree().is_local() {
-            return Ok(());
+            return home.fs.unlink(stage.next(), SEALED).map(drop);
         }
         let paths = all_folders(&self.ingested.tree);
         let fresh: HashSet<&[u8]> = shown.fresh.keys().map(|path| relpath::split(path).0).collect();
@@ -226,7 +225,8 @@ impl Staged<'_> {
         let folders = sealed::take(home, stage.tree(), &paths, known)?;
         let flushed = home.options.durability == Durability::Full;
         let (heals, rotations) = (self.heals_seen, self.rotations_seen);
-        sealed::write(home, stage, &Sealed { body, heals, rotations, flushed, folders })
+        let sealed = Sealed { body, heals, rotations, flushed, folders };
+        stage.put_beside(home, SEALED, 0o644, &sealed.encode()).map(drop)
     }
 }
 

@@ -16,7 +16,6 @@ use crate::model::digest::Digest;
 use crate::model::index::SourceStat;
 use crate::model::sealed::Sealed;
 use crate::objects::is_errno;
-use crate::stage::StageDir;
 
 /// A folder beside what was noted of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,14 +82,6 @@ pub(crate) fn compare(tree: &Dir, paths: &[&[u8]], noted: &[SourceStat]) -> Resu
             }))
         })
         .collect()
-}
-
-/// Writes what is known beside the manifest that is to be committed. It is a cache, and not flushed.
-pub(crate) fn write(home: &Home, stage: &StageDir, sealed: &Sealed) -> Result<()> {
-    let file = home.fs.create(stage.next(), SEALED)?;
-    let path = stage.next().join(SEALED);
-    home.fs.write(&file, &path, &sealed.encode())?;
-    home.fs.set_mode(&file, &path, 0o644)
 }
 
 fn note(stat: &Stat) -> SourceStat {

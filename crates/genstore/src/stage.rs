@@ -117,6 +117,17 @@ impl StageDir {
         &self.tree
     }
 
+    /// Puts a file beside the manifest that is to be committed, in place of one that is there. What
+    /// it holds is not flushed.
+    pub(crate) fn put_beside(&self, home: &Home, name: &[u8], mode: u32, bytes: &[u8]) -> Result<File> {
+        let (fs, path) = (&home.fs, self.next.join(name));
+        fs.unlink(&self.next, name)?;
+        let file = fs.create(&self.next, name)?;
+        fs.write(&file, &path, bytes)?;
+        fs.set_mode(&file, &path, mode)?;
+        Ok(file)
+    }
+
     /// Puts the tree of a retired generation in the place of the stage's own, and gives the latter.
     pub(crate) fn exchange_tree(&mut self, home: &Home, retired: &Dir) -> Result<Dir> {
         home.fs.rename_to_free((&self.next, TREE), (&self.dir, PLACED))?;

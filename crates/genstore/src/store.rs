@@ -169,26 +169,7 @@ impl Store {
     /// # Errors
     /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
     pub fn rollback(&self, steps: u64, keep_good: bool) -> Result<Activation> {
-        let current = self.current()?.ok_or_else(|| {
-            Error::refused("nothing-older", "nothing has been published to this store yet")
-        })?;
-        let marks = self.home.marks()?;
-        let good = |id: &GenerationId| marks.get(id).is_none_or(|mark| mark.mark == Mark::Good);
-        let ids = self.home.generation_ids()?;
-        let mut older = ids.iter().rev().filter(|id| **id < current).filter(|id| good(id));
-        let steps = usize::try_from(steps.max(1)).unwrap_or(usize::MAX);
-        let Some(target) = older.nth(steps - 1) else {
-            let why = format!("there are not {steps} good generations older than {current}");
-            let one = format!("there is no good generation older than {current}");
-            return Err(Error::refused("nothing-older", if steps == 1 { one } else { why }));
-        };
-        let mark = |left| match left {
-            Some(left) if !keep_good => {
-                vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
-            }
-            _ => vec![],
-        };
-        self.home.activate(*target, Expect::Current(current), mark, HoldAfter::Held)
+        self.home.rollback(steps, keep_good)
     }
 
     /// Tells whether a rollback holds what is current: see [`crate::Activate::UnlessHeld`].
@@ -205,22 +186,7 @@ impl Store {
     /// # Errors
     /// As [`Store::activate`].
     pub fn end_hold(&self) -> Result<(Option<Hold>, Option<Activation>)> {
-        let (lock, _) = self.home.begin_commit()?;
-        // What cannot be read is no reason to keep it.
-        let hold = self.home.hold().unwrap_or_default();
-        let current = self.current()?;
-        let marks = self.home.marks()?;
-        let good = |id: &GenerationId| marks.get(id).is_none_or(|mark| mark.mark == Mark::Good);
-        let newest = self.home.generation_ids()?.into_iter().rev().find(good);
-        let next = newest.filter(|newest| current.is_some_and(|current| *newest > current));
-        if let (Some(_), Some(next), Some(current)) = (&hold, next, current) {
-            drop(lock);
-            let activated =
-                self.home.activate(next, Expect::Current(current), |_| vec![], HoldAfter::Free)?;
-            return Ok((hold, Some(activated)));
-        }
-        self.home.set_hold(&lock, None)?;
-        Ok((hold, None))
+        self.home.end_hold()
     }
 
     /// Begins to watch sources for this store, which one process at a time does.
@@ -297,6 +263,14 @@ impl Store {
     /// [`Error::Damaged`] for a record that is not as it was written.
     pub fn views(&self) -> Result<Vec<View>> {
         self.home.views()
+    }
+
+    /// Tells where the views are, without a look at what stands there. Damaged records are left out.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn view_paths(&self) -> Result<Vec<PathBuf>> {
+        self.home.view_paths()
     }
 
     /// Tells whether there is a view at `path`, whatever stands there.

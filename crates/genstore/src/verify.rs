@@ -21,7 +21,7 @@ use crate::model::relpath;
 use crate::model::tree::{FileNode, ObjectId};
 use crate::objects::{self, Objects};
 use crate::progress::Phase;
-use crate::records::{Mark, Sequence};
+use crate::records::{Sequence, is_good};
 use crate::stage::StageDir;
 
 /// An object that is not what its name says.
@@ -383,7 +383,7 @@ impl Home {
     fn mend_current(&self, lock: &CommitLock) -> Result<()> {
         let (ids, marks) = (self.generation_ids()?, self.marks()?);
         let last = self.history()?.last_activation().map(|line| line.generation);
-        let good = |id: &&GenerationId| marks.get(id).is_none_or(|mark| mark.mark == Mark::Good);
+        let good = |id: &&GenerationId| is_good(&marks, **id);
         let Some(id) = last.filter(|id| ids.contains(id)).or(ids.iter().rev().find(good).copied()) else {
             return Ok(());
         };

@@ -125,6 +125,14 @@ impl Home {
         Ok(views)
     }
 
+    /// Tells where the views are, by their records alone: what stands there is not looked at.
+    pub(crate) fn view_paths(&self) -> Result<Vec<PathBuf>> {
+        let store = self.real_path()?;
+        // A damaged one is `verify`'s to tell.
+        let records = self.view_records()?.into_iter().flatten();
+        Ok(records.map(|record| follow(&store, &record.path.0)).collect())
+    }
+
     pub(crate) fn look_at_view(&self, record: &ViewRecord) -> Result<(View, Place)> {
         let place = self.place(record)?;
         let state = match place.standing()? {

@@ -1,6 +1,11 @@
+use super::beside::{DELTA_MAGIC, SEALED_MAGIC, SHOWN_MAGIC};
 use super::*;
-use crate::model::delta::differing;
+use crate::model::delta::{Delta, differing};
+use crate::model::fresh::{Retired, Shown};
+use crate::model::ids::GenerationId;
+use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::inventory::{Inventory, Shows};
+use crate::model::sealed::Sealed;
 use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
 use proptest::prelude::*;
 

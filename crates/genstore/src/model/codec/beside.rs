@@ -1,0 +1,195 @@
+//! What is kept beside a manifest, as bytes: what was shown, and the caches.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Malformed, WireTree, decode, encode, frame, malformed, unframe};
+use crate::model::delta::Delta;
+use crate::model::digest::Digest;
+use crate::model::fresh::{Retired, Shown};
+use crate::model::ids::GenerationId;
+use crate::model::index::{SourceIndex, SourceStat};
+use crate::model::sealed::Sealed;
+use crate::model::tree::Mtime;
+
+pub(super) const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
+const INDEX_MAGIC: &[u8; 8] = b"gstindex";
+pub(super) const DELTA_MAGIC: &[u8; 8] = b"gstdelta";
+pub(super) const SEALED_MAGIC: &[u8; 8] = b"gst-seal";
+/// Inode, mtime and ctime of one source or folder, in bytes.
+const SOURCE_STAT_LEN: usize = 32;
+
+impl Shown {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let wire = WireShown {
+            floor: self.floor,
+            fresh: self.fresh.iter().map(|(p, t)| (serde_bytes::Bytes::new(p), t.secs, t.nanos)).collect(),
+            retired: self
+                .retired
+                .iter()
+                .map(|(p, r)| (serde_bytes::Bytes::new(p), r.secs, r.digest.0))
+                .collect(),
+        };
+        frame(SHOWN_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`Shown::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Shown, Malformed> {
+        let (_, rest) = unframe(SHOWN_MAGIC, bytes)?;
+        let wire: WireShown<'_> = decode(rest)?;
+        let shown = Shown {
+            floor: wire.floor,
+            fresh: wire
+                .fresh
+                .iter()
+                .map(|(p, secs, nanos)| (p.to_vec(), Mtime { secs: *secs, nanos: *nanos }))
+                .collect(),
+            retired: wire
+                .retired
+                .iter()
+                .map(|(p, secs, digest)| {
+                    (p.to_vec(), Retired { secs: *secs, digest: Digest::from_bytes(*digest) })
+                })
+                .collect(),
+        };
+        if shown.fresh.values().any(|t| t.nanos >= 1_000_000_000) || shown.encode() != bytes {
+            return malformed("what was shown is not in canonical form");
+        }
+        Ok(shown)
+    }
+}
+
+impl SourceIndex {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let stats = encode_stats(&self.files);
+        let wire = WireIndex { tree: self.tree.0, dev: self.dev, stats: &stats };
+        frame(INDEX_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`SourceIndex::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<SourceIndex, Malformed> {
+        let (_, rest) = unframe(INDEX_MAGIC, bytes)?;
+        let wire: WireIndex<'_> = decode(rest)?;
+        let files = decode_stats(wire.stats)?;
+        Ok(SourceIndex { tree: Digest::from_bytes(wire.tree), dev: wire.dev, files })
+    }
+}
+
+impl Sealed {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let wire = WireSealed {
+            body: self.body.0,
+            heals: self.heals,
+            rotations: self.rotations,
+            flushed: self.flushed,
+            stats: &encode_stats(&self.folders),
+        };
+        frame(SEALED_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`Sealed::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Sealed, Malformed> {
+        let (_, rest) = unframe(SEALED_MAGIC, bytes)?;
+        let WireSealed { body, heals, rotations, flushed, stats } = decode(rest)?;
+        let folders = decode_stats(stats)?;
+        Ok(Sealed { body: Digest::from_bytes(body), heals, rotations, flushed, folders })
+    }
+}
+
+fn encode_stats(all: &[SourceStat]) -> Vec<u8> {
+    let mut stats = Vec::with_capacity(all.len() * SOURCE_STAT_LEN);
+    for stat in all {
+        stats.extend(stat.ino.to_le_bytes());
+        for time in [stat.mtime, stat.ctime] {
+            stats.extend(time.secs.to_le_bytes());
+            stats.extend(time.nanos.to_le_bytes());
+        }
+    }
+    stats
+}
+
+fn decode_stats(stats: &[u8]) -> Result<Vec<SourceStat>, Malformed> {
+    if !stats.len().is_multiple_of(SOURCE_STAT_LEN) {
+        return malformed("the length differs");
+    }
+    let time = |bytes: &[u8]| Mtime {
+        secs: i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
+        nanos: u32::from_le_bytes(bytes[8..12].try_into().expect("4 bytes")),
+    };
+    let stat = |bytes: &[u8]| SourceStat {
+        ino: u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
+        mtime: time(&bytes[8..20]),
+        ctime: time(&bytes[20..32]),
+    };
+    Ok(stats.chunks_exact(SOURCE_STAT_LEN).map(stat).collect())
+}
+
+impl Delta {
+    /// Writes it as bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let wire = WireDelta {
+            base: self.base.get(),
+            base_body: self.base_body.0,
+            body: self.body.0,
+            before: (&self.before).into(),
+            after: (&self.after).into(),
+        };
+        frame(DELTA_MAGIC, &[], &encode(&wire))
+    }
+
+    /// Reads what [`Delta::encode`] wrote.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Delta, Malformed> {
+        let (_, rest) = unframe(DELTA_MAGIC, bytes)?;
+        let wire: WireDelta<'_> = decode(rest)?;
+        let Some(base) = GenerationId::new(wire.base) else {
+            return malformed("no generation has number 0");
+        };
+        Ok(Delta {
+            base,
+            base_body: Digest::from_bytes(wire.base_body),
+            body: Digest::from_bytes(wire.body),
+            before: wire.before.tree(None)?,
+            after: wire.after.tree(None)?,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireShown<'a> {
+    floor: i64,
+    #[serde(borrow)]
+    fresh: Vec<(&'a serde_bytes::Bytes, i64, u32)>,
+    #[serde(borrow)]
+    retired: Vec<(&'a serde_bytes::Bytes, i64, [u8; 32])>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireIndex<'a> {
+    tree: [u8; 32],
+    dev: u64,
+    #[serde(with = "serde_bytes")]
+    stats: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireSealed<'a> {
+    body: [u8; 32],
+    heals: u64,
+    rotations: u64,
+    flushed: bool,
+    #[serde(with = "serde_bytes")]
+    stats: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireDelta<'a> {
+    base: u64,
+    base_body: [u8; 32],
+    body: [u8; 32],
+    #[serde(borrow)]
+    before: WireTree<'a>,
+    #[serde(borrow)]
+    after: WireTree<'a>,
+}
