@@ -158,10 +158,20 @@ impl Home {
     pub(crate) fn plan_gc(&self, retention: &Retention) -> Result<GcPlan> {
         let now = self.now();
         let verdicts = judge(&self.candidates(now)?, retention, now);
+        self.plan_objects(retention, verdicts, Verdict::keeps)
+    }
+
+    /// Plans what goes with the generations that are not kept.
+    fn plan_objects(
+        &self,
+        retention: &Retention,
+        verdicts: Vec<Verdict>,
+        keeps: impl Fn(&Verdict) -> bool + Sync,
+    ) -> Result<GcPlan> {
         // One after the other per thread, so that memory does not grow with their number.
         let weighed = verdicts
             .par_iter()
-            .map(|verdict| self.weigh(verdict.id, verdict.keeps()))
+            .map(|verdict| self.weigh(verdict.id, keeps(verdict)))
             .try_reduce(Weighed::default, |a, b| Ok(a.and(b)))?;
         let objects = Objects::new(self)?;
         let (mut dead, mut before, mut freed) = (Vec::new(), 0, 0);
@@ -252,8 +262,14 @@ impl Home {
             self.fs.remove_all(&staging, &grave)?;
             self.options.progress.advance(1);
         }
-        // Judged anew: a generation that was spared keeps its objects.
-        let after = if done.spared.is_empty() { now } else { self.plan_gc(&plan.retention)? };
+        // What is still on the list keeps its objects, given up or not: it was spared, or is in no plan.
+        let after = if done.spared.is_empty() && still_dead.len() == done.generations.len() {
+            now
+        } else {
+            let time = self.now();
+            let left = judge(&self.candidates(time)?, &plan.retention, time);
+            self.plan_objects(&plan.retention, left, |_| true)?
+        };
         self.sweep_objects(&guard, &lock, plan, &after, &mut done)?;
         self.compact_log(&lock, &self.generation_ids()?)?;
         Ok(done)

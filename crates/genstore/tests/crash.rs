@@ -1,28 +1,22 @@
 //! The fault countdown: every call that changes the disk, in every verb, is cut short or failed
 //! once, and after each the promises of the store hold.
 //!
-//! A verb is run again and again with the fault at step 1, 2, 3, …, until a run gets through
-//! without meeting it. Kills happen in a child process: this test program, run once more.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read clocks and the environment"
-)]
+//! See the testkit's `countdown` for how. What stages is tried in every way of publishing.
+#![allow(clippy::disallowed_methods, reason = "tests read clocks, and make and break files")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use genstore::{
-    Activate, AuditRules, CommitOptions, Depth, Expect, FaultKind, FaultPlan, Faults, Judged, KeepFailed,
-    Mark, Options, Owner, Plan, Retention, ScanRules, StageOptions, Store,
+    Activate, AuditRules, CommitOptions, Depth, Expect, FaultKind, Faults, Judged, KeepFailed, Mark,
+    Options, Owner, Plan, Publication, Retention, ScanRules, Store,
 };
 use genstore_testkit::{
-    Things, at, copy_exactly, debris, object_inodes, read_tree, same_content, scratch, things, write_tree,
+    KINDS, Task, Things, Way, at, change_tree, child_task, copy_exactly, count_down, debris, give,
+    is_nothing_lost, kill_at, object_inodes, one_at_a_time, read_tree, same_content, scratch, settle,
+    things, write_sources, write_tree,
 };
-
-const KINDS: [FaultKind; 4] = [FaultKind::Kill, FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
 
 fn tree_a() -> Things {
     things(
@@ -65,44 +59,79 @@ fn tree_c() -> Things {
     tree
 }
 
-/// Whether publishing recycles: each scenario is run both ways.
-static RECYCLE: AtomicBool = AtomicBool::new(false);
-
-fn staging() -> StageOptions {
-    let rule = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
-    StageOptions { recycle: RECYCLE.load(Relaxed).then_some(rule), ..StageOptions::default() }
+/// The trees by the names of their sources.
+fn tree(name: &str) -> Things {
+    match name {
+        "a" => tree_a(),
+        "b" => tree_b(),
+        "c" => tree_c(),
+        _ => panic!("no tree is called {name}"),
+    }
 }
 
-fn options(faults: Faults) -> Options {
-    // A clock that stands: what is made in one run equals what is made in another.
-    let mut options = Options::new(Arc::new(|| at(5_000)));
-    options.faults = faults;
-    options
+/// A place to work in: `store`, and `given-a`, `given-b` and `given-c`, which are to be consumed.
+struct Place {
+    dir: PathBuf,
+    /// The sources `a`, `b` and `c`: they stay where they are, for the index knows them by inode.
+    sources: PathBuf,
+    way: Way,
 }
-
-fn publish(store: &Store, source: &Path, activate: bool) -> genstore::Result<genstore::Publication> {
-    let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
-    let plan = Plan::scan(source, &rules)?;
-    let activate = if activate { Activate::Always } else { Activate::Never };
-    let commit = CommitOptions { activate, ..CommitOptions::default() };
-    store.stage(&plan, staging())?.unaudited().commit(&commit)
-}
-
-/// A place to work in: `store`, and the sources `a`, `b` and `c`.
-struct Place(PathBuf);
 
 impl Place {
+    /// Names another folder, of the same sources.
+    fn at(&self, dir: PathBuf) -> Place {
+        Place { dir, sources: self.sources.clone(), way: self.way }
+    }
+
     fn store(&self) -> PathBuf {
-        self.0.join("store")
+        self.dir.join("store")
+    }
+
+    fn given(&self, source: &str) -> PathBuf {
+        self.dir.join(format!("given-{source}"))
     }
 
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
-        Store::init(&self.store(), options(faults)).map(|(store, _)| store)
+        // A clock that stands: what is made in one run equals what is made in another.
+        let mut options = Options::new(Arc::new(|| at(5_000)));
+        options.faults = faults;
+        Store::init(&self.store(), options).map(|(store, _)| store)
+    }
+
+    /// Plans to publish a source, or what is given away in its place.
+    fn plan(&self, store: &Store, source: &str) -> genstore::Result<Plan> {
+        let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
+        let dir = if self.way.consume { self.given(source) } else { self.sources.join(source) };
+        Plan::scan(&dir, &rules)
+    }
+
+    fn publish_with(
+        &self,
+        faults: Faults,
+        source: &str,
+        activate: Activate,
+    ) -> genstore::Result<Publication> {
+        if self.way.consume {
+            give(&self.given(source), &tree(source));
+        }
+        let store = self.open(faults)?;
+        let staged = store.stage(&self.plan(&store, source)?, self.way.staging())?;
+        staged.unaudited().commit(&CommitOptions { activate, ..CommitOptions::default() })
     }
 
     fn publish(&self, source: &str) {
-        let store = self.open(Faults::default()).expect("open");
-        publish(&store, &self.0.join(source), true).map(drop).expect("publish");
+        let done = self.publish_with(Faults::default(), source, Activate::Always);
+        assert_eq!(done.unwrap_or_else(|e| panic!("publish {source}: {e}")).warnings, [], "{source}");
+        if self.way.consume {
+            std::fs::remove_dir_all(self.given(source)).expect("remove the empty folders");
+        }
+    }
+
+    /// What a child is told that is to do a scenario's verb here.
+    fn task(&self, scenario: &Scenario) -> Task {
+        let sources = self.sources.to_str().expect("a path of letters").to_owned();
+        let words = vec![scenario.name.to_owned(), self.way.to_string(), sources];
+        Task { place: self.dir.clone(), words }
     }
 
     fn shown(&self) -> Option<Things> {
@@ -117,71 +146,90 @@ struct Scenario {
     /// Whether what is shown before is damaged.
     mends: bool,
     prepare: fn(&Place),
+    /// What is done at each copy of the place before it, since it lies in no copy.
+    prepare_each: fn(&Place),
     act: fn(&Place, Faults) -> genstore::Result<()>,
 }
 
+/// The scenario that consumes what was copied before.
+const KNOWN: &str = "third publish, of what the index knows";
+
+const PLAIN: Scenario =
+    Scenario { name: "", mends: false, prepare: |_| {}, prepare_each: |_| {}, act: |_, _| Ok(()) };
+
 const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "first publish",
-        mends: false,
-        prepare: |_| {},
-        act: |place, faults| act_publish(place, faults, "a"),
-    },
+    Scenario { name: "first publish", act: |place, faults| act_publish(place, faults, "a"), ..PLAIN },
     Scenario {
         name: "second publish",
-        mends: false,
         prepare: |place| place.publish("a"),
         act: |place, faults| act_publish(place, faults, "b"),
+        ..PLAIN
     },
     Scenario {
         name: "publish of what is current",
-        mends: false,
         prepare: |place| place.publish("a"),
         act: |place, faults| act_publish(place, faults, "a"),
+        ..PLAIN
     },
     Scenario {
         name: "publish that is only kept",
-        mends: false,
         prepare: |place| place.publish("a"),
-        act: |place, faults| {
-            let store = place.open(faults)?;
-            publish(&store, &place.0.join("b"), false).map(drop)
-        },
+        act: |place, faults| place.publish_with(faults, "b", Activate::Never).map(drop),
+        ..PLAIN
     },
     Scenario {
         name: "third publish",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
         },
         act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
+    },
+    Scenario {
+        name: KNOWN,
+        prepare: |place| place.publish("a"),
+        // The folder that was published before, and is to be consumed now that it is built again.
+        prepare_each: |place| {
+            let given = place.given("c");
+            let mut built = tree_a();
+            built.extend(things(1_000, &[("a.txt", "=second")]));
+            write_tree(&given, &built);
+            settle(&place.dir);
+            let copying = Place { way: Way { consume: false, ..place.way }, ..place.at(place.dir.clone()) };
+            let store = copying.open(Faults::default()).expect("open");
+            let plan = Plan::scan(&given, &ScanRules::default()).expect("scan");
+            let staged = store.stage(&plan, copying.way.staging()).expect("stage");
+            drop(staged.unaudited().commit(&CommitOptions::default()).expect("commit"));
+            change_tree(&given, &built, &tree_c());
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
     },
     Scenario {
         name: "third publish, over a changed spare",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
             spoil(place);
         },
         act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
     },
     Scenario {
         name: "recovery of a third publish",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
             // With recycling, the generation is in the stage by then.
-            let last = if RECYCLE.load(Relaxed) { "tree/a.txt" } else { "store/current" };
+            let last = if place.way.recycle { "tree/a.txt" } else { "store/current" };
             cut(place, "third publish", "rename", last);
         },
         act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
     },
     Scenario {
         name: "third build in a stage",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
@@ -190,42 +238,42 @@ const SCENARIOS: &[Scenario] = &[
             let store = place.open(faults)?;
             let stage = store.begin()?;
             write_tree(stage.path(), &tree_c());
-            let staged = stage.seal(&ScanRules::default(), staging())?;
+            let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
+        ..PLAIN
     },
     Scenario {
         name: "rollback",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
         },
         act: |place, faults| place.open(faults)?.rollback(1, false).map(drop),
+        ..PLAIN
     },
     Scenario {
         name: "switch forward",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
             place.open(Faults::default()).unwrap().rollback(1, false).map(drop).unwrap();
         },
         act: |place, faults| place.open(faults)?.activate(&"2".parse().unwrap(), Expect::Any).map(drop),
+        ..PLAIN
     },
     Scenario {
         name: "gc",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
             place.open(Faults::default()).unwrap().mark(&"1".parse().unwrap(), Mark::Bad, None).unwrap();
         },
         act: collect_all,
+        ..PLAIN
     },
     Scenario {
         name: "mark, pin and unpin",
-        mends: false,
         prepare: |place| place.publish("a"),
         act: |place, faults| {
             let store = place.open(faults)?;
@@ -233,35 +281,36 @@ const SCENARIOS: &[Scenario] = &[
             store.pin(&"@".parse().unwrap(), &"keep".parse().unwrap(), None, None)?;
             store.unpin(&"keep".parse().unwrap())
         },
+        ..PLAIN
     },
     Scenario {
         name: "recovery of a publish",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             cut(place, "second publish", "rename", "store/current");
         },
         act: |place, faults| act_publish(place, faults, "b"),
+        ..PLAIN
     },
     Scenario {
         name: "recovery of a rollback",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
             cut(place, "rollback", "rename", "store/current");
         },
         act: |place, faults| place.open(faults)?.rollback(1, false).map(drop),
+        ..PLAIN
     },
     Scenario {
         name: "recovery of gc",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
             cut(place, "gc", "unlink", "s-gone-1/manifest");
         },
         act: collect_all,
+        ..PLAIN
     },
     Scenario {
         name: "publish that heals a damaged object",
@@ -272,10 +321,10 @@ const SCENARIOS: &[Scenario] = &[
             damage_object(place, b"same");
         },
         act: |place, faults| act_publish(place, faults, "a"),
+        ..PLAIN
     },
     Scenario {
         name: "build in a stage",
-        mends: false,
         prepare: |place| place.publish("a"),
         act: |place, faults| {
             let store = place.open(faults)?;
@@ -283,13 +332,13 @@ const SCENARIOS: &[Scenario] = &[
             let mut log = stage.log()?;
             std::io::Write::write_all(&mut log, b"building\n").expect("write the log");
             write_tree(stage.path(), &tree_b());
-            let staged = stage.seal(&ScanRules::default(), staging())?;
+            let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
+        ..PLAIN
     },
     Scenario {
         name: "begin, and leave to nobody",
-        mends: false,
         prepare: |place| place.publish("a"),
         act: |place, faults| {
             let store = place.open(faults)?;
@@ -298,10 +347,10 @@ const SCENARIOS: &[Scenario] = &[
             // Over at once, so that the next writer removes it.
             stage.leave_to(Owner::Until(at(5_000))).map(drop)
         },
+        ..PLAIN
     },
     Scenario {
         name: "commit of a stage that was left",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             let store = place.open(Faults::default()).expect("open");
@@ -321,18 +370,19 @@ const SCENARIOS: &[Scenario] = &[
             let name = left.iter().find_map(|name| name.strip_prefix("s-")?.strip_suffix(".claim"));
             let id = name.expect("a stage that was left").parse().expect("an id");
             let stage = store.resume(&id)?;
-            let staged = stage.seal(&ScanRules::default(), staging())?;
+            let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
+        ..PLAIN
     },
     Scenario {
         name: "refusal",
-        mends: false,
         prepare: |place| {
             place.publish("a");
             refuse(place, Faults::default()).expect("refuse");
         },
         act: refuse,
+        ..PLAIN
     },
     Scenario {
         name: "repair",
@@ -344,14 +394,17 @@ const SCENARIOS: &[Scenario] = &[
             damage_object(place, b"second");
         },
         act: |place, faults| place.open(faults)?.repair().map(drop),
+        ..PLAIN
     },
 ];
 
 /// Refuses `b`, and keeps it for a look in place of what was refused before.
 fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
+    if place.way.consume {
+        give(&place.given("b"), &tree_b());
+    }
     let store = place.open(faults)?;
-    let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
-    let staged = store.stage(&Plan::scan(&place.0.join("b"), &rules)?, staging())?;
+    let staged = store.stage(&place.plan(&store, "b")?, place.way.staging())?;
     match staged.audit(&AuditRules { max_total: Some(1), ..AuditRules::default() })? {
         Judged::Rejected(rejected) => rejected.keep(KeepFailed { count: 1, bytes: 0 }).map(drop),
         Judged::Accepted(_) => panic!("more than a byte is refused"),
@@ -368,24 +421,24 @@ fn collect_all(place: &Place, faults: Faults) -> genstore::Result<()> {
 /// Kills a verb just before a call, so that the next one has something to recover from.
 fn cut(place: &Place, verb: &str, op: &str, path: &str) {
     let scenario = SCENARIOS.iter().find(|scenario| scenario.name == verb).expect("a known scenario");
-    let trial = Place(place.0.with_extension("trial"));
-    copy_exactly(&place.0, &trial.0);
+    let trial = place.at(place.dir.with_extension("trial"));
+    copy_exactly(&place.dir, &trial.dir);
     let faults = Faults::record();
     (scenario.act)(&trial, faults.clone()).expect("the verb itself works");
     let calls = faults.seen();
     let at = calls.iter().position(|call| call.starts_with(op) && call.ends_with(path));
     let step = at.unwrap_or_else(|| panic!("{op} {path} is not among {calls:#?}")) as u64 + 1;
-    assert!(kill_at(scenario, place, step), "{verb} gets as far as {op} {path}");
-    std::fs::remove_dir_all(&trial.0).expect("clean up");
+    assert!(kill_at(step, &place.task(scenario)), "{verb} gets as far as {op} {path}");
+    std::fs::remove_dir_all(&trial.dir).expect("clean up");
 }
 
 fn act_publish(place: &Place, faults: Faults, source: &str) -> genstore::Result<()> {
-    publish(&place.open(faults)?, &place.0.join(source), true).map(drop)
+    place.publish_with(faults, source, Activate::Always).map(drop)
 }
 
 /// Somebody is at work in the oldest generation. Only what is recycled is clean afterwards.
 fn spoil(place: &Place) {
-    if !RECYCLE.load(Relaxed) {
+    if !place.way.recycle {
         return;
     }
     let tree = place.store().join("generations/1/tree");
@@ -409,12 +462,20 @@ fn damage_object(place: &Place, content: &[u8]) {
     assert!(!store.verify(None, Depth::Full).expect("verify").is_clean(), "the damage is seen");
 }
 
-fn prepare(scenario: &Scenario, dir: &Path) -> Place {
-    let place = Place(dir.join("prepared"));
-    write_tree(&place.0.join("a"), &tree_a());
-    write_tree(&place.0.join("b"), &tree_b());
-    write_tree(&place.0.join("c"), &tree_c());
+fn prepare(scenario: &Scenario, dir: &Path, way: Way) -> Place {
+    let place = Place { dir: dir.join("prepared"), sources: dir.join("sources"), way };
+    write_sources(&place.sources, &["a", "b", "c"].map(|name| (name, tree(name))));
+    settle(dir);
+    std::fs::create_dir(&place.dir).expect("mkdir");
     (scenario.prepare)(&place);
+    place
+}
+
+/// Copies what is prepared, and does the rest of it there.
+fn copy_prepared(scenario: &Scenario, prepared: &Place, name: &str) -> Place {
+    let place = prepared.at(prepared.dir.with_file_name(name));
+    copy_exactly(&prepared.dir, &place.dir);
+    (scenario.prepare_each)(&place);
     place
 }
 
@@ -427,6 +488,15 @@ fn check_promises(scenario: &Scenario, place: &Place, before: Option<&Things>, a
         _ => false,
     };
     let is_new = shown.as_ref().is_some_and(|shown| same_content(shown, after));
+    // What is to be consumed is not touched before it is in a generation, and the commit has happened.
+    for source in ["a", "b", "c"] {
+        let given = place.given(source);
+        if given.symlink_metadata().is_ok() {
+            let is_whole = read_tree(&given).is_ok_and(|found| same_content(&found, &tree(source)));
+            assert!(is_whole || is_new, "{what}: {source} is consumed, and nothing was committed");
+            assert!(is_nothing_lost(&given, &tree(source), &place.store()), "{what}: {source} is lost");
+        }
+    }
     let is_mended = scenario.mends && shown.as_ref().is_some_and(|shown| is_between(shown, before, after));
     assert!(is_old || is_new || is_mended, "{what}: current is neither the old nor the new: {shown:#?}");
 
@@ -435,8 +505,10 @@ fn check_promises(scenario: &Scenario, place: &Place, before: Option<&Things>, a
     (scenario.act)(place, Faults::default()).or_else(already_done).unwrap_or_else(|e| {
         panic!("{what}: the same again: {e} ({:?})", std::error::Error::source(&e));
     });
-    publish(&store, &place.0.join("b"), true).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
-    publish(&store, &place.0.join("a"), true).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
+    for source in ["b", "a"] {
+        let done = place.publish_with(Faults::default(), source, Activate::Always);
+        assert_eq!(done.unwrap_or_else(|e| panic!("{what}: {e}")).warnings, [], "{what}");
+    }
     let left = debris(&place.store());
     assert!(left.is_empty(), "{what}: debris is left: {left:?}");
     let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -467,143 +539,124 @@ fn already_done(error: genstore::Error) -> genstore::Result<()> {
     }
 }
 
-/// While one test forks a child, the child has another's locks until it becomes its program: so one
-/// at a time, where tests are threads of one process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn run(scenario: &Scenario, recycle: bool) {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    RECYCLE.store(recycle, Relaxed);
+fn run(name: &str, way: Way) {
+    let _one = one_at_a_time();
+    let scenario = find(name);
     let dir = scratch();
-    let prepared = prepare(scenario, dir.path());
-    let before = prepared.shown();
-    let unbroken = Place(dir.path().join("unbroken"));
-    copy_exactly(&prepared.0, &unbroken.0);
-    (scenario.act)(&unbroken, Faults::default()).unwrap_or_else(|e| panic!("{}: {e}", scenario.name));
+    let prepared = prepare(scenario, dir.path(), way);
+    let unbroken = copy_prepared(scenario, &prepared, "unbroken");
+    let before = unbroken.shown();
+    (scenario.act)(&unbroken, Faults::default()).unwrap_or_else(|e| panic!("{name}, {way}: {e}"));
     let after = unbroken.shown().expect("something is current");
-    if scenario.name.starts_with("third") {
-        assert_eq!(unbroken.store().join("generations/1").exists(), !recycle, "{}", scenario.name);
+    if name.starts_with("third") {
+        let generation = |id: u64| unbroken.store().join(format!("generations/{id}"));
+        assert_eq!(generation(1).exists(), !way.recycle, "{name}, {way}");
+        assert!(same_content(&after, &tree("c")), "{name}, {way}: {after:#?}");
+        let index = generation(2).join("index");
+        assert!(way.consume && name != KNOWN || index.exists(), "{name}, {way}: there is an index");
     }
 
-    let mut points = Vec::new();
-    for kind in KINDS {
-        for step in 1.. {
-            let what = format!("{}, recycle {recycle}, {kind:?} at step {step}", scenario.name);
-            let place = Place(dir.path().join("broken"));
-            copy_exactly(&prepared.0, &place.0);
-            let met = if kind == FaultKind::Kill {
-                kill_at(scenario, &place, step)
-            } else {
-                let faults = Faults::inject(FaultPlan::step(step, kind));
-                let result = (scenario.act)(&place, faults.clone());
-                let met = faults.count() >= step;
-                // A fault after the commit is a warning; one before it is an error.
-                if result.is_err() && !scenario.mends {
-                    let shown = place.shown();
-                    assert_eq!(shown.is_some(), before.is_some(), "{what}: failed, and changed something");
-                    if let (Some(shown), Some(before)) = (&shown, &before) {
-                        assert!(same_content(shown, before), "{what}: failed, and changed something");
-                    }
-                }
-                assert!(met || result.is_ok(), "{what}: failed without a fault: {result:?}");
-                met
-            };
-            check_promises(scenario, &place, before.as_ref(), &after, &what);
-            std::fs::remove_dir_all(&place.0).expect("clean up");
-            if !met {
-                points.push(step - 1);
-                break;
+    let points = count_down(&format!("{name}, {way}"), kinds(way), 1, |fault, what| {
+        let place = copy_prepared(scenario, &prepared, "broken");
+        let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
+        // A fault after the commit is a warning; one before it is an error.
+        if end.is_failure() && !scenario.mends {
+            let shown = place.shown();
+            assert_eq!(shown.is_some(), before.is_some(), "{what}: failed, and changed something");
+            if let (Some(shown), Some(before)) = (&shown, &before) {
+                assert!(same_content(shown, before), "{what}: failed, and changed something");
             }
         }
-    }
-    println!(
-        "{}, recycle {recycle}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)",
-        scenario.name
-    );
-    // Only publishing what is current changes nothing at all.
-    let idle = scenario.name == "publish of what is current";
-    assert!(points.iter().all(|&count| (count == 0) == idle), "{}: {points:?}", scenario.name);
+        check_promises(scenario, &place, before.as_ref(), &after, what);
+        std::fs::remove_dir_all(&place.dir).expect("clean up");
+        end
+    });
+    // Only publishing what is current changes nothing at all, but of a source that it consumes.
+    let idle = name == "publish of what is current" && !way.consume;
+    assert!(points.iter().all(|&count| (count == 0) == idle), "{name}, {way}: {points:?}");
 }
 
-const CHILD: &str = "GENSTORE_CRASH_CHILD";
+/// Where sources are consumed, each step is cut and failed, and no more: that a disk that is gone for
+/// good, or full, changes nothing there either is tried at each stage of a publication, by `faults.rs`.
+fn kinds(way: Way) -> &'static [FaultKind] {
+    if way.consume { &KINDS[..2] } else { &KINDS }
+}
 
-/// Runs the verb in a child that is killed at `step`; tells whether it got that far.
-fn kill_at(scenario: &Scenario, place: &Place, step: u64) -> bool {
-    let status = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "child", "--nocapture"])
-        .env(CHILD, format!("{step}:{}:{}:{}", RECYCLE.load(Relaxed), scenario.name, place.0.display()))
-        .output()
-        .expect("run the child")
-        .status;
-    match std::os::unix::process::ExitStatusExt::signal(&status) {
-        Some(9) => true,
-        None if status.success() => false,
-        _ => panic!("{}, kill at step {step}: the child ended by itself: {status}", scenario.name),
-    }
+fn find(name: &str) -> &'static Scenario {
+    SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario")
 }
 
 /// Not a test of its own: what a child does.
 #[test]
 fn child() {
-    let Ok(task) = std::env::var(CHILD) else {
+    let Some((Task { place: dir, words }, faults)) = child_task() else {
         return;
     };
-    let mut parts = task.splitn(4, ':');
-    let step = parts.next().expect("a step").parse().expect("a number");
-    RECYCLE.store(parts.next() == Some("true"), Relaxed);
-    let name = parts.next().expect("a scenario");
-    let place = Place(parts.next().expect("a place").into());
-    let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario");
-    let fault = FaultPlan::step(step, FaultKind::Kill);
-    (scenario.act)(&place, Faults::inject(fault)).expect("the verb itself works");
+    let place = Place { dir, sources: (&words[2]).into(), way: Way::named(&words[1]) };
+    (find(&words[0]).act)(&place, faults).expect("the verb itself works");
 }
 
-macro_rules! scenarios {
-    ($($test:ident: $name:literal,)*) => {
+/// The tests of one scenario.
+macro_rules! in_ways {
+    // What stages a tree.
+    (every, $name:literal) => {
+        in_ways!(tests, $name, plain: 0, recycled_and_consumed: 1, reread_and_consumed: 2, recycled: 3);
+    };
+    // What meets trees of each way, and makes none.
+    (copying, $name:literal) => {
+        in_ways!(tests, $name, plain: 0, recycled: 3);
+    };
+    // What consumes a source that was copied before.
+    (indexed, $name:literal) => {
+        in_ways!(tests, $name, recycled_and_consumed: 1);
+    };
+    (tests, $name:literal, $($way:ident: $nth:literal),*) => {
         $(
             #[test]
-            fn $test() {
-                run(SCENARIOS.iter().find(|scenario| scenario.name == $name).expect("a known scenario"), false);
+            fn $way() {
+                run($name, Way::ALL[$nth]);
             }
         )*
+    };
+}
 
-        mod recycling {
+/// One test for each scenario and each way in which it is run.
+macro_rules! scenarios {
+    ($($test:ident: $ways:ident, $name:literal;)*) => {
+        $(mod $test {
             use super::*;
-            $(
-                #[test]
-                fn $test() {
-                    run(SCENARIOS.iter().find(|scenario| scenario.name == $name).expect("a known scenario"), true);
-                }
-            )*
-        }
+            in_ways!($ways, $name);
+        })*
 
         #[test]
         fn every_scenario_is_run() {
-            assert_eq!([$($name),*].len(), SCENARIOS.len());
+            let names: BTreeSet<&str> = [$($name),*].into();
+            assert_eq!(names, SCENARIOS.iter().map(|scenario| scenario.name).collect());
         }
     };
 }
 
 scenarios! {
-    first_publish: "first publish",
-    second_publish: "second publish",
-    unchanged_publish: "publish of what is current",
-    kept_publish: "publish that is only kept",
-    third_publish: "third publish",
-    third_publish_over_spoilt: "third publish, over a changed spare",
-    recovery_of_third_publish: "recovery of a third publish",
-    third_build: "third build in a stage",
-    rollback: "rollback",
-    switch_forward: "switch forward",
-    gc: "gc",
-    mark_pin_unpin: "mark, pin and unpin",
-    recovery_of_publish: "recovery of a publish",
-    recovery_of_rollback: "recovery of a rollback",
-    recovery_of_gc: "recovery of gc",
-    healing_publish: "publish that heals a damaged object",
-    repair: "repair",
-    build_in_a_stage: "build in a stage",
-    begin_and_leave: "begin, and leave to nobody",
-    commit_of_a_left_stage: "commit of a stage that was left",
-    refusal: "refusal",
+    first_publish: every, "first publish";
+    second_publish: every, "second publish";
+    unchanged_publish: every, "publish of what is current";
+    kept_publish: every, "publish that is only kept";
+    third_publish: every, "third publish";
+    third_publish_of_known: indexed, "third publish, of what the index knows";
+    third_publish_over_spoilt: every, "third publish, over a changed spare";
+    recovery_of_third_publish: every, "recovery of a third publish";
+    third_build: every, "third build in a stage";
+    rollback: copying, "rollback";
+    switch_forward: copying, "switch forward";
+    gc: copying, "gc";
+    mark_pin_unpin: copying, "mark, pin and unpin";
+    recovery_of_publish: every, "recovery of a publish";
+    recovery_of_rollback: copying, "recovery of a rollback";
+    recovery_of_gc: copying, "recovery of gc";
+    healing_publish: every, "publish that heals a damaged object";
+    repair: copying, "repair";
+    build_in_a_stage: every, "build in a stage";
+    begin_and_leave: copying, "begin, and leave to nobody";
+    commit_of_a_left_stage: every, "commit of a stage that was left";
+    refusal: every, "refusal";
 }

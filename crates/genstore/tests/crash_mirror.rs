@@ -1,24 +1,19 @@
 //! The fault countdown for mirrors: every call that changes the disk while a mirror is made, brought up
-//! to date, given another kind or removed is cut short or failed once. See `crash.rs` for how.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read the environment, and make and break files"
-)]
+//! to date, given another kind or removed is cut short or failed once. See the testkit's `countdown` for how.
+#![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use genstore::{
-    CommitOptions, Depth, Error, Expect, FaultKind, FaultPlan, Faults, Mark, Options, Plan, RelPath,
-    Source, StageOptions, Store, ViewKind, ViewOptions, ViewState,
+    CommitOptions, Depth, Error, Expect, FaultKind, Faults, Mark, Options, Plan, RelPath, Source, Store,
+    ViewKind, ViewOptions, ViewState,
 };
-use genstore_testkit::{at, copy_exactly, debris, scratch};
-
-const KINDS: [FaultKind; 4] = [FaultKind::Kill, FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
+use genstore_testkit::{
+    KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, one_at_a_time, scratch,
+};
 
 /// A file's bytes, a symlink's target, or nothing for a folder.
 type Listing = BTreeMap<String, Option<String>>;
@@ -44,8 +39,8 @@ const TWO: &[(&str, &str)] = &[
     ("turn/inside", "=folder"),
 ];
 
-/// A place to work in: `store`, and the view `site`.
-struct Place(PathBuf);
+/// A place to work in: `store`, and the view `site`; and how is published there.
+struct Place(PathBuf, Way);
 
 impl Place {
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
@@ -64,12 +59,17 @@ impl Place {
             };
         }
         let store = self.open(faults)?;
-        let staged = store.stage(&plan.build()?, StageOptions::default())?;
+        let staged = store.stage(&plan.build()?, self.1.staging())?;
         staged.unaudited().commit(&CommitOptions::default()).map(drop)
     }
 
     fn add(&self, faults: Faults, options: &ViewOptions) -> genstore::Result<()> {
         self.open(faults)?.add_view(&self.site(), options).map(drop)
+    }
+
+    /// What a child is told that is to do a scenario's verb here.
+    fn task(&self, scenario: &Scenario) -> Task {
+        Task { place: self.0.clone(), words: vec![scenario.name.to_owned(), self.1.to_string()] }
     }
 
     fn site(&self) -> PathBuf {
@@ -278,7 +278,7 @@ fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Listing>, h
 
     // The next writer, whatever it does, brings a mirror to what is current.
     let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
-    store.mark(&"1".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
+    store.mark(&"@".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     check_nothing_left(place, what);
     for view in store.views().unwrap_or_else(|e| panic!("{what}: {e}")) {
         if fs::symlink_metadata(&view.path).is_ok_and(|meta| meta.is_dir()) && view.kind == ViewKind::Mirror
@@ -320,16 +320,17 @@ fn check_nothing_left(place: &Place, what: &str) {
     }
 }
 
-/// See `crash.rs`.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn run(scenario: &Scenario) {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn run(scenario: &Scenario, way: Way) {
+    let _one = one_at_a_time();
     let dir = scratch();
-    let prepared = Place(dir.path().join("prepared"));
+    let prepared = Place(dir.path().join("prepared"), way);
     fs::create_dir(&prepared.0).expect("mkdir");
+    if way.recycle {
+        // Something to recycle.
+        prepared.publish(Faults::default(), TWO).expect("publish");
+    }
     prepared.publish(Faults::default(), ONE).expect("publish");
-    let place = Place(dir.path().join("broken"));
+    let place = Place(dir.path().join("broken"), way);
     // Not copied once it has a mirror: in a copy the inodes are others.
     let prepare = || {
         copy_exactly(&prepared.0, &place.0);
@@ -340,83 +341,57 @@ fn run(scenario: &Scenario) {
     let faults = Faults::record();
     (scenario.act)(&place, faults.clone()).expect("it works");
     let after = place.standing();
+    if way.recycle {
+        assert!(fs::symlink_metadata(place.0.join("store/generations/1")).is_err(), "it is recycled");
+    }
     // What comes before a commit is tried in `crash.rs`, and has nothing to do with mirrors.
     let moved = faults.seen().iter().position(|call| call.ends_with("/store/current"));
     let first = moved.map_or(1, |at| at as u64 + 1);
     fs::remove_dir_all(&place.0).expect("clean up");
-    let mut points = Vec::new();
-    for kind in KINDS {
-        for step in first.. {
-            let what = format!("{}, {kind:?} at step {step}", scenario.name);
-            prepare();
-            let met = if kind == FaultKind::Kill {
-                kill_at(scenario, &place, step)
-            } else {
-                let faults = Faults::inject(FaultPlan::step(step, kind));
-                let result = (scenario.act)(&place, faults.clone());
-                let met = faults.count() >= step;
-                assert!(met || result.is_ok(), "{what}: failed without a fault: {result:?}");
-                // On a disk that is gone nothing can be put back: the next publish does it.
-                let gone = scenario.removed && kind == FaultKind::EioFromHere;
-                if result.is_err() && !gone {
-                    assert_eq!(place.standing(), before, "{what}: failed, and changed something");
-                }
-                met
-            };
-            check_promises(scenario, &place, &after, had, &what);
-            fs::remove_dir_all(&place.0).expect("clean up");
-            if !met {
-                points.push(step - first);
-                break;
-            }
+    let points = count_down(&format!("{}, {way}", scenario.name), &KINDS, first, |fault, what| {
+        prepare();
+        let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
+        // On a disk that is gone nothing can be put back: the next publish does it.
+        let gone = scenario.removed && fault.kind == FaultKind::EioFromHere;
+        if end.is_failure() && !gone {
+            assert_eq!(place.standing(), before, "{what}: failed, and changed something");
         }
-    }
-    println!("{}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)", scenario.name);
+        check_promises(scenario, &place, &after, had, what);
+        fs::remove_dir_all(&place.0).expect("clean up");
+        end
+    });
     assert!(points.iter().all(|&count| count > 3), "{}: {points:?}", scenario.name);
-}
-
-const CHILD: &str = "GENSTORE_CRASH_CHILD";
-
-/// Runs the verb in a child that is killed at `step`; tells whether it got that far.
-fn kill_at(scenario: &Scenario, place: &Place, step: u64) -> bool {
-    let status = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "child", "--nocapture"])
-        .env(CHILD, format!("{step}:{}:{}", scenario.name, place.0.display()))
-        .output()
-        .expect("run the child")
-        .status;
-    match std::os::unix::process::ExitStatusExt::signal(&status) {
-        Some(9) => true,
-        None if status.success() => false,
-        _ => panic!("{}, kill at step {step}: the child ended by itself: {status}", scenario.name),
-    }
 }
 
 /// Not a test of its own: what a child does.
 #[test]
 fn child() {
-    let Ok(task) = std::env::var(CHILD) else {
+    let Some((Task { place, words }, faults)) = child_task() else {
         return;
     };
-    let mut parts = task.splitn(3, ':');
-    let step = parts.next().expect("a step").parse().expect("a number");
-    let scenario = find(parts.next().expect("a scenario"));
-    let place = Place(Path::new(parts.next().expect("a place")).to_owned());
-    let fault = FaultPlan::step(step, FaultKind::Kill);
-    (scenario.act)(&place, Faults::inject(fault)).expect("the verb itself works");
+    let place = Place(place, Way::named(&words[1]));
+    (find(&words[0]).act)(&place, faults).expect("the verb itself works");
 }
 
 #[test]
 fn a_mirror_converges_wherever_making_it_is_cut() {
     for name in ["add", "add a mirror of copies in an empty folder", "replace a folder"] {
-        run(find(name));
+        run(find(name), Way::PLAIN);
     }
 }
 
 #[test]
 fn a_mirror_converges_wherever_bringing_it_up_to_date_is_cut() {
     for scenario in SCENARIOS.iter().filter(|s| s.name.starts_with("publish") || s.name == "switch") {
-        run(scenario);
+        run(scenario, Way::PLAIN);
+    }
+}
+
+/// What publishes has bytes in memory: these are neither in the index nor consumed.
+#[test]
+fn a_mirror_converges_where_the_tree_is_a_recycled_one() {
+    for name in ["publish", "publish to copies"] {
+        run(find(name), Way::ALL[3]);
     }
 }
 
@@ -424,13 +399,13 @@ fn a_mirror_converges_wherever_bringing_it_up_to_date_is_cut() {
 fn a_mirror_converges_wherever_changing_its_kind_is_cut() {
     let names = ["show another part", "becomes a", "replaced by a link"];
     for scenario in SCENARIOS.iter().filter(|s| names.iter().any(|name| s.name.contains(name))) {
-        run(scenario);
+        run(scenario, Way::PLAIN);
     }
 }
 
 #[test]
 fn a_mirror_is_removed_wherever_that_is_cut() {
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.removed) {
-        run(scenario);
+        run(scenario, Way::PLAIN);
     }
 }

@@ -1,27 +1,23 @@
 //! The fault countdown for views: every call that changes the disk while a view is made, moved,
-//! removed or made again is cut short or failed once. See `crash.rs` for how.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read the environment, and make and break files"
-)]
+//! removed or made again is cut short or failed once. See the testkit's `countdown` for how.
+#![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use genstore::{
-    CommitOptions, Depth, Error, FaultKind, FaultPlan, Faults, Mark, Options, Plan, RelPath, Source,
-    StageOptions, Store, ViewOptions, ViewState,
+    CommitOptions, Depth, Error, FaultKind, Faults, Mark, Options, Plan, RelPath, Source, Store,
+    ViewOptions, ViewState,
 };
-use genstore_testkit::{at, copy_exactly, debris, scratch};
+use genstore_testkit::{
+    End, FAILURES, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, kill_at,
+    one_at_a_time, scratch,
+};
 
-const KINDS: [FaultKind; 4] = [FaultKind::Kill, FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
-
-/// A place to work in: `store`, and the view `site`.
-struct Place(PathBuf);
+/// A place to work in: `store`, and the view `site`; and how is published there.
+struct Place(PathBuf, Way);
 
 impl Place {
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
@@ -31,10 +27,14 @@ impl Place {
     }
 
     fn publish(&self, faults: Faults, content: &str) -> genstore::Result<()> {
-        let bytes = || Source::Bytes(content.as_bytes().to_vec());
-        let plan = Plan::builder().file("app/file", false, bytes()).file("file", false, bytes()).build()?;
+        let mut plan = Plan::builder();
+        // Enough of it stays the same for a tree to be recycled.
+        for (path, text) in [("app/file", content), ("file", content), ("same", "same"), ("too", "same")] {
+            plan = plan.file(path, false, Source::Bytes(text.into()));
+        }
+        let plan = plan.build()?;
         let store = self.open(faults)?;
-        store.stage(&plan, StageOptions::default())?.unaudited().commit(&CommitOptions::default()).map(drop)
+        store.stage(&plan, self.1.staging())?.unaudited().commit(&CommitOptions::default()).map(drop)
     }
 
     fn add(&self, faults: Faults, from: Option<&str>, replace: bool) -> genstore::Result<()> {
@@ -45,6 +45,11 @@ impl Place {
 
     fn remove(&self, faults: Faults) -> genstore::Result<()> {
         self.open(faults)?.remove_view(&self.site()).map(drop)
+    }
+
+    /// What a child is told that is to do a scenario's verb here.
+    fn task(&self, scenario: &Scenario) -> Task {
+        Task { place: self.0.clone(), words: vec![scenario.name.to_owned(), self.1.to_string()] }
     }
 
     fn site(&self) -> PathBuf {
@@ -95,7 +100,10 @@ struct Scenario {
     act: fn(&Place, Faults) -> genstore::Result<()>,
     /// What stands there in the end.
     after: &'static str,
+    publishes: bool,
 }
+
+const RECYCLING: Way = Way::ALL[3];
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -104,12 +112,14 @@ const SCENARIOS: &[Scenario] = &[
         prepare: |place| fs::remove_dir(place.0.join("store/views")).expect("remove"),
         act: |place, faults| place.add(faults, None, false),
         after: "store/current",
+        publishes: false,
     },
     Scenario {
         name: "replace a folder",
         prepare: make_folder,
         act: |place, faults| place.add(faults, None, true),
         after: "store/current",
+        publishes: false,
     },
     Scenario {
         name: "replace a symlink",
@@ -119,18 +129,21 @@ const SCENARIOS: &[Scenario] = &[
         },
         act: |place, faults| place.add(faults, Some("app"), true),
         after: "store/current/app",
+        publishes: false,
     },
     Scenario {
         name: "show another part",
         prepare: |place| place.add(Faults::default(), None, false).expect("add"),
         act: |place, faults| place.add(faults, Some("app"), false),
         after: "store/current/app",
+        publishes: false,
     },
     Scenario {
         name: "remove",
         prepare: |place| place.add(Faults::default(), None, false).expect("add"),
         act: |place, faults| place.remove(faults),
         after: "",
+        publishes: false,
     },
     Scenario {
         name: "publish that makes a link again",
@@ -140,25 +153,27 @@ const SCENARIOS: &[Scenario] = &[
         },
         act: |place, faults| place.publish(faults, "two"),
         after: "store/current",
+        publishes: true,
     },
     Scenario {
         name: "recovery of a replacement",
         prepare: |place| {
             make_folder(place);
             let scenario = find("replace a folder");
-            let trial = Place(place.0.with_extension("trial"));
+            let trial = Place(place.0.with_extension("trial"), place.1);
             copy_exactly(&place.0, &trial.0);
             let faults = Faults::record();
             (scenario.act)(&trial, faults.clone()).expect("it works");
             let calls = faults.seen();
             let at = calls.iter().position(|call| call.ends_with("site.before-genstore"));
             let step = at.unwrap_or_else(|| panic!("no step puts the folder aside: {calls:#?}")) + 1;
-            assert!(kill_at(scenario, place, step as u64));
+            assert!(kill_at(step as u64, &place.task(scenario)));
             fs::remove_dir_all(&trial.0).expect("clean up");
             assert!(!place.0.join("site.before-genstore").exists(), "it was cut before that");
         },
         act: |place, faults| place.publish(faults, "two"),
         after: "store/current",
+        publishes: true,
     },
 ];
 
@@ -179,7 +194,7 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
 
     // The next writer, whatever it does, finishes or takes back.
     let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
-    store.mark(&"1".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
+    store.mark(&"@".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     let stray: Vec<String> =
         place.names().into_iter().filter(|name| name.starts_with(".genstore")).collect();
     assert!(stray.is_empty(), "{what}: left beside the view: {stray:?}");
@@ -217,113 +232,73 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
 #[test]
 fn directories_that_are_made_for_a_view_are_no_debris() {
     let dir = scratch();
-    for kind in [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full] {
-        for step in 1.. {
-            let what = format!("{kind:?} at step {step}");
-            let place = Place(dir.path().join(format!("{kind:?}-{step}")));
-            fs::create_dir(&place.0).expect("mkdir");
-            place.publish(Faults::default(), "one").expect("publish");
-            let path = place.0.join("not/there/site");
-            let options = ViewOptions { parents: true, ..ViewOptions::default() };
-            let faults = Faults::inject(FaultPlan::step(step, kind));
-            let added = place.open(faults.clone()).and_then(|store| store.add_view(&path, &options));
-            let met = faults.count() >= step;
-            assert!(met || added.is_ok(), "{what}: failed without a fault: {added:?}");
-            let store = place.open(Faults::default()).expect("open");
-            let again = store.add_view(&path, &options).unwrap_or_else(|e| panic!("{what}: {e}"));
-            assert_eq!(again.warnings.len(), 0, "{what}");
-            assert_eq!(fs::read(path.join("file")).expect("read"), b"one", "{what}");
-            place.publish(Faults::default(), "two").unwrap_or_else(|e| panic!("{what}: {e}"));
-            let above = fs::read_dir(path.parent().expect("a parent")).expect("list");
-            assert_eq!(above.count(), 1, "{what}: something is left beside the view");
-            assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
-            if !met {
-                assert!(step > 7, "{what}: the directories and the link are calls of their own");
-                break;
-            }
-        }
-    }
+    let points = count_down("directories above a view", &FAILURES, 1, |fault, what| {
+        let place = Place(dir.path().join(what), Way::PLAIN);
+        fs::create_dir(&place.0).expect("mkdir");
+        place.publish(Faults::default(), "one").expect("publish");
+        let path = place.0.join("not/there/site");
+        let options = ViewOptions { parents: true, ..ViewOptions::default() };
+        let end = fault.fail(|faults| place.open(faults)?.add_view(&path, &options).map(drop));
+        let store = place.open(Faults::default()).expect("open");
+        let again = store.add_view(&path, &options).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(again.warnings.len(), 0, "{what}");
+        assert_eq!(fs::read(path.join("file")).expect("read"), b"one", "{what}");
+        place.publish(Faults::default(), "two").unwrap_or_else(|e| panic!("{what}: {e}"));
+        let above = fs::read_dir(path.parent().expect("a parent")).expect("list");
+        assert_eq!(above.count(), 1, "{what}: something is left beside the view");
+        assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
+        end
+    });
+    assert!(points.iter().all(|&count| count > 6), "the directories and the link are calls of their own");
 }
 
-/// See `crash.rs`.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn run(scenario: &Scenario) {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn run(scenario: &Scenario, way: Way) {
+    let _one = one_at_a_time();
     let dir = scratch();
-    let prepared = Place(dir.path().join("prepared"));
+    let prepared = Place(dir.path().join("prepared"), way);
     fs::create_dir(&prepared.0).expect("mkdir");
-    prepared.publish(Faults::default(), "one").expect("publish");
+    for content in ["zero", "one"] {
+        prepared.publish(Faults::default(), content).expect("publish");
+    }
     (scenario.prepare)(&prepared);
     let (before, had_mine) = (prepared.standing(), prepared.has_mine());
-    let mut points = Vec::new();
-    for kind in KINDS {
-        for step in 1.. {
-            let what = format!("{}, {kind:?} at step {step}", scenario.name);
-            let place = Place(dir.path().join("broken"));
-            copy_exactly(&prepared.0, &place.0);
-            let met = if kind == FaultKind::Kill {
-                kill_at(scenario, &place, step)
-            } else {
-                let faults = Faults::inject(FaultPlan::step(step, kind));
-                let result = (scenario.act)(&place, faults.clone());
-                let met = faults.count() >= step;
-                assert!(met || result.is_ok(), "{what}: failed without a fault: {result:?}");
-                // On a disk that is gone nothing can be put back: the next publish does it.
-                let gone = scenario.name == "remove" && kind == FaultKind::EioFromHere;
-                if result.is_err() && !gone {
-                    assert_eq!(place.standing(), before, "{what}: failed, and changed something");
-                }
-                met
-            };
-            check_promises(scenario, &place, &before, had_mine, &what);
-            fs::remove_dir_all(&place.0).expect("clean up");
-            if !met {
-                points.push(step - 1);
-                break;
-            }
+    let points = count_down(&format!("{}, {way}", scenario.name), &KINDS, 1, |fault, what| {
+        let place = Place(dir.path().join("broken"), way);
+        copy_exactly(&prepared.0, &place.0);
+        let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
+        if let End::Unmet = end
+            && scenario.publishes
+        {
+            let oldest = place.0.join("store/generations/1");
+            assert_eq!(fs::symlink_metadata(oldest).is_ok(), !way.recycle, "{what}");
         }
-    }
-    println!("{}: {points:?} fault points (killed, EIO once, EIO from there on, disk full)", scenario.name);
+        // On a disk that is gone nothing can be put back: the next publish does it.
+        let gone = scenario.name == "remove" && fault.kind == FaultKind::EioFromHere;
+        if end.is_failure() && !gone {
+            assert_eq!(place.standing(), before, "{what}: failed, and changed something");
+        }
+        check_promises(scenario, &place, &before, had_mine, what);
+        fs::remove_dir_all(&place.0).expect("clean up");
+        end
+    });
     assert!(points.iter().all(|&count| count > 3), "{}: {points:?}", scenario.name);
-}
-
-const CHILD: &str = "GENSTORE_CRASH_CHILD";
-
-/// Runs the verb in a child that is killed at `step`; tells whether it got that far.
-fn kill_at(scenario: &Scenario, place: &Place, step: u64) -> bool {
-    let status = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "child", "--nocapture"])
-        .env(CHILD, format!("{step}:{}:{}", scenario.name, place.0.display()))
-        .output()
-        .expect("run the child")
-        .status;
-    match std::os::unix::process::ExitStatusExt::signal(&status) {
-        Some(9) => true,
-        None if status.success() => false,
-        _ => panic!("{}, kill at step {step}: the child ended by itself: {status}", scenario.name),
-    }
 }
 
 /// Not a test of its own: what a child does.
 #[test]
 fn child() {
-    let Ok(task) = std::env::var(CHILD) else {
+    let Some((Task { place, words }, faults)) = child_task() else {
         return;
     };
-    let mut parts = task.splitn(3, ':');
-    let step = parts.next().expect("a step").parse().expect("a number");
-    let scenario = find(parts.next().expect("a scenario"));
-    let place = Place(Path::new(parts.next().expect("a place")).to_owned());
-    let fault = FaultPlan::step(step, FaultKind::Kill);
-    (scenario.act)(&place, Faults::inject(fault)).expect("the verb itself works");
+    let place = Place(place, Way::named(&words[1]));
+    (find(&words[0]).act)(&place, faults).expect("the verb itself works");
 }
 
 /// What is done beside the view, and what of it is durable before the next step.
 #[test]
 fn the_order_is_that_of_the_layout() {
     let dir = scratch();
-    let place = Place(dir.path().join("place"));
+    let place = Place(dir.path().join("place"), Way::PLAIN);
     fs::create_dir(&place.0).expect("mkdir");
     place.publish(Faults::default(), "one").expect("publish");
     let steps = |act: &dyn Fn(Faults)| -> Vec<String> {
@@ -375,6 +350,14 @@ fn the_order_is_that_of_the_layout() {
 #[test]
 fn a_view_is_the_old_thing_or_the_link_wherever_it_is_cut() {
     for scenario in SCENARIOS {
-        run(scenario);
+        run(scenario, Way::PLAIN);
+    }
+}
+
+/// What publishes has bytes in memory: these are neither in the index nor consumed.
+#[test]
+fn it_is_also_where_the_tree_is_a_recycled_one() {
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.publishes) {
+        run(scenario, RECYCLING);
     }
 }

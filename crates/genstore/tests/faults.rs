@@ -4,13 +4,14 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use genstore::{
-    AuditRules, CommitOptions, Depth, Error, FaultKind, FaultPlan, FaultStage, Faults, Judged, Options,
-    Plan, Publication, RelPath, Retention, Source, StageOptions, Store, ViewOptions,
+    AuditRules, CommitOptions, Depth, Error, FaultPlan, FaultStage, Faults, Judged, Options, Plan,
+    Publication, RelPath, ScanRules, Store, ViewOptions,
 };
-use genstore_testkit::{at, debris, scratch};
+use genstore_testkit::{
+    FAILURES, Things, Way, at, debris, give, read_tree, same_content, scratch, settle, things,
+};
 
 fn open(dir: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
@@ -18,14 +19,22 @@ fn open(dir: &Path, faults: Faults) -> Store {
     Store::init(&dir.join("store"), options).unwrap().0
 }
 
-fn publish(store: &Store, content: &str, recycle: bool) -> Result<Publication, Error> {
-    let plan = Plan::builder()
-        .file("file", false, Source::Bytes(content.into()))
-        .file("same", false, Source::Bytes("same".into()))
-        .build()?;
-    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
-    let options = StageOptions { recycle: recycle.then_some(rule), ..StageOptions::default() };
-    match store.stage(&plan, options)?.audit(&AuditRules::default())? {
+fn tree(content: &str) -> Things {
+    things(1_000, &[("file", &format!("={content}")), ("same", "=same"), ("too", "=same")])
+}
+
+/// Writes new bytes to `file`; where nothing was consumed, the rest stays as the index knows it.
+fn build(source: &Path, content: &str, way: Way) {
+    if way.consume {
+        give(source, &tree(content));
+    } else {
+        fs::write(source.join("file"), content).unwrap();
+    }
+}
+
+fn publish(store: &Store, source: &Path, way: Way) -> Result<Publication, Error> {
+    let plan = Plan::scan(source, &ScanRules::default())?;
+    match store.stage(&plan, way.staging())?.audit(&AuditRules::default())? {
         Judged::Accepted(audited) => audited.commit(&CommitOptions::default()),
         Judged::Rejected(_) => panic!("there are no rules"),
     }
@@ -33,37 +42,46 @@ fn publish(store: &Store, content: &str, recycle: bool) -> Result<Publication, E
 
 #[test]
 fn a_fault_at_any_stage_before_the_pointer_changes_nothing() {
-    for recycle in [false, true] {
-        check_each_stage(recycle);
+    for way in Way::ALL {
+        check_each_stage(way);
     }
 }
 
-fn check_each_stage(recycle: bool) {
+fn check_each_stage(way: Way) {
     for stage in FaultStage::ALL {
-        for kind in [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full] {
-            let what = format!("{} {kind:?}, recycle {recycle}", stage.name());
+        for kind in FAILURES {
+            let what = format!("{} {kind:?}, {way}", stage.name());
             let dir = scratch();
             let store = open(dir.path(), Faults::default());
-            assert!(publish(&store, "older", recycle).unwrap().changed);
-            assert!(publish(&store, "old", recycle).unwrap().changed);
+            let source = dir.path().join("source");
+            give(&source, &tree("older"));
+            assert!(publish(&store, &source, way).unwrap().changed);
+            build(&source, "old", way);
+            settle(dir.path());
+            assert!(publish(&store, &source, way).unwrap().changed);
             let view = ViewOptions { from: None::<RelPath>, ..ViewOptions::default() };
             drop(store.add_view(&dir.path().join("view"), &view).unwrap());
             let broken = open(dir.path(), Faults::inject(FaultPlan::stage(stage, kind)));
-            let result = publish(&broken, "new", recycle);
+            build(&source, "new", way);
+            let result = publish(&broken, &source, way);
             let shown = fs::read_to_string(dir.path().join("view/file")).unwrap();
+            let is_whole = same_content(&read_tree(&source).unwrap(), &tree("new"));
             match (stage, result) {
                 // The commit has happened; what fails after it is a warning.
                 (FaultStage::View, Ok(done)) => {
                     assert_eq!((shown.as_str(), done.warnings.is_empty()), ("new", false), "{what}");
-                    assert_eq!(done.recycled.is_some(), recycle, "{what}");
+                    assert_eq!(done.recycled.is_some(), way.recycle, "{what}");
                 }
                 (FaultStage::View, Err(e)) => panic!("{what}: {e}"),
-                (_, Err(Error::Io { .. })) => assert_eq!(shown, "old", "{what}"),
+                (_, Err(Error::Io { .. })) => assert_eq!((&*shown, is_whole), ("old", true), "{what}"),
                 (_, other) => panic!("{what}: {other:?}"),
             }
-            assert!(publish(&store, "next", recycle).unwrap().changed, "{what}");
+            build(&source, "next", way);
+            assert!(publish(&store, &source, way).unwrap().changed, "{what}");
             assert_eq!(debris(&dir.path().join("store")), [""; 0], "{what}");
             assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
+            let files = fs::read_dir(&source).unwrap().count();
+            assert_eq!(files == 0, way.consume, "{what}: what is committed is consumed, and nothing else");
         }
     }
 }

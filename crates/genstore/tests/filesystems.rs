@@ -15,15 +15,17 @@ use genstore::{
     CommitOptions, Depth, Error, Options, Plan, Publication, Retention, ScanRules, Source, StageOptions,
     Store,
 };
-use genstore_testkit::{LoopFs, Things, debris, read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{
+    LoopFs, Things, Way, debris, read_tree, same_content, scratch, settle, things, write_tree,
+};
 
 fn open(dir: &Path) -> genstore::Result<Store> {
     Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).map(|(store, _)| store)
 }
 
-fn publish(store: &Store, source: &Path) -> genstore::Result<Publication> {
+fn publish(store: &Store, source: &Path, way: Way) -> genstore::Result<Publication> {
     let plan = Plan::scan(source, &ScanRules::default())?;
-    store.stage(&plan, StageOptions::default())?.unaudited().commit(&CommitOptions::default())
+    store.stage(&plan, way.staging())?.unaudited().commit(&CommitOptions::default())
 }
 
 fn some_tree() -> Things {
@@ -41,24 +43,54 @@ fn some_tree() -> Things {
     )
 }
 
+/// Publishes what stands on the store's own filesystem, where it can be moved in, and on another
+/// one, and goes on after each in the same way.
+fn publish_in(way: Way, dir: &Path) {
+    let elsewhere = scratch();
+    let store = open(dir).unwrap();
+    let mut tree = some_tree();
+    for (round, source) in [elsewhere.path(), dir, dir, dir, elsewhere.path()].into_iter().enumerate() {
+        let source = source.join("given");
+        tree.extend(things(1_000, &[("a", &format!("={round}"))]));
+        // What is neither consumed nor changed stays, and is known.
+        match round {
+            3 if !way.consume => std::fs::write(source.join("a"), "3").unwrap(),
+            _ => write_tree(&source, &tree),
+        }
+        settle(elsewhere.path());
+        let done = publish(&store, &source, way).unwrap();
+        assert_eq!((done.changed, &*done.warnings), (true, &[][..]), "{way}");
+        assert_eq!(done.recycled.is_some(), way.recycle && round >= 2, "{way}, {round}: {done:?}");
+        assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &tree), "{way}");
+        assert_eq!(source.join("a").try_exists().unwrap(), !way.consume, "{way}");
+    }
+    assert_eq!(debris(store.path()), [""; 0], "{way}");
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{way}");
+}
+
 /// Everything that a store does, on a filesystem of its own, from a source on another one.
 fn round_trip(kind: &'static str, size_mib: u64) {
     let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else {
         return;
     };
+    for (nth, way) in Way::ALL.into_iter().enumerate() {
+        let dir = mount.path().join(format!("way-{nth}"));
+        fs::create_dir(&dir).unwrap();
+        publish_in(way, &dir);
+    }
     let source = scratch();
     let store = open(&mount.path()).unwrap();
     write_tree(&source.path().join("s"), &some_tree());
-    drop(publish(&store, &source.path().join("s")).unwrap());
+    drop(publish(&store, &source.path().join("s"), Way::PLAIN).unwrap());
     let mut next = some_tree();
     next.extend(things(500, &[("a", "=older"), ("new", "=n")]));
     next.remove("bin/x");
     write_tree(&source.path().join("s"), &next);
     // From the same filesystem too, where it can share blocks.
     write_tree(&mount.path().join("s"), &next);
-    let published = publish(&store, &mount.path().join("s")).unwrap();
+    let published = publish(&store, &mount.path().join("s"), Way::PLAIN).unwrap();
     assert_eq!(published.refreshed, 1, "the older file needs a newer mtime");
-    assert!(!publish(&store, &source.path().join("s")).unwrap().changed);
+    assert!(!publish(&store, &source.path().join("s"), Way::PLAIN).unwrap().changed);
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &next));
     drop(store.rollback(1, false).unwrap());
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &some_tree()));
@@ -190,7 +222,7 @@ fn objects_share_blocks_with_the_source_where_the_filesystem_can() {
     assert!(std::process::Command::new("sync").status().unwrap().success());
     let before = used();
     let store = open(&mount.path()).unwrap();
-    drop(publish(&store, &mount.path().join("s")).unwrap());
+    drop(publish(&store, &mount.path().join("s"), Way::PLAIN).unwrap());
     let grown = used().saturating_sub(before);
     println!("64 MiB published, {} KiB more used", grown >> 10);
     assert!(grown < 16 << 20, "{grown}");

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use genstore::{
-    Activate, CommitOptions, Depth, Error, Expect, FaultKind, FaultPlan, Faults, GenerationId, Mark,
-    Options, Plan, Publication, Rev, Source, StageOptions, Store,
+    Activate, CommitOptions, Depth, Error, Expect, Faults, GenerationId, Mark, Options, Plan, Publication,
+    Rev, Source, Store,
 };
-use genstore_testkit::{at, debris, scratch};
+use genstore_testkit::{FAILURES, Way, at, count_down, debris, scratch};
 
 fn open(dir: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
@@ -19,8 +19,14 @@ fn open(dir: &Path, faults: Faults) -> Store {
 }
 
 fn publish(store: &Store, content: &str, activate: Activate) -> Result<Publication, Error> {
-    let plan = Plan::builder().file("file", false, Source::Bytes(content.into())).build()?;
-    let staged = store.stage(&plan, StageOptions::default())?;
+    publish_in(Way::PLAIN, store, content, activate)
+}
+
+/// What is published has its bytes in memory: these are neither in the index nor consumed.
+fn publish_in(way: Way, store: &Store, content: &str, activate: Activate) -> Result<Publication, Error> {
+    let bytes = |content: &str| Source::Bytes(content.into());
+    let plan = Plan::builder().file("file", false, bytes(content)).file("same", false, bytes("same"));
+    let staged = store.stage(&plan.build()?, way.staging())?;
     staged.unaudited().commit(&CommitOptions { activate, ..CommitOptions::default() })
 }
 
@@ -28,12 +34,22 @@ fn id(number: u64) -> GenerationId {
     GenerationId::new(number).unwrap()
 }
 
-/// Two generations, and back to the first.
-fn rolled_back(dir: &Path) -> Store {
+/// Two generations.
+fn two(dir: &Path, way: Way) -> Store {
     let store = open(dir, Faults::default());
     for content in ["one", "two"] {
-        assert!(publish(&store, content, Activate::Always).unwrap().current);
+        assert!(publish_in(way, &store, content, Activate::Always).unwrap().current);
     }
+    store
+}
+
+/// Two generations, and back to the first.
+fn rolled_back(dir: &Path) -> Store {
+    rolled_back_in(dir, Way::PLAIN)
+}
+
+fn rolled_back_in(dir: &Path, way: Way) -> Store {
+    let store = two(dir, way);
     assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
     store
 }
@@ -92,48 +108,57 @@ fn ending_a_hold_shows_the_newest_good_build_since() {
 
 /// Fails a verb at each call, has somebody else settle what is left, and looks.
 fn at_each_call(
-    verb: impl Fn(&Store) -> bool,
+    name: &str,
     prepare: impl Fn(&Path) -> Store,
+    verb: impl Fn(&Store) -> genstore::Result<()>,
     held: impl Fn(u64) -> bool,
 ) {
-    for kind in [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full] {
-        for step in 1.. {
-            let dir = scratch();
-            let store = prepare(dir.path());
-            let faults = Faults::inject(FaultPlan::step(step, kind));
-            let done = verb(&open(dir.path(), faults.clone()));
-            // Any writer settles first.
-            store.mark(&Rev::Current { older: 0 }, Mark::Good, None).unwrap();
-            let current = store.current().unwrap().unwrap().get();
-            let what = format!("{kind:?} at call {step}, current is {current}");
-            assert_eq!(store.hold().unwrap().is_some(), held(current), "{what}");
-            assert_eq!(debris(&dir.path().join("store")), [""; 0], "{what}");
-            assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
-            if done && faults.count() < step {
-                break;
-            }
-        }
-    }
+    let points = count_down(name, &FAILURES, 1, |fault, what| {
+        let dir = scratch();
+        let store = prepare(dir.path());
+        let end = fault.fail(|faults| verb(&open(dir.path(), faults)));
+        // Any writer settles first.
+        store.mark(&Rev::Current { older: 0 }, Mark::Good, None).unwrap();
+        let current = store.current().unwrap().unwrap().get();
+        let what = format!("{what}, current is {current}");
+        assert_eq!(store.hold().unwrap().is_some(), held(current), "{what}");
+        assert_eq!(debris(&dir.path().join("store")), [""; 0], "{what}");
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
+        end
+    });
+    assert!(points.iter().all(|&count| count > 3), "{name}: {points:?}");
 }
 
 #[test]
 fn a_hold_is_there_if_and_only_if_the_rollback_is() {
-    let prepare = |dir: &Path| {
-        let store = open(dir, Faults::default());
-        for content in ["one", "two"] {
-            drop(publish(&store, content, Activate::Always).unwrap());
-        }
-        store
-    };
-    at_each_call(|store| store.rollback(1, false).is_ok(), prepare, |current| current == 1);
+    for way in Way::COPYING {
+        let prepare = |dir: &Path| two(dir, way);
+        let rollback = |store: &Store| store.rollback(1, false).map(drop);
+        at_each_call(&format!("rollback, {way}"), prepare, rollback, |current| current == 1);
+    }
 }
 
 #[test]
 fn a_hold_ends_if_and_only_if_the_publication_is() {
-    let verb = |store: &Store| publish(store, "three", Activate::Always).is_ok();
-    at_each_call(verb, rolled_back, |current| current == 1);
-    let verb = |store: &Store| store.activate(&Rev::Number(id(2)), Expect::Any).is_ok();
-    at_each_call(verb, rolled_back, |current| current == 1);
+    for way in Way::COPYING {
+        let prepare = |dir: &Path| rolled_back_in(dir, way);
+        let is_held = |current| current == 1;
+        let publish = |store: &Store| publish_in(way, store, "three", Activate::Always).map(drop);
+        at_each_call(&format!("publish, {way}"), prepare, publish, is_held);
+        let activate = |store: &Store| store.activate(&Rev::Number(id(2)), Expect::Any).map(drop);
+        at_each_call(&format!("switch, {way}"), prepare, activate, is_held);
+    }
+}
+
+/// The generation that was left is bad, and so the one that retention gives up.
+#[test]
+fn what_a_rollback_left_is_recycled_and_the_hold_stays() {
+    let dir = scratch();
+    let store = rolled_back_in(dir.path(), Way::ALL[3]);
+    let kept = publish_in(Way::ALL[3], &store, "three", Activate::UnlessHeld).unwrap();
+    assert_eq!((kept.recycled, kept.current), (Some(id(2)), false));
+    assert_eq!(store.hold().unwrap().map(|hold| (hold.generation, hold.left)), Some((id(1), id(2))));
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use genstore::{CommitOptions, Depth, Options, Plan, Publication, ScanRules, StageOptions, Store};
-use genstore_testkit::{at, bytes_read, read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{at, bytes_read, read_tree, same_content, scratch, settle, things, write_tree};
 use tempfile::TempDir;
 
 const BIG: usize = 4 << 20;
@@ -53,17 +53,8 @@ impl Place {
         done
     }
 
-    /// Waits until the clock of files has gone on far enough beyond what was written last.
     fn settle(&self) {
-        let probe = self.0.path().join("probe");
-        let start = SystemTime::now();
-        loop {
-            fs::write(&probe, "").unwrap();
-            let stamp = fs::metadata(&probe).unwrap().modified().unwrap();
-            if stamp.duration_since(start).unwrap_or_default() > Duration::from_millis(25) {
-                return;
-            }
-        }
+        settle(self.0.path());
     }
 }
 

@@ -5,49 +5,33 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Durability, Faults, Options, Plan, Publication, Retention, ScanRules, StageOptions,
-    Store,
-};
-use genstore_testkit::{Things, at, scratch, things, write_tree};
+use genstore::{CommitOptions, Durability, Faults, Options, Plan, Publication, ScanRules, Store};
+use genstore_testkit::{Things, Way, at, scratch, things, write_tree};
 
-const LAST: Retention = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
-
-fn publish(
-    store: &Path,
-    source: &Path,
-    faults: Faults,
-    durability: Durability,
-    recycle: Option<Retention>,
-) -> Publication {
+fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability, way: Way) -> Publication {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
     options.durability = durability;
     let (store, _) = Store::init(store, options).unwrap();
     let plan = Plan::scan(source, &ScanRules::default()).unwrap();
-    store
-        .stage(&plan, StageOptions { recycle, ..StageOptions::default() })
-        .unwrap()
-        .unaudited()
-        .commit(&CommitOptions::default())
-        .unwrap()
+    store.stage(&plan, way.staging()).unwrap().unaudited().commit(&CommitOptions::default()).unwrap()
 }
 
 /// Publishes twice and gives the calls of the second one.
 fn calls(second: &[(&str, &str)], durability: Durability) -> Vec<String> {
     let first = things(1_000, &[("a", "=one"), ("b/c", "=two"), ("keep", "=k")]);
-    calls_of_last(&[first, things(2_000, second)], durability, None)
+    calls_of_last(&[first, things(2_000, second)], durability, Way::PLAIN)
 }
 
 /// Publishes one tree after the other and gives the calls of the last one.
-fn calls_of_last(trees: &[Things], durability: Durability, recycle: Option<Retention>) -> Vec<String> {
+fn calls_of_last(trees: &[Things], durability: Durability, way: Way) -> Vec<String> {
     let dir = scratch();
     let (store, source) = (dir.path().join("store"), dir.path().join("source"));
     let mut faults = Faults::default();
     for tree in trees {
         write_tree(&source, tree);
         faults = Faults::record();
-        drop(publish(&store, &source, faults.clone(), durability, recycle.clone()));
+        drop(publish(&store, &source, faults.clone(), durability, way));
     }
     let root = format!("{}/", std::fs::canonicalize(&store).unwrap().display());
     faults
@@ -118,14 +102,40 @@ fn a_small_commit_flushes_file_by_file_and_in_order() {
     }
 }
 
-#[test]
-fn a_recycled_tree_is_retired_durably_before_it_is_changed() {
+/// Each mostly as the one before.
+fn three_trees() -> [Things; 3] {
     let base = [("a", "=one"), ("b/c", "=two"), ("d/x", "=x"), ("d/y", "=y"), ("e", "="), ("f/g", "=g")];
     let mut trees = [things(1_000, &base), things(1_000, &base), things(1_000, &base)];
     trees[1].extend(things(1_000, &[("a", "=second")]));
     trees[2].extend(things(2_000, &[("a", "=third"), ("new/n", "=n")]));
     trees[2].remove("f/g");
-    let calls = calls_of_last(&trees, Durability::Full, Some(LAST));
+    trees
+}
+
+#[test]
+fn in_every_way_the_order_is_the_same_and_sources_are_consumed_last() {
+    for way in Way::ALL {
+        let calls = calls_of_last(&three_trees(), Durability::Full, way);
+        check_order_of(&calls, 3);
+        let retired = calls.iter().any(|c| c.starts_with("rename ") && c.ends_with("/retired"));
+        assert_eq!(retired, way.recycle, "{way}: {calls:#?}");
+        let consumed: Vec<usize> = (0..calls.len())
+            .filter(|&n| calls[n].starts_with("unlink /") && calls[n].contains("/source/"))
+            .collect();
+        assert_eq!(
+            consumed.len(),
+            if way.consume { three_trees()[2].len() } else { 0 },
+            "{way}: {calls:#?}"
+        );
+        let pointer = position(&calls, |c| c == "rename current");
+        let durable = pointer + position(&calls[pointer..], |c| c == "fsync .");
+        assert!(consumed.iter().all(|&n| n > durable), "{way}: {consumed:?} in {calls:#?}");
+    }
+}
+
+#[test]
+fn a_recycled_tree_is_retired_durably_before_it_is_changed() {
+    let calls = calls_of_last(&three_trees(), Durability::Full, Way { recycle: true, ..Way::PLAIN });
     check_order_of(&calls, 3);
     let retired = position(&calls, |c| c.starts_with("rename staging/s-") && c.ends_with("/retired"));
     let durable = position(&calls, |c| c == "fsync generations");

@@ -3,21 +3,16 @@
 //!
 //! What was written and never flushed is lost in that copy, as it would be without power. Whatever
 //! remains must be the whole old generation or the whole new one, and the next publish must work.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read clocks and the environment"
-)]
+#![allow(clippy::print_stdout, reason = "tells how often the power was lost")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Depth, FaultKind, FaultPlan, Faults, Options, Plan, Retention, ScanRules, StageOptions,
-    Store,
+use genstore::{CommitOptions, Depth, Faults, Options, Plan, ScanRules, Store};
+use genstore_testkit::{
+    LoopFs, Task, Things, Way, at, child_task, debris, give, is_nothing_lost, kill_at, one_at_a_time,
+    read_tree, same_content, scratch, settle, things, write_sources,
 };
-use genstore_testkit::{LoopFs, Things, at, debris, read_tree, same_content, scratch, things, write_tree};
 
 fn tree_a() -> Things {
     things(1_000, &[("a", "=first"), ("d/b", "=second"), ("d/same", "=same"), ("e", "="), ("x", "!tool")])
@@ -35,91 +30,92 @@ fn tree_c() -> Things {
     tree
 }
 
+fn tree(name: &str) -> Things {
+    match name {
+        "a" => tree_a(),
+        "b" => tree_b(),
+        "c" => tree_c(),
+        _ => panic!("no tree is called {name}"),
+    }
+}
+
 fn open(dir: &Path, faults: Faults) -> genstore::Result<Store> {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
     Store::init(&dir.join("store"), options).map(|(store, _)| store)
 }
 
-fn publish(store: &Store, source: &Path, recycle: bool) -> genstore::Result<()> {
-    let plan = Plan::scan(source, &ScanRules::default())?;
-    let rule = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
-    let options = StageOptions { recycle: recycle.then_some(rule), ..StageOptions::default() };
-    store.stage(&plan, options)?.unaudited().commit(&CommitOptions::default()).map(drop)
+/// Publishes a source; where it is to be consumed, one that is given to us on the same filesystem.
+fn publish(store: &Store, dir: &Path, sources: &Path, name: &str, way: Way) -> genstore::Result<()> {
+    let mut source = sources.join(name);
+    if way.consume {
+        source = dir.join("given");
+        give(&source, &tree(name));
+    }
+    let plan = Plan::scan(&source, &ScanRules::default())?;
+    store.stage(&plan, way.staging())?.unaudited().commit(&CommitOptions::default()).map(drop)
 }
 
-fn act(verb: &str, dir: &Path, sources: &Path, faults: Faults) -> genstore::Result<()> {
+fn act(verb: &str, dir: &Path, sources: &Path, way: Way, faults: Faults) -> genstore::Result<()> {
     let store = open(dir, faults)?;
     match verb {
-        "publish" => publish(&store, &sources.join("b"), false),
-        "recycle" => publish(&store, &sources.join("c"), true),
+        "publish" => publish(&store, dir, sources, "b", way),
+        "publish again" => publish(&store, dir, sources, "c", way),
         "rollback" => store.rollback(1, false).map(drop),
         other => panic!("{other}"),
     }
 }
 
-const CHILD: &str = "GENSTORE_POWER_CHILD";
-
 /// Not a test of its own: what a child does.
 #[test]
 fn child() {
-    let Ok(task) = std::env::var(CHILD) else {
+    let Some((Task { place, words }, faults)) = child_task() else {
         return;
     };
-    let parts: Vec<&str> = task.split(':').collect();
-    let fault = FaultPlan::step(parts[0].parse().expect("a number"), FaultKind::Kill);
-    let (dir, sources) = (PathBuf::from(parts[2]), PathBuf::from(parts[3]));
-    act(parts[1], &dir, &sources, Faults::inject(fault)).expect("the verb itself works");
+    let sources = PathBuf::from(&words[2]);
+    act(&words[0], &place, &sources, Way::named(&words[1]), faults).expect("the verb itself works");
 }
 
+/// Cuts the power at each `stride`th step of `verb`; counts the steps.
+///
 /// A child that another test forks holds our files until it becomes its program, and the unmount
 /// fails: so one at a time, where tests are threads of one process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Cuts the power at each `stride`th step of `verb`; counts the steps.
-fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, stride: usize) {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, stride: usize) {
+    let _one = one_at_a_time();
     let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
         return;
     };
     let sources = scratch();
-    write_tree(&sources.path().join("a"), &tree_a());
-    write_tree(&sources.path().join("b"), &tree_b());
-    write_tree(&sources.path().join("c"), &tree_c());
-    let recycle = verb == "recycle";
+    write_sources(sources.path(), &["a", "b", "c"].map(|name| (name, tree(name))));
+    settle(sources.path());
     let (prepared, cut) = (fs.image().with_extension("prepared"), fs.image().with_extension("cut"));
     let store = open(&fs.path(), Faults::default()).unwrap();
-    publish(&store, &sources.path().join("a"), recycle).unwrap();
-    if verb != "publish" {
-        publish(&store, &sources.path().join("b"), recycle).unwrap();
+    let first: &[&str] = if verb == "publish" { &["a"] } else { &["a", "b"] };
+    for source in first {
+        publish(&store, &fs.path(), sources.path(), source, way).unwrap();
     }
     let (before, after) = match verb {
         "publish" => (tree_a(), tree_b()),
         "rollback" => (tree_b(), tree_a()),
         _ => (tree_b(), tree_c()),
     };
+    let given = fs.path().join("given");
+    if way.consume {
+        give(&given, &after);
+    }
     drop(store);
     fs.unmount();
     fs.copy_image(&prepared);
 
     let mut points = 0;
     for step in (1..).step_by(stride) {
-        let what = format!("{kind}, {verb}, power lost at step {step}");
+        let what = format!("{kind}, {verb}, {way}, power lost at step {step}");
         fs.restore_image(&prepared);
         fs.mount(&[]).unwrap();
-        let status = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child"])
-            .env(CHILD, format!("{step}:{verb}:{}:{}", fs.path().display(), sources.path().display()))
-            .output()
-            .unwrap()
-            .status;
+        let words = [verb.to_owned(), way.to_string(), sources.path().display().to_string()];
+        let finished = !kill_at(step as u64, &Task { place: fs.path(), words: words.into() });
         fs.copy_image(&cut);
         fs.unmount();
-        let finished = status.success();
-        assert!(
-            finished || std::os::unix::process::ExitStatusExt::signal(&status) == Some(9),
-            "{what}: {status}"
-        );
 
         fs.restore_image(&cut);
         fs.mount(&[]).unwrap();
@@ -127,9 +123,14 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, stride: usize) 
         let (old, new) = (same_content(&shown, &before), same_content(&shown, &after));
         assert!(old || new, "{what}: {shown:#?}");
         assert!(new || !finished, "{what}: success was reported, and lost");
+        if way.consume {
+            let is_whole = read_tree(&given).is_ok_and(|found| same_content(&found, &after));
+            assert!(is_whole || new, "{what}: it is consumed, and nothing was committed");
+            assert!(is_nothing_lost(&given, &after, &fs.path().join("store")), "{what}: files are lost");
+        }
         let store = open(&fs.path(), Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
         for source in ["b", "a", "b"] {
-            publish(&store, &sources.path().join(source), recycle)
+            publish(&store, &fs.path(), sources.path(), source, way)
                 .unwrap_or_else(|e| panic!("{what}: {e}"));
         }
         let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -142,51 +143,51 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, stride: usize) 
         }
         points += 1;
     }
-    println!("{kind}: the power was lost at {points} points of {verb}");
-    assert!(points * stride > 30, "{kind}, {verb}: {points}");
+    println!("{kind}: the power was lost at {points} points of {verb}, {way}");
+    assert!(points * stride > 30, "{kind}, {verb}, {way}: {points}");
 }
 
 #[test]
 fn publish_on_ext4() {
-    cut_everywhere("ext4", 32, "publish", 1);
+    cut_everywhere("ext4", 32, "publish", Way::ALL[0], 1);
 }
 
 #[test]
 fn rollback_on_ext4() {
-    cut_everywhere("ext4", 32, "rollback", 1);
+    cut_everywhere("ext4", 32, "rollback", Way::PLAIN, 1);
 }
 
 #[test]
-fn recycle_on_ext4() {
-    cut_everywhere("ext4", 32, "recycle", 1);
+fn recycling_on_ext4() {
+    cut_everywhere("ext4", 32, "publish again", Way::ALL[1], 1);
 }
 
 #[test]
 fn publish_on_xfs() {
-    cut_everywhere("xfs", 320, "publish", 3);
+    cut_everywhere("xfs", 320, "publish", Way::ALL[2], 3);
 }
 
 #[test]
 fn rollback_on_xfs() {
-    cut_everywhere("xfs", 320, "rollback", 3);
+    cut_everywhere("xfs", 320, "rollback", Way::PLAIN, 3);
 }
 
 #[test]
-fn recycle_on_xfs() {
-    cut_everywhere("xfs", 320, "recycle", 3);
+fn recycling_on_xfs() {
+    cut_everywhere("xfs", 320, "publish again", Way::ALL[3], 3);
 }
 
 #[test]
 fn publish_on_btrfs() {
-    cut_everywhere("btrfs", 128, "publish", 3);
+    cut_everywhere("btrfs", 128, "publish", Way::ALL[2], 3);
 }
 
 #[test]
 fn rollback_on_btrfs() {
-    cut_everywhere("btrfs", 128, "rollback", 3);
+    cut_everywhere("btrfs", 128, "rollback", Way::PLAIN, 3);
 }
 
 #[test]
-fn recycle_on_btrfs() {
-    cut_everywhere("btrfs", 128, "recycle", 3);
+fn recycling_on_btrfs() {
+    cut_everywhere("btrfs", 128, "publish again", Way::ALL[1], 3);
 }

@@ -7,13 +7,16 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use genstore::{
     AuditRules, CommitOptions, Depth, Digest, Durability, Error, Faults, GenerationId, Judged, Options,
     Plan, Publication, Retention, Rev, ScanRules, StageOptions, Store,
 };
-use genstore_testkit::{Thing, Things, at, copy_exactly, debris, read_tree, scratch, things, write_tree};
+use genstore_testkit::{
+    Thing, Things, Way, at, change_tree, copy_exactly, debris, read_tree, scratch, settle, things,
+    write_tree,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -93,6 +96,13 @@ fn publish(store: &Path, source: &Path, recycle: Option<Retention>) -> Publicati
     publish_with(&open(store, Faults::default()), source, recycle, || ()).unwrap()
 }
 
+/// Publishes what a source holds by now.
+fn publish_in(store: &Store, source: &Path, way: Way) -> Publication {
+    let plan = Plan::scan(source, &ScanRules::default()).unwrap();
+    let staged = store.stage(&plan, way.staging()).unwrap();
+    staged.unaudited().commit(&CommitOptions::default()).unwrap()
+}
+
 /// Publishes, and does something when all is staged.
 fn publish_with(
     store: &Store,
@@ -109,19 +119,6 @@ fn publish_with(
     match judged {
         Judged::Accepted(audited) => audited.commit(&CommitOptions::default()),
         Judged::Rejected(_) => panic!("there are no rules"),
-    }
-}
-
-/// Waits until the clock of files has gone on far enough for folders to be settled.
-fn settle(dir: &Path) {
-    let probe = dir.join("probe");
-    let start = SystemTime::now();
-    loop {
-        fs::write(&probe, "").unwrap();
-        let stamp = fs::metadata(&probe).unwrap().modified().unwrap();
-        if stamp.duration_since(start).unwrap_or_default() > Duration::from_millis(25) {
-            return;
-        }
     }
 }
 
@@ -406,18 +403,27 @@ fn what_something_keeps_is_not_recycled() {
 
 #[test]
 fn where_objects_were_healed_nothing_older_is_recycled() {
-    let place = Place::new();
-    drop(place.publish(&tree_a()));
-    drop(place.publish(&tree_b()));
-    let path = place.tree(2).join("d/b.txt");
-    fs::write(&path, "damaged, through the link").unwrap();
-    assert_eq!(place.publish(&tree_c()).healed, 1);
-    drop(place.publish(&tree_a()));
-    assert!(place.tree(1).exists() && place.tree(2).exists() && place.tree(3).exists());
-    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
-    // What was made since is good again.
-    assert_eq!(place.publish_and_compare(&tree_c()), None);
-    assert_eq!(place.publish_and_compare(&tree_a()), Some(4));
+    for way in Way::ALL.into_iter().filter(|way| way.recycle) {
+        let place = Place::new();
+        let publish = |things: &Things| {
+            let source = place.0.path().join("source");
+            write_tree(&source, things);
+            let done = publish_in(&place.open(), &source, way);
+            assert_eq!(done.warnings, [], "{way}");
+            done
+        };
+        drop(publish(&tree_a()));
+        drop(publish(&tree_b()));
+        let path = place.tree(2).join("d/b.txt");
+        fs::write(&path, "damaged, through the link").unwrap();
+        assert_eq!(publish(&tree_c()).healed, 1, "{way}");
+        drop(publish(&tree_a()));
+        assert!(place.tree(1).exists() && place.tree(2).exists() && place.tree(3).exists(), "{way}");
+        assert!(place.open().verify(None, Depth::Full).unwrap().is_clean(), "{way}");
+        // What was made since is good again.
+        assert_eq!(place.publish_and_compare(&tree_c()), None, "{way}");
+        assert_eq!(place.publish_and_compare(&tree_a()), Some(4), "{way}");
+    }
 }
 
 #[test]
@@ -510,13 +516,23 @@ fn publishers_collectors_and_readers_get_along() {
             scope.spawn(move || {
                 let _end = AtEnd(publishing);
                 let source = place.0.path().join(format!("source-{publisher}"));
-                for round in 0..ROUNDS {
+                fs::create_dir(source.with_extension("wait")).unwrap();
+                let mut last = None;
+                // Any way by turns; what is not consumed is built again where it stands.
+                for (round, way) in (0..ROUNDS).zip(Way::ALL.into_iter().cycle()) {
                     let mut tree = if round % 3 == 0 { tree_a() } else { tree_c() };
                     let text = format!("={publisher} {round}");
                     tree.extend(things(2_000 + round, &[("mine/a", &text), ("d/mine", &text)]));
-                    write_tree(&source, &tree);
-                    let done = publish(&place.store(), &source, Some(LAST));
-                    assert!(done.changed && done.warnings.is_empty(), "{done:?}");
+                    match &last {
+                        Some(last) => change_tree(&source, last, &tree),
+                        None => write_tree(&source, &tree),
+                    }
+                    if last.is_none() && !way.consume {
+                        settle(&source.with_extension("wait"));
+                    }
+                    let done = publish_in(&place.open(), &source, way);
+                    assert!(done.changed && done.warnings.is_empty(), "{way}: {done:?}");
+                    last = (!way.consume).then_some(tree);
                     recycled.fetch_add(usize::from(done.recycled.is_some()), Relaxed);
                 }
             });

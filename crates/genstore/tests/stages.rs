@@ -86,13 +86,14 @@ fn what_a_program_writes_is_moved_in() {
         stage.path(),
         "umask 077; mkdir -p bin sub/deep; echo one > a; cp a sub/deep/b; printf '#!' > bin/run; chmod 700 bin/run; ln -s a l; : > empty",
     );
-    let inode = fs::metadata(stage.path().join("a")).unwrap().ino();
+    // Of two with the same bytes one is moved in, and the other one becomes a link to it.
+    let inodes = ["a", "sub/deep/b"].map(|path| fs::metadata(stage.path().join(path)).unwrap().ino());
     let done = commit(seal(stage));
     let current = place.path().join("current");
     let expected =
         [("a", "=one\n"), ("bin/run", "!#!"), ("empty", "="), ("l", ">a"), ("sub/deep/b", "=one\n")];
     assert!(same_content(&read_tree(&current).unwrap(), &things(0, &expected)));
-    assert_eq!(fs::metadata(current.join("a")).unwrap().ino(), inode, "moved, not copied");
+    assert!(inodes.contains(&fs::metadata(current.join("a")).unwrap().ino()), "moved, not copied");
     for (path, mode) in [("a", 0o444), ("bin/run", 0o555), ("bin", 0o755), ("sub/deep", 0o755)] {
         assert_eq!(fs::metadata(current.join(path)).unwrap().permissions().mode() & 0o7777, mode, "{path}");
     }

@@ -16,7 +16,10 @@ use genstore::{
     CommitOptions, Damaged, Depth, Error, Expect, GenerationId, Options, Plan, Publication, Retention,
     ScanRules, Source, StageOptions, Store, Symlinks,
 };
-use genstore_testkit::{Things, at, object_inodes, read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{
+    Thing, Things, Way, at, give, object_inodes, read_tree, same_content, scratch, settle, things,
+    write_tree,
+};
 
 /// A clock that moves a second each time it is read.
 fn ticking(start: u64) -> Options {
@@ -40,6 +43,23 @@ fn publish(store: &Store, source: &Path) -> Publication {
 fn publish_things(store: &Store, dir: &Path, things: &Things) -> Publication {
     write_tree(&dir.join("source"), things);
     publish(store, &dir.join("source"))
+}
+
+/// Gives a source, settled where it stays, and publishes it in some way. What the source holds
+/// already is not written again.
+fn publish_in(way: Way, store: &Store, dir: &Path, things: &Things) -> Publication {
+    let source = dir.join("source");
+    if give(&source, things) && !way.consume {
+        settle(dir);
+    }
+    let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
+    let staged = store.stage(&plan, way.staging()).unwrap();
+    let done = staged.unaudited().commit(&CommitOptions::default()).unwrap();
+    assert_eq!(done.warnings, [], "{way}");
+    let left = read_tree(&source).unwrap();
+    let has_files = left.values().any(|thing| matches!(thing, Thing::File(..)));
+    assert_eq!(has_files, !way.consume, "{way}: {left:?}");
+    done
 }
 
 fn memory(files: &[(&str, &str)]) -> Plan {
@@ -216,6 +236,28 @@ fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
 }
 
 #[test]
+fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for text in ["old", "new"] {
+        drop(commit(&store, &memory(&[("n", text)])).unwrap());
+    }
+    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let plan = store.plan_gc(&rule).unwrap();
+    assert_eq!((plan.removed(), plan.objects()), (vec![id(1)], 1));
+    // The bytes come back, and are given up once more: by a generation that the plan knows nothing of.
+    for text in ["old", "newest"] {
+        drop(commit(&store, &memory(&[("n", text)])).unwrap());
+    }
+    let done = store.collect(&plan).unwrap();
+    assert_eq!((done.generations, done.objects), (vec![id(1)], 0));
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    assert_eq!(collect(&store, 1).generations, [id(3), id(2)]);
+    assert_eq!(object_inodes(store.path()).len(), 1);
+}
+
+#[test]
 fn a_lost_race_says_who_and_when() {
     let dir = scratch();
     let store = open(dir.path());
@@ -247,37 +289,43 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
     let rounds = 12;
     let barrier = Barrier::new(4);
     drop(commit(&open(dir.path()), &memory(&[("n", "start")])).unwrap());
-    let wins: u64 = std::thread::scope(|scope| {
+    let (wins, losses): (u64, u64) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|worker| {
                 let (path, barrier) = (&path, &barrier);
+                let source = dir.path().join(format!("source-{worker}"));
                 scope.spawn(move || {
                     let store = Store::open(path, ticking(1_000_000)).unwrap();
-                    let mut wins = 0;
-                    for round in 0..rounds {
+                    // Nothing may panic before the last round: the others wait.
+                    let (mut wins, mut losses) = (0, 0);
+                    for (round, way) in (0..rounds).zip(Way::ALL.into_iter().cycle().skip(worker)) {
                         barrier.wait();
                         let expect = Expect::Current(store.current().unwrap().unwrap());
                         barrier.wait();
-                        let plan = memory(&[("n", &format!("{worker} {round}")), ("same", "s")]);
+                        let text = format!("={worker} {round}");
+                        let tree = things(1_000, &[("n", &text), ("same", "=s"), ("too", "=s")]);
+                        write_tree(&source, &tree);
+                        let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
                         let options = CommitOptions { expect, ..CommitOptions::default() };
-                        match store
-                            .stage(&plan, StageOptions::default())
-                            .unwrap()
-                            .unaudited()
-                            .commit(&options)
-                        {
+                        let staged = store.stage(&plan, way.staging()).unwrap();
+                        match staged.unaudited().commit(&options) {
                             Ok(_) => wins += 1,
-                            Err(Error::Lost { .. }) => {}
-                            Err(e) => panic!("{e}"),
+                            // Who lost has all that was to be consumed.
+                            Err(Error::Lost { .. }) => {
+                                let left = read_tree(&source).unwrap();
+                                losses += u64::from(same_content(&left, &tree));
+                            }
+                            Err(e) => panic!("{way}: {e}"),
                         }
                     }
-                    wins
+                    (wins, losses)
                 })
             })
             .collect();
-        workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        let ends = workers.into_iter().map(|worker| worker.join().unwrap());
+        ends.fold((0, 0), |sum, end| (sum.0 + end.0, sum.1 + end.1))
     });
-    assert_eq!(wins, rounds);
+    assert_eq!((wins, losses), (rounds, 3 * rounds));
     let store = open(dir.path());
     assert_eq!(store.current().unwrap(), Some(id(1 + rounds)));
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
@@ -293,12 +341,14 @@ fn publishers_readers_and_gc_do_not_harm_each_other() {
     std::thread::scope(|scope| {
         for worker in 0..2 {
             let (path, working) = (&path, &working);
+            let dir = dir.path().join(format!("publisher-{worker}"));
+            fs::create_dir(&dir).unwrap();
             scope.spawn(move || {
                 let store = Store::open(path, ticking(1_000_000)).unwrap();
-                for round in 0..40 {
+                for (round, way) in (0..40).zip(Way::ALL.into_iter().cycle()) {
                     // Few contents, so that objects come, go, and come back.
-                    let text = format!("{}", (worker + round) % 5);
-                    drop(commit(&store, &memory(&[("a", &text), ("b", &text)])).unwrap());
+                    let text = format!("={}", (worker + round) % 5);
+                    drop(publish_in(way, &store, &dir, &things(1_000, &[("a", &text), ("b", &text)])));
                 }
                 working.fetch_sub(1, Ordering::Relaxed);
             });
@@ -340,38 +390,41 @@ fn flip(path: &Path, at: u64) {
 
 #[test]
 fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
-    let dir = scratch();
-    let store = open(dir.path());
-    drop(publish_things(&store, dir.path(), &things(900, &[("x/a", "=old"), ("gone", "!tool")])));
-    let content = things(1_000, &[("x/a", "=hello"), ("y", "=hello"), ("e", "="), ("t", "!tool")]);
-    drop(publish_things(&store, dir.path(), &content));
-    let source = dir.path().join("source");
-    let mut damaged: Vec<std::path::PathBuf> = vec![];
-    for folder in fs::read_dir(store.path().join("objects")).unwrap() {
-        damaged.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|o| o.unwrap().path()));
-    }
-    damaged.push(store.path().join("generations/1/manifest"));
-    damaged.push(store.path().join("generations/2/manifest"));
-    for path in damaged {
-        let old = path.ends_with("manifest") || !content_of(&path).starts_with(b"old");
-        if !old {
-            continue; // Its right bytes are in no source any more.
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        drop(publish_in(way, &store, dir.path(), &things(900, &[("x/a", "=old"), ("gone", "!tool")])));
+        let content = things(1_000, &[("x/a", "=hello"), ("y", "=hello"), ("e", "="), ("t", "!tool")]);
+        drop(publish_in(way, &store, dir.path(), &content));
+        let mut damaged: Vec<std::path::PathBuf> = vec![];
+        for folder in fs::read_dir(store.path().join("objects")).unwrap() {
+            damaged.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|o| o.unwrap().path()));
         }
-        for byte in 0..path.metadata().unwrap().len() {
-            let what = format!("{} byte {byte}", path.display());
-            flip(&path, byte);
-            let report = store.verify(None, Depth::Full).unwrap();
-            assert!(!report.is_clean(), "{what}");
-            if path.ends_with("manifest") {
-                assert_eq!(report.generations.len(), 1, "{what}: {report:?}");
-            } else {
-                assert_eq!(report.objects.len(), 1, "{what}: {report:?}");
-                assert!(!report.objects[0].uses.is_empty(), "{what}");
+        damaged.push(store.path().join("generations/1/manifest"));
+        damaged.push(store.path().join("generations/2/manifest"));
+        // All of them in one way is enough: where the byte is has nothing to do with the way.
+        let stride = if way == Way::PLAIN { 1 } else { 9 };
+        for path in damaged {
+            let old = path.ends_with("manifest") || !content_of(&path).starts_with(b"old");
+            if !old {
+                continue; // Its right bytes are in no source any more.
             }
-            let healed = publish(&store, &source);
-            assert_eq!((healed.changed, healed.healed), (false, 1), "{what}");
-            let report = store.verify(None, Depth::Full).unwrap();
-            assert!(report.is_clean(), "{what}: {report:#?}");
+            for byte in (0..path.metadata().unwrap().len()).step_by(stride) {
+                let what = format!("{way}, {} byte {byte}", path.display());
+                flip(&path, byte);
+                let report = store.verify(None, Depth::Full).unwrap();
+                assert!(!report.is_clean(), "{what}");
+                if path.ends_with("manifest") {
+                    assert_eq!(report.generations.len(), 1, "{what}: {report:?}");
+                } else {
+                    assert_eq!(report.objects.len(), 1, "{what}: {report:?}");
+                    assert!(!report.objects[0].uses.is_empty(), "{what}");
+                }
+                let healed = publish_in(way, &store, dir.path(), &content);
+                assert_eq!((healed.changed, healed.healed), (false, 1), "{what}");
+                let report = store.verify(None, Depth::Full).unwrap();
+                assert!(report.is_clean(), "{what}: {report:#?}");
+            }
         }
     }
 }
@@ -382,83 +435,94 @@ fn content_of(path: &Path) -> Vec<u8> {
 
 #[test]
 fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
-    let dir = scratch();
-    let store = open(dir.path());
-    let content = things(1_000, &[("a", "=hello"), ("b", "=hello")]);
-    drop(publish_things(&store, dir.path(), &content));
-    // As root, or after chmod: through the path that readers use. The mtime tells.
-    let path = store.path().join("current/a");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::write(&path, "HELLO").unwrap();
-    let healed = publish(&store, &dir.path().join("source"));
-    assert_eq!((healed.changed, healed.healed), (false, 1));
-    let shown = read_tree(&store.path().join("current")).unwrap();
-    assert!(same_content(&shown, &content));
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
-    assert_eq!(fs::read_dir(store.path().join("quarantine")).unwrap().count(), 1, "the bytes are kept");
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let content = things(1_000, &[("a", "=hello"), ("b", "=hello")]);
+        drop(publish_in(way, &store, dir.path(), &content));
+        // As root, or after chmod: through the path that readers use. The mtime tells.
+        let path = store.path().join("current/a");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, "HELLO").unwrap();
+        let healed = publish_in(way, &store, dir.path(), &content);
+        assert_eq!((healed.changed, healed.healed), (false, 1), "{way}");
+        let shown = read_tree(&store.path().join("current")).unwrap();
+        assert!(same_content(&shown, &content));
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+        assert_eq!(fs::read_dir(store.path().join("quarantine")).unwrap().count(), 1, "the bytes are kept");
+    }
 }
 
 #[test]
 fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() {
-    let dir = scratch();
-    let store = open(dir.path());
-    drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=precious"), ("b", "=other")])));
-    let object = genstore::ObjectId { digest: genstore::Digest::of(b"precious"), executable: false };
-    let hex = object.digest.to_string();
-    flip(&store.path().join("objects").join(&hex[..2]).join(&hex[2..]), 0);
-    let (before, after) = store.repair().unwrap();
-    assert_eq!(before.objects[0].cause, "its hash differs");
-    assert_eq!(after.objects[0].cause, "it is missing");
-    assert_eq!(after.objects[0].uses, [(id(1), b"a".to_vec())]);
-    let error =
-        store.open_generation(&"@".parse().unwrap()).unwrap().cat(b"a", &mut Vec::new()).unwrap_err();
-    assert!(matches!(error, Error::Damaged { what: Damaged::Object(found), .. } if found == object));
-    assert_eq!(publish(&store, &dir.path().join("source")).healed, 1);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let content = things(1_000, &[("a", "=precious"), ("b", "=other")]);
+        drop(publish_in(way, &store, dir.path(), &content));
+        let object = genstore::ObjectId { digest: genstore::Digest::of(b"precious"), executable: false };
+        let hex = object.digest.to_string();
+        flip(&store.path().join("objects").join(&hex[..2]).join(&hex[2..]), 0);
+        let (before, after) = store.repair().unwrap();
+        assert_eq!(before.objects[0].cause, "its hash differs");
+        assert_eq!(after.objects[0].cause, "it is missing");
+        assert_eq!(after.objects[0].uses, [(id(1), b"a".to_vec())]);
+        let error =
+            store.open_generation(&"@".parse().unwrap()).unwrap().cat(b"a", &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, Error::Damaged { what: Damaged::Object(found), .. } if found == object));
+        assert_eq!(publish_in(way, &store, dir.path(), &content).healed, 1, "{way}");
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    }
 }
 
 #[test]
 fn repair_mends_what_people_do_to_a_generation() {
-    let dir = scratch();
-    let store = open(dir.path());
-    let content =
-        things(1_000, &[("a", "=1"), ("d/b", "=2"), ("d/c", "!3"), ("e", "="), ("l", ">a"), ("v", "/")]);
-    drop(publish_things(&store, dir.path(), &content));
-    let tree = store.path().join("generations/1/tree");
-    fs::remove_file(tree.join("a")).unwrap();
-    fs::remove_dir_all(tree.join("d")).unwrap();
-    fs::write(tree.join("d"), "in the way").unwrap();
-    fs::write(tree.join("stranger"), "?").unwrap();
-    fs::write(tree.join("v/stranger"), "?").unwrap();
-    fs::remove_file(tree.join("l")).unwrap();
-    std::os::unix::fs::symlink("b", tree.join("l")).unwrap();
-    fs::set_permissions(&tree, fs::Permissions::from_mode(0o700)).unwrap();
-    let (before, after) = store.repair().unwrap();
-    assert!(before.faults.len() >= 7, "{before:#?}");
-    assert!(after.is_clean(), "{after:#?}");
-    let shown = read_tree(&store.path().join("current")).unwrap();
-    assert!(same_content(&shown, &content), "{shown:#?}");
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let content = things(
+            1_000,
+            &[("a", "=1"), ("d/b", "=2"), ("d/c", "!3"), ("e", "="), ("l", ">a"), ("v", "/")],
+        );
+        drop(publish_in(way, &store, dir.path(), &content));
+        let tree = store.path().join("generations/1/tree");
+        fs::remove_file(tree.join("a")).unwrap();
+        fs::remove_dir_all(tree.join("d")).unwrap();
+        fs::write(tree.join("d"), "in the way").unwrap();
+        fs::write(tree.join("stranger"), "?").unwrap();
+        fs::write(tree.join("v/stranger"), "?").unwrap();
+        fs::remove_file(tree.join("l")).unwrap();
+        std::os::unix::fs::symlink("b", tree.join("l")).unwrap();
+        fs::set_permissions(&tree, fs::Permissions::from_mode(0o700)).unwrap();
+        let (before, after) = store.repair().unwrap();
+        assert!(before.faults.len() >= 7, "{before:#?}");
+        assert!(after.is_clean(), "{after:#?}");
+        let shown = read_tree(&store.path().join("current")).unwrap();
+        assert!(same_content(&shown, &content), "{shown:#?}");
+    }
 }
 
 #[test]
 fn healing_does_not_take_a_fresh_inode_for_the_object() {
-    let dir = scratch();
-    let store = open(dir.path());
-    let object = |content: &str| {
-        let hex = genstore::Digest::of(content.as_bytes()).to_string();
-        store.path().join("objects").join(&hex[..2]).join(&hex[2..])
-    };
-    drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")])));
-    drop(publish_things(&store, dir.path(), &things(2_000, &[("a", "=new"), ("b", "=b")])));
-    flip(&object("old"), 0);
-    assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
-    // The older bytes come back: they are healed, and shown with a newer mtime.
-    let back = publish_things(&store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")]));
-    assert_eq!((back.healed, back.refreshed), (1, 1));
-    assert_eq!(object("old").metadata().unwrap().mtime(), 1_000);
-    assert!(store.path().join("current/a").metadata().unwrap().mtime() > 2_000);
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let object = |content: &str| {
+            let hex = genstore::Digest::of(content.as_bytes()).to_string();
+            store.path().join("objects").join(&hex[..2]).join(&hex[2..])
+        };
+        drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")])));
+        drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new"), ("b", "=b")])));
+        flip(&object("old"), 0);
+        assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
+        // The older bytes come back: they are healed, and shown with a newer mtime.
+        let back = publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")]));
+        assert_eq!((back.healed, back.refreshed), (1, 1));
+        assert_eq!(object("old").metadata().unwrap().mtime(), 1_000);
+        assert!(store.path().join("current/a").metadata().unwrap().mtime() > 2_000);
+        let report = store.verify(None, Depth::Full).unwrap();
+        assert!(report.is_clean(), "{report:#?}");
+    }
 }
 
 #[test]
@@ -482,19 +546,21 @@ fn a_number_is_not_used_again_although_the_sequence_is_lost() {
 
 #[test]
 fn a_damaged_current_generation_does_not_bar_the_way_back() {
-    let dir = scratch();
-    let store = open(dir.path());
-    drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=old")])));
-    drop(publish_things(&store, dir.path(), &things(2_000, &[("a", "=new")])));
-    // Not to be made anew: the log is gone, too.
-    fs::remove_file(store.path().join("log")).unwrap();
-    flip(&store.path().join("generations/2/manifest"), 100);
-    assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
-    let meta = store.path().join("current/a").metadata().unwrap();
-    assert!(meta.mtime() > 2_000, "what was shown is read off the files");
-    let (before, after) = store.repair().unwrap();
-    assert_eq!(before.generations.len(), 1);
-    assert!(after.is_clean(), "put aside: {after:?}");
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old")])));
+        drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new")])));
+        // Not to be made anew: the log is gone, too.
+        fs::remove_file(store.path().join("log")).unwrap();
+        flip(&store.path().join("generations/2/manifest"), 100);
+        assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
+        let meta = store.path().join("current/a").metadata().unwrap();
+        assert!(meta.mtime() > 2_000, "what was shown is read off the files");
+        let (before, after) = store.repair().unwrap();
+        assert_eq!(before.generations.len(), 1);
+        assert!(after.is_clean(), "put aside: {after:?}");
+    }
 }
 
 #[test]

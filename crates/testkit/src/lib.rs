@@ -4,9 +4,13 @@
 //! Dev only.
 #![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
+mod countdown;
 mod loopfs;
+mod way;
 
+pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
 pub use loopfs::{LoopFs, target_dir};
+pub use way::Way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -32,6 +36,21 @@ pub fn scratch() -> TempDir {
 /// A moment, in whole seconds since 1970.
 pub fn at(secs: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(secs)
+}
+
+/// Waits until the clock of files has gone on far enough beyond what was written last: what stat
+/// tells of that is to be believed from then on. Leaves nothing in `dir`.
+pub fn settle(dir: &Path) {
+    let probe = dir.join("settle-probe");
+    let start = SystemTime::now();
+    loop {
+        fs::write(&probe, "").expect("write");
+        let stamp = fs::metadata(&probe).and_then(|meta| meta.modified()).expect("an mtime");
+        if stamp.duration_since(start).unwrap_or_default() > Duration::from_millis(25) {
+            break;
+        }
+    }
+    fs::remove_file(&probe).expect("remove");
 }
 
 /// One thing in a tree.
@@ -72,6 +91,46 @@ pub fn write_tree(dir: &Path, things: &Things) {
         fs::remove_dir_all(dir).expect("remove the old tree");
     }
     fs::create_dir_all(dir).expect("make the tree");
+    put_things(dir, things);
+}
+
+/// Writes several sources. What the others have in common with the first is one inode, as in one
+/// folder that a build tool writes to again and again: so the index knows it.
+pub fn write_sources(dir: &Path, trees: &[(&str, Things)]) {
+    let content = |thing: &Thing| match thing {
+        Thing::File(bytes, executable, _) => Some((bytes.clone(), *executable)),
+        _ => None,
+    };
+    let (first_name, first) = &trees[0];
+    for (name, tree) in trees {
+        write_tree(&dir.join(name), tree);
+        for (path, thing) in tree.iter().filter(|_| name != first_name) {
+            let wanted = content(thing);
+            if wanted.is_some() && first.get(path).and_then(content) == wanted {
+                fs::remove_file(dir.join(name).join(path)).expect("remove");
+                fs::hard_link(dir.join(first_name).join(path), dir.join(name).join(path)).expect("link");
+            }
+        }
+    }
+}
+
+/// Makes of a folder that holds `from` one that holds `to`, as a build tool does that writes again
+/// only what changed. No folder may become empty by it.
+pub fn change_tree(dir: &Path, from: &Things, to: &Things) {
+    for (path, thing) in from.iter().filter(|(path, thing)| to.get(*path) != Some(thing)) {
+        let path_below = dir.join(path);
+        match (thing, to.get(path)) {
+            // Written in place: the same inode has other bytes then.
+            (Thing::File(..), Some(Thing::File(..))) => {}
+            (Thing::Dir, _) => fs::remove_dir(path_below).expect("remove"),
+            _ => fs::remove_file(path_below).expect("remove"),
+        }
+    }
+    let changed = to.iter().filter(|(path, thing)| from.get(*path) != Some(thing));
+    put_things(dir, &changed.map(|(path, thing)| (path.clone(), thing.clone())).collect());
+}
+
+fn put_things(dir: &Path, things: &Things) {
     for (path, thing) in things {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().expect("it is below the tree")).expect("make a folder");
@@ -132,6 +191,30 @@ pub fn same_content(a: &Things, b: &Things) -> bool {
             .collect()
     };
     plain(a) == plain(b)
+}
+
+/// Tells whether nothing is lost of a folder that was given away to be consumed: all of `things` is
+/// in it, or one generation of the store has all of it.
+pub fn is_nothing_lost(given: &Path, things: &Things, store: &Path) -> bool {
+    let has_all = |dir: &Path| read_tree(dir).is_ok_and(|found| same_content(&found, things));
+    has_all(given) || generation_trees(store).iter().any(|tree| has_all(tree))
+}
+
+fn generation_trees(store: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(store.join("generations")) else {
+        return vec![];
+    };
+    entries.map(|entry| entry.expect("an entry").path().join("tree")).collect()
+}
+
+/// Gives a folder that is to be consumed what it has to hold: as it is where it holds that already,
+/// so that what was left by a publication that was cut is tried once more. Tells whether it wrote.
+pub fn give(given: &Path, things: &Things) -> bool {
+    let is_there = read_tree(given).is_ok_and(|found| same_content(&found, things));
+    if !is_there {
+        write_tree(given, things);
+    }
+    !is_there
 }
 
 /// Counts the bytes that this process read meanwhile.
