@@ -12,7 +12,7 @@ use crate::fs::fault::FaultStage;
 use crate::fs::flush::Flush;
 use crate::generations::Generation;
 use crate::hold::HoldRecord;
-use crate::layout::{CommitLock, Home};
+use crate::layout::{CommitLock, HOLD, Home, LOG, MARKS};
 use crate::log::Event;
 use crate::model::digest::Digest;
 use crate::model::fresh::{self, Freshness, Shown, Touch};
@@ -21,7 +21,8 @@ use crate::model::index::SourceIndex;
 use crate::model::relpath;
 use crate::model::tree::{Tree, TreeId};
 use crate::objects;
-use crate::records::{Intent, Mark, MarkRecord, Sequence};
+use crate::prepared::Prepared;
+use crate::records::{Intent, Mark, MarkRecord, wrap};
 use crate::stage::StageDir;
 
 /// So many flushes of single files or folders cost less than one of the whole filesystem.
@@ -143,9 +144,18 @@ impl Home {
             made,
             by: self.options.actor.clone(),
         });
-        sequence.intent =
-            Some(Intent::Activate { generation: id, marks: marks.clone(), hold: hold.clone() });
-        self.write_sequence(&lock, &sequence)?;
+        let mut records = Vec::new();
+        for (id, mark) in &marks {
+            let what = "mark the generation";
+            records.push((what, self.prepare(&lock, MARKS, id.to_string().as_bytes(), &wrap(mark))?));
+        }
+        if let Some(hold) = &hold {
+            records.push(("hold what is current", self.prepare(&lock, b"", HOLD, &wrap(hold))?));
+        }
+        let (whats, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
+        let is_held = hold.is_some();
+        sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
+        let end = self.begin_change(&lock, &sequence, &records)?;
         let refreshed = match &base {
             Some((base, freshness)) => self.freshen_kept(&lock, base, &generation, &shown, freshness)?,
             None => 0,
@@ -153,13 +163,15 @@ impl Home {
         self.set_current(&lock, id)?;
         let mut after = AfterCommit::default();
         after.sealed(self.seal_current(&lock));
-        for (id, mark) in &marks {
-            after.owe("mark the generation", self.write_mark(&lock, *id, mark));
+        for (what, record) in whats.into_iter().zip(records) {
+            after.owe(what, record.put(&lock));
         }
-        let what = if hold.is_some() { "hold what is current" } else { "end the hold" };
-        after.owe(what, self.set_hold(&lock, hold.as_ref()));
+        if !is_held {
+            after.owe("end the hold", self.set_hold(&lock, None));
+        }
         after.owe("write the log", self.append_log(&lock, id, Event::Activate { previous }));
-        self.tell(&lock, &mut after, id, tree, &mut sequence);
+        after.owe("keep what was noted", self.sync_told());
+        self.tell(&lock, &mut after, id, tree, end);
         Ok(Activation { generation: id, tree, previous, refreshed, warnings: after.warnings })
     }
 
@@ -311,6 +323,13 @@ impl Home {
         }
     }
 
+    /// Makes the records and the log durable that tell of an activation.
+    fn sync_told(&self) -> Result<()> {
+        let (log, path) = (self.fs.open_or_create(&self.dir, LOG)?, self.dir.join(LOG));
+        let (marks, top) = (Flush::Dir(self.sub(MARKS)?), Flush::Dir(self.dir.open_dir(b"")?));
+        self.fs.sync_each(&[marks, top, Flush::File(log, path)])
+    }
+
     /// Does what comes last: notice, end of the intent, a look at the views. Nothing of it can undo
     /// the commit.
     pub(crate) fn tell(
@@ -319,13 +338,12 @@ impl Home {
         after: &mut AfterCommit,
         id: GenerationId,
         tree: TreeId,
-        sequence: &mut Sequence,
+        end: Prepared<'_>,
     ) {
-        after.owe("keep the log", self.sync_log());
         after.owe("write the notice", self.write_notice(lock, id, tree));
         if !after.owes {
-            sequence.intent = None;
-            after.note("end the commit's record", self.write_sequence(lock, sequence));
+            let ended = end.put(lock).and_then(|()| self.fs.sync_dir(&self.dir));
+            after.note("end the commit's record", ended);
         }
         match self.fs.enter(FaultStage::View, &self.dir) {
             Ok(()) => after.warnings.extend(self.check_views(lock)),

@@ -127,7 +127,7 @@ impl<'a> Assembly<'a> {
 /// Makes an empty file: they are never shared, since there is nothing to save.
 pub(crate) fn make_empty(home: &Home, node: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
     let path = dir.join(name);
-    let file = home.fs.create(dir, name)?;
+    let file = home.fs.create_with(dir, name, objects::mode(node.executable))?;
     home.fs.set_mode(&file, &path, objects::mode(node.executable))?;
     home.fs.set_mtime(&file, &path, node.mtime)
 }

@@ -11,6 +11,7 @@
 //! 8. the log, the notice and the end of the intent: if these fail the commit stands.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
@@ -27,7 +28,7 @@ use crate::hold::Activate;
 use crate::ingest::How;
 use crate::layout::{CommitLock, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::log::Event;
-use crate::model::codec::{Head, MAX_FACTS_LEN, MAX_NOTE_LEN, Manifest};
+use crate::model::codec::{Head, MAX_FACTS_LEN, MAX_NOTE_LEN};
 use crate::model::delta::{self, Delta};
 use crate::model::diff::diff;
 use crate::model::digest::Digest;
@@ -35,6 +36,7 @@ use crate::model::fresh::{self, Shown};
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
+use crate::prepared::Prepared;
 use crate::progress::Phase;
 use crate::publish::{CommitOptions, Publication, Staged};
 use crate::records::{Intent, Sequence};
@@ -57,7 +59,7 @@ impl Audited<'_> {
     }
 }
 
-impl Staged<'_> {
+impl<'s> Staged<'s> {
     fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
         check_texts(options)?;
         let home = self.home;
@@ -126,31 +128,35 @@ impl Staged<'_> {
             stage: claimed_id(&stage),
             new_bytes: Some(publication.new_bytes),
         };
-        let done = self.take_place(&lock, &stage, id, activate, &mut sequence).and_then(|()| {
+        let done = self.take_place(&lock, &stage, id, activate, &mut sequence).and_then(|end| {
             if activate {
-                return Ok(());
+                return Ok(Some(end));
             }
             // A generation that is only kept is complete when its intent is gone; and whoever has
             // its stage must find the line by then.
             home.append_log(&lock, id, event.clone())?;
             home.sync_log()?;
-            sequence.intent = None;
-            home.write_sequence(&lock, &sequence)
+            end.put(&lock)?;
+            home.fs.sync_dir(&home.dir).map(|()| None)
         });
-        if let Err(error) = done {
-            // Take it back at once; if even that fails, the next writer does it.
-            drop(home.settle(&lock));
-            self.stage = Some(stage);
-            return Err(error);
-        }
-        if activate {
+        let end = match done {
+            Ok(end) => end,
+            Err(error) => {
+                // Take it back at once; if even that fails, the next writer does it.
+                drop(home.settle(&lock));
+                self.stage = Some(stage);
+                return Err(error);
+            }
+        };
+        if let Some(end) = end {
             after.sealed(home.seal_current(&lock));
             after.owe("write the log", home.append_log(&lock, id, event));
             after.note("end the stage's claim", stage.end_claim(home));
             let event = Event::Activate { previous };
             after.owe("write the log", home.append_log(&lock, id, event));
             after.owe("end the hold", home.set_hold(&lock, None));
-            home.tell(&lock, &mut after, id, publication.tree, &mut sequence);
+            after.owe("keep the log", home.sync_log());
+            home.tell(&lock, &mut after, id, publication.tree, end);
         }
         drop(lock);
         self.stage = Some(stage);
@@ -164,9 +170,13 @@ impl Staged<'_> {
     fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<Written> {
         let stage = self.stage.as_ref().expect("an assembled tree has its stage");
         self.home.fs.enter(FaultStage::Flush, &self.home.dir)?;
-        let written = self.write_manifest(stage, options, created)?;
-        self.write_index(stage)?;
-        self.write_delta(stage, &written)?;
+        let (file, written) = self.write_manifest(stage, options, created)?;
+        let path = stage.next().join(MANIFEST);
+        let (flushed, beside) = rayon::join(
+            || self.home.fs.sync_file(&file, &path),
+            || self.write_index(stage).and_then(|()| self.write_delta(stage, &written)),
+        );
+        flushed.and(beside)?;
         self.flush(stage)?;
         self.name_objects(stage)?;
         Ok(written)
@@ -177,13 +187,12 @@ impl Staged<'_> {
         stage: &StageDir,
         options: &CommitOptions,
         created: SystemTime,
-    ) -> Result<Written> {
-        let (note, facts) = (options.note.clone(), options.facts.clone());
-        let bytes = Manifest::new(self.ingested.tree.clone(), created, note, facts).encode();
+    ) -> Result<(File, Written)> {
+        let head = Head::of(&self.ingested.tree, created, options.note.clone(), options.facts.clone());
+        let bytes = head.encode_with(&self.ingested.tree);
         let file = stage.put_beside(self.home, MANIFEST, 0o444, &bytes)?;
-        self.home.fs.sync_file(&file, &stage.next().join(MANIFEST))?;
         let (body, _) = Head::body_from_prefix(&bytes).expect("it was just encoded");
-        Ok(Written { file: Digest::of(&bytes), body })
+        Ok((file, Written { file: Digest::of(&bytes), body }))
     }
 
     /// Writes what is known of the sources beside the manifest. It is a cache, and not flushed.
@@ -348,18 +357,20 @@ impl Staged<'_> {
         id: GenerationId,
         activate: bool,
         sequence: &mut Sequence,
-    ) -> Result<()> {
+    ) -> Result<Prepared<'s>> {
         let home = self.home;
         home.fs.enter(FaultStage::Number, &home.dir)?;
         sequence.high = id.get();
         let from = claimed_id(stage);
         sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        home.write_sequence(lock, sequence)?;
+        let end = home.begin_change(lock, sequence, &[])?;
         let generations = home.sub(GENERATIONS)?;
-        home.fs
-            .rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))
-            .and_then(|()| home.fs.sync_dir(&generations))
-            .and_then(|()| if activate { self.point_at(lock, id) } else { Ok(()) })
+        home.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
+        home.fs.sync_dir(&generations)?;
+        if activate {
+            self.point_at(lock, id)?;
+        }
+        Ok(end)
     }
 
     fn point_at(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {

@@ -1,7 +1,6 @@
 //! Folders of a tree that is being made: each is made once, when something is first put there.
 //! Floor 2.
 
-use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::error::Result;
@@ -26,41 +25,36 @@ struct Folder<'p> {
 impl<'p> Folders<'p> {
     pub(crate) fn of(paths: impl Iterator<Item = &'p [u8]>) -> Folders<'p> {
         let mut folders = Folders { all: Vec::new(), of: Vec::new() };
-        let mut known: HashMap<&'p [u8], u32> = HashMap::new();
-        let mut last: Option<u32> = None;
+        // What lies in a folder stands together, so only the folders around the last entry can
+        // come again.
+        let mut around: Vec<u32> = Vec::new();
         for (entry, path) in paths.enumerate() {
             let folder = relpath::split(path).0;
-            let index = match last {
-                Some(last) if folders.all[last as usize].path == folder => last,
-                _ => folders.index(&mut known, folder),
-            };
+            let index = folders.enter(&mut around, folder);
             folders.all[index as usize].members.push(entry as u32);
             folders.of.push(index);
-            last = Some(index);
         }
         folders
     }
 
-    fn index(&mut self, known: &mut HashMap<&'p [u8], u32>, path: &'p [u8]) -> u32 {
-        // Iterative: a path may be thousands of folders deep.
-        let mut missing: Vec<&'p [u8]> = Vec::new();
-        let mut at = Some(path);
-        let mut parent = None;
-        while let Some(folder) = at {
-            if let Some(index) = known.get(folder) {
-                parent = Some(*index);
-                break;
-            }
-            missing.push(folder);
-            at = (!folder.is_empty()).then(|| relpath::split(folder).0);
+    /// Leaves folders and enters others, to be in this one; gives its number.
+    fn enter(&mut self, around: &mut Vec<u32>, path: &'p [u8]) -> u32 {
+        let holds = |outer: &[u8]| outer.is_empty() || relpath::is_within(path, outer);
+        while around.last().is_some_and(|&index| !holds(self.all[index as usize].path)) {
+            around.pop();
         }
-        for folder in missing.into_iter().rev() {
-            let index = self.all.len() as u32;
-            self.all.push(Folder { path: folder, parent, members: vec![], made: OnceLock::new() });
-            known.insert(folder, index);
-            parent = Some(index);
+        loop {
+            let parent = around.last().copied();
+            let inner = match parent.map(|index| self.all[index as usize].path) {
+                Some(outer) if outer.len() == path.len() => return parent.expect("it was just looked at"),
+                None => 0,
+                Some(b"") => end_of_name(path, 0),
+                Some(outer) => end_of_name(path, outer.len() + 1),
+            };
+            around.push(self.all.len() as u32);
+            let (made, members) = (OnceLock::new(), Vec::new());
+            self.all.push(Folder { path: &path[..inner], parent, members, made });
         }
-        parent.expect("the top is always there")
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -109,6 +103,10 @@ impl<'p> Folders<'p> {
         }
         Ok(dir)
     }
+}
+
+fn end_of_name(path: &[u8], start: usize) -> usize {
+    path[start..].iter().position(|&b| b == b'/').map_or(path.len(), |length| start + length)
 }
 
 #[cfg(test)]

@@ -89,8 +89,8 @@ impl Generation {
     /// # Errors
     /// [`Error::Damaged`] when it is not as it was written.
     pub fn manifest(&self) -> Result<Manifest> {
-        let bytes = self.manifest_bytes()?;
-        Manifest::decode(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
+        let bytes = self.manifest_bytes()?.into();
+        Manifest::from_bytes(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
     }
 
     /// Lists the objects of its files, with their sizes; one that several files have comes as often.

@@ -11,22 +11,27 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rayon::prelude::*;
 use rustix::io::Errno;
 
+use crate::ahead::FlushAhead;
 use crate::error::{Error, Problem, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::intake::{Give, Intake};
 use crate::layout::{Home, StoreShared};
 use crate::model::index::{SourceIndex, SourceStat};
+use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
-use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
+use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
 use crate::objects::Objects;
-use crate::plan::{Item, ItemSource, Plan, ScannedRoot, What};
+use crate::plan::{ItemSource, Plan, ScannedRoot, What};
 use crate::progress::Phase;
 use crate::stage::StageDir;
 
 /// Files of one folder that one task takes: small enough to share out, large enough that opening
 /// the folder does not count.
 const BATCH: usize = 64;
+
+/// So many entries are looked for in what is current by one thread at a time.
+const COMPARED_TOGETHER: usize = 4096;
 
 /// How an entry of the new tree comes to its inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,7 +125,7 @@ impl Drop for LazyStage<'_> {
 }
 
 pub(crate) struct Shared {
-    /// Per item the entry of what is current that has the same path; see [`NO_ENTRY`].
+    /// Per entry of the plan that of what is current that has the same path; see [`NO_ENTRY`].
     pub(crate) old: Vec<u32>,
     /// The filesystem of the first source, if it is one of this machine's.
     pub(crate) dev: OnceLock<Option<u64>>,
@@ -128,7 +133,7 @@ pub(crate) struct Shared {
     pub(crate) problems: Mutex<Vec<Problem>>,
     pub(crate) damaged: Mutex<Vec<ObjectId>>,
     pub(crate) consumed: Mutex<Vec<PathBuf>>,
-    pub(crate) recorded: OnceLock<HashMap<ObjectId, Mtime>>,
+    pub(crate) recorded: OnceLock<ObjectMap>,
     pub(crate) can_reflink: std::sync::atomic::AtomicBool,
 }
 
@@ -140,10 +145,10 @@ pub(crate) struct Claim {
 
 impl Ingest<'_> {
     pub(crate) fn run(&self) -> Result<Ingested> {
-        let items = &self.plan.items;
+        let plan = self.plan;
         let start = self.home.fs.file_clock();
         let shared = Shared {
-            old: self.base.map_or_else(Vec::new, |base| entries_before(items, base)),
+            old: self.base.map_or_else(Vec::new, |base| entries_before(plan, base)),
             claims: (0..64).map(|_| Mutex::default()).collect(),
             dev: OnceLock::new(),
             problems: Mutex::default(),
@@ -152,40 +157,50 @@ impl Ingest<'_> {
             recorded: OnceLock::new(),
             can_reflink: true.into(),
         };
-        self.home.options.progress.begin(Phase::Store, Some(items.len() as u64));
+        self.home.options.progress.begin(Phase::Store, Some(plan.len() as u64));
         let batches: Vec<&[u32]> = self.folders.members().flat_map(|all| all.chunks(BATCH)).collect();
-        let done: Vec<Vec<Done>> =
-            batches.into_par_iter().map(|batch| self.batch(&shared, batch)).collect::<Result<_>>()?;
+        let take_in = |ahead: &FlushAhead| {
+            batches.par_iter().map(|batch| self.batch(&shared, ahead, batch)).collect::<Result<_>>()
+        };
+        let done: Vec<Vec<Done>> = FlushAhead::during(self.home, take_in)?;
         let mut problems = into_inner(shared.problems);
         if !problems.is_empty() {
             problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
             return Err(Error::BadPlan { problems });
         }
-        let new_bytes =
-            done.iter().flatten().filter(|file| file.how == How::Placed).map(|file| file.node.size).sum();
-        let mut files: Vec<Option<Done>> = vec![None; items.len()];
-        for file in done.into_iter().flatten() {
-            let entry = file.entry as usize;
-            files[entry] = Some(file);
+        let mut files: Vec<Done> = Vec::new();
+        files.resize_with(plan.len(), || Done::AsBefore);
+        for (batch, done) in batches.into_iter().zip(done) {
+            let is_file = |entry: &&u32| matches!(plan.what[**entry as usize], What::File { .. });
+            for (entry, done) in batch.iter().filter(is_file).zip(done) {
+                files[*entry as usize] = done;
+            }
         }
-        let mut sources = Sources::new(start);
-        let mut tree = TreeBuilder::default();
-        let mut how = Vec::with_capacity(items.len());
-        for (item, file) in items.iter().zip(files) {
-            let (node, way) = match (&item.what, file) {
-                (What::File { .. }, Some(file)) => {
+        let mut new_bytes = 0;
+        let mut sources = Sources::new(start, self.plan.files());
+        let mut tree = TreeBuilder::with_capacity(plan.len());
+        let mut how = Vec::with_capacity(plan.len());
+        for (entry, (what, file)) in plan.what.iter().zip(files).enumerate() {
+            let (node, way) = match (what, file) {
+                (What::File { .. }, Done::New(file)) => {
                     sources.add(file.source);
+                    new_bytes += if file.how == How::Placed { file.node.size } else { 0 };
                     (Node::File(file.node), file.how)
+                }
+                (What::File { .. }, Done::AsBefore) => {
+                    let (node, source) =
+                        self.before(&shared.old, entry).expect("it was compared with that");
+                    sources.add(Some(source));
+                    (Node::File(node), How::Object)
                 }
                 (What::Symlink(target), _) => (Node::Symlink(target), How::Made),
                 (What::Dir, _) => (Node::EmptyDir, How::Made),
-                (What::File { .. }, None) => unreachable!("every file of the plan is in a batch"),
             };
-            tree.push(Entry { path: &item.path, node }).expect("the plan was checked when it was built");
+            tree.push_node(node).expect("the plan was checked when it was built");
             how.push(way);
         }
         let placed = shared.claims.into_iter().flat_map(into_inner).map(|(id, c)| (id, c.entry)).collect();
-        let tree = tree.finish();
+        let tree = tree.finish_at(plan.paths.clone());
         Ok(Ingested {
             sources: sources.finish(tree.id(), shared.dev.get().copied().flatten()),
             tree,
@@ -198,13 +213,13 @@ impl Ingest<'_> {
     }
 
     /// Takes in some files of one folder.
-    fn batch(&self, shared: &Shared, batch: &[u32]) -> Result<Vec<Done>> {
+    fn batch(&self, shared: &Shared, ahead: &FlushAhead, batch: &[u32]) -> Result<Vec<Done>> {
         let mut done = Vec::with_capacity(batch.len());
         let mut source: Option<(&ScannedRoot, Dir)> = None;
         let mut target: Option<Dir> = None;
         for &entry in batch {
-            let item = &self.plan.items[entry as usize];
-            let What::File { source: from, executable } = &item.what else {
+            let path = self.plan.path(entry as usize);
+            let What::File { source: from, executable } = &self.plan.what[entry as usize] else {
                 continue;
             };
             let give = match from {
@@ -213,8 +228,15 @@ impl Ingest<'_> {
                 ItemSource::Scanned(_) | ItemSource::Root(_) if self.consume => Give::MoveAndRemove,
                 _ => Give::Copy,
             };
-            let mut task =
-                Intake { ingest: self, shared, item, entry, give, target: &mut target, source: None };
+            let mut task = Intake {
+                ingest: self,
+                shared,
+                path_in_plan: path,
+                entry,
+                give,
+                target: &mut target,
+                source: None,
+            };
             let result = match from {
                 ItemSource::Bytes(bytes) => task.bytes(bytes, *executable),
                 ItemSource::File(path) | ItemSource::Spooled(path) => {
@@ -224,9 +246,9 @@ impl Ingest<'_> {
                     parent_of(path).and_then(|(dir, name)| task.disk((&dir, name), None))
                 }
                 ItemSource::Scanned(root) => {
-                    let (folder, name) = relpath::split(root.below(&item.path));
+                    let (folder, name) = relpath::split(root.below(path));
                     if source.as_ref().is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref())) {
-                        source = Some((root, Dir::open(&root.dir)?.open_dir(folder)?));
+                        source = Some((root, root.dir.open_dir(folder)?));
                     }
                     let dir = &source.as_ref().expect("it was opened above").1;
                     task.disk((dir, name), None)
@@ -237,9 +259,19 @@ impl Ingest<'_> {
                 },
             };
             match result {
-                Ok((node, how)) => done.push(Done { entry, node, how, source: task.source }),
+                Ok((node, how)) => {
+                    if how == How::Placed && self.stage.is_some() {
+                        ahead.wrote(node.size);
+                    }
+                    let file = Taken { node, how, source: task.source };
+                    let is_as_before = how == How::Object
+                        && file.source.is_some_and(|source| {
+                            self.before(&shared.old, entry as usize) == Some((node, source))
+                        });
+                    done.push(if is_as_before { Done::AsBefore } else { Done::New(Box::new(file)) });
+                }
                 Err(error) => match problem_of(&error) {
-                    Some(what) => lock(&shared.problems).push(Problem { path: item.path.to_vec(), what }),
+                    Some(what) => lock(&shared.problems).push(Problem { path: path.to_vec(), what }),
                     None => return Err(error),
                 },
             }
@@ -247,12 +279,27 @@ impl Ingest<'_> {
         }
         Ok(done)
     }
+
+    /// Gives what stands at an entry's path in what is current, and what is known of its source.
+    fn before(&self, old: &[u32], entry: usize) -> Option<(FileNode, SourceStat)> {
+        let (base, index) = (self.base?, self.index?);
+        let old = *old.get(entry).filter(|old| **old != NO_ENTRY)? as usize;
+        match base.get(old).node {
+            Node::File(node) => Some((node, index.files[base.file_rank(old)?])),
+            _ => None,
+        }
+    }
+}
+
+/// What became of a file of the plan. Mostly nothing did, so that takes no room.
+enum Done {
+    /// It and its source are as in what is current, and the store has its bytes.
+    AsBefore,
+    New(Box<Taken>),
 }
 
 /// A file that was taken in.
-#[derive(Clone)]
-struct Done {
-    entry: u32,
+struct Taken {
     node: FileNode,
     how: How,
     /// What stat told of its source, if that stays where it is.
@@ -267,8 +314,8 @@ struct Sources {
 }
 
 impl Sources {
-    fn new(start: Mtime) -> Sources {
-        Sources { start, files: vec![] }
+    fn new(start: Mtime, files: usize) -> Sources {
+        Sources { start, files: Vec::with_capacity(files) }
     }
 
     fn add(&mut self, source: Option<SourceStat>) {
@@ -283,23 +330,26 @@ impl Sources {
     }
 }
 
-/// What [`Shared::old`] says of an item that is new.
+/// What [`Shared::old`] says of an entry that is new.
 pub(crate) const NO_ENTRY: u32 = u32::MAX;
 
-/// Finds each item's path in what is current; both are sorted.
-fn entries_before(items: &[Item], base: &Tree) -> Vec<u32> {
-    let mut at = 0;
-    let find = |item: &Item| {
-        while at < base.len() {
-            match relpath::compare(base.path(at), &item.path) {
-                std::cmp::Ordering::Less => at += 1,
-                std::cmp::Ordering::Equal => return at as u32,
-                std::cmp::Ordering::Greater => break,
+/// Finds each path of a plan in what is current; both are sorted.
+fn entries_before(plan: &Plan, base: &Tree) -> Vec<u32> {
+    let find = |start: usize| {
+        let mut at = base.lower_bound(plan.path(start));
+        let find = move |entry: usize| {
+            while at < base.len() {
+                match relpath::compare(base.path(at), plan.path(entry)) {
+                    std::cmp::Ordering::Less => at += 1,
+                    std::cmp::Ordering::Equal => return at as u32,
+                    std::cmp::Ordering::Greater => break,
+                }
             }
-        }
-        NO_ENTRY
+            NO_ENTRY
+        };
+        (start..plan.len().min(start + COMPARED_TOGETHER)).map(find)
     };
-    items.iter().map(find).collect()
+    (0..plan.len()).into_par_iter().step_by(COMPARED_TOGETHER).flat_map_iter(find).collect()
 }
 
 /// Opens the folder of a file that is named by a path of the system, and gives the file's name.

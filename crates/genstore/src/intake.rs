@@ -18,7 +18,6 @@ use crate::model::index::SourceStat;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node};
 use crate::objects;
-use crate::plan::Item;
 
 /// A file that changes while it is read is read again so many times.
 const ATTEMPTS: usize = 3;
@@ -41,7 +40,7 @@ pub(crate) enum Give {
 pub(crate) struct Intake<'a, 'b> {
     pub(crate) ingest: &'a Ingest<'a>,
     pub(crate) shared: &'a Shared,
-    pub(crate) item: &'a Item,
+    pub(crate) path_in_plan: &'a [u8],
     pub(crate) entry: u32,
     pub(crate) give: Give,
     pub(crate) target: &'b mut Option<Dir>,
@@ -132,7 +131,7 @@ impl Intake<'_, '_> {
                 if self.may_move(origin) {
                     return self.move_in(node, origin.expect("checked just now"));
                 }
-                let Some(file) = self.create()? else {
+                let Some(file) = self.create(executable)? else {
                     return Ok((node, How::Placed));
                 };
                 let path = self.path();
@@ -181,7 +180,7 @@ impl Intake<'_, '_> {
                 // The claim is ours now; the second pass must find the same bytes.
                 Place::Nowhere => {
                     rewind(file, path)?;
-                    let copy = self.create()?.expect("there is a stage");
+                    let copy = self.create(executable)?.expect("there is a stage");
                     let again = self.copy_hashing(file, &copy)?;
                     if again != (digest, size) || !unchanged(file)? {
                         self.discard()?;
@@ -192,7 +191,7 @@ impl Intake<'_, '_> {
                 }
             }
         }
-        let copy = self.create()?.expect("there is a stage");
+        let copy = self.create(executable)?.expect("there is a stage");
         let (digest, read) = self.copy_hashing(file, &copy)?;
         if read != size || !unchanged(file)? {
             self.discard()?;
@@ -207,7 +206,7 @@ impl Intake<'_, '_> {
         mut reader: Box<dyn Read + Send>,
         executable: bool,
     ) -> Result<(FileNode, How)> {
-        let path = PathBuf::from(relpath::show(&self.item.path));
+        let path = PathBuf::from(relpath::show(self.path_in_plan));
         let mtime = self.ingest.home.now().into();
         let fail = |e| Error::io("read the stream for", &path, e);
         let mut bytes = Vec::new();
@@ -215,7 +214,7 @@ impl Intake<'_, '_> {
         if bytes.len() <= CHUNK {
             return self.whole(&bytes, executable, mtime, None);
         }
-        let copy = self.create()?;
+        let copy = self.create(executable)?;
         let mut hasher = blake3::Hasher::new();
         while !bytes.is_empty() {
             hasher.update(&bytes);
@@ -282,7 +281,7 @@ impl Intake<'_, '_> {
     }
 
     fn path(&self) -> PathBuf {
-        let (_, name) = relpath::split(&self.item.path);
+        let (_, name) = relpath::split(self.path_in_plan);
         self.target.as_ref().map_or_else(PathBuf::new, |dir| dir.join(name))
     }
 
@@ -299,18 +298,18 @@ impl Intake<'_, '_> {
     }
 
     /// Makes the file at this entry's path in the stage's tree.
-    fn create(&mut self) -> Result<Option<File>> {
+    fn create(&mut self, executable: bool) -> Result<Option<File>> {
         let home = self.ingest.home;
-        let name = relpath::split(&self.item.path).1;
+        let name = relpath::split(self.path_in_plan).1;
         let Some(dir) = self.folder()? else {
             return Ok(None);
         };
-        home.fs.create(dir, name).map(Some)
+        home.fs.create_with(dir, name, objects::mode(executable)).map(Some)
     }
 
     fn discard(&self) -> Result<()> {
         let dir = self.target.as_ref().expect("a file was made there");
-        self.ingest.home.fs.unlink(dir, relpath::split(&self.item.path).1).map(drop)
+        self.ingest.home.fs.unlink(dir, relpath::split(self.path_in_plan).1).map(drop)
     }
 
     /// Gives a new object its mode and mtime.
@@ -338,7 +337,7 @@ impl Intake<'_, '_> {
     /// Moves a source in: a link now, and its old name removed once it is committed.
     fn move_in(&mut self, node: FileNode, origin: &Origin<'_>) -> Result<(FileNode, How)> {
         let home = self.ingest.home;
-        let name = relpath::split(&self.item.path).1;
+        let name = relpath::split(self.path_in_plan).1;
         let dir = self.folder()?.expect("there is a stage");
         home.fs.link((origin.dir, origin.name), (dir, name))?;
         let file = dir.open_file(name)?;

@@ -6,6 +6,7 @@ use crate::fs::{Dir, Kind, Stat};
 use crate::ingest::{Claim, How, NO_ENTRY, lock};
 use crate::intake::Intake;
 use crate::model::index::SourceStat;
+use crate::model::object_map::ObjectMap;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 
 /// Where the bytes of a file were found to be.
@@ -124,11 +125,8 @@ impl Intake<'_, '_> {
         {
             return Some(file.mtime);
         }
-        let all = self
-            .shared
-            .recorded
-            .get_or_init(|| base.iter_files().map(|(_, file)| (file.object(), file.mtime)).collect());
-        all.get(&id).copied()
+        let all = self.shared.recorded.get_or_init(|| ObjectMap::of(base));
+        all.find(base, id).map(|file| file.mtime)
     }
 }
 

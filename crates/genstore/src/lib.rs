@@ -28,6 +28,7 @@
 //! its own for hashing. `crates/README.md` is the map of its modules.
 
 mod activate;
+mod ahead;
 mod assemble;
 mod audit;
 mod begin;
@@ -57,6 +58,7 @@ mod model;
 mod objects;
 mod plan;
 mod pointer;
+mod prepared;
 mod progress;
 mod publish;
 mod query;

@@ -39,8 +39,18 @@ pub(crate) fn mode(executable: bool) -> u32 {
 
 /// Names an object below `objects/`: `ab/<62 hex>`, with `.x` if it is executable.
 pub(crate) fn name(id: ObjectId) -> Vec<u8> {
-    let hex = id.digest.to_string();
-    format!("{}/{}{}", &hex[..2], &hex[2..], if id.executable { ".x" } else { "" }).into_bytes()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut name = Vec::with_capacity(67);
+    for (place, byte) in id.digest.as_bytes().iter().enumerate() {
+        if place == 1 {
+            name.push(b'/');
+        }
+        name.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    if id.executable {
+        name.extend(b".x");
+    }
+    name
 }
 
 /// Reads an object's name back; `None` for any other name.

@@ -9,7 +9,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+
 use crate::error::{Error, Problem, Result};
+use crate::fs::Dir;
 use crate::model::links::{self, At, Leads};
 use crate::model::relpath;
 use crate::roots::Roots;
@@ -59,15 +62,21 @@ pub enum Symlinks {
 #[derive(Debug)]
 #[must_use]
 pub struct Plan {
-    pub(crate) items: Vec<Item>,
+    /// Every path, each followed by a NUL: the tree that the plan becomes goes on using them.
+    pub(crate) paths: Bytes,
+    /// Where each path ends.
+    ends: Vec<u32>,
+    /// What is to stand at each of them.
+    pub(crate) what: Vec<What>,
     /// Sources that lie in one another, which cannot be consumed.
     overlaps: Vec<Problem>,
 }
 
+/// An entry that was added to a plan.
 #[derive(Debug)]
-pub(crate) struct Item {
-    pub(crate) path: Box<[u8]>,
-    pub(crate) what: What,
+struct Item {
+    path: Box<[u8]>,
+    what: What,
 }
 
 pub(crate) enum What {
@@ -91,18 +100,21 @@ pub(crate) enum ItemSource {
     /// executed is read off the file when it is opened.
     Scanned(Arc<ScannedRoot>),
     /// A file that is a root by itself: treated as those that were scanned.
-    Root(PathBuf),
-    File(PathBuf),
-    Spooled(PathBuf),
-    Bytes(Vec<u8>),
+    Root(Box<Path>),
+    File(Box<Path>),
+    Spooled(Box<Path>),
+    Bytes(Box<[u8]>),
     /// Taken when it is read.
-    Reader(Mutex<Option<Box<dyn Read + Send>>>),
+    Reader(Box<OnceReader>),
 }
+
+/// A stream that is read once.
+pub(crate) type OnceReader = Mutex<Option<Box<dyn Read + Send>>>;
 
 /// A directory that was scanned into a plan.
 #[derive(Debug)]
 pub(crate) struct ScannedRoot {
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: Dir,
     /// Where in the plan its entries stand; empty at the top.
     pub(crate) prefix: Vec<u8>,
     /// It is a stage's own: its files are moved in, and go with the stage.
@@ -148,12 +160,27 @@ impl Plan {
 
     /// Tells whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.what.is_empty()
     }
 
     /// Counts the files.
     pub fn files(&self) -> usize {
-        self.items.iter().filter(|item| matches!(item.what, What::File { .. })).count()
+        self.what.iter().filter(|what| matches!(what, What::File { .. })).count()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.what.len()
+    }
+
+    /// Gives the path of an entry, by its place.
+    pub(crate) fn path(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize + 1 };
+        &self.paths[start..self.ends[index] as usize]
+    }
+
+    /// Gives all paths, in their order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.path(index))
     }
 }
 
@@ -177,10 +204,10 @@ impl PlanBuilder {
     /// Adds a file. Its folders need not be added.
     pub fn file(mut self, path: impl Into<Vec<u8>>, executable: bool, source: Source) -> PlanBuilder {
         let source = match source {
-            Source::Bytes(bytes) => ItemSource::Bytes(bytes),
-            Source::File(path) => ItemSource::File(path),
-            Source::Reader(reader) => ItemSource::Reader(Mutex::new(Some(reader))),
-            Source::Spooled(Spooled { path }) => ItemSource::Spooled(path),
+            Source::Bytes(bytes) => ItemSource::Bytes(bytes.into()),
+            Source::File(path) => ItemSource::File(path.into()),
+            Source::Reader(reader) => ItemSource::Reader(Box::new(Mutex::new(Some(reader)))),
+            Source::Spooled(Spooled { path }) => ItemSource::Spooled(path.into()),
         };
         self.add(path.into(), What::File { source, executable });
         self
@@ -213,14 +240,24 @@ impl PlanBuilder {
 
     pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {
         match relpath::check(&path) {
-            Ok(()) => self.items.push(Item { path: path.into(), what }),
+            Ok(()) => self.add_checked(path, what),
             Err(why) => self.problem(&path, why.to_string()),
         }
+    }
+
+    /// Adds what stands at a path that is known to be one.
+    pub(crate) fn add_checked(&mut self, path: Vec<u8>, what: What) {
+        self.items.push(Item { path: path.into(), what });
     }
 
     /// Adds a problem that the caller found, to be told with the others: a sentence's end.
     pub fn problem(&mut self, path: &[u8], what: impl Into<String>) {
         self.problems.push(Problem { path: path.to_vec(), what: what.into() });
+    }
+
+    /// Adds problems, and leaves none where they came from.
+    pub(crate) fn problems(&mut self, problems: &mut Vec<Problem>) {
+        self.problems.append(problems);
     }
 
     /// Counts entries and problems, for [`PlanBuilder::cut_back`].
@@ -249,7 +286,15 @@ impl PlanBuilder {
             self.problem(b".", "holds more than 4 GiB of paths");
         }
         if self.problems.is_empty() {
-            return Ok(Plan { items: self.items, overlaps: self.roots.overlaps() });
+            let (mut column, mut ends) = (Vec::with_capacity(paths), Vec::with_capacity(self.items.len()));
+            let place = |item: Item| {
+                column.extend(&item.path);
+                ends.push(column.len() as u32);
+                column.push(0);
+                item.what
+            };
+            let what = self.items.into_iter().map(place).collect();
+            return Ok(Plan { paths: column.into(), ends, what, overlaps: self.roots.overlaps() });
         }
         self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();
@@ -259,7 +304,7 @@ impl PlanBuilder {
     /// Finds paths that stand twice or below a file, and drops folders that hold something.
     fn check_places(&mut self) {
         let mut problems = Vec::new();
-        let mut last_other: Option<(Box<[u8]>, bool)> = None;
+        let mut last_other: Option<&Item> = None;
         let mut keep: Vec<bool> = vec![true; self.items.len()];
         for (index, item) in self.items.iter().enumerate() {
             let next = self.items.get(index + 1);
@@ -269,12 +314,12 @@ impl PlanBuilder {
                 // The next entry is in it, or is it once more, as a folder again or as a clash.
                 keep[index] = false;
             }
-            if let Some((other, was_dir)) = &last_other
-                && relpath::is_within(&item.path, other)
+            if let Some(other) = last_other
+                && relpath::is_within(&item.path, &other.path)
             {
-                let same = item.path == *other;
-                let is_dir = matches!(item.what, What::Dir);
-                let clash = match (same, *was_dir, is_dir) {
+                let same = item.path == other.path;
+                let is_dir = |item: &Item| matches!(item.what, What::Dir);
+                let clash = match (same, is_dir(other), is_dir(item)) {
                     (true, true, true) | (false, true, _) => None,
                     (true, false, false) => Some("stands twice"),
                     (true, ..) => Some("is both a directory and something else"),
@@ -285,7 +330,7 @@ impl PlanBuilder {
                     continue;
                 }
             }
-            last_other = Some((item.path.clone(), matches!(item.what, What::Dir)));
+            last_other = Some(item);
         }
         self.problems.append(&mut problems);
         let mut keep = keep.into_iter();
@@ -373,7 +418,7 @@ mod tests {
     fn a_folder_counts_only_while_it_is_empty() {
         let plan = Plan::builder().dir("a").dir("a").file("b/c", false, bytes("")).dir("b").dir("a/d");
         let plan = plan.build().unwrap();
-        let paths: Vec<_> = plan.items.iter().map(|i| String::from_utf8_lossy(&i.path)).collect();
+        let paths: Vec<_> = plan.paths().map(String::from_utf8_lossy).collect();
         assert_eq!(paths, ["a/d", "b/c"]);
         let clash = Plan::builder().dir("a").file("a", false, bytes(""));
         assert_eq!(problems(clash), ["a is both a directory and something else"]);

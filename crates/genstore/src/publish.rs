@@ -166,7 +166,7 @@ impl Home {
     pub(crate) fn preview(&self, plan: &Plan) -> Result<Tree> {
         let guard = self.share()?;
         let objects = Objects::new(self)?;
-        let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
+        let folders = Folders::of(plan.paths());
         let mut base = self.current()?.and_then(|id| self.base(id).ok());
         self.add_index(base.as_mut())?;
         let ingest = Ingest {
@@ -207,10 +207,11 @@ impl Home {
         let (heals_seen, rotations_seen) = (sequence.heals, self.rotations()?);
         let (mut base, healed_base) = self.rescued_base(&lock, self.current()?)?;
         drop(lock);
-        self.add_index(base.as_mut())?;
+        let (indexed, folders) =
+            rayon::join(|| self.add_index(base.as_mut()), || Folders::of(plan.paths()));
+        indexed?;
         let objects = Objects::new(self)?;
         let suspects = self.suspects()?;
-        let folders = Folders::of(plan.items.iter().map(|item| &*item.path));
         self.fs.enter(FaultStage::Write, &self.dir)?;
         let start = Instant::now();
         let ingest = Ingest {
@@ -227,6 +228,8 @@ impl Home {
             consume: options.consume,
         };
         let result = ingest.run();
+        // It has served, and is large.
+        base.iter_mut().for_each(|base| base.index = None);
         let mut staged = Staged {
             home: self,
             guard,

@@ -82,7 +82,7 @@ impl PlanBuilder {
                 self.problem(name, bad(&std::io::Error::from(why).to_string()));
             } else if named {
                 self.roots.came_from(name, &real);
-                let source = ItemSource::Root(real);
+                let source = ItemSource::Root(real.into());
                 self.add(name.to_vec(), What::File { source, executable: false });
             }
             return Ok(());

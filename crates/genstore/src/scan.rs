@@ -1,5 +1,10 @@
-//! Scans: making a plan of a directory, by walkdir. Floor 3.
+//! Scans: making a plan of a directory. Floor 3.
+//!
+//! Folders are read level by level, those of one level in parallel, and then told in the order of a
+//! tree. Each is opened beneath the source, by handles and through no symlink, so nothing comes in
+//! from elsewhere when a folder is exchanged for another meanwhile.
 
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -9,16 +14,15 @@ use std::sync::Arc;
 use globset::GlobSet;
 use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags};
-use walkdir::{DirEntryExt, WalkDir};
 
-use crate::error::{Error, Result};
-use crate::fs::Dir;
+use crate::error::{Error, Problem, Result};
+use crate::fs::{Dir, Kind};
 use crate::model::relpath;
 use crate::plan::{ItemSource, PlanBuilder, ScannedRoot, Symlinks, What};
 
-/// Paths longer than this are walked from a handle of their folder: PATH_MAX is 4096, and what
-/// lies in the folder needs room too.
-const SEGMENT_MAX: usize = 3500;
+/// From paths longer than this on, folders are opened from a nearer one than the source: so one
+/// call takes little more than a path of this length, however deep it is.
+const NEAR: usize = 3500;
 
 /// What a scan takes in.
 #[derive(Clone, Debug, Default)]
@@ -57,123 +61,221 @@ pub(crate) fn scan_real(
     rules: &ScanRules,
 ) -> Result<()> {
     plan.roots.came_from(prefix, &real);
-    let root = Arc::new(ScannedRoot { dir: real, prefix: prefix.to_vec(), ours: false });
+    let root = Arc::new(ScannedRoot { dir: Dir::open(&real)?, prefix: prefix.to_vec(), ours: false });
     walk(plan, dir, &root, rules)
 }
 
 /// Scans a stage's own directory, which lies in the store and is nobody else's.
 pub(crate) fn scan_ours(plan: &mut PlanBuilder, dir: &Path, rules: &ScanRules) -> Result<()> {
-    let root = Arc::new(ScannedRoot { dir: dir.to_owned(), prefix: vec![], ours: true });
+    let root = Arc::new(ScannedRoot { dir: Dir::open(dir)?, prefix: vec![], ours: true });
     walk(plan, dir, &root, rules)
 }
 
-fn walk(plan: &mut PlanBuilder, dir: &Path, root: &Arc<ScannedRoot>, rules: &ScanRules) -> Result<()> {
-    let (real, prefix) = (&root.dir, &root.prefix[..]);
-    let handle = Dir::open(real)?;
-    // Segments that wait: the folder below the root, and for deep ones its handle.
-    let mut segments: Vec<(Vec<u8>, Option<Dir>)> = vec![(vec![], None)];
-    let mut files: Vec<Vec<u8>> = Vec::new();
-    while let Some((folder, deep)) = segments.pop() {
-        let start = match &deep {
-            None => real.clone(),
-            Some(dir) => {
-                let fd = std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(dir));
-                PathBuf::from(format!("/proc/self/fd/{fd}/."))
-            }
-        };
-        let mut walk = WalkDir::new(&start).min_depth(1).sort_by_file_name().into_iter();
-        while let Some(entry) = walk.next() {
-            let below = |path: &Path| {
-                let rest = path.strip_prefix(&start).unwrap_or(path).as_os_str().as_bytes();
-                relpath::join(&folder, rest)
-            };
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    let path = error.path().map(&below).unwrap_or_default();
-                    let why = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
-                    plan.problem(&relpath::join(prefix, &path), format!("cannot be read: {why}"));
-                    continue;
-                }
-            };
-            let path = below(entry.path());
-            let kind = entry.file_type();
-            if rules
-                .exclude
-                .as_ref()
-                .is_some_and(|globs| globs.is_match(std::ffi::OsStr::from_bytes(&path)))
-            {
-                if kind.is_dir() {
-                    walk.skip_current_dir();
-                }
-                continue;
-            }
-            let in_plan = relpath::join(prefix, &path);
-            if kind.is_dir() {
-                if rules.store.is_some_and(|store| store.ino == entry.ino()) {
-                    check_not_store(dir, entry.path(), rules.store)?;
-                }
-                if entry.path().as_os_str().len() > SEGMENT_MAX {
-                    walk.skip_current_dir();
-                    let handle = handle.open_dir(&path)?;
-                    segments.push((path, Some(handle)));
-                }
-                // With `include`, folders follow from what is in them.
-                if rules.include.is_none() {
-                    plan.add(in_plan, What::Dir);
-                }
-                continue;
-            }
-            if rules
-                .include
-                .as_ref()
-                .is_some_and(|globs| !globs.is_match(std::ffi::OsStr::from_bytes(&path)))
-            {
-                continue;
-            }
-            if kind.is_file() {
-                files.push(path);
-                plan.add(
-                    in_plan,
-                    What::File { source: ItemSource::Scanned(root.clone()), executable: false },
-                );
-            } else if kind.is_symlink() {
-                let (parent, name) = relpath::split(&path);
-                match handle.open_dir(parent)?.read_link(name)? {
-                    Some(target) => plan.add(in_plan, What::Symlink(target.into())),
-                    None => plan.problem(&in_plan, "vanished while it was read"),
-                }
-            } else {
-                plan.problem(&in_plan, format!("is a {}", kind_name(kind)));
-            }
-        }
-    }
-    find_unreadable(plan, prefix, &handle, files);
+/// A scan under way.
+struct Walk<'a> {
+    /// As the caller named it.
+    source: &'a Path,
+    root: &'a Arc<ScannedRoot>,
+    rules: &'a ScanRules,
+    /// Root may read everything, so it need not ask.
+    asks: bool,
+}
+
+/// A folder that is to be read.
+struct Folder {
+    /// As it stands in the plan; empty only at the top of one.
+    path: Vec<u8>,
+    /// An open folder that it lies in, and the length of the part of the path that leads there.
+    near: Arc<Dir>,
+    led: usize,
+}
+
+/// What was found in a folder, in few bytes: there may be half a million names.
+#[derive(Default)]
+struct Listing {
+    /// Where the folder stands in the plan.
+    path: Vec<u8>,
+    /// The names in it, sorted, each followed by a NUL; and what each of them is.
+    names: Vec<u8>,
+    kinds: Vec<Kind>,
+    /// Where its symlinks lead to, in their order.
+    targets: Vec<Vec<u8>>,
+    problems: Vec<Problem>,
+    /// Where its folders can be opened from.
+    near: Option<(Arc<Dir>, usize)>,
+    /// The number of the listing of its first folder; the others follow.
+    folders_from: usize,
+}
+
+fn walk(plan: &mut PlanBuilder, source: &Path, root: &Arc<ScannedRoot>, rules: &ScanRules) -> Result<()> {
+    let asks = !rustix::process::geteuid().is_root();
+    let walk = Walk { source, root, rules, asks };
+    let listings = walk.all()?;
+    walk.tell(listings, plan);
     Ok(())
 }
 
-/// Asks for every file whether it may be read, so that all that may not are named together. Root
-/// may read everything.
-fn find_unreadable(plan: &mut PlanBuilder, prefix: &[u8], root: &Dir, files: Vec<Vec<u8>>) {
-    if rustix::process::geteuid().is_root() {
-        return;
-    }
-    let refused: Vec<(Vec<u8>, rustix::io::Errno)> = files
-        .into_par_iter()
-        .filter_map(|path| {
-            let asked = rustix::fs::accessat(root, path.as_slice(), Access::READ_OK, AtFlags::EACCESS);
-            match asked {
-                // Too deep for one call: opening it will tell.
-                Ok(()) | Err(rustix::io::Errno::NAMETOOLONG) => None,
-                Err(why) => Some((path, why)),
+impl Walk<'_> {
+    /// Reads all folders. The first listing is that of the source, and those of one level stand in
+    /// the order of their folders.
+    fn all(&self) -> Result<Vec<Listing>> {
+        let near = Arc::new(self.root.dir.open_dir(b"")?);
+        let led = self.root.prefix.len();
+        let mut level = vec![Folder { path: self.root.prefix.clone(), near, led }];
+        let mut listings: Vec<Listing> = Vec::new();
+        while !level.is_empty() {
+            let mut read: Vec<Listing> =
+                level.par_iter().map(|folder| self.read(folder)).collect::<Result<_>>()?;
+            level.clear();
+            let from = listings.len() + read.len();
+            for listing in &mut read {
+                listing.folders_from = from + level.len();
+                let Some((near, led)) = listing.near.take() else { continue };
+                let folders = listing.found().filter(|(_, kind)| *kind == Kind::Dir);
+                let path = |name| relpath::join(&listing.path, name);
+                level.extend(folders.map(|(name, _)| Folder { path: path(name), near: near.clone(), led }));
             }
-        })
-        .collect();
-    for (path, why) in refused {
-        plan.problem(
-            &relpath::join(prefix, &path),
-            format!("cannot be read: {}", std::io::Error::from(why)),
-        );
+            listings.append(&mut read);
+        }
+        Ok(listings)
+    }
+
+    /// Reads one folder. What is wrong with it, or in it, is told with all other problems.
+    fn read(&self, folder: &Folder) -> Result<Listing> {
+        let mut listing = Listing { path: folder.path.clone(), ..Listing::default() };
+        let open = || {
+            let mut dir = folder.near.open_dir(self.below(folder.led, &folder.path))?;
+            let stat = dir.stat_self()?;
+            let mut names = Vec::new();
+            dir.each(|name, kind| names.push((name.to_vec(), kind)))?;
+            Ok((dir, stat, names))
+        };
+        let (dir, stat, mut names) = match open() {
+            Ok(opened) => opened,
+            Err(Error::Io { source, .. }) => {
+                let path = folder.path.clone();
+                listing.problems.push(Problem { path, what: format!("cannot be read: {source}") });
+                return Ok(listing);
+            }
+            Err(other) => return Err(other),
+        };
+        if self.rules.store.is_some_and(|store| (stat.dev, stat.ino) == (store.dev, store.ino)) {
+            return Err(Error::BadSource { path: self.source.to_owned(), why: "the store lies in it" });
+        }
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (name, kind) in names {
+            self.take(&mut listing, &dir, &name, kind)?;
+        }
+        listing.near = match folder.path.len() - folder.led > NEAR {
+            true => Some((Arc::new(dir), folder.path.len())),
+            false => Some((folder.near.clone(), folder.led)),
+        };
+        Ok(listing)
+    }
+
+    /// Takes in one name of a folder, if the rules have it so.
+    fn take(&self, listing: &mut Listing, dir: &Dir, name: &[u8], kind: Kind) -> Result<()> {
+        // Filesystems of others may have longer names.
+        if let Err(why) = relpath::check(name) {
+            listing.problem(name, why.to_string());
+            return Ok(());
+        }
+        let matches = |globs: &GlobSet| {
+            let path = relpath::join(&listing.path, name);
+            globs.is_match(OsStr::from_bytes(self.below(self.root.prefix.len(), &path)))
+        };
+        if self.rules.exclude.as_ref().is_some_and(matches) {
+            return Ok(());
+        }
+        if kind != Kind::Dir && self.rules.include.as_ref().is_some_and(|globs| !matches(globs)) {
+            return Ok(());
+        }
+        match kind {
+            Kind::Dir => {}
+            Kind::Symlink => match dir.read_link(name)? {
+                Some(target) => listing.targets.push(target),
+                None => {
+                    listing.problem(name, "vanished while it was read");
+                    return Ok(());
+                }
+            },
+            Kind::File => {
+                if let Some(why) = self.refusal(dir, name) {
+                    listing.problem(name, format!("cannot be read: {why}"));
+                    return Ok(());
+                }
+            }
+            Kind::Other => {
+                let found = std::fs::symlink_metadata(dir.join(name));
+                let what = found.map_or("file of an unknown kind", |meta| kind_name(meta.file_type()));
+                listing.problem(name, format!("is a {what}"));
+                return Ok(());
+            }
+        }
+        listing.names.extend(name);
+        listing.names.push(0);
+        listing.kinds.push(kind);
+        Ok(())
+    }
+
+    /// Asks of a file why it may not be read, so that all that may not are named together.
+    fn refusal(&self, dir: &Dir, name: &[u8]) -> Option<std::io::Error> {
+        let may_read = || rustix::fs::accessat(dir, name, Access::READ_OK, AtFlags::EACCESS);
+        if self.asks { may_read().err().map(std::io::Error::from) } else { None }
+    }
+
+    /// Gives the part of a plan's path that lies below a folder whose path has this length.
+    fn below<'p>(&self, length: usize, path: &'p [u8]) -> &'p [u8] {
+        match length {
+            0 => path,
+            _ => path.get(length + 1..).unwrap_or_default(),
+        }
+    }
+
+    /// Tells the plan what was found, in the order of a tree.
+    fn tell(&self, mut listings: Vec<Listing>, plan: &mut PlanBuilder) {
+        listings.iter_mut().for_each(|listing| plan.problems(&mut listing.problems));
+        let enter = |number: usize| {
+            let listing = &listings[number];
+            (listing, listing.found(), listing.targets.iter(), listing.folders_from)
+        };
+        let mut around = vec![enter(0)];
+        while let Some((listing, found, targets, next)) = around.last_mut() {
+            let Some((name, kind)) = found.next() else {
+                around.pop();
+                continue;
+            };
+            let path = relpath::join(&listing.path, name);
+            match kind {
+                Kind::Dir => {
+                    let inner = *next;
+                    *next += 1;
+                    // With `include`, folders follow from what is in them.
+                    if listings[inner].kinds.is_empty() && self.rules.include.is_none() {
+                        plan.add_checked(path, What::Dir);
+                    }
+                    around.push(enter(inner));
+                }
+                Kind::Symlink => {
+                    let target = targets.next().expect("each has one").clone();
+                    plan.add_checked(path, What::Symlink(target.into()));
+                }
+                Kind::File | Kind::Other => {
+                    let source = ItemSource::Scanned(self.root.clone());
+                    plan.add_checked(path, What::File { source, executable: false });
+                }
+            }
+        }
+    }
+}
+
+impl Listing {
+    fn found(&self) -> impl Iterator<Item = (&[u8], Kind)> {
+        self.names.split(|byte| *byte == 0).zip(self.kinds.iter().copied())
+    }
+
+    fn problem(&mut self, name: &[u8], what: impl Into<String>) {
+        self.problems.push(Problem { path: relpath::join(&self.path, name), what: what.into() });
     }
 }
 
@@ -200,16 +302,6 @@ pub(crate) fn find_source(dir: &Path, store: Option<StoreIdentity>) -> Result<(P
         }
     }
     Ok((real, found))
-}
-
-fn check_not_store(source: &Path, found: &Path, store: Option<StoreIdentity>) -> Result<()> {
-    let meta = std::fs::metadata(found).map_err(|e| Error::io("stat", found, e))?;
-    match store {
-        Some(store) if (meta.dev(), meta.ino()) == (store.dev, store.ino) => {
-            Err(Error::BadSource { path: source.to_owned(), why: "the store lies in it" })
-        }
-        _ => Ok(()),
-    }
 }
 
 pub(crate) fn kind_name(kind: std::fs::FileType) -> &'static str {

@@ -122,7 +122,7 @@ impl StageDir {
     pub(crate) fn put_beside(&self, home: &Home, name: &[u8], mode: u32, bytes: &[u8]) -> Result<File> {
         let (fs, path) = (&home.fs, self.next.join(name));
         fs.unlink(&self.next, name)?;
-        let file = fs.create(&self.next, name)?;
+        let file = fs.create_with(&self.next, name, mode)?;
         fs.write(&file, &path, bytes)?;
         fs.set_mode(&file, &path, mode)?;
         Ok(file)

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -19,6 +19,9 @@ use crate::model::tree::Mtime;
 
 /// PATH_MAX is 4096 with the NUL; names are at most 255, so a piece never ends within one.
 const PIECE_MAX: usize = 3800;
+
+/// Room for some hundred names.
+const LIST_BUFFER: usize = 32 * 1024;
 
 /// An open directory and the path to name it by in messages.
 #[derive(Debug)]
@@ -197,9 +200,18 @@ impl Dir {
 
     /// Lists the names in this directory, sorted, with what each is.
     pub(crate) fn list(&self) -> Result<Vec<(Vec<u8>, Kind)>> {
-        let fail = |e: Errno| Error::io("list", &self.path, e);
         let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(fail)? {
+        self.open_dir(b"")?.each(|name, kind| names.push((name.to_vec(), kind)))?;
+        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        Ok(names)
+    }
+
+    /// Gives the names in this directory once, in no order, with what each is.
+    pub(crate) fn each(&mut self, mut each: impl FnMut(&[u8], Kind)) -> Result<()> {
+        let fail = |e: Errno| Error::io("list", &self.path, e);
+        let mut buffer = Vec::with_capacity(LIST_BUFFER);
+        let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
             let entry = entry.map_err(fail)?;
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
@@ -216,10 +228,9 @@ impl Dir {
                 },
                 _ => Kind::Other,
             };
-            names.push((name.to_vec(), kind));
+            each(name, kind);
         }
-        names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Ok(names)
+        Ok(())
     }
 }
 

@@ -110,10 +110,18 @@ impl Fs {
     /// # Errors
     /// EEXIST when there is anything of that name.
     pub(crate) fn create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
+        self.create_with(dir, name, 0o600)
+    }
+
+    /// Makes a new file to write to, which has its mode already, unless the umask takes of it.
+    ///
+    /// # Errors
+    /// EEXIST when there is anything of that name.
+    pub(crate) fn create_with(&self, dir: &Dir, name: &[u8], mode: u32) -> Result<File> {
         let path = dir.join(name);
         self.point("create", &path, Needs::Space)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
+        rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))
             .map(File::from)
             .map_err(|e| Error::io("create", path, e))
     }
@@ -156,7 +164,11 @@ impl Fs {
         rustix::fs::ftruncate(file, len).map_err(|e| Error::io("truncate", path, e))
     }
 
+    /// Gives a file a mode, if it has another one.
     pub(crate) fn set_mode(&self, file: &File, path: &Path, mode: u32) -> Result<()> {
+        if Stat::of(file, path)?.mode == mode {
+            return Ok(());
+        }
         self.point("chmod", path, Needs::Nothing)?;
         rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", path, e))
     }

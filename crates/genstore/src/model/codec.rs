@@ -15,6 +15,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use bincode::Options as _;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
@@ -65,22 +66,12 @@ pub struct Manifest {
 impl Manifest {
     /// Describes `tree`.
     pub fn new(tree: Tree, created: SystemTime, note: String, facts: BTreeMap<String, String>) -> Manifest {
-        let head = Head {
-            tree: tree.id(),
-            created: created.into(),
-            files: tree.files(),
-            entries: tree.len() as u64,
-            bytes: tree.bytes(),
-            note,
-            facts,
-        };
-        Manifest { head, tree }
+        Manifest { head: Head::of(&tree, created, note, facts), tree }
     }
 
     /// Writes the manifest as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let rest = WireTree::from(&self.tree);
-        frame(MANIFEST_MAGIC, &encode(&WireHead::from(&self.head)), &encode(&rest))
+        self.head.encode_with(&self.tree)
     }
 
     /// Reads a whole manifest.
@@ -89,11 +80,19 @@ impl Manifest {
     /// [`Malformed`] when a single bit is not as [`Manifest::encode`] wrote it. That the tree's id is
     /// that of the entries is `verify`'s to check.
     pub fn decode(bytes: &[u8]) -> Result<Manifest, Malformed> {
+        Manifest::from_bytes(&Bytes::copy_from_slice(bytes))
+    }
+
+    /// Reads a whole manifest, whose tree goes on using the bytes.
+    ///
+    /// # Errors
+    /// As [`Manifest::decode`].
+    pub(crate) fn from_bytes(bytes: &Bytes) -> Result<Manifest, Malformed> {
         let (head, rest) = unframe(MANIFEST_MAGIC, bytes)?;
         let head = Head::from_wire(decode(head)?)?;
         let wire: WireTree<'_> = decode(rest)?;
         // The id stands in the head, which was hashed with everything else.
-        let tree = wire.tree(Some(head.tree))?;
+        let tree = wire.tree(|column| bytes.slice_ref(column), Some(head.tree))?;
         if (tree.files(), tree.len() as u64, tree.bytes()) != (head.files, head.entries, head.bytes) {
             return malformed("the head does not fit the entries");
         }
@@ -122,6 +121,29 @@ impl Manifest {
 }
 
 impl Head {
+    /// Describes a generation of `tree`.
+    pub(crate) fn of(
+        tree: &Tree,
+        created: SystemTime,
+        note: String,
+        facts: BTreeMap<String, String>,
+    ) -> Head {
+        Head {
+            tree: tree.id(),
+            created: created.into(),
+            files: tree.files(),
+            entries: tree.len() as u64,
+            bytes: tree.bytes(),
+            note,
+            facts,
+        }
+    }
+
+    /// Writes the manifest of this head and its tree as bytes.
+    pub(crate) fn encode_with(&self, tree: &Tree) -> Vec<u8> {
+        frame(MANIFEST_MAGIC, &encode(&WireHead::from(self)), &WireTree::from(tree))
+    }
+
     /// Number of bytes at the start of a manifest that tell how long its head is.
     pub(crate) const PREFIX_LEN: usize = FRAME_LEN;
 
@@ -229,14 +251,14 @@ impl<'a> From<&'a Tree> for WireTree<'a> {
 }
 
 impl WireTree<'_> {
-    fn tree(&self, id: Option<TreeId>) -> Result<Tree, Malformed> {
+    fn tree(&self, keep: impl Fn(&[u8]) -> Bytes, id: Option<TreeId>) -> Result<Tree, Malformed> {
         let columns = Columns {
-            paths: self.paths.to_vec(),
-            kinds: self.kinds.to_vec(),
-            sizes: self.sizes.to_vec(),
-            digests: self.digests.to_vec(),
-            targets: self.targets.to_vec(),
-            mtimes: self.mtimes.to_vec(),
+            paths: keep(self.paths),
+            kinds: keep(self.kinds),
+            sizes: keep(self.sizes),
+            digests: keep(self.digests),
+            targets: keep(self.targets),
+            mtimes: keep(self.mtimes),
         };
         Tree::from_columns(columns, id).map_err(|why| Malformed(why.to_string()))
     }
@@ -291,18 +313,22 @@ impl Frame {
     }
 }
 
-fn frame(magic: &[u8; 8], head: &[u8], rest: &[u8]) -> Vec<u8> {
-    let body_len = head.len() + rest.len();
+fn frame<T: Serialize>(magic: &[u8; 8], head: &[u8], rest: &T) -> Vec<u8> {
+    let rest_len = options().serialized_size(rest).expect("plain values have a size") as usize;
+    let body_len = head.len() + rest_len;
     let mut out = Vec::with_capacity(FRAME_LEN + body_len);
-    let body_digest = blake3::Hasher::new().update(head).update(rest).finalize();
     out.extend(magic);
     out.extend(FORMAT_VERSION.to_le_bytes());
     out.extend((head.len() as u32).to_le_bytes());
     out.extend((body_len as u64).to_le_bytes());
-    out.extend(body_digest.as_bytes());
+    // The digest of the body, once that stands.
+    let at = out.len();
+    out.resize(at + 32, 0);
     out.extend(blake3::hash(head).as_bytes());
     out.extend(head);
-    out.extend(rest);
+    options().serialize_into(&mut out, rest).expect("plain values always encode");
+    let body_digest = blake3::hash(&out[FRAME_LEN..]);
+    out[at..at + 32].copy_from_slice(body_digest.as_bytes());
     out
 }
 

@@ -1,11 +1,13 @@
 //! Trees: the sorted, duplicate-free list of what a generation holds.
 //!
 //! A tree is kept as it is written, in columns (`store-layout.md`, "Tree"): all paths in one run
-//! of bytes, all digests in another. Reading one is six copies and one check instead of an
-//! allocation per entry, which is what keeps `rollback` and `diff` in milliseconds, and an entry
+//! of bytes, all digests in another. Reading one is one check instead of an allocation per entry, which is what keeps `rollback` and `diff` in milliseconds, and an entry
 //! costs its path and some 70 bytes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rayon::prelude::*;
 
 use super::digest::Digest;
 use super::relpath;
@@ -105,26 +107,44 @@ pub struct Entry<'a> {
     pub node: Node<'a>,
 }
 
+/// So many paths are checked by one thread at a time: some tenths of a millisecond.
+const CHECKED_TOGETHER: usize = 4096;
+
 pub(crate) const KIND_FILE: u8 = 0;
 pub(crate) const KIND_EXECUTABLE: u8 = 1;
 pub(crate) const KIND_SYMLINK: u8 = 2;
 pub(crate) const KIND_EMPTY_DIR: u8 = 3;
 
-/// The columns of a tree, in the order in which they are written.
+/// The columns of a tree, in the order in which they are written: parts of the manifest's bytes, or
+/// growing.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Columns {
+pub(crate) struct Columns<B = Bytes> {
     /// Every path, each followed by a NUL.
-    pub(crate) paths: Vec<u8>,
+    pub(crate) paths: B,
     /// One kind per entry.
-    pub(crate) kinds: Vec<u8>,
+    pub(crate) kinds: B,
     /// One little-endian u64 per file.
-    pub(crate) sizes: Vec<u8>,
+    pub(crate) sizes: B,
     /// 32 bytes per file.
-    pub(crate) digests: Vec<u8>,
+    pub(crate) digests: B,
     /// Every symlink's target, each followed by a NUL.
-    pub(crate) targets: Vec<u8>,
+    pub(crate) targets: B,
     /// Per file the seconds (little-endian i64) and nanoseconds (little-endian u32).
-    pub(crate) mtimes: Vec<u8>,
+    pub(crate) mtimes: B,
+}
+
+impl Columns<Vec<u8>> {
+    /// Ends their growth.
+    pub(crate) fn freeze(self) -> Columns {
+        Columns {
+            paths: self.paths.into(),
+            kinds: self.kinds.into(),
+            sizes: self.sizes.into(),
+            digests: self.digests.into(),
+            targets: self.targets.into(),
+            mtimes: self.mtimes.into(),
+        }
+    }
 }
 
 /// The sorted, duplicate-free list of a generation's entries.
@@ -173,6 +193,13 @@ impl Tree {
     /// Checks columns and finds their entries. Hashing them costs as much as all the rest; whoever
     /// knows the id from a source that was hashed itself, gives it.
     pub(crate) fn from_columns(columns: Columns, id: Option<TreeId>) -> Result<Tree, TreeProblem> {
+        let tree = Tree::from_good_columns(columns, id)?;
+        tree.check_order()?;
+        Ok(tree)
+    }
+
+    /// Finds the entries of columns whose paths and targets were looked at.
+    fn from_good_columns(columns: Columns, id: Option<TreeId>) -> Result<Tree, TreeProblem> {
         let malformed = |what| Err(TreeProblem::Malformed(what));
         let count = columns.kinds.len();
         if columns.paths.len() > u32::MAX as usize || columns.targets.len() > u32::MAX as usize {
@@ -188,7 +215,7 @@ impl Tree {
         }
         let mut ranks = Vec::with_capacity(count);
         let (mut files, mut links) = (0u32, 0u32);
-        for kind in &columns.kinds {
+        for kind in columns.kinds.iter() {
             let counter = match *kind {
                 KIND_FILE | KIND_EXECUTABLE => &mut files,
                 KIND_SYMLINK => &mut links,
@@ -220,24 +247,26 @@ impl Tree {
             }
         }
         let id = id.unwrap_or_else(|| tree_id(&columns));
-        let tree = Tree { columns, id, ends, ranks, target_ends, bytes };
-        tree.check_order()?;
-        Ok(tree)
+        Ok(Tree { columns, id, ends, ranks, target_ends, bytes })
     }
 
     fn check_order(&self) -> Result<(), TreeProblem> {
-        let mut before: &[u8] = b"";
-        for index in 0..self.len() {
+        let problem = |index: usize| {
             let path = self.path(index);
-            let bad = |why| TreeProblem::BadPath(path.to_vec(), why);
             let follows = match index {
-                0 => relpath::check(path).map(|()| true).map_err(bad)?,
-                _ => relpath::check_next(before, path).map_err(bad)?,
+                0 => relpath::check(path).map(|()| true),
+                _ => relpath::check_next(self.path(index - 1), path),
             };
-            if !follows {
-                return Err(TreeProblem::Misplaced(path.to_vec()));
+            match follows {
+                Ok(true) => None,
+                Ok(false) => Some(TreeProblem::Misplaced(path.to_vec())),
+                Err(why) => Some(TreeProblem::BadPath(path.to_vec(), why)),
             }
-            before = path;
+        };
+        if let Some(problem) =
+            (0..self.len()).into_par_iter().with_min_len(CHECKED_TOGETHER).find_map_first(problem)
+        {
+            return Err(problem);
         }
         let starts = std::iter::once(0).chain(self.target_ends.iter().map(|end| end + 1));
         if starts.zip(&self.target_ends).any(|(start, end)| start == *end) {
@@ -365,7 +394,8 @@ impl Tree {
             .take_while(move |entry| folder.is_empty() || relpath::is_within(entry.path, folder))
     }
 
-    fn lower_bound(&self, path: &[u8]) -> usize {
+    /// Gives the place of the first entry that does not come before `path`.
+    pub(crate) fn lower_bound(&self, path: &[u8]) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = (low + high) / 2;
@@ -396,22 +426,51 @@ impl Eq for Tree {}
 /// Collects entries in the order of their paths.
 #[derive(Default)]
 pub struct TreeBuilder {
-    columns: Columns,
+    columns: Columns<Vec<u8>>,
     last: Vec<u8>,
 }
 
 impl TreeBuilder {
+    /// Makes room for so many nodes.
+    pub(crate) fn with_capacity(entries: usize) -> TreeBuilder {
+        let column = |width: usize| Vec::with_capacity(entries * width);
+        let columns = Columns {
+            paths: Vec::new(),
+            kinds: column(1),
+            sizes: column(8),
+            digests: column(32),
+            targets: Vec::new(),
+            mtimes: column(12),
+        };
+        TreeBuilder { columns, last: Vec::new() }
+    }
+
     /// Adds an entry.
     ///
     /// # Errors
     /// When the path is not a relative path, or does not come after all that were added.
     pub fn push(&mut self, entry: Entry<'_>) -> Result<(), TreeProblem> {
         let Entry { path, node } = entry;
-        relpath::check(path).map_err(|why| TreeProblem::BadPath(path.to_vec(), why))?;
-        let first = self.columns.kinds.is_empty();
-        if !first && (relpath::compare(&self.last, path).is_ge() || relpath::is_within(path, &self.last)) {
+        let follows = match self.columns.kinds.is_empty() {
+            true => relpath::check(path).map(|()| true),
+            false => relpath::check_next(&self.last, path),
+        };
+        if !follows.map_err(|why| TreeProblem::BadPath(path.to_vec(), why))? {
             return Err(TreeProblem::Misplaced(path.to_vec()));
         }
+        self.push_node(node)?;
+        self.columns.paths.extend(path);
+        self.columns.paths.push(0);
+        self.last.clear();
+        self.last.extend(path);
+        Ok(())
+    }
+
+    /// Adds a node to a tree that gets all its paths at the end.
+    ///
+    /// # Errors
+    /// When it is a symlink that leads nowhere.
+    pub(crate) fn push_node(&mut self, node: Node<'_>) -> Result<(), TreeProblem> {
         if let Node::Symlink(target) = node
             && (target.is_empty() || target.contains(&0))
         {
@@ -437,11 +496,17 @@ impl TreeBuilder {
             }
             Node::EmptyDir => {}
         }
-        columns.paths.extend(path);
-        columns.paths.push(0);
-        self.last.clear();
-        self.last.extend(path);
         Ok(())
+    }
+
+    /// Ends a tree of nodes alone, with their paths, each followed by a NUL: they were checked, and
+    /// are in order.
+    ///
+    /// # Panics
+    /// When there are not as many; and as [`TreeBuilder::finish`].
+    pub(crate) fn finish_at(self, paths: Bytes) -> Tree {
+        let columns = Columns { paths, ..self.columns.freeze() };
+        Tree::from_good_columns(columns, None).expect("every node was checked when it was added")
     }
 
     /// Ends the tree.
@@ -449,7 +514,8 @@ impl TreeBuilder {
     /// # Panics
     /// Beyond 4 GiB of paths; [`crate::Plan`] refuses those before.
     pub fn finish(self) -> Tree {
-        Tree::from_columns(self.columns, None).expect("every entry was checked when it was added")
+        Tree::from_good_columns(self.columns.freeze(), None)
+            .expect("every entry was checked when it was added")
     }
 }
 

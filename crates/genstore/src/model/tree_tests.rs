@@ -81,10 +81,18 @@ fn refuses_what_is_misplaced() {
 
 #[test]
 fn refuses_columns_that_do_not_fit() {
-    let spoil = |change: fn(&mut Columns)| {
-        let mut columns = sample().columns().clone();
+    let spoil = |change: fn(&mut Columns<Vec<u8>>)| {
+        let Columns { paths, kinds, sizes, digests, targets, mtimes } = sample().columns().clone();
+        let mut columns = Columns {
+            paths: paths.into(),
+            kinds: kinds.into(),
+            sizes: sizes.into(),
+            digests: digests.into(),
+            targets: targets.into(),
+            mtimes: mtimes.into(),
+        };
         change(&mut columns);
-        Tree::from_columns(columns, None).unwrap_err()
+        Tree::from_columns(columns.freeze(), None).unwrap_err()
     };
     spoil(|c| c.kinds[0] = 9);
     spoil(|c| c.kinds[0] = KIND_FILE);

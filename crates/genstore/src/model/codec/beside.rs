@@ -1,8 +1,9 @@
 //! What is kept beside a manifest, as bytes: what was shown, and the caches.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Malformed, WireTree, decode, encode, frame, malformed, unframe};
+use super::{Malformed, WireTree, decode, frame, malformed, unframe};
 use crate::model::delta::Delta;
 use crate::model::digest::Digest;
 use crate::model::fresh::{Retired, Shown};
@@ -30,7 +31,7 @@ impl Shown {
                 .map(|(p, r)| (serde_bytes::Bytes::new(p), r.secs, r.digest.0))
                 .collect(),
         };
-        frame(SHOWN_MAGIC, &[], &encode(&wire))
+        frame(SHOWN_MAGIC, &[], &wire)
     }
 
     /// Reads what [`Shown::encode`] wrote.
@@ -64,7 +65,7 @@ impl SourceIndex {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let stats = encode_stats(&self.files);
         let wire = WireIndex { tree: self.tree.0, dev: self.dev, stats: &stats };
-        frame(INDEX_MAGIC, &[], &encode(&wire))
+        frame(INDEX_MAGIC, &[], &wire)
     }
 
     /// Reads what [`SourceIndex::encode`] wrote.
@@ -86,7 +87,7 @@ impl Sealed {
             flushed: self.flushed,
             stats: &encode_stats(&self.folders),
         };
-        frame(SEALED_MAGIC, &[], &encode(&wire))
+        frame(SEALED_MAGIC, &[], &wire)
     }
 
     /// Reads what [`Sealed::encode`] wrote.
@@ -136,7 +137,7 @@ impl Delta {
             before: (&self.before).into(),
             after: (&self.after).into(),
         };
-        frame(DELTA_MAGIC, &[], &encode(&wire))
+        frame(DELTA_MAGIC, &[], &wire)
     }
 
     /// Reads what [`Delta::encode`] wrote.
@@ -150,8 +151,8 @@ impl Delta {
             base,
             base_body: Digest::from_bytes(wire.base_body),
             body: Digest::from_bytes(wire.body),
-            before: wire.before.tree(None)?,
-            after: wire.after.tree(None)?,
+            before: wire.before.tree(Bytes::copy_from_slice, None)?,
+            after: wire.after.tree(Bytes::copy_from_slice, None)?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{FRAME_LEN, Frame, Malformed, WireTree, decode, encode, frame, malformed, unframe};
@@ -48,7 +49,7 @@ impl Inventory {
             inodes: self.inodes.clone(),
             folders: self.folders.iter().map(|folder| serde_bytes::Bytes::new(folder)).collect(),
         };
-        frame(MAGIC, &encode(&head), &encode(&rest))
+        frame(MAGIC, &encode(&head), &rest)
     }
 
     /// Reads what [`Inventory::encode`] wrote.
@@ -56,7 +57,7 @@ impl Inventory {
         let (head, rest) = unframe(MAGIC, bytes)?;
         let (shows, head) = shows(head)?;
         let rest: WireRest<'_> = decode(rest)?;
-        let tree = rest.tree.tree(None)?;
+        let tree = rest.tree.tree(Bytes::copy_from_slice, None)?;
         let folders: BTreeSet<Vec<u8>> = rest.folders.iter().map(|folder| folder.to_vec()).collect();
         let in_order = folders.iter().eq(rest.folders.iter().map(|folder| &***folder));
         if rest.inodes.len() as u64 != tree.files() || !in_order {

@@ -1,0 +1,82 @@
+//! Finding the files of a tree by their bytes, for a few bytes of memory per file.
+
+use super::tree::{FileNode, Node, ObjectId, Tree};
+
+/// The files of a tree, by their objects: a table with open addressing, in which digests, which
+/// are as good as random, hash themselves.
+pub(crate) struct ObjectMap {
+    /// An entry's place and one, or 0; at most half of them are taken.
+    slots: Vec<u32>,
+}
+
+impl ObjectMap {
+    pub(crate) fn of(tree: &Tree) -> ObjectMap {
+        let slots = vec![0; (tree.files() as usize * 2 + 1).next_power_of_two()];
+        let mut map = ObjectMap { slots };
+        for (index, entry) in tree.iter().enumerate() {
+            let Node::File(file) = entry.node else { continue };
+            let taken = map.probe(tree, file.object());
+            if map.slots[taken] == 0 {
+                map.slots[taken] = index as u32 + 1;
+            }
+        }
+        map
+    }
+
+    /// Finds the first file with these bytes and this executable bit. `tree` is that of the map.
+    pub(crate) fn find(&self, tree: &Tree, id: ObjectId) -> Option<FileNode> {
+        file_at(tree, self.slots[self.probe(tree, id)])
+    }
+
+    /// Gives the slot that an object has, or else the free one that it would have.
+    fn probe(&self, tree: &Tree, id: ObjectId) -> usize {
+        let mask = self.slots.len() - 1;
+        let start = u64::from_le_bytes(id.digest.as_bytes()[..8].try_into().expect("8 bytes")) as usize;
+        (start..)
+            .map(|at| at & mask)
+            .find(|at| file_at(tree, self.slots[*at]).is_none_or(|file| file.object() == id))
+            .expect("half of the slots are free")
+    }
+}
+
+fn file_at(tree: &Tree, slot: u32) -> Option<FileNode> {
+    match tree.get((slot as usize).checked_sub(1)?).node {
+        Node::File(file) => Some(file),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::model::tree::{Entry, Mtime, TreeBuilder};
+
+    #[test]
+    fn every_file_is_found_and_nothing_else() {
+        let mut builder = TreeBuilder::default();
+        let id = |content: u32| ObjectId {
+            digest: Digest::of(&content.to_le_bytes()),
+            executable: content.is_multiple_of(3),
+        };
+        for number in 0..1000u32 {
+            let ObjectId { digest, executable } = id(number % 700);
+            let mtime = Mtime { secs: i64::from(number), nanos: 0 };
+            let node = match number % 10 {
+                9 => Node::EmptyDir,
+                _ => Node::File(FileNode { digest, size: 4, executable, mtime }),
+            };
+            builder.push(Entry { path: format!("{number:04}").as_bytes(), node }).unwrap();
+        }
+        let tree = builder.finish();
+        let map = ObjectMap::of(&tree);
+        for content in 0..1400 {
+            let first = tree.iter_files().map(|(_, file)| file).find(|file| file.object() == id(content));
+            assert_eq!(map.find(&tree, id(content)), first, "{content}");
+            let other = ObjectId { executable: !id(content).executable, ..id(content) };
+            assert_eq!(map.find(&tree, other), None, "{content}");
+        }
+        let none = ObjectMap::of(&Tree::empty());
+        assert_eq!(none.find(&Tree::empty(), id(1)), None);
+    }
+}

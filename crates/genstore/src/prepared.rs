@@ -1,0 +1,91 @@
+//! Records that are written and durable before they get their names: so that a change takes as few
+//! flushes as it can, one after the other. Floor 2.
+//!
+//! A change that is noted in `sequence` first takes: one flush of all its records, side by side; one
+//! each for the note, for the change itself, and for the end of the note; and one for all that tells
+//! of the change, between the last two. Each waits for the disk, and that is all the time it takes.
+
+use std::fs::File;
+
+use crate::error::{Error, Result};
+use crate::fs::flush::Flush;
+use crate::fs::{Dir, TEMP_PREFIX};
+use crate::layout::{CommitLock, Home, SEQUENCE, STAGING};
+use crate::records::{Sequence, wrap};
+
+/// A record on its way, in staging. Dropping it takes it back.
+#[must_use]
+pub(crate) struct Prepared<'h> {
+    home: &'h Home,
+    staging: Dir,
+    temp: Option<Vec<u8>>,
+    file: File,
+    folder: &'static [u8],
+    name: Vec<u8>,
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        if let Some(temp) = self.temp.take() {
+            // Should this fail, the next holder of the commit lock removes it.
+            drop(self.home.fs.unlink(&self.staging, &temp));
+        }
+    }
+}
+
+impl Home {
+    /// Writes what is to stand at `folder/name`; not yet durable.
+    pub(crate) fn prepare(
+        &self,
+        _: &CommitLock,
+        folder: &'static [u8],
+        name: &[u8],
+        bytes: &[u8],
+    ) -> Result<Prepared<'_>> {
+        let staging = self.sub(STAGING)?;
+        let make = |temp: &[u8]| self.fs.create_with(&staging, temp, 0o644);
+        let (temp, file) = self.fs.unique(&staging, TEMP_PREFIX, "", make)?;
+        let path = staging.join(&temp);
+        let prepared =
+            Prepared { home: self, staging, temp: Some(temp), file, folder, name: name.to_vec() };
+        self.fs.write(&prepared.file, &path, bytes)?;
+        self.fs.set_mode(&prepared.file, &path, 0o644)?;
+        Ok(prepared)
+    }
+
+    /// Notes a change, durably, and makes what else it needs durable with it. Gives the record that
+    /// ends the note.
+    pub(crate) fn begin_change<'h>(
+        &'h self,
+        lock: &CommitLock,
+        sequence: &Sequence,
+        others: &[Prepared<'h>],
+    ) -> Result<Prepared<'h>> {
+        let ended = Sequence { intent: None, ..sequence.clone() };
+        let note = self.prepare(lock, b"", SEQUENCE, &wrap(sequence))?;
+        let end = self.prepare(lock, b"", SEQUENCE, &wrap(&ended))?;
+        let all = others.iter().chain([&note, &end]).map(Prepared::flush).collect::<Result<Vec<_>>>()?;
+        self.fs.sync_each(&all)?;
+        note.put(lock)?;
+        self.fs.sync_dir(&self.dir)?;
+        Ok(end)
+    }
+}
+
+impl Prepared<'_> {
+    fn flush(&self) -> Result<Flush> {
+        let path = self.staging.join(self.temp.as_deref().unwrap_or_default());
+        let file = self.file.try_clone().map_err(|e| Error::io("open", &path, e))?;
+        Ok(Flush::File(file, path))
+    }
+
+    /// Gives it its name, in place of what has it. Durable once the folder is flushed.
+    pub(crate) fn put(mut self, _: &CommitLock) -> Result<()> {
+        let dir = self.home.sub(self.folder)?;
+        if let Some(temp) = &self.temp {
+            self.home.fs.rename((&self.staging, temp), (&dir, &self.name))?;
+        }
+        self.temp = None;
+        Ok(())
+    }
+}
