@@ -22,7 +22,7 @@ use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
 use crate::objects::Objects;
-use crate::plan::{ItemSource, Plan, ScannedRoot, What};
+use crate::plan::{Given, ItemSource, Plan, ScannedRoot, What};
 use crate::progress::Phase;
 use crate::stage::StageDir;
 
@@ -224,9 +224,13 @@ impl Ingest<'_> {
             };
             let give = match from {
                 ItemSource::Scanned(root) if root.ours => Give::Move,
-                ItemSource::Spooled(_) => Give::Move,
-                ItemSource::Scanned(_) | ItemSource::Root(_) if self.consume => Give::MoveAndRemove,
-                _ => Give::Copy,
+                ItemSource::Scanned(_) if self.consume => Give::MoveAndRemove,
+                ItemSource::Scanned(_) => Give::Copy,
+                ItemSource::Given(given) => match **given {
+                    Given::Spooled(_) => Give::Move,
+                    Given::Root(_) if self.consume => Give::MoveAndRemove,
+                    _ => Give::Copy,
+                },
             };
             let mut task = Intake {
                 ingest: self,
@@ -238,13 +242,7 @@ impl Ingest<'_> {
                 source: None,
             };
             let result = match from {
-                ItemSource::Bytes(bytes) => task.bytes(bytes, *executable),
-                ItemSource::File(path) | ItemSource::Spooled(path) => {
-                    parent_of(path).and_then(|(dir, name)| task.disk((&dir, name), Some(*executable)))
-                }
-                ItemSource::Root(path) => {
-                    parent_of(path).and_then(|(dir, name)| task.disk((&dir, name), None))
-                }
+                ItemSource::Given(given) => task.given(given, *executable),
                 ItemSource::Scanned(root) => {
                     let (folder, name) = relpath::split(root.below(path));
                     if source.as_ref().is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref())) {
@@ -253,10 +251,6 @@ impl Ingest<'_> {
                     let dir = &source.as_ref().expect("it was opened above").1;
                     task.disk((dir, name), None)
                 }
-                ItemSource::Reader(reader) => match lock(reader).take() {
-                    Some(reader) => task.stream(reader, *executable),
-                    None => Err(Error::refused("reader-used-up", "a reader was read before")),
-                },
             };
             match result {
                 Ok((node, how)) => {
@@ -350,6 +344,24 @@ fn entries_before(plan: &Plan, base: &Tree) -> Vec<u32> {
         (start..plan.len().min(start + COMPARED_TOGETHER)).map(find)
     };
     (0..plan.len()).into_par_iter().step_by(COMPARED_TOGETHER).flat_map_iter(find).collect()
+}
+
+impl Intake<'_, '_> {
+    /// Takes in a source that was named by itself.
+    fn given(&mut self, given: &Given, executable: bool) -> Result<(FileNode, How)> {
+        let (path, executable) = match given {
+            Given::Bytes(bytes) => return self.bytes(bytes, executable),
+            Given::Reader(reader) => {
+                let reader = lock(reader).take();
+                let used_up = || Error::refused("reader-used-up", "a reader was read before");
+                return self.stream(reader.ok_or_else(used_up)?, executable);
+            }
+            Given::File(path) | Given::Spooled(path) => (path, Some(executable)),
+            Given::Root(path) => (path, None),
+        };
+        let (dir, name) = parent_of(path)?;
+        self.disk((&dir, name), executable)
+    }
 }
 
 /// Opens the folder of a file that is named by a path of the system, and gives the file's name.

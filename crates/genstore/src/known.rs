@@ -131,5 +131,5 @@ impl Intake<'_, '_> {
 }
 
 pub(crate) fn source_stat(stat: &Stat) -> SourceStat {
-    SourceStat { ino: stat.ino, mtime: stat.mtime, ctime: stat.ctime }
+    SourceStat::new(stat.ino, stat.mtime, stat.ctime)
 }

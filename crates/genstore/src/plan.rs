@@ -99,17 +99,20 @@ pub(crate) enum ItemSource {
     /// Below a scanned directory, at the item's path without the root's prefix. Whether it may be
     /// executed is read off the file when it is opened.
     Scanned(Arc<ScannedRoot>),
-    /// A file that is a root by itself: treated as those that were scanned.
-    Root(Box<Path>),
-    File(Box<Path>),
-    Spooled(Box<Path>),
-    Bytes(Box<[u8]>),
-    /// Taken when it is read.
-    Reader(Box<OnceReader>),
+    /// By itself. There are few of these, so they may be large.
+    Given(Box<Given>),
 }
 
-/// A stream that is read once.
-pub(crate) type OnceReader = Mutex<Option<Box<dyn Read + Send>>>;
+/// A source that was named by itself.
+pub(crate) enum Given {
+    /// A file that is a root: treated as those that were scanned.
+    Root(PathBuf),
+    File(PathBuf),
+    Spooled(PathBuf),
+    Bytes(Vec<u8>),
+    /// Taken when it is read.
+    Reader(Mutex<Option<Box<dyn Read + Send>>>),
+}
 
 /// A directory that was scanned into a plan.
 #[derive(Debug)]
@@ -204,11 +207,12 @@ impl PlanBuilder {
     /// Adds a file. Its folders need not be added.
     pub fn file(mut self, path: impl Into<Vec<u8>>, executable: bool, source: Source) -> PlanBuilder {
         let source = match source {
-            Source::Bytes(bytes) => ItemSource::Bytes(bytes.into()),
-            Source::File(path) => ItemSource::File(path.into()),
-            Source::Reader(reader) => ItemSource::Reader(Box::new(Mutex::new(Some(reader)))),
-            Source::Spooled(Spooled { path }) => ItemSource::Spooled(path.into()),
+            Source::Bytes(bytes) => Given::Bytes(bytes),
+            Source::File(path) => Given::File(path),
+            Source::Reader(reader) => Given::Reader(Mutex::new(Some(reader))),
+            Source::Spooled(Spooled { path }) => Given::Spooled(path),
         };
+        let source = ItemSource::Given(Box::new(source));
         self.add(path.into(), What::File { source, executable });
         self
     }

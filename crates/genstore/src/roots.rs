@@ -6,7 +6,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::error::{Error, Problem, Result, show_path};
 use crate::model::relpath;
-use crate::plan::{ItemSource, PlanBuilder, What};
+use crate::plan::{Given, ItemSource, PlanBuilder, What};
 use crate::scan::{self, ScanRules};
 
 /// The roots that a plan was given so far.
@@ -82,7 +82,7 @@ impl PlanBuilder {
                 self.problem(name, bad(&std::io::Error::from(why).to_string()));
             } else if named {
                 self.roots.came_from(name, &real);
-                let source = ItemSource::Root(real.into());
+                let source = ItemSource::Given(Box::new(Given::Root(real)));
                 self.add(name.to_vec(), What::File { source, executable: false });
             }
             return Ok(());

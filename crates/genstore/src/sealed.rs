@@ -85,7 +85,7 @@ pub(crate) fn compare(tree: &Dir, paths: &[&[u8]], noted: &[SourceStat]) -> Resu
 }
 
 fn note(stat: &Stat) -> SourceStat {
-    SourceStat { ino: stat.ino, mtime: stat.mtime, ctime: stat.ctime }
+    SourceStat::new(stat.ino, stat.mtime, stat.ctime)
 }
 
 /// Nothing is there, or no folder, or one that its owner locked up.

@@ -54,11 +54,8 @@ fn shown() -> Shown {
 }
 
 fn index() -> SourceIndex {
-    let stat = SourceStat {
-        ino: 77,
-        mtime: Mtime { secs: -5, nanos: 6 },
-        ctime: Mtime { secs: 1_700_000_002, nanos: 999_999_999 },
-    };
+    let (mtime, ctime) = (Mtime { secs: -5, nanos: 6 }, Mtime { secs: 1_700_000_002, nanos: 999_999_999 });
+    let stat = SourceStat::new(77, mtime, ctime);
     SourceIndex { tree: sample().tree.id(), dev: 66305, files: vec![stat, SourceStat::default()] }
 }
 

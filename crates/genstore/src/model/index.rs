@@ -18,8 +18,9 @@ const COARSE_GRAIN_NANOS: i128 = 2_000_000_000;
 pub(crate) struct SourceStat {
     /// 0 where nothing is known.
     pub(crate) ino: u64,
-    pub(crate) mtime: Mtime,
-    pub(crate) ctime: Mtime,
+    /// Of mtime and ctime; apart from the seconds they take less room.
+    secs: [i64; 2],
+    nanos: [u32; 2],
 }
 
 /// What stat told of all sources of a tree.
@@ -33,11 +34,21 @@ pub(crate) struct SourceIndex {
 }
 
 impl SourceStat {
+    pub(crate) fn new(ino: u64, mtime: Mtime, ctime: Mtime) -> SourceStat {
+        SourceStat { ino, secs: [mtime.secs, ctime.secs], nanos: [mtime.nanos, ctime.nanos] }
+    }
+
+    /// Gives mtime and ctime.
+    pub(crate) fn times(&self) -> [Mtime; 2] {
+        [0, 1].map(|at| Mtime { secs: self.secs[at], nanos: self.nanos[at] })
+    }
+
     /// Tells whether a later change would be seen, for a file that was read at `read` or later.
     pub(crate) fn is_settled(&self, read: Mtime) -> bool {
         let nanos = |time: Mtime| i128::from(time.secs) * 1_000_000_000 + i128::from(time.nanos);
-        let last = nanos(self.mtime).max(nanos(self.ctime));
-        let coarse = self.mtime.nanos == 0 && self.ctime.nanos == 0;
+        let [mtime, ctime] = self.times();
+        let last = nanos(mtime).max(nanos(ctime));
+        let coarse = self.nanos == [0, 0];
         last + if coarse { COARSE_GRAIN_NANOS } else { GRAIN_NANOS } < nanos(read)
     }
 }
@@ -50,7 +61,7 @@ mod tests {
     fn what_changed_just_now_may_change_unseen() {
         let at = |secs, millis: u32| Mtime { secs, nanos: millis * 1_000_000 };
         let check = |mtime, ctime, read, settled| {
-            assert_eq!(SourceStat { ino: 1, mtime, ctime }.is_settled(read), settled);
+            assert_eq!(SourceStat::new(1, mtime, ctime).is_settled(read), settled);
         };
         check(at(5, 1), at(5, 1), at(5, 22), true);
         check(at(5, 1), at(5, 1), at(5, 21), false);

@@ -9,8 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use rayon::prelude::*;
 
+pub use builder::TreeBuilder;
+
 use super::digest::Digest;
 use super::relpath;
+
+mod builder;
 
 /// The digest of a tree's canonical bytes without the mtimes: same content, same id, on every host.
 pub type TreeId = Digest;
@@ -422,102 +426,6 @@ impl PartialEq for Tree {
 }
 
 impl Eq for Tree {}
-
-/// Collects entries in the order of their paths.
-#[derive(Default)]
-pub struct TreeBuilder {
-    columns: Columns<Vec<u8>>,
-    last: Vec<u8>,
-}
-
-impl TreeBuilder {
-    /// Makes room for so many nodes.
-    pub(crate) fn with_capacity(entries: usize) -> TreeBuilder {
-        let column = |width: usize| Vec::with_capacity(entries * width);
-        let columns = Columns {
-            paths: Vec::new(),
-            kinds: column(1),
-            sizes: column(8),
-            digests: column(32),
-            targets: Vec::new(),
-            mtimes: column(12),
-        };
-        TreeBuilder { columns, last: Vec::new() }
-    }
-
-    /// Adds an entry.
-    ///
-    /// # Errors
-    /// When the path is not a relative path, or does not come after all that were added.
-    pub fn push(&mut self, entry: Entry<'_>) -> Result<(), TreeProblem> {
-        let Entry { path, node } = entry;
-        let follows = match self.columns.kinds.is_empty() {
-            true => relpath::check(path).map(|()| true),
-            false => relpath::check_next(&self.last, path),
-        };
-        if !follows.map_err(|why| TreeProblem::BadPath(path.to_vec(), why))? {
-            return Err(TreeProblem::Misplaced(path.to_vec()));
-        }
-        self.push_node(node)?;
-        self.columns.paths.extend(path);
-        self.columns.paths.push(0);
-        self.last.clear();
-        self.last.extend(path);
-        Ok(())
-    }
-
-    /// Adds a node to a tree that gets all its paths at the end.
-    ///
-    /// # Errors
-    /// When it is a symlink that leads nowhere.
-    pub(crate) fn push_node(&mut self, node: Node<'_>) -> Result<(), TreeProblem> {
-        if let Node::Symlink(target) = node
-            && (target.is_empty() || target.contains(&0))
-        {
-            return Err(TreeProblem::Malformed("a symlink without a target"));
-        }
-        let columns = &mut self.columns;
-        columns.kinds.push(match node {
-            Node::File(file) if file.executable => KIND_EXECUTABLE,
-            Node::File(_) => KIND_FILE,
-            Node::Symlink(_) => KIND_SYMLINK,
-            Node::EmptyDir => KIND_EMPTY_DIR,
-        });
-        match node {
-            Node::File(file) => {
-                columns.sizes.extend(file.size.to_le_bytes());
-                columns.digests.extend(file.digest.0);
-                columns.mtimes.extend(file.mtime.secs.to_le_bytes());
-                columns.mtimes.extend(file.mtime.nanos.to_le_bytes());
-            }
-            Node::Symlink(target) => {
-                columns.targets.extend(target);
-                columns.targets.push(0);
-            }
-            Node::EmptyDir => {}
-        }
-        Ok(())
-    }
-
-    /// Ends a tree of nodes alone, with their paths, each followed by a NUL: they were checked, and
-    /// are in order.
-    ///
-    /// # Panics
-    /// When there are not as many; and as [`TreeBuilder::finish`].
-    pub(crate) fn finish_at(self, paths: Bytes) -> Tree {
-        let columns = Columns { paths, ..self.columns.freeze() };
-        Tree::from_good_columns(columns, None).expect("every node was checked when it was added")
-    }
-
-    /// Ends the tree.
-    ///
-    /// # Panics
-    /// Beyond 4 GiB of paths; [`crate::Plan`] refuses those before.
-    pub fn finish(self) -> Tree {
-        Tree::from_good_columns(self.columns.freeze(), None)
-            .expect("every entry was checked when it was added")
-    }
-}
 
 /// BLAKE3 over every column but the mtimes, each after its length as a little-endian u64: the
 /// bytes that a manifest writes, up to the mtimes.

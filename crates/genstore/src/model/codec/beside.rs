@@ -103,7 +103,7 @@ fn encode_stats(all: &[SourceStat]) -> Vec<u8> {
     let mut stats = Vec::with_capacity(all.len() * SOURCE_STAT_LEN);
     for stat in all {
         stats.extend(stat.ino.to_le_bytes());
-        for time in [stat.mtime, stat.ctime] {
+        for time in stat.times() {
             stats.extend(time.secs.to_le_bytes());
             stats.extend(time.nanos.to_le_bytes());
         }
@@ -119,10 +119,9 @@ fn decode_stats(stats: &[u8]) -> Result<Vec<SourceStat>, Malformed> {
         secs: i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
         nanos: u32::from_le_bytes(bytes[8..12].try_into().expect("4 bytes")),
     };
-    let stat = |bytes: &[u8]| SourceStat {
-        ino: u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
-        mtime: time(&bytes[8..20]),
-        ctime: time(&bytes[20..32]),
+    let stat = |bytes: &[u8]| {
+        let ino = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
+        SourceStat::new(ino, time(&bytes[8..20]), time(&bytes[20..32]))
     };
     Ok(stats.chunks_exact(SOURCE_STAT_LEN).map(stat).collect())
 }
