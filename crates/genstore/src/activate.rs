@@ -146,13 +146,11 @@ impl Home {
         });
         let mut records = Vec::new();
         for (id, mark) in &marks {
-            let what = "mark the generation";
-            records.push((what, self.prepare(&lock, MARKS, id.to_string().as_bytes(), &wrap(mark))?));
+            records.push(self.prepare(&lock, MARKS, id.to_string().as_bytes(), &wrap(mark))?);
         }
         if let Some(hold) = &hold {
-            records.push(("hold what is current", self.prepare(&lock, b"", HOLD, &wrap(hold))?));
+            records.push(self.prepare(&lock, b"", HOLD, &wrap(hold))?);
         }
-        let (whats, records): (Vec<_>, Vec<_>) = records.into_iter().unzip();
         let is_held = hold.is_some();
         sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
         let end = self.begin_change(&lock, &sequence, &records)?;
@@ -163,8 +161,8 @@ impl Home {
         self.set_current(&lock, id)?;
         let mut after = AfterCommit::default();
         after.sealed(self.seal_current(&lock));
-        for (what, record) in whats.into_iter().zip(records) {
-            after.owe(what, record.put(&lock));
+        for record in records {
+            after.owe("write down the mark and the hold", record.put(&lock));
         }
         if !is_held {
             after.owe("end the hold", self.set_hold(&lock, None));
@@ -342,8 +340,7 @@ impl Home {
     ) {
         after.owe("write the notice", self.write_notice(lock, id, tree));
         if !after.owes {
-            let ended = end.put(lock).and_then(|()| self.fs.sync_dir(&self.dir));
-            after.note("end the commit's record", ended);
+            after.note("end the commit's record", self.put_sequence(lock, end));
         }
         match self.fs.enter(FaultStage::View, &self.dir) {
             Ok(()) => after.warnings.extend(self.check_views(lock)),

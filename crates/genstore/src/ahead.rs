@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use crate::error::Result;
-use crate::fs::{Dir, Durability};
+use crate::fs::Durability;
 use crate::layout::Home;
 
 /// So much is written before the disk is given something to do: too little, and it writes its
@@ -40,7 +40,7 @@ impl FlushAhead {
         }
         thread::scope(|scope| {
             // Where the system gives no more threads, all is left to the flush at the end.
-            let flusher = thread::Builder::new().spawn_scoped(scope, || ahead.flush(home, &home.dir)).ok();
+            let flusher = thread::Builder::new().spawn_scoped(scope, || ahead.flush(home)).ok();
             let over = Over(&ahead);
             let done = work(&ahead);
             drop(over);
@@ -61,7 +61,7 @@ impl FlushAhead {
         }
     }
 
-    fn flush(&self, home: &Home, dir: &Dir) -> Result<()> {
+    fn flush(&self, home: &Home) -> Result<()> {
         loop {
             let mut state = self.lock();
             while state.written < PORTION && !state.is_over {
@@ -72,7 +72,7 @@ impl FlushAhead {
             }
             state.written = 0;
             drop(state);
-            home.fs.sync_filesystem(dir)?;
+            home.fs.sync_filesystem(&home.dir)?;
         }
     }
 

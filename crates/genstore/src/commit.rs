@@ -136,8 +136,7 @@ impl<'s> Staged<'s> {
             // its stage must find the line by then.
             home.append_log(&lock, id, event.clone())?;
             home.sync_log()?;
-            end.put(&lock)?;
-            home.fs.sync_dir(&home.dir).map(|()| None)
+            home.put_sequence(&lock, end).map(|()| None)
         });
         let end = match done {
             Ok(end) => end,

@@ -21,6 +21,7 @@ use crate::mirror_work::{Hand, is_not_empty};
 use crate::model::digest::Digest;
 use crate::model::inventory::{Inventory, Shows};
 use crate::model::patch;
+use crate::model::relpath;
 use crate::model::tree::{Entry, Node, Tree, TreeBuilder};
 use crate::view_place::Place;
 use crate::views::{PendingView, ViewKind, ViewRecord};
@@ -204,13 +205,9 @@ impl Home {
         let generation = self.generation(id)?;
         let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
         let from = record.from().unwrap_or_default();
-        let within = |path: &[u8]| match path.strip_prefix(from) {
-            Some(rest) if from.is_empty() => Some(rest.to_vec()),
-            Some(rest) => rest.strip_prefix(b"/").map(<[u8]>::to_vec),
-            None => None,
-        };
-        let folders: BTreeSet<_> =
-            patch::folders(&tree).into_iter().filter_map(within).filter(|path| !path.is_empty()).collect();
+        let is_below = |path: &&[u8]| *path != from && (from.is_empty() || relpath::is_within(path, from));
+        let folders = patch::folders(&tree).into_iter().filter(is_below);
+        let folders: BTreeSet<_> = folders.map(|path| relpath::after(path, from.len()).to_vec()).collect();
         let mut builder = TreeBuilder::default();
         for entry in tree.below(from).filter(|entry| entry.path != from) {
             let node = match entry.node {
@@ -220,8 +217,8 @@ impl Home {
                 Node::EmptyDir => continue,
                 node => node,
             };
-            let path = within(entry.path).expect("it is below");
-            builder.push(Entry { path: &path, node }).expect("a part of a sorted tree is one");
+            let path = relpath::after(entry.path, from.len());
+            builder.push(Entry { path, node }).expect("a part of a sorted tree is one");
         }
         let source = match generation.tree_dir()?.open_dir(from) {
             Ok(dir) => Some((generation, dir)),

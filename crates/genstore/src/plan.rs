@@ -127,10 +127,7 @@ pub(crate) struct ScannedRoot {
 impl ScannedRoot {
     /// Gives the part of a plan's path that lies below the directory.
     pub(crate) fn below<'a>(&self, path: &'a [u8]) -> &'a [u8] {
-        match self.prefix.len() {
-            0 => path,
-            len => path.get(len + 1..).unwrap_or_default(),
-        }
+        relpath::after(path, self.prefix.len())
     }
 }
 

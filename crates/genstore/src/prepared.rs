@@ -8,8 +8,8 @@
 use std::fs::File;
 
 use crate::error::{Error, Result};
+use crate::fs::Dir;
 use crate::fs::flush::Flush;
-use crate::fs::{Dir, TEMP_PREFIX};
 use crate::layout::{CommitLock, Home, SEQUENCE, STAGING};
 use crate::records::{Sequence, wrap};
 
@@ -20,7 +20,7 @@ pub(crate) struct Prepared<'h> {
     staging: Dir,
     temp: Option<Vec<u8>>,
     file: File,
-    folder: &'static [u8],
+    dir: Dir,
     name: Vec<u8>,
 }
 
@@ -38,19 +38,13 @@ impl Home {
     pub(crate) fn prepare(
         &self,
         _: &CommitLock,
-        folder: &'static [u8],
+        folder: &[u8],
         name: &[u8],
         bytes: &[u8],
     ) -> Result<Prepared<'_>> {
-        let staging = self.sub(STAGING)?;
-        let make = |temp: &[u8]| self.fs.create_with(&staging, temp, 0o644);
-        let (temp, file) = self.fs.unique(&staging, TEMP_PREFIX, "", make)?;
-        let path = staging.join(&temp);
-        let prepared =
-            Prepared { home: self, staging, temp: Some(temp), file, folder, name: name.to_vec() };
-        self.fs.write(&prepared.file, &path, bytes)?;
-        self.fs.set_mode(&prepared.file, &path, 0o644)?;
-        Ok(prepared)
+        let (staging, dir) = (self.sub(STAGING)?, self.sub(folder)?);
+        let (temp, file) = self.fs.write_temp(&staging, &dir.join(name), bytes)?;
+        Ok(Prepared { home: self, staging, temp: Some(temp), file, dir, name: name.to_vec() })
     }
 
     /// Notes a change, durably, and makes what else it needs durable with it. Gives the record that
@@ -66,24 +60,28 @@ impl Home {
         let end = self.prepare(lock, b"", SEQUENCE, &wrap(&ended))?;
         let all = others.iter().chain([&note, &end]).map(Prepared::flush).collect::<Result<Vec<_>>>()?;
         self.fs.sync_each(&all)?;
-        note.put(lock)?;
-        self.fs.sync_dir(&self.dir)?;
+        self.put_sequence(lock, note)?;
         Ok(end)
+    }
+
+    /// Puts a record of `sequence` in its place, durably: the note of a change, or the one that ends it.
+    pub(crate) fn put_sequence(&self, lock: &CommitLock, end: Prepared<'_>) -> Result<()> {
+        end.put(lock)?;
+        self.fs.sync_dir(&self.dir)
     }
 }
 
 impl Prepared<'_> {
     fn flush(&self) -> Result<Flush> {
-        let path = self.staging.join(self.temp.as_deref().unwrap_or_default());
+        let path = self.dir.join(&self.name);
         let file = self.file.try_clone().map_err(|e| Error::io("open", &path, e))?;
         Ok(Flush::File(file, path))
     }
 
     /// Gives it its name, in place of what has it. Durable once the folder is flushed.
     pub(crate) fn put(mut self, _: &CommitLock) -> Result<()> {
-        let dir = self.home.sub(self.folder)?;
         if let Some(temp) = &self.temp {
-            self.home.fs.rename((&self.staging, temp), (&dir, &self.name))?;
+            self.home.fs.rename((&self.staging, temp), (&self.dir, &self.name))?;
         }
         self.temp = None;
         Ok(())

@@ -144,7 +144,7 @@ impl Walk<'_> {
     fn read(&self, folder: &Folder) -> Result<Listing> {
         let mut listing = Listing { path: folder.path.clone(), ..Listing::default() };
         let open = || {
-            let mut dir = folder.near.open_dir(self.below(folder.led, &folder.path))?;
+            let mut dir = folder.near.open_dir(relpath::after(&folder.path, folder.led))?;
             let stat = dir.stat_self()?;
             let mut names = Vec::new();
             dir.each(|name, kind| names.push((name.to_vec(), kind)))?;
@@ -182,7 +182,7 @@ impl Walk<'_> {
         }
         let matches = |globs: &GlobSet| {
             let path = relpath::join(&listing.path, name);
-            globs.is_match(OsStr::from_bytes(self.below(self.root.prefix.len(), &path)))
+            globs.is_match(OsStr::from_bytes(self.root.below(&path)))
         };
         if self.rules.exclude.as_ref().is_some_and(matches) {
             return Ok(());
@@ -222,14 +222,6 @@ impl Walk<'_> {
     fn refusal(&self, dir: &Dir, name: &[u8]) -> Option<std::io::Error> {
         let may_read = || rustix::fs::accessat(dir, name, Access::READ_OK, AtFlags::EACCESS);
         if self.asks { may_read().err().map(std::io::Error::from) } else { None }
-    }
-
-    /// Gives the part of a plan's path that lies below a folder whose path has this length.
-    fn below<'p>(&self, length: usize, path: &'p [u8]) -> &'p [u8] {
-        match length {
-            0 => path,
-            _ => path.get(length + 1..).unwrap_or_default(),
-        }
     }
 
     /// Tells the plan what was found, in the order of a tree.

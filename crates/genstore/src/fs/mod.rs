@@ -289,18 +289,26 @@ impl Fs {
     /// # Durability
     /// On return the bytes are durable; the name is when `dir` is synced.
     pub(crate) fn replace_file(&self, staging: &Dir, dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
-        let (temp, file) = self.unique(staging, TEMP_PREFIX, "", |temp| self.create(staging, temp))?;
         let path = dir.join(name);
-        let done = self
-            .write(&file, &path, bytes)
-            .and_then(|()| self.set_mode(&file, &path, 0o644))
-            .and_then(|()| self.sync_file(&file, &path))
-            .and_then(|()| self.rename((staging, &temp), (dir, name)));
+        let (temp, file) = self.write_temp(staging, &path, bytes)?;
+        let done = self.sync_file(&file, &path).and_then(|()| self.rename((staging, &temp), (dir, name)));
         if done.is_err() {
             // Should this fail too, the next holder of the commit lock removes it.
             drop(self.unlink(staging, &temp));
         }
         done
+    }
+
+    /// Writes what is to stand at `path` under a free name in `staging`, readable by everybody, and
+    /// gives that name. Not yet durable.
+    pub(crate) fn write_temp(&self, staging: &Dir, path: &Path, bytes: &[u8]) -> Result<(Vec<u8>, File)> {
+        let make = |temp: &[u8]| self.create_with(staging, temp, 0o644);
+        let (temp, file) = self.unique(staging, TEMP_PREFIX, "", make)?;
+        let done = self.write(&file, path, bytes).and_then(|()| self.set_mode(&file, path, 0o644));
+        if done.is_err() {
+            drop(self.unlink(staging, &temp));
+        }
+        done.map(|()| (temp, file))
     }
 
     /// Picks a name in `dir` that nothing has, trying `make` until it is not EEXIST.

@@ -32,8 +32,8 @@ impl ObjectMap {
     fn probe(&self, tree: &Tree, id: ObjectId) -> usize {
         let mask = self.slots.len() - 1;
         let start = u64::from_le_bytes(id.digest.as_bytes()[..8].try_into().expect("8 bytes")) as usize;
-        (start..)
-            .map(|at| at & mask)
+        (0..self.slots.len())
+            .map(|step| start.wrapping_add(step) & mask)
             .find(|at| file_at(tree, self.slots[*at]).is_none_or(|file| file.object() == id))
             .expect("half of the slots are free")
     }
@@ -78,5 +78,29 @@ mod tests {
         }
         let none = ObjectMap::of(&Tree::empty());
         assert_eq!(none.find(&Tree::empty(), id(1)), None);
+    }
+
+    #[test]
+    fn the_last_slot_is_followed_by_the_first() {
+        let mut builder = TreeBuilder::default();
+        let file = |last: u8| {
+            let mut digest = [0xff; 32];
+            digest[31] = last;
+            FileNode {
+                digest: Digest::from_bytes(digest),
+                size: 1,
+                executable: false,
+                mtime: Mtime::default(),
+            }
+        };
+        for last in 0..3 {
+            builder.push(Entry { path: &[b'a' + last], node: Node::File(file(last)) }).unwrap();
+        }
+        let tree = builder.finish();
+        let map = ObjectMap::of(&tree);
+        for last in 0..3 {
+            assert_eq!(map.find(&tree, file(last).object()), Some(file(last)));
+        }
+        assert_eq!(map.find(&tree, file(3).object()), None);
     }
 }

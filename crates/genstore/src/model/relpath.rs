@@ -162,6 +162,15 @@ pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
 
+/// Gives the part of a path that comes after that of a folder which holds it, by the length of the
+/// latter; nothing for the folder itself.
+pub(crate) fn after(path: &[u8], folder: usize) -> &[u8] {
+    match folder {
+        0 => path,
+        _ => path.get(folder + 1..).unwrap_or_default(),
+    }
+}
+
 /// Tells whether `path` is `folder` or lies below it.
 pub(crate) fn is_within(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')

@@ -1,8 +1,9 @@
 //! Trees: the sorted, duplicate-free list of what a generation holds.
 //!
 //! A tree is kept as it is written, in columns (`store-layout.md`, "Tree"): all paths in one run
-//! of bytes, all digests in another. Reading one is one check instead of an allocation per entry, which is what keeps `rollback` and `diff` in milliseconds, and an entry
-//! costs its path and some 70 bytes.
+//! of bytes, all digests in another. Reading one is one check instead of an allocation per entry,
+//! which is what keeps `rollback` and `diff` in milliseconds, and an entry costs its path and some
+//! 70 bytes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
