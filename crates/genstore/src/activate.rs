@@ -1,13 +1,6 @@
 //! Activation: making a generation current, and fresh before it is. Floor 3.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-
-use rustix::io::Errno;
-
 use crate::error::{Error, Result};
-use crate::fs::Dir;
-use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::fs::flush::Flush;
 use crate::generations::Generation;
@@ -15,15 +8,12 @@ use crate::hold::HoldRecord;
 use crate::layout::{CommitLock, HOLD, Home, LOG, MARKS};
 use crate::log::Event;
 use crate::model::digest::Digest;
-use crate::model::fresh::{self, Freshness, Shown, Touch};
+use crate::model::fresh::{self, Freshness, Shown};
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
-use crate::model::relpath;
 use crate::model::tree::{Tree, TreeId};
-use crate::objects;
 use crate::prepared::Prepared;
 use crate::records::{Intent, Mark, MarkRecord, wrap};
-use crate::stage::StageDir;
 
 /// So many flushes of single files or folders cost less than one of the whole filesystem.
 pub(crate) const MANY: usize = 64;
@@ -153,10 +143,19 @@ impl Home {
         }
         let is_held = hold.is_some();
         sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
-        let end = self.begin_change(&lock, &sequence, &records)?;
-        let refreshed = match &base {
-            Some((base, freshness)) => self.freshen_kept(&lock, base, &generation, &shown, freshness)?,
-            None => 0,
+        let (end, refreshed) = match &base {
+            Some((base, freshness)) => {
+                let mut fresh = self.stage_fresh(&lock, base, (&generation, &shown), freshness)?;
+                let done =
+                    self.begin_change(&lock, &sequence, &records, fresh.flushes()?).and_then(|end| {
+                        self.put_fresh(&lock, &generation, &mut fresh, freshness).map(|()| end)
+                    });
+                let cleared = fresh.clear(self);
+                let end = done?;
+                cleared?;
+                (end, freshness.touches.len() as u64)
+            }
+            None => (self.begin_change(&lock, &sequence, &records, vec![])?, 0),
         };
         self.set_current(&lock, id)?;
         let mut after = AfterCommit::default();
@@ -205,7 +204,7 @@ impl Home {
             return Ok(None);
         }
         let Some(base) = self.find_generation(previous)? else { return Ok(None) };
-        let ((_, base_body), (head, body)) = (base.head_and_body()?, next.head_and_body()?);
+        let ((base_head, base_body), (head, body)) = (base.head_and_body()?, next.head_and_body()?);
         let forward = previous < next.id();
         let ((older, older_body), (newer, newer_body)) =
             if forward { ((&base, base_body), (next, body)) } else { ((next, body), (&base, base_body)) };
@@ -217,108 +216,11 @@ impl Home {
             if forward { (&delta.before, &delta.after) } else { (&delta.after, &delta.before) };
         let (base_shown, shown) = (base.shown()?, next.shown()?);
         let now = self.now().into();
-        let Some(freshness) = fresh::plan_by_difference((from, &base_shown), (to, &shown), now) else {
-            return Ok(None);
-        };
+        let files = base_head.files.max(head.files);
+        let freshness = fresh::plan_by_difference((from, &base_shown), (to, &shown), files, now);
+        let Some(freshness) = freshness else { return Ok(None) };
         next.check_small_manifest()?;
         Ok(Some(Compared { tree: head.tree, shown, base: Some((base, freshness)) }))
-    }
-
-    /// Gives paths of a kept generation new inodes, durably, before it becomes current.
-    fn freshen_kept(
-        &self,
-        lock: &CommitLock,
-        base: &Generation,
-        generation: &Generation,
-        shown: &Shown,
-        freshness: &Freshness,
-    ) -> Result<u64> {
-        if !freshness.touches.is_empty() {
-            let stage = StageDir::create(self)?;
-            let dir = generation.tree_dir()?;
-            let done = self.freshen(&stage, base, &dir, freshness);
-            // The stage is empty again, or debris for the next writer.
-            let removed = stage.remove(self);
-            done?;
-            removed?;
-        }
-        if freshness.shown != *shown {
-            self.write_shown(lock, generation.id(), &freshness.shown)?;
-        }
-        Ok(freshness.touches.len() as u64)
-    }
-
-    /// Gives paths the inodes that freshness asks for: makes all of them, flushes them, gives them
-    /// their names, flushes those.
-    ///
-    /// # Durability
-    /// On return they are durable. `what was shown` must be written next: see `recover`.
-    pub(crate) fn freshen(
-        &self,
-        stage: &StageDir,
-        base: &Generation,
-        tree_dir: &Dir,
-        freshness: &Freshness,
-    ) -> Result<()> {
-        let many = freshness.touches.len() > MANY;
-        let (base_dir, mut made) = (base.tree_dir()?, Vec::new());
-        for (number, (path, touch)) in freshness.touches.iter().enumerate() {
-            let temp = temp_name(number);
-            let copy = self.make_fresh((stage.dir(), &temp), (&base_dir, tree_dir), path, *touch)?;
-            made.extend(copy.filter(|_| !many).map(|copy| Flush::File(copy, stage.dir().join(&temp))));
-        }
-        // A kept generation must not have names of bytes that a power loss takes away.
-        if many {
-            self.fs.sync_filesystem(tree_dir)?;
-        } else {
-            self.fs.sync_each(&made)?;
-        }
-        let mut folders: BTreeMap<&[u8], Flush> = BTreeMap::new();
-        for (number, (path, touch)) in freshness.touches.iter().enumerate() {
-            let (dir, name) = open_parent(tree_dir, path)?;
-            let temp = temp_name(number);
-            self.fs.rename((stage.dir(), &temp), (&dir, name))?;
-            // Renaming a file onto another name of the same inode does nothing, and leaves both.
-            if matches!(touch, Touch::Keep(_)) {
-                self.fs.unlink(stage.dir(), &temp)?;
-            }
-            if !many {
-                folders.insert(relpath::split(path).0, Flush::Dir(dir));
-            }
-        }
-        if many {
-            return self.fs.sync_filesystem(tree_dir);
-        }
-        self.fs.sync_each(&folders.into_values().collect::<Vec<_>>())
-    }
-
-    /// Makes the inode that a path is to have; gives it open where it is a new one.
-    fn make_fresh(
-        &self,
-        temp: (&Dir, &[u8]),
-        (base, tree): (&Dir, &Dir),
-        path: &[u8],
-        touch: Touch,
-    ) -> Result<Option<File>> {
-        match touch {
-            Touch::Keep(_) => {
-                let from = open_parent(base, path)?;
-                match self.fs.link((&from.0, from.1), temp) {
-                    // No link left, or another user's file: a copy has the same mtime.
-                    Err(e) if objects::is_errno(&e, Errno::MLINK) || objects::is_errno(&e, Errno::PERM) => {
-                        self.copy_file((&from.0, from.1), temp).map(Some)
-                    }
-                    done => done.map(|()| None),
-                }
-            }
-            Touch::Renew(mtime, executable) => {
-                let from = open_parent(tree, path)?;
-                let (copy, place) = (self.copy_file((&from.0, from.1), temp)?, temp.0.join(temp.1));
-                self.fs.set_mtime(&copy, &place, mtime)?;
-                self.fs.set_mode(&copy, &place, objects::mode(executable))?;
-                Ok(Some(copy))
-            }
-        }
     }
 
     /// Makes the records and the log durable that tell of an activation.
@@ -367,11 +269,6 @@ impl Home {
             at: last.map(|line| line.time.into()),
         })
     }
-}
-
-/// Names an inode on its way to a path, in a stage.
-fn temp_name(number: usize) -> Vec<u8> {
-    format!("fresh-{number}").into_bytes()
 }
 
 /// Collects what goes wrong once `current` has moved.

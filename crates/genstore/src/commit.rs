@@ -289,10 +289,9 @@ impl<'s> Staged<'s> {
             self.home.freshen(stage, &base.generation, stage.tree(), &freshness)?;
         }
         if freshness.shown != *shown {
-            let fs = &self.home.fs;
             let file = stage.put_beside(self.home, SHOWN, 0o644, &freshness.shown.encode())?;
-            fs.sync_file(&file, &stage.next().join(SHOWN))?;
-            fs.sync_dir(stage.next())?;
+            let (file, name) = (Flush::File(file, stage.next().join(SHOWN)), stage.next().open_dir(b"")?);
+            self.home.fs.sync_each(&[file, Flush::Dir(name)])?;
             *shown = freshness.shown;
         }
         Ok(freshness.touches.len() as u64)
@@ -362,7 +361,7 @@ impl<'s> Staged<'s> {
         sequence.high = id.get();
         let from = claimed_id(stage);
         sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        let end = home.begin_change(lock, sequence, &[])?;
+        let end = home.begin_change(lock, sequence, &[], vec![])?;
         let generations = home.sub(GENERATIONS)?;
         home.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
         home.fs.sync_dir(&generations)?;

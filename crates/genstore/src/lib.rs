@@ -40,6 +40,7 @@ mod export;
 mod failed;
 mod folders;
 mod footprint;
+mod freshen;
 mod fs;
 mod gc;
 mod generations;

@@ -47,18 +47,22 @@ impl Home {
         Ok(Prepared { home: self, staging, temp: Some(temp), file, dir, name: name.to_vec() })
     }
 
-    /// Notes a change, durably, and makes what else it needs durable with it. Gives the record that
-    /// ends the note.
+    /// Notes a change, durably, and makes its records and what else it needs durable with it. Gives the
+    /// record that ends the note.
     pub(crate) fn begin_change<'h>(
         &'h self,
         lock: &CommitLock,
         sequence: &Sequence,
-        others: &[Prepared<'h>],
+        records: &[Prepared<'h>],
+        more: Vec<Flush>,
     ) -> Result<Prepared<'h>> {
         let ended = Sequence { intent: None, ..sequence.clone() };
         let note = self.prepare(lock, b"", SEQUENCE, &wrap(sequence))?;
         let end = self.prepare(lock, b"", SEQUENCE, &wrap(&ended))?;
-        let all = others.iter().chain([&note, &end]).map(Prepared::flush).collect::<Result<Vec<_>>>()?;
+        let mut all = more;
+        for record in records.iter().chain([&note, &end]) {
+            all.push(record.flush()?);
+        }
         self.fs.sync_each(&all)?;
         self.put_sequence(lock, note)?;
         Ok(end)
@@ -72,7 +76,8 @@ impl Home {
 }
 
 impl Prepared<'_> {
-    fn flush(&self) -> Result<Flush> {
+    /// Gives what is to be flushed before it gets its name.
+    pub(crate) fn flush(&self) -> Result<Flush> {
         let path = self.dir.join(&self.name);
         let file = self.file.try_clone().map_err(|e| Error::io("open", &path, e))?;
         Ok(Flush::File(file, path))

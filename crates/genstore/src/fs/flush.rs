@@ -19,6 +19,8 @@ pub(crate) enum Flush {
     File(File, PathBuf),
     /// The names in a folder.
     Dir(Dir),
+    /// All of the filesystem that a folder lies on: where there is too much to name.
+    Filesystem(Dir),
 }
 
 impl Fs {
@@ -34,6 +36,7 @@ impl Fs {
                 let done = match flush {
                     Flush::File(file, path) => self.sync_file(file, path),
                     Flush::Dir(dir) => self.sync_dir(dir),
+                    Flush::Filesystem(dir) => self.sync_filesystem(dir),
                 };
                 if let Err(error) = done {
                     // Nobody need begin another.

@@ -16,7 +16,9 @@ use super::delta::pairs;
 use super::digest::Digest;
 use super::tree::{Entry, FileNode, Mtime, Node, Tree};
 
-/// Beyond this many retired paths the oldest are folded into [`Shown::floor`].
+/// Beyond so many retired paths, or as many as the larger of the two trees has files, the oldest are
+/// folded into [`Shown::floor`]: so that the way back from a tree that was published by mistake is
+/// short, however large the right one is.
 const MAX_RETIRED: usize = 20_000;
 
 /// What readers were shown of a generation, where its manifest does not say it.
@@ -61,14 +63,15 @@ impl Shown {
     }
 
     /// Keeps the list bounded: the oldest are forgotten one by one, and remembered all together.
-    fn fold_oldest(&mut self) {
-        if self.retired.len() <= MAX_RETIRED {
+    fn fold_oldest(&mut self, files: u64) {
+        let most = usize::try_from(files).unwrap_or(usize::MAX).max(MAX_RETIRED);
+        if self.retired.len() <= most {
             return;
         }
         let mut ages: Vec<i64> = self.retired.values().map(|last| last.secs).collect();
         ages.sort_unstable();
         // Of many with one mtime all go: what remains must be fewer.
-        let cut = ages[self.retired.len() - MAX_RETIRED / 2];
+        let cut = ages[self.retired.len() - most / 2];
         self.retired.retain(|_, last| last.secs > cut);
         self.floor = self.floor.max(cut);
     }
@@ -96,6 +99,11 @@ pub(crate) struct Freshness {
 ///
 /// `next_shown` tells what an earlier activation already did to the next generation.
 pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) -> Freshness {
+    plan_with(current, next, current.0.files().max(next.0.files()), now)
+}
+
+/// `files` counts those of the larger of the two generations.
+fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: Mtime) -> Freshness {
     let ((tree, shown), (next_tree, next_shown)) = (current, next);
     let mut out = Freshness {
         touches: Vec::new(),
@@ -160,22 +168,24 @@ pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) 
             (None, None) => {}
         }
     }
-    out.shown.fold_oldest();
+    out.shown.fold_oldest(files);
     out
 }
 
-/// Does the same with trees that hold the differing files alone. `None` where they do not tell
-/// enough: a file that is the same in both generations is not shown with the same mtime.
+/// Does the same with trees that hold the differing files alone; `files` counts those of the larger of
+/// the two generations. `None` where they do not tell enough: a file that is the same in both
+/// generations is not shown with the same mtime.
 pub(crate) fn plan_by_difference(
     current: (&Tree, &Shown),
     next: (&Tree, &Shown),
+    files: u64,
     now: Mtime,
 ) -> Option<Freshness> {
     let is_told = |path: &[u8]| current.0.find(path).is_some() || next.0.find(path).is_some();
     let covers = |one: &Shown, other: &Shown| {
         one.fresh.iter().all(|(path, mtime)| other.fresh.get(path) == Some(mtime) || is_told(path))
     };
-    (covers(current.1, next.1) && covers(next.1, current.1)).then(|| plan(current, next, now))
+    (covers(current.1, next.1) && covers(next.1, current.1)).then(|| plan_with(current, next, files, now))
 }
 
 impl Freshness {

@@ -62,11 +62,21 @@ fn a_path_that_comes_back_is_compared_with_what_it_last_showed() {
 fn the_list_of_retired_paths_is_bounded_and_still_sound() {
     let names: Vec<String> = (0..MAX_RETIRED + 1).map(|n| format!("f{n:06}")).collect();
     let files: Vec<_> = names.iter().enumerate().map(|(n, p)| (p.as_str(), 1, n as i64)).collect();
-    let gone = plan((&tree(&files), &Shown::default()), (&Tree::empty(), &Shown::default()), at(0));
-    assert!(gone.shown.retired.len() <= MAX_RETIRED);
+    let (all, none, other) = (tree(&files), Tree::empty(), tree(&[("other", 1, 0)]));
+    let gone = plan((&all, &Shown::default()), (&none, &Shown::default()), at(0));
+    assert_eq!(gone.shown.retired.len(), files.len(), "the larger tree has as many");
+    let back = plan((&none, &gone.shown), (&all, &Shown::default()), at(0));
+    assert_eq!(
+        (back.touches.len(), back.shown.is_empty()),
+        (0, true),
+        "the same bytes come back as they were"
+    );
+    // The next one after it need not hand on all that.
+    let after = plan((&none, &gone.shown), (&other, &Shown::default()), at(0));
+    assert!(after.shown.retired.len() <= MAX_RETIRED);
     let mut others = files.clone();
     others.iter_mut().for_each(|file| file.1 = 2);
-    let back = plan((&Tree::empty(), &gone.shown), (&tree(&others), &Shown::default()), at(0));
+    let back = plan((&other, &after.shown), (&tree(&others), &Shown::default()), at(0));
     assert_eq!(back.touches.len(), files.len(), "every path shows other bytes than before");
 }
 
@@ -140,7 +150,7 @@ fn the_difference_does_not_tell_of_files_that_are_the_same() {
     assert_eq!((before.len(), after.len()), (1, 1));
     let fresh = |path: &[u8], secs| Shown { fresh: [(path.to_vec(), at(secs))].into(), ..Shown::default() };
     let by_difference =
-        |one: &Shown, other: &Shown| plan_by_difference((&before, one), (&after, other), at(9));
+        |one: &Shown, other: &Shown| plan_by_difference((&before, one), (&after, other), 2, at(9));
     assert!(by_difference(&fresh(b"a", 11), &Shown::default()).is_some());
     assert!(by_difference(&fresh(b"b", 11), &fresh(b"b", 11)).is_some());
     assert_eq!(by_difference(&fresh(b"b", 11), &fresh(b"b", 12)), None);
@@ -167,7 +177,8 @@ proptest! {
             // The difference was kept by the later one, and is good in both directions.
             let (before, after) = differing(&trees[current.min(next)], &trees[current.max(next)]).unwrap();
             let (before, after) = if current < next { (before, after) } else { (after, before) };
-            let by_difference = plan_by_difference((&before, from), (&after, to), at(clock));
+            let files = trees[current].files().max(trees[next].files());
+            let by_difference = plan_by_difference((&before, from), (&after, to), files, at(clock));
             let known = |path: &&Vec<u8>| before.find(path).is_some() || after.find(path).is_some();
             let same = from.fresh.iter().filter(|(p, _)| !known(p)).eq(to.fresh.iter().filter(|(p, _)| !known(p)));
             prop_assert_eq!(by_difference.is_some(), same);

@@ -268,9 +268,12 @@ impl Tree {
                 Err(why) => Some(TreeProblem::BadPath(path.to_vec(), why)),
             }
         };
-        if let Some(problem) =
-            (0..self.len()).into_par_iter().with_min_len(CHECKED_TOGETHER).find_map_first(problem)
-        {
+        let problem = match self.len() > CHECKED_TOGETHER {
+            true => (0..self.len()).into_par_iter().with_min_len(CHECKED_TOGETHER).find_map_first(problem),
+            // A rollback reads small trees alone, and to start threads would take longer than all of it.
+            false => (0..self.len()).find_map(problem),
+        };
+        if let Some(problem) = problem {
             return Err(problem);
         }
         let starts = std::iter::once(0).chain(self.target_ends.iter().map(|end| end + 1));
