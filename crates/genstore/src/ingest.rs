@@ -5,7 +5,9 @@
 //! known that the tree is a new one at all: so publishing what is current writes nothing. Floor 3.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
@@ -20,7 +22,7 @@ use crate::layout::{Home, StoreShared};
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
-use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
+use crate::model::tree::{FileNode, Mtime, Node, ObjectId, RUN, Tree, TreeBuilder, TreeId};
 use crate::objects::Objects;
 use crate::plan::{Given, ItemSource, Plan, ScannedRoot, What};
 use crate::progress::Phase;
@@ -133,8 +135,11 @@ pub(crate) struct Shared {
     pub(crate) problems: Mutex<Vec<Problem>>,
     pub(crate) damaged: Mutex<Vec<ObjectId>>,
     pub(crate) consumed: Mutex<Vec<PathBuf>>,
-    pub(crate) recorded: OnceLock<ObjectMap>,
-    pub(crate) can_reflink: std::sync::atomic::AtomicBool,
+    /// The files of what is current, by their objects.
+    pub(crate) recorded: ObjectMap,
+    /// Per entry of what is current: its object is in the store, and looks as it is recorded.
+    pub(crate) intact: Vec<AtomicBool>,
+    pub(crate) can_reflink: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
@@ -147,14 +152,18 @@ impl Ingest<'_> {
     pub(crate) fn run(&self) -> Result<Ingested> {
         let plan = self.plan;
         let start = self.home.fs.file_clock();
+        let empty = Tree::empty();
+        let base = self.base.unwrap_or(&empty);
+        let (old, recorded) = rayon::join(|| entries_before(plan, base), || ObjectMap::of(base));
         let shared = Shared {
-            old: self.base.map_or_else(Vec::new, |base| entries_before(plan, base)),
+            old,
+            recorded,
+            intact: (0..base.len()).map(|_| AtomicBool::new(false)).collect(),
             claims: (0..64).map(|_| Mutex::default()).collect(),
             dev: OnceLock::new(),
             problems: Mutex::default(),
             damaged: Mutex::default(),
             consumed: Mutex::default(),
-            recorded: OnceLock::new(),
             can_reflink: true.into(),
         };
         self.home.options.progress.begin(Phase::Store, Some(plan.len() as u64));
@@ -180,21 +189,24 @@ impl Ingest<'_> {
         let mut sources = Sources::new(start, self.plan.files());
         let mut tree = TreeBuilder::with_capacity(plan.len());
         let mut how = Vec::with_capacity(plan.len());
-        for (entry, (what, file)) in plan.what.iter().zip(files).enumerate() {
-            let (node, way) = match (what, file) {
-                (What::File { .. }, Done::New(file)) => {
+        let mut files = files.into_iter();
+        while how.len() < plan.len() {
+            let entry = how.len();
+            if let Some((base, same)) = self.run_before(&shared.old, entry, files.as_slice()) {
+                tree.push_files(base, same.clone());
+                same.clone().for_each(|old| sources.add(self.source_before(old)));
+                how.resize(entry + same.len(), How::Object);
+                files.nth(same.len() - 1);
+                continue;
+            }
+            let (node, way) = match (&plan.what[entry], files.next()) {
+                (What::File { .. }, Some(Done::New(file))) => {
                     sources.add(file.source);
                     new_bytes += if file.how == How::Placed { file.node.size } else { 0 };
                     (Node::File(file.node), file.how)
                 }
-                (What::File { .. }, Done::AsBefore) => {
-                    let (node, source) =
-                        self.before(&shared.old, entry).expect("it was compared with that");
-                    sources.add(Some(source));
-                    (Node::File(node), How::Object)
-                }
                 (What::Symlink(target), _) => (Node::Symlink(target), How::Made),
-                (What::Dir, _) => (Node::EmptyDir, How::Made),
+                _ => (Node::EmptyDir, How::Made),
             };
             tree.push_node(node).expect("the plan was checked when it was built");
             how.push(way);
@@ -276,12 +288,29 @@ impl Ingest<'_> {
 
     /// Gives what stands at an entry's path in what is current, and what is known of its source.
     fn before(&self, old: &[u32], entry: usize) -> Option<(FileNode, SourceStat)> {
-        let (base, index) = (self.base?, self.index?);
         let old = *old.get(entry).filter(|old| **old != NO_ENTRY)? as usize;
-        match base.get(old).node {
-            Node::File(node) => Some((node, index.files[base.file_rank(old)?])),
+        match self.base?.get(old).node {
+            Node::File(node) => Some((node, self.source_before(old)?)),
             _ => None,
         }
+    }
+
+    /// Gives what is known of the source of an entry of what is current.
+    fn source_before(&self, old: usize) -> Option<SourceStat> {
+        Some(self.index?.files[self.base?.file_rank(old)?])
+    }
+
+    /// Finds the files from an entry on that are as before, and stand together in what is current.
+    fn run_before(&self, old: &[u32], entry: usize, files: &[Done]) -> Option<(&Tree, Range<usize>)> {
+        let is_file = |entry: usize| matches!(self.plan.what[entry], What::File { .. });
+        let first = *old.get(entry)? as usize;
+        let is_next = |(number, done): &(usize, &Done)| {
+            matches!(done, Done::AsBefore)
+                && is_file(entry + number)
+                && old[entry + number] as usize == first + number
+        };
+        let run = files.iter().enumerate().take_while(is_next).count();
+        (run > 0).then_some((self.base?, first..first + run))
     }
 }
 
@@ -330,18 +359,26 @@ pub(crate) const NO_ENTRY: u32 = u32::MAX;
 /// Finds each path of a plan in what is current; both are sorted.
 fn entries_before(plan: &Plan, base: &Tree) -> Vec<u32> {
     let find = |start: usize| {
-        let mut at = base.lower_bound(plan.path(start));
-        let find = move |entry: usize| {
-            while at < base.len() {
-                match relpath::compare(base.path(at), plan.path(entry)) {
-                    std::cmp::Ordering::Less => at += 1,
-                    std::cmp::Ordering::Equal => return at as u32,
-                    std::cmp::Ordering::Greater => break,
-                }
+        let end = plan.len().min(start + COMPARED_TOGETHER);
+        let (mut found, mut at) = (Vec::with_capacity(end - start), base.lower_bound(plan.path(start)));
+        while start + found.len() < end {
+            let entry = start + found.len();
+            let run = RUN.min(end - entry);
+            // Mostly the paths are those that were.
+            if at + run <= base.len() && plan.paths_of(entry..entry + run) == base.paths_of(at..at + run) {
+                found.extend(at as u32..(at + run) as u32);
+                at += run;
+                continue;
             }
-            NO_ENTRY
-        };
-        (start..plan.len().min(start + COMPARED_TOGETHER)).map(find)
+            for entry in entry..entry + run {
+                while at < base.len() && relpath::compare(base.path(at), plan.path(entry)).is_lt() {
+                    at += 1;
+                }
+                let is_there = at < base.len() && base.path(at) == plan.path(entry);
+                found.push(if is_there { at as u32 } else { NO_ENTRY });
+            }
+        }
+        found
     };
     (0..plan.len()).into_par_iter().step_by(COMPARED_TOGETHER).flat_map_iter(find).collect()
 }

@@ -1,12 +1,13 @@
 //! What is known of a file before it is taken in: that its source is as it was, that the store has
 //! its bytes, that this stage has. Floor 3.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::error::Result;
 use crate::fs::{Dir, Kind, Stat};
 use crate::ingest::{Claim, How, NO_ENTRY, lock};
 use crate::intake::Intake;
 use crate::model::index::SourceStat;
-use crate::model::object_map::ObjectMap;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 
 /// Where the bytes of a file were found to be.
@@ -47,7 +48,7 @@ impl Intake<'_, '_> {
         let done = if node.size == 0 {
             (self.empty(node), How::Made)
         } else {
-            match self.in_store(&node)? {
+            match self.in_store_as_before(entry, &old)? {
                 Some(mtime) => (FileNode { mtime, ..node }, How::Object),
                 // The store lost it, so its bytes are needed.
                 None => return Ok(None),
@@ -99,6 +100,19 @@ impl Intake<'_, '_> {
         Ok(Place::Nowhere)
     }
 
+    /// Does as [`Intake::in_store`] for an entry of what is current: once for all files that are alike.
+    fn in_store_as_before(&self, entry: usize, file: &FileNode) -> Result<Option<Mtime>> {
+        let intact = &self.shared.intact[self.shared.recorded.first(entry)];
+        if intact.load(Relaxed) {
+            return Ok(Some(file.mtime));
+        }
+        let found = self.in_store(file)?;
+        if found == Some(file.mtime) {
+            intact.store(true, Relaxed);
+        }
+        Ok(found)
+    }
+
     /// Finds out whether the store has the bytes, and gives the mtime of the object.
     fn in_store(&self, node: &FileNode) -> Result<Option<Mtime>> {
         let id = node.object();
@@ -125,8 +139,7 @@ impl Intake<'_, '_> {
         {
             return Some(file.mtime);
         }
-        let all = self.shared.recorded.get_or_init(|| ObjectMap::of(base));
-        all.find(base, id).map(|file| file.mtime)
+        self.shared.recorded.find(base, id).map(|file| file.mtime)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -72,10 +73,11 @@ pub struct Plan {
     overlaps: Vec<Problem>,
 }
 
-/// An entry that was added to a plan.
+/// An entry that was added to a plan, and where its path begins and ends among all paths.
 #[derive(Debug)]
 struct Item {
-    path: Box<[u8]>,
+    start: usize,
+    end: usize,
     what: What,
 }
 
@@ -178,6 +180,12 @@ impl Plan {
         &self.paths[start..self.ends[index] as usize]
     }
 
+    /// Gives the paths of some entries, with a NUL between two.
+    pub(crate) fn paths_of(&self, entries: Range<usize>) -> &[u8] {
+        let start = if entries.start == 0 { 0 } else { self.ends[entries.start - 1] as usize + 1 };
+        &self.paths[start..self.ends[entries.end - 1] as usize]
+    }
+
     /// Gives all paths, in their order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|index| self.path(index))
@@ -188,6 +196,8 @@ impl Plan {
 #[derive(Default, Debug)]
 #[must_use]
 pub struct PlanBuilder {
+    /// Every path that was added, each followed by a NUL.
+    paths: Vec<u8>,
     items: Vec<Item>,
     problems: Vec<Problem>,
     symlinks: Symlinks,
@@ -241,14 +251,17 @@ impl PlanBuilder {
 
     pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {
         match relpath::check(&path) {
-            Ok(()) => self.add_checked(path, what),
+            Ok(()) => self.add_checked(b"", &path, what),
             Err(why) => self.problem(&path, why.to_string()),
         }
     }
 
-    /// Adds what stands at a path that is known to be one.
-    pub(crate) fn add_checked(&mut self, path: Vec<u8>, what: What) {
-        self.items.push(Item { path: path.into(), what });
+    /// Adds what stands in a folder, at a path that is known to be one.
+    pub(crate) fn add_checked(&mut self, folder: &[u8], name: &[u8], what: What) {
+        let start = self.paths.len();
+        relpath::push_joined(&mut self.paths, folder, name);
+        self.items.push(Item { start, end: self.paths.len(), what });
+        self.paths.push(0);
     }
 
     /// Adds a problem that the caller found, to be told with the others: a sentence's end.
@@ -269,6 +282,7 @@ impl PlanBuilder {
     /// Forgets what was added since.
     pub(crate) fn cut_back(&mut self, (items, problems): (usize, usize)) {
         self.items.truncate(items);
+        self.paths.truncate(self.items.last().map_or(0, |item| item.end + 1));
         self.problems.truncate(problems);
     }
 
@@ -277,29 +291,46 @@ impl PlanBuilder {
     /// # Errors
     /// [`Error::BadPlan`] with every problem of the plan.
     pub fn build(mut self) -> Result<Plan> {
-        if !self.items.is_sorted_by(|a, b| relpath::compare(&a.path, &b.path).is_lt()) {
-            self.items.sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        let in_order = self.items.is_sorted_by(|a, b| relpath::compare(self.path(a), self.path(b)).is_lt());
+        if !in_order {
+            let paths = &self.paths;
+            let path = |item: &Item| &paths[item.start..item.end];
+            self.items.sort_by(|a, b| relpath::compare(path(a), path(b)));
         }
         self.check_places();
         self.check_links();
-        let paths: usize = self.items.iter().map(|item| item.path.len() + 1).sum();
-        if paths > u32::MAX as usize {
+        if self.paths.len() > u32::MAX as usize {
             self.problem(b".", "holds more than 4 GiB of paths");
         }
         if self.problems.is_empty() {
-            let (mut column, mut ends) = (Vec::with_capacity(paths), Vec::with_capacity(self.items.len()));
-            let place = |item: Item| {
-                column.extend(&item.path);
-                ends.push(column.len() as u32);
-                column.push(0);
-                item.what
-            };
-            let what = self.items.into_iter().map(place).collect();
-            return Ok(Plan { paths: column.into(), ends, what, overlaps: self.roots.overlaps() });
+            self.line_up();
+            let ends = self.items.iter().map(|item| item.end as u32).collect();
+            let what = self.items.into_iter().map(|item| item.what).collect();
+            return Ok(Plan { paths: self.paths.into(), ends, what, overlaps: self.roots.overlaps() });
         }
         self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();
         Err(Error::BadPlan { problems: self.problems })
+    }
+
+    fn path(&self, item: &Item) -> &[u8] {
+        &self.paths[item.start..item.end]
+    }
+
+    /// Puts the paths into the order of the items, where they are not yet: a scan finds them so.
+    fn line_up(&mut self) {
+        let starts = self.items.iter().map(|item| item.start).chain([self.paths.len()]);
+        let ends = self.items.iter().map(|item| item.end + 1);
+        if starts.eq(std::iter::once(0).chain(ends)) {
+            return;
+        }
+        let mut paths = Vec::with_capacity(self.paths.len());
+        for item in &mut self.items {
+            let start = paths.len();
+            paths.extend(&self.paths[item.start..=item.end]);
+            (item.start, item.end) = (start, paths.len() - 1);
+        }
+        self.paths = paths;
     }
 
     /// Finds paths that stand twice or below a file, and drops folders that hold something.
@@ -308,17 +339,17 @@ impl PlanBuilder {
         let mut last_other: Option<&Item> = None;
         let mut keep: Vec<bool> = vec![true; self.items.len()];
         for (index, item) in self.items.iter().enumerate() {
-            let next = self.items.get(index + 1);
+            let (path, next) = (self.path(item), self.items.get(index + 1));
             if matches!(item.what, What::Dir)
-                && next.is_some_and(|n| relpath::is_within(&n.path, &item.path))
+                && next.is_some_and(|n| relpath::is_within(self.path(n), path))
             {
                 // The next entry is in it, or is it once more, as a folder again or as a clash.
                 keep[index] = false;
             }
             if let Some(other) = last_other
-                && relpath::is_within(&item.path, &other.path)
+                && relpath::is_within(path, self.path(other))
             {
-                let same = item.path == other.path;
+                let same = path == self.path(other);
                 let is_dir = |item: &Item| matches!(item.what, What::Dir);
                 let clash = match (same, is_dir(other), is_dir(item)) {
                     (true, true, true) | (false, true, _) => None,
@@ -327,7 +358,7 @@ impl PlanBuilder {
                     (false, false, _) => Some("lies below something that is not a directory"),
                 };
                 if let Some(what) = clash {
-                    problems.push(Problem { path: item.path.to_vec(), what: what.to_owned() });
+                    problems.push(Problem { path: path.to_vec(), what: what.to_owned() });
                     continue;
                 }
             }
@@ -351,13 +382,13 @@ impl PlanBuilder {
                 continue;
             } else if target.starts_with(b"/") {
                 "is an absolute symlink"
-            } else if self.escapes(&item.path, target) {
+            } else if self.escapes(self.path(item), target) {
                 "is a symlink that leaves the tree"
             } else {
                 continue;
             };
             let what = format!("{what} (to {})", relpath::show(target));
-            problems.push(Problem { path: item.path.to_vec(), what });
+            problems.push(Problem { path: self.path(item).to_vec(), what });
         }
         self.problems.append(&mut problems);
     }
@@ -365,7 +396,7 @@ impl PlanBuilder {
     /// Tells whether a link ever goes above the top. Only names decide that, and links on the way.
     fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
         let at = |path: &[u8]| {
-            let found = self.items.binary_search_by(|item| relpath::compare(&item.path, path));
+            let found = self.items.binary_search_by(|item| relpath::compare(self.path(item), path));
             match found.map(|index| &self.items[index].what) {
                 Ok(What::Symlink(next)) => At::Link(next),
                 _ => At::Dir,

@@ -237,24 +237,23 @@ impl Walk<'_> {
                 around.pop();
                 continue;
             };
-            let path = relpath::join(&listing.path, name);
             match kind {
                 Kind::Dir => {
                     let inner = *next;
                     *next += 1;
                     // With `include`, folders follow from what is in them.
                     if listings[inner].kinds.is_empty() && self.rules.include.is_none() {
-                        plan.add_checked(path, What::Dir);
+                        plan.add_checked(&listing.path, name, What::Dir);
                     }
                     around.push(enter(inner));
                 }
                 Kind::Symlink => {
                     let target = targets.next().expect("each has one").clone();
-                    plan.add_checked(path, What::Symlink(target.into()));
+                    plan.add_checked(&listing.path, name, What::Symlink(target.into()));
                 }
                 Kind::File | Kind::Other => {
                     let source = ItemSource::Scanned(self.root.clone());
-                    plan.add_checked(path, What::File { source, executable: false });
+                    plan.add_checked(&listing.path, name, What::File { source, executable: false });
                 }
             }
         }

@@ -4,11 +4,9 @@
 //! It is two small trees: what each of the two has of the files that differ, mtimes included. So
 //! whatever compares two trees compares these, and comes to the same.
 
-use std::cmp::Ordering;
-
 use super::digest::Digest;
 use super::ids::GenerationId;
-use super::relpath;
+use super::pairs::pairs;
 use super::tree::{Entry, Node, Tree, TreeBuilder};
 
 /// Beyond so many bytes no difference is kept: then as many files differ, and take much longer.
@@ -33,12 +31,7 @@ pub(crate) struct Delta {
 pub(crate) fn differing(base: &Tree, next: &Tree) -> Option<(Tree, Tree)> {
     let (mut before, mut after) = (TreeBuilder::default(), TreeBuilder::default());
     let mut room = MAX_LEN;
-    for (i, j) in pairs(base, next) {
-        if let (Some(i), Some(j)) = (i, j)
-            && base.is_same_file(i, next, j)
-        {
-            continue;
-        }
+    for (i, j) in pairs(base, next, |_| false) {
         for (builder, entry) in
             [(&mut before, i.map(|i| base.get(i))), (&mut after, j.map(|j| next.get(j)))]
         {
@@ -50,24 +43,4 @@ pub(crate) fn differing(base: &Tree, next: &Tree) -> Option<(Tree, Tree)> {
         }
     }
     Some((before.finish(), after.finish()))
-}
-
-/// Walks two trees at once, in the order of the paths: where each has an entry, both at one path.
-pub(crate) fn pairs<'a>(
-    base: &'a Tree,
-    next: &'a Tree,
-) -> impl Iterator<Item = (Option<usize>, Option<usize>)> + 'a {
-    let (mut i, mut j) = (0, 0);
-    std::iter::from_fn(move || {
-        let order = match (i < base.len(), j < next.len()) {
-            (true, true) => relpath::compare(base.path(i), next.path(j)),
-            (true, false) => Ordering::Less,
-            (false, true) => Ordering::Greater,
-            (false, false) => return None,
-        };
-        let pair = (order.is_le().then_some(i), order.is_ge().then_some(j));
-        i += usize::from(pair.0.is_some());
-        j += usize::from(pair.1.is_some());
-        Some(pair)
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::pairs::pairs;
 use super::relpath;
 use super::tree::{Entry, Node, ObjectId, Tree};
 
@@ -83,30 +84,14 @@ pub fn diff<'a>(old: &'a Tree, new: &'a Tree) -> Diff<'a> {
 }
 
 fn merge<'a>(old: &'a Tree, new: &'a Tree) -> Vec<Change<'a>> {
-    let mut changes = Vec::new();
-    let (mut i, mut j) = (0, 0);
-    while i < old.len() && j < new.len() {
-        match relpath::compare(old.path(i), new.path(j)) {
-            std::cmp::Ordering::Less => {
-                changes.push(Change::Removed(old.get(i)));
-                i += 1;
-            }
-            std::cmp::Ordering::Greater => {
-                changes.push(Change::Added(new.get(j)));
-                j += 1;
-            }
-            std::cmp::Ordering::Equal => {
-                let (from, to) = (old.get(i), new.get(j));
-                if !from.node.same_content(&to.node) {
-                    changes.push(Change::Modified(from, to));
-                }
-                (i, j) = (i + 1, j + 1);
-            }
-        }
-    }
-    changes.extend((i..old.len()).map(|i| Change::Removed(old.get(i))));
-    changes.extend((j..new.len()).map(|j| Change::Added(new.get(j))));
-    changes
+    let change =
+        |(i, j): (Option<usize>, Option<usize>)| match (i.map(|i| old.get(i)), j.map(|j| new.get(j))) {
+            (Some(from), Some(to)) if from.node.same_content(&to.node) => None,
+            (Some(from), Some(to)) => Some(Change::Modified(from, to)),
+            (Some(from), None) => Some(Change::Removed(from)),
+            (None, to) => to.map(Change::Added),
+        };
+    pairs(old, new, |_| false).filter_map(change).collect()
 }
 
 /// Pairs each added file with a removed one of the same content, where there is one: of several,

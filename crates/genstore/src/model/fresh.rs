@@ -12,8 +12,8 @@
 
 use std::collections::BTreeMap;
 
-use super::delta::pairs;
 use super::digest::Digest;
+use super::pairs::pairs;
 use super::tree::{Entry, FileNode, Mtime, Node, Tree};
 
 /// Beyond so many retired paths, or as many as the larger of the two trees has files, the oldest are
@@ -115,17 +115,12 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
     };
     let renew = |file: &FileNode, after| Touch::Renew(later(now, after), file.executable);
     let no_exceptions = shown.fresh.is_empty() && next_shown.fresh.is_empty();
-    for (i, j) in pairs(tree, next_tree) {
-        // Most of two generations is the same, and shown as the manifests say.
-        if let (Some(i), Some(j)) = (i, j)
-            && tree.is_same_file(i, next_tree, j)
-            && {
-                let path = tree.path(i);
-                no_exceptions || !(shown.fresh.contains_key(path) || next_shown.fresh.contains_key(path))
-            }
-        {
-            continue;
-        }
+    // Most of two generations is the same, and shown as the manifests say.
+    let is_exception = |j: usize| {
+        let path = next_tree.path(j);
+        !no_exceptions && (shown.fresh.contains_key(path) || next_shown.fresh.contains_key(path))
+    };
+    for (i, j) in pairs(tree, next_tree, is_exception) {
         let before = i.map(|i| tree.get(i));
         let after = j.map(|j| next_tree.get(j));
         let file = |entry: Option<Entry<'_>>| match entry?.node {

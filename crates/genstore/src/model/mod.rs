@@ -11,6 +11,7 @@ pub(crate) mod index;
 pub(crate) mod inventory;
 pub(crate) mod links;
 pub(crate) mod object_map;
+pub(crate) mod pairs;
 pub(crate) mod patch;
 pub(crate) mod relpath;
 pub(crate) mod retention;

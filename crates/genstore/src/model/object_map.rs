@@ -7,42 +7,53 @@ use super::tree::{FileNode, Node, ObjectId, Tree};
 pub(crate) struct ObjectMap {
     /// An entry's place and one, or 0; at most half of them are taken.
     slots: Vec<u32>,
+    /// Per entry the first one that is a file with the same object and mtime, or itself.
+    firsts: Vec<u32>,
 }
 
 impl ObjectMap {
     pub(crate) fn of(tree: &Tree) -> ObjectMap {
         let slots = vec![0; (tree.files() as usize * 2 + 1).next_power_of_two()];
-        let mut map = ObjectMap { slots };
-        for (index, entry) in tree.iter().enumerate() {
-            let Node::File(file) = entry.node else { continue };
-            let taken = map.probe(tree, file.object());
-            if map.slots[taken] == 0 {
-                map.slots[taken] = index as u32 + 1;
+        let mut map = ObjectMap { slots, firsts: Vec::with_capacity(tree.len()) };
+        for index in 0..tree.len() {
+            let mut first = index as u32;
+            if let Some((digest, executable)) = tree.object_at(index) {
+                let slot = map.probe(tree, digest, executable);
+                match map.slots[slot] {
+                    0 => map.slots[slot] = first + 1,
+                    taken if tree.is_same_file(index, tree, taken as usize - 1) => first = taken - 1,
+                    _ => {}
+                }
             }
+            map.firsts.push(first);
         }
         map
     }
 
     /// Finds the first file with these bytes and this executable bit. `tree` is that of the map.
     pub(crate) fn find(&self, tree: &Tree, id: ObjectId) -> Option<FileNode> {
-        file_at(tree, self.slots[self.probe(tree, id)])
+        let slot = self.slots[self.probe(tree, id.digest.as_bytes(), id.executable)];
+        match tree.get((slot as usize).checked_sub(1)?).node {
+            Node::File(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// Gives the first entry that is a file with the same object and mtime as this one.
+    pub(crate) fn first(&self, index: usize) -> usize {
+        self.firsts[index] as usize
     }
 
     /// Gives the slot that an object has, or else the free one that it would have.
-    fn probe(&self, tree: &Tree, id: ObjectId) -> usize {
+    fn probe(&self, tree: &Tree, digest: &[u8], executable: bool) -> usize {
         let mask = self.slots.len() - 1;
-        let start = u64::from_le_bytes(id.digest.as_bytes()[..8].try_into().expect("8 bytes")) as usize;
+        let start = u64::from_le_bytes(digest[..8].try_into().expect("8 bytes")) as usize;
+        let is_it =
+            |slot: u32| slot == 0 || tree.object_at(slot as usize - 1) == Some((digest, executable));
         (0..self.slots.len())
             .map(|step| start.wrapping_add(step) & mask)
-            .find(|at| file_at(tree, self.slots[*at]).is_none_or(|file| file.object() == id))
+            .find(|at| is_it(self.slots[*at]))
             .expect("half of the slots are free")
-    }
-}
-
-fn file_at(tree: &Tree, slot: u32) -> Option<FileNode> {
-    match tree.get((slot as usize).checked_sub(1)?).node {
-        Node::File(file) => Some(file),
-        _ => None,
     }
 }
 
@@ -61,7 +72,7 @@ mod tests {
         };
         for number in 0..1000u32 {
             let ObjectId { digest, executable } = id(number % 700);
-            let mtime = Mtime { secs: i64::from(number), nanos: 0 };
+            let mtime = Mtime { secs: i64::from(number / 900), nanos: 0 };
             let node = match number % 10 {
                 9 => Node::EmptyDir,
                 _ => Node::File(FileNode { digest, size: 4, executable, mtime }),
@@ -73,6 +84,13 @@ mod tests {
         for content in 0..1400 {
             let first = tree.iter_files().map(|(_, file)| file).find(|file| file.object() == id(content));
             assert_eq!(map.find(&tree, id(content)), first, "{content}");
+            let same =
+                |index: &usize| matches!(tree.get(*index).node, Node::File(f) if f.object() == id(content));
+            let all: Vec<usize> = (0..tree.len()).filter(same).collect();
+            for index in &all {
+                let alike = all.iter().find(|other| tree.get(**other).node == tree.get(*index).node);
+                assert_eq!(Some(&map.first(*index)), alike, "{content}");
+            }
             let other = ObjectId { executable: !id(content).executable, ..id(content) };
             assert_eq!(map.find(&tree, other), None, "{content}");
         }

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::delta::pairs;
 use super::fresh::Shown;
+use super::pairs::pairs;
 use super::relpath;
 use super::tree::{Node, Tree};
 
@@ -41,8 +41,9 @@ impl Patch<'_> {
 pub(crate) fn folders(tree: &Tree) -> Vec<&[u8]> {
     let mut all: Vec<&[u8]> = vec![b""];
     let mut last: &[u8] = b"";
-    for entry in tree.iter() {
-        let folder = if entry.node == Node::EmptyDir { entry.path } else { relpath::split(entry.path).0 };
+    for index in 0..tree.len() {
+        let path = tree.path(index);
+        let folder = if tree.is_empty_dir(index) { path } else { relpath::split(path).0 };
         if folder == last {
             continue;
         }
@@ -80,15 +81,8 @@ pub(crate) fn patch<'t>(
     let dead = before.iter().copied().filter(is_top).collect();
     let born = after.into_iter().filter(|path| !old_folders.contains(path)).collect();
     let mut work: HashMap<&'t [u8], Work> = HashMap::new();
-    for (i, j) in pairs(old, new) {
-        // Most entries: what the store has an object of is a file, and not empty.
-        if let (Some(i), Some(j)) = (i, j)
-            && shown.fresh.is_empty()
-            && is_object(j)
-            && old.is_same_file(i, new, j)
-        {
-            continue;
-        }
+    // Most entries are not looked at: what the store has an object of is a file, and not empty.
+    for (i, j) in pairs(old, new, |j| !shown.fresh.is_empty() || !is_object(j)) {
         let from = i.map(|i| old.get(i)).filter(|entry| entry.node != Node::EmptyDir);
         let to = j.map(|j| new.get(j)).filter(|entry| entry.node != Node::EmptyDir);
         if let (Some(from), Some(to), Some(j)) = (from, to, j)

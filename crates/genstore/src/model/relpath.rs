@@ -159,7 +159,18 @@ pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 
 /// Joins a folder (empty at the top) and a name.
 pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
+    let mut path = Vec::with_capacity(folder.len() + 1 + name.len());
+    push_joined(&mut path, folder, name);
+    path
+}
+
+/// Adds a folder (empty at the top) and a name, joined, to other bytes.
+pub(crate) fn push_joined(to: &mut Vec<u8>, folder: &[u8], name: &[u8]) {
+    if !folder.is_empty() {
+        to.extend(folder);
+        to.push(b'/');
+    }
+    to.extend(name);
 }
 
 /// Gives the part of a path that comes after that of a folder which holds it, by the length of the

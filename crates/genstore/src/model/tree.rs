@@ -11,11 +11,13 @@ use bytes::Bytes;
 use rayon::prelude::*;
 
 pub use builder::TreeBuilder;
+pub(crate) use runs::RUN;
 
 use super::digest::Digest;
 use super::relpath;
 
 mod builder;
+mod runs;
 
 /// The digest of a tree's canonical bytes without the mtimes: same content, same id, on every host.
 pub type TreeId = Digest;
@@ -368,6 +370,16 @@ impl Tree {
     pub(crate) fn file_rank(&self, index: usize) -> Option<usize> {
         let is_file = matches!(self.columns.kinds[index], KIND_FILE | KIND_EXECUTABLE);
         is_file.then(|| self.ranks[index] as usize)
+    }
+
+    pub(crate) fn is_empty_dir(&self, index: usize) -> bool {
+        self.columns.kinds[index] == KIND_EMPTY_DIR
+    }
+
+    /// Gives the digest of an entry's bytes and whether it may be executed, where it is a file.
+    pub(crate) fn object_at(&self, index: usize) -> Option<(&[u8], bool)> {
+        let rank = self.file_rank(index)?;
+        Some((&self.columns.digests[rank * 32..][..32], self.columns.kinds[index] == KIND_EXECUTABLE))
     }
 
     /// Walks the entries in the order of their paths.

@@ -1,5 +1,7 @@
 //! Making a tree, entry by entry.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{
@@ -81,6 +83,16 @@ impl TreeBuilder {
             Node::EmptyDir => {}
         }
         Ok(())
+    }
+
+    /// Adds the nodes of files that stand together in another tree.
+    pub(crate) fn push_files(&mut self, tree: &Tree, entries: Range<usize>) {
+        let (Some(first), from) = (tree.file_rank(entries.start), &tree.columns) else { return };
+        let bytes = |width: usize| first * width..(first + entries.len()) * width;
+        self.columns.kinds.extend(&from.kinds[entries.clone()]);
+        self.columns.sizes.extend(&from.sizes[bytes(8)]);
+        self.columns.digests.extend(&from.digests[bytes(32)]);
+        self.columns.mtimes.extend(&from.mtimes[bytes(12)]);
     }
 
     /// Ends a tree of nodes alone, with their paths, each followed by a NUL: they were checked, and

@@ -1,0 +1,125 @@
+//! Walking two trees at once, in the order of their paths.
+
+use std::cmp::Ordering;
+
+use super::relpath;
+use super::tree::{RUN, Tree};
+
+/// Gives what two trees have at each path, except where both have the same, its mtime included, and
+/// `look` does not ask for the entry of `next`. At most one of the two places is `None`.
+pub(crate) fn pairs<'a>(
+    base: &'a Tree,
+    next: &'a Tree,
+    look: impl Fn(usize) -> bool + 'a,
+) -> impl Iterator<Item = (Option<usize>, Option<usize>)> + 'a {
+    let (mut i, mut j) = (0, 0);
+    // So many entries from here on are known to be the same, or are compared one by one.
+    let (mut same, mut single) = (0, 0);
+    std::iter::from_fn(move || {
+        loop {
+            if same == 0 && single == 0 {
+                *(if base.same_run(i, next, j) { &mut same } else { &mut single }) = RUN;
+            }
+            if same > 0 {
+                (same, i, j) = (same - 1, i + 1, j + 1);
+                if look(j - 1) {
+                    return Some((Some(i - 1), Some(j - 1)));
+                }
+                continue;
+            }
+            single -= 1;
+            let order = match (i < base.len(), j < next.len()) {
+                (true, true) => relpath::compare(base.path(i), next.path(j)),
+                (true, false) => Ordering::Less,
+                (false, true) => Ordering::Greater,
+                (false, false) => return None,
+            };
+            let pair = (order.is_le().then_some(i), order.is_ge().then_some(j));
+            i += usize::from(pair.0.is_some());
+            j += usize::from(pair.1.is_some());
+            if let (Some(i), Some(j)) = pair
+                && base.is_same_file(i, next, j)
+                && !look(j)
+            {
+                continue;
+            }
+            return Some(pair);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::model::tree::{Entry, FileNode, Mtime, Node, TreeBuilder};
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// Entries by number, each with what stands there.
+    fn tree(entries: &BTreeMap<u16, u8>) -> Tree {
+        let mut builder = TreeBuilder::default();
+        for (number, content) in entries {
+            let path = format!("d{:02}/{number:03}", number / 50);
+            let node = match content {
+                8 | 9 => Node::Symlink(if *content == 8 { b"x" } else { b"yy" }),
+                10 => Node::EmptyDir,
+                _ => Node::File(FileNode {
+                    digest: Digest::of(&[content / 4]),
+                    size: 1,
+                    executable: content / 2 % 2 == 1,
+                    mtime: Mtime { secs: i64::from(content % 2), nanos: 0 },
+                }),
+            };
+            builder.push(Entry { path: path.as_bytes(), node }).unwrap();
+        }
+        builder.finish()
+    }
+
+    type Pair = (Option<usize>, Option<usize>);
+
+    fn is_needed(base: &Tree, next: &Tree, pair: Pair, look: impl Fn(usize) -> bool) -> bool {
+        match pair {
+            (Some(i), Some(j)) => base.get(i) != next.get(j) || look(j),
+            _ => true,
+        }
+    }
+
+    /// What must be told, found path by path.
+    fn expected(base: &Tree, next: &Tree, look: impl Fn(usize) -> bool) -> Vec<Pair> {
+        let all: BTreeSet<&[u8]> = base.iter().chain(next.iter()).map(|entry| entry.path).collect();
+        let pairs = all.into_iter().map(|path| (base.index_of(path), next.index_of(path)));
+        pairs.filter(|pair| is_needed(base, next, *pair, &look)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_differs_or_is_asked_for_is_told(
+            contents in prop::collection::vec(0u8..11, 400),
+            changes in prop::collection::btree_map(0u16..400, prop::option::of(0u8..11), 0..6),
+            asked in prop::collection::btree_set(0usize..400, 0..4),
+        ) {
+            let before: BTreeMap<u16, u8> = (0..).zip(contents).collect();
+            let mut after = before.clone();
+            for (number, content) in changes {
+                match content {
+                    Some(content) => after.insert(number, content),
+                    None => after.remove(&number),
+                };
+            }
+            let look = |j: usize| asked.contains(&j);
+            for (base, next) in [(tree(&before), tree(&after)), (tree(&after), tree(&before))] {
+                let told: Vec<_> = pairs(&base, &next, look).collect();
+                // Links and folders that are the same may come, too.
+                let is_needed = |pair: &&Pair| is_needed(&base, &next, **pair, look);
+                let needed: Vec<_> = told.iter().filter(is_needed).copied().collect();
+                prop_assert_eq!(needed, expected(&base, &next, look));
+                let files = told.iter().filter(|(i, j)| match (i, j) {
+                    (Some(i), Some(j)) => base.is_same_file(*i, &next, *j) && !look(*j),
+                    _ => false,
+                });
+                prop_assert_eq!(files.count(), 0);
+            }
+        }
+    }
+}
