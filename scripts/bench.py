@@ -359,6 +359,10 @@ class Tool:
     def check(self, sample, edited):
         """Refuses a run that did not do what was measured: `edited` paths, None for all."""
 
+    def own(self):
+        """What it has of its own that a publish looks at: warm, as the source is."""
+        return [self.generation(self.number)]
+
 
 class Genstore(Tool):
     name = "genstore"
@@ -369,6 +373,9 @@ class Genstore(Tool):
 
     def commands(self, old, new):
         return [self.call("--json", "publish", SRC)]
+
+    def own(self):
+        return [self.dir / "store" / "objects", f"{self.dir / 'store' / 'current'}/"]
 
     def check(self, sample, edited):
         report = json.loads(sample.out)
@@ -388,6 +395,9 @@ class Recycling(Genstore):
 
     def call(self, *arguments):
         return [self.binary, "-C", self.dir, *arguments]
+
+    def own(self):
+        return [self.dir / "store"]
 
     def check(self, sample, edited):
         super().check(sample, edited)
@@ -445,6 +455,9 @@ class Ostree(Tool):
     def commands(self, old, new):
         return [self.call("commit", "-b", "main", f"--tree=dir={SRC}"), self.checkout("main", new)]
 
+    def own(self):
+        return [self.dir / "repo", *super().own()]
+
 
 class Git(Tool):
     name = "git add, commit, worktree, sync"
@@ -475,17 +488,20 @@ WALK, READ, HASH = "walk and stat (find)", "read (cat per core)", "read, hash (b
 LINK, FLUSH_LINKS = "link (cp -al)", "flush the links (syncfs)"
 UNLINK, UNLINK_ALL = "remove the links (rm -rf)", "remove the links (rm -rf per core)"
 WALK_ALL = "walk and stat (find per core)"
+OBJECTS = "stat each object (find per core)"
 WRITE = "read, hash, write, flush (per core)"
 
 # What a step cannot be done without, done by plain tools: the first of these that was measured.
-LIMITS_OF = {
-    "first publish": [(WRITE,), (COPY, FLUSH), (WALK, READ)],
-    "nothing changed": [(WALK,)],
-    "10 files changed": [(WALK, LINK, FLUSH_LINKS)],
-    "1 % changed": [(WALK, LINK, FLUSH_LINKS)],
-    "verify": [(HASH,), (WALK, READ)],
-    "gc of one generation": [(UNLINK_ALL,), (UNLINK,)],
-}
+LIMITS_OF = [  # (step, tool of ours, its limits)
+    ("first publish", Genstore, [(WRITE,), (COPY, FLUSH), (WALK, READ)]),
+    ("nothing changed", Genstore, [(WALK_ALL, OBJECTS)]),
+    ("10 files changed", Recycling, [(WALK_ALL, OBJECTS)]),
+    ("10 files changed", Genstore, [(WALK_ALL, OBJECTS, LINK, FLUSH_LINKS)]),
+    ("1 % changed", Recycling, [(WALK_ALL, OBJECTS)]),
+    ("1 % changed", Genstore, [(WALK_ALL, OBJECTS, LINK, FLUSH_LINKS)]),
+    ("verify", Genstore, [(HASH,), (WALK, READ)]),
+    ("gc of one generation", Genstore, [(UNLINK_ALL,), (UNLINK,)]),
+]
 
 
 class Act(NamedTuple):
@@ -495,6 +511,7 @@ class Act(NamedTuple):
     timed: Callable[[], Sample]
     prepare: Callable[[], object] | None = None
     after: Callable[[Sample], object] | None = None
+    own: Callable[[], list] | None = None  # what to look at before, so that it is warm
 
 
 class Bench:
@@ -533,6 +550,8 @@ class Bench:
                 settle()
                 if reads_source:
                     warm(SRC)
+                if act.own:
+                    run(["find", *act.own(), "-size", "+9999G"])
                 sample = act.timed()
                 self.record(step, act.name, sample)
                 if act.after:
@@ -550,6 +569,7 @@ class Bench:
                 lambda: self.publish(tool),
                 prepare=tool.reset if edits is None else None,
                 after=lambda sample: tool.check(sample, edits),
+                own=tool.own if edits is not None else None,
             )
 
         tools = [tool for tool in map(self.tool, kinds) if tool]
@@ -736,7 +756,12 @@ class Bench:
         hashes = [sys.executable, __file__, "--hash-all", names]
         # As many at a time as there are cores, each with some of the topmost folders.
         shared = 'cd "$1" && shift && ls -A | xargs -P "$1" -n 16 '
-        find_all = ["sh", "-c", shared + """sh -c 'find "$@" -size +9999G' find""", "sh", SRC, cores]
+
+        def find_all(top):
+            return ["sh", "-c", shared + """sh -c 'find "$@" -size +9999G' find""", "sh", top, cores]
+
+        genstore = self.tool(Genstore)
+        objects = genstore and genstore.number and genstore.dir / "store" / "objects"
         remove_all = shared + "rm -rf"
 
         def write():
@@ -748,7 +773,8 @@ class Bench:
 
         self.rounds(LIMITS, [
             Act(WALK, lambda: run(find)),
-            Act(WALK_ALL, lambda: run(find_all)),
+            Act(WALK_ALL, lambda: run(find_all(SRC))),
+            objects and Act(OBJECTS, lambda: run(find_all(objects))),
             has_blake3() and Act(WRITE, write),
             Act(LINK + ", and flush", link, after=split),
             Act(READ, lambda: run(cat)),
@@ -854,23 +880,23 @@ def table(lines):
 def beside_limits(lines):
     """Yields each genstore phase with the machine's limit for it, and the ratio of the two."""
     medians = {(line["step"], line["tool"]): line["median_s"] for line in lines}
-    for step, choices in LIMITS_OF.items():
-        mine = medians.get((step, Genstore.name))
+    for step, tool, choices in LIMITS_OF:
+        mine = medians.get((step, tool.name))
         for parts in choices:
             times = [medians.get((LIMITS, part)) for part in parts]
             if mine is not None and None not in times:
                 limit = sum(times)
-                yield {"step": step, "genstore_s": mine, "limit": " + ".join(parts),
+                yield {"step": step, "tool": tool.name, "genstore_s": mine, "limit": " + ".join(parts),
                        "limit_s": limit, "ratio": mine / limit}
                 break
 
 
 def limits_table(found):
-    head = ["genstore", "median", "limit of this machine", "limit", "ratio"]
+    head = ["step", "median", "limit of this machine", "limit", "ratio"]
     return "\n".join([
         f"| {' | '.join(head)} |",
         "|---|---:|---|---:|---:|",
-        *(f"| {line['step']} | {show(line['genstore_s']).strip()} | {line['limit']} "
+        *(f"| {line['tool']}: {line['step']} | {show(line['genstore_s']).strip()} | {line['limit']} "
           f"| {show(line['limit_s']).strip()} | {line['ratio']:.2f} |" for line in found),
     ])
 

@@ -170,13 +170,14 @@ impl<'s> Staged<'s> {
         let stage = self.stage.as_ref().expect("an assembled tree has its stage");
         self.home.fs.enter(FaultStage::Flush, &self.home.dir)?;
         let (file, written) = self.write_manifest(stage, options, created)?;
-        let path = stage.next().join(MANIFEST);
+        let mut all = self.to_flush(stage)?;
+        all.push(Flush::File(file, stage.next().join(MANIFEST)));
+        // While the disk works.
         let (flushed, beside) = rayon::join(
-            || self.home.fs.sync_file(&file, &path),
+            || self.home.fs.sync_each(&all),
             || self.write_index(stage).and_then(|()| self.write_delta(stage, &written)),
         );
         flushed.and(beside)?;
-        self.flush(stage)?;
         self.name_objects(stage)?;
         Ok(written)
     }
@@ -215,19 +216,18 @@ impl<'s> Staged<'s> {
         }
     }
 
-    /// Makes the stage durable: file by file where there is little, in one go where there is much.
-    fn flush(&self, stage: &StageDir) -> Result<()> {
+    /// Lists what makes the stage durable: file by file where there is little, all where there is much.
+    fn to_flush(&self, stage: &StageDir) -> Result<Vec<Flush>> {
         if let Some(recycled) = &self.recycled {
-            return self.flush_recycled(recycled, stage);
+            return self.to_flush_recycled(recycled, stage);
         }
-        let home = self.home;
         let tree = &self.ingested.tree;
         let placed = |how: &How| matches!(how, How::Placed | How::Made);
         let fresh = self.ingested.how.iter().filter(|how| placed(how)).count();
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
         // Copies in place of links are new files, too.
         if fresh + folders.len() > MANY || self.objects.is_apart() {
-            return home.fs.sync_filesystem(stage.tree());
+            return Ok(vec![Flush::Filesystem(stage.tree().open_dir(b"")?)]);
         }
         let mut all = vec![Flush::Dir(stage.next().open_dir(b"")?), Flush::Dir(stage.dir().open_dir(b"")?)];
         for (folder, members) in folders.iter() {
@@ -240,7 +240,7 @@ impl<'s> Staged<'s> {
             }
             all.push(Flush::Dir(dir));
         }
-        home.fs.sync_each(&all)
+        Ok(all)
     }
 
     /// Gives every new object its name, and makes the names durable.

@@ -180,15 +180,14 @@ impl Staged<'_> {
         Ok(true)
     }
 
-    /// Makes a recycled tree durable: what was changed in it, one by one or in one go.
-    pub(crate) fn flush_recycled(&self, recycled: &Recycled, stage: &StageDir) -> Result<()> {
-        let fs = &self.home.fs;
+    /// Lists what makes a recycled tree durable: what was changed in it, or all.
+    pub(crate) fn to_flush_recycled(&self, recycled: &Recycled, stage: &StageDir) -> Result<Vec<Flush>> {
         let (tree, how) = (&self.ingested.tree, &self.ingested.how);
         let placed = (0..tree.len() as u32).filter(|entry| how[*entry as usize] == How::Placed);
         let files: Vec<u32> = placed.chain(recycled.made.iter().copied()).collect();
         let many = files.len() + recycled.changed.len() > MANY;
         if many || !recycled.flushed || self.objects.is_apart() {
-            return fs.sync_filesystem(stage.tree());
+            return Ok(vec![Flush::Filesystem(stage.tree().open_dir(b"")?)]);
         }
         let mut all = vec![Flush::Dir(stage.next().open_dir(b"")?), Flush::Dir(stage.dir().open_dir(b"")?)];
         for entry in files {
@@ -198,7 +197,7 @@ impl Staged<'_> {
         for folder in &recycled.changed {
             all.push(Flush::Dir(stage.tree().open_dir(folder)?));
         }
-        fs.sync_each(&all)
+        Ok(all)
     }
 
     /// Notes what the folders look like, for the day when this generation is recycled: once nothing
