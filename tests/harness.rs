@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use genstore_testkit as testkit;
+use genstore_testkit::{self as testkit, Way};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -26,6 +26,12 @@ pub const NOW: &str = "2026-01-02T03:04:05Z";
 /// The mtime of the first files that a site makes: a day before [`NOW`]. Later ones are newer, as
 /// they are in life.
 const MTIME: u64 = 1_767_236_645;
+
+/// The trees of [`Site::published`].
+const FIRST: &[(&str, &str)] =
+    &[("a.txt", "=one\n"), ("img/logo.svg", "=<svg/>"), ("old.txt", "=old\n"), ("run", "!#!")];
+const SECOND: &[(&str, &str)] =
+    &[("a.txt", "=one\ntwo\n"), ("logo.svg", "=<svg/>"), ("new.txt", "=new\n"), ("run", "!#!")];
 
 /// Waiting longer than this for something to happen means that it does not.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,17 +59,34 @@ impl Site {
     /// came, `old.txt` went, `logo.svg` moved.
     pub fn published() -> Site {
         let site = Site::new();
-        site.tree(
-            "dist",
-            &[("a.txt", "=one\n"), ("img/logo.svg", "=<svg/>"), ("old.txt", "=old\n"), ("run", "!#!")],
-        );
+        site.tree("dist", FIRST);
         site.run("publish dist -m first --fact commit=abc").ok();
-        site.tree(
-            "dist",
-            &[("a.txt", "=one\ntwo\n"), ("logo.svg", "=<svg/>"), ("new.txt", "=new\n"), ("run", "!#!")],
-        );
+        site.tree("dist", SECOND);
         site.run("publish dist").ok();
         site
+    }
+
+    /// Makes the same in a way of publishing. `dist` is whole, also where it was consumed.
+    pub fn published_in(way: Way) -> Site {
+        let site = Site::new();
+        site.tree("dist", FIRST);
+        site.publish_in(way, "-m first --fact commit=abc").ok();
+        site.tree("dist", SECOND);
+        site.publish_in(way, "").ok();
+        if way.consume {
+            site.tree("dist", SECOND);
+        }
+        site
+    }
+
+    /// Publishes `dist` in a way; the project's file becomes that way's.
+    pub fn publish_in(&self, way: Way, args: &str) -> Output {
+        fs::write(self.path("genstore.toml"), way.project()).unwrap();
+        if way.index {
+            // What was written just now, the index does not believe.
+            testkit::settle(&self.dir);
+        }
+        self.command("publish dist").args(way.flags()).args(&words(args)).run()
     }
 
     /// Gives a path in the folder.
@@ -127,7 +150,7 @@ impl Site {
         let mut command = Command::new(env!("CARGO_BIN_EXE_genstore"));
         command.env_clear().current_dir(&self.dir).stdin(Stdio::null());
         let vars = [("PATH", "/usr/bin:/bin"), ("TZ", "UTC"), ("USER", "tester"), ("GENSTORE_NOW", NOW)];
-        command.envs(vars).args(args.split_whitespace());
+        command.envs(vars).args(words(args));
         Run { site: self, command }
     }
 
@@ -142,6 +165,10 @@ impl Site {
         replace_between(&text, " in ", "[TIME]", |c| c.is_ascii_digit() || c == '.')
             .replace("[TIME] s", "[TIME]")
     }
+}
+
+fn words(args: &str) -> Vec<&str> {
+    args.split_whitespace().collect()
 }
 
 fn replace_words(text: &str, with: impl Fn(&str) -> Option<String>) -> String {

@@ -1,4 +1,5 @@
-//! Black-box tests of the program: one file per verb, one for the global flags.
+//! Black-box tests of the program: one file per verb, one for the global flags, one for the ways
+//! of publishing.
 
 #![allow(
     missing_docs,
@@ -52,3 +53,4 @@ mod view_mirror;
 mod wait;
 mod watch;
 mod watch_run;
+mod ways;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use genstore_testkit::{Way, things, write_tree};
+
 use crate::harness::Site;
 use crate::http::get;
 
@@ -41,18 +43,21 @@ impl Server {
 fn never_a_stale_304() {
     let site = Site::new();
     let paths = ["index.html", "app.js", "extra.css"];
-    // Older and older sources, and one that comes and goes.
+    // Older and older sources, one that comes and goes, and some that stay.
+    let same: &[(&str, &str)] = &[("img/a", "=a"), ("img/b", "=b"), ("img/c", "=c")];
     let trees: [&[(&str, &str)]; 3] = [
         &[("index.html", "=one"), ("app.js", "=same")],
         &[("index.html", "=two"), ("app.js", "=same"), ("extra.css", "=a")],
         &[("index.html", "=three"), ("app.js", "=other"), ("extra.css", "=b")],
     ];
-    let publish = |nth: usize| {
-        genstore_testkit::write_tree(
-            &site.path("dist"),
-            &genstore_testkit::things(1_700_000_000 - nth as u64, trees[nth]),
-        );
-        site.command("publish dist").env("GENSTORE_NOW", "").run().ok();
+    // Each in another way; the last one makes its tree of the first's.
+    site.write("genstore.toml", "[retain]\nauto = true\nkeep_last = 3\ngrace = '0s'\n");
+    let mut ways = Way::ALL.into_iter().cycle();
+    let mut publish = |nth: usize| {
+        let tree = things(1_700_000_000 - nth as u64, &[trees[nth], same].concat());
+        write_tree(&site.path("dist"), &tree);
+        let flags = ways.next().unwrap().flags();
+        site.command("publish dist").args(flags).env("GENSTORE_NOW", "").run().ok();
     };
     publish(0);
     let Some(server) = Server::start(&site) else { return };
@@ -86,8 +91,9 @@ fn never_a_stale_304() {
         publish(nth);
         check(&format!("publish {nth}"));
     }
+    assert_eq!(site.names("genstore/generations"), ["2", "3", "4", "5"]);
     for verb in
-        ["rollback", "rollback", "switch 4", "switch 1", "switch 3", "rollback --keep-good", "switch 5"]
+        ["rollback", "rollback", "switch 4", "switch 2", "switch 3", "rollback --keep-good", "switch 5"]
     {
         site.command(verb).env("GENSTORE_NOW", "").run().ok();
         check(verb);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use genstore_testkit::Way;
 use serde_json::json;
 
 use crate::harness::Site;
@@ -40,30 +41,35 @@ fn says_that_all_is_well() {
 
 #[test]
 fn names_a_damaged_object_and_all_it_serves() {
-    let site = Site::published();
-    spoil(&site, "genstore/current/logo.svg", "<SVG/>");
-    let found = "error: object [ID] is damaged: 6 bytes recorded, its hash differs\n\
-                 \x20 in generation 1 at img/logo.svg\n\
-                 \x20 in generation 2 at logo.svg\n";
-    site.run("verify").is(4, &format!("{found}Verified 2 generations, 6 objects, 28 B: 1 fault\n"), HINT);
-    // Size and mtime are as they were.
-    site.run("verify --quick").ok();
-    let output = site.run("verify --json");
-    assert_eq!(output.status, 4);
-    let doc = output.json("genstore.verify/1");
-    let expected = json!([{
-        "digest": doc["damaged"][0]["digest"], "executable": false, "size": 6, "cause": "its hash differs",
-        "uses": [{"generation": 1, "path": "img/logo.svg"}, {"generation": 2, "path": "logo.svg"}],
-    }]);
-    assert_eq!((&doc["ok"], &doc["damaged"]), (&json!(false), &expected));
-    // Nothing has the right bytes, until they are published again.
-    let left =
-        "  not mended: it is missing\nRepaired 2 generations, 6 objects, 28 B: 0 of 1 fault mended\n";
-    let hint = "hint: publish the right bytes again: that mends the objects they are in\n";
-    site.run("verify --repair").is(4, &format!("{found}{left}"), hint);
-    let text = site.run("publish dist").ok().stdout;
-    assert!(text.contains("    Mended 1 damaged object or generation in passing\n"), "{text}");
-    site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+    for way in Way::ALL {
+        let site = Site::published_in(way);
+        spoil(&site, "genstore/current/logo.svg", "<SVG/>");
+        let found = "error: object [ID] is damaged: 6 bytes recorded, its hash differs\n\
+                     \x20 in generation 1 at img/logo.svg\n\
+                     \x20 in generation 2 at logo.svg\n";
+        let verified = "Verified 2 generations, 6 objects, 28 B: 1 fault\n";
+        site.run("verify").is(4, &format!("{found}{verified}"), HINT);
+        // Size and mtime are as they were.
+        site.run("verify --quick").ok();
+        let output = site.run("verify --json");
+        assert_eq!(output.status, 4);
+        let doc = output.json("genstore.verify/1");
+        let expected = json!([{
+            "digest": doc["damaged"][0]["digest"], "executable": false, "size": 6,
+            "cause": "its hash differs",
+            "uses": [{"generation": 1, "path": "img/logo.svg"}, {"generation": 2, "path": "logo.svg"}],
+        }]);
+        assert_eq!((&doc["ok"], &doc["damaged"]), (&json!(false), &expected));
+        // Nothing has the right bytes, until they are published again.
+        let left =
+            "  not mended: it is missing\nRepaired 2 generations, 6 objects, 28 B: 0 of 1 fault mended\n";
+        let hint = "hint: publish the right bytes again: that mends the objects they are in\n";
+        site.run("verify --repair").is(4, &format!("{found}{left}"), hint);
+        let text = site.publish_in(way, "").ok().stdout;
+        assert!(text.contains("    Mended 1 damaged object or generation in passing\n"), "{way}: {text}");
+        site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+        assert_eq!(site.names("dist").is_empty(), way.consume, "{way}");
+    }
 }
 
 #[test]

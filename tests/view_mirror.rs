@@ -1,10 +1,11 @@
 //! `view add --as mirror`: directories of real files that show what is current.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Command;
+mod places;
+mod strangers;
 
-use genstore_testkit::LoopFs;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
 use serde_json::json;
 
 use crate::harness::Site;
@@ -37,10 +38,6 @@ fn warnings(site: &Site) -> String {
 
 fn left_alone(paths: &str) -> String {
     format!("warning: in the view [DIR]/m is left alone what genstore did not put there: {paths}\n")
-}
-
-fn put_back(paths: &str) -> String {
-    format!("warning: in the view [DIR]/m was removed and is put back: {paths}\n")
 }
 
 /// Lists all that is below a folder.
@@ -134,154 +131,6 @@ fn copies_are_private() {
 }
 
 #[test]
-fn strangers_are_never_touched() {
-    let site = mirrored("");
-    fs::create_dir(site.path("elsewhere")).unwrap();
-    site.write("elsewhere/x", "theirs");
-    let mine = ["m/mine", "m/gone/deep/mine", "m/new"];
-    for path in mine {
-        site.write(path, "mine");
-    }
-    // Replaced by somebody, though it looks the same: another inode.
-    let file = stat(&site, "m/app/file");
-    fs::remove_file(site.path("m/app/file")).unwrap();
-    fs::write(site.path("m/app/file"), "own").unwrap();
-    let handle = fs::File::options().append(true).open(site.path("m/app/file")).unwrap();
-    handle.set_modified(file.modified().unwrap()).unwrap();
-    // A symlink where a folder was: nothing is done beyond it.
-    fs::remove_dir(site.path("m/hollow")).unwrap();
-    symlink("../elsewhere", site.path("m/hollow")).unwrap();
-    let told = "app/file, gone/deep/mine, hollow, mine, new";
-    let listed = "[DIR]/m  current  mirror  ok, with 5 strangers: app/file, gone/deep/mine, hollow, …\n";
-    site.run("view ls").prints(listed);
-    let doc = site.run("view ls --json").is_json("genstore.view-list/1");
-    assert_eq!(
-        (&doc["views"][0]["state"], &doc["views"][0]["strangers"][1]),
-        (&json!("strangers"), &json!({"path": "gone/deep/mine"}))
-    );
-    assert_eq!(warnings(&site), left_alone(told));
-    site.tree("dist", &[TWO, &[("hollow/x", "=ours"), ("hollow/z", "=z")]].concat());
-    assert_eq!(warnings(&site), left_alone(told));
-    assert_eq!(site.read("elsewhere/x"), "theirs");
-    assert_eq!(site.names("elsewhere"), ["x"]);
-    for path in mine {
-        assert_eq!(site.read(path), "mine");
-    }
-    assert_eq!(
-        (site.read("m/app/file"), inode(&site, "m/run")),
-        ("own".into(), inode(&site, "genstore/current/run"))
-    );
-    assert!(!site.has("m/gone/deep/x"));
-    // What is moved out of the way makes room.
-    for path in ["m/new", "m/hollow", "m/app/file", "m/gone/deep/mine"] {
-        fs::remove_file(site.path(path)).unwrap();
-    }
-    assert_eq!(warnings(&site), left_alone("mine"));
-    assert_eq!(
-        (site.read("m/new/y"), site.read("m/hollow/z"), site.read("m/app/file")),
-        ("y".into(), "z".into(), "two".into())
-    );
-    assert!(!site.has("m/gone"));
-    let left = "Removed the view [DIR]/m; left in it, as it is not ours: mine\n";
-    site.run("view rm m").prints(left);
-    assert_eq!(all(&site, "m"), ["m/mine"]);
-    assert_eq!(warnings(&site), "");
-}
-
-#[test]
-fn many_strangers_are_counted() {
-    let site = mirrored("");
-    for nth in 0..13 {
-        site.write(&format!("m/mine-{nth:02}"), "mine");
-    }
-    let names: Vec<String> = (0..10).map(|nth| format!("mine-{nth:02}")).collect();
-    assert_eq!(warnings(&site), left_alone(&format!("{}, and 3 more paths", names.join(", "))));
-    let doc = site.run("view rm m --json").is_json("genstore.view-remove/1");
-    assert_eq!((&doc["unlinked"], doc["left"].as_array().map(Vec::len)), (&json!(true), Some(13)));
-}
-
-#[test]
-fn what_was_removed_is_put_back() {
-    let site = mirrored("");
-    fs::remove_file(site.path("m/app/file")).unwrap();
-    fs::remove_dir_all(site.path("m/gone")).unwrap();
-    let hint = "hint: the next publish brings mirrors to what is current\n";
-    site.run("view ls").is(0, "[DIR]/m  current  mirror  is behind\n", hint);
-    assert_eq!(warnings(&site), put_back("app/file, gone/deep/x"));
-    assert_eq!((site.read("m/app/file"), site.read("m/gone/deep/x")), ("one".into(), "x".into()));
-    // All of it.
-    fs::remove_dir_all(site.path("m")).unwrap();
-    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
-    site.run("view ls").is(0, "[DIR]/m  current  mirror  is missing\n", hint);
-    let again = "warning: the view [DIR]/m was removed; it was made again\n";
-    site.tree("dist", TWO);
-    assert_eq!(warnings(&site), again);
-    assert_eq!(site.read("m/new/y"), "y");
-    // Something else in its place is not ours.
-    fs::remove_dir_all(site.path("m")).unwrap();
-    site.write("m", "mine");
-    let file = "warning: the view [DIR]/m was replaced by a file; \
-                move it away, then `genstore view add [DIR]/m --as mirror` mends it\n";
-    assert_eq!((warnings(&site), site.read("m")), (file.into(), "mine".into()));
-    fs::remove_file(site.path("m")).unwrap();
-    symlink("dist", site.path("m")).unwrap();
-    let link = "warning: the view [DIR]/m was replaced by a symlink to dist; \
-                `genstore view add [DIR]/m --as mirror --replace` mends it\n";
-    assert_eq!((warnings(&site), site.read("dist/new/y")), (link.into(), "y".into()));
-    site.run("view rm m")
-        .prints("Removed the view [DIR]/m; what is there now is a symlink to dist and was left alone\n");
-    assert!(site.names("genstore/views").is_empty());
-}
-
-#[test]
-fn it_knows_its_files_when_their_generation_is_gone() {
-    let site = mirrored("");
-    // Nobody brings the mirror up to date meanwhile.
-    fs::rename(site.path("m"), site.path("away")).unwrap();
-    site.run("-q view rm m").ok();
-    fs::rename(site.path("away"), site.path("m")).unwrap();
-    site.run("view add m --as mirror").fails(1, "error: [DIR]/m is a directory\n");
-    site.run("view add m --as mirror --replace").ok();
-    let fault = site.command("publish dist").env("GENSTORE_FAULT", "view:eio");
-    site.tree("dist", TWO);
-    fault.run().ok();
-    let old = inode(&site, "m/app/file");
-    site.run("mark 1 bad").ok();
-    // The next command that writes brought it to what is current.
-    assert_ne!(inode(&site, "m/app/file"), old);
-    assert_eq!(site.read("m/app/file"), "two");
-    site.tree("dist", ONE);
-    site.run("publish dist").ok();
-    site.run("gc --keep-last 0 --grace 0s").ok();
-    assert_eq!(site.read("m/app/file"), "one");
-    assert_eq!(warnings(&site), "");
-    site.run("view ls").prints("[DIR]/m  current  mirror  ok\n");
-}
-
-#[test]
-fn a_write_through_a_mirror_is_told_and_mended() {
-    let site = mirrored("");
-    fs::set_permissions(site.path("m/app/file"), fs::Permissions::from_mode(0o644)).unwrap();
-    site.write("m/app/file", "bad, and longer");
-    let told =
-        "warning: generation 1 was written to: changed app/file; `genstore verify --repair` mends it\n";
-    assert_eq!(warnings(&site), told);
-    assert_eq!(site.read("genstore/current/app/file"), "one");
-    assert_eq!(site.read("m/app/file"), "one");
-    site.run("verify").ok();
-    // By repair, the mirror waits for the next command that commits.
-    fs::set_permissions(site.path("m/app/file"), fs::Permissions::from_mode(0o644)).unwrap();
-    site.write("m/app/same", "bad!");
-    fs::copy(site.path("dist/app/same"), site.path("genstore/quarantine/good")).unwrap();
-    site.run("verify --repair");
-    site.run("publish dist").ok();
-    assert_eq!(
-        (site.read("m/app/same"), site.read("genstore/current/app/same")),
-        ("same".into(), "same".into())
-    );
-}
-
-#[test]
 fn a_view_may_change_its_kind() {
     let site = Site::new();
     site.tree("dist", ONE);
@@ -340,49 +189,6 @@ fn a_folder_is_replaced_only_when_asked() {
     site.tree("dist", &[ONE, &[("docs/a", "=a")]].concat());
     assert_eq!(warnings(&site), "");
     assert_eq!(site.read("later/a"), "a");
-}
-
-#[test]
-fn on_another_filesystem_there_are_copies_only() {
-    let Some(mut disk) = LoopFs::make("ext4", 16, &[]) else { return };
-    let site = Site::new();
-    site.tree("dist", ONE);
-    site.run("publish dist").ok();
-    let other = disk.path().canonicalize().unwrap();
-    let path = other.join("m").display().to_string();
-    let refused =
-        format!("error: {path} is on another filesystem than the store, where no hard link leads\n");
-    let hint = "hint: `--copy` makes copies instead of links\n";
-    site.run(&format!("view add {path} --as mirror")).is(1, "", &format!("{refused}{hint}"));
-    let names = || {
-        let names =
-            fs::read_dir(&other).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != "lost+found").collect::<Vec<_>>()
-    };
-    assert_eq!(names(), [""; 0]);
-    assert!(site.names("genstore/views").is_empty());
-    site.run(&format!("view add {path} --as mirror --copy")).ok();
-    assert_eq!(fs::read_to_string(other.join("m/app/file")).unwrap(), "one");
-    site.tree("dist", TWO);
-    assert_eq!(warnings(&site), "");
-    assert_eq!(fs::read_to_string(other.join("m/app/file")).unwrap(), "two");
-    assert_eq!(names(), ["m"]);
-    disk.unmount();
-}
-
-#[test]
-fn a_read_only_store_lists_its_mirrors() {
-    let Some(mut disk) = LoopFs::make("ext4", 16, &[]) else { return };
-    let site = Site::new();
-    site.tree("dist", ONE);
-    let store = disk.path().join("store").display().to_string();
-    site.run(&format!("--store {store} publish dist")).ok();
-    site.run(&format!("--store {store} view add m --as mirror --copy")).ok();
-    disk.unmount();
-    disk.mount(&["ro"]).unwrap();
-    site.run(&format!("--store {store} view ls")).prints("[DIR]/m  current  mirror of copies  ok\n");
-    site.run(&format!("--store {store} view rm m")).fails(1, "error: cannot ");
-    assert_eq!(site.read("m/app/file"), "one");
 }
 
 #[test]
@@ -479,80 +285,4 @@ fn declared_views_come_with_the_directories_that_they_are_in() {
     );
     site.run("view ls")
         .prints("[DIR]/out/deep/www  current  link    ok\n[DIR]/out/libs      current  mirror  ok\n");
-}
-
-#[test]
-fn a_damaged_inventory_keeps_nobody_out() {
-    let site = mirrored("");
-    let name = site.names("genstore/views").into_iter().find(|name| name.ends_with(".mirror")).unwrap();
-    let path = format!("genstore/views/{name}");
-    let bytes = fs::read(site.path(&path)).unwrap();
-    site.write(&path, &bytes[..bytes.len() - 1]);
-    site.tree("dist", TWO);
-    let told = format!(
-        "warning: the view [DIR]/m could not be brought to what is current: \
-         [DIR]/{path} is damaged: the length differs\n"
-    );
-    assert_eq!(warnings(&site), told);
-    assert_eq!(site.read("m/app/file"), "one");
-    assert_eq!(site.run("verify").status, 4);
-    assert_eq!(site.run("verify --repair").status, 3);
-    // Without it, what is as it is to be is known, and the rest is not ours.
-    assert_eq!(warnings(&site), left_alone("app/file, gone, hollow, latest"));
-    assert_eq!((site.read("m/new/y"), site.read("m/app/file")), ("y".into(), "one".into()));
-    site.run("view add m --as mirror --replace").ok();
-    assert_eq!(site.read("m/app/file"), "two");
-    assert_eq!(warnings(&site), "");
-}
-
-#[test]
-fn a_project_that_is_copied_keeps_its_mirrors() {
-    let site = Site::new();
-    site.tree("p/dist", ONE);
-    let run = |dir: &str, args: &str| site.command(args).dir(dir).run();
-    run("p", "publish dist").ok();
-    run("p", "view add m --as mirror").ok();
-    site.write("p/m/mine", "mine");
-    genstore_testkit::copy_exactly(&site.path("p"), &site.path("q"));
-    fs::rename(site.path("p"), site.path("moved")).unwrap();
-    for dir in ["q", "moved"] {
-        let listed = format!("[DIR]/{dir}/m  current  mirror  ok, with 1 stranger: mine\n");
-        run(dir, "view ls").prints(&listed);
-        site.tree(&format!("{dir}/dist"), TWO);
-        let told = format!(
-            "warning: in the view [DIR]/{dir}/m is left alone what genstore did not put there: mine\n"
-        );
-        assert_eq!(run(dir, "publish dist").ok().stderr, told);
-        assert_eq!((site.read(&format!("{dir}/m/app/file")), site.has("q/m/gone")), ("two".into(), false));
-    }
-}
-
-#[test]
-fn where_no_link_can_be_made_there_is_a_copy() {
-    let site = Site::new();
-    site.tree("dist", ONE);
-    site.run("publish dist").ok();
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=linkat", "-e", "inject=linkat:error=EMLINK"])
-        .arg(env!("CARGO_BIN_EXE_genstore"))
-        .args(["view", "add", "m", "--as", "mirror"])
-        .current_dir(site.path(""))
-        .output();
-    let Ok(output) = output else {
-        println!("skipped: no strace");
-        return;
-    };
-    let said = (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned());
-    assert_eq!(said, (Some(0), String::new()));
-    let copy = |path: &str| (stat(&site, path).nlink(), stat(&site, path).mode() & 0o7777);
-    assert_eq!((copy("m/app/file"), copy("m/run")), ((1, 0o444), (1, 0o555)));
-    let inodes = [inode(&site, "m/app/file"), inode(&site, "m/app/same")];
-    site.run("view ls").prints("[DIR]/m  current  mirror  ok\n");
-    assert_eq!(warnings(&site), "");
-    assert_eq!([inode(&site, "m/app/file"), inode(&site, "m/app/same")], inodes);
-    site.tree("dist", TWO);
-    assert_eq!(warnings(&site), "");
-    assert_eq!((site.read("m/app/file"), inode(&site, "m/app/same")), ("two".into(), inodes[1]));
-    assert_eq!(inode(&site, "m/app/file"), inode(&site, "genstore/current/app/file"));
-    site.run("view rm m").prints("Removed the view [DIR]/m\n");
 }

@@ -1,5 +1,6 @@
 //! `wait`.
 
+use genstore_testkit::Way;
 use serde_json::json;
 
 use crate::harness::Site;
@@ -7,11 +8,13 @@ use crate::harness::Site;
 #[test]
 fn returns_when_something_else_is_current() {
     let site = Site::published();
-    let waiting = site.command("wait").spawn();
-    waiting.wait_for_watch();
-    site.write("dist/a.txt", "3");
-    site.run("publish dist").ok();
-    waiting.end(&site).prints("3\n");
+    for (number, way) in (3..).zip(Way::ALL) {
+        let waiting = site.command("wait").spawn();
+        waiting.wait_for_watch();
+        site.tree("dist", &[("a.txt", &format!("={number}"))]);
+        site.publish_in(way, "").ok();
+        waiting.end(&site).prints(&format!("{number}\n"));
+    }
     let waiting = site.command("wait").spawn();
     waiting.wait_for_watch();
     site.run("switch 1").ok();

@@ -56,6 +56,29 @@ fn programs_run_on_what_is_current_and_are_started_anew_after_a_commit() {
 }
 
 #[test]
+fn programs_run_on_whole_generations_where_older_ones_are_recycled() {
+    let site = project(
+        "run = [\"api: cat $GENSTORE_ROOT/lib/a.txt > saw-$GENSTORE_GENERATION; sleep 1000\"]\n\
+         [retain]\nauto = true\nkeep_last = 1\ngrace = '0s'\n",
+    );
+    for name in ["b", "c", "d"] {
+        site.write(&format!("src/{name}.txt"), name);
+    }
+    let mut watch = Loop::start(&site, "", "");
+    for (generation, text) in (1..).zip(["one", "two", "three", "four"]) {
+        if generation > 1 {
+            site.write("src/a.txt", text);
+        }
+        assert_eq!(watch.event("published")["generation"], generation);
+        let saw = format!("saw-{generation}");
+        eventually("it ran", || site.has(&saw) && site.read(&saw) == text);
+    }
+    assert!(!site.has("genstore/generations/1"));
+    watch.end(&site);
+    site.run("verify").ok();
+}
+
+#[test]
 fn a_generation_stays_as_long_as_a_program_runs_on_it() {
     let site = project("run = ['api: sleep 1000']\n");
     let mut watch = Loop::start(&site, "", "");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use genstore::{Digest, FaultKind, show_path};
 
-use super::place::{CURRENT, STORE};
+use super::place::{CURRENT, GIVEN, STORE};
 
 /// The paths where readers look: what is current, and the views that scenarios make.
 const SHOWN: [&str; 5] = [CURRENT, "site", "part", "mirror", "copies"];
@@ -152,6 +152,44 @@ impl Shown {
             true => Ok(()),
             false => Err("the folder that a view was to replace is gone".to_owned()),
         }
+    }
+}
+
+/// Lists what is to be consumed; empty where nothing is. Of a mode only the x bit counts: a file
+/// that is moved in is read-only before it is committed.
+pub(crate) fn given(place: &Path) -> Result<Listing, String> {
+    let dir = place.join(GIVEN);
+    let mut listing = match list(&dir) {
+        Ok(listing) => listing,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Listing::new(),
+        Err(e) => return Err(unread(&dir, &e)),
+    };
+    for thing in listing.values_mut() {
+        if let Thing::File { mode, .. } = thing {
+            *mode &= 0o100;
+        }
+    }
+    Ok(listing)
+}
+
+/// Judges what a fault left of what is to be consumed: all of it, unless it was committed, and
+/// nothing else in any case.
+pub(crate) fn judge_given(left: &Listing, given: &Listing, is_committed: bool) -> Result<(), String> {
+    let is_as_given = |(path, thing): (&Vec<u8>, &Thing)| given.get(path) == Some(thing);
+    if left == given || (is_committed && left.iter().all(is_as_given)) {
+        return Ok(());
+    }
+    let told = differences(Some(left), Some(given)).join(", ");
+    let more = if is_committed { "" } else { ", and it was not committed" };
+    Err(format!("{GIVEN}: {told}{more}"))
+}
+
+/// Makes sure that no file is left of what was consumed.
+pub(crate) fn judge_consumed(place: &Path) -> Result<(), String> {
+    let left = given(place)?;
+    match left.iter().find(|(_, thing)| matches!(thing, Thing::File { .. })) {
+        None => Ok(()),
+        Some((path, _)) => Err(format!("{GIVEN}: {} is not consumed", show_path(path))),
     }
 }
 

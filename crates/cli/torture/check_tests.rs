@@ -27,9 +27,10 @@ impl Broken {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("place");
         place::make(&path).unwrap();
+        place::make_sources(temp.path()).unwrap();
         symlink("store/current", path.join("site")).unwrap();
         let mut shown = ["a", "b"].map(|source| {
-            publish(&path, source);
+            publish(&path, &temp.path().join(source));
             Shown::of(&path).unwrap()
         });
         let [before, after] = shown.each_mut().map(std::mem::take);
@@ -45,10 +46,10 @@ impl Broken {
     }
 }
 
-fn publish(place: &Path, source: &str) {
+fn publish(place: &Path, source: &Path) {
     let options = Options::new(Arc::new(|| SystemTime::UNIX_EPOCH));
     let (store, _) = Store::init(&place.join(place::STORE), options).unwrap();
-    let plan = Plan::scan(&place.join(source), &ScanRules::default()).unwrap();
+    let plan = Plan::scan(source, &ScanRules::default()).unwrap();
     let staged = store.stage(&plan, StageOptions::default()).unwrap();
     drop(staged.unaudited().commit(&CommitOptions::default()).unwrap());
 }
@@ -194,6 +195,32 @@ fn a_folder_that_a_view_replaced_must_be_kept() {
     assert_eq!(before.check_folder(&broken.path), Ok(()));
     fs::remove_file(broken.path.join("site.before-genstore/deep/mine")).unwrap();
     assert!(before.check_folder(&broken.path).is_err());
+}
+
+#[test]
+fn what_was_given_away_is_whole_or_committed() {
+    let broken = Broken::new();
+    assert!(check::given(&broken.path).unwrap().is_empty());
+    assert_eq!(check::judge_consumed(&broken.path), Ok(()));
+    place::give(&broken.path, place::TREE_C).unwrap();
+    let path = |below: &str| broken.path.join(place::GIVEN).join(below);
+    let given = check::given(&broken.path).unwrap();
+    let judge =
+        |is_committed| check::judge_given(&check::given(&broken.path).unwrap(), &given, is_committed);
+    assert_eq!(check::judge_consumed(&broken.path), Err("given: a.txt is not consumed".to_owned()));
+    // As one that is moved in.
+    fs::set_permissions(path("a.txt"), std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
+    assert_eq!(judge(false), Ok(()));
+    fs::remove_file(path("a.txt")).unwrap();
+    assert_eq!(judge(true), Ok(()));
+    let told = "given: a.txt is missing, and it was not committed";
+    assert_eq!(judge(false), Err(told.to_owned()));
+    fs::write(path("bin/more"), "half").unwrap();
+    let told = "given: a.txt is missing, bin/more has other bytes";
+    assert_eq!(judge(true), Err(told.to_owned()));
+    // Empty folders and symlinks stay.
+    place::give(&broken.path, &[("a/hollow", "/"), ("link", ">a")]).unwrap();
+    assert_eq!(check::judge_consumed(&broken.path), Ok(()));
 }
 
 #[test]

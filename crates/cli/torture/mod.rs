@@ -91,6 +91,7 @@ impl Torture<'_> {
         let text = std::fs::read(&trace)?;
         let text = String::from_utf8_lossy(&text).replace(&*unbroken.to_string_lossy(), "");
         place::unlink(&trace)?;
+        check::judge_consumed(unbroken).map_err(wrong)?;
         place::copy_exactly(unbroken, next)?;
         let act = Act {
             scenario,
@@ -99,6 +100,7 @@ impl Torture<'_> {
             prepared: prepared.to_owned(),
             before: Shown::of(prepared).map_err(wrong)?,
             after: Shown::of(unbroken).map_err(wrong)?,
+            given: check::given(prepared).map_err(wrong)?,
             settled: self.hand.go_on(unbroken)?.map_err(wrong)?,
             calls: text.lines().map(|call| call.replacen(" /", " ", 1)).collect(),
         };

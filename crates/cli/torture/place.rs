@@ -1,7 +1,8 @@
 //! The scratch folder: the only file of the torture that changes the disk.
 //!
-//! A *place* is one folder of it, with all that a scenario needs: the sources `a` and `b`, a
-//! project file, the store, and what views take the place of.
+//! A *place* is one folder of it, with all that a scenario needs: a project file, the store, what
+//! views take the place of, and `given`, which is to be consumed. The sources `a` and `b` lie beside
+//! the places and stay as they are: so the index knows them, which tells an inode from its copy.
 
 #![allow(
     clippy::disallowed_methods,
@@ -17,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) const STORE: &str = "store";
 pub(crate) const CURRENT: &str = "store/current";
+pub(crate) const GIVEN: &str = "given";
 
 /// A tree as it is written down: path, and `=bytes`, `!bytes` of an executable, `>target`, `/`, or
 /// `*` for a file of some size.
@@ -46,6 +48,21 @@ pub(crate) const TREE_B: Lines = &[
     ("new/d.txt", "=second"),
 ];
 
+/// Mostly as the first.
+pub(crate) const TREE_C: Lines = &[
+    ("a.txt", "=fourth"),
+    ("big", "*"),
+    ("bin/more", "="),
+    ("bin/run", "!#!/bin/sh"),
+    ("dir/b.txt", "=second"),
+    ("dir/new/d", "!fifth"),
+    ("dir/same-1", "=same"),
+    ("dir/twin", "!second"),
+    ("empty", "="),
+    ("hollow", "/"),
+    ("link", ">dir/b.txt"),
+];
+
 /// The second tree has the older files, so that some of them need a newer mtime in the first's place.
 const MTIME_A: u64 = 1_700_000_000;
 const MTIME_B: u64 = 1_600_000_000;
@@ -56,12 +73,38 @@ pub(crate) const NOTHING_PASSES: &str = "\n[audit]\nmax_total = 1\n";
 /// The tree of each generation becomes that of the one after the next.
 pub(crate) const RECYCLES: &str = "\n[retain]\nauto = true\nkeep_last = 1\ngrace = \"0s\"\n";
 
+/// What changed so lately may change unseen, and the index does not believe it.
+const SETTLED: Duration = Duration::from_millis(40);
+
+/// Makes the sources. What both have is one inode, as in a folder that a build tool writes to again
+/// and again.
+pub(crate) fn make_sources(scratch: &Path) -> io::Result<()> {
+    let [a, b] = ["a", "b"].map(|name| scratch.join(name));
+    write_tree(&a, TREE_A, MTIME_A)?;
+    write_tree(&b, TREE_B, MTIME_B)?;
+    for (path, _) in
+        TREE_A.iter().filter(|(_, what)| !what.starts_with('/')).filter(|line| TREE_B.contains(line))
+    {
+        fs::remove_file(b.join(path))?;
+        fs::hard_link(a.join(path), b.join(path))?;
+    }
+    std::thread::sleep(SETTLED);
+    Ok(())
+}
+
 /// Makes a place without a store.
 pub(crate) fn make(place: &Path) -> io::Result<()> {
     fs::create_dir(place)?;
-    write_tree(&place.join("a"), TREE_A, MTIME_A)?;
-    write_tree(&place.join("b"), TREE_B, MTIME_B)?;
     set_project(place, "")
+}
+
+/// Gives a tree away, in place of what is left of the one that was given before.
+pub(crate) fn give(place: &Path, lines: Lines) -> io::Result<()> {
+    let given = place.join(GIVEN);
+    match fs::remove_dir_all(&given) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => write_tree(&given, lines, MTIME_A),
+    }
 }
 
 /// Writes the project's file, with a section more or none.

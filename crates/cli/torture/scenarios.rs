@@ -1,5 +1,7 @@
 //! What is tried: which state there is before, and which command is cut or failed.
 
+use super::place::{Lines, TREE_A, TREE_C};
+
 /// One thing that happens at a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
@@ -19,9 +21,11 @@ pub(crate) enum Step {
     Unlink(&'static str),
     /// The user's own files are put into a mirror.
     Strangers(&'static str),
+    /// The folder `given` holds this tree, to be consumed.
+    Give(Lines),
 }
 
-use Step::{Build, Damage, Folder, Recycle, Refuse, Run, Strangers, Unlink};
+use Step::{Build, Damage, Folder, Give, Recycle, Refuse, Run, Strangers, Unlink};
 
 /// Where it goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +58,7 @@ pub(crate) struct Scenario {
 const PLAIN: Scenario = Scenario {
     name: "",
     points: Points::Calls,
-    before: &[Run("publish a")],
+    before: &[Run("publish ../a")],
     acts: &[],
     exit: 0,
     mends: false,
@@ -63,53 +67,86 @@ const PLAIN: Scenario = Scenario {
 };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "first publish", before: &[], acts: &[Run("publish a")], ..PLAIN },
-    Scenario { name: "publish over another", acts: &[Run("publish b")], ..PLAIN },
+    Scenario { name: "first publish", before: &[], acts: &[Run("publish ../a")], ..PLAIN },
+    Scenario { name: "publish over another", acts: &[Run("publish ../b")], ..PLAIN },
     Scenario {
         name: "each stage of a publish",
         points: Points::Stages,
-        before: &[Run("publish a"), Run("view add site")],
-        acts: &[Run("publish b")],
+        before: &[Run("publish ../a"), Run("view add site")],
+        acts: &[Run("publish ../b")],
         ..PLAIN
     },
-    Scenario { name: "publish of what is current", acts: &[Run("publish a")], ..PLAIN },
-    Scenario { name: "publish that is only kept", acts: &[Run("publish b --no-activate")], ..PLAIN },
+    Scenario {
+        name: "each stage, recycled and consumed",
+        points: Points::Stages,
+        before: &[Recycle, Run("publish ../a"), Run("publish ../b"), Run("view add site"), Give(TREE_C)],
+        acts: &[Run("publish given --consume")],
+        ..PLAIN
+    },
+    Scenario { name: "publish of what is current", acts: &[Run("publish ../a")], ..PLAIN },
+    Scenario { name: "publish that is only kept", acts: &[Run("publish ../b --no-activate")], ..PLAIN },
     Scenario {
         name: "publish, recycled",
-        before: &[Recycle, Run("publish a"), Run("publish b")],
-        acts: &[Run("publish a")],
+        before: &[Recycle, Run("publish ../a"), Run("publish ../b")],
+        acts: &[Run("publish ../a")],
+        ..PLAIN
+    },
+    Scenario { name: "publish, read again", acts: &[Run("publish ../b --rehash")], ..PLAIN },
+    Scenario {
+        name: "publish, recycled and read again",
+        before: &[Recycle, Run("publish ../a"), Run("publish ../b")],
+        acts: &[Run("publish ../a --rehash")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish, consumed",
+        before: &[Run("publish ../a"), Give(TREE_C)],
+        acts: &[Run("publish given --consume")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish, recycled and consumed",
+        before: &[Recycle, Run("publish ../a"), Run("publish ../b"), Give(TREE_C)],
+        acts: &[Run("publish given --consume")],
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish, consumed over damage",
+        before: &[Run("publish ../b"), Run("publish ../a"), Damage("same"), Give(TREE_A)],
+        acts: &[Run("publish given --consume --rehash")],
+        mends: true,
         ..PLAIN
     },
     Scenario {
         name: "publish over a damaged object",
-        before: &[Run("publish b"), Run("publish a"), Damage("same")],
-        acts: &[Run("publish a")],
+        before: &[Run("publish ../b"), Run("publish ../a"), Damage("same")],
+        acts: &[Run("publish ../a")],
         mends: true,
         ..PLAIN
     },
     Scenario {
         name: "publish refused by an audit",
-        before: &[Run("publish a"), Refuse],
-        acts: &[Run("publish b")],
+        before: &[Run("publish ../a"), Refuse],
+        acts: &[Run("publish ../b")],
         exit: 5,
         ..PLAIN
     },
     Scenario {
         name: "rollback",
-        before: &[Run("publish a"), Run("publish b")],
+        before: &[Run("publish ../a"), Run("publish ../b")],
         acts: &[Run("rollback")],
         again: &["nothing-older"],
         ..PLAIN
     },
     Scenario {
         name: "switch",
-        before: &[Run("publish a"), Run("publish b"), Run("rollback")],
+        before: &[Run("publish ../a"), Run("publish ../b"), Run("rollback")],
         acts: &[Run("switch 2")],
         ..PLAIN
     },
     Scenario {
         name: "gc",
-        before: &[Run("publish a"), Run("publish b"), Run("mark 1 bad")],
+        before: &[Run("publish ../a"), Run("publish ../b"), Run("mark 1 bad")],
         acts: &[Run("gc --keep-last 0 --grace 0s")],
         ..PLAIN
     },
@@ -127,7 +164,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "commit of a stage that was left",
-        before: &[Run("publish a"), Run("begin --owner-pid {pid}"), Build],
+        before: &[Run("publish ../a"), Run("begin --owner-pid {pid}"), Build],
         acts: &[Run("commit {stage}")],
         again: &["stage-committed"],
         ..PLAIN
@@ -135,13 +172,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "view add", acts: &[Run("view add site"), Run("view add part --from dir")], ..PLAIN },
     Scenario {
         name: "view add --replace",
-        before: &[Run("publish a"), Folder("site")],
+        before: &[Run("publish ../a"), Folder("site")],
         acts: &[Run("view add site --replace")],
         ..PLAIN
     },
     Scenario {
         name: "view rm",
-        before: &[Run("publish a"), Run("view add site")],
+        before: &[Run("publish ../a"), Run("view add site")],
         acts: &[Run("view rm site")],
         again: &["no-such-view"],
         no_way_back: true,
@@ -149,8 +186,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "publish with a view that was removed",
-        before: &[Run("publish a"), Run("view add site"), Unlink("site")],
-        acts: &[Run("publish b")],
+        before: &[Run("publish ../a"), Run("view add site"), Unlink("site")],
+        acts: &[Run("publish ../b")],
         ..PLAIN
     },
     Scenario {
@@ -160,13 +197,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "publish to a mirror",
-        before: &[Run("publish a"), Run("view add mirror --as mirror"), Strangers("mirror")],
-        acts: &[Run("publish b"), Run("switch 1")],
+        before: &[Run("publish ../a"), Run("view add mirror --as mirror"), Strangers("mirror")],
+        acts: &[Run("publish ../b"), Run("switch 1")],
         ..PLAIN
     },
     Scenario {
         name: "view rm of a mirror",
-        before: &[Run("publish a"), Run("view add mirror --as mirror"), Strangers("mirror")],
+        before: &[Run("publish ../a"), Run("view add mirror --as mirror"), Strangers("mirror")],
         acts: &[Run("view rm mirror")],
         again: &["no-such-view"],
         no_way_back: true,
@@ -175,7 +212,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "verify --repair",
         // The same bytes are an executable's, too: a copy to heal from.
-        before: &[Run("publish a"), Run("publish b"), Damage("second")],
+        before: &[Run("publish ../a"), Run("publish ../b"), Damage("second")],
         acts: &[Run("verify --repair")],
         mends: true,
         ..PLAIN

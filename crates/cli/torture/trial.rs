@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use genstore::{FaultKind, FaultStage, show_path};
 
-use super::check::{self, End, Shown};
+use super::check::{self, End, Listing, Shown};
 use super::place;
 use super::scenarios::{Scenario, Step};
 use crate::faults::KINDS;
@@ -136,6 +136,7 @@ impl Hand {
             Step::Folder(name) => place::make_folder(&place.join(name))?,
             Step::Unlink(name) => place::unlink(&place.join(name))?,
             Step::Strangers(name) => place::add_strangers(&place.join(name))?,
+            Step::Give(lines) => place::give(place, lines)?,
         }
         Ok(Ok(()))
     }
@@ -151,7 +152,7 @@ impl Hand {
             }
         }
         place::set_project(place, "")?;
-        for args in ["publish b", "publish a"] {
+        for args in ["publish ../b", "publish ../a"] {
             if let Err(wrong) = self.run_well(place, args, 0)? {
                 return Ok(Err(wrong));
             }
@@ -208,6 +209,8 @@ pub(crate) struct Act<'a> {
     pub(crate) prepared: PathBuf,
     pub(crate) before: Shown,
     pub(crate) after: Shown,
+    /// What was given away to be consumed.
+    pub(crate) given: Listing,
     pub(crate) settled: Settled,
     /// The calls that change the disk, in their order.
     pub(crate) calls: Vec<String>,
@@ -246,6 +249,7 @@ impl Act<'_> {
             Ok(outcome) => outcome,
             Err(wrong) => return Ok(Err(format!("{wrong} (it ended with {})", ended.text()))),
         };
+        self.give_again(place)?;
         let again = hand.run(place, &self.args, None)?;
         let done_already = again.error().is_some_and(|code| self.scenario.again.contains(&code.as_str()));
         if again.exit != Some(self.scenario.exit.into()) && !done_already {
@@ -253,6 +257,7 @@ impl Act<'_> {
         }
         let shown = Shown::of(place).and_then(|shown| {
             shown.compare(&self.after)?;
+            check::judge_consumed(place)?;
             self.before.check_folder(place)
         });
         if let Err(wrong) = shown {
@@ -260,6 +265,20 @@ impl Act<'_> {
         }
         let settled = hand.go_on(place)?;
         Ok(settled.and_then(|settled| settled.compare(&self.settled)).map(|()| outcome))
+    }
+
+    /// Gives away once more what is not whole any more, as a build does that is run again. What is
+    /// whole is left as the fault left it.
+    fn give_again(&self, place: &Path) -> io::Result<()> {
+        if check::given(place).as_ref() == Ok(&self.given) {
+            return Ok(());
+        }
+        for step in self.scenario.before {
+            if let Step::Give(lines) = step {
+                place::give(place, lines)?;
+            }
+        }
+        Ok(())
     }
 
     /// Judges what a fault left, before anybody does anything about it.
@@ -272,6 +291,8 @@ impl Act<'_> {
         let shown = Shown::of(place)?;
         shown.judge(&self.before, &self.after, self.scenario.mends)?;
         self.before.check_folder(place)?;
+        let is_committed = self.scenario.exit == 0 && shown.compare_current(&self.after).is_ok();
+        check::judge_given(&check::given(place)?, &self.given, is_committed)?;
         let no_way_back = self.scenario.no_way_back && fault.kind == FaultKind::EioFromHere;
         match end {
             End::Failed if !self.scenario.mends && !no_way_back => {
@@ -281,7 +302,10 @@ impl Act<'_> {
             End::Done if ended.warned() => {
                 shown.compare_current(&self.after).map_err(|wrong| done_but(&wrong))?
             }
-            End::Done => shown.compare(&self.after).map_err(|wrong| done_but(&wrong))?,
+            End::Done => shown
+                .compare(&self.after)
+                .and_then(|()| check::judge_consumed(place))
+                .map_err(|wrong| done_but(&wrong))?,
             _ => {}
         }
         Ok(Outcome { end, new: shown != self.before })

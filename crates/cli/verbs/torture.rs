@@ -16,6 +16,7 @@ use crate::faults::{KINDS, parse_kind};
 use crate::output::show;
 use crate::probe;
 use crate::torture::Torture as Trials;
+use crate::torture::place;
 use crate::torture::report::{self, Counts, ScenarioDoc, TortureDoc};
 use crate::torture::scenarios::SCENARIOS;
 use crate::torture::trial::Hand;
@@ -78,6 +79,7 @@ impl Torture {
             let hint = "a store needs them: use a local filesystem such as ext4, xfs or btrfs";
             return Err(Fail::new("torture-ground", message, hint).into());
         }
+        place::make_sources(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
         let filesystem = probe::filesystem_of(&dir);
         let tell = |text: &str| {
             if !context.out.json() {

@@ -344,7 +344,7 @@ fn run(scenario: &Scenario, way: Way) {
     if way.recycle {
         assert!(fs::symlink_metadata(place.0.join("store/generations/1")).is_err(), "it is recycled");
     }
-    // What comes before a commit is tried in `crash.rs`, and has nothing to do with mirrors.
+    // What comes before a commit is tried in `crash`, and has nothing to do with mirrors.
     let moved = faults.seen().iter().position(|call| call.ends_with("/store/current"));
     let first = moved.map_or(1, |at| at as u64 + 1);
     fs::remove_dir_all(&place.0).expect("clean up");

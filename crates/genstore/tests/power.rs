@@ -10,33 +10,20 @@ use std::sync::Arc;
 
 use genstore::{CommitOptions, Depth, Faults, Options, Plan, ScanRules, Store};
 use genstore_testkit::{
-    LoopFs, Task, Things, Way, at, child_task, debris, give, is_nothing_lost, kill_at, one_at_a_time,
-    read_tree, same_content, scratch, settle, things, write_sources,
+    LoopFs, Task, Trees, Way, at, child_task, debris, give, is_nothing_lost, kill_at, one_at_a_time,
+    read_tree, same_content, scratch, settle, things,
 };
 
-fn tree_a() -> Things {
-    things(1_000, &[("a", "=first"), ("d/b", "=second"), ("d/same", "=same"), ("e", "="), ("x", "!tool")])
-}
-
-fn tree_b() -> Things {
-    things(900, &[("a", "=changed"), ("d/same", "=same"), ("n/c", "=third"), ("x", "!tool")])
-}
-
-/// Mostly as `tree_a`.
-fn tree_c() -> Things {
-    let mut tree = tree_a();
-    tree.extend(things(1_100, &[("a", "=fourth"), ("d/more", "="), ("n/c", "=third")]));
-    tree.remove("e");
-    tree
-}
-
-fn tree(name: &str) -> Things {
-    match name {
-        "a" => tree_a(),
-        "b" => tree_b(),
-        "c" => tree_c(),
-        _ => panic!("no tree is called {name}"),
-    }
+fn trees() -> Trees {
+    let a = things(
+        1_000,
+        &[("a", "=first"), ("d/b", "=second"), ("d/same", "=same"), ("e", "="), ("x", "!tool")],
+    );
+    let b = things(900, &[("a", "=changed"), ("d/same", "=same"), ("n/c", "=third"), ("x", "!tool")]);
+    let mut c = a.clone();
+    c.extend(things(1_100, &[("a", "=fourth"), ("d/more", "="), ("n/c", "=third")]));
+    c.remove("e");
+    Trees { a, b, c }
 }
 
 fn open(dir: &Path, faults: Faults) -> genstore::Result<Store> {
@@ -50,7 +37,7 @@ fn publish(store: &Store, dir: &Path, sources: &Path, name: &str, way: Way) -> g
     let mut source = sources.join(name);
     if way.consume {
         source = dir.join("given");
-        give(&source, &tree(name));
+        give(&source, trees().get(name));
     }
     let plan = Plan::scan(&source, &ScanRules::default())?;
     store.stage(&plan, way.staging())?.unaudited().commit(&CommitOptions::default()).map(drop)
@@ -86,7 +73,8 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         return;
     };
     let sources = scratch();
-    write_sources(sources.path(), &["a", "b", "c"].map(|name| (name, tree(name))));
+    let trees = trees();
+    trees.write(sources.path());
     settle(sources.path());
     let (prepared, cut) = (fs.image().with_extension("prepared"), fs.image().with_extension("cut"));
     let store = open(&fs.path(), Faults::default()).unwrap();
@@ -95,13 +83,13 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         publish(&store, &fs.path(), sources.path(), source, way).unwrap();
     }
     let (before, after) = match verb {
-        "publish" => (tree_a(), tree_b()),
-        "rollback" => (tree_b(), tree_a()),
-        _ => (tree_b(), tree_c()),
+        "publish" => (&trees.a, &trees.b),
+        "rollback" => (&trees.b, &trees.a),
+        _ => (&trees.b, &trees.c),
     };
     let given = fs.path().join("given");
     if way.consume {
-        give(&given, &after);
+        give(&given, after);
     }
     drop(store);
     fs.unmount();
@@ -120,13 +108,13 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         fs.restore_image(&cut);
         fs.mount(&[]).unwrap();
         let shown = read_tree(&fs.path().join("store/current")).unwrap_or_else(|e| panic!("{what}: {e}"));
-        let (old, new) = (same_content(&shown, &before), same_content(&shown, &after));
+        let (old, new) = (same_content(&shown, before), same_content(&shown, after));
         assert!(old || new, "{what}: {shown:#?}");
         assert!(new || !finished, "{what}: success was reported, and lost");
         if way.consume {
-            let is_whole = read_tree(&given).is_ok_and(|found| same_content(&found, &after));
+            let is_whole = read_tree(&given).is_ok_and(|found| same_content(&found, after));
             assert!(is_whole || new, "{what}: it is consumed, and nothing was committed");
-            assert!(is_nothing_lost(&given, &after, &fs.path().join("store")), "{what}: files are lost");
+            assert!(is_nothing_lost(&given, after, &fs.path().join("store")), "{what}: files are lost");
         }
         let store = open(&fs.path(), Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
         for source in ["b", "a", "b"] {

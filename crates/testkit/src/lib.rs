@@ -6,10 +6,12 @@
 
 mod countdown;
 mod loopfs;
+mod trees;
 mod way;
 
 pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
 pub use loopfs::{LoopFs, target_dir};
+pub use trees::Trees;
 pub use way::Way;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,26 +94,6 @@ pub fn write_tree(dir: &Path, things: &Things) {
     }
     fs::create_dir_all(dir).expect("make the tree");
     put_things(dir, things);
-}
-
-/// Writes several sources. What the others have in common with the first is one inode, as in one
-/// folder that a build tool writes to again and again: so the index knows it.
-pub fn write_sources(dir: &Path, trees: &[(&str, Things)]) {
-    let content = |thing: &Thing| match thing {
-        Thing::File(bytes, executable, _) => Some((bytes.clone(), *executable)),
-        _ => None,
-    };
-    let (first_name, first) = &trees[0];
-    for (name, tree) in trees {
-        write_tree(&dir.join(name), tree);
-        for (path, thing) in tree.iter().filter(|_| name != first_name) {
-            let wanted = content(thing);
-            if wanted.is_some() && first.get(path).and_then(content) == wanted {
-                fs::remove_file(dir.join(name).join(path)).expect("remove");
-                fs::hard_link(dir.join(first_name).join(path), dir.join(name).join(path)).expect("link");
-            }
-        }
-    }
 }
 
 /// Makes of a folder that holds `from` one that holds `to`, as a build tool does that writes again

@@ -40,6 +40,24 @@ impl Way {
         }
     }
 
+    /// Gives the flags of `genstore publish` for it; what is recycled is said by [`Way::project`].
+    pub fn flags(self) -> &'static [&'static str] {
+        match (self.index, self.consume) {
+            (true, false) => &[],
+            (true, true) => &["--consume"],
+            (false, false) => &["--rehash"],
+            (false, true) => &["--rehash", "--consume"],
+        }
+    }
+
+    /// Gives the project's file for it: the rule of [`Way::staging`].
+    pub fn project(self) -> &'static str {
+        match self.recycle {
+            true => "[retain]\nauto = true\nkeep_last = 1\ngrace = '0s'\n",
+            false => "",
+        }
+    }
+
     /// Finds one of [`Way::ALL`] by its name.
     pub fn named(name: &str) -> Way {
         let found = Way::ALL.into_iter().find(|way| way.to_string() == name);

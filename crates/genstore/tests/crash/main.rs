@@ -1,0 +1,264 @@
+//! The fault countdown: every call that changes the disk, in every verb, is cut short or failed
+//! once, and after each the promises of the store hold.
+//!
+//! See the testkit's `countdown` for how. What stages is tried in every way of publishing.
+#![allow(clippy::disallowed_methods, reason = "tests read clocks, and make and break files")]
+
+mod promises;
+mod scenarios;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use genstore::{Activate, CommitOptions, FaultKind, Faults, Options, Plan, Publication, ScanRules, Store};
+use genstore_testkit::{
+    KINDS, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down, give, one_at_a_time,
+    read_tree, same_content, scratch, settle, things,
+};
+
+use promises::check_promises;
+use scenarios::{KNOWN, SCENARIOS, Scenario};
+
+fn trees() -> Trees {
+    let a = things(
+        1_000,
+        &[
+            ("a.txt", "=first"),
+            ("bin/run", "!#!/bin/sh"),
+            ("dir/b.txt", "=second"),
+            ("dir/same-1", "=same"),
+            ("dir/same-2", "=same"),
+            ("dir/twin", "!second"),
+            ("empty", "="),
+            ("hollow", "/"),
+            ("link", ">dir/b.txt"),
+        ],
+    );
+    let b = things(
+        900,
+        &[
+            ("a.txt", "=changed"),
+            ("bin/run", "!#!/bin/sh"),
+            ("dir/same-1", "=same"),
+            ("empty", "="),
+            ("link", ">dir/same-1"),
+            ("new/c.txt", "=third"),
+            ("new/d.txt", "=second"),
+        ],
+    );
+    let mut c = a.clone();
+    c.retain(|path, _| path != "dir/same-2");
+    c.extend(things(1_100, &[("a.txt", "=fourth"), ("bin/more", "="), ("dir/new/d", "=third")]));
+    Trees { a, b, c }
+}
+
+/// A place to work in: `store`, and `given-a`, `given-b` and `given-c`, which are to be consumed.
+struct Place {
+    dir: PathBuf,
+    /// The sources `a`, `b` and `c`: they stay where they are, for the index knows them by inode.
+    sources: PathBuf,
+    way: Way,
+}
+
+impl Place {
+    /// Names another folder, of the same sources.
+    fn at(&self, dir: PathBuf) -> Place {
+        Place { dir, sources: self.sources.clone(), way: self.way }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.join("store")
+    }
+
+    fn given(&self, source: &str) -> PathBuf {
+        self.dir.join(format!("given-{source}"))
+    }
+
+    fn open(&self, faults: Faults) -> genstore::Result<Store> {
+        // A clock that stands: what is made in one run equals what is made in another.
+        let mut options = Options::new(Arc::new(|| at(5_000)));
+        options.faults = faults;
+        Store::init(&self.store(), options).map(|(store, _)| store)
+    }
+
+    /// Plans to publish a source, or what is given away in its place.
+    fn plan(&self, store: &Store, source: &str) -> genstore::Result<Plan> {
+        let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
+        let dir = if self.way.consume { self.given(source) } else { self.sources.join(source) };
+        Plan::scan(&dir, &rules)
+    }
+
+    fn publish_with(
+        &self,
+        faults: Faults,
+        source: &str,
+        activate: Activate,
+    ) -> genstore::Result<Publication> {
+        if self.way.consume {
+            give(&self.given(source), trees().get(source));
+        }
+        let store = self.open(faults)?;
+        let staged = store.stage(&self.plan(&store, source)?, self.way.staging())?;
+        staged.unaudited().commit(&CommitOptions { activate, ..CommitOptions::default() })
+    }
+
+    fn publish(&self, source: &str) {
+        let done = self.publish_with(Faults::default(), source, Activate::Always);
+        assert_eq!(done.unwrap_or_else(|e| panic!("publish {source}: {e}")).warnings, [], "{source}");
+        if self.way.consume {
+            std::fs::remove_dir_all(self.given(source)).expect("remove the empty folders");
+        }
+    }
+
+    /// What a child is told that is to do a scenario's verb here.
+    fn task(&self, scenario: &Scenario) -> Task {
+        let sources = self.sources.to_str().expect("a path of letters").to_owned();
+        let words = vec![scenario.name.to_owned(), self.way.to_string(), sources];
+        Task { place: self.dir.clone(), words }
+    }
+
+    fn shown(&self) -> Option<Things> {
+        self.store().join("current").symlink_metadata().ok()?;
+        Some(read_tree(&self.store().join("current")).expect("current is complete"))
+    }
+}
+
+fn prepare(scenario: &Scenario, dir: &Path, way: Way) -> Place {
+    let place = Place { dir: dir.join("prepared"), sources: dir.join("sources"), way };
+    trees().write(&place.sources);
+    settle(dir);
+    std::fs::create_dir(&place.dir).expect("mkdir");
+    (scenario.prepare)(&place);
+    place
+}
+
+/// Copies what is prepared, and does the rest of it there.
+fn copy_prepared(scenario: &Scenario, prepared: &Place, name: &str) -> Place {
+    let place = prepared.at(prepared.dir.with_file_name(name));
+    copy_exactly(&prepared.dir, &place.dir);
+    (scenario.prepare_each)(&place);
+    place
+}
+
+fn run(name: &str, way: Way) {
+    let _one = one_at_a_time();
+    let scenario = find(name);
+    let dir = scratch();
+    let prepared = prepare(scenario, dir.path(), way);
+    let unbroken = copy_prepared(scenario, &prepared, "unbroken");
+    let before = unbroken.shown();
+    (scenario.act)(&unbroken, Faults::default()).unwrap_or_else(|e| panic!("{name}, {way}: {e}"));
+    let after = unbroken.shown().expect("something is current");
+    if name.starts_with("third") {
+        let generation = |id: u64| unbroken.store().join(format!("generations/{id}"));
+        assert_eq!(generation(1).exists(), !way.recycle, "{name}, {way}");
+        assert!(same_content(&after, trees().get("c")), "{name}, {way}: {after:#?}");
+        let index = generation(2).join("index");
+        assert!(way.consume && name != KNOWN || index.exists(), "{name}, {way}: there is an index");
+    }
+
+    let points = count_down(&format!("{name}, {way}"), kinds(way), 1, |fault, what| {
+        let place = copy_prepared(scenario, &prepared, "broken");
+        let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
+        // A fault after the commit is a warning; one before it is an error.
+        if end.is_failure() && !scenario.mends {
+            let shown = place.shown();
+            assert_eq!(shown.is_some(), before.is_some(), "{what}: failed, and changed something");
+            if let (Some(shown), Some(before)) = (&shown, &before) {
+                assert!(same_content(shown, before), "{what}: failed, and changed something");
+            }
+        }
+        check_promises(scenario, &place, before.as_ref(), &after, what);
+        std::fs::remove_dir_all(&place.dir).expect("clean up");
+        end
+    });
+    // Only publishing what is current changes nothing at all, but of a source that it consumes.
+    let idle = name == "publish of what is current" && !way.consume;
+    assert!(points.iter().all(|&count| (count == 0) == idle), "{name}, {way}: {points:?}");
+}
+
+/// Where sources are consumed, each step is cut and failed, and no more: that a disk that is gone for
+/// good, or full, changes nothing there either is tried at each stage of a publication, by `faults.rs`.
+fn kinds(way: Way) -> &'static [FaultKind] {
+    if way.consume { &KINDS[..2] } else { &KINDS }
+}
+
+fn find(name: &str) -> &'static Scenario {
+    SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario")
+}
+
+/// Not a test of its own: what a child does.
+#[test]
+fn child() {
+    let Some((Task { place: dir, words }, faults)) = child_task() else {
+        return;
+    };
+    let place = Place { dir, sources: (&words[2]).into(), way: Way::named(&words[1]) };
+    (find(&words[0]).act)(&place, faults).expect("the verb itself works");
+}
+
+/// The tests of one scenario.
+macro_rules! in_ways {
+    // What stages a tree.
+    (every, $name:literal) => {
+        in_ways!(tests, $name, plain: 0, recycled_and_consumed: 1, reread_and_consumed: 2, recycled: 3);
+    };
+    // What meets trees of each way, and makes none.
+    (copying, $name:literal) => {
+        in_ways!(tests, $name, plain: 0, recycled: 3);
+    };
+    // What consumes a source that was copied before.
+    (indexed, $name:literal) => {
+        in_ways!(tests, $name, recycled_and_consumed: 1);
+    };
+    (tests, $name:literal, $($way:ident: $nth:literal),*) => {
+        $(
+            #[test]
+            fn $way() {
+                run($name, Way::ALL[$nth]);
+            }
+        )*
+    };
+}
+
+/// One test for each scenario and each way in which it is run.
+macro_rules! scenarios {
+    ($($test:ident: $ways:ident, $name:literal;)*) => {
+        $(mod $test {
+            use super::*;
+            in_ways!($ways, $name);
+        })*
+
+        #[test]
+        fn every_scenario_is_run() {
+            let names: BTreeSet<&str> = [$($name),*].into();
+            assert_eq!(names, SCENARIOS.iter().map(|scenario| scenario.name).collect());
+        }
+    };
+}
+
+scenarios! {
+    first_publish: every, "first publish";
+    second_publish: every, "second publish";
+    unchanged_publish: every, "publish of what is current";
+    kept_publish: every, "publish that is only kept";
+    third_publish: every, "third publish";
+    third_publish_of_known: indexed, "third publish, of what the index knows";
+    third_publish_over_spoilt: every, "third publish, over a changed spare";
+    recovery_of_third_publish: every, "recovery of a third publish";
+    third_build: every, "third build in a stage";
+    rollback: copying, "rollback";
+    switch_forward: copying, "switch forward";
+    gc: copying, "gc";
+    mark_pin_unpin: copying, "mark, pin and unpin";
+    recovery_of_publish: every, "recovery of a publish";
+    recovery_of_rollback: copying, "recovery of a rollback";
+    recovery_of_gc: copying, "recovery of gc";
+    healing_publish: every, "publish that heals a damaged object";
+    repair: copying, "repair";
+    build_in_a_stage: every, "build in a stage";
+    begin_and_leave: copying, "begin, and leave to nobody";
+    commit_of_a_left_stage: every, "commit of a stage that was left";
+    refusal: every, "refusal";
+}

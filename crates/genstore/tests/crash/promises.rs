@@ -1,0 +1,76 @@
+//! The promises of the store, looked after.
+
+use genstore::{Activate, Depth, Faults, Retention};
+use genstore_testkit::{Things, Trees, debris, is_nothing_lost, object_inodes, read_tree, same_content};
+
+use super::scenarios::Scenario;
+use super::{Place, trees};
+
+/// What must hold after a fault, wherever it was.
+pub(super) fn check_promises(
+    scenario: &Scenario,
+    place: &Place,
+    before: Option<&Things>,
+    after: &Things,
+    what: &str,
+) {
+    let shown = place.shown();
+    let is_old = match (&shown, before) {
+        (Some(shown), Some(before)) => same_content(shown, before),
+        (None, None) => true,
+        _ => false,
+    };
+    let is_new = shown.as_ref().is_some_and(|shown| same_content(shown, after));
+    // What is to be consumed is not touched before it is in a generation, and the commit has happened.
+    for source in Trees::NAMES {
+        let given = place.given(source);
+        if given.symlink_metadata().is_ok() {
+            let is_whole = read_tree(&given).is_ok_and(|found| same_content(&found, trees().get(source)));
+            assert!(is_whole || is_new, "{what}: {source} is consumed, and nothing was committed");
+            assert!(
+                is_nothing_lost(&given, trees().get(source), &place.store()),
+                "{what}: {source} is lost"
+            );
+        }
+    }
+    let is_mended = scenario.mends && shown.as_ref().is_some_and(|shown| is_between(shown, before, after));
+    assert!(is_old || is_new || is_mended, "{what}: current is neither the old nor the new: {shown:#?}");
+
+    // The next writer needs no help, and leaves the state of an unbroken run.
+    let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
+    (scenario.act)(place, Faults::default()).or_else(already_done).unwrap_or_else(|e| {
+        panic!("{what}: the same again: {e} ({:?})", std::error::Error::source(&e));
+    });
+    for source in ["b", "a"] {
+        let done = place.publish_with(Faults::default(), source, Activate::Always);
+        assert_eq!(done.unwrap_or_else(|e| panic!("{what}: {e}")).warnings, [], "{what}");
+    }
+    let left = debris(&place.store());
+    assert!(left.is_empty(), "{what}: debris is left: {left:?}");
+    let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(report.is_clean(), "{what}: not clean: {report:#?}");
+    assert!(same_content(&place.shown().expect("published"), &trees().a), "{what}");
+
+    // And gc finds every object that nothing names.
+    let rule = Retention { keep_last: 0, keep_within: None, grace: std::time::Duration::ZERO };
+    let plan = store.plan_gc(&rule).unwrap_or_else(|e| panic!("{what}: {e}"));
+    store.collect(&plan).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!(object_inodes(&place.store()).len(), 5, "{what}: five contents are not empty");
+}
+
+/// Damaged paths are mended one by one: each is as before or as it ought to be.
+fn is_between(shown: &Things, before: Option<&Things>, after: &Things) -> bool {
+    let Some(before) = before else { return false };
+    shown.len() == after.len()
+        && shown
+            .iter()
+            .all(|(path, thing)| before.get(path) == Some(thing) || after.get(path) == Some(thing))
+}
+
+/// A rollback that happened before it was cut has nothing older to go to.
+fn already_done(error: genstore::Error) -> genstore::Result<()> {
+    match error.code() {
+        "nothing-older" | "no-such-pin" | "stage-committed" => Ok(()),
+        _ => Err(error),
+    }
+}

@@ -1,0 +1,333 @@
+//! The verbs under test: what is there before, and what is done.
+
+use genstore::{
+    Activate, AuditRules, CommitOptions, Depth, Expect, Faults, Judged, KeepFailed, Mark, Owner, Plan,
+    Retention, ScanRules,
+};
+use genstore_testkit::{
+    Way, at, change_tree, copy_exactly, debris, give, kill_at, same_content, settle, things, write_tree,
+};
+
+use super::{Place, trees};
+
+/// A verb under test: what is there before, and what is done.
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
+    /// Whether what is shown before is damaged.
+    pub(super) mends: bool,
+    pub(super) prepare: fn(&Place),
+    /// What is done at each copy of the place before it, since it lies in no copy.
+    pub(super) prepare_each: fn(&Place),
+    pub(super) act: fn(&Place, Faults) -> genstore::Result<()>,
+}
+
+/// The scenario that consumes what was copied before.
+pub(super) const KNOWN: &str = "third publish, of what the index knows";
+
+const PLAIN: Scenario =
+    Scenario { name: "", mends: false, prepare: |_| {}, prepare_each: |_| {}, act: |_, _| Ok(()) };
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "first publish", act: |place, faults| act_publish(place, faults, "a"), ..PLAIN },
+    Scenario {
+        name: "second publish",
+        prepare: |place| place.publish("a"),
+        act: |place, faults| act_publish(place, faults, "b"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish of what is current",
+        prepare: |place| place.publish("a"),
+        act: |place, faults| act_publish(place, faults, "a"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish that is only kept",
+        prepare: |place| place.publish("a"),
+        act: |place, faults| place.publish_with(faults, "b", Activate::Never).map(drop),
+        ..PLAIN
+    },
+    Scenario {
+        name: "third publish",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
+    },
+    Scenario {
+        name: KNOWN,
+        prepare: |place| place.publish("a"),
+        // The folder that was published before, and is to be consumed now that it is built again.
+        prepare_each: |place| {
+            let given = place.given("c");
+            let mut built = trees().a;
+            built.extend(things(1_000, &[("a.txt", "=second")]));
+            write_tree(&given, &built);
+            settle(&place.dir);
+            let copying = Place { way: Way { consume: false, ..place.way }, ..place.at(place.dir.clone()) };
+            let store = copying.open(Faults::default()).expect("open");
+            let plan = Plan::scan(&given, &ScanRules::default()).expect("scan");
+            let staged = store.stage(&plan, copying.way.staging()).expect("stage");
+            drop(staged.unaudited().commit(&CommitOptions::default()).expect("commit"));
+            change_tree(&given, &built, &trees().c);
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "third publish, over a changed spare",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            spoil(place);
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "recovery of a third publish",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            // With recycling, the generation is in the stage by then.
+            let last = if place.way.recycle { "tree/a.txt" } else { "store/current" };
+            cut(place, "third publish", "rename", last);
+        },
+        act: |place, faults| act_publish(place, faults, "c"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "third build in a stage",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+        },
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            let stage = store.begin()?;
+            write_tree(stage.path(), &trees().c);
+            let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
+            staged.unaudited().commit(&CommitOptions::default()).map(drop)
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "rollback",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+        },
+        act: |place, faults| place.open(faults)?.rollback(1, false).map(drop),
+        ..PLAIN
+    },
+    Scenario {
+        name: "switch forward",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            place.open(Faults::default()).unwrap().rollback(1, false).map(drop).unwrap();
+        },
+        act: |place, faults| place.open(faults)?.activate(&"2".parse().unwrap(), Expect::Any).map(drop),
+        ..PLAIN
+    },
+    Scenario {
+        name: "gc",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            place.open(Faults::default()).unwrap().mark(&"1".parse().unwrap(), Mark::Bad, None).unwrap();
+        },
+        act: collect_all,
+        ..PLAIN
+    },
+    Scenario {
+        name: "mark, pin and unpin",
+        prepare: |place| place.publish("a"),
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            store.mark(&"@".parse().unwrap(), Mark::Good, Some("looked at".to_owned()))?;
+            store.pin(&"@".parse().unwrap(), &"keep".parse().unwrap(), None, None)?;
+            store.unpin(&"keep".parse().unwrap())
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "recovery of a publish",
+        prepare: |place| {
+            place.publish("a");
+            cut(place, "second publish", "rename", "store/current");
+        },
+        act: |place, faults| act_publish(place, faults, "b"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "recovery of a rollback",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            cut(place, "rollback", "rename", "store/current");
+        },
+        act: |place, faults| place.open(faults)?.rollback(1, false).map(drop),
+        ..PLAIN
+    },
+    Scenario {
+        name: "recovery of gc",
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            cut(place, "gc", "unlink", "s-gone-1/manifest");
+        },
+        act: collect_all,
+        ..PLAIN
+    },
+    Scenario {
+        name: "publish that heals a damaged object",
+        mends: true,
+        prepare: |place| {
+            place.publish("b");
+            place.publish("a");
+            damage_object(place, b"same");
+        },
+        act: |place, faults| act_publish(place, faults, "a"),
+        ..PLAIN
+    },
+    Scenario {
+        name: "build in a stage",
+        prepare: |place| place.publish("a"),
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            let stage = store.begin()?;
+            let mut log = stage.log()?;
+            std::io::Write::write_all(&mut log, b"building\n").expect("write the log");
+            write_tree(stage.path(), &trees().b);
+            let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
+            staged.unaudited().commit(&CommitOptions::default()).map(drop)
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "begin, and leave to nobody",
+        prepare: |place| place.publish("a"),
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            let stage = store.begin()?;
+            write_tree(stage.path(), &trees().b);
+            // Over at once, so that the next writer removes it.
+            stage.leave_to(Owner::Until(at(5_000))).map(drop)
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "commit of a stage that was left",
+        prepare: |place| {
+            place.publish("a");
+            let store = place.open(Faults::default()).expect("open");
+            let stage = store.begin().expect("begin");
+            write_tree(stage.path(), &trees().b);
+            stage.leave_to(Owner::Process(std::process::id())).map(drop).expect("leave");
+        },
+        act: |place, faults| {
+            let store = place.open(faults)?;
+            if place.shown().is_some_and(|shown| same_content(&shown, &trees().b)) {
+                // The commit happened before it was cut: any writer removes what is left.
+                store.mark(&"@".parse().unwrap(), Mark::Good, None)?;
+                assert_eq!(debris(&place.store()), [""; 0], "the stage of a commit that happened");
+                return Ok(());
+            }
+            let left = debris(&place.store());
+            let name = left.iter().find_map(|name| name.strip_prefix("s-")?.strip_suffix(".claim"));
+            let id = name.expect("a stage that was left").parse().expect("an id");
+            let stage = store.resume(&id)?;
+            let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
+            staged.unaudited().commit(&CommitOptions::default()).map(drop)
+        },
+        ..PLAIN
+    },
+    Scenario {
+        name: "refusal",
+        prepare: |place| {
+            place.publish("a");
+            refuse(place, Faults::default()).expect("refuse");
+        },
+        act: refuse,
+        ..PLAIN
+    },
+    Scenario {
+        name: "repair",
+        mends: true,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            // The same bytes are an executable's, too: a copy to heal from.
+            damage_object(place, b"second");
+        },
+        act: |place, faults| place.open(faults)?.repair().map(drop),
+        ..PLAIN
+    },
+];
+
+/// Refuses `b`, and keeps it for a look in place of what was refused before.
+fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
+    if place.way.consume {
+        give(&place.given("b"), &trees().b);
+    }
+    let store = place.open(faults)?;
+    let staged = store.stage(&place.plan(&store, "b")?, place.way.staging())?;
+    match staged.audit(&AuditRules { max_total: Some(1), ..AuditRules::default() })? {
+        Judged::Rejected(rejected) => rejected.keep(KeepFailed { count: 1, bytes: 0 }).map(drop),
+        Judged::Accepted(_) => panic!("more than a byte is refused"),
+    }
+}
+
+fn collect_all(place: &Place, faults: Faults) -> genstore::Result<()> {
+    let store = place.open(faults)?;
+    let rule = Retention { keep_last: 0, keep_within: None, grace: std::time::Duration::ZERO };
+    let plan = store.plan_gc(&rule)?;
+    store.collect(&plan).map(drop)
+}
+
+/// Kills a verb just before a call, so that the next one has something to recover from.
+fn cut(place: &Place, verb: &str, op: &str, path: &str) {
+    let scenario = SCENARIOS.iter().find(|scenario| scenario.name == verb).expect("a known scenario");
+    let trial = place.at(place.dir.with_extension("trial"));
+    copy_exactly(&place.dir, &trial.dir);
+    let faults = Faults::record();
+    (scenario.act)(&trial, faults.clone()).expect("the verb itself works");
+    let calls = faults.seen();
+    let at = calls.iter().position(|call| call.starts_with(op) && call.ends_with(path));
+    let step = at.unwrap_or_else(|| panic!("{op} {path} is not among {calls:#?}")) as u64 + 1;
+    assert!(kill_at(step, &place.task(scenario)), "{verb} gets as far as {op} {path}");
+    std::fs::remove_dir_all(&trial.dir).expect("clean up");
+}
+
+fn act_publish(place: &Place, faults: Faults, source: &str) -> genstore::Result<()> {
+    place.publish_with(faults, source, Activate::Always).map(drop)
+}
+
+/// Somebody is at work in the oldest generation. Only what is recycled is clean afterwards.
+fn spoil(place: &Place) {
+    if !place.way.recycle {
+        return;
+    }
+    let tree = place.store().join("generations/1/tree");
+    std::fs::write(tree.join("dir/stranger"), "mine").expect("write");
+    std::fs::write(tree.join("empty"), "mine").expect("root may write");
+    std::fs::remove_file(tree.join("dir/twin")).expect("remove");
+}
+
+/// Writes through one name of an object, as root can; size and mtime stay, as with bit rot.
+fn damage_object(place: &Place, content: &[u8]) {
+    let hex = genstore::Digest::of(content).to_string();
+    let path = place.store().join("objects").join(&hex[..2]).join(&hex[2..]);
+    let mtime = path.metadata().expect("the object").modified().expect("mtime");
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[0] ^= 1;
+    let file = std::fs::File::options().write(true).open(&path).expect("root may write");
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).expect("write");
+    file.set_modified(mtime).expect("set the mtime");
+    drop(file);
+    let store = place.open(Faults::default()).expect("open");
+    assert!(!store.verify(None, Depth::Full).expect("verify").is_clean(), "the damage is seen");
+}

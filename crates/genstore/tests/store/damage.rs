@@ -1,0 +1,236 @@
+//! Harm done to a store: it is named, and healed.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use genstore::{Damaged, Depth, Error, StageOptions};
+use genstore_testkit::{Way, read_tree, same_content, scratch, things};
+
+use super::{collect, commit, id, memory, open, publish_in};
+
+/// Flips one bit of a file; the mtime stays, as when a disk rots.
+fn flip(path: &Path, at: u64) {
+    let meta = path.metadata().unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+    file.set_modified(meta.modified().unwrap()).unwrap();
+    fs::set_permissions(path, meta.permissions()).unwrap();
+}
+
+#[test]
+fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        drop(publish_in(way, &store, dir.path(), &things(900, &[("x/a", "=old"), ("gone", "!tool")])));
+        let content = things(1_000, &[("x/a", "=hello"), ("y", "=hello"), ("e", "="), ("t", "!tool")]);
+        drop(publish_in(way, &store, dir.path(), &content));
+        let mut damaged: Vec<std::path::PathBuf> = vec![];
+        for folder in fs::read_dir(store.path().join("objects")).unwrap() {
+            damaged.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|o| o.unwrap().path()));
+        }
+        damaged.push(store.path().join("generations/1/manifest"));
+        damaged.push(store.path().join("generations/2/manifest"));
+        // All of them in one way is enough: where the byte is has nothing to do with the way.
+        let stride = if way == Way::PLAIN { 1 } else { 9 };
+        for path in damaged {
+            let old = path.ends_with("manifest") || !content_of(&path).starts_with(b"old");
+            if !old {
+                continue; // Its right bytes are in no source any more.
+            }
+            for byte in (0..path.metadata().unwrap().len()).step_by(stride) {
+                let what = format!("{way}, {} byte {byte}", path.display());
+                flip(&path, byte);
+                let report = store.verify(None, Depth::Full).unwrap();
+                assert!(!report.is_clean(), "{what}");
+                if path.ends_with("manifest") {
+                    assert_eq!(report.generations.len(), 1, "{what}: {report:?}");
+                } else {
+                    assert_eq!(report.objects.len(), 1, "{what}: {report:?}");
+                    assert!(!report.objects[0].uses.is_empty(), "{what}");
+                }
+                let healed = publish_in(way, &store, dir.path(), &content);
+                assert_eq!((healed.changed, healed.healed), (false, 1), "{what}");
+                let report = store.verify(None, Depth::Full).unwrap();
+                assert!(report.is_clean(), "{what}: {report:#?}");
+            }
+        }
+    }
+}
+
+fn content_of(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let content = things(1_000, &[("a", "=hello"), ("b", "=hello")]);
+        drop(publish_in(way, &store, dir.path(), &content));
+        // As root, or after chmod: through the path that readers use. The mtime tells.
+        let path = store.path().join("current/a");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, "HELLO").unwrap();
+        let healed = publish_in(way, &store, dir.path(), &content);
+        assert_eq!((healed.changed, healed.healed), (false, 1), "{way}");
+        let shown = read_tree(&store.path().join("current")).unwrap();
+        assert!(same_content(&shown, &content));
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+        assert_eq!(fs::read_dir(store.path().join("quarantine")).unwrap().count(), 1, "the bytes are kept");
+    }
+}
+
+#[test]
+fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() {
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let content = things(1_000, &[("a", "=precious"), ("b", "=other")]);
+        drop(publish_in(way, &store, dir.path(), &content));
+        let object = genstore::ObjectId { digest: genstore::Digest::of(b"precious"), executable: false };
+        let hex = object.digest.to_string();
+        flip(&store.path().join("objects").join(&hex[..2]).join(&hex[2..]), 0);
+        let (before, after) = store.repair().unwrap();
+        assert_eq!(before.objects[0].cause, "its hash differs");
+        assert_eq!(after.objects[0].cause, "it is missing");
+        assert_eq!(after.objects[0].uses, [(id(1), b"a".to_vec())]);
+        let error =
+            store.open_generation(&"@".parse().unwrap()).unwrap().cat(b"a", &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, Error::Damaged { what: Damaged::Object(found), .. } if found == object));
+        assert_eq!(publish_in(way, &store, dir.path(), &content).healed, 1, "{way}");
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    }
+}
+
+#[test]
+fn repair_mends_what_people_do_to_a_generation() {
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let content = things(
+            1_000,
+            &[("a", "=1"), ("d/b", "=2"), ("d/c", "!3"), ("e", "="), ("l", ">a"), ("v", "/")],
+        );
+        drop(publish_in(way, &store, dir.path(), &content));
+        let tree = store.path().join("generations/1/tree");
+        fs::remove_file(tree.join("a")).unwrap();
+        fs::remove_dir_all(tree.join("d")).unwrap();
+        fs::write(tree.join("d"), "in the way").unwrap();
+        fs::write(tree.join("stranger"), "?").unwrap();
+        fs::write(tree.join("v/stranger"), "?").unwrap();
+        fs::remove_file(tree.join("l")).unwrap();
+        std::os::unix::fs::symlink("b", tree.join("l")).unwrap();
+        fs::set_permissions(&tree, fs::Permissions::from_mode(0o700)).unwrap();
+        let (before, after) = store.repair().unwrap();
+        assert!(before.faults.len() >= 7, "{before:#?}");
+        assert!(after.is_clean(), "{after:#?}");
+        let shown = read_tree(&store.path().join("current")).unwrap();
+        assert!(same_content(&shown, &content), "{shown:#?}");
+    }
+}
+
+#[test]
+fn healing_does_not_take_a_fresh_inode_for_the_object() {
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        let object = |content: &str| {
+            let hex = genstore::Digest::of(content.as_bytes()).to_string();
+            store.path().join("objects").join(&hex[..2]).join(&hex[2..])
+        };
+        drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")])));
+        drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new"), ("b", "=b")])));
+        flip(&object("old"), 0);
+        assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
+        // The older bytes come back: they are healed, and shown with a newer mtime.
+        let back = publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")]));
+        assert_eq!((back.healed, back.refreshed), (1, 1));
+        assert_eq!(object("old").metadata().unwrap().mtime(), 1_000);
+        assert!(store.path().join("current/a").metadata().unwrap().mtime() > 2_000);
+        let report = store.verify(None, Depth::Full).unwrap();
+        assert!(report.is_clean(), "{report:#?}");
+    }
+}
+
+#[test]
+fn a_number_is_not_used_again_although_the_sequence_is_lost() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 1..=3 {
+        drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+    }
+    drop(store.rollback(1, false).unwrap());
+    assert_eq!(collect(&store, 0).generations, [id(3), id(1)]);
+    flip(&store.path().join("sequence"), 3);
+    let stage = store.stage(&memory(&[("n", "4")]), StageOptions::default()).map(drop).unwrap_err();
+    assert_eq!(stage.code(), "damaged");
+    assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
+    let (before, after) = store.repair().unwrap();
+    assert_eq!(before.files.len(), 1, "{before:?}");
+    assert!(after.is_clean(), "{after:?}");
+    assert_eq!(commit(&store, &memory(&[("n", "4")])).unwrap().generation, id(4));
+}
+
+#[test]
+fn a_damaged_current_generation_does_not_bar_the_way_back() {
+    for way in Way::ALL {
+        let dir = scratch();
+        let store = open(dir.path());
+        drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old")])));
+        drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new")])));
+        // Not to be made anew: the log is gone, too.
+        fs::remove_file(store.path().join("log")).unwrap();
+        flip(&store.path().join("generations/2/manifest"), 100);
+        assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
+        let meta = store.path().join("current/a").metadata().unwrap();
+        assert!(meta.mtime() > 2_000, "what was shown is read off the files");
+        let (before, after) = store.repair().unwrap();
+        assert_eq!(before.generations.len(), 1);
+        assert!(after.is_clean(), "put aside: {after:?}");
+    }
+}
+
+#[test]
+fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
+    let dir = scratch();
+    let store = open(dir.path());
+    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
+    drop(commit(&store, &memory(&[("a", "2")])).unwrap());
+    // As if a rollback had been cut after its intent, and the disk then harmed the manifest.
+    let intent =
+        "{\"high\":2,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":1,\"marks\":[]}}";
+    let record = format!("{intent}\n{}\n", genstore::Digest::of(intent.as_bytes()));
+    fs::write(store.path().join("sequence"), record).unwrap();
+    flip(&store.path().join("generations/1/manifest"), 100);
+    assert_eq!(commit(&store, &memory(&[("a", "3")])).unwrap().generation, id(3));
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "the publish healed it: {report:?}");
+}
+
+#[test]
+fn whatever_took_the_place_of_current_is_put_aside() {
+    let dir = scratch();
+    let store = open(dir.path());
+    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
+    drop(commit(&store, &memory(&[("a", "2")])).unwrap());
+    drop(store.rollback(1, true).unwrap());
+    let current = store.path().join("current");
+    for harm in [
+        |current: &Path| fs::create_dir(current).unwrap(),
+        |current: &Path| std::os::unix::fs::symlink("generations/9/tree", current).unwrap(),
+        |current: &Path| std::os::unix::fs::symlink("/tmp", current).unwrap(),
+    ] {
+        fs::remove_file(&current).unwrap();
+        harm(&current);
+        assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
+        let (_, after) = store.repair().unwrap();
+        assert!(after.is_clean(), "{after:?}");
+        assert_eq!(store.current().unwrap(), Some(id(1)), "what was activated last");
+    }
+}

@@ -1,0 +1,105 @@
+//! What the store promises to those who use the library.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests read clocks, break files, and talk"
+)]
+
+mod damage;
+mod gc;
+mod limits;
+mod publish;
+mod races;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use genstore::{
+    CommitOptions, GenerationId, Options, Plan, Publication, Retention, ScanRules, Source, StageOptions,
+    Store,
+};
+use genstore_testkit::{Thing, Things, Way, at, give, read_tree, scratch, settle, write_tree};
+
+/// A clock that moves a second each time it is read.
+fn ticking(start: u64) -> Options {
+    let ticks = AtomicU64::new(start);
+    Options::new(Arc::new(move || at(ticks.fetch_add(1, Ordering::Relaxed))))
+}
+
+fn open(dir: &Path) -> Store {
+    Store::init(&dir.join("store"), ticking(1_000_000)).unwrap().0
+}
+
+fn commit(store: &Store, plan: &Plan) -> genstore::Result<Publication> {
+    store.stage(plan, StageOptions::default())?.unaudited().commit(&CommitOptions::default())
+}
+
+fn publish(store: &Store, source: &Path) -> Publication {
+    let rules = ScanRules { store: Some(store.identity().unwrap()), ..ScanRules::default() };
+    commit(store, &Plan::scan(source, &rules).unwrap()).unwrap()
+}
+
+fn publish_things(store: &Store, dir: &Path, things: &Things) -> Publication {
+    write_tree(&dir.join("source"), things);
+    publish(store, &dir.join("source"))
+}
+
+/// Gives a source, settled where it stays, and publishes it in some way. What the source holds
+/// already is not written again.
+fn publish_in(way: Way, store: &Store, dir: &Path, things: &Things) -> Publication {
+    let source = dir.join("source");
+    if give(&source, things) && !way.consume {
+        settle(dir);
+    }
+    let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
+    let staged = store.stage(&plan, way.staging()).unwrap();
+    let done = staged.unaudited().commit(&CommitOptions::default()).unwrap();
+    assert_eq!(done.warnings, [], "{way}");
+    let left = read_tree(&source).unwrap();
+    let has_files = left.values().any(|thing| matches!(thing, Thing::File(..)));
+    assert_eq!(has_files, !way.consume, "{way}: {left:?}");
+    done
+}
+
+fn memory(files: &[(&str, &str)]) -> Plan {
+    let mut plan = Plan::builder();
+    for (path, content) in files {
+        plan = plan.file(*path, false, Source::Bytes(content.as_bytes().to_vec()));
+    }
+    plan.build().unwrap()
+}
+
+fn collect(store: &Store, keep_last: usize) -> genstore::Collected {
+    let rule = Retention { keep_last, keep_within: None, grace: Duration::ZERO };
+    store.collect(&store.plan_gc(&rule).unwrap()).unwrap()
+}
+
+fn id(number: u64) -> GenerationId {
+    GenerationId::new(number).unwrap()
+}
+
+#[test]
+fn a_newer_store_and_a_stranger_are_told_apart() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let path = store.path().to_owned();
+    drop(store);
+    let open = || Store::open(&path, ticking(1)).map(drop).map_err(|e| e.code());
+    assert_eq!(open(), Ok(()));
+    for (marker, expected) in [
+        ("genstore 2\n", "newer-format"),
+        ("genstore 1\nneeds shards\n", "newer-format"),
+        ("genstore x\n", "damaged"),
+        ("something else\n", "not-a-store"),
+        ("", "not-a-store"),
+    ] {
+        fs::write(path.join("format"), marker).unwrap();
+        assert_eq!(open(), Err(expected), "{marker:?}");
+    }
+    fs::remove_file(path.join("format")).unwrap();
+    let init = Store::init(&path, ticking(1)).map(drop).map_err(|e| e.code());
+    assert_eq!(init, Err("not-empty"), "it is never written to");
+}

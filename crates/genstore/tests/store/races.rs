@@ -1,0 +1,129 @@
+//! Several at once: publishers, readers and gc.
+
+use std::fs;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use genstore::{CommitOptions, Depth, Error, Expect, Plan, ScanRules, StageOptions, Store};
+use genstore_testkit::{Way, read_tree, same_content, scratch, things, write_tree};
+
+use super::{collect, commit, id, memory, open, publish_in, ticking};
+
+#[test]
+fn a_lost_race_says_who_and_when() {
+    let dir = scratch();
+    let store = open(dir.path());
+    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
+    let staged = store.stage(&memory(&[("a", "mine")]), StageOptions::default()).unwrap();
+    let mut options = ticking(2_000_000);
+    options.actor = "somebody else".to_owned();
+    let other = Store::open(store.path(), options).unwrap();
+    drop(commit(&other, &memory(&[("a", "theirs")])).unwrap());
+    let expect = Expect::Current(id(1));
+    let lost =
+        staged.unaudited().commit(&CommitOptions { expect, ..CommitOptions::default() }).unwrap_err();
+    match lost {
+        Error::Lost { expected, found, by, at } => {
+            assert_eq!((expected, found), (Some(id(1)), Some(id(2))));
+            assert_eq!(by.as_deref(), Some("somebody else"));
+            assert!(at.unwrap() >= genstore_testkit::at(2_000_000));
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);
+    assert_eq!(store.current().unwrap(), Some(id(2)));
+}
+
+#[test]
+fn of_publishers_that_expect_the_same_exactly_one_wins() {
+    let dir = scratch();
+    let path = dir.path().join("store");
+    let rounds = 12;
+    let barrier = Barrier::new(4);
+    drop(commit(&open(dir.path()), &memory(&[("n", "start")])).unwrap());
+    let (wins, losses): (u64, u64) = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let (path, barrier) = (&path, &barrier);
+                let source = dir.path().join(format!("source-{worker}"));
+                scope.spawn(move || {
+                    let store = Store::open(path, ticking(1_000_000)).unwrap();
+                    // Nothing may panic before the last round: the others wait.
+                    let (mut wins, mut losses) = (0, 0);
+                    for (round, way) in (0..rounds).zip(Way::ALL.into_iter().cycle().skip(worker)) {
+                        barrier.wait();
+                        let expect = Expect::Current(store.current().unwrap().unwrap());
+                        barrier.wait();
+                        let text = format!("={worker} {round}");
+                        let tree = things(1_000, &[("n", &text), ("same", "=s"), ("too", "=s")]);
+                        write_tree(&source, &tree);
+                        let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
+                        let options = CommitOptions { expect, ..CommitOptions::default() };
+                        let staged = store.stage(&plan, way.staging()).unwrap();
+                        match staged.unaudited().commit(&options) {
+                            Ok(_) => wins += 1,
+                            // Who lost has all that was to be consumed.
+                            Err(Error::Lost { .. }) => {
+                                let left = read_tree(&source).unwrap();
+                                losses += u64::from(same_content(&left, &tree));
+                            }
+                            Err(e) => panic!("{way}: {e}"),
+                        }
+                    }
+                    (wins, losses)
+                })
+            })
+            .collect();
+        let ends = workers.into_iter().map(|worker| worker.join().unwrap());
+        ends.fold((0, 0), |sum, end| (sum.0 + end.0, sum.1 + end.1))
+    });
+    assert_eq!((wins, losses), (rounds, 3 * rounds));
+    let store = open(dir.path());
+    assert_eq!(store.current().unwrap(), Some(id(1 + rounds)));
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}
+
+#[test]
+fn publishers_readers_and_gc_do_not_harm_each_other() {
+    let dir = scratch();
+    let path = dir.path().join("store");
+    drop(commit(&open(dir.path()), &memory(&[("a", "0"), ("b", "0")])).unwrap());
+    let working = AtomicU64::new(2);
+    let busy = || working.load(Ordering::Relaxed) > 0;
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (path, working) = (&path, &working);
+            let dir = dir.path().join(format!("publisher-{worker}"));
+            fs::create_dir(&dir).unwrap();
+            scope.spawn(move || {
+                let store = Store::open(path, ticking(1_000_000)).unwrap();
+                for (round, way) in (0..40).zip(Way::ALL.into_iter().cycle()) {
+                    // Few contents, so that objects come, go, and come back.
+                    let text = format!("={}", (worker + round) % 5);
+                    drop(publish_in(way, &store, &dir, &things(1_000, &[("a", &text), ("b", &text)])));
+                }
+                working.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        scope.spawn(|| {
+            let store = Store::open(&path, ticking(1_000_000)).unwrap();
+            while busy() {
+                drop(collect(&store, 1));
+            }
+        });
+        scope.spawn(|| {
+            let store = Store::open(&path, ticking(1_000_000)).unwrap();
+            while busy() {
+                // What is leased stays whole, although gc is after everything.
+                let Ok(generation) = store.open_generation(&"@".parse().unwrap()) else {
+                    continue;
+                };
+                let read = |name: &str| fs::read(generation.path().join(name)).unwrap();
+                assert_eq!(read("a"), read("b"), "one generation, one build");
+            }
+        });
+    });
+    let store = open(dir.path());
+    drop(collect(&store, 1));
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}

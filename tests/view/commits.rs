@@ -1,0 +1,241 @@
+//! What each commit tells of the views, and puts right.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use genstore_testkit::Way;
+use serde_json::json;
+
+use super::{link, parts, two_parts, warnings};
+use crate::harness::Site;
+
+const MEND: &str = "`genstore verify --repair` mends it";
+
+#[test]
+fn a_link_that_a_build_tool_made_a_folder_comes_back() {
+    let site = two_parts();
+    site.run("view add libs --from app").ok();
+    let take_place = || fs::remove_file(site.path("libs")).unwrap();
+    take_place();
+    site.write("libs/built", "built");
+    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
+    site.run("view ls").is(0, "[DIR]/libs  current/app  link  is a directory\n", hint);
+    let kept = |name: &str| {
+        format!(
+            "warning: the view [DIR]/libs was replaced by a directory, which is [DIR]/{name} now; it was made again\n"
+        )
+    };
+    assert_eq!(warnings(&site), kept("libs.before-genstore"));
+    assert_eq!(
+        (link(&site, "libs"), site.read("libs/file")),
+        ("genstore/current/app".into(), "one".into())
+    );
+    assert_eq!(site.read("libs.before-genstore/built"), "built");
+    take_place();
+    site.write("libs/built", "again");
+    assert_eq!(site.run("mark @ good").ok().stderr, "");
+    assert_eq!(site.read("libs/built"), "again");
+    parts(&site, "two");
+    assert_eq!(warnings(&site), kept("libs.before-genstore-2"));
+    // An empty one is not worth keeping.
+    take_place();
+    fs::create_dir(site.path("libs")).unwrap();
+    let made = "warning: the view [DIR]/libs was replaced by a directory; it was made again\n";
+    assert_eq!(site.run("rollback -q").ok().stderr, made);
+    assert_eq!(site.read("libs/file"), "one");
+    let names = ["dist", "genstore", "libs", "libs.before-genstore", "libs.before-genstore-2"];
+    assert_eq!(site.names(""), names);
+    assert_eq!(site.names("genstore/views").len(), 1);
+}
+
+#[test]
+fn what_became_of_a_view_is_told_by_every_commit() {
+    let site = two_parts();
+    fs::create_dir(site.path("www")).unwrap();
+    site.run("view add www/site").ok();
+    let remove = || fs::remove_file(site.path("www/site")).unwrap();
+    remove();
+    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
+    site.run("view ls").is(0, "[DIR]/www/site  current  link  is missing\n", hint);
+    let again = "warning: the view [DIR]/www/site was removed; it was made again\n";
+    // Nothing to publish, something to publish, a way back, and where one is already.
+    assert_eq!(warnings(&site), again);
+    remove();
+    parts(&site, "two");
+    let output = site.run("publish dist --json");
+    let message =
+        json!([{"message": again.trim_start_matches("warning: ").trim_end(), "not_durable": false}]);
+    let doc = output.is_json("genstore.publish/1");
+    assert_eq!(site.replace(&doc["warnings"].to_string()), message.to_string());
+    remove();
+    assert_eq!(site.run("rollback -q").ok().stderr, again);
+    remove();
+    assert_eq!(site.run("switch 1").ok().stderr, again);
+    assert_eq!(site.read("www/site/app/file"), "one");
+    remove();
+    site.write("www/site", "mine");
+    let file = "warning: the view [DIR]/www/site was replaced by a file; \
+                move it away, then `genstore view add [DIR]/www/site` mends it\n";
+    assert_eq!((site.run("switch 2").ok().stderr, site.read("www/site")), (file.into(), "mine".into()));
+    site.run("view ls").prints("[DIR]/www/site  current  link  is a file\n");
+    fs::rename(site.path("www"), site.path("web")).unwrap();
+    // A project that was cleaned: what was in it comes back, with the directory.
+    site.run("view ls").prints("[DIR]/www/site  current  link  has no directory to be in\n");
+    assert_eq!(warnings(&site), again);
+    site.run("view ls").prints("[DIR]/www/site  current  link  ok\n");
+}
+
+#[test]
+fn a_directory_far_from_the_store_is_not_made_again() {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=1")]);
+    fs::create_dir(site.path("www")).unwrap();
+    fs::create_dir(site.path("in")).unwrap();
+    site.run("publish dist --store in/genstore").ok();
+    site.run("view add www/site --store in/genstore").ok();
+    // As a disk that is not mounted at the moment.
+    fs::rename(site.path("www"), site.path("web")).unwrap();
+    let gone = "warning: the view [DIR]/www/site cannot be there, for the directory it was in is gone; \
+                `genstore view rm [DIR]/www/site` forgets it\n";
+    site.write("dist/a", "2");
+    assert_eq!(site.run("publish dist -q --store in/genstore").ok().stderr, gone);
+    site.run("view ls --store in/genstore")
+        .prints("[DIR]/www/site  current  link  has no directory to be in\n");
+    site.run("view rm www/site --store in/genstore")
+        .prints("Removed the view [DIR]/www/site; its link was gone already\n");
+    site.write("dist/a", "3");
+    assert_eq!(site.run("publish dist -q --store in/genstore").ok().stderr, "");
+}
+
+/// Overwrites a file of the store through the view of it.
+fn spoil(site: &Site, path: &str, bytes: &str) {
+    fs::set_permissions(site.path(path), fs::Permissions::from_mode(0o644)).unwrap();
+    site.write(path, bytes);
+}
+
+#[test]
+fn a_write_through_a_view_is_told_and_mended() {
+    for way in Way::ALL {
+        let site = Site::new();
+        let publish = |more: &[(&str, &str)]| {
+            if way.consume || !more.is_empty() {
+                site.tree("dist", &[&[("app/file", "=one"), ("site/file", "=one")], more].concat());
+            }
+            site.publish_in(way, "").ok()
+        };
+        parts(&site, "one");
+        publish(&[]);
+        site.run("view add www").ok();
+        // The same bytes serve two paths. To publish the right ones again mends both.
+        spoil(&site, "www/app/file", "bad, and longer");
+        let output = publish(&[]);
+        let warning =
+            format!("warning: generation 1 was written to: changed app/file, site/file; {MEND}\n");
+        assert_eq!(output.stderr, warning, "{way}");
+        let mended = "    Mended 1 damaged object or generation in passing\n";
+        assert!(output.stdout.contains(mended), "{way}: {}", output.stdout);
+        assert_eq!((site.read("www/app/file"), site.read("www/site/file")), ("one".into(), "one".into()));
+        site.run("verify").ok();
+        assert_eq!(publish(&[]).stderr, "");
+        // Of the same size this time, and the next generation still needs the right ones.
+        spoil(&site, "www/app/file", "two");
+        assert_eq!(publish(&[("new", "=new")]).stderr, warning, "{way}");
+        assert_eq!(site.read("www/app/file"), "one");
+        assert_eq!(site.read("genstore/generations/1/tree/app/file"), "one");
+        site.run("verify").ok();
+        // And the one after it, for which the first would have been recycled.
+        assert_eq!(publish(&[("newer", "=newer")]).stderr, "", "{way}");
+        assert_eq!(site.names("www"), ["app", "newer", "site"]);
+        assert_eq!(site.read("www/site/file"), "one");
+        site.run("verify").ok();
+    }
+}
+
+#[test]
+fn what_came_and_went_through_a_view_is_told() {
+    let site = two_parts();
+    site.write("dist/new", "new");
+    site.run("publish dist").ok();
+    site.run("view add www").ok();
+    // What came, what went, and too many to name.
+    site.write("www/stranger", "x");
+    fs::remove_file(site.path("www/new")).unwrap();
+    let warning = format!("warning: generation 2 was written to: added stranger; removed new; {MEND}\n");
+    assert_eq!(warnings(&site), warning);
+    for nth in 0..20 {
+        site.write(&format!("www/more/{nth:02}"), "x");
+    }
+    let output = warnings(&site);
+    // The folder is one stranger, whatever is in it.
+    assert_eq!(
+        output,
+        format!("warning: generation 2 was written to: added more, stranger; removed new; {MEND}\n")
+    );
+    for nth in 0..12 {
+        site.write(&format!("www/site/{nth:02}"), "x");
+    }
+    let names: Vec<String> = (0..7).map(|nth| format!("site/{nth:02}")).collect();
+    let added = format!("added more, {}", names.join(", "));
+    let output = warnings(&site);
+    assert!(output.contains("; and 5 more paths; `genstore verify"), "{output}");
+    assert!(output.contains(&added), "{output}");
+    assert_eq!(site.run("verify --repair").status, 0);
+    assert_eq!(warnings(&site), "");
+}
+
+#[test]
+fn a_store_without_views_is_not_looked_through() {
+    let site = two_parts();
+    fs::remove_file(site.path("genstore/current/app/file")).unwrap();
+    assert_eq!(warnings(&site), "");
+    // As a store of an older program, which has no such directory.
+    fs::remove_dir(site.path("genstore/views")).unwrap();
+    site.run("view ls").ok();
+    site.run("verify --repair").ok();
+    parts(&site, "two");
+    assert_eq!(warnings(&site), "");
+    assert!(!site.has("genstore/views"));
+    site.run("view add site").ok();
+    assert_eq!(site.names("genstore/views").len(), 1);
+}
+
+#[test]
+fn verify_knows_records_and_their_damage() {
+    let site = two_parts();
+    site.run("view add site").ok();
+    site.run("verify").ok();
+    let name = site.names("genstore/views").remove(0);
+    let path = format!("genstore/views/{name}");
+    let bytes = site.read(&path);
+    // A record under another's name says nothing, nor does a torn one.
+    site.write("genstore/views/0123", &bytes);
+    site.write(&path, &bytes[..bytes.len() - 2]);
+    site.write("genstore/views/0123.pending", "no");
+    let (own, all) = (format!("[DIR]/{path}"), "Verified 1 generation, 1 object, 3 B: 3 faults\n");
+    let found = [
+        ("[DIR]/genstore/views/0123", "it is no view's record"),
+        (&*own, "the hash differs"),
+        ("[DIR]/genstore/views/0123.pending", "it is cut short"),
+    ];
+    let lines = |fate: &str| -> String {
+        let line = |(path, why): &(&str, &str)| format!("error: {path} is damaged: {why}\n{fate}");
+        found.iter().map(line).collect()
+    };
+    let hint = "hint: `genstore verify --repair`, or publish the right bytes again\n";
+    site.run("verify").is(4, &(lines("") + all), hint);
+    // It keeps nobody out.
+    let output = warnings(&site);
+    assert!(output.contains("views/0123 is damaged: it is no view's record\n"), "{output}");
+    let unfinished = "warning: a view could not be put in place for good yet: \
+                      [DIR]/genstore/views/0123.pending is damaged: it is cut short\n";
+    assert!(output.contains(unfinished), "{output}");
+    let fate = "  not mended: it is in quarantine now\n";
+    site.run("verify --repair").is(
+        3,
+        &(lines(fate) + "Repaired 1 generation, 1 object, 3 B: 0 of 3 faults mended\n"),
+        "hint: what is in quarantine is lost to the store: publish, pin, mark or view it again\n",
+    );
+    site.run("verify").ok();
+    site.run("view add site").prints("Unchanged: the view [DIR]/site shows current already\n");
+    site.run("view ls").prints("[DIR]/site  current  link  ok\n");
+}
