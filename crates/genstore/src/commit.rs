@@ -189,10 +189,10 @@ impl<'s> Staged<'s> {
         created: SystemTime,
     ) -> Result<(File, Written)> {
         let head = Head::of(&self.ingested.tree, created, options.note.clone(), options.facts.clone());
-        let bytes = head.encode_with(&self.ingested.tree);
-        let file = stage.put_beside(self.home, MANIFEST, 0o444, &bytes)?;
-        let (body, _) = Head::body_from_prefix(&bytes).expect("it was just encoded");
-        Ok((file, Written { file: Digest::of(&bytes), body }))
+        let (file, (body, whole)) = stage.put_pieces_beside(self.home, MANIFEST, 0o444, |mut out| {
+            head.write_with(&self.ingested.tree, &mut out)
+        })?;
+        Ok((file, Written { file: whole, body }))
     }
 
     /// Writes what is known of the sources beside the manifest. It is a cache, and not flushed.

@@ -6,6 +6,8 @@
 //! touched. Ids are random, so nobody meets the name of a stage twice.
 
 use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -14,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{BUILD_LOG, CommitLock, Home, STAGING, TREE};
+use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, StageId};
 use crate::objects::is_errno;
 
@@ -120,12 +123,34 @@ impl StageDir {
     /// Puts a file beside the manifest that is to be committed, in place of one that is there. What
     /// it holds is not flushed.
     pub(crate) fn put_beside(&self, home: &Home, name: &[u8], mode: u32, bytes: &[u8]) -> Result<File> {
+        self.put_written(home, name, mode, |file, path| home.fs.write(file, path, bytes))
+            .map(|(file, ())| file)
+    }
+
+    /// Puts there what `write` gives, and gives what that gives and BLAKE3 of it all.
+    pub(crate) fn put_pieces_beside<T>(
+        &self,
+        home: &Home,
+        name: &[u8],
+        mode: u32,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+    ) -> Result<(File, (T, Digest))> {
+        self.put_written(home, name, mode, |file, path| home.fs.write_pieces(file, path, write))
+    }
+
+    fn put_written<T>(
+        &self,
+        home: &Home,
+        name: &[u8],
+        mode: u32,
+        write: impl FnOnce(&File, &Path) -> Result<T>,
+    ) -> Result<(File, T)> {
         let (fs, path) = (&home.fs, self.next.join(name));
         fs.unlink(&self.next, name)?;
         let file = fs.create_with(&self.next, name, mode)?;
-        fs.write(&file, &path, bytes)?;
+        let written = write(&file, &path)?;
         fs.set_mode(&file, &path, mode)?;
-        Ok(file)
+        Ok((file, written))
     }
 
     /// Puts the tree of a retired generation in the place of the stage's own, and gives the latter.

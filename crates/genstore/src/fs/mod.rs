@@ -10,6 +10,7 @@ pub(crate) mod dir;
 pub(crate) mod fault;
 pub(crate) mod flush;
 pub(crate) mod lock;
+mod pieces;
 pub(crate) mod process;
 mod remove;
 

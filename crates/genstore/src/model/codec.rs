@@ -12,6 +12,7 @@ mod inventory;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::time::SystemTime;
 
 use bincode::Options as _;
@@ -71,7 +72,7 @@ impl Manifest {
 
     /// Writes the manifest as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        self.head.encode_with(&self.tree)
+        frame(MANIFEST_MAGIC, &encode(&WireHead::from(&self.head)), &WireTree::from(&self.tree))
     }
 
     /// Reads a whole manifest.
@@ -139,9 +140,10 @@ impl Head {
         }
     }
 
-    /// Writes the manifest of this head and its tree as bytes.
-    pub(crate) fn encode_with(&self, tree: &Tree) -> Vec<u8> {
-        frame(MANIFEST_MAGIC, &encode(&WireHead::from(self)), &WireTree::from(tree))
+    /// Writes the manifest of this head and its tree, in pieces: it may be large. Gives BLAKE3 of its
+    /// body.
+    pub(crate) fn write_with(&self, tree: &Tree, out: &mut impl io::Write) -> io::Result<Digest> {
+        write_frame(MANIFEST_MAGIC, &encode(&WireHead::from(self)), &WireTree::from(tree), out)
     }
 
     /// Number of bytes at the start of a manifest that tell how long its head is.
@@ -313,23 +315,39 @@ impl Frame {
     }
 }
 
+/// Gives a frame and what it holds.
 fn frame<T: Serialize>(magic: &[u8; 8], head: &[u8], rest: &T) -> Vec<u8> {
     let rest_len = options().serialized_size(rest).expect("plain values have a size") as usize;
-    let body_len = head.len() + rest_len;
-    let mut out = Vec::with_capacity(FRAME_LEN + body_len);
-    out.extend(magic);
-    out.extend(FORMAT_VERSION.to_le_bytes());
-    out.extend((head.len() as u32).to_le_bytes());
-    out.extend((body_len as u64).to_le_bytes());
-    // The digest of the body, once that stands.
-    let at = out.len();
-    out.resize(at + 32, 0);
-    out.extend(blake3::hash(head).as_bytes());
-    out.extend(head);
-    options().serialize_into(&mut out, rest).expect("plain values always encode");
-    let body_digest = blake3::hash(&out[FRAME_LEN..]);
-    out[at..at + 32].copy_from_slice(body_digest.as_bytes());
+    let mut out = Vec::with_capacity(FRAME_LEN + head.len() + rest_len);
+    write_frame(magic, head, rest, &mut out).expect("memory takes everything");
     out
+}
+
+/// Writes a frame and what it holds, in pieces. Gives BLAKE3 of the latter.
+fn write_frame<T: Serialize>(
+    magic: &[u8; 8],
+    head: &[u8],
+    rest: &T,
+    out: &mut impl io::Write,
+) -> io::Result<Digest> {
+    let mut body = blake3::Hasher::new();
+    body.update(head);
+    options().serialize_into(&mut body, rest).expect("plain values always encode");
+    let digest = body.finalize();
+    let mut prefix = Vec::with_capacity(FRAME_LEN);
+    prefix.extend(magic);
+    prefix.extend(FORMAT_VERSION.to_le_bytes());
+    prefix.extend((head.len() as u32).to_le_bytes());
+    prefix.extend(body.count().to_le_bytes());
+    prefix.extend(digest.as_bytes());
+    prefix.extend(blake3::hash(head).as_bytes());
+    out.write_all(&prefix)?;
+    out.write_all(head)?;
+    match options().serialize_into(out, rest).map_err(|error| *error) {
+        Ok(()) => Ok(digest.into()),
+        Err(bincode::ErrorKind::Io(error)) => Err(error),
+        Err(other) => unreachable!("plain values always encode: {other}"),
+    }
 }
 
 fn unframe<'a>(magic: &[u8; 8], bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Malformed> {

@@ -1,0 +1,57 @@
+//! Writing a file in pieces: what is large need not stand in memory as a whole.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use super::Fs;
+use crate::error::{Error, Result};
+use crate::model::digest::Digest;
+
+/// Pieces smaller than this are written together.
+const TOGETHER: usize = 64 * 1024;
+
+/// A file that is written, and the hash of what it holds.
+struct Pieces<'a> {
+    fs: &'a Fs,
+    file: &'a File,
+    path: &'a Path,
+    hasher: blake3::Hasher,
+    failure: Option<Error>,
+}
+
+impl Write for Pieces<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if let Err(error) = self.fs.write(self.file, self.path, piece) {
+            self.failure = Some(error);
+            return Err(io::Error::other("told by its owner"));
+        }
+        self.hasher.update(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Fs {
+    /// Writes what `write` gives to a file, and gives BLAKE3 of all of it.
+    pub(crate) fn write_pieces<T>(
+        &self,
+        file: &File,
+        path: &Path,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+    ) -> Result<(T, Digest)> {
+        let hasher = blake3::Hasher::new();
+        let pieces = Pieces { fs: self, file, path, hasher, failure: None };
+        let mut out = BufWriter::with_capacity(TOGETHER, pieces);
+        let done = write(&mut out).and_then(|done| out.flush().map(|()| done));
+        let (pieces, _) = out.into_parts();
+        match (done, pieces.failure) {
+            (Ok(done), None) => Ok((done, pieces.hasher.finalize().into())),
+            (_, Some(error)) => Err(error),
+            (Err(error), None) => Err(Error::io("write", path, error)),
+        }
+    }
+}
