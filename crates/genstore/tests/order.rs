@@ -33,12 +33,14 @@ fn calls_of_last(trees: &[Things], durability: Durability, way: Way) -> Vec<Stri
         faults = Faults::record();
         drop(publish(&store, &source, faults.clone(), durability, way));
     }
-    let root = format!("{}/", std::fs::canonicalize(&store).unwrap().display());
-    faults
-        .seen()
-        .iter()
-        .map(|call| call.replace(&root, "").replace(root.trim_end_matches('/'), "."))
-        .collect()
+    seen(&faults, &store)
+}
+
+/// Gives the calls that were recorded, with paths below the store.
+fn seen(faults: &Faults, store: &Path) -> Vec<String> {
+    let root = format!("{}/", std::fs::canonicalize(store).unwrap().display());
+    let plain = |call: &String| call.replace(&root, "").replace(root.trim_end_matches('/'), ".");
+    faults.seen().iter().map(plain).collect()
 }
 
 fn position(calls: &[String], what: impl Fn(&str) -> bool) -> usize {
@@ -199,4 +201,34 @@ fn without_durability_the_order_is_the_same_and_nothing_is_flushed() {
 fn publishing_what_is_current_makes_no_call() {
     let calls = calls(&[("a", "=one"), ("b/c", "=two"), ("keep", "=k")], Durability::Full);
     assert_eq!(calls, [""; 0]);
+}
+
+#[test]
+fn what_a_rollback_shows_is_durable_before_it_is_current() {
+    let dir = scratch();
+    let (store, source) = (dir.path().join("store"), dir.path().join("source"));
+    for content in ["=one", "=two"] {
+        write_tree(&source, &things(1_000, &[("b/a", content), ("keep", "=k")]));
+        drop(publish(&store, &source, Faults::default(), Durability::Full, Way::PLAIN));
+    }
+    let faults = Faults::record();
+    let mut options = Options::new(Arc::new(|| at(5_000)));
+    options.faults = faults.clone();
+    let done = Store::open(&store, options).unwrap().rollback(1, false).unwrap();
+    assert_eq!(done.refreshed, 1);
+    let calls = seen(&faults, &store);
+    let after = |from: usize, what: &str| from + position(&calls[from..], |c| c == what);
+    let noted = after(after(0, "rename sequence"), "fsync .");
+    let pointer = after(0, "rename current");
+    // Before the note nothing of what is kept changes, and what will be is durable.
+    let made = position(&calls, |c| c.starts_with("fsync staging/s-") && c.ends_with("/fresh-0"));
+    for (path, folder) in
+        [("generations/1/tree/b/a", "generations/1/tree/b"), ("generations/1/shown", "generations/1")]
+    {
+        let placed = after(0, &format!("rename {path}"));
+        let flushed = after(placed, &format!("fsync {folder}"));
+        let order = [made, noted, placed, flushed, pointer];
+        assert!(order.is_sorted(), "{path}: {order:?} in {calls:#?}");
+    }
+    assert!(calls[..noted].contains(&"fsync generations/1/shown".to_owned()), "{calls:#?}");
 }
