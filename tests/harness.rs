@@ -255,11 +255,8 @@ impl Run<'_> {
     }
 
     /// Starts it, with pipes to all of its ends.
-    pub fn spawn(mut self) -> Running {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().expect("start genstore");
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
-        Running { child, stdin, stdout }
+    pub fn spawn(self) -> Running {
+        Running::of(self.command)
     }
 }
 
@@ -279,6 +276,14 @@ impl Drop for Running {
 }
 
 impl Running {
+    /// Starts a command.
+    pub fn of(mut command: Command) -> Running {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start genstore");
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        Running { child, stdin, stdout }
+    }
+
     /// Gives its process number.
     pub fn pid(&self) -> u32 {
         self.child.id()

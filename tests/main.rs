@@ -52,5 +52,6 @@ mod view;
 mod view_mirror;
 mod wait;
 mod watch;
+mod watch_events;
 mod watch_run;
 mod ways;

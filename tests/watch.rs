@@ -63,7 +63,7 @@ impl Loop {
     }
 
     /// Waits for the next event; `None` where none came, or no more will.
-    fn next(&mut self) -> Option<Value> {
+    pub fn next(&mut self) -> Option<Value> {
         let line = match self.lines.recv_timeout(LONG) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,

@@ -107,22 +107,20 @@ impl Builder {
         Ok(Prepared { stage, job, log, previous })
     }
 
-    /// Makes a plan of what the command wrote; none, with the reason, where that is nothing.
+    /// Makes a plan of what the command wrote; none, with the reason, where that is nothing. `scan` looks
+    /// at a folder of its own.
     pub(crate) fn plan(
         &self,
         context: &Context<'_>,
-        store: &Store,
         stage: &Stage<'_>,
+        scan: impl FnOnce(&Path) -> Result<Plan>,
     ) -> Result<Result<Plan, String>> {
         let (plan, place) = match &self.output {
             Some(output) => match std::fs::symlink_metadata(output) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Ok(Err(format!("it did not make its output, {}", crate::output::show(output))));
                 }
-                _ => {
-                    let plan = Plan::scan(output, &context.scan_rules(Some(store))?)?;
-                    (plan, crate::output::show(output))
-                }
+                _ => (scan(output)?, crate::output::show(output)),
             },
             None => (stage.scan(&context.scan_rules(None)?)?, "GENSTORE_OUT".to_owned()),
         };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
+use genstore::Plan;
 use genstore_run::{Ended, Output};
 
 use crate::building::{Builder, Prepared, failed};
@@ -50,7 +51,9 @@ impl Build {
             return Err(failed(context, stage, why, finished.ended.exit_code()));
         }
         let start = Instant::now();
-        let plan = match builder.plan(context, &store, &stage)? {
+        let plan = match builder
+            .plan(context, &stage, |output| Ok(Plan::scan(output, &context.scan_rules(Some(&store))?)?))?
+        {
             Ok(plan) => plan,
             Err(why) => return Err(failed(context, stage, why, exit::FAILED)),
         };

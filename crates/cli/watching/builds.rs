@@ -1,5 +1,6 @@
 //! The builds: one at a time, each in a stage of its own, which is published or given up.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -156,6 +157,7 @@ impl<'a> Watch<'a> {
             // The first build is over, and what there was before it is served if it failed.
             self.show();
         }
+        self.follow_output();
         self.build_if_wanted();
     }
 
@@ -184,7 +186,12 @@ impl<'a> Watch<'a> {
 
     pub(super) fn publish(&mut self, stage: Stage<'a>) -> Result<()> {
         let start = Instant::now();
-        let plan: Plan = match self.settings.builder.plan(self.context, self.store, &stage)? {
+        let (context, store, known) = (self.context, self.store, self.output.as_mut());
+        let scan = |output: &Path| match known {
+            Some(known) => Ok(known.plan()?),
+            None => Ok(Plan::scan(output, &context.scan_rules(Some(store))?)?),
+        };
+        let plan: Plan = match self.settings.builder.plan(self.context, &stage, scan)? {
             Ok(plan) => plan,
             Err(why) => return Err(building::failed(self.context, stage, why, exit::FAILED)),
         };
@@ -202,6 +209,7 @@ impl<'a> Watch<'a> {
         self.context.check_interrupted()?;
         let activate = Activate::UnlessHeld;
         let mut done = audited.commit(&CommitOptions { activate, ..CommitOptions::default() })?;
+        self.output.iter_mut().for_each(|output| output.published(&done));
         done.warnings.extend(declared::make_views(self.context, self.store));
         let event = match (done.changed, done.current) {
             (false, _) => Event::Unchanged { generation: done.generation, tree: done.tree.to_string() },

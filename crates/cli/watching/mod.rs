@@ -3,12 +3,13 @@
 //!
 //! One thread does all of it, and waits in one place for what others tell it: that something may have
 //! changed, that `current` moved, that the build or a child has ended, that it is to end itself. Events
-//! only wake: what changed, a scan tells by comparison with the one before.
+//! tell when and where to look: what changed, a scan tells by comparison with the one before.
 
 mod builds;
 mod current;
 mod events;
 mod inputs;
+mod output;
 mod prefix;
 mod sources;
 
@@ -31,6 +32,7 @@ use crate::{notice, running};
 use builds::{Building, Stop};
 use events::Event;
 use inputs::Inputs;
+use output::KnownOutput;
 use prefix::{prefix, sink};
 
 /// `current` is looked at so often where no notice comes: a watch may miss what happens.
@@ -107,6 +109,8 @@ struct Watch<'a> {
     settings: Settings,
     sources: Arc<Sources>,
     wake: Wake,
+    /// The builder's own folder, where events tell of it.
+    output: Option<KnownOutput>,
     debounce: Debounce,
     /// When to look next, where no events wake.
     poll_at: Option<Instant>,
@@ -164,6 +168,7 @@ impl<'a> Watch<'a> {
             store,
             sources: Arc::clone(&settings.sources),
             wake: Wake::deaf(),
+            output: None,
             debounce: Debounce::new(settings.debounce),
             poll_at: None,
             seen: Scan::default(),
@@ -191,6 +196,7 @@ impl<'a> Watch<'a> {
     fn run(&mut self) -> Result<u8> {
         self.listen();
         self.seen = self.scan();
+        self.listen_to_output()?;
         self.tell(&Event::Ready {
             schema: "genstore.watch/1",
             pid: std::process::id(),
@@ -238,13 +244,18 @@ impl<'a> Watch<'a> {
         if self.ending.is_some() {
             return;
         }
-        let polled = self.poll_at.is_some_and(|at| at <= now);
-        if self.debounce.take(now) || polled {
+        let due = self.poll_at.into_iter().chain(self.whole_due()).any(|at| at <= now);
+        if self.debounce.take(now) || due {
             self.look();
         }
         if self.again_at.is_some_and(|at| at <= now) && self.building.is_none() {
             self.build_again();
         }
+    }
+
+    /// Tells when to look at all sources, whatever was heard: between builds.
+    fn whole_due(&self) -> Option<Instant> {
+        self.wake.due().filter(|_| self.building.is_none())
     }
 
     fn next_message(&self) -> Option<Message> {
@@ -255,6 +266,7 @@ impl<'a> Watch<'a> {
             self.debounce.due().filter(|_| idle),
             self.again_at.filter(|_| idle),
             self.poll_at.filter(|_| idle),
+            self.whole_due().filter(|_| idle),
             Some(Instant::now() + LOOK_AT_CURRENT),
         ];
         let wait = due.into_iter().flatten().min()?.saturating_duration_since(Instant::now());

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use genstore::Store;
-use genstore_watch::{NoEvents, Scan, Wake, poll_interval};
+use genstore_watch::{NoEvents, Scan, Touched, Wake, poll_interval};
 
 use super::builds::Stop;
 use super::events::{Event, Paths};
+use super::output::KnownOutput;
 use super::{Message, Watch};
 use crate::config::{OnBusy, SIGTERM};
 
 /// How often sources are looked at where there are no events.
 const POLL: Duration = Duration::from_secs(1);
+
 impl Watch<'_> {
     /// Begins to hear of changes, or to look again and again.
     pub(super) fn listen(&mut self) {
@@ -41,33 +44,68 @@ impl Watch<'_> {
     pub(super) fn go_polling(&mut self, why: &NoEvents) {
         self.wake = Wake::deaf();
         self.poll_at = Some(Instant::now() + POLL);
-        let remedy = match why {
-            NoEvents::Watches => "; raise it with `sysctl fs.inotify.max_user_watches=1048576`",
-            NoEvents::Instances => "; raise it with `sysctl fs.inotify.max_user_instances=1024`",
-            NoEvents::Other(_) => "",
-        };
-        self.warn(format!("{why}{remedy}; until then the sources are looked at again and again"));
+        let then = "until then the sources are looked at again and again";
+        self.warn(format!("{why}{}; {then}", remedy(why)));
     }
 
-    /// Looks at the sources, and watches what directories there are.
+    /// Begins to remember what is in the builder's own folder, where it has one and events tell of it.
+    pub(super) fn listen_to_output(&mut self) -> Result<()> {
+        let Some(output) = self.settings.builder.output().filter(|_| !self.wake.is_deaf()) else {
+            return Ok(());
+        };
+        match KnownOutput::new(output, self.context.scan_rules(Some(self.store))?) {
+            Ok(known) => self.output = Some(known),
+            Err(why) => self.forget_output(&why),
+        }
+        Ok(())
+    }
+
+    /// Watches what the last build left in that folder, for the next one.
+    pub(super) fn follow_output(&mut self) {
+        if let Some(Err(why)) = self.output.as_mut().map(KnownOutput::follow) {
+            self.forget_output(&why);
+        }
+    }
+
+    fn forget_output(&mut self, why: &NoEvents) {
+        // The watches that it has are needed for the sources.
+        self.output = None;
+        let then = "until then the whole output is looked at after each build";
+        self.warn(format!("{why}{}; {then}", remedy(why)));
+    }
+
+    /// Looks at what may have changed since the last look, and watches what directories there are.
     pub(super) fn scan(&mut self) -> Scan {
         self.sources.set_never(&never(self.store, self.settings.builder.output()));
+        let mut start = Instant::now();
+        // What happens after this is told the next time.
+        let mut touched = self.wake.touched(start);
+        let mut scan = self.sources.scan_again(&self.seen, &touched);
         loop {
-            let start = Instant::now();
-            let scan = self.sources.scan();
             if self.wake.is_deaf() {
                 let wanted = self.settings.poll.unwrap_or(POLL);
                 self.poll_at = Some(Instant::now() + poll_interval(wanted, start.elapsed()));
             }
-            match self.wake.follow(&scan) {
-                // What happened in new directories before they were watched, another look tells.
-                Ok(true) => {}
-                Ok(false) => {
+            match self.wake.follow(&scan, &touched) {
+                Ok(new) if new.is_empty() => {
                     self.tell_problems(&scan);
                     return scan;
                 }
-                Err(why) => self.go_polling(&why),
+                // What happened in new directories before they were watched, another look tells.
+                Ok(new) => touched = new,
+                Err(why) => {
+                    // The output has watches, too, and can do without.
+                    if self.output.is_some() {
+                        self.forget_output(&why);
+                        self.listen();
+                    } else {
+                        self.go_polling(&why);
+                    }
+                    touched = Touched::everything();
+                }
             }
+            start = Instant::now();
+            scan = self.sources.scan_again(&scan, &touched);
         }
     }
 
@@ -144,6 +182,15 @@ impl Watch<'_> {
 
     pub(super) fn paths(&self, changed: &[PathBuf]) -> Paths {
         Paths::new(changed, &self.settings.root)
+    }
+}
+
+/// Tells what to do where the system gives no events.
+fn remedy(why: &NoEvents) -> &'static str {
+    match why {
+        NoEvents::Watches => "; raise it with `sysctl fs.inotify.max_user_watches=1048576`",
+        NoEvents::Instances => "; raise it with `sysctl fs.inotify.max_user_instances=1024`",
+        NoEvents::Other(_) => "",
     }
 }
 

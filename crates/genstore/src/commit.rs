@@ -398,6 +398,7 @@ impl<'s> Staged<'s> {
             healed,
             recycled: self.retired,
             times: self.times,
+            linked: self.ingested.linked.clone(),
             warnings: vec![],
         }
     }

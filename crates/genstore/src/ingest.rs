@@ -4,7 +4,7 @@
 //! a second link, given after the flush. What the store has already is linked later, when it is
 //! known that the tree is a new one at all: so publishing what is current writes nothing. Floor 3.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -19,6 +19,8 @@ use crate::folders::Folders;
 use crate::fs::Dir;
 use crate::intake::{Give, Intake};
 use crate::layout::{Home, StoreShared};
+use crate::linked::LinkedFolders;
+use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
@@ -63,6 +65,8 @@ pub(crate) struct Ingested {
     pub(crate) new_bytes: u64,
     /// What stat told of the sources, where they stay: for the next publish.
     pub(crate) sources: Option<SourceIndex>,
+    /// Folders with sources that have other names, too.
+    pub(crate) linked: BTreeSet<Vec<u8>>,
 }
 
 /// What ingest may take for granted, and where it may write.
@@ -74,6 +78,8 @@ pub(crate) struct Ingest<'a> {
     pub(crate) folders: &'a Folders<'a>,
     /// What is current, as far as it can be read.
     pub(crate) base: Option<&'a Tree>,
+    /// Which generation that is.
+    pub(crate) base_id: Option<GenerationId>,
     /// What is known of the sources of what is current.
     pub(crate) index: Option<&'a SourceIndex>,
     /// Every source is read, whatever is known of it.
@@ -135,6 +141,8 @@ pub(crate) struct Shared {
     pub(crate) problems: Mutex<Vec<Problem>>,
     pub(crate) damaged: Mutex<Vec<ObjectId>>,
     pub(crate) consumed: Mutex<Vec<PathBuf>>,
+    /// Inodes of sources that have more than one name.
+    pub(crate) linked: Mutex<HashSet<u64>>,
     /// The files of what is current, by their objects.
     pub(crate) recorded: ObjectMap,
     /// Per entry of what is current: its object is in the store, and looks as it is recorded.
@@ -164,14 +172,21 @@ impl Ingest<'_> {
             problems: Mutex::default(),
             damaged: Mutex::default(),
             consumed: Mutex::default(),
+            linked: Mutex::default(),
             can_reflink: true.into(),
         };
         self.home.options.progress.begin(Phase::Store, Some(plan.len() as u64));
         let batches: Vec<&[u32]> = self.folders.members().flat_map(|all| all.chunks(BATCH)).collect();
+        type Batches = Result<Vec<Vec<Done>>>;
         let take_in = |ahead: &FlushAhead| {
-            batches.par_iter().map(|batch| self.batch(&shared, ahead, batch)).collect::<Result<_>>()
+            let done: Batches = batches.par_iter().map(|batch| self.batch(&shared, ahead, batch)).collect();
+            let (done, looking) = (done?, Ingest { base_id: None, ..*self });
+            let again = self.believed_and_linked(&shared);
+            let seen: Batches =
+                again.par_iter().map(|batch| looking.batch(&shared, ahead, batch)).collect();
+            Ok((done, again, seen?))
         };
-        let done: Vec<Vec<Done>> = FlushAhead::during(self.home, take_in)?;
+        let (done, again, seen) = FlushAhead::during(self.home, take_in)?;
         let mut problems = into_inner(shared.problems);
         if !problems.is_empty() {
             problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
@@ -179,7 +194,8 @@ impl Ingest<'_> {
         }
         let mut files: Vec<Done> = Vec::new();
         files.resize_with(plan.len(), || Done::AsBefore);
-        for (batch, done) in batches.into_iter().zip(done) {
+        let again = again.iter().map(Vec::as_slice).zip(seen);
+        for (batch, done) in batches.into_iter().zip(done).chain(again) {
             let is_file = |entry: &&u32| matches!(plan.what[**entry as usize], What::File { .. });
             for (entry, done) in batch.iter().filter(is_file).zip(done) {
                 files[*entry as usize] = done;
@@ -187,6 +203,7 @@ impl Ingest<'_> {
         }
         let mut new_bytes = 0;
         let mut sources = Sources::new(start, self.plan.files());
+        let mut linked = LinkedFolders::new(plan, into_inner(shared.linked));
         let mut tree = TreeBuilder::with_capacity(plan.len());
         let mut how = Vec::with_capacity(plan.len());
         let mut files = files.into_iter();
@@ -194,13 +211,18 @@ impl Ingest<'_> {
             let entry = how.len();
             if let Some((base, same)) = self.run_before(&shared.old, entry, files.as_slice()) {
                 tree.push_files(base, same.clone());
-                same.clone().for_each(|old| sources.add(self.source_before(old)));
+                for (number, old) in same.clone().enumerate() {
+                    let source = self.source_before(old);
+                    linked.note(entry + number, source);
+                    sources.add(source);
+                }
                 how.resize(entry + same.len(), How::Object);
                 files.nth(same.len() - 1);
                 continue;
             }
             let (node, way) = match (&plan.what[entry], files.next()) {
                 (What::File { .. }, Some(Done::New(file))) => {
+                    linked.note(entry, file.source);
                     sources.add(file.source);
                     new_bytes += if file.how == How::Placed { file.node.size } else { 0 };
                     (Node::File(file.node), file.how)
@@ -221,6 +243,7 @@ impl Ingest<'_> {
             damaged: into_inner(shared.damaged),
             consumed: into_inner(shared.consumed),
             new_bytes,
+            linked: linked.finish(),
         })
     }
 
@@ -255,14 +278,18 @@ impl Ingest<'_> {
             };
             let result = match from {
                 ItemSource::Given(given) => task.given(given, *executable),
-                ItemSource::Scanned(root) => {
-                    let (folder, name) = relpath::split(root.below(path));
-                    if source.as_ref().is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref())) {
-                        source = Some((root, root.dir.open_dir(folder)?));
+                ItemSource::Scanned(root) => match task.unseen(root) {
+                    Ok(Some(done)) => Ok(done),
+                    Err(error) => Err(error),
+                    Ok(None) => {
+                        let (folder, name) = relpath::split(root.below(path));
+                        if source.as_ref().is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref())) {
+                            source = Some((root, root.dir.open_dir(folder)?));
+                        }
+                        let dir = &source.as_ref().expect("it was opened above").1;
+                        task.disk((dir, name), None)
                     }
-                    let dir = &source.as_ref().expect("it was opened above").1;
-                    task.disk((dir, name), None)
-                }
+                },
             };
             match result {
                 Ok((node, how)) => {
@@ -287,7 +314,7 @@ impl Ingest<'_> {
     }
 
     /// Gives what stands at an entry's path in what is current, and what is known of its source.
-    fn before(&self, old: &[u32], entry: usize) -> Option<(FileNode, SourceStat)> {
+    pub(crate) fn before(&self, old: &[u32], entry: usize) -> Option<(FileNode, SourceStat)> {
         let old = *old.get(entry).filter(|old| **old != NO_ENTRY)? as usize;
         match self.base?.get(old).node {
             Node::File(node) => Some((node, self.source_before(old)?)),

@@ -106,6 +106,9 @@ impl Intake<'_, '_> {
                 // One filesystem is enough for an index: that of the first source.
                 let dev = self.shared.dev.get_or_init(|| from.0.is_local().then_some(stat.dev));
                 self.source = (*dev == Some(stat.dev)).then(|| source_stat(stat));
+                if stat.links > 1 && self.ingest.plan.remembered {
+                    lock(&self.shared.linked).insert(stat.ino);
+                }
             }
             Give::Move => {}
             Give::MoveAndRemove => lock(&self.shared.consumed).push(from.0.join(from.1)),

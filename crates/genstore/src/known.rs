@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::error::Result;
 use crate::fs::{Dir, Kind, Stat};
 use crate::ingest::{Claim, How, NO_ENTRY, lock};
-use crate::intake::Intake;
+use crate::intake::{Give, Intake};
 use crate::model::index::SourceStat;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
+use crate::plan::ScannedRoot;
 
 /// Where the bytes of a file were found to be.
 pub(crate) enum Place {
@@ -25,13 +26,7 @@ impl Intake<'_, '_> {
         from: (&Dir, &[u8]),
         executable: Option<bool>,
     ) -> Result<Option<(FileNode, How)>> {
-        let (false, Some(base), Some(entry)) = (self.ingest.rehash, self.ingest.base, self.old_entry())
-        else {
-            return Ok(None);
-        };
-        let (Some(rank), Node::File(old)) = (base.file_rank(entry), base.get(entry).node) else {
-            return Ok(None);
-        };
+        let Some((rank, old)) = self.old_file() else { return Ok(None) };
         let Some(stat) = from.0.stat(from.1)? else { return Ok(None) };
         let executable = executable.unwrap_or(stat.mode & 0o100 != 0);
         if stat.kind != Kind::File || (stat.size, executable) != (old.size, old.executable) {
@@ -44,18 +39,51 @@ impl Intake<'_, '_> {
         if !known && !self.is_object(old.object(), &stat)? {
             return Ok(None);
         }
-        let node = FileNode { mtime: stat.mtime, ..old };
-        let done = if node.size == 0 {
-            (self.empty(node), How::Made)
-        } else {
-            match self.in_store_as_before(entry, &old)? {
-                Some(mtime) => (FileNode { mtime, ..node }, How::Object),
-                // The store lost it, so its bytes are needed.
-                None => return Ok(None),
-            }
+        let done = self.as_before(&old, stat.mtime)?;
+        if done.is_some() {
+            self.remember(from, &stat);
+        }
+        Ok(done)
+    }
+
+    /// Takes in a file without a look at it: one of which it was said that nothing happened to it since
+    /// the index of what is current was made.
+    pub(crate) fn unseen(&mut self, root: &ScannedRoot) -> Result<Option<(FileNode, How)>> {
+        if !self.ingest.believes(root) {
+            return Ok(None);
+        }
+        let (Give::Copy, Some((rank, old)), Some(index)) = (self.give, self.old_file(), self.ingest.index)
+        else {
+            return Ok(None);
         };
-        self.remember(from, &stat);
-        Ok(Some(done))
+        let known = index.files[rank];
+        let dev = *self.shared.dev.get_or_init(|| Some(index.dev));
+        if known.ino == 0 || dev != Some(index.dev) {
+            return Ok(None);
+        }
+        let done = self.as_before(&old, known.times()[0])?;
+        self.source = done.is_some().then_some(known);
+        Ok(done)
+    }
+
+    /// Takes in bytes that were there before, of a source with this mtime, if the store has them still.
+    fn as_before(&self, old: &FileNode, mtime: Mtime) -> Result<Option<(FileNode, How)>> {
+        if old.size == 0 {
+            return Ok(Some((self.empty(FileNode { mtime, ..*old }), How::Made)));
+        }
+        let Some(entry) = self.old_entry() else { return Ok(None) };
+        // If it lost them, they are needed.
+        let found = self.in_store_as_before(entry, old)?;
+        Ok(found.map(|mtime| (FileNode { mtime, ..*old }, How::Object)))
+    }
+
+    /// Gives the file of what is current that has this path, with its place among all files.
+    fn old_file(&self) -> Option<(usize, FileNode)> {
+        let (base, entry) = (self.ingest.base.filter(|_| !self.ingest.rehash)?, self.old_entry()?);
+        match base.get(entry).node {
+            Node::File(old) => Some((base.file_rank(entry)?, old)),
+            _ => None,
+        }
     }
 
     /// Tells whether a source is an object's own inode.

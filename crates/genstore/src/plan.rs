@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;
+use crate::model::ids::GenerationId;
 use crate::model::links::{self, At, Leads};
 use crate::model::relpath;
 use crate::roots::Roots;
@@ -71,6 +72,8 @@ pub struct Plan {
     pub(crate) what: Vec<What>,
     /// Sources that lie in one another, which cannot be consumed.
     overlaps: Vec<Problem>,
+    /// It is a [`crate::ScanMemory`]'s, which wants to know of sources with several names.
+    pub(crate) remembered: bool,
 }
 
 /// An entry that was added to a plan, and where its path begins and ends among all paths.
@@ -117,16 +120,23 @@ pub(crate) enum Given {
 }
 
 /// A directory that was scanned into a plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ScannedRoot {
-    pub(crate) dir: Dir,
+    pub(crate) dir: Arc<Dir>,
     /// Where in the plan its entries stand; empty at the top.
     pub(crate) prefix: Vec<u8>,
     /// It is a stage's own: its files are moved in, and go with the stage.
     pub(crate) ours: bool,
+    /// The generation whose index tells what its files are, since nothing happened to them.
+    pub(crate) indexed_by: Option<GenerationId>,
 }
 
 impl ScannedRoot {
+    /// Makes one whose entries stand at the top of the plan.
+    pub(crate) fn of(dir: Dir) -> ScannedRoot {
+        ScannedRoot { dir: Arc::new(dir), prefix: vec![], ours: false, indexed_by: None }
+    }
+
     /// Gives the part of a plan's path that lies below the directory.
     pub(crate) fn below<'a>(&self, path: &'a [u8]) -> &'a [u8] {
         relpath::after(path, self.prefix.len())
@@ -202,6 +212,8 @@ pub struct PlanBuilder {
     problems: Vec<Problem>,
     symlinks: Symlinks,
     pub(crate) roots: Roots,
+    /// See [`Plan::remembered`].
+    pub(crate) remembered: bool,
 }
 
 impl PlanBuilder {
@@ -269,9 +281,9 @@ impl PlanBuilder {
         self.problems.push(Problem { path: path.to_vec(), what: what.into() });
     }
 
-    /// Adds problems, and leaves none where they came from.
-    pub(crate) fn problems(&mut self, problems: &mut Vec<Problem>) {
-        self.problems.append(problems);
+    /// Adds problems.
+    pub(crate) fn problems(&mut self, problems: &[Problem]) {
+        self.problems.extend_from_slice(problems);
     }
 
     /// Counts entries and problems, for [`PlanBuilder::cut_back`].
@@ -306,7 +318,8 @@ impl PlanBuilder {
             self.line_up();
             let ends = self.items.iter().map(|item| item.end as u32).collect();
             let what = self.items.into_iter().map(|item| item.what).collect();
-            return Ok(Plan { paths: self.paths.into(), ends, what, overlaps: self.roots.overlaps() });
+            let (paths, overlaps) = (self.paths.into(), self.roots.overlaps());
+            return Ok(Plan { paths, ends, what, overlaps, remembered: self.remembered });
         }
         self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();

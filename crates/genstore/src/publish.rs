@@ -1,7 +1,7 @@
 //! Publishing: a plan becomes a staged tree, an audit judges it, `commit` makes it a generation.
 //! Floor 3.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -114,6 +114,8 @@ pub struct Publication {
     pub recycled: Option<GenerationId>,
     /// How long it took.
     pub times: Times,
+    /// Folders of the plan with files that have other names, too.
+    pub(crate) linked: BTreeSet<Vec<u8>>,
     /// What went wrong after the commit.
     pub warnings: Vec<Warning>,
 }
@@ -176,6 +178,7 @@ impl Home {
             plan,
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
+            base_id: base.as_ref().map(|base| base.generation.id()),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
             rehash: false,
             suspects: &[],
@@ -221,6 +224,7 @@ impl Home {
             plan,
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
+            base_id: base.as_ref().map(|base| base.generation.id()),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
             rehash: options.rehash,
             suspects: &suspects.objects,

@@ -4,6 +4,7 @@
 //! tree. Each is opened beneath the source, by handles and through no symlink, so nothing comes in
 //! from elsewhere when a folder is exchanged for another meanwhile.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
@@ -17,6 +18,7 @@ use rustix::fs::{Access, AtFlags};
 
 use crate::error::{Error, Problem, Result};
 use crate::fs::{Dir, Kind};
+use crate::model::ids::GenerationId;
 use crate::model::relpath;
 use crate::plan::{ItemSource, PlanBuilder, ScannedRoot, Symlinks, What};
 
@@ -61,22 +63,25 @@ pub(crate) fn scan_real(
     rules: &ScanRules,
 ) -> Result<()> {
     plan.roots.came_from(prefix, &real);
-    let root = Arc::new(ScannedRoot { dir: Dir::open(&real)?, prefix: prefix.to_vec(), ours: false });
-    walk(plan, dir, &root, rules)
+    let root = ScannedRoot { prefix: prefix.to_vec(), ..ScannedRoot::of(Dir::open(&real)?) };
+    walk(plan, dir, root, rules, &Known::default()).map(drop)
 }
 
 /// Scans a stage's own directory, which lies in the store and is nobody else's.
 pub(crate) fn scan_ours(plan: &mut PlanBuilder, dir: &Path, rules: &ScanRules) -> Result<()> {
-    let root = Arc::new(ScannedRoot { dir: Dir::open(dir)?, prefix: vec![], ours: true });
-    walk(plan, dir, &root, rules)
+    let root = ScannedRoot { ours: true, ..ScannedRoot::of(Dir::open(dir)?) };
+    walk(plan, dir, root, rules, &Known::default()).map(drop)
 }
 
 /// A scan under way.
 struct Walk<'a> {
     /// As the caller named it.
     source: &'a Path,
-    root: &'a Arc<ScannedRoot>,
+    root: Arc<ScannedRoot>,
+    /// The same directory, for files that are as the index of a generation tells.
+    indexed: Arc<ScannedRoot>,
     rules: &'a ScanRules,
+    known: &'a Known,
     /// Root may read everything, so it need not ask.
     asks: bool,
 }
@@ -90,6 +95,31 @@ struct Folder {
     led: usize,
 }
 
+/// Folders that are as an earlier scan of the same directory found them.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) folders: HashMap<Vec<u8>, KnownFolder>,
+    /// The generation that was made of what was found last.
+    pub(crate) published: Option<GenerationId>,
+}
+
+impl Known {
+    /// Takes in what was found, as far as nothing is wrong with it.
+    pub(crate) fn renew(&mut self, found: Vec<Found>) {
+        let fine = found.into_iter().filter(|found| found.listing.problems.is_empty());
+        let known = |Found { listing, indexed, .. }: Found| {
+            (listing.path.clone(), KnownFolder { listing, indexed })
+        };
+        self.folders = fine.map(known).collect();
+    }
+}
+
+pub(crate) struct KnownFolder {
+    listing: Arc<Listing>,
+    /// Its files are as they were when that generation was made of them.
+    pub(crate) indexed: bool,
+}
+
 /// What was found in a folder, in few bytes: there may be half a million names.
 #[derive(Default)]
 struct Listing {
@@ -101,47 +131,83 @@ struct Listing {
     /// Where its symlinks lead to, in their order.
     targets: Vec<Vec<u8>>,
     problems: Vec<Problem>,
-    /// Where its folders can be opened from.
-    near: Option<(Arc<Dir>, usize)>,
+}
+
+/// Where the folders of a folder can be opened from, and the length of the part of their paths that
+/// leads there.
+type Near = (Arc<Dir>, usize);
+
+/// A folder that was looked at, or was known.
+pub(crate) struct Found {
+    listing: Arc<Listing>,
+    indexed: bool,
+    near: Option<Near>,
     /// The number of the listing of its first folder; the others follow.
     folders_from: usize,
 }
 
-fn walk(plan: &mut PlanBuilder, source: &Path, root: &Arc<ScannedRoot>, rules: &ScanRules) -> Result<()> {
+/// Adds all that a directory holds to a plan; gives its folders.
+pub(crate) fn walk(
+    plan: &mut PlanBuilder,
+    source: &Path,
+    root: ScannedRoot,
+    rules: &ScanRules,
+    known: &Known,
+) -> Result<Vec<Found>> {
     let asks = !rustix::process::geteuid().is_root();
-    let walk = Walk { source, root, rules, asks };
-    let listings = walk.all()?;
-    walk.tell(listings, plan);
-    Ok(())
+    let indexed = Arc::new(ScannedRoot { indexed_by: known.published, ..root.clone() });
+    let walk = Walk { source, root: Arc::new(root), indexed, rules, known, asks };
+    let found = walk.all()?;
+    walk.tell(&found, plan);
+    Ok(found)
 }
 
 impl Walk<'_> {
     /// Reads all folders. The first listing is that of the source, and those of one level stand in
     /// the order of their folders.
-    fn all(&self) -> Result<Vec<Listing>> {
+    fn all(&self) -> Result<Vec<Found>> {
         let near = Arc::new(self.root.dir.open_dir(b"")?);
         let led = self.root.prefix.len();
         let mut level = vec![Folder { path: self.root.prefix.clone(), near, led }];
-        let mut listings: Vec<Listing> = Vec::new();
+        let mut all: Vec<Found> = Vec::new();
         while !level.is_empty() {
-            let mut read: Vec<Listing> =
-                level.par_iter().map(|folder| self.read(folder)).collect::<Result<_>>()?;
+            let mut found: Vec<Found> =
+                level.par_iter().map(|folder| self.look(folder)).collect::<Result<_>>()?;
             level.clear();
-            let from = listings.len() + read.len();
-            for listing in &mut read {
-                listing.folders_from = from + level.len();
-                let Some((near, led)) = listing.near.take() else { continue };
+            let from = all.len() + found.len();
+            for found in &mut found {
+                found.folders_from = from + level.len();
+                let Some((near, led)) = found.near.take() else { continue };
+                let listing = &found.listing;
                 let folders = listing.found().filter(|(_, kind)| *kind == Kind::Dir);
                 let path = |name| relpath::join(&listing.path, name);
                 level.extend(folders.map(|(name, _)| Folder { path: path(name), near: near.clone(), led }));
             }
-            listings.append(&mut read);
+            all.append(&mut found);
         }
-        Ok(listings)
+        Ok(all)
     }
 
-    /// Reads one folder. What is wrong with it, or in it, is told with all other problems.
-    fn read(&self, folder: &Folder) -> Result<Listing> {
+    /// Takes a folder as it is known to be, or reads it.
+    fn look(&self, folder: &Folder) -> Result<Found> {
+        let (near, led) = (&folder.near, folder.led);
+        match self.known.folders.get(&folder.path).filter(|_| folder.path.len() - led <= NEAR) {
+            Some(KnownFolder { listing, indexed }) => Ok(Found {
+                listing: listing.clone(),
+                indexed: *indexed,
+                near: Some((near.clone(), led)),
+                folders_from: 0,
+            }),
+            None => {
+                let (listing, near) = self.read(folder)?;
+                Ok(Found { listing: Arc::new(listing), indexed: false, near, folders_from: 0 })
+            }
+        }
+    }
+
+    /// Reads one folder, and tells where its folders can be opened from. What is wrong with it, or in
+    /// it, is told with all other problems.
+    fn read(&self, folder: &Folder) -> Result<(Listing, Option<Near>)> {
         let mut listing = Listing { path: folder.path.clone(), ..Listing::default() };
         let open = || {
             let mut dir = folder.near.open_dir(relpath::after(&folder.path, folder.led))?;
@@ -155,7 +221,7 @@ impl Walk<'_> {
             Err(Error::Io { source, .. }) => {
                 let path = folder.path.clone();
                 listing.problems.push(Problem { path, what: format!("cannot be read: {source}") });
-                return Ok(listing);
+                return Ok((listing, None));
             }
             Err(other) => return Err(other),
         };
@@ -166,11 +232,11 @@ impl Walk<'_> {
         for (name, kind) in names {
             self.take(&mut listing, &dir, &name, kind)?;
         }
-        listing.near = match folder.path.len() - folder.led > NEAR {
-            true => Some((Arc::new(dir), folder.path.len())),
-            false => Some((folder.near.clone(), folder.led)),
+        let near = match folder.path.len() - folder.led > NEAR {
+            true => (Arc::new(dir), folder.path.len()),
+            false => (folder.near.clone(), folder.led),
         };
-        Ok(listing)
+        Ok((listing, Some(near)))
     }
 
     /// Takes in one name of a folder, if the rules have it so.
@@ -225,14 +291,16 @@ impl Walk<'_> {
     }
 
     /// Tells the plan what was found, in the order of a tree.
-    fn tell(&self, mut listings: Vec<Listing>, plan: &mut PlanBuilder) {
-        listings.iter_mut().for_each(|listing| plan.problems(&mut listing.problems));
+    fn tell(&self, all: &[Found], plan: &mut PlanBuilder) {
+        all.iter().for_each(|found| plan.problems(&found.listing.problems));
         let enter = |number: usize| {
-            let listing = &listings[number];
-            (listing, listing.found(), listing.targets.iter(), listing.folders_from)
+            let found = &all[number];
+            let root = if found.indexed { &self.indexed } else { &self.root };
+            let listing = &*found.listing;
+            (listing, root, listing.found(), listing.targets.iter(), found.folders_from)
         };
         let mut around = vec![enter(0)];
-        while let Some((listing, found, targets, next)) = around.last_mut() {
+        while let Some((listing, root, found, targets, next)) = around.last_mut() {
             let Some((name, kind)) = found.next() else {
                 around.pop();
                 continue;
@@ -242,7 +310,7 @@ impl Walk<'_> {
                     let inner = *next;
                     *next += 1;
                     // With `include`, folders follow from what is in them.
-                    if listings[inner].kinds.is_empty() && self.rules.include.is_none() {
+                    if all[inner].listing.kinds.is_empty() && self.rules.include.is_none() {
                         plan.add_checked(&listing.path, name, What::Dir);
                     }
                     around.push(enter(inner));
@@ -252,7 +320,7 @@ impl Walk<'_> {
                     plan.add_checked(&listing.path, name, What::Symlink(target.into()));
                 }
                 Kind::File | Kind::Other => {
-                    let source = ItemSource::Scanned(self.root.clone());
+                    let source = ItemSource::Scanned(root.clone());
                     plan.add_checked(&listing.path, name, What::File { source, executable: false });
                 }
             }

@@ -1,8 +1,9 @@
 //! The pieces of a development loop.
 //!
 //! - [`Sources`] says which files count and reads what they are; two [`Scan`]s are compared.
-//! - [`Wake`] hears that something may have changed. Events only wake: what changed, the next scan
-//!   tells. Where events are not to be had, time wakes.
+//! - [`Wake`] hears that something may have changed, and where ([`Touched`]): so only these folders are
+//!   looked at again. What changed, the next scan tells. Where events are not to be had, time wakes.
+//! - [`Witness`] says in which folders of an output nothing happened.
 //! - [`Debounce`] waits until it is quiet.
 //! - [`Children`] runs programs that are started anew after each commit, and no process of which is
 //!   left behind.
@@ -10,14 +11,22 @@
 //! The loop itself, which builds and publishes, is the program's (`crates/cli/watching`). Nothing here
 //! knows of stores: what a child needs to be kept is handed over as a value that lives as long as it.
 
+mod again;
 mod children;
 mod debounce;
 mod lines;
+mod queue;
+mod scan;
 mod sources;
+mod touched;
 mod wake;
+mod witness;
 
 pub use children::{Child, ChildEnded, ChildNews, Children, News, Target};
 pub use debounce::Debounce;
 pub use lines::Lines;
-pub use sources::{BadSources, Scan, SourceRules, Sources};
+pub use scan::Scan;
+pub use sources::{BadSources, SourceRules, Sources};
+pub use touched::Touched;
 pub use wake::{NoEvents, Wake, poll_interval};
+pub use witness::Witness;

@@ -1,19 +1,25 @@
 //! Which files are sources, and what they are now.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use ignore::{WalkBuilder, WalkState};
 
+use crate::scan::{Folder, Frame, Scan, Stamp};
+use crate::touched::tells_rules;
+
 /// Never sources, unless the rules say `!node_modules/` or the like.
 const USUALLY_IGNORED: [&str; 2] = [".git/", "node_modules/"];
+
+/// What the rules of git are read from, in the watched folders and in those above them, where no event
+/// tells of it.
+const RULE_FILES: [&str; 3] = [".gitignore", ".ignore", ".git/info/exclude"];
 
 /// What to watch.
 #[derive(Clone, Debug, Default)]
@@ -47,37 +53,6 @@ pub struct Sources {
     rules: SourceRules,
     ignore: Gitignore,
     never: RwLock<Vec<PathBuf>>,
-}
-
-/// What tells that a file is another one than before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Stamp {
-    size: u64,
-    mtime: (i64, i64),
-    inode: u64,
-    mode: u32,
-}
-
-impl Stamp {
-    fn of(meta: &Metadata) -> Stamp {
-        Stamp {
-            size: meta.size(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-            inode: meta.ino(),
-            mode: meta.mode(),
-        }
-    }
-}
-
-/// What the sources were at one time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scan {
-    /// By path. Paths compare by their components, which takes ten times as long as their bytes.
-    files: BTreeMap<OsString, Stamp>,
-    /// With their inodes: a directory that was made anew is another one.
-    folders: BTreeMap<PathBuf, u64>,
-    /// What could not be looked at, as sentences.
-    pub problems: Vec<String>,
 }
 
 impl Sources {
@@ -137,10 +112,13 @@ impl Sources {
         if self.never().iter().any(|never| path.starts_with(never)) {
             return false;
         }
-        !is_file || self.has_extension(path)
+        !is_file
+            || self.has_extension(path)
+            || tells_rules(path)
+            || self.rules.paths.iter().any(|single| single == path)
     }
 
-    fn has_extension(&self, path: &Path) -> bool {
+    pub(crate) fn has_extension(&self, path: &Path) -> bool {
         let wanted = &self.rules.extensions;
         wanted.is_empty()
             || path.extension().and_then(OsStr::to_str).is_some_and(|ext| wanted.iter().any(|w| w == ext))
@@ -148,98 +126,114 @@ impl Sources {
 
     /// Looks at all of them: a walk by all threads, and a stat for each.
     pub fn scan(&self) -> Scan {
+        let frame = self.frame();
         let mut found = Scan::default();
-        let (files, folders): (Vec<_>, Vec<_>) = self.rules.paths.iter().partition(|path| !is_dir(path));
-        for path in files {
+        self.look_at_singles(&mut found);
+        let folders: Vec<&PathBuf> = self.rules.paths.iter().filter(|path| is_dir(path)).collect();
+        self.walk_all(&folders, &mut found);
+        // A bad line of rules above several of them is told by some of the threads.
+        found.problems.sort();
+        found.problems.dedup();
+        // What it is compared with must have been there before the first look.
+        found.frame = frame.filter(|_| found.problems.is_empty());
+        found
+    }
+
+    /// Looks at those that are named by themselves and are files.
+    pub(crate) fn look_at_singles(&self, found: &mut Scan) {
+        for path in self.rules.paths.iter().filter(|path| !is_dir(path)) {
             match std::fs::symlink_metadata(path) {
-                Ok(meta) => drop(found.files.insert(path.clone().into_os_string(), Stamp::of(&meta))),
+                Ok(meta) => {
+                    found.singles.insert(path.clone().into_os_string(), Stamp::of(&meta));
+                }
                 Err(error) => found.miss(format!("{}: {error}", path.display()), is_gone(&error)),
             }
             // A single file is watched through its directory: editors replace it.
             if let Some((parent, meta)) = path.parent().and_then(|p| Some((p, std::fs::metadata(p).ok()?)))
             {
-                found.folders.insert(parent.to_owned(), meta.ino());
+                found.parents.insert(parent.as_os_str().to_owned(), meta.ino());
             }
         }
-        let Some((first, more)) = folders.split_first() else { return found };
-        let mut walk = WalkBuilder::new(first);
+    }
+
+    /// Walks into folders that are sources, with all below them.
+    pub(crate) fn walk_all(&self, folders: &[impl AsRef<Path>], found: &mut Scan) {
+        let Some((first, more)) = folders.split_first() else { return };
+        let mut walk = self.walk(first.as_ref());
         for path in more {
             walk.add(path);
         }
-        let (ignore, never) = (self.ignore.clone(), self.never().clone());
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
-        walk.hidden(false).git_global(false).require_git(false).follow_links(false).threads(threads);
+        let walked = Mutex::new((HashMap::<OsString, Folder>::new(), found));
+        walk.threads(threads).build_parallel().run(|| {
+            Box::new(|entry| {
+                let looked = entry.and_then(|entry| entry.metadata().map(|meta| (entry.into_path(), meta)));
+                let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
+                let (folders, found) = &mut *walked;
+                match looked {
+                    Ok((path, meta)) if meta.is_dir() => {
+                        let folder = Folder { inode: meta.ino(), files: vec![] };
+                        folders.insert(path.into_os_string(), folder);
+                    }
+                    // A folder is told before what is in it; if not, it is gone since.
+                    Ok((path, meta)) if self.has_extension(&path) => {
+                        if let Some(folder) = path.parent().and_then(|p| folders.get_mut(p.as_os_str())) {
+                            let name = path.file_name().unwrap_or_default().to_owned();
+                            folder.files.push((name, Stamp::of(&meta)));
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        let gone = error.io_error().is_some_and(is_gone);
+                        found.miss(error.to_string(), gone);
+                    }
+                }
+                WalkState::Continue
+            })
+        });
+        let (folders, found) = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.folders.extend(folders.into_iter().map(|(path, mut folder)| {
+            folder.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            (path, Arc::new(folder))
+        }));
+    }
+
+    /// Begins a walk by the rules.
+    pub(crate) fn walk(&self, folder: &Path) -> WalkBuilder {
+        let mut walk = WalkBuilder::new(folder);
+        let (ignore, never) = (self.ignore.clone(), self.never().clone());
+        walk.hidden(false).git_global(false).require_git(false).follow_links(false);
         walk.filter_entry(move |entry| {
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
             let ignored = entry.depth() > 0 && ignore.matched(entry.path(), is_dir).is_ignore();
             !ignored && !never.iter().any(|never| entry.path() == never)
         });
-        let found = Mutex::new(found);
-        walk.build_parallel().run(|| {
-            Box::new(|entry| {
-                self.note(&found, entry);
-                WalkState::Continue
-            })
-        });
-        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+        walk
     }
 
-    fn note(&self, found: &Mutex<Scan>, entry: Result<ignore::DirEntry, ignore::Error>) {
-        let looked = entry.and_then(|entry| entry.metadata().map(|meta| (entry.into_path(), meta)));
-        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-        match looked {
-            Ok((path, meta)) if meta.is_dir() => drop(found.folders.insert(path, meta.ino())),
-            Ok((path, meta)) if self.has_extension(&path) => {
-                found.files.insert(path.into_os_string(), Stamp::of(&meta));
+    /// Tells what an older scan must have in common with a new one, for some of it to be kept; `None`
+    /// where that is too hard to tell.
+    pub(crate) fn frame(&self) -> Option<Frame> {
+        let mut frame = Frame { never: self.never().clone(), ..Frame::default() };
+        for (at, path) in self.rules.paths.iter().enumerate() {
+            let root = std::fs::symlink_metadata(path).ok();
+            let is_dir = root.as_ref().is_some_and(Metadata::is_dir);
+            let others = self.rules.paths.iter().enumerate().filter(|(other, _)| *other != at);
+            // One of these is looked into from two sides.
+            let overlaps = is_dir && others.into_iter().any(|(_, other)| path.starts_with(other));
+            if overlaps || root.as_ref().is_some_and(Metadata::is_symlink) {
+                return None;
             }
-            Ok(_) => {}
-            Err(error) => {
-                let gone = error.io_error().is_some_and(is_gone);
-                found.miss(error.to_string(), gone);
-            }
+            frame.roots.push(root.filter(Metadata::is_dir).map(|meta| meta.ino()));
+            let rules = |folder: &Path| RULE_FILES.map(|name| folder.join(name));
+            let above = path.ancestors().filter(|_| is_dir).flat_map(rules);
+            frame.rules.extend(above.map(|file| std::fs::metadata(file).ok().map(|meta| Stamp::of(&meta))));
         }
+        Some(frame)
     }
 }
 
-impl Scan {
-    /// Gives the paths whose files are others than in this scan, or are there in one of the two only.
-    pub fn changes(&self, newer: &Scan) -> Vec<PathBuf> {
-        let (mut older, mut newer) = (self.files.iter().peekable(), newer.files.iter().peekable());
-        let mut changed = Vec::new();
-        loop {
-            let order = match (older.peek(), newer.peek()) {
-                (Some((a, _)), Some((b, _))) => a.cmp(b),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => return changed,
-            };
-            let was = if order.is_le() { older.next() } else { None };
-            let is = if order.is_ge() { newer.next() } else { None };
-            if was != is {
-                changed.extend(was.or(is).map(|(path, _)| PathBuf::from(path)));
-            }
-        }
-    }
-
-    /// Counts the files.
-    pub fn files(&self) -> usize {
-        self.files.len()
-    }
-
-    /// Gives the directories that were looked into, with their inodes.
-    pub(crate) fn folders(&self) -> &BTreeMap<PathBuf, u64> {
-        &self.folders
-    }
-
-    /// What vanished while we looked is no problem: the next scan tells.
-    fn miss(&mut self, problem: String, gone: bool) {
-        if !gone {
-            self.problems.push(problem);
-        }
-    }
-}
-
-fn is_gone(error: &std::io::Error) -> bool {
+pub(crate) fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
@@ -295,7 +289,7 @@ mod tests {
         fn files(&self, rules: SourceRules) -> Vec<String> {
             let scan = Sources::new(rules).unwrap().scan();
             assert_eq!(scan.problems, [""; 0]);
-            self.names(scan.files.into_keys().map(PathBuf::from))
+            self.names(Scan::default().changes(&scan))
         }
     }
 

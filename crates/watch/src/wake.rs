@@ -1,24 +1,33 @@
 //! That something may have changed: events of the system, or time.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind};
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::sources::Scan;
+use crate::scan::Scan;
+use crate::touched::Touched;
 
-/// Hears of changes in the directories that a scan has seen.
+/// Hears of changes in the directories that a scan has seen, and keeps where they were.
 ///
 /// Each directory is watched by itself, not with all below it: so what is ignored costs no watch, and a
 /// directory that appeared is watched once a scan has seen it. What happened in it before that, a scan
 /// after [`Wake::follow`] tells.
 pub struct Wake {
     watcher: Option<RecommendedWatcher>,
-    watched: BTreeMap<PathBuf, u64>,
+    watched: HashMap<OsString, u64>,
+    touched: Arc<Mutex<Touched>>,
+    /// When everything is to be looked at, whatever was heard.
+    whole_at: Option<Instant>,
 }
+
+/// After so long, everything is looked at: there are changes of which no event tells.
+pub(crate) const WHOLE: Duration = Duration::from_secs(600);
 
 /// Why there are no events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,25 +72,46 @@ impl Wake {
         counts: impl Fn(&Path, bool) -> bool + Send + 'static,
         heard: impl Fn() + Send + 'static,
     ) -> Result<Wake, NoEvents> {
+        let touched: Arc<Mutex<Touched>> = Arc::default();
+        let noted = Arc::clone(&touched);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let matters = match &event {
-                // Something was missed, or the watcher is in trouble: a scan tells.
-                Err(_) => true,
-                Ok(event) => event.need_rescan() || matters(event, &counts),
-            };
-            if matters {
+            let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if note(&event, &counts, &mut noted) {
+                drop(noted);
                 heard();
             }
         });
         match watcher {
-            Ok(watcher) => Ok(Wake { watcher: Some(watcher), watched: BTreeMap::new() }),
+            Ok(watcher) => {
+                Ok(Wake { watcher: Some(watcher), watched: HashMap::new(), touched, whole_at: None })
+            }
             Err(error) => Err(NoEvents::of(&error)),
         }
     }
 
     /// Makes one that hears nothing.
     pub fn deaf() -> Wake {
-        Wake { watcher: None, watched: BTreeMap::new() }
+        Wake { watcher: None, watched: HashMap::new(), touched: Arc::default(), whole_at: None }
+    }
+
+    /// Tells where something happened since this was asked last; now and then it is everywhere. What
+    /// happens from now on is told the next time, so what is looked at after this call is as new.
+    pub fn touched(&mut self, now: Instant) -> Touched {
+        let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.is_deaf() {
+            return Touched::everything();
+        }
+        let touched =
+            if self.whole_at.is_none_or(|at| at <= now) { touched.or_everything() } else { touched };
+        if touched.is_everything() {
+            self.whole_at = Some(now + WHOLE);
+        }
+        touched
+    }
+
+    /// Tells when to look at everything, also where nothing was heard.
+    pub fn due(&self) -> Option<Instant> {
+        self.whole_at.filter(|_| !self.is_deaf())
     }
 
     /// Tells whether it hears nothing.
@@ -89,44 +119,58 @@ impl Wake {
         self.watcher.is_none()
     }
 
-    /// Watches the directories of this scan, and no others. Tells whether some are new: then another
-    /// scan must follow, for what happened in them before they were watched.
+    /// Watches the directories of this scan, and no others. Gives those that are watched from now on:
+    /// they must be looked at again, for what happened in them before that.
+    ///
+    /// `touched` is what the scan was made for: the watch of a directory that another one took the place
+    /// of is worth nothing, even where both have one inode, one after the other.
     ///
     /// # Errors
     /// Where not all can be watched. From then on it is deaf.
-    pub fn follow(&mut self, scan: &Scan) -> Result<bool, NoEvents> {
-        let Some(watcher) = &mut self.watcher else { return Ok(false) };
-        let folders = scan.folders();
-        let gone: Vec<PathBuf> = self
-            .watched
+    pub fn follow(&mut self, scan: &Scan, touched: &Touched) -> Result<Touched, NoEvents> {
+        let Some(watcher) = &mut self.watcher else { return Ok(Touched::default()) };
+        let replaced: HashSet<&OsStr> = touched
+            .replaced()
             .iter()
-            .filter(|(path, inode)| folders.get(*path) != Some(*inode))
-            .map(|(path, _)| path.clone())
+            .map(|p| p.as_os_str())
+            .filter(|p| self.watched.contains_key(*p))
             .collect();
-        for path in gone {
-            // It fails where the directory is gone, and the watch with it.
-            watcher.unwatch(&path).ok();
-            self.watched.remove(&path);
-        }
-        let mut news = false;
-        for (path, inode) in
-            folders.iter().filter(|(path, _)| !self.watched.contains_key(*path)).collect::<Vec<_>>()
-        {
-            match watcher.watch(path, RecursiveMode::NonRecursive) {
+        let is_replaced = |path: &OsStr| {
+            let mut around = Path::new(path).ancestors();
+            !replaced.is_empty() && around.any(|at| replaced.contains(at.as_os_str()))
+        };
+        let wanted: HashMap<&OsStr, u64> = scan.watched().collect();
+        self.watched.retain(|path, inode| {
+            let stays =
+                wanted.get(path.as_os_str()) == Some(inode) && !touched.is_lost() && !is_replaced(path);
+            if !stays {
+                // It fails where the directory is gone, and the watch with it.
+                watcher.unwatch(path.as_ref()).ok();
+            }
+            stays
+        });
+        let mut news = Vec::new();
+        for (path, inode) in wanted {
+            if self.watched.contains_key(path) {
+                continue;
+            }
+            match watcher.watch(path.as_ref(), RecursiveMode::NonRecursive) {
                 Ok(()) => {
-                    self.watched.insert(path.clone(), *inode);
-                    news = true;
+                    self.watched.insert(path.to_owned(), inode);
                 }
-                // It was removed since; its parent's watch tells.
-                Err(error) if is_gone(&error) => news = true,
+                // It was removed since; the folder that it lies in tells.
+                Err(error) if is_gone(&error) => {
+                    news.extend(Path::new(path).parent().map(|parent| parent.as_os_str().to_owned()));
+                }
                 Err(error) => {
                     self.watcher = None;
                     self.watched.clear();
                     return Err(NoEvents::of(&error));
                 }
             }
+            news.push(path.to_owned());
         }
-        Ok(news)
+        Ok(news.into_iter().collect())
     }
 
     /// Counts the directories that are watched.
@@ -149,15 +193,42 @@ fn is_gone(error: &notify::Error) -> bool {
     }
 }
 
-/// Reading a source is no change: builds and our own scans do it all the time.
-fn matters(event: &Event, counts: &impl Fn(&Path, bool) -> bool) -> bool {
+/// Notes what an event names, if that may matter; tells whether anything may.
+fn note(
+    event: &notify::Result<Event>,
+    counts: &impl Fn(&Path, bool) -> bool,
+    touched: &mut Touched,
+) -> bool {
+    let event = match event {
+        Ok(event) if !event.need_rescan() => event,
+        // Something was missed, or the watcher is in trouble.
+        _ => {
+            *touched = Touched::lost();
+            return true;
+        }
+    };
     let is_file = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+        // Reading a source is no change: builds and our own scans do it all the time.
         EventKind::Access(_) => return false,
-        EventKind::Modify(ModifyKind::Data(_)) => true,
+        EventKind::Modify(ModifyKind::Data(_))
+        | EventKind::Create(CreateKind::File)
+        | EventKind::Remove(RemoveKind::File) => true,
         _ => false,
     };
-    event.paths.is_empty() || event.paths.iter().any(|path| counts(path, is_file))
+    if event.paths.is_empty() {
+        *touched = Touched::lost();
+    }
+    let mut matters = event.paths.is_empty();
+    for path in &event.paths {
+        let counted = counts(path, is_file);
+        // Where a folder was that does not count, one may be that does later: its watch went with it.
+        if counted || !is_file {
+            touched.note(path, is_file);
+        }
+        matters |= counted;
+    }
+    matters
 }
 
 #[cfg(test)]
@@ -191,13 +262,16 @@ mod tests {
         (sources, wake.unwrap(), heard)
     }
 
-    /// Follows until nothing is new, as the loop does.
-    fn settle(sources: &Sources, wake: &mut Wake) -> Scan {
+    /// Looks again until nothing is new, as the loop does.
+    fn settle(sources: &Sources, wake: &mut Wake, older: &Scan) -> Scan {
+        let mut touched = wake.touched(Instant::now());
+        let mut scan = sources.scan_again(older, &touched);
         loop {
-            let scan = sources.scan();
-            if !wake.follow(&scan).unwrap() {
+            touched = wake.follow(&scan, &touched).unwrap();
+            if touched.is_empty() {
                 return scan;
             }
+            scan = sources.scan_again(&scan, &touched);
         }
     }
 
@@ -207,27 +281,63 @@ mod tests {
         let root = fs::canonicalize(dir.path()).unwrap();
         fs::create_dir(root.join("src")).unwrap();
         let (sources, mut wake, heard) = begin(&root);
-        let mut scan = settle(&sources, &mut wake);
+        let mut scan = settle(&sources, &mut wake, &Scan::default());
         for round in 0..3 {
             let deep = root.join(format!("src/new/{round}"));
             fs::create_dir_all(&deep).unwrap();
             heard.recv_timeout(LONG).expect("the new folder");
-            let after = settle(&sources, &mut wake);
-            assert!(after.folders().contains_key(&deep));
+            let after = settle(&sources, &mut wake, &scan);
+            assert!(after.folders.contains_key(deep.as_os_str()));
             while heard.try_recv().is_ok() {}
             fs::write(deep.join("a.ts"), "1").unwrap();
             heard.recv_timeout(LONG).expect("the new file");
-            scan = settle(&sources, &mut wake);
+            scan = settle(&sources, &mut wake, &after);
             assert_eq!(after.changes(&scan), [deep.join("a.ts")]);
             fs::remove_dir_all(root.join("src/new")).unwrap();
             heard.recv_timeout(LONG).expect("the removal");
             // Seen or not: the next round makes folders of the same names anew.
             if round == 0 {
-                scan = settle(&sources, &mut wake);
+                scan = settle(&sources, &mut wake, &scan);
             }
             while heard.try_recv().is_ok() {}
         }
-        drop(scan);
+    }
+
+    #[test]
+    fn a_folder_that_came_back_while_it_did_not_count_is_heard_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let (src, away) = (root.join("src"), root.join("away"));
+        fs::create_dir(&src).unwrap();
+        let (sources, mut wake, heard) = begin(&root);
+        let mut scan = settle(&sources, &mut wake, &Scan::default());
+        sources.set_never(&[src.clone(), away.clone()]);
+        fs::rename(&src, &away).unwrap();
+        fs::rename(&away, &src).unwrap();
+        fs::write(root.join("a.ts"), "1").unwrap();
+        heard.recv_timeout(LONG).expect("what came after it");
+        sources.set_never(&[]);
+        scan = settle(&sources, &mut wake, &scan);
+        fs::write(src.join("b.ts"), "1").unwrap();
+        let before = scan.clone();
+        while !before.changes(&scan).contains(&src.join("b.ts")) {
+            heard.recv_timeout(LONG).expect("the new file");
+            scan = settle(&sources, &mut wake, &scan);
+        }
+    }
+
+    #[test]
+    fn now_and_then_everything_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, mut wake, _heard) = begin(dir.path());
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        assert!(wake.touched(start).is_everything(), "nothing was looked at yet");
+        assert_eq!(wake.due(), Some(start + WHOLE));
+        assert!(wake.touched(start + WHOLE - second).is_empty());
+        assert!(wake.touched(start + WHOLE).is_everything());
+        assert_eq!(wake.due(), Some(start + WHOLE * 2));
+        assert_eq!(Wake::deaf().due(), None);
+        assert!(Wake::deaf().touched(start).is_everything());
     }
 
     #[test]
@@ -237,7 +347,7 @@ mod tests {
         fs::create_dir(root.join("out")).unwrap();
         fs::write(root.join("a.ts"), "1").unwrap();
         let (sources, mut wake, heard) = begin(&root);
-        settle(&sources, &mut wake);
+        settle(&sources, &mut wake, &Scan::default());
         fs::read(root.join("a.ts")).unwrap();
         fs::write(root.join("out/b.ts"), "1").unwrap();
         drop(sources.scan());

@@ -1,0 +1,160 @@
+//! What the sources were at one time, folder by folder; and the comparison of two such times.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
+use std::ops::Bound;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What tells that a file is another one than before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    size: u64,
+    mtime: (i64, i64),
+    inode: u64,
+    mode: u32,
+}
+
+impl Stamp {
+    pub(crate) fn of(meta: &Metadata) -> Stamp {
+        Stamp {
+            size: meta.size(),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            inode: meta.ino(),
+            mode: meta.mode(),
+        }
+    }
+}
+
+/// A folder that was looked into.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Folder {
+    /// A folder that was made anew is another one.
+    pub(crate) inode: u64,
+    /// Its own files that count, by name.
+    pub(crate) files: Vec<(OsString, Stamp)>,
+}
+
+/// What must be the same for anything of an older scan to hold still.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Frame {
+    /// The paths that are watched: the inode of each that is a folder.
+    pub(crate) roots: Vec<Option<u64>>,
+    /// The rules that are read from above them, and beside them.
+    pub(crate) rules: Vec<Option<Stamp>>,
+    pub(crate) never: Vec<PathBuf>,
+}
+
+/// What the sources were at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// By path. Paths compare by their components, which takes ten times as long as their bytes.
+    pub(crate) folders: BTreeMap<OsString, Arc<Folder>>,
+    /// The sources that are named by themselves, where they are files.
+    pub(crate) singles: BTreeMap<OsString, Stamp>,
+    /// And the folders that they lie in, with their inodes.
+    pub(crate) parents: BTreeMap<OsString, u64>,
+    /// `None` where each look must be at everything.
+    pub(crate) frame: Option<Frame>,
+    /// What could not be looked at, as sentences.
+    pub problems: Vec<String>,
+}
+
+impl Scan {
+    /// Gives the paths whose files are others than in this scan, or are there in one of the two only.
+    pub fn changes(&self, newer: &Scan) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
+        differing(self.folders.iter(), newer.folders.iter(), |path, older, newer| {
+            let [older, newer] = [older, newer].map(|folder| folder.map_or(&[][..], |f| &f.files));
+            let [older, newer] =
+                [older, newer].map(|files| files.iter().map(|(name, stamp)| (name, stamp)));
+            differing(older, newer, |name, _, _| changed.push(Path::new(path).join(name)));
+        });
+        differing(self.singles.iter(), newer.singles.iter(), |path, _, _| {
+            changed.push(PathBuf::from(path))
+        });
+        changed.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+        changed.dedup();
+        changed
+    }
+
+    /// Counts the files.
+    pub fn files(&self) -> usize {
+        let walked: usize = self.folders.values().map(|folder| folder.files.len()).sum();
+        walked + self.singles.keys().filter(|path| !self.was_walked(path)).count()
+    }
+
+    fn was_walked(&self, file: &OsStr) -> bool {
+        let path = Path::new(file);
+        let folder = path.parent().and_then(|parent| self.folders.get(parent.as_os_str()));
+        let name = path.file_name().unwrap_or_default();
+        folder.is_some_and(|folder| folder.files.iter().any(|(known, _)| known == name))
+    }
+
+    /// Gives the directories in which something may happen, with their inodes.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = (&OsStr, u64)> {
+        let folders = self.folders.iter().map(|(path, folder)| (path.as_os_str(), folder.inode));
+        let parents = self.parents.iter().filter(|(path, _)| !self.folders.contains_key(*path));
+        folders.chain(parents.map(|(path, inode)| (path.as_os_str(), *inode)))
+    }
+
+    /// Forgets a folder with all that lies in it; tells whether it was known.
+    pub(crate) fn forget(&mut self, folder: &OsStr) -> bool {
+        let below: Vec<OsString> = self.below(folder).cloned().collect();
+        below.iter().for_each(|path| drop(self.folders.remove(path)));
+        self.folders.remove(folder).is_some()
+    }
+
+    /// Gives all folders below one.
+    pub(crate) fn below(&self, folder: &OsStr) -> impl Iterator<Item = &OsString> {
+        let edge = |end: &str| {
+            let mut path = if folder == "/" { OsString::new() } else { folder.to_owned() };
+            path.push(end);
+            path
+        };
+        // `0` comes right after `/`.
+        let range = (Bound::Excluded(edge("/")), Bound::Excluded(edge("0")));
+        self.folders.range(range).map(|(path, _)| path)
+    }
+
+    /// Gives the folders that lie in this one itself.
+    pub(crate) fn inner(&self, folder: &OsStr) -> impl Iterator<Item = &OsString> {
+        let length = if folder == "/" { 0 } else { folder.len() };
+        self.below(folder).filter(move |path| !path.as_bytes()[length + 1..].contains(&b'/'))
+    }
+
+    /// What vanished while we looked is no problem: the next scan tells.
+    pub(crate) fn miss(&mut self, problem: String, gone: bool) {
+        if !gone {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// Calls `differs` for each key whose values differ, or that only one of the two has; both are sorted.
+fn differing<'a, V: PartialEq + 'a>(
+    older: impl Iterator<Item = (&'a OsString, &'a V)>,
+    newer: impl Iterator<Item = (&'a OsString, &'a V)>,
+    mut differs: impl FnMut(&'a OsStr, Option<&'a V>, Option<&'a V>),
+) {
+    let (mut older, mut newer) = (older.peekable(), newer.peekable());
+    loop {
+        let order = match (older.peek(), newer.peek()) {
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return,
+        };
+        let was = if order.is_le() { older.next() } else { None };
+        let is = if order.is_ge() { newer.next() } else { None };
+        if was != is
+            && let Some((key, _)) = was.or(is)
+        {
+            differs(key, was.map(|(_, value)| value), is.map(|(_, value)| value));
+        }
+    }
+}
