@@ -690,20 +690,19 @@ class Bench:
         genstore, ostree = self.two_generations()
         acts = []
         if genstore:
-            shown = genstore.dir / "store" / "current"
             verify = genstore.call("verify")
-            acts.append(Act(Genstore.name, lambda: run(verify), lambda: warm(shown)))
+            acts.append(Act(Genstore.name, lambda: run(verify), lambda: warm(genstore.dir / "store" / "objects")))
         if ostree:
-            checkout = ostree.generation(ostree.number)
             fsck = ostree.call("fsck", "--quiet")
-            acts.append(Act("ostree fsck", lambda: run(fsck), lambda: warm(checkout)))
+            acts.append(Act("ostree fsck", lambda: run(fsck), lambda: warm(ostree.dir / "repo")))
         self.rounds("verify", acts)
 
     def gc(self):
         """Collects one generation that shares 99 % with the one that stays."""
 
         def act(tool, name, collect):
-            return tool and Act(name, lambda: run(*collect()), lambda: self.publish(tool))
+            return tool and Act(
+                name, lambda: run(*collect()), lambda: self.publish(tool), own=lambda: [tool.dir])
 
         def rm_previous(tool):
             return ["rm", "-rf", tool.generation(tool.number - 1)]

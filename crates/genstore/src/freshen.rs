@@ -52,7 +52,7 @@ impl Freshening<'_> {
 }
 
 impl Home {
-    /// Steps 1 for a kept generation.
+    /// Step 1 for a kept generation.
     pub(crate) fn stage_fresh(
         &self,
         lock: &CommitLock,

@@ -5,7 +5,6 @@
 //! known that the tree is a new one at all: so publishing what is current writes nothing. Floor 3.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -14,6 +13,7 @@ use rayon::prelude::*;
 use rustix::io::Errno;
 
 use crate::ahead::FlushAhead;
+use crate::before::entries_before;
 use crate::error::{Error, Problem, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
@@ -24,7 +24,7 @@ use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
-use crate::model::tree::{FileNode, Mtime, Node, ObjectId, RUN, Tree, TreeBuilder, TreeId};
+use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
 use crate::objects::Objects;
 use crate::plan::{Given, ItemSource, Plan, ScannedRoot, What};
 use crate::progress::Phase;
@@ -33,9 +33,6 @@ use crate::stage::StageDir;
 /// Files of one folder that one task takes: small enough to share out, large enough that opening
 /// the folder does not count.
 const BATCH: usize = 64;
-
-/// So many entries are looked for in what is current by one thread at a time.
-const COMPARED_TOGETHER: usize = 4096;
 
 /// How an entry of the new tree comes to its inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,7 +130,8 @@ impl Drop for LazyStage<'_> {
 }
 
 pub(crate) struct Shared {
-    /// Per entry of the plan that of what is current that has the same path; see [`NO_ENTRY`].
+    /// Per entry of the plan that of what is current that has the same path; see
+    /// [`crate::before::NO_ENTRY`].
     pub(crate) old: Vec<u32>,
     /// The filesystem of the first source, if it is one of this machine's.
     pub(crate) dev: OnceLock<Option<u64>>,
@@ -312,44 +310,17 @@ impl Ingest<'_> {
         }
         Ok(done)
     }
-
-    /// Gives what stands at an entry's path in what is current, and what is known of its source.
-    pub(crate) fn before(&self, old: &[u32], entry: usize) -> Option<(FileNode, SourceStat)> {
-        let old = *old.get(entry).filter(|old| **old != NO_ENTRY)? as usize;
-        match self.base?.get(old).node {
-            Node::File(node) => Some((node, self.source_before(old)?)),
-            _ => None,
-        }
-    }
-
-    /// Gives what is known of the source of an entry of what is current.
-    fn source_before(&self, old: usize) -> Option<SourceStat> {
-        Some(self.index?.files[self.base?.file_rank(old)?])
-    }
-
-    /// Finds the files from an entry on that are as before, and stand together in what is current.
-    fn run_before(&self, old: &[u32], entry: usize, files: &[Done]) -> Option<(&Tree, Range<usize>)> {
-        let is_file = |entry: usize| matches!(self.plan.what[entry], What::File { .. });
-        let first = *old.get(entry)? as usize;
-        let is_next = |(number, done): &(usize, &Done)| {
-            matches!(done, Done::AsBefore)
-                && is_file(entry + number)
-                && old[entry + number] as usize == first + number
-        };
-        let run = files.iter().enumerate().take_while(is_next).count();
-        (run > 0).then_some((self.base?, first..first + run))
-    }
 }
 
 /// What became of a file of the plan. Mostly nothing did, so that takes no room.
-enum Done {
+pub(crate) enum Done {
     /// It and its source are as in what is current, and the store has its bytes.
     AsBefore,
     New(Box<Taken>),
 }
 
 /// A file that was taken in.
-struct Taken {
+pub(crate) struct Taken {
     node: FileNode,
     how: How,
     /// What stat told of its source, if that stays where it is.
@@ -378,36 +349,6 @@ impl Sources {
         let known = self.files.iter().any(|stat| stat.ino != 0);
         dev.filter(|_| known).map(|dev| SourceIndex { tree, dev, files: self.files })
     }
-}
-
-/// What [`Shared::old`] says of an entry that is new.
-pub(crate) const NO_ENTRY: u32 = u32::MAX;
-
-/// Finds each path of a plan in what is current; both are sorted.
-fn entries_before(plan: &Plan, base: &Tree) -> Vec<u32> {
-    let find = |start: usize| {
-        let end = plan.len().min(start + COMPARED_TOGETHER);
-        let (mut found, mut at) = (Vec::with_capacity(end - start), base.lower_bound(plan.path(start)));
-        while start + found.len() < end {
-            let entry = start + found.len();
-            let run = RUN.min(end - entry);
-            // Mostly the paths are those that were.
-            if at + run <= base.len() && plan.paths_of(entry..entry + run) == base.paths_of(at..at + run) {
-                found.extend(at as u32..(at + run) as u32);
-                at += run;
-                continue;
-            }
-            for entry in entry..entry + run {
-                while at < base.len() && relpath::compare(base.path(at), plan.path(entry)).is_lt() {
-                    at += 1;
-                }
-                let is_there = at < base.len() && base.path(at) == plan.path(entry);
-                found.push(if is_there { at as u32 } else { NO_ENTRY });
-            }
-        }
-        found
-    };
-    (0..plan.len()).into_par_iter().step_by(COMPARED_TOGETHER).flat_map_iter(find).collect()
 }
 
 impl Intake<'_, '_> {

@@ -3,9 +3,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::before::NO_ENTRY;
 use crate::error::Result;
 use crate::fs::{Dir, Kind, Stat};
-use crate::ingest::{Claim, How, NO_ENTRY, lock};
+use crate::ingest::{Claim, How, lock};
 use crate::intake::{Give, Intake};
 use crate::model::index::SourceStat;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};

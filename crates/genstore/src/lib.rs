@@ -31,6 +31,7 @@ mod activate;
 mod ahead;
 mod assemble;
 mod audit;
+mod before;
 mod begin;
 mod check;
 mod claim;
