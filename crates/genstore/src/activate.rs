@@ -71,6 +71,8 @@ struct Compared {
     shown: Shown,
     /// What is current, and what follows from it.
     base: Option<(Generation, Freshness)>,
+    /// Whether every byte of its manifest has been looked at.
+    is_checked: bool,
 }
 
 /// What is current, as a new generation is compared with it.
@@ -127,7 +129,8 @@ impl Home {
             return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings });
         }
         drop(generation.tree_dir()?);
-        let Compared { tree, shown, base } = self.compare(&lock, &generation, previous)?;
+        let Compared { tree, shown, base, is_checked } = self.compare(&lock, &generation, previous)?;
+        let check = || if is_checked { Ok(()) } else { generation.check_small_manifest() };
         let hold = previous.filter(|_| hold == HoldAfter::Held).map(|left| HoldRecord {
             generation: id,
             left,
@@ -141,21 +144,21 @@ impl Home {
         if let Some(hold) = &hold {
             records.push(self.prepare(&lock, b"", HOLD, &wrap(hold))?);
         }
-        let is_held = hold.is_some();
+        let (is_marked, is_held) = (!marks.is_empty(), hold.is_some());
         sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
         let (end, refreshed) = match &base {
             Some((base, freshness)) => {
                 let mut fresh = self.stage_fresh(&lock, base, (&generation, &shown), freshness)?;
-                let done =
-                    self.begin_change(&lock, &sequence, &records, fresh.flushes()?).and_then(|end| {
-                        self.put_fresh(&lock, &generation, &mut fresh, freshness).map(|()| end)
-                    });
+                let flushes = fresh.flushes()?;
+                let done = self.begin_change(&lock, &sequence, &records, flushes, check).and_then(|end| {
+                    self.put_fresh(&lock, &generation, &mut fresh, freshness).map(|()| end)
+                });
                 let cleared = fresh.clear(self);
                 let end = done?;
                 cleared?;
                 (end, freshness.touches.len() as u64)
             }
-            None => (self.begin_change(&lock, &sequence, &records, vec![])?, 0),
+            None => (self.begin_change(&lock, &sequence, &records, vec![], check)?, 0),
         };
         self.set_current(&lock, id)?;
         let mut after = AfterCommit::default();
@@ -164,10 +167,10 @@ impl Home {
             after.owe("write down the mark and the hold", record.put(&lock));
         }
         if !is_held {
-            after.owe("end the hold", self.set_hold(&lock, None));
+            after.owe("end the hold", self.remove_hold(&lock));
         }
         after.owe("write the log", self.append_log(&lock, id, Event::Activate { previous }));
-        after.owe("keep what was noted", self.sync_told());
+        after.owe("keep what was noted", self.sync_told(is_marked));
         self.tell(&lock, &mut after, id, tree, end);
         Ok(Activation { generation: id, tree, previous, refreshed, warnings: after.warnings })
     }
@@ -195,7 +198,7 @@ impl Home {
             let freshness = fresh::plan((&base.tree, &base.shown), (&tree, &shown), now);
             (base.generation, freshness)
         });
-        Ok(Compared { tree: tree.id(), shown, base })
+        Ok(Compared { tree: tree.id(), shown, base, is_checked: true })
     }
 
     /// Does it by the kept difference, where one of the two was made while the other was current.
@@ -219,15 +222,18 @@ impl Home {
         let files = base_head.files.max(head.files);
         let freshness = fresh::plan_by_difference((from, &base_shown), (to, &shown), files, now);
         let Some(freshness) = freshness else { return Ok(None) };
-        next.check_small_manifest()?;
-        Ok(Some(Compared { tree: head.tree, shown, base: Some((base, freshness)) }))
+        Ok(Some(Compared { tree: head.tree, shown, base: Some((base, freshness)), is_checked: false }))
     }
 
-    /// Makes the records and the log durable that tell of an activation.
-    fn sync_told(&self) -> Result<()> {
+    /// Makes durable what tells of a change: the log, the hold or its end, and the marks, if there are
+    /// new ones.
+    pub(crate) fn sync_told(&self, is_marked: bool) -> Result<()> {
         let (log, path) = (self.fs.open_or_create(&self.dir, LOG)?, self.dir.join(LOG));
-        let (marks, top) = (Flush::Dir(self.sub(MARKS)?), Flush::Dir(self.dir.open_dir(b"")?));
-        self.fs.sync_each(&[marks, top, Flush::File(log, path)])
+        let mut all = vec![Flush::Dir(self.dir.open_dir(b"")?), Flush::File(log, path)];
+        if is_marked {
+            all.push(Flush::Dir(self.sub(MARKS)?));
+        }
+        self.fs.sync_each(&all)
     }
 
     /// Does what comes last: notice, end of the intent, a look at the views. Nothing of it can undo
@@ -242,7 +248,7 @@ impl Home {
     ) {
         after.owe("write the notice", self.write_notice(lock, id, tree));
         if !after.owes {
-            after.note("end the commit's record", self.put_sequence(lock, end));
+            after.note("end the commit's record", end.put(lock));
         }
         match self.fs.enter(FaultStage::View, &self.dir) {
             Ok(()) => after.warnings.extend(self.check_views(lock)),

@@ -153,8 +153,8 @@ impl<'s> Staged<'s> {
             after.note("end the stage's claim", stage.end_claim(home));
             let event = Event::Activate { previous };
             after.owe("write the log", home.append_log(&lock, id, event));
-            after.owe("end the hold", home.set_hold(&lock, None));
-            after.owe("keep the log", home.sync_log());
+            after.owe("end the hold", home.remove_hold(&lock));
+            after.owe("keep the log", home.sync_told(false));
             home.tell(&lock, &mut after, id, publication.tree, end);
         }
         drop(lock);
@@ -172,12 +172,8 @@ impl<'s> Staged<'s> {
         let (file, written) = self.write_manifest(stage, options, created)?;
         let mut all = self.to_flush(stage)?;
         all.push(Flush::File(file, stage.next().join(MANIFEST)));
-        // While the disk works.
-        let (flushed, beside) = rayon::join(
-            || self.home.fs.sync_each(&all),
-            || self.write_index(stage).and_then(|()| self.write_delta(stage, &written)),
-        );
-        flushed.and(beside)?;
+        let beside = || self.write_index(stage).and_then(|()| self.write_delta(stage, &written));
+        self.home.fs.sync_each_while(&all, beside)?;
         self.name_objects(stage)?;
         Ok(written)
     }
@@ -361,7 +357,7 @@ impl<'s> Staged<'s> {
         sequence.high = id.get();
         let from = claimed_id(stage);
         sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        let end = home.begin_change(lock, sequence, &[], vec![])?;
+        let end = home.begin_change(lock, sequence, &[], vec![], || Ok(()))?;
         let generations = home.sub(GENERATIONS)?;
         home.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
         home.fs.sync_dir(&generations)?;

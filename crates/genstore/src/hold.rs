@@ -68,9 +68,19 @@ impl Home {
             Some(hold) => self.replace(lock, b"", HOLD, &wrap(hold)),
             None if self.dir.stat(HOLD)?.is_none() => Ok(()),
             None => {
-                self.fs.unlink(&self.dir, HOLD)?;
+                self.seal_end(lock)?;
+                self.remove_hold(lock)?;
                 self.fs.sync_dir(&self.dir)
             }
+        }
+    }
+
+    /// Removes the hold, if there is one, as a part of a change. Durable once the store's folder is
+    /// flushed.
+    pub(crate) fn remove_hold(&self, _: &CommitLock) -> Result<()> {
+        match self.dir.stat(HOLD)? {
+            Some(_) => self.fs.unlink(&self.dir, HOLD).map(drop),
+            None => Ok(()),
         }
     }
 

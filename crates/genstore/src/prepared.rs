@@ -2,8 +2,11 @@
 //! flushes as it can, one after the other. Floor 2.
 //!
 //! A change that is noted in `sequence` first takes: one flush of all its records, side by side; one
-//! each for the note, for the change itself, and for the end of the note; and one for all that tells
-//! of the change, between the last two. Each waits for the disk, and that is all the time it takes.
+//! each for the note and for the change itself; and one for all that tells of the change. Each waits for
+//! the disk, and that is all the time it takes. Then the note ends, and nobody waits for that: should a
+//! power loss bring it back, recovery finds everything done as it says. The next change puts its own note
+//! in its place. Whoever else says anew what a change has told makes its end durable first
+//! ([`Home::seal_end`]).
 
 use std::fs::File;
 
@@ -49,12 +52,15 @@ impl Home {
 
     /// Notes a change, durably, and makes its records and what else it needs durable with it. Gives the
     /// record that ends the note.
+    ///
+    /// What is done meanwhile takes no time of its own. Where it fails nothing is noted.
     pub(crate) fn begin_change<'h>(
         &'h self,
         lock: &CommitLock,
         sequence: &Sequence,
         records: &[Prepared<'h>],
         more: Vec<Flush>,
+        meanwhile: impl FnOnce() -> Result<()>,
     ) -> Result<Prepared<'h>> {
         let ended = Sequence { intent: None, ..sequence.clone() };
         let note = self.prepare(lock, b"", SEQUENCE, &wrap(sequence))?;
@@ -63,14 +69,21 @@ impl Home {
         for record in records.iter().chain([&note, &end]) {
             all.push(record.flush()?);
         }
-        self.fs.sync_each(&all)?;
+        self.fs.sync_each_while(&all, meanwhile)?;
         self.put_sequence(lock, note)?;
         Ok(end)
     }
 
-    /// Puts a record of `sequence` in its place, durably: the note of a change, or the one that ends it.
-    pub(crate) fn put_sequence(&self, lock: &CommitLock, end: Prepared<'_>) -> Result<()> {
-        end.put(lock)?;
+    /// Puts a record of `sequence` in its place, durably: the note of a change, or the one that ends a
+    /// change which nothing else tells to have happened.
+    pub(crate) fn put_sequence(&self, lock: &CommitLock, record: Prepared<'_>) -> Result<()> {
+        record.put(lock)?;
+        self.fs.sync_dir(&self.dir)
+    }
+
+    /// Makes the end of the last change durable: a power loss may bring back the note of it, and recovery
+    /// would say again what it said.
+    pub(crate) fn seal_end(&self, _: &CommitLock) -> Result<()> {
         self.fs.sync_dir(&self.dir)
     }
 }

@@ -212,12 +212,14 @@ impl Home {
         Ok(marks)
     }
 
+    /// Writes a mark that is no part of a change; durable on return.
     pub(crate) fn write_mark(
         &self,
         lock: &CommitLock,
         id: GenerationId,
         record: &MarkRecord,
     ) -> Result<()> {
+        self.seal_end(lock)?;
         self.replace(lock, MARKS, id.to_string().as_bytes(), &wrap(record))
     }
 

@@ -53,8 +53,12 @@ impl Home {
             }
             Intent::Activate { generation, marks, hold } if moved => {
                 self.set_hold(lock, hold.as_ref())?;
+                // gc may have been there before a power loss brought the intent back.
+                let ids = self.generation_ids()?;
                 for (id, mark) in marks {
-                    self.write_mark(lock, id, &mark)?;
+                    if ids.contains(&id) {
+                        self.write_mark(lock, id, &mark)?;
+                    }
                 }
                 self.finish(lock, generation, None)
             }

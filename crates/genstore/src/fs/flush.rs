@@ -27,8 +27,26 @@ impl Fs {
     /// Makes files and folders durable, in any order. After a failure the caller gives up, as with
     /// [`Fs::sync_file`].
     pub(crate) fn sync_each(&self, all: &[Flush]) -> Result<()> {
+        self.sync_all(all, all.len().min(MAX_THREADS).saturating_sub(1), || Ok(()))
+    }
+
+    /// The same; what is done meanwhile takes no time of its own. Where it fails, all of it does.
+    pub(crate) fn sync_each_while(
+        &self,
+        all: &[Flush],
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        self.sync_all(all, all.len().min(MAX_THREADS), meanwhile)
+    }
+
+    fn sync_all(
+        &self,
+        all: &[Flush],
+        threads: usize,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         if self.durability == Durability::None {
-            return Ok(());
+            return meanwhile();
         }
         let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
         let work = || {
@@ -45,16 +63,18 @@ impl Fs {
                 }
             }
         };
-        thread::scope(|scope| {
-            for _ in 1..all.len().min(MAX_THREADS) {
+        let done = thread::scope(|scope| {
+            for _ in 0..threads {
                 // Where the system gives no more threads, there are fewer.
                 if thread::Builder::new().spawn_scoped(scope, work).is_err() {
                     break;
                 }
             }
+            let done = meanwhile();
             work();
+            done
         });
         let failure: Option<Error> = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failure.map_or(Ok(()), Err)
+        failure.map_or(done, Err)
     }
 }
