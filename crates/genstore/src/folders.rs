@@ -66,6 +66,12 @@ impl<'p> Folders<'p> {
         self.all.iter().map(|folder| folder.members.as_slice())
     }
 
+    /// Gives what is directly in the folder at a path; nothing where there is none, or an empty one.
+    pub(crate) fn members_of(&self, path: &[u8]) -> &[u32] {
+        let found = self.all.binary_search_by(|folder| relpath::compare(folder.path, path));
+        found.map_or(&[], |at| &self.all[at].members)
+    }
+
     /// Gives every folder's path and what is directly in it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
         self.all.iter().map(|folder| (folder.path, folder.members.as_slice()))

@@ -17,6 +17,7 @@ use crate::before::entries_before;
 use crate::error::{Error, Problem, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
+use crate::fs::trail::Trail;
 use crate::intake::{Give, Intake};
 use crate::layout::{Home, StoreShared};
 use crate::linked::LinkedFolders;
@@ -129,6 +130,9 @@ impl Drop for LazyStage<'_> {
     }
 }
 
+/// The source that a thread was at last, and its folders there.
+type Near<'p> = Option<(&'p ScannedRoot, Trail<'p>)>;
+
 pub(crate) struct Shared {
     /// Per entry of the plan that of what is current that has the same path; see
     /// [`crate::before::NO_ENTRY`].
@@ -154,7 +158,7 @@ pub(crate) struct Claim {
     pub(crate) mtime: Mtime,
 }
 
-impl Ingest<'_> {
+impl<'a> Ingest<'a> {
     pub(crate) fn run(&self) -> Result<Ingested> {
         let plan = self.plan;
         let start = self.home.fs.file_clock();
@@ -177,11 +181,12 @@ impl Ingest<'_> {
         let batches: Vec<&[u32]> = self.folders.members().flat_map(|all| all.chunks(BATCH)).collect();
         type Batches = Result<Vec<Vec<Done>>>;
         let take_in = |ahead: &FlushAhead| {
-            let done: Batches = batches.par_iter().map(|batch| self.batch(&shared, ahead, batch)).collect();
+            let take = |near: &mut Near<'a>, batch: &&[u32]| self.batch(&shared, ahead, near, batch);
+            let done: Batches = batches.par_iter().map_init(|| None, take).collect();
             let (done, looking) = (done?, Ingest { base_id: None, ..*self });
             let again = self.believed_and_linked(&shared);
-            let seen: Batches =
-                again.par_iter().map(|batch| looking.batch(&shared, ahead, batch)).collect();
+            let look = |batch: &Vec<u32>| looking.batch(&shared, ahead, &mut None, batch);
+            let seen: Batches = again.par_iter().map(look).collect();
             Ok((done, again, seen?))
         };
         let (done, again, seen) = FlushAhead::during(self.home, take_in)?;
@@ -246,13 +251,19 @@ impl Ingest<'_> {
     }
 
     /// Takes in some files of one folder.
-    fn batch(&self, shared: &Shared, ahead: &FlushAhead, batch: &[u32]) -> Result<Vec<Done>> {
+    fn batch(
+        &self,
+        shared: &Shared,
+        ahead: &FlushAhead,
+        near: &mut Near<'a>,
+        batch: &[u32],
+    ) -> Result<Vec<Done>> {
+        let plan = self.plan;
         let mut done = Vec::with_capacity(batch.len());
-        let mut source: Option<(&ScannedRoot, Dir)> = None;
         let mut target: Option<Dir> = None;
         for &entry in batch {
-            let path = self.plan.path(entry as usize);
-            let What::File { source: from, executable } = &self.plan.what[entry as usize] else {
+            let path = plan.path(entry as usize);
+            let What::File { source: from, executable } = &plan.what[entry as usize] else {
                 continue;
             };
             let give = match from {
@@ -281,11 +292,11 @@ impl Ingest<'_> {
                     Err(error) => Err(error),
                     Ok(None) => {
                         let (folder, name) = relpath::split(root.below(path));
-                        if source.as_ref().is_none_or(|(open, _)| !std::ptr::eq(*open, root.as_ref())) {
-                            source = Some((root, root.dir.open_dir(folder)?));
+                        if !near.as_ref().is_some_and(|(at, _)| std::ptr::eq(*at, root.as_ref())) {
+                            *near = Some((root, Trail::new(&root.dir)));
                         }
-                        let dir = &source.as_ref().expect("it was opened above").1;
-                        task.disk((dir, name), None)
+                        let (_, trail) = near.as_mut().expect("it was set above");
+                        task.disk((trail.dir(folder)?, name), None)
                     }
                 },
             };

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use rayon::prelude::*;
 
 use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;
@@ -303,7 +304,8 @@ impl PlanBuilder {
     /// # Errors
     /// [`Error::BadPlan`] with every problem of the plan.
     pub fn build(mut self) -> Result<Plan> {
-        let in_order = self.items.is_sorted_by(|a, b| relpath::compare(self.path(a), self.path(b)).is_lt());
+        let is_less = |pair: &[Item]| relpath::compare(self.path(&pair[0]), self.path(&pair[1])).is_lt();
+        let in_order = self.items.par_windows(2).all(is_less);
         if !in_order {
             let paths = &self.paths;
             let path = |item: &Item| &paths[item.start..item.end];

@@ -35,7 +35,7 @@ use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceStat;
-use crate::model::patch::{Patch, folders as all_folders, patch};
+use crate::model::patch::{Patch, folders as all_folders, patch, position};
 use crate::model::relpath;
 use crate::model::retention::{Retention, judge};
 use crate::model::sealed::Sealed;
@@ -79,7 +79,12 @@ impl Staged<'_> {
         let Ok(Some(spare)) = self.find_spare(&retention) else { return Ok(false) };
         let ingested = &self.ingested;
         let is_object = |entry: usize| ingested.how[entry] == How::Object;
-        let patch = patch((&spare.tree, &spare.shown), &ingested.tree, is_object);
+        let (before, after) = (all_folders(&spare.tree), all_folders(&ingested.tree));
+        // The note is a cache: what it says of other folders says nothing.
+        if before.len() != spare.sealed.folders.len() {
+            return Ok(false);
+        }
+        let patch = patch((&spare.tree, &before, &spare.shown), (&ingested.tree, &after), is_object);
         let made: usize = patch.work.values().map(|work| work.make.len()).sum();
         if made * 2 > ingested.tree.len() || !self.retire(&spare, &retention)? {
             return Ok(false);
@@ -87,9 +92,8 @@ impl Staged<'_> {
         self.retired = Some(spare.id);
         let stage = self.stage.as_mut().expect("an assembly has its stage");
         let retired = stage.dir().open_dir(RETIRED)?;
-        let paths = all_folders(&spare.tree);
         let seen = match retired.open_dir(TREE) {
-            Ok(tree) => sealed::compare(&tree, &paths, &spare.sealed.folders)?,
+            Ok(tree) => sealed::compare(&tree, &before, &spare.sealed.folders)?,
             Err(e) if is_absence(&e) => None,
             Err(e) => return Err(e),
         };
@@ -100,29 +104,23 @@ impl Staged<'_> {
             assembly: Assembly::new(self.home, &self.guard, &self.objects, ingested, stage.tree()),
             spare: &spare,
             patch: &patch,
-            touched: paths
-                .iter()
-                .zip(&seen)
-                .filter(|(_, seen)| **seen != Seen::Same)
-                .map(|(p, _)| *p)
-                .collect(),
-            kept: kept_folders(&ingested.tree, &patch),
-            members: folders.iter().collect(),
+            before: &before,
+            after: &after,
+            seen: &seen,
+            folders,
             placed: &placed,
             done: Mutex::default(),
         };
         recycling.apply()?;
         let Recycling { assembly, done, .. } = recycling;
         let Done { changed, made } = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let known: HashMap<&[u8], SourceStat> = paths
-            .iter()
-            .zip(&spare.sealed.folders)
-            .zip(&seen)
-            .filter(|((path, _), seen)| **seen == Seen::Same && !changed.contains(**path))
-            .map(|((path, stat), _)| (*path, *stat))
-            .collect();
-        let stat = |path: &[u8]| known.get(path).copied().unwrap_or_default();
-        let folders = all_folders(&ingested.tree).into_iter().map(stat).collect();
+        let stat = |path: &&[u8]| {
+            let known = position(&before, path).filter(|&at| seen[at] == Seen::Same);
+            known
+                .filter(|_| !changed.contains(*path))
+                .map_or_else(SourceStat::default, |at| spare.sealed.folders[at])
+        };
+        let folders = after.par_iter().map(stat).collect();
         let flushed = spare.sealed.flushed && !seen.contains(&Seen::Differs);
         let rotated = assembly.finish();
         self.ingested.placed.extend(rotated);
@@ -146,9 +144,7 @@ impl Staged<'_> {
                 continue;
             }
             let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
-            if all_folders(&tree).len() == sealed.folders.len() {
-                return Ok(Some(Spare { id: verdict.id, tree, shown, sealed }));
-            }
+            return Ok(Some(Spare { id: verdict.id, tree, shown, sealed }));
         }
         Ok(None)
     }
@@ -229,25 +225,18 @@ impl Staged<'_> {
     }
 }
 
-fn kept_folders<'t>(new: &'t Tree, patch: &Patch<'t>) -> HashSet<&'t [u8]> {
-    let mut all: HashSet<&[u8]> = all_folders(new).into_iter().collect();
-    for born in &patch.born {
-        all.remove(born);
-    }
-    all
-}
-
 /// A tree on its way from the old to the new.
 struct Recycling<'a> {
     assembly: Assembly<'a>,
     spare: &'a Spare,
     patch: &'a Patch<'a>,
-    /// Folders of the old tree that are not known to hold what they held.
-    touched: HashSet<&'a [u8]>,
-    /// Folders of both trees.
-    kept: HashSet<&'a [u8]>,
+    /// The folders of the old tree, in the order of paths, and what they look like now.
+    before: &'a [&'a [u8]],
+    seen: &'a [Seen],
+    /// Those of the new one.
+    after: &'a [&'a [u8]],
     /// What is directly in them.
-    members: HashMap<&'a [u8], &'a [u32]>,
+    folders: &'a Folders<'a>,
     /// The tree in which the new files stand.
     placed: &'a Dir,
     done: Mutex<Done>,
@@ -269,8 +258,9 @@ impl Recycling<'_> {
             fs.remove_all(&dir, name)?;
             self.note(relpath::split(path).0);
         }
-        let paths = self.patch.work.keys().chain(&self.touched).copied();
-        let todo: HashSet<&[u8]> = paths.filter(|path| self.kept.contains(path)).collect();
+        let touched = self.before.iter().zip(self.seen).filter(|(_, seen)| **seen != Seen::Same);
+        let paths = self.patch.work.keys().chain(touched.map(|(path, _)| path)).copied();
+        let todo: HashSet<&[u8]> = paths.filter(|path| self.is_kept(path)).collect();
         let mut make: Vec<(&[u8], Vec<u32>)> =
             todo.into_par_iter().map(|path| Ok((path, self.clear(path)?))).collect::<Result<_>>()?;
         for path in &self.patch.born {
@@ -297,10 +287,20 @@ impl Recycling<'_> {
         Ok(())
     }
 
+    /// Tells whether it is a folder of both trees.
+    fn is_kept(&self, path: &[u8]) -> bool {
+        position(self.before, path).and_then(|_| position(self.after, path)).is_some()
+    }
+
+    /// Tells whether it is a folder of the old tree that is not known to hold what it held.
+    fn is_touched(&self, path: &[u8]) -> bool {
+        position(self.before, path).is_some_and(|at| self.seen[at] != Seen::Same)
+    }
+
     /// Removes from a folder of the old tree what does not stay, and gives what is to be made.
     fn clear(&self, path: &[u8]) -> Result<Vec<u32>> {
         let dir = self.assembly.tree.open_dir(path)?;
-        if self.touched.contains(path) {
+        if self.is_touched(path) {
             return self.clear_by_name(path, &dir);
         }
         let Some(work) = self.patch.work.get(path) else { return Ok(vec![]) };
@@ -322,12 +322,12 @@ impl Recycling<'_> {
     fn clear_by_name(&self, path: &[u8], dir: &Dir) -> Result<Vec<u32>> {
         let tree = &self.assembly.ingested.tree;
         let is_file = |entry: &u32| tree.get(*entry as usize).node != Node::EmptyDir;
-        let members = self.members.get(path).copied().unwrap_or_default().iter().copied().filter(is_file);
+        let members = self.folders.members_of(path).iter().copied().filter(is_file);
         let mut missing: HashMap<&[u8], u32> =
             members.map(|entry| (relpath::split(tree.path(entry as usize)).1, entry)).collect();
         for (name, kind) in dir.list()? {
             let full = relpath::join(path, &name);
-            if kind == Kind::Dir && self.kept.contains(full.as_slice()) {
+            if kind == Kind::Dir && self.is_kept(&full) {
                 continue;
             }
             match missing.get(name.as_slice()) {

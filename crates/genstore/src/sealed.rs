@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;
-use crate::fs::{Dir, Stat};
+use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
 use crate::layout::{Home, SEALED};
 use crate::model::digest::Digest;
@@ -66,13 +66,14 @@ pub(crate) fn compare(tree: &Dir, paths: &[&[u8]], noted: &[SourceStat]) -> Resu
         .par_iter()
         .zip(noted)
         .map(|(path, noted)| {
-            let dir = match tree.open_dir(path) {
-                Ok(dir) => dir,
+            // The folders above it are looked at, too: should one be a symlink by now, that tells.
+            let stat = match tree.stat_below(path) {
+                Ok(Some(stat)) => stat,
+                Ok(None) => return Ok(None),
                 Err(e) if is_other(&e) => return Ok(None),
                 Err(e) => return Err(e),
             };
-            let stat = dir.stat_self()?;
-            if stat.mode != 0o755 || stat.uid != user {
+            if (stat.kind, stat.mode, stat.uid) != (Kind::Dir, 0o755, user) {
                 return Ok(None);
             }
             Ok(Some(match noted.ino {

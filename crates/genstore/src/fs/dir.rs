@@ -152,6 +152,19 @@ impl Dir {
         }
     }
 
+    /// Looks at what stands at a path below this directory, without following it; `None` only where there
+    /// is nothing. Symlinks on the way there are followed: this is for whoever looks at each folder on it.
+    pub(crate) fn stat_below(&self, path: &[u8]) -> Result<Option<Stat>> {
+        match path.len() {
+            0 => self.stat_self().map(Some),
+            1..=PIECE_MAX => self.stat(path),
+            _ => {
+                let (dir, name) = open_parent(self, path)?;
+                dir.stat(name)
+            }
+        }
+    }
+
     /// Tells whether its filesystem is one of this machine's, which stamps files by this machine's
     /// clock and keeps them by itself. Unknown ones are not.
     pub(crate) fn is_local(&self) -> bool {

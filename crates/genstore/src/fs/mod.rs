@@ -13,6 +13,7 @@ pub(crate) mod lock;
 mod pieces;
 pub(crate) mod process;
 mod remove;
+pub(crate) mod trail;
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Fs;
 use crate::error::{Error, Result};
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, Hashing};
 
 /// Pieces smaller than this are written together.
 const TOGETHER: usize = 64 * 1024;
@@ -16,7 +16,7 @@ struct Pieces<'a> {
     fs: &'a Fs,
     file: &'a File,
     path: &'a Path,
-    hasher: blake3::Hasher,
+    hashing: Hashing,
     failure: Option<Error>,
 }
 
@@ -26,7 +26,7 @@ impl Write for Pieces<'_> {
             self.failure = Some(error);
             return Err(io::Error::other("told by its owner"));
         }
-        self.hasher.update(piece);
+        self.hashing.update(piece);
         Ok(piece.len())
     }
 
@@ -43,13 +43,12 @@ impl Fs {
         path: &Path,
         write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
     ) -> Result<(T, Digest)> {
-        let hasher = blake3::Hasher::new();
-        let pieces = Pieces { fs: self, file, path, hasher, failure: None };
+        let pieces = Pieces { fs: self, file, path, hashing: Hashing::default(), failure: None };
         let mut out = BufWriter::with_capacity(TOGETHER, pieces);
         let done = write(&mut out).and_then(|done| out.flush().map(|()| done));
         let (pieces, _) = out.into_parts();
         match (done, pieces.failure) {
-            (Ok(done), None) => Ok((done, pieces.hasher.finalize().into())),
+            (Ok(done), None) => Ok((done, pieces.hashing.digest())),
             (_, Some(error)) => Err(error),
             (Err(error), None) => Err(Error::io("write", path, error)),
         }

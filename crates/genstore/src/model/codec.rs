@@ -19,7 +19,7 @@ use bincode::Options as _;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
+use super::digest::{Digest, Hashing};
 use super::tree::{Columns, KIND_EXECUTABLE, KIND_FILE, Mtime, ObjectId, Tree, TreeId};
 
 const FORMAT_VERSION: u32 = 1;
@@ -330,21 +330,21 @@ fn write_frame<T: Serialize>(
     rest: &T,
     out: &mut impl io::Write,
 ) -> io::Result<Digest> {
-    let mut body = blake3::Hasher::new();
+    let mut body = Hashing::default();
     body.update(head);
     options().serialize_into(&mut body, rest).expect("plain values always encode");
-    let digest = body.finalize();
+    let digest = body.digest();
     let mut prefix = Vec::with_capacity(FRAME_LEN);
     prefix.extend(magic);
     prefix.extend(FORMAT_VERSION.to_le_bytes());
     prefix.extend((head.len() as u32).to_le_bytes());
     prefix.extend(body.count().to_le_bytes());
     prefix.extend(digest.as_bytes());
-    prefix.extend(blake3::hash(head).as_bytes());
+    prefix.extend(Digest::of(head).as_bytes());
     out.write_all(&prefix)?;
     out.write_all(head)?;
     match options().serialize_into(out, rest).map_err(|error| *error) {
-        Ok(()) => Ok(digest.into()),
+        Ok(()) => Ok(digest),
         Err(bincode::ErrorKind::Io(error)) => Err(error),
         Err(other) => unreachable!("plain values always encode: {other}"),
     }

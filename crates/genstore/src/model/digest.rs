@@ -1,7 +1,12 @@
 //! Digests: the names of bytes.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
+
+/// From so many bytes on, all threads hash. Below 128 KiB sharing out costs more than it gains, says
+/// `blake3::Hasher::update_rayon`; twice that is on the safe side of it.
+const LARGE: usize = 1 << 18;
 
 /// BLAKE3-256 of a file's bytes; prints and parses as 64 lower-case hex characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +15,9 @@ pub struct Digest(pub(crate) [u8; 32]);
 impl Digest {
     /// Hashes `bytes`.
     pub fn of(bytes: &[u8]) -> Digest {
-        Digest(*blake3::hash(bytes).as_bytes())
+        let mut hashing = Hashing::default();
+        hashing.update(bytes);
+        hashing.digest()
     }
 
     /// Wraps 32 raw bytes.
@@ -26,6 +33,41 @@ impl Digest {
     /// Gives the first eight hex characters, for people.
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()
+    }
+}
+
+/// A digest on its way: what is in memory as a whole, and large, is hashed by all threads.
+#[derive(Default)]
+pub(crate) struct Hashing(blake3::Hasher);
+
+impl Hashing {
+    /// Hashes more bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match bytes.len() {
+            0..LARGE => self.0.update(bytes),
+            _ => self.0.update_rayon(bytes),
+        };
+    }
+
+    /// Counts the bytes so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.count()
+    }
+
+    /// Gives the digest of the bytes so far.
+    pub(crate) fn digest(&self) -> Digest {
+        self.0.finalize().into()
+    }
+}
+
+impl io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -67,6 +109,19 @@ impl FromStr for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hashes_large_and_small_pieces_alike() {
+        let bytes: Vec<u8> = (0..3 * LARGE as u32).flat_map(u32::to_le_bytes).collect();
+        for cut in [0, 1, LARGE - 1, LARGE, LARGE + 1, bytes.len()] {
+            let mut hashing = Hashing::default();
+            hashing.update(&bytes[..cut]);
+            hashing.update(&bytes[cut..]);
+            assert_eq!(hashing.digest(), blake3::hash(&bytes).into(), "cut at {cut}");
+            assert_eq!(hashing.count(), bytes.len() as u64);
+        }
+        assert_eq!(Digest::of(&bytes), blake3::hash(&bytes).into());
+    }
 
     #[test]
     fn prints_and_parses_one_spelling() {

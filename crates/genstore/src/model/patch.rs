@@ -1,6 +1,7 @@
 //! What to do to the folders of one tree so that they hold another. Pure; `recycle` acts.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use super::fresh::Shown;
 use super::pairs::pairs;
@@ -36,8 +37,8 @@ impl Patch<'_> {
     }
 }
 
-/// Lists all folders of a tree, empty ones too, each after the one that holds it; the first is the
-/// tree itself.
+/// Lists all folders of a tree, empty ones too, in the order of paths: so each comes after the one that
+/// holds it, and the first is the tree itself.
 pub(crate) fn folders(tree: &Tree) -> Vec<&[u8]> {
     let mut all: Vec<&[u8]> = vec![b""];
     let mut last: &[u8] = b"";
@@ -66,20 +67,41 @@ fn common_folder(a: &[u8], b: &[u8]) -> usize {
     a[..same].iter().rposition(|byte| *byte == b'/').unwrap_or(0)
 }
 
+/// Finds a folder in a list of [`folders`].
+pub(crate) fn position(folders: &[&[u8]], path: &[u8]) -> Option<usize> {
+    folders.binary_search_by(|folder| relpath::compare(folder, path)).ok()
+}
+
+/// Lists the folders of each of two lists of [`folders`] that are not in the other.
+fn apart<'t>(before: &[&'t [u8]], after: &[&'t [u8]]) -> (Vec<&'t [u8]>, Vec<&'t [u8]>) {
+    let (mut gone, mut new) = (vec![], vec![]);
+    let (mut before, mut after) = (before.iter().copied().peekable(), after.iter().copied().peekable());
+    loop {
+        let order = match (before.peek(), after.peek()) {
+            (Some(a), Some(b)) => relpath::compare(a, b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return (gone, new),
+        };
+        let (a, b) = (before.next_if(|_| order.is_le()), after.next_if(|_| order.is_ge()));
+        match (a, b) {
+            (Some(path), None) => gone.push(path),
+            (None, Some(path)) => new.push(path),
+            _ => {}
+        }
+    }
+}
+
 /// Finds out what makes `new` of `old`, where the paths in `shown.fresh` do not have their object's
-/// inode. `is_object` tells of an entry of the new tree whether the store has its object.
+/// inode; `before` and `after` are the [`folders`] of the two. `is_object` tells of an entry of the new
+/// tree whether the store has its object.
 pub(crate) fn patch<'t>(
-    (old, shown): (&'t Tree, &Shown),
-    new: &'t Tree,
+    (old, before, shown): (&'t Tree, &[&'t [u8]], &Shown),
+    (new, after): (&'t Tree, &[&'t [u8]]),
     is_object: impl Fn(usize) -> bool,
 ) -> Patch<'t> {
-    let (before, after) = (folders(old), folders(new));
-    let old_folders: HashSet<&[u8]> = before.iter().copied().collect();
-    let new_folders: HashSet<&[u8]> = after.iter().copied().collect();
-    let is_top =
-        |path: &&[u8]| !new_folders.contains(*path) && new_folders.contains(relpath::split(path).0);
-    let dead = before.iter().copied().filter(is_top).collect();
-    let born = after.into_iter().filter(|path| !old_folders.contains(path)).collect();
+    let (mut dead, born) = apart(before, after);
+    dead.retain(|path| position(after, relpath::split(path).0).is_some());
     let mut work: HashMap<&'t [u8], Work> = HashMap::new();
     // Most entries are not looked at: what the store has an object of is a file, and not empty.
     for (i, j) in pairs(old, new, |j| !shown.fresh.is_empty() || !is_object(j)) {
@@ -103,7 +125,7 @@ pub(crate) fn patch<'t>(
         if let (Some(entry), Some(i)) = (from, i) {
             let folder = relpath::split(entry.path).0;
             // What lies in a folder that goes, goes with it.
-            if new_folders.contains(folder) {
+            if position(after, folder).is_some() {
                 work.entry(folder).or_default().remove.push(i as u32);
             }
         }
@@ -174,7 +196,9 @@ mod tests {
         let tree = tree(&files.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
         let mut shown = Shown::default();
         shown.fresh.insert(b"d/fresh".to_vec(), Mtime::default());
-        let patch = patch((&tree, &shown), &tree, |entry| tree.path(entry) != b"d/lost");
+        let folders = folders(&tree);
+        let is_object = |entry| tree.path(entry) != b"d/lost";
+        let patch = patch((&tree, &folders, &shown), (&tree, &folders), is_object);
         let expected = Work { remove: vec![1, 2], make: vec![1, 2], look: vec![0] };
         assert_eq!(patch.work, [(&b"d"[..], expected)].into());
         assert!(patch.dead.is_empty() && patch.born.is_empty());
@@ -188,7 +212,8 @@ mod tests {
         ) {
             let (old, new) = (tree(&old), tree(&new));
             let mut here = disk(&old);
-            let patch = patch((&old, &Shown::default()), &new, |_| true);
+            let (before, after) = (folders(&old), folders(&new));
+            let patch = patch((&old, &before, &Shown::default()), (&new, &after), |_| true);
             for dead in &patch.dead {
                 here.retain(|path, _| !relpath::is_within(path.as_bytes(), dead));
             }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 pub use builder::TreeBuilder;
 pub(crate) use runs::RUN;
 
-use super::digest::Digest;
+use super::digest::{Digest, Hashing};
 use super::relpath;
 
 mod builder;
@@ -446,13 +446,13 @@ impl Eq for Tree {}
 /// BLAKE3 over every column but the mtimes, each after its length as a little-endian u64: the
 /// bytes that a manifest writes, up to the mtimes.
 fn tree_id(columns: &Columns) -> TreeId {
-    let mut hasher = blake3::Hasher::new();
+    let mut hashing = Hashing::default();
     let Columns { paths, kinds, sizes, digests, targets, mtimes: _ } = columns;
     for column in [paths, kinds, sizes, digests, targets] {
-        hasher.update(&(column.len() as u64).to_le_bytes());
-        hasher.update(column);
+        hashing.update(&(column.len() as u64).to_le_bytes());
+        hashing.update(column);
     }
-    hasher.finalize().into()
+    hashing.digest()
 }
 
 fn nul_positions(bytes: &[u8], count: usize) -> Vec<u32> {

@@ -11,7 +11,7 @@ use super::{LAST, Place, open, publish_in, publish_with, tree_a, tree_b, tree_c}
 
 #[test]
 fn a_spare_whose_folders_are_others_is_only_removed() {
-    for what in ["gone", "link", "mode"] {
+    for what in ["gone", "link", "mode", "moved", "file"] {
         let place = Place::new();
         drop(place.publish(&tree_a()));
         drop(place.publish(&tree_b()));
@@ -20,6 +20,18 @@ fn a_spare_whose_folders_are_others_is_only_removed() {
             "mode" => {
                 let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
                 fs::set_permissions(&folder, mode).unwrap();
+            }
+            // What is below it looks as it did.
+            "moved" => {
+                fs::rename(place.tree(1).join("d"), place.tree(1).join("aside")).unwrap();
+                symlink("aside", place.tree(1).join("d")).unwrap();
+            }
+            // Nothing is below it.
+            "file" => {
+                fs::remove_dir(place.tree(1).join("hollow")).unwrap();
+                fs::write(place.tree(1).join("hollow"), "").unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                fs::set_permissions(place.tree(1).join("hollow"), mode).unwrap();
             }
             what => {
                 fs::remove_dir_all(&folder).unwrap();
