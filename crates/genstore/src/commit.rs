@@ -115,10 +115,6 @@ impl<'s> Staged<'s> {
         let stage = self.stage.take().expect("an assembled tree has its stage");
         let id = GenerationId::new(sequence.high + 1)
             .ok_or_else(|| Error::refused("numbers-used-up", "no generation number is left"))?;
-        let mut publication = self.describe(previous, refreshed, healed);
-        publication.generation = id;
-        publication.changed = true;
-        publication.current = activate;
         let mut after = AfterCommit::new(written_to);
         let event = Event::Publish {
             manifest: manifest.map_or_else(String::new, |written| written.file.to_string()),
@@ -126,9 +122,12 @@ impl<'s> Staged<'s> {
             note: options.note.clone(),
             facts: options.facts.clone(),
             stage: claimed_id(&stage),
-            new_bytes: Some(publication.new_bytes),
+            new_bytes: Some(self.ingested.new_bytes),
         };
-        let done = self.take_place(&lock, &stage, id, activate, &mut sequence).and_then(|end| {
+        let mut described = None;
+        let describe = || described = Some(self.describe(previous, refreshed, healed));
+        let change = (&mut sequence, Change { id, activate });
+        let done = self.take_place(&lock, &stage, change, describe).and_then(|end| {
             if activate {
                 return Ok(Some(end));
             }
@@ -147,6 +146,10 @@ impl<'s> Staged<'s> {
                 return Err(error);
             }
         };
+        let mut publication = described.expect("nothing takes its place undescribed");
+        publication.generation = id;
+        publication.changed = true;
+        publication.current = activate;
         if let Some(end) = end {
             after.sealed(home.seal_current(&lock));
             after.owe("write the log", home.append_log(&lock, id, event));
@@ -348,16 +351,19 @@ impl<'s> Staged<'s> {
         &self,
         lock: &CommitLock,
         stage: &StageDir,
-        id: GenerationId,
-        activate: bool,
-        sequence: &mut Sequence,
+        (sequence, Change { id, activate }): (&mut Sequence, Change),
+        meanwhile: impl FnOnce(),
     ) -> Result<Prepared<'s>> {
         let home = self.home;
         home.fs.enter(FaultStage::Number, &home.dir)?;
         sequence.high = id.get();
         let from = claimed_id(stage);
         sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        let end = home.begin_change(lock, sequence, &[], vec![], || Ok(()))?;
+        let meanwhile = || {
+            meanwhile();
+            Ok(())
+        };
+        let end = home.begin_change(lock, sequence, &[], vec![], meanwhile)?;
         let generations = home.sub(GENERATIONS)?;
         home.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
         home.fs.sync_dir(&generations)?;
@@ -414,6 +420,12 @@ impl<'s> Staged<'s> {
         }
         after.warnings
     }
+}
+
+/// What a stage is to become.
+struct Change {
+    id: GenerationId,
+    activate: bool,
 }
 
 /// A manifest that was written to the stage.
