@@ -75,11 +75,12 @@ impl Staged<'_> {
         if !self.ingested.damaged.is_empty() || self.healed_base {
             return Ok(false);
         }
-        // Whatever cannot be read here is for others to tell: there is another way.
-        let Ok(Some(spare)) = self.find_spare(&retention) else { return Ok(false) };
         let ingested = &self.ingested;
+        let (spare, after) = rayon::join(|| self.find_spare(&retention), || all_folders(&ingested.tree));
+        // Whatever cannot be read here is for others to tell: there is another way.
+        let Ok(Some(spare)) = spare else { return Ok(false) };
         let is_object = |entry: usize| ingested.how[entry] == How::Object;
-        let (before, after) = (all_folders(&spare.tree), all_folders(&ingested.tree));
+        let before = all_folders(&spare.tree);
         // The note is a cache: what it says of other folders says nothing.
         if before.len() != spare.sealed.folders.len() {
             return Ok(false);

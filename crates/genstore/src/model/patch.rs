@@ -3,10 +3,15 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::fresh::Shown;
 use super::pairs::pairs;
 use super::relpath;
 use super::tree::{Node, Tree};
+
+/// Entries of a tree whose folders are listed by one thread.
+const LISTED_TOGETHER: usize = 8192;
 
 /// What makes one tree of another.
 pub(crate) struct Patch<'t> {
@@ -40,21 +45,32 @@ impl Patch<'_> {
 /// Lists all folders of a tree, empty ones too, in the order of paths: so each comes after the one that
 /// holds it, and the first is the tree itself.
 pub(crate) fn folders(tree: &Tree) -> Vec<&[u8]> {
-    let mut all: Vec<&[u8]> = vec![b""];
-    let mut last: &[u8] = b"";
-    for index in 0..tree.len() {
+    folders_by(tree, LISTED_TOGETHER)
+}
+
+/// Does it with so many entries for one thread.
+fn folders_by(tree: &Tree, together: usize) -> Vec<&[u8]> {
+    let folder_of = |index| {
         let path = tree.path(index);
-        let folder = if tree.is_empty_dir(index) { path } else { relpath::split(path).0 };
-        if folder == last {
-            continue;
+        if tree.is_empty_dir(index) { path } else { relpath::split(path).0 }
+    };
+    let starts: Vec<usize> = (0..tree.len()).step_by(together).collect();
+    let parts = starts.into_par_iter().map(|start| {
+        let mut part: Vec<&[u8]> = vec![];
+        let mut last = start.checked_sub(1).map_or(&b""[..], folder_of);
+        for folder in (start..tree.len().min(start + together)).map(folder_of) {
+            if folder == last {
+                continue;
+            }
+            // What lies in one folder stands together: so what is new is not within the last one's way.
+            let common = common_folder(last, folder);
+            let ends = folder.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            part.extend(ends.chain([folder.len()]).filter(|end| *end > common).map(|end| &folder[..end]));
+            last = folder;
         }
-        // What lies in one folder stands together: so what is new is not within the last one's way.
-        let common = common_folder(last, folder);
-        let ends = folder.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        all.extend(ends.chain([folder.len()]).filter(|end| *end > common).map(|end| &folder[..end]));
-        last = folder;
-    }
-    all
+        part
+    });
+    [vec![&b""[..]], parts.flatten_iter().collect()].concat()
 }
 
 /// Gives the length of the longest folder that is or holds both.
@@ -187,6 +203,9 @@ mod tests {
         let tree = tree(&files.into());
         let found: Vec<String> = folders(&tree).into_iter().map(text).collect();
         assert_eq!(found, ["", "a", "a/b", "a/b/c", "a/b-c", "e", "f", "f/g", "f/gh"]);
+        for together in 1..9 {
+            assert_eq!(folders_by(&tree, together), folders(&tree), "by {together}");
+        }
         assert_eq!(folders(&Tree::empty()), [b""]);
     }
 
