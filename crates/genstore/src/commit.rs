@@ -125,9 +125,11 @@ impl<'s> Staged<'s> {
             new_bytes: Some(self.ingested.new_bytes),
         };
         let mut described = None;
-        let describe = || described = Some(self.describe(previous, refreshed, healed));
-        let change = (&mut sequence, Change { id, activate });
-        let done = self.take_place(&lock, &stage, change, describe).and_then(|end| {
+        let describe = || {
+            described = Some(self.describe(previous, refreshed, healed));
+            Ok(())
+        };
+        let done = self.take_place(&lock, &stage, id, activate, &mut sequence, describe).and_then(|end| {
             if activate {
                 return Ok(Some(end));
             }
@@ -351,18 +353,16 @@ impl<'s> Staged<'s> {
         &self,
         lock: &CommitLock,
         stage: &StageDir,
-        (sequence, Change { id, activate }): (&mut Sequence, Change),
-        meanwhile: impl FnOnce(),
+        id: GenerationId,
+        activate: bool,
+        sequence: &mut Sequence,
+        meanwhile: impl FnOnce() -> Result<()>,
     ) -> Result<Prepared<'s>> {
         let home = self.home;
         home.fs.enter(FaultStage::Number, &home.dir)?;
         sequence.high = id.get();
         let from = claimed_id(stage);
         sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        let meanwhile = || {
-            meanwhile();
-            Ok(())
-        };
         let end = home.begin_change(lock, sequence, &[], vec![], meanwhile)?;
         let generations = home.sub(GENERATIONS)?;
         home.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
@@ -420,12 +420,6 @@ impl<'s> Staged<'s> {
         }
         after.warnings
     }
-}
-
-/// What a stage is to become.
-struct Change {
-    id: GenerationId,
-    activate: bool,
 }
 
 /// A manifest that was written to the stage.
