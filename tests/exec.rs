@@ -39,7 +39,7 @@ fn tells_its_own_failures_from_the_command_s() {
     site.run("exec -- ./genstore").fails(126, "error: cannot run ./genstore\n  Permission denied");
     site.run("exec 9 -- true").fails(125, "error: no generation is called 9\n");
     site.run("exec --store nowhere -- true").fails(125, "error: nowhere is not a genstore store\n");
-    site.command("exec -- true").env("GENSTORE_NOW", "x").run().fails(125, "error: GENSTORE_NOW");
+    site.command("exec -- true").env("GENSTORE_NOW", "x").run().fails(125, "error: the fixed time is not ");
     let error = site.run("exec --json 9 -- true").json_error();
     assert_eq!((&error["code"], &error["exit"]), (&"unknown-ref".into(), &125.into()));
     assert_eq!(site.run("exec --json -- no-such-command").json_error()["exit"], 127);

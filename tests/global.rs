@@ -60,13 +60,13 @@ fn the_clock_and_the_faults_are_checked() {
     site.command("list").env("GENSTORE_NOW", "now").run().is(
         2,
         "",
-        "error: GENSTORE_NOW is not an RFC 3339 time: now\n\
-         hint: write it like 2031-05-01T12:00:00Z, or unset it\n",
+        "error: the fixed time is not an RFC 3339 time: now\n\
+         hint: write it like 2031-05-01T12:00:00Z, or leave it out\n",
     );
     for fault in ["x", "1", "x:kill", "1:burn", "flush:burn", "Flush:eio", "flush"] {
         let error = format!(
-            "error: GENSTORE_FAULT is not understood: {fault}\n\
-             hint: write it like trace:FILE or 7:eio, or unset it\n"
+            "error: the fault is not understood: {fault}\n\
+             hint: write it like 7:eio, or leave it out\n"
         );
         site.command("list").env("GENSTORE_FAULT", fault).run().is(2, "", &error);
     }

@@ -20,6 +20,13 @@ use genstore_testkit::{self as testkit, Way};
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// The program that tests run: the shipped one, but that `GENSTORE_NOW` fixes its clock and
+/// `GENSTORE_FAULT` makes its calls fail. `crates/cli/testing.rs` tells how; `seams.rs` compares the two.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_genstore-testing");
+
+/// The program as it is shipped.
+pub const SHIPPED: &str = env!("CARGO_BIN_EXE_genstore");
+
 /// What the program's clock shows, unless a test says otherwise.
 pub const NOW: &str = "2026-01-02T03:04:05Z";
 
@@ -147,10 +154,18 @@ impl Site {
 
     /// Prepares a run, with arguments that hold no spaces.
     pub fn command(&self, args: &str) -> Run<'_> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_genstore"));
+        let mut command = Command::new(PROGRAM);
         command.env_clear().current_dir(&self.dir).stdin(Stdio::null());
         let vars = [("PATH", "/usr/bin:/bin"), ("TZ", "UTC"), ("USER", "tester"), ("GENSTORE_NOW", NOW)];
         command.envs(vars).args(words(args));
+        Run { site: self, command }
+    }
+
+    /// Prepares a run of the shipped program, whose clock and faults nobody sets.
+    pub fn shipped(&self, args: &str) -> Run<'_> {
+        let mut command = Command::new(SHIPPED);
+        command.env_clear().current_dir(&self.dir).stdin(Stdio::null());
+        command.envs([("PATH", "/usr/bin:/bin"), ("TZ", "UTC"), ("USER", "tester")]).args(words(args));
         Run { site: self, command }
     }
 

@@ -41,6 +41,7 @@ mod python_reader;
 mod readme;
 mod resume;
 mod rollback;
+mod seams;
 mod serving;
 mod show;
 mod site_compiler;

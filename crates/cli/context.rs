@@ -18,6 +18,7 @@ use crate::faults::Injection;
 use crate::find::{self, Found, Origin};
 use crate::output::{Out, show};
 use crate::progress::Bar;
+use crate::seams::Seams;
 use crate::{running, time};
 
 /// One run of the program.
@@ -42,6 +43,7 @@ impl<'a> Context<'a> {
         globals: &Globals,
         verb: &str,
         environment: Environment,
+        seams: &Seams,
     ) -> Result<Context<'a>> {
         if let Some(dir) = &globals.chdir {
             std::env::set_current_dir(dir).map_err(|source| Error::Io {
@@ -53,16 +55,15 @@ impl<'a> Context<'a> {
         let dir =
             std::env::current_dir().map_err(|source| Error::Io { op: "find", path: ".".into(), source })?;
         let bad = |message: String, like: &str| Fail {
-            hint: format!("write it like {like}, or unset it"),
-            ..Fail::usage("bad-environment", message)
+            hint: format!("write it like {like}, or leave it out"),
+            ..Fail::usage("bad-seam", message)
         };
         let user = genstore::show_path(environment.user.as_bytes());
         Ok(Context {
             out,
             progress: Bar::new(globals),
-            faults: Injection::parse(environment.fault.as_deref())
-                .map_err(|m| bad(m, "trace:FILE or 7:eio"))?,
-            clock: time::clock(environment.now.as_deref()).map_err(|m| bad(m, "2031-05-01T12:00:00Z"))?,
+            faults: Injection::new(seams).map_err(|m| bad(m, "7:eio"))?,
+            clock: time::clock(seams.now.as_deref()).map_err(|m| bad(m, "2031-05-01T12:00:00Z"))?,
             verb: verb.to_owned(),
             actor: format!("{user}, process {}, genstore {verb}", std::process::id()),
             lock_timeout: globals.lock_timeout,

@@ -17,10 +17,6 @@ pub(crate) struct Environment {
     pub(crate) args: Vec<OsString>,
     /// `GENSTORE_STORE`: the store to use.
     pub(crate) store: Option<PathBuf>,
-    /// `GENSTORE_NOW`: see [`crate::time`].
-    pub(crate) now: Option<String>,
-    /// `GENSTORE_FAULT`: see [`crate::faults`].
-    pub(crate) fault: Option<String>,
     /// Who the user is, for the log: `user root`, or `uid 0` where there is no name.
     pub(crate) user: String,
 }
@@ -34,8 +30,6 @@ impl Environment {
         Environment {
             args: env::args_os().collect(),
             store: filled("GENSTORE_STORE").map(PathBuf::from),
-            now: text("GENSTORE_NOW"),
-            fault: text("GENSTORE_FAULT"),
             user: user
                 .map(|name| format!("user {name}"))
                 .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())),
@@ -46,11 +40,6 @@ impl Environment {
 /// Reads the clock.
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
-}
-
-/// Finds the program that runs.
-pub(crate) fn program() -> std::io::Result<PathBuf> {
-    env::current_exe()
 }
 
 /// Names the directory for temporary files: `TMPDIR`, or `/tmp`.

@@ -1,64 +1,8 @@
-//! genstore, the program: reads arguments, calls the library, and tells what happened.
-//!
-//! Data goes to stdout, talk to stderr. The disk is changed by the library alone; the exceptions are
-//! the trace of `GENSTORE_FAULT`, the throw-away store of a dry run and the scratch folder of
-//! `torture`.
-
-mod args;
-mod building;
-mod checks;
-mod compare;
-mod config;
-mod context;
-mod declared;
-mod environment;
-mod errors;
-mod faults;
-mod find;
-mod hints;
-mod hooks;
-mod inputs;
-mod notice;
-mod output;
-mod probe;
-mod progress;
-mod publishing;
-mod render;
-mod running;
-mod size;
-mod stages;
-mod time;
-mod torture;
-mod verbs;
-mod watching;
+//! The shipped program. Nothing in its environment, arguments or configuration sets its clock or makes
+//! its calls fail: compare `testing.rs`.
 
 use std::process::ExitCode;
 
-use context::Context;
-use environment::Environment;
-use errors::Failure;
-use output::Out;
-
 fn main() -> ExitCode {
-    let environment = Environment::read();
-    if environment.args.get(1).is_some_and(|arg| arg == running::GUARD) {
-        return genstore_run::guard();
-    }
-    let cli = match args::parse(&environment.args) {
-        Ok(cli) => cli,
-        Err(stopped) => return stopped.tell(),
-    };
-    let out = Out::new(&cli.globals);
-    let verb = &cli.verb;
-    let context = match Context::new(&out, &cli.globals, verb.name(), environment) {
-        Ok(context) => context,
-        Err(error) => return ExitCode::from(Failure::of(&error).tell(&out, verb.failure_exit())),
-    };
-    let result = verb.run(&context);
-    context.progress.finish();
-    let status = match result {
-        Ok(status) => out.settle(status),
-        Err(error) => Failure::of(&error).tell(&out, verb.failure_exit()),
-    };
-    ExitCode::from(context.faults.write_trace(status))
+    genstore_cli::run(genstore_cli::Seams::default())
 }

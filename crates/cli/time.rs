@@ -1,7 +1,6 @@
 //! Times and durations, as people and programs write and read them.
 //!
-//! `GENSTORE_NOW` (RFC 3339) fixes the clock for a whole run: for tests, and for manifests that
-//! come out the same byte for byte. Only the program reads it; the library takes its clock from us.
+//! Only the program reads the clock; the library takes it as an argument.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,7 +16,7 @@ use crate::environment;
 pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
     let Some(text) = fixed else { return Ok(Arc::new(environment::now)) };
     let instant: Timestamp =
-        text.parse().map_err(|_| format!("GENSTORE_NOW is not an RFC 3339 time: {}", shown(text)))?;
+        text.parse().map_err(|_| format!("the fixed time is not an RFC 3339 time: {}", shown(text)))?;
     let instant = SystemTime::from(instant);
     Ok(Arc::new(move || instant))
 }

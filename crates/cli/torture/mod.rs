@@ -2,7 +2,7 @@
 //! failed at each call that changes the disk, and what the store promises is looked after.
 //!
 //! It goes scenario by scenario, and in each command by command. A command is run once with
-//! `GENSTORE_FAULT=trace:FILE`, which counts its calls; then for each call and each kind of fault
+//! a trace, which counts its calls; then for each call and each kind of fault
 //! once more, on an exact copy of the place that was prepared. All runs are children, so that this
 //! process holds no lock and survives every kill. What is not tried is a loss of power: that takes
 //! a disk of one's own.
@@ -14,8 +14,8 @@ pub(crate) mod place;
 pub(crate) mod report;
 pub(crate) mod scenarios;
 pub(crate) mod trial;
+pub(crate) mod wire;
 
-use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
@@ -25,6 +25,7 @@ use anyhow::Result;
 use genstore::{FaultKind, FaultStage};
 
 use crate::errors::Fail;
+use crate::seams::Seams;
 use check::Shown;
 use report::{Counts, Violation};
 use scenarios::{Points, Scenario, Step};
@@ -85,9 +86,8 @@ impl Torture<'_> {
         let args = trial::fill(prepared, command)?;
         place::copy_exactly(prepared, unbroken)?;
         let trace = self.scratch.join("trace");
-        let mut variable = OsString::from("trace:");
-        variable.push(&trace);
-        self.hand.run(unbroken, &args, Some(&variable))?.check(&args, scenario.exit).map_err(wrong)?;
+        let seams = Seams { trace: Some(trace.clone()), ..trial::undisturbed() };
+        self.hand.run(unbroken, &args, &seams)?.check(&args, scenario.exit).map_err(wrong)?;
         let text = std::fs::read(&trace)?;
         let text = String::from_utf8_lossy(&text).replace(&*unbroken.to_string_lossy(), "");
         place::unlink(&trace)?;

@@ -1,6 +1,5 @@
 //! One trial: a copy of the prepared place, the program with a fault, and what must hold then.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -11,7 +10,9 @@ use genstore::{FaultKind, FaultStage, show_path};
 use super::check::{self, End, Listing, Shown};
 use super::place;
 use super::scenarios::{Scenario, Step};
+use super::wire::{self, TRIAL};
 use crate::faults::KINDS;
+use crate::seams::Seams;
 
 /// The clock of all runs. It stands, so that two runs write the same.
 const NOW: &str = "2026-01-02T03:04:05Z";
@@ -38,7 +39,8 @@ impl Fault {
         KINDS.into_iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name)
     }
 
-    fn variable(self) -> String {
+    /// Writes it as [`Seams::fault`] is read.
+    fn text(self) -> String {
         match self.point {
             Point::Call(step) => format!("{step}:{}", self.kind()),
             Point::Stage(stage) => format!("{}:{}", stage.name(), self.kind()),
@@ -89,24 +91,30 @@ impl Ended {
     }
 }
 
-/// Runs the program and takes steps at places.
-pub(crate) struct Hand {
-    /// The program itself.
-    pub(crate) program: PathBuf,
+/// A run in which nothing goes wrong.
+pub(crate) fn undisturbed() -> Seams {
+    Seams { now: Some(NOW.to_owned()), ..Seams::default() }
 }
+
+/// Runs the program and takes steps at places.
+pub(crate) struct Hand;
 
 impl Hand {
     /// Runs the program at a place, and nothing of our own surroundings with it.
-    pub(crate) fn run(&self, place: &Path, args: &str, fault: Option<&OsStr>) -> io::Result<Ended> {
-        let mut command = Command::new(&self.program);
-        command.args(args.split(' ')).args(["--json", "--lock-timeout", "20s"]).current_dir(place);
-        command.env_clear().env("GENSTORE_NOW", NOW).env("TZ", "UTC");
-        if let Some(fault) = fault {
-            command.env("GENSTORE_FAULT", fault);
-        }
+    pub(crate) fn run(&self, place: &Path, args: &str, seams: &Seams) -> io::Result<Ended> {
+        // The program itself, even if its file has been replaced since it was started.
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(TRIAL).args(args.split(' ')).args(["--json", "--lock-timeout", "20s"]);
+        command.current_dir(place).env_clear().env("TZ", "UTC");
         // Out of reach of the terminal's Ctrl-C: it is ours to stop between two trials.
-        command.process_group(0).stdin(Stdio::null());
-        let output = command.output()?;
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let pipe = child.stdin.take();
+        // A child that could not be told ends as one that was told nonsense: its output says so.
+        let sent = pipe.as_ref().map_or(Ok(()), |pipe| wire::send(seams, pipe));
+        let output = child.wait_with_output()?;
+        sent?;
+        drop(pipe);
         Ok(Ended {
             exit: output.status.code(),
             signal: output.status.signal(),
@@ -117,7 +125,7 @@ impl Hand {
 
     /// Runs the program where nothing is to go wrong.
     pub(crate) fn run_well(&self, place: &Path, args: &str, exit: u8) -> io::Result<Result<(), String>> {
-        Ok(self.run(place, args, None)?.check(args, exit))
+        Ok(self.run(place, args, &undisturbed())?.check(args, exit))
     }
 
     /// Takes a step of a scenario; `exit` is how a run is to end.
@@ -146,7 +154,7 @@ impl Hand {
     pub(crate) fn go_on(&self, place: &Path) -> io::Result<Result<Settled, String>> {
         for stage in check::stages(place).map_err(io::Error::other)? {
             let args = format!("abort {stage}");
-            let ended = self.run(place, &args, None)?;
+            let ended = self.run(place, &args, &undisturbed())?;
             if ended.exit != Some(0) && ended.error().as_deref() != Some("stage-committed") {
                 return Ok(Err(format!("`genstore {args}` ended with {}", ended.text())));
             }
@@ -231,7 +239,7 @@ pub(crate) struct Outcome {
 impl Act<'_> {
     /// Names the folder of a trial.
     pub(crate) fn folder(&self, fault: Fault) -> String {
-        let text = format!("{} {} {}", self.scenario.name, self.command, fault.variable());
+        let text = format!("{} {} {}", self.scenario.name, self.command, fault.text());
         let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         words.collect::<Vec<_>>().join("-")
     }
@@ -244,13 +252,14 @@ impl Act<'_> {
         fault: Fault,
     ) -> io::Result<Result<Outcome, String>> {
         place::copy_exactly(&self.prepared, place)?;
-        let ended = hand.run(place, &self.args, Some(fault.variable().as_ref()))?;
+        let seams = Seams { fault: Some(fault.text()), ..undisturbed() };
+        let ended = hand.run(place, &self.args, &seams)?;
         let outcome = match self.judge(place, fault, &ended) {
             Ok(outcome) => outcome,
             Err(wrong) => return Ok(Err(format!("{wrong} (it ended with {})", ended.text()))),
         };
         self.give_again(place)?;
-        let again = hand.run(place, &self.args, None)?;
+        let again = hand.run(place, &self.args, &undisturbed())?;
         let done_already = again.error().is_some_and(|code| self.scenario.again.contains(&code.as_str()));
         if again.exit != Some(self.scenario.exit.into()) && !done_already {
             return Ok(Err(format!("the same command again ended with {}", again.text())));

@@ -10,7 +10,6 @@ use genstore_run::Interrupts;
 use tempfile::TempDir;
 
 use crate::context::Context;
-use crate::environment;
 use crate::errors::{Fail, exit};
 use crate::faults::{KINDS, parse_kind};
 use crate::output::show;
@@ -87,9 +86,8 @@ impl Torture {
             }
         };
         tell(&(report::ground(filesystem.as_deref(), found, &show(&dir)) + &report::heads()));
-        let program = environment::program().map_err(|e| io("find", Path::new("/proc/self/exe"), e))?;
         let trials = Trials {
-            hand: Hand { program },
+            hand: Hand,
             scratch: scratch.path(),
             sample: match self.steps {
                 Steps::All => None,

@@ -1,0 +1,70 @@
+//! genstore, the program: reads arguments, calls the library, and tells what happened.
+//!
+//! Data goes to stdout, talk to stderr. The disk is changed by the library alone; the exceptions are
+//! the throw-away store of a dry run and the scratch folder of `torture`.
+//!
+//! `main.rs` is the shipped program. `testing.rs` is the same program for the tests of this project,
+//! whose clock and faults come from the environment; it is built only with the feature `testing`.
+
+mod args;
+mod building;
+mod checks;
+mod compare;
+mod config;
+mod context;
+mod declared;
+mod environment;
+mod errors;
+mod faults;
+mod find;
+mod hints;
+mod hooks;
+mod inputs;
+mod notice;
+mod output;
+mod probe;
+mod progress;
+mod publishing;
+mod render;
+mod running;
+mod seams;
+mod size;
+mod stages;
+mod time;
+mod torture;
+mod verbs;
+mod watching;
+
+use std::process::ExitCode;
+
+use context::Context;
+use environment::Environment;
+use errors::Failure;
+use output::Out;
+pub use seams::Seams;
+
+/// Runs the program with the arguments and the environment of this process.
+pub fn run(seams: Seams) -> ExitCode {
+    let mut environment = Environment::read();
+    if environment.args.get(1).is_some_and(|arg| arg == running::GUARD) {
+        return genstore_run::guard();
+    }
+    let seams = torture::wire::receive(&mut environment.args).unwrap_or(seams);
+    let cli = match args::parse(&environment.args) {
+        Ok(cli) => cli,
+        Err(stopped) => return stopped.tell(),
+    };
+    let out = Out::new(&cli.globals);
+    let verb = &cli.verb;
+    let context = match Context::new(&out, &cli.globals, verb.name(), environment, &seams) {
+        Ok(context) => context,
+        Err(error) => return ExitCode::from(Failure::of(&error).tell(&out, verb.failure_exit())),
+    };
+    let result = verb.run(&context);
+    context.progress.finish();
+    let status = match result {
+        Ok(status) => out.settle(status),
+        Err(error) => Failure::of(&error).tell(&out, verb.failure_exit()),
+    };
+    ExitCode::from(context.faults.write_trace(status))
+}
