@@ -106,8 +106,7 @@ fn squeezed(text: &str) -> String {
 
 #[test]
 fn what_may_not_be_read_is_named_at_once() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can become another user");
+    if !genstore_testkit::is_root() {
         return;
     }
     let site = Site::new();
@@ -172,7 +171,7 @@ fn source_and_store_on_two_filesystems() {
     );
     let dev = |path: &std::path::Path| path.metadata().unwrap().dev();
     if dev(other.path()) == dev(&site.path("")) {
-        println!("skipped: the test's folders are on one filesystem");
+        genstore_testkit::skip_on_this_machine("the test's folders are on one filesystem");
         return;
     }
     site.run("init").ok();

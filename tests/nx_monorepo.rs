@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -17,24 +17,9 @@ use crate::watch::Loop;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nx-monorepo");
 
-/// Tells whether the example's packages are there; says so where they cannot be.
-///
-/// # Panics
-///
-/// They could be installed, and are not.
+/// Returns whether the example's packages are installed. If not, records that the test is skipped.
 fn has_packages() -> bool {
-    let npm = Command::new("npm").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if npm.is_err() {
-        println!("skipped: no npm");
-        return false;
-    }
-    let installed = fs::read_to_string(format!("{HERE}/node_modules/.installed"));
-    let lockfile = fs::read_to_string(format!("{HERE}/package-lock.json")).unwrap();
-    assert!(
-        installed.is_ok_and(|text| text == lockfile),
-        "the packages of examples/nx-monorepo are not installed, or older ones: run scripts/setup"
-    );
-    true
+    genstore_testkit::has_node_modules(Path::new(HERE))
 }
 
 /// Reads a file of the example.

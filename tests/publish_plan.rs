@@ -169,8 +169,7 @@ fn all_bad_lines_are_named_together() {
 
 #[test]
 fn what_may_not_be_read_is_a_problem_of_its_line() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can become another user");
+    if !genstore_testkit::is_root() {
         return;
     }
     let site = site();

@@ -35,11 +35,11 @@ impl Site {
         let probe = Command::new("python3").args(["-c", "import blake3"]).output();
         let why = match probe {
             Ok(output) if output.status.success() => None,
-            Ok(_) => Some("python3 has no module blake3 (scripts/setup installs it)".to_owned()),
-            Err(error) => Some(format!("python3 does not run: {error}")),
+            Ok(_) => Some("the Python module blake3"),
+            Err(_) => Some("python3"),
         };
         if let Some(why) = why {
-            eprintln!("skipped: {why}");
+            genstore_testkit::skip_without_package(why);
             return None;
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-reader-{name}"));

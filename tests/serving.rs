@@ -30,7 +30,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .inspect_err(|why| println!("skipped: no python3: {why}"))
+            .inspect_err(|_| genstore_testkit::skip_without_package("python3"))
             .ok()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take()?).read_line(&mut line).unwrap();

@@ -217,7 +217,7 @@ fn a_terminal_that_is_closed_ends_it() {
     let run =
         Command::new("python3").args(["-c", script, program, "watch"]).current_dir(site.path("")).output();
     let Ok(run) = run else {
-        println!("skipped: no python3");
+        genstore_testkit::skip_without_package("python3");
         return;
     };
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -21,29 +21,10 @@ pub(super) struct Project {
     home: TempDir,
 }
 
-/// Tells whether a program can be run.
-fn runs(program: &str, flag: &str) -> bool {
-    let command = Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    command.is_ok()
-}
-
-/// Tells whether node and the programs of npm are there; says so where they cannot be.
-///
-/// # Panics
-///
-/// They could be installed, and are not.
+/// Returns whether node and the programs of npm are installed. If not, records that the test is
+/// skipped.
 pub(super) fn has_node() -> bool {
-    if !runs("node", "--version") || !runs("npm", "--version") {
-        println!("skipped: no node or no npm");
-        return false;
-    }
-    let installed = fs::read_to_string(format!("{HERE}/node_modules/.installed"));
-    let lockfile = include_str!("package-lock.json");
-    assert!(
-        installed.is_ok_and(|text| text == lockfile),
-        "the programs of tests/consumers/package.json are not installed, or older ones: run scripts/setup"
-    );
-    true
+    genstore_testkit::has_node_modules(Path::new(HERE))
 }
 
 /// Reads the fixtures that a consumer's project begins with, by their paths in it.
@@ -72,10 +53,7 @@ impl Project {
     pub(super) fn new(consumer: &Consumer) -> Option<Project> {
         let command = consumer.command();
         match command.split(' ').next().unwrap() {
-            program @ ("nginx" | "caddy") if !runs(program, "-v") => {
-                println!("skipped: no {program}");
-                return None;
-            }
+            program @ ("nginx" | "caddy") if !genstore_testkit::has_program(program) => return None,
             "nginx" | "caddy" => {}
             _ if !has_node() => return None,
             _ => {}

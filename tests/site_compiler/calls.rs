@@ -46,12 +46,12 @@ pub fn traced(command: &Command, trace: &Path) -> Option<Vec<Call>> {
         .output();
     let output = match output {
         Ok(output) if String::from_utf8_lossy(&output.stderr).contains("ptrace") => {
-            println!("skipped: {}", String::from_utf8_lossy(&output.stderr).trim());
+            genstore_testkit::skip_on_this_machine(String::from_utf8_lossy(&output.stderr).trim());
             return None;
         }
         Ok(output) => output,
-        Err(why) => {
-            println!("skipped: no strace: {why}");
+        Err(_) => {
+            genstore_testkit::skip_without_package("strace");
             return None;
         }
     };

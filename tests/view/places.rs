@@ -82,7 +82,7 @@ fn the_store_is_known_by_its_inode() {
     let mount =
         Command::new("mount").args(["--bind", "genstore", "alias"]).current_dir(site.path("")).output();
     if !mount.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no bind mounts here");
+        genstore_testkit::skip_on_this_machine("no bind mount can be made");
         return;
     }
     let mounted = Mounted(alias);
@@ -189,7 +189,7 @@ fn where_names_cannot_be_exchanged_the_folder_stays() {
         .current_dir(site.path(""))
         .output();
     let Ok(output) = output else {
-        println!("skipped: no strace");
+        genstore_testkit::skip_without_package("strace");
         return;
     };
     let expected = "error: the filesystem of [DIR]/site cannot exchange two names\n\

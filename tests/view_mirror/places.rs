@@ -86,7 +86,7 @@ fn where_no_link_can_be_made_there_is_a_copy() {
         .current_dir(site.path(""))
         .output();
     let Ok(output) = output else {
-        println!("skipped: no strace");
+        genstore_testkit::skip_without_package("strace");
         return;
     };
     let said = (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned());

@@ -6,11 +6,13 @@
 
 mod countdown;
 mod loopfs;
+mod skip;
 mod trees;
 mod way;
 
 pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
 pub use loopfs::{LoopFs, target_dir};
+pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};
 pub use trees::Trees;
 pub use way::Way;
 

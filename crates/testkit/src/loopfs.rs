@@ -1,7 +1,5 @@
 //! Real filesystems in files, for tests as root: ext4, xfs and btrfs over a loop device.
 
-#![allow(clippy::print_stdout, reason = "says why a test was skipped")]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -32,7 +30,10 @@ impl LoopFs {
         match done {
             Ok(()) => Some(fs),
             Err(why) => {
-                println!("skipped: no {kind} here: {why}");
+                match Command::new(&mkfs).arg("-V").output() {
+                    Ok(_) => crate::skip_on_this_machine(format!("{kind} cannot be mounted: {why}")),
+                    Err(_) => crate::skip_without_package(mkfs),
+                }
                 None
             }
         }
