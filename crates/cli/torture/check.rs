@@ -40,7 +40,8 @@ fn list(dir: &Path) -> io::Result<Listing> {
             let mode = meta.mode() & 0o7777;
             let thing = if meta.is_dir() {
                 folders.push(below.clone());
-                Thing::Dir { mode }
+                // The set-group-id bit is inherited from the folder above.
+                Thing::Dir { mode: mode & !0o2000 }
             } else if meta.is_symlink() {
                 Thing::Link(fs::read_link(&path)?.into_os_string().into_vec())
             } else {

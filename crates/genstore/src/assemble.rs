@@ -71,7 +71,7 @@ impl<'a> Assembly<'a> {
         let Some(&first) = missing().next() else {
             return Ok(());
         };
-        let dir = folders.make(self.home, self.tree, first)?;
+        let dir = folders.make(&self.home.fs, self.tree, first)?;
         for &entry in missing() {
             self.entry(entry, &dir)?;
         }

@@ -157,7 +157,7 @@ impl TreeCheck<'_> {
             }
         }
         if self.only.is_none() {
-            if dir.stat_self()?.mode & 0o7777 != 0o755 {
+            if dir.stat_self()?.folder_mode() != 0o755 {
                 fault(path, FaultKind::Mode);
             }
             for (name, kind) in dir.list()? {

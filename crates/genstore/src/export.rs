@@ -7,9 +7,9 @@ use rayon::prelude::*;
 
 use crate::error::{Damaged, Error, Result};
 use crate::folders::Folders;
-use crate::fs::Dir;
 use crate::fs::copy::CHUNK;
 use crate::fs::dir::open_parent;
+use crate::fs::{Dir, Fs};
 use crate::generations::Generation;
 use crate::layout::Home;
 use crate::model::ids::GenerationId;
@@ -83,10 +83,10 @@ impl Home {
                 return Err(Error::NotEmpty { path: to.to_owned() });
             }
         };
-        let (temp, ()) = self
-            .fs
-            .unique(&parent, ".genstore-export-", "", |temp| self.fs.make_dir(&parent, temp).map(drop))?;
-        let done = self.copy_out(generation, &parent.open_dir(&temp)?).and_then(|counts| {
+        let fs = self.fs.within(&parent)?;
+        let (temp, ()) =
+            fs.unique(&parent, ".genstore-export-", "", |temp| fs.make_dir(&parent, temp).map(drop))?;
+        let done = self.copy_out(&fs, generation, &parent.open_dir(&temp)?).and_then(|counts| {
             if is_there {
                 self.fs.remove_dir(&parent, name)?;
             }
@@ -99,7 +99,7 @@ impl Home {
         done
     }
 
-    fn copy_out(&self, generation: &Generation, target: &Dir) -> Result<(u64, u64)> {
+    fn copy_out(&self, fs: &Fs, generation: &Generation, target: &Dir) -> Result<(u64, u64)> {
         let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
         let source = generation.tree_dir()?;
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
@@ -107,22 +107,22 @@ impl Home {
         let members: Vec<(&[u8], &[u32])> = folders.iter().collect();
         members.into_par_iter().filter(|(_, members)| !members.is_empty()).try_for_each(
             |(folder, members)| -> Result<()> {
-                let to = folders.make(self, target, members[0])?;
+                let to = folders.make(fs, target, members[0])?;
                 let from = source.open_dir(folder)?;
                 for &entry in members {
                     let entry = tree.get(entry as usize);
                     let name = relpath::split(entry.path).1;
                     match entry.node {
-                        Node::Symlink(link) => self.fs.symlink(link, &to, name)?,
-                        Node::EmptyDir => drop(self.fs.make_dir(&to, name)?),
+                        Node::Symlink(link) => fs.symlink(link, &to, name)?,
+                        Node::EmptyDir => drop(fs.make_dir(&to, name)?),
                         Node::File(file) => {
-                            let copy = self.fs.create(&to, name)?;
+                            let copy = fs.create(&to, name)?;
                             let path = to.join(name);
-                            self.fs.copy(&from.open_file(name)?, &copy, &path)?;
+                            fs.copy(&from.open_file(name)?, &copy, &path)?;
                             let bytes = to.open_file(name)?;
                             check(generation.id(), entry.path, file, objects::hash(&bytes, &path)?.0)?;
-                            self.fs.set_mode(&copy, &path, if file.executable { 0o755 } else { 0o644 })?;
-                            self.fs.set_mtime(&copy, &path, shown.mtime(entry.path, &file))?;
+                            fs.set_mode(&copy, &path, if file.executable { 0o755 } else { 0o644 })?;
+                            fs.set_mtime(&copy, &path, shown.mtime(entry.path, &file))?;
                         }
                     }
                 }

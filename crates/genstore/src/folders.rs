@@ -4,8 +4,7 @@
 use std::sync::OnceLock;
 
 use crate::error::Result;
-use crate::fs::Dir;
-use crate::layout::Home;
+use crate::fs::{Dir, Fs};
 use crate::model::relpath;
 
 /// The folders of a sorted list of paths, and what is in each.
@@ -78,7 +77,7 @@ impl<'p> Folders<'p> {
     }
 
     /// Makes the folder of an entry below `tree`, if that was not done before, and opens it.
-    pub(crate) fn make(&self, home: &Home, tree: &Dir, entry: u32) -> Result<Dir> {
+    pub(crate) fn make(&self, fs: &Fs, tree: &Dir, entry: u32) -> Result<Dir> {
         let folder = self.of[entry as usize];
         let mut missing = Vec::new();
         let mut at = Some(folder);
@@ -102,7 +101,7 @@ impl<'p> Folders<'p> {
             let name = relpath::split(folder.path).1;
             // The top is there; and another thread may have made the others just now.
             if !name.is_empty() {
-                home.fs.make_dir(&dir, name)?;
+                fs.make_dir(&dir, name)?;
                 dir = dir.open_dir(name)?;
             }
             folder.made.get_or_init(|| ());

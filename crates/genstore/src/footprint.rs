@@ -87,7 +87,7 @@ impl Footprint {
                 continue;
             }
             let (Some(old), Some(new)) = (old, new) else { continue };
-            if old.mode != new.mode {
+            if old.folder_mode() != new.folder_mode() {
                 found.push((path.to_vec(), "has another mode"));
             }
             for (name, _) in root.open_dir(path)?.list()? {

@@ -295,7 +295,7 @@ impl Intake<'_, '_> {
         };
         if self.target.is_none() {
             let tree = stage.get()?.tree();
-            *self.target = Some(self.ingest.folders.make(self.ingest.home, tree, self.entry)?);
+            *self.target = Some(self.ingest.folders.make(&self.ingest.home.fs, tree, self.entry)?);
         }
         Ok(self.target.as_ref())
     }
@@ -348,6 +348,7 @@ impl Intake<'_, '_> {
         if !Stat::of(&file, &path)?.same_inode(origin.stat) {
             return Err(Error::SourceChanged { path: origin.dir.join(origin.name) });
         }
+        home.fs.give_file(&file, &path)?;
         self.seal(&file, &path, node)
     }
 }

@@ -126,16 +126,16 @@ impl Home {
         };
         let marker = dir.read(FORMAT)?.ok_or_else(not_a_store)?;
         check_marker(&marker, dir.path())?.ok_or_else(not_a_store)?;
-        Ok(Home::new(dir, options))
+        Home::new(dir, options)
     }
 
-    fn new(dir: Dir, options: Options) -> Home {
+    fn new(dir: Dir, options: Options) -> Result<Home> {
         #[cfg(feature = "faults")]
         let faults = options.faults.clone();
         #[cfg(not(feature = "faults"))]
         let faults = Faults;
-        let fs = Fs::new(faults, options.durability);
-        Home { dir, fs, options }
+        let fs = Fs::new(faults, options.durability).within(&dir)?;
+        Ok(Home { dir, fs, options })
     }
 
     /// Makes a store in an absent or empty directory, or opens the one that is there.
@@ -146,7 +146,8 @@ impl Home {
         let path = absolute(path)?;
         let parent = Dir::open(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().map(std::os::unix::ffi::OsStrExt::as_bytes).unwrap_or(b".");
-        let mut home = Home::new(parent, options);
+        // Made by root, it belongs to whoever the folder above belongs to.
+        let mut home = Home::new(parent, options)?;
         match Dir::open(&path) {
             Ok(dir) => home.dir = dir,
             Err(e) if e.is_not_found() => {
@@ -156,6 +157,7 @@ impl Home {
             }
             Err(e) => return Err(e),
         }
+        home.fs = home.fs.within(&home.dir)?;
         let made = home.write_marker()?;
         home.complete()?;
         Ok((home, made))

@@ -91,11 +91,12 @@ impl Home {
         found: &mut Found,
     ) -> Result<BTreeSet<Vec<u8>>> {
         let spare = self.spare_name(record)?;
+        let fs = self.fs.within(look.root)?;
         let mut unlinkable = BTreeSet::new();
         loop {
             self.write_next_inventory(lock, &record.key(), &found.next)?;
             let beside = (place.parent()?, spare.as_slice());
-            let hand = Hand { home: self, look, beside, unlinkable: &unlinkable };
+            let hand = Hand { fs: &fs, look, beside, unlinkable: &unlinkable };
             let done = hand.work(&found.work)?;
             if done.unlinkable.is_subset(&unlinkable) {
                 return Ok(done.strangers);
@@ -120,7 +121,7 @@ impl Home {
         place: &Place,
     ) -> Result<()> {
         let parent = place.parent()?;
-        self.fs.make_dir(parent, &pending.temp.0)?;
+        self.fs.within(parent)?.make_dir(parent, &pending.temp.0)?;
         let root = parent.open_dir(&pending.temp.0)?;
         let there = There { root_inode: root.stat_self()?.ino, root, now: None, next: None };
         pending.root = Some(there.root_inode);
@@ -179,7 +180,8 @@ impl Home {
         let wanted = Wanted::nothing(self.sequence()?.heals);
         let look = there.look(&wanted);
         let found = look.take()?;
-        let hand = Hand { home: self, look: &look, beside: (parent, &spare), unlinkable: &BTreeSet::new() };
+        let hand =
+            Hand { fs: &self.fs, look: &look, beside: (parent, &spare), unlinkable: &BTreeSet::new() };
         let mut strangers = found.strangers;
         strangers.extend(hand.work(&found.work)?.strangers);
         match self.fs.remove_dir(parent, name) {

@@ -19,8 +19,7 @@ use rustix::io::Errno;
 use crate::activate::MANY;
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
-use crate::fs::{Dir, Kind};
-use crate::layout::Home;
+use crate::fs::{Dir, Fs, Kind};
 use crate::mirror_look::Look;
 use crate::mirror_plan::Work;
 use crate::model::relpath;
@@ -29,7 +28,8 @@ use crate::objects::{self, is_errno};
 
 /// Does the work.
 pub(crate) struct Hand<'a> {
-    pub(crate) home: &'a Home,
+    /// What it makes belongs to the owner of the mirror.
+    pub(crate) fs: &'a Fs,
     pub(crate) look: &'a Look<'a>,
     /// The directory beside the mirror, and its name.
     pub(crate) beside: (&'a Dir, &'a [u8]),
@@ -59,7 +59,7 @@ impl Hand<'_> {
         let done = Mutex::new(Done::default());
         let spare = match self.needs_spare(work) {
             true => {
-                self.home.fs.make_dir(self.beside.0, self.beside.1)?;
+                self.fs.make_dir(self.beside.0, self.beside.1)?;
                 Some(self.beside.0.open_dir(self.beside.1)?)
             }
             false => None,
@@ -78,7 +78,7 @@ impl Hand<'_> {
         self.put_all(&work.late, Way::ToFreeName, spare.as_ref(), many, &done)?;
         self.flush(work, many)?;
         if spare.is_some() {
-            self.home.fs.remove_all(self.beside.0, self.beside.1)?;
+            self.fs.remove_all(self.beside.0, self.beside.1)?;
         }
         Ok(done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
@@ -91,7 +91,7 @@ impl Hand<'_> {
     fn make_folders(&self, folders: &[Vec<u8>], done: &Mutex<Done>) -> Result<()> {
         for path in folders {
             let made = open_parent(self.look.root, path)
-                .and_then(|(dir, name)| self.home.fs.make_dir(&dir, name).map(drop));
+                .and_then(|(dir, name)| self.fs.make_dir(&dir, name).map(drop));
             self.unless_in_the_way(made, path, done)?;
         }
         Ok(())
@@ -150,7 +150,7 @@ impl Hand<'_> {
     }
 
     fn put(&self, index: usize, dir: &Dir, way: Way, spare: Option<&Dir>, many: bool) -> Result<()> {
-        let fs = &self.home.fs;
+        let fs = self.fs;
         let entry = self.look.wanted.tree.get(index);
         let (folder, name) = relpath::split(entry.path);
         let temp = index.to_string().into_bytes();
@@ -182,7 +182,7 @@ impl Hand<'_> {
 
     /// Makes a private copy that its owner may write to.
     fn copy(&self, from: (&[u8], &[u8]), file: FileNode, to: (&Dir, &[u8]), many: bool) -> Result<()> {
-        let (fs, path) = (&self.home.fs, to.0.join(to.1));
+        let (fs, path) = (self.fs, to.0.join(to.1));
         let copy = fs.create(to.0, to.1)?;
         fs.copy(&self.look.wanted.folder(from.0)?.open_file(from.1)?, &copy, &path)?;
         let mode = match self.look.wanted.shows.copies {
@@ -199,7 +199,7 @@ impl Hand<'_> {
         let (dir, name) = open_parent(self.look.root, path)?;
         match dir.stat(name)? {
             None => Ok(()),
-            Some(_) if self.look.is_ours(&dir, path)? => self.home.fs.unlink(&dir, name).map(drop),
+            Some(_) if self.look.is_ours(&dir, path)? => self.fs.unlink(&dir, name).map(drop),
             Some(_) => {
                 stranger(done, path);
                 Ok(())
@@ -212,7 +212,7 @@ impl Hand<'_> {
         if dir.stat(name)?.is_none_or(|stat| stat.kind != Kind::Dir) {
             return Ok(());
         }
-        match self.home.fs.remove_dir(&dir, name) {
+        match self.fs.remove_dir(&dir, name) {
             Err(e) if is_not_empty(&e) => {
                 stranger(done, path);
                 Ok(())
@@ -222,7 +222,7 @@ impl Hand<'_> {
     }
 
     fn flush(&self, work: &Work, many: bool) -> Result<()> {
-        let (fs, root) = (&self.home.fs, self.look.root);
+        let (fs, root) = (self.fs, self.look.root);
         if many {
             return fs.sync_filesystem(root);
         }

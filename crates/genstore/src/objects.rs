@@ -164,7 +164,10 @@ impl<'h> Objects<'h> {
         let object = name(id);
         let fs = &self.home.fs;
         let mut result = fs.link(from, (&self.dir, &object));
-        if matches!(&result, Err(e) if e.is_not_found()) {
+        // EACCES: root was killed after it made the folder, and before it gave it away.
+        let is_left =
+            |e: &Error| is_errno(e, Errno::ACCESS) && fs.remove_dir(&self.dir, &object[..2]).is_ok();
+        if matches!(&result, Err(e) if e.is_not_found() || is_left(e)) {
             fs.make_dir(&self.dir, &object[..2])?;
             result = fs.link(from, (&self.dir, &object));
         }

@@ -94,7 +94,7 @@ impl Staged<'_> {
         let stage = self.stage.as_mut().expect("an assembly has its stage");
         let retired = stage.dir().open_dir(RETIRED)?;
         let seen = match retired.open_dir(TREE) {
-            Ok(tree) => sealed::compare(&tree, &before, &spare.sealed.folders)?,
+            Ok(tree) => sealed::compare(self.home, &tree, &before, &spare.sealed.folders)?,
             Err(e) if is_absence(&e) => None,
             Err(e) => return Err(e),
         };
@@ -342,11 +342,11 @@ impl Recycling<'_> {
     /// Tells whether a name stands for what assembly would make of this entry.
     fn is_right(&self, entry: u32, dir: &Dir, name: &[u8]) -> Result<bool> {
         let Some(stat) = dir.stat(name)? else { return Ok(false) };
-        let Assembly { ingested, objects, .. } = &self.assembly;
+        let Assembly { home, ingested, objects, .. } = &self.assembly;
         Ok(match ingested.tree.get(entry as usize).node {
             Node::File(FileNode { size: 0, executable, mtime, .. }) => {
-                let user = rustix::process::geteuid().as_raw();
-                (stat.kind, stat.size, stat.links, stat.uid) == (Kind::File, 0, 1, user)
+                (stat.kind, stat.size, stat.links) == (Kind::File, 0, 1)
+                    && home.fs.is_ours(&stat)
                     && (stat.mode, stat.mtime) == (objects::mode(executable), mtime)
             }
             Node::File(file) => {

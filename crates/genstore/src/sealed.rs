@@ -60,8 +60,12 @@ pub(crate) fn take(
 
 /// Compares folders with what was noted of them; `None` where one is gone, has another mode, or is
 /// another user's, so that the tree is none to go on with.
-pub(crate) fn compare(tree: &Dir, paths: &[&[u8]], noted: &[SourceStat]) -> Result<Option<Vec<Seen>>> {
-    let user = rustix::process::geteuid().as_raw();
+pub(crate) fn compare(
+    home: &Home,
+    tree: &Dir,
+    paths: &[&[u8]],
+    noted: &[SourceStat],
+) -> Result<Option<Vec<Seen>>> {
     paths
         .par_iter()
         .zip(noted)
@@ -73,7 +77,7 @@ pub(crate) fn compare(tree: &Dir, paths: &[&[u8]], noted: &[SourceStat]) -> Resu
                 Err(e) if is_other(&e) => return Ok(None),
                 Err(e) => return Err(e),
             };
-            if (stat.kind, stat.mode, stat.uid) != (Kind::Dir, 0o755, user) {
+            if (stat.kind, stat.folder_mode()) != (Kind::Dir, 0o755) || !home.fs.is_ours(&stat) {
                 return Ok(None);
             }
             Ok(Some(match noted.ino {

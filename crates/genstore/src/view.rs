@@ -285,7 +285,7 @@ impl Home {
         if let (Err(_), Some(target)) = (&removed, standing) {
             // As it was; where this fails, too, what there is of a record decides.
             drop(self.write_view(&lock, &record));
-            drop(self.fs.symlink(&target, parent, name));
+            drop(self.fs.within(parent).and_then(|fs| fs.symlink(&target, parent, name)));
         }
         removed.map(|()| ViewRemoved { view, unlinked, strangers })
     }

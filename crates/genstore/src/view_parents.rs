@@ -32,9 +32,10 @@ impl Home {
             return Ok(());
         }
         let mut dir = Dir::open(&found)?;
+        let fs = self.fs.within(&dir)?;
         for name in missing.iter().rev() {
-            self.fs.make_dir(&dir, name.as_bytes())?;
-            self.fs.sync_dir(&dir)?;
+            fs.make_dir(&dir, name.as_bytes())?;
+            fs.sync_dir(&dir)?;
             dir = dir.open_dir(name.as_bytes())?;
         }
         Ok(())

@@ -58,8 +58,9 @@ impl Place {
 
     /// Makes the link where nothing is.
     pub(crate) fn make_again(&self, home: &Home) -> Result<()> {
-        home.fs.symlink(&self.target, self.parent()?, self.name())?;
-        home.fs.sync_dir(self.parent()?)
+        let parent = self.parent()?;
+        home.fs.within(parent)?.symlink(&self.target, parent, self.name())?;
+        home.fs.sync_dir(parent)
     }
 }
 

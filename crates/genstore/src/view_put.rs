@@ -62,7 +62,9 @@ impl Home {
         let mut pending = PendingView { view: record.clone(), temp: Escaped(temp), aside, root: None };
         self.write_pending_view(lock, &pending)?;
         let made = match record.kind {
-            ViewKind::Link => self.fs.symlink(&place.target, parent, &pending.temp.0),
+            ViewKind::Link => {
+                self.fs.within(parent).and_then(|fs| fs.symlink(&place.target, parent, &pending.temp.0))
+            }
             ViewKind::Mirror => self.build_mirror(lock, &mut pending, place),
         };
         let temp = (parent, pending.temp.0.as_slice());

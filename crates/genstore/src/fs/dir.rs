@@ -51,6 +51,7 @@ pub(crate) struct Stat {
     pub(crate) ino: u64,
     pub(crate) links: u64,
     pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl From<rustix::fs::Stat> for Stat {
@@ -71,6 +72,7 @@ impl From<rustix::fs::Stat> for Stat {
             ino: stat.st_ino,
             links: stat.st_nlink,
             uid: stat.st_uid,
+            gid: stat.st_gid,
         }
     }
 }
@@ -79,6 +81,12 @@ impl Stat {
     /// Reads an open file's.
     pub(crate) fn of(file: &File, path: &Path) -> Result<Stat> {
         rustix::fs::fstat(file).map(Stat::from).map_err(|e| Error::io("stat", path, e))
+    }
+
+    /// Returns a folder's mode without the set-group-id bit: on most filesystems it comes from the folder
+    /// above, where a group shares a project, and says nothing of this one.
+    pub(crate) fn folder_mode(&self) -> u32 {
+        self.mode & !0o2000
     }
 
     /// Tells whether the two are the same inode.

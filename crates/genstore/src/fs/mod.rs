@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one place that may")]
 
+mod access;
 pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod fault;
@@ -25,6 +26,7 @@ use std::time::SystemTime;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use access::Access;
 pub(crate) use dir::{Dir, Kind, Stat};
 use fault::{FaultStage, Faults, Needs};
 
@@ -50,11 +52,12 @@ pub enum Durability {
 pub(crate) struct Fs {
     faults: Faults,
     durability: Durability,
+    access: Access,
 }
 
 impl Fs {
     pub(crate) fn new(faults: Faults, durability: Durability) -> Fs {
-        Fs { faults, durability }
+        Fs { faults, durability, access: Access::default() }
     }
 
     /// Reads the clock that stamps files: it has the grain of their times.
@@ -89,6 +92,7 @@ impl Fs {
                     rustix::fs::chmodat(dir, name, Mode::from_raw_mode(0o755), AtFlags::empty())
                         .map_err(fail)?;
                 }
+                self.give_name(dir, name, Kind::Dir)?;
                 Ok(true)
             }
             Err(Errno::EXIST) => match dir.stat(name)? {
@@ -123,9 +127,11 @@ impl Fs {
         let path = dir.join(name);
         self.point("create", &path, Needs::Space)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))
+        let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))
             .map(File::from)
-            .map_err(|e| Error::io("create", path, e))
+            .map_err(|e| Error::io("create", &path, e))?;
+        self.give_file(&file, &path)?;
+        Ok(file)
     }
 
     /// Opens one of our own files to write to it, and makes it where there is none: readable by
@@ -133,15 +139,23 @@ impl Fs {
     pub(crate) fn open_or_create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(dir, name, flags, Mode::empty()) {
-            Ok(fd) => Ok(fd.into()),
+            Ok(fd) => {
+                let file = File::from(fd);
+                self.give_found(&file, &dir.join(name))?;
+                Ok(file)
+            }
             Err(Errno::NOENT) => {
                 let path = dir.join(name);
                 self.point("create", &path, Needs::Space)?;
+                if let Some(file) = self.create_given(dir, name, 0o644)? {
+                    return Ok(file);
+                }
                 let mode = Mode::from_raw_mode(0o644);
                 let fd = rustix::fs::openat(dir, name, flags | OFlags::CREATE, mode)
                     .map_err(|e| Error::io("create", &path, e))?;
                 let file = File::from(fd);
                 self.set_mode(&file, &path, 0o644)?;
+                self.give_found(&file, &path)?;
                 Ok(file)
             }
             Err(e) => Err(Error::io("open", dir.join(name), e)),
@@ -193,7 +207,8 @@ impl Fs {
     pub(crate) fn symlink(&self, target: &[u8], dir: &Dir, name: &[u8]) -> Result<()> {
         let path = dir.join(name);
         self.point("symlink", &path, Needs::Space)?;
-        rustix::fs::symlinkat(target, dir, name).map_err(|e| Error::io("make the symlink", path, e))
+        rustix::fs::symlinkat(target, dir, name).map_err(|e| Error::io("make the symlink", path, e))?;
+        self.give_name(dir, name, Kind::Symlink)
     }
 
     /// Renames, replacing what has the new name.

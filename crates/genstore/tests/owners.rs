@@ -1,0 +1,346 @@
+//! Root in a store of somebody else: what it makes belongs to the store's owner, who can go on
+//! afterwards, also where root was killed. Needs root; set-group-id folders need nobody.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests read clocks, and make and break files"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genstore::{
+    CommitOptions, Depth, Faults, KeepFailed, Options, Owner, Plan, PlanBuilder, Retention, ScanRules,
+    Source, StageOptions, Store, ViewKind, ViewOptions,
+};
+use genstore_testkit::{Task, at, child_task, copy_exactly, kill_at, scratch, things, write_tree};
+use tempfile::TempDir;
+
+/// Numbers that no system hands out by itself.
+const USER: u32 = 61_001;
+const GROUP: u32 = 61_000;
+
+/// What a child of this program is told by: a folder to work in, as the user.
+const AS_USER: &str = "GENSTORE_OWNERS_AS_USER";
+
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: only root can work in a store of another user");
+    }
+    root
+}
+
+fn open(place: &Path, faults: Faults) -> Store {
+    let mut options = Options::new(Arc::new(|| at(5_000)));
+    options.lock_timeout = Duration::from_secs(5);
+    options.faults = faults;
+    Store::init(&place.join("store"), options).unwrap().0
+}
+
+fn plan(text: &str) -> PlanBuilder {
+    let bytes = |text: &str| Source::Bytes(text.as_bytes().to_vec());
+    let plan = Plan::builder().file("a", false, bytes(text)).file("empty", false, bytes("")).dir("hollow");
+    let plan = plan.symlink("link", "a");
+    (0..8).fold(plan, |plan, n| {
+        let path = format!("d{}/{n}", n % 3);
+        plan.file(path, n == 0, bytes(&if n < 6 { format!("same {n}") } else { format!("{text} {n}") }))
+    })
+}
+
+/// Publishes, and makes the tree of one that is beyond the newest `keep`, where there is one.
+fn publish(store: &Store, text: &str, keep: usize) -> genstore::Publication {
+    let retention = Retention { keep_last: keep, keep_within: None, grace: Duration::ZERO };
+    let options = StageOptions { recycle: Some(retention), ..StageOptions::default() };
+    let plan = plan(text).build().unwrap();
+    store.stage(&plan, options).unwrap().unaudited().commit(&CommitOptions::default()).unwrap()
+}
+
+fn collect(store: &Store) {
+    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    drop(store.collect(&store.plan_gc(&retention).unwrap()).unwrap());
+}
+
+/// Everything that makes something, by name.
+fn act(name: &str, store: &Store, place: &Path) {
+    match name {
+        "publish" => drop(publish(store, "new", 9)),
+        "recycle" => {
+            let published = publish(store, "new", 1);
+            assert!(published.recycled.is_some(), "there is one to recycle");
+        }
+        "rollback" => drop(store.rollback(1, false).unwrap()),
+        "gc" => collect(store),
+        "notes" => {
+            store.pin(&"1".parse().unwrap(), &"p".parse().unwrap(), None, None).unwrap();
+            store.mark(&"1".parse().unwrap(), genstore::Mark::Bad, None).unwrap();
+        }
+        "stage" => {
+            let stage = store.begin().unwrap();
+            fs::write(stage.path().join("new"), "bytes that are moved in").unwrap();
+            fs::create_dir(stage.path().join("folder")).unwrap();
+            fs::write(stage.path().join("folder/f"), "and more of them").unwrap();
+            drop(stage.log().unwrap());
+            let staged = stage.seal(&ScanRules::default(), StageOptions::default()).unwrap();
+            drop(staged.unaudited().commit(&CommitOptions::default()).unwrap());
+        }
+        "failed" => {
+            let stage = store.begin().unwrap();
+            fs::write(stage.path().join("new"), "1").unwrap();
+            drop(stage.log().unwrap());
+            drop(stage.fail("exit status 1", KeepFailed::default()).unwrap());
+        }
+        "left" => drop(store.begin().unwrap().leave_to(Owner::Until(at(9_000))).unwrap()),
+        "views" => {
+            let link = ViewOptions::default();
+            let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
+            let copy = ViewOptions { copy: true, ..mirror.clone() };
+            drop(
+                store
+                    .add_view(&place.join("made/for/link"), &ViewOptions { parents: true, ..link })
+                    .unwrap(),
+            );
+            drop(store.add_view(&place.join("mirror"), &mirror).unwrap());
+            drop(store.add_view(&place.join("copy"), &copy).unwrap());
+            drop(publish(store, "for the mirrors", 9));
+        }
+        "export" => {
+            let generation = store.open_generation(&"1".parse().unwrap()).unwrap();
+            store.export(&generation, &place.join("exported")).unwrap();
+        }
+        "repair" => {
+            let object =
+                fs::read_dir(store.path().join("objects")).unwrap().next().unwrap().unwrap().path();
+            let object = fs::read_dir(object).unwrap().next().unwrap().unwrap().path();
+            fs::set_permissions(&object, fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(&object, "damage").unwrap();
+            drop(store.repair().unwrap());
+        }
+        _ => panic!("{name}"),
+    }
+}
+
+const ACTS: [&str; 11] = [
+    "publish", "recycle", "rollback", "gc", "notes", "stage", "failed", "left", "views", "export", "repair",
+];
+
+/// Makes a folder of the user's with a store of the user's, two generations in it.
+fn user_place() -> TempDir {
+    let dir = scratch();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let store = open(dir.path(), Faults::default());
+    for text in ["one", "two", "three"] {
+        drop(publish(&store, text, 9));
+    }
+    give_all(dir.path());
+    dir
+}
+
+/// Gives all of a folder to the user.
+fn give_all(dir: &Path) {
+    for path in all(dir) {
+        lchown(path, Some(USER), Some(GROUP)).unwrap();
+    }
+}
+
+/// Lists a folder and all below it, through no symlink.
+fn all(dir: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (vec![dir.to_owned()], vec![dir.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.symlink_metadata().unwrap().is_dir() {
+                folders.push(path.clone());
+            }
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Lists what does not belong to the user.
+fn foreign(dir: &Path) -> Vec<PathBuf> {
+    let is_foreign = |path: &PathBuf| {
+        let meta = path.symlink_metadata().unwrap();
+        (meta.uid(), meta.gid()) != (USER, GROUP)
+    };
+    all(dir).into_iter().filter(is_foreign).collect()
+}
+
+/// Has the user go on in a place: publish, recycle, go back, collect, look after it.
+fn user_goes_on(place: &Path, what: &str) {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(AS_USER, place)
+        .current_dir("/")
+        .uid(USER)
+        .gid(GROUP)
+        .output();
+    let output = output.unwrap_or_else(|e| panic!("cannot run this program as another user: {e}"));
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("the user went on"), "{what}: {text}");
+}
+
+/// Not a test: what the others have their children do.
+#[test]
+fn child() {
+    if let Some((task, faults)) = child_task() {
+        act(&task.words[0], &open(&task.place, faults), &task.place);
+    } else if let Some(place) = std::env::var_os(AS_USER) {
+        assert_eq!(rustix::process::geteuid().as_raw(), USER);
+        let store = open(Path::new(&place), Faults::default());
+        // The same bytes first: what root had begun of them is in the way, or is used.
+        assert_eq!(publish(&store, "new", 9).warnings, []);
+        for text in ["four", "five", "six"] {
+            let published = publish(&store, text, 1);
+            assert_eq!((published.changed, published.warnings), (true, vec![]), "{text}");
+        }
+        drop(store.rollback(1, false).unwrap());
+        let current = store.current().unwrap().unwrap();
+        store.pin(&current.to_string().parse().unwrap(), &"user".parse().unwrap(), None, None).unwrap();
+        collect(&store);
+        let report = store.verify(None, Depth::Full).unwrap();
+        assert!(report.is_clean(), "{report:#?}");
+        println!("the user went on");
+    }
+}
+
+#[test]
+fn what_root_makes_belongs_to_the_owner_of_the_store() {
+    if !is_root() {
+        return;
+    }
+    for name in ACTS {
+        let place = user_place();
+        act(name, &open(place.path(), Faults::default()), place.path());
+        assert_eq!(foreign(place.path()), [""; 0].map(PathBuf::from), "{name}");
+        user_goes_on(place.path(), name);
+    }
+}
+
+#[test]
+fn a_store_that_root_makes_belongs_to_the_owner_of_the_folder() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    lchown(dir.path(), Some(USER), Some(GROUP)).unwrap();
+    let store = open(dir.path(), Faults::default());
+    drop(publish(&store, "one", 9));
+    assert_eq!(foreign(dir.path()), [""; 0].map(PathBuf::from));
+    user_goes_on(dir.path(), "a new store");
+}
+
+/// Root in its own store pays nothing, and nothing of it changes hands.
+#[test]
+fn roots_own_store_stays_roots() {
+    if !is_root() {
+        return;
+    }
+    let dir = scratch();
+    let faults = Faults::record();
+    let store = open(dir.path(), faults.clone());
+    drop(publish(&store, "one", 9));
+    let seen = faults.seen();
+    assert!(!seen.is_empty() && !seen.iter().any(|call| call.starts_with("chown")), "{seen:#?}");
+}
+
+#[test]
+fn the_user_goes_on_wherever_root_was_killed() {
+    if !is_root() {
+        return;
+    }
+    for name in ["publish", "failed"] {
+        let original = user_place();
+        // Its first file of this kind, so that the name itself is cut, too.
+        fs::remove_file(original.path().join("store/log")).unwrap();
+        let mut steps = 0;
+        for step in 1.. {
+            let dir = scratch();
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            let place = dir.path().join("place");
+            copy_exactly(original.path(), &place);
+            let task = Task { place: place.clone(), words: vec![name.to_owned()] };
+            if !kill_at(step, &task) {
+                break;
+            }
+            steps = step;
+            user_goes_on(&place, &format!("{name}, root killed at step {step}"));
+        }
+        println!("{name}: {steps} steps");
+        assert!(steps > 10, "{name}: {steps}");
+    }
+}
+
+/// What an earlier command of root left is given back by the next one.
+#[test]
+fn root_gives_back_what_it_finds_as_its_own() {
+    if !is_root() {
+        return;
+    }
+    let place = user_place();
+    let log = place.path().join("store/log");
+    lchown(&log, Some(0), Some(0)).unwrap();
+    act("publish", &open(place.path(), Faults::default()), place.path());
+    assert_eq!(log.metadata().unwrap().uid(), USER);
+}
+
+/// A file with a second name may be anything: it keeps its owner.
+#[test]
+fn root_gives_away_nothing_that_has_a_second_name() {
+    if !is_root() {
+        return;
+    }
+    let place = user_place();
+    let (log, other) = (place.path().join("store/log"), place.path().join("other"));
+    lchown(&log, Some(0), Some(0)).unwrap();
+    fs::hard_link(&log, &other).unwrap();
+    act("publish", &open(place.path(), Faults::default()), place.path());
+    assert_eq!(other.metadata().unwrap().uid(), 0);
+}
+
+/// Folders of a group inherit the set-group-id bit, and are what they ought to be.
+#[test]
+fn the_set_group_id_bit_of_a_folder_says_nothing() {
+    let dir = scratch();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2775)).unwrap();
+    if dir.path().metadata().unwrap().mode() & 0o2000 == 0 {
+        println!("skipped: this user cannot set the bit");
+        return;
+    }
+    let store = open(dir.path(), Faults::default());
+    for text in ["one", "two"] {
+        drop(publish(&store, text, 9));
+    }
+    let tree = store.path().join("generations/2/tree");
+    assert_eq!(tree.join("d1").metadata().unwrap().mode() & 0o7777, 0o2755);
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    // A stage that is looked at before and after an audit; a tree that is recycled; a mirror.
+    let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
+    assert_eq!(store.add_view(&dir.path().join("mirror"), &mirror).unwrap().warnings, []);
+    genstore_testkit::settle(dir.path());
+    let published = publish(&store, "three", 1);
+    assert_eq!((published.recycled.map(|id| id.get()), published.warnings), (Some(1), vec![]));
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    // Any other bit does say something.
+    fs::set_permissions(tree.join("d1"), fs::Permissions::from_mode(0o2775)).unwrap();
+    assert_eq!(store.verify(None, Depth::Quick).unwrap().faults.len(), 1);
+    write_tree(&dir.path().join("dist"), &things(1_000, &[("a/b", "=1")]));
+    assert!(drop(store.repair().unwrap()) == () && store.verify(None, Depth::Full).unwrap().is_clean());
+    let modes: BTreeMap<PathBuf, u32> = all(&store.path().join("generations"))
+        .into_iter()
+        .filter(|path| path.symlink_metadata().unwrap().is_dir())
+        .map(|path| (path.clone(), path.metadata().unwrap().mode() & 0o777))
+        .collect();
+    assert!(modes.values().all(|mode| *mode == 0o755), "{modes:#?}");
+}
