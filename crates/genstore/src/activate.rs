@@ -129,7 +129,7 @@ impl Home {
             return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings });
         }
         drop(generation.tree_dir()?);
-        let Compared { tree, shown, base, is_checked } = self.compare(&lock, &generation, previous)?;
+        let Compared { tree, shown, mut base, is_checked } = self.compare(&lock, &generation, previous)?;
         let check = || if is_checked { Ok(()) } else { generation.check_small_manifest() };
         let hold = previous.filter(|_| hold == HoldAfter::Held).map(|left| HoldRecord {
             generation: id,
@@ -146,7 +146,7 @@ impl Home {
         }
         let (is_marked, is_held) = (!marks.is_empty(), hold.is_some());
         sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
-        let (end, refreshed) = match &base {
+        let (end, refreshed) = match &mut base {
             Some((base, freshness)) => {
                 let mut fresh = self.stage_fresh(&lock, base, (&generation, &shown), freshness)?;
                 let flushes = fresh.flushes()?;

@@ -129,5 +129,5 @@ pub(crate) fn make_empty(home: &Home, node: FileNode, dir: &Dir, name: &[u8]) ->
     let path = dir.join(name);
     let file = home.fs.create_with(dir, name, objects::mode(node.executable))?;
     home.fs.set_mode(&file, &path, objects::mode(node.executable))?;
-    home.fs.set_mtime(&file, &path, node.mtime)
+    home.fs.set_mtime(&file, &path, node.mtime).map(drop)
 }

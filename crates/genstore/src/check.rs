@@ -222,7 +222,7 @@ impl TreeCheck<'_> {
         if stat.mode != objects::mode(file.executable) {
             faults.push(FaultKind::Mode);
         }
-        if stat.mtime != self.shown.mtime(path, &file) {
+        if !stat.has_mtime(self.shown.mtime(path, &file)) {
             faults.push(FaultKind::Mtime);
         }
         Ok(faults)
@@ -318,7 +318,7 @@ impl Mender<'_> {
         if stat.mode != objects::mode(file.executable) {
             self.home.fs.set_mode(&handle, &path, objects::mode(file.executable))?;
         }
-        if stat.mtime != file.mtime {
+        if !stat.has_mtime(file.mtime) {
             self.home.fs.set_mtime(&handle, &path, file.mtime)?;
         }
         self.home.fs.sync_file(&handle, &path)

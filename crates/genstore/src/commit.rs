@@ -25,7 +25,7 @@ use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::fs::flush::Flush;
 use crate::hold::Activate;
-use crate::ingest::How;
+use crate::ingest::{How, Ingested};
 use crate::layout::{CommitLock, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::log::Event;
 use crate::model::codec::{Head, MAX_FACTS_LEN, MAX_NOTE_LEN};
@@ -285,9 +285,9 @@ impl<'s> Staged<'s> {
             return Ok(0);
         }
         let now = self.home.now().into();
-        let freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
+        let mut freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {
-            self.home.freshen(stage, &base.generation, stage.tree(), &freshness)?;
+            self.home.freshen(stage, &base.generation, stage.tree(), &mut freshness)?;
         }
         if freshness.shown != *shown {
             let file = stage.put_beside(self.home, SHOWN, 0o644, &freshness.shown.encode())?;
@@ -391,7 +391,7 @@ impl<'s> Staged<'s> {
             current: true,
             files: tree.files(),
             bytes: tree.bytes(),
-            written: self.ingested.how.iter().filter(|how| **how == How::Placed).count() as u64,
+            written: self.written_files(),
             unchanged: tree.len() as u64 - summary.added - summary.modified - summary.renamed,
             new_objects: self.ingested.placed.len() as u64,
             new_bytes: self.ingested.new_bytes,
@@ -403,6 +403,13 @@ impl<'s> Staged<'s> {
             linked: self.ingested.linked.clone(),
             warnings: vec![],
         }
+    }
+
+    /// Counts the files whose bytes were written; empty ones have none.
+    fn written_files(&self) -> u64 {
+        let Ingested { tree, how, .. } = &self.ingested;
+        let is_written = |entry: &usize| how[*entry] == How::Placed && !is_empty_file(tree, *entry as u32);
+        (0..how.len()).filter(is_written).count() as u64
     }
 
     /// Removes what the commit no longer needs: the emptied stage, and consumed sources.

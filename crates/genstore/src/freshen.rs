@@ -58,26 +58,36 @@ impl Home {
         lock: &CommitLock,
         base: &Generation,
         (kept, shown): (&Generation, &Shown),
-        freshness: &Freshness,
+        freshness: &mut Freshness,
     ) -> Result<Freshening<'_>> {
         let mut fresh = Freshening { stage: None, shown: None, made: vec![] };
+        match self.stage_fresh_in(lock, base, (kept, shown), freshness, &mut fresh) {
+            Ok(()) => Ok(fresh),
+            Err(error) => {
+                // Should this fail, the next writer removes it.
+                drop(fresh.clear(self));
+                Err(error)
+            }
+        }
+    }
+
+    fn stage_fresh_in<'h>(
+        &'h self,
+        lock: &CommitLock,
+        base: &Generation,
+        (kept, shown): (&Generation, &Shown),
+        freshness: &mut Freshness,
+        fresh: &mut Freshening<'h>,
+    ) -> Result<()> {
+        if !freshness.touches.is_empty() {
+            let stage = fresh.stage.insert(StageDir::create(self)?);
+            fresh.made = self.make_fresh(stage, base, &kept.tree_dir()?, freshness)?;
+        }
         if freshness.shown != *shown {
             let folder = [GENERATIONS, b"/", kept.id().to_string().as_bytes()].concat();
             fresh.shown = Some(self.prepare(lock, &folder, SHOWN, &freshness.shown.encode())?);
         }
-        if !freshness.touches.is_empty() {
-            let stage = StageDir::create(self)?;
-            match self.make_fresh(&stage, base, &kept.tree_dir()?, freshness) {
-                Ok(made) => fresh.made = made,
-                Err(error) => {
-                    // Should this fail, the next writer removes it.
-                    drop(stage.remove(self));
-                    return Err(error);
-                }
-            }
-            fresh.stage = Some(stage);
-        }
-        Ok(fresh)
+        Ok(())
     }
 
     /// Steps 3 and 4 for a kept generation.
@@ -111,26 +121,32 @@ impl Home {
         stage: &StageDir,
         base: &Generation,
         tree: &Dir,
-        freshness: &Freshness,
+        freshness: &mut Freshness,
     ) -> Result<()> {
         self.fs.sync_each(&self.make_fresh(stage, base, tree, freshness)?)?;
         self.fs.sync_each(&self.place_fresh(stage, tree, freshness)?)
     }
 
-    /// Makes the inodes. Gives what must be flushed before they are put in their places: a kept
+    /// Makes the inodes, and notes the mtimes that the filesystem kept. Gives what must be flushed before they are put in their places: a kept
     /// generation must not have names of bytes that a power loss takes away.
     fn make_fresh(
         &self,
         stage: &StageDir,
         base: &Generation,
         tree: &Dir,
-        freshness: &Freshness,
+        freshness: &mut Freshness,
     ) -> Result<Vec<Flush>> {
         let (base, mut made) = (base.tree_dir()?, Vec::new());
         let many = freshness.touches.len() > MANY;
-        for (number, (path, touch)) in freshness.touches.iter().enumerate() {
+        let Freshness { touches, shown } = freshness;
+        for (number, (path, touch)) in touches.iter_mut().enumerate() {
             let temp = temp_name(number);
-            let copy = self.make_inode((stage.dir(), &temp), (&base, tree), path, *touch)?;
+            let copy = self.make_inode((stage.dir(), &temp), (&base, tree), path, touch)?;
+            if let Touch::Renew(kept, _) = touch
+                && let Some(mtime) = shown.fresh.get_mut(path)
+            {
+                *mtime = *kept;
+            }
             made.extend(copy.filter(|_| !many).map(|copy| Flush::File(copy, stage.dir().join(&temp))));
         }
         if many {
@@ -167,7 +183,7 @@ impl Home {
         temp: (&Dir, &[u8]),
         (base, tree): (&Dir, &Dir),
         path: &[u8],
-        touch: Touch,
+        touch: &mut Touch,
     ) -> Result<Option<File>> {
         match touch {
             Touch::Keep(_) => {
@@ -183,8 +199,8 @@ impl Home {
             Touch::Renew(mtime, executable) => {
                 let from = open_parent(tree, path)?;
                 let (copy, place) = (self.copy_file((&from.0, from.1), temp)?, temp.0.join(temp.1));
-                self.fs.set_mtime(&copy, &place, mtime)?;
-                self.fs.set_mode(&copy, &place, objects::mode(executable))?;
+                *mtime = self.fs.set_mtime(&copy, &place, *mtime)?;
+                self.fs.set_mode(&copy, &place, objects::mode(*executable))?;
                 Ok(Some(copy))
             }
         }

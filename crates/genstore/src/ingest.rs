@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 use rustix::io::Errno;
@@ -44,7 +44,7 @@ pub(crate) enum How {
     Object,
     /// The same bytes were placed at another path of this stage.
     Twin,
-    /// A symlink, an empty directory or an empty file: made anew.
+    /// A symlink, an empty directory, or an empty file that was there before: made anew.
     Made,
 }
 
@@ -158,6 +158,13 @@ pub(crate) struct Claim {
     pub(crate) mtime: Mtime,
 }
 
+impl Shared {
+    /// Gives the part of the claims in which an object's is.
+    pub(crate) fn claims_of(&self, id: ObjectId) -> MutexGuard<'_, HashMap<ObjectId, Claim>> {
+        lock(&self.claims[usize::from(id.digest.0[0]) % self.claims.len()])
+    }
+}
+
 impl<'a> Ingest<'a> {
     pub(crate) fn run(&self) -> Result<Ingested> {
         let plan = self.plan;
@@ -204,6 +211,7 @@ impl<'a> Ingest<'a> {
                 files[*entry as usize] = done;
             }
         }
+        let claims: HashMap<ObjectId, Claim> = shared.claims.into_iter().flat_map(into_inner).collect();
         let mut new_bytes = 0;
         let mut sources = Sources::new(start, self.plan.files());
         let mut linked = LinkedFolders::new(plan, into_inner(shared.linked));
@@ -224,7 +232,13 @@ impl<'a> Ingest<'a> {
                 continue;
             }
             let (node, way) = match (&plan.what[entry], files.next()) {
-                (What::File { .. }, Some(Done::New(file))) => {
+                (What::File { .. }, Some(Done::New(mut file))) => {
+                    if file.how == How::Twin
+                        && let Some(claim) = claims.get(&file.node.object())
+                    {
+                        // By now it is known what the filesystem made of it.
+                        file.node.mtime = claim.mtime;
+                    }
                     linked.note(entry, file.source);
                     sources.add(file.source);
                     new_bytes += if file.how == How::Placed { file.node.size } else { 0 };
@@ -236,7 +250,7 @@ impl<'a> Ingest<'a> {
             tree.push_node(node).expect("the plan was checked when it was built");
             how.push(way);
         }
-        let placed = shared.claims.into_iter().flat_map(into_inner).map(|(id, c)| (id, c.entry)).collect();
+        let placed = claims.into_iter().map(|(id, claim)| (id, claim.entry)).collect();
         let tree = tree.finish_at(plan.paths.clone());
         Ok(Ingested {
             sources: sources.finish(tree.id(), shared.dev.get().copied().flatten()),
@@ -403,7 +417,7 @@ fn problem_of(error: &Error) -> Option<String> {
     }
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

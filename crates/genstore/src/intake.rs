@@ -125,7 +125,7 @@ impl Intake<'_, '_> {
     ) -> Result<(FileNode, How)> {
         let node = FileNode { digest: Digest::of(bytes), size: bytes.len() as u64, executable, mtime };
         if bytes.is_empty() {
-            return Ok((self.empty(node), How::Made));
+            return self.empty(node);
         }
         match self.find(&node)? {
             Place::Store(mtime) => Ok((FileNode { mtime, ..node }, How::Object)),
@@ -275,11 +275,16 @@ impl Intake<'_, '_> {
         })
     }
 
-    /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it.
-    pub(crate) fn empty(&self, node: FileNode) -> FileNode {
+    /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it. Any
+    /// other is made here, because only then is it known what mtime the filesystem keeps.
+    fn empty(&mut self, node: FileNode) -> Result<(FileNode, How)> {
         match self.old_node() {
-            Some(Node::File(old)) if old.object() == node.object() => old,
-            _ => node,
+            Some(Node::File(old)) if old.object() == node.object() => return Ok((old, How::Made)),
+            _ => {}
+        }
+        match self.create(node.executable)? {
+            Some(file) => self.seal(&file, &self.path(), node),
+            None => Ok((node, How::Placed)),
         }
     }
 
@@ -315,15 +320,20 @@ impl Intake<'_, '_> {
         self.ingest.home.fs.unlink(dir, relpath::split(self.path_in_plan).1).map(drop)
     }
 
-    /// Gives a new object its mode and mtime.
+    /// Gives a new file its mode and mtime, and notes which mtime the filesystem made of that.
     fn seal(&self, file: &File, path: &Path, node: FileNode) -> Result<(FileNode, How)> {
         let fs = &self.ingest.home.fs;
         let id = node.object();
-        let shard = &self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()];
-        let mtime = lock(shard).get(&id).map_or(node.mtime, |claim| claim.mtime);
+        let claim = self.shared.claims_of(id).get(&id).copied();
+        let mtime = claim.map_or(node.mtime, |claim| claim.mtime);
         fs.set_mode(file, path, objects::mode(node.executable))?;
-        fs.set_mtime(file, path, mtime)?;
-        Ok((FileNode { mtime, ..node }, How::Placed))
+        let kept = fs.set_mtime(file, path, mtime)?;
+        if kept != mtime
+            && let Some(claim) = self.shared.claims_of(id).get_mut(&id)
+        {
+            claim.mtime = kept;
+        }
+        Ok((FileNode { mtime: kept, ..node }, How::Placed))
     }
 
     /// Whether a source may be moved in: asked for, ours, and no other name leads to it.

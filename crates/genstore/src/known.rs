@@ -40,7 +40,7 @@ impl Intake<'_, '_> {
         if !known && !self.is_object(old.object(), &stat)? {
             return Ok(None);
         }
-        let done = self.as_before(&old, stat.mtime)?;
+        let done = self.as_before(&old)?;
         if done.is_some() {
             self.remember(from, &stat);
         }
@@ -62,15 +62,15 @@ impl Intake<'_, '_> {
         if known.ino == 0 || dev != Some(index.dev) {
             return Ok(None);
         }
-        let done = self.as_before(&old, known.times()[0])?;
+        let done = self.as_before(&old)?;
         self.source = done.is_some().then_some(known);
         Ok(done)
     }
 
-    /// Takes in bytes that were there before, of a source with this mtime, if the store has them still.
-    fn as_before(&self, old: &FileNode, mtime: Mtime) -> Result<Option<(FileNode, How)>> {
+    /// Takes in bytes that were there before, if the store has them still.
+    fn as_before(&self, old: &FileNode) -> Result<Option<(FileNode, How)>> {
         if old.size == 0 {
-            return Ok(Some((self.empty(FileNode { mtime, ..*old }), How::Made)));
+            return Ok(Some((*old, How::Made)));
         }
         let Some(entry) = self.old_entry() else { return Ok(None) };
         // If it lost them, they are needed.
@@ -113,7 +113,7 @@ impl Intake<'_, '_> {
         if let Some(mtime) = self.in_store(node)? {
             return Ok(Place::Store(mtime));
         }
-        let mut claims = lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]);
+        let mut claims = self.shared.claims_of(id);
         if let Some(claim) = claims.get(&id) {
             return Ok(Place::Stage(claim.mtime));
         }
@@ -147,17 +147,17 @@ impl Intake<'_, '_> {
         let id = node.object();
         let objects = self.ingest.objects;
         let Some(stat) = objects.stat(id)? else { return Ok(None) };
-        let as_recorded = stat.kind == Kind::File
-            && stat.size == node.size
-            && self.recorded(id) == Some(stat.mtime)
-            && !self.ingest.suspects.contains(&id);
+        let looks_right =
+            stat.kind == Kind::File && stat.size == node.size && !self.ingest.suspects.contains(&id);
         // Root can write through a read-only file, and every path leads to the same inode.
-        Ok((as_recorded || objects.is_intact(id)?).then_some(stat.mtime))
+        match self.recorded(id).filter(|mtime| looks_right && stat.has_mtime(*mtime)) {
+            Some(mtime) => Ok(Some(mtime)),
+            None => Ok(objects.is_intact(id)?.then_some(stat.mtime)),
+        }
     }
 
     pub(crate) fn forget(&self, node: &FileNode) {
-        let id = node.object();
-        lock(&self.shared.claims[usize::from(id.digest.0[0]) % self.shared.claims.len()]).remove(&id);
+        self.shared.claims_of(node.object()).remove(&node.object());
     }
 
     /// Gives the mtime that the current generation's manifest records for an object.

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
 use crate::mirror_plan::Found;
-use crate::model::inventory::{Inventory, Shows, is_mtime_as_set};
+use crate::model::inventory::{Inventory, Shows};
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, Tree};
 use crate::objects;
@@ -234,7 +234,10 @@ impl<'a> Look<'a> {
                     && ours.inventory.shows.copies == copies;
                 let healed = ours.inventory.heals != heals;
                 let keep = match ours.inode {
-                    0 => same && ours.looks_same && (!healed || is_right(file)?),
+                    0 => {
+                        let doubtful = healed || self.looks_like_another(entry.path, &file, &stat);
+                        same && ours.looks_same && (!doubtful || is_right(file)?)
+                    }
                     _ if copies => false,
                     _ if same && ours.looks_same && !healed => true,
                     _ => source_inode()? == stat.ino,
@@ -299,6 +302,16 @@ impl<'a> Look<'a> {
         }
     }
 
+    /// Tells whether an update that was cut may have left other bytes at a path, which look the same:
+    /// FAT does not tell two files in a row apart, whose mtimes differ by a second.
+    fn looks_like_another(&self, path: &[u8], file: &FileNode, stat: &Stat) -> bool {
+        self.known.len() > 1
+            && self.known.iter().any(|known| match known.tree.find(path) {
+                Some(Node::File(other)) => other.digest != file.digest && looks_like(stat, &other),
+                _ => false,
+            })
+    }
+
     fn is_known(&self, path: &[u8]) -> bool {
         self.known.first().is_some_and(|known| known.tree.index_of(path).is_some())
     }
@@ -323,5 +336,49 @@ impl<'a> Look<'a> {
 }
 
 fn looks_like(stat: &Stat, file: &FileNode) -> bool {
-    stat.kind == Kind::File && stat.size == file.size && is_mtime_as_set(file.mtime, stat.mtime)
+    stat.kind == Kind::File && stat.size == file.size && stat.has_mtime(file.mtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::model::tree::{Entry, Mtime, TreeBuilder};
+
+    /// A mirror that an update was to make of `b`, where `a` was.
+    #[test]
+    fn what_fat_does_not_tell_apart_is_doubtful_after_an_update_that_was_cut() {
+        let at = |secs| Mtime { secs, nanos: 0 };
+        let file = |bytes: &[u8], secs| {
+            let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
+            FileNode { digest, size, executable: false, mtime: at(secs) }
+        };
+        let inventory = |file| {
+            let mut tree = TreeBuilder::default();
+            tree.push(Entry { path: b"f", node: Node::File(file) }).unwrap();
+            let (shows, folders) = (Shows::default(), BTreeSet::new());
+            Inventory { shows, heals: 0, root: 1, tree: tree.finish(), inodes: vec![0], folders }
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let root = Dir::open(dir.path()).unwrap();
+        let wanted = Wanted {
+            shows: Shows::default(),
+            heals: 0,
+            tree: Tree::empty(),
+            folders: BTreeSet::new(),
+            source: None,
+        };
+        // One after the other on FAT, or two seconds later.
+        for (size_differs, later, doubtful) in [(false, 7, true), (false, 8, false), (true, 7, false)] {
+            let (old, new) = (file(b"a", 6), file(if size_differs { b"bb" } else { b"b" }, later));
+            let (now, next) = (inventory(old), inventory(new));
+            let mut stat = root.stat_self().unwrap();
+            (stat.kind, stat.size, stat.mtime) = (Kind::File, new.size, at(later & !1));
+            stat.ctime = stat.mtime;
+            let look = |known| Look { root: &root, root_inode: 1, known, wanted: &wanted };
+            assert!(looks_like(&stat, &new));
+            assert_eq!(look(vec![&now, &next]).looks_like_another(b"f", &new, &stat), doubtful);
+            assert!(!look(vec![&next]).looks_like_another(b"f", &new, &stat));
+        }
+    }
 }

@@ -150,7 +150,7 @@ impl Home {
                 None => None,
             };
             if let Some(stat) = stat
-                && stat.mtime != file.mtime
+                && !stat.has_mtime(file.mtime)
             {
                 shown.fresh.insert(entry.path.to_vec(), stat.mtime);
             }

@@ -347,7 +347,8 @@ impl Recycling<'_> {
             Node::File(FileNode { size: 0, executable, mtime, .. }) => {
                 (stat.kind, stat.size, stat.links) == (Kind::File, 0, 1)
                     && home.fs.is_ours(&stat)
-                    && (stat.mode, stat.mtime) == (objects::mode(executable), mtime)
+                    && stat.mode == objects::mode(executable)
+                    && stat.has_mtime(mtime)
             }
             Node::File(file) => {
                 stat.kind == Kind::File

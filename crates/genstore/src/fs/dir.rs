@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::model::grain::is_kept_as;
 use crate::model::relpath;
 use crate::model::tree::Mtime;
 
@@ -87,6 +88,11 @@ impl Stat {
     /// above, where a group shares a project, and says nothing of this one.
     pub(crate) fn folder_mode(&self) -> u32 {
         self.mode & !0o2000
+    }
+
+    /// Tells whether the mtime is `set`, as far as the filesystem can keep it.
+    pub(crate) fn has_mtime(&self, set: Mtime) -> bool {
+        is_kept_as(set, self.mtime, self.ctime)
     }
 
     /// Tells whether the two are the same inode.

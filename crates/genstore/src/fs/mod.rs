@@ -21,9 +21,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use access::Access;
@@ -189,11 +188,15 @@ impl Fs {
         rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", path, e))
     }
 
-    pub(crate) fn set_mtime(&self, file: &File, path: &Path, mtime: Mtime) -> Result<()> {
+    /// Sets a file's mtime, and gives the one that it has then: filesystems cut and clamp it.
+    pub(crate) fn set_mtime(&self, file: &File, path: &Path, mtime: Mtime) -> Result<Mtime> {
         self.point("set the mtime of", path, Needs::Nothing)?;
-        let time = filetime::FileTime::from_system_time(SystemTime::from(mtime));
-        filetime::set_file_handle_times(file, None, Some(time))
-            .map_err(|e| Error::io("set the mtime of", path, e))
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+            last_modification: Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() },
+        };
+        rustix::fs::futimens(file, &times).map_err(|e| Error::io("set the mtime of", path, e))?;
+        Ok(Stat::of(file, path)?.mtime)
     }
 
     /// Gives a file a second name. An existing name is never replaced: EEXIST.

@@ -3,11 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::ids::GenerationId;
-use super::tree::{Mtime, Tree};
-
-/// Grains in which filesystems keep mtimes, in nanoseconds: NTFS, exFAT, whole seconds. By a coarser
-/// one, as FAT's, two files in a row could not be told apart: freshness moves mtimes by one second.
-const GRAINS: [i128; 3] = [100, 10_000_000, 1_000_000_000];
+use super::tree::Tree;
 
 /// What a mirror shows, and how.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -40,33 +36,5 @@ impl Inventory {
     /// Gives the inode of entry `index` of its tree; 0 for a copy, and for a symlink.
     pub(crate) fn inode(&self, index: usize) -> u64 {
         self.tree.file_rank(index).map_or(0, |rank| self.inodes[rank])
-    }
-}
-
-/// Tells whether a file whose mtime was set to `set` has the mtime `found`, on a filesystem of
-/// whatever grain.
-pub(crate) fn is_mtime_as_set(set: Mtime, found: Mtime) -> bool {
-    let nanos = |time: Mtime| i128::from(time.secs) * 1_000_000_000 + i128::from(time.nanos);
-    let (set, found) = (nanos(set), nanos(found));
-    set == found || GRAINS.iter().any(|grain| set.div_euclid(*grain) * grain == found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_mtime_is_known_again_on_any_filesystem() {
-        let at = |secs, nanos| Mtime { secs, nanos };
-        let check = |set, found, same| assert_eq!(is_mtime_as_set(set, found), same, "{set:?} {found:?}");
-        check(at(7, 123_456_789), at(7, 123_456_789), true);
-        check(at(7, 123_456_789), at(7, 123_456_700), true);
-        check(at(7, 123_456_789), at(7, 120_000_000), true);
-        check(at(7, 123_456_789), at(7, 0), true);
-        check(at(7, 123_456_789), at(6, 0), false);
-        check(at(7, 0), at(6, 0), false);
-        check(at(7, 123_456_789), at(7, 123_456_788), false);
-        check(at(7, 123_456_789), at(8, 0), false);
-        check(at(-7, 5), at(-7, 0), true);
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod delta;
 pub(crate) mod diff;
 pub(crate) mod digest;
 pub(crate) mod fresh;
+pub(crate) mod grain;
 pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inventory;
