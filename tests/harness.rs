@@ -243,6 +243,26 @@ impl Run<'_> {
         self
     }
 
+    /// Runs it by another program, whose last arguments are this run's program and arguments.
+    pub fn under<S: AsRef<OsStr>>(mut self, wrapper: &[S]) -> Self {
+        let Some((program, args)) = wrapper.split_first() else { return self };
+        let mut command = Command::new(program);
+        command.args(args).arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().stdin(Stdio::null());
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(dir) = self.command.get_current_dir() {
+            command.current_dir(dir);
+        }
+        self.command = command;
+        self
+    }
+
+    /// Runs it to its end, and gives what it printed, or `None` where it did not succeed.
+    pub fn try_run(mut self) -> Option<Output> {
+        let output = self.command.output().ok().filter(|output| output.status.success())?;
+        Some(Output::new(self.site, output.status, output.stdout, &output.stderr))
+    }
+
     /// Sends stdout to a file.
     pub fn stdout_to(self, path: &str) -> Self {
         self.stdout_is(fs::File::options().write(true).open(path).unwrap())

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -46,10 +47,10 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global flags")]
 pub(crate) struct Globals {
     /// The store
-    #[arg(long, value_name = "DIR", global = true, value_parser = filled_path)]
+    #[arg(long, value_name = "DIR", global = true, value_parser = filled_path())]
     pub(crate) store: Option<PathBuf>,
     /// Work as if started in DIR
-    #[arg(short = 'C', value_name = "DIR", global = true, value_parser = filled_path)]
+    #[arg(short = 'C', value_name = "DIR", global = true, value_parser = filled_path())]
     pub(crate) chdir: Option<PathBuf>,
     /// Print one JSON document, and errors as JSON on stderr
     #[arg(long, global = true)]
@@ -215,8 +216,10 @@ impl Verb {
     }
 }
 
-pub(crate) fn filled_path(text: &str) -> Result<PathBuf, &'static str> {
-    if text.is_empty() { Err("it is empty") } else { Ok(text.into()) }
+/// Reads a path, of any bytes but none.
+pub(crate) fn filled_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new()
+        .try_map(|text| if text.is_empty() { Err("it is empty") } else { Ok(PathBuf::from(text)) })
 }
 
 /// Understands the arguments.

@@ -32,7 +32,8 @@ pub(crate) struct Context<'a> {
     lock_timeout: Duration,
     flag: Option<PathBuf>,
     environment: Option<PathBuf>,
-    dir: PathBuf,
+    /// Where the program was started; `None` where that directory was removed since.
+    dir: Option<PathBuf>,
     project: OnceCell<Option<Project>>,
     interrupts: OnceCell<Interrupts>,
 }
@@ -52,8 +53,11 @@ impl<'a> Context<'a> {
                 source,
             })?;
         }
-        let dir =
-            std::env::current_dir().map_err(|source| Error::Io { op: "find", path: ".".into(), source })?;
+        let dir = match std::env::current_dir() {
+            Ok(dir) => Some(dir),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => return Err(Error::Io { op: "find", path: ".".into(), source }.into()),
+        };
         let bad = |message: String, like: &str| Fail {
             hint: format!("write it like {like}, or leave it out"),
             ..Fail::usage("bad-seam", message)
@@ -108,15 +112,26 @@ impl<'a> Context<'a> {
         (self.clock)()
     }
 
-    /// Gives the path from the root, as it is meant from where the program was started.
+    /// Returns the path from the root, as it is meant from where the program was started. Where that
+    /// is gone it stays relative, and nothing can be found or made there.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
-        self.dir.join(path)
+        self.dir.as_ref().map_or(path.to_owned(), |dir| dir.join(path))
+    }
+
+    /// Returns the directory that the program was started in.
+    fn dir(&self) -> Result<&Path> {
+        self.dir.as_deref().ok_or_else(|| {
+            let hint = "go to a directory that is there, or name one with -C, or the store with --store";
+            let message = "the directory that this was started in was removed";
+            Fail::new("no-directory", message, hint).into()
+        })
     }
 
     /// Gives the project's file, if there is one here or above.
     pub(crate) fn project(&self) -> Result<Option<&Project>> {
         if self.project.get().is_none() {
-            let found = Project::find(&self.dir)?;
+            // A directory that is gone is in no project.
+            let found = self.dir.as_deref().map(Project::find).transpose()?.flatten();
             if let Some(project) = &found {
                 self.out.detail(&format!("project file {}", show(&project.file)));
             }
@@ -149,7 +164,7 @@ impl<'a> Context<'a> {
         if let Some(named) = self.named()? {
             return Ok(named);
         }
-        match find::folder(&self.dir)? {
+        match find::folder(self.dir()?)? {
             Some(path) => Ok(Found { path, origin: Origin::Folder }),
             None => self.new_store(),
         }
@@ -160,7 +175,10 @@ impl<'a> Context<'a> {
         if let Some(named) = self.named()? {
             return Ok(named);
         }
-        let root = self.project()?.map_or(&*self.dir, Project::root);
+        let root = match self.project()? {
+            Some(project) => project.root(),
+            None => self.dir()?,
+        };
         Ok(Found { path: root.join(find::STORE_FOLDER), origin: Origin::Default })
     }
 
@@ -173,7 +191,7 @@ impl<'a> Context<'a> {
     pub(crate) fn open_with(&self, durability: Option<Durability>) -> Result<Store> {
         let found = self.find_store()?;
         if found.origin == Origin::Default {
-            let message = format!("there is no store in {} or above it", show(&self.dir));
+            let message = format!("there is no store in {} or above it", show(self.dir()?));
             let hint = "`genstore publish DIR` makes one and publishes DIR; or name one with --store";
             return Err(Fail::new("not-a-store", message, hint).with_exit(exit::NOT_A_STORE).into());
         }

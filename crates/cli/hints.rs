@@ -72,6 +72,9 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "stage-committed" => "`genstore show` tells of the generation",
             "stage-refused" => "look at report.json there, then begin a new stage",
             "stage-foreign" => "commit it as the user who began it, and to the store it was begun in",
+            "empty-input" => {
+                "was the input made, and is its disk mounted? `--allow-empty` publishes it all the same"
+            }
             "moved-meanwhile" => "publish again",
             "no-such-process" => "`--owner-pid $$` names a shell's own process",
             "bad-view-path" => "name the link itself, as in `genstore view add site`",
@@ -104,6 +107,8 @@ fn hint_of_io(error: &std::io::Error, op: &str) -> String {
         (ErrorKind::PermissionDenied, _) => "check the permissions, and as whom you run this",
         (ErrorKind::NotFound, _) => "check the spelling; the directory above it must be there",
         (ErrorKind::NotADirectory, _) => "something on this path is not a directory",
+        (ErrorKind::WouldBlock, _) => crate::running::MORE_PROCESSES,
+        (ErrorKind::FileTooLarge, _) => "the limit of file sizes is reached: raise it (`ulimit -f`)",
         (ErrorKind::InvalidFilename, _) => "shorten the path",
         (_, Some(rustix::io::Errno::IO)) => {
             "the disk reports an error: see the system's log, then `genstore verify`"

@@ -49,6 +49,8 @@ pub fn run(seams: Seams) -> ExitCode {
     if environment.args.get(1).is_some_and(|arg| arg == running::GUARD) {
         return genstore_run::guard();
     }
+    // A limit of file sizes fails the write then, and kills nobody.
+    genstore_run::survive_file_limit();
     let seams = torture::wire::receive(&mut environment.args).unwrap_or(seams);
     let cli = match args::parse(&environment.args) {
         Ok(cli) => cli,

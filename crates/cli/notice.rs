@@ -12,6 +12,10 @@ pub(crate) fn watch(
     store: &Store,
     wake: impl Fn() + Send + 'static,
 ) -> Option<RecommendedWatcher> {
+    if !genstore_watch::can_start_threads(1) {
+        context.out.detail("no thread can be started to watch the notice; looking again and again");
+        return None;
+    }
     let watcher = notify::recommended_watcher(move |_| wake()).and_then(|mut watcher| {
         watcher.watch(&store.notice_path(), RecursiveMode::NonRecursive).map(|()| watcher)
     });

@@ -12,6 +12,8 @@ use crate::args::{Globals, When};
 
 /// What is done sooner needs no bar.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How often it moves.
+const TICK: Duration = Duration::from_millis(100);
 
 /// The bar, or none.
 #[derive(Clone, Default)]
@@ -64,21 +66,24 @@ impl Bar {
 }
 
 impl Shared {
-    /// Shows the bar once the patience is over, unless all is done by then.
-    fn show_later(self: Arc<Shared>) {
-        let state = lock(&self.state);
-        let (state, _) = self
-            .finished
-            .wait_timeout_while(state, PATIENCE, |state| *state != State::Finished)
-            .unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Started {
+    /// Shows the bar once the patience is over, unless all is done by then, and moves it.
+    fn show_until_finished(self: Arc<Shared>) {
+        let wait = |time| {
+            let state = lock(&self.state);
+            let wait = self.finished.wait_timeout_while(state, time, |state| *state != State::Finished);
+            let (state, _) = wait.unwrap_or_else(PoisonError::into_inner);
+            *state == State::Started
+        };
+        if wait(PATIENCE) {
             let target = match io::stderr().is_terminal() {
                 true => ProgressDrawTarget::stderr(),
                 false => ProgressDrawTarget::term_like(Box::new(Plain)),
             };
             self.bar.set_draw_target(target);
-            // A flush has no steps; the bar moves all the same.
-            self.bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        // A flush has no steps; the bar moves all the same.
+        while wait(TICK) {
+            self.bar.tick();
         }
     }
 }
@@ -92,7 +97,8 @@ impl Progress for Listener {
         if *state == State::Waiting {
             *state = State::Started;
             let shared = Arc::clone(&self.0);
-            std::thread::spawn(move || shared.show_later());
+            // Where the system grants no thread, there is no bar.
+            std::thread::Builder::new().spawn(move || shared.show_until_finished()).ok();
         }
         drop(state);
         let bar = &self.0.bar;

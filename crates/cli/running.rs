@@ -87,6 +87,9 @@ pub(crate) fn not_started(error: StartError) -> anyhow::Error {
         StartError::NotExecutable { program, .. } => cannot_run(program, false),
         StartError::Directory { .. } => other("bad-directory", "`cwd` is relative to genstore.toml"),
         StartError::Interrupted(signal) => return interrupted(*signal).into(),
+        StartError::Guard { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock => {
+            other("command-not-started", MORE_PROCESSES)
+        }
         _ => other("command-not-started", "see the system's log, then try again"),
     };
     match error {
@@ -97,6 +100,21 @@ pub(crate) fn not_started(error: StartError) -> anyhow::Error {
         _ => fail.into(),
     }
 }
+
+/// Starts a thread. `what` says what it does.
+pub(crate) fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    match std::thread::Builder::new().spawn(work) {
+        Ok(_) => Ok(()),
+        Err(source) => {
+            let message = format!("cannot start the thread that {what}");
+            Err(anyhow::Error::from(source).context(Fail::new("no-thread", message, MORE_PROCESSES)))
+        }
+    }
+}
+
+/// What helps against EAGAIN of fork and clone.
+pub(crate) const MORE_PROCESSES: &str =
+    "the limit of processes is reached: end some, or raise it (`ulimit -u`)";
 
 /// Describes a command by its words; `None` where there are none.
 pub(crate) fn job(words: &[OsString]) -> Option<Job> {

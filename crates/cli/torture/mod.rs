@@ -147,8 +147,12 @@ impl Torture<'_> {
         };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+            let start = |_| std::thread::Builder::new().spawn_scoped(scope, work);
+            // Where the system grants no more threads, there are fewer, and at last this one.
+            let workers: Vec<_> = (1..threads).map_while(|number| start(number).ok()).collect();
+            let own = work();
+            let ended = workers.into_iter().map(|worker| worker.join().expect("a worker does not panic"));
+            ended.fold(own, io::Result::and)
         })?;
         let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         found.sort_by_key(|(fault, ..)| faults.iter().position(|other| other == fault));

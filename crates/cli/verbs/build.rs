@@ -23,7 +23,7 @@ pub(crate) struct Build {
     #[command(flatten)]
     wishes: Wishes,
     /// Publish this folder, which the command writes to and keeps; instead of GENSTORE_OUT
-    #[arg(long, value_name = "DIR", value_parser = args::filled_path)]
+    #[arg(long, value_name = "DIR", value_parser = args::filled_path())]
     output: Option<PathBuf>,
     /// Stop the command after so long
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
@@ -51,9 +51,9 @@ impl Build {
             return Err(failed(context, stage, why, finished.ended.exit_code()));
         }
         let start = Instant::now();
-        let plan = match builder
-            .plan(context, &stage, |output| Ok(Plan::scan(output, &context.scan_rules(Some(&store))?)?))?
-        {
+        let plan = match builder.plan(context, &stage, self.wishes.emptying(context)?, |output| {
+            Ok(Plan::scan(output, &context.scan_rules(Some(&store))?)?)
+        })? {
             Ok(plan) => plan,
             Err(why) => return Err(failed(context, stage, why, exit::FAILED)),
         };

@@ -33,7 +33,7 @@ pub(crate) struct Torture {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// A directory on the filesystem; a folder is made in it, and removed in the end
-    #[arg(value_name = "DIR", value_parser = crate::args::filled_path)]
+    #[arg(value_name = "DIR", value_parser = crate::args::filled_path())]
     dir: PathBuf,
 }
 

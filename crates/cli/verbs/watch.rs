@@ -16,7 +16,7 @@ use crate::config::{CommandLine, OnBusy, RunIn, Runs, SIGTERM, WatchSection, par
 use crate::context::Context;
 use crate::errors::Fail;
 use crate::watching::{self, Settings};
-use crate::{args, running, time};
+use crate::{args, publishing, running, time};
 
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "WHERE", hide_possible_values = true)]
     run_in: Option<RunIn>,
     /// Watch this file or directory; instead of those of the project's file
-    #[arg(long = "path", value_name = "PATH", value_parser = args::filled_path)]
+    #[arg(long = "path", value_name = "PATH", value_parser = args::filled_path())]
     paths: Vec<PathBuf>,
     /// Only files with this extension count; may stand several times
     #[arg(long = "ext", value_name = "EXT")]
@@ -56,8 +56,11 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     poll: Option<Duration>,
     /// Publish this folder, which the build writes to and keeps; instead of GENSTORE_OUT
-    #[arg(long, value_name = "DIR", value_parser = args::filled_path)]
+    #[arg(long, value_name = "DIR", value_parser = args::filled_path())]
     output: Option<PathBuf>,
+    /// Publish also what is empty, in the place of what is not
+    #[arg(long)]
+    allow_empty: bool,
     /// Stop a build after so long
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     timeout: Option<Duration>,
@@ -93,6 +96,7 @@ impl Watch {
             run_in: self.run_in.or(section.run_in).unwrap_or_default(),
             stop_signal: self.stop_signal.or(section.stop_signal).unwrap_or(SIGTERM),
             stop_timeout: self.stop_timeout.or(section.stop_timeout).unwrap_or(STOP_TIMEOUT),
+            emptying: publishing::emptying(context, self.allow_empty)?,
             stage: StageOptions { recycle, ..StageOptions::default() },
         };
         context.progress.finish();

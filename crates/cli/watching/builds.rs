@@ -66,10 +66,11 @@ impl<'a> Watch<'a> {
         let mut running = start(&guard, &job, output).map_err(running::not_started)?;
         let stopper = running.stopper().map_err(anyhow::Error::from)?;
         let tell = self.sender.clone();
-        std::thread::spawn(move || {
+        // Where it cannot be started, the command ends with its closure.
+        running::spawn("waits for the build", move || {
             running.wait(None, None);
             tell.send(Message::Built(number, running.finish())).unwrap_or_default();
-        });
+        })?;
         let since = Instant::now();
         let kill_at = timeout.and_then(|timeout| since.checked_add(timeout));
         self.building =
@@ -191,7 +192,8 @@ impl<'a> Watch<'a> {
             Some(known) => Ok(known.plan()?),
             None => Ok(Plan::scan(output, &context.scan_rules(Some(store))?)?),
         };
-        let plan: Plan = match self.settings.builder.plan(self.context, &stage, scan)? {
+        let emptying = self.settings.emptying;
+        let plan: Plan = match self.settings.builder.plan(self.context, &stage, emptying, scan)? {
             Ok(plan) => plan,
             Err(why) => return Err(building::failed(self.context, stage, why, exit::FAILED)),
         };
@@ -208,7 +210,7 @@ impl<'a> Watch<'a> {
         let findings = audited.findings().to_vec();
         self.context.check_interrupted()?;
         let activate = Activate::UnlessHeld;
-        let mut done = audited.commit(&CommitOptions { activate, ..CommitOptions::default() })?;
+        let mut done = audited.commit(&CommitOptions { activate, emptying, ..CommitOptions::default() })?;
         self.output.iter_mut().for_each(|output| output.published(&done));
         done.warnings.extend(declared::make_views(self.context, self.store));
         let event = match (done.changed, done.current) {

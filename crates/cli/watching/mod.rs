@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use genstore::{Generation, GenerationId, StageOptions, Store, TreeId};
+use genstore::{Emptying, Generation, GenerationId, StageOptions, Store, TreeId};
 use genstore_run::{Ended, Finished, GuardCommand, Output};
 use genstore_watch::{Child, ChildEnded, ChildNews, Children, Debounce, Scan, Sources, Wake};
 
@@ -51,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) run_in: RunIn,
     pub(crate) stop_signal: i32,
     pub(crate) stop_timeout: Duration,
+    pub(crate) emptying: Emptying,
     pub(crate) stage: StageOptions,
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
     let signals = Context::catch_signals()?;
     let tell = sender.clone();
     // It waits for signals as long as the process lives.
-    std::thread::spawn(move || {
+    running::spawn("waits for signals", move || {
         let mut known = 0;
         loop {
             let (signal, count) = signals.wait_for_more(known);
@@ -85,7 +86,7 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
                 return;
             }
         }
-    });
+    })?;
     let tell = sender.clone();
     // Of commits and activations by others.
     let _notice = notice::watch(context, store, move || tell.send(Message::Notice).unwrap_or_default());

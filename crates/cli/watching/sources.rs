@@ -190,6 +190,7 @@ fn remedy(why: &NoEvents) -> &'static str {
     match why {
         NoEvents::Watches => "; raise it with `sysctl fs.inotify.max_user_watches=1048576`",
         NoEvents::Instances => "; raise it with `sysctl fs.inotify.max_user_instances=1024`",
+        NoEvents::Threads => "; raise the limit of processes (`ulimit -u`)",
         NoEvents::Other(_) => "",
     }
 }

@@ -14,6 +14,7 @@ use crate::model::index::SourceIndex;
 use crate::model::tree::{Tree, TreeId};
 use crate::prepared::Prepared;
 use crate::records::{Intent, Mark, MarkRecord, wrap};
+use crate::threads;
 
 /// So many flushes of single files or folders cost less than one of the whole filesystem.
 pub(crate) const MANY: usize = 64;
@@ -188,7 +189,7 @@ impl Home {
         {
             return Ok(compared);
         }
-        let (tree, base) = rayon::join(
+        let (tree, base) = threads::join(
             || next.manifest().and_then(|m| next.shown().map(|shown| (m.tree, shown))),
             || self.rescued_base(lock, previous),
         );

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;

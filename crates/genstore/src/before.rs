@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::ingest::{Done, Ingest};
 use crate::model::index::SourceStat;

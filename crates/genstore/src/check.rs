@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::activate::Base;

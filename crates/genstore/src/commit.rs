@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::{Instant, SystemTime};
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::activate::{AfterCommit, MANY, Warning};
 use crate::audit::Audited;

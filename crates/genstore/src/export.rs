@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::error::{Damaged, Error, Result};
 use crate::folders::Folders;

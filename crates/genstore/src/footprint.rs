@@ -6,7 +6,7 @@
 //! differs, the bytes are hashed. The ctime has the grain of the kernel's tick: files that were
 //! made in the last moments before the footprint was taken are hashed in any case.
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::error::Result;
 use crate::folders::Folders;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::error::Result;
 use crate::fs::dir::open_parent;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::error::{Damaged, Error, Result};
 use crate::fs::lock::{Lock, Mode};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rayon::prelude::*;
+use crate::threads::{self, prelude::*};
 use rustix::io::Errno;
 
 use crate::ahead::FlushAhead;
@@ -171,7 +171,7 @@ impl<'a> Ingest<'a> {
         let start = self.home.fs.file_clock();
         let empty = Tree::empty();
         let base = self.base.unwrap_or(&empty);
-        let (old, recorded) = rayon::join(|| entries_before(plan, base), || ObjectMap::of(base));
+        let (old, recorded) = threads::join(|| entries_before(plan, base), || ObjectMap::of(base));
         let shared = Shared {
             old,
             recorded,

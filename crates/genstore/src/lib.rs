@@ -75,6 +75,7 @@ mod scan_memory;
 mod sealed;
 mod stage;
 mod store;
+mod threads;
 mod verify;
 mod view;
 mod view_check;

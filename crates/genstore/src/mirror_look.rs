@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::check::is_absence;
 use crate::error::{Error, Result};

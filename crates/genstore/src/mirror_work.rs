@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::activate::MANY;

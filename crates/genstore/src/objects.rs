@@ -10,7 +10,7 @@ use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};

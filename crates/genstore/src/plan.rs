@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;

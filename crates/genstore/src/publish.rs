@@ -21,6 +21,7 @@ use crate::objects::Objects;
 use crate::plan::Plan;
 use crate::recycle::Recycled;
 use crate::stage::StageDir;
+use crate::threads;
 
 /// How a plan is staged.
 #[derive(Clone, Debug, Default)]
@@ -211,7 +212,7 @@ impl Home {
         let (mut base, healed_base) = self.rescued_base(&lock, self.current()?)?;
         drop(lock);
         let (indexed, folders) =
-            rayon::join(|| self.add_index(base.as_mut()), || Folders::of(plan.paths()));
+            threads::join(|| self.add_index(base.as_mut()), || Folders::of(plan.paths()));
         indexed?;
         let objects = Objects::new(self)?;
         let suspects = self.suspects()?;

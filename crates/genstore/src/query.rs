@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::gc::private_inodes;

@@ -18,7 +18,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
-use rayon::prelude::*;
+use crate::threads::{self, prelude::*};
 
 use crate::activate::MANY;
 use crate::assemble::Assembly;
@@ -76,7 +76,7 @@ impl Staged<'_> {
             return Ok(false);
         }
         let ingested = &self.ingested;
-        let (spare, after) = rayon::join(|| self.find_spare(&retention), || all_folders(&ingested.tree));
+        let (spare, after) = threads::join(|| self.find_spare(&retention), || all_folders(&ingested.tree));
         // Whatever cannot be read here is for others to tell: there is another way.
         let Ok(Some(spare)) = spare else { return Ok(false) };
         let is_object = |entry: usize| ingested.how[entry] == How::Object;

@@ -12,8 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::threads::prelude::*;
 use globset::GlobSet;
-use rayon::prelude::*;
 use rustix::fs::{Access, AtFlags};
 
 use crate::error::{Error, Problem, Result};

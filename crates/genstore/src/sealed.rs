@@ -5,7 +5,7 @@
 //! program can set the ctime back. The two have the grain of the kernel's tick: a folder that was
 //! changed in the last moments before the look is noted as unknown.
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use crate::check::{Depth, Fault, Known, Mender};
 use crate::error::{Damaged, Error, Result};

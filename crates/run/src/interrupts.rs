@@ -2,10 +2,11 @@
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
 use crate::procs;
@@ -25,6 +26,14 @@ pub struct Interrupts {
 struct Seen {
     first: Option<i32>,
     count: usize,
+}
+
+/// From now on a write past the limit of file sizes (`ulimit -f`) fails with EFBIG; without this,
+/// SIGXFSZ kills the process. Commands that are started later have the signal's default again, since
+/// it is caught here and not ignored.
+pub fn survive_file_limit() {
+    // It fails for signals that cannot be caught, and this one can.
+    flag::register(SIGXFSZ, Arc::default()).ok();
 }
 
 impl Interrupts {

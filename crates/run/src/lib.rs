@@ -37,7 +37,7 @@ mod running;
 mod wire;
 
 pub use guard::guard;
-pub use interrupts::Interrupts;
+pub use interrupts::{Interrupts, survive_file_limit};
 pub use job::{GuardCommand, Job};
 pub use outcome::{Ended, Finished, StartError};
 pub use output::{LOG_CUT, Log, Output, OutputReport, Stream};

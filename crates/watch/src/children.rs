@@ -279,11 +279,16 @@ impl<L> Children<L> {
         self.runs += 1;
         let number = self.runs;
         let ended = Arc::clone(&self.ended);
-        std::thread::spawn(move || {
+        let awaited = std::thread::Builder::new().name(format!("child-{number}")).spawn(move || {
             running.wait(None, None);
             let finished = running.finish();
             ended(ChildEnded { index, run: number, ended: finished.ended });
         });
+        // The child went with the thread's closure.
+        if let Err(error) = awaited {
+            let why = format!("no thread can be started to wait for it: {error}");
+            return Some(ChildNews { name, news: News::CannotRun { why } });
+        }
         let run = Run { number, since: now, stopper, _target: target };
         self.children[index].state = State::Running(run);
         Some(ChildNews { name, news: News::Started { pid } })

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use ignore::{WalkBuilder, WalkState};
+use ignore::{DirEntry, WalkBuilder, WalkState};
 
 use crate::scan::{Folder, Frame, Scan, Stamp};
+use crate::threads::can_start_threads;
 use crate::touched::tells_rules;
 
 /// Never sources, unless the rules say `!node_modules/` or the like.
@@ -165,32 +166,38 @@ impl Sources {
         }
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
         let walked = Mutex::new((HashMap::<OsString, Folder>::new(), found));
-        walk.threads(threads).build_parallel().run(|| {
-            Box::new(|entry| {
-                let looked = entry.and_then(|entry| entry.metadata().map(|meta| (entry.into_path(), meta)));
-                let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
-                let (folders, found) = &mut *walked;
-                match looked {
-                    Ok((path, meta)) if meta.is_dir() => {
-                        let folder = Folder { inode: meta.ino(), files: vec![] };
-                        folders.insert(path.into_os_string(), folder);
-                    }
-                    // A folder is told before what is in it; if not, it is gone since.
-                    Ok((path, meta)) if self.has_extension(&path) => {
-                        if let Some(folder) = path.parent().and_then(|p| folders.get_mut(p.as_os_str())) {
-                            let name = path.file_name().unwrap_or_default().to_owned();
-                            folder.files.push((name, Stamp::of(&meta)));
-                        }
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        let gone = error.io_error().is_some_and(is_gone);
-                        found.miss(error.to_string(), gone);
+        let look = |entry: Result<DirEntry, ignore::Error>| {
+            let looked = entry.and_then(|entry| entry.metadata().map(|meta| (entry.into_path(), meta)));
+            let mut walked = walked.lock().unwrap_or_else(PoisonError::into_inner);
+            let (folders, found) = &mut *walked;
+            match looked {
+                Ok((path, meta)) if meta.is_dir() => {
+                    let folder = Folder { inode: meta.ino(), files: vec![] };
+                    folders.insert(path.into_os_string(), folder);
+                }
+                // A folder is told before what is in it; if not, it is gone since.
+                Ok((path, meta)) if self.has_extension(&path) => {
+                    if let Some(folder) = path.parent().and_then(|p| folders.get_mut(p.as_os_str())) {
+                        let name = path.file_name().unwrap_or_default().to_owned();
+                        folder.files.push((name, Stamp::of(&meta)));
                     }
                 }
-                WalkState::Continue
-            })
-        });
+                Ok(_) => {}
+                Err(error) => {
+                    let gone = error.io_error().is_some_and(is_gone);
+                    found.miss(error.to_string(), gone);
+                }
+            }
+        };
+        match threads > 1 && can_start_threads(threads) {
+            true => walk.threads(threads).build_parallel().run(|| {
+                Box::new(|entry| {
+                    look(entry);
+                    WalkState::Continue
+                })
+            }),
+            false => walk.build().for_each(look),
+        }
         let (folders, found) = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
         found.folders.extend(folders.into_iter().map(|(path, mut folder)| {
             folder.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));

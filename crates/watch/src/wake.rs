@@ -11,6 +11,7 @@ use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, R
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::scan::Scan;
+use crate::threads::can_start_threads;
 use crate::touched::Touched;
 
 /// Hears of changes in the directories that a scan has seen, and keeps where they were.
@@ -36,6 +37,8 @@ pub enum NoEvents {
     Watches,
     /// The user has as many watchers as the system allows: `fs.inotify.max_user_instances`.
     Instances,
+    /// The system grants no thread to read them.
+    Threads,
     /// Something else.
     Other(String),
 }
@@ -45,6 +48,7 @@ impl fmt::Display for NoEvents {
         match self {
             NoEvents::Watches => f.write_str("no more directories can be watched"),
             NoEvents::Instances => f.write_str("no more programs can watch"),
+            NoEvents::Threads => f.write_str("the system grants no more threads"),
             NoEvents::Other(why) => f.write_str(why),
         }
     }
@@ -72,6 +76,9 @@ impl Wake {
         counts: impl Fn(&Path, bool) -> bool + Send + 'static,
         heard: impl Fn() + Send + 'static,
     ) -> Result<Wake, NoEvents> {
+        if !can_start_threads(1) {
+            return Err(NoEvents::Threads);
+        }
         let touched: Arc<Mutex<Touched>> = Arc::default();
         let noted = Arc::clone(&touched);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {

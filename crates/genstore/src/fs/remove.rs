@@ -1,6 +1,6 @@
 //! Removing whole trees: by handle, never through a symlink, at any depth.
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use super::dir::open_parent;
 use super::{Dir, Fs, Kind};

@@ -45,7 +45,10 @@ impl Hashing {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match bytes.len() {
             0..LARGE => self.0.update(bytes),
-            _ => self.0.update_rayon(bytes),
+            _ => {
+                crate::threads::ready();
+                self.0.update_rayon(bytes)
+            }
         };
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use rayon::prelude::*;
+use crate::threads::prelude::*;
 
 use super::fresh::Shown;
 use super::pairs::pairs;

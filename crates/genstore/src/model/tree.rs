@@ -7,8 +7,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::threads::prelude::*;
 use bytes::Bytes;
-use rayon::prelude::*;
 
 pub use builder::TreeBuilder;
 pub(crate) use runs::RUN;

@@ -1,0 +1,353 @@
+//! Every verb in surroundings that hosts have: limits of processes, descriptors, file sizes and
+//! memory, nowhere to put temporary files, no `/proc`, no home, closed descriptors, a working directory
+//! that was removed, names and variables that are not UTF-8, a stdout that does not take anything.
+//!
+//! In each of them a verb does its work, or says what is wrong: it does not panic, exits with a
+//! documented status, and leaves a sound store that is unchanged where the verb failed.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+
+use crate::harness::{Output, Run, Site};
+
+/// The statuses of `genstore help`.
+const DOCUMENTED: [i32; 16] = [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 124, 125, 126, 127, 130, 143];
+
+/// Users who are no other's, one for each test: processes are counted by user.
+const USERS: [&str; 2] = ["2777", "2778"];
+
+/// What a verb that succeeded has done to the list of generations, with their pins and marks.
+#[derive(Clone, Copy, PartialEq)]
+enum Leaves {
+    /// Nothing.
+    Same,
+    /// Something.
+    Other,
+    /// It depends.
+    Any,
+}
+use Leaves::{Any, Other, Same};
+
+/// An example of each verb, and of each verb below a verb. `STAGE` is a stage that was begun.
+const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
+    ("init", &["init", "--store", "another"], Same),
+    ("publish", &["publish", "new"], Other),
+    ("build", &["build", "--", "sh", "-c", "trap '' XFSZ; cp -R new/. \"$GENSTORE_OUT\""], Other),
+    // Its own build ends it.
+    (
+        "watch",
+        &[
+            "watch",
+            "--path",
+            "new",
+            "--",
+            "sh",
+            "-c",
+            "trap '' XFSZ; cp -R new/. \"$GENSTORE_OUT\"; kill $(cat pid)",
+        ],
+        Any,
+    ),
+    ("begin", &["begin", "--ttl", "1h"], Same),
+    ("commit", &["commit", "STAGE"], Other),
+    ("abort", &["abort", "STAGE"], Same),
+    ("list", &["list"], Same),
+    ("show", &["show", "1", "--tree"], Same),
+    ("current", &["current"], Same),
+    ("path", &["path", "1"], Same),
+    ("diff", &["diff", "1", "2", "--patch"], Same),
+    ("cat", &["cat", "1", "a.txt"], Same),
+    ("export", &["export", "1", "copy"], Same),
+    ("rollback", &["rollback"], Other),
+    ("resume", &["resume"], Same),
+    ("switch", &["switch", "1"], Other),
+    ("mark", &["mark", "1", "bad"], Other),
+    ("pin", &["pin", "2", "name"], Other),
+    ("unpin", &["unpin", "kept"], Other),
+    ("gc", &["gc", "--keep-last", "1", "--grace", "0s"], Same),
+    ("verify", &["verify"], Same),
+    ("exec", &["exec", "--", "true"], Same),
+    ("view add", &["view", "add", "view"], Same),
+    ("view ls", &["view", "ls"], Same),
+    ("view rm", &["view", "rm", "site"], Same),
+    ("du", &["du"], Same),
+    ("doctor", &["doctor"], Same),
+    ("wait", &["wait", "--after", "1", "--timeout", "1s"], Same),
+    ("torture", &["torture", ".", "--steps", "1", "--kinds", "kill", "--only", "refused"], Same),
+    ("completions", &["completions", "bash"], Same),
+    ("help", &["help"], Same),
+];
+
+/// Lists the verbs that the program itself lists, those below a verb as `view add`.
+fn verbs(site: &Site) -> Vec<String> {
+    let listed = |help: Output, heading: &str| -> Vec<String> {
+        let lines = help.stdout.lines().skip_while(|line| *line != heading).skip(1);
+        let lines = lines.take_while(|line| !line.is_empty());
+        let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|l| !l.starts_with(' ')));
+        names.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let mut all = Vec::new();
+    for verb in listed(site.run("help").ok(), "Verbs:") {
+        let below = listed(site.command("help").args(&[&verb]).run(), "Commands:");
+        match below.is_empty() {
+            true => all.push(verb),
+            false => all.extend(below.iter().filter(|b| *b != "help").map(|b| format!("{verb} {b}"))),
+        }
+    }
+    all
+}
+
+/// Folders for the trials of one surrounding: a model, and a copy of it for each.
+struct Trials {
+    site: Site,
+    stage: String,
+    /// What is run before the program, in the place of nothing.
+    calm: Vec<&'static str>,
+}
+
+impl Trials {
+    fn new() -> Trials {
+        let site = Site::published();
+        site.run("pin 1 kept").ok();
+        site.run("view add site").ok();
+        site.tree("new", &[("a.txt", "=three"), ("deep/b", "=b")]);
+        let stage = site.run("begin --ttl 1h --json").ok().json("genstore.begin/1");
+        let stage = stage["stage"].as_str().unwrap().to_owned();
+        site.write(&format!("genstore/staging/s-{stage}/out/staged"), "staged");
+        std::fs::create_dir(site.path("model")).unwrap();
+        for name in ["genstore", "new", "site"] {
+            std::fs::rename(site.path(name), site.path("model").join(name)).unwrap();
+        }
+        // Its target is relative: the copies lie as deep.
+        std::fs::remove_file(site.path("model/site")).unwrap();
+        Trials { site, stage, calm: vec![] }
+    }
+
+    /// All runs are those of another user, where this one may become one.
+    fn of_a_user(user: &'static str) -> Option<Trials> {
+        let mut trials = Trials::new();
+        trials.calm =
+            vec!["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--inh-caps=-all"];
+        let owned = Command::new("chown").args(["-R", user]).arg(trials.site.path("")).status();
+        let owned = owned.is_ok_and(|status| status.success());
+        let runs = owned && trials.site.command("--version").under(&trials.calm).try_run().is_some();
+        if !runs {
+            println!("skipped: only root can run the program as another user, from where it lies");
+        }
+        runs.then_some(trials)
+    }
+
+    /// Tries every verb. `surround` is what makes the surrounding: a program that runs another.
+    fn all(
+        &self,
+        name: &str,
+        surround: &[&str],
+        change: impl Fn(Run<'_>) -> Run<'_>,
+    ) -> Vec<(String, i32)> {
+        let one = |verb: String| {
+            let example = EXAMPLES.iter().find(|(of, ..)| *of == verb);
+            let (_, args, leaves) = example.unwrap_or_else(|| panic!("there is no example of {verb}"));
+            let status = self.one(name, surround, &change, &verb, args, *leaves);
+            (verb, status)
+        };
+        verbs(&self.site).into_iter().map(one).collect()
+    }
+
+    fn one(
+        &self,
+        name: &str,
+        surround: &[&str],
+        change: &impl Fn(Run<'_>) -> Run<'_>,
+        verb: &str,
+        args: &[&str],
+        leaves: Leaves,
+    ) -> i32 {
+        let site = &self.site;
+        let copied = Command::new("cp").args(["-a", "model", "trial"]).current_dir(site.path("")).status();
+        assert!(copied.unwrap().success());
+        let calm = |args: &str| site.command(args).dir("trial").under(&self.calm).run();
+        calm("view add site").ok();
+        let before = calm("list --json").ok().stdout;
+
+        let store = site.path("trial/genstore");
+        let args: Vec<&OsStr> = args
+            .iter()
+            .map(|arg| OsStr::new(if *arg == "STAGE" { self.stage.as_str() } else { arg }))
+            .chain(if verb == "init" { vec![] } else { vec![OsStr::new("--store"), store.as_os_str()] })
+            .collect();
+        // The store's flag is not for the command.
+        let parts: Vec<&[&OsStr]> = args.splitn(2, |arg| *arg == "--").collect();
+        let args = match parts.as_slice() {
+            [own, command] => {
+                let (command, store) = command.split_at(command.len() - 2);
+                [*own, store, &[OsStr::new("--")], command].concat()
+            }
+            _ => args,
+        };
+        // Its number is what the build of `watch` sends a signal to.
+        let wrapper = ["sh", "-c", "echo $$ > pid && exec \"$@\"", "sh"];
+        let wrapper = [&wrapper, self.calm.as_slice(), surround].concat();
+        let output = change(site.command("").args(&args).dir("trial").under(&wrapper)).run();
+
+        let told = format!("{name}, {verb}: status {}\n{}{}", output.status, output.stdout, output.stderr);
+        assert!(DOCUMENTED.contains(&output.status), "not a documented status: {told}");
+        for word in ["panicked", "RUST_BACKTRACE", "stack backtrace"] {
+            assert!(!told.contains(word), "a panic: {told}");
+        }
+        let verified = calm("verify");
+        assert_eq!(verified.status, 0, "damaged by {told}\n{}{}", verified.stdout, verified.stderr);
+        let after = calm("list --json").ok().stdout;
+        let is_done = [0, 3].contains(&output.status);
+        match leaves {
+            Any => {}
+            Other if is_done => assert_ne!(after, before, "nothing was done by {told}"),
+            Same | Other => assert_eq!(after, before, "something was changed by {told}"),
+        }
+        calm("publish new --always").ok();
+        std::fs::remove_dir_all(site.path("trial")).unwrap();
+        output.status
+    }
+}
+
+/// Tells whether a filesystem can be mounted, for this test alone.
+fn mounts() -> bool {
+    let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let can = tried.is_ok_and(|output| output.status.success());
+    if !can {
+        println!("skipped: this user cannot mount anything");
+    }
+    can
+}
+
+fn as_it_is(run: Run<'_>) -> Run<'_> {
+    run
+}
+
+#[test]
+fn as_it_is_everything_works() {
+    for (verb, status) in Trials::new().all("as it is", &["env"], as_it_is) {
+        assert_eq!(status, if verb == "watch" { 143 } else { 0 }, "{verb}");
+    }
+}
+
+#[test]
+fn at_a_limit_of_processes() {
+    if let Some(trials) = Trials::of_a_user(USERS[0]) {
+        // None besides the program itself, and one.
+        trials.all("no more processes", &["prlimit", "--nproc=1:1"], as_it_is);
+        trials.all("few processes", &["prlimit", "--nproc=2:2"], as_it_is);
+    }
+}
+
+/// With no thread to be had, what needs no process of another does its work.
+#[test]
+fn without_threads_the_work_is_done() {
+    let Some(trials) = Trials::of_a_user(USERS[1]) else { return };
+    let limit = [&trials.calm[..], &["prlimit", "--nproc=1:1"]].concat();
+    let run = |args: &str| trials.site.command(args).dir("model").under(&limit).run();
+    for args in ["publish new", "rollback", "switch 3", "gc --keep-last 1 --grace 0s", "verify", "du"] {
+        let output = run(args);
+        assert_eq!(output.status, 0, "{args}: {}{}", output.stdout, output.stderr);
+    }
+    let refused = run("build -- true");
+    let text = "error: cannot connect the guard of the command\n  Resource temporarily unavailable (os error 11)\n\
+                hint: the limit of processes is reached: end some, or raise it (`ulimit -u`)\n";
+    assert_eq!((refused.status, refused.stderr.as_str()), (125, text));
+}
+
+#[test]
+fn at_a_limit_of_descriptors() {
+    let trials = Trials::new();
+    for limit in ["--nofile=5:5", "--nofile=9:9", "--nofile=16:16"] {
+        trials.all(limit, &["prlimit", limit], as_it_is);
+    }
+}
+
+#[test]
+fn at_a_limit_of_file_sizes() {
+    let trials = Trials::new();
+    for limit in ["--fsize=0:0", "--fsize=40:40"] {
+        trials.all(limit, &["prlimit", limit], as_it_is);
+    }
+}
+
+#[test]
+fn at_a_limit_of_memory() {
+    Trials::new().all("little memory", &["prlimit", "--as=67108864"], as_it_is);
+}
+
+#[test]
+fn without_room_for_temporary_files() {
+    let trials = Trials::new();
+    trials.all("a TMPDIR that is not there", &["env", "TMPDIR=/not/there"], as_it_is);
+    if mounts() {
+        let full = "mount -t tmpfs -o nr_inodes=1 none /mnt && exec \"$@\"";
+        let full = ["unshare", "-m", "sh", "-c", full, "sh", "env", "TMPDIR=/mnt"];
+        trials.all("a full TMPDIR", &full, as_it_is);
+    }
+}
+
+#[test]
+fn without_proc() {
+    if mounts() {
+        let hide = ["unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"];
+        Trials::new().all("no /proc", &hide, as_it_is);
+    }
+}
+
+#[test]
+fn without_a_home() {
+    let trials = Trials::new();
+    trials.all("a HOME that is not there", &["env", "HOME=/not/there"], as_it_is);
+    let odd = ["env", "HOME=relative", "XDG_CONFIG_HOME=/dev/null", "PATH=/usr/bin:/bin::", "TZ=nowhere"];
+    trials.all("odd variables", &odd, as_it_is);
+}
+
+#[test]
+fn with_closed_descriptors() {
+    let trials = Trials::new();
+    for close in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        let script = format!("exec \"$@\" {close}");
+        trials.all(close, &["sh", "-c", &script, "sh"], as_it_is);
+    }
+}
+
+#[test]
+fn in_a_directory_that_was_removed() {
+    let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"";
+    Trials::new().all("a removed directory", &["sh", "-c", script, "sh"], as_it_is);
+}
+
+#[test]
+fn with_names_that_are_not_utf8() {
+    let odd = OsStr::from_bytes(b"\xff\x1b[31m\xe2\x80\xae");
+    let trials = Trials::new();
+    trials.all("variables that are not UTF-8", &["env"], |run| {
+        run.env("USER", odd).env("HOME", odd).env("TMPDIR", odd).env("LANG", odd).env("TERM", odd)
+    });
+    trials.all("one argument more", &["env"], |run| run.args(&[odd]));
+    let store = OsStr::from_bytes(b"/dev/shm/\xff/none");
+    trials.all("a store that is not there", &["env"], |run| run.env("GENSTORE_STORE", store));
+}
+
+/// A path of any bytes can be given to each flag that takes one.
+#[test]
+fn paths_of_any_bytes() {
+    let site = Site::published();
+    let odd = site.path(OsStr::from_bytes(b"o\xff"));
+    std::fs::rename(site.path("genstore"), &odd).unwrap();
+    let current = |args: &[&OsStr]| site.command("current").args(args).run().prints("2\n");
+    current(&[OsStr::new("--store"), odd.as_os_str()]);
+    current(&[OsStr::new("-C"), odd.as_os_str(), OsStr::new("--store"), OsStr::new(".")]);
+}
+
+#[test]
+fn with_a_stdout_that_takes_nothing() {
+    let trials = Trials::new();
+    trials.all("a full stdout", &["env"], |run| run.stdout_to("/dev/full"));
+    trials.all("a broken pipe", &["env"], |run| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        run.stdout_is(Stdio::from(writer))
+    });
+}
