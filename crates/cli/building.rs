@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use genstore::{Failed, Generation, GenerationId, Plan, Rev, Stage, Store};
+use genstore::{Emptying, Failed, Generation, GenerationId, Plan, Rev, Stage, Store};
 use genstore_run::{Job, Limits, Log};
 
 use crate::context::Context;
@@ -107,12 +107,13 @@ impl Builder {
         Ok(Prepared { stage, job, log, previous })
     }
 
-    /// Makes a plan of what the command wrote; none, with the reason, where that is nothing. `scan` looks
-    /// at a folder of its own.
+    /// Makes a plan of what the command wrote; none, with the reason, where that is nothing and must not
+    /// be. `scan` looks at a folder of its own.
     pub(crate) fn plan(
         &self,
         context: &Context<'_>,
         stage: &Stage<'_>,
+        emptying: Emptying,
         scan: impl FnOnce(&Path) -> Result<Plan>,
     ) -> Result<Result<Plan, String>> {
         let (plan, place) = match &self.output {
@@ -124,7 +125,8 @@ impl Builder {
             },
             None => (stage.scan(&context.scan_rules(None)?)?, "GENSTORE_OUT".to_owned()),
         };
-        Ok(if plan.is_empty() { Err(format!("it wrote nothing to {place}")) } else { Ok(plan) })
+        let refused = plan.is_empty() && emptying == Emptying::Refuse;
+        Ok(if refused { Err(format!("it wrote nothing to {place}")) } else { Ok(plan) })
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use genstore::{
-    Activate, Audited, CommitOptions, Durability, Expect, Failed, Judged, Rejected, StageOptions, Staged,
-    Store,
+    Activate, Audited, CommitOptions, Durability, Emptying, Expect, Failed, Judged, Rejected, StageOptions,
+    Staged, Store,
 };
 
 use crate::checks::Checks;
@@ -35,6 +35,9 @@ pub(crate) struct Wishes {
     /// Make a generation even if nothing changed
     #[arg(long)]
     pub(crate) always: bool,
+    /// Publish also what is empty, in the place of what is not
+    #[arg(long)]
+    allow_empty: bool,
     /// Read every file, also those that are as they were when the current generation was made
     #[arg(long)]
     rehash: bool,
@@ -84,6 +87,16 @@ impl Wishes {
         verbs::expected(store, self.expect.as_deref())
     }
 
+    /// Tells whether what is empty may become current.
+    pub(crate) fn emptying(&self, context: &Context<'_>) -> Result<Emptying> {
+        emptying(context, self.allow_empty)
+    }
+
+    /// Tells whether the new generation is only to be kept.
+    pub(crate) fn only_keeps(&self) -> bool {
+        self.no_activate
+    }
+
     /// Gives the options for staging; where the project wants that, what retention gives up is
     /// recycled.
     pub(crate) fn stage_options(&self, context: &Context<'_>, consume: bool) -> Result<StageOptions> {
@@ -121,6 +134,7 @@ impl Wishes {
             facts,
             expect,
             activate: if self.no_activate { Activate::Never } else { Activate::Always },
+            emptying: self.emptying(context)?,
         })?;
         if done.changed {
             context.out.has_changed(format!("generation {} was published", done.generation));
@@ -138,6 +152,12 @@ impl Wishes {
         }
         Ok(context.warn_of(&done.warnings))
     }
+}
+
+/// Tells whether what is empty may become current, as a flag or the project says.
+pub(crate) fn emptying(context: &Context<'_>, flag: bool) -> Result<Emptying> {
+    let project = context.project()?.is_some_and(|project| project.config.publish.allow_empty);
+    Ok(if flag || project { Emptying::Allow } else { Emptying::Refuse })
 }
 
 /// Judges what was staged as the project wants it judged.

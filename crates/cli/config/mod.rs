@@ -78,6 +78,8 @@ pub(crate) struct PublishSection {
     pub(crate) exclude: Option<GlobSet>,
     #[serde(deserialize_with = "symlinks")]
     pub(crate) symlinks: Symlinks,
+    /// What is empty may take the place of what is not.
+    pub(crate) allow_empty: bool,
 }
 
 #[derive(Deserialize, Default)]

@@ -31,6 +31,18 @@ struct Line {
     symlink: Option<String>,
     symlink_b64: Option<String>,
     dir: bool,
+    begin: bool,
+    end: bool,
+}
+
+/// What a line is.
+pub(crate) enum Read {
+    /// A path, and what is to stand there.
+    Entry(Vec<u8>, What),
+    /// The first line of a plan that has a last one.
+    Begin,
+    /// The last line.
+    End,
 }
 
 /// What is to stand at a path.
@@ -48,11 +60,12 @@ pub(crate) struct Refused {
     pub(crate) problems: Vec<String>,
 }
 
-/// Reads a line: a path that can be in a tree, and what is to stand there.
+/// Reads a line: a path that can be in a tree, and what is to stand there; or where the plan begins or
+/// ends.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Vec<u8>, What), Refused> {
+pub(crate) fn read(bytes: &[u8]) -> Result<Read, Refused> {
     // The parser would take a list as well.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Refused { path: None, problems: vec!["is no JSON object".to_owned()] });
@@ -61,6 +74,9 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Vec<u8>, What), Refused> {
         Ok(line) => line,
         Err(error) => return Err(Refused { path: None, problems: vec![explain(&error)] }),
     };
+    if line.begin || line.end {
+        return line.frame();
+    }
     let mut problems = Vec::new();
     let path = match one_of("path", line.path.take(), line.path_b64.take()) {
         Ok(Some(path)) => {
@@ -89,12 +105,37 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Vec<u8>, What), Refused> {
         }
     };
     match (path, what) {
-        (Some(path), Some(what)) if problems.is_empty() => Ok((path, what)),
+        (Some(path), Some(what)) if problems.is_empty() => Ok(Read::Entry(path, what)),
         (path, _) => Err(Refused { path, problems }),
     }
 }
 
 impl Line {
+    /// Reads a line that says where the plan begins or ends, and nothing else.
+    fn frame(self) -> Result<Read, Refused> {
+        let begins = self.begin;
+        match self {
+            Line {
+                path: None,
+                path_b64: None,
+                mode: None,
+                source: None,
+                source_b64: None,
+                bytes: None,
+                text: None,
+                symlink: None,
+                symlink_b64: None,
+                dir: false,
+                begin,
+                end,
+            } if begin != end => Ok(if begins { Read::Begin } else { Read::End }),
+            _ => Err(Refused {
+                path: None,
+                problems: vec!["has more than one of `begin`, `end` and an entry".to_owned()],
+            }),
+        }
+    }
+
     /// Gives the one thing that the line says. A mode is for files; another has none.
     fn what(self, mode: Option<bool>, problems: &mut Vec<String>) -> Result<What, String> {
         let given = [

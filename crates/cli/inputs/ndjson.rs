@@ -1,5 +1,8 @@
 //! `--plan`: one entry per line, each a JSON object. Every line is looked at, whatever is wrong with
 //! those before it, and all problems come together. What the lines hold stays in memory.
+//!
+//! A plan whose first line is `{"begin":true}` promises that its last is `{"end":true}`: without that it
+//! was cut off, and is refused. An end line may stand without the promise; nothing may follow it.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
@@ -7,7 +10,7 @@ use std::io::{BufRead, BufReader, Read};
 use anyhow::Result;
 use genstore::{Error, Plan, Problem, Symlinks};
 
-use super::entry::{self, Refused, What};
+use super::entry::{self, Read as Line, Refused, What};
 use super::{BadInput, InputProblem, cannot_read};
 use crate::render::human;
 
@@ -32,10 +35,12 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
     let mut problems: Vec<InputProblem> = Vec::new();
     let mut places: Vec<(Vec<u8>, u64)> = Vec::new();
     let mut bytes = Vec::new();
+    let mut frame = Frame::default();
     for number in 1.. {
         bytes.clear();
         let read = reader.by_ref().take(line_max + 1).read_until(b'\n', &mut bytes);
         if read.map_err(|e| cannot_read(name, e))? == 0 {
+            problems.extend(frame.cut_off(number));
             break;
         }
         let stops = match bytes.len() as u64 > line_max && bytes.last() != Some(&b'\n') {
@@ -51,8 +56,13 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
         if bytes.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match entry::read(&bytes) {
-            Ok((path, what)) => {
+        let line = entry::read(&bytes);
+        if let Some(what) = frame.see(&line) {
+            problems.push(InputProblem { line: Some(number), path: None, what: what.to_owned() });
+        }
+        match line {
+            Ok(Line::Begin | Line::End) => {}
+            Ok(Line::Entry(path, what)) => {
                 places.push((path.clone(), number));
                 plan = match what {
                     What::File { executable, source } => plan.file(path, executable, source),
@@ -78,6 +88,44 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
     }
     problems.sort_by_key(|problem| problem.line);
     Err(BadInput::new(name, HINT, problems).into())
+}
+
+/// Where a plan begins and ends, as far as it says so.
+#[derive(Default)]
+struct Frame {
+    /// A line that is not blank was seen.
+    begun: bool,
+    promised: bool,
+    ended: bool,
+    /// A line behind the end was told of.
+    told: bool,
+}
+
+impl Frame {
+    /// Takes in a line; returns what is wrong with its place.
+    fn see(&mut self, line: &Result<Line, Refused>) -> Option<&'static str> {
+        let first = !std::mem::replace(&mut self.begun, true);
+        if self.ended {
+            return (!std::mem::replace(&mut self.told, true)).then_some("stands behind the plan's end");
+        }
+        match line {
+            Ok(Line::Begin) if first => self.promised = true,
+            Ok(Line::Begin) => return Some("has `begin`, which only the first line may have"),
+            Ok(Line::End) => self.ended = true,
+            Ok(Line::Entry(..)) | Err(_) => {}
+        }
+        None
+    }
+
+    /// Returns the problem of a plan that does not end as it promised.
+    fn cut_off(&self, line: u64) -> Option<InputProblem> {
+        let what = "the plan is cut off: it has no line {\"end\":true}, which its first line promises";
+        (self.promised && !self.ended).then(|| InputProblem {
+            line: Some(line),
+            path: None,
+            what: what.to_owned(),
+        })
+    }
 }
 
 /// Gives each problem the last line that has its path, and in words those before it.

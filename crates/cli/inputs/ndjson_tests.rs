@@ -13,6 +13,33 @@ fn problems(text: &[u8]) -> Vec<String> {
 }
 
 #[test]
+fn a_plan_may_say_where_it_ends() {
+    let check = |lines: &[&str], expected: &[&str]| {
+        assert_eq!(problems(lines.join("\n").as_bytes()), expected, "{lines:?}");
+    };
+    let (begin, end, entry) = (r#"{"begin":true}"#, r#"{"end":true}"#, r#"{"path":"a","text":""}"#);
+    let cut = |line| {
+        let what = "the plan is cut off: it has no line {\"end\":true}, which its first line promises";
+        format!("line {line}: {what}")
+    };
+    check(&[begin, entry, end], &[]);
+    check(&["", begin, end, "", " "], &[]);
+    check(&[entry, end], &[]);
+    check(&[begin, entry], &[&cut(3)]);
+    check(&[begin], &[&cut(2)]);
+    check(&[entry, begin, end], &["line 2: has `begin`, which only the first line may have"]);
+    check(
+        &[end, entry, "", entry],
+        &["line 2: stands behind the plan's end", "line 4: a stands twice (also on line 2)"],
+    );
+    check(&[r#"{"begin":true,"end":true}"#], &["line 1: has more than one of `begin`, `end` and an entry"]);
+    check(
+        &[r#"{"end":true,"path":"a","text":""}"#],
+        &["line 1: has more than one of `begin`, `end` and an entry"],
+    );
+}
+
+#[test]
 fn each_line_is_judged_by_itself() {
     let check = |line: &str, expected: &str| {
         let found: Vec<String> = problems(line.as_bytes());
@@ -64,7 +91,7 @@ fn each_line_is_judged_by_itself() {
     check(
         r#"{"size":1}"#,
         "line 1: unknown key `size`, known are path, path_b64, mode, source, source_b64, bytes, text, \
-         symlink, symlink_b64, dir",
+         symlink, symlink_b64, dir, begin, end",
     );
     check(r#"{"path":1}"#, "line 1: is no entry: invalid type: integer `1`, expected a string (column 9)");
     check(r#"{"path":"a","path":"b"}"#, "line 1: is no entry: duplicate field `path` (column 18)");

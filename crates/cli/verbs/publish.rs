@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Durability, Error, Expect, GenerationId, Options, Stage, Store, diff};
+use genstore::{Durability, Emptying, Error, Expect, GenerationId, Options, Stage, Store, diff};
 
 use crate::compare::Side;
 use crate::context::Context;
@@ -123,6 +123,12 @@ impl Publish {
             Some(project) => store.judge(&tree, &project.config.audit.rules())?,
             None => vec![],
         };
+        let emptied = match base.number() {
+            Some(id) if !self.wishes.only_keeps() && self.wishes.emptying(context)? == Emptying::Refuse => {
+                scanned.plan.check_emptying(&tree, (id, &base.tree))
+            }
+            _ => Ok(()),
+        };
         context.progress.finish();
         let mut document = PublishDoc::preview(scanned, hashed, base.number(), &tree, &found, changed);
         document.add_findings(&findings);
@@ -131,9 +137,10 @@ impl Publish {
                 Some(current) => publish::unchanged(current, tree.id()),
                 None => publish::preview(&base, &self.inputs.title(), &tree, &found),
             };
-            let end = if findings.is_empty() { publish::WOULD_PUBLISH } else { "" };
+            let end = if findings.is_empty() && emptied.is_ok() { publish::WOULD_PUBLISH } else { "" };
             scanned.line(tree.bytes()) + &text + if changed { end } else { "" }
         });
+        emptied?;
         match findings.is_empty() {
             true => Ok(exit::DONE),
             false => Err(Refused { findings, failed: None }.into()),

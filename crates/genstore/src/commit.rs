@@ -46,7 +46,8 @@ impl Audited<'_> {
     /// Makes the tree a generation, and current.
     ///
     /// # Errors
-    /// [`Error::Lost`] when something else is current than expected. Whatever the error, `current`
+    /// [`Error::Refused`] where the tree is empty, and what is current is not: see
+    /// [`crate::Emptying`]. [`Error::Lost`] when something else is current than expected. Whatever the error, `current`
     /// is as before; and a stage that was resumed is still there, for another try.
     ///
     /// # Durability
@@ -99,6 +100,9 @@ impl<'s> Staged<'s> {
                     self.write_sealed(manifest.body, &shown)?;
                 }
                 let activate = home.activates(&lock, options.activate)?;
+                if activate {
+                    self.check_emptying(options.emptying)?;
+                }
                 break (start, lock, sequence, previous, healed, activate);
             }
             // What was current when we staged no longer is, so there is a tree to be made.

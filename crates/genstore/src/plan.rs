@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use crate::threads::prelude::*;
+use bytes::Bytes;
 
 use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;
@@ -73,6 +73,8 @@ pub struct Plan {
     pub(crate) what: Vec<What>,
     /// Sources that lie in one another, which cannot be consumed.
     overlaps: Vec<Problem>,
+    /// The names of the roots.
+    pub(crate) parts: Vec<Vec<u8>>,
     /// It is a [`crate::ScanMemory`]'s, which wants to know of sources with several names.
     pub(crate) remembered: bool,
 }
@@ -321,7 +323,8 @@ impl PlanBuilder {
             let ends = self.items.iter().map(|item| item.end as u32).collect();
             let what = self.items.into_iter().map(|item| item.what).collect();
             let (paths, overlaps) = (self.paths.into(), self.roots.overlaps());
-            return Ok(Plan { paths, ends, what, overlaps, remembered: self.remembered });
+            let parts = self.roots.into_names();
+            return Ok(Plan { paths, ends, what, overlaps, parts, remembered: self.remembered });
         }
         self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();

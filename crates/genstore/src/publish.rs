@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::activate::{Base, Expect, Warning};
 use crate::assemble::assemble;
+use crate::emptied::Emptying;
 use crate::error::Result;
 use crate::folders::Folders;
 use crate::fs::fault::FaultStage;
@@ -49,16 +50,19 @@ pub struct CommitOptions {
     pub expect: Expect,
     /// Whether the new generation becomes current, or is only kept.
     pub activate: Activate,
+    /// Whether it may become current where it is empty.
+    pub emptying: Emptying,
 }
 
 impl Default for CommitOptions {
-    /// No note, whatever is current, and the new generation becomes it.
+    /// No note, whatever is current, and the new generation becomes it unless it is empty.
     fn default() -> CommitOptions {
         CommitOptions {
             note: String::new(),
             facts: BTreeMap::new(),
             expect: Expect::Any,
             activate: Activate::Always,
+            emptying: Emptying::Refuse,
         }
     }
 }
@@ -128,6 +132,8 @@ pub struct Staged<'s> {
     pub(crate) guard: StoreShared,
     pub(crate) objects: Objects<'s>,
     pub(crate) ingested: Ingested,
+    /// The names of the plan's roots.
+    pub(crate) parts: Vec<Vec<u8>>,
     pub(crate) base: Option<Base>,
     pub(crate) stage: Option<StageDir>,
     pub(crate) assembled: bool,
@@ -241,6 +247,7 @@ impl Home {
             objects,
             // On an error the stage still wants to be taken back, which is what dropping does.
             ingested: Ingested::default(),
+            parts: plan.parts.clone(),
             base,
             stage: lazy.into_stage(),
             assembled: false,

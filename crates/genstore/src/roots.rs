@@ -24,6 +24,11 @@ impl Roots {
         self.sources.push((name.to_vec(), real.to_owned()));
     }
 
+    /// Gives the names of the roots.
+    pub(crate) fn into_names(self) -> Vec<Vec<u8>> {
+        self.names
+    }
+
     /// Finds the sources that lie in an earlier or a later one.
     pub(crate) fn overlaps(&self) -> Vec<Problem> {
         let mut found = Vec::new();
