@@ -82,3 +82,27 @@ fn completes_what_a_crash_cut_short() {
 fn takes_no_arguments() {
     Site::new().run("init here").fails(2, "error: unexpected argument 'here' found");
 }
+
+#[test]
+fn a_store_may_be_for_a_group_or_for_its_owner_alone() {
+    use std::os::unix::fs::MetadataExt;
+    let site = Site::new();
+    let mode = |below: &str| site.path(below).metadata().unwrap().mode() & 0o7777;
+    site.run("init --shared --store group")
+        .prints("Created the store [DIR]/group for the members of its group\n");
+    assert_eq!((mode("group"), mode("group/objects"), mode("group/notice")), (0o2775, 0o2775, 0o664));
+    site.run("init --shared --store group").prints("The store [DIR]/group is there already\n");
+    site.run("init --private --store own")
+        .prints("Created the store [DIR]/own for its owner alone, also through views\n");
+    assert_eq!(mode("own"), 0o700);
+    site.run("init --shared --store own")
+        .fails(1, "error: [DIR]/own is there already, and is not shared with a group");
+    site.run("init --private --store group")
+        .fails(1, "error: the store [DIR]/group is shared with a group");
+    site.run("init --private --shared --store other").fails(2, "error: ");
+    site.tree("dist", &[("a/b", "=1")]);
+    for store in ["group", "own"] {
+        site.run(&format!("publish dist --store {store}")).ok();
+        site.run(&format!("verify --store {store}")).ok();
+    }
+}

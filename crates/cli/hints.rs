@@ -65,6 +65,11 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::Refused { code, .. } => match *code {
             "no-current" => "publish something first: `genstore publish DIR`",
             "nothing-older" => "`genstore list` shows what there is; `genstore switch` goes to any of them",
+            "store-not-shared" => {
+                "make a new one elsewhere with `genstore init --shared`, and publish to it"
+            }
+            "store-shared" => "make a new one elsewhere with `genstore init --private`, and publish to it",
+            "not-a-member" => "choose a group of yours first: `chgrp GROUP DIR`",
             "pin-taken" => "take another name, or remove that pin first with `genstore unpin`",
             "no-such-pin" => "`genstore list` shows the pins",
             "stage-unknown" => "`genstore begin` prints the id of a new stage",

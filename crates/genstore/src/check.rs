@@ -80,17 +80,18 @@ impl Home {
         only: Option<ObjectId>,
     ) -> Result<Vec<Fault>> {
         let Known { generation, tree, shown } = known;
-        look(Some(objects), generation, (tree, shown), depth, only)
+        look(self, Some(objects), generation, (tree, shown), depth, only)
     }
 }
 
 /// Compares a generation's directory with its manifest by one stat per path, without a look at the
 /// objects: what was written to since it was published.
-pub(crate) fn check_stats(base: &Base) -> Result<Vec<Fault>> {
-    look(None, &base.generation, (&base.tree, &base.shown), Depth::Quick, None)
+pub(crate) fn check_stats(home: &Home, base: &Base) -> Result<Vec<Fault>> {
+    look(home, None, &base.generation, (&base.tree, &base.shown), Depth::Quick, None)
 }
 
 fn look(
+    home: &Home,
     objects: Option<&Objects<'_>>,
     generation: &Generation,
     (tree, shown): (&Tree, &Shown),
@@ -106,7 +107,7 @@ fn look(
         Err(e) => return Err(e),
     };
     let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-    let check = TreeCheck { objects, tree, shown, depth, only, root };
+    let check = TreeCheck { home, objects, tree, shown, depth, only, root };
     let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
     let all: Vec<(&[u8], &[u32])> = folders.iter().collect();
     let mut faults: Vec<Fault> = all
@@ -124,6 +125,7 @@ pub(crate) fn is_absence(error: &crate::error::Error) -> bool {
 }
 
 struct TreeCheck<'a> {
+    home: &'a Home,
     /// A file that is its object's inode is not compared further; without them, all are.
     objects: Option<&'a Objects<'a>>,
     tree: &'a Tree,
@@ -157,7 +159,7 @@ impl TreeCheck<'_> {
             }
         }
         if self.only.is_none() {
-            if dir.stat_self()?.folder_mode() != 0o755 {
+            if !self.home.fs.is_dir_mode(&dir.stat_self()?) {
                 fault(path, FaultKind::Mode);
             }
             for (name, kind) in dir.list()? {

@@ -83,7 +83,7 @@ impl Home {
                 return Err(Error::NotEmpty { path: to.to_owned() });
             }
         };
-        let fs = self.fs.within(&parent)?;
+        let fs = self.fs.within(&parent)?.shared_with(None);
         let (temp, ()) =
             fs.unique(&parent, ".genstore-export-", "", |temp| fs.make_dir(&parent, temp).map(drop))?;
         let done = self.copy_out(&fs, generation, &parent.open_dir(&temp)?).and_then(|counts| {

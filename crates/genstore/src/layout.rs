@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, show_path};
 use crate::fs::fault::Faults;
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Durability, Fs, Kind};
@@ -36,6 +36,8 @@ pub(crate) const SEALED: &[u8] = b"sealed";
 pub(crate) const SHOWN: &[u8] = b"shown";
 pub(crate) const ROTATIONS: &[u8] = b"rotations";
 pub(crate) const TREE: &[u8] = b"tree";
+/// There in a store that a group shares.
+const SHARED: &[u8] = b"shared";
 const GITIGNORE: &[u8] = b".gitignore";
 const STORE_LOCK: &[u8] = b"locks/store";
 const COMMIT_LOCK: &[u8] = b"locks/commit";
@@ -77,6 +79,18 @@ impl Options {
             faults: Faults::default(),
         }
     }
+}
+
+/// Who a new store is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Audience {
+    /// Its owner writes to it, everybody may read.
+    #[default]
+    Everybody,
+    /// The members of its directory's group write to it, everybody may read.
+    Group,
+    /// Its owner alone may enter it, and so read through its views.
+    Owner,
 }
 
 /// An open store, as its parts see it.
@@ -135,14 +149,26 @@ impl Home {
         #[cfg(not(feature = "faults"))]
         let faults = Faults;
         let fs = Fs::new(faults, options.durability).within(&dir)?;
-        Ok(Home { dir, fs, options })
+        Home { dir, fs, options }.with_group()
+    }
+
+    /// Looks whether a group shares it: what is made then is shared, too.
+    fn with_group(mut self) -> Result<Home> {
+        let group = self.dir.stat(SHARED)?.is_some().then(|| self.dir.stat_self()).transpose()?;
+        self.fs = self.fs.within(&self.dir)?.shared_with(group.map(|stat| stat.gid));
+        Ok(self)
+    }
+
+    /// Tells whether only its owner may enter it: its directory's mode says so.
+    pub(crate) fn is_private(&self) -> Result<bool> {
+        Ok(self.dir.stat_self()?.mode & 0o077 == 0)
     }
 
     /// Makes a store in an absent or empty directory, or opens the one that is there.
     ///
     /// The marker comes first: from then on every writer completes what is missing, so this may be
     /// cut anywhere.
-    pub(crate) fn create(path: &Path, options: Options) -> Result<(Home, bool)> {
+    pub(crate) fn create(path: &Path, options: Options, audience: Audience) -> Result<(Home, bool)> {
         let path = absolute(path)?;
         let parent = Dir::open(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().map(std::os::unix::ffi::OsStrExt::as_bytes).unwrap_or(b".");
@@ -157,10 +183,42 @@ impl Home {
             }
             Err(e) => return Err(e),
         }
-        home.fs = home.fs.within(&home.dir)?;
+        let mut home = home.with_group()?;
+        let is_new = home.dir.read(FORMAT)?.is_none();
+        match audience {
+            Audience::Everybody => {}
+            Audience::Group if home.dir.stat(SHARED)?.is_some() => {}
+            Audience::Group if is_new && home.dir.list()?.is_empty() => home = home.share_with_group()?,
+            Audience::Group => return Err(not_shared(home.dir.path())),
+            Audience::Owner if home.dir.stat(SHARED)?.is_some() => {
+                let why = format!("the store {} is shared with a group", show_path(home.dir.path()));
+                return Err(Error::refused("store-shared", why));
+            }
+            Audience::Owner => home.close()?,
+        }
         let made = home.write_marker()?;
         home.complete()?;
         Ok((home, made))
+    }
+
+    /// Shares an empty directory that becomes a store with its group. The note comes before the marker,
+    /// so that no store is half shared.
+    fn share_with_group(self) -> Result<Home> {
+        self.fs.set_own_mode(&self.dir, 0o2775)?;
+        // The system drops the bit without a word where the user is no member.
+        if self.dir.stat_self()?.mode & 0o2000 == 0 {
+            let why = format!("only a member of its group can share {}", show_path(self.dir.path()));
+            return Err(Error::refused("not-a-member", why));
+        }
+        drop(self.fs.open_or_create(&self.dir, SHARED)?);
+        self.fs.sync_dir(&self.dir)?;
+        self.with_group()
+    }
+
+    /// Closes it to everybody but its owner.
+    fn close(&self) -> Result<()> {
+        self.fs.set_own_mode(&self.dir, 0o700)?;
+        self.fs.sync_dir(&self.dir)
     }
 
     fn write_marker(&self) -> Result<bool> {
@@ -169,7 +227,7 @@ impl Home {
             Some(start) if start != MARKER && MARKER.starts_with(&start) && self.dir.list()?.len() == 1 => {
             }
             Some(marker) if check_marker(&marker, self.dir.path())?.is_some() => return Ok(false),
-            None if self.dir.list()?.is_empty() => {}
+            None if self.dir.list()?.iter().all(|(name, _)| name == SHARED) => {}
             _ => {
                 return Err(Error::NotEmpty { path: self.dir.path().to_owned() });
             }
@@ -264,6 +322,11 @@ impl Home {
         self.fs.replace_file(&staging, &dir, name, bytes)?;
         self.fs.sync_dir(&dir)
     }
+}
+
+fn not_shared(path: &Path) -> Error {
+    let why = format!("{} is there already, and is not shared with a group", show_path(path));
+    Error::refused("store-not-shared", why)
 }
 
 /// Tells whether the marker is ours: `None` for something else.

@@ -99,7 +99,7 @@ pub use fs::fault::{FaultAt, FaultKind, FaultPlan, FaultStage, Faults};
 pub use gc::{Collected, GcPlan};
 pub use generations::Generation;
 pub use hold::{Activate, Hold};
-pub use layout::{Clock, Options, WatchLock};
+pub use layout::{Audience, Clock, Options, WatchLock};
 pub use model::audit::{AuditRules, Finding, Growth, LastGood, NotAPattern, Pattern, Severity};
 pub use model::codec::{Head, Malformed, Manifest};
 pub use model::diff::{Change, Diff, DiffSummary, diff};

@@ -123,6 +123,10 @@ impl Home {
         let parent = place.parent()?;
         self.fs.within(parent)?.make_dir(parent, &pending.temp.0)?;
         let root = parent.open_dir(&pending.temp.0)?;
+        if self.is_private()? {
+            // Its files are the store's own inodes, or copies of them.
+            self.fs.set_own_mode(&root, 0o700)?;
+        }
         let there = There { root_inode: root.stat_self()?.ino, root, now: None, next: None };
         pending.root = Some(there.root_inode);
         self.write_pending_view(lock, pending)?;

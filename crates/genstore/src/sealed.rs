@@ -77,7 +77,7 @@ pub(crate) fn compare(
                 Err(e) if is_other(&e) => return Ok(None),
                 Err(e) => return Err(e),
             };
-            if (stat.kind, stat.folder_mode()) != (Kind::Dir, 0o755) || !home.fs.is_ours(&stat) {
+            if stat.kind != Kind::Dir || !home.fs.is_dir_mode(&stat) || !home.fs.is_ours(&stat) {
                 return Ok(None);
             }
             Ok(Some(match noted.ino {

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gc::{Collected, GcPlan};
 use crate::generations::Generation;
 use crate::hold::Hold;
-use crate::layout::{Home, Options, WatchLock};
+use crate::layout::{Audience, Home, Options, WatchLock};
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::retention::{Retention, Verdict};
@@ -51,7 +51,20 @@ impl Store {
     /// # Durability
     /// The store survives a crash on return; cut short, the next call completes it.
     pub fn init(path: &Path, options: Options) -> Result<(Store, bool)> {
-        Home::create(path, options).map(|(home, made)| (Store { home }, made))
+        Store::init_for(path, options, Audience::Everybody)
+    }
+
+    /// Makes a store for somebody in particular at `path`, absent or empty, or opens the one that is
+    /// there; tells whether it is a new one. One that is there is closed for [`Audience::Owner`].
+    ///
+    /// # Errors
+    /// As [`Store::init`]; code `store-not-shared` for [`Audience::Group`] where one is there already that
+    /// is not shared, `store-shared` for [`Audience::Owner`] where it is.
+    ///
+    /// # Durability
+    /// As [`Store::init`].
+    pub fn init_for(path: &Path, options: Options, audience: Audience) -> Result<(Store, bool)> {
+        Home::create(path, options, audience).map(|(home, made)| (Store { home }, made))
     }
 
     /// Gives the real path of the store.

@@ -165,7 +165,7 @@ impl Home {
     pub(crate) fn check_written_to(&self, base: Option<&Base>) -> Vec<Warning> {
         let mut after = AfterCommit::default();
         let found = match (self.has_views(), base) {
-            (Ok(true), Some(base)) => written_to(base),
+            (Ok(true), Some(base)) => written_to(self, base),
             (Err(error), _) => Err(error),
             _ => Ok(None),
         };
@@ -178,8 +178,8 @@ impl Home {
     }
 }
 
-fn written_to(base: &Base) -> Result<Option<String>> {
-    let mut faults = check_stats(base)?;
+fn written_to(home: &Home, base: &Base) -> Result<Option<String>> {
+    let mut faults = check_stats(home, base)?;
     // One path may differ in mode and mtime.
     faults.dedup_by(|a, b| a.path == b.path);
     if faults.is_empty() {

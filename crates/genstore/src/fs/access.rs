@@ -3,6 +3,9 @@
 //! A command that runs as root works in places of others: a store of a deploy user, a project's folder.
 //! What root makes there belongs to whoever the place belongs to, or its owner could not go on with it.
 //! Every call that makes an inode asks here; for anybody else, and in root's own places, that is no call.
+//!
+//! In a store that is shared with a group, whatever several users change is writable by that group,
+//! whatever the umask: folders, and the few files that are written in place. Objects never are.
 
 use std::fs::File;
 use std::path::Path;
@@ -21,12 +24,14 @@ pub(crate) struct Access {
     user: u32,
     /// Who everything is given to: only where this process is root and would make it another's.
     given_to: Option<(u32, u32)>,
+    /// The group whose members may change what is made.
+    group: Option<u32>,
 }
 
 impl Default for Access {
     /// What this process makes is its own.
     fn default() -> Access {
-        Access { user: rustix::process::geteuid().as_raw(), given_to: None }
+        Access { user: rustix::process::geteuid().as_raw(), given_to: None, group: None }
     }
 }
 
@@ -38,19 +43,75 @@ impl Access {
         if !own.0.is_root() || owner == (0, own.1) {
             return Access::default();
         }
-        Access { user: place.uid, given_to: Some(owner) }
+        Access { user: place.uid, given_to: Some(owner), group: None }
     }
 }
 
 impl Fs {
     /// Returns a handle for work below `place`: as root, what it makes belongs to the owner of `place`.
+    /// What is shared with a group here is so there.
     pub(crate) fn within(&self, place: &Dir) -> Result<Fs> {
-        Ok(Fs { access: Access::of(&place.stat_self()?), ..self.clone() })
+        let access = Access { group: self.access.group, ..Access::of(&place.stat_self()?) };
+        Ok(Fs { access, ..self.clone() })
     }
 
-    /// Tells whether something belongs to whoever this process works for.
+    /// Returns a handle that shares what it makes with a group, or with none.
+    pub(crate) fn shared_with(&self, group: Option<u32>) -> Fs {
+        Fs { access: Access { group, ..self.access }, ..self.clone() }
+    }
+
+    /// Tells whether something belongs to whoever this process works for, or is shared with it.
     pub(crate) fn is_ours(&self, stat: &Stat) -> bool {
-        stat.uid == self.access.user
+        stat.uid == self.access.user || self.access.group == Some(stat.gid)
+    }
+
+    /// The mode of a folder that is made.
+    pub(super) fn dir_mode(&self) -> u32 {
+        if self.access.group.is_some() { 0o2775 } else { 0o755 }
+    }
+
+    /// Tells whether a folder has the mode that it got. The set-group-id bit does not count: folders
+    /// inherit it from the one above.
+    pub(crate) fn is_dir_mode(&self, stat: &Stat) -> bool {
+        stat.folder_mode() == self.dir_mode() & 0o777
+    }
+
+    /// The mode of a file that only its makers read.
+    pub(super) fn own_mode(&self) -> u32 {
+        if self.access.group.is_some() { 0o640 } else { 0o600 }
+    }
+
+    /// Gives a new folder the mode of one, through which a group may share it: the group first, so
+    /// that no other one is let in.
+    pub(super) fn share_dir(&self, dir: &Dir, name: &[u8], made: &Stat) -> Result<u32> {
+        match self.access.group {
+            Some(group) if made.gid != group => {
+                let path = dir.join(name);
+                self.point("chown", &path, Needs::Nothing)?;
+                let group = Some(Gid::from_raw(group));
+                match rustix::fs::chownat(dir, name, None, group, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(()) => Ok(0o2775),
+                    // Not a member of it: `doctor` tells.
+                    Err(Errno::PERM) => Ok(0o755),
+                    Err(e) => Err(Error::io("chown", path, e)),
+                }
+            }
+            _ => Ok(self.dir_mode()),
+        }
+    }
+
+    /// Gives a file that is written in place by every writer its mode.
+    pub(super) fn set_shared_mode(&self, file: &File, path: &Path) -> Result<()> {
+        let Some(group) = self.access.group else { return self.set_mode(file, path, 0o644) };
+        if Stat::of(file, path)?.gid != group {
+            self.point("chown", path, Needs::Nothing)?;
+            match rustix::fs::fchown(file, None, Some(Gid::from_raw(group))) {
+                Ok(()) => {}
+                Err(Errno::PERM) => return self.set_mode(file, path, 0o644),
+                Err(e) => return Err(Error::io("chown", path, e)),
+            }
+        }
+        self.set_mode(file, path, 0o664)
     }
 
     /// Gives a file that was just made, or moved in, to the owner of its place.
@@ -93,7 +154,7 @@ impl Fs {
     /// Makes a file that has its owner and its mode before it has its name, so that a kill in between
     /// leaves none that the owner of the place cannot write to. `None` where the filesystem has no
     /// nameless files, where nothing is to be given away, or where the name is taken by now.
-    pub(super) fn create_given(&self, dir: &Dir, name: &[u8], mode: u32) -> Result<Option<File>> {
+    pub(super) fn create_given(&self, dir: &Dir, name: &[u8]) -> Result<Option<File>> {
         if self.access.given_to.is_none() {
             return Ok(None);
         }
@@ -103,8 +164,8 @@ impl Fs {
             return Ok(None);
         };
         let file = File::from(fd);
-        self.set_mode(&file, &path, mode)?;
         self.give_file(&file, &path)?;
+        self.set_shared_mode(&file, &path)?;
         // By its handle alone only who may search everywhere can link it, as few containers may.
         let nameless = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
         self.point("link", &path, Needs::Space)?;

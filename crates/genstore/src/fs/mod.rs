@@ -78,17 +78,19 @@ impl Fs {
         self.faults.enter(stage).map_err(|e| Error::io(stage.verb(), store.path(), e))
     }
 
-    /// Makes a directory of mode 0755 whatever the umask. `Ok(false)` when there is one already.
+    /// Makes a directory of mode 0755, or 2775 in a shared store, whatever the umask. `Ok(false)` when
+    /// there is one already.
     pub(crate) fn make_dir(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
         let path = dir.join(name);
         self.point("mkdir", &path, Needs::Space)?;
         let fail = |e: Errno| Error::io("make the directory", &path, e);
-        match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755)) {
+        match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(self.dir_mode() & 0o755)) {
             Ok(()) => {
                 // Only a umask that took something away needs the second call.
                 let made = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
-                if made.st_mode & 0o777 != 0o755 {
-                    rustix::fs::chmodat(dir, name, Mode::from_raw_mode(0o755), AtFlags::empty())
+                let mode = self.share_dir(dir, name, &made.into())?;
+                if made.st_mode & (mode | 0o777) != mode {
+                    rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())
                         .map_err(fail)?;
                 }
                 self.give_name(dir, name, Kind::Dir)?;
@@ -102,20 +104,37 @@ impl Fs {
         }
     }
 
-    /// Gives a directory of ours the mode 0755 back.
+    /// Gives a directory of ours its mode back. Another user's, which has it, is left alone.
     pub(crate) fn set_dir_mode(&self, dir: &Dir, name: &[u8]) -> Result<()> {
         let path = dir.join(name);
         self.point("chmod", &path, Needs::Nothing)?;
-        rustix::fs::chmodat(dir, name, Mode::from_raw_mode(0o755), AtFlags::empty())
-            .map_err(|e| Error::io("chmod", path, e))
+        match rustix::fs::chmodat(dir, name, Mode::from_raw_mode(self.dir_mode()), AtFlags::empty()) {
+            Err(Errno::PERM) if dir.stat(name)?.is_some_and(|stat| self.is_dir_mode(&stat)) => Ok(()),
+            set => set.map_err(|e| Error::io("chmod", path, e)),
+        }
     }
 
-    /// Makes a new file to write to, readable by its owner only until [`Fs::set_mode`].
+    /// Gives the directory itself a mode.
+    pub(crate) fn set_own_mode(&self, dir: &Dir, mode: u32) -> Result<()> {
+        if dir.stat_self()?.mode == mode {
+            return Ok(());
+        }
+        self.point("chmod", dir.path(), Needs::Nothing)?;
+        rustix::fs::fchmod(dir, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", dir.path(), e))
+    }
+
+    /// Makes a new file to write to, readable by its owner, or the group of a shared store, only until
+    /// [`Fs::set_mode`].
     ///
     /// # Errors
     /// EEXIST when there is anything of that name.
     pub(crate) fn create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
-        self.create_with(dir, name, 0o600)
+        let (file, mode) = (self.create_with(dir, name, self.own_mode())?, self.own_mode());
+        if mode != 0o600 {
+            // Others of the group take over stages, whatever the umask of who began them.
+            self.set_mode(&file, &dir.join(name), mode)?;
+        }
+        Ok(file)
     }
 
     /// Makes a new file to write to, which has its mode already, unless the umask takes of it.
@@ -146,15 +165,15 @@ impl Fs {
             Err(Errno::NOENT) => {
                 let path = dir.join(name);
                 self.point("create", &path, Needs::Space)?;
-                if let Some(file) = self.create_given(dir, name, 0o644)? {
+                if let Some(file) = self.create_given(dir, name)? {
                     return Ok(file);
                 }
                 let mode = Mode::from_raw_mode(0o644);
                 let fd = rustix::fs::openat(dir, name, flags | OFlags::CREATE, mode)
                     .map_err(|e| Error::io("create", &path, e))?;
                 let file = File::from(fd);
-                self.set_mode(&file, &path, 0o644)?;
                 self.give_found(&file, &path)?;
+                self.set_shared_mode(&file, &path)?;
                 Ok(file)
             }
             Err(e) => Err(Error::io("open", dir.join(name), e)),
