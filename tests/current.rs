@@ -57,3 +57,36 @@ fn something_else_in_its_place_is_damage() {
     std::fs::create_dir(site.path("genstore/current")).unwrap();
     site.run("current").fails(4, "error: [DIR]/genstore/current is damaged: it is not a symlink\n");
 }
+
+#[test]
+fn says_that_it_is_lost() {
+    let site = Site::published();
+    std::fs::remove_file(site.path("genstore/current")).unwrap();
+    let error = "[DIR]/genstore/current is damaged: it is missing, and generation 2 was current last\n";
+    let hint =
+        "hint: `genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can\n";
+    for verb in ["current", "path", "show", "rollback", "gc", "cat a.txt"] {
+        site.run(verb).is(4, "", &format!("error: {error}{hint}"));
+    }
+    let warning = format!("warning: {error}hint: `genstore verify --repair` mends what can be mended\n");
+    for verb in ["list", "du"] {
+        let output = site.run(verb);
+        assert_eq!((output.status, &output.stderr), (4, &warning), "{verb}");
+        assert!(output.stdout.contains("2 generations"), "{verb}: {}", output.stdout);
+    }
+    site.run("show 1").ok();
+    site.run("verify --repair").ok();
+    site.run("current").prints("2\n");
+}
+
+#[test]
+fn says_that_all_is_only_kept() {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=1")]);
+    site.run("publish dist --no-activate").ok();
+    let error = "error: no generation is current: the only one was kept, not activated\n\
+                 hint: `genstore switch N` makes one current; `genstore list` shows all\n";
+    site.run("current").is(1, "", error);
+    site.run("list").ok();
+    site.run("gc").ok();
+}

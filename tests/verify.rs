@@ -171,3 +171,47 @@ fn a_generation_that_nothing_can_mend_goes_to_quarantine() {
     site.run("verify").ok();
     assert_eq!(site.names("genstore/generations"), ["2"]);
 }
+
+#[test]
+fn names_what_a_copy_lost_and_gives_it_back_in_one_run() {
+    let site = Site::published();
+    for folder in ["pins", "marks", "staging", "suspects", "quarantine"] {
+        fs::remove_dir(site.path(format!("genstore/{folder}"))).unwrap();
+    }
+    fs::remove_file(site.path("genstore/current")).unwrap();
+    fs::remove_dir_all(site.path("genstore/objects")).unwrap();
+    let lost =
+        "error: [DIR]/genstore/current is damaged: it is missing, and generation 2 was current last\n";
+    let output = site.run("verify");
+    assert_eq!((output.status, output.stderr.as_str()), (4, HINT));
+    assert!(output.stdout.contains(lost), "{}", output.stdout);
+    assert!(output.stdout.contains("error: [DIR]/genstore/objects is damaged: it is missing\n"));
+    assert!(output.stdout.contains("error: [DIR]/genstore/pins is damaged: it is missing\n"));
+    assert!(!site.has("genstore/pins"), "looking makes nothing");
+    let output = site.run("verify --repair").ok();
+    assert!(output.stdout.contains(&format!("{lost}  mended\n")), "{}", output.stdout);
+    assert!(output.stdout.ends_with("28 B: 13 of 13 faults mended\n"), "{}", output.stdout);
+    site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+    site.run("current").prints("2\n");
+}
+
+#[test]
+fn notes_files_that_could_be_links() {
+    let site = Site::published();
+    let path = site.path("genstore/generations/1/tree/run");
+    let copy = site.path("copy");
+    genstore_testkit::copy_exactly(&path, &copy);
+    fs::rename(&copy, &path).unwrap();
+    site.run("verify").is(
+        0,
+        "Verified 2 generations, 6 objects, 28 B: no damage\n",
+        "1 file of generations could share inodes with others: 2 B\nhint: `genstore verify --repair` links them\n",
+    );
+    let doc = site.run("verify --json").json("genstore.verify/1");
+    assert_eq!((&doc["ok"], &doc["unshared"]), (&json!(true), &json!({"files": 1, "bytes": 2})));
+    let doc = site.run("du --json").is_json("genstore.du/1");
+    assert_eq!((&doc["store_bytes"], &doc["generations"][1]["exclusive_bytes"]), (&json!(30), &json!(10)));
+    site.run("verify --repair").prints("Repaired 2 generations, 6 objects, 28 B: no damage\n");
+    assert_eq!(site.run("verify --json").is_json("genstore.verify/1")["unshared"], json!(null));
+    assert_eq!(site.run("du --json").is_json("genstore.du/1")["store_bytes"], 28);
+}

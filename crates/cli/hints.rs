@@ -64,6 +64,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
         },
         Error::Refused { code, .. } => match *code {
             "no-current" => "publish something first: `genstore publish DIR`",
+            "not-activated" => "`genstore switch N` makes one current; `genstore list` shows all",
             "nothing-older" => "`genstore list` shows what there is; `genstore switch` goes to any of them",
             "store-not-shared" => {
                 "make a new one elsewhere with `genstore init --shared`, and publish to it"

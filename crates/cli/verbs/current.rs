@@ -6,7 +6,7 @@ use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::errors::{Fail, exit};
+use crate::errors::exit;
 use crate::render::json::PathField;
 
 #[derive(Args)]
@@ -24,7 +24,10 @@ pub(crate) struct PlaceDoc {
 impl Current {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        let Some(id) = store.current()? else { return Err(none_yet().into()) };
+        let id = match store.current()? {
+            Some(id) => id,
+            None => store.required_current()?,
+        };
         if context.out.json() {
             let tree = store.open_generation(&Rev::Number(id))?.head()?.tree.to_string();
             let path = PathField::of_path(&store.tree_path(id));
@@ -35,10 +38,4 @@ impl Current {
         }
         Ok(exit::DONE)
     }
-}
-
-/// Nothing is current.
-pub(crate) fn none_yet() -> Fail {
-    let message = "nothing has been published to this store yet";
-    Fail::new("no-current", message, "publish something first: `genstore publish DIR`")
 }

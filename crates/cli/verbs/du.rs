@@ -5,9 +5,8 @@ use clap::Args;
 use genstore::{GenerationId, Usage};
 use serde::Serialize;
 
-use super::list::tell_empty;
+use super::list::{DamagedDoc, current_or_damage, tell_damage, tell_empty};
 use crate::context::Context;
-use crate::errors::exit;
 use crate::output::{BOLD, GOOD};
 use crate::render::human::{self, Cell, left, right};
 
@@ -18,6 +17,8 @@ pub(crate) struct Du {}
 struct DuDoc {
     schema: &'static str,
     generations: Vec<UsageDoc>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<DamagedDoc>,
     store_bytes: u64,
 }
 
@@ -34,7 +35,8 @@ struct UsageDoc {
 impl Du {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        let (usages, current, store_bytes) = (store.usage()?, store.current()?, store.stored_bytes()?);
+        let usage = store.usage()?;
+        let (current, lost) = current_or_damage(&store)?;
         let doc = |usage: &Usage| UsageDoc {
             generation: usage.id,
             current: current == Some(usage.id),
@@ -43,13 +45,15 @@ impl Du {
             shared_bytes: usage.shared,
             freed_bytes: usage.exclusive,
         };
-        let generations: Vec<UsageDoc> = usages.iter().map(doc).collect();
-        let document = DuDoc { schema: "genstore.du/1", generations, store_bytes };
+        let generations: Vec<UsageDoc> = usage.generations.iter().map(doc).collect();
+        let damaged = usage.damaged.iter().map(DamagedDoc::of).collect();
+        let document =
+            DuDoc { schema: "genstore.du/1", generations, damaged, store_bytes: usage.store_bytes };
         context.out.emit(&document, || text(&document));
-        if usages.is_empty() {
+        if usage.generations.is_empty() && usage.damaged.is_empty() && lost.is_none() {
             tell_empty(context, &store);
         }
-        Ok(exit::DONE)
+        Ok(tell_damage(context, &usage.damaged, lost.as_ref()))
     }
 }
 

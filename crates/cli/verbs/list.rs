@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{GenerationId, Listed, Listing, Store};
+use genstore::{Error, GenerationId, Listed, Listing, Store};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -30,9 +30,15 @@ struct ListDoc {
 }
 
 #[derive(Serialize)]
-struct DamagedDoc {
+pub(crate) struct DamagedDoc {
     generation: GenerationId,
     cause: String,
+}
+
+impl DamagedDoc {
+    pub(crate) fn of((generation, cause): &(GenerationId, String)) -> DamagedDoc {
+        DamagedDoc { generation: *generation, cause: cause.clone() }
+    }
 }
 
 #[derive(Serialize)]
@@ -76,29 +82,47 @@ impl List {
         let store = context.open()?;
         let Listing { generations: all, damaged } = store.list()?;
         let store_bytes = store.stored_bytes()?;
+        let (current, lost) = current_or_damage(&store)?;
         let document = ListDoc {
             schema: "genstore.list/1",
-            current: store.current()?,
+            current,
             generations: all.iter().map(ListedDoc::of).collect(),
-            damaged: damaged
-                .iter()
-                .map(|(generation, cause)| DamagedDoc { generation: *generation, cause: cause.clone() })
-                .collect(),
+            damaged: damaged.iter().map(DamagedDoc::of).collect(),
             store_bytes,
         };
         context.out.emit(&document, || text(context, &all, store_bytes));
-        if all.is_empty() && damaged.is_empty() {
+        if all.is_empty() && damaged.is_empty() && lost.is_none() {
             tell_empty(context, &store);
         }
-        for (generation, cause) in &damaged {
-            context.out.warn(&format!("generation {generation} is damaged: {cause}"));
-        }
-        if damaged.is_empty() {
-            return Ok(exit::DONE);
-        }
-        context.out.hint("`genstore verify --repair` mends what can be mended");
-        Ok(exit::DAMAGED)
+        Ok(tell_damage(context, &damaged, lost.as_ref()))
     }
+}
+
+/// Returns what is current; or, where that cannot be said, the damage that is the reason.
+pub(crate) fn current_or_damage(store: &Store) -> Result<(Option<GenerationId>, Option<Error>)> {
+    match store.checked_current() {
+        Err(damage @ Error::Damaged { .. }) => Ok((None, Some(damage))),
+        current => Ok((current?, None)),
+    }
+}
+
+/// Warns of damage, and returns the exit status.
+pub(crate) fn tell_damage(
+    context: &Context<'_>,
+    damaged: &[(GenerationId, String)],
+    lost: Option<&Error>,
+) -> u8 {
+    for (generation, cause) in damaged {
+        context.out.warn(&format!("generation {generation} is damaged: {cause}"));
+    }
+    if let Some(lost) = lost {
+        context.out.warn(&lost.to_string());
+    }
+    if damaged.is_empty() && lost.is_none() {
+        return exit::DONE;
+    }
+    context.out.hint("`genstore verify --repair` mends what can be mended");
+    exit::DAMAGED
 }
 
 /// Says that there is nothing to show.

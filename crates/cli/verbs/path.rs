@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use genstore::Rev;
 
-use super::current::{PlaceDoc, none_yet};
+use super::current::PlaceDoc;
 use crate::context::Context;
 use crate::errors::exit;
 use crate::render::json::PathField;
@@ -23,7 +23,10 @@ impl Path {
         let store = context.open()?;
         let id = match self.generation {
             // One readlink; anything else is looked up.
-            Rev::Current { older: 0 } => store.current()?.ok_or_else(none_yet)?,
+            Rev::Current { older: 0 } => match store.current()? {
+                Some(id) => id,
+                None => store.required_current()?,
+            },
             _ => store.resolve(&self.generation)?,
         };
         let path = store.tree_path(id);

@@ -4,7 +4,6 @@ use anyhow::Result;
 use clap::Args;
 use genstore::{GenerationId, Reason, Store};
 
-use super::current::none_yet;
 use super::switch::{ActivationDoc, moved, tell_refreshed};
 use crate::context::Context;
 use crate::hooks;
@@ -25,9 +24,6 @@ pub(crate) struct Rollback {
 impl Rollback {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        if store.current()?.is_none() {
-            return Err(none_yet().into());
-        }
         let done = store.rollback(self.steps, self.keep_good)?;
         context.out.has_changed(format!("generation {} is current now", done.generation));
         let marked = done.previous.filter(|_| !self.keep_good);

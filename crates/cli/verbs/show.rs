@@ -114,11 +114,9 @@ impl Show {
 
 /// Tells what the generation uses; nothing where another generation's damage hides it.
 fn usage(store: &Store, id: genstore::GenerationId) -> Result<Option<Usage>> {
-    match store.usage() {
-        Ok(all) => Ok(all.into_iter().find(|usage| usage.id == id)),
-        Err(Error::Damaged { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let all = store.usage()?;
+    let whole = all.damaged.is_empty();
+    Ok(all.generations.into_iter().find(|usage| whole && usage.id == id))
 }
 
 fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> String {

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use genstore::{
-    DamagedObject, Depth, GenerationId, ObjectId, Rev, Store, TreeFault, TreeFaultKind, VerifyReport,
+    DamagedObject, Depth, GenerationId, ObjectId, Rev, Store, TreeFault, TreeFaultKind, Unshared,
+    VerifyReport,
 };
 use serde::Serialize;
 
@@ -37,6 +38,9 @@ struct VerifyDoc {
     #[serde(flatten)]
     found: FoundDoc,
     checked: CheckedDoc,
+    /// Paths that could share an inode and do not: no damage, and `--repair` links them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unshared: Option<UnsharedDoc>,
     /// After a repair: what could not be mended.
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<FoundDoc>,
@@ -88,6 +92,19 @@ struct CheckedDoc {
     generations: u64,
     objects: u64,
     bytes: u64,
+}
+
+#[derive(Serialize)]
+struct UnsharedDoc {
+    files: u64,
+    bytes: u64,
+}
+
+impl UnsharedDoc {
+    fn of(report: &VerifyReport) -> Option<UnsharedDoc> {
+        let Unshared { files, bytes, .. } = report.unshared;
+        (files > 0).then_some(UnsharedDoc { files, bytes })
+    }
 }
 
 impl FoundDoc {
@@ -203,6 +220,7 @@ impl Verify {
             ok: report.is_clean(),
             found: FoundDoc::of(&report),
             checked: checked(&report),
+            unshared: UnsharedDoc::of(&report),
             left: None,
             quarantined: None,
         };
@@ -216,6 +234,7 @@ impl Verify {
             format!("{text}{}: {result}\n", looked_at("Verified", &report))
         });
         if report.is_clean() {
+            tell_unshared(context, &report);
             return Ok(exit::DONE);
         }
         context.out.hint("`genstore verify --repair`, or publish the right bytes again");
@@ -238,6 +257,7 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
         ok: after.is_clean(),
         found: FoundDoc::of(&before),
         checked: checked(&after),
+        unshared: UnsharedDoc::of(&after),
         left: Some(FoundDoc::of(&after)),
         quarantined: Some(quarantined.clone()),
     };
@@ -271,6 +291,16 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     Ok(exit::DONE)
 }
 
+/// Notes files that take up space of their own though their bytes are in the store already.
+fn tell_unshared(context: &Context<'_>, report: &VerifyReport) {
+    let Unshared { files, bytes, .. } = report.unshared;
+    if files > 0 {
+        let (files, bytes) = (human::count(files, "file"), human::bytes(bytes));
+        context.out.note(&format!("{files} of generations could share inodes with others: {bytes}"));
+        context.out.hint("`genstore verify --repair` links them");
+    }
+}
+
 /// Tells whether a repair took away what it could not mend.
 fn is_gone(store: &Store, key: &Key) -> bool {
     match key {
@@ -279,7 +309,7 @@ fn is_gone(store: &Store, key: &Key) -> bool {
         Key::File(path) => {
             let lost = path
                 .strip_prefix(store.path())
-                .is_ok_and(|p| ["pins", "marks", "views"].iter().any(|lost| p.starts_with(lost)));
+                .is_ok_and(|p| ["pins", "marks", "views", "hold"].iter().any(|lost| p.starts_with(lost)));
             lost && std::fs::symlink_metadata(path).is_err()
         }
         _ => false,

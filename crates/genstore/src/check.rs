@@ -12,7 +12,7 @@ use crate::folders::Folders;
 use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
-use crate::layout::{CommitLock, Home, QUARANTINE, StoreShared};
+use crate::layout::{CommitLock, Home, QUARANTINE, StoreShared, TREE};
 use crate::model::fresh::Shown;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, ObjectId, Tree};
@@ -74,13 +74,13 @@ impl Home {
     /// of one object.
     pub(crate) fn check_tree(
         &self,
-        objects: &Objects<'_>,
+        objects: Option<&Objects<'_>>,
         known: &Known,
         depth: Depth,
         only: Option<ObjectId>,
     ) -> Result<Vec<Fault>> {
         let Known { generation, tree, shown } = known;
-        look(self, Some(objects), generation, (tree, shown), depth, only)
+        look(self, objects, generation, (tree, shown), depth, only)
     }
 }
 
@@ -98,11 +98,13 @@ fn look(
     depth: Depth,
     only: Option<ObjectId>,
 ) -> Result<Vec<Fault>> {
-    let root = match generation.dir().open_dir(crate::layout::TREE) {
+    let root = match generation.dir().open_dir(TREE) {
         Ok(root) => root,
         Err(e) if is_absence(&e) => {
             let missing = |path: &[u8]| Fault { path: path.to_vec(), kind: FaultKind::Missing };
-            return Ok((0..tree.len()).map(|index| missing(tree.path(index))).collect());
+            // The tree's own folder, and all that is in it.
+            let entries = (0..tree.len()).map(|index| missing(tree.path(index)));
+            return Ok([missing(b"")].into_iter().chain(entries).collect());
         }
         Err(e) => return Err(e),
     };
@@ -209,7 +211,10 @@ impl TreeCheck<'_> {
         }
         let mut faults = Vec::new();
         let object = match self.objects {
-            Some(objects) if file.size > 0 => objects.stat(file.object())?,
+            Some(objects) if file.size > 0 => match objects.stat(file.object()) {
+                Err(e) if is_absence(&e) => None,
+                object => object?,
+            },
             _ => None,
         };
         let shared = object.is_some_and(|object| object.same_inode(stat));
@@ -246,14 +251,17 @@ impl Mender<'_> {
     /// and not ours goes to quarantine.
     pub(crate) fn mend(&self, _: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
         let fs = &self.home.fs;
-        let root = known.generation.tree_dir()?;
         let path = fault.path.as_slice();
+        if path.is_empty() && fault.kind == FaultKind::Missing {
+            return self.make_root(&known.generation).map(|()| true);
+        }
+        let root = known.generation.tree_dir()?;
         let node = known.tree.find(path);
         if node.is_none() && fault.kind == FaultKind::Mode {
             // A folder; opening it proved that it is one.
             let dir = root.open_dir(path)?;
             let (parent, name) = match path {
-                b"" => (known.generation.dir().open_dir(b"")?, crate::layout::TREE),
+                b"" => (known.generation.dir().open_dir(b"")?, TREE),
                 path => open_parent(&root, path)?,
             };
             fs.set_dir_mode(&parent, name)?;
@@ -324,6 +332,13 @@ impl Mender<'_> {
             self.home.fs.set_mtime(&handle, &path, file.mtime)?;
         }
         self.home.fs.sync_file(&handle, &path)
+    }
+
+    /// Makes the folder of a generation's files anew, in place of what is no folder.
+    fn make_root(&self, generation: &Generation) -> Result<()> {
+        self.put_aside(generation.dir(), TREE, generation)?;
+        self.home.fs.make_dir(generation.dir(), TREE)?;
+        self.home.fs.sync_dir(generation.dir())
     }
 
     fn make_parent<'p>(&self, root: &Dir, path: &'p [u8]) -> Result<(Dir, &'p [u8])> {

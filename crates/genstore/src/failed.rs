@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::{CommitLock, FAILED, Home, STAGING};
 use crate::model::audit::{Finding, Severity};
 use crate::model::ids::StageId;
@@ -143,7 +143,11 @@ impl Home {
     fn read_report(&self, number: u64) -> Result<Option<Report>> {
         let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", REPORT].concat();
         // One that cannot be understood says nothing.
-        Ok(self.dir.read(&path)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        let bytes = match self.dir.read(&path) {
+            Err(Error::Damaged { .. }) => None,
+            bytes => bytes?,
+        };
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     fn prune_failed(&self, _: &CommitLock, keep: KeepFailed) -> Result<()> {

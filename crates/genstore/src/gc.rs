@@ -118,7 +118,8 @@ fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
 impl Home {
     /// Gathers what the rule of retention looks at.
     pub(crate) fn candidates(&self, now: SystemTime) -> Result<Vec<Candidate>> {
-        let current = self.current()?;
+        // Where `current` is lost, all that tells what must stay is for a repair to judge.
+        let current = self.checked_current()?;
         let (pins, marks, history) = (self.pins()?, self.marks()?, self.history()?);
         let since = self.current_since()?;
         let last_current = history.last_current(current, since);
@@ -173,15 +174,16 @@ impl Home {
             .par_iter()
             .map(|verdict| self.weigh(verdict.id, keeps(verdict)))
             .try_reduce(Weighed::default, |a, b| Ok(a.and(b)))?;
-        let objects = Objects::new(self)?;
+        let objects = Objects::find(self)?;
         let (mut dead, mut before, mut freed) = (Vec::new(), 0, 0);
         let mut named = weighed.objects.iter().peekable();
-        for id in objects.list()?.into_iter().flatten() {
+        let stat = |id| objects.as_ref().map_or(Ok(None), |objects| objects.stat(id));
+        for id in objects.as_ref().map_or(Ok(vec![]), Objects::list)?.into_iter().flatten() {
             // Both are in order. What is named and not there is `verify`'s to tell.
             while named.next_if(|named| named.id < id).is_some() {}
             let share = match named.next_if(|named| named.id == id) {
                 Some(named) => named.share,
-                None => Share { size: objects.stat(id)?.map_or(0, |stat| stat.size), kept: false },
+                None => Share { size: stat(id)?.map_or(0, |stat| stat.size), kept: false },
             };
             before += share.size;
             if !share.kept {
@@ -271,8 +273,21 @@ impl Home {
             self.plan_objects(&plan.retention, left, |_| true)?
         };
         self.sweep_objects(&guard, &lock, plan, &after, &mut done)?;
+        self.sweep_marks(&lock)?;
         self.compact_log(&lock, &self.generation_ids()?)?;
         Ok(done)
+    }
+
+    /// Removes the marks of generations that are gone, which a collection that was cut short left.
+    fn sweep_marks(&self, lock: &CommitLock) -> Result<()> {
+        let ids: HashSet<GenerationId> = self.generation_ids()?.into_iter().collect();
+        for id in self.marks()?.into_keys().filter(|id| !ids.contains(id)) {
+            self.remove_mark(lock, id)?;
+        }
+        for id in self.suspects()?.generations.into_iter().filter(|id| !ids.contains(id)) {
+            self.clear_generation_suspect(lock, id)?;
+        }
+        Ok(())
     }
 
     fn sweep_objects(

@@ -5,10 +5,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::threads::prelude::*;
+use rustix::io::Errno;
 
 use crate::error::{Damaged, Error, Result};
 use crate::fs::lock::{Lock, Mode};
-use crate::fs::{Dir, Stat};
+use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{CommitLock, DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, TREE};
 use crate::model::codec::{Head, Manifest};
 use crate::model::delta::Delta;
@@ -17,6 +18,7 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::{ObjectId, Tree};
+use crate::objects::is_errno;
 
 /// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
 /// 100,000 entries.
@@ -112,7 +114,11 @@ impl Generation {
     /// # Errors
     /// [`Error::Damaged`] when it is not as it was written.
     pub fn shown(&self) -> Result<Shown> {
-        match self.dir.read(SHOWN)? {
+        let bytes = self.dir.read(SHOWN).map_err(|e| match e {
+            Error::Damaged { cause, .. } => self.damaged(&format!("what was shown: {cause}")),
+            e => e,
+        })?;
+        match bytes {
             None => Ok(Shown::default()),
             Some(bytes) => {
                 Shown::decode(&bytes).map_err(|why| self.damaged(&format!("what was shown: {why}")))
@@ -123,15 +129,24 @@ impl Generation {
     /// Reads what is known of its sources. It is a cache: what is damaged, or of another tree, is
     /// not there.
     pub(crate) fn index(&self, tree: &Tree) -> Result<Option<SourceIndex>> {
-        let index = self.dir.read(INDEX)?.and_then(|bytes| SourceIndex::decode(&bytes).ok());
+        let index = self.read_cache(INDEX)?.and_then(|bytes| SourceIndex::decode(&bytes).ok());
         Ok(index.filter(|index| index.tree == tree.id() && index.files.len() as u64 == tree.files()))
     }
 
     /// Reads how it differs from what was current when it was committed. It is a cache: what is
     /// damaged, or of another manifest, is not there.
     pub(crate) fn delta(&self, body: Digest) -> Result<Option<Delta>> {
-        let delta = self.dir.read(DELTA)?.and_then(|bytes| Delta::decode(&bytes).ok());
+        let delta = self.read_cache(DELTA)?.and_then(|bytes| Delta::decode(&bytes).ok());
         Ok(delta.filter(|delta| delta.body == body))
+    }
+
+    /// Reads a cache that is kept beside the manifest. Returns `None` if something else than a file has
+    /// its name.
+    pub(crate) fn read_cache(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.dir.read(name) {
+            Err(Error::Damaged { .. }) => Ok(None),
+            read => read,
+        }
     }
 
     /// Lets programs that this one becomes, or starts, hold the lease too.
@@ -211,6 +226,11 @@ impl Home {
     /// so the path must still name the inode that was locked.
     pub(crate) fn find_generation(&self, id: GenerationId) -> Result<Option<Generation>> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        let damaged = |cause: &str| Error::Damaged {
+            what: Damaged::Generation(id),
+            cause: cause.to_owned(),
+            uses: vec![],
+        };
         let dir = match self.dir.open_dir(&name) {
             Ok(dir) => dir,
             Err(e) if e.is_not_found() => return Ok(None),
@@ -222,13 +242,18 @@ impl Home {
                 if self.dir.stat(&name)?.is_none() {
                     return Ok(None);
                 }
-                let cause = "its manifest is missing".to_owned();
-                return Err(Error::Damaged { what: Damaged::Generation(id), cause, uses: vec![] });
+                return Err(damaged("its manifest is missing"));
+            }
+            Err(e) if is_errno(&e, Errno::LOOP) || is_errno(&e, Errno::NXIO) => {
+                return Err(damaged("its manifest is not a regular file"));
             }
             Err(e) => return Err(e),
         };
         let path = dir.join(MANIFEST);
         let locked = Stat::of(&file, &path)?;
+        if locked.kind != Kind::File {
+            return Err(damaged("its manifest is not a regular file"));
+        }
         let manifest = file.try_clone().map_err(|e| Error::io("open", &path, e))?;
         let lease = match Lock::take(file, &path, Mode::Shared, self.options.lock_timeout) {
             Err(Error::LocksUnsupported { .. }) => None,

@@ -154,7 +154,7 @@ impl Home {
             Err(Error::Damaged { .. }) => return Ok(()),
             Err(e) => return Err(e),
         };
-        for fault in self.check_tree(mender.objects, &known, Depth::Full, Some(object))? {
+        for fault in self.check_tree(Some(mender.objects), &known, Depth::Full, Some(object))? {
             let is_it =
                 matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
             if is_it {
@@ -215,7 +215,11 @@ impl Home {
         }
     }
 
-    fn rebuild_manifest(&self, _: &CommitLock, generation: &crate::generations::Generation) -> Result<()> {
+    pub(crate) fn rebuild_manifest(
+        &self,
+        _: &CommitLock,
+        generation: &crate::generations::Generation,
+    ) -> Result<()> {
         let lost =
             |why: &str| generation.damaged(&format!("its manifest, and it cannot be made anew: {why}"));
         let history = self.history()?;

@@ -2,14 +2,18 @@
 //!
 //! Floor 2. Owns `format`, `.gitignore` and `locks/`. See `store-layout.md`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
 use crate::fs::fault::Faults;
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Durability, Fs, Kind};
+use crate::objects::is_errno;
 use crate::progress::{Progress, Silent};
 
 pub(crate) const FORMAT: &[u8] = b"format";
@@ -44,6 +48,10 @@ const COMMIT_LOCK: &[u8] = b"locks/commit";
 const WATCH_LOCK: &[u8] = b"locks/watch";
 
 const MARKER: &[u8] = b"genstore 1\n";
+
+/// The folders that every store has.
+const FOLDERS: [&[u8]; 9] =
+    [OBJECTS, GENERATIONS, STAGING, PINS, MARKS, VIEWS, SUSPECTS, QUARANTINE, LOCKS];
 
 /// Tells the time; the library has no clock of its own.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -93,6 +101,14 @@ pub enum Audience {
     Owner,
 }
 
+/// What became of the parts that every store has.
+#[derive(Default, Debug)]
+pub(crate) struct LayoutState {
+    pub(crate) missing: Vec<&'static [u8]>,
+    /// Names that something of another kind has, and what is wrong with it.
+    pub(crate) replaced: Vec<(&'static [u8], &'static str)>,
+}
+
 /// An open store, as its parts see it.
 pub(crate) struct Home {
     pub(crate) dir: Dir,
@@ -138,7 +154,11 @@ impl Home {
             }
             Err(e) => return Err(e),
         };
-        let marker = dir.read(FORMAT)?.ok_or_else(not_a_store)?;
+        let marker = match dir.read(FORMAT) {
+            // Some other directory, which has a folder of this name.
+            Err(Error::Damaged { .. }) => return Err(not_a_store()),
+            marker => marker?.ok_or_else(not_a_store)?,
+        };
         check_marker(&marker, dir.path())?.ok_or_else(not_a_store)?;
         Home::new(dir, options)
     }
@@ -222,7 +242,11 @@ impl Home {
     }
 
     fn write_marker(&self) -> Result<bool> {
-        match self.dir.read(FORMAT)? {
+        let marker = match self.dir.read(FORMAT) {
+            Err(Error::Damaged { .. }) => Some(vec![]),
+            marker => marker?,
+        };
+        match marker {
             // A start of the marker alone in the directory: whoever wrote it was cut short.
             Some(start) if start != MARKER && MARKER.starts_with(&start) && self.dir.list()?.len() == 1 => {
             }
@@ -240,19 +264,31 @@ impl Home {
         Ok(true)
     }
 
-    /// Makes what a half-made store lacks. Needs no lock: each step is the same for everybody.
+    /// Creates the parts of the layout that are missing: in a store whose making was cut short, or
+    /// that lost its empty folders when it was copied. Needs no lock: each step is the same for
+    /// everybody.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if a part is not of the kind that it must be.
     pub(crate) fn complete(&self) -> Result<()> {
-        // Made last.
-        if self.dir.stat(COMMIT_LOCK)?.is_some() {
+        let state = self.layout_state()?;
+        if let Some((name, cause)) = state.replaced.first() {
+            return Err(Error::damaged_file(&self.dir.join(name), cause));
+        }
+        if state.missing.is_empty() {
             return Ok(());
         }
-        for name in [OBJECTS, GENERATIONS, STAGING, PINS, MARKS, VIEWS, SUSPECTS, QUARANTINE, LOCKS] {
+        for name in FOLDERS {
             self.fs.make_dir(&self.dir, name)?;
         }
-        let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;
-        self.fs.write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
+        if state.missing.contains(&COMMIT_LOCK) {
+            let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;
+            self.fs.write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
+        }
         let notice = self.fs.open_or_create(&self.dir, NOTICE)?;
-        if self.dir.stat(NOTICE)?.is_none_or(|stat| stat.size == 0) {
+        // What is current is written by recovery, under the commit lock.
+        let is_empty = self.dir.stat(NOTICE)?.is_none_or(|stat| stat.size == 0);
+        if is_empty && self.dir.stat(CURRENT)?.is_none() {
             self.fs.write_at(&notice, &self.dir.join(NOTICE), &crate::pointer::notice(None), 0)?;
         }
         drop(self.fs.open_or_create(&self.dir, STORE_LOCK)?);
@@ -261,13 +297,43 @@ impl Home {
         self.fs.sync_dir(&self.sub(LOCKS)?)
     }
 
+    /// Compares the parts that every store has with what is there: one listing and two stats.
+    pub(crate) fn layout_state(&self) -> Result<LayoutState> {
+        let found: HashMap<Vec<u8>, Kind> = self.dir.list()?.into_iter().collect();
+        let mut state = LayoutState::default();
+        let mut look = |name: &'static [u8], kind: Option<Kind>, wanted: Kind| match kind {
+            None => state.missing.push(name),
+            Some(kind) if kind == wanted => {}
+            Some(_) if wanted == Kind::Dir => state.replaced.push((name, "it is not a directory")),
+            Some(_) => state.replaced.push((name, "it is not a regular file")),
+        };
+        for name in FOLDERS {
+            look(name, found.get(name).copied(), Kind::Dir);
+        }
+        look(NOTICE, found.get(NOTICE).copied(), Kind::File);
+        let has_locks = found.get(LOCKS) == Some(&Kind::Dir);
+        for name in [STORE_LOCK, COMMIT_LOCK] {
+            let stat = if has_locks { self.dir.stat(name)? } else { None };
+            look(name, stat.map(|stat| stat.kind), Kind::File);
+        }
+        Ok(state)
+    }
+
     pub(crate) fn now(&self) -> SystemTime {
         (self.options.clock)()
     }
 
     /// Opens one of the store's own directories.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if something else has its name.
     pub(crate) fn sub(&self, name: &[u8]) -> Result<Dir> {
-        self.dir.open_dir(name)
+        self.dir.open_dir(name).map_err(|e| match e {
+            e if is_errno(&e, Errno::NOTDIR) || is_errno(&e, Errno::LOOP) => {
+                Error::damaged_file(&self.dir.join(name), "it is not a directory")
+            }
+            e => e,
+        })
     }
 
     /// Lists one of the store's own directories; one that a half-made store lacks is empty.
@@ -283,6 +349,32 @@ impl Home {
     pub(crate) fn share(&self) -> Result<StoreShared> {
         self.complete()?;
         self.lock(STORE_LOCK, Mode::Shared).map(StoreShared)
+    }
+
+    /// Keeps gc away where that needs no change to the store. Returns `None` if the lock file is
+    /// missing or may not be opened, or if the filesystem has no locks.
+    pub(crate) fn share_unchanged(&self) -> Result<Option<StoreShared>> {
+        Ok(self.lock_unchanged(STORE_LOCK, Mode::Shared)?.map(StoreShared))
+    }
+
+    /// Takes the commit lock where that needs no change to the store, as [`Home::share_unchanged`].
+    pub(crate) fn lock_commit_unchanged(&self) -> Result<Option<CommitLock>> {
+        Ok(self.lock_unchanged(COMMIT_LOCK, Mode::Exclusive)?.map(CommitLock))
+    }
+
+    fn lock_unchanged(&self, name: &[u8], mode: Mode) -> Result<Option<Lock>> {
+        let has_locks = self.dir.stat(LOCKS)?.is_some_and(|stat| stat.kind == Kind::Dir);
+        if !has_locks || self.dir.stat(name)?.is_none_or(|stat| stat.kind != Kind::File) {
+            return Ok(None);
+        }
+        let file = match self.dir.open_file(name) {
+            Err(e) if e.is_not_found() || is_errno(&e, Errno::ACCESS) => return Ok(None),
+            file => file?,
+        };
+        match Lock::take(file, &self.dir.join(name), mode, self.options.lock_timeout) {
+            Err(Error::LocksUnsupported { .. }) => Ok(None),
+            lock => lock.map(Some),
+        }
     }
 
     /// Begins to collect or mend: waits until nobody stages.

@@ -154,8 +154,15 @@ impl Home {
         if self.dir.stat(LOG)?.is_none_or(|stat| stat.size < MAX_LOG_LEN) {
             return Ok(());
         }
+        let mut lines = self.history()?.lines;
+        lines.retain(|line| kept.contains(&line.generation));
+        self.write_log(lock, &lines)
+    }
+
+    /// Replaces the log, durably.
+    pub(crate) fn write_log(&self, lock: &CommitLock, lines: &[Line]) -> Result<()> {
         let mut text = String::new();
-        for line in self.history()?.lines.iter().filter(|line| kept.contains(&line.generation)) {
+        for line in lines {
             text.push_str(&serde_json::to_string(line).expect("a line is plain values"));
             text.push('\n');
         }

@@ -90,6 +90,15 @@ impl<'h> Objects<'h> {
         })
     }
 
+    /// Opens the objects of a store that may have lost them: `None` if `objects/` is missing or replaced.
+    pub(crate) fn find(home: &'h Home) -> Result<Option<Objects<'h>>> {
+        match Objects::new(home) {
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(Error::Damaged { .. }) => Ok(None),
+            objects => objects.map(Some),
+        }
+    }
+
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
     }

@@ -11,6 +11,9 @@ use crate::model::digest::Digest;
 use crate::model::ids::GenerationId;
 use crate::model::tree::TreeId;
 
+/// The notice is always so long, in bytes.
+pub(crate) const NOTICE_LEN: u64 = 86;
+
 /// Names a generation's directory of files, as `current` does.
 pub(crate) fn tree_path(id: GenerationId) -> Vec<u8> {
     [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", TREE].concat()
@@ -81,6 +84,29 @@ impl Home {
         self.fs.write_at(&file, &self.dir.join(NOTICE), &notice(Some((id, tree))), 0)
     }
 
+    /// Reads the number in the notice.
+    pub(crate) fn noticed(&self) -> Result<Option<GenerationId>> {
+        let bytes = match self.dir.read(NOTICE) {
+            Err(Error::Damaged { .. }) => None,
+            bytes => bytes?,
+        };
+        let text = String::from_utf8(bytes.unwrap_or_default()).unwrap_or_default();
+        Ok(text.split_whitespace().next().and_then(GenerationId::parse))
+    }
+
+    /// Writes the notice of a store whose notice was lost. A power loss may leave it empty.
+    pub(crate) fn restore_notice(&self, lock: &CommitLock) -> Result<()> {
+        if self.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > 0) {
+            return Ok(());
+        }
+        // What cannot be read is for others to report.
+        let Ok(Some(id)) = self.current() else { return Ok(()) };
+        match self.find_generation(id).and_then(|found| found.map(|g| g.head()).transpose()) {
+            Ok(Some(head)) => self.write_notice(lock, id, head.tree),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes records and symlinks that a dead process left on their way.
     pub(crate) fn remove_temps(&self, _: &CommitLock) -> Result<()> {
         let staging = self.sub(STAGING)?;
@@ -101,6 +127,7 @@ mod tests {
     fn every_notice_has_the_same_length() {
         let tree = Digest::of(b"tree");
         let length = notice(None).len();
+        assert_eq!(length as u64, NOTICE_LEN);
         for number in [1, 42, u64::MAX] {
             let bytes = notice(Some((GenerationId::new(number).unwrap(), tree)));
             assert_eq!(bytes.len(), length);

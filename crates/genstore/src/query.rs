@@ -4,17 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
-use crate::threads::prelude::*;
-
 use crate::error::{Error, Result};
-use crate::gc::private_inodes;
 use crate::generations::Generation;
 use crate::layout::Home;
 use crate::model::codec::Head;
 use crate::model::ids::{GenerationId, Rev};
 use crate::model::retention::{Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
-use crate::objects::Objects;
 use crate::records::Mark;
 
 /// A pin as it stands.
@@ -58,19 +54,6 @@ pub struct Listing {
     pub damaged: Vec<(GenerationId, String)>,
 }
 
-/// How much of the store a generation uses, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Its number.
-    pub id: GenerationId,
-    /// Sizes of all its files.
-    pub apparent: u64,
-    /// Objects that no other generation names: freed by removing it.
-    pub exclusive: u64,
-    /// Objects that others name, too.
-    pub shared: u64,
-}
-
 impl Home {
     /// Finds the generation that a person names.
     pub(crate) fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
@@ -83,9 +66,7 @@ impl Home {
                 _ => Err(unknown(nearest_numbers(&ids, *id))),
             },
             Rev::Current { older } => {
-                let current = self.current()?.ok_or_else(|| {
-                    Error::refused("no-current", "nothing has been published to this store yet")
-                })?;
+                let current = self.required_current()?;
                 let mut before = ids.iter().rev().filter(|id| **id <= current);
                 match before.nth(usize::try_from(*older).unwrap_or(usize::MAX)) {
                     Some(id) => Ok(*id),
@@ -150,7 +131,11 @@ impl Home {
     /// Lists the generations, newest first, without reading their entries.
     pub(crate) fn list_generations(&self) -> Result<Listing> {
         let now = self.now();
-        let current = self.current()?;
+        // A `current` that is damaged hides no generation.
+        let current = match self.current() {
+            Err(Error::Damaged { .. }) => None,
+            current => current?,
+        };
         let (mut pins, marks, history) = (self.pin_list()?, self.marks()?, self.history()?);
         pins.retain(|pin| pin.until.is_none_or(|until| until > now));
         let mut ids = self.generation_ids()?;
@@ -199,55 +184,6 @@ impl Home {
             }
         }
         Ok(objects.values().sum())
-    }
-
-    /// Adds up the sizes of all objects, and of files that have an inode of their own. What cannot
-    /// be read is left out: a sum is no reason to fail.
-    pub(crate) fn stored_bytes(&self) -> Result<u64> {
-        let objects = Objects::new(self)?;
-        let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
-        let sizes = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map_or(0, |stat| stat.size)));
-        let shared: u64 = sizes.sum::<Result<u64>>()?;
-        let mut private: HashMap<u64, u64> = HashMap::new();
-        for id in self.generation_ids()? {
-            if let Ok(Some(generation)) = self.find_generation(id)
-                && let Ok(shown) = generation.shown()
-            {
-                private.extend(private_inodes(&generation, &shown).unwrap_or_default());
-            }
-        }
-        Ok(shared + private.values().sum::<u64>())
-    }
-
-    /// Tells what each generation uses, newest first.
-    pub(crate) fn usage(&self) -> Result<Vec<Usage>> {
-        let mut ids = self.generation_ids()?;
-        ids.reverse();
-        let generations: Vec<Generation> = ids
-            .into_iter()
-            .map(|id| self.find_generation(id))
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .flatten()
-            .collect();
-        let named: Vec<HashMap<ObjectId, u64>> =
-            generations.par_iter().map(object_sizes).collect::<Result<_>>()?;
-        let mut users: HashMap<ObjectId, u32> = HashMap::new();
-        for objects in &named {
-            for id in objects.keys() {
-                *users.entry(*id).or_default() += 1;
-            }
-        }
-        generations
-            .iter()
-            .zip(&named)
-            .map(|(generation, objects)| {
-                let exclusive = objects.iter().filter(|(id, _)| users[id] == 1).map(|(_, size)| size).sum();
-                let all: u64 = objects.values().sum();
-                let apparent = generation.head()?.bytes;
-                Ok(Usage { id: generation.id(), apparent, exclusive, shared: all - exclusive })
-            })
-            .collect()
     }
 
     /// Tells what a collection would say of one generation now.

@@ -139,6 +139,11 @@ impl Home {
         if let Some(sequence) = self.read_record(SEQUENCE)? {
             return Ok(sequence);
         }
+        Ok(Sequence { high: self.highest_number()?, ..Sequence::default() })
+    }
+
+    /// Returns the highest number that anything but the sequence names, 0 if nothing does.
+    pub(crate) fn highest_number(&self) -> Result<u64> {
         let newest = self.generation_ids()?.last().map_or(0, |id| id.get());
         let pinned = self.pins()?.values().map(|pin| pin.generation.get()).max().unwrap_or(0);
         let marked = self.marks()?.keys().map(|id| id.get()).max().unwrap_or(0);
@@ -150,9 +155,10 @@ impl Home {
                 std::str::from_utf8(number).ok()?.parse().ok()
             })
             .collect();
-        let known = [newest, pinned, marked, self.history()?.highest()];
-        let high = aside.into_iter().chain(known).max().unwrap_or(0);
-        Ok(Sequence { high, ..Sequence::default() })
+        let hold = self.hold()?.map_or(0, |hold| hold.generation.max(hold.left).get());
+        let shown = self.noticed()?.max(self.current().unwrap_or_default()).map_or(0, |id| id.get());
+        let known = [newest, pinned, marked, hold, shown, self.history()?.highest()];
+        Ok(aside.into_iter().chain(known).max().unwrap_or(0))
     }
 
     pub(crate) fn write_sequence(&self, lock: &CommitLock, sequence: &Sequence) -> Result<()> {

@@ -32,17 +32,23 @@ impl Home {
     pub(crate) fn settle(&self, lock: &CommitLock) -> Result<Sequence> {
         self.remove_temps(lock)?;
         sweep(self, lock)?;
+        self.restore_notice(lock)?;
         self.settle_views(lock)?;
         let mut sequence = self.sequence()?;
         let Some(intent) = sequence.intent.take() else {
             return Ok(sequence);
         };
         let current = self.current()?;
+        // Where `current` was lost, the log alone tells, and nothing is taken back by what it does not say.
+        let last = self.history()?.last_activation().map(|line| line.generation);
+        let is_lost = current.is_none() && last.is_some();
+        let shown = if is_lost { last } else { current };
         let moved = match &intent {
-            Intent::Publish { generation, activate, .. } => *activate && current == Some(*generation),
-            Intent::Activate { generation, .. } => current == Some(*generation),
+            Intent::Publish { generation, activate, .. } => *activate && shown == Some(*generation),
+            Intent::Activate { generation, .. } => shown == Some(*generation),
         };
         let settled = match intent {
+            Intent::Publish { .. } if !moved && is_lost => Ok(()),
             Intent::Publish { generation, .. } if !moved => self.take_back(lock, generation),
             Intent::Publish { generation, stage, .. } => {
                 if let Some(id) = &stage {

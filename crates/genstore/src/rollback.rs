@@ -9,9 +9,10 @@ use crate::records::{Mark, is_good};
 impl Home {
     /// Activates the newest good generation older than current, `steps` times.
     pub(crate) fn rollback(&self, steps: u64, keep_good: bool) -> Result<Activation> {
-        let current = self.current()?.ok_or_else(|| {
-            Error::refused("nothing-older", "nothing has been published to this store yet")
-        })?;
+        let current = match self.current()? {
+            Some(current) => current,
+            None => self.required_current()?,
+        };
         let marks = self.marks()?;
         let ids = self.generation_ids()?;
         let mut older = ids.iter().rev().filter(|id| **id < current && is_good(&marks, **id));

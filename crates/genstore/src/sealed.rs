@@ -32,7 +32,7 @@ impl Generation {
     /// Reads what is known of its folders. It is a cache: what is damaged, or of another manifest,
     /// is not there.
     pub(crate) fn sealed(&self, body: Digest) -> Result<Option<Sealed>> {
-        let sealed = self.dir().read(SEALED)?.and_then(|bytes| Sealed::decode(&bytes).ok());
+        let sealed = self.read_cache(SEALED)?.and_then(|bytes| Sealed::decode(&bytes).ok());
         Ok(sealed.filter(|sealed| sealed.body == body))
     }
 }

@@ -18,9 +18,10 @@ use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::Tree;
 use crate::plan::Plan;
 use crate::publish::{StageOptions, Staged};
-use crate::query::{Listing, Pin, Usage};
+use crate::query::{Listing, Pin};
 use crate::records::{Mark, MarkRecord, PinRecord};
 use crate::scan::StoreIdentity;
+use crate::usage::UsageReport;
 use crate::verify::VerifyReport;
 use crate::view::{View, ViewAdded, ViewOptions, ViewRemoved};
 
@@ -87,6 +88,24 @@ impl Store {
     /// [`Error::Damaged`] when `current` is not a symlink of ours.
     pub fn current(&self) -> Result<Option<GenerationId>> {
         self.home.current()
+    }
+
+    /// Returns the generation that is current, which is there.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if `current` is missing although a generation was current, or names one that is
+    /// not there.
+    pub fn checked_current(&self) -> Result<Option<GenerationId>> {
+        self.home.checked_current()
+    }
+
+    /// Returns the generation that is current.
+    ///
+    /// # Errors
+    /// As [`Store::checked_current`]; codes `no-current` if nothing was published, `not-activated` if all
+    /// generations are only kept.
+    pub fn required_current(&self) -> Result<GenerationId> {
+        self.home.required_current()
     }
 
     /// Gives the directory of a generation's files.
@@ -345,11 +364,11 @@ impl Store {
         self.home.stored_bytes()
     }
 
-    /// Tells what each generation uses, newest first.
+    /// Counts what each generation uses, newest first; those that are damaged apart.
     ///
     /// # Errors
-    /// [`Error::Damaged`].
-    pub fn usage(&self) -> Result<Vec<Usage>> {
+    /// [`Error::Io`].
+    pub fn usage(&self) -> Result<UsageReport> {
         self.home.usage()
     }
 

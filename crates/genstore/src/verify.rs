@@ -3,26 +3,29 @@
 //! Looking changes nothing and works on a read-only mount; where the store may be written, what
 //! was found damaged is noted in `suspects/`, so that the next publish looks at it again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::threads::prelude::*;
 
-use crate::check::{Depth, Fault, Known, Mender};
+use crate::check::{Depth, Fault, Known, Mender, is_absence};
 use crate::error::{Damaged, Error, Result};
-use crate::fs::{Fs, Kind};
-use crate::layout::{
-    CURRENT, CommitLock, GENERATIONS, HOLD, Home, MARKS, OBJECTS, PINS, QUARANTINE, SEQUENCE, StoreShared,
-    VIEWS,
-};
-use crate::log::Event;
+use crate::fs::Kind;
+use crate::layout::{CommitLock, GENERATIONS, Home, OBJECTS, QUARANTINE, SUSPECTS, StoreShared};
 use crate::model::ids::GenerationId;
-use crate::model::relpath;
 use crate::model::tree::{FileNode, ObjectId};
 use crate::objects::{self, Objects};
 use crate::progress::Phase;
-use crate::records::{Sequence, is_good};
+use crate::records::Sequence;
+use crate::relink::{Unshared, unshared};
 use crate::stage::StageDir;
+
+/// The causes of damaged objects that step by step repair distinguishes.
+pub(crate) const MISSING: &str = "it is missing";
+pub(crate) const MODE_DIFFERS: &str = "its mode differs";
+
+/// So many times a repair looks again: what it mends may bring to light what was hidden.
+const MAX_ROUNDS: usize = 4;
 
 /// An object that is not what its name says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct VerifyReport {
     pub faults: Vec<(GenerationId, Fault)>,
     /// Other files of the store that are damaged or do not belong there.
     pub files: Vec<(PathBuf, String)>,
+    /// Paths that could share an inode and do not. It is no damage.
+    pub unshared: Unshared,
     /// How many generations were looked at.
     pub checked_generations: u64,
     /// How many objects were looked at.
@@ -76,24 +81,16 @@ struct Uses {
 impl Home {
     /// Checks all generations, or one.
     pub(crate) fn verify(&self, only: Option<GenerationId>, depth: Depth) -> Result<VerifyReport> {
-        let _guard = self.share_if_possible()?;
+        let _guard = self.share_unchanged()?;
         let report = self.check(only, depth)?.0;
         self.note_suspects(&report)?;
         Ok(report)
     }
 
-    /// Keeps gc away; on a read-only mount there is none to keep away.
-    fn share_if_possible(&self) -> Result<Option<StoreShared>> {
-        match self.share() {
-            Ok(guard) => Ok(Some(guard)),
-            Err(e) if is_read_only(&e) => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
     fn check(&self, only: Option<GenerationId>, depth: Depth) -> Result<(VerifyReport, Vec<Known>)> {
         let mut report = VerifyReport::default();
-        let objects = Objects::new(self)?;
+        let objects = Objects::find(self)?;
+        let objects = objects.as_ref();
         let mut all = Vec::new();
         let ids = match only {
             Some(id) => vec![id],
@@ -122,21 +119,28 @@ impl Home {
                 Err(e) => return Err(e),
             }
         }
-        self.check_objects(&objects, &all, depth, &mut report)?;
+        self.check_objects(objects, &all, depth, &mut report)?;
         for known in &all {
-            for fault in self.check_tree(&objects, known, depth, None)? {
+            for fault in self.check_tree(objects, known, depth, None)? {
                 report.faults.push((known.generation.id(), fault));
             }
         }
         if only.is_none() {
-            self.check_files(&objects, &mut report)?;
+            if let Some(objects) = objects {
+                report.unshared = unshared(objects, &all)?;
+            }
+            if report.unshared.all {
+                let cause = "no object shares its inode with a generation: the store was copied without its hard links";
+                report.files.push((self.dir.join(OBJECTS), cause.to_owned()));
+            }
+            self.check_files(objects, &mut report)?;
         }
         Ok((report, all))
     }
 
     fn check_objects(
         &self,
-        objects: &Objects<'_>,
+        objects: Option<&Objects<'_>>,
         all: &[Known],
         depth: Depth,
         report: &mut VerifyReport,
@@ -179,7 +183,13 @@ impl Home {
     }
 
     /// Checks everything that is no generation and no object: the pointer, records, stray names.
-    fn check_files(&self, objects: &Objects<'_>, report: &mut VerifyReport) -> Result<()> {
+    fn check_files(&self, objects: Option<&Objects<'_>>, report: &mut VerifyReport) -> Result<()> {
+        report.files.extend(self.lost_parts()?);
+        match self.damaged_records() {
+            // What took the place of a folder was named just now.
+            Err(Error::Damaged { .. }) => {}
+            found => report.files.extend(found?),
+        }
         let mut found = |path: PathBuf, why: String| report.files.push((path, why));
         let mut note = |result: Result<()>| match result {
             Err(Error::Damaged { what: Damaged::File(path), cause, .. }) => {
@@ -188,31 +198,12 @@ impl Home {
             }
             other => other,
         };
-        note(self.sequence().map(drop))?;
-        note(self.pins().map(drop))?;
-        note(self.marks().map(drop))?;
-        note(self.hold().map(drop))?;
-        for view in self.view_records()? {
-            note(view.map(drop))?;
-        }
-        for key in self.pending_views()? {
-            note(self.pending_view(&key).map(drop))?;
-        }
-        for key in self.mirrors()? {
-            note(self.inventory(&key).map(drop))?;
-            note(self.next_inventory(&key).map(drop))?;
-        }
-        note(self.current().and_then(|current| match current {
-            Some(id)
-                if self.dir.stat(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat())?.is_none() =>
-            {
-                let cause = format!("it names generation {id}, which is not there");
-                Err(Error::damaged_file(&self.dir.join(CURRENT), cause))
-            }
-            _ => Ok(()),
-        }))?;
-        for name in objects.list()?.into_iter().filter_map(std::result::Result::err) {
-            found(objects.dir().join(&name), "it is no object's name".to_owned());
+        note(self.checked_current().map(drop))?;
+        for name in
+            objects.map_or(Ok(vec![]), Objects::list)?.into_iter().filter_map(std::result::Result::err)
+        {
+            let path = [OBJECTS, b"/", &name].concat();
+            found(self.dir.join(&path), "it is no object's name".to_owned());
         }
         for (name, kind) in self.list(GENERATIONS)? {
             let number = std::str::from_utf8(&name).ok().and_then(GenerationId::parse);
@@ -230,7 +221,11 @@ impl Home {
             return Ok(());
         }
         let noted = || -> Result<()> {
-            let lock = self.lock_commit()?;
+            // Looking makes no part anew that is missing.
+            if self.dir.stat(SUSPECTS)?.is_none_or(|stat| stat.kind != Kind::Dir) {
+                return Ok(());
+            }
+            let Some(lock) = self.lock_commit_unchanged()? else { return Ok(()) };
             for object in &report.objects {
                 self.suspect_object(&lock, object.id)?;
             }
@@ -250,28 +245,45 @@ impl Home {
     /// # Locks
     /// The store lock, exclusively, and the commit lock.
     pub(crate) fn repair(&self) -> Result<(VerifyReport, VerifyReport)> {
+        let mut lost = self.mend_layout()?;
         let guard = self.exclude()?;
-        let mut damaged_records = Vec::new();
         let (lock, mut sequence) = loop {
             match self.begin_commit() {
-                // Without the sequence nothing can begin, so it is made anew before all else.
+                // Nothing can begin without the records that it reads, so they are made anew first.
                 Err(Error::Damaged { what: Damaged::File(path), cause, .. })
-                    if self.replace_damaged_record(&path)? =>
+                    if self.move_aside_path(&path)? =>
                 {
-                    damaged_records.push((path, cause));
+                    lost.push((path, cause));
                 }
                 done => break done?,
             }
         };
-        let (mut before, known) = self.check(None, Depth::Full)?;
-        self.repair_all(&lock, &mut sequence, guard.as_shared(), &before, &known)?;
-        drop(known);
-        if damaged_records.iter().any(|(path, _)| *path == self.dir.join(CURRENT)) {
-            self.mend_current(&lock)?;
+        lost.extend(self.move_records_aside()?);
+        lost.extend(self.rebuild_records(&lock, &sequence)?);
+        let mut named = HashSet::new();
+        lost.retain(|(path, _)| named.insert(path.clone()));
+        sequence = self.sequence()?;
+        let (mut after, mut known) = self.check(None, Depth::Full)?;
+        let mut before = after.clone();
+        for _ in 0..MAX_ROUNDS {
+            let shared = self.share_again(&lock, &mut sequence, guard.as_shared(), &after, &known)?;
+            if !shared && after.is_clean() {
+                break;
+            }
+            if !shared {
+                self.repair_all(&lock, &mut sequence, guard.as_shared(), &after, &known)?;
+            }
+            drop(known);
+            let last = after;
+            (after, known) = self.check(None, Depth::Full)?;
+            if !shared && after == last {
+                break;
+            }
         }
-        // Out of the way already; what stands at those paths by now is whole.
-        before.files.extend(damaged_records);
-        let after = self.check(None, Depth::Full)?.0;
+        drop(known);
+        // Made anew already, or out of the way; what stands at those paths by now is whole.
+        lost.retain(|(path, _)| !before.files.iter().any(|(other, _)| other == path));
+        before.files.extend(lost);
         for object in &before.objects {
             if !after.objects.iter().any(|left| left.id == object.id) {
                 self.clear_object_suspect(&lock, object.id)?;
@@ -282,6 +294,20 @@ impl Home {
         Ok((before, after))
     }
 
+    /// Takes damaged records out of the way. A pin, a mark or a view is for a person to make again.
+    fn move_records_aside(&self) -> Result<Vec<(PathBuf, String)>> {
+        let mut moved = self.damaged_records()?;
+        let mut failed = Ok(());
+        moved.retain(|(path, _)| match self.move_aside_path(path) {
+            Ok(moved) => moved,
+            Err(e) => {
+                failed = Err(e);
+                false
+            }
+        });
+        failed.map(|()| moved)
+    }
+
     fn repair_all(
         &self,
         lock: &CommitLock,
@@ -290,6 +316,9 @@ impl Home {
         report: &VerifyReport,
         all: &[Known],
     ) -> Result<()> {
+        for (path, _) in &report.files {
+            self.move_aside_path(path)?;
+        }
         let objects = Objects::new(self)?;
         let stage = StageDir::create(self)?;
         let by_id: HashMap<GenerationId, &Known> = all.iter().map(|k| (k.generation.id(), k)).collect();
@@ -317,7 +346,7 @@ impl Home {
                 }
             }
             for (id, _) in &report.generations {
-                match self.heal_generation(lock, *id) {
+                match self.rebuild_generation(lock, *id) {
                     Err(Error::Damaged { .. }) => self.put_generation_aside(lock, *id)?,
                     done => done?,
                 }
@@ -326,12 +355,6 @@ impl Home {
             for (id, fault) in &report.faults {
                 if let Some(known) = by_id.get(id) {
                     mender.mend(lock, known, fault)?;
-                }
-            }
-            for (path, _) in &report.files {
-                self.replace_damaged_record(path)?;
-                if *path == self.dir.join(CURRENT) {
-                    self.mend_current(lock)?;
                 }
             }
             Ok(())
@@ -356,48 +379,19 @@ impl Home {
         self.fs.sync_dir(&quarantine)?;
         self.clear_generation_suspect(lock, id)
     }
-
-    /// Takes a damaged record, or a name that does not belong where it is, out of the way. The
-    /// sequence is made anew from the generations; a pin, a mark or a view is for a person to make again.
-    /// `Ok(false)` for what is no such file.
-    fn replace_damaged_record(&self, path: &std::path::Path) -> Result<bool> {
-        let Ok(below) = path.strip_prefix(self.dir.path()) else { return Ok(false) };
-        let below = std::os::unix::ffi::OsStrExt::as_bytes(below.as_os_str());
-        let (folder, name) = relpath::split(below);
-        let owned = [PINS, MARKS, VIEWS, GENERATIONS, OBJECTS];
-        if ![SEQUENCE, CURRENT, HOLD].contains(&below)
-            && !owned.iter().any(|dir| relpath::is_within(folder, dir))
-        {
-            return Ok(false);
-        }
-        let (dir, quarantine) = (self.sub(folder)?, self.sub(QUARANTINE)?);
-        let prefix = format!("{}-", relpath::show(name));
-        let fs: &Fs = &self.fs;
-        fs.unique(&quarantine, &prefix, "", |free| fs.rename_to_free((&dir, name), (&quarantine, free)))?;
-        fs.sync_dir(&dir)?;
-        Ok(true)
-    }
-
-    /// Where something else took the place of `current`, or it names nothing: the generation that
-    /// was activated last becomes current again, else the newest good one.
-    fn mend_current(&self, lock: &CommitLock) -> Result<()> {
-        let (ids, marks) = (self.generation_ids()?, self.marks()?);
-        let last = self.history()?.last_activation().map(|line| line.generation);
-        let good = |id: &&GenerationId| is_good(&marks, **id);
-        let Some(id) = last.filter(|id| ids.contains(id)).or(ids.iter().rev().find(good).copied()) else {
-            return Ok(());
-        };
-        self.set_current(lock, id)?;
-        self.seal_current(lock)?;
-        self.append_log(lock, id, Event::Activate { previous: None })?;
-        self.sync_log()?;
-        self.write_notice(lock, id, self.generation(id)?.head()?.tree)
-    }
 }
 
-fn check_object(objects: &Objects<'_>, file: FileNode, depth: Depth) -> Result<Option<&'static str>> {
-    let Some(stat) = objects.stat(file.object())? else {
-        return Ok(Some("it is missing"));
+fn check_object(
+    objects: Option<&Objects<'_>>,
+    file: FileNode,
+    depth: Depth,
+) -> Result<Option<&'static str>> {
+    let Some(objects) = objects else { return Ok(Some(MISSING)) };
+    let stat = match objects.stat(file.object()) {
+        Ok(Some(stat)) => stat,
+        Ok(None) => return Ok(Some(MISSING)),
+        Err(e) if is_absence(&e) => return Ok(Some(MISSING)),
+        Err(e) => return Err(e),
     };
     if stat.kind != Kind::File {
         return Ok(Some("it is no regular file"));
@@ -409,7 +403,7 @@ fn check_object(objects: &Objects<'_>, file: FileNode, depth: Depth) -> Result<O
         return Ok(Some("its hash differs"));
     }
     if stat.mode != objects::mode(file.executable) {
-        return Ok(Some("its mode differs"));
+        return Ok(Some(MODE_DIFFERS));
     }
     Ok(None)
 }

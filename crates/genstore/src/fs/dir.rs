@@ -214,12 +214,27 @@ impl Dir {
     }
 
     /// Reads a small file of ours whole; `None` where there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if something else than a regular file has its name.
     pub(crate) fn read(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        let replaced = || Error::damaged_file(&self.join(name), "it is not a regular file");
         let mut file = match self.open_file(name) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => return Ok(None),
+            // A symlink; a socket or a device without a driver; a folder of the path is none.
+            Err(Error::Io { source, .. })
+                if [Errno::LOOP, Errno::NXIO, Errno::NODEV, Errno::NOTDIR]
+                    .iter()
+                    .any(|errno| source.raw_os_error() == Some(errno.raw_os_error())) =>
+            {
+                return Err(replaced());
+            }
             Err(e) => return Err(e),
         };
+        if Stat::of(&file, &self.join(name))?.kind != Kind::File {
+            return Err(replaced());
+        }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| Error::io("read", self.join(name), e))?;
         Ok(Some(bytes))
