@@ -65,7 +65,7 @@ fn says_that_it_is_lost() {
     let error = "[DIR]/genstore/current is damaged: it is missing, and generation 2 was current last\n";
     let hint =
         "hint: `genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can\n";
-    for verb in ["current", "path", "show", "rollback", "gc", "cat a.txt"] {
+    for verb in ["current", "path", "show", "rollback", "gc", "cat @ a.txt"] {
         site.run(verb).is(4, "", &format!("error: {error}{hint}"));
     }
     let warning = format!("warning: {error}hint: `genstore verify --repair` mends what can be mended\n");

@@ -194,7 +194,7 @@ impl Home {
             let found =
                 crate::fs::dir::open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
             let stat = match found {
-                Ok(Some(stat)) if stat.kind == Kind::File && stat.mtime != file.mtime => stat,
+                Ok(Some(stat)) if stat.kind == Kind::File && !stat.has_mtime(file.mtime) => stat,
                 // What is missing shows nothing.
                 Ok(_) => continue,
                 Err(e) if crate::check::is_absence(&e) => continue,

@@ -254,7 +254,7 @@ impl Sharing<'_> {
             return Ok(false);
         }
         fs.set_mode(&file, &path, objects::mode(shows.file.executable))?;
-        if Stat::of(&file, &path)?.mtime != shows.file.mtime {
+        if !Stat::of(&file, &path)?.has_mtime(shows.file.mtime) {
             fs.set_mtime(&file, &path, shows.file.mtime)?;
         }
         Ok(true)
@@ -280,7 +280,7 @@ impl Sharing<'_> {
     fn restore_one(&self, id: ObjectId, paths: &[Shows<'_>]) -> Result<bool> {
         let fs = &self.home.fs;
         let Some(stat) = stat_object(self.objects, id)? else { return Ok(false) };
-        let is_recorded = paths.iter().any(|shows| shows.file.mtime == stat.mtime);
+        let is_recorded = paths.iter().any(|shows| stat.has_mtime(shows.file.mtime));
         let Some(first) = paths.first().filter(|shows| shows.file.size == stat.size) else {
             return Ok(false);
         };
@@ -316,7 +316,7 @@ impl Sharing<'_> {
                 let Some(stat) = stat.filter(|stat| !object.same_inode(stat)) else { continue };
                 let ((dir, file), wanted) = (shows.open()?, shows.mtime());
                 let (source, other) = match fresh.get(&(wanted, shows.path)) {
-                    _ if wanted == object.mtime => ((self.objects.dir(), &name[..]), Some(object)),
+                    _ if object.has_mtime(wanted) => ((self.objects.dir(), &name[..]), Some(object)),
                     Some((dir, file, stat)) => ((dir, &file[..]), Some(*stat)),
                     None => ((self.objects.dir(), &name[..]), None),
                 };
@@ -341,7 +341,7 @@ impl Sharing<'_> {
     /// Gives an inode that is no object's the mtime and the mode that the path must show.
     fn restore_path(&self, shows: &Shows<'_>, stat: &Stat) -> Result<bool> {
         let mode = objects::mode(shows.file.executable);
-        if (stat.mtime, stat.mode) == (shows.mtime(), mode) {
+        if stat.has_mtime(shows.mtime()) && stat.mode == mode {
             return Ok(false);
         }
         let (dir, name) = shows.open()?;
