@@ -31,6 +31,7 @@ mod global;
 mod init;
 mod leases;
 mod list;
+mod lossy;
 mod mark;
 mod nx_monorepo;
 mod pin;

@@ -71,6 +71,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
             }
             "store-shared" => "make a new one elsewhere with `genstore init --private`, and publish to it",
             "not-a-member" => "choose a group of yours first: `chgrp GROUP DIR`",
+            "lossy" => "change the files, leave them out, or publish with `--lossy warn`",
             "pin-taken" => "take another name, or remove that pin first with `genstore unpin`",
             "no-such-pin" => "`genstore list` shows the pins",
             "stage-unknown" => "`genstore begin` prints the id of a new stage",

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use genstore::{
-    Activate, Audited, CommitOptions, Durability, Emptying, Expect, Failed, Judged, Rejected, StageOptions,
-    Staged, Store,
+    Activate, Audited, CommitOptions, Durability, Emptying, Expect, Failed, Judged, Lossy, Rejected,
+    StageOptions, Staged, Store,
 };
 
 use crate::checks::Checks;
@@ -41,9 +41,20 @@ pub(crate) struct Wishes {
     /// Read every file, also those that are as they were when the current generation was made
     #[arg(long)]
     rehash: bool,
+    /// Files that lose access rights or attributes: `warn` of them (unless the project says otherwise),
+    /// `refuse` or `allow` them
+    #[arg(long, value_name = "warn|refuse|allow", hide_possible_values = true)]
+    lossy: Option<AboutLosses>,
     /// What success means: `full` (it survives a power loss) or `none` (for development loops)
     #[arg(long, value_name = "full|none", hide_possible_values = true)]
     durability: Option<Wanted>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum AboutLosses {
+    Warn,
+    Refuse,
+    Allow,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -102,7 +113,13 @@ impl Wishes {
     pub(crate) fn stage_options(&self, context: &Context<'_>, consume: bool) -> Result<StageOptions> {
         let retain = context.project()?.map(|project| &project.config.retain);
         let recycle = retain.filter(|retain| retain.auto.unwrap_or(false)).map(|retain| retain.retention());
-        Ok(StageOptions { always: self.always, consume, rehash: self.rehash, recycle })
+        let lossy = match self.lossy {
+            Some(AboutLosses::Warn) => Lossy::Warn,
+            Some(AboutLosses::Refuse) => Lossy::Refuse,
+            Some(AboutLosses::Allow) => Lossy::Allow,
+            None => lossy(context)?,
+        };
+        Ok(StageOptions { always: self.always, consume, rehash: self.rehash, recycle, lossy })
     }
 }
 
@@ -158,6 +175,11 @@ impl Wishes {
 pub(crate) fn emptying(context: &Context<'_>, flag: bool) -> Result<Emptying> {
     let project = context.project()?.is_some_and(|project| project.config.publish.allow_empty);
     Ok(if flag || project { Emptying::Allow } else { Emptying::Refuse })
+}
+
+/// Tells what the project wants to be done about files that lose more than a generation can keep.
+pub(crate) fn lossy(context: &Context<'_>) -> Result<Lossy> {
+    Ok(context.project()?.map_or_else(Lossy::default, |project| project.config.publish.lossy))
 }
 
 /// Judges what was staged as the project wants it judged.

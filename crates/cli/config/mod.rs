@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use genstore::{Durability, Retention, Symlinks};
+use genstore::{Durability, Lossy, Retention, Symlinks};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
@@ -80,6 +80,9 @@ pub(crate) struct PublishSection {
     pub(crate) symlinks: Symlinks,
     /// What is empty may take the place of what is not.
     pub(crate) allow_empty: bool,
+    /// What is done about files that lose more than a generation can keep.
+    #[serde(deserialize_with = "lossy")]
+    pub(crate) lossy: Lossy,
 }
 
 #[derive(Deserialize, Default)]
@@ -124,6 +127,18 @@ fn symlinks<'de, D: Deserializer<'de>>(from: D) -> Result<Symlinks, D::Error> {
         "inside" => Ok(Symlinks::Inside),
         "any" => Ok(Symlinks::Any),
         other => Err(serde::de::Error::custom(not_one_of(other, "inside", "any"))),
+    }
+}
+
+fn lossy<'de, D: Deserializer<'de>>(from: D) -> Result<Lossy, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "warn" => Ok(Lossy::Warn),
+        "refuse" => Ok(Lossy::Refuse),
+        "allow" => Ok(Lossy::Allow),
+        other => {
+            let shown = genstore::show_path(other.as_bytes());
+            Err(serde::de::Error::custom(format!("\"{shown}\" is not \"warn\", \"refuse\" or \"allow\"")))
+        }
     }
 }
 
@@ -192,7 +207,7 @@ mod tests {
     fn reads_every_key() {
         let config: Config = toml::from_str(
             "[store]\npath = 'x'\ndurability = 'none'\n\
-             [publish]\ninclude = ['**/*.js']\nexclude = ['*.map']\nsymlinks = 'any'\n\
+             [publish]\ninclude = ['**/*.js']\nexclude = ['*.map']\nsymlinks = 'any'\nlossy = 'refuse'\n\
              [retain]\nkeep_last = 3\nkeep_within = '2h'\ngrace = '0'\nauto = true\n\
              [[view]]\npath = 'w'\n[[view]]\npath = 'm'\nas = 'mirror'\nfrom = 'a/b'\ncopy = true\n",
         )
@@ -200,6 +215,7 @@ mod tests {
         assert_eq!(config.store.path, Some("x".into()));
         assert_eq!(config.store.durability, Some(Durability::None));
         assert_eq!(config.publish.symlinks, Symlinks::Any);
+        assert_eq!(config.publish.lossy, Lossy::Refuse);
         let views: Vec<_> =
             config.view.iter().map(|v| (&*v.path, v.kind, v.from.clone(), v.copy)).collect();
         let from = genstore::RelPath::new("a/b").unwrap();

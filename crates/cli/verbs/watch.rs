@@ -97,7 +97,7 @@ impl Watch {
             stop_signal: self.stop_signal.or(section.stop_signal).unwrap_or(SIGTERM),
             stop_timeout: self.stop_timeout.or(section.stop_timeout).unwrap_or(STOP_TIMEOUT),
             emptying: publishing::emptying(context, self.allow_empty)?,
-            stage: StageOptions { recycle, ..StageOptions::default() },
+            stage: StageOptions { recycle, lossy: publishing::lossy(context)?, ..StageOptions::default() },
         };
         context.progress.finish();
         watching::run(context, &store, settings)

@@ -64,7 +64,8 @@ impl<'s> Staged<'s> {
     fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
         check_texts(options)?;
         let home = self.home;
-        let written_to = home.check_written_to(self.base.as_ref());
+        let written_to =
+            [self.ingested.losses.warnings(), home.check_written_to(self.base.as_ref())].concat();
         let mut shown = Shown::default();
         let mut refreshed = 0;
         let created = home.now();

@@ -21,6 +21,7 @@ use crate::fs::trail::Trail;
 use crate::intake::{Give, Intake};
 use crate::layout::{Home, StoreShared};
 use crate::linked::LinkedFolders;
+use crate::lossy::{Losses, Lossy};
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
@@ -65,6 +66,8 @@ pub(crate) struct Ingested {
     pub(crate) sources: Option<SourceIndex>,
     /// Folders with sources that have other names, too.
     pub(crate) linked: BTreeSet<Vec<u8>>,
+    /// What is not kept of the sources.
+    pub(crate) losses: Losses,
 }
 
 /// What ingest may take for granted, and where it may write.
@@ -80,6 +83,10 @@ pub(crate) struct Ingest<'a> {
     pub(crate) base_id: Option<GenerationId>,
     /// What is known of the sources of what is current.
     pub(crate) index: Option<&'a SourceIndex>,
+    /// What is done about sources of which more is lost than a generation can keep.
+    pub(crate) lossy: Lossy,
+    /// Only the store's owner reads what is published.
+    pub(crate) is_private: bool,
     /// Every source is read, whatever is known of it.
     pub(crate) rehash: bool,
     /// Objects that `verify` found wrong: looked at again whatever their size and mtime say.
@@ -145,6 +152,7 @@ pub(crate) struct Shared {
     pub(crate) consumed: Mutex<Vec<PathBuf>>,
     /// Inodes of sources that have more than one name.
     pub(crate) linked: Mutex<HashSet<u64>>,
+    pub(crate) losses: Mutex<Losses>,
     /// The files of what is current, by their objects.
     pub(crate) recorded: ObjectMap,
     /// Per entry of what is current: its object is in the store, and looks as it is recorded.
@@ -182,6 +190,7 @@ impl<'a> Ingest<'a> {
             damaged: Mutex::default(),
             consumed: Mutex::default(),
             linked: Mutex::default(),
+            losses: Mutex::default(),
             can_reflink: true.into(),
         };
         self.home.options.progress.begin(Phase::Store, Some(plan.len() as u64));
@@ -261,6 +270,7 @@ impl<'a> Ingest<'a> {
             consumed: into_inner(shared.consumed),
             new_bytes,
             linked: linked.finish(),
+            losses: into_inner(shared.losses),
         })
     }
 

@@ -13,6 +13,7 @@ use crate::fs::copy::CHUNK;
 use crate::fs::{Dir, Kind, Stat};
 use crate::ingest::{How, Ingest, Shared, lock};
 use crate::known::{Place, source_stat};
+use crate::lossy::{Losses, Lossy};
 use crate::model::digest::Digest;
 use crate::model::index::SourceStat;
 use crate::model::relpath;
@@ -92,11 +93,23 @@ impl Intake<'_, '_> {
                 self.large(&file, &path, executable, &origin, &unchanged)?
             };
             if let Some(done) = done {
+                self.note_losses(&before, Some(&file));
                 self.remember(from, &before);
                 return Ok(done);
             }
         }
         Err(Error::SourceChanged { path })
+    }
+
+    /// Notes what is not kept of a source.
+    pub(crate) fn note_losses(&self, stat: &Stat, file: Option<&File>) {
+        if self.ingest.lossy == Lossy::Allow {
+            return;
+        }
+        let losses = Losses::of(stat, file, self.ingest.is_private);
+        if !losses.is_empty() {
+            lock(&self.shared.losses).add(losses, self.path_in_plan);
+        }
     }
 
     /// Notes where the bytes came from.

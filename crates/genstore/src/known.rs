@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::fs::{Dir, Kind, Stat};
 use crate::ingest::{Claim, How, lock};
 use crate::intake::{Give, Intake};
+use crate::lossy::Lossy;
 use crate::model::index::SourceStat;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 use crate::plan::ScannedRoot;
@@ -42,6 +43,12 @@ impl Intake<'_, '_> {
         }
         let done = self.as_before(&old)?;
         if done.is_some() {
+            // What is to be refused is looked for in every file.
+            let file = match self.ingest.lossy {
+                Lossy::Refuse => Some(from.0.open_file(from.1)?),
+                _ => None,
+            };
+            self.note_losses(&stat, file.as_ref());
             self.remember(from, &stat);
         }
         Ok(done)
@@ -50,7 +57,7 @@ impl Intake<'_, '_> {
     /// Takes in a file without a look at it: one of which it was said that nothing happened to it since
     /// the index of what is current was made.
     pub(crate) fn unseen(&mut self, root: &ScannedRoot) -> Result<Option<(FileNode, How)>> {
-        if !self.ingest.believes(root) {
+        if self.ingest.lossy == Lossy::Refuse || !self.ingest.believes(root) {
             return Ok(None);
         }
         let (Give::Copy, Some((rank, old)), Some(index)) = (self.give, self.old_file(), self.ingest.index)

@@ -14,6 +14,7 @@ use crate::fs::fault::FaultStage;
 use crate::hold::Activate;
 use crate::ingest::{Ingest, Ingested, LazyStage};
 use crate::layout::{Home, StoreShared};
+use crate::lossy::Lossy;
 use crate::model::diff::DiffSummary;
 use crate::model::ids::GenerationId;
 use crate::model::retention::Retention;
@@ -37,6 +38,8 @@ pub struct StageOptions {
     /// Make the new tree of that of a generation which this rule gives up, if there is one: that
     /// generation is gone then, as if it had been collected. Its objects are left to gc.
     pub recycle: Option<Retention>,
+    /// What is done about files that lose more than a generation can keep: access rights, attributes.
+    pub lossy: Lossy,
 }
 
 /// How a staged tree is committed.
@@ -187,6 +190,8 @@ impl Home {
             base: base.as_ref().map(|base| &base.tree),
             base_id: base.as_ref().map(|base| base.generation.id()),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
+            lossy: Lossy::Allow,
+            is_private: false,
             rehash: false,
             suspects: &[],
             stage: None,
@@ -233,6 +238,8 @@ impl Home {
             base: base.as_ref().map(|base| &base.tree),
             base_id: base.as_ref().map(|base| base.generation.id()),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
+            lossy: options.lossy,
+            is_private: self.is_private()?,
             rehash: options.rehash,
             suspects: &suspects.objects,
             stage: Some(&lazy),
@@ -262,6 +269,9 @@ impl Home {
             times: Times::default(),
         };
         staged.ingested = result?;
+        if options.lossy == Lossy::Refuse {
+            staged.ingested.losses.refuse()?;
+        }
         staged.times.store = start.elapsed();
         if options.always || !staged.is_current() {
             staged.assemble(&folders)?;

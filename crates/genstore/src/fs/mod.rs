@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "this is the one place that may")]
 
 mod access;
+pub(crate) mod attributes;
 pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod fault;

@@ -1,0 +1,90 @@
+//! What a generation does not keep of its sources: said once per publish, or refused.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use genstore_testkit::{self as testkit, skip_on_this_machine};
+use rustix::fs::XattrFlags;
+
+use crate::harness::Site;
+
+const PRIVATE: &str = "2 files that not everybody may read become readable to all, the first is b/c\n";
+const SET_ID: &str = "1 file loses its set-user-id, set-group-id or sticky bit: run\n";
+
+fn chmod(site: &Site, path: &str, mode: u32) {
+    std::fs::set_permissions(site.path(path), Permissions::from_mode(mode)).unwrap();
+}
+
+fn lossy() -> Site {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=1"), ("b/c", "=2"), ("b/d", "=3"), ("run", "!#!")]);
+    for (path, mode) in [("b/d", 0o640), ("b/c", 0o600), ("run", 0o4755)] {
+        chmod(&site, &format!("dist/{path}"), mode);
+    }
+    site
+}
+
+#[test]
+fn modes_that_are_lost_are_said_with_a_count_and_the_first_path() {
+    let site = lossy();
+    let told = site.run("publish dist").ok().stderr;
+    assert!(told.contains(PRIVATE) && told.contains(SET_ID), "{told}");
+    // Once per publish, also of what is known from the one before; and to programs.
+    testkit::settle(&site.path(""));
+    site.write("dist/a", "11");
+    let doc = site.run("publish dist --json").ok().json("genstore.publish/1");
+    let messages: Vec<&str> =
+        doc["warnings"].as_array().unwrap().iter().map(|w| w["message"].as_str().unwrap()).collect();
+    assert_eq!(messages, [PRIVATE.trim_end(), SET_ID.trim_end()]);
+    assert_eq!(site.run("publish dist --always --lossy allow").ok().stderr, "");
+}
+
+#[test]
+fn losses_are_refused_where_that_is_wished_for() {
+    let site = lossy();
+    let refused = format!("error: {}; {}", PRIVATE.trim_end(), SET_ID.trim_end());
+    site.run("publish dist --lossy allow").ok();
+    site.run("publish dist --always --lossy refuse").fails(1, &refused);
+    site.write("genstore.toml", "[publish]\nlossy = 'refuse'\n");
+    for args in ["publish dist", "publish dist --always", "publish dist --consume", "publish --root x=dist"]
+    {
+        let output = site.run(args);
+        assert!(output.status == 1 && output.stderr.contains("become readable to all"), "{args}");
+    }
+    site.run("build -- /bin/sh -c umask${IFS}077;echo>$GENSTORE_OUT/x")
+        .fails(1, "error: 1 file that not everybody may read becomes readable to all: x");
+    assert_eq!(site.names("genstore/generations"), ["1"]);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+    site.run("publish dist --always --lossy warn").ok();
+    site.write("genstore.toml", "[publish]\nlossy = 'maybe'\n");
+    site.run("publish dist").fails(2, "error: [DIR]/genstore.toml:2: \"maybe\" is not \"warn\"");
+}
+
+#[test]
+fn private_files_stay_private_in_a_private_store() {
+    let site = lossy();
+    site.run("init --private").ok();
+    let told = site.run("publish dist").ok().stderr;
+    assert!(!told.contains("readable") && told.contains(SET_ID), "{told}");
+}
+
+#[test]
+fn attributes_are_looked_for_in_what_is_read_and_in_all_where_they_are_refused() {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=1"), ("b", "=2"), ("c", "=3")]);
+    for name in ["a", "b"] {
+        let path = site.path(format!("dist/{name}"));
+        if let Err(error) = rustix::fs::setxattr(&path, "user.origin", b"x", XattrFlags::empty()) {
+            skip_on_this_machine(format!("no extended attributes here: {error}"));
+            return;
+        }
+    }
+    testkit::settle(&site.path(""));
+    let lost = "2 files lose their extended attributes, the first is a\n";
+    assert!(site.run("publish dist").ok().stderr.contains(lost));
+    // Nothing of the two is read, so nothing is looked for; where it is refused, it is.
+    site.write("dist/c", "33");
+    assert_eq!(site.run("publish dist").ok().stderr, "");
+    site.run("publish dist --always --lossy refuse").fails(1, &format!("error: {lost}"));
+    assert!(site.run("publish dist --always --rehash").ok().stderr.contains(lost));
+}
