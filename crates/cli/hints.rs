@@ -88,6 +88,9 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "view-in-store" => "a view is a path outside the store; name one beside it",
             "view-holds-store" => "a view shows what is in the store; name a path beside it",
             "view-no-parent" => "make it with --parents, or check the spelling",
+            "view-way" => {
+                "name the place without that link, or have the folder that it is in closed to others"
+            }
             "view-taken" => "`--replace` puts the view in its place, and keeps what is there beside it",
             "view-file" => "move it away first, or name another path",
             "view-other-filesystem" => "`--copy` makes copies instead of links",

@@ -14,7 +14,7 @@ use crate::layout::{CommitLock, Home, VIEWS};
 use crate::mirror::is_empty_directory;
 use crate::model::relpath::{RelPath, show};
 use crate::query::nearest_names;
-use crate::view_place::{Place, real_place};
+use crate::view_place::Place;
 use crate::views::{Escaped, ViewKind, ViewRecord, follow, relative};
 
 /// What a view shows, and how it comes to its place.
@@ -328,7 +328,7 @@ impl Home {
         let store = self.real_path()?;
         // Without its directory, by its text alone.
         let by_text = || follow(Path::new("/"), &relative(Path::new("/"), &absolute));
-        let real = real_place(&absolute).unwrap_or_else(|_| by_text());
+        let real = self.real_place(&absolute).unwrap_or_else(|_| by_text());
         let mut names = Vec::new();
         let pending = self.pending_views()?.into_iter();
         let pending = pending.filter_map(|key| Some(self.pending_view(&key).transpose()?.map(|p| p.view)));

@@ -54,6 +54,7 @@ impl Home {
     /// Gives the warnings about one view, and makes it what it ought to be as far as that is ours.
     fn check_view(&self, lock: &CommitLock, record: &ViewRecord) -> Result<Vec<Warning>> {
         let mut place = self.place(record)?;
+        place.check_way()?;
         if place.parent().is_err() && record.is_beside_store() {
             // A project was cleaned (`rm -rf dist`). Elsewhere a disk may not be there at the moment.
             self.make_parents(lock, &place.path)?;

@@ -4,7 +4,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::Dir;
 use crate::layout::{CommitLock, Home};
 
 impl Home {
@@ -18,9 +17,9 @@ impl Home {
         let mut above = absolute.parent();
         let found = loop {
             let Some(dir) = above else { return Ok(()) };
-            match std::fs::canonicalize(dir) {
-                Ok(real) => break real,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            match self.open_way(dir) {
+                Ok(dir) => break dir,
+                Err(e) if e.is_not_found() => {
                     missing.extend(dir.file_name());
                     above = dir.parent();
                 }
@@ -28,10 +27,10 @@ impl Home {
                 Err(_) => return Ok(()),
             }
         };
-        if missing.is_empty() || self.lies_in_store(&found)? {
+        if missing.is_empty() || self.lies_in_store(found.path())? {
             return Ok(());
         }
-        let mut dir = Dir::open(&found)?;
+        let mut dir = found;
         let fs = self.fs.within(&dir)?;
         for name in missing.iter().rev() {
             fs.make_dir(&dir, name.as_bytes())?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::check::is_absence;
 use crate::error::{Error, Result, show_path};
+use crate::fs::way::open_way;
 use crate::fs::{Dir, Kind};
 use crate::layout::{CURRENT, Home};
 use crate::view::ViewState;
@@ -22,6 +22,8 @@ pub(crate) struct Place {
     current: Vec<u8>,
     /// `None` when there is none any more.
     parent: Option<Dir>,
+    /// Why the way there was not gone, where another user may have led it elsewhere.
+    refused: Option<String>,
 }
 
 impl Place {
@@ -30,6 +32,9 @@ impl Place {
     }
 
     pub(crate) fn parent(&self) -> Result<&Dir> {
+        if let Some(why) = &self.refused {
+            return Err(Error::refused("view-way", why));
+        }
         let gone = || Error::io("open", self.path.parent().unwrap_or(&self.path), Errno::NOENT);
         self.parent.as_ref().ok_or_else(gone)
     }
@@ -37,6 +42,11 @@ impl Place {
     /// Tells whether a symlink with this target shows the store's current generation.
     pub(crate) fn is_ours(&self, target: &[u8]) -> bool {
         target.strip_prefix(self.current.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+
+    /// Checks that no other user may have led the way elsewhere.
+    pub(crate) fn check_way(&self) -> Result<()> {
+        if self.refused.is_some() { self.parent().map(drop) } else { Ok(()) }
     }
 
     /// Looks at what stands there; whether a link shows anything is not asked.
@@ -73,16 +83,16 @@ impl Home {
     /// Checks that a view may be at this path, and gives the way there from the store.
     pub(crate) fn new_view_path(&self, path: &Path) -> Result<Escaped> {
         let shown = show_path(path);
-        let real = real_place(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidInput => {
-                Error::refused("bad-view-path", format!("{shown} does not end with a name"))
-            }
-            _ if is_gone(&error) => {
+        if path.file_name().is_none() {
+            return Err(Error::refused("bad-view-path", format!("{shown} does not end with a name")));
+        }
+        let real = self.real_place(path).map_err(|error| match is_gone(&error) {
+            true => {
                 let parent = path.parent().unwrap_or(path);
                 let why = format!("there is no directory {} to make {shown} in", show_path(parent));
                 Error::refused("view-no-parent", why)
             }
-            _ => Error::io("find", path, error),
+            false => error,
         })?;
         let store = self.real_path()?;
         if let Some(nth) = self.level_of(&real)? {
@@ -125,40 +135,46 @@ impl Home {
         Ok(false)
     }
 
+    /// Opens a folder outside the store, through no symlink of another user.
+    pub(crate) fn open_way(&self, path: &Path) -> Result<Dir> {
+        let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+        let owners = [rustix::process::geteuid().as_raw(), 0, self.dir.stat_self()?.uid];
+        open_way(&absolute, &owners)
+    }
+
+    /// Returns the real path of the directory that holds it, with its own name: that may be a symlink.
+    pub(crate) fn real_place(&self, path: &Path) -> Result<PathBuf> {
+        let name = path.file_name().ok_or_else(|| Error::io("find", path, Errno::INVAL))?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Ok(self.open_way(parent.unwrap_or(Path::new(".")))?.path().join(name))
+    }
+
     /// Finds where a record's view is.
     pub(crate) fn place(&self, record: &ViewRecord) -> Result<Place> {
         let store = self.real_path()?;
         let path = follow(&store, &record.path.0);
         let above = path.parent().unwrap_or(&path);
-        let parent = match std::fs::canonicalize(above) {
+        let mut refused = None;
+        let parent = match self.open_way(above) {
             // By now it leads into the store, where no view is made.
-            Ok(real) if self.lies_in_store(&real)? => None,
-            Ok(real) => match Dir::open(&real) {
-                Err(e) if is_absence(&e) => None,
-                dir => Some(dir?),
-            },
+            Ok(dir) if self.lies_in_store(dir.path())? => None,
+            Ok(dir) => Some(dir),
             Err(e) if is_gone(&e) => None,
-            Err(e) => return Err(Error::io("find", above, e)),
+            // Whoever wants to go there hears of it; the record can be removed all the same.
+            Err(Error::Refused { code: "view-way", why }) => {
+                refused = Some(why);
+                None
+            }
+            Err(e) => return Err(e),
         };
         let current = relative(above, &store.join(std::ffi::OsStr::from_bytes(CURRENT)));
         let target = record.from().map_or(current.clone(), |from| [&current, &b"/"[..], from].concat());
-        Ok(Place { path, target, current, parent })
+        Ok(Place { path, target, current, parent, refused })
     }
 }
 
-/// Gives the real path of the directory that holds it, with its own name: that may be a symlink.
-pub(crate) fn real_place(path: &Path) -> std::io::Result<PathBuf> {
-    let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let real = std::fs::canonicalize(parent)?;
-    match std::fs::metadata(&real)?.is_dir() {
-        true => Ok(real.join(name)),
-        false => Err(std::io::ErrorKind::NotADirectory.into()),
-    }
-}
-
-fn is_gone(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+/// Tells whether there is no directory at a path, or none any more.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else { return false };
+    matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }

@@ -114,6 +114,12 @@ impl Dir {
         Ok(Dir { fd, path: path.to_owned() })
     }
 
+    /// Opens a directory for reading that is open as a place on the way.
+    pub(crate) fn reopened(way: &OwnedFd, path: &Path) -> Result<Dir> {
+        let fd = rustix::fs::openat(way, ".", DIR_FLAGS, Mode::empty());
+        Ok(Dir { fd: fd.map_err(|e| Error::io("open", path, e))?, path: path.to_owned() })
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -16,6 +16,7 @@ mod pieces;
 pub(crate) mod process;
 mod remove;
 pub(crate) mod trail;
+pub(crate) mod way;
 
 use std::fs::File;
 use std::io::{self, Write};
