@@ -18,6 +18,9 @@ use crate::touched::tells_rules;
 /// Never sources, unless the rules say `!node_modules/` or the like.
 const USUALLY_IGNORED: [&str; 2] = [".git/", "node_modules/"];
 
+/// Files of rules are no longer than this.
+const MOST_RULES_BYTES: u64 = 1 << 20;
+
 /// What the rules of git are read from, in the watched folders and in those above them, where no event
 /// tells of it.
 const RULE_FILES: [&str; 3] = [".gitignore", ".ignore", ".git/info/exclude"];
@@ -54,6 +57,8 @@ pub struct Sources {
     rules: SourceRules,
     ignore: Gitignore,
     never: RwLock<Vec<PathBuf>>,
+    /// Files of rules that the last walk met and that cannot be read as such.
+    bad_rules: Arc<Mutex<Vec<String>>>,
 }
 
 impl Sources {
@@ -87,7 +92,7 @@ impl Sources {
             return Err(BadSources(bad));
         }
         let never = RwLock::default();
-        let sources = Sources { rules, ignore, never };
+        let sources = Sources { rules, ignore, never, bad_rules: Arc::default() };
         sources.set_never(&sources.rules.never);
         Ok(sources)
     }
@@ -199,6 +204,7 @@ impl Sources {
             false => walk.build().for_each(look),
         }
         let (folders, found) = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.problems.append(&mut self.bad_rules.lock().unwrap_or_else(PoisonError::into_inner));
         found.folders.extend(folders.into_iter().map(|(path, mut folder)| {
             folder.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             (path, Arc::new(folder))
@@ -210,10 +216,25 @@ impl Sources {
         let mut walk = WalkBuilder::new(folder);
         let (ignore, never) = (self.ignore.clone(), self.never().clone());
         walk.hidden(false).git_global(false).require_git(false).follow_links(false);
+        let bad_rules = Arc::clone(&self.bad_rules);
+        let tell = move |problem| bad_rules.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+        if let Some(problem) = folder.ancestors().skip(1).find_map(bad_rules_in) {
+            tell(format!("{problem}; no rules above {} are read", folder.display()));
+            walk.parents(false);
+        }
         walk.filter_entry(move |entry| {
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
             let ignored = entry.depth() > 0 && ignore.matched(entry.path(), is_dir).is_ignore();
-            !ignored && !never.iter().any(|never| entry.path() == never)
+            if ignored || never.iter().any(|never| entry.path() == never) {
+                return false;
+            }
+            match Some(entry.path()).filter(|_| is_dir).and_then(bad_rules_in) {
+                Some(problem) => {
+                    tell(format!("{problem}; its folder is not watched"));
+                    false
+                }
+                None => true,
+            }
         });
         walk
     }
@@ -238,6 +259,20 @@ impl Sources {
         }
         Some(frame)
     }
+}
+
+/// Names a file of rules in a folder that must not be opened: reading it could block, or not end.
+fn bad_rules_in(folder: &Path) -> Option<String> {
+    RULE_FILES.iter().map(|name| folder.join(name)).find_map(|file| {
+        let meta = std::fs::metadata(&file).ok()?;
+        let why = match (meta.is_file(), meta.is_dir()) {
+            (true, _) if meta.len() > MOST_RULES_BYTES => "is longer than 1 MiB",
+            // A folder of this name says nothing, to git too.
+            (true, _) | (_, true) => return None,
+            _ => "is not a regular file",
+        };
+        Some(format!("{} {why}", file.display()))
+    })
 }
 
 pub(crate) fn is_gone(error: &std::io::Error) -> bool {
@@ -322,6 +357,34 @@ mod tests {
         assert_eq!(seen(&|r| r.never = vec![r.root.join("src")]), ".gitignore gen/x.ts z.md");
         let two = |r: &mut SourceRules| r.paths = vec![r.root.join("gen"), r.root.join("z.md")];
         assert_eq!(seen(&two), "gen/x.ts z.md");
+    }
+
+    #[test]
+    fn rules_that_cannot_be_read_never_block() {
+        let project = Project::new(&["a/x", "b/y", "z"]);
+        let scan = |folder: &str| {
+            let root = project.root();
+            let rules = SourceRules { paths: vec![root.join(folder)], root, ..SourceRules::default() };
+            let scan = Sources::new(rules).unwrap().scan();
+            let top = format!("{}/", project.root().display());
+            let problems = scan.problems.iter().map(|p| p.replace(&top, "")).collect::<Vec<_>>().join("|");
+            (project.names(Scan::default().changes(&scan)).join(" "), problems)
+        };
+        let fifo = |file: &str| {
+            let made = std::process::Command::new("mkfifo").arg(project.root().join(file)).status();
+            assert!(made.unwrap().success());
+        };
+        fifo("a/.gitignore");
+        let told = "a/.gitignore is not a regular file; its folder is not watched";
+        assert_eq!(scan(""), ("b/y z".to_owned(), told.to_owned()));
+        fs::remove_file(project.root().join("a/.gitignore")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", project.root().join(".ignore")).unwrap();
+        let (files, told) = scan("a");
+        assert_eq!(files, "a/x");
+        assert!(told.starts_with(".ignore is not a regular file; no rules above "), "{told}");
+        fs::remove_file(project.root().join(".ignore")).unwrap();
+        project.write("b/.ignore", &"#".repeat(MOST_RULES_BYTES as usize + 1));
+        assert_eq!(scan("").0, "a/x z");
     }
 
     #[test]
