@@ -36,7 +36,11 @@ fn flag_beats_environment_beats_project_beats_folder() {
     // The nearest file counts, and only its own keys.
     site.write("sub/genstore.toml", "[store]\npath = '../b'\n");
     assert_eq!(current("", ""), "3\n");
+    // It makes a project of its own, of which the stores above are no part.
     site.write("sub/genstore.toml", "");
+    let none = site.command("current").dir("sub/deep").run();
+    none.fails(10, "error: there is no store in the project of [DIR]/sub/deep; [DIR]/genstore belongs to");
+    site.run("publish dist -q --store sub/genstore").ok();
     assert_eq!(current("", ""), "1\n");
 }
 

@@ -21,7 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The program that tests run: the shipped one, but that `GENSTORE_NOW` fixes its clock and
-/// `GENSTORE_FAULT` makes its calls fail. `crates/cli/testing.rs` tells how; `seams.rs` compares the two.
+/// `GENSTORE_FAULT` makes its calls fail, and that nothing above `GENSTORE_GROUND` matters. `crates/cli/testing.rs` tells how; `seams.rs` compares the two.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_genstore-testing");
 
 /// The program as it is shipped.
@@ -157,7 +157,7 @@ impl Site {
         let mut command = Command::new(PROGRAM);
         command.env_clear().current_dir(&self.dir).stdin(Stdio::null());
         let vars = [("PATH", "/usr/bin:/bin"), ("TZ", "UTC"), ("USER", "tester"), ("GENSTORE_NOW", NOW)];
-        command.envs(vars).args(words(args));
+        command.envs(vars).env("GENSTORE_GROUND", &self.dir).args(words(args));
         Run { site: self, command }
     }
 

@@ -21,8 +21,8 @@ const AFTER_HELP: &str = "\
 REF names a generation: 42 (its number), @ (current), @- and @-3 (older ones), a pin's name, or
 six or more hex digits of its tree's id.
 
-The store is, in this order: --store, GENSTORE_STORE, store.path of a genstore.toml here or above,
-a genstore folder here or above.
+The store is, in this order: --store, GENSTORE_STORE, and the nearest of store.path of a
+genstore.toml and a genstore folder, here or above, up to the project's root.
 
 Exit status: 0 done; 1 failed, `diff --exit-code` found differences, or `torture` a promise that
 did not hold; 2 usage; 3 partly done; 4 damage found; 5 an audit refused the output; 6 something
@@ -52,6 +52,12 @@ pub(crate) struct Globals {
     /// Work as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true, value_parser = filled_path())]
     pub(crate) chdir: Option<PathBuf>,
+    /// Obey the project's file and the store found here, whoever owns them
+    #[arg(long, global = true)]
+    pub(crate) trust: bool,
+    /// Read no project's file
+    #[arg(long, global = true, conflicts_with = "trust")]
+    pub(crate) no_project: bool,
     /// Print one JSON document, and errors as JSON on stderr
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -204,6 +210,13 @@ verbs! {
     /// loss of power is not tried. The default is a sample; `--steps all` takes minutes. Exit
     /// status 1: a promise did not hold; the folder of such a trial is kept.
     Torture = torture, "torture";
+    /// Obey a project's file as it is now, until it changes
+    ///
+    /// A genstore.toml of your own is obeyed as it is, unless `require_trust = true` stands in your
+    /// configuration (config.toml in ~/.config/genstore): then its commands run only after this. One
+    /// that others own or may write to is refused, unless this, --trust, or the list `trusted` in your
+    /// configuration says otherwise.
+    Trust = trust, "trust";
     /// Print a shell's completions
     Completions = completions, "completions";
 }
@@ -246,6 +259,8 @@ impl Stopped {
         let globals = Globals {
             store: None,
             chdir: None,
+            trust: false,
+            no_project: false,
             json: own.contains(&"--json"),
             color: color.and_then(|when| When::from_str(when, false).ok()).unwrap_or(When::Auto),
             progress: When::Never,

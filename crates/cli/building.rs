@@ -54,6 +54,10 @@ impl Builder {
                 return Err(Fail { hint: hint.to_owned(), ..fail }.into());
             }
         };
+        let has_env = section.is_some_and(|section| !section.env.is_empty());
+        if command.is_empty() || has_env {
+            context.check_commands()?;
+        }
         let mut job = running::job(&words).ok_or_else(|| running::no_command("[build]"))?;
         if let (Some(project), true) = (project, command.is_empty()) {
             let root = project.root();
@@ -132,7 +136,7 @@ impl Builder {
 
 /// Ends the stage of a build that failed, and keeps its log.
 pub(crate) fn failed(context: &Context<'_>, stage: Stage<'_>, why: String, status: u8) -> anyhow::Error {
-    let keep = match context.project() {
+    let keep = match context.own_project() {
         Ok(project) => project.map(|p| p.config.audit.keep_failed()).unwrap_or_default(),
         Err(error) => return error,
     };

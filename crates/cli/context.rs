@@ -12,14 +12,18 @@ use genstore_run::Interrupts;
 
 use crate::args::Globals;
 use crate::config::Project;
+use crate::declared;
 use crate::environment::Environment;
 use crate::errors::{Fail, exit};
 use crate::faults::Injection;
-use crate::find::{self, Found, Origin};
+use crate::find::{self, Around, Found, Origin};
 use crate::output::{Out, show};
 use crate::progress::Bar;
 use crate::seams::Seams;
+use crate::trust::Trust;
 use crate::{running, time};
+
+const FIRST_PUBLISH: &str = "`genstore publish DIR` makes one and publishes DIR; or name one with --store";
 
 /// One run of the program.
 pub(crate) struct Context<'a> {
@@ -34,6 +38,10 @@ pub(crate) struct Context<'a> {
     environment: Option<PathBuf>,
     /// Where the program was started; `None` where that directory was removed since.
     dir: Option<PathBuf>,
+    pub(crate) trust: Trust,
+    no_project: bool,
+    around: OnceCell<Around>,
+    found: OnceCell<Found>,
     project: OnceCell<Option<Project>>,
     interrupts: OnceCell<Interrupts>,
 }
@@ -62,6 +70,7 @@ impl<'a> Context<'a> {
             hint: format!("write it like {like}, or leave it out"),
             ..Fail::usage("bad-seam", message)
         };
+        let trust = Trust::new(&environment, globals.trust, seams.ground.as_deref());
         let user = genstore::show_path(environment.user.as_bytes());
         Ok(Context {
             out,
@@ -74,6 +83,10 @@ impl<'a> Context<'a> {
             flag: globals.store.clone(),
             environment: environment.store,
             dir,
+            trust,
+            no_project: globals.no_project,
+            around: OnceCell::new(),
+            found: OnceCell::new(),
             project: OnceCell::new(),
             interrupts: OnceCell::new(),
         })
@@ -127,11 +140,26 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Gives the project's file, if there is one here or above.
+    /// Looks at the folders up to the project's root, once.
+    fn around(&self) -> Result<&Around> {
+        if self.around.get().is_none() {
+            // Empty until now.
+            let around = |dir: &PathBuf| find::around(dir, self.trust.ground.as_deref());
+            // A directory that is gone is in no project.
+            let found = self.dir.as_ref().map(around).transpose()?.unwrap_or_default();
+            let _: Result<(), _> = self.around.set(found);
+        }
+        Ok(self.around.get().expect("it was set above"))
+    }
+
+    /// Returns the project's file, if there is one here or above.
+    ///
+    /// # Errors
+    /// Also where it is not to be obeyed: see [`crate::trust`].
     pub(crate) fn project(&self) -> Result<Option<&Project>> {
         if self.project.get().is_none() {
-            // A directory that is gone is in no project.
-            let found = self.dir.as_deref().map(Project::find).transpose()?.flatten();
+            let file = if self.no_project { None } else { self.around()?.project.clone() };
+            let found = file.map(|file| Project::read(file, &self.trust)).transpose()?;
             if let Some(project) = &found {
                 self.out.detail(&format!("project file {}", show(&project.file)));
             }
@@ -141,38 +169,131 @@ impl<'a> Context<'a> {
         Ok(self.project.get().and_then(Option::as_ref))
     }
 
-    /// Gives the store that someone named.
-    fn named(&self) -> Result<Option<Found>> {
-        let found = |path: &Path, origin| Ok(Some(Found { path: path.to_owned(), origin }));
-        if let Some(path) = &self.flag {
-            return found(path, Origin::Flag);
-        }
-        if let Some(path) = &self.environment {
-            return found(path, Origin::Environment);
-        }
+    /// Returns the project's file where it speaks for the store that is used: where that is the one that
+    /// it names, or the one that a first publish makes in its folder. What it says of a store, as how
+    /// many generations are kept, is not for another one.
+    pub(crate) fn own_project(&self) -> Result<Option<&Project>> {
+        let found = self.find_store()?;
+        let named = matches!(found.origin, Origin::Flag | Origin::Environment);
+        let project = match self.project() {
+            // It has no say here, whoever wrote it.
+            Err(error) if named && is_untrusted(&error) => None,
+            project => project?,
+        };
+        Ok(project.filter(|project| is_same_place(&self.absolute(&found.path), &own_store(project))))
+    }
+
+    /// Lets the commands of the project run, which are told of where they are new.
+    ///
+    /// # Errors
+    /// Where the user is to be asked first.
+    pub(crate) fn check_commands(&self) -> Result<()> {
         match self.project()? {
-            Some(project) => match &project.config.store.path {
-                Some(path) => found(&project.root().join(path), Origin::Project(project.file.clone())),
-                None => Ok(None),
-            },
-            None => Ok(None),
+            Some(project) => self.trust.check_commands(project, self.out),
+            None => Ok(()),
         }
     }
 
-    /// Finds the store that there is, or the place where a first publish makes one.
+    /// Does the same before something becomes current, for what is run then.
+    pub(crate) fn check_hooks(&self) -> Result<()> {
+        match self.own_project()? {
+            Some(project) if !project.config.hooks.post_commit.is_empty() => {
+                self.trust.check_commands(project, self.out)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prepares for a publication: its commands may run, its views may be made, and where it goes is no
+    /// surprise.
+    pub(crate) fn check_publish(&self) -> Result<()> {
+        let found = self.find_store()?;
+        self.check_hooks()?;
+        let project = self.project()?;
+        if project.is_some_and(|project| !project.config.audit.run.is_empty()) {
+            self.check_commands()?;
+        }
+        let own = self.own_project()?;
+        if let Some(project) = own {
+            declared::check(self, project)?;
+        }
+        if let (Some(project), None) = (project, own) {
+            let sections = project.config.store_sections();
+            if !sections.is_empty() {
+                let (file, sections) = (show(&project.file), sections.join(", "));
+                let own = show(&own_store(project));
+                self.out.note(&format!("{file} speaks for the store {own}: {sections} not applied"));
+            }
+        }
+        let is_above = self.absolute(&found.path).parent() != self.dir.as_deref();
+        match found.origin {
+            Origin::Folder | Origin::Project(_) if is_above => {
+                self.out.note(&format!("     Store {}", show(&found.path)));
+            }
+            Origin::Default => {
+                if let Some(beyond) = &self.around()?.beyond {
+                    let beyond = show(beyond);
+                    self.out.note(&format!(
+                        "the store {beyond} belongs to another project; to publish there: --store {beyond}"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Returns the store that someone named.
+    fn named(&self) -> Option<Found> {
+        let found = |path: &PathBuf, origin| Found { path: path.clone(), origin };
+        let flag = self.flag.as_ref().map(|path| found(path, Origin::Flag));
+        flag.or_else(|| self.environment.as_ref().map(|path| found(path, Origin::Environment)))
+    }
+
+    /// Returns the store that the project's file names.
+    fn project_store(&self) -> Result<Option<Found>> {
+        let Some(project) = self.project()? else { return Ok(None) };
+        let origin = Origin::Project(project.file.clone());
+        let path = project.config.store.path.as_ref();
+        Ok(path.map(|path| Found { path: project.root().join(path), origin }))
+    }
+
+    /// Finds the store that there is, or the place where a first publish makes one. Later calls return the
+    /// same.
     pub(crate) fn find_store(&self) -> Result<Found> {
-        if let Some(named) = self.named()? {
+        if self.found.get().is_none() {
+            // Empty until now.
+            let _: Result<(), _> = self.found.set(self.look_for_store()?);
+        }
+        Ok(self.found.get().expect("it was set above").clone())
+    }
+
+    fn look_for_store(&self) -> Result<Found> {
+        if let Some(named) = self.named() {
             return Ok(named);
         }
-        match find::folder(self.dir()?)? {
-            Some(path) => Ok(Found { path, origin: Origin::Folder }),
-            None => self.new_store(),
+        let around = self.around()?;
+        let folder = |store: &PathBuf| -> Result<Found> {
+            self.trust.check_store(store, self.dir()?)?;
+            Ok(Found { path: store.clone(), origin: Origin::Folder })
+        };
+        let is_nearer = |store: &PathBuf| {
+            let root = around.project.as_ref().and_then(|file| file.parent());
+            store.parent() != root
+        };
+        if let Some(store) = around.store.as_ref().filter(|store| is_nearer(store)) {
+            return folder(store);
+        }
+        match (self.project_store()?, &around.store) {
+            (Some(found), _) => Ok(found),
+            (None, Some(store)) => folder(store),
+            (None, None) => self.new_store(),
         }
     }
 
     /// Finds the place of a new store: the one that was named, or `genstore` in the project's root.
     pub(crate) fn new_store(&self) -> Result<Found> {
-        if let Some(named) = self.named()? {
+        if let Some(named) = self.named().map_or_else(|| self.project_store(), |named| Ok(Some(named)))? {
             return Ok(named);
         }
         let root = match self.project()? {
@@ -191,8 +312,14 @@ impl<'a> Context<'a> {
     pub(crate) fn open_with(&self, durability: Option<Durability>) -> Result<Store> {
         let found = self.find_store()?;
         if found.origin == Origin::Default {
-            let message = format!("there is no store in {} or above it", show(self.dir()?));
-            let hint = "`genstore publish DIR` makes one and publishes DIR; or name one with --store";
+            let (dir, mut hint) = (show(self.dir()?), FIRST_PUBLISH.to_owned());
+            let message = match self.around()?.beyond.as_deref().map(show) {
+                Some(beyond) => {
+                    hint = format!("to use it all the same: --store {beyond}; {FIRST_PUBLISH}");
+                    format!("there is no store in the project of {dir}; {beyond} belongs to another one")
+                }
+                None => format!("there is no store in {dir} or above it"),
+            };
             return Err(Fail::new("not-a-store", message, hint).with_exit(exit::NOT_A_STORE).into());
         }
         self.open_found(&found, durability)
@@ -228,14 +355,14 @@ impl<'a> Context<'a> {
         options.faults = self.faults.faults.clone();
         options.durability = match durability {
             Some(durability) => durability,
-            None => self.project()?.and_then(|p| p.config.store.durability).unwrap_or_default(),
+            None => self.own_project()?.and_then(|p| p.config.store.durability).unwrap_or_default(),
         };
         Ok(options)
     }
 
     /// Gives the rule of retention, as far as the project has one.
     pub(crate) fn retention(&self) -> Result<Retention> {
-        Ok(self.project()?.map_or_else(Retention::default, |p| p.config.retain.retention()))
+        Ok(self.own_project()?.map_or_else(Retention::default, |p| p.config.retain.retention()))
     }
 
     /// Gives the rules of a scan for this store.
@@ -264,4 +391,25 @@ impl<'a> Context<'a> {
         );
         exit::PARTLY
     }
+}
+
+/// The store that a project's file speaks for.
+fn own_store(project: &Project) -> PathBuf {
+    let path = project.config.store.path.as_deref().unwrap_or(find::STORE_FOLDER.as_ref());
+    project.root().join(path)
+}
+
+/// Compares two places, of which the last name may not be there yet.
+fn is_same_place(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let name = path.file_name()?;
+            Some(path.parent()?.canonicalize().ok()?.join(name))
+        })
+    };
+    a == b || real(a).is_some_and(|a| Some(a) == real(b))
+}
+
+fn is_untrusted(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Fail>().is_some_and(|fail| fail.code == "untrusted")
 }

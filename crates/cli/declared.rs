@@ -1,18 +1,64 @@
 //! The views that the project's file declares: publishing makes those that are not there.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
+use anyhow::Result;
 use genstore::{Store, ViewOptions, Warning};
 
-use crate::config::ViewSection;
+use crate::config::{Project, ViewSection};
 use crate::context::Context;
+use crate::errors::Fail;
 use crate::output::show;
+
+/// Checks, before anything is published, that the views lie inside the project, or where the user lets
+/// projects have views. One that the store knows already was added by a person.
+pub(crate) fn check(context: &Context<'_>, project: &Project) -> Result<()> {
+    let root = project.root();
+    for section in &project.config.view {
+        let path = root.join(&section.path);
+        let Some(folder) = folder_of(&path) else { continue };
+        let is_inside = root.canonicalize().is_ok_and(|root| folder.starts_with(root));
+        if is_inside || context.trust.allows_view_in(&folder)? {
+            continue;
+        }
+        if context.open().is_ok_and(|store| store.has_view(&path).unwrap_or(false)) {
+            continue;
+        }
+        let message =
+            format!("the view {} of {} lies outside the project", show(&section.path), show(&project.file));
+        let hint = "list its folder as `views` in your configuration, let it pass once with --trust, or add it \
+                    by hand with `genstore view add`";
+        return Err(Fail::new("view-outside", message, hint).into());
+    }
+    Ok(())
+}
+
+/// Returns the folder that a view is in, or would be, without symlinks. `None` where it has none: then
+/// no view can be made.
+fn folder_of(path: &Path) -> Option<PathBuf> {
+    let mut real = PathBuf::new();
+    let mut is_there = true;
+    for part in path.parent()?.components() {
+        match part {
+            Component::ParentDir => drop(real.pop()),
+            part => real.push(part),
+        }
+        // A link must be followed before a `..` after it.
+        if is_there {
+            match real.canonicalize() {
+                Ok(path) => real = path,
+                Err(_) => is_there = false,
+            }
+        }
+    }
+    Some(real)
+}
 
 /// Makes the views that the project declares and the store does not know. The commit stands: what
 /// cannot be made is a warning.
 pub(crate) fn make_views(context: &Context<'_>, store: &Store) -> Vec<Warning> {
     // It was read before anything was published.
-    let Ok(Some(project)) = context.project() else { return vec![] };
+    let Ok(Some(project)) = context.own_project() else { return vec![] };
     let make =
         |section: &ViewSection| make_view(context, store, &project.root().join(&section.path), section);
     project.config.view.iter().flat_map(make).collect()

@@ -17,6 +17,12 @@ pub(crate) struct Environment {
     pub(crate) args: Vec<OsString>,
     /// `GENSTORE_STORE`: the store to use.
     pub(crate) store: Option<PathBuf>,
+    /// The folder of the user's own configuration: `XDG_CONFIG_HOME`, or `.config` in `HOME`.
+    pub(crate) config_home: Option<PathBuf>,
+    /// The folder of what is remembered: `XDG_STATE_HOME`, or `.local/state` in `HOME`.
+    pub(crate) state_home: Option<PathBuf>,
+    /// `SUDO_UID`: the user who called sudo.
+    pub(crate) sudo_uid: Option<u32>,
     /// Who the user is, for the log: `user root`, or `uid 0` where there is no name.
     pub(crate) user: String,
 }
@@ -26,10 +32,18 @@ impl Environment {
         // An empty variable is an unset one, as in most programs.
         let filled = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let text = |name: &str| filled(name).map(|value| value.to_string_lossy().into_owned());
+        // A relative folder is to be ignored, says the specification of XDG.
+        let absolute = |name: &str| filled(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = |name: &str, below: &str| {
+            absolute(name).or_else(|| absolute("HOME").map(|home| home.join(below)))
+        };
         let user = text("USER").or_else(|| text("LOGNAME"));
         Environment {
             args: env::args_os().collect(),
             store: filled("GENSTORE_STORE").map(PathBuf::from),
+            config_home: home("XDG_CONFIG_HOME", ".config"),
+            state_home: home("XDG_STATE_HOME", ".local/state"),
+            sudo_uid: text("SUDO_UID").and_then(|uid| uid.parse().ok()),
             user: user
                 .map(|name| format!("user {name}"))
                 .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw())),

@@ -17,7 +17,7 @@ pub(crate) fn post_commit(
     previous: Option<GenerationId>,
 ) {
     // A file that cannot be read was told of before anything moved.
-    let Ok(Some(project)) = context.project() else { return };
+    let Ok(Some(project)) = context.own_project() else { return };
     let hooks = &project.config.hooks;
     for command in &hooks.post_commit {
         let name = human::line(&command.text(), 60);

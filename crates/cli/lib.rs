@@ -1,7 +1,7 @@
 //! genstore, the program: reads arguments, calls the library, and tells what happened.
 //!
 //! Data goes to stdout, talk to stderr. The disk is changed by the library alone; the exceptions are
-//! the throw-away store of a dry run and the scratch folder of `torture`.
+//! the throw-away store of a dry run, the scratch folder of `torture` and what `trust` remembers.
 //!
 //! `main.rs` is the shipped program. `testing.rs` is the same program for the tests of this project,
 //! whose clock and faults come from the environment; it is built only with the feature `testing`.
@@ -32,6 +32,7 @@ mod size;
 mod stages;
 mod time;
 mod torture;
+mod trust;
 mod verbs;
 mod watching;
 

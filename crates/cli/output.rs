@@ -156,6 +156,11 @@ impl Out {
         }
     }
 
+    /// Tells whether notes are read.
+    pub(crate) fn notes(&self) -> bool {
+        !self.quiet && !self.json
+    }
+
     /// Says something by the way.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {

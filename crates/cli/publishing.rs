@@ -111,7 +111,7 @@ impl Wishes {
     /// Gives the options for staging; where the project wants that, what retention gives up is
     /// recycled.
     pub(crate) fn stage_options(&self, context: &Context<'_>, consume: bool) -> Result<StageOptions> {
-        let retain = context.project()?.map(|project| &project.config.retain);
+        let retain = context.own_project()?.map(|project| &project.config.retain);
         let recycle = retain.filter(|retain| retain.auto.unwrap_or(false)).map(|retain| retain.retention());
         let lossy = match self.lossy {
             Some(AboutLosses::Warn) => Lossy::Warn,
@@ -198,7 +198,10 @@ pub(crate) fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Aud
         Judged::Rejected(rejected) => {
             let findings = rejected.findings().to_vec();
             context.progress.finish();
-            let failed = keep(context, rejected, section.keep_failed());
+            // How much is kept is the store's matter; this project may not be its own.
+            let own = context.own_project()?;
+            let failed =
+                keep(context, rejected, own.map(|p| p.config.audit.keep_failed()).unwrap_or_default());
             Err(Refused { findings, failed }.into())
         }
     }

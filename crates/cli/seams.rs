@@ -15,4 +15,7 @@ pub struct Seams {
     /// Each call that changes the disk is written to this file at the end of the run, one per line.
     /// The file must not be there.
     pub trace: Option<PathBuf>,
+    /// Nothing above this folder is looked at: no project, no store, and no owner of a folder. Whatever
+    /// lies above the folder of a test is then no matter.
+    pub ground: Option<PathBuf>,
 }

@@ -14,7 +14,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
 use crate::errors::Fail;
-use crate::{find, output, time};
+use crate::trust::Trust;
+use crate::{output, time};
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
 pub(crate) use view::ViewSection;
@@ -24,26 +25,33 @@ pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, SIGTERM, WatchSection,
 pub(crate) struct Project {
     /// The file.
     pub(crate) file: PathBuf,
+    /// What it holds.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) config: Config,
 }
 
 impl Project {
-    /// Reads the `genstore.toml` in `start` or above it, if there is one.
-    pub(crate) fn find(start: &Path) -> Result<Option<Project>> {
-        let Some(file) = find::upwards(start, find::PROJECT_FILE)? else { return Ok(None) };
-        let text = std::fs::read_to_string(&file).map_err(|source| genstore::Error::Io {
-            op: "read",
-            path: file.clone(),
-            source,
-        })?;
-        let config = toml::from_str(&text).map_err(|error| explain(&file, &text, &error))?;
-        Ok(Some(Project { file, config }))
+    /// Reads a `genstore.toml` that is to be obeyed.
+    pub(crate) fn read(file: PathBuf, trust: &Trust) -> Result<Project> {
+        let bytes = trust.read_project(&file)?;
+        let config = parse(&file, &bytes)?;
+        Ok(Project { file, bytes, config })
     }
 
     /// Gives the directory that holds the file: the project's root.
     pub(crate) fn root(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new("/"))
     }
+}
+
+/// Reads a configuration.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T> {
+    let text = std::str::from_utf8(bytes).map_err(|_| genstore::Error::Io {
+        op: "read",
+        path: file.to_owned(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"),
+    })?;
+    Ok(toml::from_str(text).map_err(|error| explain(file, text, &error))?)
 }
 
 /// All that the file may hold. Other sections are errors.
@@ -58,6 +66,38 @@ pub(crate) struct Config {
     pub(crate) watch: WatchSection,
     pub(crate) hooks: HooksSection,
     pub(crate) view: Vec<ViewSection>,
+}
+
+impl Config {
+    /// Lists the commands that the file has run, and the variables that it gives them.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let text =
+            |section: &'static str| move |command: &CommandLine| format!("[{section}] {}", command.text());
+        let mut commands: Vec<String> = self.build.command.iter().map(text("build")).collect();
+        commands.extend(self.build.env.iter().map(|(name, value)| format!("[build] {name}={value}")));
+        commands.extend(self.audit.run.iter().map(text("audit")));
+        match &self.watch.run {
+            Runs::List(texts) => commands.extend(texts.iter().map(|text| format!("[watch] {text}"))),
+            Runs::Table(table) => commands.extend(table.values().map(text("watch"))),
+        }
+        commands.extend(self.hooks.post_commit.iter().map(text("hooks")));
+        commands
+    }
+
+    /// Names the sections that are about a store and not about what is published.
+    pub(crate) fn store_sections(&self) -> Vec<&'static str> {
+        let RetainSection { keep_last, keep_within, grace, auto } = &self.retain;
+        let retains = keep_last.is_some() || keep_within.is_some() || grace.is_some() || auto.is_some();
+        [
+            (self.store.durability.is_some(), "durability"),
+            (retains, "[retain]"),
+            (!self.hooks.post_commit.is_empty(), "[hooks]"),
+            (!self.view.is_empty(), "[[view]]"),
+        ]
+        .into_iter()
+        .filter_map(|(is_there, name)| is_there.then_some(name))
+        .collect()
+    }
 }
 
 #[derive(Deserialize, Default)]

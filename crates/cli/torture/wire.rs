@@ -79,7 +79,8 @@ fn read(mut pipe: impl Read) -> io::Result<Option<Seams>> {
     let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     Ok(match text.split('\n').collect::<Vec<_>>()[..] {
         [now, fault, trace, "end", ""] => {
-            Some(Seams { now: filled(now), fault: filled(fault), trace: filled(trace).map(Into::into) })
+            let trace = filled(trace).map(Into::into);
+            Some(Seams { now: filled(now), fault: filled(fault), trace, ground: None })
         }
         _ => None,
     })
@@ -96,6 +97,7 @@ mod tests {
                 now: now.map(Into::into),
                 fault: fault.map(Into::into),
                 trace: trace.map(Into::into),
+                ground: None,
             };
             let mut bytes = Vec::new();
             send(&sent, &mut bytes).unwrap();

@@ -37,6 +37,7 @@ impl Build {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let facts = self.wishes.facts()?;
         let builder = Builder::new(context, &self.command, self.output.as_deref(), self.timeout)?;
+        context.check_publish()?;
         let (store, created) = context.open_or_create(self.wishes.durability())?;
         let expect = self.wishes.expect(Some(&store))?;
         let Prepared { stage, job, log, previous } = builder.prepare(&store)?;

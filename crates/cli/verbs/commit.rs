@@ -22,6 +22,7 @@ impl Commit {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
         let facts = self.wishes.facts()?;
+        context.check_publish()?;
         let store = context.open_with(self.wishes.durability())?;
         let expect = self.wishes.expect(Some(&store))?;
         let stage = store.resume(&self.stage.id(&store)?)?;

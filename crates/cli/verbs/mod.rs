@@ -32,6 +32,7 @@ pub(crate) mod rollback;
 pub(crate) mod show;
 pub(crate) mod switch;
 pub(crate) mod torture;
+pub(crate) mod trust;
 pub(crate) mod unpin;
 pub(crate) mod verify;
 pub(crate) mod view;

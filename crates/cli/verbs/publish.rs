@@ -47,6 +47,9 @@ impl Publish {
                 _ => return Err(error),
             },
         };
+        if !self.dry_run {
+            context.check_publish()?;
+        }
         let expect = self.wishes.expect(existing.as_ref())?;
         // What comes as a stream is taken in by a stage: the store's, or where there is none yet, or
         // nothing is to be written, that of one in the system's directory for temporary files.

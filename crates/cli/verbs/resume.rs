@@ -30,6 +30,7 @@ struct ResumeDoc {
 impl Resume {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
+        context.check_hooks()?;
         let (hold, activated) = store.end_hold()?;
         let Some(done) = activated else {
             let current = store.current()?;

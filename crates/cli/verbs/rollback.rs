@@ -24,6 +24,7 @@ pub(crate) struct Rollback {
 impl Rollback {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
+        context.check_hooks()?;
         let done = store.rollback(self.steps, self.keep_good)?;
         context.out.has_changed(format!("generation {} is current now", done.generation));
         let marked = done.previous.filter(|_| !self.keep_good);

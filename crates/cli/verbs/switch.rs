@@ -53,6 +53,7 @@ impl ActivationDoc {
 impl Switch {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
+        context.check_hooks()?;
         let done = store.activate(&self.generation, Expect::Any)?;
         let changed = done.previous != Some(done.generation);
         if changed {

@@ -78,10 +78,15 @@ impl Watch {
         let builder = Builder::new(context, &self.command, self.output.as_deref(), self.timeout)?;
         let sources = self.sources(context, section, root.clone())?;
         let children = self.children(section, &root)?;
+        if self.run.is_empty() && !children.is_empty() {
+            context.check_commands()?;
+        }
+        context.check_publish()?;
+        let own = context.own_project()?;
         // What a power loss may undo is built again.
-        let durability = project.and_then(|project| project.config.store.durability);
+        let durability = own.and_then(|project| project.config.store.durability);
         let (store, _) = context.open_or_create(Some(durability.unwrap_or(Durability::None)))?;
-        let retain = project.map(|project| &project.config.retain);
+        let retain = own.map(|project| &project.config.retain);
         let auto = retain.and_then(|retain| retain.auto).unwrap_or(true);
         let grace = retain.and_then(|retain| retain.grace).unwrap_or(GRACE);
         let recycle = if auto { Some(Retention { grace, ..context.retention()? }) } else { None };

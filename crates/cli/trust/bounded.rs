@@ -1,0 +1,162 @@
+//! Reading files that others may have made: a regular file of at most 1 MiB, without ever blocking, by
+//! way of folders that are opened one in the other and looked at on the way.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::io::Errno;
+
+use super::owners::{Concern, Owners};
+
+/// No configuration is longer.
+pub(crate) const MOST_BYTES: u64 = 1 << 20;
+
+/// What was read, and the first reason not to take it for the caller's own.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) concern: Option<Concern>,
+}
+
+/// Reads a file. It may be a symlink: then that, and what it leads to, must both be the caller's own.
+///
+/// # Errors
+/// Also where it is no regular file, or longer than [`MOST_BYTES`].
+pub(crate) fn read(path: &Path, owners: &Owners) -> io::Result<Bounded> {
+    let (folder, mut concern) = walk(parent(path), owners)?;
+    let name = path.file_name().ok_or(Errno::ISDIR)?;
+    let mut place = (folder, path.to_owned());
+    let mut stat = statat(&place.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+        concern = concern.or_else(|| owners.concern(path, &stat));
+        // Loops end here, with an error.
+        let real = fs::canonicalize(path)?;
+        let (folder, more) = walk(parent(&real), owners)?;
+        concern = concern.or(more);
+        stat = statat(&folder, real.file_name().ok_or(Errno::ISDIR)?, AtFlags::SYMLINK_NOFOLLOW)?;
+        place = (folder, real);
+    }
+    // Before it is opened: that alone may block, or do something to a device.
+    check_regular(&stat)?;
+    let name = place.1.file_name().ok_or(Errno::ISDIR)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = openat(&place.0, name, flags, Mode::empty())?;
+    let stat = fstat(&file)?;
+    check_regular(&stat)?;
+    let concern = concern.or_else(|| owners.concern(&place.1, &stat));
+    Ok(Bounded { bytes: read_all(File::from(file))?, concern })
+}
+
+/// Reads a file of the system's, which is taken as it is.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    check_regular(&rustix::fs::stat(path)?)?;
+    let file = openat(CWD, path, flags, Mode::empty())?;
+    check_regular(&fstat(&file)?)?;
+    String::from_utf8(read_all(File::from(file))?).map_err(io::Error::other)
+}
+
+fn check_regular(stat: &Stat) -> io::Result<()> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(()),
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+    }
+}
+
+fn read_all(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MOST_BYTES {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 1 MiB")),
+        false => Ok(bytes),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Opens a folder, and looks at it and at each one above it. Nobody whom they keep out can change the
+/// way, as each was looked at before the next one was opened in it.
+pub(crate) fn walk(folder: &Path, owners: &Owners) -> io::Result<(OwnedFd, Option<Concern>)> {
+    let real = fs::canonicalize(folder)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut way = PathBuf::from("/");
+    let mut open = openat(CWD, &way, flags, Mode::empty())?;
+    let mut concern = owners.concern(&way, &fstat(&open)?);
+    for part in real.components() {
+        let Component::Normal(name) = part else { continue };
+        way.push(name);
+        open = openat(&open, name, flags, Mode::empty())?;
+        if concern.is_none() {
+            concern = owners.concern(&way, &fstat(&open)?);
+        }
+    }
+    Ok((open, concern))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn owners() -> Owners {
+        Owners::new(rustix::process::geteuid().as_raw(), None, None)
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "tests make files")]
+    fn reads_regular_files_of_some_size() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |name: &str| temp.path().join(name);
+        let error = |name: &str| read(&at(name), &owners()).unwrap_err();
+        fs::write(at("full"), vec![b'x'; MOST_BYTES as usize]).unwrap();
+        assert_eq!(read(&at("full"), &owners()).unwrap().bytes.len() as u64, MOST_BYTES);
+        fs::write(at("long"), vec![b'x'; MOST_BYTES as usize + 1]).unwrap();
+        assert_eq!(error("long").to_string(), "it is longer than 1 MiB");
+        assert_eq!(error("none").kind(), io::ErrorKind::NotFound);
+        assert_eq!(error("").raw_os_error(), Some(Errno::ISDIR.raw_os_error()));
+        symlink("full", at("link")).unwrap();
+        assert_eq!(read(&at("link"), &owners()).unwrap().bytes.len() as u64, MOST_BYTES);
+        symlink("loop", at("loop")).unwrap();
+        assert_eq!(error("loop").raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+        symlink("/dev/zero", at("zero")).unwrap();
+        assert_eq!(error("zero").to_string(), "it is not a regular file");
+        let fifo = rustix::fs::mknodat(CWD, at("fifo"), FileType::Fifo, 0o644.into(), 0);
+        fifo.unwrap();
+        assert_eq!(error("fifo").to_string(), "it is not a regular file");
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "tests make files")]
+    fn a_file_is_as_safe_as_the_folders_above_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let (folder, file) = (temp.path().join("a"), temp.path().join("a/b/file"));
+        fs::create_dir_all(folder.join("b")).unwrap();
+        fs::write(&file, "x").unwrap();
+        let check = |path: &Path, mode: u32, expected: Option<super::super::owners::ConcernKind>| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let found = read(&file, &owners()).unwrap().concern;
+            assert_eq!(found.as_ref().map(|concern| concern.kind), expected, "{path:?} {mode:o} {found:?}");
+            if let Some(found) = found {
+                assert_eq!(found.path, fs::canonicalize(path).unwrap());
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        use super::super::owners::ConcernKind::Everybody;
+        check(&file, 0o644, None);
+        check(&file, 0o646, Some(Everybody));
+        check(&folder, 0o777, Some(Everybody));
+        check(&folder, 0o1777, None);
+        check(&folder.join("b"), 0o757, Some(Everybody));
+        check(&folder.join("b"), 0o1757, None);
+    }
+}

@@ -1,0 +1,221 @@
+//! Whose files count as the caller's own, and which folders others may write to.
+//!
+//! A file is its owner's word. It is the caller's own where its owner is the caller or root, or, for
+//! root under sudo, the user who called sudo. Others may change it where it, or a folder above it, is
+//! writable for everybody or for a group with other members; except for folders with the sticky bit
+//! (`/tmp`), in which nobody can replace a file of somebody else.
+//!
+//! A group whose only members are the accepted users is private: distributions give each user one, and
+//! make folders writable for it (umask 002). Members are looked up in `/etc/group` and `/etc/passwd`.
+//! A group that is in neither is private where its number is that of an accepted user.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Stat};
+
+use super::bounded;
+
+/// An access list beside the mode: it may let others in where the mode names a group.
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// The users whose files are obeyed.
+#[derive(Debug)]
+pub(crate) struct Owners {
+    uids: Vec<u32>,
+    /// Groups whose members count as cooperating, not as strangers.
+    shared_groups: Vec<u32>,
+    any_group: bool,
+    /// What lies above it is no matter: see [`crate::Seams::ground`].
+    ground: Option<PathBuf>,
+    accounts: OnceCell<Accounts>,
+}
+
+/// Why a path is not the caller's own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Concern {
+    pub(crate) path: PathBuf,
+    pub(crate) kind: ConcernKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ConcernKind {
+    /// This user owns it.
+    Owner(u32),
+    /// Everybody may write to it.
+    Everybody,
+    /// This group may write to it.
+    Group(u32),
+    /// It has an access list.
+    AccessList,
+}
+
+impl Concern {
+    /// Says it: the end of a sentence.
+    pub(crate) fn text(&self) -> String {
+        let path = crate::output::show(&self.path);
+        match self.kind {
+            ConcernKind::Owner(uid) => format!("{path} belongs to user {uid}"),
+            ConcernKind::Everybody => format!("everybody may write to {path}"),
+            ConcernKind::Group(gid) => format!("group {gid} may write to {path}"),
+            ConcernKind::AccessList => format!("others may write to {path} (it has an access list)"),
+        }
+    }
+}
+
+impl Owners {
+    /// Accepts root, this user, and for root the one who called sudo.
+    pub(crate) fn new(euid: u32, sudo_uid: Option<u32>, ground: Option<&Path>) -> Owners {
+        let mut uids = vec![0, euid];
+        uids.extend(sudo_uid.filter(|_| euid == 0));
+        Owners {
+            uids,
+            shared_groups: vec![],
+            any_group: false,
+            ground: ground.map(Path::to_owned),
+            accounts: OnceCell::new(),
+        }
+    }
+
+    /// Accepts this user, too.
+    pub(crate) fn and_user(mut self, uid: u32) -> Owners {
+        self.uids.push(uid);
+        self
+    }
+
+    /// Accepts folders that these groups may write to; for root, those of every group.
+    pub(crate) fn and_groups(mut self, gids: Vec<u32>) -> Owners {
+        self.any_group = self.uids.get(1) == Some(&0);
+        self.shared_groups = gids;
+        self
+    }
+
+    pub(crate) fn accepts(&self, uid: u32) -> bool {
+        self.uids.contains(&uid)
+    }
+
+    /// Finds out whether somebody else owns it or may write to it. `path` names it.
+    pub(crate) fn concern(&self, path: &Path, stat: &Stat) -> Option<Concern> {
+        if self.ground.as_ref().is_some_and(|ground| ground.starts_with(path) && ground != path) {
+            return None;
+        }
+        let concern = |kind| Some(Concern { path: path.to_owned(), kind });
+        // The system's root has an owner that says nothing in a user namespace.
+        if !self.accepts(stat.st_uid) && path != Path::new("/") {
+            return concern(ConcernKind::Owner(stat.st_uid));
+        }
+        self.writer(path, stat).and_then(concern)
+    }
+
+    /// Finds out whether somebody else may write to it.
+    fn writer(&self, path: &Path, stat: &Stat) -> Option<ConcernKind> {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let is_sticky = kind == FileType::Directory && stat.st_mode & 0o1000 != 0;
+        if kind == FileType::Symlink || is_sticky {
+            return None;
+        }
+        if stat.st_mode & 0o002 != 0 {
+            return Some(ConcernKind::Everybody);
+        }
+        if stat.st_mode & 0o020 == 0 {
+            return None;
+        }
+        if has_access_list(path) {
+            return Some(ConcernKind::AccessList);
+        }
+        let is_shared = self.any_group || self.shared_groups.contains(&stat.st_gid);
+        let is_private = || self.accounts.get_or_init(Accounts::read).is_private(stat.st_gid, &self.uids);
+        if is_shared || is_private() { None } else { Some(ConcernKind::Group(stat.st_gid)) }
+    }
+}
+
+fn has_access_list(path: &Path) -> bool {
+    use rustix::io::Errno;
+    let mut value = [0u8; 256];
+    match rustix::fs::lgetxattr(path, ACCESS_LIST, &mut value) {
+        // What cannot be looked at is taken for one.
+        Ok(_) => true,
+        Err(error) => !matches!(error, Errno::NODATA | Errno::NOTSUP),
+    }
+}
+
+/// Users and groups, as far as the system's files name them.
+#[derive(Default, Debug)]
+struct Accounts {
+    /// Name, uid, first group.
+    users: Vec<(String, u32, u32)>,
+    /// Number, members.
+    groups: Vec<(u32, Vec<String>)>,
+}
+
+impl Accounts {
+    fn read() -> Accounts {
+        let text = |path: &str| bounded::read_text(Path::new(path)).unwrap_or_default();
+        Accounts::parse(&text("/etc/passwd"), &text("/etc/group"))
+    }
+
+    fn parse(passwd: &str, group: &str) -> Accounts {
+        let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<String>>();
+        let user = |line: &str| match &fields(line)[..] {
+            [name, _, uid, gid, ..] => Some((name.clone(), uid.parse().ok()?, gid.parse().ok()?)),
+            _ => None,
+        };
+        let group_of = |line: &str| match &fields(line)[..] {
+            [_, _, gid, members, ..] => {
+                let members = members.split(',').filter(|name| !name.is_empty()).map(str::to_owned);
+                Some((gid.parse().ok()?, members.collect()))
+            }
+            _ => None,
+        };
+        Accounts {
+            users: passwd.lines().filter_map(user).collect(),
+            groups: group.lines().filter_map(group_of).collect(),
+        }
+    }
+
+    /// Checks that nobody but these users is in a group.
+    fn is_private(&self, gid: u32, uids: &[u32]) -> bool {
+        let mut lines = self.groups.iter().filter(|(number, _)| *number == gid).peekable();
+        let is_known = lines.peek().is_some();
+        let named = |name: &String| self.users.iter().find(|(user, ..)| user == name);
+        let all_ours = lines
+            .flat_map(|(_, members)| members)
+            .all(|name| named(name).is_some_and(|(_, uid, _)| uids.contains(uid)));
+        let first_of_others = self.users.iter().any(|(_, uid, first)| *first == gid && !uids.contains(uid));
+        all_ours && !first_of_others && (is_known || uids.contains(&gid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_groups_have_no_other_members() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:\nbob:x:1001:1001::/:\n\
+                      cyd:x:1002:100::/:\nbroken\n";
+        let group = "root:x:0:\nann:x:1000:\nbob:x:1001:ann\nusers:x:100:\nweb:x:33:ann,bob\nmine:x:34:ann\n\
+                     gone:x:35:stranger\n";
+        let accounts = Accounts::parse(passwd, group);
+        let check = |gid: u32, uids: &[u32], expected: bool| {
+            assert_eq!(accounts.is_private(gid, uids), expected, "{gid} of {uids:?}");
+        };
+        check(1000, &[0, 1000], true);
+        check(0, &[0, 1000], true);
+        check(34, &[0, 1000], true);
+        check(1001, &[0, 1000], false); // bob's own
+        check(1001, &[0, 1001], false); // ann is in it
+        check(100, &[0, 1000], false); // cyd's first group
+        check(33, &[0, 1000], false);
+        check(35, &[0, 1000], false); // a member of whom nothing is known
+        check(777, &[0, 1000], false); // a group of which nothing is known
+        check(5000, &[0, 5000], true); // but its number is the user's
+    }
+
+    #[test]
+    fn sudo_counts_for_root_alone() {
+        assert!(Owners::new(0, Some(1000), None).accepts(1000));
+        assert!(!Owners::new(1001, Some(1000), None).accepts(1000));
+        assert!(Owners::new(1001, None, None).accepts(0));
+    }
+}

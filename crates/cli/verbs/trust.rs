@@ -1,0 +1,73 @@
+//! `trust`: obeys a project's file as it is now, until it changes.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use crate::config::{self, Config};
+use crate::context::Context;
+use crate::errors::{Fail, exit};
+use crate::find;
+use crate::output::{GOOD, show};
+use crate::render::json::PathField;
+use crate::trust;
+
+#[derive(Args)]
+pub(crate) struct Trust {
+    /// The folder of the project; without one, that of the project's file here or above
+    #[arg(value_name = "DIR", value_parser = crate::args::filled_path())]
+    dir: Option<PathBuf>,
+    /// Take it back
+    #[arg(long)]
+    revoke: bool,
+}
+
+#[derive(Serialize)]
+struct TrustDoc {
+    schema: &'static str,
+    trusted: bool,
+    changed: bool,
+    #[serde(flatten)]
+    file: PathField,
+    commands: Vec<String>,
+}
+
+impl Trust {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let dir = context.absolute(self.dir.as_deref().unwrap_or(".".as_ref()));
+        let dir =
+            dir.canonicalize().map_err(|source| genstore::Error::Io { op: "find", path: dir, source })?;
+        let Some(file) = find::around(&dir, context.trust.ground.as_deref())?.project else {
+            let message = format!("there is no {} in {} or above it", find::PROJECT_FILE, show(&dir));
+            let hint = "name the folder of a project";
+            return Err(Fail::new("no-project", message, hint).into());
+        };
+        let (changed, commands) = match self.revoke {
+            true => (context.trust.revoke(&file)?, vec![]),
+            // What cannot be understood is not remembered by mistake: it would be refused anyway.
+            false => (true, config::parse::<Config>(&file, &context.trust.allow(&file)?)?.commands()),
+        };
+        let schema = "genstore.trust/1";
+        let document = TrustDoc {
+            schema,
+            trusted: !self.revoke,
+            changed,
+            file: PathField::of_path(&file),
+            commands: commands.clone(),
+        };
+        context.out.confirm(&document, || match (self.revoke, commands.is_empty()) {
+            (true, _) => {
+                format!("{} is not trusted{}\n", show(&file), if changed { " any more" } else { "" })
+            }
+            (false, true) => {
+                format!("{GOOD}Trusted{GOOD:#} {} as it is: it runs no commands\n", show(&file))
+            }
+            (false, false) => {
+                format!("{GOOD}Trusted{GOOD:#} {} as it is: {}\n", show(&file), trust::told(&commands))
+            }
+        });
+        Ok(exit::DONE)
+    }
+}
