@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{GcPlan, GenerationId, Retention};
+use genstore::{GcPlan, GenerationId, Leftover, Retention};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::errors::exit;
+use crate::errors::{LeftoverDoc, exit, warn_of_left};
 use crate::output::{BAD, GOOD};
 use crate::render::human::{self, Cell, left, right};
 use crate::time;
@@ -39,6 +39,8 @@ struct GcDoc {
     bytes: u64,
     before_bytes: u64,
     after_bytes: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<LeftoverDoc>,
 }
 
 #[derive(Serialize, Clone)]
@@ -55,6 +57,7 @@ struct Totals {
     objects: u64,
     bytes: u64,
     before: u64,
+    left: Vec<Leftover>,
 }
 
 impl Gc {
@@ -69,15 +72,17 @@ impl Gc {
                 objects: plan.objects(),
                 bytes: plan.freed_bytes,
                 before: plan.before_bytes,
+                left: vec![],
             }
         } else {
             let done = store.collect(&plan)?;
-            for verdict in verdicts.iter_mut().filter(|verdict| done.spared.contains(&verdict.generation)) {
-                *verdict = VerdictDoc {
-                    keeps: true,
-                    reasons: vec!["came into use".to_owned()],
-                    ..verdict.clone()
+            for verdict in &mut verdicts {
+                let reason = match verdict.generation {
+                    id if done.spared.contains(&id) => "came into use",
+                    id if done.stuck.contains(&id) => "could not be removed",
+                    _ => continue,
                 };
+                *verdict = VerdictDoc { keeps: true, reasons: vec![reason.to_owned()], ..verdict.clone() };
             }
             if !done.generations.is_empty() || done.objects > 0 {
                 context.out.has_changed("what nothing keeps was removed");
@@ -87,6 +92,7 @@ impl Gc {
                 objects: done.objects,
                 bytes: done.freed_bytes,
                 before: done.before_bytes,
+                left: done.left,
             }
         };
         context.progress.finish();
@@ -100,12 +106,14 @@ impl Gc {
             bytes: totals.bytes,
             before_bytes: totals.before,
             after_bytes: totals.before.saturating_sub(totals.bytes),
+            left: totals.left.iter().map(LeftoverDoc::of).collect(),
         };
         match self.dry_run {
             true => context.out.emit(&document, || text("Would remove", &verdicts, &totals)),
             false => context.out.confirm(&document, || text("Removed", &verdicts, &totals)),
         }
-        Ok(exit::DONE)
+        warn_of_left(context.out, &totals.left);
+        Ok(if totals.left.is_empty() { exit::DONE } else { exit::PARTLY })
     }
 
     fn retention(&self, project: Retention) -> Retention {

@@ -131,6 +131,15 @@ pub enum Damaged {
     File(PathBuf),
 }
 
+/// Something that could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it stays: `something is mounted there`, or what the system said.
+    pub why: String,
+}
+
 /// A process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {

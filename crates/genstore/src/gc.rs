@@ -4,19 +4,20 @@
 //! ends gc before its first unlink: only ENOENT is absence.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::threads::prelude::*;
 
-use crate::error::Result;
+use crate::error::{Error, Leftover, Result};
 use crate::fs::dir::open_parent;
 use crate::generations::Generation;
-use crate::layout::{CommitLock, Home, OBJECTS, STAGING, StoreExclusive};
+use crate::layout::{CommitLock, GENERATIONS, Home, OBJECTS, STAGING, StoreExclusive};
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
-use crate::objects::{self, Objects};
+use crate::objects::{self, Objects, is_refused};
 use crate::progress::Phase;
 use crate::records::is_good;
 use crate::stage::grave;
@@ -63,6 +64,11 @@ pub struct Collected {
     pub freed_bytes: u64,
     /// What was there before.
     pub before_bytes: u64,
+    /// What could not be removed, of these generations and of what was to go before: a mount, or
+    /// what belongs to another user. Later commands that write try again.
+    pub left: Vec<Leftover>,
+    /// Generations that could not be taken off the list, and stay whole; each is in `left`, too.
+    pub stuck: Vec<GenerationId>,
 }
 
 /// What generations take up.
@@ -251,9 +257,24 @@ impl Home {
         self.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
         for id in removed {
             let grave = grave(id);
-            if !still_dead.contains(&id) || !self.retire_generation(&lock, id, (&staging, &grave))? {
+            if !still_dead.contains(&id) {
                 done.spared.push(id);
                 continue;
+            }
+            match self.retire_generation(&lock, id, (&staging, &grave)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    done.spared.push(id);
+                    continue;
+                }
+                // It keeps its objects, and nobody else: the others go.
+                Err(error) if is_refused(&error) => {
+                    let path = self.dir.join(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat());
+                    done.left.extend(leftover(path, error)?);
+                    done.stuck.push(id);
+                    continue;
+                }
+                Err(error) => return Err(error),
             }
             graves.push(grave);
             done.generations.push(id);
@@ -261,7 +282,13 @@ impl Home {
             self.clear_generation_suspect(&lock, id)?;
         }
         for grave in graves {
-            self.fs.remove_all(&staging, &grave)?;
+            // What is left of it is debris, which every later writer tries to remove.
+            match self.fs.remove_all(&staging, &grave) {
+                Err(error) if is_refused(&error) => {
+                    done.left.extend(leftover(staging.join(&grave), error)?);
+                }
+                removed => removed?,
+            }
             self.options.progress.advance(1);
         }
         // What is still on the list keeps its objects, given up or not: it was spared, or is in no plan.
@@ -302,7 +329,14 @@ impl Home {
         let dir = self.sub(OBJECTS)?;
         let suspects = self.suspects()?;
         for id in now.objects.iter().filter(|id| planned.contains(id)) {
-            self.fs.unlink(&dir, &objects::name(*id))?;
+            let name = objects::name(*id);
+            match self.fs.unlink(&dir, &name) {
+                Err(error) if is_refused(&error) => {
+                    done.left.extend(leftover(dir.join(&name), error)?);
+                    continue;
+                }
+                removed => drop(removed?),
+            }
             if suspects.objects.contains(id) {
                 self.clear_object_suspect(lock, *id)?;
             }
@@ -312,6 +346,13 @@ impl Home {
         done.freed_bytes = if planned.len() == now.objects.len() { now.freed_bytes } else { 0 };
         Ok(())
     }
+}
+
+/// Makes of a refusal what is told of it: where it was met, where the system names a place within.
+fn leftover(place: PathBuf, error: Error) -> Result<Option<Leftover>> {
+    let Error::Io { path, source, .. } = error else { return Err(error) };
+    let path = if path.starts_with(&place) { path } else { place };
+    Ok(Some(Leftover { path, why: source.to_string() }))
 }
 
 /// Finds the inodes that a generation's fresh files have, with their sizes in bytes.

@@ -96,7 +96,7 @@ pub use begin::Stage;
 pub use check::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
 pub use claim::Owner;
 pub use emptied::Emptying;
-pub use error::{Damaged, Error, Holder, Problem, Result};
+pub use error::{Damaged, Error, Holder, Leftover, Problem, Result};
 pub use failed::{Failed, KeepFailed};
 pub use fs::Durability;
 #[cfg(feature = "faults")]

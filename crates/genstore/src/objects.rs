@@ -80,6 +80,12 @@ pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
     matches!(error, Error::Io { source, .. } if source.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// Tells whether the system keeps something where it is: it is another user's, or is made immutable, or
+/// something is mounted there.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    [Errno::ACCESS, Errno::PERM, Errno::BUSY].into_iter().any(|errno| is_errno(error, errno))
+}
+
 impl<'h> Objects<'h> {
     pub(crate) fn new(home: &'h Home) -> Result<Objects<'h>> {
         Ok(Objects {

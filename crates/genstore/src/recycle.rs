@@ -40,7 +40,7 @@ use crate::model::relpath;
 use crate::model::retention::{Retention, judge};
 use crate::model::sealed::Sealed;
 use crate::model::tree::{FileNode, Node, Tree};
-use crate::objects;
+use crate::objects::{self, is_refused};
 use crate::progress::Phase;
 use crate::publish::Staged;
 use crate::sealed::{self, Seen};
@@ -112,7 +112,16 @@ impl Staged<'_> {
             placed: &placed,
             done: Mutex::default(),
         };
-        recycling.apply()?;
+        let make = match recycling.clear_all() {
+            // Made immutable, say: the stage's own tree comes back, and is assembled.
+            Err(e) if is_refused(&e) => {
+                drop(recycling);
+                stage.take_back_tree(self.home, &retired)?;
+                return Ok(false);
+            }
+            make => make?,
+        };
+        recycling.make_all(make)?;
         let Recycling { assembly, done, .. } = recycling;
         let Done { changed, made } = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         let stat = |path: &&[u8]| {
@@ -169,8 +178,12 @@ impl Staged<'_> {
         if !is_given_up || !as_sealed || !suspects.objects.is_empty() || !suspects.generations.is_empty() {
             return Ok(false);
         }
-        if !home.retire_generation(&lock, spare.id, (stage.dir(), RETIRED))? {
-            return Ok(false);
+        match home.retire_generation(&lock, spare.id, (stage.dir(), RETIRED)) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            // Another user's: it stays, gc tells of it, and the tree is assembled.
+            Err(e) if is_refused(&e) => return Ok(false),
+            Err(e) => return Err(e),
         }
         home.remove_mark(&lock, spare.id)?;
         home.compact_log(&lock, &home.generation_ids()?)?;
@@ -250,7 +263,8 @@ struct Done {
 }
 
 impl Recycling<'_> {
-    fn apply(&self) -> Result<()> {
+    /// Removes what does not stay, and returns what is to be made, by folder.
+    fn clear_all(&self) -> Result<Vec<(&[u8], Vec<u32>)>> {
         let (fs, root) = (&self.assembly.home.fs, self.assembly.tree);
         // It was moved, which changed its own entry for the folder above.
         self.note(b"");
@@ -262,8 +276,12 @@ impl Recycling<'_> {
         let touched = self.before.iter().zip(self.seen).filter(|(_, seen)| **seen != Seen::Same);
         let paths = self.patch.work.keys().chain(touched.map(|(path, _)| path)).copied();
         let todo: HashSet<&[u8]> = paths.filter(|path| self.is_kept(path)).collect();
-        let mut make: Vec<(&[u8], Vec<u32>)> =
-            todo.into_par_iter().map(|path| Ok((path, self.clear(path)?))).collect::<Result<_>>()?;
+        todo.into_par_iter().map(|path| Ok((path, self.clear(path)?))).collect()
+    }
+
+    /// Makes new folders, and what is to be in all of them.
+    fn make_all<'p>(&'p self, mut make: Vec<(&'p [u8], Vec<u32>)>) -> Result<()> {
+        let (fs, root) = (&self.assembly.home.fs, self.assembly.tree);
         for path in &self.patch.born {
             let (dir, name) = open_parent(root, path)?;
             fs.make_dir(&dir, name)?;

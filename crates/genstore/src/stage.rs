@@ -161,6 +161,14 @@ impl StageDir {
         self.dir.open_dir(PLACED)
     }
 
+    /// Undoes [`StageDir::exchange_tree`]: the stage's own tree is in its place again.
+    pub(crate) fn take_back_tree(&mut self, home: &Home, retired: &Dir) -> Result<()> {
+        home.fs.rename_to_free((&self.next, TREE), (retired, TREE))?;
+        home.fs.rename_to_free((&self.dir, PLACED), (&self.next, TREE))?;
+        self.tree = self.next.open_dir(TREE)?;
+        Ok(())
+    }
+
     /// Gives the directory that others write to.
     pub(crate) fn out(&self, home: &Home) -> Result<Dir> {
         home.fs.make_dir(&self.dir, OUT)?;

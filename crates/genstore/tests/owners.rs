@@ -170,9 +170,14 @@ fn foreign(dir: &Path) -> Vec<PathBuf> {
 
 /// Has the user go on in a place: publish, recycle, go back, collect, look after it.
 fn user_goes_on(place: &Path, what: &str) {
+    as_user(place, what, None);
+}
+
+fn as_user(place: &Path, what: &str, also: Option<&str>) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(AS_USER, place)
+        .envs(also.map(|name| (name, "1")))
         .current_dir("/")
         .uid(USER)
         .gid(GROUP)
@@ -190,6 +195,8 @@ fn child() {
         member_acts(&words.into_string().unwrap());
     } else if let Some((task, faults)) = child_task() {
         act(&task.words[0], &open(&task.place, faults), &task.place);
+    } else if let Some(place) = std::env::var_os(AS_USER).filter(|_| std::env::var_os(STUCK).is_some()) {
+        user_collects(&open(Path::new(&place), Faults::default()));
     } else if let Some(place) = std::env::var_os(AS_USER) {
         assert_eq!(rustix::process::geteuid().as_raw(), USER);
         let store = open(Path::new(&place), Faults::default());
@@ -483,4 +490,69 @@ fn a_private_store_is_its_owners_alone() {
     assert!(Store::init_for(&group, options(), Audience::Group).unwrap().1);
     assert!(!Store::init_for(&group, options(), Audience::Group).unwrap().1);
     assert_eq!(code(Store::init_for(&group, options(), Audience::Owner)), Some("store-shared"));
+}
+
+/// Set for a user who meets what only root can remove.
+const STUCK: &str = "GENSTORE_OWNERS_STUCK";
+
+/// Generation 2, which would be recycled, cannot be moved; 1 and 3 are in nobody's way.
+fn user_collects(store: &Store) {
+    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let published = publish(store, "four", 1);
+    assert!(published.changed && published.recycled.is_none() && published.warnings.is_empty());
+    let id = |n: u64| genstore::GenerationId::new(n).unwrap();
+    for _ in 0..2 {
+        let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
+        assert_eq!((done.stuck, done.spared), (vec![id(2)], vec![]));
+        let left: Vec<_> = done.left.iter().map(|left| (left.path.clone(), left.why.as_str())).collect();
+        let denied = "Permission denied (os error 13)";
+        assert_eq!(left[0], (store.path().join("generations/2"), denied));
+        assert_eq!(left.len(), 1, "{left:?}");
+        let listed: Vec<u64> = store.list().unwrap().generations.iter().map(|g| g.id.get()).collect();
+        assert_eq!(listed, [4, 2]);
+        let report = store.verify(None, Depth::Full).unwrap();
+        assert!(report.is_clean(), "{report:#?}");
+    }
+    println!("the user went on");
+}
+
+#[test]
+fn a_generation_that_cannot_be_removed_is_named_and_keeps_nothing_else() {
+    if !is_root() {
+        return;
+    }
+    let place = user_place();
+    lchown(place.path().join("store/generations/2"), Some(0), Some(0)).unwrap();
+    as_user(place.path(), "a generation of root's", Some(STUCK));
+    // With the rights to do it all of it goes.
+    let store = open(place.path(), Faults::default());
+    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
+    assert_eq!((done.generations.len(), done.left), (1, vec![]));
+}
+
+/// What cannot be removed from a tree that is to be recycled keeps no publish from its own.
+#[test]
+fn a_tree_that_cannot_be_changed_is_given_up_for_a_fresh_one() {
+    let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let chattr = |flag: &str, path: &Path| {
+        Command::new("chattr").args(["-R", flag]).arg(path).stderr(std::process::Stdio::null()).status()
+    };
+    let store = open(dir.path(), Faults::default());
+    for text in ["one", "two"] {
+        drop(publish(&store, text, 9));
+    }
+    let folder = store.path().join("generations/1/tree/d1");
+    if !chattr("+i", &folder).is_ok_and(|status| status.success()) {
+        skip_on_this_machine("nothing can be made immutable here");
+        return;
+    }
+    let published = publish(&store, "three", 1);
+    let report = store.verify(None, Depth::Full).unwrap();
+    drop(chattr("-i", dir.path()));
+    assert_eq!((published.generation.get(), published.recycled.map(|id| id.get())), (3, Some(1)));
+    assert!(report.is_clean(), "{report:#?}");
+    // The next writer removes what was left of it.
+    drop(publish(&store, "four", 9));
+    assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);
 }
