@@ -277,8 +277,12 @@ fn whatever_the_umask_others_may_read() {
         assert_eq!(mode(file), 0o444, "{file}");
     }
     assert_eq!(mode("current/run"), 0o555);
-    for file in ["format", "notice", "log", "sequence", "locks/store", "locks/commit"] {
+    for file in ["format", "notice", "log", "sequence"] {
         assert_eq!(mode(file), 0o644, "{file}");
+    }
+    // Whoever can open these can keep writers out.
+    for file in ["locks/store", "locks/commit"] {
+        assert_eq!(mode(file), 0o600, "{file}");
     }
     site.run("verify").ok();
 }

@@ -89,3 +89,27 @@ fn a_damaged_generation_does_not_hide_the_others() {
     assert_eq!(doc["damaged"], json!([{"generation": 1, "cause": cause}]));
     assert_eq!(doc["generations"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_damaged_record_hides_no_generation() {
+    let site = Site::published();
+    site.run("pin 1 keep").ok();
+    site.write("genstore/pins/spoilt", "no");
+    std::fs::create_dir(site.path("genstore/marks/2")).unwrap();
+    let output = site.run("list");
+    assert_eq!(output.status, 4);
+    assert!(output.stdout.contains("2 generations"), "{}", output.stdout);
+    assert!(output.stdout.contains("keep"), "{}", output.stdout);
+    assert_eq!(
+        output.stderr,
+        "warning: [DIR]/genstore/pins/spoilt is damaged: it is cut short\n\
+         warning: [DIR]/genstore/marks/2 is damaged: it is not a regular file\n\
+         hint: `genstore verify --repair` mends what can be mended\n"
+    );
+    let doc = site.run("list --json").json("genstore.list/1");
+    assert_eq!(doc["records"].as_array().unwrap().len(), 2);
+    site.run("show keep").ok();
+    site.run("show spoilt").fails(4, "error: [DIR]/genstore/pins/spoilt is damaged: it is cut short");
+    assert_eq!(site.run("verify --repair").status, 3);
+    site.run("list").ok();
+}

@@ -134,6 +134,8 @@ impl ProblemDoc {
 struct HolderDoc {
     pid: u32,
     command: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
 }
 
 /// All that is told of a failure: the document `genstore.error/1`.
@@ -299,7 +301,11 @@ impl Failure {
             Error::UnknownRev { near, .. } => self.near.clone_from(near),
             Error::UnknownView { near, .. } => self.near = near.iter().map(|path| show(path)).collect(),
             Error::Locked { holders, .. } => {
-                let doc = |h: &genstore::Holder| HolderDoc { pid: h.pid, command: h.command.clone() };
+                let doc = |h: &genstore::Holder| HolderDoc {
+                    pid: h.pid,
+                    command: h.command.clone(),
+                    uid: h.user,
+                };
                 self.holders = holders.iter().map(doc).collect();
             }
             Error::Lost { expected, found, by, at } => {

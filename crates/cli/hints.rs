@@ -16,6 +16,12 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::Locked { path, .. } if path.ends_with("locks/watch") => {
             "one process watches for a store at a time: end that one first"
         }
+        Error::Locked { path, holders, .. }
+            if !path.ends_with("manifest") && holders.iter().any(|holder| holder.user.is_some()) =>
+        {
+            "end that process, or wait for it; a user who may only read the store cannot open its lock \
+             files any more"
+        }
         Error::Locked { .. } => "wait for the holder to finish, or wait longer with --lock-timeout 10m",
         Error::LocksUnsupported { .. } => "put the store on a local filesystem such as ext4, xfs or btrfs",
         Error::Lost { .. } => {

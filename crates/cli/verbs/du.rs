@@ -53,7 +53,7 @@ impl Du {
         if usage.generations.is_empty() && usage.damaged.is_empty() && lost.is_none() {
             tell_empty(context, &store);
         }
-        Ok(tell_damage(context, &usage.damaged, lost.as_ref()))
+        Ok(tell_damage(context, &usage.damaged, lost.as_slice()))
     }
 }
 

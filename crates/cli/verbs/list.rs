@@ -26,6 +26,9 @@ struct ListDoc {
     current: Option<GenerationId>,
     generations: Vec<ListedDoc>,
     damaged: Vec<DamagedDoc>,
+    /// What is wrong with pins, marks, the log and `current`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    records: Vec<String>,
     store_bytes: u64,
 }
 
@@ -80,21 +83,23 @@ impl ListedDoc {
 impl List {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        let Listing { generations: all, damaged } = store.list()?;
+        let Listing { generations: all, damaged, records } = store.list()?;
         let store_bytes = store.stored_bytes()?;
         let (current, lost) = current_or_damage(&store)?;
+        let records: Vec<Error> = records.into_iter().chain(lost).collect();
         let document = ListDoc {
             schema: "genstore.list/1",
             current,
             generations: all.iter().map(ListedDoc::of).collect(),
             damaged: damaged.iter().map(DamagedDoc::of).collect(),
+            records: records.iter().map(ToString::to_string).collect(),
             store_bytes,
         };
         context.out.emit(&document, || text(context, &all, store_bytes));
-        if all.is_empty() && damaged.is_empty() && lost.is_none() {
+        if all.is_empty() && damaged.is_empty() && records.is_empty() {
             tell_empty(context, &store);
         }
-        Ok(tell_damage(context, &damaged, lost.as_ref()))
+        Ok(tell_damage(context, &damaged, &records))
     }
 }
 
@@ -110,15 +115,15 @@ pub(crate) fn current_or_damage(store: &Store) -> Result<(Option<GenerationId>, 
 pub(crate) fn tell_damage(
     context: &Context<'_>,
     damaged: &[(GenerationId, String)],
-    lost: Option<&Error>,
+    records: &[Error],
 ) -> u8 {
     for (generation, cause) in damaged {
         context.out.warn(&format!("generation {generation} is damaged: {cause}"));
     }
-    if let Some(lost) = lost {
-        context.out.warn(&lost.to_string());
+    for damage in records {
+        context.out.warn(&damage.to_string());
     }
-    if damaged.is_empty() && lost.is_none() {
+    if damaged.is_empty() && records.is_empty() {
         return exit::DONE;
     }
     context.out.hint("`genstore verify --repair` mends what can be mended");

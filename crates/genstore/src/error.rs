@@ -147,6 +147,8 @@ pub struct Holder {
     pub pid: u32,
     /// Its command line, shortened; empty if it cannot be read.
     pub command: String,
+    /// The user whom it belongs to, if that is another than the one who asks.
+    pub user: Option<u32>,
 }
 
 /// Something in a plan that no generation can hold.
@@ -216,6 +218,9 @@ impl fmt::Display for Error {
                     match holder.pid {
                         0 => write!(f, "{lead}a process of another container")?,
                         pid => write!(f, "{lead}process {pid} ({})", holder.command)?,
+                    }
+                    if let Some(user) = holder.user {
+                        write!(f, " of user {user}")?;
                     }
                 }
                 Ok(())

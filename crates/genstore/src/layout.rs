@@ -3,6 +3,7 @@
 //! Floor 2. Owns `format`, `.gitignore` and `locks/`. See `store-layout.md`.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result, show_path};
 use crate::fs::fault::Faults;
 use crate::fs::lock::{Lock, Mode};
-use crate::fs::{Dir, Durability, Fs, Kind};
+use crate::fs::{Dir, Durability, Fs, Kind, Stat};
 use crate::objects::is_errno;
 use crate::progress::{Progress, Silent};
 
@@ -291,9 +292,11 @@ impl Home {
         if is_empty && self.dir.stat(CURRENT)?.is_none() {
             self.fs.write_at(&notice, &self.dir.join(NOTICE), &crate::pointer::notice(None), 0)?;
         }
-        drop(self.fs.open_or_create(&self.dir, STORE_LOCK)?);
+        let lock = self.fs.open_or_create(&self.dir, STORE_LOCK)?;
+        self.close_to_readers(&lock, STORE_LOCK)?;
         self.fs.sync_dir(&self.dir)?;
-        drop(self.fs.open_or_create(&self.dir, COMMIT_LOCK)?);
+        let lock = self.fs.open_or_create(&self.dir, COMMIT_LOCK)?;
+        self.close_to_readers(&lock, COMMIT_LOCK)?;
         self.fs.sync_dir(&self.sub(LOCKS)?)
     }
 
@@ -405,7 +408,25 @@ impl Home {
             Err(e) if e.is_not_found() => self.fs.open_or_create(&self.dir, name)?,
             file => file?,
         };
+        self.close_to_readers(&file, name)?;
         Lock::take(file, &self.dir.join(name), mode, patience)
+    }
+
+    /// Lets only users who may write to the store open a lock file: flock asks for no more than an open
+    /// file, so whoever may open it can keep writers out. Stores of older programs let everybody.
+    fn close_to_readers(&self, file: &File, name: &[u8]) -> Result<()> {
+        let (path, store) = (self.dir.join(name), self.dir.stat_self()?);
+        let (stat, wanted) = (Stat::of(file, &path)?, lock_mode(store.mode));
+        let is_group = store.mode & 0o020 != 0 && stat.gid == store.gid;
+        // What somebody else left there, its own users must be able to open.
+        if stat.mode == wanted || (stat.uid != store.uid && !is_group) {
+            return Ok(());
+        }
+        match self.fs.set_mode(file, &path, wanted) {
+            // Another writer owns it, or the filesystem keeps no modes.
+            Err(e) if is_errno(&e, Errno::PERM) || is_errno(&e, Errno::OPNOTSUPP) => Ok(()),
+            done => done,
+        }
     }
 
     /// Puts a file of the store's own under `folder/name`, whole or not at all, durably.
@@ -419,6 +440,12 @@ impl Home {
 fn not_shared(path: &Path) -> Error {
     let why = format!("{} is there already, and is not shared with a group", show_path(path));
     Error::refused("store-not-shared", why)
+}
+
+/// Returns the mode of lock files in a store whose directory has this mode: who may write to the
+/// directory may open them.
+fn lock_mode(store: u32) -> u32 {
+    0o600 | if store & 0o020 == 0 { 0 } else { 0o060 } | if store & 0o002 == 0 { 0 } else { 0o006 }
 }
 
 /// Tells whether the marker is ours: `None` for something else.

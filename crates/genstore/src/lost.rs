@@ -6,18 +6,15 @@
 
 use std::path::PathBuf;
 
-use serde::de::DeserializeOwned;
-
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
 use crate::layout::{
-    BUILD_LOG, CURRENT, DELTA, GENERATIONS, Home, INDEX, LOG, MARKS, NOTICE, PINS, ROTATIONS, SEALED,
-    SEQUENCE, VIEWS,
+    BUILD_LOG, CURRENT, DELTA, GENERATIONS, Home, INDEX, LOG, NOTICE, ROTATIONS, SEALED, SEQUENCE, VIEWS,
 };
-use crate::model::ids::{GenerationId, PinName};
+use crate::model::ids::GenerationId;
 use crate::pointer::NOTICE_LEN;
 use crate::rebuild::too_low;
-use crate::records::{Intent, MarkRecord, PinRecord, Sequence};
+use crate::records::{Intent, Sequence};
 
 impl Home {
     /// Returns the generation that is current, which is there.
@@ -135,13 +132,8 @@ impl Home {
         };
         let sequence = self.read_record::<Sequence>(SEQUENCE);
         note(sequence.map(drop))?;
-        for (name, _) in self.list(PINS)? {
-            let named = std::str::from_utf8(&name).is_ok_and(|name| name.parse::<PinName>().is_ok());
-            note(self.check_record::<PinRecord>(PINS, &name, named, "it is no pin's name"))?;
-        }
-        for (name, _) in self.list(MARKS)? {
-            let named = std::str::from_utf8(&name).is_ok_and(|name| GenerationId::parse(name).is_some());
-            note(self.check_record::<MarkRecord>(MARKS, &name, named, "it is no generation's number"))?;
+        for damage in self.readable_pins()?.damage.into_iter().chain(self.readable_marks()?.damage) {
+            note(Err(damage))?;
         }
         note(self.hold().map(drop))?;
         note(self.history().map(drop))?;
@@ -167,19 +159,5 @@ impl Home {
             }
         }
         Ok(found)
-    }
-
-    fn check_record<T: DeserializeOwned>(
-        &self,
-        folder: &[u8],
-        name: &[u8],
-        is_named: bool,
-        otherwise: &str,
-    ) -> Result<()> {
-        let path = [folder, b"/", name].concat();
-        if !is_named {
-            return Err(Error::damaged_file(&self.dir.join(&path), otherwise));
-        }
-        self.read_record::<T>(&path).map(drop)
     }
 }

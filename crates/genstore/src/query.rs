@@ -7,11 +7,12 @@ use std::time::SystemTime;
 use crate::error::{Error, Result};
 use crate::generations::Generation;
 use crate::layout::Home;
+use crate::log::History;
 use crate::model::codec::Head;
-use crate::model::ids::{GenerationId, Rev};
+use crate::model::ids::{GenerationId, PinName, Rev};
 use crate::model::retention::{Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
-use crate::records::Mark;
+use crate::records::{Mark, PinRecord};
 
 /// A pin as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +47,14 @@ pub struct Listed {
 }
 
 /// All generations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Listing {
     /// Those that can be read, newest first.
     pub generations: Vec<Listed>,
     /// Those that cannot, and why.
     pub damaged: Vec<(GenerationId, String)>,
+    /// Pins, marks and other records that cannot be read, each as an [`Error::Damaged`].
+    pub records: Vec<Error>,
 }
 
 impl Home {
@@ -74,12 +77,14 @@ impl Home {
                 }
             }
             Rev::Name(name) => {
-                let pins = self.pins()?;
+                let found = self.readable_pins()?;
                 if let Ok(pin) = name.parse()
-                    && let Some(record) = pins.get(&pin)
+                    && let Some(record) = found.records.get(&pin)
                 {
                     return Ok(record.generation);
                 }
+                // The name may be that of a pin that cannot be read.
+                let pins = found.whole()?;
                 match self.by_tree(&ids, name)?.as_slice() {
                     [only] => Ok(*only),
                     [] => Err(unknown(nearest_names(pins.keys().map(|pin| pin.as_str()), name))),
@@ -115,17 +120,7 @@ impl Home {
     }
 
     pub(crate) fn pin_list(&self) -> Result<Vec<Pin>> {
-        let pins = self.pins()?;
-        Ok(pins
-            .into_iter()
-            .map(|(name, record)| Pin {
-                name: name.to_string(),
-                generation: record.generation,
-                made: record.made.into(),
-                why: record.why,
-                until: record.until.map(SystemTime::from),
-            })
-            .collect())
+        self.pins().map(pin_list)
     }
 
     /// Lists the generations, newest first, without reading their entries.
@@ -136,11 +131,20 @@ impl Home {
             Err(Error::Damaged { .. }) => None,
             current => current?,
         };
-        let (mut pins, marks, history) = (self.pin_list()?, self.marks()?, self.history()?);
+        let (pins, marks) = (self.readable_pins()?, self.readable_marks()?);
+        let mut all = Listing::default();
+        let history = match self.history() {
+            Err(damage @ Error::Damaged { .. }) => {
+                all.records.push(damage);
+                History::default()
+            }
+            history => history?,
+        };
+        all.records.extend(pins.damage.into_iter().chain(marks.damage));
+        let (mut pins, marks) = (pin_list(pins.records), marks.records);
         pins.retain(|pin| pin.until.is_none_or(|until| until > now));
         let mut ids = self.generation_ids()?;
         ids.reverse();
-        let mut all = Listing::default();
         for (nth, &id) in ids.iter().enumerate() {
             let read = self.find_generation(id).and_then(|generation| match generation {
                 Some(generation) => generation.head().map(|head| Some((generation, head))),
@@ -192,6 +196,18 @@ impl Home {
         let verdicts = judge(&self.candidates(now)?, retention, now);
         Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
     }
+}
+
+fn pin_list(pins: BTreeMap<PinName, PinRecord>) -> Vec<Pin> {
+    pins.into_iter()
+        .map(|(name, record)| Pin {
+            name: name.to_string(),
+            generation: record.generation,
+            made: record.made.into(),
+            why: record.why,
+            until: record.until.map(SystemTime::from),
+        })
+        .collect()
 }
 
 fn object_sizes(generation: &Generation) -> Result<HashMap<ObjectId, u64>> {

@@ -111,6 +111,20 @@ pub(crate) enum Intent {
     },
 }
 
+/// The records of a folder.
+pub(crate) struct Readable<K, T> {
+    pub(crate) records: BTreeMap<K, T>,
+    /// One error for each that is damaged.
+    pub(crate) damage: Vec<Error>,
+}
+
+impl<K, T> Readable<K, T> {
+    /// Returns them if none is damaged.
+    pub(crate) fn whole(self) -> Result<BTreeMap<K, T>> {
+        self.damage.into_iter().next().map_or(Ok(self.records), Err)
+    }
+}
+
 pub(crate) fn wrap(value: &impl Serialize) -> Vec<u8> {
     let line = serde_json::to_string(value).expect("records are plain values");
     format!("{line}\n{}\n", Digest::of(line.as_bytes())).into_bytes()
@@ -178,17 +192,41 @@ impl Home {
     }
 
     pub(crate) fn pins(&self) -> Result<BTreeMap<PinName, PinRecord>> {
-        let mut pins = BTreeMap::new();
-        for (name, _) in self.list(PINS)? {
-            let path = [PINS, b"/", &name].concat();
-            let pin = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
-            let pin =
-                pin.ok_or_else(|| Error::damaged_file(&self.dir.join(&path), "it is no pin's name"))?;
-            if let Some(record) = self.read_record(&path)? {
-                pins.insert(pin, record);
+        self.readable_pins()?.whole()
+    }
+
+    /// Reads the pins that can be read, and what is wrong with the others.
+    pub(crate) fn readable_pins(&self) -> Result<Readable<PinName, PinRecord>> {
+        let parse = |name: &[u8]| std::str::from_utf8(name).ok()?.parse().ok();
+        self.readable(PINS, parse, "it is no pin's name")
+    }
+
+    fn readable<K: Ord, T: DeserializeOwned>(
+        &self,
+        folder: &[u8],
+        parse: impl Fn(&[u8]) -> Option<K>,
+        otherwise: &str,
+    ) -> Result<Readable<K, T>> {
+        let mut found = Readable { records: BTreeMap::new(), damage: vec![] };
+        let names = match self.list(folder) {
+            Err(damage @ Error::Damaged { .. }) => {
+                found.damage.push(damage);
+                return Ok(found);
+            }
+            names => names?,
+        };
+        for (name, _) in names {
+            let path = [folder, b"/", &name].concat();
+            let Some(key) = parse(&name) else {
+                found.damage.push(Error::damaged_file(&self.dir.join(&path), otherwise));
+                continue;
+            };
+            match self.read_record(&path) {
+                Err(damage @ Error::Damaged { .. }) => found.damage.push(damage),
+                record => found.records.extend(record?.map(|record| (key, record))),
             }
         }
-        Ok(pins)
+        Ok(found)
     }
 
     pub(crate) fn write_pin(&self, lock: &CommitLock, name: &PinName, record: &PinRecord) -> Result<()> {
@@ -204,18 +242,13 @@ impl Home {
     }
 
     pub(crate) fn marks(&self) -> Result<BTreeMap<GenerationId, MarkRecord>> {
-        let mut marks = BTreeMap::new();
-        for (name, _) in self.list(MARKS)? {
-            let path = [MARKS, b"/", &name].concat();
-            let id = std::str::from_utf8(&name).ok().and_then(GenerationId::parse);
-            let id = id.ok_or_else(|| {
-                Error::damaged_file(&self.dir.join(&path), "it is no generation's number")
-            })?;
-            if let Some(record) = self.read_record(&path)? {
-                marks.insert(id, record);
-            }
-        }
-        Ok(marks)
+        self.readable_marks()?.whole()
+    }
+
+    /// Reads the marks that can be read, and what is wrong with the others.
+    pub(crate) fn readable_marks(&self) -> Result<Readable<GenerationId, MarkRecord>> {
+        let parse = |name: &[u8]| GenerationId::parse(std::str::from_utf8(name).ok()?);
+        self.readable(MARKS, parse, "it is no generation's number")
     }
 
     /// Writes a mark that is no part of a change; durable on return.

@@ -5,7 +5,7 @@
 //! counts tell where to look: an object with fewer links than paths that show it is not the inode of all of
 //! them. Only those paths are looked at, so that a store whose links are whole costs no stat per path.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::threads::prelude::*;
 
@@ -129,7 +129,11 @@ impl Home {
     ) -> Result<HashSet<ObjectId>> {
         // Links in mirrors are not links in generations.
         let mut mirrored: HashMap<u64, u64> = HashMap::new();
-        for key in self.mirrors()? {
+        let mirrors = match self.mirrors() {
+            Err(Error::Damaged { .. }) => BTreeSet::new(),
+            mirrors => mirrors?,
+        };
+        for key in mirrors {
             if let Ok(Some(inventory)) = self.inventory(&key) {
                 inventory.inodes.iter().for_each(|inode| *mirrored.entry(*inode).or_default() += 1);
             }

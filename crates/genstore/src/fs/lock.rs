@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::dir::Stat;
+use super::dir::{Dir, Stat};
 use crate::error::{Error, Holder, Result};
 
 /// How a lock is held.
@@ -92,7 +92,15 @@ fn holders(file: &File, path: &Path) -> Vec<Holder> {
     pids.sort_unstable();
     pids.dedup();
     let own = std::process::id();
-    pids.into_iter().filter(|&pid| pid != own).map(|pid| Holder { pid, command: command_of(pid) }).collect()
+    let holder = |pid| Holder { pid, command: command_of(pid), user: other_user(pid) };
+    pids.into_iter().filter(|&pid| pid != own).map(holder).collect()
+}
+
+/// Returns the user of a process, if that is not ours.
+fn other_user(pid: u32) -> Option<u32> {
+    let proc = Dir::open(Path::new(&format!("/proc/{pid}"))).ok()?;
+    let user = proc.stat_self().ok()?.uid;
+    (user != rustix::process::geteuid().as_raw()).then_some(user)
 }
 
 /// Reads a line like `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131089 0 EOF`. The device is left out:

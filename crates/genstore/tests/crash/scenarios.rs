@@ -266,7 +266,51 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         act: |place, faults| place.open(faults)?.repair().map(drop),
         ..PLAIN
     },
+    Scenario {
+        name: "repair of a store that lost its parts",
+        mends: true,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            lose_parts(place);
+        },
+        act: |place, faults| place.open(faults)?.repair().map(drop),
+        ..PLAIN
+    },
+    Scenario {
+        name: "repair of what took the place of records",
+        mends: true,
+        prepare: |place| {
+            place.publish("a");
+            place.publish("b");
+            std::fs::remove_file(place.store().join("current")).expect("remove");
+            for name in ["sequence", "log", "generations/1/manifest"] {
+                let path = place.store().join(name);
+                std::fs::remove_file(&path).expect("remove");
+                std::os::unix::fs::symlink("elsewhere", &path).expect("make a symlink");
+            }
+        },
+        act: |place, faults| place.open(faults)?.repair().map(drop),
+        ..PLAIN
+    },
 ];
+
+/// Copies the store without its links, times and modes, and leaves out its objects, its empty folders and
+/// what tells of them.
+fn lose_parts(place: &Place) {
+    let (store, copy) = (place.store(), place.dir.join("copy"));
+    let status =
+        std::process::Command::new("cp").arg("-r").arg(&store).arg(&copy).status().expect("run cp");
+    assert!(status.success(), "cp -r failed");
+    std::fs::remove_dir_all(&store).expect("remove");
+    std::fs::rename(&copy, &store).expect("rename");
+    for folder in ["objects", "locks", "staging", "pins", "marks", "views", "suspects", "quarantine"] {
+        std::fs::remove_dir_all(store.join(folder)).expect("remove");
+    }
+    for file in ["current", "sequence", "log", "notice"] {
+        std::fs::remove_file(store.join(file)).expect("remove");
+    }
+}
 
 /// Refuses `b`, and keeps it for a look in place of what was refused before.
 fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {

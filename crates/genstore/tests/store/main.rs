@@ -8,6 +8,7 @@
 mod damage;
 mod gc;
 mod limits;
+mod locks;
 mod lost;
 mod publish;
 mod races;
