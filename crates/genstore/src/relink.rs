@@ -46,6 +46,9 @@ pub struct Unshared {
     pub(crate) all: bool,
 }
 
+/// A file that stands somewhere: its folder, its name there, and what it is.
+type Standing = (Dir, Vec<u8>, Stat);
+
 /// One path that shows an object.
 struct Shows<'k> {
     known: &'k Known,
@@ -309,7 +312,7 @@ impl Sharing<'_> {
             }
             let name = objects::name(*id);
             // What freshness gave a path is handed on to the same path of later generations.
-            let mut fresh: HashMap<(Mtime, &[u8]), (Dir, Vec<u8>, Stat)> = HashMap::new();
+            let mut fresh: HashMap<(Mtime, &[u8]), Standing> = HashMap::new();
             for shows in paths {
                 let is_bad = self.bad.contains(&(shows.known.generation.id(), shows.path));
                 let stat = shows.stat()?.filter(|stat| !is_bad && stat.size == shows.file.size);
