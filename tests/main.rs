@@ -33,6 +33,7 @@ mod leases;
 mod list;
 mod lossy;
 mod mark;
+mod mounts;
 mod nx_monorepo;
 mod pin;
 mod publish;

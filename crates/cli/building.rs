@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use genstore::{Emptying, Failed, Generation, GenerationId, Plan, Rev, Stage, Store};
+use genstore::{Emptying, Error, Failed, Generation, GenerationId, Plan, Rev, Stage, Store};
 use genstore_run::{Job, Limits, Log};
 
 use crate::context::Context;
@@ -127,7 +127,11 @@ impl Builder {
                 }
                 _ => (scan(output)?, crate::output::show(output)),
             },
-            None => (stage.scan(&context.scan_rules(None)?)?, "GENSTORE_OUT".to_owned()),
+            None => match stage.scan(&context.scan_rules(None)?) {
+                // The build fails by it, with its log kept.
+                Err(Error::Refused { code: "stage-output-replaced", why }) => return Ok(Err(why)),
+                plan => (plan?, "GENSTORE_OUT".to_owned()),
+            },
         };
         let refused = plan.is_empty() && emptying == Emptying::Refuse;
         Ok(if refused { Err(format!("it wrote nothing to {place}")) } else { Ok(plan) })

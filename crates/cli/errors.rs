@@ -156,6 +156,8 @@ pub(crate) struct Failure {
     near: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     holders: Vec<HolderDoc>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<LeftoverDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<LostDoc>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -224,6 +226,7 @@ impl Failure {
             uses: vec![],
             near: vec![],
             holders: vec![],
+            left: vec![],
             lost: None,
             findings: vec![],
             failed: None,
@@ -274,6 +277,9 @@ impl Failure {
         self.hint = "nothing that readers see was changed".to_owned();
         if let Some(failed) = failed {
             self.hint.push_str(&format!("; {lead} {}", show(&failed.path)));
+            let left = failed.left.iter().map(|left| format!("could not remove {}", leftover_line(left)));
+            self.lines.extend(left);
+            self.left = failed.left.iter().map(LeftoverDoc::of).collect();
             let path = PathField::of_path(&failed.path);
             self.failed = Some(FailedDoc { number: failed.number, path });
         }
@@ -297,6 +303,10 @@ impl Failure {
             Error::Damaged { uses, .. } => {
                 self.lines = human::uses(uses);
                 self.uses = uses.iter().map(UseDoc::of).collect();
+            }
+            Error::Left { left } => {
+                self.lines = left.iter().skip(1).map(leftover_line).collect();
+                self.left = left.iter().map(LeftoverDoc::of).collect();
             }
             Error::UnknownRev { near, .. } => self.near.clone_from(near),
             Error::UnknownView { near, .. } => self.near = near.iter().map(|path| show(path)).collect(),
@@ -371,6 +381,7 @@ fn exit_of(error: &Error) -> u8 {
         Error::NotAStore { .. } => exit::NOT_A_STORE,
         Error::Locked { .. } => exit::LOCKED,
         Error::NewerFormat { .. } => exit::NEWER_FORMAT,
+        Error::Left { .. } => exit::PARTLY,
         _ => exit::FAILED,
     }
 }

@@ -2,6 +2,7 @@
 
 use genstore::{Damaged, Error};
 
+use crate::errors::LEFT_HINT;
 use crate::output::show;
 
 /// Gives the hint to an error of the library.
@@ -27,6 +28,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::Lost { .. } => {
             "look at what is current with `genstore show`, then publish again and expect that"
         }
+        Error::Left { .. } => LEFT_HINT,
         Error::UnknownRev { near, .. } if near.is_empty() => "`genstore list` shows all generations",
         Error::UnknownRev { near, .. } => {
             return format!("did you mean {}? `genstore list` shows all", or_list(near));
@@ -50,6 +52,9 @@ pub(crate) fn hint_of(error: &Error) -> String {
             match any("symlink") {
                 _ if any("cannot be a root: ") => {
                     "give each --root a name of its own, and a path that is there and apart from the store"
+                }
+                _ if any("is a mount point") && !any("cannot be moved in: ") => {
+                    "unmount it at the end of the build: what is mounted there is not the build's output"
                 }
                 _ if any("cannot be moved in: ") => "publish without --consume, which copies the files",
                 true => {
@@ -84,6 +89,10 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "stage-expired" => "begin a new stage; `--ttl` and `--owner-pid` say how long it lasts",
             "stage-committed" => "`genstore show` tells of the generation",
             "stage-refused" => "look at report.json there, then begin a new stage",
+            "stage-output-replaced" => {
+                "write into GENSTORE_OUT and leave the directory itself in its place; \
+                 nothing of what took its place was changed"
+            }
             "stage-foreign" => "commit it as the user who began it, and to the store it was begun in",
             "empty-input" => {
                 "was the input made, and is its disk mounted? `--allow-empty` publishes it all the same"
@@ -100,6 +109,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "view-taken" => "`--replace` puts the view in its place, and keeps what is there beside it",
             "view-file" => "move it away first, or name another path",
             "view-other-filesystem" => "`--copy` makes copies instead of links",
+            "view-not-mounted" => "mount it first, or give the view up with `genstore view rm`",
             "view-no-exchange" => "move what is there away first, then add the view",
             "no-such-file" => "`genstore show --tree` lists what a generation holds",
             _ => "nothing was changed",
@@ -122,6 +132,9 @@ fn hint_of_io(error: &std::io::Error, op: &str) -> String {
         }
         (ErrorKind::PermissionDenied, _) => "check the permissions, and as whom you run this",
         (ErrorKind::NotFound, _) => "check the spelling; the directory above it must be there",
+        (ErrorKind::CrossesDevices, _) if op == "cross the mount point" => {
+            "genstore enters no mount inside its store; unmount what is mounted there"
+        }
         (ErrorKind::NotADirectory, _) => "something on this path is not a directory",
         (ErrorKind::WouldBlock, _) => crate::running::MORE_PROCESSES,
         (ErrorKind::FileTooLarge, _) => "the limit of file sizes is reached: raise it (`ulimit -f`)",

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use genstore::{Digest, FaultKind, show_path};
 
-use super::place::{CURRENT, GIVEN, STORE};
+use super::place::{self, CURRENT, GIVEN, STORE};
 
 /// The paths where readers look: what is current, and the views that scenarios make.
 const SHOWN: [&str; 5] = [CURRENT, "site", "part", "mirror", "copies"];
@@ -222,6 +222,26 @@ fn differences(found: Option<&Listing>, wanted: Option<&Listing>) -> Vec<String>
         told[MANY] = "and more".to_owned();
     }
     told
+}
+
+/// Judges what lies outside the store and is none of its views: names, bytes, modes, mtimes and links
+/// are as they were.
+pub(crate) fn judge_outside(place: &Path) -> Result<(), String> {
+    let dir = place::outside(place);
+    let found = list(&dir).map_err(|e| unread(&dir, &e))?;
+    let files = found.iter().filter(|(_, thing)| !matches!(thing, Thing::Dir { mode: 0o755 })).count();
+    let changed = |path: &str| Err(format!("outside the store {path} was changed"));
+    for (path, what) in place::OUTSIDE {
+        let (kind, bytes) = what.split_at(1);
+        let mode = if kind == "!" { 0o755 } else { 0o644 };
+        let expected = Thing::File { mode, digest: Digest::of(bytes.as_bytes()) };
+        let meta = fs::symlink_metadata(dir.join(path)).map_err(|e| unread(&dir.join(path), &e))?;
+        let is_same = (meta.mtime(), meta.nlink()) == (place::MTIME_A as i64, 1);
+        if !is_same || found.get(path.as_bytes()) != Some(&expected) {
+            return changed(path);
+        }
+    }
+    if files == place::OUTSIDE.len() { Ok(()) } else { changed("the folder") }
 }
 
 /// Lists what a dead process left and nobody removed.

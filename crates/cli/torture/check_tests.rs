@@ -67,6 +67,29 @@ fn the_old_tree_and_the_new_one_are_fine() {
 }
 
 #[test]
+fn whatever_changes_outside_the_store_is_told() {
+    let told = |change: &dyn Fn(&Path)| {
+        let broken = Broken::new();
+        let outside = place::outside(&broken.path);
+        assert_eq!(check::judge_outside(&broken.path), Ok(()));
+        change(&outside);
+        check::judge_outside(&broken.path).unwrap_err()
+    };
+    let chmod = |path: &Path, mode| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(path, mode).unwrap();
+    };
+    let file = "outside the store file was changed";
+    assert_eq!(told(&|dir| chmod(&dir.join("file"), 0o444)), file);
+    assert_eq!(told(&|dir| fs::hard_link(dir.join("file"), dir.with_file_name("link")).unwrap()), file);
+    assert_eq!(told(&|dir| fs::write(dir.join("file"), "outside").unwrap()), file, "its mtime");
+    let folder = "outside the store the folder was changed";
+    assert_eq!(told(&|dir| fs::write(dir.join("new"), "").unwrap()), folder);
+    assert_eq!(told(&|dir| chmod(&dir.join("sub"), 0o700)), folder);
+    assert!(told(&|dir| fs::remove_file(dir.join("sub/deep")).unwrap()).contains("sub/deep"));
+}
+
+#[test]
 fn a_missing_file_is_told() {
     let broken = Broken::new();
     fs::remove_file(broken.path.join("store/current/new/c.txt")).unwrap();

@@ -63,8 +63,21 @@ pub(crate) const TREE_C: Lines = &[
     ("link", ">dir/b.txt"),
 ];
 
+/// What lies beside all places, in a folder that nothing has to do with any store.
+pub(crate) const OUTSIDE: Lines = &[
+    ("file", "=outside"),
+    ("manifest", "=no manifest"),
+    ("sub/deep", "=outside, deep"),
+    ("tree/run", "!outside"),
+];
+
+/// The folder of a place's bystanders.
+pub(crate) fn outside(place: &Path) -> PathBuf {
+    place.with_file_name("outside")
+}
+
 /// The second tree has the older files, so that some of them need a newer mtime in the first's place.
-const MTIME_A: u64 = 1_700_000_000;
+pub(crate) const MTIME_A: u64 = 1_700_000_000;
 const MTIME_B: u64 = 1_600_000_000;
 
 const PROJECT: &str = "[store]\npath = \"store\"\n";
@@ -82,6 +95,7 @@ pub(crate) fn make_sources(scratch: &Path) -> io::Result<()> {
     let [a, b] = ["a", "b"].map(|name| scratch.join(name));
     write_tree(&a, TREE_A, MTIME_A)?;
     write_tree(&b, TREE_B, MTIME_B)?;
+    write_tree(&scratch.join("outside"), OUTSIDE, MTIME_A)?;
     for (path, _) in
         TREE_A.iter().filter(|(_, what)| !what.starts_with('/')).filter(|line| TREE_B.contains(line))
     {

@@ -271,11 +271,13 @@ impl Act<'_> {
             check::judge_consumed(place)?;
             self.before.check_folder(place)
         });
+        let shown = shown.and_then(|()| check::judge_outside(place));
         if let Err(wrong) = shown {
             return Ok(Err(format!("after the same command again: {wrong}")));
         }
         let settled = hand.go_on(place)?;
-        Ok(settled.and_then(|settled| settled.compare(&self.settled)).map(|()| outcome))
+        let settled = settled.and_then(|settled| settled.compare(&self.settled));
+        Ok(settled.and_then(|()| check::judge_outside(place)).map(|()| outcome))
     }
 
     /// Gives away once more what is not whole any more, as a build does that is run again. What is
@@ -302,6 +304,7 @@ impl Act<'_> {
         let shown = Shown::of(place)?;
         shown.judge(&self.before, &self.after, self.scenario.mends)?;
         self.before.check_folder(place)?;
+        check::judge_outside(place)?;
         let is_committed = self.scenario.exit == 0 && shown.compare_current(&self.after).is_ok();
         check::judge_given(&check::given(place)?, &self.given, is_committed)?;
         let no_way_back = self.scenario.no_way_back && fault.kind == FaultKind::EioFromHere;

@@ -147,6 +147,7 @@ fn rule(kind: TreeFaultKind) -> (&'static str, &'static str) {
         TreeFaultKind::Mode => ("mode", "has another mode"),
         TreeFaultKind::Mtime => ("mtime", "has another mtime"),
         TreeFaultKind::Stranger => ("stranger", "is in no manifest"),
+        TreeFaultKind::Mounted => ("mounted", "is hidden by what is mounted there"),
         _ => ("other", "is not as it was published"),
     }
 }

@@ -188,6 +188,8 @@ fn state(state: &ViewState) -> (&'static str, String) {
         ViewState::Directory => ("directory", "is a directory"),
         ViewState::File => ("file", "is a file"),
         ViewState::NoParent => ("no-parent", "has no directory to be in"),
+        ViewState::Unmounted => ("unmounted", "is on a filesystem that is not mounted"),
+        ViewState::Mounted => ("mounted", "is hidden by what is mounted there"),
         _ => ("other", "is something else"),
     };
     (name, text.to_owned())

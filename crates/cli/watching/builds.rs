@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Result;
-use genstore::{Activate, CommitOptions, Generation, Plan, Stage};
+use genstore::{Activate, CommitOptions, Error, Generation, Plan, Stage};
 use genstore_run::{Ended, Finished, GuardCommand, Output, Stopper, start};
 
 use super::events::{Event, millis};
@@ -169,12 +169,18 @@ impl<'a> Watch<'a> {
         let due = self.published.is_multiple_of(COLLECT_EVERY) && !self.wanted;
         let Some(retention) = self.settings.stage.recycle.as_ref().filter(|_| due) else { return };
         match self.store.plan_gc(retention).and_then(|plan| self.store.collect(&plan)) {
-            Ok(done) if done.generations.is_empty() && done.objects == 0 => {}
-            Ok(done) => self.tell(&Event::Collected {
-                generations: done.generations,
-                objects: done.objects,
-                bytes: done.freed_bytes,
-            }),
+            Ok(done) => {
+                if !done.generations.is_empty() || done.objects > 0 {
+                    self.tell(&Event::Collected {
+                        generations: done.generations,
+                        objects: done.objects,
+                        bytes: done.freed_bytes,
+                    });
+                }
+                if !done.left.is_empty() {
+                    self.fail(&Error::Left { left: done.left }.into());
+                }
+            }
             Err(error) => self.fail(&error.into()),
         }
     }

@@ -15,6 +15,7 @@ use crate::model::audit::{AuditRules, Finding, LastGood, Severity, judge};
 use crate::model::tree::{Node, Tree};
 use crate::publish::Staged;
 use crate::records::Mark;
+use crate::stage::tolerate;
 
 /// A staged tree that may be committed. Dropping it takes it back.
 #[must_use]
@@ -204,9 +205,9 @@ impl<'s> Rejected<'s> {
         let cause = Cause::Audit { tree, bytes, findings: self.findings };
         let kept = home.keep_failed(&lock, &stage, cause, keep);
         drop(lock);
-        let removed = stage.remove(home);
-        let kept = kept?;
-        removed?;
+        let removed = tolerate(stage.remove(home));
+        let mut kept = kept?;
+        kept.left.extend(removed?);
         Ok(kept)
     }
 }

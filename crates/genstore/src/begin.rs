@@ -2,17 +2,18 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use crate::claim::{Claim, Owner, Standing};
-use crate::error::{Error, Result};
+use crate::claim::{Claim, FolderMark, Owner, Standing};
+use crate::error::{Error, Result, show_path};
 use crate::failed::{Cause, Failed, KeepFailed};
-use crate::fs::Dir;
 use crate::fs::copy::CHUNK;
+use crate::fs::mount::is_mount;
+use crate::fs::{Dir, Kind};
 use crate::ingest::lock;
 use crate::layout::Home;
 use crate::model::ids::StageId;
@@ -20,7 +21,7 @@ use crate::objects::is_errno;
 use crate::plan::{Plan, Source, Spooled};
 use crate::publish::{StageOptions, Staged};
 use crate::scan::ScanRules;
-use crate::stage::StageDir;
+use crate::stage::{OUT, StageDir, tolerate};
 
 /// A directory in the store that programs write to, out of readers' sight, until it is sealed.
 ///
@@ -30,13 +31,16 @@ pub struct Stage<'s> {
     home: &'s Home,
     /// Gone once it is sealed, left to an owner or ended.
     dir: Option<StageDir>,
-    out: Dir,
+    /// The directory that was made for others to write to, whatever has its name by now; `None` for a
+    /// resumed stage where that is another one.
+    out: Option<Dir>,
+    path: PathBuf,
     spool: Mutex<Option<Spool>>,
 }
 
 /// Where streams are taken in.
 struct Spool {
-    dir: Dir,
+    dir: Arc<Dir>,
     count: u64,
     chunk: Vec<u8>,
 }
@@ -57,7 +61,7 @@ impl Home {
         drop(self.begin_commit()?);
         let dir = StageDir::create(self)?;
         match dir.out(self) {
-            Ok(out) => Ok(Stage { home: self, dir: Some(dir), out, spool: Mutex::default() }),
+            Ok(out) => Ok(Stage::of(self, dir, Some(out))),
             Err(error) => {
                 drop(dir.remove(self));
                 Err(error)
@@ -84,13 +88,13 @@ impl Home {
             && self.find_generation(generation)?.is_some()
         {
             // Whoever committed it did not live to remove it.
-            if let Some((dir, _)) = resumed {
+            if let Some((dir, ..)) = resumed {
                 dir.remove(self)?;
             }
             let why = format!("the stage {id} was committed already: it is generation {generation}");
             return Err(Error::refused("stage-committed", why));
         }
-        let Some((dir, standing)) = resumed else {
+        let Some((dir, standing, made)) = resumed else {
             return Err(match self.failed_stage(id)? {
                 Some(number) => Error::refused(
                     "stage-refused",
@@ -104,8 +108,8 @@ impl Home {
         };
         let why = match standing {
             Standing::Holds => {
-                let out = dir.out(self)?;
-                return Ok(Stage { home: self, dir: Some(dir), out, spool: Mutex::default() });
+                let out = dir.reopen_out(made.as_ref())?;
+                return Ok(Stage::of(self, dir, out));
             }
             Standing::Expired(at) => {
                 let ago = self.now().duration_since(at).unwrap_or_default().as_secs();
@@ -122,6 +126,11 @@ impl Home {
 }
 
 impl<'s> Stage<'s> {
+    fn of(home: &'s Home, dir: StageDir, out: Option<Dir>) -> Stage<'s> {
+        let path = dir.dir().join(OUT);
+        Stage { home, dir: Some(dir), out, path, spool: Mutex::default() }
+    }
+
     fn dir(&self) -> &StageDir {
         self.dir.as_ref().expect("it goes only with the stage itself")
     }
@@ -133,7 +142,33 @@ impl<'s> Stage<'s> {
 
     /// Gives the directory to write to: empty at first, of mode 0755.
     pub fn path(&self) -> &Path {
-        self.out.path()
+        &self.path
+    }
+
+    /// Returns the directory that was made for others to write to, if it still has its name, or one that
+    /// was made there since: build tools empty their output by removing it. Anything else in its place is
+    /// somebody's own, or the store's.
+    fn written_to(&self) -> Result<Dir> {
+        let stage = self.dir().dir();
+        let named = stage.stat(OUT)?;
+        let why = |what: &str| {
+            let shown = show_path(&self.path);
+            let why = format!("{shown} is not the directory that the stage was begun with: {what}");
+            Error::refused("stage-output-replaced", why)
+        };
+        let Some(named) = named else { return Err(why("it was removed")) };
+        match (&self.out, named.kind) {
+            (Some(out), _) if out.stat_self()?.same_inode(&named) => out.open_dir(b""),
+            (_, Kind::Symlink) => Err(why("it is a symlink")),
+            (_, Kind::Dir) => match stage.open_dir(OUT) {
+                Err(e) if is_mount(&e) => Err(why("something is mounted there")),
+                // A directory that was moved there is older than the stage.
+                Ok(out) if out.born().is_some_and(|born| Some(born) >= stage.born()) => Ok(out),
+                Ok(_) => Err(why("it is another directory")),
+                Err(e) => Err(e),
+            },
+            _ => Err(why("it is no directory")),
+        }
     }
 
     /// Makes the file that stays with the generation as the log of its build
@@ -155,7 +190,8 @@ impl<'s> Stage<'s> {
         // Archives have many small members: the folder and the buffer are there once.
         let mut spool = lock(&self.spool);
         if spool.is_none() {
-            *spool = Some(Spool { dir: self.dir().spool(self.home)?, count: 0, chunk: vec![0; CHUNK] });
+            let dir = Arc::new(self.dir().spool(self.home)?);
+            *spool = Some(Spool { dir, count: 0, chunk: vec![0; CHUNK] });
         }
         let Spool { dir, count, chunk } = spool.as_mut().expect("it was made above");
         let name = count.to_string().into_bytes();
@@ -171,16 +207,17 @@ impl<'s> Stage<'s> {
             }
         }
         fs.set_mtime(&file, &path, mtime.unwrap_or_else(|| self.home.now()).into())?;
-        Ok(Source::Spooled(Spooled { path }))
+        Ok(Source::Spooled(Spooled { dir: dir.clone(), name }))
     }
 
     /// Makes a plan of all that was written to its directory.
     ///
     /// # Errors
-    /// [`Error::BadPlan`].
+    /// [`Error::BadPlan`], also for what is still mounted in it; code `stage-output-replaced` where
+    /// something else has its name that was not made there since: nothing of that is touched.
     pub fn scan(&self, rules: &ScanRules) -> Result<Plan> {
         let mut builder = Plan::builder().symlinks(rules.symlinks);
-        builder.scan_ours(self.out.path(), rules)?;
+        builder.scan_ours(&self.written_to()?, rules)?;
         builder.build()
     }
 
@@ -188,7 +225,7 @@ impl<'s> Stage<'s> {
     /// are moved in, so nothing may write to them any more.
     ///
     /// # Errors
-    /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
+    /// As [`Stage::scan`]; [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
     ///
     /// # Locks
     /// As [`crate::Store::stage`].
@@ -210,7 +247,8 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// Code `no-such-process`; [`Error::Io`]. Then the stage is removed.
     pub fn leave_to(mut self, owner: Owner) -> Result<StageId> {
-        let claim = Claim::new(self.home, owner)?;
+        let made = self.out.as_ref().map(FolderMark::of).transpose()?;
+        let claim = Claim { out: made, ..Claim::new(self.home, owner)? };
         let dir = self.dir.take().expect("it goes only with the stage itself");
         dir.let_go(self.home, &claim)
     }
@@ -224,9 +262,9 @@ impl<'s> Stage<'s> {
         let dir = self.dir.take().expect("it goes only with the stage itself");
         let kept = self.home.keep_failed(&lock, &dir, Cause::Build { why: why.to_owned() }, keep);
         drop(lock);
-        let removed = dir.remove(self.home);
-        let kept = kept?;
-        removed?;
+        let removed = tolerate(dir.remove(self.home));
+        let mut kept = kept?;
+        kept.left.extend(removed?);
         Ok(kept)
     }
 

@@ -10,6 +10,7 @@ use crate::assemble::make_empty;
 use crate::error::Result;
 use crate::folders::Folders;
 use crate::fs::dir::open_parent;
+use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
 use crate::layout::{CommitLock, Home, QUARANTINE, StoreShared, TREE};
@@ -45,6 +46,8 @@ pub enum FaultKind {
     Mtime,
     /// It is there, but in no manifest.
     Stranger,
+    /// Something is mounted there, and hides it.
+    Mounted,
 }
 
 /// A path of a generation that differs from the manifest.
@@ -106,6 +109,7 @@ fn look(
             let entries = (0..tree.len()).map(|index| missing(tree.path(index)));
             return Ok([missing(b"")].into_iter().chain(entries).collect());
         }
+        Err(e) if is_mount(&e) => return Ok(vec![Fault { path: vec![], kind: FaultKind::Mounted }]),
         Err(e) => return Err(e),
     };
     let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
@@ -118,6 +122,8 @@ fn look(
         .collect::<Result<Vec<_>>>()?
         .concat();
     faults.sort_by(|a, b| relpath::compare(&a.path, &b.path).then(a.kind.cmp(&b.kind)));
+    // Each folder that a mount hides finds that mount.
+    faults.dedup();
     Ok(faults)
 }
 
@@ -149,6 +155,7 @@ impl TreeCheck<'_> {
                 }
                 return Ok(faults);
             }
+            Err(e) if is_mount(&e) => return Ok(vec![self.mounted(&e)]),
             Err(e) => return Err(e),
         };
         let mut known: HashSet<&[u8]> = HashSet::new();
@@ -156,8 +163,9 @@ impl TreeCheck<'_> {
             let entry = self.tree.get(entry as usize);
             let name = relpath::split(entry.path).1;
             known.insert(name);
-            for kind in self.entry(&dir, name, entry.path, entry.node)? {
-                fault(entry.path, kind);
+            match self.entry(&dir, name, entry.path, entry.node) {
+                Err(e) if is_mount(&e) => fault(entry.path, FaultKind::Mounted),
+                found => found?.into_iter().for_each(|kind| fault(entry.path, kind)),
             }
         }
         if self.only.is_none() {
@@ -173,6 +181,15 @@ impl TreeCheck<'_> {
             }
         }
         Ok(faults)
+    }
+
+    /// Makes the fault of a mount point that was not crossed.
+    fn mounted(&self, error: &crate::error::Error) -> Fault {
+        let path = match error {
+            crate::error::Error::Io { path, .. } => mount::below(self.root.path(), path),
+            _ => vec![],
+        };
+        Fault { path, kind: FaultKind::Mounted }
     }
 
     fn entry(&self, dir: &Dir, name: &[u8], path: &[u8], node: Node<'_>) -> Result<Vec<FaultKind>> {
@@ -248,8 +265,19 @@ impl Mender<'_> {
     /// Makes a path what the manifest says, durably. `Ok(false)` when the bytes are nowhere.
     ///
     /// The path is replaced by a rename, so a reader sees the old or the new. What is in the way
-    /// and not ours goes to quarantine.
-    pub(crate) fn mend(&self, _: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
+    /// and not ours goes to quarantine. What a mount hides is left alone, as is the mount: `Ok(false)`.
+    pub(crate) fn mend(&self, lock: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
+        if fault.kind == FaultKind::Mounted {
+            return Ok(false);
+        }
+        match self.mend_path(lock, known, fault) {
+            // Or it is a directory of a lower layer of overlayfs, which cannot be renamed.
+            Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
+            done => done,
+        }
+    }
+
+    fn mend_path(&self, _: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
         let fs = &self.home.fs;
         let path = fault.path.as_slice();
         if path.is_empty() && fault.kind == FaultKind::Missing {

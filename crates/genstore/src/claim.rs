@@ -32,6 +32,26 @@ pub(crate) struct Claim {
     pub(crate) boot: String,
     pub(crate) made: Moment,
     pub(crate) by: String,
+    /// The directory that was made for others to write to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) out: Option<FolderMark>,
+}
+
+/// What tells a directory from any other that takes its name, as long as the system runs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct FolderMark {
+    dev: u64,
+    ino: u64,
+    /// When it was made, where the filesystem tells: the number of an inode is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<Moment>,
+}
+
+impl FolderMark {
+    pub(crate) fn of(dir: &Dir) -> Result<FolderMark> {
+        let stat = dir.stat_self()?;
+        Ok(FolderMark { dev: stat.dev, ino: stat.ino, born: dir.born().map(Moment::from_mtime) })
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -68,7 +88,13 @@ impl Claim {
                 OwnerRecord::Process(mark)
             }
         };
-        Ok(Claim { owner, boot: boot(), made: home.now().into(), by: home.options.actor.clone() })
+        Ok(Claim {
+            owner,
+            boot: boot(),
+            made: home.now().into(),
+            by: home.options.actor.clone(),
+            out: None,
+        })
     }
 
     /// Tells whether it still holds. A process of another pid namespace cannot be looked at, so
@@ -121,6 +147,7 @@ mod tests {
             boot: boot(),
             made: now.into(),
             by: "test".to_owned(),
+            out: None,
         };
         assert_eq!(claim.standing(now).unwrap(), Standing::Holds);
         assert_eq!(claim.standing(until).unwrap(), Standing::Expired(until));

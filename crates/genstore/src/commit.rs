@@ -20,7 +20,6 @@ use crate::activate::{AfterCommit, MANY, Warning};
 use crate::audit::Audited;
 use crate::error::{Error, Result};
 use crate::folders::Folders;
-use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::fs::flush::Flush;
@@ -423,12 +422,8 @@ impl<'s> Staged<'s> {
         if let Some(stage) = self.stage.take() {
             after.note("remove the stage", stage.remove(self.home));
         }
-        for path in std::mem::take(&mut self.ingested.consumed) {
-            let removed = path.parent().zip(path.file_name()).map_or(Ok(()), |(folder, name)| {
-                let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
-                Dir::open(folder).and_then(|dir| self.home.fs.unlink(&dir, name)).map(drop)
-            });
-            after.note("remove a consumed file", removed);
+        for file in std::mem::take(&mut self.ingested.consumed) {
+            after.note("remove a consumed file", file.remove(&self.home.fs));
         }
         after.warnings
     }

@@ -27,7 +27,7 @@ impl Plan {
     /// # Errors
     /// [`Error::Refused`], as the commit would; see [`Emptying::Refuse`].
     pub fn check_emptying(&self, tree: &Tree, (id, current): (GenerationId, &Tree)) -> Result<()> {
-        check(&self.parts, tree, id, current)
+        check(self.roots.names(), tree, id, current)
     }
 }
 

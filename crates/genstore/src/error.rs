@@ -110,6 +110,12 @@ pub enum Error {
         /// Every place it serves: a generation and a path in it.
         uses: Vec<(GenerationId, Vec<u8>)>,
     },
+    /// Something could not be removed: a mount point, or what belongs to another user. It was left
+    /// where it is, and all around it is gone; later commands that write try again.
+    Left {
+        /// Never empty.
+        left: Vec<Leftover>,
+    },
     /// A request that cannot be met as the store is now.
     Refused {
         /// A short name of the case, stable: `nothing-older`, `pin-taken`.
@@ -194,6 +200,7 @@ impl Error {
             Error::BadPlan { .. } => "bad-plan",
             Error::SourceChanged { .. } => "source-changed",
             Error::Damaged { .. } => "damaged",
+            Error::Left { .. } => "left-behind",
             Error::Refused { code, .. } => code,
         }
     }
@@ -250,6 +257,14 @@ impl fmt::Display for Error {
                 Damaged::Generation(id) => write!(f, "generation {id} is damaged: {cause}"),
                 Damaged::File(path) => write!(f, "{} is damaged: {cause}", show_path(path)),
             },
+            Error::Left { left } => {
+                let (path, why) = left.first().map_or(("".as_ref(), ""), |left| (&*left.path, &*left.why));
+                write!(f, "could not remove {}: {why}", show_path(path))?;
+                match left.len() {
+                    0 | 1 => Ok(()),
+                    more => write!(f, ", and {} more", count(more - 1, "path")),
+                }
+            }
             Error::Refused { why, .. } => f.write_str(why),
         }
     }

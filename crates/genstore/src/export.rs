@@ -86,7 +86,7 @@ impl Home {
         let fs = self.fs.within(&parent)?.shared_with(None);
         let (temp, ()) =
             fs.unique(&parent, ".genstore-export-", "", |temp| fs.make_dir(&parent, temp).map(drop))?;
-        let done = self.copy_out(&fs, generation, &parent.open_dir(&temp)?).and_then(|counts| {
+        let done = self.copy_out(&fs, generation, &parent.open_dir(&temp)?.staying()?).and_then(|counts| {
             if is_there {
                 self.fs.remove_dir(&parent, name)?;
             }

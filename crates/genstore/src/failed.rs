@@ -6,16 +6,19 @@
 
 use std::path::PathBuf;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Leftover, Result};
+use crate::fs::mount::is_mount;
 use crate::layout::{CommitLock, FAILED, Home, STAGING};
 use crate::model::audit::{Finding, Severity};
 use crate::model::ids::StageId;
 use crate::model::relpath;
 use crate::model::tree::TreeId;
+use crate::objects::is_errno;
 use crate::records::Moment;
-use crate::stage::{NEXT, StageDir, failed_grave};
+use crate::stage::{NEXT, StageDir, failed_grave, tolerate};
 
 const REPORT: &[u8] = b"report.json";
 
@@ -42,6 +45,9 @@ pub struct Failed {
     pub number: u64,
     /// Its directory: `tree/` or `build.log`, and `report.json`.
     pub path: PathBuf,
+    /// What could not be removed of the stage, or of those that were kept before: later commands that
+    /// write try again.
+    pub left: Vec<Leftover>,
 }
 
 /// Why something was refused.
@@ -97,8 +103,8 @@ impl Home {
         let number = self.failed_numbers()?.last().map_or(1, |last| last + 1);
         let name = number.to_string().into_bytes();
         self.fs.rename_to_free((stage.dir(), NEXT), (&failed, &name))?;
-        self.prune_failed(lock, keep)?;
-        Ok(Failed { number, path: failed.join(&name) })
+        let left = self.prune_failed(lock, keep)?;
+        Ok(Failed { number, path: failed.join(&name), left })
     }
 
     fn report(&self, stage: &StageDir, cause: Cause) -> Report {
@@ -142,28 +148,39 @@ impl Home {
 
     fn read_report(&self, number: u64) -> Result<Option<Report>> {
         let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", REPORT].concat();
-        // One that cannot be understood says nothing.
         let bytes = match self.dir.read(&path) {
             Err(Error::Damaged { .. }) => None,
-            bytes => bytes?,
+            // Something is mounted on it.
+            Err(e) if is_mount(&e) => None,
+            read => read?,
         };
+        // One that cannot be understood says nothing.
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    fn prune_failed(&self, _: &CommitLock, keep: KeepFailed) -> Result<()> {
+    fn prune_failed(&self, _: &CommitLock, keep: KeepFailed) -> Result<Vec<Leftover>> {
         let (failed, staging) = (self.sub(FAILED)?, self.sub(STAGING)?);
-        let (mut count, mut bytes) = (0, 0_u64);
+        let (mut count, mut bytes, mut left) = (0, 0_u64, Vec::new());
         for number in self.failed_numbers()?.into_iter().rev() {
             count += 1;
             bytes = bytes.saturating_add(self.read_report(number)?.map_or(0, |report| report.bytes));
             if count == 1 || (count <= keep.count && bytes <= keep.bytes) {
                 continue;
             }
-            let grave = failed_grave(number);
-            self.fs.rename_to_free((&failed, number.to_string().as_bytes()), (&staging, &grave))?;
-            self.fs.remove_all(&staging, &grave)?;
+            // Of one that had this number before something may be left there.
+            let number = number.to_string().into_bytes();
+            let prefix = failed_grave(&number);
+            let moved = self.fs.unique(&staging, &prefix, "", |free| {
+                self.fs.rename_to_free((&failed, &number), (&staging, free))
+            });
+            let removed = match moved {
+                // It cannot be renamed: a lower layer of overlayfs holds it, or something is mounted there.
+                Err(e) if is_errno(&e, Errno::XDEV) || is_mount(&e) => self.fs.remove_all(&failed, &number),
+                moved => self.fs.remove_all(&staging, &moved?.0),
+            };
+            left.extend(tolerate(removed)?);
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Finds what a stage was refused as.

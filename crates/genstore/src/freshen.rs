@@ -19,10 +19,12 @@ use crate::error::Result;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
 use crate::fs::flush::Flush;
+use crate::fs::mount::is_mount;
 use crate::generations::Generation;
 use crate::layout::{CommitLock, GENERATIONS, Home, SHOWN};
 use crate::model::fresh::{Freshness, Shown, Touch};
 use crate::model::relpath;
+use crate::model::tree::Mtime;
 use crate::objects;
 use crate::prepared::Prepared;
 use crate::stage::StageDir;
@@ -136,13 +138,17 @@ impl Home {
         tree: &Dir,
         freshness: &mut Freshness,
     ) -> Result<Vec<Flush>> {
-        let (base, mut made) = (base.tree_dir()?, Vec::new());
+        let base = match base.tree_dir() {
+            Err(e) if is_mount(&e) => None,
+            opened => Some(opened?),
+        };
+        let mut made = Vec::new();
         let many = freshness.touches.len() > MANY;
         let Freshness { touches, shown } = freshness;
         for (number, (path, touch)) in touches.iter_mut().enumerate() {
             let temp = temp_name(number);
-            let copy = self.make_inode((stage.dir(), &temp), (&base, tree), path, touch)?;
-            if let Touch::Renew(kept, _) = touch
+            let copy = self.make_inode((stage.dir(), &temp), (base.as_ref(), tree), path, touch)?;
+            if let Touch::Renew(kept, _) | Touch::Keep(kept) = touch
                 && let Some(mtime) = shown.fresh.get_mut(path)
             {
                 *mtime = *kept;
@@ -181,29 +187,49 @@ impl Home {
     fn make_inode(
         &self,
         temp: (&Dir, &[u8]),
-        (base, tree): (&Dir, &Dir),
+        (base, tree): (Option<&Dir>, &Dir),
         path: &[u8],
         touch: &mut Touch,
     ) -> Result<Option<File>> {
         match touch {
-            Touch::Keep(_) => {
-                let from = open_parent(base, path)?;
+            Touch::Keep(mtime) => {
+                // What a mount hides cannot be linked to.
+                let from = match base.map(|base| open_parent(base, path)) {
+                    None => return self.renew((tree, path), temp, mtime, None),
+                    Some(Err(e)) if is_mount(&e) => return self.renew((tree, path), temp, mtime, None),
+                    Some(opened) => opened?,
+                };
                 match self.fs.link((&from.0, from.1), temp) {
                     // No link left, or another user's file: a copy has the same mtime.
                     Err(e) if objects::is_errno(&e, Errno::MLINK) || objects::is_errno(&e, Errno::PERM) => {
                         self.copy_file((&from.0, from.1), temp).map(Some)
                     }
+                    // The file is a mount point.
+                    Err(e) if objects::is_errno(&e, Errno::XDEV) => {
+                        self.renew((tree, path), temp, mtime, None)
+                    }
                     done => done.map(|()| None),
                 }
             }
-            Touch::Renew(mtime, executable) => {
-                let from = open_parent(tree, path)?;
-                let (copy, place) = (self.copy_file((&from.0, from.1), temp)?, temp.0.join(temp.1));
-                *mtime = self.fs.set_mtime(&copy, &place, *mtime)?;
-                self.fs.set_mode(&copy, &place, objects::mode(*executable))?;
-                Ok(Some(copy))
-            }
+            Touch::Renew(mtime, executable) => self.renew((tree, path), temp, mtime, Some(*executable)),
         }
+    }
+
+    /// Makes an inode of its own with the bytes of a path of the new tree.
+    fn renew(
+        &self,
+        (tree, path): (&Dir, &[u8]),
+        temp: (&Dir, &[u8]),
+        mtime: &mut Mtime,
+        executable: Option<bool>,
+    ) -> Result<Option<File>> {
+        let from = open_parent(tree, path)?;
+        let (copy, place) = (self.copy_file((&from.0, from.1), temp)?, temp.0.join(temp.1));
+        *mtime = self.fs.set_mtime(&copy, &place, *mtime)?;
+        if let Some(executable) = executable {
+            self.fs.set_mode(&copy, &place, objects::mode(executable))?;
+        }
+        Ok(Some(copy))
     }
 }
 

@@ -11,16 +11,19 @@ use crate::threads::prelude::*;
 
 use crate::error::{Error, Leftover, Result};
 use crate::fs::dir::open_parent;
-use crate::generations::Generation;
+use crate::fs::mount::is_mount;
+use crate::fs::trail::Trail;
+use crate::generations::{Generation, Retired};
 use crate::layout::{CommitLock, GENERATIONS, Home, OBJECTS, STAGING, StoreExclusive};
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
+use crate::model::relpath;
 use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
 use crate::objects::{self, Objects, is_refused};
 use crate::progress::Phase;
 use crate::records::is_good;
-use crate::stage::grave;
+use crate::stage::{grave, sweep, tolerate};
 
 /// What a collection would do. [`crate::Store::collect`] does no more than this.
 #[derive(Clone, Debug)]
@@ -249,9 +252,11 @@ impl Home {
     pub(crate) fn collect(&self, plan: &GcPlan) -> Result<Collected> {
         let guard = self.exclude()?;
         let (lock, _) = self.begin_commit()?;
+        // Recovery passed it over in silence.
+        let left = sweep(self, &lock)?;
         let now = self.plan_again(plan)?;
         let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
-        let mut done = Collected { before_bytes: now.before_bytes, ..Collected::default() };
+        let mut done = Collected { before_bytes: now.before_bytes, left, ..Collected::default() };
         let (staging, mut graves) = (self.sub(STAGING)?, Vec::new());
         let removed = plan.removed();
         self.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
@@ -261,7 +266,18 @@ impl Home {
                 done.spared.push(id);
                 continue;
             }
-            match self.retire_generation(&lock, id, (&staging, &grave)) {
+            let retired = match self.retire_generation(&lock, id, (&staging, &grave)) {
+                Ok(Retired::Leased) => Ok(false),
+                Ok(Retired::Moved) => {
+                    graves.push((id, Some(grave)));
+                    Ok(true)
+                }
+                Ok(Retired::Immovable) => self.unlist_generation(&lock, id).inspect(|is_unlisted| {
+                    graves.extend(is_unlisted.then_some((id, None)));
+                }),
+                Err(error) => Err(error),
+            };
+            match retired {
                 Ok(true) => {}
                 Ok(false) => {
                     done.spared.push(id);
@@ -276,19 +292,17 @@ impl Home {
                 }
                 Err(error) => return Err(error),
             }
-            graves.push(grave);
             done.generations.push(id);
             self.remove_mark(&lock, id)?;
             self.clear_generation_suspect(&lock, id)?;
         }
-        for grave in graves {
+        for (id, grave) in graves {
             // What is left of it is debris, which every later writer tries to remove.
-            match self.fs.remove_all(&staging, &grave) {
-                Err(error) if is_refused(&error) => {
-                    done.left.extend(leftover(staging.join(&grave), error)?);
-                }
-                removed => removed?,
-            }
+            let removed = match grave {
+                Some(grave) => self.fs.remove_all(&staging, &grave),
+                None => self.remove_unlisted(&lock, id),
+            };
+            done.left.extend(tolerate(removed)?);
             self.options.progress.advance(1);
         }
         // What is still on the list keeps its objects, given up or not: it was spared, or is in no plan.
@@ -327,12 +341,14 @@ impl Home {
     ) -> Result<()> {
         let planned: HashSet<&ObjectId> = plan.objects.iter().collect();
         let dir = self.sub(OBJECTS)?;
+        let mut folders = Trail::new(&dir);
         let suspects = self.suspects()?;
         for id in now.objects.iter().filter(|id| planned.contains(id)) {
-            let name = objects::name(*id);
-            match self.fs.unlink(&dir, &name) {
+            let path = objects::name(*id);
+            let (folder, name) = relpath::split(&path);
+            match folders.dir(folder).and_then(|dir| self.fs.unlink(dir, name)) {
                 Err(error) if is_refused(&error) => {
-                    done.left.extend(leftover(dir.join(&name), error)?);
+                    done.left.extend(leftover(dir.join(&path), error)?);
                     continue;
                 }
                 removed => drop(removed?),
@@ -358,9 +374,13 @@ fn leftover(place: PathBuf, error: Error) -> Result<Option<Leftover>> {
 /// Finds the inodes that a generation's fresh files have, with their sizes in bytes.
 pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<HashMap<u64, u64>> {
     let mut private = HashMap::new();
-    let root = generation.tree_dir()?;
     for path in shown.fresh.keys() {
-        let (dir, name) = open_parent(&root, path)?;
+        let root = generation.tree_dir();
+        let (dir, name) = match root.and_then(|root| open_parent(&root, path)) {
+            // Only bytes are counted here; what is mounted over them hides the files, and keeps them.
+            Err(e) if is_mount(&e) => continue,
+            opened => opened?,
+        };
         if let Some(stat) = dir.stat(name)? {
             private.insert(stat.ino, stat.size);
         }

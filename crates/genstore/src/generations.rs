@@ -1,5 +1,6 @@
 //! Generations on disk: `generations/<id>/{manifest,shown,index,delta,tree/}`, and leases on them. Floor 2.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,12 @@ use std::path::{Path, PathBuf};
 use crate::threads::prelude::*;
 use rustix::io::Errno;
 
+use crate::activate::chain;
 use crate::error::{Damaged, Error, Result};
 use crate::fs::lock::{Lock, Mode};
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
-use crate::layout::{CommitLock, DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, TREE};
+use crate::layout::{CommitLock, DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, STAGING, TREE};
 use crate::model::codec::{Head, Manifest};
 use crate::model::delta::Delta;
 use crate::model::digest::Digest;
@@ -194,6 +197,24 @@ impl Generation {
     }
 }
 
+/// Begins the names in staging of the empty files that take a generation off the list.
+const UNLISTED: &[u8] = b"unlisted-";
+
+fn unlisted_name(id: GenerationId) -> Vec<u8> {
+    [UNLISTED, id.to_string().as_bytes()].concat()
+}
+
+/// What became of a generation that was to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Retired {
+    /// It is off the list, and under its new name.
+    Moved,
+    /// A living process holds it; nothing happened.
+    Leased,
+    /// Its directory cannot be renamed, as where a lower layer of overlayfs holds it; nothing happened.
+    Immovable,
+}
+
 enum HeadError {
     Io(Error),
     Malformed(String),
@@ -231,10 +252,15 @@ impl Home {
             cause: cause.to_owned(),
             uses: vec![],
         };
+        // Nothing can be told of what a mount hides.
+        let hidden = |e: Error| match is_mount(&e) {
+            true => damaged(&chain(&e)),
+            false => e,
+        };
         let dir = match self.dir.open_dir(&name) {
             Ok(dir) => dir,
             Err(e) if e.is_not_found() => return Ok(None),
-            Err(e) => return Err(e),
+            Err(e) => return Err(hidden(e)),
         };
         let file = match dir.open_file(MANIFEST) {
             Ok(file) => file,
@@ -242,12 +268,15 @@ impl Home {
                 if self.dir.stat(&name)?.is_none() {
                     return Ok(None);
                 }
+                if self.is_unlisted(id)? {
+                    return Ok(None);
+                }
                 return Err(damaged("its manifest is missing"));
             }
             Err(e) if is_errno(&e, Errno::LOOP) || is_errno(&e, Errno::NXIO) => {
                 return Err(damaged("its manifest is not a regular file"));
             }
-            Err(e) => return Err(e),
+            Err(e) => return Err(hidden(e)),
         };
         let path = dir.join(MANIFEST);
         let locked = Stat::of(&file, &path)?;
@@ -260,6 +289,10 @@ impl Home {
             lease => Some(lease?),
         };
         let named = self.dir.stat(&[&name[..], b"/", MANIFEST].concat())?;
+        // It was taken off the list under the exclusive lock, so before this one.
+        if self.is_unlisted(id)? {
+            return Ok(None);
+        }
         if named.is_some_and(|named| named.same_inode(&locked)) {
             Ok(Some(Generation { id, dir, manifest, _lease: lease }))
         } else if named.is_none() {
@@ -282,20 +315,61 @@ impl Home {
     }
 
     /// Takes a generation off the list, durably, and puts its directory under a name in staging that
-    /// must be free. Where a living process holds it, nothing happens: `Ok(false)`.
+    /// must be free.
     pub(crate) fn retire_generation(
         &self,
         _: &CommitLock,
         id: GenerationId,
         to: (&Dir, &[u8]),
-    ) -> Result<bool> {
+    ) -> Result<Retired> {
+        let Some(_no_leases) = self.exclude_leases(id)? else {
+            return Ok(Retired::Leased);
+        };
+        let generations = self.sub(GENERATIONS)?;
+        match self.fs.rename_to_free((&generations, id.to_string().as_bytes()), to) {
+            Err(e) if is_errno(&e, Errno::XDEV) => return Ok(Retired::Immovable),
+            moved => moved?,
+        }
+        self.fs.sync_dir(&generations)?;
+        Ok(Retired::Moved)
+    }
+
+    /// Takes a generation off the list, durably, whose directory cannot be renamed. What is left to do
+    /// is [`Home::remove_unlisted`]; should this process die, the next holder of the commit lock does it.
+    pub(crate) fn unlist_generation(&self, lock: &CommitLock, id: GenerationId) -> Result<bool> {
         let Some(_no_leases) = self.exclude_leases(id)? else {
             return Ok(false);
         };
-        let generations = self.sub(GENERATIONS)?;
-        self.fs.rename_to_free((&generations, id.to_string().as_bytes()), to)?;
-        self.fs.sync_dir(&generations)?;
+        self.mark_unlisted(lock, id)?;
         Ok(true)
+    }
+
+    /// Takes off the list what nobody can hold.
+    pub(crate) fn mark_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+        let staging = self.sub(STAGING)?;
+        drop(self.fs.open_or_create(&staging, &unlisted_name(id))?);
+        self.fs.sync_dir(&staging)
+    }
+
+    /// Removes where it stands a generation that is not on the list, and then what says that it is not.
+    /// What cannot be removed now stays off the list.
+    pub(crate) fn remove_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+        let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
+        self.fs.remove_all(&generations, id.to_string().as_bytes())?;
+        // Without this a power loss may bring back a part of it, which would be on the list again.
+        self.fs.sync_dir(&generations)?;
+        self.fs.unlink(&staging, &unlisted_name(id)).map(drop)
+    }
+
+    /// Lists the generations that are off the list and were not all removed.
+    pub(crate) fn unlisted(&self) -> Result<BTreeSet<GenerationId>> {
+        let parse = |name: &[u8]| GenerationId::parse(std::str::from_utf8(name).ok()?);
+        let names = self.list(STAGING)?.into_iter();
+        Ok(names.filter_map(|(name, _)| parse(name.strip_prefix(UNLISTED)?)).collect())
+    }
+
+    fn is_unlisted(&self, id: GenerationId) -> Result<bool> {
+        Ok(self.dir.stat(&[STAGING, b"/", &unlisted_name(id)].concat())?.is_some())
     }
 
     /// Writes what readers are shown of a generation beside its manifest.

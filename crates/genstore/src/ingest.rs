@@ -5,7 +5,7 @@
 //! known that the tree is a new one at all: so publishing what is current writes nothing. Floor 3.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -17,8 +17,9 @@ use crate::before::entries_before;
 use crate::error::{Error, Problem, Result};
 use crate::folders::Folders;
 use crate::fs::Dir;
+use crate::fs::mount::is_mount;
 use crate::fs::trail::Trail;
-use crate::intake::{Give, Intake};
+use crate::intake::{Consumed, Give, Intake};
 use crate::layout::{Home, StoreShared};
 use crate::linked::LinkedFolders;
 use crate::lossy::{Losses, Lossy};
@@ -28,8 +29,9 @@ use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
 use crate::objects::Objects;
-use crate::plan::{Given, ItemSource, Plan, ScannedRoot, What};
+use crate::plan::{Given, ItemSource, Plan, ScannedRoot, Spooled, What};
 use crate::progress::Phase;
+use crate::scan::MOUNT_POINT;
 use crate::stage::StageDir;
 
 /// Files of one folder that one task takes: small enough to share out, large enough that opening
@@ -60,7 +62,7 @@ pub(crate) struct Ingested {
     /// Objects of the store whose bytes turned out to be wrong; the right ones are placed.
     pub(crate) damaged: Vec<ObjectId>,
     /// Files that `consume` moved in: what to remove once they are committed.
-    pub(crate) consumed: Vec<PathBuf>,
+    pub(crate) consumed: Vec<Consumed>,
     pub(crate) new_bytes: u64,
     /// What stat told of the sources, where they stay: for the next publish.
     pub(crate) sources: Option<SourceIndex>,
@@ -149,7 +151,7 @@ pub(crate) struct Shared {
     pub(crate) claims: Vec<Mutex<HashMap<ObjectId, Claim>>>,
     pub(crate) problems: Mutex<Vec<Problem>>,
     pub(crate) damaged: Mutex<Vec<ObjectId>>,
-    pub(crate) consumed: Mutex<Vec<PathBuf>>,
+    pub(crate) consumed: Mutex<Vec<Consumed>>,
     /// Inodes of sources that have more than one name.
     pub(crate) linked: Mutex<HashSet<u64>>,
     pub(crate) losses: Mutex<Losses>,
@@ -306,6 +308,10 @@ impl<'a> Ingest<'a> {
                 path_in_plan: path,
                 entry,
                 give,
+                root: match from {
+                    ItemSource::Scanned(root) => Some(root),
+                    ItemSource::Given(_) => None,
+                },
                 target: &mut target,
                 source: None,
             };
@@ -396,7 +402,8 @@ impl Intake<'_, '_> {
                 let used_up = || Error::refused("reader-used-up", "a reader was read before");
                 return self.stream(reader.ok_or_else(used_up)?, executable);
             }
-            Given::File(path) | Given::Spooled(path) => (path, Some(executable)),
+            Given::Spooled(Spooled { dir, name }) => return self.disk((dir, name), Some(executable)),
+            Given::File(path) => (path, Some(executable)),
             Given::Root(path) => (path, None),
         };
         let (dir, name) = parent_of(path)?;
@@ -423,6 +430,7 @@ fn problem_of(error: &Error) -> Option<String> {
             Some(format!("cannot be read: {source}"))
         }
         Error::BadSource { why, .. } => Some((*why).to_owned()),
+        error if is_mount(error) => Some(MOUNT_POINT.to_owned()),
         _ => None,
     }
 }

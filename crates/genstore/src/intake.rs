@@ -4,13 +4,17 @@
 //! read whole before anything is decided; large ones in chunks.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
-use crate::fs::{Dir, Kind, Stat};
+use crate::fs::dir::open_parent;
+use crate::fs::{Dir, Fs, Kind, Stat};
 use crate::ingest::{How, Ingest, Shared, lock};
 use crate::known::{Place, source_stat};
 use crate::lossy::{Losses, Lossy};
@@ -19,12 +23,41 @@ use crate::model::index::SourceStat;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node};
 use crate::objects;
+use crate::plan::ScannedRoot;
 
 /// A file that changes while it is read is read again so many times.
 const ATTEMPTS: usize = 3;
 thread_local! {
     /// One buffer per thread for all small files, and the chunks of large ones.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A file that was given to us, and is removed once it is committed.
+pub(crate) struct Consumed {
+    /// The directory that was scanned, if it lies in one.
+    root: Option<Arc<Dir>>,
+    /// Its path there, or its path.
+    path: Vec<u8>,
+    inode: (u64, u64),
+}
+
+impl Consumed {
+    /// Removes it, unless something else has its name by now: through no symlink and no mount point
+    /// below the directory that was scanned.
+    pub(crate) fn remove(&self, fs: &Fs) -> Result<()> {
+        let (dir, name) = match &self.root {
+            Some(root) => open_parent(&root.staying()?, &self.path)?,
+            None => {
+                let (folder, name) = relpath::split(&self.path);
+                let folder = if folder.is_empty() { b"/" } else { folder };
+                (Dir::open(Path::new(OsStr::from_bytes(folder)))?, name)
+            }
+        };
+        match dir.stat(name)? {
+            Some(stat) if (stat.dev, stat.ino) == self.inode => fs.unlink(&dir, name).map(drop),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What may be done with a source.
@@ -44,6 +77,8 @@ pub(crate) struct Intake<'a, 'b> {
     pub(crate) path_in_plan: &'a [u8],
     pub(crate) entry: u32,
     pub(crate) give: Give,
+    /// The directory that was scanned, if its source lies in one.
+    pub(crate) root: Option<&'a ScannedRoot>,
     pub(crate) target: &'b mut Option<Dir>,
     /// What stat told of the source, once it is taken in and if it stays where it is.
     pub(crate) source: Option<SourceStat>,
@@ -124,7 +159,14 @@ impl Intake<'_, '_> {
                 }
             }
             Give::Move => {}
-            Give::MoveAndRemove => lock(&self.shared.consumed).push(from.0.join(from.1)),
+            Give::MoveAndRemove => {
+                let (root, path) = match self.root {
+                    Some(root) => (Some(root.dir.clone()), root.below(self.path_in_plan).to_vec()),
+                    None => (None, from.0.join(from.1).into_os_string().into_vec()),
+                };
+                let inode = (stat.dev, stat.ino);
+                lock(&self.shared.consumed).push(Consumed { root, path, inode });
+            }
         }
     }
 

@@ -112,6 +112,7 @@ pub(crate) struct LayoutState {
 
 /// An open store, as its parts see it.
 pub(crate) struct Home {
+    /// Nothing behind a mount point is opened from here.
     pub(crate) dir: Dir,
     pub(crate) fs: Fs,
     pub(crate) options: Options,
@@ -155,6 +156,7 @@ impl Home {
             }
             Err(e) => return Err(e),
         };
+        let dir = dir.staying()?;
         let marker = match dir.read(FORMAT) {
             // Some other directory, which has a folder of this name.
             Err(Error::Damaged { .. }) => return Err(not_a_store()),
@@ -204,6 +206,7 @@ impl Home {
             }
             Err(e) => return Err(e),
         }
+        home.dir = home.dir.staying()?;
         let mut home = home.with_group()?;
         let is_new = home.dir.read(FORMAT)?.is_none();
         match audience {

@@ -85,6 +85,7 @@ mod usage;
 mod verify;
 mod view;
 mod view_check;
+mod view_disk;
 mod view_parents;
 mod view_place;
 mod view_put;

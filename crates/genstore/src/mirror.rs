@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use crate::check::is_absence;
 use crate::error::Result;
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind};
 use crate::layout::{CommitLock, Home};
 use crate::mirror_look::{Look, Wanted};
@@ -55,7 +56,7 @@ impl Home {
     fn what_is_there(&self, record: &ViewRecord, (parent, name): (&Dir, &[u8])) -> Result<There> {
         let key = record.key();
         let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
-        let root = parent.open_dir(name)?;
+        let root = parent.staying()?.open_dir(name)?;
         Ok(There { root_inode: root.stat_self()?.ino, root, now, next })
     }
 
@@ -68,7 +69,7 @@ impl Home {
     ) -> Result<Updated> {
         let there = self.what_is_there(record, (place.parent()?, place.name()))?;
         if there.next.is_some() {
-            self.fs.remove_all(place.parent()?, &self.spare_name(record)?)?;
+            self.fs.remove_all(place.parent()?, &self.spare_name(record))?;
         }
         let wanted = self.wanted(record)?;
         let look = there.look(&wanted);
@@ -76,7 +77,10 @@ impl Home {
         let mut strangers = std::mem::take(&mut found.strangers);
         if found.work.len() > 0 || there.now.as_ref() != Some(&found.next) || there.next.is_some() {
             strangers.extend(self.do_work(lock, record, place, &look, &mut found)?);
-            self.promote_inventory(lock, &record.key())?;
+            // What a mount hides is as the last inventory tells, which goes on counting.
+            if !found.hidden {
+                self.promote_inventory(lock, &record.key())?;
+            }
         }
         Ok(Updated { strangers: strangers.into_iter().collect(), put_back: found.gone })
     }
@@ -90,7 +94,7 @@ impl Home {
         look: &Look<'_>,
         found: &mut Found,
     ) -> Result<BTreeSet<Vec<u8>>> {
-        let spare = self.spare_name(record)?;
+        let spare = self.spare_name(record);
         let fs = self.fs.within(look.root)?;
         let mut unlinkable = BTreeSet::new();
         loop {
@@ -122,7 +126,7 @@ impl Home {
     ) -> Result<()> {
         let parent = place.parent()?;
         self.fs.within(parent)?.make_dir(parent, &pending.temp.0)?;
-        let root = parent.open_dir(&pending.temp.0)?;
+        let root = parent.staying()?.open_dir(&pending.temp.0)?;
         if self.is_private()? {
             // Its files are the store's own inodes, or copies of them.
             self.fs.set_own_mode(&root, 0o700)?;
@@ -178,7 +182,7 @@ impl Home {
         place: &Place,
         name: &[u8],
     ) -> Result<Vec<Vec<u8>>> {
-        let (parent, spare) = (place.parent()?, self.spare_name(record)?);
+        let (parent, spare) = (place.parent()?, self.spare_name(record));
         let there = self.what_is_there(record, (parent, name))?;
         self.fs.remove_all(parent, &spare)?;
         let wanted = Wanted::nothing(self.sequence()?.heals);
@@ -236,15 +240,15 @@ impl Home {
     }
 
     /// Names the directory beside a mirror in which files are prepared. No other store uses it.
-    pub(crate) fn spare_name(&self, record: &ViewRecord) -> Result<Vec<u8>> {
+    pub(crate) fn spare_name(&self, record: &ViewRecord) -> Vec<u8> {
         self.name_beside(record, ".genstore-mirror-")
     }
 
-    /// Makes a name beside a view that no other store makes.
-    pub(crate) fn name_beside(&self, record: &ViewRecord, prefix: &str) -> Result<Vec<u8>> {
-        let stat = self.dir.stat_self()?;
-        let bytes = [&stat.dev.to_le_bytes()[..], &stat.ino.to_le_bytes(), &record.path.0].concat();
-        Ok(format!("{prefix}{}", Digest::of(&bytes).short()).into_bytes())
+    /// Makes a name beside a view that no other store makes: the way to the view is from the store,
+    /// so from one directory it leads back to one store. It is the same after a restart, when
+    /// devices have other numbers.
+    pub(crate) fn name_beside(&self, record: &ViewRecord, prefix: &str) -> Vec<u8> {
+        format!("{prefix}{}", Digest::of(&record.path.0).short()).into_bytes()
     }
 }
 
@@ -264,10 +268,16 @@ impl Place {
     /// Tells whether a real directory stands there.
     pub(crate) fn is_directory(&self) -> Result<bool> {
         match self.parent() {
-            Ok(parent) => Ok(parent.stat(self.name())?.is_some_and(|stat| stat.kind == Kind::Dir)),
+            Ok(parent) => Ok(parent.stat(self.name())?.is_some_and(|stat| stat.kind == Kind::Dir)
+                && !is_mount_point(parent, self.name())?),
             Err(_) => Ok(false),
         }
     }
+}
+
+/// Tells whether something is mounted on a directory.
+pub(crate) fn is_mount_point(parent: &Dir, name: &[u8]) -> Result<bool> {
+    Ok(parent.staying()?.open_dir(name).is_err_and(|e| is_mount(&e)))
 }
 
 /// Tells whether a directory has nothing in it.

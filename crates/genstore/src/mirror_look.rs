@@ -12,6 +12,7 @@ use crate::threads::prelude::*;
 
 use crate::check::is_absence;
 use crate::error::{Error, Result};
+use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
 use crate::mirror_plan::Found;
@@ -83,6 +84,8 @@ pub(crate) enum Verdict {
     /// A folder that is not wanted any more.
     LeaveFolder,
     Stranger,
+    /// A mount point: what is below it is hidden.
+    Mount,
     Gone,
 }
 
@@ -140,6 +143,13 @@ impl<'a> Look<'a> {
                     None => {}
                 }
                 None
+            }
+            Err(e) if is_mount(&e) => {
+                let point = match &e {
+                    Error::Io { path, .. } => mount::below(self.root.path(), path),
+                    _ => path.to_vec(),
+                };
+                return Ok(vec![(point, Verdict::Mount)]);
             }
             Err(e) => return Err(e),
         };

@@ -49,6 +49,8 @@ pub(crate) struct Found {
     pub(crate) strangers: BTreeSet<Vec<u8>>,
     /// What was put there, and is gone.
     pub(crate) gone: Vec<Vec<u8>>,
+    /// Something is mounted in it, so not all of it could be looked at.
+    pub(crate) hidden: bool,
 }
 
 impl Look<'_> {
@@ -59,7 +61,9 @@ impl Look<'_> {
             let paths = verdicts.iter().filter(move |(_, verdict)| *verdict == wanted);
             paths.map(|(path, _)| path.clone()).collect::<Vec<_>>()
         };
-        let strangers: BTreeSet<Vec<u8>> = is(Verdict::Stranger).into_iter().collect();
+        let mounts: BTreeSet<Vec<u8>> = is(Verdict::Mount).into_iter().collect();
+        let strangers: BTreeSet<Vec<u8>> =
+            is(Verdict::Stranger).into_iter().chain(mounts.clone()).collect();
         // Sorted by bytes, what is below a path may stand apart from it.
         let holds_strangers = |path: &[u8]| {
             let below = [path, b"/"].concat();
@@ -90,8 +94,9 @@ impl Look<'_> {
         }
         work.deleted = is(Verdict::Delete);
         work.late_folders = is(Verdict::MakeFolderLate);
-        let (stay, emptied): (Vec<_>, Vec<_>) =
-            is(Verdict::LeaveFolder).into_iter().partition(|path| holds_strangers(path));
+        let (stay, emptied): (Vec<_>, Vec<_>) = is(Verdict::LeaveFolder)
+            .into_iter()
+            .partition(|path| holds_strangers(path) || mounts.contains(path));
         work.emptied = emptied;
         work.emptied.reverse();
         let folders = [&is(Verdict::KeepFolder), &work.folders, &work.late_folders, &stay];
@@ -112,6 +117,7 @@ impl Look<'_> {
             folders,
         };
         let gone = is(Verdict::Gone);
-        Ok(Found { work, next, strangers: strangers.into_iter().chain(blocked).collect(), gone })
+        let strangers = strangers.into_iter().chain(blocked).collect();
+        Ok(Found { work, next, strangers, gone, hidden: !mounts.is_empty() })
     }
 }

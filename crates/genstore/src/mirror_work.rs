@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use crate::activate::MANY;
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Fs, Kind};
 use crate::mirror_look::Look;
 use crate::mirror_plan::Work;
@@ -101,7 +102,7 @@ impl Hand<'_> {
     fn unless_in_the_way(&self, result: Result<()>, path: &[u8], done: &Mutex<Done>) -> Result<()> {
         const IN_THE_WAY: [Errno; 4] = [Errno::EXIST, Errno::NOTDIR, Errno::LOOP, Errno::ISDIR];
         match result {
-            Err(e) if IN_THE_WAY.iter().any(|errno| is_errno(&e, *errno)) => {
+            Err(e) if is_mount(&e) || IN_THE_WAY.iter().any(|errno| is_errno(&e, *errno)) => {
                 stranger(done, path);
                 Ok(())
             }
@@ -199,7 +200,9 @@ impl Hand<'_> {
         let (dir, name) = open_parent(self.look.root, path)?;
         match dir.stat(name)? {
             None => Ok(()),
-            Some(_) if self.look.is_ours(&dir, path)? => self.fs.unlink(&dir, name).map(drop),
+            Some(_) if self.look.is_ours(&dir, path)? => {
+                self.unless_in_the_way(self.fs.unlink(&dir, name).map(drop), path, done)
+            }
             Some(_) => {
                 stranger(done, path);
                 Ok(())
@@ -213,7 +216,7 @@ impl Hand<'_> {
             return Ok(());
         }
         match self.fs.remove_dir(&dir, name) {
-            Err(e) if is_not_empty(&e) => {
+            Err(e) if is_not_empty(&e) || is_mount(&e) => {
                 stranger(done, path);
                 Ok(())
             }
@@ -235,7 +238,7 @@ impl Hand<'_> {
             match root.open_dir(folder) {
                 Ok(dir) => fs.sync_dir(&dir)?,
                 // Removed itself, or something is in its way.
-                Err(e) if crate::check::is_absence(&e) => {}
+                Err(e) if crate::check::is_absence(&e) || is_mount(&e) => {}
                 Err(e) => return Err(e),
             }
         }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, ROTATIONS, StoreShared};
 use crate::model::digest::Digest;
@@ -83,7 +84,10 @@ pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
 /// Tells whether the system keeps something where it is: it is another user's, or is made immutable, or
 /// something is mounted there.
 pub(crate) fn is_refused(error: &Error) -> bool {
-    [Errno::ACCESS, Errno::PERM, Errno::BUSY].into_iter().any(|errno| is_errno(error, errno))
+    let refusals = [Errno::ACCESS, Errno::PERM, Errno::BUSY];
+    matches!(error, Error::Left { .. })
+        || is_mount(error)
+        || refusals.into_iter().any(|errno| is_errno(error, errno))
 }
 
 impl<'h> Objects<'h> {

@@ -39,7 +39,9 @@ impl fmt::Debug for Source {
             Source::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Source::File(path) => write!(f, "File({})", path.display()),
             Source::Reader(_) => f.write_str("Reader"),
-            Source::Spooled(spooled) => write!(f, "Spooled({})", spooled.path.display()),
+            Source::Spooled(spooled) => {
+                write!(f, "Spooled({})", spooled.dir.join(&spooled.name).display())
+            }
         }
     }
 }
@@ -48,7 +50,8 @@ impl fmt::Debug for Source {
 /// stands for the same bytes, at another path.
 #[derive(Clone, Debug)]
 pub struct Spooled {
-    pub(crate) path: PathBuf,
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) name: Vec<u8>,
 }
 
 /// Which symlinks a plan may hold.
@@ -71,10 +74,8 @@ pub struct Plan {
     ends: Vec<u32>,
     /// What is to stand at each of them.
     pub(crate) what: Vec<What>,
-    /// Sources that lie in one another, which cannot be consumed.
-    overlaps: Vec<Problem>,
-    /// The names of the roots.
-    pub(crate) parts: Vec<Vec<u8>>,
+    /// Where it all comes from.
+    pub(crate) roots: Roots,
     /// It is a [`crate::ScanMemory`]'s, which wants to know of sources with several names.
     pub(crate) remembered: bool,
 }
@@ -116,7 +117,7 @@ pub(crate) enum Given {
     /// A file that is a root: treated as those that were scanned.
     Root(PathBuf),
     File(PathBuf),
-    Spooled(PathBuf),
+    Spooled(Spooled),
     Bytes(Vec<u8>),
     /// Taken when it is read.
     Reader(Mutex<Option<Box<dyn Read + Send>>>),
@@ -162,14 +163,17 @@ impl Plan {
         PlanBuilder::default()
     }
 
-    /// Makes sure that no source of the plan lies in another, so that each file is moved in once.
+    /// Makes sure that no source of the plan lies in another, so that each file is moved in once,
+    /// and that nothing is mounted inside one: what is mounted there is not removed.
     ///
     /// # Errors
-    /// [`Error::BadPlan`] with every overlap.
+    /// [`Error::BadPlan`] with every overlap and every mount point.
     pub fn check_consume(&self) -> Result<()> {
-        match self.overlaps.is_empty() {
+        let mut problems = [self.roots.overlaps(), self.roots.mounts()].concat();
+        problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        match problems.is_empty() {
             true => Ok(()),
-            false => Err(Error::BadPlan { problems: self.overlaps.clone() }),
+            false => Err(Error::BadPlan { problems }),
         }
     }
 
@@ -232,7 +236,7 @@ impl PlanBuilder {
             Source::Bytes(bytes) => Given::Bytes(bytes),
             Source::File(path) => Given::File(path),
             Source::Reader(reader) => Given::Reader(Mutex::new(Some(reader))),
-            Source::Spooled(Spooled { path }) => Given::Spooled(path),
+            Source::Spooled(spooled) => Given::Spooled(spooled),
         };
         let source = ItemSource::Given(Box::new(source));
         self.add(path.into(), What::File { source, executable });
@@ -260,7 +264,7 @@ impl PlanBuilder {
     }
 
     /// Adds all that a stage's own directory holds.
-    pub(crate) fn scan_ours(&mut self, dir: &Path, rules: &ScanRules) -> Result<()> {
+    pub(crate) fn scan_ours(&mut self, dir: &Dir, rules: &ScanRules) -> Result<()> {
         scan::scan_ours(self, dir, rules)
     }
 
@@ -322,9 +326,8 @@ impl PlanBuilder {
             self.line_up();
             let ends = self.items.iter().map(|item| item.end as u32).collect();
             let what = self.items.into_iter().map(|item| item.what).collect();
-            let (paths, overlaps) = (self.paths.into(), self.roots.overlaps());
-            let parts = self.roots.into_names();
-            return Ok(Plan { paths, ends, what, overlaps, parts, remembered: self.remembered });
+            let (paths, roots) = (self.paths.into(), self.roots);
+            return Ok(Plan { paths, ends, what, roots, remembered: self.remembered });
         }
         self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();

@@ -254,7 +254,7 @@ impl Home {
             objects,
             // On an error the stage still wants to be taken back, which is what dropping does.
             ingested: Ingested::default(),
-            parts: plan.parts.clone(),
+            parts: plan.roots.names().to_vec(),
             base,
             stage: lazy.into_stage(),
             assembled: false,

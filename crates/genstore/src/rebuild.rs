@@ -13,7 +13,10 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::error::{Damaged, Error, Result};
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind};
 use crate::layout::{
     CURRENT, CommitLock, GENERATIONS, HOLD, Home, LOCKS, LOG, MANIFEST, MARKS, NOTICE, OBJECTS, PINS,
@@ -24,7 +27,7 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
 use crate::model::tree::Node;
-use crate::objects::Objects;
+use crate::objects::{Objects, is_errno};
 use crate::records::{Sequence, is_good};
 
 /// What was found, each with its path and what is wrong with it.
@@ -228,8 +231,11 @@ impl Home {
         while prefix.len() > MAX_PREFIX {
             prefix.pop();
         }
-        self.put_aside(&dir, name, &format!("{prefix}-"))?;
-        Ok(true)
+        match self.put_aside(&dir, name, &format!("{prefix}-")) {
+            // It cannot be renamed: something is mounted there, or a lower layer of overlayfs holds it.
+            Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
+            done => done.map(|()| true),
+        }
     }
 
     fn is_replaced(&self, name: &[u8]) -> Result<bool> {

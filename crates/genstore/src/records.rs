@@ -25,6 +25,12 @@ pub(crate) struct Moment {
     pub(crate) nanos: u32,
 }
 
+impl Moment {
+    pub(crate) fn from_mtime(Mtime { secs, nanos }: Mtime) -> Moment {
+        Moment { secs, nanos }
+    }
+}
+
 impl From<SystemTime> for Moment {
     fn from(time: SystemTime) -> Moment {
         let Mtime { secs, nanos } = time.into();
@@ -171,7 +177,9 @@ impl Home {
             .collect();
         let hold = self.hold()?.map_or(0, |hold| hold.generation.max(hold.left).get());
         let shown = self.noticed()?.max(self.current().unwrap_or_default()).map_or(0, |id| id.get());
-        let known = [newest, pinned, marked, hold, shown, self.history()?.highest()];
+        // What is still being removed had a number, too.
+        let removed = self.unlisted()?.last().map_or(0, |id| id.get());
+        let known = [newest, pinned, marked, hold, shown, removed, self.history()?.highest()];
         Ok(aside.into_iter().chain(known).max().unwrap_or(0))
     }
 
@@ -181,11 +189,14 @@ impl Home {
 
     /// Lists the generations, oldest first. Names that are no numbers are `verify`'s to report.
     pub(crate) fn generation_ids(&self) -> Result<Vec<GenerationId>> {
-        let mut ids: Vec<_> = self
-            .list(GENERATIONS)?
+        let listed = self.list(GENERATIONS)?;
+        // Looked at last: what is taken off the list goes after that.
+        let unlisted = self.unlisted()?;
+        let mut ids: Vec<_> = listed
             .iter()
             .filter(|(_, kind)| *kind == Kind::Dir)
             .filter_map(|(name, _)| GenerationId::parse(std::str::from_utf8(name).ok()?))
+            .filter(|id| !unlisted.contains(id))
             .collect();
         ids.sort_unstable();
         Ok(ids)

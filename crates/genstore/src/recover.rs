@@ -18,7 +18,7 @@ use crate::model::ids::{GenerationId, StageId};
 use crate::model::tree::Node;
 use crate::objects::is_errno;
 use crate::records::{Intent, Sequence};
-use crate::stage::{grave, remove_committed, sweep};
+use crate::stage::{grave, remove_committed, sweep, tolerate};
 
 impl Home {
     /// Takes the commit lock and settles what the last holder left.
@@ -87,16 +87,22 @@ impl Home {
     }
 
     /// Removes a generation that was never shown to anybody.
-    fn take_back(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+    fn take_back(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
         let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
         let name = id.to_string().into_bytes();
         if generations.stat(&name)?.is_none() {
             return Ok(());
         }
         let grave = grave(id);
-        self.fs.rename_to_free((&generations, &name), (&staging, &grave))?;
+        match self.fs.rename_to_free((&generations, &name), (&staging, &grave)) {
+            Err(e) if is_errno(&e, Errno::XDEV) => {
+                self.mark_unlisted(lock, id)?;
+                return tolerate(self.remove_unlisted(lock, id)).map(drop);
+            }
+            moved => moved?,
+        }
         self.fs.sync_dir(&generations)?;
-        self.fs.remove_all(&staging, &grave)
+        tolerate(self.fs.remove_all(&staging, &grave)).map(drop)
     }
 
     /// Does what comes after the pointer: makes its move durable, and tells of it.

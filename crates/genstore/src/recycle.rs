@@ -28,9 +28,11 @@ use crate::folders::Folders;
 use crate::fs::Durability;
 use crate::fs::dir::open_parent;
 use crate::fs::flush::Flush;
+use crate::fs::mount::{is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
+use crate::generations::Retired;
 use crate::ingest::{How, lock};
-use crate::layout::{SEALED, TREE};
+use crate::layout::{GENERATIONS, SEALED, TREE};
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
@@ -95,7 +97,7 @@ impl Staged<'_> {
         let retired = stage.dir().open_dir(RETIRED)?;
         let seen = match retired.open_dir(TREE) {
             Ok(tree) => sealed::compare(self.home, &tree, &before, &spare.sealed.folders)?,
-            Err(e) if is_absence(&e) => None,
+            Err(e) if is_absence(&e) || is_mount(&e) => None,
             Err(e) => return Err(e),
         };
         let Some(seen) = seen else { return Ok(false) };
@@ -178,9 +180,15 @@ impl Staged<'_> {
         if !is_given_up || !as_sealed || !suspects.objects.is_empty() || !suspects.generations.is_empty() {
             return Ok(false);
         }
+        // Its tree would be part of the next generation. Where the system does not tell of mounts, the
+        // work on the tree stops at them.
+        let generation = home.dir.join(&[GENERATIONS, b"/", spare.id.to_string().as_bytes()].concat());
+        if !mounts_below(&generation).is_empty() {
+            return Ok(false);
+        }
         match home.retire_generation(&lock, spare.id, (stage.dir(), RETIRED)) {
-            Ok(true) => {}
-            Ok(false) => return Ok(false),
+            Ok(Retired::Moved) => {}
+            Ok(Retired::Leased | Retired::Immovable) => return Ok(false),
             // Another user's: it stays, gc tells of it, and the tree is assembled.
             Err(e) if is_refused(&e) => return Ok(false),
             Err(e) => return Err(e),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::error::{Error, Problem, Result, show_path};
+use crate::fs::mount;
 use crate::model::relpath;
 use crate::plan::{Given, ItemSource, PlanBuilder, What};
 use crate::scan::{self, ScanRules};
@@ -25,8 +26,8 @@ impl Roots {
     }
 
     /// Gives the names of the roots.
-    pub(crate) fn into_names(self) -> Vec<Vec<u8>> {
-        self.names
+    pub(crate) fn names(&self) -> &[Vec<u8>] {
+        &self.names
     }
 
     /// Finds the sources that lie in an earlier or a later one.
@@ -48,6 +49,19 @@ impl Roots {
         }
         found.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         found
+    }
+
+    /// Finds what is mounted inside the sources.
+    pub(crate) fn mounts(&self) -> Vec<Problem> {
+        let below = |(name, real): &(Vec<u8>, PathBuf)| {
+            let problem = |point: PathBuf| {
+                let below = mount::below(real, &point);
+                let path = if name.is_empty() { below } else { relpath::join(name, &below) };
+                Problem { path, what: "cannot be moved in: it is a mount point".to_owned() }
+            };
+            mount::mounts_below(real).into_iter().map(problem).collect::<Vec<_>>()
+        };
+        self.sources.iter().flat_map(below).collect()
     }
 }
 

@@ -17,6 +17,7 @@ use globset::GlobSet;
 use rustix::fs::{Access, AtFlags};
 
 use crate::error::{Error, Problem, Result};
+use crate::fs::mount::{self, is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
@@ -67,11 +68,18 @@ pub(crate) fn scan_real(
     walk(plan, dir, root, rules, &Known::default()).map(drop)
 }
 
-/// Scans a stage's own directory, which lies in the store and is nobody else's.
-pub(crate) fn scan_ours(plan: &mut PlanBuilder, dir: &Path, rules: &ScanRules) -> Result<()> {
-    let root = ScannedRoot { ours: true, ..ScannedRoot::of(Dir::open(dir)?) };
-    walk(plan, dir, root, rules, &Known::default()).map(drop)
+/// Scans a stage's own directory, which lies in the store and is nobody else's. What a build left
+/// mounted in it is a problem of the plan: its files are moved in, and these are not its files.
+pub(crate) fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()> {
+    for point in mounts_below(dir.path()) {
+        plan.problem(&mount::below(dir.path(), &point), MOUNT_POINT);
+    }
+    let root = ScannedRoot { ours: true, ..ScannedRoot::of(dir.staying()?) };
+    walk(plan, dir.path(), root, rules, &Known::default()).map(drop)
 }
+
+/// What is wrong with a path where something is mounted.
+pub(crate) const MOUNT_POINT: &str = "is a mount point";
 
 /// A scan under way.
 struct Walk<'a> {
@@ -218,6 +226,11 @@ impl Walk<'_> {
         };
         let (dir, stat, mut names) = match open() {
             Ok(opened) => opened,
+            Err(e) if is_mount(&e) => {
+                let path = folder.path.clone();
+                listing.problems.push(Problem { path, what: MOUNT_POINT.to_owned() });
+                return Ok((listing, None));
+            }
             Err(Error::Io { source, .. }) => {
                 let path = folder.path.clone();
                 listing.problems.push(Problem { path, what: format!("cannot be read: {source}") });

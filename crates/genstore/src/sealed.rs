@@ -9,6 +9,7 @@ use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
 use crate::layout::{Home, SEALED};
@@ -78,6 +79,14 @@ pub(crate) fn compare(
                 Err(e) => return Err(e),
             };
             if stat.kind != Kind::Dir || !home.fs.is_dir_mode(&stat) || !home.fs.is_ours(&stat) {
+                return Ok(None);
+            }
+            // What is mounted on a folder hides it.
+            let opens = || match tree.open_dir(path) {
+                Err(e) if is_mount(&e) => Ok(false),
+                opened => opened.map(|_| true),
+            };
+            if note(&stat) != *noted && !opens()? {
                 return Ok(None);
             }
             Ok(Some(match noted.ino {

@@ -11,9 +11,11 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::claim::{CLAIM_SUFFIX, Standing};
-use crate::error::{Error, Result};
+use crate::check::is_absence;
+use crate::claim::{CLAIM_SUFFIX, FolderMark, Standing};
+use crate::error::{Error, Leftover, Result};
 use crate::fs::lock::{Lock, Mode};
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{BUILD_LOG, CommitLock, Home, STAGING, TREE};
 use crate::model::digest::Digest;
@@ -25,7 +27,7 @@ const LOCK_SUFFIX: &str = ".lock";
 /// The generation that is being put together.
 pub(crate) const NEXT: &[u8] = b"generation";
 /// What programs of others write, before it is sealed.
-const OUT: &[u8] = b"out";
+pub(crate) const OUT: &[u8] = b"out";
 /// Bytes of streams, before the plan that names them is complete.
 const SPOOL: &[u8] = b"spool";
 /// A generation that is no more, whose tree becomes the next one's.
@@ -45,6 +47,10 @@ pub(crate) struct StageDir {
     claimed: bool,
     lock: Lock,
 }
+
+/// A stage that was taken over, with what its claim says: whether it holds, and which directory was
+/// made for others to write to.
+pub(crate) type Resumed = (StageDir, Standing, Option<FolderMark>);
 
 impl StageDir {
     /// Makes an empty stage.
@@ -70,12 +76,12 @@ impl StageDir {
         }
     }
 
-    /// Takes over a stage that its maker let go of: `None` where there is none of this id, or none
-    /// that was let go of.
+    /// Takes over a stage that its maker let go of, with what its claim says: `None` where there is none
+    /// of this id, or none that was let go of.
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has it.
-    pub(crate) fn resume(home: &Home, id: &StageId) -> Result<Option<(StageDir, Standing)>> {
+    pub(crate) fn resume(home: &Home, id: &StageId) -> Result<Option<Resumed>> {
         let staging = home.sub(STAGING)?;
         let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
         let lock_name = [&name, LOCK_SUFFIX.as_bytes()].concat();
@@ -97,7 +103,7 @@ impl StageDir {
         let dir = staging.open_dir(&name)?;
         clear_work(home, &dir)?;
         let (next, tree) = make_next(home, &dir)?;
-        Ok(Some((StageDir { name, dir, next, tree, claimed: true, lock }, standing)))
+        Ok(Some((StageDir { name, dir, next, tree, claimed: true, lock }, standing, claim.out)))
     }
 
     pub(crate) fn id(&self) -> StageId {
@@ -169,10 +175,21 @@ impl StageDir {
         Ok(())
     }
 
-    /// Gives the directory that others write to.
+    /// Makes the directory that others write to.
     pub(crate) fn out(&self, home: &Home) -> Result<Dir> {
         home.fs.make_dir(&self.dir, OUT)?;
         self.dir.open_dir(OUT)
+    }
+
+    /// Opens the directory that others write to; `None` where that is not the one that was made.
+    /// Older programs did not note which one that was.
+    pub(crate) fn reopen_out(&self, made: Option<&FolderMark>) -> Result<Option<Dir>> {
+        let out = match self.dir.open_dir(OUT) {
+            Err(e) if is_absence(&e) || is_mount(&e) => return Ok(None),
+            opened => opened?,
+        };
+        let is_it = made.map_or(Ok(true), |made| Ok(FolderMark::of(&out)? == *made))?;
+        Ok(is_it.then_some(out))
     }
 
     /// Gives the directory for the bytes of streams.
@@ -246,9 +263,9 @@ pub(crate) fn grave(id: GenerationId) -> Vec<u8> {
     format!("{PREFIX}gone-{id}").into_bytes()
 }
 
-/// Names the same for what was kept of a refused stage.
-pub(crate) fn failed_grave(number: u64) -> Vec<u8> {
-    format!("{PREFIX}gone-failed-{number}").into_bytes()
+/// Begins the name of the same for what was kept of a refused stage.
+pub(crate) fn failed_grave(number: &[u8]) -> String {
+    format!("{PREFIX}gone-failed-{}-", String::from_utf8_lossy(number))
 }
 
 /// The claim goes first, so that a removal that is cut short leaves debris; the lock last.
@@ -263,15 +280,17 @@ pub(crate) fn remove_committed(home: &Home, _: &CommitLock, id: &StageId) -> Res
     let staging = home.sub(STAGING)?;
     let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
     match try_inherit(&staging, &[&name, LOCK_SUFFIX.as_bytes()].concat())? {
-        Some(_lock) => remove_named(home, &staging, &name),
+        Some(_lock) => tolerate(remove_named(home, &staging, &name)).map(drop),
         None => Ok(()),
     }
 }
 
 /// Removes the stages of dead processes and those whose claim is over, and what gc or recovery was
-/// about to remove. The commit lock keeps two sweeps apart.
-pub(crate) fn sweep(home: &Home, _: &CommitLock) -> Result<()> {
+/// about to remove; returns what could not be removed, which the next sweep tries again. The commit
+/// lock keeps two sweeps apart.
+pub(crate) fn sweep(home: &Home, lock: &CommitLock) -> Result<Vec<Leftover>> {
     let staging = home.sub(STAGING)?;
+    let mut left = Vec::new();
     for (entry, kind) in staging.list()? {
         if !entry.starts_with(PREFIX.as_bytes()) {
             continue;
@@ -280,17 +299,20 @@ pub(crate) fn sweep(home: &Home, _: &CommitLock) -> Result<()> {
             if let Some(_lock) = try_inherit(&staging, &entry)?
                 && is_over(home, &staging, name)?
             {
-                tolerate(remove_named(home, &staging, name))?;
+                left.extend(tolerate(remove_named(home, &staging, name))?);
             }
         } else if kind == Kind::Dir
             && staging.stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?.is_none()
             && staging.stat(&entry)?.is_some()
         {
             // No stage: see `grave`.
-            tolerate(home.fs.remove_all(&staging, &entry))?;
+            left.extend(tolerate(home.fs.remove_all(&staging, &entry))?);
         }
     }
-    Ok(())
+    for id in home.unlisted()? {
+        left.extend(tolerate(home.remove_unlisted(lock, id))?);
+    }
+    Ok(left)
 }
 
 /// Tells whether nobody has a claim on a stage whose lock is free.
@@ -304,12 +326,18 @@ fn is_over(home: &Home, staging: &Dir, name: &[u8]) -> Result<bool> {
     }
 }
 
-/// What another user put into a stage, only that user or root can remove. It is no reason to keep
-/// everybody out of the store.
-fn tolerate(removed: Result<()>) -> Result<()> {
+/// What another user put into a stage, only that user or root can remove; and what is mounted there
+/// is somebody's. Neither is a reason to keep everybody out of the store.
+pub(crate) fn tolerate(removed: Result<()>) -> Result<Vec<Leftover>> {
     match removed {
-        Err(e) if is_errno(&e, Errno::ACCESS) || is_errno(&e, Errno::PERM) => Ok(()),
-        removed => removed,
+        Err(Error::Left { left }) => Ok(left),
+        Err(Error::Io { path, source, .. })
+            if [Errno::ACCESS, Errno::PERM]
+                .contains(&Errno::from_io_error(&source).unwrap_or(Errno::IO)) =>
+        {
+            Ok(vec![Leftover { path, why: source.to_string() }])
+        }
+        removed => removed.map(|()| vec![]),
     }
 }
 

@@ -7,10 +7,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::threads::prelude::*;
+use rustix::io::Errno;
 
 use crate::check::{Depth, Fault, Known, Mender, is_absence};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
+use crate::fs::mount::is_mount;
 use crate::layout::{CommitLock, GENERATIONS, Home, OBJECTS, QUARANTINE, SUSPECTS, StoreShared};
 use crate::model::ids::GenerationId;
 use crate::model::tree::{FileNode, ObjectId};
@@ -347,7 +349,11 @@ impl Home {
             }
             for (id, _) in &report.generations {
                 match self.rebuild_generation(lock, *id) {
-                    Err(Error::Damaged { .. }) => self.put_generation_aside(lock, *id)?,
+                    Err(Error::Damaged { .. }) => match self.put_generation_aside(lock, *id) {
+                        // It cannot be renamed, and is told of again by the check that follows.
+                        Err(e) if is_mount(&e) || objects::is_errno(&e, Errno::XDEV) => {}
+                        done => done?,
+                    },
                     done => done?,
                 }
             }
@@ -409,6 +415,5 @@ fn check_object(
 }
 
 fn is_read_only(error: &Error) -> bool {
-    use rustix::io::Errno;
     [Errno::ROFS, Errno::ACCESS, Errno::PERM].into_iter().any(|errno| objects::is_errno(error, errno))
 }

@@ -73,6 +73,10 @@ pub enum ViewState {
     File,
     /// Not even the directory that it was in.
     NoParent,
+    /// A directory on which something is mounted.
+    Mounted,
+    /// Nothing that counts: the filesystem that it is on is not mounted.
+    Unmounted,
 }
 
 /// What adding a view did.
@@ -173,12 +177,13 @@ impl Home {
         if options.parents {
             self.make_parents(&lock, path)?;
         }
-        let record = ViewRecord {
+        let mut record = ViewRecord {
             path: self.new_view_path(path)?,
             from: options.from.as_ref().map(|from| Escaped(from.as_bytes().to_vec())),
             kind: options.kind,
             copy: options.copy && options.kind == ViewKind::Mirror,
             made: self.now().into(),
+            disk: None,
         };
         if let Some(pending) = self.pending_view(&record.key())? {
             // What kept the writers since from finishing it is for the caller to hear.
@@ -188,6 +193,10 @@ impl Home {
         place.parent()?;
         // A damaged record says nothing.
         let known = self.view_record(&record.key()).ok().flatten();
+        if let Some(known) = &known {
+            self.place(known)?.parent()?;
+        }
+        record.disk = self.disk_of(place.parent()?)?;
         let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
         let is_mirror = record.kind == ViewKind::Mirror;
         let taken =
@@ -217,6 +226,7 @@ impl Home {
                 return Err(Error::refused("view-file", why));
             }
             ViewState::Elsewhere(target) => return taken(&format!("a symlink to {}", show(&target))),
+            ViewState::Mounted => return taken("a mount point"),
             _ => return taken("a directory"),
         };
         let mut after = AfterCommit::default();

@@ -55,13 +55,26 @@ impl Home {
     fn check_view(&self, lock: &CommitLock, record: &ViewRecord) -> Result<Vec<Warning>> {
         let mut place = self.place(record)?;
         place.check_way()?;
+        if let Some(why) = &place.unmounted {
+            let mut after = AfterCommit::default();
+            let path = show_path(&place.path);
+            after
+                .warn(format!("the view {path} was left as it is: {why}; it follows once that is mounted"));
+            return Ok(after.warnings);
+        }
         if place.parent().is_err() && record.is_beside_store() {
             // A project was cleaned (`rm -rf dist`). Elsewhere a disk may not be there at the moment.
             self.make_parents(lock, &place.path)?;
             place = self.place(record)?;
         }
         if record.kind == ViewKind::Mirror && place.is_directory()? {
-            return Ok(self.refresh_mirror(lock, record, &place));
+            let mut warnings = self.refresh_mirror(lock, record, &place);
+            if let Err(error) = self.note_disk(lock, record, &place) {
+                let mut after = AfterCommit::default();
+                after.warn_of("could not note where a view is", &error);
+                warnings.extend(after.warnings);
+            }
+            return Ok(warnings);
         }
         let (view, place) = self.look_at_view(record)?;
         let path = show_path(&view.path);
@@ -83,6 +96,10 @@ impl Home {
             ViewState::NoParent => format!(
                 "the view {path} cannot be there, for the directory it was in is gone; \
                  `genstore view rm {path}` forgets it"
+            ),
+            ViewState::Mounted => format!(
+                "the view {path} was left as it is, for something is mounted there; \
+                 unmount it, or `genstore view rm {path}` forgets the view"
             ),
             _ => return Ok(vec![]),
         };

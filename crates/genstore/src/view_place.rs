@@ -10,6 +10,7 @@ use crate::error::{Error, Result, show_path};
 use crate::fs::way::open_way;
 use crate::fs::{Dir, Kind};
 use crate::layout::{CURRENT, Home};
+use crate::mirror::is_mount_point;
 use crate::view::ViewState;
 use crate::views::{Escaped, ViewRecord, follow, relative};
 
@@ -24,6 +25,8 @@ pub(crate) struct Place {
     parent: Option<Dir>,
     /// Why the way there was not gone, where another user may have led it elsewhere.
     refused: Option<String>,
+    /// Why nothing is to be put there now: the filesystem that it is on is not mounted.
+    pub(crate) unmounted: Option<String>,
 }
 
 impl Place {
@@ -35,7 +38,10 @@ impl Place {
         if let Some(why) = &self.refused {
             return Err(Error::refused("view-way", why));
         }
-        let gone = || Error::io("open", self.path.parent().unwrap_or(&self.path), Errno::NOENT);
+        let gone = || match &self.unmounted {
+            Some(why) => Error::refused("view-not-mounted", why.clone()),
+            None => Error::io("open", self.path.parent().unwrap_or(&self.path), Errno::NOENT),
+        };
         self.parent.as_ref().ok_or_else(gone)
     }
 
@@ -52,10 +58,11 @@ impl Place {
     /// Looks at what stands there; whether a link shows anything is not asked.
     pub(crate) fn standing(&self) -> Result<ViewState> {
         let Some(parent) = &self.parent else {
-            return Ok(ViewState::NoParent);
+            return Ok(if self.unmounted.is_some() { ViewState::Unmounted } else { ViewState::NoParent });
         };
         Ok(match parent.stat(self.name())?.map(|stat| stat.kind) {
             None => ViewState::Missing,
+            Some(Kind::Dir) if is_mount_point(parent, self.name())? => ViewState::Mounted,
             Some(Kind::Dir) => ViewState::Directory,
             Some(Kind::Symlink) => match parent.read_link(self.name())? {
                 Some(target) if target == self.target => ViewState::Ok,
@@ -169,7 +176,12 @@ impl Home {
         };
         let current = relative(above, &store.join(std::ffi::OsStr::from_bytes(CURRENT)));
         let target = record.from().map_or(current.clone(), |from| [&current, &b"/"[..], from].concat());
-        Ok(Place { path, target, current, parent, refused })
+        let mut place = Place { path, target, current, parent, refused, unmounted: None };
+        place.unmounted = self.missing_disk(record, &place)?;
+        if place.unmounted.is_some() {
+            place.parent = None;
+        }
+        Ok(place)
     }
 }
 

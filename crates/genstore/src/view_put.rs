@@ -44,7 +44,7 @@ impl Home {
         after: &mut AfterCommit,
     ) -> Result<Option<PathBuf>> {
         let (parent, name) = (place.parent()?, place.name());
-        let temp = self.name_beside(record, ".genstore-view-")?;
+        let temp = self.name_beside(record, ".genstore-view-");
         if parent.stat(&temp)?.is_some() {
             return Err(Error::io("make the view", parent.join(&temp), Errno::EXIST));
         }
@@ -114,7 +114,7 @@ impl Home {
         let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
         let is_mirror = pending.view.kind == ViewKind::Mirror;
         if is_mirror {
-            self.fs.remove_all(parent, &self.spare_name(&pending.view)?)?;
+            self.fs.remove_all(parent, &self.spare_name(&pending.view))?;
         }
         let kept = match parent.stat(temp)? {
             None => None,
@@ -185,11 +185,12 @@ impl Home {
 
 fn explain(error: Error, way: Way, is_mirror: bool, place: &Place) -> Error {
     let path = show_path(&place.path);
-    if is_mirror && is_errno(&error, Errno::XDEV) {
+    if is_mirror && matches!(error, Error::Io { op: "link", .. }) && is_errno(&error, Errno::XDEV) {
         let why = format!("{path} is on another filesystem than the store, where no hard link leads");
         return Error::refused("view-other-filesystem", why);
     }
-    if way == Way::Exchange && (is_errno(&error, Errno::INVAL) || is_errno(&error, Errno::NOSYS)) {
+    const CANNOT: [Errno; 5] = [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV];
+    if way == Way::Exchange && CANNOT.iter().any(|errno| is_errno(&error, *errno)) {
         let why = format!("the filesystem of {path} cannot exchange two names");
         return Error::refused("view-no-exchange", why);
     }

@@ -91,6 +91,19 @@ pub(crate) struct ViewRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) copy: bool,
     pub(crate) made: Moment,
+    /// The filesystem that it is on, where that is mounted apart from the store's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) disk: Option<DiskRecord>,
+}
+
+/// A filesystem outside the store. While it is not mounted, nothing is put where it would be.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct DiskRecord {
+    /// The way from the store's directory to where it is mounted.
+    pub(crate) at: Escaped,
+    /// The number that it has by its own account, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<u64>,
 }
 
 /// A view that is being put in place: durable before the first step beside the view.
@@ -346,8 +359,14 @@ mod tests {
         let check = |temp: &str, aside: Option<&str>, sound: bool| {
             let bytes = |text: &str| Escaped(text.as_bytes().to_vec());
             let made = Moment { secs: 0, nanos: 0 };
-            let view =
-                ViewRecord { path: bytes("../site"), from: None, kind: ViewKind::Link, copy: false, made };
+            let view = ViewRecord {
+                path: bytes("../site"),
+                from: None,
+                kind: ViewKind::Link,
+                copy: false,
+                made,
+                disk: None,
+            };
             let key = view.key();
             let pending = PendingView { view, temp: bytes(temp), aside: aside.map(bytes), root: None };
             assert_eq!(pending.is_sound(&key), sound, "{temp} {aside:?}");
@@ -366,7 +385,7 @@ mod tests {
             let bytes = |text: &str| Escaped(text.as_bytes().to_vec());
             let made = Moment { secs: 0, nanos: 0 };
             let (path, from) = (bytes(path), from.map(bytes));
-            let record = ViewRecord { path, from, kind: ViewKind::Link, copy: false, made };
+            let record = ViewRecord { path, from, kind: ViewKind::Link, copy: false, made, disk: None };
             assert_eq!(record.is_sound(&record.key()), sound, "{record:?}");
             assert!(!record.is_sound(b"0123"));
         };

@@ -12,7 +12,7 @@ use genstore::{
     ViewKind, ViewOptions, ViewState,
 };
 use genstore_testkit::{
-    KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, one_at_a_time, scratch,
+    Bystanders, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, one_at_a_time, scratch,
 };
 
 /// A file's bytes, a symlink's target, or nothing for a folder.
@@ -323,6 +323,7 @@ fn check_nothing_left(place: &Place, what: &str) {
 fn run(scenario: &Scenario, way: Way) {
     let _one = one_at_a_time();
     let dir = scratch();
+    let outside = Bystanders::make(&dir.path().join("outside"));
     let prepared = Place(dir.path().join("prepared"), way);
     fs::create_dir(&prepared.0).expect("mkdir");
     if way.recycle {
@@ -357,6 +358,7 @@ fn run(scenario: &Scenario, way: Way) {
             assert_eq!(place.standing(), before, "{what}: failed, and changed something");
         }
         check_promises(scenario, &place, &after, had, what);
+        outside.check(what);
         fs::remove_dir_all(&place.0).expect("clean up");
         end
     });

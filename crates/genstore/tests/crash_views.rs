@@ -12,7 +12,7 @@ use genstore::{
     ViewOptions, ViewState,
 };
 use genstore_testkit::{
-    End, FAILURES, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, kill_at,
+    Bystanders, End, FAILURES, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, kill_at,
     one_at_a_time, scratch,
 };
 
@@ -255,6 +255,7 @@ fn directories_that_are_made_for_a_view_are_no_debris() {
 fn run(scenario: &Scenario, way: Way) {
     let _one = one_at_a_time();
     let dir = scratch();
+    let outside = Bystanders::make(&dir.path().join("outside"));
     let prepared = Place(dir.path().join("prepared"), way);
     fs::create_dir(&prepared.0).expect("mkdir");
     for content in ["zero", "one"] {
@@ -278,6 +279,7 @@ fn run(scenario: &Scenario, way: Way) {
             assert_eq!(place.standing(), before, "{what}: failed, and changed something");
         }
         check_promises(scenario, &place, &before, had_mine, what);
+        outside.check(what);
         fs::remove_dir_all(&place.0).expect("clean up");
         end
     });

@@ -10,7 +10,7 @@ use genstore::{
     Publication, RelPath, ScanRules, Store, ViewOptions,
 };
 use genstore_testkit::{
-    FAILURES, Things, Way, at, debris, give, read_tree, same_content, scratch, settle, things,
+    Bystanders, FAILURES, Things, Way, at, debris, give, read_tree, same_content, scratch, settle, things,
 };
 
 fn open(dir: &Path, faults: Faults) -> Store {
@@ -53,6 +53,7 @@ fn check_each_stage(way: Way) {
             let what = format!("{} {kind:?}, {way}", stage.name());
             let dir = scratch();
             let store = open(dir.path(), Faults::default());
+            let outside = Bystanders::make(&dir.path().join("outside"));
             let source = dir.path().join("source");
             give(&source, &tree("older"));
             assert!(publish(&store, &source, way).unwrap().changed);
@@ -76,6 +77,7 @@ fn check_each_stage(way: Way) {
                 (_, Err(Error::Io { .. })) => assert_eq!((&*shown, is_whole), ("old", true), "{what}"),
                 (_, other) => panic!("{what}: {other:?}"),
             }
+            outside.check(&what);
             build(&source, "next", way);
             assert!(publish(&store, &source, way).unwrap().changed, "{what}");
             assert_eq!(debris(&dir.path().join("store")), [""; 0], "{what}");

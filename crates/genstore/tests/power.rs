@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use genstore::{CommitOptions, Depth, Faults, Options, Plan, ScanRules, Store};
 use genstore_testkit::{
-    LoopFs, Task, Trees, Way, at, child_task, debris, give, is_nothing_lost, kill_at, one_at_a_time,
-    read_tree, same_content, scratch, settle, things,
+    Bystanders, LoopFs, Task, Trees, Way, at, child_task, debris, give, is_nothing_lost, kill_at,
+    one_at_a_time, read_tree, same_content, scratch, settle, things,
 };
 
 fn trees() -> Trees {
@@ -77,6 +77,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
     trees.write(sources.path());
     settle(sources.path());
     let (prepared, cut) = (fs.image().with_extension("prepared"), fs.image().with_extension("cut"));
+    let outside = Bystanders::make(&fs.path().join("outside"));
     let store = open(&fs.path(), Faults::default()).unwrap();
     let first: &[&str] = if verb == "publish" { &["a"] } else { &["a", "b"] };
     for source in first {
@@ -107,6 +108,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
 
         fs.restore_image(&cut);
         fs.mount(&[]).unwrap();
+        outside.check(&what);
         let shown = read_tree(&fs.path().join("store/current")).unwrap_or_else(|e| panic!("{what}: {e}"));
         let (old, new) = (same_content(&shown, before), same_content(&shown, after));
         assert!(old || new, "{what}: {shown:#?}");
@@ -124,6 +126,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert!(report.is_clean(), "{what}: {report:#?}");
         assert_eq!(debris(store.path()), [""; 0], "{what}");
+        outside.check(&what);
         drop(store);
         fs.unmount();
         if finished {

@@ -14,7 +14,9 @@ use genstore::{
     AuditRules, CommitOptions, Depth, Error, Expect, Judged, KeepFailed, Options, Owner, Plan, Publication,
     ScanRules, Source, Stage, StageId, StageOptions, Staged, Store,
 };
-use genstore_testkit::{at, debris, read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{
+    Bystanders, at, debris, read_tree, same_content, scratch, settle, things, write_tree,
+};
 use tempfile::TempDir;
 
 struct Place {
@@ -271,4 +273,96 @@ fn the_log_of_a_build_stays_with_what_it_made() {
     left.sort();
     assert_eq!(left, ["2", "3"], "the newest two");
     assert_eq!(place.debris(), [""; 0]);
+}
+
+/// What the store made for a program to write to, and what that program put in its place.
+#[test]
+fn what_takes_the_place_of_the_output_is_refused_and_not_touched() {
+    for script in [
+        "ln -s \"$OUTSIDE\" out",
+        "ln -s ../../generations/1/tree out",
+        "ln -s .. out",
+        "mv \"$OUTSIDE/../given\" out",
+        "mv ../../generations/2 out",
+        "echo 1 > out",
+        "mkfifo out",
+        "true",
+    ] {
+        for resumed in [false, true] {
+            let place = Place::new();
+            let store = place.open();
+            for content in ["1", "2", "3"] {
+                drop(publish(&store, content));
+            }
+            let bystanders = Bystanders::make(&place.dir.path().join("outside"));
+            drop(Bystanders::make(&place.dir.path().join("given")));
+            settle(place.dir.path());
+            let first = Bystanders::watch(&place.path().join("generations/1"));
+            let stage = store.begin().unwrap();
+            let folder = stage.path().parent().unwrap().to_owned();
+            let replace = || {
+                let script = format!("OUTSIDE={}; rmdir out; {script}", bystanders.path().display());
+                shell(&folder, &script);
+            };
+            let stage = match resumed {
+                false => stage,
+                true => {
+                    let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
+                    replace();
+                    store.resume(&id).unwrap()
+                }
+            };
+            if !resumed {
+                replace();
+            }
+            assert_eq!(stage.path(), folder.join("out"));
+            let moved = script.contains("given").then(|| Bystanders::watch(&folder.join("out")));
+            refused(stage.scan(&ScanRules::default()), "stage-output-replaced", "is not the directory");
+            if let Some(moved) = moved {
+                moved.check(script);
+            }
+            let sealed = stage.seal(&ScanRules::default(), StageOptions::default());
+            refused(sealed.map(drop), "stage-output-replaced", "is not the directory");
+            bystanders.check(script);
+            first.check(script);
+            assert_eq!(folder.try_exists().unwrap(), resumed, "{script}: it is its owner's");
+        }
+    }
+}
+
+#[test]
+fn a_program_may_make_the_output_anew() {
+    for resumed in [false, true] {
+        let place = Place::new();
+        let store = place.open();
+        let stage = store.begin().unwrap();
+        shell(stage.path().parent().unwrap(), "rm -r out; mkdir out; echo 1 > out/file");
+        let stage = match resumed {
+            false => stage,
+            true => {
+                let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
+                store.resume(&id).unwrap()
+            }
+        };
+        drop(commit(seal(stage)));
+        assert_eq!(fs::read(place.path().join("current/file")).unwrap(), b"1\n");
+    }
+}
+
+#[test]
+fn a_claim_of_an_older_program_says_nothing_of_the_output() {
+    let place = Place::new();
+    let store = place.open();
+    let stage = store.begin().unwrap();
+    fs::write(stage.path().join("file"), "1").unwrap();
+    let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
+    let claim = place.path().join(format!("staging/s-{id}.claim"));
+    let text = fs::read_to_string(&claim).unwrap();
+    let (line, _) = text.split_once('\n').unwrap();
+    let (before, after) = line.split_once(",\"out\":{").expect("a claim names the directory");
+    let line = format!("{before}{}", &after[after.find('}').unwrap() + 1..].trim_start_matches('}'));
+    let line = if line.ends_with('}') { line } else { format!("{line}}}") };
+    fs::write(&claim, format!("{line}\n{}\n", genstore::Digest::of(line.as_bytes()))).unwrap();
+    drop(commit(seal(store.resume(&id).unwrap())));
+    assert_eq!(fs::read(place.path().join("current/file")).unwrap(), b"1");
 }

@@ -6,12 +6,14 @@
 
 mod countdown;
 mod loopfs;
+mod mounts;
 mod skip;
 mod trees;
 mod way;
 
 pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
 pub use loopfs::{LoopFs, target_dir};
+pub use mounts::{Bystanders, bind, in_own_mounts, mount, unmount, unmount_below};
 pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};
 pub use trees::Trees;
 pub use way::Way;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
+use super::mount::{CROSS, mount_of};
 use crate::error::{Error, Result};
 use crate::model::grain::is_kept_as;
 use crate::model::relpath;
@@ -29,6 +30,8 @@ const LIST_BUFFER: usize = 32 * 1024;
 pub(crate) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
+    /// What is opened from here lies on the same mount.
+    stays: bool,
 }
 
 /// What a directory entry is.
@@ -111,13 +114,19 @@ impl Dir {
     pub(crate) fn open(path: &Path) -> Result<Dir> {
         let fd =
             rustix::fs::open(path, DIR_FLAGS, Mode::empty()).map_err(|e| Error::io("open", path, e))?;
-        Ok(Dir { fd, path: path.to_owned() })
+        Ok(Dir { fd, path: path.to_owned(), stays: false })
+    }
+
+    /// Returns the same directory, from which nothing is opened that lies behind a mount point: what
+    /// is mounted inside our directories belongs to whoever mounted it.
+    pub(crate) fn staying(&self) -> Result<Dir> {
+        Ok(Dir { stays: true, ..self.open_dir(b"")? })
     }
 
     /// Opens a directory for reading that is open as a place on the way.
     pub(crate) fn reopened(way: &OwnedFd, path: &Path) -> Result<Dir> {
         let fd = rustix::fs::openat(way, ".", DIR_FLAGS, Mode::empty());
-        Ok(Dir { fd: fd.map_err(|e| Error::io("open", path, e))?, path: path.to_owned() })
+        Ok(Dir { fd: fd.map_err(|e| Error::io("open", path, e))?, path: path.to_owned(), stays: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -132,18 +141,20 @@ impl Dir {
     /// Opens a directory below this one; the empty path is this one again.
     ///
     /// # Errors
-    /// ELOOP or ENOTDIR when any part of the path is a symlink.
+    /// ELOOP or ENOTDIR when any part of the path is a symlink; EXDEV at a mount point, where this
+    /// directory is one that stays on its mount.
     pub(crate) fn open_dir(&self, path: &[u8]) -> Result<Dir> {
         let full = self.join(path);
-        let fail = |e: Errno| Error::io("open", &full, e);
+        let fail = |e: Errno| self.fail("open", path, e);
         let mut fd: Option<OwnedFd> = None;
         let mut rest = path;
         loop {
             let (piece, after) = cut(rest);
             let at = fd.as_ref().map_or(self.fd.as_fd(), AsFd::as_fd);
-            let next = open_beneath(at, if piece.is_empty() { b"." } else { piece }).map_err(fail)?;
+            let piece = if piece.is_empty() { b"." } else { piece };
+            let next = open_beneath(at, piece, self.stays).map_err(fail)?;
             if after.is_empty() {
-                return Ok(Dir { fd: next, path: full });
+                return Ok(Dir { fd: next, path: full, stays: self.stays });
             }
             fd = Some(next);
             rest = after;
@@ -153,14 +164,38 @@ impl Dir {
     /// Opens the directory that holds this one.
     pub(crate) fn parent(&self) -> std::result::Result<Dir, Errno> {
         let fd = rustix::fs::openat(&self.fd, "..", DIR_FLAGS, Mode::empty())?;
-        Ok(Dir { fd, path: self.path.parent().unwrap_or(Path::new("..")).to_owned() })
+        let path = self.path.parent().unwrap_or(Path::new("..")).to_owned();
+        Ok(Dir { fd, path, stays: self.stays })
+    }
+
+    /// Makes the error of an open. Of a mount point that was not crossed, it names that.
+    fn fail(&self, op: &'static str, path: &[u8], error: Errno) -> Error {
+        if !self.stays || error != Errno::XDEV {
+            return Error::io(op, self.join(path), error);
+        }
+        let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let crosses = |end: &usize| {
+            let opened = open_beneath(self.fd.as_fd(), &path[..*end], true);
+            opened.is_err_and(|error| error == Errno::XDEV)
+        };
+        let end = ends.find(crosses).unwrap_or(path.len());
+        Error::io(CROSS, self.join(&path[..end]), error)
+    }
+
+    /// Opens a file of ours, or makes it; never one that is mounted there.
+    pub(crate) fn open_with(&self, name: &[u8], flags: OFlags, mode: Mode) -> Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = match self.stays {
+            true => open_staying(self.fd.as_fd(), name, flags, mode),
+            false => rustix::fs::openat(&self.fd, name, flags, mode),
+        };
+        let op = if flags.contains(OFlags::CREATE) { "create" } else { "open" };
+        opened.map(File::from).map_err(|e| self.fail(op, name, e))
     }
 
     /// Opens a file in this directory for reading. `name` may hold `/`, for our own folders.
     pub(crate) fn open_file(&self, name: &[u8]) -> Result<File> {
-        rustix::fs::openat(&self.fd, name, FILE_FLAGS, Mode::empty())
-            .map(File::from)
-            .map_err(|e| Error::io("open", self.join(name), e))
+        self.open_with(name, FILE_FLAGS, Mode::empty())
     }
 
     /// Looks at an entry without following it; `None` only where there is nothing.
@@ -205,9 +240,35 @@ impl Dir {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64)))
     }
 
+    /// Returns a number that its filesystem keeps from one mount to the next; `None` where there is
+    /// none, and in memory.
+    pub(crate) fn filesystem_id(&self) -> Option<u64> {
+        // Magic numbers of statfs(2): tmpfs, ramfs.
+        #[cfg(target_os = "linux")]
+        if rustix::fs::fstatfs(&self.fd)
+            .map_or(true, |found| [0x0102_1994, 0x8584_58f6].contains(&(found.f_type as u64)))
+        {
+            return None;
+        }
+        rustix::fs::fstatvfs(&self.fd).ok().map(|found| found.f_fsid).filter(|id| *id != 0)
+    }
+
     /// Looks at the directory itself.
     pub(crate) fn stat_self(&self) -> Result<Stat> {
         rustix::fs::fstat(&self.fd).map(Stat::from).map_err(|e| Error::io("stat", &self.path, e))
+    }
+
+    /// Returns when the directory was made; `None` where the system does not tell.
+    pub(crate) fn born(&self) -> Option<Mtime> {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::StatxFlags;
+            let stat = rustix::fs::statx(&self.fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok()?;
+            let told = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+            told.then_some(Mtime { secs: stat.stx_btime.tv_sec, nanos: stat.stx_btime.tv_nsec })
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
     }
 
     /// Reads a symlink; `None` where there is nothing.
@@ -297,17 +358,53 @@ fn cut(path: &[u8]) -> (&[u8], &[u8]) {
     (&path[..at], &path[at + 1..])
 }
 
-fn open_beneath(at: BorrowedFd<'_>, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
+fn open_beneath(at: BorrowedFd<'_>, path: &[u8], stays: bool) -> std::result::Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let resolve = if stays { resolve | ResolveFlags::NO_XDEV } else { resolve };
     match rustix::fs::openat2(at, path, DIR_FLAGS, Mode::empty(), resolve) {
         // Before Linux 5.6, or forbidden by a sandbox: name by name, which is slower and as safe.
+        Err(Errno::NOSYS | Errno::PERM) => open_by_name(at, path, stays),
+        done => done,
+    }
+}
+
+/// Opens a directory below another one without openat2.
+pub(super) fn open_by_name(
+    at: BorrowedFd<'_>,
+    path: &[u8],
+    stays: bool,
+) -> std::result::Result<OwnedFd, Errno> {
+    let mount = stays.then(|| mount_of(at)).transpose()?;
+    let mut fd: Option<OwnedFd> = None;
+    for name in path.split(|&b| b == b'/') {
+        let at = fd.as_ref().map_or(at, AsFd::as_fd);
+        let next = rustix::fs::openat(at, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())?;
+        if mount.is_some() && mount != Some(mount_of(next.as_fd())?) {
+            return Err(Errno::XDEV);
+        }
+        fd = Some(next);
+    }
+    fd.ok_or(Errno::NOENT)
+}
+
+/// Opens a file beneath a directory, on the same mount.
+fn open_staying(
+    at: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> std::result::Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    match rustix::fs::openat2(at, path, flags, mode, resolve) {
         Err(Errno::NOSYS | Errno::PERM) => {
-            let mut fd: Option<OwnedFd> = None;
-            for name in path.split(|&b| b == b'/') {
-                let at = fd.as_ref().map_or(at, AsFd::as_fd);
-                fd = Some(rustix::fs::openat(at, name, DIR_FLAGS | OFlags::NOFOLLOW, Mode::empty())?);
-            }
-            fd.ok_or(Errno::NOENT)
+            let (folder, name) = relpath::split(path);
+            let folder = match folder {
+                b"" => None,
+                folder => Some(open_by_name(at, folder, true)?),
+            };
+            let at = folder.as_ref().map_or(at, AsFd::as_fd);
+            let fd = rustix::fs::openat(at, name, flags, mode)?;
+            if mount_of(fd.as_fd())? == mount_of(at)? { Ok(fd) } else { Err(Errno::XDEV) }
         }
         done => done,
     }

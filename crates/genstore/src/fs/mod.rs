@@ -12,9 +12,10 @@ pub(crate) mod dir;
 pub(crate) mod fault;
 pub(crate) mod flush;
 pub(crate) mod lock;
+pub(crate) mod mount;
 mod pieces;
 pub(crate) mod process;
-mod remove;
+pub(crate) mod remove;
 pub(crate) mod trail;
 pub(crate) mod way;
 
@@ -92,8 +93,7 @@ impl Fs {
                 let made = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
                 let mode = self.share_dir(dir, name, &made.into())?;
                 if made.st_mode & (mode | 0o777) != mode {
-                    rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())
-                        .map_err(fail)?;
+                    chmod_dir(dir, name, mode)?;
                 }
                 self.give_name(dir, name, Kind::Dir)?;
                 Ok(true)
@@ -108,11 +108,15 @@ impl Fs {
 
     /// Gives a directory of ours its mode back. Another user's, which has it, is left alone.
     pub(crate) fn set_dir_mode(&self, dir: &Dir, name: &[u8]) -> Result<()> {
-        let path = dir.join(name);
-        self.point("chmod", &path, Needs::Nothing)?;
-        match rustix::fs::chmodat(dir, name, Mode::from_raw_mode(self.dir_mode()), AtFlags::empty()) {
-            Err(Errno::PERM) if dir.stat(name)?.is_some_and(|stat| self.is_dir_mode(&stat)) => Ok(()),
-            set => set.map_err(|e| Error::io("chmod", path, e)),
+        self.point("chmod", &dir.join(name), Needs::Nothing)?;
+        match chmod_dir(dir, name, self.dir_mode()) {
+            Err(Error::Io { source, .. })
+                if Errno::from_io_error(&source) == Some(Errno::PERM)
+                    && dir.stat(name)?.is_some_and(|stat| self.is_dir_mode(&stat)) =>
+            {
+                Ok(())
+            }
+            set => set,
         }
     }
 
@@ -146,6 +150,7 @@ impl Fs {
     pub(crate) fn create_with(&self, dir: &Dir, name: &[u8], mode: u32) -> Result<File> {
         let path = dir.join(name);
         self.point("create", &path, Needs::Space)?;
+        // Nothing is mounted at a name that is free.
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))
             .map(File::from)
@@ -157,28 +162,24 @@ impl Fs {
     /// Opens one of our own files to write to it, and makes it where there is none: readable by
     /// everybody, whatever the umask.
     pub(crate) fn open_or_create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(dir, name, flags, Mode::empty()) {
-            Ok(fd) => {
-                let file = File::from(fd);
+        match dir.open_with(name, OFlags::RDWR, Mode::empty()) {
+            Ok(file) => {
                 self.give_found(&file, &dir.join(name))?;
                 Ok(file)
             }
-            Err(Errno::NOENT) => {
+            Err(e) if e.is_not_found() => {
                 let path = dir.join(name);
                 self.point("create", &path, Needs::Space)?;
                 if let Some(file) = self.create_given(dir, name)? {
                     return Ok(file);
                 }
                 let mode = Mode::from_raw_mode(0o644);
-                let fd = rustix::fs::openat(dir, name, flags | OFlags::CREATE, mode)
-                    .map_err(|e| Error::io("create", &path, e))?;
-                let file = File::from(fd);
+                let file = dir.open_with(name, OFlags::RDWR | OFlags::CREATE, mode)?;
                 self.give_found(&file, &path)?;
                 self.set_shared_mode(&file, &path)?;
                 Ok(file)
             }
-            Err(e) => Err(Error::io("open", dir.join(name), e)),
+            Err(e) => Err(e),
         }
     }
 
@@ -248,8 +249,9 @@ impl Fs {
         self.point("rename", &path, Needs::Space)?;
         let fail = |e: Errno| Error::io("rename to", &path, e);
         match rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
-            // Filesystems without the flag: our callers hold the lock that makes the check safe.
-            Err(Errno::INVAL | Errno::NOSYS) => {
+            // Filesystems without the flag, and sandboxes that refuse the call: our callers hold the lock
+            // that makes the check safe. What is refused for another reason is refused again.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {
                 if to.0.stat(to.1)?.is_some() {
                     return Err(fail(Errno::EXIST));
                 }
@@ -262,7 +264,8 @@ impl Fs {
     /// Exchanges what two names stand for, at one moment: neither name is ever free.
     ///
     /// # Errors
-    /// EINVAL or ENOSYS on filesystems that cannot.
+    /// EINVAL, ENOSYS, EPERM or EOPNOTSUPP where the filesystem cannot, or a sandbox refuses; EXDEV for a
+    /// directory of a lower layer of overlayfs.
     pub(crate) fn exchange(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
         let path = to.0.join(to.1);
         self.point("exchange", &path, Needs::Space)?;
@@ -380,5 +383,23 @@ impl Fs {
             }
             Err(e) => Err(failure.unwrap_or_else(|| Error::io("create", dir.path(), e))),
         }
+    }
+}
+
+/// Gives a directory a mode through a handle: never what a symlink leads to, nor what is
+/// mounted there.
+fn chmod_dir(dir: &Dir, name: &[u8], mode: u32) -> Result<()> {
+    let fail = |e: Errno| Error::io("chmod", dir.join(name), e);
+    let mode = Mode::from_raw_mode(mode);
+    match dir.staying()?.open_dir(name) {
+        Ok(opened) => rustix::fs::fchmod(&opened, mode).map_err(fail),
+        // Locked up even for its owner: only a handle that cannot read is to be had.
+        Err(Error::Io { source, .. }) if Errno::from_io_error(&source) == Some(Errno::ACCESS) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let handle = dir.staying()?.open_with(name, flags, Mode::empty())?;
+            let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&handle));
+            rustix::fs::chmod(path, mode).map_err(fail)
+        }
+        Err(e) => Err(e),
     }
 }

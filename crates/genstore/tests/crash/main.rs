@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use genstore::{Activate, CommitOptions, FaultKind, Faults, Options, Plan, Publication, ScanRules, Store};
 use genstore_testkit::{
-    KINDS, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down, give, one_at_a_time,
-    read_tree, same_content, scratch, settle, things,
+    Bystanders, KINDS, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down, give,
+    one_at_a_time, read_tree, same_content, scratch, settle, things,
 };
 
 use promises::check_promises;
@@ -145,6 +145,7 @@ fn run(name: &str, way: Way) {
     let _one = one_at_a_time();
     let scenario = find(name);
     let dir = scratch();
+    let outside = Bystanders::make(&dir.path().join("outside"));
     let prepared = prepare(scenario, dir.path(), way);
     let unbroken = copy_prepared(scenario, &prepared, "unbroken");
     let before = unbroken.shown();
@@ -169,7 +170,9 @@ fn run(name: &str, way: Way) {
                 assert!(same_content(shown, before), "{what}: failed, and changed something");
             }
         }
+        outside.check(what);
         check_promises(scenario, &place, before.as_ref(), &after, what);
+        outside.check(what);
         std::fs::remove_dir_all(&place.dir).expect("clean up");
         end
     });

@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use genstore::{Depth, Digest, Error, Retention, Rev};
-use genstore_testkit::{Thing, Way, change_tree, debris, read_tree, settle, things, write_tree};
+use genstore_testkit::{
+    Bystanders, Thing, Way, change_tree, debris, read_tree, settle, things, write_tree,
+};
 
 use super::{LAST, Place, publish_in, tree_a, tree_c};
 
@@ -36,6 +38,7 @@ impl Drop for AtEnd<'_> {
 fn publishers_collectors_and_readers_get_along() {
     const ROUNDS: u64 = 25;
     let place = Place::new();
+    let _outside = Bystanders::make(&place.0.path().join("outside"));
     drop(place.publish(&tree_a()));
     let recycled = AtomicUsize::new(0);
     let publishing = AtomicUsize::new(2);

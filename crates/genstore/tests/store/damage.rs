@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use genstore::{Damaged, Depth, Error, StageOptions};
-use genstore_testkit::{Way, read_tree, same_content, scratch, things};
+use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things};
 
 use super::{collect, commit, id, memory, open, publish_in};
 
@@ -25,6 +25,7 @@ fn flip(path: &Path, at: u64) {
 fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
     for way in Way::ALL {
         let dir = scratch();
+        let _outside = Bystanders::make(&dir.path().join("bystanders"));
         let store = open(dir.path());
         drop(publish_in(way, &store, dir.path(), &things(900, &[("x/a", "=old"), ("gone", "!tool")])));
         let content = things(1_000, &[("x/a", "=hello"), ("y", "=hello"), ("e", "="), ("t", "!tool")]);
@@ -70,6 +71,7 @@ fn content_of(path: &Path) -> Vec<u8> {
 fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
     for way in Way::ALL {
         let dir = scratch();
+        let _outside = Bystanders::make(&dir.path().join("bystanders"));
         let store = open(dir.path());
         let content = things(1_000, &[("a", "=hello"), ("b", "=hello")]);
         drop(publish_in(way, &store, dir.path(), &content));
@@ -90,6 +92,7 @@ fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
 fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() {
     for way in Way::ALL {
         let dir = scratch();
+        let _outside = Bystanders::make(&dir.path().join("bystanders"));
         let store = open(dir.path());
         let content = things(1_000, &[("a", "=precious"), ("b", "=other")]);
         drop(publish_in(way, &store, dir.path(), &content));
@@ -112,6 +115,7 @@ fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() 
 fn repair_mends_what_people_do_to_a_generation() {
     for way in Way::ALL {
         let dir = scratch();
+        let _outside = Bystanders::make(&dir.path().join("bystanders"));
         let store = open(dir.path());
         let content = things(
             1_000,
@@ -139,6 +143,7 @@ fn repair_mends_what_people_do_to_a_generation() {
 fn healing_does_not_take_a_fresh_inode_for_the_object() {
     for way in Way::ALL {
         let dir = scratch();
+        let _outside = Bystanders::make(&dir.path().join("bystanders"));
         let store = open(dir.path());
         let object = |content: &str| {
             let hex = genstore::Digest::of(content.as_bytes()).to_string();
@@ -161,6 +166,7 @@ fn healing_does_not_take_a_fresh_inode_for_the_object() {
 #[test]
 fn a_number_is_not_used_again_although_the_sequence_is_lost() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for n in 1..=3 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
@@ -181,6 +187,7 @@ fn a_number_is_not_used_again_although_the_sequence_is_lost() {
 fn a_damaged_current_generation_does_not_bar_the_way_back() {
     for way in Way::ALL {
         let dir = scratch();
+        let _outside = Bystanders::make(&dir.path().join("bystanders"));
         let store = open(dir.path());
         drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old")])));
         drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new")])));
@@ -199,6 +206,7 @@ fn a_damaged_current_generation_does_not_bar_the_way_back() {
 #[test]
 fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     drop(commit(&store, &memory(&[("a", "1")])).unwrap());
     drop(commit(&store, &memory(&[("a", "2")])).unwrap());
@@ -216,6 +224,7 @@ fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
 #[test]
 fn whatever_took_the_place_of_current_is_put_aside() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     drop(commit(&store, &memory(&[("a", "1")])).unwrap());
     drop(commit(&store, &memory(&[("a", "2")])).unwrap());

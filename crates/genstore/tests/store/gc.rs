@@ -5,13 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use genstore::{Depth, Error, Plan, Retention, Source, Symlinks};
-use genstore_testkit::{object_inodes, read_tree, scratch, things, write_tree};
+use genstore_testkit::{Bystanders, object_inodes, read_tree, scratch, things, write_tree};
 
 use super::{collect, commit, id, memory, open};
 
 #[test]
 fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for n in 1..=5 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
@@ -38,6 +39,7 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
 #[test]
 fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for n in 1..=3 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
@@ -56,6 +58,7 @@ fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
 #[test]
 fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for text in ["old", "new"] {
         drop(commit(&store, &memory(&[("n", text)])).unwrap());
@@ -79,6 +82,7 @@ fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
 #[test]
 fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     let outside = dir.path().join("outside");
     write_tree(&outside, &things(1_000, &[("kept", "=1"), ("below/kept", "=2")]));

@@ -5,13 +5,14 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use genstore::{CommitOptions, Depth, Error, Expect, Plan, ScanRules, StageOptions, Store};
-use genstore_testkit::{Way, read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things, write_tree};
 
 use super::{collect, commit, id, memory, open, publish_in, ticking};
 
 #[test]
 fn a_lost_race_says_who_and_when() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     drop(commit(&store, &memory(&[("a", "1")])).unwrap());
     let staged = store.stage(&memory(&[("a", "mine")]), StageOptions::default()).unwrap();
@@ -37,6 +38,7 @@ fn a_lost_race_says_who_and_when() {
 #[test]
 fn of_publishers_that_expect_the_same_exactly_one_wins() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let path = dir.path().join("store");
     let rounds = 12;
     let barrier = Barrier::new(4);
@@ -86,6 +88,7 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
 #[test]
 fn publishers_readers_and_gc_do_not_harm_each_other() {
     let dir = scratch();
+    let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let path = dir.path().join("store");
     drop(commit(&open(dir.path()), &memory(&[("a", "0"), ("b", "0")])).unwrap());
     let working = AtomicU64::new(2);
