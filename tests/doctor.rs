@@ -63,3 +63,67 @@ fn a_project_elsewhere_is_told() {
     let line = "care  same filesystem      [DIR] lies on another one: files are copied, not moved\n";
     assert!(output.stdout.contains(line), "{}", output.stdout);
 }
+
+#[test]
+fn looks_without_writing_and_tries_where_that_is_wished_for() {
+    use std::os::unix::fs::MetadataExt;
+    let site = Site::published();
+    let stamp = || {
+        let meta = site.path("").metadata().unwrap();
+        (meta.ctime(), meta.ctime_nsec())
+    };
+    let before = stamp();
+    genstore_testkit::settle(&site.path("dist"));
+    let looked = site.run("doctor").ok().stdout;
+    assert!(looked.contains("ok    file locks           work\n"), "{looked}");
+    assert!(looked.contains("ok    case                 README and readme are two names\n"), "{looked}");
+    assert_eq!(stamp(), before, "something was made beside the store");
+    let tried = site.run("doctor --probe").ok().stdout;
+    assert!(tried.contains("ok    hard links           work\n"), "{tried}");
+    assert_ne!(stamp(), before, "something is made and removed");
+    assert_eq!(site.names("."), ["dist", "genstore"]);
+}
+
+#[test]
+fn what_belongs_to_others_is_told_and_given_back() {
+    use std::os::unix::fs::{MetadataExt, lchown};
+    if !genstore_testkit::is_root() {
+        return;
+    }
+    const OTHER: u32 = 61_001;
+    let site = Site::published();
+    let owner = |below: &str| site.path(below).symlink_metadata().unwrap().uid();
+    let take = |names: &[&str]| {
+        for name in names {
+            lchown(site.path(format!("genstore/{name}")), Some(OTHER), None).unwrap();
+        }
+    };
+    let all = ["log", "current", "objects", "generations/1", "generations/2/tree/a.txt"];
+    for mend in ["doctor --fix", "verify --repair"] {
+        take(&all);
+        // An object has several names, and all of them are the store's.
+        let object = owner("genstore/generations/2/tree/a.txt");
+        assert_eq!(object, OTHER);
+        let told = site.run("doctor").ok().stdout;
+        assert!(told.contains("care  owners"), "{told}");
+        assert!(
+            told.contains(" names in the store that the store's owner does not own, the first is"),
+            "{told}"
+        );
+        let warned = site.run("publish dist --always").ok().stderr;
+        assert!(warned.contains("3 of the topmost names do not belong to the owner"), "{warned}");
+        assert!(warned.contains("`sudo genstore doctor --fix --store [DIR]/genstore`"), "{warned}");
+        assert!(site.run("verify").ok().stderr.contains("does not own"));
+        site.run(mend).ok();
+        for name in all {
+            assert_eq!(owner(&format!("genstore/{name}")), 0, "{mend}: {name}");
+        }
+        let told = site.run("doctor").ok().stdout;
+        assert!(
+            told.contains("ok    owners               all of the store belongs to its owner\n"),
+            "{told}"
+        );
+        site.run("publish dist --always").ok();
+        assert_eq!(site.run("verify").ok().stderr, "");
+    }
+}

@@ -82,6 +82,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
             }
             "store-shared" => "make a new one elsewhere with `genstore init --private`, and publish to it",
             "not-a-member" => "choose a group of yours first: `chgrp GROUP DIR`",
+            "needs-root" => "run it with sudo",
             "lossy" => "change the files, leave them out, or publish with `--lossy warn`",
             "pin-taken" => "take another name, or remove that pin first with `genstore unpin`",
             "no-such-pin" => "`genstore list` shows the pins",
@@ -130,7 +131,9 @@ fn hint_of_io(error: &std::io::Error, op: &str) -> String {
         (ErrorKind::ReadOnlyFilesystem, _) => {
             "this filesystem is read-only: list, show, diff, cat, verify and exec work there, changes do not"
         }
-        (ErrorKind::PermissionDenied, _) => "check the permissions, and as whom you run this",
+        (ErrorKind::PermissionDenied, _) => {
+            "check as whom you run this; if another user ran genstore here, `sudo genstore doctor --fix` gives back what is the store's"
+        }
         (ErrorKind::NotFound, _) => "check the spelling; the directory above it must be there",
         (ErrorKind::CrossesDevices, _) if op == "cross the mount point" => {
             "genstore enters no mount inside its store; unmount what is mounted there"

@@ -1,5 +1,5 @@
-//! What a filesystem can do, found out by trying it in a folder of its own; and what the system says
-//! of itself.
+//! What a filesystem can do, found out by looking, or by trying it in a folder of its own; and what the
+//! system says of itself.
 
 #![allow(clippy::disallowed_methods, reason = "what is made and removed here is a throw-away folder's")]
 
@@ -41,6 +41,67 @@ pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
     fs::remove_file(&one)?;
     fs::remove_file(&two)?;
     Ok(Abilities { flock, hard_links, exchange, reflink, folds_case })
+}
+
+/// What is known of a filesystem's abilities: `None` for what only trying tells.
+pub(crate) struct KnownAbilities {
+    pub(crate) flock: Option<bool>,
+    pub(crate) hard_links: Option<bool>,
+    pub(crate) exchange: Option<bool>,
+    pub(crate) reflink: Option<bool>,
+    pub(crate) folds_case: Option<bool>,
+}
+
+impl From<Abilities> for KnownAbilities {
+    fn from(tried: Abilities) -> KnownAbilities {
+        KnownAbilities {
+            flock: Some(tried.flock),
+            hard_links: Some(tried.hard_links),
+            exchange: Some(tried.exchange),
+            reflink: Some(tried.reflink),
+            folds_case: Some(tried.folds_case),
+        }
+    }
+}
+
+/// Finds out what the filesystem of a directory can do without writing to it: by its name, and by looks
+/// at what is there.
+pub(crate) fn look(dir: &Path, filesystem: &str) -> KnownAbilities {
+    let one_of = |yes: &[&str], no: &[&str]| match filesystem {
+        name if yes.contains(&name) => Some(true),
+        name if no.contains(&name) => Some(false),
+        _ => None,
+    };
+    const FAT: [&str; 3] = ["vfat", "msdos", "exfat"];
+    let linking = ["ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2fs", "bcachefs", "overlay"];
+    KnownAbilities {
+        flock: flock_on(dir),
+        hard_links: one_of(&linking, &FAT),
+        exchange: one_of(&["ext4", "xfs", "btrfs", "tmpfs", "f2fs", "bcachefs"], &["ext2", "ext3"]),
+        reflink: one_of(
+            &["btrfs", "bcachefs"],
+            &["ext2", "ext3", "ext4", "tmpfs", "f2fs", "vfat", "exfat"],
+        ),
+        folds_case: folds_case(dir),
+    }
+}
+
+/// Takes a lock on the directory itself, which writes nothing; held once, it must not be had a second time.
+fn flock_on(dir: &Path) -> Option<bool> {
+    let (first, second) = (File::open(dir).ok()?, File::open(dir).ok()?);
+    first.try_lock().ok()?;
+    Some(matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// Looks for a name that is there under another one, too: with its letters the other way round.
+fn folds_case(dir: &Path) -> Option<bool> {
+    let swap =
+        |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+    let names: Vec<String> =
+        fs::read_dir(dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let swapped = |name: &String| name.chars().map(swap).collect::<String>();
+    let telling = names.iter().find(|name| swapped(name) != **name && !names.contains(&swapped(name)))?;
+    Some(dir.join(swapped(telling)).symlink_metadata().is_ok())
 }
 
 /// Names the filesystem that a path lies on, as the system's list of mounts does.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, Store, View, ViewKind, ViewState};
+use genstore::{Error, Foreign, Store, View, ViewKind, ViewState};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -16,7 +16,14 @@ use crate::render::human;
 use crate::render::json::PathField;
 
 #[derive(Args)]
-pub(crate) struct Doctor {}
+pub(crate) struct Doctor {
+    /// Find out what the filesystem can do by trying it, in a directory beside the store that is removed
+    #[arg(long)]
+    probe: bool,
+    /// Give what belongs to other users back to the store's owner; needs root
+    #[arg(long)]
+    fix: bool,
+}
 
 /// How something stands.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -102,10 +109,16 @@ impl Doctor {
                 _ => return Err(error),
             },
         };
+        if let (true, Some(store)) = (self.fix, &store) {
+            let (before, _) = store.give_back()?;
+            if before.count > 0 {
+                context.out.has_changed("owners were mended");
+            }
+        }
         let place = store.as_ref().map_or(&*found.path, Store::path);
         // Beside the store: where it is, or will be.
         let parent = place.parent().unwrap_or(Path::new("/"));
-        let checks = checks(parent, store.as_ref(), context)?;
+        let checks = checks(parent, store.as_ref(), context, self.probe)?;
         let views = store.as_ref().map_or(Ok(vec![]), Store::views)?;
         let ok = checks.iter().all(|check| check.standing != Standing::Bad);
         let document = DoctorDoc {
@@ -120,15 +133,32 @@ impl Doctor {
     }
 }
 
-fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>) -> Result<Vec<Check>> {
+/// Says what does not belong to the store's owner.
+pub(crate) fn owners_text(foreign: &Foreign) -> String {
+    let first = foreign.first.as_deref().map(show).unwrap_or_default();
+    let what = human::count(foreign.count, "name");
+    format!("{what} in the store that the store's owner does not own, the first is {first}")
+}
+
+fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bool) -> Result<Vec<Check>> {
     let fail = |source| Error::Io { op: "make a directory in", path: parent.to_owned(), source };
-    let scratch = tempfile::Builder::new().prefix(".genstore-doctor-").tempdir_in(parent).map_err(fail)?;
-    let can = probe::probe(scratch.path()).map_err(fail)?;
+    let filesystem = probe::filesystem_of(parent);
+    let can: probe::KnownAbilities = match tries {
+        true => {
+            let scratch =
+                tempfile::Builder::new().prefix(".genstore-doctor-").tempdir_in(parent).map_err(fail)?;
+            probe::probe(scratch.path()).map_err(fail)?.into()
+        }
+        false => probe::look(store.map_or(parent, Store::path), filesystem.as_deref().unwrap_or_default()),
+    };
     let dev = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
     let mut checks = Vec::new();
     let mut add = |name, standing, text: String| checks.push(Check { name, standing, text });
-    let or = |good: bool, otherwise: Standing| if good { Standing::Good } else { otherwise };
-    let filesystem = probe::filesystem_of(parent);
+    let or = |good: Option<bool>, otherwise: Standing| match good {
+        Some(false) => otherwise,
+        _ => Standing::Good,
+    };
+    let unknown = "not known of this filesystem: `genstore doctor --probe` tries it";
     if let Some(name) = &filesystem {
         let limit = probe::link_limit(name);
         let text = limit.map_or_else(
@@ -137,25 +167,45 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>) -> Result
         );
         add("filesystem", Standing::Good, text);
     }
-    let text = if can.flock { "work" } else { "do not work: a store can be read here, not written" };
+    let text = match can.flock {
+        Some(true) => "work",
+        Some(false) => "do not work: a store can be read here, not written",
+        None => unknown,
+    };
     add("file locks", or(can.flock, Standing::Bad), text.to_owned());
-    let text = if can.hard_links { "work" } else { "do not work: there can be no store here" };
+    let text = match can.hard_links {
+        Some(true) => "work",
+        Some(false) => "do not work: there can be no store here",
+        None => unknown,
+    };
     add("hard links", or(can.hard_links, Standing::Bad), text.to_owned());
     let text = match can.exchange {
-        true => "works: `view add --replace` leaves no gap",
-        false => "does not work: `view add --replace` is refused, move the directory away first",
+        Some(true) => "works: `view add --replace` leaves no gap",
+        Some(false) => "does not work: `view add --replace` is refused, move the directory away first",
+        None => unknown,
     };
     add("rename exchange", or(can.exchange, Standing::Care), text.to_owned());
     let text = match can.reflink {
-        true => "yes: copies share their blocks",
-        false => "none: copies take their own blocks (`build` and --consume move files instead)",
+        Some(true) => "yes: copies share their blocks",
+        Some(false) => "none: copies take their own blocks (`build` and --consume move files instead)",
+        None => unknown,
     };
     add("reflink", Standing::Good, text.to_owned());
     let text = match can.folds_case {
-        true => "README and readme are one name: trees with both cannot be published",
-        false => "README and readme are two names",
+        Some(true) => "README and readme are one name: trees with both cannot be published",
+        Some(false) => "README and readme are two names",
+        None => unknown,
     };
-    add("case", or(!can.folds_case, Standing::Care), text.to_owned());
+    add("case", or(can.folds_case.map(|folds| !folds), Standing::Care), text.to_owned());
+    if let Some(foreign) = store.map(Store::foreign).transpose()? {
+        match foreign.count {
+            0 => add("owners", Standing::Good, "all of the store belongs to its owner".to_owned()),
+            _ => {
+                let text = format!("{}; `sudo genstore doctor --fix` gives it back", owners_text(&foreign));
+                add("owners", Standing::Care, text);
+            }
+        }
+    }
     if let Some(value) = probe::number_in("/proc/sys/fs/protected_hardlinks") {
         let text = match value {
             0 => "off",
@@ -167,7 +217,7 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>) -> Result
         let left = limit.saturating_sub(used);
         let text = format!("{} of {} watches left", human::number(left), human::number(limit));
         let few = "; more with `sysctl fs.inotify.max_user_watches=524288`";
-        let standing = or(left > 8192, Standing::Care);
+        let standing = or(Some(left > 8192), Standing::Care);
         add("inotify", standing, if standing == Standing::Care { text + few } else { text });
     }
     let root = context.project()?.map(|project| project.root().to_owned());

@@ -215,6 +215,7 @@ impl Verify {
         let only = self.generation.as_ref().map(|rev| store.resolve(rev)).transpose()?;
         let depth = if self.quick { Depth::Quick } else { Depth::Full };
         let report = store.verify(only, depth)?;
+        tell_owners(context, &store)?;
         context.progress.finish();
         let document = VerifyDoc {
             schema: "genstore.verify/1",
@@ -245,6 +246,7 @@ impl Verify {
 
 fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     let (before, after) = store.repair()?;
+    mend_owners(context, store)?;
     context.progress.finish();
     if before != after {
         context.out.has_changed("the store was repaired");
@@ -300,6 +302,24 @@ fn tell_unshared(context: &Context<'_>, report: &VerifyReport) {
         context.out.note(&format!("{files} of generations could share inodes with others: {bytes}"));
         context.out.hint("`genstore verify --repair` links them");
     }
+}
+
+/// Gives back to the store's owner what is somebody else's, where this user may.
+fn mend_owners(context: &Context<'_>, store: &Store) -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        store.give_back()?;
+    }
+    tell_owners(context, store)
+}
+
+/// Warns of what does not belong to the store's owner: no damage, but the owner may not change it.
+fn tell_owners(context: &Context<'_>, store: &Store) -> Result<()> {
+    let foreign = store.foreign()?;
+    if foreign.count > 0 {
+        context.out.warn(&super::doctor::owners_text(&foreign));
+        context.out.hint("`sudo genstore doctor --fix` gives it back");
+    }
+    Ok(())
 }
 
 /// Tells whether a repair took away what it could not mend.

@@ -63,8 +63,12 @@ impl<'s> Staged<'s> {
     fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
         check_texts(options)?;
         let home = self.home;
-        let written_to =
-            [self.ingested.losses.warnings(), home.check_written_to(self.base.as_ref())].concat();
+        let written_to = [
+            self.ingested.losses.warnings(),
+            home.check_owners(),
+            home.check_written_to(self.base.as_ref()),
+        ]
+        .concat();
         let mut shown = Shown::default();
         let mut refreshed = 0;
         let created = home.now();

@@ -62,6 +62,7 @@ mod mirror_plan;
 mod mirror_work;
 mod model;
 mod objects;
+mod owners;
 mod plan;
 mod pointer;
 mod prepared;
@@ -116,6 +117,7 @@ pub use model::ids::{GenerationId, NotAPinName, NotAStageId, PinName, Rev, Stage
 pub use model::relpath::{PathProblem, RelPath, show as show_path};
 pub use model::retention::{Reason, Retention, Verdict};
 pub use model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId, TreeProblem};
+pub use owners::Foreign;
 pub use plan::{Plan, PlanBuilder, Source, Spooled, Symlinks};
 pub use progress::{Phase, Progress, Silent};
 pub use publish::{CommitOptions, Publication, StageOptions, Staged, Times};

@@ -239,6 +239,12 @@ impl StageDir {
     }
 }
 
+/// Tells whether a path in the store is one where programs of others write to a stage.
+pub(crate) fn is_others(path: &[u8]) -> bool {
+    let mut names = path.split(|&byte| byte == b'/');
+    names.next() == Some(STAGING) && names.nth(1) == Some(OUT) && names.next().is_none()
+}
+
 /// Removes what a commit that failed had put together; what others wrote stays.
 fn clear_work(home: &Home, dir: &Dir) -> Result<()> {
     for (name, _) in dir.list()? {

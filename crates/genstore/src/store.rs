@@ -16,6 +16,7 @@ use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::Tree;
+use crate::owners::Foreign;
 use crate::plan::Plan;
 use crate::publish::{StageOptions, Staged};
 use crate::query::{Listing, Pin};
@@ -414,6 +415,26 @@ impl Store {
     /// [`Error::Locked`], [`Error::Io`].
     pub fn repair(&self) -> Result<(VerifyReport, VerifyReport)> {
         self.home.repair()
+    }
+
+    /// Counts what belongs to somebody else than the store does. Takes no lock and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn foreign(&self) -> Result<Foreign> {
+        self.home.foreign()
+    }
+
+    /// Gives what belongs to somebody else to the owner of the store, or the group that shares it;
+    /// returns what was found, and what is left.
+    ///
+    /// # Errors
+    /// Code `needs-root`; [`Error::Locked`], [`Error::Io`].
+    ///
+    /// # Locks
+    /// The store lock, exclusively, and the commit lock.
+    pub fn give_back(&self) -> Result<(Foreign, Foreign)> {
+        self.home.give_back()
     }
 
     /// Copies a generation's tree to a directory that is absent or empty; gives the number of

@@ -114,6 +114,36 @@ impl Fs {
         self.set_mode(file, path, 0o664)
     }
 
+    /// Tells whether a group shares what is made here.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.access.group.is_some()
+    }
+
+    /// Tells whether the system keeps users from naming files of others (`fs.protected_hardlinks`).
+    pub(crate) fn are_links_protected(&self) -> bool {
+        std::fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|text| text.starts_with(b"1"))
+    }
+
+    /// Gives what stands at a name to the owner of a store; in a shared one to its group alone, and folders
+    /// become writable to it. It must still be what was looked at.
+    pub(crate) fn give_back(&self, dir: &Dir, name: &[u8], seen: &Stat, store: &Stat) -> Result<()> {
+        let path = dir.join(name);
+        let fail = |e: Errno| Error::io("chown", &path, e);
+        self.point("chown", &path, Needs::Nothing)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(fail)?;
+        if !Stat::from(rustix::fs::fstat(&fd).map_err(fail)?).same_inode(seen) {
+            return Ok(());
+        }
+        let uid = (!self.is_shared()).then(|| Uid::from_raw(store.uid));
+        let gid = Some(Gid::from_raw(store.gid));
+        rustix::fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(fail)?;
+        match (self.is_shared(), seen.kind) {
+            (true, Kind::Dir) => self.set_dir_mode(dir, name),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives a file that was just made, or moved in, to the owner of its place.
     pub(crate) fn give_file(&self, file: &File, path: &Path) -> Result<()> {
         let Some((uid, gid)) = self.access.given_to else { return Ok(()) };
