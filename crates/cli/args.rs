@@ -167,7 +167,7 @@ verbs! {
     Cat = cat, "cat";
     /// Copy a generation to a directory, as plain private files
     Export = export, "export";
-    /// Go back to the newest good generation older than the current one
+    /// Go back to the newest good generation that was current before
     Rollback = rollback, "rollback";
     /// After a rollback: let `watch` show what it builds again
     ///

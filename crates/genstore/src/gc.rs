@@ -3,7 +3,7 @@
 //! Liveness of objects comes from the manifests, never from link counts. Whatever cannot be read
 //! ends gc before its first unlink: only ENOENT is absence.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -15,14 +15,15 @@ use crate::fs::mount::is_mount;
 use crate::fs::trail::Trail;
 use crate::generations::{Generation, Retired};
 use crate::layout::{CommitLock, GENERATIONS, Home, OBJECTS, STAGING, StoreExclusive};
+use crate::log::Event;
 use crate::model::fresh::Shown;
-use crate::model::ids::GenerationId;
+use crate::model::ids::{GenerationId, PinName};
 use crate::model::relpath;
 use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
 use crate::objects::{self, Objects, is_refused};
 use crate::progress::Phase;
-use crate::records::is_good;
+use crate::records::{PinRecord, is_good};
 use crate::stage::{grave, sweep, tolerate};
 
 /// What a collection would do. [`crate::Store::collect`] does no more than this.
@@ -105,6 +106,12 @@ impl Weighed {
     }
 }
 
+/// Names the pins that hold a generation and have not expired.
+fn holding(pins: &BTreeMap<PinName, PinRecord>, id: GenerationId, now: SystemTime) -> Vec<String> {
+    let holds = |pin: &&PinRecord| pin.generation == id && pin.holds(now);
+    pins.iter().filter(|(_, pin)| holds(pin)).map(|(name, _)| name.to_string()).collect()
+}
+
 /// Merges two lists that are in order.
 fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
     if a.is_empty() || b.is_empty() {
@@ -131,37 +138,65 @@ impl Home {
         let current = self.checked_current()?;
         let (pins, marks, history) = (self.pins()?, self.marks()?, self.history()?);
         let since = self.current_since()?;
-        let last_current = history.last_current(current, since);
+        let last_current = history.last_current(current, since, now);
         let mut candidates = Vec::new();
         for id in self.generation_ids()? {
-            let Some(generation) = self.find_generation(id)? else {
-                continue;
-            };
-            let head = generation.head()?;
-            drop(generation);
-            let leased = match self.exclude_leases(id) {
-                Ok(lock) => lock.is_none(),
-                // A publish has recycled it just now.
-                Err(e) if e.is_not_found() => continue,
-                Err(e) => return Err(e),
-            };
+            let Some((created, leased)) = self.created_and_leased(id)? else { continue };
             let unknown = !history.knows(id);
             candidates.push(Candidate {
                 id,
-                created: head.created.into(),
+                created: history.made(id, created, now),
                 // Where the log is lost, everything was current a moment ago.
                 last_current: last_current.get(&id).copied().or(since.filter(|_| unknown)),
                 current: current == Some(id),
                 good: is_good(&marks, id),
-                pins: pins
-                    .iter()
-                    .filter(|(_, pin)| pin.generation == id && pin.holds(now))
-                    .map(|(name, _)| name.to_string())
-                    .collect(),
+                pins: holding(&pins, id, now),
                 leased,
             });
         }
         Ok(candidates)
+    }
+
+    /// Gathers the same of one generation, without a look at the others.
+    pub(crate) fn candidate_alone(&self, id: GenerationId, now: SystemTime) -> Result<Option<Candidate>> {
+        let Some((created, leased)) = self.created_and_leased(id)? else { return Ok(None) };
+        let (current, since) = (self.current()?, self.current_since()?);
+        let mut log = self.log_backwards()?;
+        // Where the log does not know it, it was current a moment ago.
+        let (mut ceased, mut last_current) = (None, since);
+        while let Some(line) = log.next_naming(id)? {
+            match line.event {
+                Event::Activate { previous } if line.generation != id && previous == Some(id) => {
+                    ceased = ceased.or(Some(line.time.into()));
+                }
+                Event::Activate { .. } if line.generation == id => {
+                    last_current = ceased.or(since.filter(|_| current != Some(id)));
+                    break;
+                }
+                Event::Publish { .. } if line.generation == id => {
+                    last_current = ceased;
+                    break;
+                }
+                _ => {}
+            }
+        }
+        let (good, pins) = (self.is_good(id)?, holding(&self.pins()?, id, now));
+        Ok(Some(Candidate { id, created, last_current, current: current == Some(id), good, pins, leased }))
+    }
+
+    /// Tells when a generation was made, and whether a living process holds it; `None` for one that is
+    /// gone.
+    fn created_and_leased(&self, id: GenerationId) -> Result<Option<(SystemTime, bool)>> {
+        let Some(generation) = self.find_generation(id)? else { return Ok(None) };
+        let head = generation.head()?;
+        drop(generation);
+        let leased = match self.exclude_leases(id) {
+            Ok(lock) => lock.is_none(),
+            // A publish has recycled it just now.
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        Ok(Some((head.created.into(), leased)))
     }
 
     /// Plans a collection, and changes nothing.

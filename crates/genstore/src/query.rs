@@ -10,7 +10,7 @@ use crate::layout::Home;
 use crate::log::History;
 use crate::model::codec::Head;
 use crate::model::ids::{GenerationId, PinName, Rev};
-use crate::model::retention::{Retention, Verdict, judge};
+use crate::model::retention::{Retention, Verdict, judge, judge_one};
 use crate::model::tree::ObjectId;
 use crate::records::{Mark, PinRecord};
 
@@ -60,10 +60,20 @@ pub struct Listing {
 impl Home {
     /// Finds the generation that a person names.
     pub(crate) fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
+        // What is named by its number is found without a look at the others.
+        let direct = match rev {
+            Rev::Number(id) => Some(*id),
+            Rev::Current { older: 0 } => self.current()?,
+            _ => None,
+        };
+        if let Some(id) = direct
+            && self.has_generation(id)?
+        {
+            return Ok(id);
+        }
         let ids = self.generation_ids()?;
         let unknown = |near: Vec<String>| Error::UnknownRev { rev: rev.to_string(), near };
         match rev {
-            Rev::Number(id) if ids.contains(id) => Ok(*id),
             Rev::Number(id) => match self.by_tree(&ids, &id.to_string())?.as_slice() {
                 [only] => Ok(*only),
                 _ => Err(unknown(nearest_numbers(&ids, *id))),
@@ -191,8 +201,21 @@ impl Home {
     }
 
     /// Tells what a collection would say of one generation now.
+    ///
+    /// Of the others no manifest is read: what they say matters only where a clock ran ahead.
     pub(crate) fn verdict(&self, id: GenerationId, retention: &Retention) -> Result<Option<Verdict>> {
         let now = self.now();
+        let Some(candidate) = self.candidate_alone(id, now)? else { return Ok(None) };
+        if !candidate.is_ahead_of(now) {
+            let mut newer = 0;
+            for id in self.generation_ids()?.into_iter().rev().take_while(|newer| *newer > id) {
+                if newer >= retention.keep_last {
+                    break;
+                }
+                newer += usize::from(self.is_good(id)?);
+            }
+            return Ok(Some(judge_one(&candidate, newer, retention, now)));
+        }
         let verdicts = judge(&self.candidates(now)?, retention, now);
         Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
     }

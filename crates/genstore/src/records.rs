@@ -187,6 +187,12 @@ impl Home {
         self.replace(lock, b"", SEQUENCE, &wrap(sequence))
     }
 
+    /// Tells whether there is a generation of this number.
+    pub(crate) fn has_generation(&self, id: GenerationId) -> Result<bool> {
+        let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        Ok(self.dir.stat(&name)?.is_some_and(|stat| stat.kind == Kind::Dir))
+    }
+
     /// Lists the generations, oldest first. Names that are no numbers are `verify`'s to report.
     pub(crate) fn generation_ids(&self) -> Result<Vec<GenerationId>> {
         let listed = self.list(GENERATIONS)?;

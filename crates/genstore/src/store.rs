@@ -190,14 +190,14 @@ impl Store {
     /// On return the move survives a power loss, unless a warning says otherwise.
     pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
         let id = self.resolve(rev)?;
-        let was_bad = self.home.marks()?.get(&id).is_some_and(|mark| mark.mark == Mark::Bad);
-        let mark = |_| if was_bad { vec![(id, Mark::Good, None)] } else { vec![] };
+        let is_good = self.home.is_good(id)?;
+        let mark = |_| if !is_good { vec![(id, Mark::Good, None)] } else { vec![] };
         self.home.activate(id, expect, mark, HoldAfter::Free)
     }
 
-    /// Makes the newest good generation older than the current one current, `steps` times, and
-    /// marks the one it leaves as bad unless `keep_good`. What is current then is held: see
-    /// [`crate::Activate::UnlessHeld`].
+    /// Makes the newest good generation that is older than the current one and was current before it
+    /// current, `steps` times, and marks the one it leaves as bad unless `keep_good`. What is current
+    /// then is held: see [`crate::Activate::UnlessHeld`]. What was only kept is passed over.
     ///
     /// # Errors
     /// Code `nothing-older` when there are not so many; else as [`Store::activate`].

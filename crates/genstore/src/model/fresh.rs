@@ -21,6 +21,10 @@ use super::tree::{Entry, FileNode, Mtime, Node, Tree};
 /// short, however large the right one is.
 const MAX_RETIRED: usize = 20_000;
 
+/// A date that was given to a path to be fresh, and lies further ahead than this, in seconds, was taken
+/// from a clock that ran ahead. Once the clock is right again, dates are not ahead for years, too.
+const AHEAD: i64 = 24 * 60 * 60;
+
 /// What readers were shown of a generation, where its manifest does not say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -56,6 +60,17 @@ impl Shown {
     /// Gives the mtime that `path` has in the generation's directory.
     pub fn mtime(&self, path: &[u8], file: &FileNode) -> Mtime {
         self.fresh.get(path).copied().unwrap_or(file.mtime)
+    }
+
+    /// Gives the second that counts as shown at `path`: one that a clock which ran ahead gave counts as
+    /// now. What a file brought with it counts as it is, and so does what is a little ahead.
+    fn secs(&self, path: &[u8], file: &FileNode, now: Mtime) -> i64 {
+        if self.is_ahead(path, now) { now.secs } else { self.mtime(path, file).secs }
+    }
+
+    /// Whether a clock that ran ahead gave `path` its mtime.
+    fn is_ahead(&self, path: &[u8], now: Mtime) -> bool {
+        self.fresh.get(path).is_some_and(|given| given.secs > now.secs.saturating_add(AHEAD))
     }
 
     fn retire(&mut self, path: &[u8], last: Retired) {
@@ -131,32 +146,32 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
         match (file(before), file(after)) {
             (Some(old), Some(new)) => {
                 let last = shown.mtime(path, &old);
-                let mtime = next_shown.mtime(path, &new);
+                let (mtime, is_ahead) = (next_shown.mtime(path, &new), next_shown.is_ahead(path, now));
                 let touch = if old.object() == new.object() {
                     // Empty files are never shared between generations (see `objects`).
                     let keep =
                         if new.size == 0 { Touch::Renew(last, new.executable) } else { Touch::Keep(last) };
                     (mtime != last).then_some(keep)
                 } else if old.digest == new.digest {
-                    (mtime < last).then(|| renew(&new, last.secs))
+                    (mtime < last || is_ahead).then(|| renew(&new, shown.secs(path, &old, now)))
                 } else {
-                    (mtime.secs <= last.secs).then(|| renew(&new, last.secs))
+                    (mtime.secs <= last.secs || is_ahead).then(|| renew(&new, shown.secs(path, &old, now)))
                 };
                 out.touch(path, touch);
             }
             (Some(old), None) => {
-                let secs = shown.mtime(path, &old).secs;
+                let secs = shown.secs(path, &old, now);
                 out.shown.retire(path, Retired { secs, digest: old.digest });
                 out.shown.fresh.remove(path);
             }
             (None, Some(new)) => {
-                let mtime = next_shown.mtime(path, &new);
+                let (mtime, is_ahead) = (next_shown.mtime(path, &new), next_shown.is_ahead(path, now));
                 let touch = match out.shown.retired.remove(path) {
                     Some(last) if last.digest == new.digest => {
-                        (mtime.secs < last.secs).then(|| renew(&new, last.secs))
+                        (mtime.secs < last.secs || is_ahead).then(|| renew(&new, last.secs))
                     }
-                    Some(last) => (mtime.secs <= last.secs).then(|| renew(&new, last.secs)),
-                    None => (mtime.secs <= shown.floor).then(|| renew(&new, shown.floor)),
+                    Some(last) => (mtime.secs <= last.secs || is_ahead).then(|| renew(&new, last.secs)),
+                    None => (mtime.secs <= shown.floor || is_ahead).then(|| renew(&new, shown.floor)),
                 };
                 out.touch(path, touch);
             }

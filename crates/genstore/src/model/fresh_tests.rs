@@ -47,6 +47,32 @@ fn older_bytes_are_shown_with_a_new_mtime_and_stay_so() {
 }
 
 #[test]
+fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
+    let (old, new) = (tree(&[("a", 1, 10)]), tree(&[("a", 2, 20)]));
+    let years = 1 << 32;
+    let check = |ahead: i64, expected: i64| {
+        let back = plan((&new, &Shown::default()), (&old, &Shown::default()), at(ahead));
+        assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(ahead), false))]);
+        let forth = plan((&old, &back.shown), (&new, &Shown::default()), at(100));
+        assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(expected), false))], "{ahead}");
+        // Once more, and with a path that is gone in between.
+        let back = plan((&new, &forth.shown), (&old, &back.shown), at(200));
+        assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(expected.max(199) + 1), false))]);
+    };
+    check(years, 101);
+    // A clock that was set back by less is waited for.
+    check(100 + AHEAD, 101 + AHEAD);
+    let back = plan((&new, &Shown::default()), (&old, &Shown::default()), at(years));
+    let gone = plan((&old, &back.shown), (&Tree::empty(), &Shown::default()), at(100));
+    let again = plan((&Tree::empty(), &gone.shown), (&new, &Shown::default()), at(200));
+    assert_eq!(again.touches, [(b"a".to_vec(), Touch::Renew(at(200), false))]);
+    // What a file brought with it was shown to clients as it is.
+    let ahead = tree(&[("a", 1, years)]);
+    let kept = plan((&ahead, &Shown::default()), (&new, &Shown::default()), at(100));
+    assert_eq!(kept.touches, [(b"a".to_vec(), Touch::Renew(at(years + 1), false))]);
+}
+
+#[test]
 fn a_path_that_comes_back_is_compared_with_what_it_last_showed() {
     let (full, without) = (tree(&[("a", 1, 10), ("b", 1, 10)]), tree(&[("b", 1, 10)]));
     let gone = plan((&full, &Shown::default()), (&without, &Shown::default()), at(20));

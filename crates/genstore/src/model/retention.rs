@@ -78,44 +78,75 @@ impl Verdict {
     }
 }
 
+impl Candidate {
+    /// Tells whether a clock that ran ahead made it, or ended its time as current.
+    pub(crate) fn is_ahead_of(&self, now: SystemTime) -> bool {
+        self.created > now || self.last_current.is_some_and(|last| last > now)
+    }
+}
+
 /// Judges all generations, newest first. A time in the future counts as now, so that a clock that
-/// was set back never makes anything look old.
+/// was set back never makes anything look old. But a generation counts as no newer than the next one:
+/// what was made while a clock ran years ahead is not kept for years.
 pub(crate) fn judge(candidates: &[Candidate], rule: &Retention, now: SystemTime) -> Vec<Verdict> {
-    let age = |time: SystemTime| now.duration_since(time).unwrap_or(Duration::ZERO);
-    let mut sorted: Vec<&Candidate> = candidates.iter().collect();
+    let mut sorted: Vec<Candidate> = candidates.to_vec();
     sorted.sort_by_key(|candidate| std::cmp::Reverse(candidate.id));
-    let mut good_so_far = 0;
+    let times: Vec<SystemTime> = sorted.iter().map(|candidate| candidate.created).collect();
+    let mut newer = 0;
     sorted
-        .into_iter()
-        .map(|candidate| {
-            let mut reasons = Vec::new();
-            if candidate.current {
-                reasons.push(Reason::Current);
-            }
-            reasons.extend(candidate.pins.iter().cloned().map(Reason::Pinned));
-            if candidate.leased {
-                reasons.push(Reason::Leased);
-            }
-            if candidate.good {
-                good_so_far += 1;
-                if good_so_far <= rule.keep_last {
-                    reasons.push(Reason::Last(rule.keep_last));
-                }
-            }
-            if let Some(within) = rule.keep_within
-                && age(candidate.created) <= within
-            {
-                reasons.push(Reason::Within(within));
-            }
-            if !candidate.current
-                && let Some(last) = candidate.last_current
-                && age(last) < rule.grace
-            {
-                reasons.push(Reason::Grace(rule.grace));
-            }
-            Verdict { id: candidate.id, reasons, good: candidate.good }
+        .iter_mut()
+        .zip(bounded(&times, now))
+        .map(|(candidate, created)| {
+            candidate.created = created;
+            let verdict = judge_one(candidate, newer, rule, now);
+            newer += usize::from(candidate.good);
+            verdict
         })
         .collect()
+}
+
+/// Judges one, of which so many good ones are newer.
+pub(crate) fn judge_one(candidate: &Candidate, newer: usize, rule: &Retention, now: SystemTime) -> Verdict {
+    let age = |time: SystemTime| now.duration_since(time).unwrap_or(Duration::ZERO);
+    let mut reasons = Vec::new();
+    if candidate.current {
+        reasons.push(Reason::Current);
+    }
+    reasons.extend(candidate.pins.iter().cloned().map(Reason::Pinned));
+    if candidate.leased {
+        reasons.push(Reason::Leased);
+    }
+    if candidate.good && newer < rule.keep_last {
+        reasons.push(Reason::Last(rule.keep_last));
+    }
+    if let Some(within) = rule.keep_within
+        && age(candidate.created) <= within
+    {
+        reasons.push(Reason::Within(within));
+    }
+    if !candidate.current
+        && let Some(last) = candidate.last_current
+        && age(last) < rule.grace
+    {
+        reasons.push(Reason::Grace(rule.grace));
+    }
+    Verdict { id: candidate.id, reasons, good: candidate.good }
+}
+
+/// Bounds the times of things that happened one after the other, the last one first: one that lies in
+/// the future counts as the one after it, or as now where there is none; and never as older than one
+/// before it. A time that is past stays as it is, for a clock may have been set back, too.
+pub(crate) fn bounded(times: &[SystemTime], now: SystemTime) -> Vec<SystemTime> {
+    let mut before = vec![SystemTime::UNIX_EPOCH; times.len()];
+    for at in (1..times.len()).rev() {
+        before[at - 1] = if times[at] <= now { before[at].max(times[at]) } else { before[at] };
+    }
+    let mut after = now;
+    let bound = |(time, before): (&SystemTime, SystemTime)| {
+        after = if *time <= now { *time } else { after.max(before) };
+        after
+    };
+    times.iter().zip(before).map(bound).collect()
 }
 
 #[cfg(test)]
@@ -182,6 +213,38 @@ mod tests {
         let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::from_secs(1) };
         let verdicts = judge(&[plain(7)], &rule, at(0));
         assert_eq!(verdicts[0].reasons, [Reason::Grace(Duration::from_secs(1))]);
+    }
+
+    #[test]
+    fn what_a_clock_that_ran_ahead_made_is_no_newer_than_the_next_one() {
+        let ahead = |all: &mut [Candidate], n: usize, secs: u64| all[n].created = at(secs);
+        let within = |change: &dyn Fn(&mut [Candidate]), now: u64| -> Vec<u64> {
+            let mut all: Vec<Candidate> =
+                (1..=5).map(|n| Candidate { created: at(n * 100), ..plain(n) }).collect();
+            change(&mut all);
+            let (grace, keep_within) = (Duration::ZERO, Some(Duration::from_secs(150)));
+            let rule = Retention { keep_last: 0, keep_within, grace };
+            judge(&all, &rule, at(now)).iter().filter(|v| v.keeps()).map(|v| v.id.get()).collect()
+        };
+        assert_eq!(within(&|_| {}, 500), [5, 4]);
+        // 2 counts as 3, which is over; two in a row count as the one after them.
+        assert_eq!(within(&|all| ahead(all, 1, 1 << 33), 500), [5, 4]);
+        assert_eq!(within(&|all| (1..3).for_each(|n| ahead(all, n, 1 << 33)), 500), [5, 4, 3, 2]);
+        assert_eq!(within(&|all| (1..3).for_each(|n| ahead(all, n, 1 << 33)), 551), [5]);
+        // Nothing after it: now.
+        assert_eq!(within(&|all| ahead(all, 4, 1 << 33), 5_000), [5]);
+        // A clock that was set back after it makes neither it nor what is older look old.
+        assert_eq!(
+            within(
+                &|all| {
+                    ahead(all, 3, 1 << 33);
+                    ahead(all, 4, 1)
+                },
+                450
+            ),
+            [4, 3]
+        );
+        assert_eq!(within(&|all| ahead(all, 4, 1), 450), [4, 3]);
     }
 
     proptest! {

@@ -2,10 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use genstore::{Depth, Error, Plan, Retention, Source, Symlinks};
-use genstore_testkit::{Bystanders, object_inodes, read_tree, scratch, things, write_tree};
+use genstore::{
+    Activate, CommitOptions, Depth, Error, Mark, Options, Plan, Reason, Retention, Source, StageOptions,
+    Store, Symlinks,
+};
+use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things, write_tree};
 
 use super::{collect, commit, id, memory, open};
 
@@ -34,6 +40,152 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     // Numbers are never used again.
     assert_eq!(commit(&store, &memory(&[("n", "6")])).unwrap().generation, id(6));
     assert!(matches!(store.rollback(9, false), Err(Error::Refused { code: "nothing-older", .. })));
+}
+
+/// Publishes contents, one after the other; those that end with `-` are only kept.
+fn publish_all(store: &Store, contents: &[&str]) {
+    for content in contents {
+        let activate = if content.ends_with('-') { Activate::Never } else { Activate::Always };
+        let staged = store.stage(&memory(&[("n", content)]), StageOptions::default()).unwrap();
+        let options = CommitOptions { activate, ..CommitOptions::default() };
+        drop(staged.unaudited().commit(&options).unwrap());
+    }
+}
+
+#[test]
+fn rollback_goes_to_what_was_current_whatever_is_left_of_the_log() {
+    type Harm = Box<dyn Fn(&Path)>;
+    fn is_of(line: &str, number: u64) -> bool {
+        line.contains(&format!("\"generation\":{number},"))
+    }
+    let log = |change: fn(&str) -> String| {
+        move |store: &Path| {
+            let path = store.join("log");
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, change(&text)).unwrap();
+        }
+    };
+    let without_deltas = |store: &Path| {
+        fs::remove_file(store.join("log")).unwrap();
+        for number in 1..=5 {
+            drop(fs::remove_file(store.join(format!("generations/{number}/delta"))));
+        }
+    };
+    let harms: [(&str, Harm, u64); 7] = [
+        ("none", Box::new(|_: &Path| {}), 2),
+        ("no log", Box::new(|store: &Path| fs::remove_file(store.join("log")).unwrap()), 2),
+        ("an empty log", Box::new(log(|_| String::new())), 2),
+        ("a log of zeros", Box::new(log(|text| "\0".repeat(text.len()))), 2),
+        // What followed it tells that it was current; and of 3 and 4 nothing does.
+        (
+            "no line of 2",
+            Box::new(log(|text| {
+                text.lines().filter(|line| !is_of(line, 2)).map(|line| format!("{line}\n")).collect()
+            })),
+            2,
+        ),
+        (
+            "no line before 5",
+            Box::new(log(|text| {
+                text.lines().filter(|line| is_of(line, 5)).map(|line| format!("{line}\n")).collect()
+            })),
+            2,
+        ),
+        // Then everything counts as having been current.
+        ("neither log nor differences", Box::new(without_deltas), 4),
+    ];
+    for (what, harm, expected) in harms {
+        let dir = scratch();
+        let store = open(dir.path());
+        publish_all(&store, &["1", "2", "3-", "4-", "5"]);
+        harm(store.path());
+        assert_eq!(store.rollback(1, false).unwrap().generation, id(expected), "{what}");
+    }
+}
+
+#[test]
+fn what_is_named_by_its_number_needs_no_other_generation() {
+    let dir = scratch();
+    let store = open(dir.path());
+    publish_all(&store, &["1", "2", "3", "4", "5"]);
+    for number in [1, 2, 5] {
+        fs::remove_file(store.path().join(format!("generations/{number}/manifest"))).unwrap();
+    }
+    let rule = Retention { keep_last: 2, keep_within: None, grace: Duration::ZERO };
+    assert_eq!(store.open_generation(&"3".parse().unwrap()).unwrap().id(), id(3));
+    assert_eq!(store.resolve(&"@".parse().unwrap()).unwrap(), id(5));
+    let reasons = |number| store.verdict(id(number), &rule).unwrap().unwrap().reasons;
+    assert_eq!((reasons(3), reasons(4)), (vec![], vec![Reason::Last(2)]));
+    assert!(store.plan_gc(&rule).is_err());
+}
+
+#[test]
+fn one_verdict_is_that_of_all() {
+    let dir = scratch();
+    let now = Arc::new(AtomicU64::new(10_000));
+    let clock = Arc::clone(&now);
+    let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
+    let store = Store::init(&dir.path().join("store"), options).unwrap().0;
+    // The clock runs years ahead for two publications, and is set back to long ago for one.
+    for (secs, contents) in [
+        (10_000, &["1", "2-"][..]),
+        (1 << 33, &["3", "4-"]),
+        (10_100, &["5"]),
+        (10, &["6"]),
+        (10_200, &["7", "8-"]),
+    ] {
+        now.store(secs, Ordering::Relaxed);
+        publish_all(&store, contents);
+    }
+    store.mark(&"7".parse().unwrap(), Mark::Bad, None).unwrap();
+    store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();
+    let lease = store.open_generation(&"4".parse().unwrap()).unwrap();
+    let mut kept = Vec::new();
+    for harm in ["", "log", "current"] {
+        if !harm.is_empty() {
+            fs::remove_file(store.path().join(harm)).unwrap();
+        }
+        for (last, within, grace) in [(0, 0, 0), (2, 0, 0), (0, 150, 0), (0, 0, 150), (9, 1 << 34, 1 << 34)]
+        {
+            let (keep_within, grace) = (Some(Duration::from_secs(within)), Duration::from_secs(grace));
+            let rule = Retention { keep_last: last, keep_within, grace };
+            let all = store.plan_gc(&rule).unwrap().verdicts;
+            for verdict in &all {
+                assert_eq!(
+                    store.verdict(verdict.id, &rule).unwrap().as_ref(),
+                    Some(verdict),
+                    "{harm} {rule:?}"
+                );
+            }
+            let ids = all.iter().filter(|verdict| verdict.keeps()).map(|verdict| verdict.id.get());
+            kept.push((harm, last, within, ids.collect::<Vec<_>>()));
+        }
+    }
+    drop(lease);
+    // Without the lease and the pin, what was made ahead is kept no longer than what came next.
+    store.unpin(&"first".parse().unwrap()).unwrap();
+    assert_eq!(kept[2], ("", 0, 150, vec![8, 7, 5, 4, 3, 1]));
+    now.store(10_251, Ordering::Relaxed);
+    let rule =
+        Retention { keep_last: 0, keep_within: Some(Duration::from_secs(150)), grace: Duration::ZERO };
+    assert_eq!(store.plan_gc(&rule).unwrap().removed(), [id(6), id(5), id(4), id(3), id(2), id(1)]);
+}
+
+#[test]
+fn what_was_left_while_a_clock_ran_ahead_has_no_grace_for_years() {
+    let dir = scratch();
+    let now = Arc::new(AtomicU64::new(10_000));
+    let clock = Arc::clone(&now);
+    let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
+    let store = Store::init(&dir.path().join("store"), options).unwrap().0;
+    for (secs, content) in [(10_000, "1"), (1 << 33, "2"), (10_100, "3")] {
+        now.store(secs, Ordering::Relaxed);
+        publish_all(&store, &[content]);
+    }
+    let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::from_secs(100) };
+    assert_eq!(store.plan_gc(&rule).unwrap().removed(), []);
+    now.store(10_200, Ordering::Relaxed);
+    assert_eq!(store.plan_gc(&rule).unwrap().removed(), [id(2), id(1)]);
 }
 
 #[test]
