@@ -1,6 +1,7 @@
 //! Activation: making a generation current, and fresh before it is. Floor 3.
 
 use crate::error::{Error, Result};
+use crate::fs::Durability;
 use crate::fs::fault::FaultStage;
 use crate::fs::flush::Flush;
 use crate::generations::Generation;
@@ -15,9 +16,6 @@ use crate::model::tree::{Tree, TreeId};
 use crate::prepared::Prepared;
 use crate::records::{Intent, Mark, MarkRecord, wrap};
 use crate::threads;
-
-/// So many flushes of single files or folders cost less than one of the whole filesystem.
-pub(crate) const MANY: usize = 64;
 
 /// What must be current for a commit to happen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,7 +34,8 @@ pub enum Expect {
 pub struct Warning {
     /// What could not be done.
     pub message: String,
-    /// Whether the commit may be undone by a power loss.
+    /// Whether a power loss may undo what was done, or a part of what is told of it. The next writer
+    /// makes it durable.
     pub not_durable: bool,
 }
 
@@ -52,6 +51,8 @@ pub struct Activation {
     pub previous: Option<GenerationId>,
     /// Files that got an inode of their own, to show a newer mtime.
     pub refreshed: u64,
+    /// Whether all of it survives a power loss.
+    pub durable: bool,
     /// What went wrong afterwards.
     pub warnings: Vec<Warning>,
 }
@@ -127,7 +128,8 @@ impl Home {
             }
             self.set_hold(&lock, None)?;
             let warnings = self.check_views(&lock);
-            return Ok(Activation { generation: id, tree, previous, refreshed: 0, warnings });
+            let durable = self.is_durable(&warnings);
+            return Ok(Activation { generation: id, tree, previous, refreshed: 0, durable, warnings });
         }
         drop(generation.tree_dir()?);
         let Compared { tree, shown, mut base, is_checked } = self.compare(&lock, &generation, previous)?;
@@ -173,7 +175,14 @@ impl Home {
         after.owe("write the log", self.append_log(&lock, id, Event::Activate { previous }));
         after.owe("keep what was noted", self.sync_told(is_marked));
         self.tell(&lock, &mut after, id, tree, end);
-        Ok(Activation { generation: id, tree, previous, refreshed, warnings: after.warnings })
+        let durable = self.is_durable(&after.warnings);
+        let warnings = after.warnings;
+        Ok(Activation { generation: id, tree, previous, refreshed, durable, warnings })
+    }
+
+    /// Tells whether all that was done survives a power loss.
+    pub(crate) fn is_durable(&self, warnings: &[Warning]) -> bool {
+        self.options.durability == Durability::Full && !warnings.iter().any(|warning| warning.not_durable)
     }
 
     /// Finds out what must be done to a kept generation before it may become current.
@@ -292,10 +301,17 @@ impl AfterCommit {
         AfterCommit { warnings, owes: false }
     }
 
-    /// Notes the end of something that the next writer can do as well.
+    /// Notes the end of something that the next writer can do as well. Until it has, a power loss may
+    /// take what is told of the commit.
     pub(crate) fn owe(&mut self, what: &str, result: Result<()>) {
-        self.owes |= result.is_err();
-        self.note(what, result);
+        if let Err(error) = result {
+            self.owe_for(format!("could not {what}: {}; the next writer does it", chain(&error)));
+        }
+    }
+
+    fn owe_for(&mut self, message: String) {
+        self.owes = true;
+        self.warnings.push(Warning { message, not_durable: true });
     }
 
     pub(crate) fn note(&mut self, what: &str, result: Result<()>) {
@@ -316,12 +332,14 @@ impl AfterCommit {
         self.warn(format!("{what}: {}", chain(error)));
     }
 
-    /// `current` has moved, but the disk did not say that it will stay so.
+    /// The commit is there, but the disk did not say that it will stay so.
     pub(crate) fn sealed(&mut self, result: Result<()>) {
         if let Err(error) = result {
-            let message =
-                format!("the commit is visible, but the disk did not confirm it: {}", chain(&error));
-            self.warnings.push(Warning { message, not_durable: true });
+            self.owe_for(format!(
+                "the commit is visible, but the disk did not confirm it: {}; a power loss may undo it \
+                 until the next writer has it confirmed",
+                chain(&error)
+            ));
         }
     }
 }

@@ -3,7 +3,10 @@
 //! Owns `staging/s-<id>.claim`, a record. A stage that was begun by one process and is committed by
 //! another has no lock in between; its claim says until when nobody else may take it for debris:
 //! as long as a process lives, or until a moment. A claim ends with the boot: after a power loss
-//! what was written to the stage may be torn, and whoever wrote it is gone.
+//! what was written to the stage may be torn, and whoever wrote it is gone. So it is never flushed.
+//!
+//! A claim is written in the stage, whose lock its writer holds, and renamed to its place from there.
+//! The files `staging/tmp-*` are for holders of the commit lock alone: recovery removes them.
 
 use std::time::SystemTime;
 
@@ -16,6 +19,9 @@ use crate::layout::Home;
 use crate::records::{Moment, unwrap, wrap};
 
 pub(crate) const CLAIM_SUFFIX: &str = ".claim";
+
+/// A claim before it gets its name, in its stage.
+const ON_ITS_WAY: &[u8] = b"claim";
 
 /// Who a stage belongs to once its maker has let go of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,19 +123,43 @@ impl Claim {
 }
 
 impl Home {
-    /// Reads a stage's claim; `None` where it has none.
-    pub(crate) fn claim(&self, staging: &Dir, stage: &[u8]) -> Result<Option<Claim>> {
+    /// Tells whether the claim of a stage holds, and which directory it was begun with; `None` where it
+    /// has none.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where that cannot be told.
+    pub(crate) fn claimed(
+        &self,
+        staging: &Dir,
+        stage: &[u8],
+    ) -> Result<Option<(Standing, Option<FolderMark>)>> {
         let name = [stage, CLAIM_SUFFIX.as_bytes()].concat();
         let Some(bytes) = staging.read(&name)? else {
             return Ok(None);
         };
-        unwrap(&bytes).map(Some).map_err(|why| Error::damaged_file(&staging.join(&name), why))
+        // A claim is whole before it gets its name. It is not flushed, so this is what a power loss
+        // leaves of it.
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Ok(Some((Standing::Rebooted, None)));
+        }
+        let claim: Claim = unwrap(&bytes).map_err(|why| Error::damaged_file(&staging.join(&name), why))?;
+        Ok(Some((claim.standing(self.now())?, claim.out)))
     }
 
-    /// Writes a stage's claim. It need not survive a power loss, since it ends with the boot.
-    pub(crate) fn write_claim(&self, staging: &Dir, stage: &[u8], claim: &Claim) -> Result<()> {
-        let name = [stage, CLAIM_SUFFIX.as_bytes()].concat();
-        self.fs.replace_file(staging, staging, &name, &wrap(claim))
+    /// Writes the claim of the stage `name`, whose directory is `stage` and whose lock the caller holds.
+    pub(crate) fn write_claim(
+        &self,
+        staging: &Dir,
+        (name, stage): (&[u8], &Dir),
+        claim: &Claim,
+    ) -> Result<()> {
+        let path = stage.join(ON_ITS_WAY);
+        self.fs.unlink(stage, ON_ITS_WAY)?;
+        let file = self.fs.create_with(stage, ON_ITS_WAY, 0o644)?;
+        self.fs.write(&file, &path, &wrap(claim))?;
+        self.fs.set_mode(&file, &path, 0o644)?;
+        let place = [name, CLAIM_SUFFIX.as_bytes()].concat();
+        self.fs.rename((stage, ON_ITS_WAY), (staging, &place))
     }
 }
 

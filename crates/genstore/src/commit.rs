@@ -10,21 +10,20 @@
 //! 7. `current` is renamed over: the commit; and the store's folder is flushed;
 //! 8. the log, the notice and the end of the intent: if these fail the commit stands.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::{Instant, SystemTime};
 
 use crate::threads::prelude::*;
 
-use crate::activate::{AfterCommit, MANY, Warning};
+use crate::activate::{AfterCommit, Warning};
 use crate::audit::Audited;
 use crate::error::{Error, Result};
 use crate::folders::Folders;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
-use crate::fs::flush::Flush;
+use crate::fs::flush::{Flush, MANY};
 use crate::hold::Activate;
-use crate::ingest::{How, Ingested};
+use crate::ingest::{How, Ingested, lock};
 use crate::layout::{CommitLock, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::log::Event;
 use crate::model::codec::{Head, MAX_FACTS_LEN, MAX_NOTE_LEN};
@@ -35,6 +34,7 @@ use crate::model::fresh::{self, Shown};
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
+use crate::naming::FanOuts;
 use crate::prepared::Prepared;
 use crate::progress::Phase;
 use crate::publish::{CommitOptions, Publication, Staged};
@@ -55,12 +55,17 @@ impl Audited<'_> {
     /// # Locks
     /// Takes the commit lock.
     pub fn commit(self, options: &CommitOptions) -> Result<Publication> {
-        self.into_staged().commit(options)
+        let mut staged = self.into_staged();
+        let done = staged.commit(options);
+        if done.is_err() {
+            staged.take_back();
+        }
+        done
     }
 }
 
 impl<'s> Staged<'s> {
-    fn commit(mut self, options: &CommitOptions) -> Result<Publication> {
+    fn commit(&mut self, options: &CommitOptions) -> Result<Publication> {
         check_texts(options)?;
         let home = self.home;
         let written_to = [
@@ -94,6 +99,7 @@ impl<'s> Staged<'s> {
                 publication.warnings = [written_to, home.check_views(&lock)].concat();
                 drop(lock);
                 publication.warnings.extend(self.clear_up());
+                publication.durable = home.is_durable(&publication.warnings);
                 publication.times.commit = start.elapsed();
                 return Ok(publication);
             }
@@ -145,7 +151,7 @@ impl<'s> Staged<'s> {
             // its stage must find the line by then.
             home.append_log(&lock, id, event.clone())?;
             home.sync_log()?;
-            home.put_sequence(&lock, end).map(|()| None)
+            end.put(&lock).map(|()| None)
         });
         let end = match done {
             Ok(end) => end,
@@ -169,11 +175,14 @@ impl<'s> Staged<'s> {
             after.owe("end the hold", home.remove_hold(&lock));
             after.owe("keep the log", home.sync_told(false));
             home.tell(&lock, &mut after, id, publication.tree, end);
+        } else {
+            after.sealed(home.seal_end(&lock));
         }
         drop(lock);
         self.stage = Some(stage);
         after.warnings.extend(self.clear_up());
         publication.times.commit = start.elapsed();
+        publication.durable = home.is_durable(&after.warnings);
         publication.warnings = after.warnings;
         Ok(publication)
     }
@@ -252,36 +261,59 @@ impl<'s> Staged<'s> {
         Ok(all)
     }
 
-    /// Gives every new object its name, and makes the names durable.
+    /// Gives every new object its name, and makes durable the names of all objects of the tree: those
+    /// that another publisher gave, and did not live to make durable or is about to, as well.
     fn name_objects(&self, stage: &StageDir) -> Result<()> {
         let placed: Vec<_> = self.ingested.placed.iter().collect();
         let damaged = &self.ingested.damaged;
-        let fan_outs: BTreeSet<[u8; 1]> = placed.iter().map(|(id, _)| [id.digest.as_bytes()[0]]).collect();
+        let own = FanOuts::of(placed.iter().map(|(id, _)| **id));
+        if !own.is_empty() {
+            self.home.begin_naming(stage.dir(), &own)?;
+        }
         placed.into_par_iter().try_for_each(|(id, entry)| {
             // The name of a damaged one is taken; healing frees it, under the commit lock.
             if damaged.contains(id) {
                 return Ok(());
             }
             let (dir, name) = open_parent(stage.tree(), self.ingested.tree.path(*entry as usize))?;
-            self.objects.insert(&self.guard, (&dir, name), *id).map(drop)
-        })?;
-        if fan_outs.is_empty() {
-            return Ok(());
-        }
-        if fan_outs.len() > MANY {
-            return self.home.fs.sync_filesystem(self.objects.dir());
-        }
-        let mut all = vec![Flush::Dir(self.objects.dir().open_dir(b"")?)];
-        for [byte] in fan_outs {
-            let fan_out = format!("{byte:02x}").into_bytes();
-            match self.objects.dir().open_dir(&fan_out) {
-                Ok(dir) => all.push(Flush::Dir(dir)),
-                // All of it is damaged objects, named later.
-                Err(e) if e.is_not_found() => {}
-                Err(e) => return Err(e),
+            if self.objects.insert(&self.guard, (&dir, name), *id)? {
+                lock(&self.named).push(*id);
             }
+            Ok(())
+        })?;
+        let mut flushed = own.clone();
+        let others = self.home.naming_of_others(stage.name())?;
+        if !others.is_empty() {
+            let tree = self.ingested.tree.iter();
+            let files = tree.filter_map(|entry| match entry.node {
+                Node::File(file) => Some(file.object()),
+                _ => None,
+            });
+            flushed.add_common(&FanOuts::of(files), &others);
         }
-        self.home.fs.sync_each(&all)
+        flushed.flush(self.home)?;
+        if !own.is_empty() {
+            self.home.end_naming(stage.dir())?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what a commit that failed had put together, and the objects that it brought: they
+    /// are what the next try may have no space for.
+    fn take_back(mut self) {
+        let named = std::mem::take(&mut *lock(&self.named));
+        let (home, high, stage) = (self.home, self.high_seen, self.stage.take());
+        // Lets go of the store.
+        drop(self);
+        let Some(stage) = stage else { return };
+        // What cannot be done now is debris, which the next writer removes, and objects for gc.
+        let is_naming = match home.take_back_names(high, &named) {
+            Ok(true) => home.forget_naming(stage.dir()).is_err(),
+            Ok(false) | Err(_) => home.is_naming(stage.dir()),
+        };
+        if !is_naming {
+            drop(stage.give_up(home));
+        }
     }
 
     /// Step 4. A generation that is only kept is made fresh when it is activated.
@@ -397,6 +429,7 @@ impl<'s> Staged<'s> {
             previous,
             changed: false,
             current: true,
+            durable: false,
             files: tree.files(),
             bytes: tree.bytes(),
             written: self.written_files(),

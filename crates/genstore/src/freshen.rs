@@ -14,11 +14,10 @@ use std::fs::File;
 
 use rustix::io::Errno;
 
-use crate::activate::MANY;
 use crate::error::Result;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
-use crate::fs::flush::Flush;
+use crate::fs::flush::{Flush, MANY};
 use crate::fs::mount::is_mount;
 use crate::generations::Generation;
 use crate::layout::{CommitLock, GENERATIONS, Home, SHOWN};

@@ -107,6 +107,8 @@ impl Home {
             sequence.heals += 1;
             self.write_sequence(lock, sequence)?;
         }
+        // Whoever gave it this name may have been cut short before it was durable.
+        self.fs.sync_dir(&objects.dir().open_dir(&objects::name(id)[..2])?)?;
         let mender = Mender { home: self, guard, objects, stage: &stage };
         let mut result = Ok(());
         for generation in self.generation_ids()? {

@@ -40,6 +40,8 @@ pub(crate) const DELTA: &[u8] = b"delta";
 pub(crate) const SEALED: &[u8] = b"sealed";
 pub(crate) const SHOWN: &[u8] = b"shown";
 pub(crate) const ROTATIONS: &[u8] = b"rotations";
+pub(crate) const UNFLUSHED: &[u8] = b"unflushed";
+pub(crate) const UNFLUSHING: &[u8] = b"unflushing";
 pub(crate) const TREE: &[u8] = b"tree";
 /// There in a store that a group shares.
 const SHARED: &[u8] = b"shared";
@@ -387,6 +389,15 @@ impl Home {
     pub(crate) fn exclude(&self) -> Result<StoreExclusive> {
         self.complete()?;
         self.lock(STORE_LOCK, Mode::Exclusive).map(StoreShared).map(StoreExclusive)
+    }
+
+    /// Keeps everybody away, if nobody stages, activates or verifies now.
+    pub(crate) fn try_exclude(&self) -> Result<Option<StoreExclusive>> {
+        match self.lock_within(STORE_LOCK, Mode::Exclusive, Duration::ZERO) {
+            Ok(lock) => Ok(Some(StoreExclusive(StoreShared(lock)))),
+            Err(Error::Locked { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Begins to commit. What an unfinished commit left must be settled next: see [`crate::recover`].

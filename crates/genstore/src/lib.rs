@@ -61,6 +61,7 @@ mod mirror_look;
 mod mirror_plan;
 mod mirror_work;
 mod model;
+mod naming;
 mod objects;
 mod owners;
 mod plan;

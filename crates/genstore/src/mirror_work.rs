@@ -16,9 +16,9 @@ use std::sync::Mutex;
 use crate::threads::prelude::*;
 use rustix::io::Errno;
 
-use crate::activate::MANY;
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
+use crate::fs::flush::MANY;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Fs, Kind};
 use crate::mirror_look::Look;

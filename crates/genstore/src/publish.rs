@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::activate::{Base, Expect, Warning};
@@ -18,6 +19,7 @@ use crate::lossy::Lossy;
 use crate::model::diff::DiffSummary;
 use crate::model::ids::GenerationId;
 use crate::model::retention::Retention;
+use crate::model::tree::ObjectId;
 use crate::model::tree::{Tree, TreeId};
 use crate::objects::Objects;
 use crate::plan::Plan;
@@ -99,6 +101,8 @@ pub struct Publication {
     pub changed: bool,
     /// Whether the generation is current now.
     pub current: bool,
+    /// Whether all of it survives a power loss.
+    pub durable: bool,
     /// Number of files.
     pub files: u64,
     /// Their sizes, added up.
@@ -147,6 +151,10 @@ pub struct Staged<'s> {
     pub(crate) healed_base: bool,
     /// Healing by others since we began would leave their damaged inodes in our tree.
     pub(crate) heals_seen: u64,
+    /// The highest number that was taken when it was begun.
+    pub(crate) high_seen: u64,
+    /// Objects to which it gave their names.
+    pub(crate) named: Mutex<Vec<ObjectId>>,
     pub(crate) rotations_seen: u64,
     /// The rule by which a generation may be recycled.
     pub(crate) retention: Option<Retention>,
@@ -219,7 +227,7 @@ impl Home {
         let guard = self.share()?;
         // What a dead process left goes first: it may be what fills the disk.
         let (lock, sequence) = self.begin_commit()?;
-        let (heals_seen, rotations_seen) = (sequence.heals, self.rotations()?);
+        let (heals_seen, high_seen, rotations_seen) = (sequence.heals, sequence.high, self.rotations()?);
         let (mut base, healed_base) = self.rescued_base(&lock, self.current()?)?;
         drop(lock);
         let (indexed, folders) =
@@ -262,6 +270,8 @@ impl Home {
             audit_skipped: false,
             healed_base,
             heals_seen,
+            high_seen,
+            named: Mutex::default(),
             rotations_seen,
             retention: options.recycle,
             retired: None,

@@ -33,6 +33,7 @@ impl Home {
         self.remove_temps(lock)?;
         sweep(self, lock)?;
         self.restore_notice(lock)?;
+        self.settle_unflushed(lock)?;
         self.settle_views(lock)?;
         let mut sequence = self.sequence()?;
         let Some(intent) = sequence.intent.take() else {

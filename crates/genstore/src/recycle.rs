@@ -20,7 +20,6 @@ use std::sync::Mutex;
 
 use crate::threads::{self, prelude::*};
 
-use crate::activate::MANY;
 use crate::assemble::Assembly;
 use crate::check::is_absence;
 use crate::error::Result;
@@ -28,6 +27,7 @@ use crate::folders::Folders;
 use crate::fs::Durability;
 use crate::fs::dir::open_parent;
 use crate::fs::flush::Flush;
+use crate::fs::flush::MANY;
 use crate::fs::mount::{is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
 use crate::generations::Retired;

@@ -96,19 +96,23 @@ impl StageDir {
         if !staging.stat(&lock_name)?.is_some_and(|named| named.same_inode(&ours)) {
             return Ok(None);
         }
-        let Some(claim) = home.claim(&staging, &name)? else {
+        let Some((standing, out)) = home.claimed(&staging, &name)? else {
             return Ok(None);
         };
-        let standing = claim.standing(home.now())?;
         let dir = staging.open_dir(&name)?;
         clear_work(home, &dir)?;
         let (next, tree) = make_next(home, &dir)?;
-        Ok(Some((StageDir { name, dir, next, tree, claimed: true, lock }, standing, claim.out)))
+        Ok(Some((StageDir { name, dir, next, tree, claimed: true, lock }, standing, out)))
     }
 
     pub(crate) fn id(&self) -> StageId {
         let id = String::from_utf8_lossy(&self.name[PREFIX.len()..]);
         id.parse().expect("stages are given random letters and digits")
+    }
+
+    /// Gives its name in `staging/`.
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name
     }
 
     /// Gives the stage's own directory, for whatever is on its way.
@@ -219,7 +223,7 @@ impl StageDir {
 
     /// Lets go of the lock; from now on the stage's claim keeps it.
     pub(crate) fn let_go(self, home: &Home, claim: &crate::claim::Claim) -> Result<StageId> {
-        home.write_claim(&home.sub(STAGING)?, &self.name, claim)?;
+        home.write_claim(&home.sub(STAGING)?, (&self.name, &self.dir), claim)?;
         Ok(self.id())
     }
 
@@ -247,6 +251,7 @@ pub(crate) fn is_others(path: &[u8]) -> bool {
 
 /// Removes what a commit that failed had put together; what others wrote stays.
 fn clear_work(home: &Home, dir: &Dir) -> Result<()> {
+    home.settle_naming(dir)?;
     for (name, _) in dir.list()? {
         if name != OUT && name != SPOOL {
             home.fs.remove_all(dir, &name)?;
@@ -276,6 +281,11 @@ pub(crate) fn failed_grave(number: &[u8]) -> String {
 
 /// The claim goes first, so that a removal that is cut short leaves debris; the lock last.
 fn remove_named(home: &Home, staging: &Dir, name: &[u8]) -> Result<()> {
+    match staging.open_dir(name) {
+        Ok(stage) => home.settle_naming(&stage)?,
+        Err(e) if e.is_not_found() => {}
+        Err(e) => return Err(e),
+    }
     home.fs.unlink(staging, &[name, CLAIM_SUFFIX.as_bytes()].concat())?;
     home.fs.remove_all(staging, name)?;
     home.fs.unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat()).map(drop)
@@ -307,6 +317,11 @@ pub(crate) fn sweep(home: &Home, lock: &CommitLock) -> Result<Vec<Leftover>> {
             {
                 left.extend(tolerate(remove_named(home, &staging, name))?);
             }
+        } else if let Some(name) = entry.strip_suffix(CLAIM_SUFFIX.as_bytes()) {
+            // A power loss kept it and took its stage: the lock file is made first and removed last.
+            if staging.stat(&[name, LOCK_SUFFIX.as_bytes()].concat())?.is_none() {
+                tolerate(home.fs.unlink(&staging, &entry).map(drop))?;
+            }
         } else if kind == Kind::Dir
             && staging.stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?.is_none()
             && staging.stat(&entry)?.is_some()
@@ -323,9 +338,8 @@ pub(crate) fn sweep(home: &Home, lock: &CommitLock) -> Result<Vec<Leftover>> {
 
 /// Tells whether nobody has a claim on a stage whose lock is free.
 fn is_over(home: &Home, staging: &Dir, name: &[u8]) -> Result<bool> {
-    match home.claim(staging, name) {
-        Ok(Some(claim)) => Ok(claim.standing(home.now())? != Standing::Holds),
-        Ok(None) => Ok(true),
+    match home.claimed(staging, name) {
+        Ok(claimed) => Ok(!matches!(claimed, Some((Standing::Holds, _)))),
         // Who it belongs to cannot be told, so it is left to whoever aborts it.
         Err(Error::Damaged { .. }) => Ok(false),
         Err(e) => Err(e),

@@ -58,7 +58,9 @@ fn check_order(calls: &[String]) {
 fn check_order_of(calls: &[String], generation: u64) {
     // What was shown is written, durably, once the objects have their names (step 4). The others are
     // caches, which nobody waits for.
-    let is_later = |call: &str| ["/shown", "/sealed", "/index", "/delta"].iter().any(|n| call.ends_with(n));
+    // So does what says that names are on their way.
+    let caches = ["/shown", "/sealed", "/index", "/delta", "/naming"];
+    let is_later = |call: &str| caches.iter().any(|name| call.ends_with(name));
     let in_stage = |call: &str| call.contains("staging/s-") && !is_later(call);
     let is_flush = |call: &str| call.starts_with("fsync staging/") || call.starts_with("syncfs staging/");
     let first_name = position(calls, |c| c.starts_with("link objects/"));

@@ -53,6 +53,53 @@ fn act(verb: &str, dir: &Path, sources: &Path, way: Way, faults: Faults) -> gens
     }
 }
 
+/// Has a publisher be killed at each `stride`th step, another one build on what it left, and then cuts
+/// the power: what the second one reported must be whole, also the objects that the first one named.
+fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
+    let _one = one_at_a_time();
+    let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
+        return;
+    };
+    let sources = scratch();
+    let trees = trees();
+    trees.write(sources.path());
+    let (prepared, cut) = (fs.image().with_extension("prepared"), fs.image().with_extension("cut"));
+    let store = open(&fs.path(), Faults::default()).unwrap();
+    publish(&store, &fs.path(), sources.path(), "a", Way::PLAIN).unwrap();
+    drop(store);
+    fs.unmount();
+    fs.copy_image(&prepared);
+    let mut points = 0;
+    for step in (1..).step_by(stride) {
+        let what = format!("{kind}, killed at step {step}, built on, power lost");
+        fs.restore_image(&prepared);
+        fs.mount(&[]).unwrap();
+        let words = ["publish".to_owned(), Way::PLAIN.to_string(), sources.path().display().to_string()];
+        let finished = !kill_at(step as u64, &Task { place: fs.path(), words: words.into() });
+        let store = open(&fs.path(), Faults::default()).unwrap();
+        publish(&store, &fs.path(), sources.path(), "c", Way::PLAIN).unwrap();
+        // Before the store lets go of anything.
+        fs.copy_image(&cut);
+        drop(store);
+        fs.unmount();
+        fs.restore_image(&cut);
+        fs.mount(&[]).unwrap();
+        let shown = read_tree(&fs.path().join("store/current")).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(same_content(&shown, &trees.c), "{what}: {shown:#?}");
+        let store = open(&fs.path(), Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(report.is_clean(), "{what}: {report:#?}");
+        drop(store);
+        fs.unmount();
+        if finished {
+            break;
+        }
+        points += 1;
+    }
+    println!("{kind}: the power was lost after a second publisher at {points} points of the first one");
+    assert!(points * stride > 30, "{kind}: {points}");
+}
+
 /// Not a test of its own: what a child does.
 #[test]
 fn child() {
@@ -136,6 +183,12 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
     }
     println!("{kind}: the power was lost at {points} points of {verb}, {way}");
     assert!(points * stride > 30, "{kind}, {verb}, {way}: {points}");
+}
+
+/// It flushes each folder for itself alone; the journals of ext4 and xfs flush what came before, too.
+#[test]
+fn building_on_what_was_left_on_btrfs() {
+    cut_after_reuse("btrfs", 128, 1);
 }
 
 #[test]

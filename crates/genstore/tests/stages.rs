@@ -366,3 +366,51 @@ fn a_claim_of_an_older_program_says_nothing_of_the_output() {
     drop(commit(seal(store.resume(&id).unwrap())));
     assert_eq!(fs::read(place.path().join("current/file")).unwrap(), b"1");
 }
+
+#[test]
+fn a_claim_that_a_power_loss_tore_is_over() {
+    let place = Place::new();
+    let store = place.open();
+    // No claim is flushed, so all of its bytes may be lost, or be zeros; or its stage may be lost.
+    let torn: [(&str, fn(&Path)); 3] = [
+        ("empty", |claim| fs::write(claim, "").unwrap()),
+        ("zeros", |claim| fs::write(claim, [0; 300]).unwrap()),
+        ("alone", |claim| {
+            fs::remove_dir_all(claim.with_extension("")).unwrap();
+            fs::remove_file(claim.with_extension("lock")).unwrap();
+        }),
+    ];
+    for (what, tear) in torn {
+        let owner = Owner::Process(std::process::id());
+        let [resumed, swept] = [(); 2].map(|()| store.begin().unwrap().leave_to(owner).unwrap());
+        for id in [&resumed, &swept] {
+            tear(&place.path().join(format!("staging/s-{id}.claim")));
+        }
+        if what != "alone" {
+            refused(store.resume(&resumed), "stage-expired", "the system was started anew since");
+        }
+        assert!(publish(&store, what).changed);
+        assert_eq!(place.debris(), [""; 0], "{what}");
+    }
+    // One that says something else than it was written to say is left to its owner.
+    let id = store.begin().unwrap().leave_to(Owner::Process(std::process::id())).unwrap();
+    fs::write(place.path().join(format!("staging/s-{id}.claim")), "{}\n").unwrap();
+    assert!(publish(&store, "beside a damaged claim").changed);
+    assert_eq!(place.debris().len(), 3);
+}
+
+#[test]
+fn beginning_and_leaving_a_stage_flushes_nothing() {
+    let place = Place::new();
+    assert!(publish(&place.open(), "first").changed);
+    let faults = genstore::Faults::record();
+    let mut options = Options::new(Arc::new(|| at(1_000_000)));
+    options.faults = faults.clone();
+    let store = Store::open(&place.path(), options).unwrap();
+    let id = store.begin().unwrap().leave_to(Owner::Until(at(2_000_000))).unwrap();
+    store.resume(&id).unwrap().abort().unwrap();
+    let calls = faults.seen();
+    assert!(calls.iter().any(|call| call.starts_with("mkdir ")), "{calls:#?}");
+    let flushes: Vec<_> = calls.iter().filter(|call| call.contains("sync")).collect();
+    assert_eq!(flushes, [""; 0], "{calls:#?}");
+}

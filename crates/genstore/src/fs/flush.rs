@@ -10,6 +10,9 @@ use std::thread;
 use super::{Dir, Durability, Fs};
 use crate::error::{Error, Result};
 
+/// So many flushes of single files or folders cost less than one of the whole filesystem.
+pub(crate) const MANY: usize = 64;
+
 /// They wait and do not work, so there may be more of them than processors.
 const MAX_THREADS: usize = 16;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use genstore::{CommitOptions, Depth, Error, Expect, Plan, ScanRules, StageOptions, Store};
+use genstore::{CommitOptions, Depth, Error, Expect, Mark, Owner, Plan, ScanRules, StageOptions, Store};
 use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things, write_tree};
 
 use super::{collect, commit, id, memory, open, publish_in, ticking};
@@ -129,4 +129,57 @@ fn publishers_readers_and_gc_do_not_harm_each_other() {
     let store = open(dir.path());
     drop(collect(&store, 1));
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}
+
+#[test]
+fn stages_are_begun_left_resumed_and_ended_beside_other_writers() {
+    let dir = scratch();
+    let path = dir.path().join("store");
+    drop(commit(&open(dir.path()), &memory(&[("a", "0")])).unwrap());
+    let working = AtomicU64::new(2);
+    let busy = || working.load(Ordering::Relaxed) > 0;
+    let done: u64 = std::thread::scope(|scope| {
+        let owners: Vec<_> = (0..2)
+            .map(|_| {
+                let (path, working) = (&path, &working);
+                scope.spawn(move || {
+                    let store = Store::open(path, ticking(1_000_000)).unwrap();
+                    let owner = Owner::Process(std::process::id());
+                    let round = |number: u64| -> genstore::Result<()> {
+                        let stage = store.begin()?;
+                        fs::write(stage.path().join("b"), number.to_string()).unwrap();
+                        let left = stage.leave_to(owner)?;
+                        // Left once more by a process that resumed it.
+                        let left = store.resume(&left)?.leave_to(owner)?;
+                        let resumed = store.resume(&left)?;
+                        match number % 10 {
+                            0 => {
+                                let sealed =
+                                    resumed.seal(&ScanRules::default(), StageOptions::default())?;
+                                sealed.unaudited().commit(&CommitOptions::default()).map(drop)
+                            }
+                            _ => resumed.abort(),
+                        }
+                    };
+                    let results: Vec<_> = (0..20).map(round).collect();
+                    working.fetch_sub(1, Ordering::Relaxed);
+                    let failed: Vec<_> =
+                        results.iter().filter_map(|result| result.as_ref().err()).collect();
+                    assert!(failed.is_empty(), "{} of 20: {failed:?}", failed.len());
+                    results.len() as u64
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            let store = Store::open(&path, ticking(1_000_000)).unwrap();
+            while busy() {
+                store.mark(&"1".parse().unwrap(), Mark::Good, None).unwrap();
+            }
+        });
+        owners.into_iter().map(|owner| owner.join().unwrap()).sum()
+    });
+    assert_eq!(done, 40);
+    let store = open(dir.path());
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_eq!(genstore_testkit::debris(&path), [""; 0]);
 }

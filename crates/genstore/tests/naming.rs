@@ -1,0 +1,258 @@
+//! What has an object's name is durable for whoever finds it (INV-3), also where whoever gave the name
+//! died, failed, or is still at it; and a publish that failed leaves no objects.
+#![allow(clippy::disallowed_methods, reason = "tests read and write the store's files")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use genstore::{
+    CommitOptions, Depth, Durability, FaultKind, FaultPlan, Faults, Options, Plan, Publication, Source,
+    StageOptions, Store,
+};
+use genstore_testkit::{Task, at, child_task, debris, kill_at, scratch};
+
+/// What one publisher brings, and the next one finds.
+const SHARED: [&str; 3] = ["one", "two", "three"];
+
+fn open_with(path: &Path, faults: Faults, durability: Durability) -> Store {
+    let mut options = Options::new(Arc::new(|| at(1_000_000)));
+    options.faults = faults;
+    options.durability = durability;
+    Store::init(path, options).unwrap().0
+}
+
+fn open(path: &Path, faults: Faults) -> Store {
+    open_with(path, faults, Durability::Full)
+}
+
+fn publish(store: &Store, contents: &[&str]) -> genstore::Result<Publication> {
+    let mut plan = Plan::builder();
+    for content in contents {
+        plan = plan.file(format!("d/{content}"), false, Source::Bytes(content.as_bytes().to_vec()));
+    }
+    let staged = store.stage(&plan.build().unwrap(), StageOptions::default())?;
+    staged.unaudited().commit(&CommitOptions::default())
+}
+
+/// What the second one publishes: all that the first one did, and something of its own.
+fn second() -> Vec<&'static str> {
+    [&SHARED[..], &["four"]].concat()
+}
+
+fn first_generation(path: &Path) {
+    drop(publish(&open(path, Faults::default()), &["base"]).unwrap());
+}
+
+/// Lists the objects, as `ab/cdef…`.
+fn objects(path: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for folder in fs::read_dir(path.join("objects")).unwrap() {
+        let folder = folder.unwrap();
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let folder = folder.file_name().into_string().unwrap();
+        found.extend(names.map(|name| format!("{folder}/{}", name.into_string().unwrap())));
+    }
+    found
+}
+
+/// Publishes, and gives the calls with paths below the store.
+fn calls(path: &Path, durability: Durability, act: impl FnOnce(&Store)) -> Vec<String> {
+    let faults = Faults::record();
+    act(&open_with(path, faults.clone(), durability));
+    let root = format!("{}/", fs::canonicalize(path).unwrap().display());
+    faults
+        .seen()
+        .iter()
+        .map(|call| call.replace(&root, "").replace(root.trim_end_matches('/'), "."))
+        .collect()
+}
+
+/// Tells which of these objects no call flushes before `current` moves: neither folder by folder nor all.
+fn unflushed(calls: &[String], objects: &BTreeSet<String>) -> Vec<String> {
+    let moved = calls.iter().position(|call| call == "rename current").expect("it was published");
+    let before = &calls[..moved];
+    if before.iter().any(|call| call == "syncfs objects" || call == "syncfs .") {
+        return vec![];
+    }
+    let flushed = |folder: &str| before.contains(&format!("fsync {folder}"));
+    let is_flushed = |object: &&String| flushed("objects") && flushed(&format!("objects/{}", &object[..2]));
+    objects.iter().filter(|object| !is_flushed(object)).cloned().collect()
+}
+
+/// Not a test of its own: what a child does.
+#[test]
+fn child() {
+    let Some((Task { place, words }, faults)) = child_task() else {
+        return;
+    };
+    let durability = if words[0] == "none" { Durability::None } else { Durability::Full };
+    drop(publish(&open_with(&place, faults, durability), &SHARED).unwrap());
+}
+
+/// Between which steps, counted from 1, names are given that are not durable; and the number of steps.
+fn window(durability: Durability) -> (usize, usize, usize) {
+    let dir = scratch();
+    let path = dir.path().join("store");
+    first_generation(&path);
+    let calls = calls(&path, durability, |store| drop(publish(store, &SHARED).unwrap()));
+    let first = calls.iter().position(|call| call.starts_with("link objects/")).unwrap() + 1;
+    let last =
+        calls.iter().rposition(|call| call.starts_with("fsync objects")).map_or(calls.len(), |at| at + 1);
+    (first, last, calls.len())
+}
+
+#[test]
+fn names_of_a_publisher_that_died_are_made_durable_by_the_next_one() {
+    let (first, last, steps) = window(Durability::Full);
+    assert!(first + 2 < last && last < steps, "{first} {last} {steps}");
+    let mut reused = 0;
+    for step in first..=steps.min(last + 4) {
+        let dir = scratch();
+        let path = dir.path().join("store");
+        first_generation(&path);
+        let before = objects(&path);
+        let task = Task { place: path.clone(), words: vec!["full".to_owned()] };
+        assert!(kill_at(step as u64, &task), "step {step}");
+        let left: BTreeSet<String> = objects(&path).difference(&before).cloned().collect();
+        let calls = calls(&path, Durability::Full, |store| drop(publish(store, &second()).unwrap()));
+        // Their order differs from run to run, so at the edges there may be nothing to flush.
+        if step > first && step <= last {
+            assert_eq!(unflushed(&calls, &left), [""; 0], "killed at step {step}: {calls:#?}");
+            reused += left.len();
+        } else if step > last + 1 {
+            // What is durable is not flushed again: its folder at most, for the new object.
+            let folders = calls.iter().filter(|call| call.starts_with("fsync objects/")).count();
+            assert!(folders <= 1, "killed at step {step}: {calls:#?}");
+        }
+        assert_eq!(debris(&path), [""; 0], "step {step}");
+        assert!(open(&path, Faults::default()).verify(None, Depth::Full).unwrap().is_clean());
+    }
+    assert!(reused >= SHARED.len(), "{reused}");
+}
+
+#[test]
+fn names_that_another_publisher_is_giving_now_are_flushed_by_both() {
+    let (_, last, _) = window(Durability::Full);
+    let dir = scratch();
+    let path = dir.path().join("store");
+    first_generation(&path);
+    let before = objects(&path);
+    // Killed right before its last flush; and somebody holds its lock, as if it lived.
+    let task = Task { place: path.clone(), words: vec!["full".to_owned()] };
+    assert!(kill_at(last as u64, &task));
+    let lock = debris(&path).into_iter().find(|name| name.ends_with(".lock")).unwrap();
+    let lock = fs::File::open(path.join("staging").join(lock)).unwrap();
+    lock.lock().unwrap();
+    let left: BTreeSet<String> = objects(&path).difference(&before).cloned().collect();
+    assert_eq!(left.len(), SHARED.len());
+    let found = calls(&path, Durability::Full, |store| drop(publish(store, &second()).unwrap()));
+    assert_eq!(unflushed(&found, &left), [""; 0], "{found:#?}");
+    // Where nothing is common, nothing is flushed for it.
+    let found = calls(&path, Durability::Full, |store| drop(publish(store, &["base", "five"]).unwrap()));
+    let folders = found.iter().filter(|call| call.starts_with("fsync objects/")).count();
+    assert_eq!(folders, 1, "{found:#?}");
+    drop(lock);
+    assert_eq!(debris(&path).len(), 2, "it was left alone");
+    drop(publish(&open(&path, Faults::default()), &["six"]).unwrap());
+    assert_eq!(debris(&path), [""; 0]);
+}
+
+#[test]
+fn a_publish_that_fails_takes_its_objects_back() {
+    let (.., steps) = window(Durability::Full);
+    let (mut failed, mut left) = (0, 0);
+    for kind in [FaultKind::Eio, FaultKind::Full] {
+        for step in 1..=steps as u64 {
+            let dir = scratch();
+            let path = dir.path().join("store");
+            first_generation(&path);
+            let before = objects(&path);
+            let faults = Faults::inject(FaultPlan::step(step, kind));
+            if publish(&open(&path, faults), &SHARED).is_ok() {
+                continue;
+            }
+            failed += 1;
+            // Where it could not even take the generation back, recovery does that, and gc the rest.
+            let is_left = path.join("generations/2").exists();
+            left += u64::from(is_left);
+            assert!(is_left || objects(&path) == before, "{kind:?} at step {step}");
+            // The disk has room again, and the next one finds nothing of it.
+            let done = publish(&open(&path, Faults::default()), &SHARED).unwrap();
+            assert_eq!(done.new_objects, if is_left { 0 } else { 3 }, "{kind:?} at step {step}");
+            assert_eq!(debris(&path), [""; 0], "{kind:?} at step {step}");
+            assert!(open(&path, Faults::default()).verify(None, Depth::Full).unwrap().is_clean());
+        }
+    }
+    assert!(failed > 2 * 20 && left < 5, "{failed}, {left}");
+}
+
+#[test]
+fn objects_that_others_may_need_are_left_and_flushed() {
+    let (first, last, steps) = window(Durability::Full);
+    let dir = scratch();
+    let path = dir.path().join("store");
+    first_generation(&path);
+    // Somebody else stages, who may have found any object.
+    let other = open(&path, Faults::default());
+    let plan = Plan::builder().file("x", false, Source::Bytes("x".into())).build().unwrap();
+    let staged = other.stage(&plan, StageOptions::default()).unwrap();
+    let before = objects(&path);
+    // The last flush of names fails.
+    let faults = Faults::inject(FaultPlan::step(last as u64, FaultKind::Eio));
+    assert!(publish(&open(&path, faults), &SHARED).is_err());
+    let left: BTreeSet<String> = objects(&path).difference(&before).cloned().collect();
+    assert_eq!(left.len(), SHARED.len(), "{first} {last} {steps}");
+    let found = calls(&path, Durability::Full, |store| drop(publish(store, &second()).unwrap()));
+    assert_eq!(unflushed(&found, &left), [""; 0], "{found:#?}");
+    drop(staged);
+    // A generation needs them by now, though the next one that fails is alone.
+    let faults = Faults::inject(FaultPlan::stage(genstore::FaultStage::Number, FaultKind::Eio));
+    let store = open(&path, faults);
+    let plan = Plan::builder().file("y", false, Source::Bytes("y".into())).build().unwrap();
+    let staged = store.stage(&plan, StageOptions::default()).unwrap();
+    drop(publish(&open(&path, Faults::default()), &["y"]).unwrap());
+    assert!(staged.unaudited().commit(&CommitOptions::default()).is_err());
+    let report = open(&path, Faults::default()).verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+}
+
+#[test]
+fn what_was_written_without_flushes_is_flushed_by_the_next_one_that_does() {
+    let flushes_all = |calls: &[String]| calls.iter().any(|call| call == "syncfs .");
+    let (first, _, steps) = window(Durability::None);
+    for step in first as u64 - 2..=steps as u64 {
+        let dir = scratch();
+        let path = dir.path().join("store");
+        first_generation(&path);
+        let before = objects(&path);
+        let task = Task { place: path.clone(), words: vec!["none".to_owned()] };
+        assert!(kill_at(step, &task), "step {step}");
+        let left: BTreeSet<String> = objects(&path).difference(&before).cloned().collect();
+        let found = calls(&path, Durability::Full, |store| drop(publish(store, &second()).unwrap()));
+        if !left.is_empty() {
+            let names = found.iter().any(|call| call == "syncfs objects");
+            assert!(flushes_all(&found) || names, "killed at step {step}: {found:#?}");
+        }
+        assert_eq!(debris(&path), [""; 0], "step {step}");
+        // Once is enough.
+        let found = calls(&path, Durability::Full, |store| drop(publish(store, &["seven"]).unwrap()));
+        assert!(!flushes_all(&found), "{found:#?}");
+    }
+    // A generation that was made so is not current durably: whoever writes next, whatever it is, does that.
+    let dir = scratch();
+    let path = dir.path().join("store");
+    first_generation(&path);
+    drop(publish(&open_with(&path, Faults::default(), Durability::None), &SHARED).unwrap());
+    let found = calls(&path, Durability::Full, |store| drop(publish(store, &SHARED).unwrap()));
+    assert!(flushes_all(&found), "nothing else changes: {found:#?}");
+    assert!(!path.join("unflushed").exists() && !path.join("unflushing").exists());
+    // Cut short in the middle of that, it is done by the one after it.
+    drop(publish(&open_with(&path, Faults::default(), Durability::None), &second()).unwrap());
+    let flush = found.iter().position(|call| call == "syncfs .").unwrap() as u64 + 1;
+    let faults = Faults::inject(FaultPlan::step(flush, FaultKind::Eio));
+    assert!(publish(&open(&path, faults), &second()).is_err());
+    let found = calls(&path, Durability::Full, |store| drop(publish(store, &second()).unwrap()));
+    assert!(flushes_all(&found), "{found:#?}");
+}
