@@ -50,8 +50,8 @@ fn tells_programs() {
     }
     let expected = json!({
         "schema": "genstore.publish/1", "dry_run": false, "generation": 2, "tree": tree,
-        "previous": 1, "changed": true, "current": true, "files": 3, "bytes": 14, "written": 2,
-        "unchanged": 0, "new_objects": 2,
+        "previous": 1, "changed": true, "current": true, "durable": true, "files": 3, "bytes": 14,
+        "written": 2, "unchanged": 0, "new_objects": 2,
         "new_bytes": 10, "added": 1, "modified": 1, "removed": 1, "renamed": 1, "refreshed": 0,
         "healed": 0, "store_created": false, "ms": {}, "warnings": [],
         "path": site.path("genstore/generations/2/tree").to_str().unwrap(),

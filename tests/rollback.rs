@@ -68,7 +68,7 @@ fn tells_programs() {
     let doc = site.run("rollback --json").is_json("genstore.rollback/1");
     let expected = json!({
         "schema": "genstore.rollback/1", "generation": 1, "tree": doc["tree"], "previous": 2, "changed": true,
-        "marked_bad": 2, "refreshed": doc["refreshed"], "warnings": [],
+        "marked_bad": 2, "refreshed": doc["refreshed"], "durable": true, "warnings": [],
         "path": site.path("genstore/generations/1/tree").to_str().unwrap(),
     });
     assert_eq!(doc, expected);
@@ -76,4 +76,40 @@ fn tells_programs() {
     assert!(doc["refreshed"].as_u64().unwrap() >= 1);
     let doc = site.run("rollback --json");
     assert_eq!(doc.json_error()["code"], "nothing-older");
+}
+
+#[test]
+fn goes_only_to_what_was_current() {
+    let site = Site::new();
+    for (content, flags) in [("1", ""), ("2", "--no-activate"), ("3", ""), ("4", "--no-activate")] {
+        site.write("dist/a", content);
+        site.run(&format!("publish dist {flags}")).ok();
+    }
+    let doc = site.run("rollback --json").is_json("genstore.rollback/1");
+    assert_eq!((doc["generation"].as_u64(), doc["previous"].as_u64()), (Some(1), Some(3)));
+    site.run("switch 4").ok();
+    // 3 is marked bad and 2 was never current.
+    site.run("rollback -q").prints("");
+    site.run("current").prints("1\n");
+    site.run("switch 2").ok();
+    site.run("switch 3").ok();
+    // By now 2 was.
+    site.run("rollback -q").prints("");
+    site.run("current").prints("2\n");
+}
+
+#[test]
+fn says_what_it_passes_over() {
+    let site = Site::new();
+    for (content, flags) in [("1", "--no-activate"), ("2", "")] {
+        site.write("dist/a", content);
+        site.run(&format!("publish dist {flags}")).ok();
+    }
+    site.run("rollback").is(
+        1,
+        "",
+        "error: there is no good generation older than 2 that was current before (1 never was)\n\
+         hint: `genstore list` shows what there is; `genstore switch` goes to any of them\n",
+    );
+    site.run("current").prints("2\n");
 }

@@ -387,7 +387,8 @@ impl<'a> Context<'a> {
             return exit::DONE;
         }
         self.out.hint(
-            "it is current, but a power loss may undo it: see the system's log, then `genstore verify`",
+            "what was done stands, and the next command that changes the store makes it durable: see the \
+             system's log, then run `genstore verify`",
         );
         exit::PARTLY
     }

@@ -48,6 +48,8 @@ pub(crate) struct PublishDoc {
     previous: Option<GenerationId>,
     changed: bool,
     current: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durable: Option<bool>,
     files: u64,
     bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +98,7 @@ impl PublishDoc {
             previous: done.previous,
             changed: done.changed,
             current: done.current,
+            durable: Some(done.durable),
             files: done.files,
             bytes: done.bytes,
             written: Some(done.written),
@@ -148,6 +151,7 @@ impl PublishDoc {
             previous: current,
             changed,
             current: !changed,
+            durable: None,
             files: tree.files(),
             bytes: tree.bytes(),
             written: None,

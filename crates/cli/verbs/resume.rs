@@ -24,6 +24,7 @@ struct ResumeDoc {
     previous: Option<GenerationId>,
     changed: bool,
     refreshed: u64,
+    durable: bool,
     warnings: Vec<WarningDoc>,
 }
 
@@ -41,6 +42,7 @@ impl Resume {
                 previous: current,
                 changed: false,
                 refreshed: 0,
+                durable: true,
                 warnings: vec![],
             };
             context.out.confirm(&document, || match (&hold, current) {
@@ -59,6 +61,7 @@ impl Resume {
             previous: done.previous,
             changed: true,
             refreshed: done.refreshed,
+            durable: done.durable,
             warnings: WarningDoc::all(&done.warnings),
         };
         context.out.confirm(&document, || format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));

@@ -29,6 +29,7 @@ pub(crate) struct ActivationDoc {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) marked_bad: Option<GenerationId>,
     refreshed: u64,
+    durable: bool,
     #[serde(flatten)]
     path: PathField,
     warnings: Vec<WarningDoc>,
@@ -44,6 +45,7 @@ impl ActivationDoc {
             changed: done.previous != Some(done.generation),
             marked_bad: None,
             refreshed: done.refreshed,
+            durable: done.durable,
             path: PathField::of_path(&store.tree_path(done.generation)),
             warnings: WarningDoc::all(&done.warnings),
         }

@@ -224,7 +224,8 @@ impl<'a> Watch<'a> {
             (true, false) => {
                 self.kept = Some((done.generation, tree));
                 let current = self.store.current()?;
-                Event::Kept { generation: done.generation, tree: tree.to_string(), current }
+                let (generation, tree) = (done.generation, tree.to_string());
+                Event::Kept { generation, tree, durable: done.durable, current }
             }
             (true, true) => {
                 self.kept = None;

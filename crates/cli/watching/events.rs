@@ -69,6 +69,7 @@ pub(crate) enum Event {
         removed: u64,
         renamed: u64,
         files: u64,
+        durable: bool,
         #[serde(flatten)]
         path: PathField,
         #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -86,6 +87,7 @@ pub(crate) enum Event {
     Kept {
         generation: GenerationId,
         tree: String,
+        durable: bool,
         current: Option<GenerationId>,
     },
     /// Somebody else made another generation current.
@@ -182,6 +184,7 @@ impl Event {
             removed: done.diff.removed,
             renamed: done.diff.renamed,
             files: done.files,
+            durable: done.durable,
             path: PathField::of_path(path),
             findings: findings.iter().map(FindingDoc::of).collect(),
             ms: millis(took),
