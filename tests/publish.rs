@@ -362,21 +362,43 @@ fn a_flush_that_fails_after_the_commit_is_partly_done() {
     let written = Instant::now();
     eventually("the sources are settled", || written.elapsed() > Duration::from_millis(200));
     let trace = format!("trace:{}", site.path("trace").display());
-    for copy in ["copy", "other"] {
-        genstore_testkit::copy_exactly(&site.path("genstore"), &site.path(copy));
-    }
+    let copy = |name: &str| genstore_testkit::copy_exactly(&site.path("genstore"), &site.path(name));
+    copy("copy");
     site.command("publish dist --store copy").env("GENSTORE_FAULT", trace).run().ok();
     let text = site.read("trace");
     let calls: Vec<&str> = text.lines().collect();
     let moved =
         calls.iter().position(|call| call.starts_with("rename") && call.ends_with("/current")).unwrap();
-    let flush = calls[moved..].iter().position(|call| call.contains("sync")).unwrap() + moved + 1;
-    let warned =
-        site.command("publish dist --store other").env("GENSTORE_FAULT", format!("{flush}:eio")).run();
-    assert_eq!(warned.status, 3, "{}{}", warned.stdout, warned.stderr);
-    assert!(warned.stdout.contains(" Published generation 2 [ID] (was 1)"), "{}", warned.stdout);
-    assert!(warned.stderr.starts_with("warning: "), "{}", warned.stderr);
-    site.run("current --store other").prints("2\n");
+    // That of `current`, and those of the log and the store's folder once it is told.
+    let flushes = (moved..calls.len()).filter(|at| calls[*at].contains("sync"));
+    let flushes: Vec<usize> = flushes.map(|at| at + 1).collect();
+    assert_eq!(flushes.len(), 3, "{calls:#?}");
+    for flush in flushes {
+        let run = |store: &str, flag: &str| {
+            copy(store);
+            let args = format!("publish dist --store {store} {flag}");
+            let warned = site.command(&args).env("GENSTORE_FAULT", format!("{flush}:eio")).run();
+            assert_eq!(warned.status, 3, "{}{}", warned.stdout, warned.stderr);
+            site.run(&format!("current --store {store}")).prints("2\n");
+            warned
+        };
+        let text = run(&format!("text-{flush}"), "");
+        assert!(text.stdout.contains(" Published generation 2 [ID] (was 1)"), "{}", text.stdout);
+        assert!(text.stderr.starts_with("warning: "), "{}", text.stderr);
+        assert!(
+            text.stderr.contains("\nhint: what was done stands, and the next command"),
+            "{}",
+            text.stderr
+        );
+        let store = format!("json-{flush}");
+        let doc: serde_json::Value = serde_json::from_str(&run(&store, "--json").stdout).unwrap();
+        assert_eq!((&doc["durable"], &doc["changed"]), (&false.into(), &true.into()), "{doc}");
+        assert!(doc["warnings"][0]["message"].to_string().contains("the next writer"), "{doc}");
+        // Which it is to do.
+        site.run(&format!("mark 2 good --store {store}")).ok();
+        let log = site.read(&format!("{store}/log"));
+        assert_eq!(log.matches("\"generation\":2,").count(), 2, "{log}");
+    }
 }
 
 #[test]
