@@ -160,7 +160,7 @@ impl Home {
     /// Gathers the same of one generation, without a look at the others.
     pub(crate) fn candidate_alone(&self, id: GenerationId, now: SystemTime) -> Result<Option<Candidate>> {
         let Some((created, leased)) = self.created_and_leased(id)? else { return Ok(None) };
-        let (current, since) = (self.current()?, self.current_since()?);
+        let (current, since) = (self.checked_current()?, self.current_since()?);
         let mut log = self.log_backwards()?;
         // Where the log does not know it, it was current a moment ago.
         let (mut ceased, mut last_current) = (None, since);

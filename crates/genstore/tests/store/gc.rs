@@ -141,7 +141,7 @@ fn one_verdict_is_that_of_all() {
     store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();
     let lease = store.open_generation(&"4".parse().unwrap()).unwrap();
     let mut kept = Vec::new();
-    for harm in ["", "log", "current"] {
+    for harm in ["", "log"] {
         if !harm.is_empty() {
             fs::remove_file(store.path().join(harm)).unwrap();
         }
