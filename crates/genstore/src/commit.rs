@@ -298,24 +298,6 @@ impl<'s> Staged<'s> {
         Ok(())
     }
 
-    /// Takes back what a commit that failed had put together, and the objects that it brought: they
-    /// are what the next try may have no space for.
-    fn take_back(mut self) {
-        let named = std::mem::take(&mut *lock(&self.named));
-        let (home, high, stage) = (self.home, self.high_seen, self.stage.take());
-        // Lets go of the store.
-        drop(self);
-        let Some(stage) = stage else { return };
-        // What cannot be done now is debris, which the next writer removes, and objects for gc.
-        let is_naming = match home.take_back_names(high, &named) {
-            Ok(true) => home.forget_naming(stage.dir()).is_err(),
-            Ok(false) | Err(_) => home.is_naming(stage.dir()),
-        };
-        if !is_naming {
-            drop(stage.give_up(home));
-        }
-    }
-
     /// Step 4. A generation that is only kept is made fresh when it is activated.
     fn freshen(&self, options: &CommitOptions, shown: &mut Shown) -> Result<u64> {
         let (Some(stage), Some(base)) = (&self.stage, &self.base) else {

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::folders::Folders;
 use crate::fs::fault::FaultStage;
 use crate::hold::Activate;
-use crate::ingest::{Ingest, Ingested, LazyStage};
+use crate::ingest::{Ingest, Ingested, LazyStage, lock};
 use crate::layout::{Home, StoreShared};
 use crate::lossy::Lossy;
 use crate::model::diff::DiffSummary;
@@ -305,6 +305,24 @@ impl Staged<'_> {
     /// Tells whether the tree is what was current when it was staged.
     pub fn is_current(&self) -> bool {
         self.base.as_ref().is_some_and(|base| base.tree.id() == self.ingested.tree.id())
+    }
+
+    /// Takes back what a commit that failed had put together, and the objects that it brought: they
+    /// are what the next try may have no space for.
+    pub(crate) fn take_back(mut self) {
+        let named = std::mem::take(&mut *lock(&self.named));
+        let (home, high, stage) = (self.home, self.high_seen, self.stage.take());
+        // Lets go of the store.
+        drop(self);
+        let Some(stage) = stage else { return };
+        // What cannot be done now is debris, which the next writer removes, and objects for gc.
+        let is_naming = match home.take_back_names(high, &named) {
+            Ok(true) => home.forget_naming(stage.dir()).is_err(),
+            Ok(false) | Err(_) => home.is_naming(stage.dir()),
+        };
+        if !is_naming {
+            drop(stage.give_up(home));
+        }
     }
 
     /// Links the tree together in the stage, or makes it of one that nothing needs any more.

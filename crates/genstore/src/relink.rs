@@ -18,11 +18,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::threads::prelude::*;
 use rustix::io::Errno;
 
-use crate::activate::MANY;
 use crate::check::{FaultKind, Known, is_absence};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::flush::Flush;
+use crate::fs::flush::MANY;
 use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{CommitLock, Home, StoreShared};
 use crate::model::ids::GenerationId;
