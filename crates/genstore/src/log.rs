@@ -314,7 +314,7 @@ mod tests {
     fn reads_from_the_end_however_long_the_lines_are() {
         let dir = tempfile::tempdir().unwrap();
         let options = crate::Options::new(std::sync::Arc::new(|| SystemTime::UNIX_EPOCH));
-        let home = Home::create(&dir.path().join("store"), options).unwrap().0;
+        let home = Home::create(&dir.path().join("store"), options, crate::Audience::Everybody).unwrap().0;
         let lock = home.lock_commit().unwrap();
         let id = |n| GenerationId::new(n).unwrap();
         assert!(home.log_backwards().unwrap().next().unwrap().is_none(), "there is no log");
