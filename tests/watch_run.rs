@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::harness::{Site, eventually};
 use crate::watch::{Loop, project};
 
@@ -253,6 +255,69 @@ fn a_build_or_a_program_that_is_killed_is_like_one_that_fails() {
     watch.end(&site);
 }
 
+/// Whatever moved current: a hook that fails is told of in the document, and what is current as it is in
+/// the end.
+#[test]
+fn hooks_that_fail_are_told_of_to_programs() {
+    let failing = "[build]\ncommand = 'cp src/* $GENSTORE_OUT/'\n[hooks]\npost_commit = 'exit 7'\n";
+    let check = |site: &Site, args: &str, schema: &str| {
+        let run = site.run(args);
+        let told = run.json(schema);
+        let warning =
+            json!([{"message": "the hook post_commit: exit 7 exited with 7", "not_durable": false}]);
+        assert_eq!(
+            (run.status, &told["warnings"], &told["current"]),
+            (3, &warning, &json!(true)),
+            "{args}"
+        );
+        assert_eq!(run.stderr, "", "{args}");
+    };
+    let site = project("");
+    site.write("genstore.toml", failing);
+    check(&site, "build --json", "genstore.publish/1");
+    site.write("src/a.txt", "two");
+    check(&site, "publish src --json", "genstore.publish/1");
+    let stage = site.run("begin --ttl 1h --json").json("genstore.begin/1")["stage"].clone();
+    let stage = stage.as_str().unwrap();
+    site.write(&format!("genstore/staging/s-{stage}/out/a.txt"), "three");
+    check(&site, &format!("commit {stage} --json"), "genstore.publish/1");
+    check(&site, "rollback --json", "genstore.rollback/1");
+    check(&site, "switch 1 --json", "genstore.switch/1");
+    site.write("src/a.txt", "four");
+    site.run("publish src --no-activate --json").is_json("genstore.publish/1");
+    site.run("rollback --json").fails(1, "{");
+    site.run("switch 2 -q");
+    site.run("rollback -q");
+    site.run("publish src --no-activate --always -q").ok();
+    check(&site, "resume --json", "genstore.resume/1");
+}
+
+#[test]
+fn a_hook_that_rolls_back_is_told_of() {
+    let site = project("");
+    site.run("build").ok();
+    let hook = format!("{} --store genstore rollback -q", crate::harness::PROGRAM);
+    site.write("genstore.toml", format!("[hooks]\npost_commit = ['{hook}', 'false']\n"));
+    site.write("src/a.txt", "two");
+    let run = site.run("publish src --json");
+    let told = run.json("genstore.publish/1");
+    assert_eq!((run.status, &told["generation"], &told["current"]), (3, &json!(2), &json!(false)));
+    let messages: Vec<&str> =
+        told["warnings"].as_array().unwrap().iter().map(|w| w["message"].as_str().unwrap()).collect();
+    let not_current = "generation 2 is not current any more: generation 1 is";
+    assert_eq!(messages, ["the hook post_commit: false exited with 1", not_current]);
+    site.run("current").prints("1\n");
+    let told = site.run("publish src --always");
+    assert!(told.stderr.contains("warning: generation 3 is not current any more: generation 1 is\n"));
+}
+
+#[test]
+fn a_watch_tells_of_hooks_that_fail() {
+    let site = project("[hooks]\npost_commit = 'exit 7'\n");
+    let mut watch = Loop::start(&site, "", "");
+    assert_eq!(watch.event("warning")["message"], "the hook post_commit: exit 7 exited with 7");
+}
+
 fn kill(pid: u64) {
     assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
 }
@@ -281,10 +346,15 @@ fn hooks_run_after_each_move_of_current() {
     // What fails there does not undo the commit.
     site.write("genstore.toml", "[hooks]\npost_commit = [['false'], '']\n");
     site.write("src/a.txt", "three");
-    let done = site.run("publish src").ok();
+    let done = site.run("publish src");
     assert_eq!(
-        done.stderr,
-        "warning: the hook post_commit: false exited with 1\nwarning: a command of [hooks] post_commit is empty\n"
+        (done.status, done.stderr.as_str()),
+        (
+            3,
+            "warning: the hook post_commit: false exited with 1\n\
+             warning: a command of [hooks] post_commit is empty\n\
+             hint: the commit stands: mend the hook's command, and run it by hand\n"
+        )
     );
     assert!(Path::new(&site.path("genstore/generations/5")).is_dir());
 }

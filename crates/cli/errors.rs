@@ -10,7 +10,7 @@ use crate::hints::hint_of;
 use crate::inputs::{BadInput, InputProblem};
 use crate::output::{BAD, CARE, Out, show};
 use crate::render::human;
-use crate::render::json::{FindingDoc, PathField, UseDoc};
+use crate::render::json::{FindingDoc, PathField, UseDoc, WarningDoc};
 use crate::render::publish::finding_line;
 use crate::time;
 
@@ -164,6 +164,8 @@ pub(crate) struct Failure {
     findings: Vec<FindingDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<FailedDoc>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningDoc>,
     /// The places and problems, as lines for people.
     #[serde(skip)]
     lines: Vec<String>,
@@ -230,6 +232,7 @@ impl Failure {
             lost: None,
             findings: vec![],
             failed: None,
+            warnings: vec![],
             lines: vec![],
         };
         if let Some(fail) = error.downcast_ref::<Fail>() {
@@ -336,7 +339,7 @@ impl Failure {
         }
     }
 
-    /// Tells it on stderr, and gives the exit status; `own` stands in for statuses that would be
+    /// Tells it on stderr, with the warnings before it, and gives the exit status; `own` stands in for statuses that would be
     /// taken for the command's.
     pub(crate) fn tell(mut self, out: &Out, own: Option<u8>) -> u8 {
         if let Some(own) = own
@@ -344,6 +347,7 @@ impl Failure {
         {
             self.exit = own;
         }
+        self.warnings = WarningDoc::told(out);
         self.print(out, &format!("{BAD}error:{BAD:#}"));
         self.exit
     }

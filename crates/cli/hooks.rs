@@ -1,13 +1,42 @@
 //! `[hooks]`: commands of the project that are run once `current` has moved.
 //!
-//! What fails there is a warning: the commit stands.
+//! What fails there is a warning, and the exit status 3: the commit stands.
 
 use genstore::{GenerationId, Store};
 use genstore_run::{Ended, Limits, Output};
 
 use crate::context::Context;
+use crate::errors::exit;
 use crate::render::human;
 use crate::{output, running};
+
+/// What the commands left behind.
+pub(crate) struct HooksEnded {
+    failed: bool,
+    /// What is current now.
+    current: Option<GenerationId>,
+}
+
+impl HooksEnded {
+    /// Tells of no commands: what was committed is current, or is not.
+    pub(crate) fn without(current: Option<GenerationId>) -> HooksEnded {
+        HooksEnded { failed: false, current }
+    }
+
+    /// Tells whether this generation is current now.
+    pub(crate) fn leave_current(&self, generation: GenerationId) -> bool {
+        self.current == Some(generation)
+    }
+
+    /// Makes the exit status of a verb, which is `status` but for them.
+    pub(crate) fn status(&self, context: &Context<'_>, status: u8) -> u8 {
+        if !self.failed || status != exit::DONE {
+            return status;
+        }
+        context.out.hint("the commit stands: mend the hook's command, and run it by hand");
+        exit::PARTLY
+    }
+}
 
 /// Runs the commands of `[hooks] post_commit`, one after the other, in the project's root.
 pub(crate) fn post_commit(
@@ -15,14 +44,19 @@ pub(crate) fn post_commit(
     store: &Store,
     generation: GenerationId,
     previous: Option<GenerationId>,
-) {
+) -> HooksEnded {
+    let mut ended = HooksEnded::without(Some(generation));
     // A file that cannot be read was told of before anything moved.
-    let Ok(Some(project)) = context.own_project() else { return };
+    let Ok(Some(project)) = context.own_project() else { return ended };
     let hooks = &project.config.hooks;
+    let fail = |text: &str| {
+        context.out.warn(text);
+        true
+    };
     for command in &hooks.post_commit {
         let name = human::line(&command.text(), 60);
         let Some(mut job) = running::job(&command.words()) else {
-            context.out.warn("a command of [hooks] post_commit is empty");
+            ended.failed = fail("a command of [hooks] post_commit is empty");
             continue;
         };
         job.cwd = Some(project.root().to_owned());
@@ -45,9 +79,21 @@ pub(crate) fn post_commit(
             Ok(done) if done.finished.ended == Ended::Exited(0) => {}
             Ok(done) => {
                 let how = running::ending(&name, done.finished.ended);
-                context.out.warn(&format!("the hook post_commit: {how}"));
+                ended.failed = fail(&format!("the hook post_commit: {how}"));
             }
-            Err(error) => context.out.warn(&format!("the hook post_commit: {error:#}")),
+            Err(error) => ended.failed = fail(&format!("the hook post_commit: {error:#}")),
         }
     }
+    if !hooks.post_commit.is_empty() {
+        // A command may have rolled back.
+        match store.current() {
+            Ok(current) => ended.current = current,
+            Err(error) => ended.failed = fail(&format!("what is current after the hooks: {error}")),
+        }
+    }
+    if ended.current != Some(generation) {
+        let now = ended.current.map_or("nothing".to_owned(), |id| format!("generation {id}"));
+        context.out.warn(&format!("generation {generation} is not current any more: {now} is"));
+    }
+    ended
 }

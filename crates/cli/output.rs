@@ -34,6 +34,8 @@ pub(crate) struct Out {
     pub(crate) colored: bool,
     colored_talk: bool,
     failure: RefCell<Option<io::Error>>,
+    /// Warnings that a document is to hold.
+    unsaid: RefCell<Vec<String>>,
     /// What happened to the store, as a sentence: from then on a lost report is not a failure.
     changed: RefCell<Option<String>>,
 }
@@ -56,6 +58,7 @@ impl Out {
             colored: colored(anstream::AutoStream::choice(&io::stdout())),
             colored_talk: colored(anstream::AutoStream::choice(&io::stderr())),
             failure: RefCell::default(),
+            unsaid: RefCell::default(),
             changed: RefCell::default(),
         }
     }
@@ -71,8 +74,21 @@ impl Out {
 
     /// Prints what was done. `-q` leaves the text out.
     pub(crate) fn confirm(&self, document: &impl Serialize, human: impl FnOnce() -> String) {
-        if self.json || !self.quiet {
-            self.emit(document, human);
+        self.confirm_text(human);
+        self.confirm_document(document);
+    }
+
+    /// Prints what was done, for people.
+    pub(crate) fn confirm_text(&self, human: impl FnOnce() -> String) {
+        if !self.json && !self.quiet {
+            self.text(&human());
+        }
+    }
+
+    /// Prints what was done, for programs.
+    pub(crate) fn confirm_document(&self, document: &impl Serialize) {
+        if self.json {
+            self.document(document);
         }
     }
 
@@ -175,12 +191,18 @@ impl Out {
         }
     }
 
-    /// Warns of something that did not keep the verb from what it was to do. In a document the
-    /// warnings stand in a field of their own.
+    /// Warns of something that did not keep the verb from what it was to do. For programs it waits
+    /// until a document takes it: see [`Out::take_warnings`].
     pub(crate) fn warn(&self, text: &str) {
-        if !self.json {
-            self.talk(&format!("{CARE}warning:{CARE:#} {text}\n"));
+        match self.json {
+            true => self.unsaid.borrow_mut().push(text.to_owned()),
+            false => self.talk(&format!("{CARE}warning:{CARE:#} {text}\n")),
         }
+    }
+
+    /// Returns the warnings that a document is to hold: those since this was called last.
+    pub(crate) fn take_warnings(&self) -> Vec<String> {
+        self.unsaid.take()
     }
 }
 

@@ -14,6 +14,7 @@ use genstore::{
 use crate::checks::Checks;
 use crate::context::Context;
 use crate::errors::{Fail, Refused};
+use crate::hooks::HooksEnded;
 use crate::render::publish::{self, PublishDoc, Scanned};
 use crate::{declared, hooks, verbs};
 
@@ -158,16 +159,20 @@ impl Wishes {
         }
         context.progress.finish();
         done.warnings.extend(declared::make_views(context, store));
-        for finding in &findings {
-            context.out.warn(&publish::finding_line(finding));
+        if !context.out.json() {
+            findings.iter().for_each(|finding| context.out.warn(&publish::finding_line(finding)));
         }
-        let document = PublishDoc::done(store, scanned, &done, created, &findings);
-        context.out.confirm(&document, || publish::report(scanned, &done, start.elapsed()));
+        context.out.confirm_text(|| publish::report(scanned, &done, start.elapsed()));
         publish::tell_more(context.out, &done);
-        if done.changed && done.current {
-            hooks::post_commit(context, store, done.generation, done.previous);
-        }
-        Ok(context.warn_of(&done.warnings))
+        let ended = match done.changed && done.current {
+            true => hooks::post_commit(context, store, done.generation, done.previous),
+            false => HooksEnded::without(done.current.then_some(done.generation)),
+        };
+        // The document tells how it all ended.
+        done.current = ended.leave_current(done.generation);
+        let document = PublishDoc::done(context.out, store, scanned, &done, created, &findings);
+        context.out.confirm_document(&document);
+        Ok(ended.status(context, context.warn_of(&done.warnings)))
     }
 }
 

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use genstore::{Change, Entry, Finding, GenerationId, Mark, Node, Pin, Severity, Warning};
 use serde::Serialize;
 
+use crate::output::Out;
 use crate::time;
 
 /// A path: as text where it is UTF-8 without control characters, else as base64.
@@ -228,6 +229,12 @@ impl WarningDoc {
     pub(crate) fn all(warnings: &[Warning]) -> Vec<WarningDoc> {
         let doc = |w: &Warning| WarningDoc { message: w.message.clone(), not_durable: w.not_durable };
         warnings.iter().map(doc).collect()
+    }
+
+    /// Takes those that the program itself has to tell.
+    pub(crate) fn told(out: &Out) -> Vec<WarningDoc> {
+        let doc = |message| WarningDoc { message, not_durable: false };
+        out.take_warnings().into_iter().map(doc).collect()
     }
 }
 

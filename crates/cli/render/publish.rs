@@ -84,6 +84,7 @@ pub(crate) struct PublishDoc {
 impl PublishDoc {
     /// Tells of a publication.
     pub(crate) fn done(
+        out: &Out,
         store: &Store,
         scanned: &Scanned,
         done: &Publication,
@@ -125,7 +126,7 @@ impl PublishDoc {
             },
             entries: None,
             findings: findings.iter().map(FindingDoc::of).collect(),
-            warnings: WarningDoc::all(&done.warnings),
+            warnings: WarningDoc::all(&done.warnings).into_iter().chain(WarningDoc::told(out)).collect(),
         }
     }
 

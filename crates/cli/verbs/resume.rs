@@ -23,6 +23,8 @@ struct ResumeDoc {
     generation: Option<GenerationId>,
     previous: Option<GenerationId>,
     changed: bool,
+    /// The generation is current now, after the hooks.
+    current: bool,
     refreshed: u64,
     durable: bool,
     warnings: Vec<WarningDoc>,
@@ -41,6 +43,7 @@ impl Resume {
                 generation: current,
                 previous: current,
                 changed: false,
+                current: current.is_some(),
                 refreshed: 0,
                 durable: true,
                 warnings: vec![],
@@ -54,19 +57,22 @@ impl Resume {
             return Ok(exit::DONE);
         };
         context.out.has_changed(format!("generation {} is current now", done.generation));
-        let document = ResumeDoc {
+        context.out.confirm_text(|| format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));
+        tell_refreshed(context.out, done.refreshed);
+        let ended = hooks::post_commit(context, &store, done.generation, done.previous);
+        let mut warnings = WarningDoc::all(&done.warnings);
+        warnings.extend(WarningDoc::told(context.out));
+        context.out.confirm_document(&ResumeDoc {
             schema: "genstore.resume/1",
             held: true,
             generation: Some(done.generation),
             previous: done.previous,
             changed: true,
+            current: ended.leave_current(done.generation),
             refreshed: done.refreshed,
             durable: done.durable,
-            warnings: WarningDoc::all(&done.warnings),
-        };
-        context.out.confirm(&document, || format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));
-        tell_refreshed(context.out, done.refreshed);
-        hooks::post_commit(context, &store, done.generation, done.previous);
-        Ok(context.warn_of(&done.warnings))
+            warnings,
+        });
+        Ok(ended.status(context, context.warn_of(&done.warnings)))
     }
 }

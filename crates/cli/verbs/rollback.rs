@@ -28,9 +28,7 @@ impl Rollback {
         let done = store.rollback(self.steps, self.keep_good)?;
         context.out.has_changed(format!("generation {} is current now", done.generation));
         let marked = done.previous.filter(|_| !self.keep_good);
-        let mut document = ActivationDoc::new("genstore.rollback/1", &store, &done);
-        document.marked_bad = marked;
-        context.out.confirm(&document, || {
+        context.out.confirm_text(|| {
             let bad = marked.map_or(String::new(), |id| format!("; {id} is marked bad"));
             format!("{GOOD}Rolled back:{GOOD:#} {}{bad}\n", moved(&store, &done))
         });
@@ -39,8 +37,11 @@ impl Rollback {
             let fate = fate(context, &store, left)?;
             context.out.hint(&format!("go forward again with `genstore switch {left}`; {fate}"));
         }
-        hooks::post_commit(context, &store, done.generation, done.previous);
-        Ok(context.warn_of(&done.warnings))
+        let ended = hooks::post_commit(context, &store, done.generation, done.previous);
+        let mut document = ActivationDoc::new("genstore.rollback/1", context, &store, &done, &ended);
+        document.marked_bad = marked;
+        context.out.confirm_document(&document);
+        Ok(ended.status(context, context.warn_of(&done.warnings)))
     }
 }
 

@@ -6,7 +6,7 @@ use genstore::{Activation, Expect, GenerationId, Rev, Store};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::hooks;
+use crate::hooks::{self, HooksEnded};
 use crate::output::{DIM, GOOD, Out};
 use crate::render::human;
 use crate::render::json::{PathField, WarningDoc};
@@ -26,6 +26,8 @@ pub(crate) struct ActivationDoc {
     tree: String,
     previous: Option<GenerationId>,
     changed: bool,
+    /// The generation is current now, after the hooks.
+    current: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) marked_bad: Option<GenerationId>,
     refreshed: u64,
@@ -36,18 +38,27 @@ pub(crate) struct ActivationDoc {
 }
 
 impl ActivationDoc {
-    pub(crate) fn new(schema: &'static str, store: &Store, done: &Activation) -> ActivationDoc {
+    pub(crate) fn new(
+        schema: &'static str,
+        context: &Context<'_>,
+        store: &Store,
+        done: &Activation,
+        hooks: &HooksEnded,
+    ) -> ActivationDoc {
+        let mut warnings = WarningDoc::all(&done.warnings);
+        warnings.extend(WarningDoc::told(context.out));
         ActivationDoc {
             schema,
             generation: done.generation,
             tree: done.tree.to_string(),
             previous: done.previous,
             changed: done.previous != Some(done.generation),
+            current: hooks.leave_current(done.generation),
             marked_bad: None,
             refreshed: done.refreshed,
             durable: done.durable,
             path: PathField::of_path(&store.tree_path(done.generation)),
-            warnings: WarningDoc::all(&done.warnings),
+            warnings,
         }
     }
 }
@@ -61,8 +72,7 @@ impl Switch {
         if changed {
             context.out.has_changed(format!("generation {} is current now", done.generation));
         }
-        let document = ActivationDoc::new("genstore.switch/1", &store, &done);
-        context.out.confirm(&document, || match changed {
+        context.out.confirm_text(|| match changed {
             true => format!("{GOOD}Switched:{GOOD:#} {}\n", moved(&store, &done)),
             false => format!(
                 "Unchanged: generation {} {DIM}{}{DIM:#} is current already\n",
@@ -71,10 +81,13 @@ impl Switch {
             ),
         });
         tell_refreshed(context.out, done.refreshed);
-        if changed {
-            hooks::post_commit(context, &store, done.generation, done.previous);
-        }
-        Ok(context.warn_of(&done.warnings))
+        let ended = match changed {
+            true => hooks::post_commit(context, &store, done.generation, done.previous),
+            false => HooksEnded::without(Some(done.generation)),
+        };
+        let document = ActivationDoc::new("genstore.switch/1", context, &store, &done, &ended);
+        context.out.confirm_document(&document);
+        Ok(ended.status(context, context.warn_of(&done.warnings)))
     }
 }
 

@@ -241,6 +241,8 @@ impl<'a> Watch<'a> {
         if done.changed && done.current {
             self.show();
             hooks::post_commit(self.context, self.store, done.generation, done.previous);
+            self.tell_warnings();
+            self.look_at_current();
         }
         if done.changed {
             self.collect_at_times();

@@ -239,6 +239,7 @@ impl<'a> Watch<'a> {
 
     /// Does what is due by now.
     fn attend(&mut self, now: Instant) {
+        self.tell_warnings();
         let news = self.children.tick(now);
         self.tell_of_children(news);
         self.attend_build(now);
@@ -300,6 +301,13 @@ impl<'a> Watch<'a> {
         match self.context.out.json() {
             true => self.tell(&Event::Warning { message }),
             false => self.context.out.warn(&message),
+        }
+    }
+
+    /// Tells of what went wrong beside the loop, as in a hook.
+    fn tell_warnings(&self) {
+        for message in self.context.out.take_warnings() {
+            self.tell(&Event::Warning { message });
         }
     }
 
