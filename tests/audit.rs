@@ -164,7 +164,7 @@ fn rules_that_make_no_sense_are_named() {
     check("max_growth = 'x%'", "not a percentage");
     check("min_files_ratio = 2.0", "2 is not between 0 and 1");
     check("require = ['a[']", "error parsing glob 'a['");
-    check("links = 'some'", "unknown variant `some`");
+    check("links = 'some'", "`links`: it is `some`, and must be `closed` or `any`");
 }
 
 #[test]

@@ -43,3 +43,33 @@ fn says_that_a_store_is_empty() {
     let doc = site.run("du --json").is_json("genstore.du/1");
     assert_eq!(doc, json!({"schema": "genstore.du/1", "generations": [], "store_bytes": 0}));
 }
+
+#[test]
+fn logs_of_builds_count() {
+    let site = Site::published();
+    let total = || {
+        let du = site.run("du --json").json("genstore.du/1")["store_bytes"].as_u64().unwrap();
+        assert_eq!(site.run("list --json").json("genstore.list/1")["store_bytes"], du);
+        assert_eq!(site.run("gc -n --json").json("genstore.gc/1")["before_bytes"], du);
+        du
+    };
+    assert_eq!(total(), 28);
+    let script = "echo 12345678; cp -a dist/. $GENSTORE_OUT";
+    site.command("build --always -- sh -c").args(&[script]).run().ok();
+    assert_eq!(total(), 28 + 9);
+    let own = site.run("du --json").json("genstore.du/1")["generations"][0].clone();
+    assert_eq!(
+        (&own["generation"], &own["exclusive_bytes"], &own["freed_bytes"]),
+        (&json!(3), &json!(9), &json!(9))
+    );
+    // Of a build that failed, the log and the report.
+    site.command("build -- sh -c").args(&["echo 1234; exit 1"]).run();
+    let report = site.path("genstore/failed/1/report.json").metadata().unwrap().len();
+    assert_eq!(total(), 28 + 9 + 5 + report);
+    // What goes with its generation is freed.
+    site.run("switch 2").ok();
+    site.run("mark 3 bad").ok();
+    let gc = site.run("gc --keep-last 0 --grace 0s --json").json("genstore.gc/1");
+    assert_eq!(gc["after_bytes"], total());
+    assert_eq!(total(), 20 + 5 + report);
+}

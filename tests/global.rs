@@ -235,3 +235,70 @@ fn a_bad_command_line_is_told_to_people_and_programs() {
         "see `genstore help`",
     );
 }
+
+/// Control characters of both sets, and what sets the direction of text.
+const OBEYED: [&str; 9] = [
+    "\u{9b}31m",
+    "\u{85}",
+    "\u{7f}",
+    "\u{61c}",
+    "\u{200e}",
+    "\u{200f}x",
+    "\u{202e}txt.exe",
+    "\u{2066}",
+    "a\u{2028}b",
+];
+
+#[test]
+fn nothing_that_a_terminal_obeys_is_printed_raw() {
+    let site = Site::published();
+    let check = |args: &[&str]| {
+        let run = site.run_with(args);
+        let told = String::from_utf8(run.bytes.clone()).unwrap() + &run.stderr;
+        let raw: Vec<char> = told.chars().filter(|c| c.is_control() && *c != '\n').collect();
+        assert_eq!(raw, [], "{args:?}: {told}");
+        for c in told.chars() {
+            let directs = matches!(
+                c,
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            );
+            assert!(!directs, "{c:?} is told of {args:?}: {told}");
+        }
+        told
+    };
+    for odd in OBEYED {
+        let (flag, fact) = (format!("--{odd}"), format!("{odd}={odd}"));
+        for json in [&[][..], &["--json"]] {
+            let all = [
+                vec![odd],
+                vec!["list", odd],
+                vec!["list", &flag],
+                vec!["list", "--color", odd],
+                vec!["list", "--store", odd],
+                vec!["list", "--lock-timeout", odd],
+                vec!["show", odd],
+                vec!["switch", odd],
+                vec!["mark", "1", odd],
+                vec!["pin", "1", odd],
+                vec!["publish", odd],
+                vec!["publish", "dist", "--fact", odd],
+                vec!["publish", "dist", "--always", "-m", odd, "--fact", &fact],
+                vec!["list"],
+                vec!["show"],
+                vec!["cat", "@", odd],
+                vec!["diff", "@", odd],
+                vec!["build", "--", odd],
+                vec!["exec", "--", odd],
+                vec!["view", "rm", odd],
+            ];
+            for args in all {
+                check(&[&args, json].concat());
+            }
+        }
+    }
+    // In a document it is there all the same.
+    let odd = OBEYED[6];
+    site.command("publish dist --always -q -m").args(&[odd]).run().ok();
+    assert_eq!(site.run("show --json").json("genstore.show/1")["note"], odd);
+    assert!(check(&["list", "--json"]).contains("\\u202etxt.exe"));
+}

@@ -48,6 +48,7 @@ mod rollback;
 mod seams;
 mod serving;
 mod show;
+mod signals;
 mod site_compiler;
 mod stage_verbs;
 mod surroundings;

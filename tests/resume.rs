@@ -17,7 +17,7 @@ fn shows_what_was_built_since_the_rollback() {
     let doc = site.run("resume --json").is_json("genstore.resume/1");
     let expected = json!({
         "schema": "genstore.resume/1", "held": false, "generation": 3, "previous": 3, "changed": false,
-        "refreshed": 0, "durable": true, "warnings": [],
+        "refreshed": 0, "durable": true, "current": true, "warnings": [],
     });
     assert_eq!(doc, expected);
 }

@@ -68,7 +68,7 @@ fn tells_programs() {
     let doc = site.run("rollback --json").is_json("genstore.rollback/1");
     let expected = json!({
         "schema": "genstore.rollback/1", "generation": 1, "tree": doc["tree"], "previous": 2, "changed": true,
-        "marked_bad": 2, "refreshed": doc["refreshed"], "durable": true, "warnings": [],
+        "marked_bad": 2, "refreshed": doc["refreshed"], "durable": true, "current": true, "warnings": [],
         "path": site.path("genstore/generations/1/tree").to_str().unwrap(),
     });
     assert_eq!(doc, expected);

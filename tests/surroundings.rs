@@ -173,7 +173,11 @@ impl Trials {
         let args: Vec<&OsStr> = args
             .iter()
             .map(|arg| OsStr::new(if *arg == "STAGE" { self.stage.as_str() } else { arg }))
-            .chain(if verb == "init" { vec![] } else { vec![OsStr::new("--store"), store.as_os_str()] })
+            .chain(if ["init", "help"].contains(&verb) {
+                vec![]
+            } else {
+                vec![OsStr::new("--store"), store.as_os_str()]
+            })
             .collect();
         // The store's flag is not for the command.
         let parts: Vec<&[&OsStr]> = args.splitn(2, |arg| *arg == "--").collect();

@@ -36,7 +36,7 @@ fn tells_programs() {
     let doc = site.run("switch 1 --json").is_json("genstore.switch/1");
     let expected = json!({
         "schema": "genstore.switch/1", "generation": 1, "tree": doc["tree"], "previous": 2, "changed": true,
-        "refreshed": doc["refreshed"], "durable": true, "warnings": [],
+        "refreshed": doc["refreshed"], "durable": true, "current": true, "warnings": [],
         "path": site.path("genstore/generations/1/tree").to_str().unwrap(),
     });
     assert_eq!(doc, expected);

@@ -455,7 +455,10 @@ fn bad_input_is_told() {
         "error: [DIR]/genstore.toml:2: unknown key `path`\nhint: did you mean `paths`?\n",
     );
     site.write("genstore.toml", "[watch]\npaths = ['src']\non_busy = 'wait'\n");
-    site.run("watch -- true").fails(2, "error: [DIR]/genstore.toml:3: unknown variant `wait`");
+    site.run("watch -- true").fails(
+        2,
+        "error: [DIR]/genstore.toml:3: `on_busy`: it is `wait`, and must be `queue` or `restart`",
+    );
     assert!(!site.has("genstore/staging/x"));
 }
 

@@ -3,6 +3,7 @@
 //! Each verb's own arguments stand in its file.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::context::Context;
 use crate::errors::{Failure, exit};
-use crate::output::Out;
+use crate::output::{self, Out};
 use crate::{time, verbs};
 
 const AFTER_HELP: &str = "\
@@ -237,7 +238,20 @@ pub(crate) fn filled_path() -> impl TypedValueParser<Value = PathBuf> {
 
 /// Understands the arguments.
 pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
-    Cli::try_parse_from(args).map_err(|error| Stopped::new(error, args))
+    Cli::try_parse_from(args).map_err(|error| {
+        // What is told of arguments quotes them: it is told of what they look like when shown.
+        let shown: Vec<OsString> = args.iter().map(shown).collect();
+        let error = Cli::try_parse_from(&shown).err().filter(|_| shown != args).unwrap_or(error);
+        Stopped::new(error, args)
+    })
+}
+
+/// An argument without what a terminal would obey or hide.
+fn shown(arg: &OsString) -> OsString {
+    match arg.to_str() {
+        Some(text) if !text.chars().any(output::is_unsafe) => arg.clone(),
+        _ => genstore::show_path(arg.as_bytes()).into(),
+    }
 }
 
 /// A command line that asks for help, or that makes no sense.

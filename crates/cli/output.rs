@@ -3,6 +3,7 @@
 //! A write to stdout that fails is remembered rather than returned: what the verb did to the store
 //! stands, whatever becomes of the report. [`Out::settle`] makes the exit status of it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::path::Path;
@@ -24,6 +25,41 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 /// Shows a path of the system on one line.
 pub(crate) fn show(path: &Path) -> String {
     genstore::show_path(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+}
+
+/// Tells whether a terminal obeys a character, or hides it, or writes it in another order: control
+/// characters of both sets, and those that set the direction of text.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Escapes what a terminal must not get, in text of our own that quotes others'. Line ends, tabs and the
+/// beginnings of colours stay.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_bad = |c: char| is_unsafe(c) && !matches!(c, '\n' | '\t' | '\x1b');
+    if !text.chars().any(is_bad) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_bad(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out.into()
+}
+
+/// Writes a document, in which all such characters are escaped as JSON has it.
+fn json_of(document: &impl Serialize) -> String {
+    let text = serde_json::to_string(document).expect("documents are plain values");
+    if !text.chars().any(is_unsafe) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        // They stand in strings alone, and none needs a pair of escapes.
+        if is_unsafe(c) { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
+    }
+    out
 }
 
 /// The program's two outputs.
@@ -93,13 +129,12 @@ impl Out {
     }
 
     fn document(&self, document: &impl Serialize) {
-        let mut bytes = serde_json::to_vec(document).expect("documents are plain values");
-        bytes.push(b'\n');
-        self.bytes(&bytes);
+        self.bytes(format!("{}\n", json_of(document)).as_bytes());
     }
 
     /// Prints text, in colours where they are wanted.
     pub(crate) fn text(&self, text: &str) {
+        let text = &harmless(text);
         match self.colored {
             true => self.bytes(text.as_bytes()),
             false => self.bytes(anstream::adapter::strip_str(text).to_string().as_bytes()),
@@ -152,17 +187,17 @@ impl Out {
 
     /// Writes to stderr. There is nobody to tell that this failed.
     pub(crate) fn talk(&self, text: &str) {
+        let text = harmless(text);
         let text = match self.colored_talk {
-            true => text.to_owned(),
-            false => anstream::adapter::strip_str(text).to_string(),
+            true => text.into_owned(),
+            false => anstream::adapter::strip_str(&text).to_string(),
         };
         let _: io::Result<()> = io::stderr().lock().write_all(text.as_bytes());
     }
 
     /// Writes a document to stderr.
     pub(crate) fn json_talk(&self, document: &impl Serialize) {
-        let text = serde_json::to_string(document).expect("documents are plain values");
-        let _: io::Result<()> = writeln!(io::stderr().lock(), "{text}");
+        let _: io::Result<()> = writeln!(io::stderr().lock(), "{}", json_of(document));
     }
 
     /// Says what to do next. Not where programs read, and not under `-q`.

@@ -4,6 +4,7 @@ mod audit;
 mod build;
 mod view;
 mod watch;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
 pub(crate) use view::ViewSection;
 pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
+pub(crate) use words::plain;
 
 /// The project's file, as read.
 pub(crate) struct Project {
@@ -219,7 +221,14 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
         };
     } else {
         let message = error.message().lines().next().unwrap_or("it cannot be read");
-        fail.message = format!("{place}: {message}");
+        // A value is told of by its key, as far as the line has one.
+        let key =
+            text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+        let plain = plain(message);
+        fail.message = match key.filter(|_| plain != message) {
+            Some(key) => format!("{place}: `{}`: {plain}", genstore::show_path(key.as_bytes())),
+            None => format!("{place}: {plain}"),
+        };
         fail.hint = "correct the file; genstore does not guess what it was to say".to_owned();
     }
     fail
@@ -286,6 +295,12 @@ mod tests {
         let (message, _) = failure("[[view]]\npath = 'x'\nas = 'links'");
         assert_eq!(message, "/p/genstore.toml:3: \"links\" is neither \"link\" nor \"mirror\"");
         assert_eq!(failure("[store]\npath = 1").0.split(':').nth(1), Some("2"));
+        let (message, _) = failure("[retain]\nkeep_last = 'five'");
+        let wrong = "`keep_last`: it is the text \"five\", and must be a whole number from 0";
+        assert_eq!(message, format!("/p/genstore.toml:2: {wrong}"));
+        let (message, _) = failure("[build]\ncommand = 5");
+        let wrong = "`command`: it is neither text nor a list or table of text";
+        assert_eq!(message, format!("/p/genstore.toml:2: {wrong}"));
         let (message, _) = failure("[retain]\n\ngrace = '5'");
         assert_eq!(message, "/p/genstore.toml:3: not a duration: 5 (write it like 30s, 10m, 2h or 7d)");
     }

@@ -242,7 +242,7 @@ fn explain(error: &serde_json::Error) -> String {
             None => format!("unknown key `{shown}`, known are {}", known.join(", ")),
         };
     }
-    format!("is no entry: {} (column {})", one_line(text), error.column())
+    format!("is no entry: {} (column {})", one_line(&config::plain(text)), error.column())
 }
 
 /// What others wrote, on one line and not too long.

@@ -93,8 +93,11 @@ fn each_line_is_judged_by_itself() {
         "line 1: unknown key `size`, known are path, path_b64, mode, source, source_b64, bytes, text, \
          symlink, symlink_b64, dir, begin, end",
     );
-    check(r#"{"path":1}"#, "line 1: is no entry: invalid type: integer `1`, expected a string (column 9)");
-    check(r#"{"path":"a","path":"b"}"#, "line 1: is no entry: duplicate field `path` (column 18)");
+    check(
+        r#"{"path":1}"#,
+        "line 1: is no entry: it is the number 1, and must be text, in quotes (column 9)",
+    );
+    check(r#"{"path":"a","path":"b"}"#, "line 1: is no entry: the key `path` stands twice (column 18)");
     check("[]", "line 1: is no JSON object");
     check(r#"["a"]"#, "line 1: is no JSON object");
     check("x", "line 1: is no JSON object");

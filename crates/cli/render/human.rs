@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anstyle::Style;
 use genstore::{GenerationId, Mark, Pin, Reason, Verdict};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::time;
 
@@ -23,8 +23,36 @@ pub(crate) fn number(number: u64) -> String {
 
 /// Writes `1 file` or `1,284 files`.
 pub(crate) fn count(count: u64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", number(count))
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{} {}", number(count), plural(what)),
+    }
+}
+
+/// Makes a plural: files, processes, directories.
+fn plural(what: &str) -> String {
+    let ends = |ends: &[&str]| ends.iter().any(|end| what.ends_with(end));
+    match what.strip_suffix('y') {
+        Some(stem) if !ends(&["ay", "ey", "oy", "uy"]) => format!("{stem}ies"),
+        _ if ends(&["s", "x", "z", "ch", "sh"]) => format!("{what}es"),
+        _ => format!("{what}s"),
+    }
+}
+
+/// The columns that text takes on a terminal.
+pub(crate) fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// Returns the start of a text that takes at most so many columns.
+fn first_columns(text: &str, most: usize) -> &str {
+    let mut taken = 0;
+    let fits = |c: char| {
+        taken += c.width().unwrap_or(0);
+        taken <= most
+    };
+    let end = text.char_indices().map(|(at, _)| at).zip(text.chars().map(fits)).find(|(_, fits)| !fits);
+    end.map_or(text, |(at, _)| &text[..at])
 }
 
 /// Writes a size: bytes below 1 KiB, else one decimal of the unit that fits.
@@ -52,17 +80,15 @@ pub(crate) fn delta(delta: i64) -> String {
     }
 }
 
-/// Writes text of others on one line, shortened.
+/// Writes text of others on one line, shortened to so many columns.
 pub(crate) fn line(text: &str, width: usize) -> String {
     let words: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().collect();
     let shown = genstore::show_path(words.join(" ").as_bytes());
     let more = text.trim_end().lines().count() > 1;
-    if shown.chars().count() <= width && !more {
+    if columns(&shown) <= width && !more {
         return shown;
     }
-    let mut cut: String = shown.chars().take(width - 1).collect();
-    cut.push('…');
-    cut
+    format!("{}…", first_columns(&shown, width - 1))
 }
 
 /// Says why a generation stays.
@@ -191,6 +217,33 @@ mod tests {
             ("=".into(), "+6.6 KiB".into(), "-9.1 KiB".into())
         );
         assert_eq!((count(1, "file"), count(1284, "file")), ("1 file".into(), "1,284 files".into()));
+    }
+
+    #[test]
+    fn plurals_are_those_of_the_language() {
+        let check = |what: &str, many: &str| {
+            assert_eq!(
+                (count(0, what), count(1, what), count(2, what)),
+                (format!("0 {many}"), format!("1 {what}"), format!("2 {many}"))
+            );
+        };
+        check("directory", "directories");
+        check("entry", "entries");
+        check("process", "processes");
+        check("stage", "stages");
+        check("key", "keys");
+        check("new object", "new objects");
+        check("damaged object or generation", "damaged object or generations");
+        check("hash", "hashes");
+    }
+
+    #[test]
+    fn shortens_by_columns() {
+        assert_eq!(line("日本語日本語", 12), "日本語日本語");
+        assert_eq!(line("日本語日本語", 11), "日本語日本…");
+        assert_eq!(line("日本語日本語", 10), "日本語日…");
+        assert_eq!(line("a👩🏽b", 20), "a👩🏽b");
+        assert!(columns(&line("🚀🚀🚀🚀🚀", 6)) <= 6);
     }
 
     #[test]

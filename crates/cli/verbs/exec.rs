@@ -38,6 +38,8 @@ impl Exec {
         context.progress.finish();
         // There is no coming back, so what is left to do at the end is done now.
         context.faults.write_trace(exit::DONE);
+        // Without /proc the command inherits what is ignored here.
+        genstore_run::default_signals_for_commands().ok();
         let Some((program, args)) = self.command.split_first() else { return Ok(exit::DONE) };
         let error = Command::new(program)
             .args(args)

@@ -4,6 +4,7 @@ use genstore_run::Stream;
 use genstore_watch::Lines;
 
 use crate::output;
+use crate::render::human;
 
 /// The colours of the prefixes, in turn.
 const COLORS: [anstyle::AnsiColor; 6] = [
@@ -19,15 +20,17 @@ pub(super) const BUILD: &str = "build";
 
 /// Makes the prefix of a program's lines.
 pub(super) fn prefix(names: &[String], name: &str, colored: bool) -> String {
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(BUILD.len());
+    let width = names.iter().map(|name| human::columns(name)).max().unwrap_or(0).max(BUILD.len());
     let at = names.iter().position(|other| other == name);
     let style = match at {
         Some(at) => COLORS[at % COLORS.len()].on_default().bold(),
         None => output::DIM,
     };
+    // Not by the formatter, which counts characters: some take two columns.
+    let space = " ".repeat(width.saturating_sub(human::columns(name)));
     match colored {
-        true => format!("{style}{name:>width$} |{style:#} "),
-        false => format!("{name:>width$} | "),
+        true => format!("{style}{space}{name} |{style:#} "),
+        false => format!("{space}{name} | "),
     }
 }
 
@@ -64,5 +67,18 @@ impl Drop for Sink {
                 output::pass_on(stream, &rest, self.json).ok();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_end_in_one_column() {
+        let names: Vec<String> = ["api", "サーバー", "🚀"].map(str::to_owned).to_vec();
+        let found: Vec<String> = names.iter().map(|name| prefix(&names, name, false)).collect();
+        assert_eq!(found, ["     api | ", "サーバー | ", "      🚀 | "]);
+        assert_eq!(prefix(&names, BUILD, false), "   build | ");
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Leftover, Result};
 use crate::fs::mount::is_mount;
-use crate::layout::{CommitLock, FAILED, Home, STAGING};
+use crate::layout::{BUILD_LOG, CommitLock, FAILED, Home, STAGING};
 use crate::model::audit::{Finding, Severity};
 use crate::model::ids::StageId;
 use crate::model::relpath;
@@ -144,6 +144,20 @@ impl Home {
             self.list(FAILED)?.iter().filter_map(|(name, _)| number(name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Adds up what is kept takes of the disk by itself. What cannot be read is left out.
+    pub(crate) fn failed_bytes(&self) -> Result<u64> {
+        let mut bytes = 0_u64;
+        for number in self.failed_numbers()? {
+            bytes = bytes.saturating_add(self.read_report(number)?.map_or(0, |report| report.bytes));
+            for name in [REPORT, BUILD_LOG] {
+                let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", name].concat();
+                bytes =
+                    bytes.saturating_add(self.dir.stat(&path).ok().flatten().map_or(0, |stat| stat.size));
+            }
+        }
+        Ok(bytes)
     }
 
     fn read_report(&self, number: u64) -> Result<Option<Report>> {

@@ -14,7 +14,7 @@ use crate::fs::dir::open_parent;
 use crate::fs::mount::is_mount;
 use crate::fs::trail::Trail;
 use crate::generations::{Generation, Retired};
-use crate::layout::{CommitLock, GENERATIONS, Home, OBJECTS, STAGING, StoreExclusive};
+use crate::layout::{BUILD_LOG, CommitLock, GENERATIONS, Home, OBJECTS, STAGING, StoreExclusive};
 use crate::log::Event;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, PinName};
@@ -38,7 +38,7 @@ pub struct GcPlan {
     pub(crate) objects: Vec<ObjectId>,
     /// Bytes of those objects, and of files that only removed generations have.
     pub freed_bytes: u64,
-    /// Bytes of all objects, and of files that have an inode of their own.
+    /// Bytes of all objects, of files that have an inode of their own, of logs and of `failed/`.
     pub before_bytes: u64,
 }
 
@@ -235,6 +235,7 @@ impl Home {
                 dead.push(id);
             }
         }
+        before += self.failed_bytes()?;
         for share in weighed.private.values() {
             before += share.size;
             freed += if share.kept { 0 } else { share.size };
@@ -406,9 +407,13 @@ fn leftover(place: PathBuf, error: Error) -> Result<Option<Leftover>> {
     Ok(Some(Leftover { path, why: source.to_string() }))
 }
 
-/// Finds the inodes that a generation's fresh files have, with their sizes in bytes.
+/// Finds the inodes that only this generation has: its fresh files and its build's log, with their sizes
+/// in bytes.
 pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<HashMap<u64, u64>> {
     let mut private = HashMap::new();
+    if let Some(stat) = generation.dir().stat(BUILD_LOG)? {
+        private.insert(stat.ino, stat.size);
+    }
     for path in shown.fresh.keys() {
         let root = generation.tree_dir();
         let (dir, name) = match root.and_then(|root| open_parent(&root, path)) {

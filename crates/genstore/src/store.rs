@@ -357,7 +357,8 @@ impl Store {
         self.home.list_generations()
     }
 
-    /// Adds up the sizes of all objects, and of files that have an inode of their own, in bytes.
+    /// Adds up the sizes of all objects, of files that have an inode of their own, of builds' logs and of
+    /// what is kept under `failed/`, in bytes.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -14,7 +14,7 @@ use crate::fs::Stat;
 use crate::fs::dir::open_parent;
 use crate::gc::private_inodes;
 use crate::generations::Generation;
-use crate::layout::Home;
+use crate::layout::{BUILD_LOG, Home};
 use crate::model::ids::GenerationId;
 use crate::model::tree::{Node, ObjectId};
 use crate::objects::Objects;
@@ -39,7 +39,8 @@ pub struct UsageReport {
     pub generations: Vec<Usage>,
     /// Those that cannot, and why.
     pub damaged: Vec<(GenerationId, String)>,
-    /// Bytes of all objects, and of all other inodes of the generations that can be read.
+    /// Bytes of all objects, of all other inodes of the generations that can be read, logs among them, and
+    /// of what is kept under `failed/`.
     pub store_bytes: u64,
 }
 
@@ -70,7 +71,9 @@ impl Home {
                 private.extend(private_inodes(&generation, &shown).unwrap_or_default());
             }
         }
-        Ok(objects.values().map(|stat| stat.size).sum::<u64>() + private.values().sum::<u64>())
+        Ok(objects.values().map(|stat| stat.size).sum::<u64>()
+            + private.values().sum::<u64>()
+            + self.failed_bytes()?)
     }
 
     /// Counts what each generation uses, newest first.
@@ -110,7 +113,8 @@ impl Home {
         }
         let private = users.iter().filter(|(piece, _)| matches!(piece, Piece::Inode(_)));
         report.store_bytes = objects.values().map(|stat| stat.size).sum::<u64>()
-            + private.map(|(_, (size, _))| size).sum::<u64>();
+            + private.map(|(_, (size, _))| size).sum::<u64>()
+            + self.failed_bytes()?;
         Ok(report)
     }
 
@@ -170,6 +174,9 @@ fn pieces(
     let there = named.iter().filter(|(id, _)| objects.contains_key(id));
     let mut pieces: HashMap<Piece, u64> =
         there.map(|(id, (size, _))| (Piece::Object(*id), *size)).collect();
+    if let Some(log) = generation.dir().stat(BUILD_LOG)? {
+        pieces.insert(Piece::Inode(log.ino), log.size);
+    }
     if named.keys().any(|id| apart.contains(id)) {
         let tree = generation.manifest()?.tree;
         let Ok(root) = generation.tree_dir() else { return Ok(pieces) };

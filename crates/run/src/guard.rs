@@ -22,6 +22,7 @@ use rustix::process::{
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
+use crate::interrupts::default_signals_for_commands;
 use crate::job::Job;
 use crate::procs;
 use crate::wire::{End, Inbox, Order, Report, Step, send};
@@ -88,6 +89,7 @@ fn prepare() -> io::Result<UnixStream> {
             flag::register(signal, Arc::default())?;
         }
     }
+    default_signals_for_commands()?;
     let (deaths, handler) = UnixStream::pair()?;
     deaths.set_nonblocking(true)?;
     pipe::register(SIGCHLD, handler)?;
@@ -101,7 +103,7 @@ fn spawn(job: &Job) -> io::Result<Pid> {
     for name in &job.env_remove {
         command.env_remove(name);
     }
-    let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+    let child = procs::fork_and_exec(command.stdin(Stdio::null()).process_group(0))?;
     Ok(Pid::from_child(&child))
 }
 

@@ -4,8 +4,9 @@ use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{FORBIDDEN, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
@@ -34,6 +35,29 @@ struct Seen {
 pub fn survive_file_limit() {
     // It fails for signals that cannot be caught, and this one can.
     flag::register(SIGXFSZ, Arc::default()).ok();
+}
+
+/// From now on, what this process starts or becomes has signals at their defaults, also those that it
+/// was itself started with ignored: they are caught, and a new program starts without handlers. None is
+/// blocked in this thread any more.
+///
+/// What asks a program to end (SIGHUP, SIGINT, SIGQUIT, SIGTERM) stays ignored, as under `nohup`. So do
+/// the signals of errors (SIGILL, SIGFPE, SIGSEGV) and the two that the C library keeps for itself (32
+/// and 33), which cannot be caught in this way: where this process was started with them ignored.
+///
+/// # Errors
+/// Where `/proc` does not tell what is ignored. Then all stays as it was.
+pub fn default_signals_for_commands() -> io::Result<()> {
+    SigSet::empty().thread_set_mask()?;
+    let ignored = procs::ignored()?;
+    let left_alone = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+    for signal in (1..=64).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
+        if !left_alone.contains(&signal) && !FORBIDDEN.contains(&signal) {
+            // It fails for 32 and 33 alone.
+            flag::register(signal, Arc::default()).ok();
+        }
+    }
+    Ok(())
 }
 
 impl Interrupts {

@@ -22,7 +22,8 @@
 //!
 //! What the command sees: an empty stdin; pipes as stdout and stderr; no terminal, not even
 //! through `/dev/tty`, so that it can never be stopped for reading from one; default signal
-//! dispositions, except that what the caller was told to ignore (`nohup`) stays ignored.
+//! dispositions and an empty mask, except that SIGHUP, SIGINT, SIGQUIT and SIGTERM stay ignored where
+//! the caller was told to ignore them (`nohup`); see [`default_signals_for_commands`].
 //!
 //! What is beyond this crate: processes that the command asks others to start (a daemon that runs
 //! already, a container engine), and processes that the caller may not kill ([`Finished::survivors`]).
@@ -37,7 +38,7 @@ mod running;
 mod wire;
 
 pub use guard::guard;
-pub use interrupts::{Interrupts, survive_file_limit};
+pub use interrupts::{Interrupts, default_signals_for_commands, survive_file_limit};
 pub use job::{GuardCommand, Job};
 pub use outcome::{Ended, Finished, StartError};
 pub use output::{LOG_CUT, Log, Output, OutputReport, Stream};

@@ -3,7 +3,26 @@
 use std::fs;
 use std::io;
 
-use rustix::process::{Pid, getpid};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+
+use rustix::process::{Pid, getgid, getpid};
+
+/// What the kernel calls a group that the user namespace does not have.
+const NO_GROUP: u32 = 65534;
+
+/// Starts a command by fork and exec.
+///
+/// The standard library prefers `posix_spawn`, and that of glibc leaves the signals that it keeps for
+/// itself (32 and 33, the first of the real-time signals) ignored in the command. A group, here the one
+/// that this process has, keeps the library from it.
+pub(crate) fn fork_and_exec(command: &mut Command) -> io::Result<Child> {
+    let group = getgid().as_raw();
+    if group != NO_GROUP {
+        command.gid(group);
+    }
+    command.spawn()
+}
 
 /// A process at the time it was looked at.
 pub(crate) struct Process {
@@ -68,13 +87,17 @@ fn parse(stat: &[u8]) -> Option<Process> {
 
 /// Tells whether this process was started with the signal ignored, as `nohup` does.
 pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
+    Ok(ignored()? >> (signal - 1) & 1 == 1)
+}
+
+/// Returns the signals that this process ignores, a bit for each, the lowest for signal 1.
+pub(crate) fn ignored() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let mask = status
+    status
         .lines()
         .find_map(|line| line.strip_prefix("SigIgn:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/status has no SigIgn"))?;
-    Ok(mask >> (signal - 1) & 1 == 1)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/status has no SigIgn"))
 }
 
 #[cfg(test)]

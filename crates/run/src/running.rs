@@ -15,6 +15,7 @@ use crate::interrupts::Interrupts;
 use crate::job::{GuardCommand, Job};
 use crate::outcome::{Ended, Finished, StartError};
 use crate::output::{Output, OutputReport, Pump};
+use crate::procs;
 use crate::wire::{End, Inbox, Order, Report, Step, send};
 
 /// A command that was started. Dropping it kills the command and all its descendants, and waits
@@ -248,14 +249,11 @@ impl Caller {
         let fail = |op| move |source| StartError::Guard { op, source };
         let (socket, theirs) = UnixStream::pair().map_err(fail("connect"))?;
         let (pump, stdout, stderr) = Pump::start(output).map_err(fail("connect"))?;
-        // Our copies of the writing ends are closed with the `Command`, at the end of this.
-        let guard = Command::new(&guard.program)
-            .args(&guard.args)
-            .stdin(std::os::fd::OwnedFd::from(theirs))
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .map_err(fail("start"))?;
+        let mut command = Command::new(&guard.program);
+        command.args(&guard.args).stdin(std::os::fd::OwnedFd::from(theirs)).stdout(stdout).stderr(stderr);
+        let guard = procs::fork_and_exec(&mut command).map_err(fail("start"))?;
+        // With it go our copies of the writing ends.
+        drop(command);
         Ok(Caller { guard, socket, inbox: Inbox::default(), pump: Some(pump) })
     }
 
