@@ -1,8 +1,10 @@
 //! `export`.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::process::Command;
 
+use genstore_testkit::read_tree;
 use serde_json::json;
 
 use crate::harness::Site;
@@ -45,6 +47,85 @@ fn leaves_what_is_there_alone() {
     site.run("export 1 no/where").fails(1, "error: cannot open ");
     site.run("export 9 out").fails(1, "error: no generation is called 9\n");
     assert_eq!(site.names(""), ["dist", "genstore"]);
+}
+
+#[test]
+fn nothing_is_put_into_the_store_or_a_view() {
+    let site = Site::published();
+    for args in ["view add link", "view add mirror --as mirror"] {
+        site.run(args).ok();
+    }
+    site.write("aside/file", "");
+    for (name, target) in [("inside", "genstore/generations"), ("round", "link"), ("shown", "mirror")] {
+        symlink(site.path(target), site.path("aside").join(name)).unwrap();
+    }
+    let before = read_tree(&site.path("")).unwrap();
+    for target in [
+        "genstore/out",
+        "genstore/generations/3",
+        "genstore/generations/1/tree/out",
+        "genstore/staging/../objects/out",
+        "aside/inside/out",
+        "link/out",
+        "aside/round/out",
+    ] {
+        site.run(&format!("export 1 {target}")).is(
+            1,
+            "",
+            &format!(
+                "error: {target} lies in the store, or in a view of it\nhint: name a directory elsewhere\n"
+            ),
+        );
+        assert_eq!(site.run(&format!("export 1 {target} --json")).json_error()["code"], "target-in-store");
+    }
+    for target in ["link", "mirror", "mirror/out", "aside/shown/out"] {
+        let told = format!("error: {target} is, or lies in, the view [DIR]/");
+        site.run(&format!("export 1 {target}")).fails(1, &told);
+        assert_eq!(site.run(&format!("export 1 {target} --json")).json_error()["code"], "target-in-view");
+    }
+    assert!(read_tree(&site.path("")).unwrap() == before);
+    // Nor where a view was, and comes back.
+    fs::remove_file(site.path("link")).unwrap();
+    site.run("export 1 link").fails(1, "error: link is, or lies in, the view ");
+    site.run("export 1 aside/out").ok();
+}
+
+/// Runs commands where parts of the store are mounted elsewhere.
+#[test]
+fn a_part_of_the_store_is_known_where_it_is_mounted() {
+    let site = Site::published();
+    site.write("site/file", "");
+    let parts = ["genstore", "genstore/objects", "genstore/generations/1", "genstore/generations/1/tree"];
+    for part in parts {
+        let script = format!(
+            "mount --bind {part} site || exit 77
+             for args in 'export 1 site/out' 'view add site/v'; do
+                 $0 $args 2>> told && exit 1
+             done; exit 0"
+        );
+        let output = Command::new("unshare")
+            .args(["-m", "--propagation", "private", "sh", "-c", &script])
+            .arg(env!("CARGO_BIN_EXE_genstore"))
+            .current_dir(site.path(""))
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {}
+            Ok(output) if output.status.code() == Some(1) && output.stderr.is_empty() => {
+                panic!("{part}: {}", site.read("told"))
+            }
+            output => {
+                println!("skipped: no bind mounts here: {output:?}");
+                return;
+            }
+        }
+    }
+    let told = site.read("told");
+    assert_eq!(
+        told.matches("site/out lies in the store, or in a view of it").count(),
+        parts.len(),
+        "{told}"
+    );
+    assert_eq!(told.matches("site/v lies in the store").count(), parts.len(), "{told}");
 }
 
 #[test]

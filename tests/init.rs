@@ -38,6 +38,26 @@ fn makes_a_store_here_even_below_another() {
 }
 
 #[test]
+fn makes_none_in_the_folders_of_another() {
+    let site = Site::published();
+    std::os::unix::fs::symlink("genstore/objects", site.path("link")).unwrap();
+    for place in ["genstore/inner", "genstore/generations/1/tree/inner", "link/inner"] {
+        for args in ["init", "publish dist"] {
+            site.run(&format!("{args} --store {place}")).is(
+                1,
+                "",
+                &format!(
+                    "error: [DIR]/{place} lies in the store [DIR]/genstore\n\
+                     hint: name a directory outside of it with --store\n"
+                ),
+            );
+        }
+        assert!(!site.has(place));
+    }
+    site.run("verify").ok();
+}
+
+#[test]
 fn takes_the_project_s_place() {
     let site = Site::new();
     site.write("genstore.toml", "[store]\npath = 'var/out'\n");

@@ -1,7 +1,7 @@
 //! `publish --from-tar`, of archives that the system's tar makes.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::process::Command;
 
 use genstore_testkit::{at, read_tree};
@@ -96,28 +96,21 @@ fn members_that_cannot_be_kept_are_named_together() {
     let site = site();
     assert!(Command::new("mkfifo").arg(site.path("src/d/fifo")).status().unwrap().success());
     symlink("../../up", site.path("src/d/up")).unwrap();
-    let hole = fs::File::create(site.path("src/hole")).unwrap();
-    hole.set_len(4 << 20).unwrap();
-    for sparse in ["--sparse-version=0.0", "--sparse-version=1.0", "--format=gnu"] {
-        let bytes = tar(&site, &["--sparse", sparse]);
-        site.write("x.tar", &bytes);
-        site.run("publish --from-tar x.tar").is(
-            1,
-            "",
-            "error: cannot publish x.tar: 3 problems\n\
-             \x20 d/fifo is a FIFO\n\
-             \x20 d/up is a symlink that leaves the tree (to ../../up)\n\
-             \x20 hole is a sparse file, which is not read from archives\n\
-             hint: make the archive without these members, or allow such links with `symlinks = \"any\"` \
-             under [publish] in genstore.toml\n",
-        );
-    }
+    site.write("x.tar", tar(&site, &[]));
+    site.run("publish --from-tar x.tar").is(
+        1,
+        "",
+        "error: cannot publish x.tar: 2 problems\n\
+         \x20 d/fifo is a FIFO\n\
+         \x20 d/up is a symlink that leaves the tree (to ../../up)\n\
+         hint: make the archive without these members, or allow such links with `symlinks = \"any\"` \
+         under [publish] in genstore.toml\n",
+    );
     let error = site.run("publish --from-tar x.tar --json").json_error();
     assert_eq!(error["problems"][0], json!({"path": "d/fifo", "what": "is a FIFO"}));
     assert!(!site.has("genstore"));
     fs::remove_file(site.path("src/d/fifo")).unwrap();
     fs::remove_file(site.path("src/d/up")).unwrap();
-    fs::remove_file(site.path("src/hole")).unwrap();
     // Appended once more: of two files with one path none is right.
     let twice = tar(&site, &["-C", "src", "./a", "-C", ".."]);
     site.command("publish --from-tar -").run_on(&twice).is(
@@ -132,6 +125,48 @@ fn members_that_cannot_be_kept_are_named_together() {
     let told = format!("\n  {} the path is absolute\n", site.replace(file.to_str().unwrap()));
     let output = site.command("publish --from-tar -").run_on(&absolute);
     assert!(output.status == 1 && output.stderr.contains(&told), "{}", output.stderr);
+}
+
+#[test]
+fn sparse_members_keep_their_holes() {
+    let site = Site::new();
+    site.tree("src", &[("before", "=b"), ("z-after", "=z")]);
+    // All hole, a hole at either end, and more parts than a header, or a block after it, holds.
+    for (name, len, parts, apart) in [
+        ("all", 3 << 20, 0, 0),
+        ("start", 3 << 20, 1, 0),
+        ("many", 4 << 20, 30, 128 << 10),
+        ("odd", 70_001, 1, 9),
+    ] {
+        let file = fs::File::create(site.path("src").join(name)).unwrap();
+        file.set_len(len).unwrap();
+        for part in 0..parts {
+            file.write_all_at(b"part", part * apart).unwrap();
+        }
+    }
+    let old = ["--format=gnu", "--format=oldgnu"].map(|format| vec![format]);
+    let pax = ["0.0", "0.1", "1.0"].map(|version| format!("--sparse-version={version}"));
+    let pax = pax.iter().map(|version| vec!["--format=pax", version.as_str()]);
+    for (nth, mut args) in old.into_iter().chain(pax).enumerate() {
+        args.push("--sparse");
+        let bytes = tar(&site, &args);
+        assert!(bytes.len() < 1 << 20, "{args:?}: tar found no holes");
+        let store = format!("store-{nth}");
+        site.command(&format!("publish --from-tar - --store {store}")).run_on(&bytes).ok();
+        let read = |path: &str| read_tree(&site.path(path)).unwrap();
+        assert_eq!(read(&format!("{store}/current")), read("src"), "{args:?}");
+        for name in ["all", "start", "many", "odd"] {
+            let room = |folder: &str| site.path(folder).join(name).metadata().unwrap().blocks() * 512;
+            let (found, expected) = (room(&format!("{store}/current")), room("src"));
+            assert!(found <= expected, "{args:?} {name}: {found} and not {expected}");
+        }
+        // A part of them is no archive.
+        let args = format!("publish --from-tar - --store cut-{nth}");
+        site.command(&args)
+            .run_on(&bytes[..bytes.len() / 2])
+            .fails(1, "error: standard input is cut short");
+        assert!(!site.has(&format!("cut-{nth}/current")));
+    }
 }
 
 #[test]

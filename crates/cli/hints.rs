@@ -103,6 +103,8 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "bad-view-path" => "name the link itself, as in `genstore view add site`",
             "view-in-store" => "a view is a path outside the store; name one beside it",
             "view-holds-store" => "a view shows what is in the store; name a path beside it",
+            "target-in-store" | "target-in-view" => "name a directory elsewhere",
+            "store-in-store" => "name a directory outside of it with --store",
             "view-no-parent" => "make it with --parents, or check the spelling",
             "view-way" => {
                 "name the place without that link, or have the folder that it is in closed to others"

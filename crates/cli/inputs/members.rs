@@ -1,15 +1,20 @@
 //! The members of a tar archive, one after the other: ustar, GNU, pax and v7. Reads blocks in
 //! order, and holds one block and the names of one member at a time. What an archive says about
 //! itself is believed only as far as its bytes bear it out.
+//!
+//! The crate `tar` decodes the headers. Its `Archive` is not used, because it takes an archive that
+//! stops at a member's end for a whole one, reads names of any length into memory, passes over global
+//! headers, and does not know sparse files of the pax formats or hard links with bytes.
 
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, SystemTime};
 
-use ::tar::{EntryType, Header};
+use ::tar::{EntryType, GnuExtSparseHeader, Header};
 use anyhow::Result;
 
 use super::cannot_read;
 use super::pax::Pax;
+use super::sparse::{Layout, MapReader, parts_of};
 use crate::errors::Fail;
 
 const BLOCK: usize = 512;
@@ -51,11 +56,42 @@ pub(crate) struct Member {
     pub(crate) path: Vec<u8>,
     pub(crate) kind: Kind,
     pub(crate) size_bytes: u64,
+    /// How many of them are in holes, and not in the archive.
+    pub(crate) hole_bytes: u64,
+}
+
+/// A reader whose next block can be looked at.
+struct Ahead<'a> {
+    reader: io::BufReader<&'a mut dyn Read>,
+    block: [u8; BLOCK],
+    /// What of `block` is still to be read.
+    left: std::ops::Range<usize>,
+}
+
+impl Ahead<'_> {
+    /// Looks at the next block, or what there is of it at the end.
+    fn look(&mut self) -> io::Result<&[u8]> {
+        if self.left.is_empty() {
+            self.left = 0..fill(&mut self.reader, &mut self.block)?;
+        }
+        Ok(&self.block[self.left.clone()])
+    }
+}
+
+impl Read for Ahead<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left.is_empty() {
+            return self.reader.read(buffer);
+        }
+        let read = (&self.block[self.left.clone()]).read(buffer)?;
+        self.left.start += read;
+        Ok(read)
+    }
 }
 
 /// An archive that is being read.
 pub(crate) struct Archive<'a> {
-    reader: io::BufReader<&'a mut dyn Read>,
+    reader: Ahead<'a>,
     name: &'a str,
     /// The last member whose header was read.
     last: Option<Vec<u8>>,
@@ -64,7 +100,11 @@ pub(crate) struct Archive<'a> {
     /// How many of its bytes are still to come, and how much padding after them.
     left: u64,
     padding: u64,
-    global: Pax,
+    /// Where those bytes belong, if it is a sparse file.
+    layout: Option<Layout>,
+    /// What looks like the end marker may be the bytes of a hard link.
+    is_end_doubtful: bool,
+    global: Option<Pax>,
     /// How many bytes of headers and names may still come.
     headers_left: u64,
 }
@@ -73,13 +113,19 @@ impl<'a> Archive<'a> {
     /// Begins to read. `limit` is for all headers together, so that an archive without end ends.
     pub(crate) fn new(reader: &'a mut dyn Read, name: &'a str, limit: Option<u64>) -> Archive<'a> {
         Archive {
-            reader: io::BufReader::with_capacity(128 << 10, reader),
+            reader: Ahead {
+                reader: io::BufReader::with_capacity(128 << 10, reader),
+                block: [0; BLOCK],
+                left: 0..0,
+            },
             name,
             last: None,
             inside: false,
             left: 0,
             padding: 0,
-            global: Pax::default(),
+            layout: None,
+            is_end_doubtful: false,
+            global: None,
             headers_left: limit.map_or(u64::MAX, |limit| limit.max(HEADERS_MIN)),
         }
     }
@@ -87,70 +133,149 @@ impl<'a> Archive<'a> {
     /// Goes to the next member, past what is left of the last one. `None` at the end marker, which
     /// must be there.
     pub(crate) fn next(&mut self) -> Result<Option<Member>> {
-        let (mut long_path, mut long_link, mut pax) = (None, None, Pax::default());
+        let (mut long_path, mut long_link, mut pax) = (None, None, None);
         loop {
             let Some(header) = self.header()? else { return Ok(None) };
-            let bytes = header.as_bytes();
             let size = header.entry_size();
             match header.entry_type() {
                 EntryType::GNULongName => long_path = Some(until_nul(self.meta(size)?)),
                 EntryType::GNULongLink => long_link = Some(until_nul(self.meta(size)?)),
-                EntryType::XHeader => pax = self.pax(size)?,
-                EntryType::XGlobalHeader => self.global = self.pax(size)?.or(&self.global),
+                EntryType::XHeader => pax = Some(self.pax(size)?),
+                EntryType::XGlobalHeader => {
+                    self.global = Some(self.pax(size)?.or(&self.global.take().unwrap_or_default()));
+                }
                 // The label of a tape (GNU).
                 kind if kind.as_byte() == b'V' => {
                     let size = self.number(size)?;
                     self.take_headers(size)?;
                     self.expect(size);
                 }
-                kind => {
-                    let pax = pax.or(&self.global);
-                    let path = pax.path.or(long_path).unwrap_or_else(|| header.path_bytes().into_owned());
-                    self.last = Some(path.clone());
-                    self.inside = true;
-                    let size = match kind {
-                        // As GNU tar has it: a hard link has no bytes, whatever its header says.
-                        EntryType::Link => 0,
-                        _ => self.number(pax.size.map_or(size, Ok))?,
-                    };
-                    let in_header = || header.link_name_bytes().unwrap_or_default().into_owned();
-                    let link = || pax.link.or(long_link).unwrap_or_else(in_header);
-                    let kind = match kind {
-                        EntryType::Regular | EntryType::Continuous if pax.sparse => sparse(),
-                        // Before POSIX a folder was a file whose name ends so.
-                        EntryType::Regular if path.ends_with(b"/") => Kind::Dir,
-                        EntryType::Regular | EntryType::Continuous => Kind::File {
-                            executable: self.number(header.mode().map(u64::from))? & 0o100 != 0,
-                            mtime: match pax.mtime {
-                                Some(mtime) => mtime,
-                                None => self.mtime(&header)?,
-                            },
-                        },
-                        EntryType::Link => Kind::HardLink(link()),
-                        EntryType::Symlink => Kind::Symlink(link()),
-                        EntryType::Directory => Kind::Dir,
-                        EntryType::Fifo => Kind::Other("is a FIFO".to_owned()),
-                        EntryType::Char | EntryType::Block => Kind::Other("is a device".to_owned()),
-                        EntryType::GNUSparse => {
-                            let mut more = bytes[482] != 0;
-                            while more {
-                                more = self.whole_block()?[504] != 0;
-                            }
-                            sparse()
-                        }
-                        other => Kind::Other(format!(
-                            "is of an unknown type ({})",
-                            genstore::show_path(&[other.as_byte()])
-                        )),
-                    };
-                    self.expect(size);
-                    return Ok(Some(Member { path, kind, size_bytes: size }));
+                _ => {
+                    let is_pax = pax.is_some() || self.global.is_some();
+                    let pax = pax.unwrap_or_default();
+                    let pax = self.global.as_ref().map_or_else(|| pax.clone(), |all| pax.clone().or(all));
+                    return self.member(&header, pax, is_pax, (long_path, long_link)).map(Some);
                 }
             }
         }
     }
 
-    /// Gives the bytes of the member, as many as its header says. Where the archive ends before,
+    /// Makes a member of its header, and of what stood before it.
+    fn member(
+        &mut self,
+        header: &Header,
+        pax: Pax,
+        is_pax: bool,
+        (long_path, long_link): (Option<Vec<u8>>, Option<Vec<u8>>),
+    ) -> Result<Member> {
+        let path = pax.path.clone().or(long_path).unwrap_or_else(|| header.path_bytes().into_owned());
+        self.last = Some(path.clone());
+        self.inside = true;
+        self.is_end_doubtful = false;
+        let mut stored = self.number(pax.size.map_or(header.entry_size(), Ok))?;
+        let in_header = || header.link_name_bytes().unwrap_or_default().into_owned();
+        let link = || pax.link.clone().or(long_link).unwrap_or_else(in_header);
+        let kind = match header.entry_type() {
+            // Before POSIX a folder was a file whose name ends so.
+            EntryType::Regular if path.ends_with(b"/") && pax.sparse.is_none() => Kind::Dir,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(header, &pax)?,
+            // Its bytes are those of the other member, so they do for a file.
+            EntryType::Link if self.has_bytes(stored, is_pax)? => self.file(header, &pax)?,
+            EntryType::Link => {
+                stored = 0;
+                Kind::HardLink(link())
+            }
+            EntryType::Symlink => Kind::Symlink(link()),
+            EntryType::Directory => Kind::Dir,
+            EntryType::Fifo => Kind::Other("is a FIFO".to_owned()),
+            EntryType::Char | EntryType::Block => Kind::Other("is a device".to_owned()),
+            other => {
+                Kind::Other(format!("is of an unknown type ({})", genstore::show_path(&[other.as_byte()])))
+            }
+        };
+        self.layout = match header.entry_type() {
+            EntryType::GNUSparse => Some(self.old_sparse(header, stored)?),
+            EntryType::Regular | EntryType::Continuous if pax.sparse.is_some() => {
+                let layout = self.pax_sparse(&pax, &mut stored)?;
+                Some(layout)
+            }
+            _ => None,
+        };
+        self.expect(stored);
+        let size_bytes = self.layout.as_ref().map_or(stored, Layout::size_bytes);
+        Ok(Member { path, kind, size_bytes, hole_bytes: size_bytes - stored })
+    }
+
+    fn file(&self, header: &Header, pax: &Pax) -> Result<Kind> {
+        Ok(Kind::File {
+            executable: self.number(header.mode().map(u64::from))? & 0o100 != 0,
+            mtime: match pax.mtime {
+                Some(mtime) => mtime,
+                None => self.mtime(header)?,
+            },
+        })
+    }
+
+    /// Tells whether a hard link's bytes come next. Old formats give it the size of the other member, and
+    /// no bytes. POSIX of 2001 allows them (pax, cpio and bsdtar write them when asked), but only in
+    /// its own format, which a member without an extended header does not tell.
+    fn has_bytes(&mut self, size: u64, is_pax: bool) -> Result<bool> {
+        if size == 0 || is_pax {
+            return Ok(size > 0);
+        }
+        let next = match self.reader.look() {
+            Ok(next) => <[u8; BLOCK]>::try_from(next),
+            Err(e) => return Err(self.failed(e)),
+        };
+        // Where the archive is cut, the next header says so.
+        let Ok(next) = next else { return Ok(false) };
+        let is_zero = next == [0; BLOCK];
+        self.is_end_doubtful = is_zero;
+        Ok(!is_zero && !has_right_sum(&next))
+    }
+
+    /// Reads the map of a sparse file of GNU's own type: in the header, and in blocks after it.
+    fn old_sparse(&mut self, header: &Header, stored: u64) -> Result<Layout> {
+        let malformed = |archive: &Archive<'_>| archive.broken("has a malformed header");
+        let Some(gnu) = header.as_gnu() else { return Err(malformed(self)) };
+        let mut map = Vec::new();
+        let mut read = parts_of(&gnu.sparse, &mut map);
+        let mut is_more = gnu.is_extended();
+        while read.is_some() && is_more {
+            let mut more = GnuExtSparseHeader::new();
+            *more.as_mut_bytes() = self.whole_block()?;
+            read = parts_of(more.sparse(), &mut map);
+            is_more = more.is_extended();
+        }
+        let size = self.number(gnu.real_size())?;
+        read.and_then(|()| Layout::new(size, &map, stored)).ok_or_else(|| malformed(self))
+    }
+
+    /// Reads that of one with an extended header. In the format 1.0 it is the first of what is stored.
+    fn pax_sparse(&mut self, pax: &Pax, stored: &mut u64) -> Result<Layout> {
+        let records = pax.sparse.as_ref();
+        let malformed = |archive: &Archive<'_>| archive.broken("has a malformed map of a sparse file");
+        let Some((records, size)) = records.and_then(|records| Some((records, records.size?))) else {
+            return Err(malformed(self));
+        };
+        let mut map = records.map.clone();
+        if records.major.is_some_and(|major| major > 0) {
+            let mut reader = MapReader::default();
+            loop {
+                *stored = stored.checked_sub(BLOCK as u64).ok_or_else(|| malformed(self))?;
+                match reader.take(&self.whole_block()?) {
+                    Some(true) => break,
+                    Some(false) => {}
+                    None => return Err(malformed(self)),
+                }
+            }
+            map = reader.finish();
+        }
+        let size = self.number(Ok(size))?;
+        Layout::new(size, &map, *stored).ok_or_else(|| malformed(self))
+    }
+
+    /// Gives the bytes of the member, holes as zeros, as many as its header says. Where the archive ends before,
     /// they fail with `UnexpectedEof`.
     pub(crate) fn bytes(&mut self) -> impl Read + '_ {
         Bytes(self)
@@ -192,19 +317,13 @@ impl<'a> Archive<'a> {
         if block.iter().all(|&b| b == 0) {
             return self.end().map(|()| None);
         }
-        let sum = |of: fn(u8) -> i64| -> i64 {
-            let field = 148..156;
-            block.iter().enumerate().map(|(at, &b)| of(if field.contains(&at) { b' ' } else { b })).sum()
-        };
-        // Some old programs add up signed bytes.
-        let sums = [sum(i64::from), sum(|b| i64::from(b as i8))];
-        match header.cksum() {
-            Ok(stored) if sums.contains(&i64::from(stored)) => Ok(Some(header)),
-            _ if self.last.is_none() => {
+        match has_right_sum(block) {
+            true => Ok(Some(header)),
+            false if self.last.is_none() => {
                 let hint = "name an uncompressed tar archive, or pipe it in with `--from-tar -`";
                 Err(Fail::new("bad-tar", format!("{} is no tar archive", self.name), hint).into())
             }
-            _ => Err(self.broken("has a header with a wrong checksum")),
+            false => Err(self.broken("has a header with a wrong checksum")),
         }
     }
 
@@ -216,9 +335,13 @@ impl<'a> Archive<'a> {
         if block.iter().any(|&b| b != 0) {
             return Err(self.broken("has a lone block of zeros"));
         }
-        let padding = &mut self.reader.by_ref().take(PADDING_MAX);
-        io::copy(padding, &mut io::sink()).map_err(|e| cannot_read(self.name, e))?;
-        Ok(())
+        let mut padding = Vec::new();
+        let read = self.reader.by_ref().take(PADDING_MAX).read_to_end(&mut padding);
+        read.map_err(|e| cannot_read(self.name, e))?;
+        match self.is_end_doubtful && padding.iter().any(|&b| b != 0) {
+            true => Err(self.broken("goes on beyond the end marker")),
+            false => Ok(()),
+        }
     }
 
     fn refuse_compressed(&self, start: &[u8]) -> Result<()> {
@@ -276,6 +399,7 @@ impl<'a> Archive<'a> {
 
     /// Passes over what is left of a member.
     fn skip(&mut self) -> Result<()> {
+        self.layout = None;
         let due = self.left + self.padding;
         let skipped = io::copy(&mut self.reader.by_ref().take(due), &mut io::sink());
         if skipped.map_err(|e| self.failed(e))? < due {
@@ -310,22 +434,47 @@ struct Bytes<'b, 'a>(&'b mut Archive<'a>);
 impl Read for Bytes<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let archive = &mut *self.0;
-        let wanted = buffer.len().min(usize::try_from(archive.left).unwrap_or(usize::MAX));
+        let mut stored = Stored { reader: &mut archive.reader, left: &mut archive.left };
+        match &mut archive.layout {
+            Some(layout) => layout.read(&mut stored, buffer),
+            None => stored.read(buffer),
+        }
+    }
+}
+
+/// What the archive holds of a member.
+struct Stored<'b, 'a> {
+    reader: &'b mut Ahead<'a>,
+    left: &'b mut u64,
+}
+
+impl Read for Stored<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(*self.left).unwrap_or(usize::MAX));
         if wanted == 0 {
             return Ok(0);
         }
-        match archive.reader.read(&mut buffer[..wanted])? {
+        match self.reader.read(&mut buffer[..wanted])? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
             read => {
-                archive.left -= read as u64;
+                *self.left -= read as u64;
                 Ok(read)
             }
         }
     }
 }
 
-fn sparse() -> Kind {
-    Kind::Other("is a sparse file, which is not read from archives".to_owned())
+/// Tells whether a block is a header, by the sum of its bytes.
+fn has_right_sum(block: &[u8; BLOCK]) -> bool {
+    let sum = |of: fn(u8) -> i64| -> i64 {
+        let field = 148..156;
+        block.iter().enumerate().map(|(at, &b)| of(if field.contains(&at) { b' ' } else { b })).sum()
+    };
+    let mut header = Header::new_old();
+    *header.as_mut_bytes() = *block;
+    // Some old programs add up signed bytes.
+    let sums = [sum(i64::from), sum(|b| i64::from(b as i8))];
+    header.cksum().is_ok_and(|stored| sums.contains(&i64::from(stored)))
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {

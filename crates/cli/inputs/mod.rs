@@ -6,6 +6,7 @@ mod members;
 mod ndjson;
 mod pax;
 mod roots;
+mod sparse;
 mod spool;
 mod tar;
 

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::sparse::Records;
+
 /// What an extended header says about the next member, as far as a tree keeps it.
 #[derive(Default, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pax {
@@ -10,7 +12,7 @@ pub(crate) struct Pax {
     pub(crate) link: Option<Vec<u8>>,
     pub(crate) size: Option<u64>,
     pub(crate) mtime: Option<SystemTime>,
-    pub(crate) sparse: bool,
+    pub(crate) sparse: Option<Records>,
 }
 
 impl Pax {
@@ -27,16 +29,20 @@ impl Pax {
             let (key, value) = (&record[..equals], &record[equals + 1..]);
             match key {
                 b"path" => pax.path = Some(value.to_vec()),
-                b"GNU.sparse.name" => sparse_name = Some(value.to_vec()),
                 b"linkpath" => pax.link = Some(value.to_vec()),
                 b"size" => pax.size = Some(text(value)?.parse().ok()?),
                 b"mtime" => pax.mtime = Some(parse_time(text(value)?)?),
-                _ if key.starts_with(b"GNU.sparse.") => pax.sparse = true,
-                _ => {}
+                _ => {
+                    let Some(key) = key.strip_prefix(b"GNU.sparse.") else { continue };
+                    let sparse = pax.sparse.get_or_insert_default();
+                    match key {
+                        b"name" => sparse_name = Some(value.to_vec()),
+                        key => sparse.take(key, text(value)?)?,
+                    }
+                }
             }
         }
         // The path of a sparse file is one that was made up for other programs.
-        pax.sparse |= sparse_name.is_some();
         pax.path = sparse_name.or(pax.path);
         Some(pax)
     }
@@ -48,7 +54,7 @@ impl Pax {
             link: self.link.or_else(|| global.link.clone()),
             size: self.size.or(global.size),
             mtime: self.mtime.or(global.mtime),
-            sparse: self.sparse || global.sparse,
+            sparse: self.sparse.or_else(|| global.sparse.clone()),
         }
     }
 }
@@ -103,10 +109,28 @@ mod tests {
 
     #[test]
     fn sparse_files_have_a_name_of_their_own() {
-        let expected = Pax { path: Some(b"s".to_vec()), sparse: true, ..Pax::default() };
+        let sparse = Some(Records::default());
+        let expected = Pax { path: Some(b"s".to_vec()), sparse, ..Pax::default() };
         let (name, path) = (&b"21 GNU.sparse.name=s\n"[..], &b"10 path=p\n"[..]);
         for records in [[name, path], [path, name]] {
             assert_eq!(Pax::parse(&records.concat()), Some(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn maps_of_sparse_files_come_in_one_record_or_in_many() {
+        let check = |records: &[u8], expected: Option<Records>| {
+            let found = Pax::parse(records).map(|pax| pax.sparse.unwrap());
+            assert_eq!(found, expected, "{}", String::from_utf8_lossy(records));
+        };
+        let records = |major, size, map: &[u64]| Some(Records { major, size, map: map.to_vec() });
+        check(b"21 GNU.sparse.size=9\n23 GNU.sparse.map=1,2,\n", records(None, Some(9), &[1, 2]));
+        let many = b"23 GNU.sparse.offset=1\n25 GNU.sparse.numbytes=2\n";
+        check(many, records(None, None, &[1, 2]));
+        check(b"22 GNU.sparse.major=1\n25 GNU.sparse.realsize=7\n", records(Some(1), Some(7), &[]));
+        check(b"21 GNU.sparse.map=,,\n", records(None, None, &[]));
+        for bad in [&b"21 GNU.sparse.size=x\n"[..], b"23 GNU.sparse.map=1;2\n"] {
+            check(bad, None);
         }
     }
 

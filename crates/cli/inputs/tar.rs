@@ -1,7 +1,8 @@
 //! `--from-tar`: a plan of the members of a tar archive.
 //!
 //! What a tree cannot hold is named all together, at the end. What makes the rest unreadable, or
-//! more than was allowed, ends it at once. Bytes are spooled, so memory is needed for names alone.
+//! more than was allowed, ends it at once. Bytes are spooled, so memory is needed for names alone. A
+//! hole of a sparse file counts as the bytes that it is read as: they must be hashed.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -16,6 +17,10 @@ use crate::errors::Fail;
 use crate::render::human;
 
 const HINT: &str = "make the archive without these members";
+
+/// Where no limit was given, so much may be in holes: a few bytes of an archive could keep a processor
+/// busy for years.
+const HOLES_MAX: u64 = 1 << 40;
 
 /// Reads an archive. `limit` is for the sizes of all members together.
 ///
@@ -32,10 +37,12 @@ pub(crate) fn read(
     let mut plan = Plan::builder().symlinks(symlinks);
     let mut before: HashMap<Vec<u8>, Before> = HashMap::new();
     let mut room = Room { input: name, limit, used: 0 };
+    let mut holes = Room { input: name, limit: Some(limit.unwrap_or(HOLES_MAX)), used: 0 };
     while let Some(member) = archive.next()? {
         let path = below_top(&member.path).to_vec();
         // By what the header says, before anything is read; no more is read than it says.
         room.take(member.size_bytes, &path)?;
+        holes.take(member.hole_bytes, &path)?;
         if member.kind == Kind::Dir && path.is_empty() {
             continue;
         }

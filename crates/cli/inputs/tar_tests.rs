@@ -159,8 +159,13 @@ fn a_bomb_is_stopped_before_it_is_read() {
     assert_eq!(wrong(&bytes, Some(9)), ["x.tar holds more than 9 B: stopped at the member b"]);
     assert_eq!(wrong(&bytes, Some(0)), ["x.tar holds more than 0 B: stopped at the member a"]);
     // Of any type, with a path of any kind.
-    for kind in [EntryType::Regular, EntryType::Directory, EntryType::Fifo, EntryType::GNUSparse] {
-        let start = member(b"../bomb", kind, b"", 1 << 50).as_bytes().to_vec();
+    let mut hole = member(b"../bomb", EntryType::GNUSparse, b"", 0);
+    hole.as_gnu_mut().unwrap().set_real_size(1 << 50);
+    hole.set_cksum();
+    let kinds = [EntryType::Regular, EntryType::Directory, EntryType::Fifo];
+    let large = kinds.map(|kind| member(b"../bomb", kind, b"", 1 << 50));
+    for start in large.iter().chain([&hole]) {
+        let start = start.as_bytes().to_vec();
         let mut endless = Endless { start, read: 0 };
         let found = read(&mut endless, "-", Symlinks::Inside, Some(1 << 30), &mut Memory);
         assert_eq!(
@@ -169,6 +174,87 @@ fn a_bomb_is_stopped_before_it_is_read() {
         );
         assert!(endless.read < 1 << 20, "{}", endless.read);
     }
+}
+
+/// A sparse file of GNU's own type: offset and length of each part.
+fn old_sparse(path: &str, size: u64, parts: &[(u64, u64)]) -> Vec<u8> {
+    let stored: u64 = parts.iter().map(|(_, length)| length).sum();
+    let mut header = member(path.as_bytes(), EntryType::GNUSparse, b"", stored);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.set_real_size(size);
+    let (first, rest) = parts.split_at(parts.len().min(4));
+    let set = |headers: &mut [::tar::GnuSparseHeader], parts: &[(u64, u64)]| {
+        for (header, (start, length)) in headers.iter_mut().zip(parts) {
+            header.set_offset(*start);
+            header.set_length(*length);
+        }
+    };
+    set(&mut gnu.sparse, first);
+    gnu.set_is_extended(!rest.is_empty());
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    for more in rest.chunks(21) {
+        let mut block = ::tar::GnuExtSparseHeader::new();
+        set(block.sparse_mut(), more);
+        block.set_is_extended(!std::ptr::eq(more.as_ptr_range().end, rest.as_ptr_range().end));
+        bytes.extend(block.as_bytes());
+    }
+    bytes.extend(vec![b'x'; stored.next_multiple_of(512) as usize]);
+    bytes
+}
+
+const END: [u8; 1024] = [0; 1024];
+
+#[test]
+fn holes_count_as_bytes() {
+    let sparse = |size, parts: &[_]| [old_sparse("s", size, parts), END.to_vec()].concat();
+    let parts: Vec<(u64, u64)> = (0..60).map(|n| (n * 2000, 512)).collect();
+    for count in [0, 1, 4, 5, 25, 26, 60] {
+        let bytes = sparse(200_000, &parts[..count]);
+        assert_eq!(read_with(&bytes, Some(200_000)).unwrap().files(), 1, "{count}");
+        assert_eq!(
+            wrong(&bytes, Some(199_999)),
+            ["x.tar holds more than 195.3 KiB: stopped at the member s"],
+            "{count}"
+        );
+    }
+    let most = sparse((1 << 40) + 513, &[(0, 512)]);
+    assert_eq!(wrong(&most, None), ["x.tar holds more than 1.0 TiB: stopped at the member s"]);
+    for bad in [sparse(100, &[(0, 512)]), sparse(9000, &[(600, 512), (0, 512)])] {
+        assert_eq!(wrong(&bad, None), ["x.tar has a malformed header in the member s"]);
+    }
+    let short = [(0, 512), (600, 512)];
+    let bytes = sparse(2000, &short);
+    let cut = bytes.len() - END.len() - 1;
+    assert_eq!(wrong(&bytes[..cut], None), ["x.tar is cut short in the member s"]);
+}
+
+#[test]
+fn hard_links_may_have_bytes() {
+    let header = file("h", b"").0;
+    let header: &[u8] = header.as_bytes();
+    let link = |size| member(b"b", EntryType::Link, b"a", size);
+    let lost = member(b"b", EntryType::Link, b"nowhere", 2);
+    let extended = || (member(b"pax", EntryType::XHeader, b"", 11), &b"11 mtime=5\n"[..]);
+    let first = || file("a", b"1234");
+    let last = || file("c", b"c");
+    let check = |members: &[(Header, &[u8])], files: usize| {
+        let bytes = archive(members);
+        assert_eq!(wrong(&bytes, None), [""; 0]);
+        assert_eq!(read_with(&bytes, None).unwrap().files(), files);
+    };
+    check(&[first(), (link(4), b"1234"), last()], 3);
+    check(&[first(), (lost, b"zz"), last()], 3);
+    // A size without bytes, as old formats have it: before another member, and at the end.
+    check(&[first(), (link(4), b""), last()], 3);
+    check(&[first(), (link(4), b"")], 2);
+    // Bytes that look like a header, or like the end, where only the format tells.
+    check(&[first(), extended(), (link(512), header), last()], 3);
+    check(&[first(), extended(), (link(1024), &END), last()], 3);
+    let bytes = archive(&[first(), (link(1024), &END), last()]);
+    assert_eq!(wrong(&bytes, None), ["x.tar goes on beyond the end marker after the member b"]);
+    let bytes = archive(&[first(), (link(4), b"1234"), last()]);
+    assert_eq!(wrong(&bytes, Some(7)), ["x.tar holds more than 7 B: stopped at the member b"]);
 }
 
 /// Headers for ever: names of a member that never comes.
@@ -197,7 +283,7 @@ fn an_archive_of_headers_ends() {
 }
 
 fn sample() -> Vec<u8> {
-    archive(&[
+    let rest = archive(&[
         (member(b"pax_global_header", EntryType::XGlobalHeader, b"", 16), b"16 comment=1f3a\n"),
         other("./", b'5', ""),
         file("./css/site.css", b"body {}"),
@@ -208,13 +294,28 @@ fn sample() -> Vec<u8> {
         file("timed", b"t"),
         (member(b"././@LongLink", EntryType::GNULongName, b"", 5), b"long\0"),
         file("short", b""),
-    ])
+        (member(b"pax", EntryType::XHeader, b"", 47), b"22 GNU.sparse.major=1\n25 GNU.sparse.realsize=9\n"),
+        (member(b"map", EntryType::Regular, b"", 512 + 3), &MAP),
+    ]);
+    [old_sparse("holes", 3000, &[(0, 512), (1024, 3)]), rest].concat()
 }
+
+/// One part of three bytes, in the middle, before the bytes themselves.
+const MAP: [u8; 515] = {
+    let mut map = [0; 515];
+    let text = b"1\n3\n3\n";
+    let mut at = 0;
+    while at < text.len() {
+        map[at] = text[at];
+        at += 1;
+    }
+    map
+};
 
 #[test]
 fn the_sample_is_whole() {
     assert_eq!(wrong(&sample(), None), [""; 0]);
-    assert_eq!(read_with(&sample(), None).unwrap().files(), 5);
+    assert_eq!(read_with(&sample(), None).unwrap().files(), 7);
 }
 
 proptest! {

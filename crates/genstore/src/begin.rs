@@ -11,8 +11,9 @@ use rustix::io::Errno;
 use crate::claim::{Claim, FolderMark, Owner, Standing};
 use crate::error::{Error, Result, show_path};
 use crate::failed::{Cause, Failed, KeepFailed};
-use crate::fs::copy::CHUNK;
+use crate::fs::copy::{CHUNK, fill};
 use crate::fs::mount::is_mount;
+use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Kind};
 use crate::ingest::lock;
 use crate::layout::Home;
@@ -198,14 +199,14 @@ impl<'s> Stage<'s> {
         *count += 1;
         let file = fs.create(dir, &name)?;
         let path = dir.join(&name);
+        let mut sparse = Sparse::new(fs, &file, &path);
         loop {
-            match bytes.read(chunk) {
-                Ok(0) => break,
-                Ok(read) => fs.write(&file, &path, &chunk[..read])?,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read the stream for", &path, e)),
+            match fill(bytes, chunk).map_err(|e| Error::io("read the stream for", &path, e))? {
+                0 => break,
+                read => sparse.write(&chunk[..read])?,
             }
         }
+        sparse.finish()?;
         fs.set_mtime(&file, &path, mtime.unwrap_or_else(|| self.home.now()).into())?;
         Ok(Source::Spooled(Spooled { dir: dir.clone(), name }))
     }

@@ -65,13 +65,14 @@ fn check(id: GenerationId, path: &[u8], file: FileNode, found: crate::Digest) ->
 }
 
 impl Home {
-    /// Copies a generation's tree to `to`, which must be absent or empty. No inode is shared, files
+    /// Copies a generation's tree to `to`, which must be absent or empty, and no part of the store or a view. No inode is shared, files
     /// may be written by their owner, and mtimes are as shown. The copy appears whole or not at all.
     pub(crate) fn export(&self, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
         let name = to
             .file_name()
             .ok_or_else(|| Error::refused("bad-target", "the target needs a name of its own"))?;
         let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
+        self.check_target(to)?;
         let parent = match to.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => Dir::open(parent)?,
             _ => Dir::open(Path::new("."))?,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::dir::open_parent;
+use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Fs, Kind, Stat};
 use crate::ingest::{How, Ingest, Shared, lock};
 use crate::known::{Place, source_stat};
@@ -193,7 +194,7 @@ impl Intake<'_, '_> {
                     return Ok((node, How::Placed));
                 };
                 let path = self.path();
-                self.ingest.home.fs.write(&file, &path, bytes)?;
+                self.ingest.home.fs.write_sparsely(&file, &path, bytes)?;
                 self.seal(&file, &path, node)
             }
         }
@@ -273,15 +274,18 @@ impl Intake<'_, '_> {
             return self.whole(&bytes, executable, mtime, None);
         }
         let copy = self.create(executable)?;
+        let target = self.path();
+        let mut sparse = copy.as_ref().map(|copy| Sparse::new(&self.ingest.home.fs, copy, &target));
         let mut hasher = blake3::Hasher::new();
         while !bytes.is_empty() {
             hasher.update(&bytes);
-            if let Some(copy) = &copy {
-                self.ingest.home.fs.write(copy, &self.path(), &bytes)?;
+            if let Some(copy) = &mut sparse {
+                copy.write(&bytes)?;
             }
             bytes.clear();
             reader.by_ref().take(CHUNK as u64).read_to_end(&mut bytes).map_err(fail)?;
         }
+        sparse.map_or(Ok(()), Sparse::finish)?;
         let node = FileNode { digest: hasher.finalize().into(), size: hasher.count(), executable, mtime };
         match copy {
             Some(copy) => self.place(&copy, node),
@@ -318,15 +322,18 @@ impl Intake<'_, '_> {
             chunk.resize(CHUNK, 0);
             let mut hasher = blake3::Hasher::new();
             let mut from = file;
+            let mut copy = Sparse::new(fs, copy, &path);
             loop {
                 match from.read(chunk).map_err(|e| Error::io("read", &path, e))? {
-                    0 => return Ok((hasher.finalize().into(), hasher.count())),
+                    0 => break,
                     n => {
                         hasher.update(&chunk[..n]);
-                        fs.write(copy, &path, &chunk[..n])?;
+                        copy.write(&chunk[..n])?;
                     }
                 }
             }
+            copy.finish()?;
+            Ok((hasher.finalize().into(), hasher.count()))
         })
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
+use crate::fs::copy::fill;
 use crate::fs::fault::Faults;
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::{Dir, Durability, Fs, Kind, Stat};
@@ -51,6 +52,8 @@ const COMMIT_LOCK: &[u8] = b"locks/commit";
 const WATCH_LOCK: &[u8] = b"locks/watch";
 
 const MARKER: &[u8] = b"genstore 1\n";
+/// How the marker of every format begins.
+const MAGIC: &[u8; 9] = b"genstore ";
 
 /// The folders that every store has.
 const FOLDERS: [&[u8]; 9] =
@@ -202,6 +205,7 @@ impl Home {
         match Dir::open(&path) {
             Ok(dir) => home.dir = dir,
             Err(e) if e.is_not_found() => {
+                refuse_within_a_store(&path)?;
                 home.fs.make_dir(&home.dir, name)?;
                 home.fs.sync_dir(&home.dir)?;
                 home.dir = Dir::open(&path)?;
@@ -211,6 +215,9 @@ impl Home {
         home.dir = home.dir.staying()?;
         let mut home = home.with_group()?;
         let is_new = home.dir.read(FORMAT)?.is_none();
+        if is_new {
+            refuse_within_a_store(home.dir.path())?;
+        }
         match audience {
             Audience::Everybody => {}
             Audience::Group if home.dir.stat(SHARED)?.is_some() => {}
@@ -480,6 +487,30 @@ fn check_marker(marker: &[u8], path: &Path) -> Result<Option<()>> {
         }
         _ => Err(Error::damaged_file(&path.join("format"), "no format number that was ever used")),
     }
+}
+
+/// Refuses to make a store in the folders of another one, where `verify` would call it a stranger.
+fn refuse_within_a_store(path: &Path) -> Result<()> {
+    let real = |path: &Path| std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e));
+    // Where it is there it may be a symlink, else only the folders above it count.
+    let real = match real(path) {
+        Err(e) if e.is_not_found() => real(path.parent().unwrap_or(path))?.join("store"),
+        real => real?,
+    };
+    for above in real.ancestors().skip(1) {
+        let start = |dir: Dir| {
+            let mut start = [0; MAGIC.len()];
+            let mut marker = dir.open_file(FORMAT)?;
+            let read = fill(&mut marker, &mut start);
+            read.map(|_| start).map_err(|e| Error::io("read", dir.join(FORMAT), e))
+        };
+        // A folder that we may not read is no store that we may write to.
+        if Dir::open(above).and_then(start).is_ok_and(|start| start == *MAGIC) {
+            let (path, above) = (show_path(path), show_path(above));
+            return Err(Error::refused("store-in-store", format!("{path} lies in the store {above}")));
+        }
+    }
+    Ok(())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

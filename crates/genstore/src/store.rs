@@ -442,7 +442,8 @@ impl Store {
     /// files and bytes.
     ///
     /// # Errors
-    /// [`Error::NotEmpty`], [`Error::Damaged`], [`Error::Io`]; then there is no copy.
+    /// [`Error::NotEmpty`], [`Error::Damaged`], [`Error::Io`], and [`Error::Refused`] with the codes
+    /// `bad-target`, `target-in-store` and `target-in-view`; then there is no copy.
     pub fn export(&self, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
         self.home.export(generation, to)
     }

@@ -1,5 +1,6 @@
 //! Where a view is: the way from the store to it and back, and what stands there. Floor 3.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result, show_path};
 use crate::fs::way::open_way;
 use crate::fs::{Dir, Kind};
-use crate::layout::{CURRENT, Home};
+use crate::layout::{CURRENT, GENERATIONS, Home, TREE};
 use crate::mirror::is_mount_point;
 use crate::view::ViewState;
 use crate::views::{Escaped, ViewRecord, follow, relative};
@@ -108,7 +109,7 @@ impl Home {
                 _ => Error::refused("view-holds-store", format!("{shown} holds the store")),
             });
         }
-        if self.lies_in_store(real.parent().unwrap_or(&real))? {
+        if self.is_part_of_store(real.parent().unwrap_or(&real))? {
             return Err(Error::refused("view-in-store", format!("{shown} lies in the store")));
         }
         Ok(Escaped(relative(&store, &real)))
@@ -154,6 +155,59 @@ impl Home {
         let name = path.file_name().ok_or_else(|| Error::io("find", path, Errno::INVAL))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         Ok(self.open_way(parent.unwrap_or(Path::new(".")))?.path().join(name))
+    }
+
+    /// Tells it also of a directory in a part of the store that is mounted elsewhere. Of the folders in
+    /// a generation's tree only the topmost is known, so what is mounted from further below is not.
+    pub(crate) fn is_part_of_store(&self, real: &Path) -> Result<bool> {
+        if self.lies_in_store(real)? {
+            return Ok(true);
+        }
+        let mut parts: Vec<Vec<u8>> = self.dir.list()?.into_iter().map(|(name, _)| name).collect();
+        for (name, _) in self.list(GENERATIONS)? {
+            let generation = [GENERATIONS, b"/", &name].concat();
+            parts.extend([[&generation[..], b"/", TREE].concat(), generation]);
+        }
+        let mut inodes = HashSet::new();
+        for part in parts {
+            if let Some(stat) = self.dir.stat_below(&part)?.filter(|stat| stat.kind == Kind::Dir) {
+                inodes.insert((stat.dev, stat.ino));
+            }
+        }
+        for above in real.ancestors() {
+            let meta = std::fs::metadata(above).map_err(|e| Error::io("stat", above, e))?;
+            if inodes.contains(&(meta.dev(), meta.ino())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Checks that nothing of the store's, and no view, is where something is to be made.
+    pub(crate) fn check_target(&self, target: &Path) -> Result<()> {
+        let shown = show_path(target);
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        // Where there is no such folder, nothing is made.
+        let Ok(parent) = std::fs::canonicalize(parent.unwrap_or(Path::new("."))) else { return Ok(()) };
+        let real = parent.join(target.file_name().unwrap_or_default());
+        if self.is_part_of_store(&parent)? {
+            let why = format!("{shown} lies in the store, or in a view of it");
+            return Err(Error::refused("target-in-store", why));
+        }
+        let inode = |path: &Path| {
+            let meta = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
+            Some((meta.dev(), meta.ino()))
+        };
+        let own: Vec<_> = real.ancestors().filter_map(inode).collect();
+        // A damaged record is `verify`'s to tell.
+        for record in self.view_records()?.into_iter().flatten() {
+            let view = follow(&self.real_path()?, &record.path.0);
+            if view == real || inode(&view).is_some_and(|view| own.contains(&view)) {
+                let why = format!("{shown} is, or lies in, the view {}", show_path(&view));
+                return Err(Error::refused("target-in-view", why));
+            }
+        }
+        Ok(())
     }
 
     /// Finds where a record's view is.

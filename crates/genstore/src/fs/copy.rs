@@ -1,17 +1,33 @@
-//! Private copies of files: reflink where the filesystem can, then in the kernel, then by hand.
+//! Private copies of files: reflink where the filesystem can, then in the kernel, then by hand. Holes
+//! stay holes: a reflink shares them, the kernel would fill them, so a file with holes goes by hand.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use rustix::io::Errno;
 
 use super::Fs;
 use super::fault::Needs;
+use super::sparse::Sparse;
 use crate::error::{Error, Result};
 
 /// Bytes read at a time; also the largest file that is held whole.
 pub(crate) const CHUNK: usize = 1 << 20;
+
+/// Reads until the buffer is full, or to the end.
+pub(crate) fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
 
 impl Fs {
     /// Shares all blocks of `from` with the empty file `to`. `Ok(false)` where that is impossible.
@@ -39,7 +55,7 @@ impl Fs {
             return Ok(());
         }
         #[cfg(target_os = "linux")]
-        {
+        if !self.has_holes(from, path)? {
             let mut copied = false;
             loop {
                 self.point("copy to", path, Needs::Space)?;
@@ -60,10 +76,11 @@ impl Fs {
         }
         let mut from = from;
         let mut chunk = vec![0; CHUNK];
+        let mut to = Sparse::new(self, to, path);
         loop {
             match from.read(&mut chunk).map_err(|e| Error::io("copy to", path, e))? {
-                0 => return Ok(()),
-                n => self.write(to, path, &chunk[..n])?,
+                0 => return to.finish(),
+                n => to.write(&chunk[..n])?,
             }
         }
     }

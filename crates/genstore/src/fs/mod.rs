@@ -16,6 +16,7 @@ pub(crate) mod mount;
 mod pieces;
 pub(crate) mod process;
 pub(crate) mod remove;
+pub(crate) mod sparse;
 pub(crate) mod trail;
 pub(crate) mod way;
 
