@@ -101,6 +101,8 @@ impl Intake<'_, '_> {
             return Ok(known);
         }
         let path = from.0.join(from.1);
+        // A file of the spool has the mode that we gave it.
+        let is_spooled = self.give == Give::Move && executable.is_some();
         for _ in 0..ATTEMPTS {
             let file = match from.0.open_file(from.1) {
                 // It was there when the directory was listed, so it is changing.
@@ -129,7 +131,9 @@ impl Intake<'_, '_> {
                 self.large(&file, &path, executable, &origin, &unchanged)?
             };
             if let Some(done) = done {
-                self.note_losses(&before, Some(&file));
+                if !is_spooled {
+                    self.note_losses(&before, Some(&file));
+                }
                 self.remember(from, &before);
                 return Ok(done);
             }

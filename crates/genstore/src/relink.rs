@@ -110,6 +110,8 @@ pub(crate) fn unshared(objects: &Objects<'_>, all: &[Known]) -> Result<Unshared>
         for shows in paths {
             if let Some(stat) = shows.stat()?
                 && is_apart(&stat, &object)
+                // Where the filesystem has no later mtime, a fresh inode looks like the object's.
+                && !shows.known.shown.fresh.contains_key(shows.path)
                 && (stat.mtime, stat.mode, stat.uid) == (object.mtime, object.mode, object.uid)
             {
                 unshared.files += 1;
