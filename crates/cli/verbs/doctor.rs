@@ -140,6 +140,16 @@ pub(crate) fn owners_text(foreign: &Foreign) -> String {
     format!("{what} in the store that the store's owner does not own, the first is {first}")
 }
 
+fn owners(foreign: &Foreign) -> (Standing, String) {
+    match foreign.count {
+        0 => (Standing::Good, "all of the store belongs to its owner".to_owned()),
+        _ => (
+            Standing::Care,
+            format!("{}; `sudo genstore doctor --fix` gives it back", owners_text(foreign)),
+        ),
+    }
+}
+
 fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bool) -> Result<Vec<Check>> {
     let fail = |source| Error::Io { op: "make a directory in", path: parent.to_owned(), source };
     let filesystem = probe::filesystem_of(parent);
@@ -198,13 +208,8 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bo
     };
     add("case", or(can.folds_case.map(|folds| !folds), Standing::Care), text.to_owned());
     if let Some(foreign) = store.map(Store::foreign).transpose()? {
-        match foreign.count {
-            0 => add("owners", Standing::Good, "all of the store belongs to its owner".to_owned()),
-            _ => {
-                let text = format!("{}; `sudo genstore doctor --fix` gives it back", owners_text(&foreign));
-                add("owners", Standing::Care, text);
-            }
-        }
+        let (standing, text) = owners(&foreign);
+        add("owners", standing, text);
     }
     if let Some(value) = probe::number_in("/proc/sys/fs/protected_hardlinks") {
         let text = match value {

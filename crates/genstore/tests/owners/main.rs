@@ -6,6 +6,8 @@
     reason = "tests read clocks, and make and break files"
 )]
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
@@ -191,8 +193,8 @@ fn as_user(place: &Path, what: &str, also: Option<&str>) {
 /// Not a test: what the others have their children do.
 #[test]
 fn child() {
-    if let Some(words) = std::env::var_os(AS_MEMBER) {
-        member_acts(&words.into_string().unwrap());
+    if let Some(words) = std::env::var_os(shared::AS_MEMBER) {
+        shared::member_acts(&words.into_string().unwrap());
     } else if let Some((task, faults)) = child_task() {
         act(&task.words[0], &open(&task.place, faults), &task.place);
     } else if let Some(place) = std::env::var_os(AS_USER).filter(|_| std::env::var_os(STUCK).is_some()) {
@@ -340,156 +342,14 @@ fn the_set_group_id_bit_of_a_folder_says_nothing() {
     fs::set_permissions(tree.join("d1"), fs::Permissions::from_mode(0o2775)).unwrap();
     assert_eq!(store.verify(None, Depth::Quick).unwrap().faults.len(), 1);
     write_tree(&dir.path().join("dist"), &things(1_000, &[("a/b", "=1")]));
-    assert!(drop(store.repair().unwrap()) == () && store.verify(None, Depth::Full).unwrap().is_clean());
+    drop(store.repair().unwrap());
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
     let modes: BTreeMap<PathBuf, u32> = all(&store.path().join("generations"))
         .into_iter()
         .filter(|path| path.symlink_metadata().unwrap().is_dir())
         .map(|path| (path.clone(), path.metadata().unwrap().mode() & 0o777))
         .collect();
     assert!(modes.values().all(|mode| *mode == 0o755), "{modes:#?}");
-}
-
-/// What a member of the group is told by: an act, its number, a place.
-const AS_MEMBER: &str = "GENSTORE_OWNERS_AS_MEMBER";
-
-/// Has one of two members of the group, with a umask that gives nothing away, act in a place.
-fn member(user: u32, place: &Path, what: &str, nth: usize) {
-    let program = std::env::current_exe().unwrap();
-    let ids = [format!("--reuid={user}"), format!("--regid={user}"), format!("--groups={GROUP}")];
-    let script = "umask 077; exec \"$0\" --exact child --nocapture --test-threads=1";
-    let output = Command::new("setpriv")
-        .args(ids)
-        .args(["/bin/sh", "-c", script])
-        .arg(program)
-        .env(AS_MEMBER, format!("{what} {nth} {}", place.display()))
-        .current_dir("/")
-        .output()
-        .unwrap();
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("the member acted"), "{user} {what}: {text}");
-}
-
-fn member_acts(words: &str) {
-    let words: Vec<&str> = words.splitn(3, ' ').collect();
-    let (nth, place) = (words[1], Path::new(words[2]));
-    let mut options = Options::new(Arc::new(|| at(5_000)));
-    options.lock_timeout = Duration::from_secs(5);
-    let store = match words[0] {
-        "init" => Store::init_for(&place.join("store"), options, Audience::Group).unwrap().0,
-        _ => open(place, Faults::default()),
-    };
-    match words[0] {
-        "init" => {}
-        "publish" => {
-            let published = publish(&store, nth, 4);
-            assert_eq!((published.changed, published.warnings), (true, vec![]));
-        }
-        "recycle" => {
-            // A tree with copies of another member's objects is not taken, and a new one is made.
-            let published = publish(&store, nth, 1);
-            assert_eq!((published.changed, published.warnings), (true, vec![]));
-        }
-        "rollback" => assert_eq!(store.rollback(1, false).unwrap().warnings, []),
-        "unmark" => {
-            let id = store.current().unwrap().unwrap().to_string();
-            store.mark(&id.parse().unwrap(), genstore::Mark::Good, None).unwrap();
-            store.pin(&id.parse().unwrap(), &"both".parse().unwrap(), None, None).unwrap();
-        }
-        "watch" => drop(store.lock_watch().unwrap()),
-        "begin" => {
-            let stage = store.begin().unwrap();
-            // What programs write is as readable as they make it.
-            let readable = |path: PathBuf, text: &str| {
-                fs::write(&path, text).unwrap();
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-            };
-            readable(stage.path().join("a"), &format!("staged {nth}"));
-            drop(stage.log().unwrap());
-            let id = stage.leave_to(Owner::Until(at(9_000))).unwrap();
-            readable(place.join("stage-id"), id.as_str());
-        }
-        "commit" => {
-            let id = fs::read_to_string(place.join("stage-id")).unwrap();
-            fs::remove_file(place.join("stage-id")).unwrap();
-            let stage = store.resume(&id.parse().unwrap()).unwrap();
-            let staged = stage.seal(&ScanRules::default(), StageOptions::default()).unwrap();
-            assert_eq!(staged.unaudited().commit(&CommitOptions::default()).unwrap().warnings, []);
-        }
-        "mirror" => {
-            let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
-            assert_eq!(store.add_view(&place.join("mirror"), &mirror).unwrap().warnings, []);
-        }
-        name => act(name, &store, place),
-    }
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
-    println!("the member acted");
-}
-
-#[test]
-fn a_shared_store_works_for_all_members_of_its_group() {
-    if !is_root() || !has_program("setpriv") {
-        return;
-    }
-    const BOTH: [u32; 2] = [61_002, 61_003];
-    let dir = scratch();
-    lchown(dir.path(), Some(BOTH[0]), Some(GROUP)).unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2775)).unwrap();
-    let acts = [
-        "init", "publish", "publish", "mirror", "publish", "publish", "rollback", "unmark", "publish",
-        "failed", "failed", "begin", "commit", "watch", "watch", "gc", "gc", "publish", "publish",
-        "recycle", "recycle", "recycle", "repair", "publish",
-    ];
-    for (nth, what) in acts.into_iter().enumerate() {
-        match what {
-            // By root, whom the owner of the store's folder owns all that it makes.
-            "repair" => act(what, &open(dir.path(), Faults::default()), dir.path()),
-            _ => member(BOTH[nth % 2], dir.path(), what, nth),
-        }
-    }
-    let store = dir.path().join("store");
-    let modes = all(&store).into_iter().filter(|path| !path.symlink_metadata().unwrap().is_symlink());
-    for (path, meta) in modes.map(|path| (path.clone(), path.metadata().unwrap())) {
-        let for_ever = ["objects", "generations"].iter().any(|part| path.starts_with(store.join(part)));
-        let expected = match meta.is_dir() {
-            true => 0o2775,
-            false if for_ever => meta.mode() & 0o7755,
-            false => meta.mode() & 0o7777,
-        };
-        assert_eq!((meta.gid(), meta.mode() & 0o7777), (GROUP, expected), "{}", path.display());
-    }
-    for name in ["log", "notice"] {
-        assert_eq!(store.join(name).metadata().unwrap().mode() & 0o7777, 0o664, "{name}");
-    }
-}
-
-#[test]
-fn a_private_store_is_its_owners_alone() {
-    let dir = scratch();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let options = || Options::new(Arc::new(|| at(5_000)));
-    let path = dir.path().join("store");
-    let (store, created) = Store::init_for(&path, options(), Audience::Owner).unwrap();
-    assert!(created);
-    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
-    assert_eq!(mode(&path), 0o700);
-    let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
-    drop(store.add_view(&dir.path().join("mirror"), &mirror).unwrap());
-    drop(publish(&store, "one", 9));
-    assert!(dir.path().join("mirror/a").exists());
-    assert_eq!((mode(&dir.path().join("mirror")), mode(&path)), (0o700, 0o700));
-    // One that is there is closed; one that is shared is not.
-    let other = dir.path().join("other");
-    drop(Store::init(&other, options()).unwrap());
-    assert!(!Store::init_for(&other, options(), Audience::Owner).unwrap().1);
-    assert_eq!(mode(&other), 0o700);
-    let code = |result: genstore::Result<(Store, bool)>| result.err().map(|error| error.code());
-    assert_eq!(code(Store::init_for(&other, options(), Audience::Group)), Some("store-not-shared"));
-    let group = dir.path().join("group");
-    assert!(Store::init_for(&group, options(), Audience::Group).unwrap().1);
-    assert!(!Store::init_for(&group, options(), Audience::Group).unwrap().1);
-    assert_eq!(code(Store::init_for(&group, options(), Audience::Owner)), Some("store-shared"));
 }
 
 /// Set for a user who meets what only root can remove.
