@@ -9,6 +9,8 @@ use serde_json::json;
 use super::{link, parts, two_parts, warnings};
 use crate::harness::Site;
 
+const HINT: &str =
+    "hint: `genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can\n";
 const MEND: &str = "`genstore verify --repair` mends it";
 
 #[test]
@@ -160,38 +162,50 @@ fn what_came_and_went_through_a_view_is_told() {
     // What came, what went, and too many to name.
     site.write("www/stranger", "x");
     fs::remove_file(site.path("www/new")).unwrap();
-    let warning = format!("warning: generation 2 was written to: added stranger; removed new; {MEND}\n");
-    assert_eq!(warnings(&site), warning);
+    let told =
+        |what: &str| format!("error: generation 2 is damaged: its tree was written to: {what}\n{HINT}");
+    assert_eq!(damaged(&site), told("added stranger; removed new"));
     for nth in 0..20 {
         site.write(&format!("www/more/{nth:02}"), "x");
     }
-    let output = warnings(&site);
     // The folder is one stranger, whatever is in it.
-    assert_eq!(
-        output,
-        format!("warning: generation 2 was written to: added more, stranger; removed new; {MEND}\n")
-    );
+    assert_eq!(damaged(&site), told("added more, stranger; removed new"));
     for nth in 0..12 {
         site.write(&format!("www/site/{nth:02}"), "x");
     }
     let names: Vec<String> = (0..7).map(|nth| format!("site/{nth:02}")).collect();
     let added = format!("added more, {}", names.join(", "));
-    let output = warnings(&site);
-    assert!(output.contains("; and 5 more paths; `genstore verify"), "{output}");
+    let output = damaged(&site);
+    assert!(output.contains("; and 5 more paths\n"), "{output}");
     assert!(output.contains(&added), "{output}");
+    // A new generation has none of it, and says what became of the old one.
+    site.write("dist/newer", "newer");
+    let output = warnings(&site);
+    assert!(output.starts_with("warning: generation 2 was written to: added more"), "{output}");
+    assert!(output.ends_with(&format!("; {MEND}\n")), "{output}");
+    assert_eq!(site.names("www"), ["app", "new", "newer", "site"]);
     assert_eq!(site.run("verify --repair").status, 0);
     assert_eq!(warnings(&site), "");
 }
 
+/// Publishes over a damaged tree what is current already, and returns what is said of that.
+fn damaged(site: &Site) -> String {
+    let output = site.run("publish dist");
+    assert_eq!((output.status, output.stdout.contains("Unchanged")), (4, false), "{}", output.stderr);
+    output.stderr
+}
+
 #[test]
-fn a_store_without_views_is_not_looked_through() {
+fn what_is_current_is_looked_at_without_views_too() {
     let site = two_parts();
     fs::remove_file(site.path("genstore/current/app/file")).unwrap();
+    let told = "error: generation 1 is damaged: its tree was written to: removed app/file\n";
+    assert_eq!(damaged(&site), format!("{told}{HINT}"));
+    assert_eq!(site.run("verify --repair").status, 0);
     assert_eq!(warnings(&site), "");
     // As a store of an older program, which has no such directory.
     fs::remove_dir(site.path("genstore/views")).unwrap();
     site.run("view ls").ok();
-    site.run("verify --repair").ok();
     parts(&site, "two");
     assert_eq!(warnings(&site), "");
     assert!(!site.has("genstore/views"));

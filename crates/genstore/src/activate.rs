@@ -1,7 +1,9 @@
 //! Activation: making a generation current, and fresh before it is. Floor 3.
 
 use crate::error::{Error, Result};
+use crate::freshen::Standing;
 use crate::fs::Durability;
+use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::fs::flush::Flush;
 use crate::generations::Generation;
@@ -14,7 +16,7 @@ use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::{Tree, TreeId};
 use crate::prepared::Prepared;
-use crate::records::{Intent, Mark, MarkRecord, wrap};
+use crate::records::{Intent, Mark, MarkRecord, Sequence, wrap};
 use crate::threads;
 
 /// What must be current for a commit to happen.
@@ -75,6 +77,14 @@ struct Compared {
     base: Option<(Generation, Freshness)>,
     /// Whether every byte of its manifest has been looked at.
     is_checked: bool,
+}
+
+/// A kept generation that is about to become current.
+struct Next<'a> {
+    generation: &'a Generation,
+    /// What its own `shown` says.
+    shown: &'a Shown,
+    base: Option<&'a mut (Generation, Freshness)>,
 }
 
 /// What is current, as a new generation is compared with it.
@@ -149,21 +159,16 @@ impl Home {
         }
         let (is_marked, is_held) = (!marks.is_empty(), hold.is_some());
         sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
-        let (end, refreshed) = match &mut base {
-            Some((base, freshness)) => {
-                let mut fresh = self.stage_fresh(&lock, base, (&generation, &shown), freshness)?;
-                let flushes = fresh.flushes()?;
-                let done = self.begin_change(&lock, &sequence, &records, flushes, check).and_then(|end| {
-                    self.put_fresh(&lock, &generation, &mut fresh, freshness).map(|()| end)
-                });
-                let cleared = fresh.clear(self);
-                let end = done?;
-                cleared?;
-                (end, freshness.touches.len() as u64)
+        let next = Next { generation: &generation, shown: &shown, base: base.as_mut() };
+        let end = match self.make_current(&lock, &sequence, &records, next, check) {
+            Ok(end) => end,
+            Err(error) => {
+                // What was begun is taken back at once; if even that fails, the next writer does it.
+                drop(self.settle(&lock));
+                return Err(error);
             }
-            None => (self.begin_change(&lock, &sequence, &records, vec![], check)?, 0),
         };
-        self.set_current(&lock, id)?;
+        let refreshed = base.as_ref().map_or(0, |(_, freshness)| freshness.touches.len() as u64);
         let mut after = AfterCommit::default();
         after.sealed(self.seal_current(&lock));
         for record in records {
@@ -185,6 +190,39 @@ impl Home {
         self.options.durability == Durability::Full && !warnings.iter().any(|warning| warning.not_durable)
     }
 
+    /// Notes the change, makes the generation fresh, and moves `current`. Returns the record that ends
+    /// the change.
+    ///
+    /// # Errors
+    /// Whatever fails, `current` is as before; what else was begun is recovery's to take back.
+    fn make_current<'h>(
+        &'h self,
+        lock: &CommitLock,
+        sequence: &Sequence,
+        records: &[Prepared<'h>],
+        next: Next<'_>,
+        check: impl FnOnce() -> Result<()>,
+    ) -> Result<Prepared<'h>> {
+        let end = match next.base {
+            Some((base, freshness)) => {
+                let standing = Standing { generation: base, quiet: self.quiet()? };
+                let kept = (next.generation, next.shown);
+                let mut fresh = self.stage_fresh(lock, &standing, kept, freshness)?;
+                let flushes = fresh.flushes()?;
+                let done = self.begin_change(lock, sequence, records, flushes, check).and_then(|end| {
+                    self.put_fresh(lock, next.generation, &mut fresh, freshness).map(|()| end)
+                });
+                let cleared = fresh.clear(self);
+                let end = done?;
+                cleared?;
+                end
+            }
+            None => self.begin_change(lock, sequence, records, vec![], check)?,
+        };
+        self.set_current(lock, next.generation.id())?;
+        Ok(end)
+    }
+
     /// Finds out what must be done to a kept generation before it may become current.
     fn compare(
         &self,
@@ -194,8 +232,11 @@ impl Home {
     ) -> Result<Compared> {
         // The difference is a cache: whatever is wrong with this way, the manifests have the say.
         if let Some(previous) = previous
-            && let Ok(Some(compared)) = self.compare_neighbours(next, previous)
+            && let Ok(Some(mut compared)) = self.compare_neighbours(next, previous)
         {
+            if let Some((_, freshness)) = &mut compared.base {
+                self.look_at_stays(next, freshness)?;
+            }
             return Ok(compared);
         }
         let (tree, base) = threads::join(
@@ -205,10 +246,12 @@ impl Home {
         let ((tree, shown), (base, _)) = (tree?, base?);
         let base = base.map(|base| {
             let now = self.now().into();
-            let freshness = fresh::plan((&base.tree, &base.shown), (&tree, &shown), now);
-            (base.generation, freshness)
+            let mut freshness = fresh::plan((&base.tree, &base.shown), (&tree, &shown), now);
+            freshness.add_own((&tree, &shown));
+            self.look_at_stays(next, &mut freshness)?;
+            Ok((base.generation, freshness))
         });
-        Ok(Compared { tree: tree.id(), shown, base, is_checked: true })
+        Ok(Compared { tree: tree.id(), shown, base: base.transpose()?, is_checked: true })
     }
 
     /// Does it by the kept difference, where one of the two was made while the other was current.
@@ -228,11 +271,36 @@ impl Home {
         let (from, to) =
             if forward { (&delta.before, &delta.after) } else { (&delta.after, &delta.before) };
         let (base_shown, shown) = (base.shown()?, next.shown()?);
+        let is_told = |path: &[u8]| from.find(path).is_some() || to.find(path).is_some();
+        let untold = shown.fresh.keys().filter(|path| !is_told(path));
+        if !self.are_shared(untold, &base, next)? {
+            return Ok(None);
+        }
         let now = self.now().into();
         let files = base_head.files.max(head.files);
         let freshness = fresh::plan_by_difference((from, &base_shown), (to, &shown), files, now);
         let Some(freshness) = freshness else { return Ok(None) };
         Ok(Some(Compared { tree: head.tree, shown, base: Some((base, freshness)), is_checked: false }))
+    }
+
+    /// Returns whether paths are the same inodes in what is current and in what is to be, not touched
+    /// since `current` was moved. If not, the manifests are needed to look at them.
+    fn are_shared<'p>(
+        &self,
+        paths: impl Iterator<Item = &'p Vec<u8>>,
+        base: &Generation,
+        next: &Generation,
+    ) -> Result<bool> {
+        let (base, next, quiet) = (base.tree_dir()?, next.tree_dir()?, self.quiet()?);
+        for path in paths {
+            let one = open_parent(&base, path).and_then(|(dir, name)| dir.stat(name))?;
+            let other = open_parent(&next, path).and_then(|(dir, name)| dir.stat(name))?;
+            let is_one = one.zip(other).is_some_and(|(a, b)| a.same_inode(&b) && quiet.covers(a.ctime));
+            if !is_one {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Makes durable what tells of a change: the log, the hold or its end, and the marks, if there are

@@ -14,6 +14,7 @@ use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
 use crate::layout::{CommitLock, Home, QUARANTINE, StoreShared, TREE};
+use crate::look::{Quiet, has_digest};
 use crate::model::fresh::Shown;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, ObjectId, Tree};
@@ -83,23 +84,61 @@ impl Home {
         only: Option<ObjectId>,
     ) -> Result<Vec<Fault>> {
         let Known { generation, tree, shown } = known;
-        look(self, objects, generation, (tree, shown), depth, only)
+        let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
+        look(self, generation, (tree, shown), &Look { objects, bytes, only, within: None })
     }
 }
 
 /// Compares a generation's directory with its manifest by one stat per path, without a look at the
 /// objects: what was written to since it was published.
 pub(crate) fn check_stats(home: &Home, base: &Base) -> Result<Vec<Fault>> {
-    look(home, None, &base.generation, (&base.tree, &base.shown), Depth::Quick, None)
+    let by_stat = Look { objects: None, bytes: Bytes::None, only: None, within: None };
+    look(home, &base.generation, (&base.tree, &base.shown), &by_stat)
 }
 
-fn look(
+/// What is looked at, and how closely.
+pub(crate) struct Look<'a> {
+    /// A file that is its object's inode is not compared further; without them, all are.
+    pub(crate) objects: Option<&'a Objects<'a>>,
+    pub(crate) bytes: Bytes,
+    /// Only the paths of this object.
+    pub(crate) only: Option<ObjectId>,
+    /// Only a part of the tree.
+    pub(crate) within: Option<&'a Part<'a>>,
+}
+
+/// Which files are read, of those that are not their object's inode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bytes {
+    All,
+    /// Those of which the ctime does not prove that nobody wrote to them.
+    Doubtful(Quiet),
+    None,
+}
+
+/// A part of a tree.
+#[derive(Default)]
+pub(crate) struct Part<'a> {
+    /// Folders, with every name directly in them.
+    pub(crate) folders: HashSet<&'a [u8]>,
+    /// Single entries.
+    pub(crate) entries: Vec<&'a [u8]>,
+}
+
+impl<'a> Part<'a> {
+    /// The entries at these paths, and the folders that they are or lie in.
+    pub(crate) fn around(paths: &[&'a [u8]]) -> Part<'a> {
+        let folders = paths.iter().flat_map(|path| [*path, relpath::split(path).0]).collect();
+        Part { folders, entries: paths.to_vec() }
+    }
+}
+
+/// Compares a generation's directory, or a part of it, with its manifest.
+pub(crate) fn look(
     home: &Home,
-    objects: Option<&Objects<'_>>,
     generation: &Generation,
     (tree, shown): (&Tree, &Shown),
-    depth: Depth,
-    only: Option<ObjectId>,
+    how: &Look<'_>,
 ) -> Result<Vec<Fault>> {
     let root = match generation.dir().open_dir(TREE) {
         Ok(root) => root,
@@ -113,14 +152,24 @@ fn look(
         Err(e) => return Err(e),
     };
     let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-    let check = TreeCheck { home, objects, tree, shown, depth, only, root };
+    let check = TreeCheck { home, how, tree, shown, root };
     let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
-    let all: Vec<(&[u8], &[u32])> = folders.iter().collect();
+    let mut all: Vec<(&[u8], &[u32])> = folders.iter().collect();
+    if all.is_empty() {
+        // No entry tells of the folder of a tree without entries.
+        all.push((b"", &[]));
+    }
+    if let Some(part) = how.within {
+        all.retain(|(path, _)| part.folders.contains(path));
+    }
     let mut faults: Vec<Fault> = all
         .into_par_iter()
         .map(|(path, members)| check.folder(&names, path, members))
         .collect::<Result<Vec<_>>>()?
         .concat();
+    for path in how.within.iter().flat_map(|part| &part.entries) {
+        faults.extend(check.single(path)?);
+    }
     faults.sort_by(|a, b| relpath::compare(&a.path, &b.path).then(a.kind.cmp(&b.kind)));
     // Each folder that a mount hides finds that mount.
     faults.dedup();
@@ -134,12 +183,9 @@ pub(crate) fn is_absence(error: &crate::error::Error) -> bool {
 
 struct TreeCheck<'a> {
     home: &'a Home,
-    /// A file that is its object's inode is not compared further; without them, all are.
-    objects: Option<&'a Objects<'a>>,
+    how: &'a Look<'a>,
     tree: &'a Tree,
     shown: &'a Shown,
-    depth: Depth,
-    only: Option<ObjectId>,
     root: Dir,
 }
 
@@ -168,7 +214,7 @@ impl TreeCheck<'_> {
                 found => found?.into_iter().for_each(|kind| fault(entry.path, kind)),
             }
         }
-        if self.only.is_none() {
+        if self.how.only.is_none() {
             if !self.home.fs.is_dir_mode(&dir.stat_self()?) {
                 fault(path, FaultKind::Mode);
             }
@@ -192,8 +238,20 @@ impl TreeCheck<'_> {
         Fault { path, kind: FaultKind::Mounted }
     }
 
+    /// Looks at one entry of the tree.
+    fn single(&self, path: &[u8]) -> Result<Vec<Fault>> {
+        let Some(node) = self.tree.find(path) else { return Ok(vec![]) };
+        let found = open_parent(&self.root, path).and_then(|(dir, name)| self.entry(&dir, name, path, node));
+        let kinds = match found {
+            Err(e) if is_mount(&e) => return Ok(vec![self.mounted(&e)]),
+            Err(e) if is_absence(&e) => vec![FaultKind::Missing],
+            kinds => kinds?,
+        };
+        Ok(kinds.into_iter().map(|kind| Fault { path: path.to_vec(), kind }).collect())
+    }
+
     fn entry(&self, dir: &Dir, name: &[u8], path: &[u8], node: Node<'_>) -> Result<Vec<FaultKind>> {
-        if let (Some(only), Node::File(file)) = (self.only, node)
+        if let (Some(only), Node::File(file)) = (self.how.only, node)
             && file.object() != only
         {
             return Ok(vec![]);
@@ -209,8 +267,14 @@ impl TreeCheck<'_> {
             }
             Node::EmptyDir if stat.kind != Kind::Dir => Ok(vec![FaultKind::Replaced]),
             Node::EmptyDir => {
-                let inside = dir.open_dir(name)?.list()?;
-                Ok(if inside.is_empty() { vec![] } else { vec![FaultKind::Stranger] })
+                let mut faults = Vec::new();
+                if !self.home.fs.is_dir_mode(&stat) {
+                    faults.push(FaultKind::Mode);
+                }
+                if !dir.open_dir(name)?.list()?.is_empty() {
+                    faults.push(FaultKind::Stranger);
+                }
+                Ok(faults)
             }
         }
     }
@@ -227,21 +291,28 @@ impl TreeCheck<'_> {
             return Ok(vec![FaultKind::Replaced]);
         }
         let mut faults = Vec::new();
-        let object = match self.objects {
+        let is_object = || match self.how.objects {
             Some(objects) if file.size > 0 => match objects.stat(file.object()) {
-                Err(e) if is_absence(&e) => None,
-                object => object?,
+                Err(e) if is_absence(&e) => Ok(false),
+                object => object.map(|object| object.is_some_and(|one| one.same_inode(stat))),
             },
-            _ => None,
+            _ => Ok(false),
         };
-        let shared = object.is_some_and(|object| object.same_inode(stat));
-        if !shared {
-            let differs = stat.size != file.size
-                || (self.depth == Depth::Full
-                    && objects::hash(&dir.open_file(name)?, &dir.join(name))?.0 != file.digest);
-            if differs {
-                return Ok(vec![FaultKind::Content]);
+        let differs = match self.how.bytes {
+            Bytes::Doubtful(quiet) => {
+                stat.size != file.size
+                    || (file.size > 0
+                        && !quiet.covers(stat.ctime)
+                        && !is_object()?
+                        && !has_digest((dir, name), &file)?)
             }
+            bytes => {
+                !is_object()?
+                    && (stat.size != file.size || (bytes == Bytes::All && !has_digest((dir, name), &file)?))
+            }
+        };
+        if differs {
+            return Ok(vec![FaultKind::Content]);
         }
         if stat.mode != objects::mode(file.executable) {
             faults.push(FaultKind::Mode);
@@ -285,7 +356,7 @@ impl Mender<'_> {
         }
         let root = known.generation.tree_dir()?;
         let node = known.tree.find(path);
-        if node.is_none() && fault.kind == FaultKind::Mode {
+        if matches!(node, None | Some(Node::EmptyDir)) && fault.kind == FaultKind::Mode {
             // A folder; opening it proved that it is one.
             let dir = root.open_dir(path)?;
             let (parent, name) = match path {

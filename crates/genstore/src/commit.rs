@@ -19,6 +19,7 @@ use crate::activate::{AfterCommit, Warning};
 use crate::audit::Audited;
 use crate::error::{Error, Result};
 use crate::folders::Folders;
+use crate::freshen::Standing;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::fs::flush::{Flush, MANY};
@@ -26,6 +27,7 @@ use crate::hold::Activate;
 use crate::ingest::{How, Ingested, lock};
 use crate::layout::{CommitLock, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::log::Event;
+use crate::look::Quiet;
 use crate::model::codec::{Head, MAX_FACTS_LEN, MAX_NOTE_LEN};
 use crate::model::delta::{self, Delta};
 use crate::model::diff::diff;
@@ -40,6 +42,7 @@ use crate::progress::Phase;
 use crate::publish::{CommitOptions, Publication, Staged};
 use crate::records::{Intent, Sequence};
 use crate::stage::{NEXT, StageDir};
+use crate::unchanged::Looked;
 
 impl Audited<'_> {
     /// Makes the tree a generation, and current.
@@ -89,12 +92,20 @@ impl<'s> Staged<'s> {
                 self.times.sync = start.elapsed();
             }
             let start = Instant::now();
+            let is_unchanged = self.is_current() && !self.always;
+            let looked = if is_unchanged { self.look_at_current()? } else { Looked::default() };
             let (lock, mut sequence) = home.begin_commit()?;
             let previous = home.current()?;
             home.check_expected(options.expect, previous)?;
             let healed = self.heal(&lock, &mut sequence)?;
             let moved = self.rebase(&lock, previous)?;
             if self.is_current() && !self.always {
+                if moved {
+                    // Another generation with the same tree became current: it is looked at as well.
+                    drop(lock);
+                    continue;
+                }
+                self.settle_unchanged(&lock, looked, healed)?;
                 let mut publication = self.describe(previous, refreshed, healed);
                 publication.warnings = [written_to, home.check_views(&lock)].concat();
                 drop(lock);
@@ -309,7 +320,8 @@ impl<'s> Staged<'s> {
         let now = self.home.now().into();
         let mut freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {
-            self.home.freshen(stage, &base.generation, stage.tree(), &mut freshness)?;
+            let standing = Standing { generation: &base.generation, quiet: self.quiet()? };
+            self.home.freshen(stage, &standing, stage.tree(), &mut freshness)?;
         }
         if freshness.shown != *shown {
             let file = stage.put_beside(self.home, SHOWN, 0o644, &freshness.shown.encode())?;
@@ -318,6 +330,11 @@ impl<'s> Staged<'s> {
             *shown = freshness.shown;
         }
         Ok(freshness.touches.len() as u64)
+    }
+
+    /// Returns how far ctimes of the current generation's files are believed.
+    pub(crate) fn quiet(&self) -> Result<Quiet> {
+        if self.rehash { Ok(Quiet::Unknown) } else { self.home.quiet() }
     }
 
     /// Looks at what is current now, under the commit lock; tells whether it is another one.
@@ -337,7 +354,7 @@ impl<'s> Staged<'s> {
                 "another process healed damaged objects while this tree was staged; publish again",
             ));
         }
-        let mut healed = u64::from(self.healed_base);
+        let mut healed = u64::from(self.healed_base) + self.ingested.restored;
         let suspects = self.home.suspects()?;
         for &id in &self.ingested.damaged {
             let Some(stage) = &self.stage else { break };

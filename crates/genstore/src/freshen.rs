@@ -1,7 +1,8 @@
 //! Freshness on the disk: new inodes for some paths of a generation, made in a stage and then put in
 //! their places. Floor 3.
 //!
-//! 1. The inodes are made in the stage.
+//! 1. The inodes are made in the stage. What is linked or copied is looked at first (`look`); where it
+//!    is damaged, the object's bytes are taken instead.
 //! 2. They are flushed: for a kept generation together with the note of its activation, since until
 //!    then nothing of it has changed.
 //! 3. They are renamed to their places, and the record of what is shown to its own.
@@ -12,21 +13,32 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
+use crate::threads::prelude::*;
 use rustix::io::Errno;
 
-use crate::error::Result;
-use crate::fs::Dir;
+use crate::assemble::make_empty;
+use crate::check::is_absence;
+use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::flush::{Flush, MANY};
 use crate::fs::mount::is_mount;
+use crate::fs::{Dir, Kind, Stat};
 use crate::generations::Generation;
 use crate::layout::{CommitLock, GENERATIONS, Home, SHOWN};
+use crate::look::{Quiet, has_digest, is_as_recorded, no_right_bytes};
 use crate::model::fresh::{Freshness, Shown, Touch};
 use crate::model::relpath;
-use crate::model::tree::Mtime;
-use crate::objects;
+use crate::model::tree::{FileNode, Mtime};
+use crate::objects::{self, Objects};
 use crate::prepared::Prepared;
 use crate::stage::StageDir;
+
+/// What is current, as the source of inodes that another generation keeps.
+pub(crate) struct Standing<'a> {
+    pub(crate) generation: &'a Generation,
+    /// How far its files are believed by their ctimes.
+    pub(crate) quiet: Quiet,
+}
 
 /// What makes a kept generation fresh, and is not in its place yet.
 #[must_use]
@@ -53,11 +65,29 @@ impl Freshening<'_> {
 }
 
 impl Home {
+    /// Looks at files of a kept generation that stay as they are and that readers are not shown now.
+    /// One that is damaged is to be made anew, with the mtime that it had.
+    pub(crate) fn look_at_stays(&self, kept: &Generation, freshness: &mut Freshness) -> Result<()> {
+        let (objects, tree) = (Objects::new(self)?, kept.tree_dir()?);
+        let is_damaged = |(path, file, mtime): &(Vec<u8>, FileNode, Mtime)| match open_parent(&tree, path) {
+            Ok(at) => is_as_recorded(&objects, (&at.0, at.1), file, *mtime, Quiet::Unknown).map(|is| !is),
+            Err(e) if is_absence(&e) => Err(kept.damaged(&format!("{} is gone", relpath::show(path)))),
+            Err(e) => Err(e),
+        };
+        let stays = std::mem::take(&mut freshness.stays);
+        let damaged: Vec<bool> = stays.par_iter().map(is_damaged).collect::<Result<_>>()?;
+        for ((path, file, mtime), _) in stays.into_iter().zip(damaged).filter(|(_, damaged)| *damaged) {
+            freshness.touches.push((path, Touch::Renew(mtime, file.executable)));
+            freshness.files.push(file);
+        }
+        Ok(())
+    }
+
     /// Step 1 for a kept generation.
     pub(crate) fn stage_fresh(
         &self,
         lock: &CommitLock,
-        base: &Generation,
+        base: &Standing<'_>,
         (kept, shown): (&Generation, &Shown),
         freshness: &mut Freshness,
     ) -> Result<Freshening<'_>> {
@@ -75,7 +105,7 @@ impl Home {
     fn stage_fresh_in<'h>(
         &'h self,
         lock: &CommitLock,
-        base: &Generation,
+        base: &Standing<'_>,
         (kept, shown): (&Generation, &Shown),
         freshness: &mut Freshness,
         fresh: &mut Freshening<'h>,
@@ -120,7 +150,7 @@ impl Home {
     pub(crate) fn freshen(
         &self,
         stage: &StageDir,
-        base: &Generation,
+        base: &Standing<'_>,
         tree: &Dir,
         freshness: &mut Freshness,
     ) -> Result<()> {
@@ -133,24 +163,22 @@ impl Home {
     fn make_fresh(
         &self,
         stage: &StageDir,
-        base: &Generation,
+        base: &Standing<'_>,
         tree: &Dir,
         freshness: &mut Freshness,
     ) -> Result<Vec<Flush>> {
-        let base = match base.tree_dir() {
-            Err(e) if is_mount(&e) => None,
-            opened => Some(opened?),
-        };
+        let objects = Objects::new(self)?;
+        let maker = Maker { home: self, objects: &objects, base: base.tree()?, quiet: base.quiet, tree };
         let mut made = Vec::new();
         let many = freshness.touches.len() > MANY;
-        let Freshness { touches, shown } = freshness;
-        for (number, (path, touch)) in touches.iter_mut().enumerate() {
+        let Freshness { touches, files, shown, .. } = freshness;
+        for (number, ((path, touch), file)) in touches.iter_mut().zip(files.iter()).enumerate() {
             let temp = temp_name(number);
-            let copy = self.make_inode((stage.dir(), &temp), (base.as_ref(), tree), path, touch)?;
-            if let Touch::Renew(kept, _) | Touch::Keep(kept) = touch
-                && let Some(mtime) = shown.fresh.get_mut(path)
-            {
-                *mtime = *kept;
+            let (copy, kept) = maker.make_inode((stage.dir(), &temp), path, (*touch, file))?;
+            let (Touch::Renew(mtime, _) | Touch::Keep(mtime)) = touch;
+            *mtime = kept;
+            if let Some(mtime) = shown.fresh.get_mut(path) {
+                *mtime = kept;
             }
             made.extend(copy.filter(|_| !many).map(|copy| Flush::File(copy, stage.dir().join(&temp))));
         }
@@ -181,55 +209,145 @@ impl Home {
         }
         Ok(folders.into_values().collect())
     }
+}
 
-    /// Makes the inode that a path is to have; gives it open where it is a new one.
+impl Standing<'_> {
+    /// Opens its tree; `None` where that is gone, so that there is nothing to keep.
+    fn tree(&self) -> Result<Option<Dir>> {
+        match self.generation.tree_dir() {
+            Ok(tree) => Ok(Some(tree)),
+            Err(Error::Damaged { .. }) => Ok(None),
+            // What a mount hides cannot be linked to.
+            Err(e) if is_mount(&e) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Makes the inodes that paths of one generation are to have.
+struct Maker<'a> {
+    home: &'a Home,
+    objects: &'a Objects<'a>,
+    /// The current generation's tree.
+    base: Option<Dir>,
+    quiet: Quiet,
+    /// That of the generation that is made fresh.
+    tree: &'a Dir,
+}
+
+impl Maker<'_> {
+    /// Makes the inode that a path is to have; returns it open where it is a new one.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the right bytes are neither at the path nor in the object.
     fn make_inode(
         &self,
         temp: (&Dir, &[u8]),
-        (base, tree): (Option<&Dir>, &Dir),
         path: &[u8],
-        touch: &mut Touch,
-    ) -> Result<Option<File>> {
-        match touch {
-            Touch::Keep(mtime) => {
-                // What a mount hides cannot be linked to.
-                let from = match base.map(|base| open_parent(base, path)) {
-                    None => return self.renew((tree, path), temp, mtime, None),
-                    Some(Err(e)) if is_mount(&e) => return self.renew((tree, path), temp, mtime, None),
-                    Some(opened) => opened?,
-                };
-                match self.fs.link((&from.0, from.1), temp) {
-                    // No link left, or another user's file: a copy has the same mtime.
-                    Err(e) if objects::is_errno(&e, Errno::MLINK) || objects::is_errno(&e, Errno::PERM) => {
-                        self.copy_file((&from.0, from.1), temp).map(Some)
-                    }
-                    // The file is a mount point.
-                    Err(e) if objects::is_errno(&e, Errno::XDEV) => {
-                        self.renew((tree, path), temp, mtime, None)
-                    }
-                    done => done.map(|()| None),
-                }
+        (touch, file): (Touch, &FileNode),
+    ) -> Result<(Option<File>, Mtime)> {
+        self.check_place(path)?;
+        let (Touch::Keep(mtime) | Touch::Renew(mtime, _)) = touch;
+        if let Touch::Keep(_) = touch {
+            match self.keep(temp, path, file, mtime)? {
+                Kept::Linked => return Ok((None, mtime)),
+                Kept::Copied(copy) => return Ok((Some(copy), mtime)),
+                Kept::Damaged => {}
             }
-            Touch::Renew(mtime, executable) => self.renew((tree, path), temp, mtime, Some(*executable)),
+        }
+        let (copy, kept) = self.renew(temp, path, file, mtime)?;
+        Ok((Some(copy), kept))
+    }
+
+    /// Fails if a folder is in the place of a file: it cannot be renamed over.
+    fn check_place(&self, path: &[u8]) -> Result<()> {
+        match open_parent(self.tree, path) {
+            Ok((dir, name)) if dir.stat(name)?.is_some_and(|stat| stat.kind == Kind::Dir) => {
+                Err(Error::damaged_file(&dir.join(name), "it is a directory"))
+            }
+            Err(e) if is_absence(&e) => {
+                Err(Error::damaged_file(&self.tree.join(path), "its folder is gone"))
+            }
+            Err(e) => Err(e),
+            Ok(_) => Ok(()),
         }
     }
 
-    /// Makes an inode of its own with the bytes of a path of the new tree.
+    /// Links the inode that is current at a path, if it is as recorded.
+    fn keep(&self, temp: (&Dir, &[u8]), path: &[u8], file: &FileNode, mtime: Mtime) -> Result<Kept> {
+        let Some(base) = &self.base else { return Ok(Kept::Damaged) };
+        let from = match open_parent(base, path) {
+            Err(e) if is_absence(&e) || is_mount(&e) => return Ok(Kept::Damaged),
+            from => from?,
+        };
+        if !is_as_recorded(self.objects, (&from.0, from.1), file, mtime, self.quiet)? {
+            return Ok(Kept::Damaged);
+        }
+        match self.home.fs.link((&from.0, from.1), temp) {
+            // No link left, or another user's file: a copy has the same mtime.
+            Err(e) if objects::is_errno(&e, Errno::MLINK) || objects::is_errno(&e, Errno::PERM) => {
+                self.home.copy_file((&from.0, from.1), temp).map(Kept::Copied)
+            }
+            // The file is a mount point.
+            Err(e) if objects::is_errno(&e, Errno::XDEV) => Ok(Kept::Damaged),
+            done => done.map(|()| Kept::Linked),
+        }
+    }
+
+    /// Makes a copy of the right bytes: of the file at the path in the tree, or of the object. Returns the
+    /// mtime that the filesystem keeps of it.
     fn renew(
         &self,
-        (tree, path): (&Dir, &[u8]),
         temp: (&Dir, &[u8]),
-        mtime: &mut Mtime,
-        executable: Option<bool>,
-    ) -> Result<Option<File>> {
-        let from = open_parent(tree, path)?;
-        let (copy, place) = (self.copy_file((&from.0, from.1), temp)?, temp.0.join(temp.1));
-        *mtime = self.fs.set_mtime(&copy, &place, *mtime)?;
-        if let Some(executable) = executable {
-            self.fs.set_mode(&copy, &place, objects::mode(executable))?;
+        path: &[u8],
+        file: &FileNode,
+        mtime: Mtime,
+    ) -> Result<(File, Mtime)> {
+        let fs = &self.home.fs;
+        if file.size == 0 {
+            make_empty(self.home, FileNode { mtime, ..*file }, temp.0, temp.1)?;
+            let (empty, place) = (temp.0.open_file(temp.1)?, temp.0.join(temp.1));
+            let kept = Stat::of(&empty, &place)?.mtime;
+            return Ok((empty, kept));
         }
-        Ok(Some(copy))
+        let object = objects::name(file.object());
+        let at_path = match open_parent(self.tree, path) {
+            Ok(from) => Some(from),
+            Err(e) if is_absence(&e) => None,
+            Err(e) => return Err(e),
+        };
+        let at_path = at_path.as_ref().map(|(dir, name)| (dir, *name));
+        for (dir, name) in at_path.into_iter().chain([(self.objects.dir(), &object[..])]) {
+            let is_candidate =
+                dir.stat(name)?.is_some_and(|stat| stat.kind == Kind::File && stat.size == file.size);
+            if !is_candidate {
+                continue;
+            }
+            let copy = match self.home.copy_file((dir, name), temp) {
+                // Its mode was changed.
+                Err(e) if objects::is_errno(&e, Errno::ACCESS) => continue,
+                copy => copy?,
+            };
+            let place = temp.0.join(temp.1);
+            fs.set_mode(&copy, &place, objects::mode(file.executable))?;
+            // The bytes of the copy are what counts: the file may change while it is copied.
+            if !has_digest(temp, file)? {
+                fs.unlink(temp.0, temp.1)?;
+                continue;
+            }
+            let kept = fs.set_mtime(&copy, &place, mtime)?;
+            return Ok((copy, kept));
+        }
+        Err(no_right_bytes(file))
     }
+}
+
+/// What became of an inode that was to be kept.
+enum Kept {
+    Linked,
+    Copied(File),
+    /// It is not as recorded.
+    Damaged,
 }
 
 /// Names an inode on its way to a path, in a stage.

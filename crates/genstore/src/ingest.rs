@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::threads::{self, prelude::*};
@@ -61,6 +61,8 @@ pub(crate) struct Ingested {
     pub(crate) placed: HashMap<ObjectId, u32>,
     /// Objects of the store whose bytes turned out to be wrong; the right ones are placed.
     pub(crate) damaged: Vec<ObjectId>,
+    /// How many objects had another mode or mtime than recorded, which was put right.
+    pub(crate) restored: u64,
     /// Files that `consume` moved in: what to remove once they are committed.
     pub(crate) consumed: Vec<Consumed>,
     pub(crate) new_bytes: u64,
@@ -81,6 +83,8 @@ pub(crate) struct Ingest<'a> {
     pub(crate) folders: &'a Folders<'a>,
     /// What is current, as far as it can be read.
     pub(crate) base: Option<&'a Tree>,
+    /// The directory that holds its files.
+    pub(crate) standing: Option<&'a Dir>,
     /// Which generation that is.
     pub(crate) base_id: Option<GenerationId>,
     /// What is known of the sources of what is current.
@@ -89,7 +93,7 @@ pub(crate) struct Ingest<'a> {
     pub(crate) lossy: Lossy,
     /// Only the store's owner reads what is published.
     pub(crate) is_private: bool,
-    /// Every source is read, whatever is known of it.
+    /// Every source and every object is read, whatever is known of it.
     pub(crate) rehash: bool,
     /// Objects that `verify` found wrong: looked at again whatever their size and mtime say.
     pub(crate) suspects: &'a [ObjectId],
@@ -151,6 +155,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Vec<Mutex<HashMap<ObjectId, Claim>>>,
     pub(crate) problems: Mutex<Vec<Problem>>,
     pub(crate) damaged: Mutex<Vec<ObjectId>>,
+    /// Objects whose mode or mtime was put right.
+    pub(crate) restored: AtomicU64,
     pub(crate) consumed: Mutex<Vec<Consumed>>,
     /// Inodes of sources that have more than one name.
     pub(crate) linked: Mutex<HashSet<u64>>,
@@ -190,6 +196,7 @@ impl<'a> Ingest<'a> {
             dev: OnceLock::new(),
             problems: Mutex::default(),
             damaged: Mutex::default(),
+            restored: AtomicU64::new(0),
             consumed: Mutex::default(),
             linked: Mutex::default(),
             losses: Mutex::default(),
@@ -269,6 +276,7 @@ impl<'a> Ingest<'a> {
             how,
             placed,
             damaged: into_inner(shared.damaged),
+            restored: shared.restored.into_inner(),
             consumed: into_inner(shared.consumed),
             new_bytes,
             linked: linked.finish(),

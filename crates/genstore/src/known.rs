@@ -4,13 +4,16 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::before::NO_ENTRY;
+use crate::check::is_absence;
 use crate::error::Result;
+use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
 use crate::ingest::{Claim, How, lock};
 use crate::intake::{Give, Intake};
 use crate::lossy::Lossy;
 use crate::model::index::SourceStat;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
+use crate::objects;
 use crate::plan::ScannedRoot;
 
 /// Where the bytes of a file were found to be.
@@ -154,13 +157,41 @@ impl Intake<'_, '_> {
         let id = node.object();
         let objects = self.ingest.objects;
         let Some(stat) = objects.stat(id)? else { return Ok(None) };
-        let looks_right =
-            stat.kind == Kind::File && stat.size == node.size && !self.ingest.suspects.contains(&id);
-        // Root can write through a read-only file, and every path leads to the same inode.
-        match self.recorded(id).filter(|mtime| looks_right && stat.has_mtime(*mtime)) {
-            Some(mtime) => Ok(Some(mtime)),
-            None => Ok(objects.is_intact(id)?.then_some(stat.mtime)),
+        let recorded = self.recorded(id);
+        let is_mode = stat.mode == objects::mode(node.executable);
+        let has_mtime = recorded.is_some_and(|mtime| stat.has_mtime(mtime));
+        let as_recorded = stat.kind == Kind::File && stat.size == node.size && is_mode && has_mtime;
+        if as_recorded && !self.ingest.rehash && !self.ingest.suspects.contains(&id) {
+            return Ok(recorded);
         }
+        // Root can write through a read-only file, and every path leads to the same inode.
+        if !objects.is_intact(id)? {
+            return Ok(None);
+        }
+        // A preview writes nothing.
+        if self.ingest.stage.is_some() {
+            let mtime = recorded.filter(|mtime| !stat.has_mtime(*mtime));
+            let mtime = if mtime.is_some() && self.is_standing(id, &stat)? { mtime } else { None };
+            let is_restored = objects.restore(id, (!is_mode).then_some(node.executable), mtime)?;
+            if is_restored {
+                self.shared.restored.fetch_add(1, Relaxed);
+                return Ok(Some(mtime.or(recorded).unwrap_or(stat.mtime)));
+            }
+        }
+        Ok(Some(recorded.filter(|mtime| stat.has_mtime(*mtime)).unwrap_or(stat.mtime)))
+    }
+
+    /// Returns whether the current generation shows the object's own inode at this path, so that the
+    /// manifest's mtime is the object's. Another publisher may have brought the object with another
+    /// mtime at the same moment; then the inode at the path is a copy.
+    fn is_standing(&self, id: ObjectId, object: &Stat) -> Result<bool> {
+        let (Some(tree), Some(base)) = (self.ingest.standing, self.ingest.base) else { return Ok(false) };
+        let Some(path) = self.shared.recorded.path(base, id) else { return Ok(false) };
+        let at = match open_parent(tree, path) {
+            Err(e) if is_absence(&e) => return Ok(false),
+            at => at?,
+        };
+        Ok(at.0.stat(at.1)?.is_some_and(|stat| stat.same_inode(object)))
     }
 
     pub(crate) fn forget(&self, node: &FileNode) {

@@ -19,7 +19,7 @@ use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, ROTATIONS, StoreShared};
 use crate::model::digest::Digest;
-use crate::model::tree::ObjectId;
+use crate::model::tree::{Mtime, ObjectId};
 use crate::stage::StageDir;
 
 /// The objects of one store.
@@ -131,12 +131,53 @@ impl<'h> Objects<'h> {
         self.dir.open_file(&name(id))
     }
 
-    /// Tells whether the object's bytes are right. `Ok(false)` also where there is none.
+    /// Tells whether the object's bytes are right. `Ok(false)` also where there is none, where its mode
+    /// keeps its owner from reading it, and where its name leads to its twin's inode, whose mode is
+    /// another.
     pub(crate) fn is_intact(&self, id: ObjectId) -> Result<bool> {
-        match self.open(id) {
-            Ok(file) => Ok(hash(&file, &self.dir.join(&name(id)))?.0 == id.digest),
-            Err(e) if e.is_not_found() || is_errno(&e, Errno::LOOP) => Ok(false),
-            Err(e) => Err(e),
+        let path = self.dir.join(&name(id));
+        let file = match self.open(id) {
+            Err(e) if e.is_not_found() => return Ok(false),
+            // ENXIO: a socket.
+            Err(e) if [Errno::LOOP, Errno::ACCESS, Errno::NXIO].iter().any(|no| is_errno(&e, *no)) => {
+                return Ok(false);
+            }
+            file => file?,
+        };
+        let stat = Stat::of(&file, &path)?;
+        if stat.kind != Kind::File || hash(&file, &path)?.0 != id.digest {
+            return Ok(false);
+        }
+        if stat.mode == mode(id.executable) {
+            return Ok(true);
+        }
+        let twin = self.stat(ObjectId { executable: !id.executable, ..id })?;
+        Ok(!twin.is_some_and(|twin| twin.same_inode(&stat)))
+    }
+
+    /// Gives an object whose bytes are right the mode and mtime back that it was recorded with, as far
+    /// as they are given. `Ok(false)` where nothing is given, or where that is its owner's alone to do.
+    ///
+    /// # Durability
+    /// Not durable on return. After a power loss the next look sees the same again.
+    pub(crate) fn restore(
+        &self,
+        id: ObjectId,
+        executable: Option<bool>,
+        mtime: Option<Mtime>,
+    ) -> Result<bool> {
+        if executable.is_none() && mtime.is_none() {
+            return Ok(false);
+        }
+        let (file, path) = (self.open(id)?, self.dir.join(&name(id)));
+        let fs = &self.home.fs;
+        let restore = || -> Result<()> {
+            executable.map_or(Ok(()), |executable| fs.set_mode(&file, &path, mode(executable)))?;
+            mtime.map_or(Ok(()), |mtime| fs.set_mtime(&file, &path, mtime).map(drop))
+        };
+        match restore() {
+            Err(e) if is_errno(&e, Errno::PERM) => Ok(false),
+            done => done.map(|()| true),
         }
     }
 

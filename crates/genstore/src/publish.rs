@@ -35,7 +35,7 @@ pub struct StageOptions {
     /// Move the files of the plan's roots in, where that is possible, and remove all of them once
     /// they are committed. No root may lie in another: see [`Plan::check_consume`].
     pub consume: bool,
-    /// Read every source, whatever the index says of it.
+    /// Read every source and every object, whatever the index and stat say of them.
     pub rehash: bool,
     /// Make the new tree of that of a generation which this rule gives up, if there is one: that
     /// generation is gone then, as if it had been collected. Its objects are left to gc.
@@ -145,6 +145,8 @@ pub struct Staged<'s> {
     pub(crate) stage: Option<StageDir>,
     pub(crate) assembled: bool,
     pub(crate) always: bool,
+    /// Bytes are read, whatever stat says of them.
+    pub(crate) rehash: bool,
     /// Nobody judged this tree, since it was current already: so it may only be found to be that.
     pub(crate) audit_skipped: bool,
     /// Whether the current generation's manifest had to be made anew.
@@ -196,6 +198,7 @@ impl Home {
             plan,
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
+            standing: None,
             base_id: base.as_ref().map(|base| base.generation.id()),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
             lossy: Lossy::Allow,
@@ -235,6 +238,8 @@ impl Home {
         indexed?;
         let objects = Objects::new(self)?;
         let suspects = self.suspects()?;
+        // Where it is gone, the look at what is current says so.
+        let standing = base.as_ref().and_then(|base| base.generation.tree_dir().ok());
         self.fs.enter(FaultStage::Write, &self.dir)?;
         let start = Instant::now();
         let ingest = Ingest {
@@ -244,6 +249,7 @@ impl Home {
             plan,
             folders: &folders,
             base: base.as_ref().map(|base| &base.tree),
+            standing: standing.as_ref(),
             base_id: base.as_ref().map(|base| base.generation.id()),
             index: base.as_ref().and_then(|base| base.index.as_ref()),
             lossy: options.lossy,
@@ -267,6 +273,7 @@ impl Home {
             stage: lazy.into_stage(),
             assembled: false,
             always: options.always,
+            rehash: options.rehash,
             audit_skipped: false,
             healed_base,
             heals_seen,
@@ -304,7 +311,9 @@ impl Staged<'_> {
 
     /// Tells whether the tree is what was current when it was staged.
     pub fn is_current(&self) -> bool {
-        self.base.as_ref().is_some_and(|base| base.tree.id() == self.ingested.tree.id())
+        // Without its manifest, a new generation is the only way to have one.
+        let base = self.base.as_ref().filter(|base| base.body.is_some());
+        base.is_some_and(|base| base.tree.id() == self.ingested.tree.id())
     }
 
     /// Takes back what a commit that failed had put together, and the objects that it brought: they

@@ -8,15 +8,15 @@
 use rustix::io::Errno;
 
 use crate::error::{Damaged, Error, Result};
-use crate::fs::Dir;
 use crate::fs::dir::open_parent;
+use crate::fs::{Dir, Stat};
 use crate::layout::{CommitLock, GENERATIONS, Home, STAGING};
 use crate::log::Event;
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::tree::Node;
-use crate::objects::is_errno;
+use crate::objects::{Objects, is_errno};
 use crate::records::{Intent, Sequence};
 use crate::stage::{grave, remove_committed, sweep, tolerate};
 
@@ -147,7 +147,7 @@ impl Home {
             return Ok(());
         };
         let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
-        let dir = generation.tree_dir()?;
+        let (objects, dir) = (Objects::new(self)?, generation.tree_dir()?);
         let mut shown = Shown { fresh: Default::default(), ..old.clone() };
         let mut folder: Option<(&[u8], Dir)> = None;
         for entry in tree.iter() {
@@ -162,8 +162,14 @@ impl Home {
                 Some((_, dir)) => dir.stat(name)?,
                 None => None,
             };
+            // The object's own inode is never made fresh: another mtime of it is damage.
+            let is_own = |stat: &Stat| -> Result<bool> {
+                let object = if file.size > 0 { objects.stat(file.object())? } else { None };
+                Ok(object.is_none_or(|object| !object.same_inode(stat)))
+            };
             if let Some(stat) = stat
                 && !stat.has_mtime(file.mtime)
+                && is_own(&stat)?
             {
                 shown.fresh.insert(entry.path.to_vec(), stat.mtime);
             }

@@ -1,7 +1,9 @@
 //! Verify: comparing all of a store with what it ought to be, and repairing what can be. Floor 3.
 //!
-//! Looking changes nothing and works on a read-only mount; where the store may be written, what
-//! was found damaged is noted in `suspects/`, so that the next publish looks at it again.
+//! Looking works on a read-only mount, and keeps no writer waiting while it reads. What it finds is
+//! looked at once more before it is reported (`second_look`). Where the store may be written, a change
+//! that was cut short is settled then, and what was found damaged is noted in `suspects/`, so that the
+//! next publish looks at it again.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -38,7 +40,8 @@ pub struct DamagedObject {
     pub size: u64,
     /// What is wrong with it.
     pub cause: &'static str,
-    /// Every generation that needs it, and the path there.
+    /// Every generation that needs it, and the path there; empty for an object that gc has not removed
+    /// yet.
     pub uses: Vec<(GenerationId, Vec<u8>)>,
 }
 
@@ -84,7 +87,10 @@ impl Home {
     /// Checks all generations, or one.
     pub(crate) fn verify(&self, only: Option<GenerationId>, depth: Depth) -> Result<VerifyReport> {
         let _guard = self.share_unchanged()?;
-        let report = self.check(only, depth)?.0;
+        let mut report = self.check(only, depth)?.0;
+        if !report.is_clean() {
+            report = self.look_again(only, depth, report)?;
+        }
         self.note_suspects(&report)?;
         Ok(report)
     }
@@ -122,6 +128,9 @@ impl Home {
             }
         }
         self.check_objects(objects, &all, depth, &mut report)?;
+        if let (None, Depth::Full, Some(objects)) = (only, depth, objects) {
+            self.check_unused(objects, &all, &mut report)?;
+        }
         for known in &all {
             for fault in self.check_tree(objects, known, depth, None)? {
                 report.faults.push((known.generation.id(), fault));
@@ -184,8 +193,31 @@ impl Home {
         Ok(())
     }
 
+    /// Hashes the objects that no generation names: gc has not removed them yet.
+    fn check_unused(&self, objects: &Objects<'_>, all: &[Known], report: &mut VerifyReport) -> Result<()> {
+        let files = all.iter().flat_map(|known| known.tree.iter_files());
+        let used: HashSet<ObjectId> = files.map(|(_, file)| file.object()).collect();
+        let unused = objects.list()?.into_iter().filter_map(std::result::Result::ok);
+        let unused: Vec<ObjectId> = unused.filter(|id| !used.contains(id)).collect();
+        let damaged: Vec<Option<DamagedObject>> = unused
+            .into_par_iter()
+            .map(|id| {
+                let size = objects.stat(id)?.map_or(0, |stat| stat.size);
+                let cause = "its hash differs";
+                let is_intact = objects.is_intact(id)?;
+                Ok((!is_intact).then(|| DamagedObject { id, size, cause, uses: vec![] }))
+            })
+            .collect::<Result<_>>()?;
+        report.objects.extend(damaged.into_iter().flatten());
+        Ok(())
+    }
+
     /// Checks everything that is no generation and no object: the pointer, records, stray names.
-    fn check_files(&self, objects: Option<&Objects<'_>>, report: &mut VerifyReport) -> Result<()> {
+    pub(crate) fn check_files(
+        &self,
+        objects: Option<&Objects<'_>>,
+        report: &mut VerifyReport,
+    ) -> Result<()> {
         report.files.extend(self.lost_parts()?);
         match self.damaged_records() {
             // What took the place of a folder was named just now.
@@ -228,7 +260,8 @@ impl Home {
                 return Ok(());
             }
             let Some(lock) = self.lock_commit_unchanged()? else { return Ok(()) };
-            for object in &report.objects {
+            // Publishing reads each object that the current generation does not name.
+            for object in report.objects.iter().filter(|object| !object.uses.is_empty()) {
                 self.suspect_object(&lock, object.id)?;
             }
             for (id, _) in &report.generations {
@@ -335,6 +368,9 @@ impl Home {
                     Some(crate::model::tree::Node::File(file)) => Some(file),
                     _ => None,
                 }) else {
+                    if damage.uses.is_empty() && !objects.is_intact(damage.id)? {
+                        objects.quarantine(lock, damage.id)?;
+                    }
                     continue;
                 };
                 if objects.is_intact(damage.id)? {
@@ -387,7 +423,7 @@ impl Home {
     }
 }
 
-fn check_object(
+pub(crate) fn check_object(
     objects: Option<&Objects<'_>>,
     file: FileNode,
     depth: Depth,
@@ -414,6 +450,6 @@ fn check_object(
     Ok(None)
 }
 
-fn is_read_only(error: &Error) -> bool {
+pub(crate) fn is_read_only(error: &Error) -> bool {
     [Errno::ROFS, Errno::ACCESS, Errno::PERM].into_iter().any(|errno| objects::is_errno(error, errno))
 }

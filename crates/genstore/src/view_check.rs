@@ -3,7 +3,7 @@
 //! brought to what is current. Floor 3.
 
 use crate::activate::{AfterCommit, Base, Warning, chain};
-use crate::check::{FaultKind, check_stats};
+use crate::check::{Fault, FaultKind, check_stats};
 use crate::error::{Error, Result, show_path};
 use crate::layout::{CommitLock, Home};
 use crate::model::relpath::show;
@@ -197,11 +197,17 @@ impl Home {
 }
 
 fn written_to(home: &Home, base: &Base) -> Result<Option<String>> {
-    let mut faults = check_stats(home, base)?;
+    let id = base.generation.id();
+    Ok(name_faults(check_stats(home, base)?)
+        .map(|what| format!("generation {id} was written to: {what}; `genstore verify --repair` mends it")))
+}
+
+/// Names what is wrong with paths of a generation, the first few of them; `None` where nothing is.
+pub(crate) fn name_faults(mut faults: Vec<Fault>) -> Option<String> {
     // One path may differ in mode and mtime.
     faults.dedup_by(|a, b| a.path == b.path);
     if faults.is_empty() {
-        return Ok(None);
+        return None;
     }
     let mut groups = Vec::new();
     let is_other = |kind| !matches!(kind, FaultKind::Missing | FaultKind::Stranger);
@@ -220,9 +226,7 @@ fn written_to(home: &Home, base: &Base) -> Result<Option<String>> {
         1 => groups.push("and 1 more path".to_owned()),
         more => groups.push(format!("and {more} more paths")),
     }
-    let id = base.generation.id();
-    let what = groups.join("; ");
-    Ok(Some(format!("generation {id} was written to: {what}; `genstore verify --repair` mends it")))
+    Some(groups.join("; "))
 }
 
 /// The tree's own directory has no name.

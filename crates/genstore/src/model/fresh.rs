@@ -10,7 +10,7 @@
 //! list is handed on from each current generation to the next, so the comparison with the last
 //! one alone covers the whole history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::digest::Digest;
 use super::pairs::pairs;
@@ -106,6 +106,11 @@ pub(crate) enum Touch {
 pub(crate) struct Freshness {
     /// Paths of the next generation to be given another inode, in the order of the paths.
     pub(crate) touches: Vec<(Vec<u8>, Touch)>,
+    /// For each of them the file that is to be there.
+    pub(crate) files: Vec<FileNode>,
+    /// Files of the next generation that readers are not shown now, and that stay as they are; with their
+    /// mtimes.
+    pub(crate) stays: Vec<(Vec<u8>, FileNode, Mtime)>,
     /// What is to be kept beside the next generation's manifest.
     pub(crate) shown: Shown,
 }
@@ -122,6 +127,8 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
     let ((tree, shown), (next_tree, next_shown)) = (current, next);
     let mut out = Freshness {
         touches: Vec::new(),
+        files: Vec::new(),
+        stays: Vec::new(),
         shown: Shown {
             floor: shown.floor,
             fresh: next_shown.fresh.clone(),
@@ -157,7 +164,10 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
                 } else {
                     (mtime.secs <= last.secs || is_ahead).then(|| renew(&new, shown.secs(path, &old, now)))
                 };
-                out.touch(path, touch);
+                if touch.is_none() && old.object() != new.object() {
+                    out.stays.push((path.to_vec(), new, mtime));
+                }
+                out.touch(path, &new, touch);
             }
             (Some(old), None) => {
                 let secs = shown.secs(path, &old, now);
@@ -173,7 +183,10 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
                     Some(last) => (mtime.secs <= last.secs || is_ahead).then(|| renew(&new, last.secs)),
                     None => (mtime.secs <= shown.floor || is_ahead).then(|| renew(&new, shown.floor)),
                 };
-                out.touch(path, touch);
+                if touch.is_none() {
+                    out.stays.push((path.to_vec(), new, mtime));
+                }
+                out.touch(path, &new, touch);
             }
             (None, None) => {}
         }
@@ -199,11 +212,25 @@ pub(crate) fn plan_by_difference(
 }
 
 impl Freshness {
-    fn touch(&mut self, path: &[u8], touch: Option<Touch>) {
+    /// Adds to what stays the files that have an inode of their own and that readers are shown now, too.
+    pub(crate) fn add_own(&mut self, (next, shown): (&Tree, &Shown)) {
+        let touched = self.touches.iter().map(|(path, _)| path);
+        let known: HashSet<&Vec<u8>> = touched.chain(self.stays.iter().map(|(path, ..)| path)).collect();
+        let own = shown.fresh.iter().filter(|(path, _)| !known.contains(path));
+        let own = own.filter_map(|(path, mtime)| match next.find(path)? {
+            Node::File(file) => Some((path.clone(), file, *mtime)),
+            _ => None,
+        });
+        let own: Vec<_> = own.collect();
+        self.stays.extend(own);
+    }
+
+    fn touch(&mut self, path: &[u8], file: &FileNode, touch: Option<Touch>) {
         if let Some(touch) = touch {
             let (Touch::Keep(mtime) | Touch::Renew(mtime, _)) = touch;
             self.shown.fresh.insert(path.to_vec(), mtime);
             self.touches.push((path.to_vec(), touch));
+            self.files.push(*file);
         }
     }
 }

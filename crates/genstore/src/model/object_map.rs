@@ -32,11 +32,20 @@ impl ObjectMap {
 
     /// Finds the first file with these bytes and this executable bit. `tree` is that of the map.
     pub(crate) fn find(&self, tree: &Tree, id: ObjectId) -> Option<FileNode> {
-        let slot = self.slots[self.probe(tree, id.digest.as_bytes(), id.executable)];
-        match tree.get((slot as usize).checked_sub(1)?).node {
+        match tree.get(self.place(tree, id)?).node {
             Node::File(file) => Some(file),
             _ => None,
         }
+    }
+
+    /// Returns the path of that file.
+    pub(crate) fn path<'t>(&self, tree: &'t Tree, id: ObjectId) -> Option<&'t [u8]> {
+        Some(tree.path(self.place(tree, id)?))
+    }
+
+    fn place(&self, tree: &Tree, id: ObjectId) -> Option<usize> {
+        let slot = self.slots[self.probe(tree, id.digest.as_bytes(), id.executable)];
+        (slot as usize).checked_sub(1)
     }
 
     /// Gives the first entry that is a file with the same object and mtime as this one.

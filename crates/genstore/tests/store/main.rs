@@ -10,6 +10,7 @@ mod gc;
 mod limits;
 mod locks;
 mod lost;
+mod own_inodes;
 mod publish;
 mod races;
 

@@ -1,0 +1,95 @@
+//! `verify` beside every writer raises no false alarm.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use genstore::{Depth, Mark, Retention, StageOptions, Store, ViewOptions};
+use genstore_testkit::{Thing, scratch};
+
+use super::place::{Chance, Place, options};
+
+/// How many times each writer acts, and `verify` looks, at least.
+fn rounds() -> usize {
+    let asked = std::env::var("GENSTORE_BESIDE").ok();
+    asked.map_or(12, |count| count.parse().expect("GENSTORE_BESIDE is a number"))
+}
+
+/// One act of a writer.
+type Act = fn(&mut Place, &mut Chance, usize) -> genstore::Result<()>;
+
+const WRITERS: &[(&str, Act)] = &[
+    ("switch", |place, chance, _| place.switch(*chance.choose(&[1, 2, 4])).map(drop)),
+    ("publish", |place, _, round| {
+        let mut tree = place.trees[&4].clone();
+        tree.insert("round".into(), Thing::File(round.to_string().into_bytes(), false, 1_000));
+        place.publish(&tree, StageOptions::default(), true).map(drop)
+    }),
+    ("rollback", |place, _, _| {
+        drop(place.switch(4)?);
+        place.store.rollback(1, true).map(drop)
+    }),
+    ("gc", |place, _, _| {
+        let rule = Retention { keep_last: 3, keep_within: None, grace: Duration::ZERO };
+        place.store.collect(&place.store.plan_gc(&rule)?).map(drop)
+    }),
+    ("pin", |place, _, _| {
+        let name = "beside".parse().unwrap();
+        place.store.pin(&"@".parse().unwrap(), &name, None, None)?;
+        place.store.unpin(&name)
+    }),
+    ("mark", |place, chance, _| {
+        let mark = *chance.choose(&[Mark::Good, Mark::Bad]);
+        place.store.mark(&"@".parse().unwrap(), mark, None).map(drop)
+    }),
+    ("view", |place, _, _| {
+        let path = place.dir.join("beside");
+        drop(place.store.add_view(&path, &ViewOptions::default())?);
+        place.store.remove_view(&path).map(drop)
+    }),
+    ("begin", |place, _, round| {
+        let stage = place.store.begin()?;
+        std::fs::write(stage.path().join("x"), round.to_string()).unwrap();
+        stage.abort()
+    }),
+];
+
+#[test]
+fn verify_raises_no_false_alarm_beside_a_writer() {
+    for (name, act) in WRITERS {
+        let dir = scratch();
+        let mut place = Place::make(dir.path());
+        let path = place.store.path().to_owned();
+        let (is_over, looks) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let (begins, begun) = std::sync::mpsc::channel();
+        let acts = std::thread::scope(|scope| {
+            let (path, is_over, looks) = (&path, &is_over, &looks);
+            let verifier = scope.spawn(move || {
+                let begun = begun;
+                let store = Store::open(&path, options()).unwrap();
+                // gc waits until nobody looks: so a look begins with each of its acts, and no other.
+                let next = || if *name == "gc" { begun.recv().is_ok() } else { !is_over.load(Relaxed) };
+                while next() {
+                    let report = store.verify(None, Depth::Full).unwrap();
+                    let nth = looks.fetch_add(1, Relaxed);
+                    assert!(report.is_clean(), "beside {name}, look {nth}: {report:#?}");
+                }
+            });
+            let mut chance = Chance(7);
+            let mut acts = 0;
+            while acts < rounds() || looks.load(Relaxed) < rounds() {
+                let round = acts;
+                acts += 1;
+                // Gone, when a look found something.
+                if begins.send(()).is_err() {
+                    break;
+                }
+                act(&mut place, &mut chance, round).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            is_over.store(true, Relaxed);
+            drop(begins);
+            verifier.join().unwrap();
+            acts
+        });
+        println!("{name}: {} looks beside {acts} acts", looks.into_inner());
+    }
+}

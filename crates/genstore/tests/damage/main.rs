@@ -1,0 +1,14 @@
+//! Damage at rest, of every kind, and `verify` beside every writer.
+//!
+//! `GENSTORE_DAMAGES=1000` and `GENSTORE_BESIDE=2000` make the two long ones longer (`scripts/soak`).
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests read their environment, break files, and talk"
+)]
+
+mod beside;
+mod kinds;
+mod place;
+mod rest;
+mod settled;

@@ -1,0 +1,159 @@
+//! A store with something of everything in it, and what it ought to hold.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use genstore::{
+    CommitOptions, Durability, Expect, GenerationId, Mark, Options, Plan, Publication, ScanRules,
+    StageOptions, Store, ViewOptions,
+};
+use genstore_testkit::{Things, at, read_tree, settle, things, write_tree};
+
+/// Numbers that are the same for the same seed (splitmix64).
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    /// Chooses one; there must be one.
+    pub(crate) fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
+
+/// The store, its source, and every generation's tree as it was published.
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+    pub(crate) store: Store,
+    pub(crate) trees: BTreeMap<u64, Things>,
+}
+
+pub(crate) fn options() -> Options {
+    let ticks = AtomicU64::new(1_000_000);
+    let mut options = Options::new(Arc::new(move || at(ticks.fetch_add(1, Ordering::Relaxed))));
+    options.durability = Durability::None;
+    options
+}
+
+pub(crate) fn id(number: u64) -> GenerationId {
+    GenerationId::new(number).unwrap()
+}
+
+impl Place {
+    /// Makes the store: generations 1 to 4, of which 4 is current and 3 was never shown; with own inodes,
+    /// twins, links, empty files and folders; and with a pin, a mark and a view.
+    pub(crate) fn make(dir: &Path) -> Place {
+        let store = Store::init(&dir.join("store"), options()).unwrap().0;
+        let mut place = Place { dir: dir.to_owned(), store, trees: BTreeMap::new() };
+        let first = things(
+            1_000,
+            &[
+                ("a", "=first bytes"),
+                ("d/same", "=the same in all of them"),
+                ("d/tool", "!the same in all of them"),
+                ("d/l", ">same"),
+                ("e", "="),
+                ("own", "=one"),
+                ("own2", "=some first bytes"),
+                ("v", "/"),
+            ],
+        );
+        let mut second = first.clone();
+        second.extend(things(1_000, &[("own", "=two"), ("own2", "=other bytes now"), ("w/x", "=deep")]));
+        let mut third = second.clone();
+        third.extend(things(2_000, &[("a", "=third bytes"), ("kept", "=kept alone")]));
+        let mut fourth = second.clone();
+        fourth.extend(things(3_000, &[("more", "=more of it"), ("a", "=fourth")]));
+        drop(place.publish(&first, StageOptions::default(), true).unwrap());
+        drop(place.publish(&second, StageOptions::default(), true).unwrap());
+        drop(place.publish(&third, StageOptions::default(), false).unwrap());
+        // So that there is an index, too.
+        write_tree(&place.source(), &fourth);
+        settle(dir);
+        drop(place.publish_source(&fourth, StageOptions::default(), true).unwrap());
+        let pin = "keep".parse().unwrap();
+        place.store.pin(&"1".parse().unwrap(), &pin, Some("why".into()), None).unwrap();
+        place.store.mark(&"3".parse().unwrap(), Mark::Bad, Some("never shown".into())).unwrap();
+        drop(place.store.add_view(&dir.join("view"), &ViewOptions::default()).unwrap());
+        place
+    }
+
+    /// Publishes a tree and notes what it holds.
+    pub(crate) fn publish(
+        &mut self,
+        tree: &Things,
+        options: StageOptions,
+        activate: bool,
+    ) -> genstore::Result<Publication> {
+        write_tree(&self.source(), tree);
+        self.publish_source(tree, options, activate)
+    }
+
+    /// Publishes the source, which holds this tree.
+    fn publish_source(
+        &mut self,
+        tree: &Things,
+        options: StageOptions,
+        activate: bool,
+    ) -> genstore::Result<Publication> {
+        let plan = Plan::scan(&self.source(), &ScanRules::default())?;
+        let activate = if activate { genstore::Activate::Always } else { genstore::Activate::Never };
+        let commit = CommitOptions { activate, ..CommitOptions::default() };
+        let done = self.store.stage(&plan, options)?.unaudited().commit(&commit)?;
+        if let Some(gone) = done.recycled {
+            self.trees.remove(&gone.get());
+        }
+        self.trees.insert(done.generation.get(), tree.clone());
+        Ok(done)
+    }
+
+    pub(crate) fn source(&self) -> PathBuf {
+        self.dir.join("source")
+    }
+
+    /// A path in the store.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.store.path().join(path)
+    }
+
+    pub(crate) fn tree(&self, generation: u64) -> PathBuf {
+        self.at(&format!("generations/{generation}/tree"))
+    }
+
+    /// Lists the objects, in the order of their names.
+    pub(crate) fn objects(&self) -> Vec<PathBuf> {
+        let mut all = Vec::new();
+        for folder in fs::read_dir(self.at("objects")).unwrap() {
+            all.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|object| object.unwrap().path()));
+        }
+        all.sort();
+        all
+    }
+
+    /// Returns the generations whose trees hold other names, bytes, bits or targets than published.
+    pub(crate) fn differing(&self) -> Vec<u64> {
+        let is_there = |number: &u64| self.at(&format!("generations/{number}")).symlink_metadata().is_ok();
+        let differs = |number: &u64| {
+            !read_tree(&self.tree(*number))
+                .is_ok_and(|found| genstore_testkit::same_content(&found, &self.trees[number]))
+        };
+        self.trees.keys().copied().filter(is_there).filter(differs).collect()
+    }
+
+    pub(crate) fn switch(&self, generation: u64) -> genstore::Result<genstore::Activation> {
+        self.store.activate(&generation.to_string().parse().unwrap(), Expect::Any)
+    }
+}

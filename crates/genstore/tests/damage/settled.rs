@@ -1,0 +1,71 @@
+//! A verb that fails settles what it began, so that nothing is left for the next writer.
+
+use std::fs;
+use std::sync::Arc;
+
+use genstore::{Depth, Expect, FaultKind, Faults, Options, Store};
+use genstore_testkit::{End, Fault, at, count_down, scratch, things};
+
+use super::place::{Place, options};
+
+#[test]
+fn a_rollback_that_fails_leaves_nothing_begun() {
+    count_down("rollback", &[FaultKind::Eio, FaultKind::Full], 1, |fault, words| {
+        let dir = scratch();
+        let place = Place::make(dir.path());
+        let end = fault.fail(|faults| with(&place, faults).rollback(1, false).map(drop));
+        if end.is_failure() {
+            let sequence = fs::read_to_string(place.at("sequence")).unwrap();
+            // What is left to be written down needs space, too.
+            let is_full = fault.kind == FaultKind::Full;
+            assert!(is_full || !sequence.contains("intent"), "{words}: {sequence}");
+            let report = place.store.verify(None, Depth::Full).unwrap();
+            assert!(report.is_clean(), "{words}: {report:#?}");
+            assert_eq!(place.store.current().unwrap(), Some(super::place::id(4)), "{words}");
+        }
+        end
+    });
+}
+
+/// Once nothing can be written any more, the change stays as it was cut; `verify` tells it from damage.
+#[test]
+fn what_a_dying_disk_cut_short_is_no_damage() {
+    count_down("switch", &[FaultKind::EioFromHere], 1, |fault: Fault, words| {
+        let dir = scratch();
+        let place = Place::make(dir.path());
+        let switch = |faults| with(&place, faults).activate(&"2".parse().unwrap(), Expect::Any).map(drop);
+        let end: End = fault.fail(switch);
+        let report = place.store.verify(None, Depth::Full).unwrap();
+        assert!(report.is_clean(), "{words}: {report:#?}");
+        end
+    });
+}
+
+#[test]
+fn what_was_killed_is_no_damage() {
+    let dir = scratch();
+    let mut place = Place::make(dir.path());
+    drop(place.switch(2).unwrap());
+    drop(place.publish(&things(1, &[("a", "=fifth")]), genstore::StageOptions::default(), true).unwrap());
+    // As if a switch had been killed when the inodes were in their places and `shown` was not.
+    let own = place.tree(2).join("own");
+    let shown = fs::read(place.at("generations/2/shown")).unwrap();
+    drop(place.switch(2).unwrap());
+    drop(place.switch(5).unwrap());
+    assert_ne!(shown, fs::read(place.at("generations/2/shown")).unwrap());
+    fs::write(place.at("generations/2/shown"), &shown).unwrap();
+    assert!(own.exists());
+    let intent =
+        "{\"high\":5,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":2,\"marks\":[]}}";
+    let record = format!("{intent}\n{}\n", genstore::Digest::of(intent.as_bytes()));
+    fs::write(place.at("sequence"), &record).unwrap();
+    let report = place.store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+}
+
+fn with(place: &Place, faults: Faults) -> Store {
+    let mut options = Options::new(Arc::new(|| at(2_000_000)));
+    options.durability = self::options().durability;
+    options.faults = faults;
+    Store::open(place.store.path(), options).unwrap()
+}
