@@ -113,6 +113,8 @@ pub(crate) fn unshared(objects: &Objects<'_>, all: &[Known]) -> Result<Unshared>
                 // Where the filesystem has no later mtime, a fresh inode looks like the object's.
                 && !shows.known.shown.fresh.contains_key(shows.path)
                 && (stat.mtime, stat.mode, stat.uid) == (object.mtime, object.mode, object.uid)
+                // Made fresh, where the filesystem cut or clamped the newer mtime to the old one.
+                && !shows.known.shown.fresh.contains_key(shows.path)
             {
                 unshared.files += 1;
                 unshared.bytes += stat.size;
@@ -346,7 +348,8 @@ impl Sharing<'_> {
     /// Gives an inode that is no object's the mtime and the mode that the path must show.
     fn restore_path(&self, shows: &Shows<'_>, stat: &Stat) -> Result<bool> {
         let mode = objects::mode(shows.file.executable);
-        if stat.has_mtime(shows.mtime()) && stat.mode == mode {
+        // Another path that has this inode may want it as it is: then this path gets another inode later.
+        if stat.links > 1 || (stat.has_mtime(shows.mtime()) && stat.mode == mode) {
             return Ok(false);
         }
         let (dir, name) = shows.open()?;

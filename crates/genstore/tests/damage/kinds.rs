@@ -186,11 +186,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
     // Records, and the store's own names.
     Kind { name: "sequence: bit", comes: Seen, act: |p, c| flip(&p.at("sequence"), c, true) },
-    Kind {
-        name: "sequence: removed",
-        comes: Harmless,
-        act: |p, _| fs::remove_file(p.at("sequence")).unwrap(),
-    },
+    Kind { name: "sequence: removed", comes: Seen, act: |p, _| fs::remove_file(p.at("sequence")).unwrap() },
     Kind { name: "mark: bit", comes: Seen, act: |p, c| flip(&p.at("marks/3"), c, true) },
     Kind { name: "pin: bit", comes: Seen, act: |p, c| flip(&p.at("pins/keep"), c, true) },
     Kind { name: "hold: a stranger's", comes: Seen, act: |p, _| fs::write(p.at("hold"), "{}\n").unwrap() },
