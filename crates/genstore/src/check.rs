@@ -241,7 +241,8 @@ impl TreeCheck<'_> {
     /// Looks at one entry of the tree.
     fn single(&self, path: &[u8]) -> Result<Vec<Fault>> {
         let Some(node) = self.tree.find(path) else { return Ok(vec![]) };
-        let found = open_parent(&self.root, path).and_then(|(dir, name)| self.entry(&dir, name, path, node));
+        let found =
+            open_parent(&self.root, path).and_then(|(dir, name)| self.entry(&dir, name, path, node));
         let kinds = match found {
             Err(e) if is_mount(&e) => return Ok(vec![self.mounted(&e)]),
             Err(e) if is_absence(&e) => vec![FaultKind::Missing],
