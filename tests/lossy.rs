@@ -88,3 +88,46 @@ fn attributes_are_looked_for_in_what_is_read_and_in_all_where_they_are_refused()
     site.run("publish dist --always --lossy refuse").fails(1, &format!("error: {lost}"));
     assert!(site.run("publish dist --always --rehash").ok().stderr.contains(lost));
 }
+
+/// An access list as the system keeps it: the owner and this user may do all, others may read.
+pub fn access_list(user: u32) -> Vec<u8> {
+    const NO_ID: u32 = u32::MAX;
+    let entries: [(u16, u16, u32); 5] =
+        [(0x01, 7, NO_ID), (0x02, 7, user), (0x04, 5, NO_ID), (0x10, 7, NO_ID), (0x20, 5, NO_ID)];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(rights.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    list
+}
+
+#[test]
+fn access_lists_and_capabilities_are_lost() {
+    let site = Site::new();
+    site.tree("dist", &[("a", "=1"), ("b", "=2"), ("c", "=3")]);
+    let set = |path: &str, name: &str, value: &[u8]| {
+        let done = rustix::fs::setxattr(site.path(path), name, value, XattrFlags::empty());
+        if let Err(error) = &done {
+            skip_on_this_machine(format!("no {name} here: {error}"));
+        }
+        done.is_ok()
+    };
+    // The second revision: that the program has CAP_NET_BIND_SERVICE from its start.
+    let capability = [&[1, 0, 0, 2, 0, 4][..], &[0; 14]].concat();
+    if !set("dist/b", "system.posix_acl_access", &access_list(2777))
+        || !set("dist/c", "system.posix_acl_access", &access_list(2777))
+        || !set("dist/a", "security.capability", &capability)
+    {
+        return;
+    }
+    let told =
+        ["1 file loses its capabilities: a", "2 files lose their access control lists, the first is b"];
+    let stderr = site.run("publish dist").ok().stderr;
+    for line in told {
+        assert!(stderr.contains(&format!("{line}\n")), "{stderr}");
+    }
+    let refused = format!("error: {}", told.join("; "));
+    site.run("publish dist --always --lossy refuse").fails(1, &refused);
+}

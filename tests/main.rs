@@ -55,6 +55,7 @@ mod surroundings;
 mod switch;
 mod torture;
 mod trust;
+mod trust_memory;
 mod verify;
 mod view;
 mod view_mirror;

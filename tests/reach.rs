@@ -125,6 +125,9 @@ fn a_store_above_the_projects_root_is_another_projects() {
         (".hg/x", ""),
         (".jj/x", ""),
         (".svn/x", ""),
+        (".pijul/x", ""),
+        ("_darcs/x", ""),
+        (".fslckout", ""),
         ("pnpm-workspace.yaml", ""),
         ("package.json", "{\"workspaces\": [\"packages/*\"]}"),
         ("genstore.toml", ""),
@@ -167,7 +170,7 @@ fn a_store_above_the_projects_root_is_another_projects() {
     }
     // Not every package is the root of one.
     let site = two_stores();
-    site.write("p/blog/package.json", "{\"name\": \"the \\\"workspaces\\\" of x\"}");
+    site.write("p/blog/package.json", "{\"keywords\": [\"workspaces\"]}");
     site.command("current").dir("p/blog").run().prints("3\n");
     site.write("p/blog/package.json", "{\"workspaces\": ");
     site.command("current").dir("p/blog").run().prints("3\n");

@@ -96,3 +96,31 @@ fn a_stranger_cannot_speak_to_a_trial() {
     }
     assert!(!site.has("trace"));
 }
+
+/// A parent that is this program, by having become it, holds no end of a pipe between two others.
+#[test]
+fn a_trial_needs_the_pipe_of_its_parent() {
+    let site = Site::published();
+    let trace = site.path("trace");
+    let message = format!("{NOW}\\n\\n{}\\nend\\n", trace.display());
+    for program in [SHIPPED, PROGRAM] {
+        let trial = format!(
+            "until [ /proc/$PPID/exe -ef {program} ]; do :; done; exec {program} torture-trial list"
+        );
+        let script = format!(
+            "export trial='{trial}'; printf '{message}' | sh -c \"$trial\" & \
+             exec {program} wait --timeout 10m >/dev/null 2>&1"
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(site.path("")).env_clear().env("PATH", "/usr/bin:/bin");
+        let mut parent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        // Its end is that of the trial.
+        let told = std::io::read_to_string(parent.stderr.take().unwrap()).unwrap();
+        let lives = parent.try_wait().unwrap().is_none();
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        assert!(lives, "the parent ended before its trial");
+        assert!(told.starts_with("error: unrecognized verb 'torture-trial'"), "{told}");
+        assert!(!site.has("trace"));
+    }
+}

@@ -9,7 +9,7 @@ use genstore_testkit::is_root;
 use crate::harness::{Output, Run, Site};
 
 /// A user and a group that are nobody here.
-const STRANGER: u32 = 26_660;
+pub const STRANGER: u32 = 26_660;
 
 /// A project file that runs a command wherever one can stand.
 const COMMANDS: &str = "[build]\ncommand = 'echo 1 > $GENSTORE_OUT/f; echo build >> ../ran'\n\
@@ -28,7 +28,7 @@ fn shared_folder() -> Site {
 }
 
 impl Site {
-    fn mode(&self, path: &str, mode: u32) {
+    pub fn mode(&self, path: &str, mode: u32) {
         fs::set_permissions(self.path(path), Permissions::from_mode(mode)).unwrap();
     }
 
@@ -43,13 +43,13 @@ impl Site {
     }
 
     /// Prepares a run with a home.
-    fn at_home(&self, args: &str) -> Run<'_> {
+    pub fn at_home(&self, args: &str) -> Run<'_> {
         self.command(args).env("HOME", self.path("home"))
     }
 }
 
 #[track_caller]
-fn untrusted(output: Output, why: &str) {
+pub fn untrusted(output: Output, why: &str) {
     let found = (output.status, output.stderr.lines().next().unwrap_or_default().to_owned());
     assert_eq!(found, (1, format!("error: {why}")), "{}", output.stderr);
     assert!(output.stderr.contains("\nhint: "), "{}", output.stderr);
@@ -163,6 +163,10 @@ fn a_file_that_others_may_change_is_a_strangers() {
     for path in ["p", "p/genstore.toml"] {
         check(path, 0o775, STRANGER, Some("group 26660"));
         check(path, 0o757, 0, Some("everybody"));
+        if path != "p" {
+            // The bit of /tmp protects names in a folder, not bytes in a file.
+            check(path, 0o1757, 0, Some("everybody"));
+        }
         // Nobody else is in root's group.
         check(path, 0o775, 0, None);
     }
@@ -259,14 +263,30 @@ fn a_group_finds_its_store() {
             .args(["--reuid", "26661", "--regid", "26661", groups])
             .arg(site.path("program"))
             .arg("list");
-        command.env("GENSTORE_GROUND", ground).current_dir(site.path("web")).output().unwrap()
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("GENSTORE_GROUND", ground);
+        command.current_dir(site.path("web")).output().unwrap()
     };
     let output = list("--groups=26660");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(list("--clear-groups").status.code(), Some(1));
+    let refused = |groups: &str| {
+        let output = list(groups);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && text.contains(" is not used: "), "{text}");
+    };
+    refused("--clear-groups");
     // Where everybody may make folders, the group's number says nothing.
     site.mode("web", 0o1777);
-    assert_eq!(list("--groups=26660").status.code(), Some(1));
+    refused("--groups=26660");
+    // A store that its group may not write to is its owner's.
+    site.mode("web", 0o2775);
+    site.mode("web/genstore", 0o2755);
+    refused("--groups=26660");
+    site.mode("web/genstore", 0o2775);
+    assert!(list("--groups=26660").status.success());
+    // So is one in a folder of somebody who has nothing to do with the group.
+    chown(site.path("web"), Some(26_662), Some(26_662)).unwrap();
+    site.mode("web", 0o755);
+    refused("--groups=26660");
 }
 
 #[test]
@@ -386,8 +406,10 @@ fn reading_a_configuration_never_blocks() {
                 let output = site.command(args).dir(if name.starts_with("sub") { "sub" } else { "" }).run();
                 output.fails(1, &format!("error: cannot read [DIR]/{name}\n  {why}"));
             }
-            fs::remove_file(site.path(name)).unwrap();
+            fs::remove_file(site.path(name)).or_else(|_| fs::remove_dir(site.path(name))).unwrap();
         };
+        fs::create_dir(site.path(name)).unwrap();
+        check("Is a directory");
         assert!(Command::new("mkfifo").arg(site.path(name)).status().unwrap().success());
         check("it is not a regular file\n");
         for target in ["/dev/zero", "/dev/tty", "/dev/null"] {
