@@ -302,3 +302,31 @@ fn nothing_that_a_terminal_obeys_is_printed_raw() {
     assert_eq!(site.run("show --json").json("genstore.show/1")["note"], odd);
     assert!(check(&["list", "--json"]).contains("\\u202etxt.exe"));
 }
+
+/// Where colours are wanted, those of others are not.
+#[test]
+fn colours_in_what_others_wrote_are_printed_as_text() {
+    let site = Site::published();
+    let odd = "\x1b[41mred";
+    let (flag, fact) = (format!("--{odd}"), format!("{odd}={odd}"));
+    for args in [
+        vec![odd],
+        vec!["list", odd],
+        vec!["list", &flag],
+        vec!["list", "--lock-timeout", odd],
+        vec!["list", "--store", odd],
+        vec!["show", odd],
+        vec!["mark", "1", odd],
+        vec!["publish", odd],
+        vec!["publish", "dist", "--always", "-m", odd, "--fact", &fact],
+        vec!["list"],
+        vec!["show"],
+        vec!["cat", "@", odd],
+        vec!["build", "--", odd],
+        vec!["exec", "--", odd],
+    ] {
+        let run = site.run_with(&[&["--color", "always"], &args[..]].concat());
+        let told = String::from_utf8(run.bytes.clone()).unwrap() + &run.stderr;
+        assert!(!told.contains("\x1b[41m"), "{args:?}: {told}");
+    }
+}

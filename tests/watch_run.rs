@@ -309,6 +309,23 @@ fn a_hook_that_rolls_back_is_told_of() {
     site.run("current").prints("1\n");
     let told = site.run("publish src --always");
     assert!(told.stderr.contains("warning: generation 3 is not current any more: generation 1 is\n"));
+    let run = site.run("switch 2 --json");
+    let told = run.json("genstore.switch/1");
+    assert_eq!((run.status, &told["generation"], &told["current"]), (3, &json!(2), &json!(false)));
+    assert!(told["warnings"].to_string().contains(not_current), "{told}");
+    site.run("current").prints("1\n");
+}
+
+#[test]
+fn a_hook_that_takes_too_long_is_ended() {
+    let site =
+        project("[hooks]\npost_commit = ['echo $$ >> pids; exec sleep 1000', 'true']\ntimeout = '1s'\n");
+    let done = site.run("build");
+    let warning =
+        "warning: the hook post_commit: echo $$ >> pids; exec sleep 1000 took longer than it may\n";
+    assert!(done.status == 3 && done.stderr.contains(warning), "{}", done.stderr);
+    assert!(pids(&site, "pids").iter().all(|pid| !lives(*pid)));
+    site.run("current").prints("1\n");
 }
 
 #[test]
@@ -328,7 +345,8 @@ fn hooks_run_after_each_move_of_current() {
         "[hooks]\npost_commit = 'echo $GENSTORE_VERB $GENSTORE_GENERATION ${GENSTORE_PREVIOUS:-none} >> hooks; \
                         test -e \"$GENSTORE_ROOT\" || echo gone >> hooks'\n",
     );
-    site.run("build").ok();
+    // What a variable said before is not believed.
+    site.command("build").env("GENSTORE_PREVIOUS", "7").env("GENSTORE_GENERATION", "8").run().ok();
     site.run("publish src").ok();
     site.run("publish src").ok();
     site.write("src/a.txt", "two");

@@ -282,3 +282,18 @@ impl Write for Stdout<'_> {
         self.check(io::stdout().lock().flush())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_colours_stay_and_nothing_else_that_a_terminal_obeys() {
+        let own = "\x1b[1ma\x1b[0m\tgrüße\n";
+        assert_eq!(harmless(own), own);
+        assert_eq!(
+            harmless("a\u{9b}31m\u{7f}\u{202e}b\u{2066}\rc\u{2028}\n"),
+            "a\\u{9b}31m\\u{7f}\\u{202e}b\\u{2066}\\u{d}c\\u{2028}\n"
+        );
+    }
+}

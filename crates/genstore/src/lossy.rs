@@ -113,3 +113,18 @@ impl Losses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_path_is_that_of_the_order_and_not_of_the_time() {
+        let mut losses = Losses::default();
+        for path in ["b", "a/x", "c"] {
+            losses.add(Losses(BTreeMap::from([(Loss::SetId, (1, vec![]))])), path.as_bytes());
+        }
+        let told: Vec<String> = losses.sentences().collect();
+        assert_eq!(told, ["3 files lose their set-user-id, set-group-id or sticky bits, the first is a/x"]);
+    }
+}
