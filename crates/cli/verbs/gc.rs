@@ -49,6 +49,8 @@ struct VerdictDoc {
     reasons: Vec<String>,
     #[serde(skip)]
     keeps: bool,
+    #[serde(skip)]
+    is_unread: bool,
 }
 
 /// What went, or would go.
@@ -72,15 +74,15 @@ impl Gc {
                 objects: plan.objects(),
                 bytes: plan.freed_bytes,
                 before: plan.before_bytes,
-                left: vec![],
+                left: plan.unread.iter().map(|(_, left)| left.clone()).collect(),
             }
         } else {
             let done = store.collect(&plan)?;
             for verdict in &mut verdicts {
                 let reason = match verdict.generation {
                     id if done.spared.contains(&id) => "came into use",
-                    id if done.stuck.contains(&id) => "could not be removed",
-                    _ => continue,
+                    id if verdict.is_unread || !done.stuck.contains(&id) => continue,
+                    _ => "could not be removed",
                 };
                 *verdict = VerdictDoc { keeps: true, reasons: vec![reason.to_owned()], ..verdict.clone() };
             }
@@ -130,8 +132,17 @@ fn verdicts(plan: &GcPlan) -> Vec<VerdictDoc> {
         generation: verdict.id,
         reasons: human::reasons(verdict, plan.retention.keep_last),
         keeps: verdict.keeps(),
+        is_unread: false,
     };
-    plan.verdicts.iter().map(doc).collect()
+    let unread = plan.unread.iter().map(|(id, _)| VerdictDoc {
+        generation: *id,
+        reasons: vec!["cannot be read".to_owned()],
+        keeps: true,
+        is_unread: true,
+    });
+    let mut all: Vec<_> = plan.verdicts.iter().map(doc).chain(unread).collect();
+    all.sort_by_key(|verdict| std::cmp::Reverse(verdict.generation));
+    all
 }
 
 fn text(did: &str, verdicts: &[VerdictDoc], totals: &Totals) -> String {

@@ -10,13 +10,12 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Leftover, Result};
-use crate::fs::mount::is_mount;
 use crate::layout::{BUILD_LOG, CommitLock, FAILED, Home, STAGING};
 use crate::model::audit::{Finding, Severity};
 use crate::model::ids::StageId;
 use crate::model::relpath;
 use crate::model::tree::TreeId;
-use crate::objects::is_errno;
+use crate::objects::{is_errno, is_refused};
 use crate::records::Moment;
 use crate::stage::{NEXT, StageDir, failed_grave, tolerate};
 
@@ -164,8 +163,8 @@ impl Home {
         let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", REPORT].concat();
         let bytes = match self.dir.read(&path) {
             Err(Error::Damaged { .. }) => None,
-            // Something is mounted on it.
-            Err(e) if is_mount(&e) => None,
+            // Something is mounted on it, or it is another user's.
+            Err(e) if is_refused(&e) => None,
             read => read?,
         };
         // One that cannot be understood says nothing.
@@ -188,8 +187,11 @@ impl Home {
                 self.fs.rename_to_free((&failed, &number), (&staging, free))
             });
             let removed = match moved {
-                // It cannot be renamed: a lower layer of overlayfs holds it, or something is mounted there.
-                Err(e) if is_errno(&e, Errno::XDEV) || is_mount(&e) => self.fs.remove_all(&failed, &number),
+                // It cannot be renamed: a lower layer of overlayfs holds it, something is mounted there, or
+                // it is another user's.
+                Err(e) if is_errno(&e, Errno::XDEV) || is_refused(&e) => {
+                    self.fs.remove_all(&failed, &number)
+                }
                 moved => self.fs.remove_all(&staging, &moved?.0),
             };
             left.extend(tolerate(removed)?);

@@ -1,7 +1,8 @@
 //! Collecting: generations that nothing keeps, then objects that no manifest names. Floor 3.
 //!
 //! Liveness of objects comes from the manifests, never from link counts. Whatever cannot be read
-//! ends gc before its first unlink: only ENOENT is absence.
+//! ends gc before its first unlink: only ENOENT is absence. A generation that another user locked up does
+//! not end it: it stays, and with it all objects, since it may need any of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -11,7 +12,6 @@ use crate::threads::prelude::*;
 
 use crate::error::{Error, Leftover, Result};
 use crate::fs::dir::open_parent;
-use crate::fs::mount::is_mount;
 use crate::fs::trail::Trail;
 use crate::generations::{Generation, Retired};
 use crate::layout::{BUILD_LOG, CommitLock, GENERATIONS, Home, OBJECTS, STAGING, StoreExclusive};
@@ -40,6 +40,9 @@ pub struct GcPlan {
     pub freed_bytes: u64,
     /// Bytes of all objects, of files that have an inode of their own, of logs and of `failed/`.
     pub before_bytes: u64,
+    /// Generations that this user may not read, oldest first, which have no verdict. They stay; while
+    /// there are any, no object goes.
+    pub unread: Vec<(GenerationId, Leftover)>,
 }
 
 impl GcPlan {
@@ -71,8 +74,16 @@ pub struct Collected {
     /// What could not be removed, of these generations and of what was to go before: a mount, or
     /// what belongs to another user. Later commands that write try again.
     pub left: Vec<Leftover>,
-    /// Generations that could not be taken off the list, and stay whole; each is in `left`, too.
+    /// Generations that could not be taken off the list or read, and stay whole; each is in `left`, too.
     pub stuck: Vec<GenerationId>,
+}
+
+/// What the rule of retention looks at.
+#[derive(Default)]
+pub(crate) struct Candidates {
+    pub(crate) read: Vec<Candidate>,
+    /// Those of which nothing can be told, since they are another user's.
+    unread: Vec<(GenerationId, Leftover)>,
 }
 
 /// What generations take up.
@@ -133,17 +144,26 @@ fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
 
 impl Home {
     /// Gathers what the rule of retention looks at.
-    pub(crate) fn candidates(&self, now: SystemTime) -> Result<Vec<Candidate>> {
+    pub(crate) fn candidates(&self, now: SystemTime) -> Result<Candidates> {
         // Where `current` is lost, all that tells what must stay is for a repair to judge.
         let current = self.checked_current()?;
         let (pins, marks, history) = (self.pins()?, self.marks()?, self.history()?);
         let since = self.current_since()?;
         let last_current = history.last_current(current, since, now);
-        let mut candidates = Vec::new();
+        let mut candidates = Candidates::default();
         for id in self.generation_ids()? {
-            let Some((created, leased)) = self.created_and_leased(id)? else { continue };
+            let (created, leased) = match self.created_and_leased(id) {
+                Err(error) if is_refused(&error) => {
+                    candidates.unread.extend(self.generation_left(id, error)?.map(|left| (id, left)));
+                    continue;
+                }
+                found => match found? {
+                    Some(found) => found,
+                    None => continue,
+                },
+            };
             let unknown = !history.knows(id);
-            candidates.push(Candidate {
+            candidates.read.push(Candidate {
                 id,
                 created: history.made(id, created, now),
                 // Where the log is lost, everything was current a moment ago.
@@ -202,15 +222,21 @@ impl Home {
     /// Plans a collection, and changes nothing.
     pub(crate) fn plan_gc(&self, retention: &Retention) -> Result<GcPlan> {
         let now = self.now();
-        let verdicts = judge(&self.candidates(now)?, retention, now);
-        self.plan_objects(retention, verdicts, Verdict::keeps)
+        let candidates = self.candidates(now)?;
+        let verdicts = judge(&candidates.read, retention, now);
+        self.plan_objects(retention, (verdicts, candidates.unread), Verdict::keeps)
+    }
+
+    /// Names a generation that the system keeps where it is.
+    fn generation_left(&self, id: GenerationId, error: Error) -> Result<Option<Leftover>> {
+        leftover(self.dir.join(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat()), error)
     }
 
     /// Plans what goes with the generations that are not kept.
     fn plan_objects(
         &self,
         retention: &Retention,
-        verdicts: Vec<Verdict>,
+        (verdicts, unread): (Vec<Verdict>, Vec<(GenerationId, Leftover)>),
         keeps: impl Fn(&Verdict) -> bool + Sync,
     ) -> Result<GcPlan> {
         // One after the other per thread, so that memory does not grow with their number.
@@ -227,10 +253,10 @@ impl Home {
             while named.next_if(|named| named.id < id).is_some() {}
             let share = match named.next_if(|named| named.id == id) {
                 Some(named) => named.share,
-                None => Share { size: stat(id)?.map_or(0, |stat| stat.size), kept: false },
+                None => Share { size: stat(id)?.map_or(0, |stat| stat.size), kept: !unread.is_empty() },
             };
             before += share.size;
-            if !share.kept {
+            if !share.kept && unread.is_empty() {
                 freed += share.size;
                 dead.push(id);
             }
@@ -246,6 +272,7 @@ impl Home {
             objects: dead,
             freed_bytes: freed,
             before_bytes: before,
+            unread,
         })
     }
 
@@ -260,7 +287,12 @@ impl Home {
         let start = |id: &ObjectId| u64::from_be_bytes(std::array::from_fn(|at| id.digest.as_bytes()[at]));
         objects.sort_unstable_by(|a, b| start(&a.id).cmp(&start(&b.id)).then_with(|| a.id.cmp(&b.id)));
         objects.dedup_by_key(|named| named.id);
-        let private = private_inodes(&generation, &generation.shown()?)?;
+        let shown = match generation.shown() {
+            // Only bytes are counted with it.
+            Err(e) if is_refused(&e) => Shown::default(),
+            shown => shown?,
+        };
+        let private = private_inodes(&generation, &shown)?;
         let private = private.into_iter().map(|(inode, size)| (inode, Share { size, kept })).collect();
         Ok(Weighed { objects, private })
     }
@@ -269,9 +301,11 @@ impl Home {
     /// the verdicts are those of the plan, so is all that was read for it.
     fn plan_again(&self, plan: &GcPlan) -> Result<GcPlan> {
         let now = self.now();
-        let verdicts = judge(&self.candidates(now)?, &plan.retention, now);
+        let candidates = self.candidates(now)?;
+        let verdicts = judge(&candidates.read, &plan.retention, now);
         let same = |(a, b): (&Verdict, &Verdict)| a.id == b.id && a.keeps() == b.keeps();
-        if verdicts.len() == plan.verdicts.len() && verdicts.iter().zip(&plan.verdicts).all(same) {
+        let all_same = verdicts.len() == plan.verdicts.len() && candidates.unread == plan.unread;
+        if all_same && verdicts.iter().zip(&plan.verdicts).all(same) {
             return Ok(plan.clone());
         }
         self.plan_gc(&plan.retention)
@@ -293,6 +327,8 @@ impl Home {
         let now = self.plan_again(plan)?;
         let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
         let mut done = Collected { before_bytes: now.before_bytes, left, ..Collected::default() };
+        done.left.extend(now.unread.iter().map(|(_, left)| left.clone()));
+        done.stuck.extend(now.unread.iter().map(|(id, _)| *id));
         let (staging, mut graves) = (self.sub(STAGING)?, Vec::new());
         let removed = plan.removed();
         self.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
@@ -321,8 +357,7 @@ impl Home {
                 }
                 // It keeps its objects, and nobody else: the others go.
                 Err(error) if is_refused(&error) => {
-                    let path = self.dir.join(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat());
-                    done.left.extend(leftover(path, error)?);
+                    done.left.extend(self.generation_left(id, error)?);
                     done.stuck.push(id);
                     continue;
                 }
@@ -346,8 +381,9 @@ impl Home {
             now
         } else {
             let time = self.now();
-            let left = judge(&self.candidates(time)?, &plan.retention, time);
-            self.plan_objects(&plan.retention, left, |_| true)?
+            let candidates = self.candidates(time)?;
+            let left = judge(&candidates.read, &plan.retention, time);
+            self.plan_objects(&plan.retention, (left, candidates.unread), |_| true)?
         };
         self.sweep_objects(&guard, &lock, plan, &after, &mut done)?;
         self.sweep_marks(&lock)?;
@@ -417,8 +453,8 @@ pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<H
     for path in shown.fresh.keys() {
         let root = generation.tree_dir();
         let (dir, name) = match root.and_then(|root| open_parent(&root, path)) {
-            // Only bytes are counted here; what is mounted over them hides the files, and keeps them.
-            Err(e) if is_mount(&e) => continue,
+            // Only bytes are counted here; what is mounted over them, or locked up, keeps the files.
+            Err(e) if is_refused(&e) => continue,
             opened => opened?,
         };
         if let Some(stat) = dir.stat(name)? {

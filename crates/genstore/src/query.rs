@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
+use crate::activate::chain;
 use crate::error::{Error, Result};
 use crate::generations::Generation;
 use crate::layout::Home;
@@ -12,6 +13,7 @@ use crate::model::codec::Head;
 use crate::model::ids::{GenerationId, PinName, Rev};
 use crate::model::retention::{Retention, Verdict, judge, judge_one};
 use crate::model::tree::ObjectId;
+use crate::objects::is_refused;
 use crate::records::{Mark, PinRecord};
 
 /// A pin as it stands.
@@ -168,6 +170,11 @@ impl Home {
                     all.damaged.push((id, cause));
                     continue;
                 }
+                // Nor does one that another user locked up.
+                Err(e) if is_refused(&e) => {
+                    all.damaged.push((id, chain(&e)));
+                    continue;
+                }
                 Err(e) => return Err(e),
             };
             let added_bytes = match history.new_bytes(id) {
@@ -190,9 +197,11 @@ impl Home {
 
     fn added_since(&self, generation: &Generation, older: Option<GenerationId>) -> Result<u64> {
         let mut objects = object_sizes(generation)?;
-        if let Some(older) = older
-            && let Some(older) = self.find_generation(older)?
-        {
+        let older = match older.map_or(Ok(None), |older| self.find_generation(older)) {
+            Err(e) if is_refused(&e) => None,
+            older => older?,
+        };
+        if let Some(older) = older {
             for id in object_sizes(&older)?.keys() {
                 objects.remove(id);
             }
@@ -216,7 +225,7 @@ impl Home {
             }
             return Ok(Some(judge_one(&candidate, newer, retention, now)));
         }
-        let verdicts = judge(&self.candidates(now)?, retention, now);
+        let verdicts = judge(&self.candidates(now)?.read, retention, now);
         Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
     }
 }

@@ -145,7 +145,7 @@ impl Staged<'_> {
     fn find_spare(&self, retention: &Retention) -> Result<Option<Spare>> {
         let (home, now) = (self.home, self.home.now());
         let rotations = home.rotations()?;
-        for verdict in judge(&home.candidates(now)?, retention, now) {
+        for verdict in judge(&home.candidates(now)?.read, retention, now) {
             if verdict.keeps() {
                 continue;
             }

@@ -3,15 +3,19 @@
 //!
 //! What was written and never flushed is lost in that copy, as it would be without power. Whatever
 //! remains must be the whole old generation or the whole new one, and the next publish must work.
+//!
+//! A folder of another filesystem is mounted in a stage that nobody owns any more, from before the verb, and
+//! in a generation that gc gives up after it: nothing changes in it, nor beside the store.
 #![allow(clippy::print_stdout, reason = "tells how often the power was lost")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use genstore::{CommitOptions, Depth, Faults, Options, Plan, ScanRules, Store};
+use genstore::{CommitOptions, Depth, Faults, Options, Owner, Plan, Retention, ScanRules, Store};
 use genstore_testkit::{
-    Bystanders, LoopFs, Task, Trees, Way, at, child_task, debris, give, is_nothing_lost, kill_at,
-    one_at_a_time, read_tree, same_content, scratch, settle, things,
+    Bystanders, LoopFs, Task, Trees, Way, at, bind, child_task, debris, give, is_nothing_lost, kill_at,
+    one_at_a_time, read_tree, same_content, scratch, settle, things, unmount_below,
 };
 
 fn trees() -> Trees {
@@ -64,6 +68,7 @@ fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
     let trees = trees();
     trees.write(sources.path());
     let (prepared, cut) = (fs.image().with_extension("prepared"), fs.image().with_extension("cut"));
+    let outside = Bystanders::make(&fs.path().join("outside"));
     let store = open(&fs.path(), Faults::default()).unwrap();
     publish(&store, &fs.path(), sources.path(), "a", Way::PLAIN).unwrap();
     drop(store);
@@ -89,6 +94,7 @@ fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
         let store = open(&fs.path(), Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
         let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert!(report.is_clean(), "{what}: {report:#?}");
+        outside.check(&what);
         drop(store);
         fs.unmount();
         if finished {
@@ -110,6 +116,27 @@ fn child() {
     act(&words[0], &place, &sources, Way::named(&words[1]), faults).expect("the verb itself works");
 }
 
+/// Leaves a stage whose claim is over, and returns an empty folder in it.
+fn leave_stage(store: &Store) -> PathBuf {
+    let stage = store.begin().unwrap();
+    let folder = stage.path().join("deep/mounted");
+    std::fs::create_dir_all(&folder).unwrap();
+    drop(stage.leave_to(Owner::Until(at(4_000))).unwrap());
+    folder
+}
+
+/// Collects, with a folder mounted in a generation that goes.
+fn collect_around(store: &Store, mounted: &Bystanders, what: &str) {
+    let listed = store.list().unwrap().generations;
+    let old = listed.iter().find(|one| !one.current).expect("there is an older one").id;
+    bind(mounted.path(), &store.path().join(format!("generations/{old}/tree/d")));
+    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let done = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
+    let is_left = |end: &str| done.left.iter().any(|left| left.path.ends_with(end));
+    assert!(is_left("tree/d") && is_left("deep/mounted"), "{what}: {:?}", done.left);
+    mounted.check(what);
+}
+
 /// Cuts the power at each `stride`th step of `verb`; counts the steps.
 ///
 /// A child that another test forks holds our files until it becomes its program, and the unmount
@@ -125,6 +152,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
     settle(sources.path());
     let (prepared, cut) = (fs.image().with_extension("prepared"), fs.image().with_extension("cut"));
     let outside = Bystanders::make(&fs.path().join("outside"));
+    let mounted = Bystanders::make(&sources.path().join("mounted"));
     let store = open(&fs.path(), Faults::default()).unwrap();
     let first: &[&str] = if verb == "publish" { &["a"] } else { &["a", "b"] };
     for source in first {
@@ -139,6 +167,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
     if way.consume {
         give(&given, after);
     }
+    let mount_point = leave_stage(&store);
     drop(store);
     fs.unmount();
     fs.copy_image(&prepared);
@@ -148,14 +177,18 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         let what = format!("{kind}, {verb}, {way}, power lost at step {step}");
         fs.restore_image(&prepared);
         fs.mount(&[]).unwrap();
+        bind(mounted.path(), &mount_point);
         let words = [verb.to_owned(), way.to_string(), sources.path().display().to_string()];
         let finished = !kill_at(step as u64, &Task { place: fs.path(), words: words.into() });
         fs.copy_image(&cut);
+        unmount_below(&fs.path());
         fs.unmount();
 
         fs.restore_image(&cut);
         fs.mount(&[]).unwrap();
+        bind(mounted.path(), &mount_point);
         outside.check(&what);
+        mounted.check(&what);
         let shown = read_tree(&fs.path().join("store/current")).unwrap_or_else(|e| panic!("{what}: {e}"));
         let (old, new) = (same_content(&shown, before), same_content(&shown, after));
         assert!(old || new, "{what}: {shown:#?}");
@@ -172,8 +205,13 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         }
         let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert!(report.is_clean(), "{what}: {report:#?}");
+        collect_around(&store, &mounted, &what);
+        unmount_below(&fs.path());
+        publish(&store, &fs.path(), sources.path(), "a", way).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_eq!(debris(store.path()), [""; 0], "{what}");
+        assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}: after gc");
         outside.check(&what);
+        mounted.check(&what);
         drop(store);
         fs.unmount();
         if finished {

@@ -10,7 +10,7 @@ use genstore::{
     CommitOptions, Durability, Expect, GenerationId, Mark, Options, Plan, Publication, ScanRules,
     StageOptions, Store, ViewOptions,
 };
-use genstore_testkit::{Things, at, read_tree, settle, things, write_tree};
+use genstore_testkit::{Bystanders, Things, at, read_tree, settle, things, write_tree};
 
 /// Numbers that are the same for the same seed (splitmix64).
 pub(crate) struct Chance(pub(crate) u64);
@@ -34,11 +34,12 @@ impl Chance {
     }
 }
 
-/// The store, its source, and every generation's tree as it was published.
+/// The store, its source, every generation's tree as it was published, and a folder beside all of it.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) store: Store,
     pub(crate) trees: BTreeMap<u64, Things>,
+    pub(crate) outside: Bystanders,
 }
 
 pub(crate) fn options() -> Options {
@@ -57,7 +58,8 @@ impl Place {
     /// twins, links, empty files and folders; and with a pin, a mark and a view.
     pub(crate) fn make(dir: &Path) -> Place {
         let store = Store::init(&dir.join("store"), options()).unwrap().0;
-        let mut place = Place { dir: dir.to_owned(), store, trees: BTreeMap::new() };
+        let outside = Bystanders::make(&dir.join("outside"));
+        let mut place = Place { dir: dir.to_owned(), store, trees: BTreeMap::new(), outside };
         let first = things(
             1_000,
             &[

@@ -1,7 +1,9 @@
 //! Damage at rest: seen by `verify`, carried on by no verb, mended by repair and the right bytes.
 
-use genstore::{Depth, Error, StageOptions, Store};
-use genstore_testkit::{Thing, Things, Way, scratch};
+use std::time::Duration;
+
+use genstore::{Depth, Error, Owner, Retention, StageOptions, Store};
+use genstore_testkit::{Thing, Things, Way, at, bind, in_own_mounts, scratch, unmount_below};
 
 use super::kinds::{Comes, KINDS, Kind};
 use super::place::{Chance, Place, options};
@@ -41,14 +43,61 @@ impl Next {
 fn every_damage_is_seen_and_none_is_carried_on() {
     assert!(KINDS.len() >= 40);
     // All that fail are named, not the first alone.
-    let is_wrong =
-        |nth: &usize| std::panic::catch_unwind(|| one(&KINDS[nth % KINDS.len()], *nth as u64)).is_err();
+    let is_wrong = |nth: &usize| {
+        std::panic::catch_unwind(|| one(&KINDS[nth % KINDS.len()], *nth as u64, false)).is_err()
+    };
     let wrong: Vec<usize> = (0..count()).filter(is_wrong).collect();
     assert_eq!(wrong, [0; 0], "damages that were blessed or not mended; the messages are above");
     println!("{} damages of {} kinds", count(), KINDS.len());
 }
 
-fn one(kind: &Kind, seed: u64) {
+/// In a stage that nobody owns, while the damage is done and mended; and in the generations that gc then
+/// removes.
+#[test]
+fn no_damage_opens_a_way_to_what_is_mounted_inside() {
+    if !in_own_mounts("rest::no_damage_opens_a_way_to_what_is_mounted_inside") {
+        return;
+    }
+    let is_wrong = |(nth, kind): &(usize, &Kind)| {
+        std::panic::catch_unwind(|| one(kind, 1_000 + *nth as u64, true)).is_err()
+    };
+    let wrong: Vec<&str> = KINDS.iter().enumerate().filter(is_wrong).map(|(_, kind)| kind.name).collect();
+    assert_eq!(wrong, [""; 0], "the messages are above");
+}
+
+fn mount_in_a_stage(place: &Place) {
+    let stage = place.store.begin().unwrap();
+    let deep = stage.path().join("deep");
+    std::fs::create_dir(&deep).unwrap();
+    bind(place.outside.path(), &deep);
+    drop(stage.leave_to(Owner::Until(at(1))).unwrap());
+}
+
+fn collect_around_mounts(place: &Place, what: &str) {
+    let old: Vec<_> = place
+        .store
+        .list()
+        .unwrap()
+        .generations
+        .iter()
+        .filter(|one| !one.current)
+        .map(|one| one.id)
+        .collect();
+    for id in &old {
+        bind(place.outside.path(), &place.tree(id.get()).join("v"));
+    }
+    place.outside.check(what);
+    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let done = place.store.collect(&place.store.plan_gc(&rule).unwrap()).unwrap();
+    // One more in the stage.
+    assert!(!done.generations.is_empty(), "{what}");
+    assert_eq!(done.left.len(), done.generations.len() + 1, "{what}: {:?}", done.left);
+    place.outside.check(what);
+    unmount_below(&place.dir);
+    place.outside.check(what);
+}
+
+fn one(kind: &Kind, seed: u64, with_mounts: bool) {
     let mut chance = Chance(seed);
     let next = Next::choose(&mut chance);
     let what = format!("damage {seed}, {}, then {next:?}", kind.name);
@@ -58,10 +107,14 @@ fn one(kind: &Kind, seed: u64) {
         let report = place.store.verify(None, Depth::Full).unwrap();
         assert!(report.is_clean(), "the store is whole at first: {report:#?}");
     }
+    if with_mounts {
+        mount_in_a_stage(&place);
+    }
     (kind.act)(&place, &mut chance);
     if kind.comes == Comes::Refused {
         let error = Store::open(place.store.path(), options()).map(drop).unwrap_err();
         assert!(["damaged", "not-a-store", "newer-format"].contains(&error.code()), "{what}: {error}");
+        unmount_below(&place.dir);
         return;
     }
     // Stat tells nothing of it, so publishing is right from when `verify` has read it.
@@ -79,6 +132,11 @@ fn one(kind: &Kind, seed: u64) {
         _ => {}
     }
     mend(&mut place, &what);
+    place.outside.check(&what);
+    if with_mounts {
+        collect_around_mounts(&place, &what);
+        assert!(verify(&place, &what), "{what}: after gc");
+    }
 }
 
 fn verify(place: &Place, what: &str) -> bool {

@@ -199,6 +199,8 @@ fn child() {
         act(&task.words[0], &open(&task.place, faults), &task.place);
     } else if let Some(place) = std::env::var_os(AS_USER).filter(|_| std::env::var_os(STUCK).is_some()) {
         user_collects(&open(Path::new(&place), Faults::default()));
+    } else if let Some(place) = std::env::var_os(AS_USER).filter(|_| std::env::var_os(LOCKED).is_some()) {
+        user_goes_past_what_is_locked(&open(Path::new(&place), Faults::default()));
     } else if let Some(place) = std::env::var_os(AS_USER) {
         assert_eq!(rustix::process::geteuid().as_raw(), USER);
         let store = open(Path::new(&place), Faults::default());
@@ -389,6 +391,79 @@ fn a_generation_that_cannot_be_removed_is_named_and_keeps_nothing_else() {
     let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
     let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
     assert_eq!((done.generations.len(), done.left), (1, vec![]));
+}
+
+/// Set for a user who meets what only root can read.
+const LOCKED: &str = "GENSTORE_OWNERS_LOCKED";
+
+/// Generation 2 cannot be read, nor two of what was refused.
+fn user_goes_past_what_is_locked(store: &Store) {
+    let denied = "Permission denied (os error 13)";
+    let told = |left: &[genstore::Leftover]| -> Vec<(PathBuf, String)> {
+        left.iter().map(|left| (left.path.clone(), left.why.clone())).collect()
+    };
+    let locked = |name: &str| (store.path().join(name), denied.to_owned());
+    assert!(publish(store, "four", 1).changed);
+    let objects = genstore_testkit::object_inodes(store.path());
+    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let id = |n: u64| genstore::GenerationId::new(n).unwrap();
+    for _ in 0..2 {
+        let plan = store.plan_gc(&retention).unwrap();
+        assert_eq!(plan.objects(), 0, "what it needs is not known");
+        let done = store.collect(&plan).unwrap();
+        assert_eq!((done.stuck, done.objects), (vec![id(2)], 0));
+        assert_eq!(told(&done.left), [locked("generations/2")]);
+        let list = store.list().unwrap();
+        assert_eq!(list.generations.iter().map(|one| one.id.get()).collect::<Vec<_>>(), [4]);
+        assert_eq!(list.damaged.iter().map(|(id, _)| id.get()).collect::<Vec<_>>(), [2]);
+    }
+    assert_eq!(genstore_testkit::object_inodes(store.path()), objects);
+    // What was refused: the newest one is kept, and all others go but those two.
+    for number in 3..6 {
+        let keep = KeepFailed { count: 1, bytes: 1 << 30 };
+        let failed = store.begin().unwrap().fail("exit status 1", keep).unwrap();
+        assert_eq!(failed.number, number);
+        let left = told(&failed.left);
+        assert!(left.contains(&locked("failed/1")), "{left:?}");
+        assert!(
+            left.iter().all(|(path, why)| why == denied && !path.starts_with(&failed.path)),
+            "{left:?}"
+        );
+        let mut names: Vec<_> = fs::read_dir(store.path().join("failed"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["1".to_owned(), "2".to_owned(), number.to_string()]);
+    }
+    println!("the user went on");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_keeps_its_objects() {
+    if !is_root() {
+        return;
+    }
+    let place = user_place();
+    let store = open(place.path(), Faults::default());
+    // A folder that may not be listed, and one whose files are another user's.
+    for mode in [0o700, 0o755] {
+        let failed = store.begin().unwrap().fail("exit status 1", KeepFailed::default()).unwrap();
+        fs::set_permissions(&failed.path, fs::Permissions::from_mode(mode)).unwrap();
+        lchown(&failed.path, Some(0), Some(0)).unwrap();
+    }
+    let generation = place.path().join("store/generations/2");
+    fs::set_permissions(&generation, fs::Permissions::from_mode(0o700)).unwrap();
+    lchown(&generation, Some(0), Some(0)).unwrap();
+    as_user(place.path(), "what only root can read", Some(LOCKED));
+    // It is whole, and with the rights to do it all of it goes.
+    fs::set_permissions(&generation, fs::Permissions::from_mode(0o755)).unwrap();
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
+    assert_eq!((done.generations.len(), done.left), (1, vec![]));
+    assert!(done.objects > 0);
 }
 
 /// What cannot be removed from a tree that is to be recycled keeps no publish from its own.

@@ -1,11 +1,15 @@
 //! Several at once: publishers, readers and gc.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use genstore::{CommitOptions, Depth, Error, Expect, Mark, Owner, Plan, ScanRules, StageOptions, Store};
-use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{
+    Bystanders, Way, at, bind, debris, in_own_mounts, read_tree, same_content, scratch, things,
+    unmount_below, write_tree,
+};
 
 use super::{collect, commit, id, memory, open, publish_in, ticking};
 
@@ -89,14 +93,49 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
 fn publishers_readers_and_gc_do_not_harm_each_other() {
     let dir = scratch();
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let path = dir.path().join("store");
-    drop(commit(&open(dir.path()), &memory(&[("a", "0"), ("b", "0")])).unwrap());
+    publish_read_and_collect(dir.path());
+    let store = open(dir.path());
+    drop(collect(&store, 1));
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}
+
+/// In generations that all of gc's and the publishers' rules give up, and in a stage that nobody owns.
+#[test]
+fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
+    if !in_own_mounts("races::publishers_and_gc_leave_alone_what_is_mounted_inside") {
+        return;
+    }
+    let dir = scratch();
+    let outside = Bystanders::make(&dir.path().join("bystanders"));
+    let store = open(dir.path());
+    for text in ["1", "2", "3"] {
+        let done = commit(&store, &memory(&[("a", text), ("b", text), ("d/x", text)])).unwrap();
+        bind(outside.path(), &store.path().join(format!("generations/{}/tree/d", done.generation)));
+    }
+    let stage = store.begin().unwrap();
+    bind(outside.path(), stage.path());
+    drop(stage.leave_to(Owner::Until(at(1))).unwrap());
+    publish_read_and_collect(dir.path());
+    let left = collect(&store, 1).left;
+    assert_eq!(left.len(), 4, "one in each: {left:?}");
+    outside.check("with all of it mounted");
+    unmount_below(dir.path());
+    drop(commit(&store, &memory(&[("a", "last"), ("b", "last")])).unwrap());
+    assert_eq!(collect(&store, 1).left, []);
+    assert_eq!(debris(store.path()), [""; 0]);
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+}
+
+/// Two publishers, a reader and gc at once.
+fn publish_read_and_collect(dir: &Path) {
+    let path = dir.join("store");
+    drop(commit(&open(dir), &memory(&[("a", "0"), ("b", "0")])).unwrap());
     let working = AtomicU64::new(2);
     let busy = || working.load(Ordering::Relaxed) > 0;
     std::thread::scope(|scope| {
         for worker in 0..2 {
             let (path, working) = (&path, &working);
-            let dir = dir.path().join(format!("publisher-{worker}"));
+            let dir = dir.join(format!("publisher-{worker}"));
             fs::create_dir(&dir).unwrap();
             scope.spawn(move || {
                 let store = Store::open(path, ticking(1_000_000)).unwrap();
@@ -126,9 +165,6 @@ fn publishers_readers_and_gc_do_not_harm_each_other() {
             }
         });
     });
-    let store = open(dir.path());
-    drop(collect(&store, 1));
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
 
 #[test]
