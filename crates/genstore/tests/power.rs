@@ -125,6 +125,12 @@ fn leave_stage(store: &Store) -> PathBuf {
     folder
 }
 
+/// Mounts a folder on one in a stage, which may be lost with the power: nothing flushed it.
+fn mount_in(folder: &Path, mounted: &Bystanders) {
+    std::fs::create_dir_all(folder).unwrap();
+    bind(mounted.path(), folder);
+}
+
 /// Collects, with a folder mounted in a generation that goes.
 fn collect_around(store: &Store, mounted: &Bystanders, what: &str) {
     let listed = store.list().unwrap().generations;
@@ -177,7 +183,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         let what = format!("{kind}, {verb}, {way}, power lost at step {step}");
         fs.restore_image(&prepared);
         fs.mount(&[]).unwrap();
-        bind(mounted.path(), &mount_point);
+        mount_in(&mount_point, &mounted);
         let words = [verb.to_owned(), way.to_string(), sources.path().display().to_string()];
         let finished = !kill_at(step as u64, &Task { place: fs.path(), words: words.into() });
         fs.copy_image(&cut);
@@ -186,7 +192,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
 
         fs.restore_image(&cut);
         fs.mount(&[]).unwrap();
-        bind(mounted.path(), &mount_point);
+        mount_in(&mount_point, &mounted);
         outside.check(&what);
         mounted.check(&what);
         let shown = read_tree(&fs.path().join("store/current")).unwrap_or_else(|e| panic!("{what}: {e}"));
