@@ -372,7 +372,8 @@ fn a_claim_that_a_power_loss_tore_is_over() {
     let place = Place::new();
     let store = place.open();
     // No claim is flushed, so all of its bytes may be lost, or be zeros; or its stage may be lost.
-    let torn: [(&str, fn(&Path)); 3] = [
+    type Tear = fn(&Path);
+    let torn: [(&str, Tear); 3] = [
         ("empty", |claim| fs::write(claim, "").unwrap()),
         ("zeros", |claim| fs::write(claim, [0; 300]).unwrap()),
         ("alone", |claim| {
