@@ -30,8 +30,9 @@ fn gc_names_the_mount_and_ends_with_3() {
     let warning = format!("warning: could not remove {mount}: something is mounted there\n");
     assert_eq!((out.status, out.stderr.contains(&warning)), (3, true), "{}{}", out.stdout, out.stderr);
     assert!(out.stderr.contains("hint: all around it is removed"), "{}", out.stderr);
+    let at = site.path("genstore/staging/s-gone-1/tree/uploads");
     let doc = gc("--json").json("genstore.gc/1");
-    assert_eq!(doc["left"], json!([{ "path": mount, "why": "something is mounted there" }]));
+    assert_eq!(doc["left"], json!([{ "path": at, "why": "something is mounted there" }]));
     outside.check("gc");
     site.write("dist/a.txt", "4");
     site.run("publish dist").ok();
@@ -57,7 +58,8 @@ fn builds_and_stages_name_what_they_leave_mounted() {
     let line =
         failed.stderr.lines().find(|line| line.starts_with("  could not remove ")).expect("it is named");
     assert!(line.ends_with("/out/dev: something is mounted there"), "{line}");
-    let refused = build("echo 1 > \"$GENSTORE_OUT/a\"").fails(1, "1 path cannot be kept in a generation");
+    let refused = build("echo 1 > \"$GENSTORE_OUT/a\"");
+    assert_eq!(refused.status, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("  dev is a mount point\n"), "{}", refused.stderr);
     outside.check("build");
     let stage = site.run("begin").ok().stdout;
