@@ -134,7 +134,7 @@ impl Trials {
         let owned = owned.is_ok_and(|status| status.success());
         let runs = owned && trials.site.command("--version").under(&trials.calm).try_run().is_some();
         if !runs {
-            println!("skipped: only root can run the program as another user, from where it lies");
+            genstore_testkit::skip_on_this_machine("no other user can run the program from where it lies");
         }
         runs.then_some(trials)
     }
@@ -227,7 +227,7 @@ fn mounts() -> bool {
     let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
-        println!("skipped: this user cannot mount anything");
+        genstore_testkit::skip_on_this_machine("no filesystem can be mounted");
     }
     can
 }

@@ -54,7 +54,7 @@ fn a_stranger_who_holds_a_lock_is_named_and_cannot_take_it_again() {
     let dir = scratch();
     let store = open(dir.path());
     if store.path().metadata().unwrap().uid() != 0 || Command::new("flock").arg("-V").output().is_err() {
-        println!("skipped: needs root, to become another user, and the program flock");
+        genstore_testkit::skip_on_this_machine("the test needs root and the program flock");
         return;
     }
     set_mode(dir.path(), 0o755);
