@@ -364,12 +364,19 @@ impl Home {
     /// Lists the generations that are off the list and were not all removed.
     pub(crate) fn unlisted(&self) -> Result<BTreeSet<GenerationId>> {
         let parse = |name: &[u8]| GenerationId::parse(std::str::from_utf8(name).ok()?);
-        let names = self.list(STAGING)?.into_iter();
-        Ok(names.filter_map(|(name, _)| parse(name.strip_prefix(UNLISTED)?)).collect())
+        let names = match self.list(STAGING) {
+            // Something else took the folder's place, which `verify` reports. No mark can be there.
+            Err(Error::Damaged { .. }) => vec![],
+            names => names?,
+        };
+        Ok(names.into_iter().filter_map(|(name, _)| parse(name.strip_prefix(UNLISTED)?)).collect())
     }
 
     fn is_unlisted(&self, id: GenerationId) -> Result<bool> {
-        Ok(self.dir.stat(&[STAGING, b"/", &unlisted_name(id)].concat())?.is_some())
+        match self.dir.stat(&[STAGING, b"/", &unlisted_name(id)].concat()) {
+            Err(e) if is_errno(&e, Errno::NOTDIR) || is_errno(&e, Errno::LOOP) => Ok(false),
+            mark => Ok(mark?.is_some()),
+        }
     }
 
     /// Writes what readers are shown of a generation beside its manifest.

@@ -241,7 +241,11 @@ impl Fs {
     pub(crate) fn rename(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
         let path = to.0.join(to.1);
         self.point("rename", &path, Needs::Space)?;
-        rustix::fs::renameat(from.0, from.1, to.0, to.1).map_err(|e| Error::io("rename to", path, e))
+        rustix::fs::renameat(from.0, from.1, to.0, to.1).map_err(|e| match e {
+            // Something is mounted on the name that was to be replaced.
+            Errno::BUSY => Error::io(mount::CROSS, path, e),
+            e => Error::io("rename to", path, e),
+        })
     }
 
     /// Renames a directory to a name that must be free.

@@ -141,6 +141,9 @@ fn copy_prepared(scenario: &Scenario, prepared: &Place, name: &str) -> Place {
     place
 }
 
+/// So many calls write `sealed` in a temporary file and rename it.
+const MOST_STEPS_OF_A_CACHE: u64 = 8;
+
 fn run(name: &str, way: Way) {
     let _one = one_at_a_time();
     let scenario = find(name);
@@ -176,9 +179,11 @@ fn run(name: &str, way: Way) {
         std::fs::remove_dir_all(&place.dir).expect("clean up");
         end
     });
-    // Only publishing what is current changes nothing at all, but of a source that it consumes.
+    // Publishing what is current changes nothing, but of a source that it consumes, and but for `sealed`,
+    // a cache that is written where the folders were not changed just now.
     let idle = name == "publish of what is current" && !way.consume;
-    assert!(points.iter().all(|&count| (count == 0) == idle), "{name}, {way}: {points:?}");
+    let expected = if idle { 0..=MOST_STEPS_OF_A_CACHE } else { 1..=u64::MAX };
+    assert!(points.iter().all(|count| expected.contains(count)), "{name}, {way}: {points:?}");
 }
 
 /// Where sources are consumed, each step is cut and failed, and no more: that a disk that is gone for

@@ -205,10 +205,10 @@ fn child() {
         assert_eq!(rustix::process::geteuid().as_raw(), USER);
         let store = open(Path::new(&place), Faults::default());
         // The same bytes first: what root had begun of them is in the way, or is used.
-        assert_eq!(publish(&store, "new", 9).warnings, []);
+        assert_eq!(other_warnings(publish(&store, "new", 9).warnings), []);
         for text in ["four", "five", "six"] {
             let published = publish(&store, text, 1);
-            assert_eq!((published.changed, published.warnings), (true, vec![]), "{text}");
+            assert_eq!((published.changed, other_warnings(published.warnings)), (true, vec![]), "{text}");
         }
         drop(store.rollback(1, false).unwrap());
         let current = store.current().unwrap().unwrap();
@@ -218,6 +218,13 @@ fn child() {
         assert!(report.is_clean(), "{report:#?}");
         println!("the user went on");
     }
+}
+
+/// Leaves out the warning about what belongs to others: a folder that root had made, and had not given
+/// away yet when it was killed.
+fn other_warnings(mut warnings: Vec<genstore::Warning>) -> Vec<genstore::Warning> {
+    warnings.retain(|warning| !warning.message.contains("do not belong to the owner of the store"));
+    warnings
 }
 
 #[test]
