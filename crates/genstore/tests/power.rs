@@ -6,7 +6,11 @@
 //!
 //! A folder of another filesystem is mounted in a stage that nobody owns any more, from before the verb, and
 //! in a generation that gc gives up after it: nothing changes in it, nor beside the store.
-#![allow(clippy::print_stdout, reason = "tells how often the power was lost")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "makes folders to mount on, and prints how often the power was lost"
+)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
