@@ -65,7 +65,7 @@ fn verify_raises_no_false_alarm_beside_a_writer() {
             let (path, is_over, looks) = (&path, &is_over, &looks);
             let verifier = scope.spawn(move || {
                 let begun = begun;
-                let store = Store::open(&path, options()).unwrap();
+                let store = Store::open(path, options()).unwrap();
                 // gc waits until nobody looks: so a look begins with each of its acts, and no other.
                 let next = || if *name == "gc" { begun.recv().is_ok() } else { !is_over.load(Relaxed) };
                 while next() {

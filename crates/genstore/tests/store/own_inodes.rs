@@ -23,8 +23,10 @@ fn with_own_inode(dir: &Path) -> (Store, Things) {
     (store, now)
 }
 
+type Damage = fn(&Path);
+
 /// Ways to damage a file; the last one keeps all that stat tells but the ctime.
-const HARMS: [(&str, fn(&Path)); 6] = [
+const HARMS: [(&str, Damage); 6] = [
     ("grown", |path| write_through(path, b"longer than it was")),
     ("cut", |path| write_through(path, b"")),
     ("other bytes", |path| write_through(path, b"bad")),
