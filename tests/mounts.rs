@@ -62,7 +62,7 @@ fn builds_and_stages_name_what_they_leave_mounted() {
     assert_eq!(refused.status, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("  dev is a mount point\n"), "{}", refused.stderr);
     outside.check("build");
-    let stage = site.run("begin").ok().stdout;
+    let stage = site.run("begin --ttl 1h").ok().stdout;
     let (id, path) = stage.trim().split_once(' ').expect("an id and a path");
     let at = std::path::Path::new(path.trim()).join("dev");
     let at = site.path(at.strip_prefix("[DIR]").unwrap_or(&at));

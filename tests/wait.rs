@@ -83,6 +83,8 @@ fn ends_when_the_store_goes_away() {
     let site = Site::published();
     let waiting = site.command("wait").spawn();
     waiting.wait_for_watch();
-    std::fs::remove_dir_all(site.path("genstore")).unwrap();
+    // In one step: half removed, it would be a folder that is no store.
+    std::fs::rename(site.path("genstore"), site.path("gone")).unwrap();
+    std::fs::remove_dir_all(site.path("gone")).unwrap();
     waiting.end(&site).fails(10, "error: there is no store in [DIR] or above it\n");
 }

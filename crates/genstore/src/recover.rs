@@ -9,14 +9,14 @@ use rustix::io::Errno;
 
 use crate::error::{Damaged, Error, Result};
 use crate::fs::dir::open_parent;
-use crate::fs::{Dir, Stat};
+use crate::fs::{Dir, Kind, Stat};
 use crate::layout::{CommitLock, GENERATIONS, Home, STAGING};
 use crate::log::Event;
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, StageId};
-use crate::model::tree::Node;
-use crate::objects::{Objects, is_errno};
+use crate::model::tree::{FileNode, Mtime, Node};
+use crate::objects::{Objects, is_errno, is_refused};
 use crate::records::{Intent, Sequence};
 use crate::stage::{grave, remove_committed, sweep, tolerate};
 
@@ -147,31 +147,38 @@ impl Home {
             return Ok(());
         };
         let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
-        let (objects, dir) = (Objects::new(self)?, generation.tree_dir()?);
+        let objects = Objects::new(self)?;
+        let dir = match generation.tree_dir() {
+            // Nothing in it was made fresh.
+            Err(e) if is_refused(&e) => return Ok(()),
+            dir => dir?,
+        };
         let mut shown = Shown { fresh: Default::default(), ..old.clone() };
-        let mut folder: Option<(&[u8], Dir)> = None;
+        let mut folder: Option<(&[u8], Option<Dir>)> = None;
         for entry in tree.iter() {
             let Node::File(file) = entry.node else {
                 continue;
             };
             let (parent, name) = crate::model::relpath::split(entry.path);
             if folder.as_ref().is_none_or(|(path, _)| *path != parent) {
-                folder = Some((parent, open_parent(&dir, entry.path)?.0));
+                let opened = match open_parent(&dir, entry.path) {
+                    Err(e) if is_refused(&e) => None,
+                    opened => Some(opened?.0),
+                };
+                folder = Some((parent, opened));
             }
-            let stat = match &folder {
-                Some((_, dir)) => dir.stat(name)?,
-                None => None,
+            let own = match folder.as_ref().and_then(|(_, dir)| dir.as_ref()) {
+                Some(dir) => own_mtime(&objects, dir, name, &file),
+                None => Ok(old.fresh.get(entry.path).copied()),
             };
-            // The object's own inode is never made fresh: another mtime of it is damage.
-            let is_own = |stat: &Stat| -> Result<bool> {
-                let object = if file.size > 0 { objects.stat(file.object())? } else { None };
-                Ok(object.is_none_or(|object| !object.same_inode(stat)))
+            let own = match own {
+                // Something is mounted there, or it is locked up: it was not made fresh, and what was
+                // recorded of it still holds.
+                Err(e) if is_refused(&e) => old.fresh.get(entry.path).copied(),
+                own => own?,
             };
-            if let Some(stat) = stat
-                && !stat.has_mtime(file.mtime)
-                && is_own(&stat)?
-            {
-                shown.fresh.insert(entry.path.to_vec(), stat.mtime);
+            if let Some(mtime) = own {
+                shown.fresh.insert(entry.path.to_vec(), mtime);
             }
         }
         if shown != old {
@@ -179,4 +186,15 @@ impl Home {
         }
         Ok(())
     }
+}
+
+/// Returns the mtime of a file that has an inode of its own, and another mtime than its object.
+fn own_mtime(objects: &Objects<'_>, dir: &Dir, name: &[u8], file: &FileNode) -> Result<Option<Mtime>> {
+    let is_other = |stat: &Stat| stat.kind == Kind::File && !stat.has_mtime(file.mtime);
+    let Some(stat) = dir.stat(name)?.filter(is_other) else { return Ok(None) };
+    // Fails where another file is mounted on it.
+    drop(dir.open_file(name)?);
+    // The object's own inode is never made fresh: another mtime of it is damage.
+    let object = if file.size > 0 { objects.stat(file.object())? } else { None };
+    Ok(object.is_none_or(|object| !object.same_inode(&stat)).then_some(stat.mtime))
 }
