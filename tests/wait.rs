@@ -86,5 +86,5 @@ fn ends_when_the_store_goes_away() {
     // In one step: half removed, it would be a folder that is no store.
     std::fs::rename(site.path("genstore"), site.path("gone")).unwrap();
     std::fs::remove_dir_all(site.path("gone")).unwrap();
-    waiting.end(&site).fails(10, "error: there is no store in [DIR] or above it\n");
+    waiting.end(&site).fails(10, "error: [DIR]/genstore is not a genstore store\n");
 }

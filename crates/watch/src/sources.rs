@@ -220,7 +220,10 @@ impl Sources {
         let tell = move |problem| bad_rules.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
         if let Some(problem) = folder.ancestors().skip(1).find_map(bad_rules_in) {
             tell(format!("{problem}; no rules above {} are read", folder.display()));
-            walk.parents(false);
+            // The crate reads the files above unless all of these are off. By another option it still
+            // reads what git would, in the folders that it walks.
+            walk.parents(false).git_ignore(false).git_exclude(false);
+            walk.add_custom_ignore_filename(".gitignore");
         }
         walk.filter_entry(move |entry| {
             let is_dir = entry.file_type().is_some_and(|kind| kind.is_dir());
