@@ -5,6 +5,9 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+/// Writing back ends by itself once nobody writes; so many copies take longer than that.
+const MOST_COPIES: u32 = 100;
+
 /// A filesystem in a file, mounted until it is dropped.
 pub struct LoopFs {
     dir: TempDir,
@@ -68,9 +71,19 @@ impl LoopFs {
     }
 
     /// Copies what the device holds at this moment: what a power loss now would leave.
+    ///
+    /// The kernel may write back while the image is read, and a copy that has a later write but not an
+    /// earlier one is nothing that a power loss leaves. So the copy is compared with the image, and made
+    /// again until both are the same: each write that it lacks then came after all that it has.
     pub fn copy_image(&self, to: &Path) {
-        run(Command::new("cp").args(["--sparse=always"]).arg(self.image()).arg(to))
-            .expect("copy the image");
+        for _ in 0..MOST_COPIES {
+            run(Command::new("cp").args(["--sparse=always"]).arg(self.image()).arg(to))
+                .expect("copy the image");
+            if run(Command::new("cmp").arg("--silent").arg(self.image()).arg(to)).is_ok() {
+                return;
+            }
+        }
+        panic!("the device was written to during each of {MOST_COPIES} copies");
     }
 
     /// Puts another image in its place; it must not be mounted.
