@@ -128,7 +128,7 @@ fn incremental_builders_get_the_previous_tree() {
     site.run("verify").ok();
 }
 
-/// Tells whether a process is there, and no zombie.
+/// Returns whether a process is there, and no zombie.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))

@@ -137,7 +137,7 @@ impl Site {
         names
     }
 
-    /// Tells whether anything has this name.
+    /// Returns whether anything has this name.
     pub fn has(&self, below: &str) -> bool {
         self.path(below).symlink_metadata().is_ok()
     }

@@ -222,7 +222,7 @@ impl Trials {
     }
 }
 
-/// Tells whether a filesystem can be mounted, for this test alone.
+/// Returns whether a filesystem can be mounted, for this test alone.
 fn mounts() -> bool {
     let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     let can = tried.is_ok_and(|output| output.status.success());

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::harness::{Site, eventually};
 use crate::watch::{Loop, project};
 
-/// Tells whether a process lives; one that waits to be reaped does not.
+/// Returns whether a process lives; one that waits to be reaped does not.
 fn lives(pid: u64) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))

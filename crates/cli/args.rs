@@ -53,7 +53,7 @@ pub(crate) struct Globals {
     /// Work as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true, value_parser = filled_path())]
     pub(crate) chdir: Option<PathBuf>,
-    /// Obey the project's file and the store found here, whoever owns them
+    /// Use the project's file and the store found here even if another user owns them
     #[arg(long, global = true)]
     pub(crate) trust: bool,
     /// Read no project's file
@@ -239,7 +239,7 @@ pub(crate) fn filled_path() -> impl TypedValueParser<Value = PathBuf> {
 /// Understands the arguments.
 pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
     Cli::try_parse_from(args).map_err(|error| {
-        // What is told of arguments quotes them: it is told of what they look like when shown.
+        // Errors about arguments quote them, so the arguments are escaped first.
         let shown: Vec<OsString> = args.iter().map(shown).collect();
         let error = Cli::try_parse_from(&shown).err().filter(|_| shown != args).unwrap_or(error);
         Stopped::new(error, args)

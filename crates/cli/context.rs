@@ -176,7 +176,7 @@ impl<'a> Context<'a> {
         let found = self.find_store()?;
         let named = matches!(found.origin, Origin::Flag | Origin::Environment);
         let project = match self.project() {
-            // It has no say here, whoever wrote it.
+            // This file does not apply to the store, so its owner does not matter.
             Err(error) if named && is_untrusted(&error) => None,
             project => project?,
         };

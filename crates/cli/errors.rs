@@ -200,7 +200,7 @@ pub(crate) fn warn_of_left(out: &Out, left: &[Leftover]) {
     }
 }
 
-/// What to do about it.
+/// How to solve the problem.
 pub(crate) const LEFT_HINT: &str = "all around it is removed; unmount what is mounted there, or act as its owner or as root: \
      the next command that writes removes the rest";
 

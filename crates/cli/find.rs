@@ -126,7 +126,7 @@ fn is_there(path: &Path) -> Result<bool> {
     }
 }
 
-/// Tells whether an error only says that nothing is there.
+/// Returns whether an error only says that nothing is there.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }

@@ -1,6 +1,6 @@
 //! `[hooks]`: commands of the project that are run once `current` has moved.
 //!
-//! What fails there is a warning, and the exit status 3: the commit stands.
+//! A failing hook is a warning, and the exit status is 3: the commit stands.
 
 use genstore::{GenerationId, Store};
 use genstore_run::{Ended, Limits, Output};
@@ -10,10 +10,10 @@ use crate::errors::exit;
 use crate::render::human;
 use crate::{output, running};
 
-/// What the commands left behind.
+/// The result of the commands.
 pub(crate) struct HooksEnded {
     failed: bool,
-    /// What is current now.
+    /// The current generation after the hooks.
     current: Option<GenerationId>,
 }
 
@@ -23,7 +23,7 @@ impl HooksEnded {
         HooksEnded { failed: false, current }
     }
 
-    /// Tells whether this generation is current now.
+    /// Returns whether this generation is current now.
     pub(crate) fn leave_current(&self, generation: GenerationId) -> bool {
         self.current == Some(generation)
     }

@@ -27,7 +27,7 @@ pub(crate) fn show(path: &Path) -> String {
     genstore::show_path(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
 }
 
-/// Tells whether a terminal obeys a character, or hides it, or writes it in another order: control
+/// Returns whether a terminal obeys a character, or hides it, or writes it in another order: control
 /// characters of both sets, and those that set the direction of text.
 pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
@@ -207,7 +207,7 @@ impl Out {
         }
     }
 
-    /// Tells whether notes are read.
+    /// Returns whether notes are read.
     pub(crate) fn notes(&self) -> bool {
         !self.quiet && !self.json
     }

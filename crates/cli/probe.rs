@@ -43,7 +43,7 @@ pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
     Ok(Abilities { flock, hard_links, exchange, reflink, folds_case })
 }
 
-/// What is known of a filesystem's abilities: `None` for what only trying tells.
+/// The known abilities of a filesystem. `None` means that only a trial can find out.
 pub(crate) struct KnownAbilities {
     pub(crate) flock: Option<bool>,
     pub(crate) hard_links: Option<bool>,

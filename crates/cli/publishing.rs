@@ -99,12 +99,12 @@ impl Wishes {
         verbs::expected(store, self.expect.as_deref())
     }
 
-    /// Tells whether what is empty may become current.
+    /// Returns whether what is empty may become current.
     pub(crate) fn emptying(&self, context: &Context<'_>) -> Result<Emptying> {
         emptying(context, self.allow_empty)
     }
 
-    /// Tells whether the new generation is only to be kept.
+    /// Returns whether the new generation is only to be kept.
     pub(crate) fn only_keeps(&self) -> bool {
         self.no_activate
     }
@@ -176,7 +176,7 @@ impl Wishes {
     }
 }
 
-/// Tells whether what is empty may become current, as a flag or the project says.
+/// Returns whether what is empty may become current, as a flag or the project says.
 pub(crate) fn emptying(context: &Context<'_>, flag: bool) -> Result<Emptying> {
     let project = context.project()?.is_some_and(|project| project.config.publish.allow_empty);
     Ok(if flag || project { Emptying::Allow } else { Emptying::Refuse })

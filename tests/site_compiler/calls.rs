@@ -17,7 +17,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Tells whether it changes anything at such a path.
+    /// Returns whether it changes anything at such a path.
     pub fn changes(&self, is: impl Fn(&Path) -> bool) -> bool {
         match self.name.as_str() {
             "open" | "openat" | "openat2" => self.writes && self.paths.iter().any(|path| is(path)),

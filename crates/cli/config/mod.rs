@@ -27,7 +27,7 @@ pub(crate) use words::plain;
 pub(crate) struct Project {
     /// The file.
     pub(crate) file: PathBuf,
-    /// What it holds.
+    /// The parsed content.
     pub(crate) bytes: Vec<u8>,
     pub(crate) config: Config,
 }
@@ -120,9 +120,9 @@ pub(crate) struct PublishSection {
     pub(crate) exclude: Option<GlobSet>,
     #[serde(deserialize_with = "symlinks")]
     pub(crate) symlinks: Symlinks,
-    /// What is empty may take the place of what is not.
+    /// Allows an empty tree to replace one that is not empty.
     pub(crate) allow_empty: bool,
-    /// What is done about files that lose more than a generation can keep.
+    /// How to handle files with attributes that a generation does not keep.
     #[serde(deserialize_with = "lossy")]
     pub(crate) lossy: Lossy,
 }
@@ -221,7 +221,7 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
         };
     } else {
         let message = error.message().lines().next().unwrap_or("it cannot be read");
-        // A value is told of by its key, as far as the line has one.
+        // The message names the key of the value, if the line has one.
         let key =
             text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
         let plain = plain(message);

@@ -1,4 +1,4 @@
-//! What the parsers of TOML and JSON say of a value, in words that need no Rust.
+//! Rewords the type errors of the TOML and JSON parsers so that they do not name Rust types.
 
 /// Says what is wrong with a value, from a message such as `invalid type: string "x", expected usize`.
 pub(crate) fn plain(message: &str) -> String {

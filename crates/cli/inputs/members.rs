@@ -216,7 +216,7 @@ impl<'a> Archive<'a> {
         })
     }
 
-    /// Tells whether a hard link's bytes come next. Old formats give it the size of the other member, and
+    /// Returns whether a hard link's bytes come next. Old formats give it the size of the other member, and
     /// no bytes. POSIX of 2001 allows them (pax, cpio and bsdtar write them when asked), but only in
     /// its own format, which a member without an extended header does not tell.
     fn has_bytes(&mut self, size: u64, is_pax: bool) -> Result<bool> {
@@ -464,7 +464,7 @@ impl Read for Stored<'_, '_> {
     }
 }
 
-/// Tells whether a block is a header, by the sum of its bytes.
+/// Returns whether a block is a header, by the sum of its bytes.
 fn has_right_sum(block: &[u8; BLOCK]) -> bool {
     let sum = |of: fn(u8) -> i64| -> i64 {
         let field = 148..156;

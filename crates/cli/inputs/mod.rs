@@ -56,7 +56,7 @@ struct From {
 }
 
 impl Inputs {
-    /// Tells whether it is a stream whose bytes a stage must take in before there is a plan.
+    /// Returns whether it is a stream whose bytes a stage must take in before there is a plan.
     pub(crate) fn is_stream(&self) -> bool {
         self.from.from_tar.is_some()
     }
@@ -110,7 +110,7 @@ impl Inputs {
 
 const STORE_WITHIN: &str = "the store lies in it";
 
-/// Tells whether a store that is made at `place` would lie in `source`.
+/// Returns whether a store that is made at `place` would lie in `source`.
 fn would_hold(source: &Path, place: &Path) -> bool {
     let find = |path: &Path| std::fs::canonicalize(path).ok();
     // What is missing here is reported by whoever needs it.

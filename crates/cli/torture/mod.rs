@@ -38,7 +38,7 @@ pub(crate) struct Torture<'a> {
     /// So many points of each command; `None` is all.
     pub(crate) sample: Option<usize>,
     pub(crate) kinds: &'a [FaultKind],
-    /// Tells whether somebody wants it to end.
+    /// Returns whether somebody wants it to end.
     pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
 }
 

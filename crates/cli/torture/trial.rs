@@ -64,7 +64,7 @@ impl Ended {
         document.get("code")?.as_str().map(str::to_owned)
     }
 
-    /// Tells whether it warned of something.
+    /// Returns whether it warned of something.
     fn warned(&self) -> bool {
         let document: serde_json::Value = serde_json::from_slice(&self.stdout).unwrap_or_default();
         document["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty())

@@ -94,7 +94,7 @@ fn suits(view: &View) -> &'static Suits {
     }
 }
 
-/// Tells whether a view is there and shows what is current.
+/// Returns whether a view is there and shows what is current.
 fn is_ok(view: &View) -> bool {
     matches!(view.state, ViewState::Ok | ViewState::Strangers(_))
 }
@@ -150,6 +150,48 @@ fn owners(foreign: &Foreign) -> (Standing, String) {
     }
 }
 
+/// Judges an ability: good where it is there or not known.
+fn unless(has: Option<bool>, otherwise: Standing) -> Standing {
+    if has == Some(false) { otherwise } else { Standing::Good }
+}
+
+/// Describes what the filesystem can do: the name of each ability, its standing and a text.
+fn ability_texts(can: &probe::KnownAbilities) -> [(&'static str, Standing, &'static str); 5] {
+    let unknown = "not known of this filesystem: `genstore doctor --probe` tries it";
+    let file_locks = match can.flock {
+        Some(true) => "work",
+        Some(false) => "do not work: a store can be read here, not written",
+        None => unknown,
+    };
+    let hard_links = match can.hard_links {
+        Some(true) => "work",
+        Some(false) => "do not work: there can be no store here",
+        None => unknown,
+    };
+    let rename_exchange = match can.exchange {
+        Some(true) => "works: `view add --replace` leaves no gap",
+        Some(false) => "does not work: `view add --replace` is refused, move the directory away first",
+        None => unknown,
+    };
+    let reflink = match can.reflink {
+        Some(true) => "yes: copies share their blocks",
+        Some(false) => "none: copies take their own blocks (`build` and --consume move files instead)",
+        None => unknown,
+    };
+    let case = match can.folds_case {
+        Some(true) => "README and readme are one name: trees with both cannot be published",
+        Some(false) => "README and readme are two names",
+        None => unknown,
+    };
+    [
+        ("file locks", unless(can.flock, Standing::Bad), file_locks),
+        ("hard links", unless(can.hard_links, Standing::Bad), hard_links),
+        ("rename exchange", unless(can.exchange, Standing::Care), rename_exchange),
+        ("reflink", Standing::Good, reflink),
+        ("case", unless(can.folds_case.map(|folds| !folds), Standing::Care), case),
+    ]
+}
+
 fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bool) -> Result<Vec<Check>> {
     let fail = |source| Error::Io { op: "make a directory in", path: parent.to_owned(), source };
     let filesystem = probe::filesystem_of(parent);
@@ -164,11 +206,6 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bo
     let dev = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
     let mut checks = Vec::new();
     let mut add = |name, standing, text: String| checks.push(Check { name, standing, text });
-    let or = |good: Option<bool>, otherwise: Standing| match good {
-        Some(false) => otherwise,
-        _ => Standing::Good,
-    };
-    let unknown = "not known of this filesystem: `genstore doctor --probe` tries it";
     if let Some(name) = &filesystem {
         let limit = probe::link_limit(name);
         let text = limit.map_or_else(
@@ -177,36 +214,9 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bo
         );
         add("filesystem", Standing::Good, text);
     }
-    let text = match can.flock {
-        Some(true) => "work",
-        Some(false) => "do not work: a store can be read here, not written",
-        None => unknown,
-    };
-    add("file locks", or(can.flock, Standing::Bad), text.to_owned());
-    let text = match can.hard_links {
-        Some(true) => "work",
-        Some(false) => "do not work: there can be no store here",
-        None => unknown,
-    };
-    add("hard links", or(can.hard_links, Standing::Bad), text.to_owned());
-    let text = match can.exchange {
-        Some(true) => "works: `view add --replace` leaves no gap",
-        Some(false) => "does not work: `view add --replace` is refused, move the directory away first",
-        None => unknown,
-    };
-    add("rename exchange", or(can.exchange, Standing::Care), text.to_owned());
-    let text = match can.reflink {
-        Some(true) => "yes: copies share their blocks",
-        Some(false) => "none: copies take their own blocks (`build` and --consume move files instead)",
-        None => unknown,
-    };
-    add("reflink", Standing::Good, text.to_owned());
-    let text = match can.folds_case {
-        Some(true) => "README and readme are one name: trees with both cannot be published",
-        Some(false) => "README and readme are two names",
-        None => unknown,
-    };
-    add("case", or(can.folds_case.map(|folds| !folds), Standing::Care), text.to_owned());
+    for (name, standing, text) in ability_texts(&can) {
+        add(name, standing, text.to_owned());
+    }
     if let Some(foreign) = store.map(Store::foreign).transpose()? {
         let (standing, text) = owners(&foreign);
         add("owners", standing, text);
@@ -222,7 +232,7 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bo
         let left = limit.saturating_sub(used);
         let text = format!("{} of {} watches left", human::number(left), human::number(limit));
         let few = "; more with `sysctl fs.inotify.max_user_watches=524288`";
-        let standing = or(Some(left > 8192), Standing::Care);
+        let standing = unless(Some(left > 8192), Standing::Care);
         add("inotify", standing, if standing == Standing::Care { text + few } else { text });
     }
     let root = context.project()?.map(|project| project.root().to_owned());

@@ -322,7 +322,7 @@ fn tell_owners(context: &Context<'_>, store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Tells whether a repair took away what it could not mend.
+/// Returns whether a repair took away what it could not mend.
 fn is_gone(store: &Store, key: &Key) -> bool {
     match key {
         Key::Generation(id) => store.resolve(&Rev::Number(*id)).is_err(),

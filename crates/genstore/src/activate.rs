@@ -8,7 +8,8 @@ use crate::fs::fault::FaultStage;
 use crate::fs::flush::Flush;
 use crate::generations::Generation;
 use crate::hold::HoldRecord;
-use crate::layout::{CommitLock, HOLD, Home, LOG, MARKS};
+use crate::layout::{HOLD, Home, LOG, MARKS};
+use crate::locks::CommitLock;
 use crate::log::Event;
 use crate::model::digest::Digest;
 use crate::model::fresh::{self, Freshness, Shown};
@@ -185,7 +186,7 @@ impl Home {
         Ok(Activation { generation: id, tree, previous, refreshed, durable, warnings })
     }
 
-    /// Tells whether all that was done survives a power loss.
+    /// Returns whether all that was done survives a power loss.
     pub(crate) fn is_durable(&self, warnings: &[Warning]) -> bool {
         self.options.durability == Durability::Full && !warnings.iter().any(|warning| warning.not_durable)
     }

@@ -103,7 +103,7 @@ impl Claim {
         })
     }
 
-    /// Tells whether it still holds. A process of another pid namespace cannot be looked at, so
+    /// Returns whether it still holds. A process of another pid namespace cannot be looked at, so
     /// its claim does.
     pub(crate) fn standing(&self, now: SystemTime) -> Result<Standing> {
         if self.boot != boot() {
@@ -123,7 +123,7 @@ impl Claim {
 }
 
 impl Home {
-    /// Tells whether the claim of a stage holds, and which directory it was begun with; `None` where it
+    /// Returns whether the claim of a stage holds, and which directory it was begun with; `None` where it
     /// has none.
     ///
     /// # Errors

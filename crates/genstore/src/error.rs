@@ -179,7 +179,7 @@ impl Error {
         Error::Damaged { what: Damaged::File(path.into()), cause: cause.to_string(), uses: vec![] }
     }
 
-    /// Tells whether a system call failed because there is no such file.
+    /// Returns whether a system call failed because there is no such file.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }

@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Leftover, Result};
-use crate::layout::{BUILD_LOG, CommitLock, FAILED, Home, STAGING};
+use crate::layout::{BUILD_LOG, FAILED, Home, STAGING};
+use crate::locks::CommitLock;
 use crate::model::audit::{Finding, Severity};
 use crate::model::ids::StageId;
 use crate::model::relpath;

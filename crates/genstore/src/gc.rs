@@ -14,7 +14,8 @@ use crate::error::{Error, Leftover, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::trail::Trail;
 use crate::generations::{Generation, Retired};
-use crate::layout::{BUILD_LOG, CommitLock, GENERATIONS, Home, OBJECTS, STAGING, StoreExclusive};
+use crate::layout::{BUILD_LOG, GENERATIONS, Home, OBJECTS, STAGING};
+use crate::locks::{CommitLock, StoreExclusive};
 use crate::log::Event;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, PinName};
@@ -78,7 +79,7 @@ pub struct Collected {
     pub stuck: Vec<GenerationId>,
 }
 
-/// What the rule of retention looks at.
+/// The input of the retention rule.
 #[derive(Default)]
 pub(crate) struct Candidates {
     pub(crate) read: Vec<Candidate>,

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::layout::{CommitLock, HOLD, Home};
+use crate::layout::{HOLD, Home};
+use crate::locks::CommitLock;
 use crate::model::ids::GenerationId;
 use crate::records::{Moment, wrap};
 
@@ -84,7 +85,7 @@ impl Home {
         }
     }
 
-    /// Tells whether a new generation becomes current, as things are under the lock.
+    /// Returns whether a new generation becomes current, as things are under the lock.
     pub(crate) fn activates(&self, _: &CommitLock, wish: Activate) -> Result<bool> {
         Ok(match wish {
             Activate::Always => true,

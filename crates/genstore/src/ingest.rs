@@ -20,8 +20,9 @@ use crate::fs::Dir;
 use crate::fs::mount::is_mount;
 use crate::fs::trail::Trail;
 use crate::intake::{Consumed, Give, Intake};
-use crate::layout::{Home, StoreShared};
+use crate::layout::Home;
 use crate::linked::LinkedFolders;
+use crate::locks::StoreShared;
 use crate::lossy::{Losses, Lossy};
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
@@ -70,7 +71,7 @@ pub(crate) struct Ingested {
     pub(crate) sources: Option<SourceIndex>,
     /// Folders with sources that have other names, too.
     pub(crate) linked: BTreeSet<Vec<u8>>,
-    /// What is not kept of the sources.
+    /// The attributes of the sources that are not kept.
     pub(crate) losses: Losses,
 }
 
@@ -89,7 +90,7 @@ pub(crate) struct Ingest<'a> {
     pub(crate) base_id: Option<GenerationId>,
     /// What is known of the sources of what is current.
     pub(crate) index: Option<&'a SourceIndex>,
-    /// What is done about sources of which more is lost than a generation can keep.
+    /// How to handle sources with attributes that a generation does not keep.
     pub(crate) lossy: Lossy,
     /// Only the store's owner reads what is published.
     pub(crate) is_private: bool,

@@ -97,7 +97,7 @@ impl Intake<'_, '_> {
         }
     }
 
-    /// Tells whether a source is an object's own inode.
+    /// Returns whether a source is an object's own inode.
     fn is_object(&self, id: ObjectId, stat: &Stat) -> Result<bool> {
         if stat.links < 2 || stat.size == 0 {
             return Ok(false);

@@ -36,7 +36,7 @@ impl<'a> LinkedFolders<'a> {
 }
 
 impl Ingest<'_> {
-    /// Tells whether files of this root are taken in without a look at them.
+    /// Returns whether files of this root are taken in without a look at them.
     pub(crate) fn believes(&self, root: &ScannedRoot) -> bool {
         root.indexed_by.is_some() && root.indexed_by == self.base_id
     }

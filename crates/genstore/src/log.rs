@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fs::Stat;
-use crate::layout::{CommitLock, Home, LOG};
+use crate::layout::{Home, LOG};
+use crate::locks::CommitLock;
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::retention::bounded;
 use crate::records::Moment;

@@ -1,4 +1,4 @@
-//! What a generation does not keep of its sources, noticed while they are taken in. Floor 3.
+//! Attributes of source files that a generation does not keep, recorded during ingest. Floor 3.
 //!
 //! Mode bits come with the look at each file. Extended attributes take a call of their own, so they are
 //! listed only where a file is opened and read anew, or where they are to be refused.
@@ -12,7 +12,7 @@ use crate::fs::Stat;
 use crate::fs::attributes::Attributes;
 use crate::model::relpath;
 
-/// What is done about sources of which more is lost than a generation can keep.
+/// How to handle source files with attributes that a generation does not keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Lossy {
     /// They are published, with a warning.
@@ -24,7 +24,7 @@ pub enum Lossy {
     Allow,
 }
 
-/// What is lost of a file.
+/// The attributes that one file loses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Loss {
     /// Others could not read it.
@@ -53,7 +53,7 @@ impl Loss {
     }
 }
 
-/// What is lost of the files of a plan: how many of each kind, and the first of them.
+/// The attributes that the files of a plan lose: a count per kind, and the first path.
 #[derive(Default)]
 pub(crate) struct Losses(BTreeMap<Loss, (u64, Vec<u8>)>);
 

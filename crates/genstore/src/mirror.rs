@@ -15,7 +15,8 @@ use crate::check::is_absence;
 use crate::error::Result;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind};
-use crate::layout::{CommitLock, Home};
+use crate::layout::Home;
+use crate::locks::CommitLock;
 use crate::mirror_look::{Look, Wanted};
 use crate::mirror_plan::Found;
 use crate::mirror_work::{Hand, is_not_empty};
@@ -265,7 +266,7 @@ impl Wanted {
 }
 
 impl Place {
-    /// Tells whether a real directory stands there.
+    /// Returns whether a real directory stands there.
     pub(crate) fn is_directory(&self) -> Result<bool> {
         match self.parent() {
             Ok(parent) => Ok(parent.stat(self.name())?.is_some_and(|stat| stat.kind == Kind::Dir)
@@ -275,12 +276,12 @@ impl Place {
     }
 }
 
-/// Tells whether something is mounted on a directory.
+/// Returns whether something is mounted on a directory.
 pub(crate) fn is_mount_point(parent: &Dir, name: &[u8]) -> Result<bool> {
     Ok(parent.staying()?.open_dir(name).is_err_and(|e| is_mount(&e)))
 }
 
-/// Tells whether a directory has nothing in it.
+/// Returns whether a directory has nothing in it.
 pub(crate) fn is_empty_directory(parent: &Dir, name: &[u8]) -> Result<bool> {
     match parent.open_dir(name) {
         Ok(dir) => Ok(dir.list()?.is_empty()),

@@ -303,7 +303,7 @@ impl<'a> Look<'a> {
         Ok(None)
     }
 
-    /// Tells whether what stands at a path now is ours, to be replaced or deleted.
+    /// Returns whether what stands at a path now is ours, to be replaced or deleted.
     pub(crate) fn is_ours(&self, dir: &Dir, path: &[u8]) -> Result<bool> {
         let name = relpath::split(path).1;
         match dir.stat(name)? {
@@ -312,7 +312,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Tells whether an update that was cut may have left other bytes at a path, which look the same:
+    /// Returns whether an update that was cut may have left other bytes at a path, which look the same:
     /// FAT does not tell two files in a row apart, whose mtimes differ by a second.
     fn looks_like_another(&self, path: &[u8], file: &FileNode, stat: &Stat) -> bool {
         self.known.len() > 1

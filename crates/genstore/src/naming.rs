@@ -22,7 +22,8 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::fs::flush::{Flush, MANY};
 use crate::fs::{Dir, Durability, Kind};
-use crate::layout::{CommitLock, Home, OBJECTS, STAGING, UNFLUSHED, UNFLUSHING};
+use crate::layout::{Home, OBJECTS, STAGING, UNFLUSHED, UNFLUSHING};
+use crate::locks::CommitLock;
 use crate::model::tree::ObjectId;
 
 /// The file of a stage that says where names are on their way.
@@ -139,7 +140,7 @@ impl Home {
         self.end_naming(stage)
     }
 
-    /// Tells whether names are on their way from a stage, as far as that can be told.
+    /// Returns whether names are on their way from a stage, as far as that can be told.
     pub(crate) fn is_naming(&self, stage: &Dir) -> bool {
         !matches!(stage.stat(NAMING), Ok(None))
     }

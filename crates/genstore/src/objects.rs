@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
-use crate::layout::{CommitLock, Home, OBJECTS, QUARANTINE, ROTATIONS, StoreShared};
+use crate::layout::{Home, OBJECTS, QUARANTINE, ROTATIONS};
+use crate::locks::{CommitLock, StoreShared};
 use crate::model::digest::Digest;
 use crate::model::tree::{Mtime, ObjectId};
 use crate::stage::StageDir;
@@ -81,7 +82,7 @@ pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
     matches!(error, Error::Io { source, .. } if source.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Tells whether the system keeps something where it is: it is another user's, or is made immutable, or
+/// Returns whether the system keeps something where it is: it is another user's, or is made immutable, or
 /// something is mounted there.
 pub(crate) fn is_refused(error: &Error) -> bool {
     let refusals = [Errno::ACCESS, Errno::PERM, Errno::BUSY];
@@ -118,7 +119,7 @@ impl<'h> Objects<'h> {
         self.apart.store(true, Relaxed);
     }
 
-    /// Tells whether that was noted of any path.
+    /// Returns whether that was noted of any path.
     pub(crate) fn is_apart(&self) -> bool {
         self.apart.load(Relaxed)
     }
@@ -131,7 +132,7 @@ impl<'h> Objects<'h> {
         self.dir.open_file(&name(id))
     }
 
-    /// Tells whether the object's bytes are right. `Ok(false)` also where there is none, where its mode
+    /// Returns whether the object's bytes are right. `Ok(false)` also where there is none, where its mode
     /// keeps its owner from reading it, and where its name leads to its twin's inode, whose mode is
     /// another.
     pub(crate) fn is_intact(&self, id: ObjectId) -> Result<bool> {

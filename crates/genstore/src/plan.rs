@@ -177,7 +177,7 @@ impl Plan {
         }
     }
 
-    /// Tells whether there is nothing in it.
+    /// Returns whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.what.is_empty()
     }
@@ -414,7 +414,7 @@ impl PlanBuilder {
         self.problems.append(&mut problems);
     }
 
-    /// Tells whether a link ever goes above the top. Only names decide that, and links on the way.
+    /// Returns whether a link ever goes above the top. Only names decide that, and links on the way.
     fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
         let at = |path: &[u8]| {
             let found = self.items.binary_search_by(|item| relpath::compare(self.path(item), path));

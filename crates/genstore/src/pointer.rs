@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::fs::{Kind, TEMP_PREFIX};
-use crate::layout::{CURRENT, CommitLock, GENERATIONS, Home, NOTICE, STAGING, TREE};
+use crate::layout::{CURRENT, GENERATIONS, Home, NOTICE, STAGING, TREE};
+use crate::locks::CommitLock;
 use crate::model::digest::Digest;
 use crate::model::ids::GenerationId;
 use crate::model::tree::TreeId;

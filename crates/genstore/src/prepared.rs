@@ -13,7 +13,8 @@ use std::fs::File;
 use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::fs::flush::Flush;
-use crate::layout::{CommitLock, Home, SEQUENCE, STAGING};
+use crate::layout::{Home, SEQUENCE, STAGING};
+use crate::locks::CommitLock;
 use crate::records::{Sequence, wrap};
 
 /// A record on its way, in staging. Dropping it takes it back.

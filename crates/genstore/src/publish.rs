@@ -14,7 +14,8 @@ use crate::folders::Folders;
 use crate::fs::fault::FaultStage;
 use crate::hold::Activate;
 use crate::ingest::{Ingest, Ingested, LazyStage, lock};
-use crate::layout::{Home, StoreShared};
+use crate::layout::Home;
+use crate::locks::StoreShared;
 use crate::lossy::Lossy;
 use crate::model::diff::DiffSummary;
 use crate::model::ids::GenerationId;
@@ -40,7 +41,7 @@ pub struct StageOptions {
     /// Make the new tree of that of a generation which this rule gives up, if there is one: that
     /// generation is gone then, as if it had been collected. Its objects are left to gc.
     pub recycle: Option<Retention>,
-    /// What is done about files that lose more than a generation can keep: access rights, attributes.
+    /// How to handle files with access rights or attributes that a generation does not keep.
     pub lossy: Lossy,
 }
 
@@ -309,7 +310,7 @@ impl Staged<'_> {
         self.stage.as_ref().filter(|_| self.assembled).map(|stage| stage.tree().path())
     }
 
-    /// Tells whether the tree is what was current when it was staged.
+    /// Returns whether the tree is what was current when it was staged.
     pub fn is_current(&self) -> bool {
         // Without its manifest, a new generation is the only way to have one.
         let base = self.base.as_ref().filter(|base| base.body.is_some());

@@ -19,9 +19,10 @@ use crate::error::{Damaged, Error, Result};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind};
 use crate::layout::{
-    CURRENT, CommitLock, GENERATIONS, HOLD, Home, LOCKS, LOG, MANIFEST, MARKS, NOTICE, OBJECTS, PINS,
-    QUARANTINE, ROTATIONS, SEQUENCE, SHOWN, VIEWS,
+    CURRENT, GENERATIONS, HOLD, Home, LOCKS, LOG, MANIFEST, MARKS, NOTICE, OBJECTS, PINS, QUARANTINE,
+    ROTATIONS, SEQUENCE, SHOWN, VIEWS,
 };
+use crate::locks::CommitLock;
 use crate::log::{Event, Line};
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
@@ -30,7 +31,7 @@ use crate::model::tree::Node;
 use crate::objects::{Objects, is_errno};
 use crate::records::{Sequence, is_good};
 
-/// What was found, each with its path and what is wrong with it.
+/// The findings: each a path and the problem.
 type Found = Vec<(PathBuf, String)>;
 
 /// Names in quarantine have room for a random part.

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::fs::Kind;
 use crate::hold::HoldRecord;
-use crate::layout::{CommitLock, GENERATIONS, Home, MARKS, PINS, QUARANTINE, SEQUENCE};
+use crate::layout::{GENERATIONS, Home, MARKS, PINS, QUARANTINE, SEQUENCE, STAGING};
+use crate::locks::CommitLock;
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, PinName, StageId};
 use crate::model::tree::Mtime;
@@ -78,7 +79,7 @@ pub(crate) struct MarkRecord {
     pub(crate) why: Option<String>,
 }
 
-/// Tells whether nobody said of a generation that it is bad.
+/// Returns whether nobody said of a generation that it is bad.
 pub(crate) fn is_good(marks: &BTreeMap<GenerationId, MarkRecord>, id: GenerationId) -> bool {
     marks.get(&id).is_none_or(|mark| mark.mark == Mark::Good)
 }
@@ -183,11 +184,18 @@ impl Home {
         Ok(aside.into_iter().chain(known).max().unwrap_or(0))
     }
 
+    /// Puts a file of the store's own under `folder/name`, whole or not at all, durably.
+    pub(crate) fn replace(&self, _: &CommitLock, folder: &[u8], name: &[u8], bytes: &[u8]) -> Result<()> {
+        let (staging, dir) = (self.sub(STAGING)?, self.sub(folder)?);
+        self.fs.replace_file(&staging, &dir, name, bytes)?;
+        self.fs.sync_dir(&dir)
+    }
+
     pub(crate) fn write_sequence(&self, lock: &CommitLock, sequence: &Sequence) -> Result<()> {
         self.replace(lock, b"", SEQUENCE, &wrap(sequence))
     }
 
-    /// Tells whether there is a generation of this number.
+    /// Returns whether there is a generation of this number.
     pub(crate) fn has_generation(&self, id: GenerationId) -> Result<bool> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
         Ok(self.dir.stat(&name)?.is_some_and(|stat| stat.kind == Kind::Dir))

@@ -314,12 +314,12 @@ impl Recycling<'_> {
         Ok(())
     }
 
-    /// Tells whether it is a folder of both trees.
+    /// Returns whether it is a folder of both trees.
     fn is_kept(&self, path: &[u8]) -> bool {
         position(self.before, path).and_then(|_| position(self.after, path)).is_some()
     }
 
-    /// Tells whether it is a folder of the old tree that is not known to hold what it held.
+    /// Returns whether it is a folder of the old tree that is not known to hold what it held.
     fn is_touched(&self, path: &[u8]) -> bool {
         position(self.before, path).is_some_and(|at| self.seen[at] != Seen::Same)
     }
@@ -365,7 +365,7 @@ impl Recycling<'_> {
         Ok(missing.into_values().collect())
     }
 
-    /// Tells whether a name stands for what assembly would make of this entry.
+    /// Returns whether a name stands for what assembly would make of this entry.
     fn is_right(&self, entry: u32, dir: &Dir, name: &[u8]) -> Result<bool> {
         let Some(stat) = dir.stat(name)? else { return Ok(false) };
         let Assembly { home, ingested, objects, .. } = &self.assembly;

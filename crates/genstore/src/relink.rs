@@ -24,7 +24,8 @@ use crate::fs::dir::open_parent;
 use crate::fs::flush::Flush;
 use crate::fs::flush::MANY;
 use crate::fs::{Dir, Kind, Stat};
-use crate::layout::{CommitLock, Home, StoreShared};
+use crate::layout::Home;
+use crate::locks::{CommitLock, StoreShared};
 use crate::model::ids::GenerationId;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 use crate::objects::{self, Objects, is_errno};
@@ -140,7 +141,7 @@ fn stat_object(objects: &Objects<'_>, id: ObjectId) -> Result<Option<Stat>> {
     }
 }
 
-/// Tells whether one of two inodes is shared with nobody, though both hold the same bytes. After a rotation
+/// Returns whether one of two inodes is shared with nobody, though both hold the same bytes. After a rotation
 /// both have many links.
 fn is_apart(stat: &Stat, object: &Stat) -> bool {
     !object.same_inode(stat) && stat.size == object.size && (stat.links == 1 || object.links == 1)
@@ -248,7 +249,7 @@ impl Sharing<'_> {
         Ok(adopted)
     }
 
-    /// Tells whether a file can be the object that its path shows, and gives it the mode and the mtime of one.
+    /// Returns whether a file can be the object that its path shows, and gives it the mode and the mtime of one.
     fn is_candidate(&self, shows: &Shows<'_>) -> Result<bool> {
         let fs = &self.home.fs;
         let is_bad = self.bad.contains(&(shows.known.generation.id(), shows.path));
@@ -373,7 +374,7 @@ impl Sharing<'_> {
     }
 }
 
-/// What is to be made durable: each by itself where it is little, all together where it is much.
+/// Files and folders to flush: one by one if they are few, with syncfs if they are many.
 #[derive(Default)]
 struct ToFlush {
     each: Vec<Flush>,

@@ -30,7 +30,7 @@ struct Lived<'h> {
 }
 
 impl Lived<'_> {
-    /// Tells whether a generation was current. Asked for one after the other, newest first.
+    /// Returns whether a generation was current. Asked for one after the other, newest first.
     ///
     /// The log has the say. Where it does not know the generation at all, since it was lost or damaged,
     /// the kept differences have; and where these end, everything counts as having been current.
@@ -112,7 +112,7 @@ impl Home {
         Err(Error::refused("nothing-older", why))
     }
 
-    /// Tells whether a generation is not marked as bad, reading no other mark.
+    /// Returns whether a generation is not marked as bad, reading no other mark.
     pub(crate) fn is_good(&self, id: GenerationId) -> Result<bool> {
         let mark: Option<MarkRecord> =
             self.read_record(&[MARKS, b"/", id.to_string().as_bytes()].concat())?;

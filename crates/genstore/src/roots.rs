@@ -129,7 +129,7 @@ impl PlanBuilder {
         }
     }
 
-    /// Tells whether a root may have this name; if not, that is a problem of the plan.
+    /// Returns whether a root may have this name; if not, that is a problem of the plan.
     fn check_root_name(&mut self, name: &[u8]) -> bool {
         let why = match relpath::check(name) {
             Err(why) => Some((name.to_vec(), why.to_string())),

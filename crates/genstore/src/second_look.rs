@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use crate::check::{Bytes, Depth, Fault, FaultKind, Known, Look, Part, look};
 use crate::error::{Damaged, Error, Result};
-use crate::layout::{CommitLock, Home, OBJECTS};
+use crate::layout::{Home, OBJECTS};
+use crate::locks::CommitLock;
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
 use crate::model::tree::Node;

@@ -17,7 +17,8 @@ use crate::error::{Error, Leftover, Result};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
-use crate::layout::{BUILD_LOG, CommitLock, Home, STAGING, TREE};
+use crate::layout::{BUILD_LOG, Home, STAGING, TREE};
+use crate::locks::CommitLock;
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, StageId};
 use crate::objects::is_errno;
@@ -243,7 +244,7 @@ impl StageDir {
     }
 }
 
-/// Tells whether a path in the store is one where programs of others write to a stage.
+/// Returns whether a path in the store is one where programs of others write to a stage.
 pub(crate) fn is_others(path: &[u8]) -> bool {
     let mut names = path.split(|&byte| byte == b'/');
     names.next() == Some(STAGING) && names.nth(1) == Some(OUT) && names.next().is_none()
@@ -336,7 +337,7 @@ pub(crate) fn sweep(home: &Home, lock: &CommitLock) -> Result<Vec<Leftover>> {
     Ok(left)
 }
 
-/// Tells whether nobody has a claim on a stage whose lock is free.
+/// Returns whether nobody has a claim on a stage whose lock is free.
 fn is_over(home: &Home, staging: &Dir, name: &[u8]) -> Result<bool> {
     match home.claimed(staging, name) {
         Ok(claimed) => Ok(!matches!(claimed, Some((Standing::Holds, _)))),

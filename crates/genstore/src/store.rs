@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::gc::{Collected, GcPlan};
 use crate::generations::Generation;
 use crate::hold::Hold;
-use crate::layout::{Audience, Home, Options, WatchLock};
+use crate::layout::{Audience, Home, Options};
+use crate::locks::WatchLock;
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::retention::{Retention, Verdict};
@@ -205,7 +206,7 @@ impl Store {
         self.home.rollback(steps, keep_good)
     }
 
-    /// Tells whether a rollback holds what is current: see [`crate::Activate::UnlessHeld`].
+    /// Returns whether a rollback holds what is current: see [`crate::Activate::UnlessHeld`].
     ///
     /// # Errors
     /// [`Error::Damaged`].
@@ -306,7 +307,7 @@ impl Store {
         self.home.view_paths()
     }
 
-    /// Tells whether there is a view at `path`, whatever stands there.
+    /// Returns whether there is a view at `path`, whatever stands there.
     ///
     /// # Errors
     /// [`Error::Io`].

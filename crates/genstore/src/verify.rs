@@ -15,7 +15,8 @@ use crate::check::{Depth, Fault, Known, Mender, is_absence};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
 use crate::fs::mount::is_mount;
-use crate::layout::{CommitLock, GENERATIONS, Home, OBJECTS, QUARANTINE, SUSPECTS, StoreShared};
+use crate::layout::{GENERATIONS, Home, OBJECTS, QUARANTINE, SUSPECTS};
+use crate::locks::{CommitLock, StoreShared};
 use crate::model::ids::GenerationId;
 use crate::model::tree::{FileNode, ObjectId};
 use crate::objects::{self, Objects};
@@ -68,7 +69,7 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Tells whether everything is as it ought to be.
+    /// Returns whether everything is as it ought to be.
     pub fn is_clean(&self) -> bool {
         self.objects.is_empty()
             && self.generations.is_empty()

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use crate::activate::{AfterCommit, Warning};
 use crate::check::is_absence;
 use crate::error::{Error, Result, show_path};
-use crate::layout::{CommitLock, Home, VIEWS};
+use crate::layout::{Home, VIEWS};
+use crate::locks::CommitLock;
 use crate::mirror::is_empty_directory;
 use crate::model::relpath::{RelPath, show};
 use crate::query::nearest_names;
@@ -323,7 +324,7 @@ impl Home {
         }
     }
 
-    /// Tells whether there is a view at a path.
+    /// Returns whether there is a view at a path.
     pub(crate) fn has_view(&self, path: &Path) -> Result<bool> {
         match self.find_view(path) {
             Ok(_) => Ok(true),

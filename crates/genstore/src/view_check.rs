@@ -5,7 +5,8 @@
 use crate::activate::{AfterCommit, Base, Warning, chain};
 use crate::check::{Fault, FaultKind, check_stats};
 use crate::error::{Error, Result, show_path};
-use crate::layout::{CommitLock, Home};
+use crate::layout::Home;
+use crate::locks::CommitLock;
 use crate::model::relpath::show;
 use crate::view::{View, ViewChange, ViewState};
 use crate::view_place::Place;

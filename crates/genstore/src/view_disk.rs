@@ -4,7 +4,8 @@
 use crate::error::{Error, Result, show_path};
 use crate::fs::Dir;
 use crate::fs::mount;
-use crate::layout::{CommitLock, Home};
+use crate::layout::Home;
+use crate::locks::CommitLock;
 use crate::view_place::Place;
 use crate::views::{DiskRecord, Escaped, ViewKind, ViewRecord, follow, relative};
 

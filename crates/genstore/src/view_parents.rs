@@ -4,7 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::layout::{CommitLock, Home};
+use crate::layout::Home;
+use crate::locks::CommitLock;
 
 impl Home {
     /// Makes the directories above a path that are not there; in the store, none.

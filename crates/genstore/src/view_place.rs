@@ -46,7 +46,7 @@ impl Place {
         self.parent.as_ref().ok_or_else(gone)
     }
 
-    /// Tells whether a symlink with this target shows the store's current generation.
+    /// Returns whether a symlink with this target shows the store's current generation.
     pub(crate) fn is_ours(&self, target: &[u8]) -> bool {
         target.strip_prefix(self.current.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
@@ -125,12 +125,12 @@ impl Home {
         }))
     }
 
-    /// Tells whether what stands at a path holds the store, as where a project was moved.
+    /// Returns whether what stands at a path holds the store, as where a project was moved.
     pub(crate) fn holds_store(&self, path: &Path) -> bool {
         !matches!(self.level_of(path), Ok(None))
     }
 
-    /// Tells whether a directory is in the store, by inodes: a view shows the store's insides under
+    /// Returns whether a directory is in the store, by inodes: a view shows the store's insides under
     /// other names.
     pub(crate) fn lies_in_store(&self, real: &Path) -> Result<bool> {
         let store = self.dir.stat_self()?;
@@ -239,7 +239,7 @@ impl Home {
     }
 }
 
-/// Tells whether there is no directory at a path, or none any more.
+/// Returns whether there is no directory at a path, or none any more.
 pub(crate) fn is_gone(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)

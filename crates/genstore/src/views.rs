@@ -13,7 +13,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::layout::{CommitLock, Home, VIEWS};
+use crate::layout::{Home, VIEWS};
+use crate::locks::CommitLock;
 use crate::model::digest::Digest;
 use crate::model::inventory::{Inventory, Shows};
 use crate::model::relpath;
@@ -131,18 +132,18 @@ impl ViewRecord {
         self.from.as_ref().map(|from| from.0.as_slice())
     }
 
-    /// Tells whether it asks for the same as another record of this view.
+    /// Returns whether it asks for the same as another record of this view.
     pub(crate) fn asks_the_same(&self, other: &ViewRecord) -> bool {
         (&self.path, &self.from, self.kind, self.copy) == (&other.path, &other.from, other.kind, other.copy)
     }
 
-    /// Tells whether it is somewhere below the directory that the store is in, which is the project's as
+    /// Returns whether it is somewhere below the directory that the store is in, which is the project's as
     /// a rule.
     pub(crate) fn is_beside_store(&self) -> bool {
         !self.path.0.starts_with(b"../../")
     }
 
-    /// Tells whether it says what a view can be, under its own name.
+    /// Returns whether it says what a view can be, under its own name.
     fn is_sound(&self, key: &[u8]) -> bool {
         let mut below = self.path.0.as_slice();
         while let Some(rest) = below.strip_prefix(b"../") {
@@ -155,7 +156,7 @@ impl ViewRecord {
 }
 
 impl PendingView {
-    /// Tells whether it names nothing but a view and names beside it.
+    /// Returns whether it names nothing but a view and names beside it.
     fn is_sound(&self, key: &[u8]) -> bool {
         let mut names = [Some(&self.temp), self.aside.as_ref()].into_iter().flatten();
         let are_names = names.all(|name| relpath::check(&name.0).is_ok() && !name.0.contains(&b'/'));
@@ -185,7 +186,7 @@ pub(crate) fn follow(from: &Path, way: &[u8]) -> PathBuf {
 }
 
 impl Home {
-    /// Tells whether there is anything to read here: one readdir.
+    /// Returns whether there is anything to read here: one readdir.
     pub(crate) fn has_views(&self) -> Result<bool> {
         Ok(!self.list(VIEWS)?.is_empty())
     }

@@ -73,7 +73,7 @@ impl Place {
         }
     }
 
-    /// Tells whether the folder that was there before still is, wherever it is.
+    /// Returns whether the folder that was there before still is, wherever it is.
     fn has_mine(&self) -> bool {
         self.names().iter().any(|name| {
             let path = self.0.join(name);

@@ -179,7 +179,7 @@ impl Watch<'_> {
     }
 }
 
-/// Tells whether such a child is dead, and leaves it there.
+/// Returns whether such a child is dead, and leaves it there.
 fn is_dead(child: WaitId<'_>) -> io::Result<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     Ok(waitid(child, options)?.is_some())

@@ -41,7 +41,7 @@ pub(crate) fn children() -> io::Result<Vec<Pid>> {
     Ok(all()?.into_iter().filter(|process| process.parent == me).map(|process| process.pid).collect())
 }
 
-/// Tells whether any process of the group is alive.
+/// Returns whether any process of the group is alive.
 pub(crate) fn group_lives(group: Pid) -> io::Result<bool> {
     let group = group.as_raw_pid();
     Ok(all()?.iter().any(|process| process.group == group && !process.zombie))
@@ -85,7 +85,7 @@ fn parse(stat: &[u8]) -> Option<Process> {
     })
 }
 
-/// Tells whether this process was started with the signal ignored, as `nohup` does.
+/// Returns whether this process was started with the signal ignored, as `nohup` does.
 pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
     Ok(ignored()? >> (signal - 1) & 1 == 1)
 }

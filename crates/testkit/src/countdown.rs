@@ -40,7 +40,7 @@ pub enum End {
 }
 
 impl End {
-    /// Tells whether the verb gave back an error.
+    /// Returns whether the verb gave back an error.
     pub fn is_failure(&self) -> bool {
         matches!(self, End::Met(Err(_)))
     }

@@ -187,7 +187,7 @@ pub fn same_content(a: &Things, b: &Things) -> bool {
     plain(a) == plain(b)
 }
 
-/// Tells whether nothing is lost of a folder that was given away to be consumed: all of `things` is
+/// Returns whether nothing is lost of a folder that was given away to be consumed: all of `things` is
 /// in it, or one generation of the store has all of it.
 pub fn is_nothing_lost(given: &Path, things: &Things, store: &Path) -> bool {
     let has_all = |dir: &Path| read_tree(dir).is_ok_and(|found| same_content(&found, things));

@@ -172,7 +172,7 @@ impl<L> Children<L> {
         }
     }
 
-    /// Tells whether nothing runs.
+    /// Returns whether nothing runs.
     pub fn are_gone(&self) -> bool {
         self.children.iter().all(|child| matches!(child.state, State::Idle | State::Waiting { .. }))
     }

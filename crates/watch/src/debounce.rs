@@ -32,7 +32,7 @@ impl Debounce {
         Some((last + self.quiet).min(first + self.quiet * PATIENCE))
     }
 
-    /// Tells whether it is quiet by now, and begins anew if so.
+    /// Returns whether it is quiet by now, and begins anew if so.
     pub fn take(&mut self, now: Instant) -> bool {
         let due = self.due().is_some_and(|due| due <= now);
         if due {

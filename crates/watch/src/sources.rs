@@ -113,7 +113,7 @@ impl Sources {
         &self.rules.paths
     }
 
-    /// Tells whether an event at this path can be that of a source: quickly, and rather yes.
+    /// Returns whether an event at this path can be that of a source: quickly, and rather yes.
     pub fn may_count(&self, path: &Path, is_file: bool) -> bool {
         if self.never().iter().any(|never| path.starts_with(never)) {
             return false;

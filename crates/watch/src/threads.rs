@@ -6,7 +6,7 @@
 use std::sync::mpsc::channel;
 use std::thread;
 
-/// Tells whether the system grants so many threads at once.
+/// Returns whether the system grants so many threads at once.
 ///
 /// It starts twice as many: those that ended still count for a moment, and others may take some.
 pub fn can_start_threads(count: usize) -> bool {

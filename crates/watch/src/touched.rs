@@ -57,7 +57,7 @@ impl Touched {
         }
     }
 
-    /// Tells whether there is nothing to look at again.
+    /// Returns whether there is nothing to look at again.
     pub fn is_empty(&self) -> bool {
         *self == Touched::default()
     }
@@ -88,7 +88,7 @@ impl FromIterator<OsString> for Touched {
     }
 }
 
-/// Tells whether what counts elsewhere depends on what is at this path.
+/// Returns whether what counts elsewhere depends on what is at this path.
 pub(crate) fn tells_rules(path: &Path) -> bool {
     path.file_name().is_some_and(|name| RULES.iter().any(|rules| name == OsStr::new(rules)))
 }

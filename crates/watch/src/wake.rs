@@ -121,7 +121,7 @@ impl Wake {
         self.whole_at.filter(|_| !self.is_deaf())
     }
 
-    /// Tells whether it hears nothing.
+    /// Returns whether it hears nothing.
     pub fn is_deaf(&self) -> bool {
         self.watcher.is_none()
     }

@@ -1,7 +1,7 @@
 //! Who owns what is made, and which modes it gets.
 //!
 //! A command that runs as root works in places of others: a store of a deploy user, a project's folder.
-//! What root makes there belongs to whoever the place belongs to, or its owner could not go on with it.
+//! What root creates there is given to the owner of the place, who could not write to it otherwise.
 //! Every call that makes an inode asks here; for anybody else, and in root's own places, that is no call.
 //!
 //! In a store that is shared with a group, whatever several users change is writable by that group,
@@ -29,7 +29,7 @@ pub(crate) struct Access {
 }
 
 impl Default for Access {
-    /// What this process makes is its own.
+    /// The process keeps what it creates.
     fn default() -> Access {
         Access { user: rustix::process::geteuid().as_raw(), given_to: None, group: None }
     }
@@ -60,7 +60,7 @@ impl Fs {
         Fs { access: Access { group, ..self.access }, ..self.clone() }
     }
 
-    /// Tells whether something belongs to whoever this process works for, or is shared with it.
+    /// Returns whether something belongs to whoever this process works for, or is shared with it.
     pub(crate) fn is_ours(&self, stat: &Stat) -> bool {
         stat.uid == self.access.user || self.access.group == Some(stat.gid)
     }
@@ -70,7 +70,7 @@ impl Fs {
         if self.access.group.is_some() { 0o2775 } else { 0o755 }
     }
 
-    /// Tells whether a folder has the mode that it got. The set-group-id bit does not count: folders
+    /// Returns whether a folder has the mode that it got. The set-group-id bit does not count: folders
     /// inherit it from the one above.
     pub(crate) fn is_dir_mode(&self, stat: &Stat) -> bool {
         stat.folder_mode() == self.dir_mode() & 0o777
@@ -114,12 +114,12 @@ impl Fs {
         self.set_mode(file, path, 0o664)
     }
 
-    /// Tells whether a group shares what is made here.
+    /// Returns whether a group shares what is made here.
     pub(crate) fn is_shared(&self) -> bool {
         self.access.group.is_some()
     }
 
-    /// Tells whether the system keeps users from naming files of others (`fs.protected_hardlinks`).
+    /// Returns whether the system keeps users from naming files of others (`fs.protected_hardlinks`).
     pub(crate) fn are_links_protected(&self) -> bool {
         std::fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|text| text.starts_with(b"1"))
     }

@@ -93,12 +93,12 @@ impl Stat {
         self.mode & !0o2000
     }
 
-    /// Tells whether the mtime is `set`, as far as the filesystem can keep it.
+    /// Returns whether the mtime is `set`, as far as the filesystem can keep it.
     pub(crate) fn has_mtime(&self, set: Mtime) -> bool {
         is_kept_as(set, self.mtime, self.ctime)
     }
 
-    /// Tells whether the two are the same inode.
+    /// Returns whether the two are the same inode.
     pub(crate) fn same_inode(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }
@@ -220,7 +220,7 @@ impl Dir {
         }
     }
 
-    /// Tells whether its filesystem is one of this machine's, which stamps files by this machine's
+    /// Returns whether its filesystem is one of this machine's, which stamps files by this machine's
     /// clock and keeps them by itself. Unknown ones are not.
     pub(crate) fn is_local(&self) -> bool {
         // Magic numbers of statfs(2): ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, bcachefs, zfs.

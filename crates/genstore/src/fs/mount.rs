@@ -28,7 +28,7 @@ pub(crate) fn is_mount(error: &Error) -> bool {
     }
 }
 
-/// What tells one mount from another.
+/// Identifies a mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MountId {
     Number(u64),

@@ -39,7 +39,7 @@ impl ProcessMark {
         Ok(exists(pid).then_some(ProcessMark { pid, start: 0, namespace }))
     }
 
-    /// Tells whether it is still the same process.
+    /// Returns whether it is still the same process.
     ///
     /// # Errors
     /// Only what kept it from finding out: a `/proc` that cannot be read is not a dead process.

@@ -1,7 +1,7 @@
 //! Removing whole trees: by handle, never through a symlink, never into a mount, at any depth.
 //!
-//! What cannot be removed stays with the folders above it, and everything else goes: what is mounted
-//! inside, and what other users locked up.
+//! A path that cannot be removed stays, with the folders above it: something is mounted on it, or another
+//! user locked it up. Everything else goes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ impl Fs {
 /// A removal under way.
 struct Removal<'a> {
     fs: &'a Fs,
-    /// What could not be removed, and why.
+    /// Paths that could not be removed, each with the cause.
     left: Mutex<BTreeMap<PathBuf, String>>,
 }
 

@@ -62,7 +62,7 @@ impl Fs {
         sparse.finish()
     }
 
-    /// Tells whether a file takes less room than it has bytes.
+    /// Returns whether a file takes less room than it has bytes.
     pub(super) fn has_holes(&self, file: &File, path: &Path) -> Result<bool> {
         let stat = rustix::fs::fstat(file).map_err(|e| Error::io("stat", path, e))?;
         // POSIX leaves the unit open; everywhere it is 512 bytes.

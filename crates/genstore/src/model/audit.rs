@@ -76,7 +76,7 @@ pub struct AuditRules {
 }
 
 impl AuditRules {
-    /// Tells whether there is nothing to judge by.
+    /// Returns whether there is nothing to judge by.
     pub fn is_empty(&self) -> bool {
         let AuditRules { max_file, max_total, max_growth, min_files_ratio, require, forbid, closed_links } =
             self;

@@ -52,7 +52,7 @@ impl Default for Shown {
 }
 
 impl Shown {
-    /// Tells whether there is nothing to keep beside the manifest.
+    /// Returns whether there is nothing to keep beside the manifest.
     pub fn is_empty(&self) -> bool {
         *self == Shown::default()
     }

@@ -1,4 +1,4 @@
-//! What filesystems make of an mtime: they cut it to a grain, and clamp it to a range.
+//! Precision of mtimes: filesystems round them to a grain and clamp them to a range.
 //!
 //! Which grain a filesystem has is read from the ctime of the same inode: no program can set it, so
 //! where it has no fraction of a second, the filesystem keeps none. A filesystem that keeps
@@ -23,7 +23,7 @@ const LAST: [i64; 6] =
 const DOS: [i64; 2] = [315_532_800, 4_354_819_199];
 const DOS_ZONE: u64 = 14 * 3600;
 
-/// Tells whether an inode with the times `found` and `ctime` may be one whose mtime was set to `set`.
+/// Returns whether an inode with the times `found` and `ctime` may be one whose mtime was set to `set`.
 pub(crate) fn is_kept_as(set: Mtime, found: Mtime, ctime: Mtime) -> bool {
     if set == found {
         return true;

@@ -43,7 +43,7 @@ impl SourceStat {
         [0, 1].map(|at| Mtime { secs: self.secs[at], nanos: self.nanos[at] })
     }
 
-    /// Tells whether a later change would be seen, for a file that was read at `read` or later.
+    /// Returns whether a later change would be seen, for a file that was read at `read` or later.
     pub(crate) fn is_settled(&self, read: Mtime) -> bool {
         let nanos = |time: Mtime| i128::from(time.secs) * 1_000_000_000 + i128::from(time.nanos);
         let [mtime, ctime] = self.times();

@@ -182,7 +182,7 @@ pub(crate) fn after(path: &[u8], folder: usize) -> &[u8] {
     }
 }
 
-/// Tells whether `path` is `folder` or lies below it.
+/// Returns whether `path` is `folder` or lies below it.
 pub(crate) fn is_within(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }

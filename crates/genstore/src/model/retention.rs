@@ -72,14 +72,14 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Tells whether the generation stays.
+    /// Returns whether the generation stays.
     pub fn keeps(&self) -> bool {
         !self.reasons.is_empty()
     }
 }
 
 impl Candidate {
-    /// Tells whether a clock that ran ahead made it, or ended its time as current.
+    /// Returns whether a clock that ran ahead made it, or ended its time as current.
     pub(crate) fn is_ahead_of(&self, now: SystemTime) -> bool {
         self.created > now || self.last_current.is_some_and(|last| last > now)
     }

@@ -96,7 +96,7 @@ pub enum Node<'a> {
 }
 
 impl Node<'_> {
-    /// Tells whether the two are the same but for their mtime.
+    /// Returns whether the two are the same but for their mtime.
     pub fn same_content(&self, other: &Node<'_>) -> bool {
         match (self, other) {
             (Node::File(a), Node::File(b)) => a.object() == b.object(),
@@ -285,7 +285,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Tells whether two entries are the same, mtime included, without taking them apart.
+    /// Returns whether two entries are the same, mtime included, without taking them apart.
     pub(crate) fn is_same_file(&self, index: usize, other: &Tree, at: usize) -> bool {
         let kind = self.columns.kinds[index];
         if kind != other.columns.kinds[at] || !matches!(kind, KIND_FILE | KIND_EXECUTABLE) {
@@ -296,7 +296,7 @@ impl Tree {
             && self.columns.mtimes[a * 12..][..12] == other.columns.mtimes[b * 12..][..12]
     }
 
-    /// Tells whether the id is that of the entries.
+    /// Returns whether the id is that of the entries.
     pub(crate) fn has_right_id(&self) -> bool {
         tree_id(&self.columns) == self.id
     }
@@ -315,7 +315,7 @@ impl Tree {
         self.ends.len()
     }
 
-    /// Tells whether there is no entry.
+    /// Returns whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }

@@ -9,7 +9,7 @@ use super::{KIND_EMPTY_DIR, KIND_SYMLINK, Tree};
 pub(crate) const RUN: usize = 64;
 
 impl Tree {
-    /// Tells whether [`RUN`] entries from `at` on are the same as those of `other` from `there` on,
+    /// Returns whether [`RUN`] entries from `at` on are the same as those of `other` from `there` on,
     /// mtimes included. Where one of the two has fewer, they are not.
     pub(crate) fn same_run(&self, at: usize, other: &Tree, there: usize) -> bool {
         if at + RUN > self.len() || there + RUN > other.len() {
