@@ -27,6 +27,18 @@ fn shared_folder() -> Site {
     site
 }
 
+/// What commands say of the project file in [`folder_with_a_strangers_file`].
+const STRANGERS_FILE: &str =
+    "[DIR]/pub/genstore.toml is not obeyed: [DIR]/pub/genstore.toml belongs to user 26660";
+
+/// The shared folder, with a project file of somebody else above the folder to work in.
+fn folder_with_a_strangers_file() -> Site {
+    let site = shared_folder();
+    site.write("pub/genstore.toml", COMMANDS);
+    site.give_away("pub/genstore.toml");
+    site
+}
+
 impl Site {
     pub fn mode(&self, path: &str, mode: u32) {
         fs::set_permissions(self.path(path), Permissions::from_mode(mode)).unwrap();
@@ -60,10 +72,7 @@ fn no_command_of_a_stranger_runs() {
     if !is_root() {
         return;
     }
-    let site = shared_folder();
-    site.write("pub/genstore.toml", COMMANDS);
-    site.give_away("pub/genstore.toml");
-    let why = "[DIR]/pub/genstore.toml is not obeyed: [DIR]/pub/genstore.toml belongs to user 26660";
+    let (site, why) = (folder_with_a_strangers_file(), STRANGERS_FILE);
     let id =
         site.run("begin --store st --ttl 1h").ok().stdout.split_whitespace().next().unwrap().to_owned();
     for args in
@@ -96,10 +105,7 @@ fn a_user_may_trust_a_strangers_file() {
     if !is_root() {
         return;
     }
-    let site = shared_folder();
-    site.write("pub/genstore.toml", COMMANDS);
-    site.give_away("pub/genstore.toml");
-    let why = "[DIR]/pub/genstore.toml is not obeyed: [DIR]/pub/genstore.toml belongs to user 26660";
+    let (site, why) = (folder_with_a_strangers_file(), STRANGERS_FILE);
     let ran = || {
         let ran = fs::read_to_string(site.path("ran")).unwrap_or_default();
         fs::remove_file(site.path("ran")).ok();
