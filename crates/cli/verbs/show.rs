@@ -59,8 +59,7 @@ impl Show {
         let id = generation.id();
         // A damaged one says so here; another's damage hides nothing but what concerns both.
         generation.head()?;
-        let listed = store.list()?.generations.into_iter().find(|listed| listed.id == id);
-        let Some(listed) = listed else {
+        let Some(listed) = store.listed(id)? else {
             // Our lease keeps it; only a repair takes a generation away under one.
             return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] }.into());
         };

@@ -137,6 +137,17 @@ impl Home {
 
     /// Lists the generations, newest first, without reading their entries.
     pub(crate) fn list_generations(&self) -> Result<Listing> {
+        self.list_where(|_| true)
+    }
+
+    /// Returns the line of one generation, or `None` if there is none that can be read.
+    ///
+    /// Reads the manifest of the one before it only where the log does not tell what it added.
+    pub(crate) fn listed(&self, id: GenerationId) -> Result<Option<Listed>> {
+        Ok(self.list_where(|other| other == id)?.generations.pop())
+    }
+
+    fn list_where(&self, is_wanted: impl Fn(GenerationId) -> bool) -> Result<Listing> {
         let now = self.now();
         // A `current` that is damaged hides no generation.
         let current = match self.current() {
@@ -157,7 +168,7 @@ impl Home {
         pins.retain(|pin| pin.until.is_none_or(|until| until > now));
         let mut ids = self.generation_ids()?;
         ids.reverse();
-        for (nth, &id) in ids.iter().enumerate() {
+        for (nth, &id) in ids.iter().enumerate().filter(|(_, id)| is_wanted(**id)) {
             let read = self.find_generation(id).and_then(|generation| match generation {
                 Some(generation) => generation.head().map(|head| Some((generation, head))),
                 None => Ok(None),

@@ -20,7 +20,7 @@ use crate::model::tree::Tree;
 use crate::owners::Foreign;
 use crate::plan::Plan;
 use crate::publish::{StageOptions, Staged};
-use crate::query::{Listing, Pin};
+use crate::query::{Listed, Listing, Pin};
 use crate::records::{Mark, MarkRecord, PinRecord};
 use crate::scan::StoreIdentity;
 use crate::usage::UsageReport;
@@ -356,6 +356,14 @@ impl Store {
     /// [`Error::Damaged`] for pins and marks that are not as they were written.
     pub fn list(&self) -> Result<Listing> {
         self.home.list_generations()
+    }
+
+    /// Returns what [`Store::list`] says of one generation, or `None` if there is none that can be read.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn listed(&self, id: GenerationId) -> Result<Option<Listed>> {
+        self.home.listed(id)
     }
 
     /// Adds up the sizes of all objects, of files that have an inode of their own, of builds' logs and of
