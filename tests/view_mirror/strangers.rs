@@ -69,6 +69,20 @@ fn strangers_are_never_touched() {
 }
 
 #[test]
+fn a_copy_of_the_same_bytes_in_place_of_a_link_is_ours() {
+    let site = mirrored("");
+    let file = stat(&site, "m/app/file");
+    fs::copy(site.path("m/app/file"), site.path("m/app/copy")).unwrap();
+    fs::set_permissions(site.path("m/app/copy"), PermissionsExt::from_mode(0o644)).unwrap();
+    let handle = fs::File::options().append(true).open(site.path("m/app/copy")).unwrap();
+    handle.set_modified(file.modified().unwrap()).unwrap();
+    fs::rename(site.path("m/app/copy"), site.path("m/app/file")).unwrap();
+    site.tree("dist", TWO);
+    assert_eq!(warnings(&site), "");
+    assert_eq!(inode(&site, "m/app/file"), inode(&site, "genstore/current/app/file"));
+}
+
+#[test]
 fn many_strangers_are_counted() {
     let site = mirrored("");
     for nth in 0..13 {

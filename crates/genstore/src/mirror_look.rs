@@ -3,7 +3,8 @@
 //!
 //! A file is ours when an inventory names it and it is the inode that was linked there, or for
 //! copies, has the size and mtime that were set. An inode that nothing else links to may have been
-//! freed and taken for another file, so it must look as it did, too.
+//! freed and taken for another file, so it must look as it did, too. Another inode that looks as it did
+//! is ours when it has the same bytes: a copy of the mirror may have got its root's number again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -229,9 +230,6 @@ impl<'a> Look<'a> {
             return Ok(Verdict::Add(wanted, source_inode()?));
         };
         let ours = self.ours(dir, name, entry.path, &stat)?;
-        let is_right = |file: FileNode| -> Result<bool> {
-            Ok(objects::hash(&dir.open_file(name)?, &dir.join(name))?.0 == file.digest)
-        };
         Ok(match (entry.node, ours) {
             (Node::Symlink(target), _)
                 if stat.kind == Kind::Symlink && dir.read_link(name)?.as_deref() == Some(target) =>
@@ -246,7 +244,7 @@ impl<'a> Look<'a> {
                 let keep = match ours.inode {
                     0 => {
                         let doubtful = healed || self.looks_like_another(entry.path, &file, &stat);
-                        same && ours.looks_same && (!doubtful || is_right(file)?)
+                        same && ours.looks_same && (!doubtful || has_bytes(dir, name, &file)?)
                     }
                     _ if copies => false,
                     _ if same && ours.looks_same && !healed => true,
@@ -264,7 +262,7 @@ impl<'a> Look<'a> {
             }
             // As it is to be already: the inventory was lost, or the same was put there meanwhile.
             (Node::File(file), None) if stat.kind == Kind::File && copies => {
-                match looks_like(&stat, &file) && is_right(file)? {
+                match looks_like(&stat, &file) && has_bytes(dir, name, &file)? {
                     true => Verdict::Keep(wanted, 0),
                     false => Verdict::Stranger,
                 }
@@ -289,8 +287,10 @@ impl<'a> Look<'a> {
                 Node::EmptyDir => false,
             };
             let is_ours = match node {
-                Node::File(_) if inode != 0 && inventory.root == self.root_inode => {
-                    stat.kind == Kind::File && stat.ino == inode && (looks_same || stat.links > 1)
+                Node::File(file) if inode != 0 && inventory.root == self.root_inode => {
+                    let is_linked = stat.kind == Kind::File && stat.ino == inode;
+                    (is_linked && (looks_same || stat.links > 1))
+                        || (looks_same && has_bytes(dir, name, &file)?)
                 }
                 _ => looks_same,
             };
@@ -347,6 +347,10 @@ impl<'a> Look<'a> {
 
 fn looks_like(stat: &Stat, file: &FileNode) -> bool {
     stat.kind == Kind::File && stat.size == file.size && stat.has_mtime(file.mtime)
+}
+
+fn has_bytes(dir: &Dir, name: &[u8], file: &FileNode) -> Result<bool> {
+    Ok(objects::hash(&dir.open_file(name)?, &dir.join(name))?.0 == file.digest)
 }
 
 #[cfg(test)]
