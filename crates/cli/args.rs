@@ -13,10 +13,11 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::{Failure, exit};
-use crate::output::{self, Out};
-use crate::{time, verbs};
+use crate::render::output::{self, Out};
+use crate::text::time;
+use crate::verbs;
 
 const AFTER_HELP: &str = "\
 REF names a generation: 42 (its number), @ (current), @- and @-3 (older ones), a pin's name, or

@@ -6,13 +6,13 @@ use std::fmt;
 use genstore::{Error, Failed, Finding, GenerationId, Leftover, Problem, Severity};
 use serde::Serialize;
 
-use crate::hints::hint_of;
 use crate::inputs::{BadInput, InputProblem};
-use crate::output::{BAD, CARE, Out, show};
-use crate::render::human;
+use crate::render::hints::hint_of;
 use crate::render::json::{FindingDoc, PathField, UseDoc, WarningDoc};
+use crate::render::output::{BAD, CARE, Out, show};
 use crate::render::publish::finding_line;
-use crate::time;
+use crate::text::human;
+use crate::text::time;
 
 /// The program's exit statuses (`genstore help` lists them).
 pub(crate) mod exit {

@@ -7,41 +7,26 @@
 //! whose clock and faults come from the environment; it is built only with the feature `testing`.
 
 mod args;
-mod building;
-mod checks;
-mod compare;
-mod config;
-mod context;
-mod declared;
+mod command;
 mod environment;
 mod errors;
 mod faults;
-mod find;
-mod hints;
-mod hooks;
 mod inputs;
-mod notice;
-mod output;
-mod probe;
-mod progress;
-mod publishing;
+mod project;
 mod render;
-mod running;
 mod seams;
-mod size;
-mod stages;
-mod time;
+mod text;
 mod torture;
-mod trust;
 mod verbs;
 mod watching;
 
 use std::process::ExitCode;
 
-use context::Context;
+use command::context::Context;
+use command::running;
 use environment::Environment;
 use errors::Failure;
-use output::Out;
+use render::output::Out;
 pub use seams::Seams;
 
 /// Runs the program with the arguments and the environment of this process.

@@ -11,10 +11,11 @@ use genstore::{RelPath, Source};
 use rustix::fs::{Access, AtFlags, CWD};
 use serde::Deserialize;
 
-use crate::config;
-use crate::find::is_absence;
-use crate::output::show;
-use crate::render::human;
+use crate::project::config;
+use crate::project::find::is_absence;
+use crate::render::output::show;
+use crate::text::human;
+use crate::text::plain::plain;
 
 /// An entry as a line gives it. What is not UTF-8 is given as base64, as in the documents of
 /// `--json`.
@@ -242,7 +243,7 @@ fn explain(error: &serde_json::Error) -> String {
             None => format!("unknown key `{shown}`, known are {}", known.join(", ")),
         };
     }
-    format!("is no entry: {} (column {})", one_line(&config::plain(text)), error.column())
+    format!("is no entry: {} (column {})", one_line(&plain(text)), error.column())
 }
 
 /// What others wrote, on one line and not too long.

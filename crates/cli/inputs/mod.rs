@@ -19,11 +19,11 @@ use anyhow::Result;
 use clap::Args;
 use genstore::{Error, Plan, Problem, Stage, Store};
 
-use crate::context::Context;
-use crate::output::show;
-use crate::render::human;
+use crate::command::context::Context;
+use crate::render::output::show;
 use crate::render::publish::Scanned;
-use crate::size;
+use crate::text::human;
+use crate::text::size;
 use roots::Root;
 
 /// What to publish, and limits of it.

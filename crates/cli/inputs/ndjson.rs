@@ -12,7 +12,7 @@ use genstore::{Error, Plan, Problem, Symlinks};
 
 use super::entry::{self, Read as Line, Refused, What};
 use super::{BadInput, InputProblem, cannot_read};
-use crate::render::human;
+use crate::text::human;
 
 /// The longest line. A plan with larger files names them as `source`.
 const LINE_MAX: u64 = 256 << 20;

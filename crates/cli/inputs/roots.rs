@@ -9,7 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use genstore::{Plan, ScanRules};
 
 use super::{STORE_WITHIN, would_hold};
-use crate::output::show;
+use crate::render::output::show;
 
 /// One root as it was given.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use super::members::{Archive, Kind};
 use super::spool::{Kept, Spool};
 use super::{BadInput, InputProblem};
 use crate::errors::Fail;
-use crate::render::human;
+use crate::text::human;
 
 const HINT: &str = "make the archive without these members";
 

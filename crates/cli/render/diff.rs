@@ -2,9 +2,9 @@
 
 use genstore::{Change, Diff, DiffSummary, Entry, Node};
 
-use super::human::{self, Cell, left, right};
 use super::patch::Lines;
-use crate::output::{BAD, CARE, GOOD};
+use crate::render::output::{BAD, CARE, GOOD};
+use crate::text::human::{self, Cell, left, right};
 
 fn letter(change: &Change<'_>) -> (&'static str, anstyle::Style) {
     match change {

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use genstore::{Change, Entry, Finding, GenerationId, Mark, Node, Pin, Severity, Warning};
 use serde::Serialize;
 
-use crate::output::Out;
-use crate::time;
+use crate::render::output::Out;
+use crate::text::time;
 
 /// A path: as text where it is UTF-8 without control characters, else as base64.
 #[derive(Serialize, Default)]

@@ -5,10 +5,11 @@ use std::time::Duration;
 use genstore::{Diff, Finding, GenerationId, Plan, Publication, Store, Tree, TreeId};
 use serde::Serialize;
 
+use super::diff as list;
 use super::json::{ChangeDoc, FindingDoc, PathField, WarningDoc};
-use super::{diff as list, human};
-use crate::compare::Side;
-use crate::output::{DIM, GOOD, Out};
+use crate::command::compare::Side;
+use crate::render::output::{DIM, GOOD, Out};
+use crate::text::human;
 
 /// What is published, as it was found.
 pub(crate) struct Scanned {

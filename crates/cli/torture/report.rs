@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::check::End;
 use super::scenarios::SCENARIOS;
 use super::trial::{Fault, Outcome, Point};
-use crate::output::{BAD, BOLD, GOOD, show};
-use crate::probe::Abilities;
-use crate::render::human;
+use crate::command::probe::Abilities;
 use crate::render::json::PathField;
+use crate::render::output::{BAD, BOLD, GOOD, show};
+use crate::text::human;
 
 /// What came of the trials of one scenario, or of all.
 #[derive(Serialize, Clone, Copy, Default)]

@@ -4,9 +4,9 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::stages::StageArg;
 use crate::errors::exit;
-use crate::stages::StageArg;
 
 #[derive(Args)]
 pub(crate) struct Abort {

@@ -7,11 +7,11 @@ use clap::Args;
 use genstore::Owner;
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
-use crate::output::show;
 use crate::render::json::PathField;
-use crate::time;
+use crate::render::output::show;
+use crate::text::time;
 
 #[derive(Args)]
 pub(crate) struct Begin {

@@ -9,14 +9,16 @@ use clap::Args;
 use genstore::Plan;
 use genstore_run::{Ended, Output};
 
-use crate::building::{Builder, Prepared, failed};
-use crate::context::Context;
+use crate::args;
+use crate::command::building::{Builder, Prepared, failed};
+use crate::command::context::Context;
+use crate::command::publishing::{Pending, Wishes};
+use crate::command::running::{self, Done};
 use crate::errors::exit;
-use crate::publishing::{Pending, Wishes};
-use crate::render::human;
+use crate::render::output;
 use crate::render::publish::Scanned;
-use crate::running::{self, Done};
-use crate::{args, output, time};
+use crate::text::human;
+use crate::text::time;
 
 #[derive(Args)]
 pub(crate) struct Build {

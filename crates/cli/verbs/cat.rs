@@ -7,7 +7,7 @@ use clap::Args;
 use genstore::{Digest, GenerationId, Rev};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
 use crate::render::json::{PathField, base64};
 use crate::verbs;

@@ -5,10 +5,10 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
-use crate::context::Context;
-use crate::publishing::{Pending, Wishes};
+use crate::command::context::Context;
+use crate::command::publishing::{Pending, Wishes};
+use crate::command::stages::StageArg;
 use crate::render::publish::Scanned;
-use crate::stages::StageArg;
 
 #[derive(Args)]
 pub(crate) struct Commit {

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use serde::Serialize;
 
 use crate::args::Cli;
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
 
 #[derive(Args)]

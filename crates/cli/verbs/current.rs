@@ -5,7 +5,7 @@ use clap::Args;
 use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
 use crate::render::json::PathField;
 

@@ -8,12 +8,13 @@ use clap::Args;
 use genstore::{Change, Diff as Difference, DiffSummary, Error, GenerationId, RelPath, Rev, Store, diff};
 use serde::Serialize;
 
-use crate::compare::Side;
-use crate::context::Context;
+use crate::command::compare::Side;
+use crate::command::context::Context;
 use crate::errors::{Fail, exit};
+use crate::render::diff as list;
 use crate::render::json::{ChangeDoc, PathField};
 use crate::render::patch::{Content, Lines, count_lines, patch};
-use crate::render::{diff as list, human};
+use crate::text::human;
 use crate::verbs;
 
 #[derive(Args)]

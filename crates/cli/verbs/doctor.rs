@@ -8,12 +8,12 @@ use clap::Args;
 use genstore::{Error, Foreign, Store, View, ViewKind, ViewState};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::probe;
 use crate::errors::exit;
-use crate::output::{BAD, CARE, GOOD, show};
-use crate::probe;
-use crate::render::human;
 use crate::render::json::PathField;
+use crate::render::output::{BAD, CARE, GOOD, show};
+use crate::text::human;
 
 #[derive(Args)]
 pub(crate) struct Doctor {

@@ -6,9 +6,9 @@ use genstore::{GenerationId, Usage};
 use serde::Serialize;
 
 use super::list::{DamagedDoc, current_or_damage, tell_damage, tell_empty};
-use crate::context::Context;
-use crate::output::{BOLD, GOOD};
-use crate::render::human::{self, Cell, left, right};
+use crate::command::context::Context;
+use crate::render::output::{BOLD, GOOD};
+use crate::text::human::{self, Cell, left, right};
 
 #[derive(Args)]
 pub(crate) struct Du {}

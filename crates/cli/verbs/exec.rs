@@ -13,10 +13,10 @@ use anyhow::Result;
 use clap::Args;
 use genstore::Rev;
 
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::running;
 use crate::errors::exit;
-use crate::output::show;
-use crate::running;
+use crate::render::output::show;
 
 #[derive(Args)]
 pub(crate) struct Exec {

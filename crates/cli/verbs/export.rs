@@ -7,11 +7,11 @@ use clap::Args;
 use genstore::{Error, GenerationId, Rev};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::{Fail, exit};
-use crate::output::{DIM, GOOD, show};
-use crate::render::human;
 use crate::render::json::PathField;
+use crate::render::output::{DIM, GOOD, show};
+use crate::text::human;
 
 #[derive(Args)]
 pub(crate) struct Export {

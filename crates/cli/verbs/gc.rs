@@ -7,11 +7,11 @@ use clap::Args;
 use genstore::{GcPlan, GenerationId, Leftover, Retention};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::{LeftoverDoc, exit, warn_of_left};
-use crate::output::{BAD, GOOD};
-use crate::render::human::{self, Cell, left, right};
-use crate::time;
+use crate::render::output::{BAD, GOOD};
+use crate::text::human::{self, Cell, left, right};
+use crate::text::time;
 
 #[derive(Args)]
 pub(crate) struct Gc {

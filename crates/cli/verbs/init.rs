@@ -5,10 +5,10 @@ use clap::Args;
 use genstore::{Audience, Store};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
-use crate::output::{GOOD, show};
 use crate::render::json::PathField;
+use crate::render::output::{GOOD, show};
 
 #[derive(Args)]
 pub(crate) struct Init {

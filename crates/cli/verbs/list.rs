@@ -7,12 +7,12 @@ use clap::Args;
 use genstore::{Error, GenerationId, Listed, Listing, Store};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
-use crate::output::{BAD, DIM, GOOD, show};
-use crate::render::human::{self, Cell, left, right};
 use crate::render::json::{self, PinDoc};
-use crate::time;
+use crate::render::output::{BAD, DIM, GOOD, show};
+use crate::text::human::{self, Cell, left, right};
+use crate::text::time;
 
 /// So much of a note stands in a list.
 const NOTE_WIDTH: usize = 50;

@@ -5,9 +5,10 @@ use clap::{Args, ValueEnum};
 use genstore::{GenerationId, Mark as Judgement, Rev};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
-use crate::render::{human, json};
+use crate::render::json;
+use crate::text::human;
 
 #[derive(Args)]
 pub(crate) struct Mark {

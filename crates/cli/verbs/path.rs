@@ -7,7 +7,7 @@ use clap::Args;
 use genstore::Rev;
 
 use super::current::PlaceDoc;
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
 use crate::render::json::PathField;
 

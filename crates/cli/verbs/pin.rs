@@ -7,10 +7,10 @@ use clap::Args;
 use genstore::{GenerationId, Pin as Held, PinName, Rev};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::{Fail, exit};
-use crate::render::human;
-use crate::time;
+use crate::text::human;
+use crate::text::time;
 
 #[derive(Args)]
 pub(crate) struct Pin {

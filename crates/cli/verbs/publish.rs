@@ -7,14 +7,14 @@ use anyhow::Result;
 use clap::Args;
 use genstore::{Durability, Emptying, Error, Expect, GenerationId, Options, Stage, Store, diff};
 
-use crate::compare::Side;
-use crate::context::Context;
+use crate::command::compare::Side;
+use crate::command::context::Context;
+use crate::command::publishing::{Pending, Wishes};
 use crate::environment;
 use crate::errors::{Refused, exit};
-use crate::find::is_absence;
 use crate::inputs::Inputs;
-use crate::output::show;
-use crate::publishing::{Pending, Wishes};
+use crate::project::find::is_absence;
+use crate::render::output::show;
 use crate::render::publish::{self, PublishDoc, Scanned};
 
 #[derive(Args)]

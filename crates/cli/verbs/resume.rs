@@ -6,11 +6,11 @@ use genstore::GenerationId;
 use serde::Serialize;
 
 use super::switch::{moved, tell_refreshed};
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::hooks;
 use crate::errors::exit;
-use crate::hooks;
-use crate::output::GOOD;
 use crate::render::json::WarningDoc;
+use crate::render::output::GOOD;
 
 #[derive(Args)]
 pub(crate) struct Resume {}

@@ -5,11 +5,11 @@ use clap::Args;
 use genstore::{GenerationId, Reason, Store};
 
 use super::switch::{ActivationDoc, moved, tell_refreshed};
-use crate::context::Context;
-use crate::hooks;
-use crate::output::GOOD;
-use crate::render::human;
-use crate::time;
+use crate::command::context::Context;
+use crate::command::hooks;
+use crate::render::output::GOOD;
+use crate::text::human;
+use crate::text::time;
 
 #[derive(Args)]
 pub(crate) struct Rollback {

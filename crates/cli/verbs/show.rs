@@ -7,12 +7,12 @@ use clap::Args;
 use genstore::{Error, Listed, Node, Rev, Store, Tree, Usage};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
-use crate::output::{BAD, BOLD, DIM, show};
-use crate::render::human::{self, Cell, left, right};
 use crate::render::json::{self, EntryDoc, PathField, PinDoc};
-use crate::time;
+use crate::render::output::{BAD, BOLD, DIM, show};
+use crate::text::human::{self, Cell, left, right};
+use crate::text::time;
 use crate::verbs;
 
 const UNKNOWN: &str = "not known: another generation is damaged";

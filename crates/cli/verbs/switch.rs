@@ -5,11 +5,11 @@ use clap::Args;
 use genstore::{Activation, Expect, GenerationId, Rev, Store};
 use serde::Serialize;
 
-use crate::context::Context;
-use crate::hooks::{self, HooksEnded};
-use crate::output::{DIM, GOOD, Out};
-use crate::render::human;
+use crate::command::context::Context;
+use crate::command::hooks::{self, HooksEnded};
 use crate::render::json::{PathField, WarningDoc};
+use crate::render::output::{DIM, GOOD, Out};
+use crate::text::human;
 
 #[derive(Args)]
 pub(crate) struct Switch {

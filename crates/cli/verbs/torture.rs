@@ -9,11 +9,11 @@ use genstore::{Error, FaultKind};
 use genstore_run::Interrupts;
 use tempfile::TempDir;
 
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::probe;
 use crate::errors::{Fail, exit};
 use crate::faults::{KINDS, parse_kind};
-use crate::output::show;
-use crate::probe;
+use crate::render::output::show;
 use crate::torture::Torture as Trials;
 use crate::torture::place;
 use crate::torture::report::{self, Counts, ScenarioDoc, TortureDoc};

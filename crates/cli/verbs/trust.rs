@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
-use crate::config::{self, Config};
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::{Fail, exit};
-use crate::find;
-use crate::output::{GOOD, show};
+use crate::project::config::{self, Config};
+use crate::project::find;
+use crate::project::trust;
 use crate::render::json::PathField;
-use crate::trust;
+use crate::render::output::{GOOD, show};
 
 #[derive(Args)]
 pub(crate) struct Trust {

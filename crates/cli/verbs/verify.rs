@@ -12,11 +12,11 @@ use genstore::{
 };
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::exit;
-use crate::output::{BAD, GOOD, show};
-use crate::render::human;
 use crate::render::json::{PathField, UseDoc};
+use crate::render::output::{BAD, GOOD, show};
+use crate::text::human;
 
 #[derive(Args)]
 pub(crate) struct Verify {

@@ -9,12 +9,12 @@ use genstore::{View as Known, ViewAdded, ViewChange, ViewKind, ViewOptions, View
 use serde::Serialize;
 
 use super::path_in_tree;
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::{Fail, exit};
-use crate::output::{BAD, GOOD, show};
-use crate::render::human::{self, Cell, left};
 use crate::render::json::{PathField, WarningDoc, text_or_base64};
-use crate::time;
+use crate::render::output::{BAD, GOOD, show};
+use crate::text::human::{self, Cell, left};
+use crate::text::time;
 
 #[derive(Args)]
 pub(crate) struct View {

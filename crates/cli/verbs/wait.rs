@@ -11,10 +11,12 @@ use clap::Args;
 use genstore::{GenerationId, Rev, Store};
 
 use super::current::PlaceDoc;
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::notice;
 use crate::errors::{Fail, exit};
 use crate::render::json::PathField;
-use crate::{notice, time, verbs};
+use crate::text::time;
+use crate::verbs;
 
 /// The longest that a missed notice goes unseen.
 const AT_LEAST: Duration = Duration::from_secs(1);

@@ -11,12 +11,15 @@ use clap::Args;
 use genstore::{Durability, Retention, StageOptions};
 use genstore_watch::{BadSources, Child, SourceRules, Sources};
 
-use crate::building::Builder;
-use crate::config::{CommandLine, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
-use crate::context::Context;
+use crate::args;
+use crate::command::building::Builder;
+use crate::command::context::Context;
+use crate::command::publishing;
+use crate::command::running;
 use crate::errors::Fail;
+use crate::project::config::{CommandLine, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
+use crate::text::time;
 use crate::watching::{self, Settings};
-use crate::{args, publishing, running, time};
 
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);

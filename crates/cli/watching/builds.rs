@@ -11,10 +11,13 @@ use genstore_run::{Ended, Finished, GuardCommand, Output, Stopper, start};
 use super::events::{Event, millis};
 use super::prefix::{BUILD, prefix, sink};
 use super::{Message, Watch};
-use crate::building::{self, Prepared};
-use crate::config::SIGTERM;
+use crate::command::building::{self, Prepared};
+use crate::command::declared;
+use crate::command::hooks;
+use crate::command::publishing;
+use crate::command::running;
 use crate::errors::exit;
-use crate::{declared, hooks, publishing, running};
+use crate::project::config::SIGTERM;
 
 /// After so many publications, what retention has given up is removed.
 const COLLECT_EVERY: u64 = 20;

@@ -7,7 +7,7 @@ use genstore_watch::Target;
 
 use super::Watch;
 use super::events::Event;
-use crate::config::RunIn;
+use crate::project::config::RunIn;
 
 impl Watch<'_> {
     /// Takes in that somebody else made another generation current.

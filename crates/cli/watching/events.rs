@@ -8,11 +8,12 @@ use genstore_run::Ended;
 use genstore_watch::{ChildNews, News};
 use serde::Serialize;
 
+use crate::command::running;
 use crate::errors::Failure;
-use crate::output::{BAD, CARE, DIM, GOOD};
+use crate::render::diff as list;
 use crate::render::json::{FindingDoc, PathField, text_or_base64};
-use crate::render::{diff as list, human};
-use crate::running;
+use crate::render::output::{BAD, CARE, DIM, GOOD};
+use crate::text::human;
 
 /// So many paths stand in an event; `count` tells of all.
 const NAMED: usize = 100;
@@ -154,7 +155,8 @@ impl Paths {
             paths.extend(text);
             paths_b64.extend(encoded);
         }
-        let first = changed.first().map(|path| crate::output::show(&short(path))).unwrap_or_default();
+        let first =
+            changed.first().map(|path| crate::render::output::show(&short(path))).unwrap_or_default();
         let line = match changed.len() {
             0 | 1 => first,
             more => format!("{first} and {} more", more - 1),
@@ -221,7 +223,7 @@ impl Event {
                 end = Some(ended);
                 again = Some(millis(again_after));
                 let how = running::ending(&name, ended);
-                let after = crate::time::duration(again_after);
+                let after = crate::text::time::duration(again_after);
                 ("crashed", verb(BAD, "Crashed", &format!("{how}; it is started again in {after}")))
             }
             News::CannotRun { why } => {

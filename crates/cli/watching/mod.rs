@@ -24,11 +24,12 @@ use genstore::{Emptying, Generation, GenerationId, StageOptions, Store, TreeId};
 use genstore_run::{Ended, Finished, GuardCommand, Output};
 use genstore_watch::{Child, ChildEnded, ChildNews, Children, Debounce, Scan, Sources, Wake};
 
-use crate::building::Builder;
-use crate::config::{OnBusy, RunIn, SIGTERM};
-use crate::context::Context;
+use crate::command::building::Builder;
+use crate::command::context::Context;
+use crate::command::notice;
+use crate::command::running;
 use crate::errors::{Failure, exit};
-use crate::{notice, running};
+use crate::project::config::{OnBusy, RunIn, SIGTERM};
 use builds::{Building, Stop};
 use events::Event;
 use inputs::Inputs;

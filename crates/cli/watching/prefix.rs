@@ -3,8 +3,8 @@
 use genstore_run::Stream;
 use genstore_watch::Lines;
 
-use crate::output;
-use crate::render::human;
+use crate::render::output;
+use crate::text::human;
 
 /// The colours of the prefixes, in turn.
 const COLORS: [anstyle::AnsiColor; 6] = [

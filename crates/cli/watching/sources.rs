@@ -13,7 +13,7 @@ use super::builds::Stop;
 use super::events::{Event, Paths};
 use super::output::KnownOutput;
 use super::{Message, Watch};
-use crate::config::{OnBusy, SIGTERM};
+use crate::project::config::{OnBusy, SIGTERM};
 
 /// How often sources are looked at where there are no events.
 const POLL: Duration = Duration::from_secs(1);

@@ -14,12 +14,12 @@ use genstore_run::{Ended, Limits, Output};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
-use crate::config::{AuditSection, CommandLine};
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::running;
 use crate::environment;
-use crate::output;
-use crate::render::human;
-use crate::running;
+use crate::project::config::{AuditSection, CommandLine};
+use crate::render::output;
+use crate::text::human;
 
 /// The rule that a command finds itself in where it names none.
 const RULE: &str = "run";

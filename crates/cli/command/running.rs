@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use genstore_run::{Ended, Finished, GuardCommand, Job, Limits, Output, StartError, run_to_end, start};
 
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::{Fail, exit};
-use crate::output::show;
+use crate::render::output::show;
 
 /// The one argument with which the program is its own guard: see [`genstore_run::guard`].
 pub(crate) const GUARD: &str = "run-guard";
@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context<'_>, job: &Job, output: Output, limits: Limi
     if finished.survivors > 0 {
         context.out.warn(&format!(
             "{} of the command belong to another user and live on",
-            crate::render::human::count(finished.survivors.into(), "process")
+            crate::text::human::count(finished.survivors.into(), "process")
         ));
     }
     for error in [&report.log_error, &report.read_error, &report.sink_error].into_iter().flatten() {

@@ -4,7 +4,6 @@ mod audit;
 mod build;
 mod view;
 mod watch;
-mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,13 +14,14 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
 use crate::errors::Fail;
-use crate::trust::Trust;
-use crate::{output, time};
+use crate::project::trust::Trust;
+use crate::render::output;
+use crate::text::plain::plain;
+use crate::text::time;
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
 pub(crate) use view::ViewSection;
 pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
-pub(crate) use words::plain;
 
 /// The project's file, as read.
 pub(crate) struct Project {

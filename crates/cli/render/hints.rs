@@ -3,7 +3,7 @@
 use genstore::{Damaged, Error};
 
 use crate::errors::LEFT_HINT;
-use crate::output::show;
+use crate::render::output::show;
 
 /// Gives the hint to an error of the library.
 pub(crate) fn hint_of(error: &Error) -> String {
@@ -141,7 +141,7 @@ fn hint_of_io(error: &std::io::Error, op: &str) -> String {
             "genstore enters no mount inside its store; unmount what is mounted there"
         }
         (ErrorKind::NotADirectory, _) => "something on this path is not a directory",
-        (ErrorKind::WouldBlock, _) => crate::running::MORE_PROCESSES,
+        (ErrorKind::WouldBlock, _) => crate::command::running::MORE_PROCESSES,
         (ErrorKind::FileTooLarge, _) => "the limit of file sizes is reached: raise it (`ulimit -f`)",
         (ErrorKind::InvalidFilename, _) => "shorten the path",
         (_, Some(rustix::io::Errno::IO)) => {

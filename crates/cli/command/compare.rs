@@ -10,7 +10,7 @@ use genstore::{
 };
 use rustix::fs::{Mode, OFlags};
 
-use crate::output::show;
+use crate::render::output::show;
 use crate::render::patch::Content;
 
 /// Files beyond this many bytes are not compared line by line.

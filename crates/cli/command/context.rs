@@ -11,17 +11,18 @@ use genstore::{Clock, Durability, Error, Options, Retention, ScanRules, Store, W
 use genstore_run::Interrupts;
 
 use crate::args::Globals;
-use crate::config::Project;
-use crate::declared;
+use crate::command::declared;
+use crate::command::running;
 use crate::environment::Environment;
 use crate::errors::{Fail, exit};
 use crate::faults::Injection;
-use crate::find::{self, Around, Found, Origin};
-use crate::output::{Out, show};
-use crate::progress::Bar;
+use crate::project::config::Project;
+use crate::project::find::{self, Around, Found, Origin};
+use crate::project::trust::Trust;
+use crate::render::output::{Out, show};
+use crate::render::progress::Bar;
 use crate::seams::Seams;
-use crate::trust::Trust;
-use crate::{running, time};
+use crate::text::time;
 
 const FIRST_PUBLISH: &str = "`genstore publish DIR` makes one and publishes DIR; or name one with --store";
 
@@ -155,7 +156,7 @@ impl<'a> Context<'a> {
     /// Returns the project's file, if there is one here or above.
     ///
     /// # Errors
-    /// Also where it is not to be obeyed: see [`crate::trust`].
+    /// Also where it is not to be obeyed: see [`crate::project::trust`].
     pub(crate) fn project(&self) -> Result<Option<&Project>> {
         if self.project.get().is_none() {
             let file = if self.no_project { None } else { self.around()?.project.clone() };

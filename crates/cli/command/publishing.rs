@@ -11,12 +11,14 @@ use genstore::{
     StageOptions, Staged, Store,
 };
 
-use crate::checks::Checks;
-use crate::context::Context;
+use crate::command::checks::Checks;
+use crate::command::context::Context;
+use crate::command::declared;
+use crate::command::hooks;
+use crate::command::hooks::HooksEnded;
 use crate::errors::{Fail, Refused};
-use crate::hooks::HooksEnded;
 use crate::render::publish::{self, PublishDoc, Scanned};
-use crate::{declared, hooks, verbs};
+use crate::verbs;
 
 /// What is wished for the new generation.
 #[derive(Args, Default)]

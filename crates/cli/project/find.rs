@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::trust::bounded;
+use crate::project::trust::bounded;
 
 /// The project's file.
 pub(crate) const PROJECT_FILE: &str = "genstore.toml";
@@ -43,7 +43,7 @@ impl Origin {
         match self {
             Origin::Flag => "by --store".to_owned(),
             Origin::Environment => "by GENSTORE_STORE".to_owned(),
-            Origin::Project(file) => format!("by store.path of {}", crate::output::show(file)),
+            Origin::Project(file) => format!("by store.path of {}", crate::render::output::show(file)),
             Origin::Folder => "as a genstore folder here or above".to_owned(),
             Origin::Default => "by nobody".to_owned(),
         }

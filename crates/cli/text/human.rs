@@ -6,7 +6,7 @@ use anstyle::Style;
 use genstore::{GenerationId, Mark, Pin, Reason, Verdict};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::time;
+use crate::text::time;
 
 /// Writes a number with a comma between each three digits.
 pub(crate) fn number(number: u64) -> String {

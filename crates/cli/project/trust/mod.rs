@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use genstore::{Digest, Error};
 
-use crate::config::{self, Project};
 use crate::environment::Environment;
 use crate::errors::Fail;
-use crate::output::{Out, show};
-use crate::render::human;
+use crate::project::config::{self, Project};
+use crate::render::output::{Out, show};
+use crate::text::human;
 use memory::{Kind, Memory};
 use owners::{Concern, Owners};
 use user::UserConfig;
@@ -74,7 +74,7 @@ impl Trust {
     fn read_user(&self) -> Result<UserConfig> {
         let Some(file) = &self.config_file else { return Ok(UserConfig::default()) };
         let read = match bounded::read(file, &self.owners) {
-            Err(error) if crate::find::is_absence(&error) => return Ok(UserConfig::default()),
+            Err(error) if crate::project::find::is_absence(&error) => return Ok(UserConfig::default()),
             read => read.map_err(|source| Error::Io { op: "read", path: file.clone(), source })?,
         };
         if let Some(concern) = read.concern {

@@ -5,10 +5,10 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use genstore::{Store, ViewOptions, Warning};
 
-use crate::config::{Project, ViewSection};
-use crate::context::Context;
+use crate::command::context::Context;
 use crate::errors::Fail;
-use crate::output::show;
+use crate::project::config::{Project, ViewSection};
+use crate::render::output::show;
 
 /// Checks, before anything is published, that the views lie inside the project, or where the user lets
 /// projects have views. One that the store knows already was added by a person.

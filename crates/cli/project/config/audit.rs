@@ -6,7 +6,7 @@ use genstore::{AuditRules, Growth, KeepFailed, Pattern};
 use serde::{Deserialize, Deserializer};
 
 use super::{CommandLine, duration};
-use crate::size;
+use crate::text::size;
 
 /// What is published must be like this.
 #[derive(Deserialize, Default)]

@@ -120,7 +120,7 @@ pub(crate) fn parse_signal(text: &str) -> Result<i32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::project::config::Config;
 
     #[test]
     fn reads_every_key() {

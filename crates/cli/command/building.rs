@@ -9,10 +9,10 @@ use anyhow::Result;
 use genstore::{Emptying, Error, Failed, Generation, GenerationId, Plan, Rev, Stage, Store};
 use genstore_run::{Job, Limits, Log};
 
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::running;
 use crate::errors::{BuildFailed, Fail};
-use crate::render::human;
-use crate::running;
+use crate::text::human;
 
 /// So much of a build's output is kept.
 const LOG_LIMIT_BYTES: u64 = 64 << 20;
@@ -123,9 +123,12 @@ impl Builder {
         let (plan, place) = match &self.output {
             Some(output) => match std::fs::symlink_metadata(output) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Ok(Err(format!("it did not make its output, {}", crate::output::show(output))));
+                    return Ok(Err(format!(
+                        "it did not make its output, {}",
+                        crate::render::output::show(output)
+                    )));
                 }
-                _ => (scan(output)?, crate::output::show(output)),
+                _ => (scan(output)?, crate::render::output::show(output)),
             },
             None => match stage.scan(&context.scan_rules(None)?) {
                 // The build fails by it, with its log kept.

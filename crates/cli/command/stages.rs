@@ -42,8 +42,10 @@ impl StageArg {
             return Err(bad("no stage has such a path".to_owned()));
         };
         if std::fs::canonicalize(home).ok().as_deref() != Some(store.path()) {
-            let message =
-                format!("the stage {shown} is not one of the store {}", crate::output::show(store.path()));
+            let message = format!(
+                "the stage {shown} is not one of the store {}",
+                crate::render::output::show(store.path())
+            );
             let hint = "name the store that it was begun in with --store";
             return Err(Fail::new("stage-foreign", message, hint).into());
         }

@@ -3,7 +3,7 @@
 use genstore::Store;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::context::Context;
+use crate::command::context::Context;
 
 /// Calls `wake`, in another thread, when the notice is written, as long as what it gives lives. Where
 /// that cannot be had, there is nothing but to look again and again.

@@ -53,7 +53,7 @@ pub(crate) enum ConcernKind {
 impl Concern {
     /// Says it: the end of a sentence.
     pub(crate) fn text(&self) -> String {
-        let path = crate::output::show(&self.path);
+        let path = crate::render::output::show(&self.path);
         match self.kind {
             ConcernKind::Owner(uid) => format!("{path} belongs to user {uid}"),
             ConcernKind::Everybody => format!("everybody may write to {path}"),

@@ -5,10 +5,11 @@
 use genstore::{GenerationId, Store};
 use genstore_run::{Ended, Limits, Output};
 
-use crate::context::Context;
+use crate::command::context::Context;
+use crate::command::running;
 use crate::errors::exit;
-use crate::render::human;
-use crate::{output, running};
+use crate::render::output;
+use crate::text::human;
 
 /// The result of the commands.
 pub(crate) struct HooksEnded {

@@ -1,0 +1,13 @@
+//! What several verbs share: the context of a run, and the steps from a command of others to a commit.
+
+pub(crate) mod building;
+pub(crate) mod checks;
+pub(crate) mod compare;
+pub(crate) mod context;
+pub(crate) mod declared;
+pub(crate) mod hooks;
+pub(crate) mod notice;
+pub(crate) mod probe;
+pub(crate) mod publishing;
+pub(crate) mod running;
+pub(crate) mod stages;

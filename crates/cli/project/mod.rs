@@ -1,0 +1,5 @@
+//! The project around the working directory: its file, its store, and whether they are obeyed.
+
+pub(crate) mod config;
+pub(crate) mod find;
+pub(crate) mod trust;
