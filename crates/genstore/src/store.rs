@@ -4,28 +4,28 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::activate::{Activation, Expect, HoldAfter};
-use crate::begin::Stage;
-use crate::check::Depth;
 use crate::error::{Error, Result};
-use crate::gc::{Collected, GcPlan};
-use crate::generations::Generation;
-use crate::hold::Hold;
-use crate::layout::{Audience, Home, Options};
-use crate::locks::WatchLock;
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::Tree;
-use crate::owners::Foreign;
+use crate::parts::generations::Generation;
+use crate::parts::hold::Hold;
+use crate::parts::layout::{Audience, Home, Options};
+use crate::parts::locks::WatchLock;
+use crate::parts::records::{Mark, MarkRecord, PinRecord};
 use crate::plan::Plan;
-use crate::publish::{StageOptions, Staged};
-use crate::query::{Listed, Listing, Pin};
-use crate::records::{Mark, MarkRecord, PinRecord};
-use crate::scan::StoreIdentity;
-use crate::usage::UsageReport;
-use crate::verify::VerifyReport;
-use crate::view::{View, ViewAdded, ViewOptions, ViewRemoved};
+use crate::plan::scan::StoreIdentity;
+use crate::repair::check::Depth;
+use crate::repair::owners::Foreign;
+use crate::verbs::activate::{Activation, Expect, HoldAfter};
+use crate::verbs::collect::{Collected, GcPlan};
+use crate::verbs::inspect::{Listed, Listing, Pin};
+use crate::verbs::publish::stage::Stage;
+use crate::verbs::publish::{StageOptions, Staged};
+use crate::verbs::usage::UsageReport;
+use crate::verbs::verify::VerifyReport;
+use crate::views::state::{View, ViewAdded, ViewOptions, ViewRemoved};
 
 /// A store of generations, on one filesystem.
 ///
@@ -117,7 +117,7 @@ impl Store {
 
     /// Gives the file that is written in place after each commit and activation.
     pub fn notice_path(&self) -> PathBuf {
-        self.home.dir.join(crate::layout::NOTICE)
+        self.home.dir.join(crate::parts::layout::NOTICE)
     }
 
     /// Finds the generation that a person names.

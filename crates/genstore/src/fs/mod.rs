@@ -11,6 +11,7 @@ pub(crate) mod copy;
 pub(crate) mod dir;
 pub(crate) mod fault;
 pub(crate) mod flush;
+pub(crate) mod folders;
 pub(crate) mod lock;
 pub(crate) mod mount;
 mod pieces;

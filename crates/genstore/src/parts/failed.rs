@@ -1,0 +1,212 @@
+//! What was refused, kept for a look. Floor 2.
+//!
+//! Owns `failed/<number>/`: `report.json`, `tree/` of an audit's refusal, `build.log` of a build.
+//! Nothing is decided by it and nothing of it is flushed: it may be removed at any time. Only the
+//! newest ones are kept.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Leftover, Result};
+use crate::model::audit::{Finding, Severity};
+use crate::model::ids::StageId;
+use crate::model::relpath;
+use crate::model::tree::TreeId;
+use crate::parts::layout::{BUILD_LOG, FAILED, Home, STAGING};
+use crate::parts::locks::CommitLock;
+use crate::parts::objects::{is_errno, is_refused};
+use crate::parts::records::Moment;
+use crate::parts::stage_dir::{NEXT, StageDir, failed_grave, tolerate};
+
+const REPORT: &[u8] = b"report.json";
+
+/// How much of what was refused is kept for a look. The newest one always is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepFailed {
+    /// So many at most.
+    pub count: usize,
+    /// So many bytes together at most, not counting what they share with the store.
+    pub bytes: u64,
+}
+
+impl Default for KeepFailed {
+    /// Five, and a GiB.
+    fn default() -> KeepFailed {
+        KeepFailed { count: 5, bytes: 1 << 30 }
+    }
+}
+
+/// Something that was refused and can be looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failed {
+    /// Its number, which counts what was refused by this store and still is there.
+    pub number: u64,
+    /// Its directory: `tree/` or `build.log`, and `report.json`.
+    pub path: PathBuf,
+    /// What could not be removed of the stage, or of those that were kept before: later commands that
+    /// write try again.
+    pub left: Vec<Leftover>,
+}
+
+/// Why something was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    Audit { tree: TreeId, bytes: u64, findings: Vec<Finding> },
+    Build { why: String },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Report {
+    schema: String,
+    cause: String,
+    time: Moment,
+    by: String,
+    stage: String,
+    /// What it takes of the disk by itself.
+    bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tree: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<FindingRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FindingRecord {
+    rule: String,
+    severity: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    message: String,
+}
+
+impl Home {
+    /// Moves what was put together in a stage to `failed/`, and removes the oldest ones there.
+    pub(crate) fn keep_failed(
+        &self,
+        lock: &CommitLock,
+        stage: &StageDir,
+        cause: Cause,
+        keep: KeepFailed,
+    ) -> Result<Failed> {
+        let report = self.report(stage, cause);
+        let bytes = serde_json::to_vec_pretty(&report).expect("a report is plain values");
+        let path = stage.next().join(REPORT);
+        let file = self.fs.create(stage.next(), REPORT)?;
+        self.fs.write(&file, &path, &bytes)?;
+        self.fs.set_mode(&file, &path, 0o644)?;
+        self.fs.make_dir(&self.dir, FAILED)?;
+        let failed = self.sub(FAILED)?;
+        let number = self.failed_numbers()?.last().map_or(1, |last| last + 1);
+        let name = number.to_string().into_bytes();
+        self.fs.rename_to_free((stage.dir(), NEXT), (&failed, &name))?;
+        let left = self.prune_failed(lock, keep)?;
+        Ok(Failed { number, path: failed.join(&name), left })
+    }
+
+    fn report(&self, stage: &StageDir, cause: Cause) -> Report {
+        let report = Report {
+            schema: "genstore.failed/1".to_owned(),
+            cause: "audit".to_owned(),
+            time: self.now().into(),
+            by: self.options.actor.clone(),
+            stage: stage.id().to_string(),
+            bytes: 0,
+            why: None,
+            tree: None,
+            findings: vec![],
+        };
+        match cause {
+            Cause::Build { why } => Report { cause: "build".to_owned(), why: Some(why), ..report },
+            Cause::Audit { tree, bytes, findings } => {
+                let record = |finding: Finding| FindingRecord {
+                    rule: finding.rule,
+                    severity: match finding.severity {
+                        Severity::Warning => "warning".to_owned(),
+                        Severity::Error => "error".to_owned(),
+                    },
+                    path: finding.path.as_deref().map(relpath::show),
+                    message: finding.message,
+                };
+                let findings = findings.into_iter().map(record).collect();
+                Report { tree: Some(tree.to_string()), bytes, findings, ..report }
+            }
+        }
+    }
+
+    /// Lists what is kept, oldest first.
+    fn failed_numbers(&self) -> Result<Vec<u64>> {
+        let number = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<u64>().ok();
+        let mut numbers: Vec<u64> =
+            self.list(FAILED)?.iter().filter_map(|(name, _)| number(name)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Adds up what is kept takes of the disk by itself. What cannot be read is left out.
+    pub(crate) fn failed_bytes(&self) -> Result<u64> {
+        let mut bytes = 0_u64;
+        for number in self.failed_numbers()? {
+            bytes = bytes.saturating_add(self.read_report(number)?.map_or(0, |report| report.bytes));
+            for name in [REPORT, BUILD_LOG] {
+                let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", name].concat();
+                bytes =
+                    bytes.saturating_add(self.dir.stat(&path).ok().flatten().map_or(0, |stat| stat.size));
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn read_report(&self, number: u64) -> Result<Option<Report>> {
+        let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", REPORT].concat();
+        let bytes = match self.dir.read(&path) {
+            Err(Error::Damaged { .. }) => None,
+            // Something is mounted on it, or it is another user's.
+            Err(e) if is_refused(&e) => None,
+            read => read?,
+        };
+        // One that cannot be understood says nothing.
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    fn prune_failed(&self, _: &CommitLock, keep: KeepFailed) -> Result<Vec<Leftover>> {
+        let (failed, staging) = (self.sub(FAILED)?, self.sub(STAGING)?);
+        let (mut count, mut bytes, mut left) = (0, 0_u64, Vec::new());
+        for number in self.failed_numbers()?.into_iter().rev() {
+            count += 1;
+            bytes = bytes.saturating_add(self.read_report(number)?.map_or(0, |report| report.bytes));
+            if count == 1 || (count <= keep.count && bytes <= keep.bytes) {
+                continue;
+            }
+            // Of one that had this number before something may be left there.
+            let number = number.to_string().into_bytes();
+            let prefix = failed_grave(&number);
+            let moved = self.fs.unique(&staging, &prefix, "", |free| {
+                self.fs.rename_to_free((&failed, &number), (&staging, free))
+            });
+            let removed = match moved {
+                // It cannot be renamed: a lower layer of overlayfs holds it, something is mounted there, or
+                // it is another user's.
+                Err(e) if is_errno(&e, Errno::XDEV) || is_refused(&e) => {
+                    self.fs.remove_all(&failed, &number)
+                }
+                moved => self.fs.remove_all(&staging, &moved?.0),
+            };
+            left.extend(tolerate(removed)?);
+        }
+        Ok(left)
+    }
+
+    /// Finds what a stage was refused as.
+    pub(crate) fn failed_stage(&self, id: &StageId) -> Result<Option<u64>> {
+        for number in self.failed_numbers()?.into_iter().rev() {
+            if self.read_report(number)?.is_some_and(|report| report.stage == id.as_str()) {
+                return Ok(Some(number));
+            }
+        }
+        Ok(None)
+    }
+}

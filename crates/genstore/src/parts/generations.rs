@@ -1,0 +1,388 @@
+//! Generations on disk: `generations/<id>/{manifest,shown,index,delta,tree/}`, and leases on them. Floor 2.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::threads::prelude::*;
+use rustix::io::Errno;
+
+use crate::error::{Damaged, Error, Result};
+use crate::fs::lock::{Lock, Mode};
+use crate::fs::mount::is_mount;
+use crate::fs::{Dir, Kind, Stat};
+use crate::model::codec::{Head, Manifest};
+use crate::model::delta::Delta;
+use crate::model::digest::Digest;
+use crate::model::fresh::Shown;
+use crate::model::ids::GenerationId;
+use crate::model::index::SourceIndex;
+use crate::model::tree::{ObjectId, Tree};
+use crate::parts::layout::{DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, STAGING, TREE};
+use crate::parts::locks::CommitLock;
+use crate::parts::objects::is_errno;
+use crate::verbs::activate::chain;
+
+/// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
+/// 100,000 entries.
+const MAX_CHECKED: u64 = 8 << 20;
+
+/// So many bytes of a manifest are read by one thread.
+const READ_TOGETHER: usize = 1 << 20;
+
+/// A generation that is open, and held by a lease: gc leaves it alone until this is dropped.
+pub struct Generation {
+    id: GenerationId,
+    dir: Dir,
+    manifest: File,
+    /// None where the filesystem has no locks: nothing can be collected there.
+    _lease: Option<Lock>,
+}
+
+impl Generation {
+    /// Gives its number.
+    pub fn id(&self) -> GenerationId {
+        self.id
+    }
+
+    /// Gives the directory that holds its files.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(TREE)
+    }
+
+    /// Reads the head of its manifest: note, facts and counts, without the entries.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not as it was written.
+    pub fn head(&self) -> Result<Head> {
+        self.head_and_body().map(|(head, _)| head)
+    }
+
+    /// Reads the head, and what BLAKE3 of the manifest's body ought to be.
+    pub(crate) fn head_and_body(&self) -> Result<(Head, Digest)> {
+        read_head(&self.manifest, &self.dir.join(MANIFEST)).map_err(|e| self.or_damaged(e))
+    }
+
+    /// Checks every byte of its manifest, without reading what they say, if it is small enough for
+    /// that to take no time.
+    pub(crate) fn check_small_manifest(&self) -> Result<()> {
+        let path = self.dir.join(MANIFEST);
+        let size = Stat::of(&self.manifest, &path)?.size;
+        let malformed = |why: &str| self.damaged(&format!("its manifest: {why}"));
+        let mut prefix = [0; Head::PREFIX_LEN];
+        let io = |e| Error::io("read", &path, e);
+        self.manifest.read_exact_at(&mut prefix, 0).map_err(io)?;
+        let (body, len) = Head::body_from_prefix(&prefix).map_err(|why| malformed(&why.0))?;
+        if size != Head::PREFIX_LEN as u64 + len {
+            return Err(malformed("the length differs"));
+        }
+        if size > MAX_CHECKED {
+            return Ok(());
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut chunk = vec![0; 1 << 18];
+        let mut at = Head::PREFIX_LEN as u64;
+        while at < size {
+            let wanted = chunk.len().min((size - at) as usize);
+            self.manifest.read_exact_at(&mut chunk[..wanted], at).map_err(io)?;
+            hasher.update(&chunk[..wanted]);
+            at += wanted as u64;
+        }
+        if Digest::from(hasher.finalize()) != body {
+            return Err(malformed("the hash differs"));
+        }
+        Ok(())
+    }
+
+    /// Reads its manifest and checks every byte of it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not as it was written.
+    pub fn manifest(&self) -> Result<Manifest> {
+        let bytes = self.manifest_bytes()?.into();
+        Manifest::from_bytes(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
+    }
+
+    /// Lists the objects of its files, with their sizes; one that several files have comes as often.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when its manifest is not as it was written.
+    pub(crate) fn objects(&self) -> Result<Vec<(ObjectId, u64)>> {
+        let bytes = self.manifest_bytes()?;
+        Manifest::objects(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
+    }
+
+    /// Tells what readers were shown of it where its manifest does not say it.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] when it is not as it was written.
+    pub fn shown(&self) -> Result<Shown> {
+        let bytes = self.dir.read(SHOWN).map_err(|e| match e {
+            Error::Damaged { cause, .. } => self.damaged(&format!("what was shown: {cause}")),
+            e => e,
+        })?;
+        match bytes {
+            None => Ok(Shown::default()),
+            Some(bytes) => {
+                Shown::decode(&bytes).map_err(|why| self.damaged(&format!("what was shown: {why}")))
+            }
+        }
+    }
+
+    /// Reads what is known of its sources. It is a cache: what is damaged, or of another tree, is
+    /// not there.
+    pub(crate) fn index(&self, tree: &Tree) -> Result<Option<SourceIndex>> {
+        let index = self.read_cache(INDEX)?.and_then(|bytes| SourceIndex::decode(&bytes).ok());
+        Ok(index.filter(|index| index.tree == tree.id() && index.files.len() as u64 == tree.files()))
+    }
+
+    /// Reads how it differs from what was current when it was committed. It is a cache: what is
+    /// damaged, or of another manifest, is not there.
+    pub(crate) fn delta(&self, body: Digest) -> Result<Option<Delta>> {
+        let delta = self.read_cache(DELTA)?.and_then(|bytes| Delta::decode(&bytes).ok());
+        Ok(delta.filter(|delta| delta.body == body))
+    }
+
+    /// Reads a cache that is kept beside the manifest. Returns `None` if something else than a file has
+    /// its name.
+    pub(crate) fn read_cache(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.dir.read(name) {
+            Err(Error::Damaged { .. }) => Ok(None),
+            read => read,
+        }
+    }
+
+    /// Lets programs that this one becomes, or starts, hold the lease too.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn share_lease_with_children(&self) -> Result<()> {
+        rustix::io::fcntl_setfd(&self.manifest, rustix::io::FdFlags::empty())
+            .map_err(|e| Error::io("share the lease of", self.dir.path(), e))
+    }
+
+    pub(crate) fn manifest_bytes(&self) -> Result<Vec<u8>> {
+        let path = self.dir.join(MANIFEST);
+        let file = &self.manifest;
+        let size = Stat::of(file, &path)?.size;
+        let mut bytes = vec![0; size as usize];
+        // Copying it into fresh memory is what takes the time.
+        bytes.par_chunks_mut(READ_TOGETHER).enumerate().try_for_each(|(number, chunk)| {
+            let at = (number * READ_TOGETHER) as u64;
+            file.read_exact_at(chunk, at).map_err(|e| Error::io("read", &path, e))
+        })?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    pub(crate) fn tree_dir(&self) -> Result<Dir> {
+        match self.dir.open_dir(TREE) {
+            Err(e) if e.is_not_found() => Err(self.damaged("its tree is missing")),
+            done => done,
+        }
+    }
+
+    pub(crate) fn damaged(&self, cause: &str) -> Error {
+        Error::Damaged { what: Damaged::Generation(self.id), cause: cause.to_owned(), uses: vec![] }
+    }
+
+    fn or_damaged(&self, error: HeadError) -> Error {
+        match error {
+            HeadError::Io(e) => e,
+            HeadError::Malformed(why) => self.damaged(&format!("its manifest: {why}")),
+        }
+    }
+}
+
+/// Begins the names in staging of the empty files that take a generation off the list.
+const UNLISTED: &[u8] = b"unlisted-";
+
+fn unlisted_name(id: GenerationId) -> Vec<u8> {
+    [UNLISTED, id.to_string().as_bytes()].concat()
+}
+
+/// What became of a generation that was to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Retired {
+    /// It is off the list, and under its new name.
+    Moved,
+    /// A living process holds it; nothing happened.
+    Leased,
+    /// Its directory cannot be renamed, as where a lower layer of overlayfs holds it; nothing happened.
+    Immovable,
+}
+
+enum HeadError {
+    Io(Error),
+    Malformed(String),
+}
+
+fn read_head(file: &File, path: &Path) -> std::result::Result<(Head, Digest), HeadError> {
+    let malformed = |why: crate::model::codec::Malformed| HeadError::Malformed(why.to_string());
+    let io = |e| HeadError::Io(Error::io("read", path, e));
+    let size = Stat::of(file, path).map_err(HeadError::Io)?.size as usize;
+    if size < Head::PREFIX_LEN {
+        return Err(HeadError::Malformed("shorter than its frame".to_owned()));
+    }
+    let mut prefix = vec![0; Head::PREFIX_LEN];
+    file.read_exact_at(&mut prefix, 0).map_err(io)?;
+    let len = Head::len_from_prefix(&prefix).map_err(malformed)?;
+    if size < Head::PREFIX_LEN + len {
+        return Err(HeadError::Malformed("the length differs".to_owned()));
+    }
+    let mut head = vec![0; len];
+    file.read_exact_at(&mut head, Head::PREFIX_LEN as u64).map_err(io)?;
+    let (body, _) = Head::body_from_prefix(&prefix).map_err(malformed)?;
+    Ok((Head::decode(&prefix, &head).map_err(malformed)?, body))
+}
+
+impl Home {
+    /// Opens a generation and takes a lease on it; `None` when there is no such generation.
+    ///
+    /// The lease is a shared flock on the manifest, taken on a handle for reading so that it works
+    /// on a read-only mount. gc may have moved the generation away between the open and the lock;
+    /// so the path must still name the inode that was locked.
+    pub(crate) fn find_generation(&self, id: GenerationId) -> Result<Option<Generation>> {
+        let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        let damaged = |cause: &str| Error::Damaged {
+            what: Damaged::Generation(id),
+            cause: cause.to_owned(),
+            uses: vec![],
+        };
+        // Nothing can be told of what a mount hides.
+        let hidden = |e: Error| match is_mount(&e) {
+            true => damaged(&chain(&e)),
+            false => e,
+        };
+        let dir = match self.dir.open_dir(&name) {
+            Ok(dir) => dir,
+            Err(e) if e.is_not_found() => return Ok(None),
+            Err(e) => return Err(hidden(e)),
+        };
+        let file = match dir.open_file(MANIFEST) {
+            Ok(file) => file,
+            Err(e) if e.is_not_found() => {
+                if self.dir.stat(&name)?.is_none() {
+                    return Ok(None);
+                }
+                if self.is_unlisted(id)? {
+                    return Ok(None);
+                }
+                return Err(damaged("its manifest is missing"));
+            }
+            Err(e) if is_errno(&e, Errno::LOOP) || is_errno(&e, Errno::NXIO) => {
+                return Err(damaged("its manifest is not a regular file"));
+            }
+            Err(e) => return Err(hidden(e)),
+        };
+        let path = dir.join(MANIFEST);
+        let locked = Stat::of(&file, &path)?;
+        if locked.kind != Kind::File {
+            return Err(damaged("its manifest is not a regular file"));
+        }
+        let manifest = file.try_clone().map_err(|e| Error::io("open", &path, e))?;
+        let lease = match Lock::take(file, &path, Mode::Shared, self.options.lock_timeout) {
+            Err(Error::LocksUnsupported { .. }) => None,
+            lease => Some(lease?),
+        };
+        let named = self.dir.stat(&[&name[..], b"/", MANIFEST].concat())?;
+        // It was taken off the list under the exclusive lock, so before this one.
+        if self.is_unlisted(id)? {
+            return Ok(None);
+        }
+        if named.is_some_and(|named| named.same_inode(&locked)) {
+            Ok(Some(Generation { id, dir, manifest, _lease: lease }))
+        } else if named.is_none() {
+            Ok(None)
+        } else {
+            // A healed manifest took the place of a damaged one.
+            self.find_generation(id)
+        }
+    }
+
+    /// Opens a generation that ought to be there.
+    pub(crate) fn generation(&self, id: GenerationId) -> Result<Generation> {
+        self.find_generation(id)?.ok_or_else(|| Error::UnknownRev { rev: id.to_string(), near: vec![] })
+    }
+
+    /// Keeps new leases off a generation; `None` when a living process holds one.
+    pub(crate) fn exclude_leases(&self, id: GenerationId) -> Result<Option<Lock>> {
+        let name = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", MANIFEST].concat();
+        Lock::try_take(self.dir.open_file(&name)?, &self.dir.join(&name), Mode::Exclusive)
+    }
+
+    /// Takes a generation off the list, durably, and puts its directory under a name in staging that
+    /// must be free.
+    pub(crate) fn retire_generation(
+        &self,
+        _: &CommitLock,
+        id: GenerationId,
+        to: (&Dir, &[u8]),
+    ) -> Result<Retired> {
+        let Some(_no_leases) = self.exclude_leases(id)? else {
+            return Ok(Retired::Leased);
+        };
+        let generations = self.sub(GENERATIONS)?;
+        match self.fs.rename_to_free((&generations, id.to_string().as_bytes()), to) {
+            Err(e) if is_errno(&e, Errno::XDEV) => return Ok(Retired::Immovable),
+            moved => moved?,
+        }
+        self.fs.sync_dir(&generations)?;
+        Ok(Retired::Moved)
+    }
+
+    /// Takes a generation off the list, durably, whose directory cannot be renamed. What is left to do
+    /// is [`Home::remove_unlisted`]; should this process die, the next holder of the commit lock does it.
+    pub(crate) fn unlist_generation(&self, lock: &CommitLock, id: GenerationId) -> Result<bool> {
+        let Some(_no_leases) = self.exclude_leases(id)? else {
+            return Ok(false);
+        };
+        self.mark_unlisted(lock, id)?;
+        Ok(true)
+    }
+
+    /// Takes off the list what nobody can hold.
+    pub(crate) fn mark_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+        let staging = self.sub(STAGING)?;
+        drop(self.fs.open_or_create(&staging, &unlisted_name(id))?);
+        self.fs.sync_dir(&staging)
+    }
+
+    /// Removes where it stands a generation that is not on the list, and then what says that it is not.
+    /// What cannot be removed now stays off the list.
+    pub(crate) fn remove_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+        let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
+        self.fs.remove_all(&generations, id.to_string().as_bytes())?;
+        // Without this a power loss may bring back a part of it, which would be on the list again.
+        self.fs.sync_dir(&generations)?;
+        self.fs.unlink(&staging, &unlisted_name(id)).map(drop)
+    }
+
+    /// Lists the generations that are off the list and were not all removed.
+    pub(crate) fn unlisted(&self) -> Result<BTreeSet<GenerationId>> {
+        let parse = |name: &[u8]| GenerationId::parse(std::str::from_utf8(name).ok()?);
+        let names = match self.list(STAGING) {
+            // Something else took the folder's place, which `verify` reports. No mark can be there.
+            Err(Error::Damaged { .. }) => vec![],
+            names => names?,
+        };
+        Ok(names.into_iter().filter_map(|(name, _)| parse(name.strip_prefix(UNLISTED)?)).collect())
+    }
+
+    fn is_unlisted(&self, id: GenerationId) -> Result<bool> {
+        match self.dir.stat(&[STAGING, b"/", &unlisted_name(id)].concat()) {
+            Err(e) if is_errno(&e, Errno::NOTDIR) || is_errno(&e, Errno::LOOP) => Ok(false),
+            mark => Ok(mark?.is_some()),
+        }
+    }
+
+    /// Writes what readers are shown of a generation beside its manifest.
+    pub(crate) fn write_shown(&self, lock: &CommitLock, id: GenerationId, shown: &Shown) -> Result<()> {
+        let folder = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        self.replace(lock, &folder, SHOWN, &shown.encode())
+    }
+}

@@ -1,0 +1,96 @@
+//! The hold: after a rollback, what is built by itself is kept, but not made current, until a person
+//! says otherwise. Floor 2.
+//!
+//! Owns `hold` in the store's root, a record. A rollback writes it and every other activation removes
+//! it, both as part of their intent: so it is there after a crash if and only if the rollback is.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::ids::GenerationId;
+use crate::parts::layout::{HOLD, Home};
+use crate::parts::locks::CommitLock;
+use crate::parts::records::{Moment, wrap};
+
+/// What a rollback leaves behind: see [`Activate::UnlessHeld`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct HoldRecord {
+    /// What was rolled back to.
+    pub(crate) generation: GenerationId,
+    /// What was left.
+    pub(crate) left: GenerationId,
+    pub(crate) made: Moment,
+    pub(crate) by: String,
+}
+
+/// Says that `current` is to stay where a rollback put it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hold {
+    /// What was rolled back to.
+    pub generation: GenerationId,
+    /// What was left.
+    pub left: GenerationId,
+    /// When.
+    pub since: SystemTime,
+    /// Who did it.
+    pub by: String,
+}
+
+/// Whether a new generation becomes current.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Activate {
+    /// It does; and a hold ends.
+    #[default]
+    Always,
+    /// It is only kept.
+    Never,
+    /// It does, unless somebody rolled back since and did not say that it goes on: for what publishes
+    /// without being asked.
+    UnlessHeld,
+}
+
+impl Home {
+    /// Reads the hold, if there is one.
+    pub(crate) fn hold(&self) -> Result<Option<Hold>> {
+        let record = self.read_record::<HoldRecord>(HOLD)?;
+        Ok(record.map(|HoldRecord { generation, left, made, by }| Hold {
+            generation,
+            left,
+            since: made.into(),
+            by,
+        }))
+    }
+
+    /// Writes the hold, or removes the one that is there; durable on return.
+    pub(crate) fn set_hold(&self, lock: &CommitLock, hold: Option<&HoldRecord>) -> Result<()> {
+        match hold {
+            Some(hold) => self.replace(lock, b"", HOLD, &wrap(hold)),
+            None if self.dir.stat(HOLD)?.is_none() => Ok(()),
+            None => {
+                self.seal_end(lock)?;
+                self.remove_hold(lock)?;
+                self.fs.sync_dir(&self.dir)
+            }
+        }
+    }
+
+    /// Removes the hold, if there is one, as a part of a change. Durable once the store's folder is
+    /// flushed.
+    pub(crate) fn remove_hold(&self, _: &CommitLock) -> Result<()> {
+        match self.dir.stat(HOLD)? {
+            Some(_) => self.fs.unlink(&self.dir, HOLD).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns whether a new generation becomes current, as things are under the lock.
+    pub(crate) fn activates(&self, _: &CommitLock, wish: Activate) -> Result<bool> {
+        Ok(match wish {
+            Activate::Always => true,
+            Activate::Never => false,
+            Activate::UnlessHeld => self.hold()?.is_none(),
+        })
+    }
+}

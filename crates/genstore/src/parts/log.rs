@@ -1,0 +1,354 @@
+//! The log: one line of JSON per commit and activation, appended under the commit lock. Floor 2.
+//!
+//! It tells who moved `current` and when, what a publication added, and what it takes to make a
+//! damaged manifest anew. It is a help and no root: nothing is deleted because a line is missing, and a torn
+//! last line is passed over.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::fs::Stat;
+use crate::model::ids::{GenerationId, StageId};
+use crate::model::retention::bounded;
+use crate::parts::layout::{Home, LOG};
+use crate::parts::locks::CommitLock;
+use crate::parts::records::Moment;
+
+/// Beyond this many bytes gc drops the lines of generations that are gone.
+const MAX_LOG_LEN: u64 = 1 << 20;
+
+/// So many bytes of the log are read at a time from its end.
+const READ_BACK: u64 = 1 << 16;
+
+/// One line.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) time: Moment,
+    pub(crate) by: String,
+    pub(crate) generation: GenerationId,
+    #[serde(flatten)]
+    pub(crate) event: Event,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(crate) enum Event {
+    /// The generation was made.
+    Publish {
+        /// BLAKE3 of the manifest file, so that a damaged one can be made anew and checked.
+        manifest: String,
+        created: Moment,
+        note: String,
+        facts: BTreeMap<String, String>,
+        /// The stage that was begun for it apart from its commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<StageId>,
+        /// What it added to the store, where the publisher lived to tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_bytes: Option<u64>,
+    },
+    /// The generation became current.
+    Activate {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<GenerationId>,
+    },
+}
+
+/// What the log tells of all generations.
+#[derive(Default, Debug)]
+pub(crate) struct History {
+    pub(crate) lines: Vec<Line>,
+}
+
+impl History {
+    /// Tells when each generation ceased to be current.
+    ///
+    /// A line that a clock which ran ahead dated counts as the one after it.
+    pub(crate) fn last_current(
+        &self,
+        current: Option<GenerationId>,
+        since: Option<SystemTime>,
+        now: SystemTime,
+    ) -> BTreeMap<GenerationId, SystemTime> {
+        let times: Vec<SystemTime> = self.lines.iter().rev().map(|line| line.time.into()).collect();
+        let times = bounded(&times, now);
+        let mut last = BTreeMap::new();
+        let mut active: Option<GenerationId> = None;
+        let lines = self.lines.iter().zip(times.iter().rev());
+        for (line, time) in lines.filter(|(line, _)| matches!(line.event, Event::Activate { .. })) {
+            if let Some(before) = active.replace(line.generation) {
+                last.insert(before, *time);
+            }
+        }
+        // A crash may have cut off the line of the last move; the symlink itself knows when it was.
+        if let (Some(before), Some(since)) = (active, since)
+            && Some(before) != current
+        {
+            last.insert(before, since);
+        }
+        last
+    }
+
+    /// Bounds the moment when a generation was made: one that lies in the future by the first thing
+    /// that happened later and does not.
+    pub(crate) fn made(&self, id: GenerationId, created: SystemTime, now: SystemTime) -> SystemTime {
+        let past = |line: &&Line| SystemTime::from(line.time) <= now;
+        let made = |line: &Line| line.generation == id && matches!(line.event, Event::Publish { .. });
+        match self.lines.iter().position(made) {
+            Some(at) if created > now => {
+                self.lines[at..].iter().find(past).map_or(created, |line| line.time.into())
+            }
+            _ => created,
+        }
+    }
+
+    /// Gives the highest number that any line names.
+    pub(crate) fn highest(&self) -> u64 {
+        self.lines.iter().map(|line| line.generation.get()).max().unwrap_or(0)
+    }
+
+    pub(crate) fn knows(&self, id: GenerationId) -> bool {
+        self.lines.iter().any(|line| line.generation == id)
+    }
+
+    /// Gives the line that tells of a generation's making.
+    pub(crate) fn publication(&self, id: GenerationId) -> Option<&Event> {
+        let made = |line: &&Line| line.generation == id && matches!(line.event, Event::Publish { .. });
+        self.lines.iter().rev().find(made).map(|line| &line.event)
+    }
+
+    /// Finds the generation that a stage became.
+    pub(crate) fn made_of_stage(&self, id: &StageId) -> Option<GenerationId> {
+        let made = |line: &&Line| match &line.event {
+            Event::Publish { stage, .. } => stage.as_ref() == Some(id),
+            Event::Activate { .. } => false,
+        };
+        self.lines.iter().rev().find(made).map(|line| line.generation)
+    }
+
+    /// Tells how many bytes a generation added, where its publisher lived to tell.
+    pub(crate) fn new_bytes(&self, id: GenerationId) -> Option<u64> {
+        match self.publication(id) {
+            Some(Event::Publish { new_bytes, .. }) => *new_bytes,
+            _ => None,
+        }
+    }
+
+    /// Gives the last activation.
+    pub(crate) fn last_activation(&self) -> Option<&Line> {
+        self.lines.iter().rev().find(|line| matches!(line.event, Event::Activate { .. }))
+    }
+}
+
+/// The log, read line by line from its end: what happened last is found however long the log is.
+pub(crate) struct Backwards {
+    file: Option<File>,
+    path: PathBuf,
+    /// Where the part that was read begins.
+    at: u64,
+    /// What was read and is not yet returned.
+    rest: Vec<u8>,
+}
+
+impl Backwards {
+    /// Returns the line before the last one that was returned. `None` at the beginning of the log.
+    pub(crate) fn next(&mut self) -> Result<Option<Line>> {
+        self.find(|_| true)
+    }
+
+    /// Returns the next line that may name this generation.
+    pub(crate) fn next_naming(&mut self, id: GenerationId) -> Result<Option<Line>> {
+        // Reading a line as JSON costs far more than looking for a number in it.
+        let number = format!(":{id}");
+        let ends = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_digit());
+        let names = |line: &[u8]| {
+            let at = |at: &usize| line[*at..].starts_with(number.as_bytes());
+            let colons = (0..line.len()).filter(|at| line[*at] == b':');
+            colons.filter(at).any(|at| ends(line.get(at + number.len())))
+        };
+        self.find(names)
+    }
+
+    fn find(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Result<Option<Line>> {
+        while let Some(line) = self.line()? {
+            // A line that a crash cut short is passed over.
+            if wanted(&line)
+                && let Ok(line) = serde_json::from_slice(&line)
+            {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
+    }
+
+    fn line(&mut self) -> Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
+                let line = self.rest.split_off(end + 1);
+                self.rest.truncate(end);
+                return Ok(Some(line));
+            }
+            let Some(file) = self.file.as_ref().filter(|_| self.at > 0) else {
+                let first = std::mem::take(&mut self.rest);
+                return Ok((!first.is_empty()).then_some(first));
+            };
+            let len = self.at.min(READ_BACK);
+            let mut read = vec![0; len as usize];
+            file.read_exact_at(&mut read, self.at - len).map_err(|e| Error::io("read", &self.path, e))?;
+            self.at -= len;
+            read.append(&mut self.rest);
+            self.rest = read;
+        }
+    }
+}
+
+impl Home {
+    pub(crate) fn history(&self) -> Result<History> {
+        let bytes = self.dir.read(LOG)?.unwrap_or_default();
+        let lines = bytes.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        Ok(History { lines: lines.collect() })
+    }
+
+    /// Opens the log to read it from its end.
+    pub(crate) fn log_backwards(&self) -> Result<Backwards> {
+        let path = self.dir.join(LOG);
+        let file = match self.dir.open_file(LOG) {
+            Ok(file) => file,
+            Err(e) if e.is_not_found() => return Ok(Backwards { file: None, path, at: 0, rest: vec![] }),
+            Err(e) => return Err(e),
+        };
+        let at = Stat::of(&file, &path)?.size;
+        Ok(Backwards { file: Some(file), path, at, rest: vec![] })
+    }
+
+    /// Makes the log durable.
+    pub(crate) fn sync_log(&self) -> Result<()> {
+        let file = self.fs.open_or_create(&self.dir, LOG)?;
+        self.fs.sync_file(&file, &self.dir.join(LOG))
+    }
+
+    /// Appends a line. Not durable by itself: the symlink is the commit, the log only tells of it.
+    pub(crate) fn append_log(&self, _: &CommitLock, generation: GenerationId, event: Event) -> Result<()> {
+        let line = Line { time: self.now().into(), by: self.options.actor.clone(), generation, event };
+        let file = self.fs.open_or_create(&self.dir, LOG)?;
+        let path = self.dir.join(LOG);
+        let end = Stat::of(&file, &path)?.size;
+        let mut last = [b'\n'];
+        if end > 0 {
+            file.read_exact_at(&mut last, end - 1).map_err(|e| Error::io("read", &path, e))?;
+        }
+        // A line that a crash cut short is ended first, so that it spoils only itself.
+        let mut text = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
+        text.push_str(&serde_json::to_string(&line).expect("a line is plain values"));
+        text.push('\n');
+        self.fs.write_at(&file, &path, text.as_bytes(), end)
+    }
+
+    /// Drops the lines of generations that are gone, once the log has grown long.
+    pub(crate) fn compact_log(&self, lock: &CommitLock, kept: &[GenerationId]) -> Result<()> {
+        if self.dir.stat(LOG)?.is_none_or(|stat| stat.size < MAX_LOG_LEN) {
+            return Ok(());
+        }
+        let mut lines = self.history()?.lines;
+        lines.retain(|line| kept.contains(&line.generation));
+        self.write_log(lock, &lines)
+    }
+
+    /// Replaces the log, durably.
+    pub(crate) fn write_log(&self, lock: &CommitLock, lines: &[Line]) -> Result<()> {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&serde_json::to_string(line).expect("a line is plain values"));
+            text.push('\n');
+        }
+        self.replace(lock, b"", LOG, text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(secs: i64, generation: u64, event: Event) -> Line {
+        let generation = GenerationId::new(generation).unwrap();
+        Line { time: Moment { secs, nanos: 0 }, by: "test".to_owned(), generation, event }
+    }
+
+    #[test]
+    fn a_line_reads_as_the_layout_says() {
+        let line = line(5, 2, Event::Activate { previous: GenerationId::new(1) });
+        let text = serde_json::to_string(&line).unwrap();
+        assert_eq!(
+            text,
+            "{\"time\":{\"secs\":5,\"nanos\":0},\"by\":\"test\",\"generation\":2,\"event\":\"activate\",\"previous\":1}"
+        );
+        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+    }
+
+    #[test]
+    fn tells_when_each_ceased_to_be_current() {
+        let id = |n| GenerationId::new(n).unwrap();
+        let at = |secs| SystemTime::from(Moment { secs, nanos: 0 });
+        let activate = |secs, n| line(secs, n, Event::Activate { previous: None });
+        let history =
+            History { lines: vec![activate(1, 1), activate(2, 2), activate(3, 1), activate(4, 3)] };
+        let last = history.last_current(Some(id(3)), Some(at(4)), at(100));
+        assert_eq!(last, [(id(1), at(4)), (id(2), at(3))].into());
+        // The line that made 4 current is missing.
+        let last = history.last_current(Some(id(4)), Some(at(9)), at(100));
+        assert_eq!(last.get(&id(3)), Some(&at(9)));
+        // 2 and 1 were left while the clock ran ahead: no later than 3 became current.
+        let history = History {
+            lines: vec![activate(1, 1), activate(2, 2), activate(900, 1), activate(950, 4), activate(5, 3)],
+        };
+        let last = history.last_current(Some(id(3)), Some(at(5)), at(100));
+        assert_eq!(last, [(id(1), at(5)), (id(2), at(5)), (id(4), at(5))].into());
+    }
+
+    #[test]
+    fn reads_from_the_end_however_long_the_lines_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = crate::Options::new(std::sync::Arc::new(|| SystemTime::UNIX_EPOCH));
+        let home = Home::create(&dir.path().join("store"), options, crate::Audience::Everybody).unwrap().0;
+        let lock = home.lock_commit().unwrap();
+        let id = |n| GenerationId::new(n).unwrap();
+        assert!(home.log_backwards().unwrap().next().unwrap().is_none(), "there is no log");
+        for number in 1..=200 {
+            let long = if number % 50 == 0 { READ_BACK as usize * 2 } else { 10 };
+            let event = Event::Publish {
+                manifest: "m".repeat(long),
+                created: Moment { secs: number as i64, nanos: 0 },
+                note: String::new(),
+                facts: BTreeMap::new(),
+                stage: None,
+                new_bytes: None,
+            };
+            home.append_log(&lock, id(number), event).unwrap();
+            home.append_log(&lock, id(number), Event::Activate { previous: GenerationId::new(number - 1) })
+                .unwrap();
+            if number == 120 {
+                let log = home.fs.open_or_create(&home.dir, LOG).unwrap();
+                let end = Stat::of(&log, &home.dir.join(LOG)).unwrap().size;
+                home.fs.write_at(&log, &home.dir.join(LOG), b"{\"cut\":", end).unwrap();
+            }
+        }
+        let mut log = home.log_backwards().unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = log.next().unwrap() {
+            lines.push(line);
+        }
+        lines.reverse();
+        assert_eq!((lines.len(), &lines), (400, &home.history().unwrap().lines));
+        let mut log = home.log_backwards().unwrap();
+        let named: Vec<_> = std::iter::from_fn(|| log.next_naming(id(12)).unwrap()).collect();
+        let of: Vec<_> = named.iter().map(|line| line.generation.get()).collect();
+        // 13 names it as what was current before; and one was made at the second 12.
+        assert_eq!(of, [13, 12, 12]);
+    }
+}

@@ -1,0 +1,23 @@
+//! Floor 2: the parts of a store, one file per thing that stands in `store-layout.md`.
+//!
+//! A part owns its names on the disk: no other file builds them. It hands out a narrow handle
+//! (`Log::of(store)`, `Records::of(store)`), so that a verb shows what it touches by what it imports. A
+//! lock is held by a value, and a method that needs a lock takes that value as an argument.
+
+pub(crate) mod claim;
+pub(crate) mod current;
+pub(crate) mod failed;
+pub(crate) mod folder_stamps;
+pub(crate) mod generations;
+pub(crate) mod hold;
+pub(crate) mod layout;
+pub(crate) mod locks;
+pub(crate) mod log;
+pub(crate) mod look;
+pub(crate) mod naming;
+pub(crate) mod objects;
+pub(crate) mod pending_write;
+pub(crate) mod records;
+pub(crate) mod stage_dir;
+pub(crate) mod view_records;
+pub(crate) mod writeback;

@@ -1,0 +1,343 @@
+//! Objects: immutable inodes, named by their bytes and their executable bit. Floor 2.
+//!
+//! Owns `objects/`, `quarantine/` and `rotations`. An object is never opened for writing after it has its name,
+//! and a name is never given to another inode but in two cases that this module alone decides:
+//! its inode ran out of links (rotation), or its bytes are wrong (healing). An object that exists
+//! under its name is durable. Empty files have no object: each is made anew where it is needed.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::threads::prelude::*;
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::fs::copy::CHUNK;
+use crate::fs::mount::is_mount;
+use crate::fs::{Dir, Kind, Stat};
+use crate::model::digest::Digest;
+use crate::model::tree::{Mtime, ObjectId};
+use crate::parts::layout::{Home, OBJECTS, QUARANTINE, ROTATIONS};
+use crate::parts::locks::{CommitLock, StoreShared};
+use crate::parts::stage_dir::StageDir;
+
+/// The objects of one store.
+pub(crate) struct Objects<'h> {
+    home: &'h Home,
+    dir: Dir,
+    /// One rotation at a time: whoever comes second finds a fresh inode.
+    rotation: Mutex<()>,
+    /// Some path of the tree that is being made has another inode than its object, which nothing
+    /// else tells.
+    apart: AtomicBool,
+}
+
+/// The mode of an object, and of every file in a generation.
+pub(crate) fn mode(executable: bool) -> u32 {
+    if executable { 0o555 } else { 0o444 }
+}
+
+/// Names an object below `objects/`: `ab/<62 hex>`, with `.x` if it is executable.
+pub(crate) fn name(id: ObjectId) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut name = Vec::with_capacity(67);
+    for (place, byte) in id.digest.as_bytes().iter().enumerate() {
+        if place == 1 {
+            name.push(b'/');
+        }
+        name.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    if id.executable {
+        name.extend(b".x");
+    }
+    name
+}
+
+/// Reads an object's name back; `None` for any other name.
+pub(crate) fn parse_name(folder: &[u8], rest: &[u8]) -> Option<ObjectId> {
+    let (rest, executable) = match rest.strip_suffix(b".x") {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    let hex = [folder, rest].concat();
+    let digest = std::str::from_utf8(&hex).ok()?.parse().ok()?;
+    (folder.len() == 2).then_some(ObjectId { digest, executable })
+}
+
+/// Hashes the rest of a file.
+pub(crate) fn hash(mut file: &File, path: &std::path::Path) -> Result<(Digest, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk).map_err(|e| Error::io("read", path, e))? {
+            0 => return Ok((hasher.finalize().into(), hasher.count())),
+            n => hasher.update(&chunk[..n]),
+        };
+    }
+}
+
+pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
+    matches!(error, Error::Io { source, .. } if source.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Returns whether the system keeps something where it is: it is another user's, or is made immutable, or
+/// something is mounted there.
+pub(crate) fn is_refused(error: &Error) -> bool {
+    let refusals = [Errno::ACCESS, Errno::PERM, Errno::BUSY];
+    matches!(error, Error::Left { .. })
+        || is_mount(error)
+        || refusals.into_iter().any(|errno| is_errno(error, errno))
+}
+
+impl<'h> Objects<'h> {
+    pub(crate) fn new(home: &'h Home) -> Result<Objects<'h>> {
+        Ok(Objects {
+            home,
+            dir: home.sub(OBJECTS)?,
+            rotation: Mutex::new(()),
+            apart: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens the objects of a store that may have lost them: `None` if `objects/` is missing or replaced.
+    pub(crate) fn find(home: &'h Home) -> Result<Option<Objects<'h>>> {
+        match Objects::new(home) {
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(Error::Damaged { .. }) => Ok(None),
+            objects => objects.map(Some),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Notes that a path of the tree that is being made has another inode than its object.
+    pub(crate) fn set_apart(&self) {
+        self.apart.store(true, Relaxed);
+    }
+
+    /// Returns whether that was noted of any path.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart.load(Relaxed)
+    }
+
+    pub(crate) fn stat(&self, id: ObjectId) -> Result<Option<Stat>> {
+        self.dir.stat(&name(id))
+    }
+
+    pub(crate) fn open(&self, id: ObjectId) -> Result<File> {
+        self.dir.open_file(&name(id))
+    }
+
+    /// Returns whether the object's bytes are right. `Ok(false)` also where there is none, where its mode
+    /// keeps its owner from reading it, and where its name leads to its twin's inode, whose mode is
+    /// another.
+    pub(crate) fn is_intact(&self, id: ObjectId) -> Result<bool> {
+        let path = self.dir.join(&name(id));
+        let file = match self.open(id) {
+            Err(e) if e.is_not_found() => return Ok(false),
+            // ENXIO: a socket.
+            Err(e) if [Errno::LOOP, Errno::ACCESS, Errno::NXIO].iter().any(|no| is_errno(&e, *no)) => {
+                return Ok(false);
+            }
+            file => file?,
+        };
+        let stat = Stat::of(&file, &path)?;
+        if stat.kind != Kind::File || hash(&file, &path)?.0 != id.digest {
+            return Ok(false);
+        }
+        if stat.mode == mode(id.executable) {
+            return Ok(true);
+        }
+        let twin = self.stat(ObjectId { executable: !id.executable, ..id })?;
+        Ok(!twin.is_some_and(|twin| twin.same_inode(&stat)))
+    }
+
+    /// Gives an object whose bytes are right the mode and mtime back that it was recorded with, as far
+    /// as they are given. `Ok(false)` where nothing is given, or where that is its owner's alone to do.
+    ///
+    /// # Durability
+    /// Not durable on return. After a power loss the next look sees the same again.
+    pub(crate) fn restore(
+        &self,
+        id: ObjectId,
+        executable: Option<bool>,
+        mtime: Option<Mtime>,
+    ) -> Result<bool> {
+        if executable.is_none() && mtime.is_none() {
+            return Ok(false);
+        }
+        let (file, path) = (self.open(id)?, self.dir.join(&name(id)));
+        let fs = &self.home.fs;
+        let restore = || -> Result<()> {
+            executable.map_or(Ok(()), |executable| fs.set_mode(&file, &path, mode(executable)))?;
+            mtime.map_or(Ok(()), |mtime| fs.set_mtime(&file, &path, mtime).map(drop))
+        };
+        match restore() {
+            Err(e) if is_errno(&e, Errno::PERM) => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    /// Links an object into a generation's tree.
+    ///
+    /// On EMLINK (65,000 links on ext4) the object's inode is rotated first. On EPERM (objects of
+    /// another user under `fs.protected_hardlinks`) the tree gets a private copy.
+    pub(crate) fn link_into(&self, lock: &StoreShared, id: ObjectId, to: (&Dir, &[u8])) -> Result<()> {
+        let object = name(id);
+        let fs = &self.home.fs;
+        match fs.link((&self.dir, &object), to) {
+            Err(e) if is_errno(&e, Errno::MLINK) => {
+                let _one = self.rotation.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                match fs.link((&self.dir, &object), to) {
+                    Err(e) if is_errno(&e, Errno::MLINK) => self.rotate(lock, id)?,
+                    done => return done,
+                }
+                fs.link((&self.dir, &object), to)
+            }
+            Err(e) if is_errno(&e, Errno::PERM) => {
+                self.set_apart();
+                self.home.copy_file((&self.dir, &object), to).map(drop)
+            }
+            done => done,
+        }
+    }
+
+    /// Gives the object's name to a copy of it, which has links to spare.
+    fn rotate(&self, _: &StoreShared, id: ObjectId) -> Result<()> {
+        let object = name(id);
+        let stage = StageDir::create(self.home)?;
+        let copy = self.home.copy_file((&self.dir, &object), (stage.dir(), b"copy"))?;
+        self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
+        // Whoever counts between the two may link the old inode after, so both are needed.
+        self.home.count_rotation()?;
+        self.home.fs.rename((stage.dir(), b"copy"), (&self.dir, &object))?;
+        self.home.count_rotation()?;
+        stage.remove(self.home)
+    }
+
+    /// Gives a durable inode of a stage its name among the objects. `Ok(false)` when there is such
+    /// an object already, which then stays.
+    pub(crate) fn insert(&self, lock: &StoreShared, from: (&Dir, &[u8]), id: ObjectId) -> Result<bool> {
+        let object = name(id);
+        let fs = &self.home.fs;
+        let mut result = fs.link(from, (&self.dir, &object));
+        // EACCES: root was killed after it made the folder, and before it gave it away.
+        let is_left =
+            |e: &Error| is_errno(e, Errno::ACCESS) && fs.remove_dir(&self.dir, &object[..2]).is_ok();
+        if matches!(&result, Err(e) if e.is_not_found() || is_left(e)) {
+            fs.make_dir(&self.dir, &object[..2])?;
+            result = fs.link(from, (&self.dir, &object));
+        }
+        match result {
+            Ok(()) => Ok(true),
+            Err(e) if is_errno(&e, Errno::EXIST) => {
+                self.set_apart();
+                Ok(false)
+            }
+            // The stage used up all links of the inode; a copy takes the name.
+            Err(e) if is_errno(&e, Errno::MLINK) => {
+                self.set_apart();
+                self.insert_copy(lock, from, &object)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn insert_copy(&self, _: &StoreShared, from: (&Dir, &[u8]), object: &[u8]) -> Result<bool> {
+        let stage = StageDir::create(self.home)?;
+        let copy = self.home.copy_file(from, (stage.dir(), b"copy"))?;
+        self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
+        let linked = match self.home.fs.link((stage.dir(), b"copy"), (&self.dir, object)) {
+            Err(e) if is_errno(&e, Errno::EXIST) => false,
+            done => done.map(|()| true)?,
+        };
+        stage.remove(self.home)?;
+        Ok(linked)
+    }
+
+    /// Takes a damaged object out of the way, keeping its bytes for a look.
+    pub(crate) fn quarantine(&self, _: &CommitLock, id: ObjectId) -> Result<()> {
+        let quarantine = self.home.sub(QUARANTINE)?;
+        let fs = &self.home.fs;
+        let object = name(id);
+        let prefix = format!("{}{}-", id.digest, if id.executable { ".x" } else { "" });
+        let moved = fs.unique(&quarantine, &prefix, "", |free| {
+            fs.rename_to_free((&self.dir, &object), (&quarantine, free))
+        });
+        match moved {
+            Ok(_) => {
+                fs.sync_dir(&quarantine)?;
+                fs.sync_dir(&self.dir.open_dir(&object[..2])?)
+            }
+            Err(e) if e.is_not_found() => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Lists the names of all objects, in the order of their ids; what is no object's name is
+    /// `Err(path)`.
+    pub(crate) fn list(&self) -> Result<Vec<std::result::Result<ObjectId, Vec<u8>>>> {
+        let list = |(folder, kind): (Vec<u8>, Kind)| {
+            if kind != Kind::Dir {
+                return Ok(vec![Err(folder)]);
+            }
+            let names = self.dir.open_dir(&folder)?.list()?.into_iter();
+            let object = |(rest, kind): (Vec<u8>, Kind)| match parse_name(&folder, &rest) {
+                Some(id) if kind == Kind::File => Ok(id),
+                _ => Err([&folder[..], b"/", &rest].concat()),
+            };
+            Ok(names.map(object).collect())
+        };
+        let folders: Vec<Vec<_>> = self.dir.list()?.into_par_iter().map(list).collect::<Result<_>>()?;
+        Ok(folders.into_iter().flatten().collect())
+    }
+}
+
+impl Home {
+    /// Tells a number that is another one after each rotation.
+    pub(crate) fn rotations(&self) -> Result<u64> {
+        Ok(self.dir.stat(ROTATIONS)?.map_or(0, |stat| stat.size))
+    }
+
+    /// Lets the file grow by a byte, durably.
+    fn count_rotation(&self) -> Result<()> {
+        let file = self.fs.open_or_create(&self.dir, ROTATIONS)?;
+        let path = self.dir.join(ROTATIONS);
+        let size = Stat::of(&file, &path)?.size;
+        self.fs.write_at(&file, &path, b".", size)?;
+        self.fs.sync_file(&file, &path)?;
+        self.fs.sync_dir(&self.dir)
+    }
+
+    /// Makes a private copy of a file of ours, with its mode and mtime.
+    pub(crate) fn copy_file(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<File> {
+        let source = from.0.open_file(from.1)?;
+        let stat = Stat::of(&source, &from.0.join(from.1))?;
+        let path = to.0.join(to.1);
+        let copy = self.fs.create(to.0, to.1)?;
+        self.fs.copy(&source, &copy, &path)?;
+        self.fs.set_mode(&copy, &path, stat.mode)?;
+        self.fs.set_mtime(&copy, &path, stat.mtime)?;
+        Ok(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for executable in [false, true] {
+            let id = ObjectId { digest: Digest::of(b"x"), executable };
+            let name = name(id);
+            assert_eq!(parse_name(&name[..2], &name[3..]), Some(id));
+            assert_eq!(parse_name(&name[..2], &name[4..]), None);
+            assert_eq!(parse_name(b"zz", &name[3..]), None);
+        }
+    }
+}

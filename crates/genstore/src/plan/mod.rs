@@ -1,0 +1,499 @@
+//! Plans: the wanted entries and where their bytes come from. A plan touches nothing.
+//!
+//! A directory that is scanned and a builder that is fed give the same [`Plan`], so a build in
+//! memory and a build on disk take one way through the store, and the same content gets the same
+//! tree id. Whatever is wrong with a plan is reported all together. Floor 3.
+
+pub(crate) mod roots;
+pub(crate) mod scan;
+pub(crate) mod scan_memory;
+
+use std::fmt;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::threads::prelude::*;
+use bytes::Bytes;
+
+use crate::error::{Error, Problem, Result};
+use crate::fs::Dir;
+use crate::model::ids::GenerationId;
+use crate::model::links::{self, At, Leads};
+use crate::model::relpath;
+use crate::plan::roots::Roots;
+use crate::plan::scan::ScanRules;
+
+/// Where a file's bytes come from.
+pub enum Source {
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+    /// A file on disk; it is copied, never linked.
+    File(PathBuf),
+    /// A stream, read once, while the plan is staged.
+    Reader(Box<dyn Read + Send>),
+    /// Bytes that a stage has taken in already: see [`crate::Stage::spool`].
+    Spooled(Spooled),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Source::File(path) => write!(f, "File({})", path.display()),
+            Source::Reader(_) => f.write_str("Reader"),
+            Source::Spooled(spooled) => {
+                write!(f, "Spooled({})", spooled.dir.join(&spooled.name).display())
+            }
+        }
+    }
+}
+
+/// Bytes of a stream that a stage has taken in; they are moved into the store with it. A clone
+/// stands for the same bytes, at another path.
+#[derive(Clone, Debug)]
+pub struct Spooled {
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) name: Vec<u8>,
+}
+
+/// Which symlinks a plan may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Symlinks {
+    /// Relative ones that stay inside the tree, whatever other links they pass through.
+    #[default]
+    Inside,
+    /// All of them, as they are.
+    Any,
+}
+
+/// The wanted entries, sorted, with their sources.
+#[derive(Debug)]
+#[must_use]
+pub struct Plan {
+    /// Every path, each followed by a NUL: the tree that the plan becomes goes on using them.
+    pub(crate) paths: Bytes,
+    /// Where each path ends.
+    ends: Vec<u32>,
+    /// What is to stand at each of them.
+    pub(crate) what: Vec<What>,
+    /// Where it all comes from.
+    pub(crate) roots: Roots,
+    /// It is a [`crate::ScanMemory`]'s, which wants to know of sources with several names.
+    pub(crate) remembered: bool,
+}
+
+/// An entry that was added to a plan, and where its path begins and ends among all paths.
+#[derive(Debug)]
+struct Item {
+    start: usize,
+    end: usize,
+    what: What,
+}
+
+pub(crate) enum What {
+    File { source: ItemSource, executable: bool },
+    Symlink(Box<[u8]>),
+    Dir,
+}
+
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            What::File { .. } => "file",
+            What::Symlink(_) => "symlink",
+            What::Dir => "directory",
+        })
+    }
+}
+
+pub(crate) enum ItemSource {
+    /// Below a scanned directory, at the item's path without the root's prefix. Whether it may be
+    /// executed is read off the file when it is opened.
+    Scanned(Arc<ScannedRoot>),
+    /// By itself. There are few of these, so they may be large.
+    Given(Box<Given>),
+}
+
+/// A source that was named by itself.
+pub(crate) enum Given {
+    /// A file that is a root: treated as those that were scanned.
+    Root(PathBuf),
+    File(PathBuf),
+    Spooled(Spooled),
+    Bytes(Vec<u8>),
+    /// Taken when it is read.
+    Reader(Mutex<Option<Box<dyn Read + Send>>>),
+}
+
+/// A directory that was scanned into a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct ScannedRoot {
+    pub(crate) dir: Arc<Dir>,
+    /// Where in the plan its entries stand; empty at the top.
+    pub(crate) prefix: Vec<u8>,
+    /// It is a stage's own: its files are moved in, and go with the stage.
+    pub(crate) ours: bool,
+    /// The generation whose index tells what its files are, since nothing happened to them.
+    pub(crate) indexed_by: Option<GenerationId>,
+}
+
+impl ScannedRoot {
+    /// Makes one whose entries stand at the top of the plan.
+    pub(crate) fn of(dir: Dir) -> ScannedRoot {
+        ScannedRoot { dir: Arc::new(dir), prefix: vec![], ours: false, indexed_by: None }
+    }
+
+    /// Gives the part of a plan's path that lies below the directory.
+    pub(crate) fn below<'a>(&self, path: &'a [u8]) -> &'a [u8] {
+        relpath::after(path, self.prefix.len())
+    }
+}
+
+impl Plan {
+    /// Makes a plan of all that `dir` holds.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`] for the directory itself, [`Error::BadPlan`] for what is in it.
+    pub fn scan(dir: &Path, rules: &ScanRules) -> Result<Plan> {
+        let mut builder = Plan::builder().symlinks(rules.symlinks);
+        builder.scan(b"", dir, rules)?;
+        builder.build()
+    }
+
+    /// Begins an empty plan.
+    pub fn builder() -> PlanBuilder {
+        PlanBuilder::default()
+    }
+
+    /// Makes sure that no source of the plan lies in another, so that each file is moved in once,
+    /// and that nothing is mounted inside one: what is mounted there is not removed.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`] with every overlap and every mount point.
+    pub fn check_consume(&self) -> Result<()> {
+        let mut problems = [self.roots.overlaps(), self.roots.mounts()].concat();
+        problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Error::BadPlan { problems }),
+        }
+    }
+
+    /// Returns whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.what.is_empty()
+    }
+
+    /// Counts the files.
+    pub fn files(&self) -> usize {
+        self.what.iter().filter(|what| matches!(what, What::File { .. })).count()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.what.len()
+    }
+
+    /// Gives the path of an entry, by its place.
+    pub(crate) fn path(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize + 1 };
+        &self.paths[start..self.ends[index] as usize]
+    }
+
+    /// Gives the paths of some entries, with a NUL between two.
+    pub(crate) fn paths_of(&self, entries: Range<usize>) -> &[u8] {
+        let start = if entries.start == 0 { 0 } else { self.ends[entries.start - 1] as usize + 1 };
+        &self.paths[start..self.ends[entries.end - 1] as usize]
+    }
+
+    /// Gives all paths, in their order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|index| self.path(index))
+    }
+}
+
+/// Collects the entries of a plan, in any order.
+#[derive(Default, Debug)]
+#[must_use]
+pub struct PlanBuilder {
+    /// Every path that was added, each followed by a NUL.
+    paths: Vec<u8>,
+    items: Vec<Item>,
+    problems: Vec<Problem>,
+    symlinks: Symlinks,
+    pub(crate) roots: Roots,
+    /// See [`Plan::remembered`].
+    pub(crate) remembered: bool,
+}
+
+impl PlanBuilder {
+    /// Says which symlinks may be in the plan.
+    pub fn symlinks(mut self, symlinks: Symlinks) -> PlanBuilder {
+        self.symlinks = symlinks;
+        self
+    }
+
+    /// Adds a file. Its folders need not be added.
+    pub fn file(mut self, path: impl Into<Vec<u8>>, executable: bool, source: Source) -> PlanBuilder {
+        let source = match source {
+            Source::Bytes(bytes) => Given::Bytes(bytes),
+            Source::File(path) => Given::File(path),
+            Source::Reader(reader) => Given::Reader(Mutex::new(Some(reader))),
+            Source::Spooled(spooled) => Given::Spooled(spooled),
+        };
+        let source = ItemSource::Given(Box::new(source));
+        self.add(path.into(), What::File { source, executable });
+        self
+    }
+
+    /// Adds a symbolic link.
+    pub fn symlink(mut self, path: impl Into<Vec<u8>>, target: impl Into<Vec<u8>>) -> PlanBuilder {
+        self.add(path.into(), What::Symlink(target.into().into()));
+        self
+    }
+
+    /// Adds a directory, which matters only if nothing is put into it.
+    pub fn dir(mut self, path: impl Into<Vec<u8>>) -> PlanBuilder {
+        self.add(path.into(), What::Dir);
+        self
+    }
+
+    /// Adds all that `dir` holds, below `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`]; what is wrong inside waits for [`PlanBuilder::build`].
+    pub fn scan(&mut self, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
+        scan::scan(self, prefix, dir, rules)
+    }
+
+    /// Adds all that a stage's own directory holds.
+    pub(crate) fn scan_ours(&mut self, dir: &Dir, rules: &ScanRules) -> Result<()> {
+        scan::scan_ours(self, dir, rules)
+    }
+
+    pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {
+        match relpath::check(&path) {
+            Ok(()) => self.add_checked(b"", &path, what),
+            Err(why) => self.problem(&path, why.to_string()),
+        }
+    }
+
+    /// Adds what stands in a folder, at a path that is known to be one.
+    pub(crate) fn add_checked(&mut self, folder: &[u8], name: &[u8], what: What) {
+        let start = self.paths.len();
+        relpath::push_joined(&mut self.paths, folder, name);
+        self.items.push(Item { start, end: self.paths.len(), what });
+        self.paths.push(0);
+    }
+
+    /// Adds a problem that the caller found, to be told with the others: a sentence's end.
+    pub fn problem(&mut self, path: &[u8], what: impl Into<String>) {
+        self.problems.push(Problem { path: path.to_vec(), what: what.into() });
+    }
+
+    /// Adds problems.
+    pub(crate) fn problems(&mut self, problems: &[Problem]) {
+        self.problems.extend_from_slice(problems);
+    }
+
+    /// Counts entries and problems, for [`PlanBuilder::cut_back`].
+    pub(crate) fn lengths(&self) -> (usize, usize) {
+        (self.items.len(), self.problems.len())
+    }
+
+    /// Forgets what was added since.
+    pub(crate) fn cut_back(&mut self, (items, problems): (usize, usize)) {
+        self.items.truncate(items);
+        self.paths.truncate(self.items.last().map_or(0, |item| item.end + 1));
+        self.problems.truncate(problems);
+    }
+
+    /// Sorts and checks the entries.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`] with every problem of the plan.
+    pub fn build(mut self) -> Result<Plan> {
+        let is_less = |pair: &[Item]| relpath::compare(self.path(&pair[0]), self.path(&pair[1])).is_lt();
+        let in_order = self.items.par_windows(2).all(is_less);
+        if !in_order {
+            let paths = &self.paths;
+            let path = |item: &Item| &paths[item.start..item.end];
+            self.items.sort_by(|a, b| relpath::compare(path(a), path(b)));
+        }
+        self.check_places();
+        self.check_links();
+        if self.paths.len() > u32::MAX as usize {
+            self.problem(b".", "holds more than 4 GiB of paths");
+        }
+        if self.problems.is_empty() {
+            self.line_up();
+            let ends = self.items.iter().map(|item| item.end as u32).collect();
+            let what = self.items.into_iter().map(|item| item.what).collect();
+            let (paths, roots) = (self.paths.into(), self.roots);
+            return Ok(Plan { paths, ends, what, roots, remembered: self.remembered });
+        }
+        self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        self.problems.dedup();
+        Err(Error::BadPlan { problems: self.problems })
+    }
+
+    fn path(&self, item: &Item) -> &[u8] {
+        &self.paths[item.start..item.end]
+    }
+
+    /// Puts the paths into the order of the items, where they are not yet: a scan finds them so.
+    fn line_up(&mut self) {
+        let starts = self.items.iter().map(|item| item.start).chain([self.paths.len()]);
+        let ends = self.items.iter().map(|item| item.end + 1);
+        if starts.eq(std::iter::once(0).chain(ends)) {
+            return;
+        }
+        let mut paths = Vec::with_capacity(self.paths.len());
+        for item in &mut self.items {
+            let start = paths.len();
+            paths.extend(&self.paths[item.start..=item.end]);
+            (item.start, item.end) = (start, paths.len() - 1);
+        }
+        self.paths = paths;
+    }
+
+    /// Finds paths that stand twice or below a file, and drops folders that hold something.
+    fn check_places(&mut self) {
+        let mut problems = Vec::new();
+        let mut last_other: Option<&Item> = None;
+        let mut keep: Vec<bool> = vec![true; self.items.len()];
+        for (index, item) in self.items.iter().enumerate() {
+            let (path, next) = (self.path(item), self.items.get(index + 1));
+            if matches!(item.what, What::Dir)
+                && next.is_some_and(|n| relpath::is_within(self.path(n), path))
+            {
+                // The next entry is in it, or is it once more, as a folder again or as a clash.
+                keep[index] = false;
+            }
+            if let Some(other) = last_other
+                && relpath::is_within(path, self.path(other))
+            {
+                let same = path == self.path(other);
+                let is_dir = |item: &Item| matches!(item.what, What::Dir);
+                let clash = match (same, is_dir(other), is_dir(item)) {
+                    (true, true, true) | (false, true, _) => None,
+                    (true, false, false) => Some("stands twice"),
+                    (true, ..) => Some("is both a directory and something else"),
+                    (false, false, _) => Some("lies below something that is not a directory"),
+                };
+                if let Some(what) = clash {
+                    problems.push(Problem { path: path.to_vec(), what: what.to_owned() });
+                    continue;
+                }
+            }
+            last_other = Some(item);
+        }
+        self.problems.append(&mut problems);
+        let mut keep = keep.into_iter();
+        self.items.retain(|_| keep.next().unwrap_or(true));
+    }
+
+    fn check_links(&mut self) {
+        let mut problems = Vec::new();
+        for item in &self.items {
+            let What::Symlink(target) = &item.what else {
+                continue;
+            };
+            let what = if target.is_empty() || target.contains(&0) {
+                // No filesystem has these, whatever is allowed.
+                "is a symlink without a target"
+            } else if self.symlinks == Symlinks::Any {
+                continue;
+            } else if target.starts_with(b"/") {
+                "is an absolute symlink"
+            } else if self.escapes(self.path(item), target) {
+                "is a symlink that leaves the tree"
+            } else {
+                continue;
+            };
+            let what = format!("{what} (to {})", relpath::show(target));
+            problems.push(Problem { path: self.path(item).to_vec(), what });
+        }
+        self.problems.append(&mut problems);
+    }
+
+    /// Returns whether a link ever goes above the top. Only names decide that, and links on the way.
+    fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
+        let at = |path: &[u8]| {
+            let found = self.items.binary_search_by(|item| relpath::compare(self.path(item), path));
+            match found.map(|index| &self.items[index].what) {
+                Ok(What::Symlink(next)) => At::Link(next),
+                _ => At::Dir,
+            }
+        };
+        // What leads to an absolute path is reported at that link; a loop leads nowhere.
+        links::follow(link, target, at) == Leads::Outside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Source {
+        Source::Bytes(text.into())
+    }
+
+    fn problems(builder: PlanBuilder) -> Vec<String> {
+        match builder.build() {
+            Ok(_) => vec![],
+            Err(Error::BadPlan { problems }) => {
+                problems.iter().map(|p| format!("{} {}", relpath::show(&p.path), p.what)).collect()
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    #[test]
+    fn all_problems_come_together() {
+        let plan = Plan::builder()
+            .file("a", false, bytes(""))
+            .file("a", false, bytes("2"))
+            .file("a/b", false, bytes(""))
+            .file("../up", false, bytes(""))
+            .symlink("c", "/etc")
+            .symlink("d", "x/../../y");
+        assert_eq!(
+            problems(plan),
+            [
+                "../up the path holds `..`",
+                "a stands twice",
+                "a/b lies below something that is not a directory",
+                "c is an absolute symlink (to /etc)",
+                "d is a symlink that leaves the tree (to x/../../y)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_folder_counts_only_while_it_is_empty() {
+        let plan = Plan::builder().dir("a").dir("a").file("b/c", false, bytes("")).dir("b").dir("a/d");
+        let plan = plan.build().unwrap();
+        let paths: Vec<_> = plan.paths().map(String::from_utf8_lossy).collect();
+        assert_eq!(paths, ["a/d", "b/c"]);
+        let clash = Plan::builder().dir("a").file("a", false, bytes(""));
+        assert_eq!(problems(clash), ["a is both a directory and something else"]);
+    }
+
+    #[test]
+    fn links_are_followed_by_what_they_are_not_by_how_they_read() {
+        let inside = Plan::builder().dir("x/y").symlink("a/l", "../x/y/../..").symlink("loop", "loop");
+        assert_eq!(problems(inside), [""; 0]);
+        // `here` is the top, so `here/..` leaves it, although it reads as if it stayed.
+        let outside = Plan::builder().symlink("here", ".").symlink("l", "here/../z");
+        assert_eq!(problems(outside), ["l is a symlink that leaves the tree (to here/../z)"]);
+        let any = Plan::builder().symlinks(Symlinks::Any).symlink("c", "/etc").symlink("d", "../..");
+        assert_eq!(problems(any), [""; 0]);
+        let none = Plan::builder().symlinks(Symlinks::Any).symlink("c", "").symlink("d", *b"a\0b");
+        assert_eq!(
+            problems(none),
+            ["c is a symlink without a target (to )", "d is a symlink without a target (to a\\u{0}b)"]
+        );
+    }
+}

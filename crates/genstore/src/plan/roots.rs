@@ -1,0 +1,236 @@
+//! Roots: several directories and single files that become subtrees of one plan. Floor 3.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD};
+
+use crate::error::{Error, Problem, Result, show_path};
+use crate::fs::mount;
+use crate::model::relpath;
+use crate::plan::scan::{self, ScanRules};
+use crate::plan::{Given, ItemSource, PlanBuilder, What};
+
+/// The roots that a plan was given so far.
+#[derive(Default, Debug)]
+pub(crate) struct Roots {
+    /// The names given to [`PlanBuilder::root`], good or bad.
+    names: Vec<Vec<u8>>,
+    /// Every directory that was scanned and every file that is a root, by name and real path.
+    sources: Vec<(Vec<u8>, PathBuf)>,
+}
+
+impl Roots {
+    /// Remembers where the entries below `name` come from.
+    pub(crate) fn came_from(&mut self, name: &[u8], real: &Path) {
+        self.sources.push((name.to_vec(), real.to_owned()));
+    }
+
+    /// Gives the names of the roots.
+    pub(crate) fn names(&self) -> &[Vec<u8>] {
+        &self.names
+    }
+
+    /// Finds the sources that lie in an earlier or a later one.
+    pub(crate) fn overlaps(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (at, (name, real)) in self.sources.iter().enumerate() {
+            let others = self.sources.iter().enumerate().filter(|(other, _)| *other != at);
+            // Of two that are the same, the later one is named.
+            let mut outer =
+                others.filter(|(other, (_, o))| real.starts_with(o) && (real != o || *other < at));
+            if let Some((_, (other, _))) = outer.next() {
+                let what = format!(
+                    "cannot be moved in: its files ({}) are also those of {}",
+                    show_path(real),
+                    relpath::show(other)
+                );
+                found.push(Problem { path: name.clone(), what });
+            }
+        }
+        found.sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        found
+    }
+
+    /// Finds what is mounted inside the sources.
+    pub(crate) fn mounts(&self) -> Vec<Problem> {
+        let below = |(name, real): &(Vec<u8>, PathBuf)| {
+            let problem = |point: PathBuf| {
+                let below = mount::below(real, &point);
+                let path = if name.is_empty() { below } else { relpath::join(name, &below) };
+                Problem { path, what: "cannot be moved in: it is a mount point".to_owned() }
+            };
+            mount::mounts_below(real).into_iter().map(problem).collect::<Vec<_>>()
+        };
+        self.sources.iter().flat_map(below).collect()
+    }
+}
+
+impl PlanBuilder {
+    /// Puts all that the directory `path` holds below `name`, or the file `path` at `name`, with
+    /// its own executable bit and mtime. The globs of the rules are matched below a directory; a
+    /// file that is named is wanted.
+    ///
+    /// What keeps it from being a root waits for [`PlanBuilder::build`], with all other problems:
+    /// a name that is no relative path, or lies below another root's; a path that is not there, is
+    /// neither directory nor file, lies in the store or holds it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where a directory cannot be read to its end.
+    pub fn root(&mut self, name: &[u8], path: &Path, rules: &ScanRules) -> Result<()> {
+        let named = self.check_root_name(name);
+        let bad = |why: &str| format!("cannot be a root: {}: {why}", show_path(path));
+        let (real, meta) = match scan::find_source(path, rules.store) {
+            Ok(found) => found,
+            Err(Error::BadSource { why: "there is no such directory", .. }) => {
+                self.problem(name, bad("there is no such file or directory"));
+                return Ok(());
+            }
+            Err(Error::BadSource { why, .. }) => {
+                self.problem(name, bad(why));
+                return Ok(());
+            }
+            Err(Error::Io { source, .. }) => {
+                self.problem(name, bad(&source.to_string()));
+                return Ok(());
+            }
+            Err(other) => return Err(other),
+        };
+        if meta.is_file() {
+            let asked = rustix::fs::accessat(CWD, &real, Access::READ_OK, AtFlags::EACCESS);
+            if let Err(why) = asked {
+                self.problem(name, bad(&std::io::Error::from(why).to_string()));
+            } else if named {
+                self.roots.came_from(name, &real);
+                let source = ItemSource::Given(Box::new(Given::Root(real)));
+                self.add(name.to_vec(), What::File { source, executable: false });
+            }
+            return Ok(());
+        }
+        if !meta.is_dir() {
+            self.problem(name, bad(&format!("it is a {}", scan::kind_name(meta.file_type()))));
+            return Ok(());
+        }
+        if !named {
+            return Ok(());
+        }
+        let before = self.lengths();
+        // As in a scan: with `include`, folders follow from what is in them.
+        if rules.include.is_none() {
+            self.add(name.to_vec(), What::Dir);
+        }
+        match scan::scan_real(self, name, path, real, rules) {
+            Err(Error::BadSource { why, .. }) => {
+                // What was found until then says nothing about the rest.
+                self.cut_back(before);
+                self.problem(name, bad(why));
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Returns whether a root may have this name; if not, that is a problem of the plan.
+    fn check_root_name(&mut self, name: &[u8]) -> bool {
+        let why = match relpath::check(name) {
+            Err(why) => Some((name.to_vec(), why.to_string())),
+            Ok(()) => self.roots.names.iter().find_map(|other| {
+                let (inner, outer) =
+                    match (relpath::is_within(name, other), relpath::is_within(other, name)) {
+                        (true, true) => {
+                            return Some((name.to_vec(), "another root has this name".to_owned()));
+                        }
+                        (true, false) => (name, other.as_slice()),
+                        (false, true) => (other.as_slice(), name),
+                        (false, false) => return None,
+                    };
+                Some((inner.to_vec(), format!("it lies in the root {}", relpath::show(outer))))
+            }),
+        };
+        self.roots.names.push(name.to_vec());
+        match &why {
+            Some((name, why)) => self.problem(name, format!("cannot be a root: {why}")),
+            None => return true,
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests make files")]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    #[test]
+    fn all_bad_roots_come_together() {
+        let temp = tempfile::tempdir().unwrap();
+        let (dir, file) = (temp.path().join("dir"), temp.path().join("file"));
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(&file, "1").unwrap();
+        let mut plan = Plan::builder();
+        let rules = ScanRules::default();
+        for (name, path) in [
+            (&b"a"[..], &dir),
+            (b"a/b", &file),
+            (b"a", &file),
+            (b"c/d/e", &file),
+            (b"c/d", &dir),
+            (b"", &dir),
+            (b"/top", &dir),
+            (b"x/../y", &file),
+            (b"nul\0", &dir),
+            (b"gone", &temp.path().join("gone")),
+            (b"fine", &file),
+            (b"device", &PathBuf::from("/dev/null")),
+        ] {
+            plan.root(name, path, &rules).unwrap();
+        }
+        let Err(Error::BadPlan { problems }) = plan.build() else { panic!("no problems") };
+        let top = show_path(temp.path());
+        let told: Vec<String> =
+            problems.iter().map(|p| format!("{}|{}", relpath::show(&p.path), p.what)).collect();
+        assert_eq!(
+            told,
+            [
+                "|cannot be a root: the path is empty".to_owned(),
+                "/top|cannot be a root: the path is absolute".to_owned(),
+                "a|cannot be a root: another root has this name".to_owned(),
+                "a/b|cannot be a root: it lies in the root a".to_owned(),
+                "c/d/e|cannot be a root: it lies in the root c/d".to_owned(),
+                "device|cannot be a root: /dev/null: it is a device".to_owned(),
+                format!("gone|cannot be a root: {top}/gone: there is no such file or directory"),
+                "nul\\u{0}|cannot be a root: the path holds a NUL byte".to_owned(),
+                "x/../y|cannot be a root: the path holds `..`".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn sources_that_lie_in_one_another_cannot_be_consumed() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(temp.path().join("in")).unwrap();
+        std::fs::write(temp.path().join("in/file"), "1").unwrap();
+        let top = temp.path().canonicalize().unwrap();
+        let overlaps = |sources: &[(&str, &str)]| -> Vec<String> {
+            let mut plan = Plan::builder();
+            for (name, path) in sources {
+                plan.root(name.as_bytes(), &top.join(path), &ScanRules::default()).unwrap();
+            }
+            match plan.build().unwrap().check_consume() {
+                Ok(()) => vec![],
+                Err(Error::BadPlan { problems }) => {
+                    problems.iter().map(|p| format!("{} {}", relpath::show(&p.path), p.what)).collect()
+                }
+                Err(e) => panic!("{e}"),
+            }
+        };
+        let told = |name: &str, path: &str, other: &str| {
+            let path = show_path(&top.join(path));
+            format!("{name} cannot be moved in: its files ({path}) are also those of {other}")
+        };
+        assert_eq!(overlaps(&[("a", "in")]), [""; 0]);
+        assert_eq!(overlaps(&[("a", "in"), ("b", "in")]), [told("b", "in", "a")]);
+        assert_eq!(overlaps(&[("a", "in/file"), ("b", "in")]), [told("a", "in/file", "b")]);
+        assert_eq!(overlaps(&[("a", "in/file"), ("b", "in/file")]), [told("b", "in/file", "a")]);
+    }
+}

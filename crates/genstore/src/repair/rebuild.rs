@@ -1,0 +1,279 @@
+//! Rebuilding what a store lost, from what is left of it: the part of `verify --repair` that comes before
+//! damaged bytes are mended. Floor 3.
+//!
+//! 1. What stands where a folder, a lock file or a record must be goes to quarantine; the layout is
+//!    completed. Locks come after that, since they need it.
+//! 2. `log` is written anew from the manifests, with a line about what is current; `current` is pointed at
+//!    what was activated last; then `sequence` is written, whose number covers all that ever named one.
+//! 3. A manifest that is missing is made anew from its generation's files and the log, what was shown from
+//!    the files.
+//!
+//! Each step can be cut and done again: nothing is removed, and a file is there whole or not at all.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use crate::error::{Damaged, Error, Result};
+use crate::fs::mount::is_mount;
+use crate::fs::{Dir, Kind};
+use crate::model::fresh::Shown;
+use crate::model::ids::GenerationId;
+use crate::model::relpath;
+use crate::model::tree::Node;
+use crate::parts::layout::{
+    CURRENT, GENERATIONS, HOLD, Home, LOCKS, LOG, MANIFEST, MARKS, NOTICE, OBJECTS, PINS, QUARANTINE,
+    ROTATIONS, SEQUENCE, SHOWN, VIEWS,
+};
+use crate::parts::locks::CommitLock;
+use crate::parts::log::{Event, Line};
+use crate::parts::objects::{Objects, is_errno};
+use crate::parts::records::{Sequence, is_good};
+
+/// The findings: each a path and the problem.
+type Found = Vec<(PathBuf, String)>;
+
+/// Names in quarantine have room for a random part.
+const MAX_PREFIX: usize = 200;
+
+impl Home {
+    /// Takes what is of the wrong kind out of the way of the layout. Returns all that was lost or
+    /// replaced, most of which the next step of a repair completes.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if something took the place of `generations`: without the manifests in it nothing
+    /// can be rebuilt, and it may be a link to where they are.
+    ///
+    /// # Locks
+    /// None, for the lock files themselves may be missing.
+    pub(crate) fn mend_layout(&self) -> Result<Found> {
+        let found = self.lost_parts()?;
+        for (name, cause) in self.layout_state()?.replaced {
+            if name == GENERATIONS {
+                return Err(Error::damaged_file(&self.dir.join(name), cause));
+            }
+            self.move_aside(name)?;
+        }
+        Ok(found)
+    }
+
+    /// Rebuilds the files at the top that were lost: log, pointer, sequence, in this order.
+    ///
+    /// # Durability
+    /// On return all of it is durable.
+    pub(crate) fn rebuild_records(&self, lock: &CommitLock, sequence: &Sequence) -> Result<Found> {
+        let mut found = Found::new();
+        let lost = match self.checked_current() {
+            Err(Error::Damaged { what: Damaged::File(path), cause, .. })
+                if path == self.dir.join(CURRENT) =>
+            {
+                found.push((path, cause));
+                true
+            }
+            current => current.map(|_| false)?,
+        };
+        let current = if lost { self.likely_current()? } else { self.current()? };
+        if self.dir.stat(LOG)?.is_none() && !self.generation_ids()?.is_empty() {
+            self.rebuild_log(lock, current)?;
+        }
+        if lost {
+            self.move_aside(CURRENT)?;
+            if let Some(id) = current {
+                self.point_again(lock, id)?;
+            }
+        }
+        let known = self.highest_number()?;
+        let is_written = self.dir.stat(SEQUENCE)?.is_some();
+        if known > sequence.high && is_written {
+            found.push((self.dir.join(SEQUENCE), too_low(sequence.high, known)));
+        }
+        if known > sequence.high || (!is_written && known > 0) {
+            let high = sequence.high.max(known);
+            self.write_sequence(lock, &Sequence { high, ..sequence.clone() })?;
+        }
+        if self.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > crate::parts::current::NOTICE_LEN) {
+            let file = self.fs.open_or_create(&self.dir, NOTICE)?;
+            self.fs.set_len(&file, &self.dir.join(NOTICE), 0)?;
+        }
+        self.restore_notice(lock)?;
+        Ok(found)
+    }
+
+    /// Chooses what was most likely current: what the log names last, what a rollback holds, what the notice
+    /// names, the newest good generation.
+    fn likely_current(&self) -> Result<Option<GenerationId>> {
+        let ids = self.generation_ids()?;
+        let logged = self.history()?.last_activation().map(|line| line.generation);
+        let held = self.hold().unwrap_or_default().map(|hold| hold.generation);
+        let marks = self.marks().unwrap_or_default();
+        let newest = ids.iter().rev().find(|id| is_good(&marks, **id)).or(ids.last()).copied();
+        let known = [logged, held, self.noticed()?, newest];
+        Ok(known.into_iter().flatten().find(|id| ids.contains(id)))
+    }
+
+    /// Writes a line for each generation whose manifest can be read, and one about what is current: whole or
+    /// not at all.
+    fn rebuild_log(&self, lock: &CommitLock, current: Option<GenerationId>) -> Result<()> {
+        let mut lines = Vec::new();
+        let by = self.options.actor.clone();
+        for id in self.generation_ids()? {
+            let made = self.find_generation(id).and_then(|found| match found {
+                Some(generation) => {
+                    Ok(Some((generation.head()?, self.publication(&generation, None, None)?)))
+                }
+                None => Ok(None),
+            });
+            match made {
+                Ok(Some((head, event))) => {
+                    let time = std::time::SystemTime::from(head.created).into();
+                    lines.push(Line { time, by: by.clone(), generation: id, event });
+                }
+                // Without its manifest there is nothing to say of it.
+                Ok(None) | Err(Error::Damaged { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if let Some(id) = current {
+            let time = self.current_since()?.unwrap_or_else(|| self.now()).into();
+            lines.push(Line { time, by, generation: id, event: Event::Activate { previous: None } });
+        }
+        self.write_log(lock, &lines)
+    }
+
+    /// Makes a generation current that was current before, and says so in the log where it does not yet.
+    fn point_again(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
+        self.set_current(lock, id)?;
+        self.seal_current(lock)?;
+        if self.history()?.last_activation().is_none_or(|line| line.generation != id) {
+            self.append_log(lock, id, Event::Activate { previous: None })?;
+            self.sync_log()?;
+        }
+        match self.generation(id).and_then(|generation| generation.head()) {
+            // Its damage is mended later.
+            Err(Error::Damaged { .. }) => Ok(()),
+            head => self.write_notice(lock, id, head?.tree),
+        }
+    }
+
+    /// Makes what is kept of a generation beside its tree anew, where that can be done.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where it cannot.
+    pub(crate) fn rebuild_generation(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
+        let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        let dir = match self.dir.open_dir(&name) {
+            Err(e) if e.is_not_found() => return self.clear_generation_suspect(lock, id),
+            dir => dir?,
+        };
+        if dir.stat(MANIFEST)?.is_none_or(|stat| stat.kind != Kind::File) {
+            self.put_aside(&dir, MANIFEST, &format!("generation-{id}-"))?;
+            // An empty one, which is damaged: healing writes to it in place.
+            let file = self.fs.create_with(&dir, MANIFEST, 0o444)?;
+            self.fs.sync_file(&file, &dir.join(MANIFEST))?;
+            self.fs.sync_dir(&dir)?;
+        }
+        let generation = self.generation(id)?;
+        match generation.manifest() {
+            Err(Error::Damaged { .. }) => self.rebuild_manifest(lock, &generation)?,
+            manifest => drop(manifest?),
+        }
+        if let Err(Error::Damaged { .. }) = generation.shown() {
+            let shown = self.shown_by_files(&generation)?;
+            self.put_aside(&dir, SHOWN, &format!("generation-{id}-"))?;
+            self.write_shown(lock, id, &shown)?;
+        }
+        self.clear_generation_suspect(lock, id)
+    }
+
+    /// Reads what is shown off the files: the mtimes of those that have an inode of their own. What earlier
+    /// generations showed is lost with the record, so every other path counts as shown until now.
+    fn shown_by_files(&self, generation: &crate::parts::generations::Generation) -> Result<Shown> {
+        let (tree, root) = (generation.manifest()?.tree, generation.tree_dir()?);
+        let objects = Objects::new(self)?;
+        let floor = crate::model::tree::Mtime::from(self.now()).secs;
+        let mut shown = Shown { floor, ..Shown::default() };
+        for entry in tree.iter() {
+            let Node::File(file) = entry.node else { continue };
+            let found =
+                crate::fs::dir::open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
+            let stat = match found {
+                Ok(Some(stat)) if stat.kind == Kind::File && !stat.has_mtime(file.mtime) => stat,
+                // What is missing shows nothing.
+                Ok(_) => continue,
+                Err(e) if crate::repair::check::is_absence(&e) => continue,
+                Err(e) => return Err(e),
+            };
+            let object = if file.size == 0 { None } else { objects.stat(file.object())? };
+            if object.is_none_or(|object| !object.same_inode(&stat)) {
+                shown.fresh.insert(entry.path.to_vec(), stat.mtime);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Takes what has a path of the store, and must not, out of the way. `Ok(false)` for what is no place that
+    /// repair may clear.
+    pub(crate) fn move_aside_path(&self, path: &Path) -> Result<bool> {
+        let Ok(below) = path.strip_prefix(self.dir.path()) else { return Ok(false) };
+        self.move_aside(below.as_os_str().as_bytes())
+    }
+
+    fn move_aside(&self, below: &[u8]) -> Result<bool> {
+        const FILES: [&[u8]; 6] = [SEQUENCE, CURRENT, HOLD, LOG, NOTICE, ROTATIONS];
+        const FOLDERS: [&[u8]; 6] = [PINS, MARKS, VIEWS, GENERATIONS, OBJECTS, LOCKS];
+        let (folder, name) = relpath::split(below);
+        let is_part = folder.is_empty() && (FILES.contains(&below) || self.is_replaced(below)?);
+        if !is_part && !FOLDERS.iter().any(|dir| relpath::is_within(folder, dir)) {
+            return Ok(false);
+        }
+        let dir = self.sub(folder)?;
+        let mut prefix = relpath::show(name);
+        while prefix.len() > MAX_PREFIX {
+            prefix.pop();
+        }
+        match self.put_aside(&dir, name, &format!("{prefix}-")) {
+            // It cannot be renamed: something is mounted there, or a lower layer of overlayfs holds it.
+            Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    fn is_replaced(&self, name: &[u8]) -> Result<bool> {
+        Ok(self.layout_state()?.replaced.iter().any(|(replaced, _)| *replaced == name))
+    }
+
+    /// Renames something into the quarantine, durably, if it is there.
+    fn put_aside(&self, dir: &Dir, name: &[u8], prefix: &str) -> Result<()> {
+        if dir.stat(name)?.is_none() {
+            return Ok(());
+        }
+        if self.dir.stat(QUARANTINE)?.is_some_and(|stat| stat.kind != Kind::Dir) {
+            // It is in its own way; `quarantine-*` is a name of no meaning.
+            let prefix = format!("{}-", relpath::show(QUARANTINE));
+            self.fs.unique(&self.dir, &prefix, "", |free| {
+                self.fs.rename_to_free((&self.dir, QUARANTINE), (&self.dir, free))
+            })?;
+            if name == QUARANTINE {
+                return self.fs.sync_dir(&self.dir);
+            }
+        }
+        self.fs.make_dir(&self.dir, QUARANTINE)?;
+        let quarantine = self.sub(QUARANTINE)?;
+        let moved = self.fs.unique(&quarantine, prefix, "", |free| {
+            self.fs.rename_to_free((dir, name), (&quarantine, free))
+        });
+        match moved {
+            // Another repair was here.
+            Err(e) if e.is_not_found() => return Ok(()),
+            moved => drop(moved?),
+        }
+        self.fs.sync_dir(&quarantine)?;
+        self.fs.sync_dir(dir)
+    }
+}
+
+/// Says that `sequence` tells of fewer numbers than were taken.
+pub(crate) fn too_low(high: u64, known: u64) -> String {
+    format!("it says that {high} was the highest number taken, and {known} was")
+}

@@ -1,0 +1,10 @@
+//! Floor 5: the verbs, one story per file. `store.rs` has a thin method for each.
+
+pub(crate) mod activate;
+pub(crate) mod collect;
+pub(crate) mod export;
+pub(crate) mod inspect;
+pub(crate) mod publish;
+pub(crate) mod rollback;
+pub(crate) mod usage;
+pub(crate) mod verify;

@@ -1,0 +1,134 @@
+//! Assembly: a generation's tree of hard links, folder by folder and in parallel. Floor 3.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use crate::threads::prelude::*;
+use rustix::io::Errno;
+
+use crate::error::Result;
+use crate::fs::Dir;
+use crate::fs::dir::open_parent;
+use crate::fs::folders::Folders;
+use crate::model::relpath;
+use crate::model::tree::{FileNode, Node, ObjectId};
+use crate::parts::layout::Home;
+use crate::parts::locks::StoreShared;
+use crate::parts::objects::{self, Objects, is_errno};
+use crate::parts::stage_dir::StageDir;
+use crate::progress::Phase;
+use crate::verbs::publish::ingest::{How, Ingested, lock};
+
+/// Completes the tree of a stage: links what the store has, and makes what is never shared.
+///
+/// On return `ingested.placed` names for each new object an entry whose inode has links to spare.
+pub(crate) fn assemble(
+    home: &Home,
+    guard: &StoreShared,
+    objects: &Objects<'_>,
+    folders: &Folders<'_>,
+    ingested: &mut Ingested,
+    stage: &StageDir,
+) -> Result<()> {
+    home.options.progress.begin(Phase::Assemble, Some(ingested.tree.len() as u64));
+    let assembly = Assembly::new(home, guard, objects, ingested, stage.tree());
+    let members: Vec<&[u32]> = folders.members().collect();
+    members.into_par_iter().try_for_each(|members| assembly.folder(folders, members))?;
+    let rotated = assembly.finish();
+    ingested.placed.extend(rotated);
+    Ok(())
+}
+
+/// A tree that is being put together.
+pub(crate) struct Assembly<'a> {
+    pub(crate) home: &'a Home,
+    guard: &'a StoreShared,
+    pub(crate) objects: &'a Objects<'a>,
+    pub(crate) ingested: &'a Ingested,
+    pub(crate) tree: &'a Dir,
+    /// Entries that took over from the first one, when that ran out of links.
+    primaries: Mutex<HashMap<ObjectId, u32>>,
+}
+
+impl<'a> Assembly<'a> {
+    /// Begins to put together what was ingested, in `tree`.
+    pub(crate) fn new(
+        home: &'a Home,
+        guard: &'a StoreShared,
+        objects: &'a Objects<'a>,
+        ingested: &'a Ingested,
+        tree: &'a Dir,
+    ) -> Assembly<'a> {
+        Assembly { home, guard, objects, ingested, tree, primaries: Mutex::new(HashMap::new()) }
+    }
+
+    /// Gives the entries whose inodes are to be new objects in place of the ones that were placed.
+    pub(crate) fn finish(self) -> HashMap<ObjectId, u32> {
+        self.primaries.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn folder(&self, folders: &Folders<'_>, members: &[u32]) -> Result<()> {
+        let missing = || members.iter().filter(|&&entry| self.ingested.how[entry as usize] != How::Placed);
+        let Some(&first) = missing().next() else {
+            return Ok(());
+        };
+        let dir = folders.make(&self.home.fs, self.tree, first)?;
+        for &entry in missing() {
+            self.entry(entry, &dir)?;
+        }
+        self.home.options.progress.advance(members.len() as u64);
+        Ok(())
+    }
+
+    /// Makes an entry that was not placed, in its folder.
+    pub(crate) fn entry(&self, index: u32, dir: &Dir) -> Result<()> {
+        let entry = self.ingested.tree.get(index as usize);
+        let name = relpath::split(entry.path).1;
+        let fs = &self.home.fs;
+        match (entry.node, self.ingested.how[index as usize]) {
+            (Node::Symlink(target), _) => fs.symlink(target, dir, name),
+            (Node::EmptyDir, _) => fs.make_dir(dir, name).map(drop),
+            (Node::File(file), How::Object) => {
+                self.objects.link_into(self.guard, file.object(), (dir, name))
+            }
+            (Node::File(file), How::Twin) => self.twin(index, file, dir, name),
+            (Node::File(file), _) => make_empty(self.home, file, dir, name),
+        }
+    }
+
+    /// Links an entry to where its bytes were placed in this stage; where that inode has no link
+    /// left, this entry gets a copy and serves those that come after.
+    fn twin(&self, index: u32, file: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
+        let id = file.object();
+        let link_to = |primary: u32| {
+            let (from, from_name) = open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
+            self.home.fs.link((&from, from_name), (dir, name))
+        };
+        let first = self.ingested.placed[&id];
+        let primary = lock(&self.primaries).get(&id).copied().unwrap_or(first);
+        match link_to(primary) {
+            Err(e) if is_errno(&e, Errno::MLINK) => {}
+            done => return done,
+        }
+        let mut primaries = lock(&self.primaries);
+        let primary = primaries.get(&id).copied().unwrap_or(first);
+        match link_to(primary) {
+            Err(e) if is_errno(&e, Errno::MLINK) => {
+                let (from, from_name) = open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
+                self.objects.set_apart();
+                drop(self.home.copy_file((&from, from_name), (dir, name))?);
+                primaries.insert(id, index);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+}
+
+/// Makes an empty file: they are never shared, since there is nothing to save.
+pub(crate) fn make_empty(home: &Home, node: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    let file = home.fs.create_with(dir, name, objects::mode(node.executable))?;
+    home.fs.set_mode(&file, &path, objects::mode(node.executable))?;
+    home.fs.set_mtime(&file, &path, node.mtime).map(drop)
+}

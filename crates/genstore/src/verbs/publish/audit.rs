@@ -1,0 +1,213 @@
+//! Audits: a staged tree is judged before it is committed. Floor 3.
+//!
+//! The rules look at the tree as a value; programs of others look at it on the disk, where every
+//! file has its path already. They must not change it: what they did is looked at afterwards.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::fs::fault::FaultStage;
+use crate::model::audit::{AuditRules, Finding, LastGood, Severity, judge};
+use crate::model::tree::{Node, Tree};
+use crate::parts::failed::{Cause, Failed, KeepFailed};
+use crate::parts::layout::Home;
+use crate::parts::records::Mark;
+use crate::parts::stage_dir::tolerate;
+use crate::verbs::publish::Staged;
+use crate::verbs::publish::footprint::Footprint;
+
+/// A staged tree that may be committed. Dropping it takes it back.
+#[must_use]
+pub struct Audited<'s> {
+    staged: Staged<'s>,
+    findings: Vec<Finding>,
+}
+
+/// A staged tree that was refused. Dropping it takes it back.
+#[must_use]
+pub struct Rejected<'s> {
+    staged: Staged<'s>,
+    findings: Vec<Finding>,
+    /// It is no longer what was staged.
+    changed: bool,
+}
+
+/// What an audit says of a staged tree.
+#[must_use]
+pub enum Judged<'s> {
+    /// It may be committed; there may be warnings.
+    Accepted(Audited<'s>),
+    /// It is refused.
+    Rejected(Rejected<'s>),
+}
+
+/// The rule that no audit changes what it looks at.
+const UNCHANGED: &str = "unchanged-by-audit";
+
+impl<'s> Staged<'s> {
+    /// Judges the tree by rules alone.
+    ///
+    /// # Errors
+    /// Only what kept it from finding out.
+    pub fn audit(self, rules: &AuditRules) -> Result<Judged<'s>> {
+        self.begin_audit()?;
+        self.judge(rules, None::<fn(&Path) -> Result<Vec<Finding>>>)
+    }
+
+    /// Judges the tree by rules, and by whatever `look` finds in its directory, where every file has
+    /// its path already. `look` must leave it as it is: what it changed is found and refuses the
+    /// tree, and what it wrote into objects that kept generations share is noted, for the next
+    /// publish to heal. A tree that is current already is not judged again.
+    ///
+    /// # Errors
+    /// Those of `look`, and what kept it from finding out.
+    pub fn audit_with<E: From<Error>>(
+        self,
+        rules: &AuditRules,
+        look: impl FnOnce(&Path) -> Result<Vec<Finding>, E>,
+    ) -> Result<Judged<'s>, E> {
+        self.begin_audit()?;
+        self.judge(rules, Some(look))
+    }
+
+    /// Lets the tree be committed as it is.
+    pub fn unaudited(self) -> Audited<'s> {
+        Audited { staged: self, findings: vec![] }
+    }
+
+    fn begin_audit(&self) -> Result<()> {
+        self.home.fs.enter(FaultStage::Audit, &self.home.dir)
+    }
+
+    fn judge<E: From<Error>>(
+        mut self,
+        rules: &AuditRules,
+        look: Option<impl FnOnce(&Path) -> Result<Vec<Finding>, E>>,
+    ) -> Result<Judged<'s>, E> {
+        let start = Instant::now();
+        if self.is_current() && !self.always {
+            self.audit_skipped = !rules.is_empty() || look.is_some();
+            return Ok(Judged::Accepted(self.unaudited()));
+        }
+        let mut findings = judge(rules, self.tree(), self.home.last_good()?);
+        let mut changed = false;
+        if let (Some(look), Some(stage)) = (look, &self.stage) {
+            let root = stage.tree();
+            let before = Footprint::take(root, self.tree())?;
+            findings.extend(look(root.path())?);
+            let differences = before.differences(root, self.tree())?;
+            changed = !differences.is_empty();
+            if changed {
+                self.suspect(&differences)?;
+            }
+            let finding = |(path, what): (Vec<u8>, &str)| {
+                Finding::error(UNCHANGED, Some(&path), format!("{what} by an audit"))
+            };
+            findings.extend(differences.into_iter().map(finding));
+        }
+        self.times.audit = start.elapsed();
+        Ok(match findings.iter().any(|finding| finding.severity == Severity::Error) {
+            true => Judged::Rejected(Rejected { staged: self, findings, changed }),
+            false => Judged::Accepted(Audited { staged: self, findings }),
+        })
+    }
+
+    /// Notes the objects of kept generations that may have been written through.
+    fn suspect(&self, differences: &[(Vec<u8>, &'static str)]) -> Result<()> {
+        let (lock, _) = self.home.begin_commit()?;
+        for (path, _) in differences {
+            if let Some(Node::File(file)) = self.tree().find(path)
+                && file.size > 0
+                && self.objects.stat(file.object())?.is_some()
+                && !self.objects.is_intact(file.object())?
+            {
+                self.home.suspect_object(&lock, file.object())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Home {
+    /// Judges a tree that is staged nowhere, by rules alone.
+    pub(crate) fn judge(&self, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
+        Ok(judge(rules, tree, self.last_good()?))
+    }
+
+    /// Finds what a new tree is compared with: the current generation, or where that is marked bad
+    /// or cannot be read, the newest one that is neither.
+    fn last_good(&self) -> Result<Option<LastGood>> {
+        let marks = self.marks()?;
+        let mut ids = self.generation_ids()?;
+        ids.extend(self.current()?);
+        for id in ids.into_iter().rev() {
+            if marks.get(&id).is_some_and(|mark| mark.mark == Mark::Bad) {
+                continue;
+            }
+            let head = match self.find_generation(id)? {
+                Some(generation) => generation.head(),
+                None => continue,
+            };
+            match head {
+                Ok(head) => {
+                    return Ok(Some(LastGood { generation: id, files: head.files, bytes: head.bytes }));
+                }
+                Err(Error::Damaged { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<'s> Audited<'s> {
+    /// Gives what was found and does not refuse the tree.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Gives the staged tree.
+    pub fn tree(&self) -> &Tree {
+        self.staged.tree()
+    }
+
+    pub(crate) fn into_staged(self) -> Staged<'s> {
+        self.staged
+    }
+}
+
+impl<'s> Rejected<'s> {
+    /// Gives what was found: at least one that refuses the tree.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Gives the staged tree.
+    pub fn tree(&self) -> &Tree {
+        self.staged.tree()
+    }
+
+    /// Gives the staged work back, to be judged by other rules; `None` when an audit changed it.
+    pub fn into_staged(self) -> Option<Staged<'s>> {
+        (!self.changed).then_some(self.staged)
+    }
+
+    /// Keeps the tree for a look, under `failed/` in the store, and ends the stage.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Locked`].
+    pub fn keep(mut self, keep: KeepFailed) -> Result<Failed> {
+        let home = self.staged.home;
+        let (lock, _) = home.begin_commit()?;
+        let stage = self.staged.stage.take().expect("what was judged stands in a stage");
+        let (tree, bytes) = (self.tree().id(), self.staged.ingested.new_bytes);
+        let cause = Cause::Audit { tree, bytes, findings: self.findings };
+        let kept = home.keep_failed(&lock, &stage, cause, keep);
+        drop(lock);
+        let removed = tolerate(stage.remove(home));
+        let mut kept = kept?;
+        kept.left.extend(removed?);
+        Ok(kept)
+    }
+}

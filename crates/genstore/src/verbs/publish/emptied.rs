@@ -1,0 +1,68 @@
+//! Refuses to replace something by nothing: the input of a generator that died, of a disk that is not
+//! mounted. Floor 3.
+
+use crate::error::{Error, Result};
+use crate::model::ids::GenerationId;
+use crate::model::relpath;
+use crate::model::tree::{Node, Tree};
+use crate::plan::Plan;
+use crate::verbs::publish::Staged;
+
+/// Whether an empty tree may become current in the place of one that is not.
+///
+/// Empty is what holds neither a file nor a symlink. Each root of [`crate::PlanBuilder::root`] counts
+/// by itself: an empty one must not take the place of what is current at its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Emptying {
+    /// It is refused, with the code `empty-input`.
+    #[default]
+    Refuse,
+    /// It may.
+    Allow,
+}
+
+impl Plan {
+    /// Checks that a commit of this plan, whose tree is `tree`, would not empty `current`.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], as the commit would; see [`Emptying::Refuse`].
+    pub fn check_emptying(&self, tree: &Tree, (id, current): (GenerationId, &Tree)) -> Result<()> {
+        check(self.roots.names(), tree, id, current)
+    }
+}
+
+impl Staged<'_> {
+    /// Checks that the tree, once it is current, empties nothing that is current now. What cannot be
+    /// read holds nothing.
+    pub(crate) fn check_emptying(&self, emptying: Emptying) -> Result<()> {
+        match (&self.base, emptying) {
+            (Some(base), Emptying::Refuse) => {
+                check(&self.parts, &self.ingested.tree, base.generation.id(), &base.tree)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check(parts: &[Vec<u8>], tree: &Tree, id: GenerationId, current: &Tree) -> Result<()> {
+    let whole: &[u8] = b"";
+    let parts = std::iter::once(whole).chain(parts.iter().map(Vec::as_slice));
+    for part in parts {
+        if !holds_nothing(tree, part) || holds_nothing(current, part) {
+            continue;
+        }
+        let files = current.below(part).filter(|entry| !matches!(entry.node, Node::EmptyDir)).count();
+        let at = match part {
+            b"" => String::new(),
+            part => format!(" at {}", relpath::show(part)),
+        };
+        let entries = if files == 1 { "one entry".to_owned() } else { format!("{files} entries") };
+        let why = format!("the input is empty{at}, where generation {id} has {entries}");
+        return Err(Error::refused("empty-input", why));
+    }
+    Ok(())
+}
+
+fn holds_nothing(tree: &Tree, part: &[u8]) -> bool {
+    tree.below(part).all(|entry| matches!(entry.node, Node::EmptyDir))
+}

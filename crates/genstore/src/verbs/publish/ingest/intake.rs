@@ -1,0 +1,447 @@
+//! Intake: one file on its way into the store. Floor 3.
+//!
+//! The bytes are hashed as they are read, and what was hashed is what is written. Small files are
+//! read whole before anything is decided; large ones in chunks.
+
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::fs::copy::CHUNK;
+use crate::fs::dir::open_parent;
+use crate::fs::sparse::Sparse;
+use crate::fs::{Dir, Fs, Kind, Stat};
+use crate::model::digest::Digest;
+use crate::model::index::SourceStat;
+use crate::model::relpath;
+use crate::model::tree::{FileNode, Mtime, Node};
+use crate::parts::objects;
+use crate::plan::ScannedRoot;
+use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
+use crate::verbs::publish::ingest::reuse::{Place, source_stat};
+use crate::verbs::publish::ingest::{How, Ingest, Shared, lock};
+
+/// A file that changes while it is read is read again so many times.
+const ATTEMPTS: usize = 3;
+thread_local! {
+    /// One buffer per thread for all small files, and the chunks of large ones.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A file that was given to us, and is removed once it is committed.
+pub(crate) struct Consumed {
+    /// The directory that was scanned, if it lies in one.
+    root: Option<Arc<Dir>>,
+    /// Its path there, or its path.
+    path: Vec<u8>,
+    inode: (u64, u64),
+}
+
+impl Consumed {
+    /// Removes it, unless something else has its name by now: through no symlink and no mount point
+    /// below the directory that was scanned.
+    pub(crate) fn remove(&self, fs: &Fs) -> Result<()> {
+        let (dir, name) = match &self.root {
+            Some(root) => open_parent(&root.staying()?, &self.path)?,
+            None => {
+                let (folder, name) = relpath::split(&self.path);
+                let folder = if folder.is_empty() { b"/" } else { folder };
+                (Dir::open(Path::new(OsStr::from_bytes(folder)))?, name)
+            }
+        };
+        match dir.stat(name)? {
+            Some(stat) if (stat.dev, stat.ino) == self.inode => fs.unlink(&dir, name).map(drop),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What may be done with a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Give {
+    Copy,
+    /// It lies in our own stage, and goes with it.
+    Move,
+    /// It was given to us, and is removed once it is committed.
+    MoveAndRemove,
+}
+
+/// One file on its way in.
+pub(crate) struct Intake<'a, 'b> {
+    pub(crate) ingest: &'a Ingest<'a>,
+    pub(crate) shared: &'a Shared,
+    pub(crate) path_in_plan: &'a [u8],
+    pub(crate) entry: u32,
+    pub(crate) give: Give,
+    /// The directory that was scanned, if its source lies in one.
+    pub(crate) root: Option<&'a ScannedRoot>,
+    pub(crate) target: &'b mut Option<Dir>,
+    /// What stat told of the source, once it is taken in and if it stays where it is.
+    pub(crate) source: Option<SourceStat>,
+}
+
+impl Intake<'_, '_> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8], executable: bool) -> Result<(FileNode, How)> {
+        self.whole(bytes, executable, self.ingest.home.now().into(), None)
+    }
+
+    /// Takes in a file of the disk. What was hashed is what is written; that it did not change
+    /// meanwhile is seen by its size, mtime and ctime before and after.
+    pub(crate) fn disk(
+        &mut self,
+        from: (&Dir, &[u8]),
+        executable: Option<bool>,
+    ) -> Result<(FileNode, How)> {
+        if let Some(known) = self.unread(from, executable)? {
+            return Ok(known);
+        }
+        let path = from.0.join(from.1);
+        // A file of the spool has the mode that we gave it.
+        let is_spooled = self.give == Give::Move && executable.is_some();
+        for _ in 0..ATTEMPTS {
+            let file = match from.0.open_file(from.1) {
+                // It was there when the directory was listed, so it is changing.
+                Err(e) if e.is_not_found() && executable.is_none() => break,
+                file => file?,
+            };
+            let before = Stat::of(&file, &path)?;
+            if before.kind != Kind::File {
+                return Err(Error::BadSource { path, why: "is no regular file any more" });
+            }
+            let executable = executable.unwrap_or(before.mode & 0o100 != 0);
+            let unchanged = |file: &File| -> Result<bool> {
+                let after = Stat::of(file, &path)?;
+                Ok((after.size, after.mtime, after.ctime) == (before.size, before.mtime, before.ctime))
+            };
+            let origin = Origin { dir: from.0, name: from.1, stat: &before };
+            let done = if before.size <= CHUNK as u64 {
+                BUFFER.with_borrow_mut(|buffer| {
+                    read_up_to(&file, &path, buffer, CHUNK + 1)?;
+                    if buffer.len() as u64 != before.size || !unchanged(&file)? {
+                        return Ok(None);
+                    }
+                    self.whole(buffer, executable, before.mtime, Some(&origin)).map(Some)
+                })?
+            } else {
+                self.large(&file, &path, executable, &origin, &unchanged)?
+            };
+            if let Some(done) = done {
+                if !is_spooled {
+                    self.note_losses(&before, Some(&file));
+                }
+                self.remember(from, &before);
+                return Ok(done);
+            }
+        }
+        Err(Error::SourceChanged { path })
+    }
+
+    /// Notes what is not kept of a source.
+    pub(crate) fn note_losses(&self, stat: &Stat, file: Option<&File>) {
+        if self.ingest.lossy == Lossy::Allow {
+            return;
+        }
+        let losses = Losses::of(stat, file, self.ingest.is_private);
+        if !losses.is_empty() {
+            lock(&self.shared.losses).add(losses, self.path_in_plan);
+        }
+    }
+
+    /// Notes where the bytes came from.
+    pub(crate) fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
+        match self.give {
+            Give::Copy => {
+                // One filesystem is enough for an index: that of the first source.
+                let dev = self.shared.dev.get_or_init(|| from.0.is_local().then_some(stat.dev));
+                self.source = (*dev == Some(stat.dev)).then(|| source_stat(stat));
+                if stat.links > 1 && self.ingest.plan.remembered {
+                    lock(&self.shared.linked).insert(stat.ino);
+                }
+            }
+            Give::Move => {}
+            Give::MoveAndRemove => {
+                let (root, path) = match self.root {
+                    Some(root) => (Some(root.dir.clone()), root.below(self.path_in_plan).to_vec()),
+                    None => (None, from.0.join(from.1).into_os_string().into_vec()),
+                };
+                let inode = (stat.dev, stat.ino);
+                lock(&self.shared.consumed).push(Consumed { root, path, inode });
+            }
+        }
+    }
+
+    /// Takes in bytes that are in memory.
+    fn whole(
+        &mut self,
+        bytes: &[u8],
+        executable: bool,
+        mtime: Mtime,
+        origin: Option<&Origin<'_>>,
+    ) -> Result<(FileNode, How)> {
+        let node = FileNode { digest: Digest::of(bytes), size: bytes.len() as u64, executable, mtime };
+        if bytes.is_empty() {
+            return self.empty(node);
+        }
+        match self.find(&node)? {
+            Place::Store(mtime) => Ok((FileNode { mtime, ..node }, How::Object)),
+            Place::Stage(mtime) => Ok((FileNode { mtime, ..node }, How::Twin)),
+            Place::Nowhere => {
+                if self.may_move(origin) {
+                    return self.move_in(node, origin.expect("checked just now"));
+                }
+                let Some(file) = self.create(executable)? else {
+                    return Ok((node, How::Placed));
+                };
+                let path = self.path();
+                self.ingest.home.fs.write_sparsely(&file, &path, bytes)?;
+                self.seal(&file, &path, node)
+            }
+        }
+    }
+
+    /// Takes in a file that is read in chunks. `None` when it changed meanwhile.
+    fn large(
+        &mut self,
+        file: &File,
+        path: &Path,
+        executable: bool,
+        origin: &Origin<'_>,
+        unchanged: &dyn Fn(&File) -> Result<bool>,
+    ) -> Result<Option<(FileNode, How)>> {
+        let size = origin.stat.size;
+        let mtime = origin.stat.mtime;
+        let known_size = match self.old_node() {
+            Some(Node::File(file)) => file.size == size,
+            _ => false,
+        };
+        // Where the same path had the same size, the bytes are probably known: hash first, write
+        // perhaps. Elsewhere they are written while they are hashed, and thrown away if known.
+        if known_size || self.ingest.stage.is_none() || self.may_move(Some(origin)) {
+            let (digest, read) = objects::hash(file, path)?;
+            if read != size || !unchanged(file)? {
+                return Ok(None);
+            }
+            let node = FileNode { digest, size, executable, mtime };
+            match self.find(&node)? {
+                Place::Store(mtime) => {
+                    return Ok(Some((FileNode { mtime, ..node }, How::Object)));
+                }
+                Place::Stage(mtime) => {
+                    return Ok(Some((FileNode { mtime, ..node }, How::Twin)));
+                }
+                Place::Nowhere if self.ingest.stage.is_none() => {
+                    return Ok(Some((node, How::Placed)));
+                }
+                Place::Nowhere if self.may_move(Some(origin)) => {
+                    return self.move_in(node, origin).map(Some);
+                }
+                // The claim is ours now; the second pass must find the same bytes.
+                Place::Nowhere => {
+                    rewind(file, path)?;
+                    let copy = self.create(executable)?.expect("there is a stage");
+                    let again = self.copy_hashing(file, &copy)?;
+                    if again != (digest, size) || !unchanged(file)? {
+                        self.discard()?;
+                        self.forget(&node);
+                        return Ok(None);
+                    }
+                    return self.seal(&copy, &self.path(), node).map(Some);
+                }
+            }
+        }
+        let copy = self.create(executable)?.expect("there is a stage");
+        let (digest, read) = self.copy_hashing(file, &copy)?;
+        if read != size || !unchanged(file)? {
+            self.discard()?;
+            return Ok(None);
+        }
+        self.place(&copy, FileNode { digest, size, executable, mtime }).map(Some)
+    }
+
+    /// Takes in a stream of unknown length.
+    pub(crate) fn stream(
+        &mut self,
+        mut reader: Box<dyn Read + Send>,
+        executable: bool,
+    ) -> Result<(FileNode, How)> {
+        let path = PathBuf::from(relpath::show(self.path_in_plan));
+        let mtime = self.ingest.home.now().into();
+        let fail = |e| Error::io("read the stream for", &path, e);
+        let mut bytes = Vec::new();
+        reader.by_ref().take(CHUNK as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
+        if bytes.len() <= CHUNK {
+            return self.whole(&bytes, executable, mtime, None);
+        }
+        let copy = self.create(executable)?;
+        let target = self.path();
+        let mut sparse = copy.as_ref().map(|copy| Sparse::new(&self.ingest.home.fs, copy, &target));
+        let mut hasher = blake3::Hasher::new();
+        while !bytes.is_empty() {
+            hasher.update(&bytes);
+            if let Some(copy) = &mut sparse {
+                copy.write(&bytes)?;
+            }
+            bytes.clear();
+            reader.by_ref().take(CHUNK as u64).read_to_end(&mut bytes).map_err(fail)?;
+        }
+        sparse.map_or(Ok(()), Sparse::finish)?;
+        let node = FileNode { digest: hasher.finalize().into(), size: hasher.count(), executable, mtime };
+        match copy {
+            Some(copy) => self.place(&copy, node),
+            None => Ok(match self.find(&node)? {
+                Place::Store(mtime) => (FileNode { mtime, ..node }, How::Object),
+                Place::Stage(mtime) => (FileNode { mtime, ..node }, How::Twin),
+                Place::Nowhere => (node, How::Placed),
+            }),
+        }
+    }
+
+    /// Keeps what was written at this entry's path if it is new, else removes it.
+    fn place(&mut self, copy: &File, node: FileNode) -> Result<(FileNode, How)> {
+        match self.find(&node)? {
+            Place::Nowhere => self.seal(copy, &self.path(), node),
+            Place::Store(mtime) => self.discard().map(|()| (FileNode { mtime, ..node }, How::Object)),
+            Place::Stage(mtime) => self.discard().map(|()| (FileNode { mtime, ..node }, How::Twin)),
+        }
+    }
+
+    /// Copies a large file and hashes what the copy holds.
+    fn copy_hashing(&self, file: &File, copy: &File) -> Result<(Digest, u64)> {
+        use std::sync::atomic::Ordering::Relaxed;
+        let path = self.path();
+        let fs = &self.ingest.home.fs;
+        // The first failure chooses the way for the rest of this ingest.
+        if self.shared.can_reflink.load(Relaxed) {
+            if fs.reflink(file, copy, &path)? {
+                return objects::hash(copy, &path);
+            }
+            self.shared.can_reflink.store(false, Relaxed);
+        }
+        BUFFER.with_borrow_mut(|chunk| {
+            chunk.resize(CHUNK, 0);
+            let mut hasher = blake3::Hasher::new();
+            let mut from = file;
+            let mut copy = Sparse::new(fs, copy, &path);
+            loop {
+                match from.read(chunk).map_err(|e| Error::io("read", &path, e))? {
+                    0 => break,
+                    n => {
+                        hasher.update(&chunk[..n]);
+                        copy.write(&chunk[..n])?;
+                    }
+                }
+            }
+            copy.finish()?;
+            Ok((hasher.finalize().into(), hasher.count()))
+        })
+    }
+
+    /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it. Any
+    /// other is made here, because only then is it known what mtime the filesystem keeps.
+    fn empty(&mut self, node: FileNode) -> Result<(FileNode, How)> {
+        match self.old_node() {
+            Some(Node::File(old)) if old.object() == node.object() => return Ok((old, How::Made)),
+            _ => {}
+        }
+        match self.create(node.executable)? {
+            Some(file) => self.seal(&file, &self.path(), node),
+            None => Ok((node, How::Placed)),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        let (_, name) = relpath::split(self.path_in_plan);
+        self.target.as_ref().map_or_else(PathBuf::new, |dir| dir.join(name))
+    }
+
+    /// Opens the folder of this entry in the stage's tree.
+    fn folder(&mut self) -> Result<Option<&Dir>> {
+        let Some(stage) = self.ingest.stage else {
+            return Ok(None);
+        };
+        if self.target.is_none() {
+            let tree = stage.get()?.tree();
+            *self.target = Some(self.ingest.folders.make(&self.ingest.home.fs, tree, self.entry)?);
+        }
+        Ok(self.target.as_ref())
+    }
+
+    /// Makes the file at this entry's path in the stage's tree.
+    fn create(&mut self, executable: bool) -> Result<Option<File>> {
+        let home = self.ingest.home;
+        let name = relpath::split(self.path_in_plan).1;
+        let Some(dir) = self.folder()? else {
+            return Ok(None);
+        };
+        home.fs.create_with(dir, name, objects::mode(executable)).map(Some)
+    }
+
+    fn discard(&self) -> Result<()> {
+        let dir = self.target.as_ref().expect("a file was made there");
+        self.ingest.home.fs.unlink(dir, relpath::split(self.path_in_plan).1).map(drop)
+    }
+
+    /// Gives a new file its mode and mtime, and notes which mtime the filesystem made of that.
+    fn seal(&self, file: &File, path: &Path, node: FileNode) -> Result<(FileNode, How)> {
+        let fs = &self.ingest.home.fs;
+        let id = node.object();
+        let claim = self.shared.claims_of(id).get(&id).copied();
+        let mtime = claim.map_or(node.mtime, |claim| claim.mtime);
+        fs.set_mode(file, path, objects::mode(node.executable))?;
+        let kept = fs.set_mtime(file, path, mtime)?;
+        if kept != mtime
+            && let Some(claim) = self.shared.claims_of(id).get_mut(&id)
+        {
+            claim.mtime = kept;
+        }
+        Ok((FileNode { mtime: kept, ..node }, How::Placed))
+    }
+
+    /// Whether a source may be moved in: asked for, ours, and no other name leads to it.
+    fn may_move(&self, origin: Option<&Origin<'_>>) -> bool {
+        self.give != Give::Copy
+            && self.ingest.stage.is_some()
+            && origin.is_some_and(|origin| {
+                origin.stat.links == 1
+                    && origin.stat.uid == rustix::process::geteuid().as_raw()
+                    && self.ingest.home.dir.stat_self().is_ok_and(|store| store.dev == origin.stat.dev)
+            })
+    }
+
+    /// Moves a source in: a link now, and its old name removed once it is committed.
+    fn move_in(&mut self, node: FileNode, origin: &Origin<'_>) -> Result<(FileNode, How)> {
+        let home = self.ingest.home;
+        let name = relpath::split(self.path_in_plan).1;
+        let dir = self.folder()?.expect("there is a stage");
+        home.fs.link((origin.dir, origin.name), (dir, name))?;
+        let file = dir.open_file(name)?;
+        let path = dir.join(name);
+        if !Stat::of(&file, &path)?.same_inode(origin.stat) {
+            return Err(Error::SourceChanged { path: origin.dir.join(origin.name) });
+        }
+        home.fs.give_file(&file, &path)?;
+        self.seal(&file, &path, node)
+    }
+}
+
+/// A source on disk.
+struct Origin<'a> {
+    dir: &'a Dir,
+    name: &'a [u8],
+    stat: &'a Stat,
+}
+
+fn read_up_to(file: &File, path: &Path, buffer: &mut Vec<u8>, limit: usize) -> Result<()> {
+    buffer.clear();
+    file.take(limit as u64).read_to_end(buffer).map_err(|e| Error::io("read", path, e))?;
+    Ok(())
+}
+
+fn rewind(mut file: &File, path: &Path) -> Result<()> {
+    std::io::Seek::rewind(&mut file).map_err(|e| Error::io("read", path, e))
+}

@@ -1,0 +1,62 @@
+//! Sources that have several names: a change by one of them is a change of all, and whoever tells where
+//! something happened may tell of one alone. Floor 3.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::model::index::SourceStat;
+use crate::model::relpath;
+use crate::plan::{ItemSource, Plan, ScannedRoot, What};
+use crate::verbs::publish::ingest::{Ingest, Shared, lock};
+
+/// The folders of a plan in which such sources lie.
+pub(crate) struct LinkedFolders<'a> {
+    plan: &'a Plan,
+    inodes: HashSet<u64>,
+    folders: BTreeSet<Vec<u8>>,
+}
+
+impl<'a> LinkedFolders<'a> {
+    pub(crate) fn new(plan: &'a Plan, inodes: HashSet<u64>) -> LinkedFolders<'a> {
+        LinkedFolders { plan, inodes, folders: BTreeSet::new() }
+    }
+
+    /// Notes the folder of an entry if its source is one of them, by whatever name that was found out.
+    pub(crate) fn note(&mut self, entry: usize, source: Option<SourceStat>) {
+        if !self.inodes.is_empty() && source.is_some_and(|source| self.inodes.contains(&source.ino)) {
+            let folder = relpath::split(self.plan.path(entry)).0;
+            if !self.folders.contains(folder) {
+                self.folders.insert(folder.to_vec());
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> BTreeSet<Vec<u8>> {
+        self.folders
+    }
+}
+
+impl Ingest<'_> {
+    /// Returns whether files of this root are taken in without a look at them.
+    pub(crate) fn believes(&self, root: &ScannedRoot) -> bool {
+        root.indexed_by.is_some() && root.indexed_by == self.base_id
+    }
+
+    /// Finds the entries, folder by folder, that were not looked at and that turned out to be files with
+    /// another name.
+    pub(crate) fn believed_and_linked(&self, shared: &Shared) -> Vec<Vec<u32>> {
+        let inodes = lock(&shared.linked);
+        if inodes.is_empty() {
+            return vec![];
+        }
+        let is_one = |entry: &u32| {
+            let entry = *entry as usize;
+            let What::File { source: ItemSource::Scanned(root), .. } = &self.plan.what[entry] else {
+                return false;
+            };
+            let source = self.before(&shared.old, entry);
+            self.believes(root) && source.is_some_and(|(_, source)| inodes.contains(&source.ino))
+        };
+        let those = self.folders.members().map(|all| all.iter().copied().filter(is_one).collect());
+        those.filter(|some: &Vec<u32>| !some.is_empty()).collect()
+    }
+}

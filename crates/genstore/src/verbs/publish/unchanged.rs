@@ -1,0 +1,133 @@
+//! A look at the current generation's own tree, before a publication is called unchanged. Floor 3.
+//!
+//! `ingest` looked at every object. Here is looked at what else readers see: names, link targets,
+//! modes, and files that have an inode of their own. A folder of which `sealed` proves that it holds
+//! the names and inodes that it held costs one stat; in any other, each name costs one. Where all is
+//! as it should be, `sealed` is written anew, so that the next look is short.
+
+use crate::threads::prelude::*;
+
+use crate::error::Result;
+use crate::fs::dir::open_parent;
+use crate::model::index::SourceStat;
+use crate::model::patch::folders;
+use crate::model::sealed::Sealed;
+use crate::model::tree::Node;
+use crate::parts::folder_stamps::{self, Seen};
+use crate::parts::layout::{GENERATIONS, SEALED};
+use crate::parts::locks::CommitLock;
+use crate::repair::check::{Bytes, Fault, Look, Part, look};
+use crate::verbs::activate::Base;
+use crate::verbs::publish::Staged;
+use crate::views::refresh::name_faults;
+
+/// What a look at the current generation found.
+#[derive(Default)]
+pub(crate) struct Looked {
+    faults: Vec<Fault>,
+    /// What is known of its folders now, where more is known than before.
+    sealed: Option<Sealed>,
+}
+
+impl Staged<'_> {
+    /// Looks at the current generation's own tree, without a lock.
+    pub(crate) fn look_at_current(&self) -> Result<Looked> {
+        let Some((base, body)) = self.base.as_ref().and_then(|base| Some((base, base.body?))) else {
+            return Ok(Looked::default());
+        };
+        let (heals, rotations) = (self.heals_seen, self.rotations_seen);
+        let all = folders(&base.tree);
+        let is_current = |sealed: &Sealed| {
+            (sealed.folders.len(), sealed.heals, sealed.rotations) == (all.len(), heals, rotations)
+        };
+        let noted = base.generation.sealed(body)?.filter(is_current);
+        let seen = match &noted {
+            Some(noted) if !self.rehash => {
+                folder_stamps::compare(self.home, &base.generation.tree_dir()?, &all, &noted.folders)?
+            }
+            _ => None,
+        };
+        let proven =
+            seen.as_ref().map_or(0, |seen| seen.iter().filter(|seen| **seen == Seen::Same).count());
+        // Before the look: a change after it is seen by the next one.
+        let now = if proven < all.len() { self.folders_now(base, &all) } else { None };
+        let part = seen.as_ref().map(|seen| unproven(base, &all, seen));
+        let how = Look {
+            objects: Some(&self.objects),
+            bytes: Bytes::Doubtful(self.quiet()?),
+            only: None,
+            within: part.as_ref(),
+        };
+        let faults = look(self.home, &base.generation, (&base.tree, &base.shown), &how)?;
+        let known = |stats: &[SourceStat]| stats.iter().filter(|stat| stat.ino != 0).count();
+        let flushed = noted.is_some_and(|noted| noted.flushed);
+        let sealed = match now.filter(|now| faults.is_empty() && known(now) > proven) {
+            Some(folders) if self.is_all_linked(base)? => {
+                Some(Sealed { body, heals, rotations, flushed, folders })
+            }
+            _ => None,
+        };
+        Ok(Looked { faults, sealed })
+    }
+
+    /// Fails if the current generation is damaged still, under the lock that heals; else notes what is
+    /// known of its folders.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`] with what is wrong.
+    pub(crate) fn settle_unchanged(&self, lock: &CommitLock, looked: Looked, healed: u64) -> Result<()> {
+        let Some(base) = &self.base else { return Ok(()) };
+        if !looked.faults.is_empty() {
+            let paths: Vec<&[u8]> = looked.faults.iter().map(|fault| fault.path.as_slice()).collect();
+            let part = Part::around(&paths);
+            let bytes = Bytes::Doubtful(self.quiet()?);
+            let how = Look { objects: Some(&self.objects), bytes, only: None, within: Some(&part) };
+            let left = look(self.home, &base.generation, (&base.tree, &base.shown), &how)?;
+            return match name_faults(left) {
+                Some(named) => Err(base.generation.damaged(&format!("its tree was written to: {named}"))),
+                None => Ok(()),
+            };
+        }
+        // Healing gives paths other inodes than those that were looked at.
+        if let Some(sealed) = looked.sealed.filter(|_| healed == 0) {
+            let folder = [GENERATIONS, b"/", base.generation.id().to_string().as_bytes()].concat();
+            let written = self.home.prepare(lock, &folder, SEALED, &sealed.encode());
+            // It is a cache: without it the next look takes longer.
+            drop(written.and_then(|written| written.put(lock)));
+        }
+        Ok(())
+    }
+
+    /// Reads what stat tells of the folders; `None` where that cannot be kept, or a folder is not there.
+    fn folders_now(&self, base: &Base, all: &[&[u8]]) -> Option<Vec<SourceStat>> {
+        let tree = base.generation.tree_dir().ok().filter(crate::fs::Dir::is_local)?;
+        folder_stamps::take(self.home, &tree, all, vec![SourceStat::default(); all.len()]).ok()
+    }
+
+    /// Returns whether every file is its object's inode, but empty ones and those that `shown` names.
+    fn is_all_linked(&self, base: &Base) -> Result<bool> {
+        let tree = base.generation.tree_dir()?;
+        let is_linked = |entry: usize| -> Result<bool> {
+            let entry = base.tree.get(entry);
+            let Node::File(file) = entry.node else { return Ok(true) };
+            if file.size == 0 || base.shown.fresh.contains_key(entry.path) {
+                return Ok(true);
+            }
+            let (dir, name) = open_parent(&tree, entry.path)?;
+            let (stat, object) = (dir.stat(name)?, self.objects.stat(file.object())?);
+            Ok(stat.zip(object).is_some_and(|(stat, object)| stat.same_inode(&object)))
+        };
+        let is_apart = |entry| is_linked(entry).map(|is| !is).unwrap_or(true);
+        Ok(!(0..base.tree.len()).into_par_iter().any(is_apart))
+    }
+}
+
+/// What must be looked at by name, where the rest of the folders is proven to be as it was.
+fn unproven<'a>(base: &'a Base, all: &[&'a [u8]], seen: &[Seen]) -> Part<'a> {
+    let is_proven = |at: &usize| seen[*at] == Seen::Same;
+    let folders = (0..all.len()).filter(|at| !is_proven(at)).map(|at| all[at]);
+    let empty_folders = folders.clone().filter(|path| base.tree.find(path) == Some(Node::EmptyDir));
+    let own = base.shown.fresh.keys().map(Vec::as_slice);
+    let empty_files = base.tree.iter_files().filter(|(_, file)| file.size == 0).map(|(path, _)| path);
+    Part { entries: empty_folders.chain(own).chain(empty_files).collect(), folders: folders.collect() }
+}

@@ -1,0 +1,198 @@
+//! How much of the disk each generation uses, counted in inodes. Floor 3.
+//!
+//! Manifests name the objects of a generation. They do not tell which of its paths have an inode of their
+//! own: by freshness, after a rotation, or because the store was copied without its hard links. The link
+//! counts tell where to look: an object with fewer links than paths that show it is not the inode of all of
+//! them. Only those paths are looked at, so that a store whose links are whole costs no stat per path.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use crate::threads::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::fs::Stat;
+use crate::fs::dir::open_parent;
+use crate::model::ids::GenerationId;
+use crate::model::tree::{Node, ObjectId};
+use crate::parts::generations::Generation;
+use crate::parts::layout::{BUILD_LOG, Home};
+use crate::parts::objects::Objects;
+use crate::verbs::collect::private_inodes;
+
+/// How much of the store a generation uses, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Its number.
+    pub id: GenerationId,
+    /// Sizes of all its files.
+    pub apparent: u64,
+    /// Objects that no other generation names, and inodes that no other one has: freed by removing it.
+    pub exclusive: u64,
+    /// Objects and inodes that others have, too.
+    pub shared: u64,
+}
+
+/// What the generations of a store use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageReport {
+    /// Those that can be read, newest first.
+    pub generations: Vec<Usage>,
+    /// Those that cannot, and why.
+    pub damaged: Vec<(GenerationId, String)>,
+    /// Bytes of all objects, of all other inodes of the generations that can be read, logs among them, and
+    /// of what is kept under `failed/`.
+    pub store_bytes: u64,
+}
+
+/// What takes up space once, however many paths show it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Piece {
+    Object(ObjectId),
+    Inode(u64),
+}
+
+/// The objects that a generation names, each with its size and the number of paths that show it.
+type Named = HashMap<ObjectId, (u64, u64)>;
+
+impl Home {
+    /// Adds up the sizes of all inodes of the store. What cannot be read is left out: a sum is no reason
+    /// to fail.
+    pub(crate) fn stored_bytes(&self) -> Result<u64> {
+        let objects = self.object_stats()?;
+        // One that is linked nowhere else is garbage, or all paths that show it are copies.
+        if objects.values().any(|stat| stat.links == 1) {
+            return Ok(self.usage()?.store_bytes);
+        }
+        let mut private: HashMap<u64, u64> = HashMap::new();
+        for id in self.generation_ids()? {
+            if let Ok(Some(generation)) = self.find_generation(id)
+                && let Ok(shown) = generation.shown()
+            {
+                private.extend(private_inodes(&generation, &shown).unwrap_or_default());
+            }
+        }
+        Ok(objects.values().map(|stat| stat.size).sum::<u64>()
+            + private.values().sum::<u64>()
+            + self.failed_bytes()?)
+    }
+
+    /// Counts what each generation uses, newest first.
+    pub(crate) fn usage(&self) -> Result<UsageReport> {
+        let mut report = UsageReport::default();
+        let mut generations: Vec<(Generation, Named)> = Vec::new();
+        for id in self.generation_ids()?.into_iter().rev() {
+            let read = self.find_generation(id).and_then(|found| match found {
+                Some(generation) => Ok(Some((named(&generation)?, generation))),
+                None => Ok(None),
+            });
+            match read {
+                Ok(Some((named, generation))) => generations.push((generation, named)),
+                Ok(None) => {}
+                // One that is damaged does not hide the others.
+                Err(Error::Damaged { cause, .. }) => report.damaged.push((id, cause)),
+                Err(e) => return Err(e),
+            }
+        }
+        let objects = self.object_stats()?;
+        let apart = self.objects_apart(&objects, &generations)?;
+        let pieces: Vec<HashMap<Piece, u64>> = generations
+            .par_iter()
+            .map(|(generation, named)| pieces(generation, named, &objects, &apart))
+            .collect::<Result<_>>()?;
+        let mut users: HashMap<Piece, (u64, u64)> = HashMap::new();
+        for (piece, size) in pieces.iter().flatten() {
+            users.entry(*piece).or_insert((*size, 0)).1 += 1;
+        }
+        for ((generation, _), pieces) in generations.iter().zip(&pieces) {
+            let exclusive =
+                pieces.iter().filter(|(piece, _)| users[piece].1 == 1).map(|(_, size)| size).sum();
+            let all: u64 = pieces.values().sum();
+            let apparent = generation.head()?.bytes;
+            let usage = Usage { id: generation.id(), apparent, exclusive, shared: all - exclusive };
+            report.generations.push(usage);
+        }
+        let private = users.iter().filter(|(piece, _)| matches!(piece, Piece::Inode(_)));
+        report.store_bytes = objects.values().map(|stat| stat.size).sum::<u64>()
+            + private.map(|(_, (size, _))| size).sum::<u64>()
+            + self.failed_bytes()?;
+        Ok(report)
+    }
+
+    fn object_stats(&self) -> Result<HashMap<ObjectId, Stat>> {
+        let Some(objects) = Objects::find(self)? else { return Ok(HashMap::new()) };
+        let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
+        let stats = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map(|stat| (id, stat))));
+        Ok(stats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// Finds the objects that are not the inode of every path that shows them.
+    fn objects_apart(
+        &self,
+        objects: &HashMap<ObjectId, Stat>,
+        generations: &[(Generation, Named)],
+    ) -> Result<HashSet<ObjectId>> {
+        // Links in mirrors are not links in generations.
+        let mut mirrored: HashMap<u64, u64> = HashMap::new();
+        let mirrors = match self.mirrors() {
+            Err(Error::Damaged { .. }) => BTreeSet::new(),
+            mirrors => mirrors?,
+        };
+        for key in mirrors {
+            if let Ok(Some(inventory)) = self.inventory(&key) {
+                inventory.inodes.iter().for_each(|inode| *mirrored.entry(*inode).or_default() += 1);
+            }
+        }
+        let mut shown: HashMap<ObjectId, u64> = HashMap::new();
+        for (id, (_, paths)) in generations.iter().flat_map(|(_, named)| named) {
+            *shown.entry(*id).or_default() += paths;
+        }
+        let is_apart = |(id, paths): &(ObjectId, u64)| {
+            objects.get(id).is_none_or(|stat| {
+                let mirrored = mirrored.get(&stat.ino).copied().unwrap_or(0);
+                stat.links.saturating_sub(mirrored) < paths + 1
+            })
+        };
+        Ok(shown.into_iter().filter(is_apart).map(|(id, _)| id).collect())
+    }
+}
+
+fn named(generation: &Generation) -> Result<Named> {
+    let mut named = Named::new();
+    for (id, size) in generation.objects()? {
+        named.entry(id).or_insert((size, 0)).1 += 1;
+    }
+    Ok(named)
+}
+
+/// Lists the objects of a generation that are there, and the inodes that only its paths have.
+fn pieces(
+    generation: &Generation,
+    named: &Named,
+    objects: &HashMap<ObjectId, Stat>,
+    apart: &HashSet<ObjectId>,
+) -> Result<HashMap<Piece, u64>> {
+    let there = named.iter().filter(|(id, _)| objects.contains_key(id));
+    let mut pieces: HashMap<Piece, u64> =
+        there.map(|(id, (size, _))| (Piece::Object(*id), *size)).collect();
+    if let Some(log) = generation.dir().stat(BUILD_LOG)? {
+        pieces.insert(Piece::Inode(log.ino), log.size);
+    }
+    if named.keys().any(|id| apart.contains(id)) {
+        let tree = generation.manifest()?.tree;
+        let Ok(root) = generation.tree_dir() else { return Ok(pieces) };
+        for entry in tree.iter() {
+            let Node::File(file) = entry.node else { continue };
+            if file.size == 0 || !apart.contains(&file.object()) {
+                continue;
+            }
+            let found = open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
+            // What is missing takes no space.
+            if let Ok(Some(stat)) = found
+                && objects.get(&file.object()).is_none_or(|object| !object.same_inode(&stat))
+            {
+                pieces.insert(Piece::Inode(stat.ino), stat.size);
+            }
+        }
+    }
+    Ok(pieces)
+}

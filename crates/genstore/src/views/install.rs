@@ -1,0 +1,212 @@
+//! Putting a view in place, without a moment in which its path is absent. Floor 3.
+//!
+//! 1. a pending record is made durable, with the names that are used beside the view;
+//! 2. the link or the whole mirror is made under a name of its own, in the same directory;
+//! 3. it gets its place by one rename: to a free name, over the link or the empty directory that was
+//!    there, or in exchange with whatever else was;
+//! 4. what came out of an exchange gets the name that it is kept under, or, where it was ours, is
+//!    removed; the directory is flushed;
+//! 5. the view's record is made durable, and the pending one ends.
+//!
+//! Cut before 3, the next writer takes it back; cut after it, it does 4 and 5.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use crate::error::{Error, Result, show_path};
+use crate::fs::{Dir, Kind, Stat};
+use crate::parts::layout::Home;
+use crate::parts::locks::CommitLock;
+use crate::parts::objects::is_errno;
+use crate::parts::view_records::{Escaped, PendingView, ViewKind, ViewRecord};
+use crate::verbs::activate::AfterCommit;
+use crate::views::mirror::apply::is_not_empty;
+use crate::views::place::Place;
+use crate::views::state::{ViewChange, ViewState};
+
+/// How a view gets its name.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    ToFreeName,
+    Over,
+    Exchange,
+}
+
+impl Home {
+    /// Steps 1 to 5. Gives the path under which what stood there is kept: what is replaced is, and
+    /// what was ours as far as there is something in it that is not.
+    pub(crate) fn put_in_place(
+        &self,
+        lock: &CommitLock,
+        record: &ViewRecord,
+        place: &Place,
+        change: ViewChange,
+        after: &mut AfterCommit,
+    ) -> Result<Option<PathBuf>> {
+        let (parent, name) = (place.parent()?, place.name());
+        let temp = self.name_beside(record, ".genstore-view-");
+        if parent.stat(&temp)?.is_some() {
+            return Err(Error::io("make the view", parent.join(&temp), Errno::EXIST));
+        }
+        let is_mirror = record.kind == ViewKind::Mirror;
+        let way = match (change, parent.stat(name)?.map(|stat| stat.kind)) {
+            (_, None) => Way::ToFreeName,
+            (ViewChange::Made, _) => Way::Over,
+            (ViewChange::Retargeted, Some(Kind::Symlink)) if !is_mirror => Way::Over,
+            _ => Way::Exchange,
+        };
+        let aside = match change {
+            ViewChange::Replaced => Some(Escaped(free_name(parent, name)?)),
+            _ => None,
+        };
+        let mut pending = PendingView { view: record.clone(), temp: Escaped(temp), aside, root: None };
+        self.write_pending_view(lock, &pending)?;
+        let made = match record.kind {
+            ViewKind::Link => {
+                self.fs.within(parent).and_then(|fs| fs.symlink(&place.target, parent, &pending.temp.0))
+            }
+            ViewKind::Mirror => self.build_mirror(lock, &mut pending, place),
+        };
+        let temp = (parent, pending.temp.0.as_slice());
+        let placed = made.and_then(|()| match way {
+            Way::ToFreeName => self.fs.rename_to_free(temp, (parent, name)),
+            Way::Over => self.fs.rename(temp, (parent, name)),
+            Way::Exchange => self.fs.exchange(temp, (parent, name)),
+        });
+        if let Err(error) = placed {
+            // Takes it back; if even that fails, the next writer does it.
+            drop(self.settle_view(lock, &pending));
+            return Err(explain(error, way, is_mirror, place));
+        }
+        let settled = self.settle_view(lock, &pending);
+        let kept = match (&settled, &pending.aside) {
+            (Ok(kept), _) => kept.clone(),
+            (Err(_), None) => None,
+            (Err(_), Some(aside)) if parent.stat(temp.1).is_ok_and(|stat| stat.is_none()) => {
+                Some(aside.0.clone())
+            }
+            (Err(_), Some(_)) => Some(temp.1.to_vec()),
+        };
+        if let Err(error) = settled {
+            let what = format!("the view {} is in place, but not for good yet", show_path(&place.path));
+            after.warn_of(&what, &error);
+        }
+        Ok(kept.map(|kept| parent.join(&kept)))
+    }
+
+    /// Finishes or takes back every view that was being put in place. What cannot be reached now
+    /// stays for later, and keeps nobody out: it is outside the store.
+    pub(crate) fn settle_views(&self, lock: &CommitLock) -> Result<()> {
+        for key in self.pending_views()? {
+            let settled = self.pending_view(&key).and_then(|pending| match pending {
+                Some(pending) => self.settle_view(lock, &pending).map(drop),
+                None => Ok(()),
+            });
+            // Told by `check_views`, which finds the record still there; damage by `verify`, too.
+            drop(settled);
+        }
+        self.settle_mirrors(lock)
+    }
+
+    /// Does what is left of one view: gives the name that what stood there got.
+    pub(crate) fn settle_view(&self, lock: &CommitLock, pending: &PendingView) -> Result<Option<Vec<u8>>> {
+        let place = self.place(&pending.view)?;
+        let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
+        let is_mirror = pending.view.kind == ViewKind::Mirror;
+        if is_mirror {
+            self.fs.remove_all(parent, &self.spare_name(&pending.view))?;
+        }
+        let kept = match parent.stat(temp)? {
+            None => None,
+            Some(stat) => self.settle_temp(lock, pending, &place, &stat)?,
+        };
+        self.fs.sync_dir(parent)?;
+        let key = pending.view.key();
+        let in_place = match parent.stat(place.name())? {
+            Some(stat) if is_mirror => stat.kind == Kind::Dir && pending.root == Some(stat.ino),
+            _ => !is_mirror && place.standing()? == ViewState::Ok,
+        };
+        if in_place {
+            self.write_view(lock, &pending.view)?;
+        }
+        match (is_mirror, in_place) {
+            (true, true) => self.promote_inventory(lock, &key)?,
+            (true, false) => self.forget_inventory(lock, &key, false)?,
+            (false, true) => self.forget_inventory(lock, &key, true)?,
+            (false, false) => {}
+        }
+        self.remove_pending_view(lock, &key)?;
+        Ok(kept)
+    }
+
+    /// Removes what was on its way, or what was ours and is no view any more. Anything else is never
+    /// debris: it is what stood at the view's path, and gets its name.
+    fn settle_temp(
+        &self,
+        lock: &CommitLock,
+        pending: &PendingView,
+        place: &Place,
+        stat: &Stat,
+    ) -> Result<Option<Vec<u8>>> {
+        let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
+        match (pending.view.kind, stat.kind) {
+            (_, Kind::Symlink) if parent.read_link(temp)?.is_some_and(|target| place.is_ours(&target)) => {
+                self.fs.unlink(parent, temp)?;
+                return Ok(None);
+            }
+            (ViewKind::Mirror, Kind::Dir) if pending.root == Some(stat.ino) => {
+                self.fs.remove_all(parent, temp)?;
+                return Ok(None);
+            }
+            // Just made, or it was empty when the view took its place; or a mirror that is a link now.
+            (kind, Kind::Dir) if pending.aside.is_none() => {
+                if kind == ViewKind::Link && self.mirrors()?.contains(&pending.view.key()) {
+                    self.clear_mirror(lock, &pending.view, place, temp)?;
+                }
+                match self.fs.remove_dir(parent, temp) {
+                    Err(e) if is_not_empty(&e) => {}
+                    removed => return removed.map(|_| None),
+                }
+            }
+            (ViewKind::Mirror, Kind::Dir) if pending.root.is_none() => {
+                self.fs.remove_dir(parent, temp)?;
+                return Ok(None);
+            }
+            _ => {}
+        }
+        let aside = match &pending.aside {
+            Some(aside) if parent.stat(&aside.0)?.is_none() => aside.0.clone(),
+            _ => free_name(parent, place.name())?,
+        };
+        self.fs.rename_to_free((parent, temp), (parent, &aside))?;
+        Ok(Some(aside))
+    }
+}
+
+fn explain(error: Error, way: Way, is_mirror: bool, place: &Place) -> Error {
+    let path = show_path(&place.path);
+    if is_mirror && matches!(error, Error::Io { op: "link", .. }) && is_errno(&error, Errno::XDEV) {
+        let why = format!("{path} is on another filesystem than the store, where no hard link leads");
+        return Error::refused("view-other-filesystem", why);
+    }
+    const CANNOT: [Errno; 5] = [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV];
+    if way == Way::Exchange && CANNOT.iter().any(|errno| is_errno(&error, *errno)) {
+        let why = format!("the filesystem of {path} cannot exchange two names");
+        return Error::refused("view-no-exchange", why);
+    }
+    error
+}
+
+/// Finds the name under which what stood at a view's path is kept: the first that is free.
+fn free_name(parent: &Dir, name: &[u8]) -> Result<Vec<u8>> {
+    let base = [name, b".before-genstore"].concat();
+    let mut aside = base.clone();
+    for nth in 2u64.. {
+        if parent.stat(&aside)?.is_none() {
+            break;
+        }
+        aside = [&base, format!("-{nth}").as_bytes()].concat();
+    }
+    Ok(aside)
+}

@@ -1,0 +1,260 @@
+//! The work on a mirror, so that whoever reads it meanwhile misses nothing. Floor 3.
+//!
+//! 1. folders are made;
+//! 2. files and symlinks are added, under their own names: a link never replaces;
+//! 3. what differs is replaced, each by one rename;
+//! 4. what is not wanted any more is deleted, files first, then folders;
+//! 5. what something of ours was in the way of is added;
+//! 6. the folders that were changed are flushed.
+//!
+//! What is on its way lies in a directory beside the mirror, never in it. Before something is replaced
+//! or deleted it is looked at once more.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use crate::threads::prelude::*;
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::fs::dir::open_parent;
+use crate::fs::flush::MANY;
+use crate::fs::mount::is_mount;
+use crate::fs::{Dir, Fs, Kind};
+use crate::model::relpath;
+use crate::model::tree::{FileNode, Node};
+use crate::parts::objects::{self, is_errno};
+use crate::views::mirror::compare::Look;
+use crate::views::mirror::plan::Work;
+
+/// Does the work.
+pub(crate) struct Hand<'a> {
+    /// What it makes belongs to the owner of the mirror.
+    pub(crate) fs: &'a Fs,
+    pub(crate) look: &'a Look<'a>,
+    /// The directory beside the mirror, and its name.
+    pub(crate) beside: (&'a Dir, &'a [u8]),
+    /// Entries of which no link can be made: they are copied.
+    pub(crate) unlinkable: &'a BTreeSet<usize>,
+}
+
+/// What came up while working.
+#[derive(Default)]
+pub(crate) struct Done {
+    /// What stood in the way, or was changed just now.
+    pub(crate) strangers: BTreeSet<Vec<u8>>,
+    /// Entries that could not be linked, and are to be copied.
+    pub(crate) unlinkable: BTreeSet<usize>,
+}
+
+/// How an entry comes to its name.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    ToFreeName,
+    OverOurs,
+}
+
+impl Hand<'_> {
+    /// Does all of it.
+    pub(crate) fn work(&self, work: &Work) -> Result<Done> {
+        let done = Mutex::new(Done::default());
+        let spare = match self.needs_spare(work) {
+            true => {
+                self.fs.make_dir(self.beside.0, self.beside.1)?;
+                Some(self.beside.0.open_dir(self.beside.1)?)
+            }
+            false => None,
+        };
+        let many = work.len() > MANY;
+        self.make_folders(&work.folders, &done)?;
+        self.put_all(&work.added, Way::ToFreeName, spare.as_ref(), many, &done)?;
+        self.put_all(&work.replaced, Way::OverOurs, spare.as_ref(), many, &done)?;
+        for path in &work.deleted {
+            self.delete(path, &done)?;
+        }
+        for path in &work.emptied {
+            self.remove_folder(path, &done)?;
+        }
+        self.make_folders(&work.late_folders, &done)?;
+        self.put_all(&work.late, Way::ToFreeName, spare.as_ref(), many, &done)?;
+        self.flush(work, many)?;
+        if spare.is_some() {
+            self.fs.remove_all(self.beside.0, self.beside.1)?;
+        }
+        Ok(done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn needs_spare(&self, work: &Work) -> bool {
+        let copies = self.look.wanted.shows.copies && !(work.added.is_empty() && work.late.is_empty());
+        copies || !work.replaced.is_empty() || !self.unlinkable.is_empty()
+    }
+
+    fn make_folders(&self, folders: &[Vec<u8>], done: &Mutex<Done>) -> Result<()> {
+        for path in folders {
+            let made = open_parent(self.look.root, path)
+                .and_then(|(dir, name)| self.fs.make_dir(&dir, name).map(drop));
+            self.unless_in_the_way(made, path, done)?;
+        }
+        Ok(())
+    }
+
+    /// Something that came since the look stands in the way: that is not ours to decide.
+    fn unless_in_the_way(&self, result: Result<()>, path: &[u8], done: &Mutex<Done>) -> Result<()> {
+        const IN_THE_WAY: [Errno; 4] = [Errno::EXIST, Errno::NOTDIR, Errno::LOOP, Errno::ISDIR];
+        match result {
+            Err(e) if is_mount(&e) || IN_THE_WAY.iter().any(|errno| is_errno(&e, *errno)) => {
+                stranger(done, path);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn put_all(
+        &self,
+        entries: &[usize],
+        way: Way,
+        spare: Option<&Dir>,
+        many: bool,
+        done: &Mutex<Done>,
+    ) -> Result<()> {
+        let tree = &self.look.wanted.tree;
+        let folder = |index: &usize| relpath::split(tree.path(*index)).0;
+        let folders: Vec<&[usize]> = entries.chunk_by(|a, b| folder(a) == folder(b)).collect();
+        folders.into_par_iter().try_for_each(|members| {
+            let dir = match self.look.root.open_dir(folder(&members[0])) {
+                Ok(dir) => dir,
+                failed => {
+                    let path = folder(&members[0]);
+                    return self.unless_in_the_way(failed.map(drop), path, done);
+                }
+            };
+            for &index in members {
+                let path = tree.path(index);
+                if way == Way::OverOurs && !self.look.is_ours(&dir, path)? {
+                    stranger(done, path);
+                    continue;
+                }
+                match self.put(index, &dir, way, spare, many) {
+                    // No link left, or another user's file.
+                    Err(e)
+                        if !self.unlinkable.contains(&index)
+                            && (is_errno(&e, Errno::MLINK) || is_errno(&e, Errno::PERM)) =>
+                    {
+                        with(done, |done| done.unlinkable.extend([index]));
+                    }
+                    result => self.unless_in_the_way(result, path, done)?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn put(&self, index: usize, dir: &Dir, way: Way, spare: Option<&Dir>, many: bool) -> Result<()> {
+        let fs = self.fs;
+        let entry = self.look.wanted.tree.get(index);
+        let (folder, name) = relpath::split(entry.path);
+        let temp = index.to_string().into_bytes();
+        let copies = self.look.wanted.shows.copies || self.unlinkable.contains(&index);
+        let prepare = |to: &Dir, name: &[u8]| match entry.node {
+            Node::Symlink(target) => fs.symlink(target, to, name),
+            Node::File(file) if copies => {
+                self.copy((folder, relpath::split(entry.path).1), file, (to, name), many)
+            }
+            Node::File(_) => {
+                fs.link((&self.look.wanted.folder(folder)?, relpath::split(entry.path).1), (to, name))
+            }
+            Node::EmptyDir => Ok(()),
+        };
+        let is_copy = copies && matches!(entry.node, Node::File(_));
+        match (way, spare) {
+            (Way::ToFreeName, _) if !is_copy => prepare(dir, name),
+            (_, None) => Ok(()),
+            (Way::ToFreeName, Some(spare)) => {
+                prepare(spare, &temp)?;
+                fs.rename_to_free((spare, &temp), (dir, name))
+            }
+            (Way::OverOurs, Some(spare)) => {
+                prepare(spare, &temp)?;
+                fs.rename((spare, &temp), (dir, name))
+            }
+        }
+    }
+
+    /// Makes a private copy that its owner may write to.
+    fn copy(&self, from: (&[u8], &[u8]), file: FileNode, to: (&Dir, &[u8]), many: bool) -> Result<()> {
+        let (fs, path) = (self.fs, to.0.join(to.1));
+        let copy = fs.create(to.0, to.1)?;
+        fs.copy(&self.look.wanted.folder(from.0)?.open_file(from.1)?, &copy, &path)?;
+        let mode = match self.look.wanted.shows.copies {
+            true if file.executable => 0o755,
+            true => 0o644,
+            false => objects::mode(file.executable),
+        };
+        fs.set_mode(&copy, &path, mode)?;
+        fs.set_mtime(&copy, &path, file.mtime)?;
+        if many { Ok(()) } else { fs.sync_file(&copy, &path) }
+    }
+
+    fn delete(&self, path: &[u8], done: &Mutex<Done>) -> Result<()> {
+        let (dir, name) = open_parent(self.look.root, path)?;
+        match dir.stat(name)? {
+            None => Ok(()),
+            Some(_) if self.look.is_ours(&dir, path)? => {
+                self.unless_in_the_way(self.fs.unlink(&dir, name).map(drop), path, done)
+            }
+            Some(_) => {
+                stranger(done, path);
+                Ok(())
+            }
+        }
+    }
+
+    fn remove_folder(&self, path: &[u8], done: &Mutex<Done>) -> Result<()> {
+        let (dir, name) = open_parent(self.look.root, path)?;
+        if dir.stat(name)?.is_none_or(|stat| stat.kind != Kind::Dir) {
+            return Ok(());
+        }
+        match self.fs.remove_dir(&dir, name) {
+            Err(e) if is_not_empty(&e) || is_mount(&e) => {
+                stranger(done, path);
+                Ok(())
+            }
+            result => result.map(drop),
+        }
+    }
+
+    fn flush(&self, work: &Work, many: bool) -> Result<()> {
+        let (fs, root) = (self.fs, self.look.root);
+        if many {
+            return fs.sync_filesystem(root);
+        }
+        let tree = &self.look.wanted.tree;
+        let entries = [&work.added, &work.replaced, &work.late].into_iter().flatten();
+        let paths = [&work.folders, &work.deleted, &work.emptied, &work.late_folders].into_iter().flatten();
+        let paths = entries.map(|index| tree.path(*index)).chain(paths.map(Vec::as_slice));
+        let folders: BTreeSet<&[u8]> = paths.map(|path| relpath::split(path).0).collect();
+        for folder in folders {
+            match root.open_dir(folder) {
+                Ok(dir) => fs.sync_dir(&dir)?,
+                // Removed itself, or something is in its way.
+                Err(e) if crate::repair::check::is_absence(&e) || is_mount(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// POSIX allows both.
+pub(crate) fn is_not_empty(error: &Error) -> bool {
+    is_errno(error, Errno::NOTEMPTY) || is_errno(error, Errno::EXIST)
+}
+
+fn stranger(done: &Mutex<Done>, path: &[u8]) {
+    with(done, |done| done.strangers.extend([path.to_vec()]));
+}
+
+fn with(done: &Mutex<Done>, act: impl FnOnce(&mut Done)) {
+    act(&mut done.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+}

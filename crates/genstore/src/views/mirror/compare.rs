@@ -1,0 +1,398 @@
+//! The look at a mirror: what of it is as it ought to be, what is to be done, what is not ours.
+//! Changes nothing. Floor 3.
+//!
+//! A file is ours when an inventory names it and it is the inode that was linked there, or for
+//! copies, has the size and mtime that were set. An inode that nothing else links to may have been
+//! freed and taken for another file, so it must look as it did, too. Another inode that looks as it did
+//! is ours when it has the same bytes: a copy of the mirror may have got its root's number again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::OnceLock;
+
+use crate::threads::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::fs::mount::{self, is_mount};
+use crate::fs::{Dir, Kind, Stat};
+use crate::model::inventory::{Inventory, Shows};
+use crate::model::relpath;
+use crate::model::tree::{FileNode, Node, Tree};
+use crate::parts::generations::Generation;
+use crate::parts::objects;
+use crate::repair::check::is_absence;
+use crate::views::mirror::plan::Found;
+
+/// What a mirror is to show.
+pub(crate) struct Wanted {
+    pub(crate) shows: Shows,
+    pub(crate) heals: u64,
+    /// Files, with the mtimes that are shown, and symlinks.
+    pub(crate) tree: Tree,
+    /// All folders but the mirror itself.
+    pub(crate) folders: BTreeSet<Vec<u8>>,
+    /// Where the files are; the generation is leased.
+    pub(crate) source: Option<(Generation, Dir)>,
+}
+
+impl Wanted {
+    /// Opens a folder of what is shown.
+    pub(crate) fn folder(&self, path: &[u8]) -> Result<Dir> {
+        let source = self.source.as_ref().map(|(_, dir)| dir);
+        source.expect("what is wanted comes from somewhere").open_dir(path)
+    }
+}
+
+/// What is compared.
+pub(crate) struct Look<'a> {
+    pub(crate) root: &'a Dir,
+    pub(crate) root_inode: u64,
+    /// What is there by our own account, what was on its way last.
+    pub(crate) known: Vec<&'a Inventory>,
+    pub(crate) wanted: &'a Wanted,
+}
+
+/// What there is to know of one path before looking at it.
+#[derive(Default, Clone, Copy)]
+struct Item {
+    wanted: Option<usize>,
+    folder_wanted: bool,
+    /// A folder that we made.
+    folder_known: bool,
+}
+
+/// What was put at a path, and still is there.
+struct Ours<'a> {
+    node: Node<'a>,
+    inode: u64,
+    /// Has the size and the mtime that it had.
+    looks_same: bool,
+    inventory: &'a Inventory,
+}
+
+/// What is found of a path.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Verdict {
+    /// With the inode that it has; 0 for a copy.
+    Keep(usize, u64),
+    /// With the inode that it will have.
+    Add(usize, u64),
+    AddLate(usize, u64),
+    Replace(usize, u64),
+    Delete,
+    KeepFolder,
+    MakeFolder,
+    MakeFolderLate,
+    /// A folder that is not wanted any more.
+    LeaveFolder,
+    Stranger,
+    /// A mount point: what is below it is hidden.
+    Mount,
+    Gone,
+}
+
+pub(crate) type Verdicts = Vec<(Vec<u8>, Verdict)>;
+type Items<'a> = HashMap<&'a [u8], HashMap<&'a [u8], Item>>;
+
+impl<'a> Look<'a> {
+    /// Looks at every path that is wanted or known, and at what else is in their folders.
+    pub(crate) fn take(&self) -> Result<Found> {
+        let items = self.items();
+        let verdicts: Vec<Verdicts> =
+            items.par_iter().map(|(folder, items)| self.folder(folder, items)).collect::<Result<_>>()?;
+        self.sum_up(verdicts.concat())
+    }
+
+    fn items(&self) -> Items<'a> {
+        let mut items = Items::new();
+        items.entry(b"").or_default();
+        let mut at = |path: &'a [u8], set: &dyn Fn(&mut Item)| {
+            let (folder, name) = relpath::split(path);
+            set(items.entry(folder).or_default().entry(name).or_default());
+        };
+        for index in 0..self.wanted.tree.len() {
+            at(self.wanted.tree.path(index), &|item| item.wanted = Some(index));
+        }
+        for folder in &self.wanted.folders {
+            at(folder, &|item| item.folder_wanted = true);
+        }
+        for known in &self.known {
+            for index in 0..known.tree.len() {
+                at(known.tree.path(index), &|_| {});
+            }
+            for folder in &known.folders {
+                at(folder, &|item| item.folder_known = true);
+            }
+        }
+        let known = self.known.iter().flat_map(|known| &known.folders);
+        for folder in self.wanted.folders.iter().chain(known) {
+            items.entry(folder).or_default();
+        }
+        items
+    }
+
+    fn folder(&self, path: &[u8], items: &HashMap<&[u8], Item>) -> Result<Verdicts> {
+        let mut verdicts = Vec::new();
+        let source: OnceLock<Dir> = OnceLock::new();
+        let mut late = false;
+        let dir = match self.root.open_dir(path) {
+            Ok(dir) => Some(dir),
+            Err(e) if e.is_not_found() => None,
+            Err(e) if is_absence(&e) => {
+                match self.in_the_way(path)? {
+                    Some((stranger, false)) => return Ok(vec![(stranger, Verdict::Stranger)]),
+                    Some(_) => late = true,
+                    None => {}
+                }
+                None
+            }
+            Err(e) if is_mount(&e) => {
+                let point = match &e {
+                    Error::Io { path, .. } => mount::below(self.root.path(), path),
+                    _ => path.to_vec(),
+                };
+                return Ok(vec![(point, Verdict::Mount)]);
+            }
+            Err(e) => return Err(e),
+        };
+        for (name, item) in items {
+            let full = relpath::join(path, name);
+            let stat = dir.as_ref().map(|dir| dir.stat(name)).transpose()?.flatten();
+            let found = match (&dir, stat) {
+                (Some(dir), Some(stat)) => Some((dir, stat)),
+                _ => None,
+            };
+            let mut say = |verdict| verdicts.push((full.clone(), verdict));
+            match (item.wanted, found) {
+                (Some(wanted), found) => {
+                    let verdict = self.wanted(wanted, *item, found, path, name, &source)?;
+                    if let (Verdict::Add(..), true) = (verdict, self.is_known(&full)) {
+                        say(Verdict::Gone);
+                    }
+                    if let Verdict::AddLate(..) = verdict {
+                        say(Verdict::LeaveFolder);
+                    }
+                    say(match verdict {
+                        Verdict::Add(wanted, inode) if late => Verdict::AddLate(wanted, inode),
+                        verdict => verdict,
+                    });
+                }
+                (None, None) if item.folder_wanted && late => say(Verdict::MakeFolderLate),
+                (None, None) if item.folder_wanted => say(Verdict::MakeFolder),
+                (None, None) => {}
+                (None, Some((dir, stat))) => {
+                    let ours = self.ours(dir, name, &full, &stat)?.is_some();
+                    match (item.folder_wanted, stat.kind == Kind::Dir) {
+                        (true, true) if item.folder_known => say(Verdict::KeepFolder),
+                        (true, true) => {}
+                        (true, false) if ours => {
+                            say(Verdict::Delete);
+                            say(Verdict::MakeFolderLate);
+                        }
+                        (false, true) if item.folder_known => say(Verdict::LeaveFolder),
+                        (false, false) if ours => say(Verdict::Delete),
+                        _ => say(Verdict::Stranger),
+                    }
+                }
+            }
+        }
+        for (name, _) in dir.map_or(Ok(vec![]), |dir| dir.list())? {
+            if !items.contains_key(name.as_slice()) {
+                verdicts.push((relpath::join(path, &name), Verdict::Stranger));
+            }
+        }
+        Ok(verdicts)
+    }
+
+    fn wanted(
+        &self,
+        wanted: usize,
+        item: Item,
+        found: Option<(&Dir, Stat)>,
+        folder: &[u8],
+        name: &[u8],
+        source: &OnceLock<Dir>,
+    ) -> Result<Verdict> {
+        let entry = self.wanted.tree.get(wanted);
+        let (copies, heals) = (self.wanted.shows.copies, self.wanted.heals);
+        // Looked at only where something differs.
+        let source_inode = || -> Result<u64> {
+            if copies || !matches!(entry.node, Node::File(_)) {
+                return Ok(0);
+            }
+            if source.get().is_none() {
+                let _: std::result::Result<(), Dir> = source.set(self.wanted.folder(folder)?);
+            }
+            let dir = source.get().expect("it was set above");
+            let gone = || Error::io("stat", dir.join(name), rustix::io::Errno::NOENT);
+            dir.stat(name)?.map(|stat| stat.ino).ok_or_else(gone)
+        };
+        let Some((dir, stat)) = found else {
+            return Ok(Verdict::Add(wanted, source_inode()?));
+        };
+        let ours = self.ours(dir, name, entry.path, &stat)?;
+        Ok(match (entry.node, ours) {
+            (Node::Symlink(target), _)
+                if stat.kind == Kind::Symlink && dir.read_link(name)?.as_deref() == Some(target) =>
+            {
+                Verdict::Keep(wanted, 0)
+            }
+            (Node::File(file), Some(ours)) => {
+                let same = matches!(ours.node, Node::File(known)
+                    if known.object() == file.object() && known.mtime == file.mtime)
+                    && ours.inventory.shows.copies == copies;
+                let healed = ours.inventory.heals != heals;
+                let keep = match ours.inode {
+                    0 => {
+                        let doubtful = healed || self.looks_like_another(entry.path, &file, &stat);
+                        same && ours.looks_same && (!doubtful || has_bytes(dir, name, &file)?)
+                    }
+                    _ if copies => false,
+                    _ if same && ours.looks_same && !healed => true,
+                    _ => source_inode()? == stat.ino,
+                };
+                match keep {
+                    true if ours.inode == 0 => Verdict::Keep(wanted, 0),
+                    true => Verdict::Keep(wanted, stat.ino),
+                    false => Verdict::Replace(wanted, source_inode()?),
+                }
+            }
+            (_, Some(_)) => Verdict::Replace(wanted, source_inode()?),
+            (_, None) if stat.kind == Kind::Dir && item.folder_known => {
+                Verdict::AddLate(wanted, source_inode()?)
+            }
+            // As it is to be already: the inventory was lost, or the same was put there meanwhile.
+            (Node::File(file), None) if stat.kind == Kind::File && copies => {
+                match looks_like(&stat, &file) && has_bytes(dir, name, &file)? {
+                    true => Verdict::Keep(wanted, 0),
+                    false => Verdict::Stranger,
+                }
+            }
+            (Node::File(_), None) if stat.kind == Kind::File && source_inode()? == stat.ino => {
+                Verdict::Keep(wanted, stat.ino)
+            }
+            _ => Verdict::Stranger,
+        })
+    }
+
+    /// Finds what was put at a path, if that is what stands there.
+    fn ours(&self, dir: &Dir, name: &[u8], path: &[u8], stat: &Stat) -> Result<Option<Ours<'a>>> {
+        for &inventory in self.known.iter().rev() {
+            let Some(index) = inventory.tree.index_of(path) else { continue };
+            let (node, inode) = (inventory.tree.get(index).node, inventory.inode(index));
+            let looks_same = match node {
+                Node::File(file) => looks_like(stat, &file),
+                Node::Symlink(target) => {
+                    stat.kind == Kind::Symlink && dir.read_link(name)?.as_deref() == Some(target)
+                }
+                Node::EmptyDir => false,
+            };
+            let is_ours = match node {
+                Node::File(file) if inode != 0 && inventory.root == self.root_inode => {
+                    let is_linked = stat.kind == Kind::File && stat.ino == inode;
+                    (is_linked && (looks_same || stat.links > 1))
+                        || (looks_same && has_bytes(dir, name, &file)?)
+                }
+                _ => looks_same,
+            };
+            if is_ours {
+                // In a copy of the mirror the inode is another one.
+                let inode = if inode == 0 { 0 } else { stat.ino };
+                return Ok(Some(Ours { node, inode, looks_same, inventory }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether what stands at a path now is ours, to be replaced or deleted.
+    pub(crate) fn is_ours(&self, dir: &Dir, path: &[u8]) -> Result<bool> {
+        let name = relpath::split(path).1;
+        match dir.stat(name)? {
+            Some(stat) => Ok(self.ours(dir, name, path, &stat)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// Returns whether an update that was cut may have left other bytes at a path, which look the same:
+    /// FAT does not tell two files in a row apart, whose mtimes differ by a second.
+    fn looks_like_another(&self, path: &[u8], file: &FileNode, stat: &Stat) -> bool {
+        self.known.len() > 1
+            && self.known.iter().any(|known| match known.tree.find(path) {
+                Some(Node::File(other)) => other.digest != file.digest && looks_like(stat, &other),
+                _ => false,
+            })
+    }
+
+    fn is_known(&self, path: &[u8]) -> bool {
+        self.known.first().is_some_and(|known| known.tree.index_of(path).is_some())
+    }
+
+    /// Finds what stands where a folder is to be, or one above it, and whether that is ours.
+    fn in_the_way(&self, path: &[u8]) -> Result<Option<(Vec<u8>, bool)>> {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([path.len()]) {
+            let (folder, name) = relpath::split(&path[..end]);
+            let dir = self.root.open_dir(folder)?;
+            match dir.stat(name)? {
+                None => return Ok(None),
+                Some(stat) if stat.kind == Kind::Dir => {}
+                Some(stat) => {
+                    let ours = self.ours(&dir, name, &path[..end], &stat)?.is_some();
+                    return Ok(Some((path[..end].to_vec(), ours)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn looks_like(stat: &Stat, file: &FileNode) -> bool {
+    stat.kind == Kind::File && stat.size == file.size && stat.has_mtime(file.mtime)
+}
+
+fn has_bytes(dir: &Dir, name: &[u8], file: &FileNode) -> Result<bool> {
+    Ok(objects::hash(&dir.open_file(name)?, &dir.join(name))?.0 == file.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::digest::Digest;
+    use crate::model::tree::{Entry, Mtime, TreeBuilder};
+
+    /// A mirror that an update was to make of `b`, where `a` was.
+    #[test]
+    fn what_fat_does_not_tell_apart_is_doubtful_after_an_update_that_was_cut() {
+        let at = |secs| Mtime { secs, nanos: 0 };
+        let file = |bytes: &[u8], secs| {
+            let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
+            FileNode { digest, size, executable: false, mtime: at(secs) }
+        };
+        let inventory = |file| {
+            let mut tree = TreeBuilder::default();
+            tree.push(Entry { path: b"f", node: Node::File(file) }).unwrap();
+            let (shows, folders) = (Shows::default(), BTreeSet::new());
+            Inventory { shows, heals: 0, root: 1, tree: tree.finish(), inodes: vec![0], folders }
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let root = Dir::open(dir.path()).unwrap();
+        let wanted = Wanted {
+            shows: Shows::default(),
+            heals: 0,
+            tree: Tree::empty(),
+            folders: BTreeSet::new(),
+            source: None,
+        };
+        // One after the other on FAT, or two seconds later.
+        for (size_differs, later, doubtful) in [(false, 7, true), (false, 8, false), (true, 7, false)] {
+            let (old, new) = (file(b"a", 6), file(if size_differs { b"bb" } else { b"b" }, later));
+            let (now, next) = (inventory(old), inventory(new));
+            let mut stat = root.stat_self().unwrap();
+            (stat.kind, stat.size, stat.mtime) = (Kind::File, new.size, at(later & !1));
+            stat.ctime = stat.mtime;
+            let look = |known| Look { root: &root, root_inode: 1, known, wanted: &wanted };
+            assert!(looks_like(&stat, &new));
+            assert_eq!(look(vec![&now, &next]).looks_like_another(b"f", &new, &stat), doubtful);
+            assert!(!look(vec![&next]).looks_like_another(b"f", &new, &stat));
+        }
+    }
+}

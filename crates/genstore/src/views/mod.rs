@@ -1,0 +1,12 @@
+//! Floor 3: views, the paths outside the store that show what is current.
+//!
+//! `place` finds a view's path and what stands there, `state` names it, `install` puts a view in place,
+//! `refresh` runs after each commit. `mirror` keeps views that are directories of real files.
+
+pub(crate) mod disk;
+pub(crate) mod install;
+pub(crate) mod mirror;
+pub(crate) mod parents;
+pub(crate) mod place;
+pub(crate) mod refresh;
+pub(crate) mod state;
