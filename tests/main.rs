@@ -63,4 +63,5 @@ mod wait;
 mod watch;
 mod watch_events;
 mod watch_run;
+mod watch_store;
 mod ways;

@@ -5,6 +5,7 @@
     reason = "tests read clocks, break files, and talk"
 )]
 
+mod copied;
 mod damage;
 mod gc;
 mod limits;

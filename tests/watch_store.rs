@@ -1,0 +1,136 @@
+//! `watch` and its store: what a rollback, another watch, retention, views and a kill mean for both.
+
+use std::fs;
+
+use crate::harness::eventually;
+use crate::watch::{Loop, numbers, project};
+
+#[test]
+fn a_rollback_is_not_overtaken() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    site.write("src/a.txt", "two");
+    watch.event("published");
+    site.run("rollback").ok();
+    let activated = watch.then("activated");
+    assert_eq!(numbers(&activated, ["generation", "previous"]), [Some(1), Some(2)]);
+    assert_eq!(activated["held"], true);
+    site.write("src/a.txt", "three");
+    let kept = watch.event("kept");
+    assert_eq!(numbers(&kept, ["generation", "current"]), [Some(3), Some(1)]);
+    assert_eq!(site.read("genstore/current/lib/a.txt"), "one");
+    // The same again is not kept twice.
+    site.write("src/a.txt", "three");
+    assert_eq!(watch.event("unchanged")["generation"], 3);
+    // A watch that is begun anew holds, too.
+    watch.end(&site);
+    let mut watch = Loop::start(&site, "", "");
+    assert_eq!(watch.events[0]["held"], true);
+    watch.event("kept");
+    site.run("resume").prints("Resumed: 1 [ID] -> 4 [ID]\n");
+    assert_eq!(watch.then("activated")["held"], false);
+    site.write("src/a.txt", "four");
+    assert_eq!(watch.event("published")["generation"], 5);
+    watch.end(&site);
+}
+
+#[test]
+fn the_second_watch_of_a_store_is_refused_and_names_the_first() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    let refused = site.run("watch --json");
+    assert_eq!(refused.status, 11);
+    let error = refused.json_error();
+    assert_eq!(error["holders"][0]["pid"], watch.pid());
+    assert_eq!(error["hint"], "one process watches for a store at a time: end that one first");
+    watch.end(&site);
+    let watch = Loop::start(&site, "", "");
+    watch.end(&site);
+}
+
+#[test]
+fn what_retention_gives_up_does_not_pile_up() {
+    let site = project("[retain]\nkeep_last = 2\ngrace = '0s'\n");
+    let mut watch = Loop::start(&site, "--debounce 5ms", "");
+    watch.event("published");
+    for n in 0..20 {
+        site.write("src/a.txt", format!("{n}"));
+        watch.event("published");
+    }
+    let collected = match watch.events.iter().find(|event| event["event"] == "collected") {
+        Some(collected) => collected.clone(),
+        None => watch.event("collected"),
+    };
+    assert!(collected["objects"].as_u64() > Some(10), "{collected}");
+    assert!(site.names("genstore/generations").len() <= 4);
+    assert_eq!(site.read("genstore/current/lib/a.txt"), "19");
+    watch.end(&site);
+    site.run("verify").ok();
+}
+
+#[test]
+fn a_build_that_writes_through_a_view_is_named_and_nothing_is_lost() {
+    let site = project("[[view]]\npath = 'shown'\n");
+    let build = "cp src/* $GENSTORE_OUT/; test ! -e src/bad || rm shown/a.txt";
+    let mut watch = Loop::start(&site, "", build);
+    watch.event("published");
+    assert_eq!(site.read("shown/a.txt"), "one");
+    site.write("src/bad", "");
+    assert_eq!(watch.event("published")["generation"], 2);
+    let warning = watch.then("warning");
+    let told = "generation 1 was written to: removed a.txt; `genstore verify --repair` mends it";
+    assert_eq!(warning["message"], told);
+    assert_eq!(site.read("shown/a.txt"), "one", "what is current is whole");
+    watch.end(&site);
+    site.run("verify --repair");
+    site.run("cat 1 a.txt").prints("one");
+}
+
+#[test]
+fn a_build_whose_output_is_the_view_or_in_the_store_is_refused() {
+    for output in ["shown", "genstore/out"] {
+        let site = project("");
+        site.run("init").ok();
+        site.run("publish src").ok();
+        site.run("view add shown").ok();
+        let build = format!("mkdir -p {output} && echo new > {output}/new");
+        let mut watch = Loop::start(&site, &format!("--output {output}"), &build);
+        let error = watch.event("error");
+        assert_eq!(error["code"], "bad-source", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.ends_with(&format!("{output}: it lies in the store, or is a view of it")),
+            "{message}"
+        );
+        assert_eq!(site.run("current").ok().stdout, "1\n");
+        watch.end(&site);
+    }
+}
+
+#[test]
+fn killed_at_any_event_it_leaves_a_whole_store_and_no_process() {
+    // Ready, build, child, a change, and so on: each is a moment to be killed at.
+    for events in 1..=12 {
+        let site = project("run = ['echo $$ >> pids; exec sleep 1000']\n");
+        let mut watch = Loop::start(&site, "--debounce 5ms", "echo $$ >> pids; cp src/* $GENSTORE_OUT/");
+        while watch.events.len() < events {
+            if watch.next().is_some_and(|event| event["event"] == "published") {
+                site.write("src/a.txt", format!("{events}"));
+            }
+        }
+        watch.kill();
+        let pids = if site.has("pids") { site.read("pids") } else { String::new() };
+        for pid in pids.lines() {
+            let there = format!("/proc/{pid}/cmdline");
+            // Empty for one that waits to be reaped.
+            eventually("it is gone", || fs::read(&there).map_or(true, |line| line.is_empty()));
+        }
+        let (report, current) = (site.run("verify").ok(), site.run("current"));
+        assert!(report.stdout.contains("no damage"), "after {events} events: {}", report.stdout);
+        assert!(current.status == 0 || events <= 4, "after {events} events: {}", current.stderr);
+        site.run("publish src").ok();
+        assert_eq!(site.names("genstore/staging"), [""; 0], "after {events} events");
+    }
+}
