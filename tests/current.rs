@@ -51,6 +51,29 @@ fn path_knows_names() {
 }
 
 #[test]
+fn what_is_named_needs_no_other_generation() {
+    let site = Site::published();
+    for content in ["three", "four"] {
+        site.write("dist/a.txt", content);
+        site.run("publish dist").ok();
+    }
+    for other in ["1", "2"] {
+        let manifest = site.path(format!("genstore/generations/{other}/manifest"));
+        std::fs::remove_file(&manifest).unwrap();
+        std::fs::write(&manifest, "no").unwrap();
+    }
+    site.run("current").prints("4\n");
+    site.run("path 3").prints("[DIR]/genstore/generations/3/tree\n");
+    site.run("cat 3 a.txt").prints("three");
+    site.run("diff 3 4 --name-status").prints("M\ta.txt\n");
+    site.run("rollback -q").prints("");
+    site.run("current").prints("3\n");
+    site.run("switch 4 -q").prints("");
+    let doc = site.run("show 3 --json").is_json("genstore.show/1");
+    assert_eq!((&doc["generation"], &doc["mark"]), (&json!(3), &json!("good")));
+}
+
+#[test]
 fn something_else_in_its_place_is_damage() {
     let site = Site::published();
     std::fs::remove_file(site.path("genstore/current")).unwrap();

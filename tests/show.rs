@@ -114,6 +114,20 @@ fn every_way_to_name_a_generation_works() {
 }
 
 #[test]
+fn of_several_with_one_tree_the_current_one_is_meant_or_the_newest() {
+    let site = Site::new();
+    for content in ["a", "b", "a", "c", "a", "d"] {
+        site.write("dist/file", content);
+        site.run("publish dist").ok();
+    }
+    let tree = site.run("show 1 --json").is_json("genstore.show/1")["tree"].as_str().unwrap().to_owned();
+    let named = |site: &Site| site.run(&format!("show {} --json", &tree[..8])).is_json("genstore.show/1");
+    assert_eq!(named(&site)["generation"], 5);
+    site.run("switch 3 -q").ok();
+    assert_eq!(named(&site)["generation"], 3);
+}
+
+#[test]
 fn another_s_damage_hides_what_concerns_both() {
     let site = Site::published();
     let manifest = site.path("genstore/generations/1/manifest");

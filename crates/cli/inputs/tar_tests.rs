@@ -257,6 +257,93 @@ fn hard_links_may_have_bytes() {
     assert_eq!(wrong(&bytes, Some(7)), ["x.tar holds more than 7 B: stopped at the member b"]);
 }
 
+/// Reads all members: path, kind and bytes of each.
+fn members(bytes: &[u8]) -> Vec<(String, Kind, Vec<u8>)> {
+    let mut input = bytes;
+    let mut archive = Archive::new(&mut input, "x.tar", None);
+    let mut all = Vec::new();
+    while let Some(member) = archive.next().unwrap() {
+        let mut content = Vec::new();
+        archive.bytes().read_to_end(&mut content).unwrap();
+        all.push((String::from_utf8(member.path).unwrap(), member.kind, content));
+    }
+    all
+}
+
+/// An extended header with one record or several.
+fn records(kind: EntryType, text: &'static [u8]) -> (Header, &'static [u8]) {
+    (member(b"pax", kind, b"", text.len() as u64), text)
+}
+
+fn plain(path: &str, mtime_secs: u64, bytes: &[u8]) -> (String, Kind, Vec<u8>) {
+    let mtime = std::time::UNIX_EPOCH + std::time::Duration::from_secs(mtime_secs);
+    (path.to_owned(), Kind::File { executable: false, mtime }, bytes.to_vec())
+}
+
+#[test]
+fn a_global_header_holds_for_members_that_say_nothing_themselves() {
+    let bytes = archive(&[
+        file("before", b"0"),
+        records(EntryType::XGlobalHeader, b"11 mtime=5\n"),
+        file("a", b"1"),
+        records(EntryType::XHeader, b"11 mtime=7\n"),
+        file("b", b"2"),
+        // What it does not name stays as it was.
+        records(EntryType::XGlobalHeader, b"17 comment=later\n"),
+        file("c", b"3"),
+        records(EntryType::XGlobalHeader, b"11 mtime=9\n"),
+        file("d", b"4"),
+    ]);
+    let expected = [
+        plain("before", 1_000, b"0"),
+        plain("a", 5, b"1"),
+        plain("b", 7, b"2"),
+        plain("c", 5, b"3"),
+        plain("d", 9, b"4"),
+    ];
+    assert_eq!(members(&bytes), expected);
+}
+
+#[test]
+fn an_extended_header_beats_the_header() {
+    let empty = member(b"a", EntryType::Regular, b"", 0);
+    let bytes =
+        archive(&[records(EntryType::XHeader, b"9 size=4\n9 path=b\n"), (empty, b"1234"), file("c", b"5")]);
+    assert_eq!(members(&bytes), [plain("b", 1_000, b"1234"), plain("c", 1_000, b"5")]);
+    let bytes = archive(&[records(EntryType::XHeader, b"14 linkpath=b\n"), other("a", b'2', "c")]);
+    assert_eq!(members(&bytes)[0].1, Kind::Symlink(b"b".to_vec()));
+}
+
+#[test]
+fn old_and_odd_members_are_what_they_stand_for() {
+    let mut signed = member("\u{e9}".as_bytes(), EntryType::Regular, b"", 0);
+    let summed = signed.as_bytes().iter().enumerate();
+    let summed = summed.map(|(at, byte)| if (148..156).contains(&at) { b' ' as i8 } else { *byte as i8 });
+    let sum: i64 = summed.map(i64::from).sum();
+    signed.as_old_mut().cksum.copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tool = member(b"tool", EntryType::Regular, b"", 0);
+    tool.set_mode(0o101);
+    tool.set_cksum();
+    let mut others_tool = member(b"others", EntryType::Regular, b"", 0);
+    others_tool.set_mode(0o655);
+    others_tool.set_cksum();
+    let bytes = archive(&[
+        (member(b"tape", EntryType::new(b'V'), b"", 0), b""),
+        (member(b"contiguous", EntryType::Continuous, b"", 2), b"12"),
+        other("folder/", b'0', ""),
+        (signed, b""),
+        (tool, b""),
+        (others_tool, b""),
+    ]);
+    let found = members(&bytes);
+    let names: Vec<&str> = found.iter().map(|(path, ..)| path.as_str()).collect();
+    assert_eq!(names, ["contiguous", "folder/", "\u{e9}", "tool", "others"]);
+    assert_eq!(found[0], plain("contiguous", 1_000, b"12"));
+    assert_eq!(found[1].1, Kind::Dir);
+    let executable = |nth: usize| matches!(found[nth].1, Kind::File { executable: true, .. });
+    assert!(executable(3) && !executable(4), "the owner's bit counts");
+}
+
 /// Headers for ever: names of a member that never comes.
 struct Names {
     block: Vec<u8>,

@@ -106,6 +106,17 @@ fn ending_a_hold_shows_the_newest_good_build_since() {
     assert_eq!(store.current().unwrap(), Some(id(4)));
 }
 
+#[test]
+fn a_hold_that_cannot_be_read_ends_like_any_other() {
+    let dir = scratch();
+    let store = rolled_back(dir.path());
+    std::fs::write(store.path().join("hold"), "no record\n").unwrap();
+    assert_eq!(store.hold().unwrap_err().code(), "damaged");
+    assert!(matches!(store.end_hold().unwrap(), (None, None)));
+    assert_eq!(store.hold().unwrap(), None);
+    assert!(publish(&store, "three", Activate::UnlessHeld).unwrap().current);
+}
+
 /// Fails a verb at each call, has somebody else settle what is left, and looks.
 fn at_each_call(
     name: &str,

@@ -71,11 +71,23 @@ fn rollback_goes_to_what_was_current_whatever_is_left_of_the_log() {
             drop(fs::remove_file(store.join(format!("generations/{number}/delta"))));
         }
     };
-    let harms: [(&str, Harm, u64); 7] = [
+    let without_activation = |number: u64| {
+        move |store: &Path| {
+            let path = store.join("log");
+            let text = fs::read_to_string(&path).unwrap();
+            let is_it = |line: &&str| is_of(line, number) && line.contains("\"event\":\"activate\"");
+            let left = text.lines().filter(|line| !is_it(line)).map(|line| format!("{line}\n"));
+            fs::write(&path, left.collect::<String>()).unwrap();
+        }
+    };
+    let harms: [(&str, Harm, u64); 9] = [
         ("none", Box::new(|_: &Path| {}), 2),
         ("no log", Box::new(|store: &Path| fs::remove_file(store.join("log")).unwrap()), 2),
         ("an empty log", Box::new(log(|_| String::new())), 2),
         ("a log of zeros", Box::new(log(|text| "\0".repeat(text.len()))), 2),
+        // What followed 2 tells that it was current; and where that is lost, its own line does.
+        ("no activation of 2", Box::new(without_activation(2)), 2),
+        ("no activation of 5", Box::new(without_activation(5)), 2),
         // What followed it tells that it was current; and of 3 and 4 nothing does.
         (
             "no line of 2",
@@ -117,6 +129,59 @@ fn what_is_named_by_its_number_needs_no_other_generation() {
     let reasons = |number| store.verdict(id(number), &rule).unwrap().unwrap().reasons;
     assert_eq!((reasons(3), reasons(4)), (vec![], vec![Reason::Last(2)]));
     assert!(store.plan_gc(&rule).is_err());
+}
+
+/// Bytes that this thread has read so far; `None` where the system does not tell.
+fn bytes_read() -> Option<u64> {
+    let text = fs::read_to_string("/proc/thread-self/io").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok())
+}
+
+#[test]
+fn a_rollback_reads_two_manifests_and_the_end_of_the_log() {
+    let dir = scratch();
+    let store = open(dir.path());
+    publish_all(&store, &["1", "2", "3-", "4", "5"]);
+    for number in [1, 3] {
+        fs::remove_file(store.path().join(format!("generations/{number}/manifest"))).unwrap();
+    }
+    let log = store.path().join("log");
+    let lines = fs::read_to_string(&log).unwrap();
+    fs::write(&log, "an older line\n".repeat(1 << 20) + &lines).unwrap();
+    let before = bytes_read();
+    for expected in [4, 2] {
+        assert_eq!(store.rollback(1, false).unwrap().generation, id(expected));
+    }
+    match bytes_read().zip(before) {
+        Some((after, before)) => assert!(after - before < 1 << 20, "{} bytes were read", after - before),
+        None => genstore_testkit::skip_on_this_machine("the system does not count what is read"),
+    }
+}
+
+#[test]
+fn gc_drops_the_lines_of_generations_that_are_gone_once_the_log_is_long() {
+    let dir = scratch();
+    let store = open(dir.path());
+    publish_all(&store, &["1", "2", "3"]);
+    let log = store.path().join("log");
+    let lines = || -> Vec<(u64, bool)> {
+        let text = fs::read_to_string(&log).unwrap();
+        let number = |line: &str| -> u64 {
+            let (_, rest) = line.split_once("\"generation\":").unwrap();
+            rest.split_once(',').unwrap().0.parse().unwrap()
+        };
+        text.lines().map(|line| (number(line), line.contains("\"event\":\"publish\""))).collect()
+    };
+    assert_eq!(collect(&store, 2).generations, [id(1)]);
+    let all = [(1, true), (1, false), (2, true), (2, false), (3, true), (3, false)];
+    assert_eq!(lines(), all, "it is short");
+    let text = fs::read_to_string(&log).unwrap();
+    let long = text.lines().next().unwrap().to_owned() + "\n";
+    fs::write(&log, long.repeat((1 << 20) / long.len() + 1) + &text).unwrap();
+    drop(collect(&store, 2));
+    assert_eq!(lines(), all[2..]);
+    assert_eq!(store.list().unwrap().generations.len(), 2);
+    assert_eq!(store.rollback(1, false).unwrap().generation, id(2));
 }
 
 #[test]

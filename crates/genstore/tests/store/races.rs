@@ -40,6 +40,36 @@ fn a_lost_race_says_who_and_when() {
 }
 
 #[test]
+fn a_rollback_that_was_overtaken_while_it_waited_is_lost() {
+    let dir = scratch();
+    let store = open(dir.path());
+    for n in 1..=3 {
+        drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+    }
+    let lock = |name: &str| fs::File::open(store.path().join(name)).unwrap();
+    let writer = lock("locks/commit");
+    writer.lock().unwrap();
+    let done = std::thread::scope(|scope| {
+        let rollback = scope.spawn(|| open(dir.path()).rollback(1, false));
+        // It has looked at what is current once it holds the store lock, and waits for this writer.
+        let exclusive = lock("locks/store");
+        while exclusive.try_lock().is_ok() {
+            exclusive.unlock().unwrap();
+            std::thread::yield_now();
+        }
+        fs::remove_file(store.path().join("current")).unwrap();
+        std::os::unix::fs::symlink("generations/2/tree", store.path().join("current")).unwrap();
+        drop(writer);
+        rollback.join().unwrap()
+    });
+    assert!(
+        matches!(done, Err(Error::Lost { expected, found, .. }) if (expected, found) == (Some(id(3)), Some(id(2))))
+    );
+    assert_eq!(store.current().unwrap(), Some(id(2)));
+    assert_eq!(store.hold().unwrap(), None);
+}
+
+#[test]
 fn of_publishers_that_expect_the_same_exactly_one_wins() {
     let dir = scratch();
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
