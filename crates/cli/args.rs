@@ -4,20 +4,19 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::command::context::Context;
-use crate::errors::{Failure, exit};
-use crate::render::output::{self, Out};
-use crate::text::time;
-use crate::verbs;
+use crate::globals::{Globals, When};
+use crate::render::failure::{Failure, settle};
+use crate::render::output::Out;
+use crate::text::escape::is_unsafe;
+use crate::{exit, verbs};
 
 const AFTER_HELP: &str = "\
 REF names a generation: 42 (its number), @ (current), @- and @-3 (older ones), a pin's name, or
@@ -42,50 +41,6 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) verb: Verb,
-}
-
-/// Flags that every verb takes, before it or after it.
-#[derive(Args)]
-#[command(next_help_heading = "Global flags")]
-pub(crate) struct Globals {
-    /// The store
-    #[arg(long, value_name = "DIR", global = true, value_parser = filled_path())]
-    pub(crate) store: Option<PathBuf>,
-    /// Work as if started in DIR
-    #[arg(short = 'C', value_name = "DIR", global = true, value_parser = filled_path())]
-    pub(crate) chdir: Option<PathBuf>,
-    /// Use the project's file and the store found here even if another user owns them
-    #[arg(long, global = true)]
-    pub(crate) trust: bool,
-    /// Read no project's file
-    #[arg(long, global = true, conflicts_with = "trust")]
-    pub(crate) no_project: bool,
-    /// Print one JSON document, and errors as JSON on stderr
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
-    /// When to use colours: auto, always, never
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_possible_values = true)]
-    pub(crate) color: When,
-    /// When to show progress on stderr: auto, always, never
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_possible_values = true)]
-    pub(crate) progress: When,
-    /// No hints, no notes, no confirmations
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Say more
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
-    pub(crate) verbose: u8,
-    /// How long to wait for locks
-    #[arg(long, value_name = "DUR", global = true, default_value = "60s", value_parser = time::parse_duration)]
-    pub(crate) lock_timeout: Duration,
-}
-
-/// When to do what suits a terminal.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
-    Auto,
-    Always,
-    Never,
 }
 
 /// Calls a macro with every verb: variant, module, name.
@@ -231,12 +186,6 @@ impl Verb {
     }
 }
 
-/// Reads a path, of any bytes but none.
-pub(crate) fn filled_path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new()
-        .try_map(|text| if text.is_empty() { Err("it is empty") } else { Ok(PathBuf::from(text)) })
-}
-
 /// Understands the arguments.
 pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
     Cli::try_parse_from(args).map_err(|error| {
@@ -250,7 +199,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
 /// An argument without what a terminal would obey or hide.
 fn shown(arg: &OsString) -> OsString {
     match arg.to_str() {
-        Some(text) if !text.chars().any(output::is_unsafe) => arg.clone(),
+        Some(text) if !text.chars().any(is_unsafe) => arg.clone(),
         _ => genstore::show_path(arg.as_bytes()).into(),
     }
 }
@@ -293,7 +242,7 @@ impl Stopped {
         let status = match self.error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 out.text(&text);
-                out.settle(exit::DONE)
+                settle(&out, exit::DONE)
             }
             _ if out.json() => Failure::usage(&self.message(), self.hint()).tell(&out, None),
             _ => {

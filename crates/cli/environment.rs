@@ -9,7 +9,11 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use genstore::Clock;
+use jiff::Timestamp;
 
 /// A reading of the surroundings.
 pub(crate) struct Environment {
@@ -51,9 +55,14 @@ impl Environment {
     }
 }
 
-/// Reads the clock.
-pub(crate) fn now() -> SystemTime {
-    SystemTime::now()
+/// Makes the clock: the system's, or one that stands still.
+pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
+    let Some(text) = fixed else { return Ok(Arc::new(SystemTime::now)) };
+    let instant: Timestamp = text.parse().map_err(|_| {
+        format!("the fixed time is not an RFC 3339 time: {}", genstore::show_path(text.as_bytes()))
+    })?;
+    let instant = SystemTime::from(instant);
+    Ok(Arc::new(move || instant))
 }
 
 /// Names the directory for temporary files: `TMPDIR`, or `/tmp`.

@@ -1,39 +1,13 @@
-//! What went wrong, for people and for programs: one line, its causes, what it concerns, a hint,
-//! and the exit status.
+//! The errors that the program itself finds. What is printed of them: `render::failure`.
 
 use std::fmt;
+use std::io;
 
-use genstore::{Error, Failed, Finding, GenerationId, Leftover, Problem, Severity};
-use serde::Serialize;
+use genstore::{Failed, Finding, Problem, Severity};
+use genstore_run::Ended;
 
-use crate::inputs::{BadInput, InputProblem};
-use crate::render::hints::hint_of;
-use crate::render::json::{FindingDoc, PathField, UseDoc, WarningDoc};
-use crate::render::output::{BAD, CARE, Out, show};
-use crate::render::publish::finding_line;
+use crate::exit;
 use crate::text::human;
-use crate::text::time;
-
-/// The program's exit statuses (`genstore help` lists them).
-pub(crate) mod exit {
-    pub(crate) const DONE: u8 = 0;
-    pub(crate) const FAILED: u8 = 1;
-    pub(crate) const DIFFERS: u8 = 1;
-    pub(crate) const USAGE: u8 = 2;
-    pub(crate) const PARTLY: u8 = 3;
-    pub(crate) const DAMAGED: u8 = 4;
-    pub(crate) const REFUSED: u8 = 5;
-    pub(crate) const LOST: u8 = 6;
-    pub(crate) const NOT_A_STORE: u8 = 10;
-    pub(crate) const LOCKED: u8 = 11;
-    pub(crate) const NEWER_FORMAT: u8 = 12;
-    pub(crate) const EXEC_FAILED: u8 = 125;
-    pub(crate) const NOT_EXECUTABLE: u8 = 126;
-    pub(crate) const NOT_FOUND: u8 = 127;
-}
-
-/// So many findings are shown to people.
-const MANY_LINES: usize = 50;
 
 /// A failure that the program itself finds.
 #[derive(Debug)]
@@ -107,285 +81,80 @@ impl fmt::Display for BuildFailed {
 
 impl std::error::Error for BuildFailed {}
 
-#[derive(Serialize)]
-struct FailedDoc {
-    number: u64,
-    #[serde(flatten)]
-    path: PathField,
+/// All that is wrong with an input that was read whole.
+#[derive(Debug)]
+pub(crate) struct BadInput {
+    pub(crate) message: String,
+    pub(crate) hint: String,
+    pub(crate) problems: Vec<InputProblem>,
 }
 
-#[derive(Serialize)]
-struct ProblemDoc {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u64>,
-    #[serde(flatten)]
-    path: PathField,
-    what: String,
+/// One thing that is wrong, and where it stands.
+#[derive(Debug)]
+pub(crate) struct InputProblem {
+    /// The line of a plan.
+    pub(crate) line: Option<u64>,
+    /// The path in the plan, as far as it could be read.
+    pub(crate) path: Option<Vec<u8>>,
+    /// A sentence's end.
+    pub(crate) what: String,
 }
 
-impl ProblemDoc {
-    fn of(problem: &InputProblem) -> ProblemDoc {
-        let path = problem.path.as_deref().map(PathField::of).unwrap_or_default();
-        ProblemDoc { line: problem.line, path, what: problem.what.clone() }
-    }
-}
-
-#[derive(Serialize)]
-struct HolderDoc {
-    pid: u32,
-    command: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<u32>,
-}
-
-/// All that is told of a failure: the document `genstore.error/1`.
-#[derive(Serialize)]
-pub(crate) struct Failure {
-    schema: &'static str,
-    code: String,
-    exit: u8,
-    message: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    causes: Vec<String>,
-    hint: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<ProblemDoc>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    uses: Vec<UseDoc>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    near: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    holders: Vec<HolderDoc>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    left: Vec<LeftoverDoc>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lost: Option<LostDoc>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    findings: Vec<FindingDoc>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    failed: Option<FailedDoc>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<WarningDoc>,
-    /// The places and problems, as lines for people.
-    #[serde(skip)]
-    lines: Vec<String>,
-}
-
-/// Something that could not be removed.
-#[derive(Serialize)]
-pub(crate) struct LeftoverDoc {
-    #[serde(flatten)]
-    path: PathField,
-    why: String,
-}
-
-impl LeftoverDoc {
-    pub(crate) fn of(left: &Leftover) -> LeftoverDoc {
-        LeftoverDoc { path: PathField::of_path(&left.path), why: left.why.clone() }
-    }
-}
-
-/// Says on one line what could not be removed.
-pub(crate) fn leftover_line(left: &Leftover) -> String {
-    format!("{}: {}", show(&left.path), left.why)
-}
-
-/// Warns of what could not be removed, which later commands try again.
-pub(crate) fn warn_of_left(out: &Out, left: &[Leftover]) {
-    for left in left {
-        out.warn(&format!("could not remove {}", leftover_line(left)));
-    }
-    if !left.is_empty() {
-        out.hint(LEFT_HINT);
-    }
-}
-
-/// How to solve the problem.
-pub(crate) const LEFT_HINT: &str = "all around it is removed; unmount what is mounted there, or act as its owner or as root: \
-     the next command that writes removes the rest";
-
-#[derive(Serialize)]
-struct LostDoc {
-    expected: Option<GenerationId>,
-    found: Option<GenerationId>,
-    by: Option<String>,
-    at: Option<String>,
-}
-
-impl Failure {
-    /// Gathers what there is to tell.
-    pub(crate) fn of(error: &anyhow::Error) -> Failure {
-        let mut causes: Vec<String> = error.chain().skip(1).map(one_line).collect();
-        causes.dedup();
-        let mut failure = Failure {
-            schema: "genstore.error/1",
-            code: "failed".to_owned(),
-            exit: exit::FAILED,
-            message: one_line(error),
-            causes,
-            hint: "run it again with -v".to_owned(),
-            problems: vec![],
-            uses: vec![],
-            near: vec![],
-            holders: vec![],
-            left: vec![],
-            lost: None,
-            findings: vec![],
-            failed: None,
-            warnings: vec![],
-            lines: vec![],
+impl BadInput {
+    pub(crate) fn new(input: &str, hint: &str, problems: Vec<InputProblem>) -> BadInput {
+        // Links that lead elsewhere are the one thing that a project may allow.
+        let links = problems.iter().any(|problem| problem.what.contains(" symlink "));
+        let allow = match links {
+            true => ", or allow such links with `symlinks = \"any\"` under [publish] in genstore.toml",
+            false => "; nothing was written",
         };
-        if let Some(fail) = error.downcast_ref::<Fail>() {
-            failure.code = fail.code.to_owned();
-            failure.exit = fail.exit;
-            failure.hint.clone_from(&fail.hint);
-        } else if let Some(refused) = error.downcast_ref::<Refused>() {
-            failure.tell_refusal(refused);
-        } else if let Some(build) = error.downcast_ref::<BuildFailed>() {
-            failure.code = "build-failed".to_owned();
-            failure.exit = build.status;
-            failure.tell_kept(build.failed.as_ref(), "its log is kept in");
-        } else if let Some(bad) = error.downcast_ref::<BadInput>() {
-            failure.code = "bad-plan".to_owned();
-            failure.hint.clone_from(&bad.hint);
-            failure.lines = bad.problems.iter().map(ToString::to_string).collect();
-            failure.problems = bad.problems.iter().map(ProblemDoc::of).collect();
-        } else if let Some(error) = error.downcast_ref::<Error>() {
-            failure.code = error.code().to_owned();
-            failure.exit = exit_of(error);
-            failure.hint = hint_of(error);
-            failure.describe(error);
+        let count = human::count(problems.len() as u64, "problem");
+        BadInput {
+            message: format!("cannot publish {input}: {count}"),
+            hint: format!("{hint}{allow}"),
+            problems,
         }
-        failure
-    }
-
-    /// Makes a failure of a command line that clap refused.
-    pub(crate) fn usage(message: &str, hint: String) -> Failure {
-        let fail = Fail { hint, ..Fail::usage("usage", one_line(message)) };
-        Failure::of(&fail.into())
-    }
-
-    fn tell_refusal(&mut self, refused: &Refused) {
-        self.code = "audit-refused".to_owned();
-        self.exit = exit::REFUSED;
-        self.findings = refused.findings.iter().map(FindingDoc::of).collect();
-        self.lines = refused.findings.iter().take(MANY_LINES).map(finding_line).collect();
-        if let Some(more) = refused.findings.len().checked_sub(MANY_LINES).filter(|more| *more > 0) {
-            self.lines.push(format!("and {} more, which --json tells", human::number(more as u64)));
-        }
-        self.tell_kept(refused.failed.as_ref(), "look at what was refused in");
-    }
-
-    fn tell_kept(&mut self, failed: Option<&Failed>, lead: &str) {
-        self.hint = "nothing that readers see was changed".to_owned();
-        if let Some(failed) = failed {
-            self.hint.push_str(&format!("; {lead} {}", show(&failed.path)));
-            let left = failed.left.iter().map(|left| format!("could not remove {}", leftover_line(left)));
-            self.lines.extend(left);
-            self.left = failed.left.iter().map(LeftoverDoc::of).collect();
-            let path = PathField::of_path(&failed.path);
-            self.failed = Some(FailedDoc { number: failed.number, path });
-        }
-    }
-
-    fn describe(&mut self, error: &Error) {
-        match error {
-            Error::BadPlan { problems } => {
-                let line = |p: &Problem| {
-                    let line = format!("{} {}", genstore::show_path(&p.path), p.what);
-                    line.trim_start().to_owned()
-                };
-                self.lines = problems.iter().map(line).collect();
-                let doc = |p: &Problem| ProblemDoc {
-                    line: None,
-                    path: PathField::of(&p.path),
-                    what: p.what.clone(),
-                };
-                self.problems = problems.iter().map(doc).collect();
-            }
-            Error::Damaged { uses, .. } => {
-                self.lines = human::uses(uses);
-                self.uses = uses.iter().map(UseDoc::of).collect();
-            }
-            Error::Left { left } => {
-                self.lines = left.iter().skip(1).map(leftover_line).collect();
-                self.left = left.iter().map(LeftoverDoc::of).collect();
-            }
-            Error::UnknownRev { near, .. } => self.near.clone_from(near),
-            Error::UnknownView { near, .. } => self.near = near.iter().map(|path| show(path)).collect(),
-            Error::Locked { holders, .. } => {
-                let doc = |h: &genstore::Holder| HolderDoc {
-                    pid: h.pid,
-                    command: h.command.clone(),
-                    uid: h.user,
-                };
-                self.holders = holders.iter().map(doc).collect();
-            }
-            Error::Lost { expected, found, by, at } => {
-                let at_what_time = at.map(|at| format!(" at {}", time::local(at)));
-                let by_whom = by.as_ref().map(|by| format!(" by {}", genstore::show_path(by.as_bytes())));
-                if at_what_time.is_some() || by_whom.is_some() {
-                    let (at, by) = (at_what_time.unwrap_or_default(), by_whom.unwrap_or_default());
-                    self.message.push_str(&format!(" (made current{at}{by})"));
-                }
-                self.lost = Some(LostDoc {
-                    expected: *expected,
-                    found: *found,
-                    by: by.clone(),
-                    at: at.map(time::rfc3339),
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// Tells it on stderr, with the warnings before it, and gives the exit status; `own` stands in for statuses that would be
-    /// taken for the command's.
-    pub(crate) fn tell(mut self, out: &Out, own: Option<u8>) -> u8 {
-        if let Some(own) = own
-            && ![exit::NOT_FOUND, exit::NOT_EXECUTABLE].contains(&self.exit)
-        {
-            self.exit = own;
-        }
-        self.warnings = WarningDoc::told(out);
-        self.print(out, &format!("{BAD}error:{BAD:#}"));
-        self.exit
-    }
-
-    /// Tells it as something that did not undo what was done.
-    pub(crate) fn tell_as_warning(self, out: &Out) -> u8 {
-        self.print(out, &format!("{CARE}warning:{CARE:#}"));
-        self.exit
-    }
-
-    fn print(&self, out: &Out, level: &str) {
-        if out.json() {
-            return out.json_talk(self);
-        }
-        let mut text = format!("{level} {}\n", self.message);
-        for line in self.causes.iter().chain(&self.lines) {
-            text.push_str(&format!("  {line}\n"));
-        }
-        out.talk(&text);
-        out.hint(&self.hint);
     }
 }
 
-/// A message may quote what others wrote; it stays one line without a full stop.
-fn one_line(text: impl fmt::Display) -> String {
-    let text = text.to_string();
-    let line: Vec<&str> = text.split_whitespace().collect();
-    line.join(" ").trim_end_matches('.').to_owned()
+impl fmt::Display for BadInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
-fn exit_of(error: &Error) -> u8 {
-    match error {
-        Error::Damaged { .. } => exit::DAMAGED,
-        Error::Lost { .. } => exit::LOST,
-        Error::NotAStore { .. } => exit::NOT_A_STORE,
-        Error::Locked { .. } => exit::LOCKED,
-        Error::NewerFormat { .. } => exit::NEWER_FORMAT,
-        Error::Left { .. } => exit::PARTLY,
-        _ => exit::FAILED,
+impl std::error::Error for BadInput {}
+
+impl fmt::Display for InputProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if let Some(path) = self.path.as_ref().filter(|path| !path.is_empty()) {
+            write!(f, "{} ", genstore::show_path(path))?;
+        }
+        f.write_str(&self.what)
     }
+}
+
+impl From<Problem> for InputProblem {
+    fn from(problem: Problem) -> InputProblem {
+        InputProblem { line: None, path: Some(problem.path), what: problem.what }
+    }
+}
+
+/// Makes the error of a run that a signal ended.
+pub(crate) fn interrupted(signal: i32) -> Fail {
+    let hint = "nothing that readers see was changed";
+    let status = Ended::Interrupted(signal).exit_code();
+    Fail::new("interrupted", format!("interrupted by signal {signal}"), hint).with_exit(status)
+}
+
+/// What helps against EAGAIN of fork and clone.
+pub(crate) const MORE_PROCESSES: &str =
+    "the limit of processes is reached: end some, or raise it (`ulimit -u`)";
+
+/// Returns whether an error only says that nothing is there.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }

@@ -58,7 +58,7 @@ impl Injection {
         // Never in the place of a file that is there.
         match std::fs::File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes())) {
             Ok(()) => status,
-            Err(_) => crate::errors::exit::FAILED,
+            Err(_) => crate::exit::FAILED,
         }
     }
 }

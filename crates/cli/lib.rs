@@ -10,7 +10,9 @@ mod args;
 mod command;
 mod environment;
 mod errors;
+mod exit;
 mod faults;
+mod globals;
 mod inputs;
 mod project;
 mod render;
@@ -22,10 +24,11 @@ mod watching;
 
 use std::process::ExitCode;
 
-use command::context::Context;
+use clap::CommandFactory;
+use command::context::{Context, Started};
 use command::running;
 use environment::Environment;
-use errors::Failure;
+use render::failure::{Failure, settle};
 use render::output::Out;
 pub use seams::Seams;
 
@@ -44,14 +47,15 @@ pub fn run(seams: Seams) -> ExitCode {
     };
     let out = Out::new(&cli.globals);
     let verb = &cli.verb;
-    let context = match Context::new(&out, &cli.globals, verb.name(), environment, &seams) {
+    let started = Started { environment, seams: &seams, command_line: args::Cli::command };
+    let context = match Context::new(&out, &cli.globals, verb.name(), started) {
         Ok(context) => context,
         Err(error) => return ExitCode::from(Failure::of(&error).tell(&out, verb.failure_exit())),
     };
     let result = verb.run(&context);
     context.progress.finish();
     let status = match result {
-        Ok(status) => out.settle(status),
+        Ok(status) => settle(&out, status),
         Err(error) => Failure::of(&error).tell(&out, verb.failure_exit()),
     };
     ExitCode::from(context.faults.write_trace(status))

@@ -125,10 +125,10 @@ impl Builder {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Ok(Err(format!(
                         "it did not make its output, {}",
-                        crate::render::output::show(output)
+                        crate::text::escape::show(output)
                     )));
                 }
-                _ => (scan(output)?, crate::render::output::show(output)),
+                _ => (scan(output)?, crate::text::escape::show(output)),
             },
             None => match stage.scan(&context.scan_rules(None)?) {
                 // The build fails by it, with its log kept.

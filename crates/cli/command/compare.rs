@@ -10,8 +10,8 @@ use genstore::{
 };
 use rustix::fs::{Mode, OFlags};
 
-use crate::render::output::show;
 use crate::render::patch::Content;
+use crate::text::escape::show;
 
 /// Files beyond this many bytes are not compared line by line.
 const MAX_TEXT_BYTES: u64 = 64 << 20;

@@ -10,21 +10,28 @@ use genstore::{Clock, Durability, Error, Options, Retention, ScanRules, Store, W
 
 use genstore_run::Interrupts;
 
-use crate::args::Globals;
-use crate::command::declared;
-use crate::command::running;
 use crate::environment::Environment;
-use crate::errors::{Fail, exit};
+use crate::errors::{Fail, interrupted};
 use crate::faults::Injection;
+use crate::globals::Globals;
 use crate::project::config::Project;
 use crate::project::find::{self, Around, Found, Origin};
 use crate::project::trust::Trust;
-use crate::render::output::{Out, show};
+use crate::render::output::Out;
 use crate::render::progress::Bar;
 use crate::seams::Seams;
-use crate::text::time;
+use crate::text::escape::show;
+use crate::{environment, exit};
 
 const FIRST_PUBLISH: &str = "`genstore publish DIR` makes one and publishes DIR; or name one with --store";
+
+/// What a run gets from `main`.
+pub(crate) struct Started<'a> {
+    pub(crate) environment: Environment,
+    pub(crate) seams: &'a Seams,
+    /// Describes the command line, for completions.
+    pub(crate) command_line: fn() -> clap::Command,
+}
 
 /// One run of the program.
 pub(crate) struct Context<'a> {
@@ -39,6 +46,7 @@ pub(crate) struct Context<'a> {
     environment: Option<PathBuf>,
     /// Where the program was started; `None` where that directory was removed since.
     dir: Option<PathBuf>,
+    command_line: fn() -> clap::Command,
     pub(crate) trust: Trust,
     no_project: bool,
     around: OnceCell<Around>,
@@ -52,9 +60,9 @@ impl<'a> Context<'a> {
         out: &'a Out,
         globals: &Globals,
         verb: &str,
-        environment: Environment,
-        seams: &Seams,
+        started: Started<'_>,
     ) -> Result<Context<'a>> {
+        let Started { environment, seams, command_line } = started;
         if let Some(dir) = &globals.chdir {
             std::env::set_current_dir(dir).map_err(|source| Error::Io {
                 op: "go to",
@@ -77,13 +85,14 @@ impl<'a> Context<'a> {
             out,
             progress: Bar::new(globals),
             faults: Injection::new(seams).map_err(|m| bad(m, "7:eio"))?,
-            clock: time::clock(seams.now.as_deref()).map_err(|m| bad(m, "2031-05-01T12:00:00Z"))?,
+            clock: environment::clock(seams.now.as_deref()).map_err(|m| bad(m, "2031-05-01T12:00:00Z"))?,
             verb: verb.to_owned(),
             actor: format!("{user}, process {}, genstore {verb}", std::process::id()),
             lock_timeout: globals.lock_timeout,
             flag: globals.store.clone(),
             environment: environment.store,
             dir,
+            command_line,
             trust,
             no_project: globals.no_project,
             around: OnceCell::new(),
@@ -112,9 +121,14 @@ impl<'a> Context<'a> {
     /// Stops before a commit that a caught signal says should not happen.
     pub(crate) fn check_interrupted(&self) -> Result<()> {
         match self.interrupts.get().and_then(|interrupts| interrupts.signal()) {
-            Some(signal) => Err(running::interrupted(signal).into()),
+            Some(signal) => Err(interrupted(signal).into()),
             None => Ok(()),
         }
+    }
+
+    /// Describes the command line: every verb with its arguments.
+    pub(crate) fn command_line(&self) -> clap::Command {
+        (self.command_line)()
     }
 
     /// Names the verb that runs.
@@ -160,7 +174,7 @@ impl<'a> Context<'a> {
     pub(crate) fn project(&self) -> Result<Option<&Project>> {
         if self.project.get().is_none() {
             let file = if self.no_project { None } else { self.around()?.project.clone() };
-            let found = file.map(|file| Project::read(file, &self.trust)).transpose()?;
+            let found = file.map(|file| self.trust.read_project(file)).transpose()?;
             if let Some(project) = &found {
                 self.out.detail(&format!("project file {}", show(&project.file)));
             }
@@ -205,43 +219,14 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Prepares for a publication: its commands may run, its views may be made, and where it goes is no
-    /// surprise.
-    pub(crate) fn check_publish(&self) -> Result<()> {
-        let found = self.find_store()?;
-        self.check_hooks()?;
-        let project = self.project()?;
-        if project.is_some_and(|project| !project.config.audit.run.is_empty()) {
-            self.check_commands()?;
-        }
-        let own = self.own_project()?;
-        if let Some(project) = own {
-            declared::check(self, project)?;
-        }
-        if let (Some(project), None) = (project, own) {
-            let sections = project.config.store_sections();
-            if !sections.is_empty() {
-                let (file, sections) = (show(&project.file), sections.join(", "));
-                let own = show(&own_store(project));
-                self.out.note(&format!("{file} speaks for the store {own}: {sections} not applied"));
-            }
-        }
-        let is_above = self.absolute(&found.path).parent() != self.dir.as_deref();
-        match found.origin {
-            Origin::Folder | Origin::Project(_) if is_above => {
-                self.out.note(&format!("     Store {}", show(&found.path)));
-            }
-            Origin::Default => {
-                if let Some(beyond) = &self.around()?.beyond {
-                    let beyond = show(beyond);
-                    self.out.note(&format!(
-                        "the store {beyond} belongs to another project; to publish there: --store {beyond}"
-                    ));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+    /// Returns the store above the project's root: another project's.
+    pub(crate) fn store_beyond(&self) -> Result<Option<&Path>> {
+        Ok(self.around()?.beyond.as_deref())
+    }
+
+    /// Returns whether a path lies directly in the directory that the program was started in.
+    pub(crate) fn is_here(&self, path: &Path) -> bool {
+        self.absolute(path).parent() == self.dir.as_deref()
     }
 
     /// Returns the store that someone named.
@@ -395,8 +380,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The store that a project's file speaks for.
-fn own_store(project: &Project) -> PathBuf {
+/// Returns the place of the store that a project's file speaks for.
+pub(crate) fn own_store(project: &Project) -> PathBuf {
     let path = project.config.store.path.as_deref().unwrap_or(find::STORE_FOLDER.as_ref());
     project.root().join(path)
 }

@@ -8,7 +8,7 @@ use genstore::{Store, ViewOptions, Warning};
 use crate::command::context::Context;
 use crate::errors::Fail;
 use crate::project::config::{Project, ViewSection};
-use crate::render::output::show;
+use crate::text::escape::show;
 
 /// Checks, before anything is published, that the views lie inside the project, or where the user lets
 /// projects have views. One that the store knows already was added by a person.

@@ -7,7 +7,7 @@ use genstore_run::{Ended, Limits, Output};
 
 use crate::command::context::Context;
 use crate::command::running;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::output;
 use crate::text::human;
 

@@ -1,5 +1,6 @@
 //! What several verbs share: the context of a run, and the steps from a command of others to a commit.
 
+pub(crate) mod before;
 pub(crate) mod building;
 pub(crate) mod checks;
 pub(crate) mod compare;
@@ -9,5 +10,6 @@ pub(crate) mod hooks;
 pub(crate) mod notice;
 pub(crate) mod probe;
 pub(crate) mod publishing;
+pub(crate) mod refs;
 pub(crate) mod running;
 pub(crate) mod stages;

@@ -13,12 +13,10 @@ use genstore::{
 
 use crate::command::checks::Checks;
 use crate::command::context::Context;
-use crate::command::declared;
-use crate::command::hooks;
 use crate::command::hooks::HooksEnded;
+use crate::command::{declared, hooks, refs};
 use crate::errors::{Fail, Refused};
 use crate::render::publish::{self, PublishDoc, Scanned};
-use crate::verbs;
 
 /// What is wished for the new generation.
 #[derive(Args, Default)]
@@ -98,7 +96,7 @@ impl Wishes {
 
     /// Reads what must be current.
     pub(crate) fn expect(&self, store: Option<&Store>) -> Result<Expect> {
-        verbs::expected(store, self.expect.as_deref())
+        refs::expected(store, self.expect.as_deref())
     }
 
     /// Returns whether what is empty may become current.

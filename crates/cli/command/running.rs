@@ -7,8 +7,9 @@ use anyhow::Result;
 use genstore_run::{Ended, Finished, GuardCommand, Job, Limits, Output, StartError, run_to_end, start};
 
 use crate::command::context::Context;
-use crate::errors::{Fail, exit};
-use crate::render::output::show;
+use crate::errors::{Fail, MORE_PROCESSES, interrupted};
+use crate::exit;
+use crate::text::escape::show;
 
 /// The one argument with which the program is its own guard: see [`genstore_run::guard`].
 pub(crate) const GUARD: &str = "run-guard";
@@ -58,13 +59,6 @@ pub(crate) fn ending(name: &str, ended: Ended) -> String {
     }
 }
 
-/// Makes the error of a run that a signal ended.
-pub(crate) fn interrupted(signal: i32) -> Fail {
-    let hint = "nothing that readers see was changed";
-    let status = Ended::Interrupted(signal).exit_code();
-    Fail::new("interrupted", format!("interrupted by signal {signal}"), hint).with_exit(status)
-}
-
 /// Says that a program cannot be run, with the exit statuses of shells.
 pub(crate) fn cannot_run(program: &OsStr, is_absent: bool) -> Fail {
     let (code, status, hint) = match is_absent {
@@ -111,10 +105,6 @@ pub(crate) fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> Result<
         }
     }
 }
-
-/// What helps against EAGAIN of fork and clone.
-pub(crate) const MORE_PROCESSES: &str =
-    "the limit of processes is reached: end some, or raise it (`ulimit -u`)";
 
 /// Describes a command by its words; `None` where there are none.
 pub(crate) fn job(words: &[OsString]) -> Option<Job> {

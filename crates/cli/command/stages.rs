@@ -44,7 +44,7 @@ impl StageArg {
         if std::fs::canonicalize(home).ok().as_deref() != Some(store.path()) {
             let message = format!(
                 "the stage {shown} is not one of the store {}",
-                crate::render::output::show(store.path())
+                crate::text::escape::show(store.path())
             );
             let hint = "name the store that it was begun in with --store";
             return Err(Fail::new("stage-foreign", message, hint).into());

@@ -11,10 +11,10 @@ use genstore::{RelPath, Source};
 use rustix::fs::{Access, AtFlags, CWD};
 use serde::Deserialize;
 
-use crate::project::config;
-use crate::project::find::is_absence;
-use crate::render::output::show;
+use crate::errors::is_absence;
+use crate::text::escape::show;
 use crate::text::human;
+use crate::text::nearest::nearest;
 use crate::text::plain::plain;
 
 /// An entry as a line gives it. What is not UTF-8 is given as base64, as in the documents of
@@ -238,7 +238,7 @@ fn explain(error: &serde_json::Error) -> String {
     {
         let known: Vec<&str> = quoted.collect();
         let shown = one_line(unknown);
-        return match config::nearest(unknown, &known) {
+        return match nearest(unknown, &known) {
             Some(near) => format!("unknown key `{shown}`, did you mean `{near}`?"),
             None => format!("unknown key `{shown}`, known are {}", known.join(", ")),
         };

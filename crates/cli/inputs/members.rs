@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use ::tar::{EntryType, GnuExtSparseHeader, Header};
 use anyhow::Result;
 
-use super::cannot_read;
 use super::pax::Pax;
+use super::source::cannot_read;
 use super::sparse::{Layout, MapReader, parts_of};
 use crate::errors::Fail;
 

@@ -6,25 +6,24 @@ mod members;
 mod ndjson;
 mod pax;
 mod roots;
+mod source;
 mod sparse;
 mod spool;
 mod tar;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, Plan, Problem, Stage, Store};
+use genstore::{Error, Plan, Stage, Store};
 
 use crate::command::context::Context;
-use crate::render::output::show;
 use crate::render::publish::Scanned;
-use crate::text::human;
-use crate::text::size;
+use crate::text::escape::show;
+use crate::text::{human, size};
 use roots::Root;
+use source::{STORE_WITHIN, name_of, open, would_hold};
 
 /// What to publish, and limits of it.
 #[derive(Args)]
@@ -105,100 +104,5 @@ impl Inputs {
             (None, Some(file)) => name_of(file),
             (None, None) => human::count(from.roots.len() as u64, "root"),
         }
-    }
-}
-
-const STORE_WITHIN: &str = "the store lies in it";
-
-/// Returns whether a store that is made at `place` would lie in `source`.
-fn would_hold(source: &Path, place: &Path) -> bool {
-    let find = |path: &Path| std::fs::canonicalize(path).ok();
-    // What is missing here is reported by whoever needs it.
-    let (Some(real), Ok(absolute)) = (find(source), std::path::absolute(place)) else { return false };
-    absolute.ancestors().any(|above| find(above).as_ref() == Some(&real))
-}
-
-fn name_of(file: &Path) -> String {
-    if is_stdin(file) { "standard input".to_owned() } else { show(file) }
-}
-
-fn is_stdin(file: &Path) -> bool {
-    file.as_os_str() == "-"
-}
-
-/// Opens a file, or stdin for `-`, and names it.
-fn open(file: &Path) -> Result<(String, Box<dyn Read>)> {
-    if is_stdin(file) {
-        return Ok((name_of(file), Box::new(std::io::stdin().lock())));
-    }
-    let opened =
-        File::open(file).map_err(|source| Error::Io { op: "open", path: file.to_owned(), source })?;
-    Ok((name_of(file), Box::new(opened)))
-}
-
-/// Makes an error of a failed read of an input.
-fn cannot_read(input: &str, source: std::io::Error) -> Error {
-    Error::Io { op: "read", path: input.into(), source }
-}
-
-/// All that is wrong with an input that was read whole.
-#[derive(Debug)]
-pub(crate) struct BadInput {
-    pub(crate) message: String,
-    pub(crate) hint: String,
-    pub(crate) problems: Vec<InputProblem>,
-}
-
-/// One thing that is wrong, and where it stands.
-#[derive(Debug)]
-pub(crate) struct InputProblem {
-    /// The line of a plan.
-    pub(crate) line: Option<u64>,
-    /// The path in the plan, as far as it could be read.
-    pub(crate) path: Option<Vec<u8>>,
-    /// A sentence's end.
-    pub(crate) what: String,
-}
-
-impl BadInput {
-    fn new(input: &str, hint: &str, problems: Vec<InputProblem>) -> BadInput {
-        // Links that lead elsewhere are the one thing that a project may allow.
-        let links = problems.iter().any(|problem| problem.what.contains(" symlink "));
-        let allow = match links {
-            true => ", or allow such links with `symlinks = \"any\"` under [publish] in genstore.toml",
-            false => "; nothing was written",
-        };
-        let count = human::count(problems.len() as u64, "problem");
-        BadInput {
-            message: format!("cannot publish {input}: {count}"),
-            hint: format!("{hint}{allow}"),
-            problems,
-        }
-    }
-}
-
-impl std::fmt::Display for BadInput {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for BadInput {}
-
-impl std::fmt::Display for InputProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}: ")?;
-        }
-        if let Some(path) = self.path.as_ref().filter(|path| !path.is_empty()) {
-            write!(f, "{} ", genstore::show_path(path))?;
-        }
-        f.write_str(&self.what)
-    }
-}
-
-impl std::convert::From<Problem> for InputProblem {
-    fn from(problem: Problem) -> InputProblem {
-        InputProblem { line: None, path: Some(problem.path), what: problem.what }
     }
 }

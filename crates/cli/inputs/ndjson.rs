@@ -11,7 +11,8 @@ use anyhow::Result;
 use genstore::{Error, Plan, Problem, Symlinks};
 
 use super::entry::{self, Read as Line, Refused, What};
-use super::{BadInput, InputProblem, cannot_read};
+use super::source::cannot_read;
+use crate::errors::{BadInput, InputProblem};
 use crate::text::human;
 
 /// The longest line. A plan with larger files names them as `source`.

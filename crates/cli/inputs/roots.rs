@@ -8,8 +8,8 @@ use anyhow::Result;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use genstore::{Plan, ScanRules};
 
-use super::{STORE_WITHIN, would_hold};
-use crate::render::output::show;
+use super::source::{STORE_WITHIN, would_hold};
+use crate::text::escape::show;
 
 /// One root as it was given.
 #[derive(Clone, Debug)]

@@ -12,8 +12,7 @@ use genstore::{Error, Plan, RelPath, Symlinks};
 
 use super::members::{Archive, Kind};
 use super::spool::{Kept, Spool};
-use super::{BadInput, InputProblem};
-use crate::errors::Fail;
+use crate::errors::{BadInput, Fail, InputProblem};
 use crate::text::human;
 
 const HINT: &str = "make the archive without these members";

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::project::trust::bounded;
+use super::trust::regular;
+use crate::errors::is_absence;
 
 /// The project's file.
 pub(crate) const PROJECT_FILE: &str = "genstore.toml";
@@ -43,7 +44,7 @@ impl Origin {
         match self {
             Origin::Flag => "by --store".to_owned(),
             Origin::Environment => "by GENSTORE_STORE".to_owned(),
-            Origin::Project(file) => format!("by store.path of {}", crate::render::output::show(file)),
+            Origin::Project(file) => format!("by store.path of {}", crate::text::escape::show(file)),
             Origin::Folder => "as a genstore folder here or above".to_owned(),
             Origin::Default => "by nobody".to_owned(),
         }
@@ -109,7 +110,7 @@ fn is_root(dir: &Path) -> Result<bool> {
         }
     }
     // What cannot be read is no package's.
-    let package = bounded::read_text(&dir.join("package.json")).unwrap_or_default();
+    let package = regular::read_text(&dir.join("package.json")).unwrap_or_default();
     // The whole of it is parsed only where it can be one.
     Ok(package.contains("\"workspaces\"")
         && serde_json::from_str::<serde_json::Value>(&package)
@@ -124,9 +125,4 @@ fn is_there(path: &Path) -> Result<bool> {
         Err(e) if is_absence(&e) || e.kind() == io::ErrorKind::PermissionDenied => Ok(false),
         Err(source) => Err(genstore::Error::Io { op: "look at", path: path.to_owned(), source }.into()),
     }
-}
-
-/// Returns whether an error only says that nothing is there.
-pub(crate) fn is_absence(error: &io::Error) -> bool {
-    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }

@@ -3,8 +3,8 @@
 use genstore::{Change, Diff, DiffSummary, Entry, Node};
 
 use super::patch::Lines;
-use crate::render::output::{BAD, CARE, GOOD};
 use crate::text::human::{self, Cell, left, right};
+use crate::text::style::{BAD, CARE, GOOD};
 
 fn letter(change: &Change<'_>) -> (&'static str, anstyle::Style) {
     match change {

@@ -1,52 +1,18 @@
 //! Data on stdout, talk on stderr. Owns both: no other module writes to them.
 //!
 //! A write to stdout that fails is remembered rather than returned: what the verb did to the store
-//! stands, whatever becomes of the report. [`Out::settle`] makes the exit status of it.
+//! stands, whatever becomes of the report. `render::failure::settle` makes the exit status of it.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::path::Path;
 
 use anstream::ColorChoice;
-use anstyle::{AnsiColor, Style};
 use genstore_run::Stream;
 use serde::Serialize;
 
-use crate::args::{Globals, When};
-use crate::errors::{Fail, Failure, exit};
-
-pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
-pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(crate) const CARE: Style = AnsiColor::Yellow.on_default().bold();
-pub(crate) const BOLD: Style = Style::new().bold();
-pub(crate) const DIM: Style = Style::new().dimmed();
-
-/// Shows a path of the system on one line.
-pub(crate) fn show(path: &Path) -> String {
-    genstore::show_path(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
-}
-
-/// Returns whether a terminal obeys a character, or hides it, or writes it in another order: control
-/// characters of both sets, and those that set the direction of text.
-pub(crate) fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Escapes what a terminal must not get, in text of our own that quotes others'. Line ends, tabs and the
-/// beginnings of colours stay.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let is_bad = |c: char| is_unsafe(c) && !matches!(c, '\n' | '\t' | '\x1b');
-    if !text.chars().any(is_bad) {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_bad(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
-    }
-    out.into()
-}
+use crate::globals::{Globals, When};
+use crate::text::escape::{harmless, is_unsafe};
+use crate::text::style::{BOLD, CARE, DIM};
 
 /// Writes a document, in which all such characters are escaped as JSON has it.
 fn json_of(document: &impl Serialize) -> String {
@@ -60,6 +26,13 @@ fn json_of(document: &impl Serialize) -> String {
         if is_unsafe(c) { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
     }
     out
+}
+
+/// A report that could not be written.
+pub(crate) struct LostReport {
+    pub(crate) error: io::Error,
+    /// What happened to the store all the same, as a sentence.
+    pub(crate) stands: Option<String>,
 }
 
 /// The program's two outputs.
@@ -162,27 +135,11 @@ impl Out {
         self.failure.borrow().is_some()
     }
 
-    /// Gives the exit status, which a report that could not be written changes: nobody reads on
-    /// (a closed pipe) is nothing; a change that stands is "partly done"; else it failed.
-    pub(crate) fn settle(&self, status: u8) -> u8 {
+    /// Returns why the report could not be written to stdout; `None` if it was, or if nobody read on.
+    pub(crate) fn take_lost_report(&self) -> Option<LostReport> {
         let failure = self.failure.take();
-        let Some(error) = failure.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) else {
-            return status;
-        };
-        let changed = self.changed.take();
-        let (fail, warns) = match changed {
-            Some(what) => {
-                let message = format!("{what}, but the report could not be written");
-                let hint = "what was done stands; look at it with `genstore list`";
-                (Fail::new("output", message, hint).with_exit(exit::PARTLY), true)
-            }
-            None => {
-                let hint = "make room where the output goes, or send it elsewhere";
-                (Fail::new("output", "cannot write to standard output", hint), false)
-            }
-        };
-        let failure = Failure::of(&anyhow::Error::from(error).context(fail));
-        if warns { failure.tell_as_warning(self) } else { failure.tell(self, None) }
+        let error = failure.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
+        Some(LostReport { error, stands: self.changed.take() })
     }
 
     /// Writes to stderr. There is nobody to tell that this failed.
@@ -280,20 +237,5 @@ impl Write for Stdout<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.check(io::stdout().lock().flush())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_and_colours_stay_and_nothing_else_that_a_terminal_obeys() {
-        let own = "\x1b[1ma\x1b[0m\tgrüße\n";
-        assert_eq!(harmless(own), own);
-        assert_eq!(
-            harmless("a\u{9b}31m\u{7f}\u{202e}b\u{2066}\rc\u{2028}\n"),
-            "a\\u{9b}31m\\u{7f}\\u{202e}b\\u{2066}\\u{d}c\\u{2028}\n"
-        );
     }
 }

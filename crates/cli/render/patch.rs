@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use genstore::{Change, Entry, Node};
 use similar::{ChangeTag, TextDiff};
 
-use crate::render::output::BOLD;
+use crate::text::style::BOLD;
 
 /// The comparison is cut short after this long: the patch stays right, but may be larger than
 /// it need be.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use genstore::{Phase, Progress, Silent};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use crate::args::{Globals, When};
+use crate::globals::{Globals, When};
 
 /// What is done sooner needs no bar.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::diff as list;
 use super::json::{ChangeDoc, FindingDoc, PathField, WarningDoc};
-use crate::command::compare::Side;
-use crate::render::output::{DIM, GOOD, Out};
+use crate::render::output::Out;
 use crate::text::human;
+use crate::text::style::{DIM, GOOD};
 
 /// What is published, as it was found.
 pub(crate) struct Scanned {
@@ -181,8 +181,8 @@ impl PublishDoc {
 pub(crate) const WOULD_PUBLISH: &str = "Would publish it; nothing was written\n";
 
 /// Says what a dry run found.
-pub(crate) fn preview(base: &Side, title: &str, tree: &Tree, found: &Diff<'_>) -> String {
-    let head = format!("{} -> {title} {}\n", base.title(), tree.id().short());
+pub(crate) fn preview(base: &str, title: &str, tree: &Tree, found: &Diff<'_>) -> String {
+    let head = format!("{} -> {title} {}\n", base, tree.id().short());
     let totals = list::totals(found);
     format!("{head}{}{totals}", list::list(found))
 }

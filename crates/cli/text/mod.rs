@@ -1,6 +1,9 @@
 //! Words and numbers: written for people, and read from arguments and files. Pure functions of text.
 
+pub(crate) mod escape;
 pub(crate) mod human;
+pub(crate) mod nearest;
 pub(crate) mod plain;
 pub(crate) mod size;
+pub(crate) mod style;
 pub(crate) mod time;

@@ -2,24 +2,11 @@
 //!
 //! Only the program reads the clock; the library takes it as an argument.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use genstore::Clock;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-
-use crate::environment;
-
-/// Makes the clock: the system's, or one that stands still.
-pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
-    let Some(text) = fixed else { return Ok(Arc::new(environment::now)) };
-    let instant: Timestamp =
-        text.parse().map_err(|_| format!("the fixed time is not an RFC 3339 time: {}", shown(text)))?;
-    let instant = SystemTime::from(instant);
-    Ok(Arc::new(move || instant))
-}
 
 fn timestamp(time: SystemTime) -> Timestamp {
     // Beyond the years that the calendar knows there is nothing better to say than its ends.

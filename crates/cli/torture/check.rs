@@ -294,7 +294,7 @@ fn names(dir: &Path) -> Result<Vec<String>, String> {
 }
 
 fn unread(path: &Path, error: &io::Error) -> String {
-    format!("{} cannot be read: {error}", crate::render::output::show(path))
+    format!("{} cannot be read: {error}", crate::text::escape::show(path))
 }
 
 /// How a run ended.

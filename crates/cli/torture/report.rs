@@ -11,8 +11,9 @@ use super::scenarios::SCENARIOS;
 use super::trial::{Fault, Outcome, Point};
 use crate::command::probe::Abilities;
 use crate::render::json::PathField;
-use crate::render::output::{BAD, BOLD, GOOD, show};
+use crate::text::escape::show;
 use crate::text::human;
+use crate::text::style::{BAD, BOLD, GOOD};
 
 /// What came of the trials of one scenario, or of all.
 #[derive(Serialize, Clone, Copy, Default)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::command::context::Context;
 use crate::command::stages::StageArg;
-use crate::errors::exit;
+use crate::exit;
 
 #[derive(Args)]
 pub(crate) struct Abort {

@@ -8,9 +8,9 @@ use genstore::Owner;
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::PathField;
-use crate::render::output::show;
+use crate::text::escape::show;
 use crate::text::time;
 
 #[derive(Args)]

@@ -9,23 +9,22 @@ use clap::Args;
 use genstore::Plan;
 use genstore_run::{Ended, Output};
 
-use crate::args;
+use crate::command::before::check_publish;
 use crate::command::building::{Builder, Prepared, failed};
 use crate::command::context::Context;
 use crate::command::publishing::{Pending, Wishes};
 use crate::command::running::{self, Done};
-use crate::errors::exit;
 use crate::render::output;
 use crate::render::publish::Scanned;
-use crate::text::human;
-use crate::text::time;
+use crate::text::{human, time};
+use crate::{exit, globals};
 
 #[derive(Args)]
 pub(crate) struct Build {
     #[command(flatten)]
     wishes: Wishes,
     /// Publish this folder, which the command writes to and keeps; instead of GENSTORE_OUT
-    #[arg(long, value_name = "DIR", value_parser = args::filled_path())]
+    #[arg(long, value_name = "DIR", value_parser = globals::filled_path())]
     output: Option<PathBuf>,
     /// Stop the command after so long
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
@@ -39,7 +38,7 @@ impl Build {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let facts = self.wishes.facts()?;
         let builder = Builder::new(context, &self.command, self.output.as_deref(), self.timeout)?;
-        context.check_publish()?;
+        check_publish(context)?;
         let (store, created) = context.open_or_create(self.wishes.durability())?;
         let expect = self.wishes.expect(Some(&store))?;
         let Prepared { stage, job, log, previous } = builder.prepare(&store)?;

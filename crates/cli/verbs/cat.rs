@@ -8,9 +8,9 @@ use genstore::{Digest, GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::command::refs;
+use crate::exit;
 use crate::render::json::{PathField, base64};
-use crate::verbs;
 
 #[derive(Args)]
 pub(crate) struct Cat {
@@ -38,7 +38,7 @@ struct CatDoc {
 
 impl Cat {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
-        let path = verbs::path_in_tree(&self.path)?;
+        let path = refs::path_in_tree(&self.path)?;
         let generation = context.open()?.open_generation(&self.generation)?;
         if !context.out.json() {
             let done = generation.cat(path.as_bytes(), &mut context.out.writer());

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 
+use crate::command::before::check_publish;
 use crate::command::context::Context;
 use crate::command::publishing::{Pending, Wishes};
 use crate::command::stages::StageArg;
@@ -22,7 +23,7 @@ impl Commit {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
         let facts = self.wishes.facts()?;
-        context.check_publish()?;
+        check_publish(context)?;
         let store = context.open_with(self.wishes.durability())?;
         let expect = self.wishes.expect(Some(&store))?;
         let stage = store.resume(&self.stage.id(&store)?)?;

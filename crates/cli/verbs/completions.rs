@@ -1,13 +1,12 @@
 //! `completions`: prints what a shell needs to complete our arguments.
 
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 use serde::Serialize;
 
-use crate::args::Cli;
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 
 #[derive(Args)]
 pub(crate) struct Completions {
@@ -26,7 +25,7 @@ struct CompletionsDoc {
 impl Completions {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "genstore", &mut script);
+        clap_complete::generate(self.shell, &mut context.command_line(), "genstore", &mut script);
         if !context.out.json() {
             context.out.bytes(&script);
             return Ok(exit::DONE);

@@ -6,7 +6,7 @@ use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::PathField;
 
 #[derive(Args)]

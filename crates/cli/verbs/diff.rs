@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use crate::command::compare::Side;
 use crate::command::context::Context;
-use crate::errors::{Fail, exit};
+use crate::command::refs;
+use crate::errors::Fail;
+use crate::exit;
 use crate::render::diff as list;
 use crate::render::json::{ChangeDoc, PathField};
 use crate::render::patch::{Content, Lines, count_lines, patch};
 use crate::text::human;
-use crate::verbs;
 
 #[derive(Args)]
 pub(crate) struct Diff {
@@ -72,7 +73,7 @@ impl Diff {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
         let paths: Vec<RelPath> =
-            self.patch.iter().flatten().map(verbs::path_in_tree).collect::<Result<_>>()?;
+            self.patch.iter().flatten().map(refs::path_in_tree).collect::<Result<_>>()?;
         let (old, new) = self.sides(context, &store)?;
         let mut found = diff(&old.tree, &new.tree);
         self.choose(&mut found, &paths, &old, &new)?;
@@ -94,7 +95,7 @@ impl Diff {
 
     fn sides(&self, context: &Context<'_>, store: &Store) -> Result<(Side, Side)> {
         let old = match &self.old {
-            Some(text) => verbs::rev(text),
+            Some(text) => refs::rev(text),
             None => Rev::Current { older: 1 },
         };
         let old = match Side::generation(store, &old) {
@@ -102,7 +103,7 @@ impl Diff {
             side => side?,
         };
         let new = match &self.new {
-            None => Side::generation(store, &verbs::CURRENT)?,
+            None => Side::generation(store, &refs::CURRENT)?,
             Some(text) => new_side(context, store, text)?,
         };
         Ok((old, new))
@@ -202,7 +203,7 @@ fn new_side(context: &Context<'_>, store: &Store, text: &OsString) -> Result<Sid
         Some(name) if !name.contains('/') && name != "." && name != ".." => name,
         _ => return directory(),
     };
-    match Side::generation(store, &verbs::rev(name)) {
+    match Side::generation(store, &refs::rev(name)) {
         Err(error) => {
             let unknown = matches!(error.downcast_ref(), Some(Error::UnknownRev { .. }));
             let is_dir = std::fs::metadata(dir).is_ok_and(|meta| meta.is_dir());

@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use crate::command::context::Context;
 use crate::command::probe;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::PathField;
-use crate::render::output::{BAD, CARE, GOOD, show};
+use crate::text::escape::show;
 use crate::text::human;
+use crate::text::style::{BAD, CARE, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Doctor {

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::list::{DamagedDoc, current_or_damage, tell_damage, tell_empty};
 use crate::command::context::Context;
-use crate::render::output::{BOLD, GOOD};
 use crate::text::human::{self, Cell, left, right};
+use crate::text::style::{BOLD, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Du {}

@@ -15,8 +15,8 @@ use genstore::Rev;
 
 use crate::command::context::Context;
 use crate::command::running;
-use crate::errors::exit;
-use crate::render::output::show;
+use crate::exit;
+use crate::text::escape::show;
 
 #[derive(Args)]
 pub(crate) struct Exec {

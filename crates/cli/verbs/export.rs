@@ -8,10 +8,12 @@ use genstore::{Error, GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::{Fail, exit};
+use crate::errors::Fail;
+use crate::exit;
 use crate::render::json::PathField;
-use crate::render::output::{DIM, GOOD, show};
+use crate::text::escape::show;
 use crate::text::human;
+use crate::text::style::{DIM, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Export {

@@ -8,9 +8,10 @@ use genstore::{GcPlan, GenerationId, Leftover, Retention};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::{LeftoverDoc, exit, warn_of_left};
-use crate::render::output::{BAD, GOOD};
+use crate::exit;
+use crate::render::leftover::{LeftoverDoc, warn_of_left};
 use crate::text::human::{self, Cell, left, right};
+use crate::text::style::{BAD, GOOD};
 use crate::text::time;
 
 #[derive(Args)]

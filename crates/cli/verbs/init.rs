@@ -6,9 +6,10 @@ use genstore::{Audience, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::PathField;
-use crate::render::output::{GOOD, show};
+use crate::text::escape::show;
+use crate::text::style::GOOD;
 
 #[derive(Args)]
 pub(crate) struct Init {

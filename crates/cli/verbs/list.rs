@@ -8,10 +8,11 @@ use genstore::{Error, GenerationId, Listed, Listing, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::{self, PinDoc};
-use crate::render::output::{BAD, DIM, GOOD, show};
+use crate::text::escape::show;
 use crate::text::human::{self, Cell, left, right};
+use crate::text::style::{BAD, DIM, GOOD};
 use crate::text::time;
 
 /// So much of a note stands in a list.

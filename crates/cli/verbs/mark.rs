@@ -6,7 +6,7 @@ use genstore::{GenerationId, Mark as Judgement, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json;
 use crate::text::human;
 

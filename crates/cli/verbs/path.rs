@@ -8,7 +8,7 @@ use genstore::Rev;
 
 use super::current::PlaceDoc;
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::PathField;
 
 #[derive(Args)]

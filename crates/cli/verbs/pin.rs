@@ -8,9 +8,9 @@ use genstore::{GenerationId, Pin as Held, PinName, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::{Fail, exit};
-use crate::text::human;
-use crate::text::time;
+use crate::errors::Fail;
+use crate::exit;
+use crate::text::{human, time};
 
 #[derive(Args)]
 pub(crate) struct Pin {

@@ -7,15 +7,15 @@ use anyhow::Result;
 use clap::Args;
 use genstore::{Durability, Emptying, Error, Expect, GenerationId, Options, Stage, Store, diff};
 
+use crate::command::before::check_publish;
 use crate::command::compare::Side;
 use crate::command::context::Context;
 use crate::command::publishing::{Pending, Wishes};
-use crate::environment;
-use crate::errors::{Refused, exit};
+use crate::errors::{Refused, is_absence};
 use crate::inputs::Inputs;
-use crate::project::find::is_absence;
-use crate::render::output::show;
 use crate::render::publish::{self, PublishDoc, Scanned};
+use crate::text::escape::show;
+use crate::{environment, exit};
 
 #[derive(Args)]
 pub(crate) struct Publish {
@@ -48,7 +48,7 @@ impl Publish {
             },
         };
         if !self.dry_run {
-            context.check_publish()?;
+            check_publish(context)?;
         }
         let expect = self.wishes.expect(existing.as_ref())?;
         // What comes as a stream is taken in by a stage: the store's, or where there is none yet, or
@@ -138,7 +138,7 @@ impl Publish {
         context.out.emit(&document, || {
             let text = match base.number().filter(|_| !changed) {
                 Some(current) => publish::unchanged(current, tree.id()),
-                None => publish::preview(&base, &self.inputs.title(), &tree, &found),
+                None => publish::preview(&base.title(), &self.inputs.title(), &tree, &found),
             };
             let end = if findings.is_empty() && emptied.is_ok() { publish::WOULD_PUBLISH } else { "" };
             scanned.line(tree.bytes()) + &text + if changed { end } else { "" }

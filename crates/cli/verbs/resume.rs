@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::switch::{moved, tell_refreshed};
 use crate::command::context::Context;
 use crate::command::hooks;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::WarningDoc;
-use crate::render::output::GOOD;
+use crate::text::style::GOOD;
 
 #[derive(Args)]
 pub(crate) struct Resume {}

@@ -7,9 +7,8 @@ use genstore::{GenerationId, Reason, Store};
 use super::switch::{ActivationDoc, moved, tell_refreshed};
 use crate::command::context::Context;
 use crate::command::hooks;
-use crate::render::output::GOOD;
-use crate::text::human;
-use crate::text::time;
+use crate::text::style::GOOD;
+use crate::text::{human, time};
 
 #[derive(Args)]
 pub(crate) struct Rollback {

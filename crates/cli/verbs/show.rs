@@ -7,13 +7,14 @@ use clap::Args;
 use genstore::{Error, Listed, Node, Rev, Store, Tree, Usage};
 use serde::Serialize;
 
+use super::pin;
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::{self, EntryDoc, PathField, PinDoc};
-use crate::render::output::{BAD, BOLD, DIM, show};
+use crate::text::escape::show;
 use crate::text::human::{self, Cell, left, right};
+use crate::text::style::{BAD, BOLD, DIM};
 use crate::text::time;
-use crate::verbs;
 
 const UNKNOWN: &str = "not known: another generation is damaged";
 
@@ -149,7 +150,7 @@ fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> S
         genstore::Mark::Bad => line("mark", &format!("{BAD}bad{BAD:#}{why}")),
     }
     for (nth, pin) in listed.pins.iter().enumerate() {
-        line(if nth == 0 { "pins" } else { "" }, &verbs::pin::describe(pin));
+        line(if nth == 0 { "pins" } else { "" }, &pin::describe(pin));
     }
     let kept = match doc.kept_by.as_deref() {
         None => UNKNOWN.to_owned(),

@@ -8,8 +8,9 @@ use serde::Serialize;
 use crate::command::context::Context;
 use crate::command::hooks::{self, HooksEnded};
 use crate::render::json::{PathField, WarningDoc};
-use crate::render::output::{DIM, GOOD, Out};
+use crate::render::output::Out;
 use crate::text::human;
+use crate::text::style::{DIM, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Switch {

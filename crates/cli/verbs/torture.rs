@@ -11,9 +11,10 @@ use tempfile::TempDir;
 
 use crate::command::context::Context;
 use crate::command::probe;
-use crate::errors::{Fail, exit};
+use crate::errors::Fail;
+use crate::exit;
 use crate::faults::{KINDS, parse_kind};
-use crate::render::output::show;
+use crate::text::escape::show;
 use crate::torture::Torture as Trials;
 use crate::torture::place;
 use crate::torture::report::{self, Counts, ScenarioDoc, TortureDoc};
@@ -33,7 +34,7 @@ pub(crate) struct Torture {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// A directory on the filesystem; a folder is made in it, and removed in the end
-    #[arg(value_name = "DIR", value_parser = crate::args::filled_path())]
+    #[arg(value_name = "DIR", value_parser = crate::globals::filled_path())]
     dir: PathBuf,
 }
 

@@ -7,17 +7,18 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::{Fail, exit};
+use crate::errors::Fail;
+use crate::exit;
 use crate::project::config::{self, Config};
-use crate::project::find;
-use crate::project::trust;
+use crate::project::{find, trust};
 use crate::render::json::PathField;
-use crate::render::output::{GOOD, show};
+use crate::text::escape::show;
+use crate::text::style::GOOD;
 
 #[derive(Args)]
 pub(crate) struct Trust {
     /// The folder of the project; without one, that of the project's file here or above
-    #[arg(value_name = "DIR", value_parser = crate::args::filled_path())]
+    #[arg(value_name = "DIR", value_parser = crate::globals::filled_path())]
     dir: Option<PathBuf>,
     /// Take it back
     #[arg(long)]

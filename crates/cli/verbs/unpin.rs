@@ -6,7 +6,7 @@ use genstore::PinName;
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 
 #[derive(Args)]
 pub(crate) struct Unpin {

@@ -13,10 +13,11 @@ use genstore::{
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::errors::exit;
+use crate::exit;
 use crate::render::json::{PathField, UseDoc};
-use crate::render::output::{BAD, GOOD, show};
+use crate::text::escape::show;
 use crate::text::human;
+use crate::text::style::{BAD, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Verify {

@@ -8,12 +8,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use genstore::{View as Known, ViewAdded, ViewChange, ViewKind, ViewOptions, ViewState};
 use serde::Serialize;
 
-use super::path_in_tree;
 use crate::command::context::Context;
-use crate::errors::{Fail, exit};
+use crate::command::refs::path_in_tree;
+use crate::errors::Fail;
+use crate::exit;
 use crate::render::json::{PathField, WarningDoc, text_or_base64};
-use crate::render::output::{BAD, GOOD, show};
+use crate::text::escape::show;
 use crate::text::human::{self, Cell, left};
+use crate::text::style::{BAD, GOOD};
 use crate::text::time;
 
 #[derive(Args)]

@@ -12,11 +12,11 @@ use genstore::{GenerationId, Rev, Store};
 
 use super::current::PlaceDoc;
 use crate::command::context::Context;
-use crate::command::notice;
-use crate::errors::{Fail, exit};
+use crate::command::{notice, refs};
+use crate::errors::Fail;
+use crate::exit;
 use crate::render::json::PathField;
 use crate::text::time;
-use crate::verbs;
 
 /// The longest that a missed notice goes unseen.
 const AT_LEAST: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ impl Wait {
         let start = Instant::now();
         let store = context.open()?;
         let after = match &self.after {
-            Some(rev) => Some(verbs::remembered(&store, rev)?),
+            Some(rev) => Some(refs::remembered(&store, rev)?),
             None => store.current()?,
         };
         let id = self.wait(context, &store, after, start)?;

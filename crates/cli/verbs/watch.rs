@@ -11,12 +11,12 @@ use clap::Args;
 use genstore::{Durability, Retention, StageOptions};
 use genstore_watch::{BadSources, Child, SourceRules, Sources};
 
-use crate::args;
+use crate::command::before::check_publish;
 use crate::command::building::Builder;
 use crate::command::context::Context;
-use crate::command::publishing;
-use crate::command::running;
+use crate::command::{publishing, running};
 use crate::errors::Fail;
+use crate::globals;
 use crate::project::config::{CommandLine, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
 use crate::text::time;
 use crate::watching::{self, Settings};
@@ -35,7 +35,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "WHERE", hide_possible_values = true)]
     run_in: Option<RunIn>,
     /// Watch this file or directory; instead of those of the project's file
-    #[arg(long = "path", value_name = "PATH", value_parser = args::filled_path())]
+    #[arg(long = "path", value_name = "PATH", value_parser = globals::filled_path())]
     paths: Vec<PathBuf>,
     /// Only files with this extension count; may stand several times
     #[arg(long = "ext", value_name = "EXT")]
@@ -59,7 +59,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     poll: Option<Duration>,
     /// Publish this folder, which the build writes to and keeps; instead of GENSTORE_OUT
-    #[arg(long, value_name = "DIR", value_parser = args::filled_path())]
+    #[arg(long, value_name = "DIR", value_parser = globals::filled_path())]
     output: Option<PathBuf>,
     /// Publish also what is empty, in the place of what is not
     #[arg(long)]
@@ -84,7 +84,7 @@ impl Watch {
         if self.run.is_empty() && !children.is_empty() {
             context.check_commands()?;
         }
-        context.check_publish()?;
+        check_publish(context)?;
         let own = context.own_project()?;
         // What a power loss may undo is built again.
         let durability = own.and_then(|project| project.config.store.durability);

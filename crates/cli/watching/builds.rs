@@ -5,46 +5,19 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Result;
-use genstore::{Activate, CommitOptions, Error, Generation, Plan, Stage};
-use genstore_run::{Ended, Finished, GuardCommand, Output, Stopper, start};
+use genstore::{Activate, CommitOptions, Error, Plan, Stage};
+use genstore_run::{Ended, Finished, GuardCommand, Output, start};
 
 use super::events::{Event, millis};
 use super::prefix::{BUILD, prefix, sink};
-use super::{Message, Watch};
+use super::state::{Building, Message, Stop, Watch};
 use crate::command::building::{self, Prepared};
-use crate::command::declared;
-use crate::command::hooks;
-use crate::command::publishing;
-use crate::command::running;
-use crate::errors::exit;
+use crate::command::{declared, hooks, publishing, running};
+use crate::exit;
 use crate::project::config::SIGTERM;
 
 /// After so many publications, what retention has given up is removed.
 const COLLECT_EVERY: u64 = 20;
-
-/// A build that runs.
-pub(super) struct Building<'s> {
-    number: u64,
-    stage: Stage<'s>,
-    /// Held until the build has ended.
-    _previous: Option<Generation>,
-    stopper: Stopper,
-    since: Instant,
-    name: String,
-    kill_at: Option<Instant>,
-    why: Option<Stop>,
-}
-
-/// Why a build is stopped.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// Sources changed.
-    Restart,
-    /// It took too long.
-    Timeout,
-    /// The watch ends.
-    End,
-}
 
 impl<'a> Watch<'a> {
     pub(super) fn build_again(&mut self) {

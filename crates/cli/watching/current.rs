@@ -5,8 +5,8 @@ use std::time::Instant;
 use genstore::Rev;
 use genstore_watch::Target;
 
-use super::Watch;
 use super::events::Event;
+use super::state::Watch;
 use crate::project::config::RunIn;
 
 impl Watch<'_> {

@@ -9,11 +9,11 @@ use genstore_watch::{ChildNews, News};
 use serde::Serialize;
 
 use crate::command::running;
-use crate::errors::Failure;
 use crate::render::diff as list;
+use crate::render::failure::Failure;
 use crate::render::json::{FindingDoc, PathField, text_or_base64};
-use crate::render::output::{BAD, CARE, DIM, GOOD};
 use crate::text::human;
+use crate::text::style::{BAD, CARE, DIM, GOOD};
 
 /// So many paths stand in an event; `count` tells of all.
 const NAMED: usize = 100;
@@ -155,8 +155,7 @@ impl Paths {
             paths.extend(text);
             paths_b64.extend(encoded);
         }
-        let first =
-            changed.first().map(|path| crate::render::output::show(&short(path))).unwrap_or_default();
+        let first = changed.first().map(|path| crate::text::escape::show(&short(path))).unwrap_or_default();
         let line = match changed.len() {
             0 | 1 => first,
             more => format!("{first} and {} more", more - 1),

@@ -12,62 +12,26 @@ mod inputs;
 mod output;
 mod prefix;
 mod sources;
+mod state;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use genstore::{Emptying, Generation, GenerationId, StageOptions, Store, TreeId};
-use genstore_run::{Ended, Finished, GuardCommand, Output};
-use genstore_watch::{Child, ChildEnded, ChildNews, Children, Debounce, Scan, Sources, Wake};
+use genstore::Store;
+use genstore_run::Ended;
 
-use crate::command::building::Builder;
 use crate::command::context::Context;
-use crate::command::notice;
-use crate::command::running;
-use crate::errors::{Failure, exit};
-use crate::project::config::{OnBusy, RunIn, SIGTERM};
-use builds::{Building, Stop};
+use crate::command::{notice, running};
+use crate::exit;
+use crate::project::config::SIGTERM;
 use events::Event;
-use inputs::Inputs;
-use output::KnownOutput;
-use prefix::{prefix, sink};
+pub(crate) use state::Settings;
+use state::{Message, Stop, Watch};
 
 /// `current` is looked at so often where no notice comes: a watch may miss what happens.
 const LOOK_AT_CURRENT: Duration = Duration::from_secs(5);
-/// What is wished for.
-pub(crate) struct Settings {
-    pub(crate) builder: Builder,
-    pub(crate) sources: Arc<Sources>,
-    /// What paths are shown from.
-    pub(crate) root: PathBuf,
-    pub(crate) debounce: Duration,
-    /// Look so often, and do not wait for events.
-    pub(crate) poll: Option<Duration>,
-    pub(crate) on_busy: OnBusy,
-    pub(crate) children: Vec<Child>,
-    pub(crate) run_in: RunIn,
-    pub(crate) stop_signal: i32,
-    pub(crate) stop_timeout: Duration,
-    pub(crate) emptying: Emptying,
-    pub(crate) stage: StageOptions,
-}
-
-/// What other threads tell the loop.
-enum Message {
-    /// Sources may have changed.
-    Heard,
-    /// `current` may have moved.
-    Notice,
-    /// The build with this number has ended.
-    Built(u64, Finished),
-    Child(ChildEnded),
-    /// The first signal, and how many have come.
-    Signal(i32, usize),
-}
 
 /// Watches until it is interrupted; gives the exit status.
 pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> Result<u8> {
@@ -105,96 +69,7 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
     done
 }
 
-struct Watch<'a> {
-    context: &'a Context<'a>,
-    store: &'a Store,
-    settings: Settings,
-    sources: Arc<Sources>,
-    wake: Wake,
-    /// The builder's own folder, where events tell of it.
-    output: Option<KnownOutput>,
-    debounce: Debounce,
-    /// When to look next, where no events wake.
-    poll_at: Option<Instant>,
-    /// What the sources were when they were last looked at.
-    seen: Scan,
-    inputs: Inputs,
-    problems: Vec<String>,
-    building: Option<Building<'a>>,
-    /// Another build is to follow.
-    wanted: bool,
-    /// When it is to begin, where it is not to begin at once.
-    again_at: Option<Instant>,
-    /// Something was heard of the sources since the build began.
-    heard: Arc<AtomicBool>,
-    /// A message says so already.
-    told: Arc<AtomicBool>,
-    builds: u64,
-    published: u64,
-    /// The names of the children.
-    names: Vec<String>,
-    children: Children<Generation>,
-    current: Option<GenerationId>,
-    /// The children were started on it.
-    shown: Option<GenerationId>,
-    /// What was kept last while a rollback held current.
-    kept: Option<(GenerationId, TreeId)>,
-    ending: Option<i32>,
-    sender: Sender<Message>,
-    inbox: Receiver<Message>,
-}
-
 impl<'a> Watch<'a> {
-    fn new(
-        context: &'a Context<'a>,
-        store: &'a Store,
-        mut settings: Settings,
-        sender: Sender<Message>,
-        inbox: Receiver<Message>,
-    ) -> Result<Watch<'a>> {
-        let (tell, json, colored) = (sender.clone(), context.out.json(), context.out.colored);
-        let children = std::mem::take(&mut settings.children);
-        let names: Vec<String> = children.iter().map(|child| child.name.clone()).collect();
-        let stop = (settings.stop_signal, settings.stop_timeout);
-        let prefixes = names.clone();
-        let children = Children::new(
-            children,
-            GuardCommand::this_program([running::GUARD]),
-            stop,
-            move |name| Output::to(sink(prefix(&prefixes, name, colored), json)),
-            move |ended| tell.send(Message::Child(ended)).unwrap_or_default(),
-        );
-        let current = store.current()?;
-        Ok(Watch {
-            context,
-            store,
-            sources: Arc::clone(&settings.sources),
-            wake: Wake::deaf(),
-            output: None,
-            debounce: Debounce::new(settings.debounce),
-            poll_at: None,
-            seen: Scan::default(),
-            inputs: Inputs::default(),
-            problems: vec![],
-            building: None,
-            wanted: false,
-            again_at: None,
-            heard: Arc::default(),
-            told: Arc::default(),
-            builds: 0,
-            published: 0,
-            names,
-            children,
-            current,
-            shown: None,
-            kept: None,
-            ending: None,
-            settings,
-            sender,
-            inbox,
-        })
-    }
-
     fn run(&mut self) -> Result<u8> {
         self.listen();
         self.seen = self.scan();
@@ -285,39 +160,6 @@ impl<'a> Watch<'a> {
         if at_once {
             self.children.kill();
             self.kill_build();
-        }
-    }
-
-    fn tell_of_children(&self, news: Vec<ChildNews>) {
-        for news in news {
-            self.tell(&Event::child(news));
-        }
-    }
-
-    fn tell(&self, event: &Event) {
-        self.context.out.confirm(event, || event.line());
-    }
-
-    fn warn(&self, message: String) {
-        match self.context.out.json() {
-            true => self.tell(&Event::Warning { message }),
-            false => self.context.out.warn(&message),
-        }
-    }
-
-    /// Tells of what went wrong beside the loop, as in a hook.
-    fn tell_warnings(&self) {
-        for message in self.context.out.take_warnings() {
-            self.tell(&Event::Warning { message });
-        }
-    }
-
-    /// Tells of a failure that the watch survives.
-    fn fail(&self, error: &anyhow::Error) {
-        let failure = Failure::of(error);
-        match self.context.out.json() {
-            true => self.tell(&Event::Error { failure: Box::new(failure) }),
-            false => drop(failure.tell(self.context.out, None)),
         }
     }
 }

@@ -5,6 +5,7 @@ use genstore_watch::Lines;
 
 use crate::render::output;
 use crate::text::human;
+use crate::text::style::DIM;
 
 /// The colours of the prefixes, in turn.
 const COLORS: [anstyle::AnsiColor; 6] = [
@@ -24,7 +25,7 @@ pub(super) fn prefix(names: &[String], name: &str, colored: bool) -> String {
     let at = names.iter().position(|other| other == name);
     let style = match at {
         Some(at) => COLORS[at % COLORS.len()].on_default().bold(),
-        None => output::DIM,
+        None => DIM,
     };
     // Not by the formatter, which counts characters: some take two columns.
     let space = " ".repeat(width.saturating_sub(human::columns(name)));

@@ -9,10 +9,9 @@ use anyhow::Result;
 use genstore::Store;
 use genstore_watch::{NoEvents, Scan, Touched, Wake, poll_interval};
 
-use super::builds::Stop;
 use super::events::{Event, Paths};
 use super::output::KnownOutput;
-use super::{Message, Watch};
+use super::state::{Message, Stop, Watch};
 use crate::project::config::{OnBusy, SIGTERM};
 
 /// How often sources are looked at where there are no events.

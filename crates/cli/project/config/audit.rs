@@ -5,7 +5,8 @@ use std::time::Duration;
 use genstore::{AuditRules, Growth, KeepFailed, Pattern};
 use serde::{Deserialize, Deserializer};
 
-use super::{CommandLine, duration};
+use super::build::CommandLine;
+use super::values::duration;
 use crate::text::size;
 
 /// What is published must be like this.

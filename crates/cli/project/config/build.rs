@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::duration;
+use super::values::duration;
 
 /// How `build` builds.
 #[derive(Deserialize, Default)]

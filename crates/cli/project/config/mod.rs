@@ -2,6 +2,7 @@
 
 mod audit;
 mod build;
+mod values;
 mod view;
 mod watch;
 
@@ -10,16 +11,16 @@ use std::time::Duration;
 
 use anyhow::Result;
 use genstore::{Durability, Lossy, Retention, Symlinks};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use serde::{Deserialize, Deserializer};
+use globset::GlobSet;
+use serde::Deserialize;
 
 use crate::errors::Fail;
-use crate::project::trust::Trust;
-use crate::render::output;
+use crate::text::escape::show;
+use crate::text::nearest::nearest;
 use crate::text::plain::plain;
-use crate::text::time;
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
+use values::{durability, duration, globs, lossy, symlinks};
 pub(crate) use view::ViewSection;
 pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
 
@@ -33,13 +34,6 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Reads a `genstore.toml` that is to be obeyed.
-    pub(crate) fn read(file: PathBuf, trust: &Trust) -> Result<Project> {
-        let bytes = trust.read_project(&file)?;
-        let config = parse(&file, &bytes)?;
-        Ok(Project { file, bytes, config })
-    }
-
     /// Gives the directory that holds the file: the project's root.
     pub(crate) fn root(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new("/"))
@@ -151,62 +145,13 @@ impl RetainSection {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(from)?;
-    time::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
-}
-
-fn durability<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Durability>, D::Error> {
-    match String::deserialize(from)?.as_str() {
-        "full" => Ok(Some(Durability::Full)),
-        "none" => Ok(Some(Durability::None)),
-        other => Err(serde::de::Error::custom(not_one_of(other, "full", "none"))),
-    }
-}
-
-fn symlinks<'de, D: Deserializer<'de>>(from: D) -> Result<Symlinks, D::Error> {
-    match String::deserialize(from)?.as_str() {
-        "inside" => Ok(Symlinks::Inside),
-        "any" => Ok(Symlinks::Any),
-        other => Err(serde::de::Error::custom(not_one_of(other, "inside", "any"))),
-    }
-}
-
-fn lossy<'de, D: Deserializer<'de>>(from: D) -> Result<Lossy, D::Error> {
-    match String::deserialize(from)?.as_str() {
-        "warn" => Ok(Lossy::Warn),
-        "refuse" => Ok(Lossy::Refuse),
-        "allow" => Ok(Lossy::Allow),
-        other => {
-            let shown = genstore::show_path(other.as_bytes());
-            Err(serde::de::Error::custom(format!("\"{shown}\" is not \"warn\", \"refuse\" or \"allow\"")))
-        }
-    }
-}
-
-fn not_one_of(found: &str, a: &str, b: &str) -> String {
-    format!("\"{}\" is neither \"{a}\" nor \"{b}\"", genstore::show_path(found.as_bytes()))
-}
-
-/// Patterns are matched against the whole path below the published directory; `*` stops at `/`,
-/// `**` does not.
-fn globs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GlobSet>, D::Error> {
-    use serde::de::Error;
-    let mut set = GlobSetBuilder::new();
-    for pattern in Vec::<String>::deserialize(from)? {
-        let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
-        set.add(glob.map_err(|e| D::Error::custom(e.to_string()))?);
-    }
-    set.build().map(Some).map_err(|e| D::Error::custom(e.to_string()))
-}
-
 /// Makes of the parser's error one line with file and line number, and a suggestion.
 fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
     let line = error.span().map_or(1, |span| {
         let before = text.get(..span.start).unwrap_or(text);
         before.matches('\n').count() + 1
     });
-    let place = format!("{}:{line}", output::show(file));
+    let place = format!("{}:{line}", show(file));
     // The parser quotes names: unknown field `x`, expected one of `a`, `b`.
     let mut quoted = error.message().split('`').skip(1).step_by(2);
     let mut fail = Fail::usage("bad-configuration", String::new());
@@ -232,12 +177,6 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
         fail.hint = "correct the file; genstore does not guess what it was to say".to_owned();
     }
     fail
-}
-
-pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
-    let score = |name: &str| strsim::jaro_winkler(unknown, name);
-    let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
-    (score(best) > 0.75).then_some(best)
 }
 
 #[cfg(test)]

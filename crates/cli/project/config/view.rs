@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use genstore::{RelPath, ViewKind};
 use serde::{Deserialize, Deserializer};
 
+use super::values::not_one_of;
+
 /// A view that publishing makes where there is none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +26,7 @@ fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<ViewKind, D::Error> {
     match String::deserialize(from)?.as_str() {
         "link" => Ok(ViewKind::Link),
         "mirror" => Ok(ViewKind::Mirror),
-        other => Err(serde::de::Error::custom(super::not_one_of(other, "link", "mirror"))),
+        other => Err(serde::de::Error::custom(not_one_of(other, "link", "mirror"))),
     }
 }
 

@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use rustix::process::Signal;
 use serde::{Deserialize, Deserializer};
 
-use super::{CommandLine, duration};
+use super::build::CommandLine;
+use super::values::duration;
 
 /// What tells a program to stop, unless the project says otherwise.
 pub(crate) const SIGTERM: i32 = Signal::TERM.as_raw();

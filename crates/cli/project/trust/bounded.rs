@@ -1,18 +1,16 @@
-//! Reading files that others may have made: a regular file of at most 1 MiB, without ever blocking, by
+//! Reading files that others may have made: by
 //! way of folders that are opened one in the other and looked at on the way.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::owners::{Concern, Owners};
-
-/// No configuration is longer.
-pub(crate) const MOST_BYTES: u64 = 1 << 20;
+use super::regular::{check_regular, read_all};
 
 /// What was read, and the first reason not to take it for the caller's own.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ pub(crate) struct Bounded {
 /// Reads a file. It may be a symlink: then that, and what it leads to, must both be the caller's own.
 ///
 /// # Errors
-/// Also where it is no regular file, or longer than [`MOST_BYTES`].
+/// Also where it is no regular file, or longer than [`super::regular::MOST_BYTES`].
 pub(crate) fn read(path: &Path, owners: &Owners) -> io::Result<Bounded> {
     let (folder, mut concern) = walk(parent(path), owners)?;
     let name = path.file_name().ok_or(Errno::ISDIR)?;
@@ -48,32 +46,6 @@ pub(crate) fn read(path: &Path, owners: &Owners) -> io::Result<Bounded> {
     check_regular(&stat)?;
     let concern = concern.or_else(|| owners.concern(&place.1, &stat));
     Ok(Bounded { bytes: read_all(File::from(file))?, concern })
-}
-
-/// Reads a file of the system's, which is taken as it is.
-pub(crate) fn read_text(path: &Path) -> io::Result<String> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    check_regular(&rustix::fs::stat(path)?)?;
-    let file = openat(CWD, path, flags, Mode::empty())?;
-    check_regular(&fstat(&file)?)?;
-    String::from_utf8(read_all(File::from(file))?).map_err(io::Error::other)
-}
-
-fn check_regular(stat: &Stat) -> io::Result<()> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(()),
-        FileType::Directory => Err(Errno::ISDIR.into()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
-    }
-}
-
-fn read_all(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MOST_BYTES {
-        true => Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 1 MiB")),
-        false => Ok(bytes),
-    }
 }
 
 fn parent(path: &Path) -> &Path {
@@ -104,6 +76,7 @@ pub(crate) fn walk(folder: &Path, owners: &Owners) -> io::Result<(OwnedFd, Optio
 
 #[cfg(test)]
 mod tests {
+    use super::super::regular::MOST_BYTES;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;

@@ -8,9 +8,10 @@
 //! Commands of a file that is obeyed run as those of a makefile do. They are told of on one line, the
 //! first time and whenever they changed; with `require_trust` they wait for `genstore trust`.
 
-pub(crate) mod bounded;
+mod bounded;
 mod memory;
 mod owners;
+pub(super) mod regular;
 mod user;
 
 use std::cell::{Cell, OnceCell};
@@ -24,7 +25,8 @@ use genstore::{Digest, Error};
 use crate::environment::Environment;
 use crate::errors::Fail;
 use crate::project::config::{self, Project};
-use crate::render::output::{Out, show};
+use crate::render::output::Out;
+use crate::text::escape::show;
 use crate::text::human;
 use memory::{Kind, Memory};
 use owners::{Concern, Owners};
@@ -74,7 +76,7 @@ impl Trust {
     fn read_user(&self) -> Result<UserConfig> {
         let Some(file) = &self.config_file else { return Ok(UserConfig::default()) };
         let read = match bounded::read(file, &self.owners) {
-            Err(error) if crate::project::find::is_absence(&error) => return Ok(UserConfig::default()),
+            Err(error) if crate::errors::is_absence(&error) => return Ok(UserConfig::default()),
             read => read.map_err(|source| Error::Io { op: "read", path: file.clone(), source })?,
         };
         if let Some(concern) = read.concern {
@@ -95,8 +97,14 @@ impl Trust {
         Ok(self.all || self.user()?.trusts(&real))
     }
 
-    /// Reads a project's file, and refuses it where it is not to be obeyed.
-    pub(crate) fn read_project(&self, file: &Path) -> Result<Vec<u8>> {
+    /// Reads a `genstore.toml`, and refuses it where it is not to be obeyed.
+    pub(crate) fn read_project(&self, file: PathBuf) -> Result<Project> {
+        let bytes = self.read_own(&file)?;
+        let config = config::parse(&file, &bytes)?;
+        Ok(Project { file, bytes, config })
+    }
+
+    fn read_own(&self, file: &Path) -> Result<Vec<u8>> {
         let read = bounded::read(file, &self.owners).map_err(|source| Error::Io {
             op: "read",
             path: file.to_owned(),

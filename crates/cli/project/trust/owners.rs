@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Stat};
 
-use super::bounded;
+use super::regular;
 
 /// An access list beside the mode: it may let others in where the mode names a group.
 const ACCESS_LIST: &str = "system.posix_acl_access";
@@ -53,7 +53,7 @@ pub(crate) enum ConcernKind {
 impl Concern {
     /// Says it: the end of a sentence.
     pub(crate) fn text(&self) -> String {
-        let path = crate::render::output::show(&self.path);
+        let path = crate::text::escape::show(&self.path);
         match self.kind {
             ConcernKind::Owner(uid) => format!("{path} belongs to user {uid}"),
             ConcernKind::Everybody => format!("everybody may write to {path}"),
@@ -150,7 +150,7 @@ struct Accounts {
 
 impl Accounts {
     fn read() -> Accounts {
-        let text = |path: &str| bounded::read_text(Path::new(path)).unwrap_or_default();
+        let text = |path: &str| regular::read_text(Path::new(path)).unwrap_or_default();
         Accounts::parse(&text("/etc/passwd"), &text("/etc/group"))
     }
 

@@ -1,0 +1,49 @@
+//! Checks before a publication: its commands may run, its views may be made, and where it goes is no
+//! surprise.
+
+use anyhow::Result;
+
+use crate::command::context::{Context, own_store};
+use crate::command::declared;
+use crate::project::find::Origin;
+use crate::text::escape::show;
+
+/// Checks what a publication does besides publishing, and says where it goes.
+///
+/// # Errors
+/// Where commands may not run, or a view lies outside the project.
+pub(crate) fn check_publish(context: &Context<'_>) -> Result<()> {
+    let found = context.find_store()?;
+    context.check_hooks()?;
+    let project = context.project()?;
+    if project.is_some_and(|project| !project.config.audit.run.is_empty()) {
+        context.check_commands()?;
+    }
+    let own = context.own_project()?;
+    if let Some(project) = own {
+        declared::check(context, project)?;
+    }
+    if let (Some(project), None) = (project, own) {
+        let sections = project.config.store_sections();
+        if !sections.is_empty() {
+            let (file, sections) = (show(&project.file), sections.join(", "));
+            let own = show(&own_store(project));
+            context.out.note(&format!("{file} speaks for the store {own}: {sections} not applied"));
+        }
+    }
+    match found.origin {
+        Origin::Folder | Origin::Project(_) if !context.is_here(&found.path) => {
+            context.out.note(&format!("     Store {}", show(&found.path)));
+        }
+        Origin::Default => {
+            if let Some(beyond) = context.store_beyond()? {
+                let beyond = show(beyond);
+                context.out.note(&format!(
+                    "the store {beyond} belongs to another project; to publish there: --store {beyond}"
+                ));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! The files and folders that inputs are read from.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Result;
+use genstore::Error;
+
+use crate::text::escape::show;
+
+pub(super) const STORE_WITHIN: &str = "the store lies in it";
+
+/// Returns whether a store that is made at `place` would lie in `source`.
+pub(super) fn would_hold(source: &Path, place: &Path) -> bool {
+    let find = |path: &Path| std::fs::canonicalize(path).ok();
+    // What is missing here is reported by whoever needs it.
+    let (Some(real), Ok(absolute)) = (find(source), std::path::absolute(place)) else { return false };
+    absolute.ancestors().any(|above| find(above).as_ref() == Some(&real))
+}
+
+pub(super) fn name_of(file: &Path) -> String {
+    if is_stdin(file) { "standard input".to_owned() } else { show(file) }
+}
+
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Opens a file, or stdin for `-`, and names it.
+pub(super) fn open(file: &Path) -> Result<(String, Box<dyn Read>)> {
+    if is_stdin(file) {
+        return Ok((name_of(file), Box::new(std::io::stdin().lock())));
+    }
+    let opened =
+        File::open(file).map_err(|source| Error::Io { op: "open", path: file.to_owned(), source })?;
+    Ok((name_of(file), Box::new(opened)))
+}
+
+/// Makes an error of a failed read of an input.
+pub(super) fn cannot_read(input: &str, source: std::io::Error) -> Error {
+    Error::Io { op: "read", path: input.into(), source }
+}

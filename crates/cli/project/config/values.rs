@@ -1,0 +1,58 @@
+//! The values of a project's file that are written in words.
+
+use std::time::Duration;
+
+use genstore::{Durability, Lossy, Symlinks};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Deserializer};
+
+use crate::text::time;
+
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    time::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+pub(super) fn durability<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Durability>, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "full" => Ok(Some(Durability::Full)),
+        "none" => Ok(Some(Durability::None)),
+        other => Err(serde::de::Error::custom(not_one_of(other, "full", "none"))),
+    }
+}
+
+pub(super) fn symlinks<'de, D: Deserializer<'de>>(from: D) -> Result<Symlinks, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "inside" => Ok(Symlinks::Inside),
+        "any" => Ok(Symlinks::Any),
+        other => Err(serde::de::Error::custom(not_one_of(other, "inside", "any"))),
+    }
+}
+
+pub(super) fn lossy<'de, D: Deserializer<'de>>(from: D) -> Result<Lossy, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "warn" => Ok(Lossy::Warn),
+        "refuse" => Ok(Lossy::Refuse),
+        "allow" => Ok(Lossy::Allow),
+        other => {
+            let shown = genstore::show_path(other.as_bytes());
+            Err(serde::de::Error::custom(format!("\"{shown}\" is not \"warn\", \"refuse\" or \"allow\"")))
+        }
+    }
+}
+
+pub(super) fn not_one_of(found: &str, a: &str, b: &str) -> String {
+    format!("\"{}\" is neither \"{a}\" nor \"{b}\"", genstore::show_path(found.as_bytes()))
+}
+
+/// Patterns are matched against the whole path below the published directory; `*` stops at `/`,
+/// `**` does not.
+pub(super) fn globs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GlobSet>, D::Error> {
+    use serde::de::Error;
+    let mut set = GlobSetBuilder::new();
+    for pattern in Vec::<String>::deserialize(from)? {
+        let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
+        set.add(glob.map_err(|e| D::Error::custom(e.to_string()))?);
+    }
+    set.build().map(Some).map_err(|e| D::Error::custom(e.to_string()))
+}
