@@ -165,6 +165,8 @@ fn check_generation(found: &Value, published: &BTreeMap<Vec<u8>, Value>, tree: &
     assert_eq!(&by_path, published);
 }
 
+/// Objects have the names and modes that belong to their bytes (INV-2), every file has its object (INV-5),
+/// and its mtime is the recorded one (INV-14): the reader checks all three.
 #[test]
 fn reads_what_was_published() {
     let Some(site) = Site::new("reads") else {

@@ -140,6 +140,7 @@ fn at_each_call(
     assert!(points.iter().all(|&count| count > 3), "{name}: {points:?}");
 }
 
+/// `current` alone tells whether the rollback happened (INV-9).
 #[test]
 fn a_hold_is_there_if_and_only_if_the_rollback_is() {
     for way in Way::COPYING {

@@ -56,6 +56,7 @@ fn check_order(calls: &[String]) {
 }
 
 fn check_order_of(calls: &[String], generation: u64) {
+    // The intent stands in `sequence`: it is durable before the first step of the change (INV-8).
     // What was shown is written, durably, once the objects have their names (step 4). The others are
     // caches, which nobody waits for.
     // So does what says that names are on their way.
@@ -199,6 +200,7 @@ fn without_durability_the_order_is_the_same_and_nothing_is_flushed() {
     assert_eq!(none.iter().filter(|call| call.contains("sync")).count(), 0, "{none:#?}");
 }
 
+/// Publishing what is current changes nothing (INV-18).
 #[test]
 fn publishing_what_is_current_makes_no_call() {
     let calls = calls(&[("a", "=one"), ("b/c", "=two"), ("keep", "=k")], Durability::Full);

@@ -156,6 +156,7 @@ fn dropping_a_stage_removes_it() {
     assert_eq!(place.debris(), [""; 0]);
 }
 
+/// INV-10.
 #[test]
 fn nobody_touches_a_stage_that_is_held() {
     let place = Place::new();

@@ -1,4 +1,5 @@
-//! The promises of the store, looked after.
+//! The promises of the store, looked after: above all that `current` names one complete generation
+//! (INV-1).
 
 use genstore::{Activate, Depth, Faults, Retention};
 use genstore_testkit::{Things, Trees, debris, is_nothing_lost, object_inodes, read_tree, same_content};

@@ -66,6 +66,7 @@ fn open_at(dir: &Path) -> Store {
     Store::init(&dir.join("store"), Options::new(Arc::new(|| at(5_000)))).unwrap().0
 }
 
+/// INV-17.
 #[test]
 fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
     if !in_own_mounts("cut::nothing_outside_changes_wherever_it_is_cut_or_fails") {

@@ -15,6 +15,7 @@ use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things
 
 use super::{collect, commit, id, memory, open};
 
+/// What is current, pinned, leased or within retention is not collected (INV-13).
 #[test]
 fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     let dir = scratch();

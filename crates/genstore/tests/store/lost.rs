@@ -218,6 +218,7 @@ fn a_rebuilt_log_heals_manifests_again() {
     assert_eq!(store.list().unwrap().generations.len(), 3);
 }
 
+/// INV-7.
 #[test]
 fn numbers_are_not_used_again_although_the_sequence_is_lost_or_old() {
     for is_old in [false, true] {

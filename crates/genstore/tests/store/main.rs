@@ -8,6 +8,7 @@
 mod copied;
 mod damage;
 mod gc;
+mod invariants;
 mod limits;
 mod locks;
 mod lost;

@@ -11,6 +11,7 @@ use genstore_testkit::{read_tree, same_content, scratch, things, write_tree};
 
 use super::{commit, id, memory, open, publish, publish_things, ticking};
 
+/// The same content has the same id, whichever way it came (INV-18).
 #[test]
 fn memory_disk_and_stream_give_one_tree() {
     let dir = scratch();
@@ -86,6 +87,7 @@ fn consume_moves_what_is_ours_alone_and_removes_the_rest() {
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
 
+/// INV-15.
 #[test]
 fn an_unchanged_path_keeps_inode_and_mtime_and_a_changed_one_moves_forward() {
     let dir = scratch();
