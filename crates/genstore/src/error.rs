@@ -287,3 +287,11 @@ fn count(number: usize, what: &str) -> String {
 pub(crate) fn show_path(path: &Path) -> String {
     relpath::show(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
 }
+
+/// Writes an error with its cause.
+pub(crate) fn chain(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,39 +1,66 @@
 //! The store as callers see it: open it, publish, roll back, collect, verify. Floor 4: each verb's
 //! story is in the module of its name.
 
+use crate::verbs::views;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::change::begin;
+use crate::change::expect::Expect;
+use crate::check::lost;
+use crate::check::report::VerifyReport;
+use crate::check::tree::Depth;
 use crate::error::{Error, Result};
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
+use crate::model::records::Mark;
+use crate::model::records::MarkRecord;
+use crate::model::records::PinRecord;
 use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::Tree;
+use crate::parts::current::Current;
 use crate::parts::generations::Generation;
 use crate::parts::hold::Hold;
-use crate::parts::layout::{Audience, Home, Options};
+use crate::parts::hold::HoldFile;
+use crate::parts::layout::{Audience, Options, StoreDir};
+use crate::parts::locks::Locks;
 use crate::parts::locks::WatchLock;
-use crate::parts::records::{Mark, MarkRecord, PinRecord};
+use crate::parts::records::Records;
 use crate::plan::Plan;
 use crate::plan::scan::StoreIdentity;
-use crate::repair::check::Depth;
+use crate::repair::owners;
 use crate::repair::owners::Foreign;
-use crate::verbs::activate::{Activation, Expect, HoldAfter};
+use crate::verbs::activate;
+use crate::verbs::activate::{Activation, HoldAfter};
+use crate::verbs::collect;
 use crate::verbs::collect::{Collected, GcPlan};
+use crate::verbs::export;
+use crate::verbs::inspect;
 use crate::verbs::inspect::{Listed, Listing, Pin};
+use crate::verbs::publish;
+use crate::verbs::publish::audit;
+use crate::verbs::publish::options::StageOptions;
+use crate::verbs::publish::stage;
 use crate::verbs::publish::stage::Stage;
-use crate::verbs::publish::{StageOptions, Staged};
+use crate::verbs::publish::staged::Staged;
+use crate::verbs::rollback;
+use crate::verbs::usage;
 use crate::verbs::usage::UsageReport;
-use crate::verbs::verify::VerifyReport;
-use crate::views::state::{View, ViewAdded, ViewOptions, ViewRemoved};
+use crate::verbs::verify;
+use crate::views::view::View;
+use crate::views::view::ViewAdded;
+use crate::views::view::ViewOptions;
+use crate::views::view::ViewRemoved;
 
 /// A store of generations, on one filesystem.
 ///
 /// Opening takes no lock and changes nothing. Every method that writes takes the locks it needs,
 /// waits for them as long as the options say, and finishes or takes back whatever a dead process
 /// left. A store may be open many times, in one process and in many.
+#[derive(Clone)]
 pub struct Store {
-    home: Home,
+    store: Arc<StoreDir>,
 }
 
 impl Store {
@@ -42,7 +69,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotAStore`], [`Error::NewerFormat`].
     pub fn open(path: &Path, options: Options) -> Result<Store> {
-        Home::open(path, options).map(|home| Store { home })
+        StoreDir::open(path, options).map(|store| Store { store: Arc::new(store) })
     }
 
     /// Makes a store at `path`, absent or empty, or opens the one that is there; tells whether it
@@ -67,12 +94,13 @@ impl Store {
     /// # Durability
     /// As [`Store::init`].
     pub fn init_for(path: &Path, options: Options, audience: Audience) -> Result<(Store, bool)> {
-        Home::create(path, options, audience).map(|(home, made)| (Store { home }, made))
+        StoreDir::create(path, options, audience)
+            .map(|(store, made)| (Store { store: Arc::new(store) }, made))
     }
 
     /// Gives the real path of the store.
     pub fn path(&self) -> &Path {
-        self.home.dir.path()
+        self.store.dir.path()
     }
 
     /// Gives what scans know the store by: see [`crate::ScanRules::store`].
@@ -80,7 +108,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn identity(&self) -> Result<StoreIdentity> {
-        let stat = self.home.dir.stat_self()?;
+        let stat = self.store.dir.stat_self()?;
         Ok(StoreIdentity { dev: stat.dev, ino: stat.ino })
     }
 
@@ -89,7 +117,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`] when `current` is not a symlink of ours.
     pub fn current(&self) -> Result<Option<GenerationId>> {
-        self.home.current()
+        Current::of(&self.store).id()
     }
 
     /// Returns the generation that is current, which is there.
@@ -98,7 +126,7 @@ impl Store {
     /// [`Error::Damaged`] if `current` is missing although a generation was current, or names one that is
     /// not there.
     pub fn checked_current(&self) -> Result<Option<GenerationId>> {
-        self.home.checked_current()
+        lost::checked_current(&self.store)
     }
 
     /// Returns the generation that is current.
@@ -107,17 +135,17 @@ impl Store {
     /// As [`Store::checked_current`]; codes `no-current` if nothing was published, `not-activated` if all
     /// generations are only kept.
     pub fn required_current(&self) -> Result<GenerationId> {
-        self.home.required_current()
+        lost::required_current(&self.store)
     }
 
     /// Gives the directory of a generation's files.
     pub fn tree_path(&self, id: GenerationId) -> PathBuf {
-        self.home.tree_dir_path(id)
+        Current::of(&self.store).tree_path(id)
     }
 
     /// Gives the file that is written in place after each commit and activation.
     pub fn notice_path(&self) -> PathBuf {
-        self.home.dir.join(crate::parts::layout::NOTICE)
+        self.store.dir.join(crate::parts::layout::NOTICE)
     }
 
     /// Finds the generation that a person names.
@@ -125,7 +153,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownRev`] with the nearest names.
     pub fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
-        self.home.resolve(rev)
+        inspect::resolve(&self.store, rev)
     }
 
     /// Opens a generation, with a lease on it.
@@ -133,7 +161,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownRev`].
     pub fn open_generation(&self, rev: &Rev) -> Result<Generation> {
-        self.home.open_named(rev)
+        inspect::open_named(&self.store, rev)
     }
 
     /// Hashes a plan and gives the tree it would make. Writes nothing.
@@ -141,7 +169,7 @@ impl Store {
     /// # Errors
     /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Io`].
     pub fn preview(&self, plan: &Plan) -> Result<Tree> {
-        self.home.preview(plan)
+        publish::preview(&self.store, plan)
     }
 
     /// Tells what an audit by these rules would find in a tree. Writes nothing.
@@ -149,7 +177,7 @@ impl Store {
     /// # Errors
     /// Only what kept it from finding out.
     pub fn judge(&self, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
-        self.home.judge(tree, rules)
+        audit::judge(&self.store, tree, rules)
     }
 
     /// Brings a plan into the store, where no reader sees it. See [`Staged::audit`] and
@@ -161,7 +189,7 @@ impl Store {
     /// # Locks
     /// Takes the store lock, shared, and keeps it as long as the staged tree lives.
     pub fn stage(&self, plan: &Plan, options: StageOptions) -> Result<Staged<'_>> {
-        self.home.stage(None, plan, options)
+        publish::stage(&self.store, None, plan, options)
     }
 
     /// Begins a stage: a directory that any program may write to, out of readers' sight. See
@@ -170,7 +198,7 @@ impl Store {
     /// # Errors
     /// [`Error::Locked`], [`Error::Io`].
     pub fn begin(&self) -> Result<Stage<'_>> {
-        self.home.begin()
+        stage::begin(&self.store)
     }
 
     /// Goes on with a stage that was left to an owner.
@@ -179,7 +207,7 @@ impl Store {
     /// Codes `stage-unknown`, `stage-expired`, `stage-committed`, `stage-refused`, `stage-foreign`;
     /// [`Error::Locked`] when another process works on it.
     pub fn resume(&self, id: &StageId) -> Result<Stage<'_>> {
-        self.home.resume(id)
+        stage::resume(&self.store, id)
     }
 
     /// Makes a kept generation current, in either direction, and clears a bad mark on it.
@@ -191,9 +219,9 @@ impl Store {
     /// On return the move survives a power loss, unless a warning says otherwise.
     pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
         let id = self.resolve(rev)?;
-        let is_good = self.home.is_good(id)?;
+        let is_good = rollback::is_good(&self.store, id)?;
         let mark = |_| if !is_good { vec![(id, Mark::Good, None)] } else { vec![] };
-        self.home.activate(id, expect, mark, HoldAfter::Free)
+        activate::activate(&self.store, id, expect, mark, HoldAfter::Free)
     }
 
     /// Makes the newest good generation that is older than the current one and was current before it
@@ -203,7 +231,7 @@ impl Store {
     /// # Errors
     /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
     pub fn rollback(&self, steps: u64, keep_good: bool) -> Result<Activation> {
-        self.home.rollback(steps, keep_good)
+        rollback::rollback(&self.store, steps, keep_good)
     }
 
     /// Returns whether a rollback holds what is current: see [`crate::Activate::UnlessHeld`].
@@ -211,7 +239,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`].
     pub fn hold(&self) -> Result<Option<Hold>> {
-        self.home.hold()
+        HoldFile::of(&self.store).read()
     }
 
     /// Ends the hold of a rollback, and makes the newest good generation that is newer than current
@@ -220,7 +248,7 @@ impl Store {
     /// # Errors
     /// As [`Store::activate`].
     pub fn end_hold(&self) -> Result<(Option<Hold>, Option<Activation>)> {
-        self.home.end_hold()
+        rollback::end_hold(&self.store)
     }
 
     /// Begins to watch sources for this store, which one process at a time does.
@@ -228,7 +256,7 @@ impl Store {
     /// # Errors
     /// [`Error::Locked`] at once, with who watches.
     pub fn lock_watch(&self) -> Result<WatchLock> {
-        self.home.lock_watch()
+        Locks::of(&self.store).watch()
     }
 
     /// Says of a generation that it is good or bad.
@@ -236,10 +264,10 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownRev`], [`Error::Locked`].
     pub fn mark(&self, rev: &Rev, mark: Mark, why: Option<String>) -> Result<GenerationId> {
-        let (lock, _) = self.home.begin_commit()?;
+        let (lock, _) = begin::begin_commit(&self.store)?;
         let id = self.resolve(rev)?;
-        let made = self.home.now().into();
-        self.home.write_mark(&lock, id, &MarkRecord { mark, made, why })?;
+        let made = self.store.now().into();
+        Records::of(&self.store).write_mark(&lock, id, &MarkRecord { mark, made, why })?;
         Ok(id)
     }
 
@@ -248,7 +276,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`].
     pub fn pins(&self) -> Result<Vec<Pin>> {
-        self.home.pin_list()
+        inspect::pins(&self.store)
     }
 
     /// Keeps a generation under a name, until `until` or for ever. A pin of that name on the same
@@ -267,15 +295,17 @@ impl Store {
         until: Option<SystemTime>,
     ) -> Result<GenerationId> {
         // Under the commit lock, which gc holds too: so what is pinned is there and stays.
-        let (lock, _) = self.home.begin_commit()?;
+        let (lock, _) = begin::begin_commit(&self.store)?;
         let generation = self.resolve(rev)?;
-        if let Some(taken) = self.home.pins()?.get(name).filter(|pin| pin.generation != generation) {
+        if let Some(taken) =
+            Records::of(&self.store).pins()?.get(name).filter(|pin| pin.generation != generation)
+        {
             let why = format!("the pin {name} holds generation {} already", taken.generation);
             return Err(Error::refused("pin-taken", why));
         }
-        let made = self.home.now().into();
+        let made = self.store.now().into();
         let record = PinRecord { generation, made, why, until: until.map(Into::into) };
-        self.home.write_pin(&lock, name, &record)?;
+        Records::of(&self.store).write_pin(&lock, name, &record)?;
         Ok(generation)
     }
 
@@ -284,8 +314,8 @@ impl Store {
     /// # Errors
     /// Code `no-such-pin`.
     pub fn unpin(&self, name: &PinName) -> Result<()> {
-        let (lock, _) = self.home.begin_commit()?;
-        match self.home.remove_pin(&lock, name)? {
+        let (lock, _) = begin::begin_commit(&self.store)?;
+        match Records::of(&self.store).remove_pin(&lock, name)? {
             true => Ok(()),
             false => Err(Error::refused("no-such-pin", format!("there is no pin {name}"))),
         }
@@ -296,7 +326,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`] for a record that is not as it was written.
     pub fn views(&self) -> Result<Vec<View>> {
-        self.home.views()
+        views::views(&self.store)
     }
 
     /// Tells where the views are, without a look at what stands there. Damaged records are left out.
@@ -304,7 +334,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn view_paths(&self) -> Result<Vec<PathBuf>> {
-        self.home.view_paths()
+        views::view_paths(&self.store)
     }
 
     /// Returns whether there is a view at `path`, whatever stands there.
@@ -312,7 +342,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn has_view(&self, path: &Path) -> Result<bool> {
-        self.home.has_view(path)
+        views::has_view(&self.store, path)
     }
 
     /// Makes `path` show what is current, or a part of it: a symlink that is made once, or a mirror,
@@ -332,7 +362,7 @@ impl Store {
     /// # Locks
     /// Takes the commit lock.
     pub fn add_view(&self, path: &Path, options: &ViewOptions) -> Result<ViewAdded> {
-        self.home.add_view(path, options)
+        views::add_view(&self.store, path, options)
     }
 
     /// Removes a view: its link, or what was put into its mirror, and its record. What else stands
@@ -347,7 +377,7 @@ impl Store {
     /// # Locks
     /// Takes the commit lock.
     pub fn remove_view(&self, path: &Path) -> Result<ViewRemoved> {
-        self.home.remove_view(path)
+        views::remove_view(&self.store, path)
     }
 
     /// Lists the generations, newest first; those that are damaged apart.
@@ -355,7 +385,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`] for pins and marks that are not as they were written.
     pub fn list(&self) -> Result<Listing> {
-        self.home.list_generations()
+        inspect::list_generations(&self.store)
     }
 
     /// Returns what [`Store::list`] says of one generation, or `None` if there is none that can be read.
@@ -363,7 +393,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn listed(&self, id: GenerationId) -> Result<Option<Listed>> {
-        self.home.listed(id)
+        inspect::listed(&self.store, id)
     }
 
     /// Adds up the sizes of all objects, of files that have an inode of their own, of builds' logs and of
@@ -372,7 +402,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn stored_bytes(&self) -> Result<u64> {
-        self.home.stored_bytes()
+        usage::stored_bytes(&self.store)
     }
 
     /// Counts what each generation uses, newest first; those that are damaged apart.
@@ -380,7 +410,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn usage(&self) -> Result<UsageReport> {
-        self.home.usage()
+        usage::usage(&self.store)
     }
 
     /// Tells what a collection with this rule would say of a generation now.
@@ -388,7 +418,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`].
     pub fn verdict(&self, id: GenerationId, retention: &Retention) -> Result<Option<Verdict>> {
-        self.home.verdict(id, retention)
+        inspect::verdict(&self.store, id, retention)
     }
 
     /// Plans a collection. Changes nothing.
@@ -396,7 +426,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`]: what cannot be read may name objects.
     pub fn plan_gc(&self, retention: &Retention) -> Result<GcPlan> {
-        self.home.plan_gc(retention)
+        collect::plan_gc(&self.store, retention)
     }
 
     /// Removes what the plan gives up, as far as nothing keeps it by now.
@@ -407,7 +437,7 @@ impl Store {
     /// # Locks
     /// The store lock, exclusively: waits for publishers.
     pub fn collect(&self, plan: &GcPlan) -> Result<Collected> {
-        self.home.collect(plan)
+        collect::collect(&self.store, plan)
     }
 
     /// Compares the store, or one generation, with what it ought to be.
@@ -415,7 +445,7 @@ impl Store {
     /// # Errors
     /// Only what kept it from finding out: damage is in the report.
     pub fn verify(&self, only: Option<GenerationId>, depth: Depth) -> Result<VerifyReport> {
-        self.home.verify(only, depth)
+        verify::verify(&self.store, only, depth)
     }
 
     /// Mends what it can and puts damaged objects into quarantine; gives what was found before and
@@ -424,7 +454,7 @@ impl Store {
     /// # Errors
     /// [`Error::Locked`], [`Error::Io`].
     pub fn repair(&self) -> Result<(VerifyReport, VerifyReport)> {
-        self.home.repair()
+        verify::repair(&self.store)
     }
 
     /// Counts what belongs to somebody else than the store does. Takes no lock and changes nothing.
@@ -432,7 +462,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn foreign(&self) -> Result<Foreign> {
-        self.home.foreign()
+        owners::foreign(&self.store)
     }
 
     /// Gives what belongs to somebody else to the owner of the store, or the group that shares it;
@@ -444,7 +474,7 @@ impl Store {
     /// # Locks
     /// The store lock, exclusively, and the commit lock.
     pub fn give_back(&self) -> Result<(Foreign, Foreign)> {
-        self.home.give_back()
+        owners::give_back(&self.store)
     }
 
     /// Copies a generation's tree to a directory that is absent or empty; gives the number of
@@ -454,6 +484,6 @@ impl Store {
     /// [`Error::NotEmpty`], [`Error::Damaged`], [`Error::Io`], and [`Error::Refused`] with the codes
     /// `bad-target`, `target-in-store` and `target-in-view`; then there is no copy.
     pub fn export(&self, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
-        self.home.export(generation, to)
+        export::export(&self.store, generation, to)
     }
 }

@@ -7,8 +7,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that calls rayon")]
 
+use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{MutexGuard, PoisonError};
 use std::thread;
 
 use rayon::ThreadBuilder;
@@ -143,6 +145,16 @@ fn be_alone() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     // The thread stays in the pool, so the pool must stay.
     std::mem::forget(pool);
+}
+
+/// Locks a mutex, also one that a panicking thread held.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns what a mutex guards, also where a thread panicked that held it.
+pub(crate) fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,188 +5,198 @@
 //! tells whether the change happened: so whoever holds the commit lock next finishes it or takes
 //! it back, and comes to the same state wherever it was cut.
 
+use crate::parts::suspects;
 use rustix::io::Errno;
 
 use crate::error::{Damaged, Error, Result};
 use crate::fs::dir::open_parent;
+use crate::fs::errno::is_errno;
+use crate::fs::errno::is_refused;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, StageId};
+use crate::model::records::Intent;
+use crate::model::records::Sequence;
 use crate::model::tree::{FileNode, Mtime, Node};
-use crate::parts::layout::{GENERATIONS, Home, STAGING};
+use crate::parts::current::Current;
+use crate::parts::generations::Generations;
+use crate::parts::hold::HoldFile;
+use crate::parts::layout::{GENERATIONS, STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
+use crate::parts::locks::Locks;
 use crate::parts::log::Event;
-use crate::parts::objects::{Objects, is_errno, is_refused};
-use crate::parts::records::{Intent, Sequence};
+use crate::parts::log::Log;
+use crate::parts::naming::Naming;
+use crate::parts::objects::Objects;
+use crate::parts::records::Records;
 use crate::parts::stage_dir::{grave, remove_committed, sweep, tolerate};
+use crate::views::install;
 
-impl Home {
-    /// Takes the commit lock and settles what the last holder left.
-    pub(crate) fn begin_commit(&self) -> Result<(CommitLock, Sequence)> {
-        let lock = self.lock_commit()?;
-        let sequence = self.settle(&lock)?;
-        Ok((lock, sequence))
-    }
+/// Takes the commit lock and settles what the last holder left.
+pub(crate) fn begin_commit(store: &StoreDir) -> Result<(CommitLock, Sequence)> {
+    let lock = Locks::of(store).commit()?;
+    let sequence = settle(store, &lock)?;
+    Ok((lock, sequence))
+}
 
-    /// Finishes or takes back the change that the sequence tells of, and removes all debris.
-    pub(crate) fn settle(&self, lock: &CommitLock) -> Result<Sequence> {
-        self.remove_temps(lock)?;
-        sweep(self, lock)?;
-        self.restore_notice(lock)?;
-        self.settle_unflushed(lock)?;
-        self.settle_views(lock)?;
-        let mut sequence = self.sequence()?;
-        let Some(intent) = sequence.intent.take() else {
+/// Finishes or takes back the change that the sequence tells of, and removes all debris.
+pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
+    Current::of(store).remove_temps(lock)?;
+    sweep(store, lock)?;
+    Current::of(store).restore_notice(lock)?;
+    Naming::of(store).settle_unflushed(lock)?;
+    install::settle_views(store, lock)?;
+    let mut sequence = Records::of(store).sequence()?;
+    let Some(intent) = sequence.intent.take() else {
+        return Ok(sequence);
+    };
+    let current = Current::of(store).id()?;
+    // Where `current` was lost, the log alone tells, and nothing is taken back by what it does not say.
+    let last = Log::of(store).history()?.last_activation().map(|line| line.generation);
+    let is_lost = current.is_none() && last.is_some();
+    let shown = if is_lost { last } else { current };
+    let moved = match &intent {
+        Intent::Publish { generation, activate, .. } => *activate && shown == Some(*generation),
+        Intent::Activate { generation, .. } => shown == Some(*generation),
+    };
+    let settled = match intent {
+        Intent::Publish { .. } if !moved && is_lost => Ok(()),
+        Intent::Publish { generation, .. } if !moved => take_back(store, lock, generation),
+        Intent::Publish { generation, stage, .. } => {
+            if let Some(id) = &stage {
+                remove_committed(store, lock, id)?;
+            }
+            HoldFile::of(store).set(lock, None)?;
+            finish(store, lock, generation, stage)
+        }
+        Intent::Activate { generation, marks, hold } if moved => {
+            HoldFile::of(store).set(lock, hold.as_ref())?;
+            // gc may have been there before a power loss brought the intent back.
+            let ids = Generations::of(store).ids()?;
+            for (id, mark) in marks {
+                if ids.contains(&id) {
+                    Records::of(store).write_mark(lock, id, &mark)?;
+                }
+            }
+            finish(store, lock, generation, None)
+        }
+        Intent::Activate { generation, .. } => reread_shown(store, lock, generation),
+    };
+    match settled {
+        // Damage is `verify`'s and the next publish's; it must not keep everybody out.
+        Err(Error::Damaged { what: Damaged::Generation(id), .. }) => {
+            suspects::suspect_generation(store, lock, id)?
+        }
+        // The change stands; what is still to be told of it needs space, which gc must not: the
+        // intent stays for the next writer.
+        Err(e) if moved && (is_errno(&e, Errno::NOSPC) || is_errno(&e, Errno::DQUOT)) => {
             return Ok(sequence);
-        };
-        let current = self.current()?;
-        // Where `current` was lost, the log alone tells, and nothing is taken back by what it does not say.
-        let last = self.history()?.last_activation().map(|line| line.generation);
-        let is_lost = current.is_none() && last.is_some();
-        let shown = if is_lost { last } else { current };
-        let moved = match &intent {
-            Intent::Publish { generation, activate, .. } => *activate && shown == Some(*generation),
-            Intent::Activate { generation, .. } => shown == Some(*generation),
-        };
-        let settled = match intent {
-            Intent::Publish { .. } if !moved && is_lost => Ok(()),
-            Intent::Publish { generation, .. } if !moved => self.take_back(lock, generation),
-            Intent::Publish { generation, stage, .. } => {
-                if let Some(id) = &stage {
-                    remove_committed(self, lock, id)?;
-                }
-                self.set_hold(lock, None)?;
-                self.finish(lock, generation, stage)
-            }
-            Intent::Activate { generation, marks, hold } if moved => {
-                self.set_hold(lock, hold.as_ref())?;
-                // gc may have been there before a power loss brought the intent back.
-                let ids = self.generation_ids()?;
-                for (id, mark) in marks {
-                    if ids.contains(&id) {
-                        self.write_mark(lock, id, &mark)?;
-                    }
-                }
-                self.finish(lock, generation, None)
-            }
-            Intent::Activate { generation, .. } => self.reread_shown(lock, generation),
-        };
-        match settled {
-            // Damage is `verify`'s and the next publish's; it must not keep everybody out.
-            Err(Error::Damaged { what: Damaged::Generation(id), .. }) => {
-                self.suspect_generation(lock, id)?
-            }
-            // The change stands; what is still to be told of it needs space, which gc must not: the
-            // intent stays for the next writer.
-            Err(e) if moved && (is_errno(&e, Errno::NOSPC) || is_errno(&e, Errno::DQUOT)) => {
-                return Ok(sequence);
-            }
-            settled => settled?,
         }
-        self.write_sequence(lock, &sequence)?;
-        Ok(sequence)
+        settled => settled?,
     }
+    Records::of(store).write_sequence(lock, &sequence)?;
+    Ok(sequence)
+}
 
-    /// Removes a generation that was never shown to anybody.
-    fn take_back(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
-        let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
-        let name = id.to_string().into_bytes();
-        if generations.stat(&name)?.is_none() {
-            return Ok(());
-        }
-        let grave = grave(id);
-        match self.fs.rename_to_free((&generations, &name), (&staging, &grave)) {
-            Err(e) if is_errno(&e, Errno::XDEV) => {
-                self.mark_unlisted(lock, id)?;
-                return tolerate(self.remove_unlisted(lock, id)).map(drop);
-            }
-            moved => moved?,
-        }
-        self.fs.sync_dir(&generations)?;
-        tolerate(self.fs.remove_all(&staging, &grave)).map(drop)
+/// Removes a generation that was never shown to anybody.
+fn take_back(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
+    let (generations, staging) = (store.sub(GENERATIONS)?, store.sub(STAGING)?);
+    let name = id.to_string().into_bytes();
+    if generations.stat(&name)?.is_none() {
+        return Ok(());
     }
-
-    /// Does what comes after the pointer: makes its move durable, and tells of it.
-    fn finish(&self, lock: &CommitLock, id: GenerationId, stage: Option<StageId>) -> Result<()> {
-        self.seal_current(lock)?;
-        let generation = self.generation(id)?;
-        let history = self.history()?;
-        if history.publication(id).is_none() {
-            self.append_log(lock, id, self.publication(&generation, stage, None)?)?;
+    let grave = grave(id);
+    match store.fs.rename_to_free((&generations, &name), (&staging, &grave)) {
+        Err(e) if is_errno(&e, Errno::XDEV) => {
+            Generations::of(store).mark_unlisted(lock, id)?;
+            return tolerate(Generations::of(store).remove_unlisted(lock, id)).map(drop);
         }
-        let last = history.last_activation();
-        if last.is_none_or(|line| line.generation != id) {
-            let previous = last.map(|line| line.generation);
-            self.append_log(lock, id, Event::Activate { previous })?;
-        }
-        self.sync_log()?;
-        self.write_notice(lock, id, generation.head()?.tree)
+        moved => moved?,
     }
+    store.fs.sync_dir(&generations)?;
+    tolerate(store.fs.remove_all(&staging, &grave)).map(drop)
+}
 
-    /// Makes the log's line about a generation.
-    pub(crate) fn publication(
-        &self,
-        generation: &crate::parts::generations::Generation,
-        stage: Option<StageId>,
-        new_bytes: Option<u64>,
-    ) -> Result<Event> {
-        let head = generation.head()?;
-        Ok(Event::Publish {
-            manifest: Digest::of(&generation.manifest_bytes()?).to_string(),
-            created: crate::parts::records::Moment { secs: head.created.secs, nanos: head.created.nanos },
-            note: head.note,
-            facts: head.facts,
-            stage,
-            new_bytes,
-        })
+/// Does what comes after the pointer: makes its move durable, and tells of it.
+fn finish(store: &StoreDir, lock: &CommitLock, id: GenerationId, stage: Option<StageId>) -> Result<()> {
+    Current::of(store).make_durable(lock)?;
+    let generation = Generations::of(store).open(id)?;
+    let history = Log::of(store).history()?;
+    if history.publication(id).is_none() {
+        Log::of(store).append(lock, id, publication(store, &generation, stage, None)?)?;
     }
+    let last = history.last_activation();
+    if last.is_none_or(|line| line.generation != id) {
+        let previous = last.map(|line| line.generation);
+        Log::of(store).append(lock, id, Event::Activate { previous })?;
+    }
+    Log::of(store).sync()?;
+    Current::of(store).write_notice(lock, id, generation.head()?.tree)
+}
 
-    /// An activation was cut short while it gave paths new inodes: which ones, the inodes tell.
-    fn reread_shown(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
-        let Some(generation) = self.find_generation(id)? else {
-            return Ok(());
+/// Makes the log's line about a generation.
+pub(crate) fn publication(
+    _store: &StoreDir,
+    generation: &crate::parts::generations::Generation,
+    stage: Option<StageId>,
+    new_bytes: Option<u64>,
+) -> Result<Event> {
+    let head = generation.head()?;
+    Ok(Event::Publish {
+        manifest: Digest::of(&generation.manifest_bytes()?).to_string(),
+        created: crate::model::records::Moment { secs: head.created.secs, nanos: head.created.nanos },
+        note: head.note,
+        facts: head.facts,
+        stage,
+        new_bytes,
+    })
+}
+
+/// An activation was cut short while it gave paths new inodes: which ones, the inodes tell.
+fn reread_shown(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
+    let Some(generation) = Generations::of(store).find(id)? else {
+        return Ok(());
+    };
+    let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
+    let objects = Objects::new(store)?;
+    let dir = match generation.tree_dir() {
+        // Nothing in it was made fresh.
+        Err(e) if is_refused(&e) => return Ok(()),
+        dir => dir?,
+    };
+    let mut shown = Shown { fresh: Default::default(), ..old.clone() };
+    let mut folder: Option<(&[u8], Option<Dir>)> = None;
+    for entry in tree.iter() {
+        let Node::File(file) = entry.node else {
+            continue;
         };
-        let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
-        let objects = Objects::new(self)?;
-        let dir = match generation.tree_dir() {
-            // Nothing in it was made fresh.
-            Err(e) if is_refused(&e) => return Ok(()),
-            dir => dir?,
-        };
-        let mut shown = Shown { fresh: Default::default(), ..old.clone() };
-        let mut folder: Option<(&[u8], Option<Dir>)> = None;
-        for entry in tree.iter() {
-            let Node::File(file) = entry.node else {
-                continue;
+        let (parent, name) = crate::model::relpath::split(entry.path);
+        if folder.as_ref().is_none_or(|(path, _)| *path != parent) {
+            let opened = match open_parent(&dir, entry.path) {
+                Err(e) if is_refused(&e) => None,
+                opened => Some(opened?.0),
             };
-            let (parent, name) = crate::model::relpath::split(entry.path);
-            if folder.as_ref().is_none_or(|(path, _)| *path != parent) {
-                let opened = match open_parent(&dir, entry.path) {
-                    Err(e) if is_refused(&e) => None,
-                    opened => Some(opened?.0),
-                };
-                folder = Some((parent, opened));
-            }
-            let own = match folder.as_ref().and_then(|(_, dir)| dir.as_ref()) {
-                Some(dir) => own_mtime(&objects, dir, name, &file),
-                None => Ok(old.fresh.get(entry.path).copied()),
-            };
-            let own = match own {
-                // Something is mounted there, or it is locked up: it was not made fresh, and what was
-                // recorded of it still holds.
-                Err(e) if is_refused(&e) => old.fresh.get(entry.path).copied(),
-                own => own?,
-            };
-            if let Some(mtime) = own {
-                shown.fresh.insert(entry.path.to_vec(), mtime);
-            }
+            folder = Some((parent, opened));
         }
-        if shown != old {
-            self.write_shown(lock, id, &shown)?;
+        let own = match folder.as_ref().and_then(|(_, dir)| dir.as_ref()) {
+            Some(dir) => own_mtime(&objects, dir, name, &file),
+            None => Ok(old.fresh.get(entry.path).copied()),
+        };
+        let own = match own {
+            // Something is mounted there, or it is locked up: it was not made fresh, and what was
+            // recorded of it still holds.
+            Err(e) if is_refused(&e) => old.fresh.get(entry.path).copied(),
+            own => own?,
+        };
+        if let Some(mtime) = own {
+            shown.fresh.insert(entry.path.to_vec(), mtime);
         }
-        Ok(())
     }
+    if shown != old {
+        Generations::of(store).write_shown(lock, id, &shown)?;
+    }
+    Ok(())
 }
 
 /// Returns the mtime of a file that has an inode of its own, and another mtime than its object.

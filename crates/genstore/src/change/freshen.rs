@@ -10,14 +10,18 @@
 //!
 //! Cut between 2 and 4, what the inodes show tells recovery what became of them.
 
+use crate::fs::errno::is_errno;
+use crate::model::object_name;
 use std::collections::BTreeMap;
 use std::fs::File;
 
+use crate::parts::pending_write::PendingWrites;
 use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
+use crate::fs::errno::is_absence;
 use crate::fs::flush::{Flush, MANY};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
@@ -25,14 +29,13 @@ use crate::model::fresh::{Freshness, Shown, Touch};
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime};
 use crate::parts::generations::Generation;
-use crate::parts::layout::{GENERATIONS, Home, SHOWN};
+use crate::parts::layout::{GENERATIONS, SHOWN, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::look::{Quiet, has_digest, is_as_recorded, no_right_bytes};
+use crate::parts::objects::make_empty;
 use crate::parts::objects::{self, Objects};
 use crate::parts::pending_write::Prepared;
 use crate::parts::stage_dir::StageDir;
-use crate::repair::check::is_absence;
-use crate::verbs::publish::assemble::make_empty;
 
 /// What is current, as the source of inodes that another generation keeps.
 pub(crate) struct Standing<'a> {
@@ -60,156 +63,160 @@ impl Freshening<'_> {
     }
 
     /// Removes the stage, which is empty by now, or debris for the next writer.
-    pub(crate) fn clear(self, home: &Home) -> Result<()> {
-        self.stage.map_or(Ok(()), |stage| stage.remove(home))
+    pub(crate) fn clear(self, store: &StoreDir) -> Result<()> {
+        self.stage.map_or(Ok(()), |stage| stage.remove(store))
     }
 }
 
-impl Home {
-    /// Looks at files of a kept generation that stay as they are and that readers are not shown now.
-    /// One that is damaged is to be made anew, with the mtime that it had.
-    pub(crate) fn look_at_stays(&self, kept: &Generation, freshness: &mut Freshness) -> Result<()> {
-        let (objects, tree) = (Objects::new(self)?, kept.tree_dir()?);
-        let is_damaged = |(path, file, mtime): &(Vec<u8>, FileNode, Mtime)| match open_parent(&tree, path) {
-            Ok(at) => is_as_recorded(&objects, (&at.0, at.1), file, *mtime, Quiet::Unknown).map(|is| !is),
-            Err(e) if is_absence(&e) => Err(kept.damaged(&format!("{} is gone", relpath::show(path)))),
-            Err(e) => Err(e),
-        };
-        let stays = std::mem::take(&mut freshness.stays);
-        let damaged: Vec<bool> = stays.par_iter().map(is_damaged).collect::<Result<_>>()?;
-        for ((path, file, mtime), _) in stays.into_iter().zip(damaged).filter(|(_, damaged)| *damaged) {
-            freshness.touches.push((path, Touch::Renew(mtime, file.executable)));
-            freshness.files.push(file);
-        }
-        Ok(())
+/// Looks at files of a kept generation that stay as they are and that readers are not shown now.
+/// One that is damaged is to be made anew, with the mtime that it had.
+pub(crate) fn look_at_stays(store: &StoreDir, kept: &Generation, freshness: &mut Freshness) -> Result<()> {
+    let (objects, tree) = (Objects::new(store)?, kept.tree_dir()?);
+    let is_damaged = |(path, file, mtime): &(Vec<u8>, FileNode, Mtime)| match open_parent(&tree, path) {
+        Ok(at) => is_as_recorded(&objects, (&at.0, at.1), file, *mtime, Quiet::Unknown).map(|is| !is),
+        Err(e) if is_absence(&e) => Err(kept.damaged(&format!("{} is gone", relpath::show(path)))),
+        Err(e) => Err(e),
+    };
+    let stays = std::mem::take(&mut freshness.stays);
+    let damaged: Vec<bool> = stays.par_iter().map(is_damaged).collect::<Result<_>>()?;
+    for ((path, file, mtime), _) in stays.into_iter().zip(damaged).filter(|(_, damaged)| *damaged) {
+        freshness.touches.push((path, Touch::Renew(mtime, file.executable)));
+        freshness.files.push(file);
     }
+    Ok(())
+}
 
-    /// Step 1 for a kept generation.
-    pub(crate) fn stage_fresh(
-        &self,
-        lock: &CommitLock,
-        base: &Standing<'_>,
-        (kept, shown): (&Generation, &Shown),
-        freshness: &mut Freshness,
-    ) -> Result<Freshening<'_>> {
-        let mut fresh = Freshening { stage: None, shown: None, made: vec![] };
-        match self.stage_fresh_in(lock, base, (kept, shown), freshness, &mut fresh) {
-            Ok(()) => Ok(fresh),
-            Err(error) => {
-                // Should this fail, the next writer removes it.
-                drop(fresh.clear(self));
-                Err(error)
-            }
+/// Step 1 for a kept generation.
+pub(crate) fn stage_fresh<'s>(
+    store: &'s StoreDir,
+    lock: &CommitLock,
+    base: &Standing<'_>,
+    (kept, shown): (&Generation, &Shown),
+    freshness: &mut Freshness,
+) -> Result<Freshening<'s>> {
+    let mut fresh = Freshening { stage: None, shown: None, made: vec![] };
+    match stage_fresh_in(store, lock, base, (kept, shown), freshness, &mut fresh) {
+        Ok(()) => Ok(fresh),
+        Err(error) => {
+            // Should this fail, the next writer removes it.
+            drop(fresh.clear(store));
+            Err(error)
         }
     }
+}
 
-    fn stage_fresh_in<'h>(
-        &'h self,
-        lock: &CommitLock,
-        base: &Standing<'_>,
-        (kept, shown): (&Generation, &Shown),
-        freshness: &mut Freshness,
-        fresh: &mut Freshening<'h>,
-    ) -> Result<()> {
-        if !freshness.touches.is_empty() {
-            let stage = fresh.stage.insert(StageDir::create(self)?);
-            fresh.made = self.make_fresh(stage, base, &kept.tree_dir()?, freshness)?;
-        }
-        if freshness.shown != *shown {
-            let folder = [GENERATIONS, b"/", kept.id().to_string().as_bytes()].concat();
-            fresh.shown = Some(self.prepare(lock, &folder, SHOWN, &freshness.shown.encode())?);
-        }
-        Ok(())
+fn stage_fresh_in<'h>(
+    store: &'h StoreDir,
+    lock: &CommitLock,
+    base: &Standing<'_>,
+    (kept, shown): (&Generation, &Shown),
+    freshness: &mut Freshness,
+    fresh: &mut Freshening<'h>,
+) -> Result<()> {
+    if !freshness.touches.is_empty() {
+        let stage = fresh.stage.insert(StageDir::create(store)?);
+        fresh.made = make_fresh(store, stage, base, &kept.tree_dir()?, freshness)?;
     }
-
-    /// Steps 3 and 4 for a kept generation.
-    ///
-    /// # Durability
-    /// On return all of it is durable.
-    pub(crate) fn put_fresh(
-        &self,
-        lock: &CommitLock,
-        kept: &Generation,
-        fresh: &mut Freshening<'_>,
-        freshness: &Freshness,
-    ) -> Result<()> {
-        let mut flushes = match &fresh.stage {
-            Some(stage) => self.place_fresh(stage, &kept.tree_dir()?, freshness)?,
-            None => vec![],
-        };
-        if let Some(shown) = fresh.shown.take() {
-            shown.put(lock)?;
-            flushes.push(Flush::Dir(kept.dir().open_dir(b"")?));
-        }
-        self.fs.sync_each(&flushes)
+    if freshness.shown != *shown {
+        let folder = [GENERATIONS, b"/", kept.id().to_string().as_bytes()].concat();
+        fresh.shown =
+            Some(PendingWrites::of(store).prepare(lock, &folder, SHOWN, &freshness.shown.encode())?);
     }
+    Ok(())
+}
 
-    /// Does all of it for a tree that is staged.
-    ///
-    /// # Durability
-    /// On return it is durable.
-    pub(crate) fn freshen(
-        &self,
-        stage: &StageDir,
-        base: &Standing<'_>,
-        tree: &Dir,
-        freshness: &mut Freshness,
-    ) -> Result<()> {
-        self.fs.sync_each(&self.make_fresh(stage, base, tree, freshness)?)?;
-        self.fs.sync_each(&self.place_fresh(stage, tree, freshness)?)
+/// Steps 3 and 4 for a kept generation.
+///
+/// # Durability
+/// On return all of it is durable.
+pub(crate) fn put_fresh(
+    store: &StoreDir,
+    lock: &CommitLock,
+    kept: &Generation,
+    fresh: &mut Freshening<'_>,
+    freshness: &Freshness,
+) -> Result<()> {
+    let mut flushes = match &fresh.stage {
+        Some(stage) => place_fresh(store, stage, &kept.tree_dir()?, freshness)?,
+        None => vec![],
+    };
+    if let Some(shown) = fresh.shown.take() {
+        shown.put(lock)?;
+        flushes.push(Flush::Dir(kept.dir().open_dir(b"")?));
     }
+    store.fs.sync_each(&flushes)
+}
 
-    /// Makes the inodes, and notes the mtimes that the filesystem kept. Gives what must be flushed before they are put in their places: a kept
-    /// generation must not have names of bytes that a power loss takes away.
-    fn make_fresh(
-        &self,
-        stage: &StageDir,
-        base: &Standing<'_>,
-        tree: &Dir,
-        freshness: &mut Freshness,
-    ) -> Result<Vec<Flush>> {
-        let objects = Objects::new(self)?;
-        let maker = Maker { home: self, objects: &objects, base: base.tree()?, quiet: base.quiet, tree };
-        let mut made = Vec::new();
-        let many = freshness.touches.len() > MANY;
-        let Freshness { touches, files, shown, .. } = freshness;
-        for (number, ((path, touch), file)) in touches.iter_mut().zip(files.iter()).enumerate() {
-            let temp = temp_name(number);
-            let (copy, kept) = maker.make_inode((stage.dir(), &temp), path, (*touch, file))?;
-            let (Touch::Renew(mtime, _) | Touch::Keep(mtime)) = touch;
+/// Does all of it for a tree that is staged.
+///
+/// # Durability
+/// On return it is durable.
+pub(crate) fn freshen(
+    store: &StoreDir,
+    stage: &StageDir,
+    base: &Standing<'_>,
+    tree: &Dir,
+    freshness: &mut Freshness,
+) -> Result<()> {
+    store.fs.sync_each(&make_fresh(store, stage, base, tree, freshness)?)?;
+    store.fs.sync_each(&place_fresh(store, stage, tree, freshness)?)
+}
+
+/// Makes the inodes, and notes the mtimes that the filesystem kept. Gives what must be flushed before they are put in their places: a kept
+/// generation must not have names of bytes that a power loss takes away.
+fn make_fresh(
+    store: &StoreDir,
+    stage: &StageDir,
+    base: &Standing<'_>,
+    tree: &Dir,
+    freshness: &mut Freshness,
+) -> Result<Vec<Flush>> {
+    let objects = Objects::new(store)?;
+    let maker = Maker { store, objects: &objects, base: base.tree()?, quiet: base.quiet, tree };
+    let mut made = Vec::new();
+    let many = freshness.touches.len() > MANY;
+    let Freshness { touches, files, shown, .. } = freshness;
+    for (number, ((path, touch), file)) in touches.iter_mut().zip(files.iter()).enumerate() {
+        let temp = temp_name(number);
+        let (copy, kept) = maker.make_inode((stage.dir(), &temp), path, (*touch, file))?;
+        let (Touch::Renew(mtime, _) | Touch::Keep(mtime)) = touch;
+        *mtime = kept;
+        if let Some(mtime) = shown.fresh.get_mut(path) {
             *mtime = kept;
-            if let Some(mtime) = shown.fresh.get_mut(path) {
-                *mtime = kept;
-            }
-            made.extend(copy.filter(|_| !many).map(|copy| Flush::File(copy, stage.dir().join(&temp))));
         }
-        if many {
-            made.push(Flush::Filesystem(tree.open_dir(b"")?));
-        }
-        Ok(made)
+        made.extend(copy.filter(|_| !many).map(|copy| Flush::File(copy, stage.dir().join(&temp))));
     }
+    if many {
+        made.push(Flush::Filesystem(tree.open_dir(b"")?));
+    }
+    Ok(made)
+}
 
-    /// Renames the inodes to their places, and gives the folders to be flushed.
-    fn place_fresh(&self, stage: &StageDir, tree: &Dir, freshness: &Freshness) -> Result<Vec<Flush>> {
-        let many = freshness.touches.len() > MANY;
-        let mut folders: BTreeMap<&[u8], Flush> = BTreeMap::new();
-        for (number, (path, touch)) in freshness.touches.iter().enumerate() {
-            let (dir, name) = open_parent(tree, path)?;
-            let temp = temp_name(number);
-            self.fs.rename((stage.dir(), &temp), (&dir, name))?;
-            // Renaming a file onto another name of the same inode does nothing, and leaves both.
-            if matches!(touch, Touch::Keep(_)) {
-                self.fs.unlink(stage.dir(), &temp)?;
-            }
-            if !many {
-                folders.insert(relpath::split(path).0, Flush::Dir(dir));
-            }
+/// Renames the inodes to their places, and gives the folders to be flushed.
+fn place_fresh(
+    store: &StoreDir,
+    stage: &StageDir,
+    tree: &Dir,
+    freshness: &Freshness,
+) -> Result<Vec<Flush>> {
+    let many = freshness.touches.len() > MANY;
+    let mut folders: BTreeMap<&[u8], Flush> = BTreeMap::new();
+    for (number, (path, touch)) in freshness.touches.iter().enumerate() {
+        let (dir, name) = open_parent(tree, path)?;
+        let temp = temp_name(number);
+        store.fs.rename((stage.dir(), &temp), (&dir, name))?;
+        // Renaming a file onto another name of the same inode does nothing, and leaves both.
+        if matches!(touch, Touch::Keep(_)) {
+            store.fs.unlink(stage.dir(), &temp)?;
         }
-        if many {
-            return Ok(vec![Flush::Filesystem(tree.open_dir(b"")?)]);
+        if !many {
+            folders.insert(relpath::split(path).0, Flush::Dir(dir));
         }
-        Ok(folders.into_values().collect())
     }
+    if many {
+        return Ok(vec![Flush::Filesystem(tree.open_dir(b"")?)]);
+    }
+    Ok(folders.into_values().collect())
 }
 
 impl Standing<'_> {
@@ -227,7 +234,7 @@ impl Standing<'_> {
 
 /// Makes the inodes that paths of one generation are to have.
 struct Maker<'a> {
-    home: &'a Home,
+    store: &'a StoreDir,
     objects: &'a Objects<'a>,
     /// The current generation's tree.
     base: Option<Dir>,
@@ -284,13 +291,13 @@ impl Maker<'_> {
         if !is_as_recorded(self.objects, (&from.0, from.1), file, mtime, self.quiet)? {
             return Ok(Kept::Damaged);
         }
-        match self.home.fs.link((&from.0, from.1), temp) {
+        match self.store.fs.link((&from.0, from.1), temp) {
             // No link left, or another user's file: a copy has the same mtime.
-            Err(e) if objects::is_errno(&e, Errno::MLINK) || objects::is_errno(&e, Errno::PERM) => {
-                self.home.copy_file((&from.0, from.1), temp).map(Kept::Copied)
+            Err(e) if is_errno(&e, Errno::MLINK) || is_errno(&e, Errno::PERM) => {
+                objects::copy_file(self.store, (&from.0, from.1), temp).map(Kept::Copied)
             }
             // The file is a mount point.
-            Err(e) if objects::is_errno(&e, Errno::XDEV) => Ok(Kept::Damaged),
+            Err(e) if is_errno(&e, Errno::XDEV) => Ok(Kept::Damaged),
             done => done.map(|()| Kept::Linked),
         }
     }
@@ -304,14 +311,14 @@ impl Maker<'_> {
         file: &FileNode,
         mtime: Mtime,
     ) -> Result<(File, Mtime)> {
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         if file.size == 0 {
-            make_empty(self.home, FileNode { mtime, ..*file }, temp.0, temp.1)?;
+            make_empty(self.store, FileNode { mtime, ..*file }, temp.0, temp.1)?;
             let (empty, place) = (temp.0.open_file(temp.1)?, temp.0.join(temp.1));
             let kept = Stat::of(&empty, &place)?.mtime;
             return Ok((empty, kept));
         }
-        let object = objects::name(file.object());
+        let object = object_name::name(file.object());
         let at_path = match open_parent(self.tree, path) {
             Ok(from) => Some(from),
             Err(e) if is_absence(&e) => None,
@@ -324,13 +331,13 @@ impl Maker<'_> {
             if !is_candidate {
                 continue;
             }
-            let copy = match self.home.copy_file((dir, name), temp) {
+            let copy = match objects::copy_file(self.store, (dir, name), temp) {
                 // Its mode was changed.
-                Err(e) if objects::is_errno(&e, Errno::ACCESS) => continue,
+                Err(e) if is_errno(&e, Errno::ACCESS) => continue,
                 copy => copy?,
             };
             let place = temp.0.join(temp.1);
-            fs.set_mode(&copy, &place, objects::mode(file.executable))?;
+            fs.set_mode(&copy, &place, object_name::mode(file.executable))?;
             // The bytes of the copy are what counts: the file may change while it is copied.
             if !has_digest(temp, file)? {
                 fs.unlink(temp.0, temp.1)?;

@@ -9,6 +9,7 @@ mod access;
 pub(crate) mod attributes;
 pub(crate) mod copy;
 pub(crate) mod dir;
+pub(crate) mod errno;
 pub(crate) mod fault;
 pub(crate) mod flush;
 pub(crate) mod folders;

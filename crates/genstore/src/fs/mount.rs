@@ -3,6 +3,8 @@
 //! Mounts are told apart by the kernel's number of the mount, not by the device: a bind mount of
 //! the same filesystem has the same device.
 
+use crate::error::Result;
+use crate::fs::Dir;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -119,6 +121,11 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 /// Returns the part of a mount point's path below `real`.
 pub(crate) fn below(real: &Path, point: &Path) -> Vec<u8> {
     point.strip_prefix(real).map(|below| below.as_os_str().as_bytes().to_vec()).unwrap_or_default()
+}
+
+/// Returns whether something is mounted on a directory.
+pub(crate) fn is_mounted_on(parent: &Dir, name: &[u8]) -> Result<bool> {
+    Ok(parent.staying()?.open_dir(name).is_err_and(|e| is_mount(&e)))
 }
 
 #[cfg(test)]

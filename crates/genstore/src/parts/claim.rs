@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::fs::process::{Liveness, ProcessMark, boot};
-use crate::parts::layout::Home;
-use crate::parts::records::{Moment, unwrap, wrap};
+use crate::model::records::Moment;
+use crate::parts::layout::StoreDir;
+use crate::parts::record::unwrap;
+use crate::parts::record::wrap;
 
 pub(crate) const CLAIM_SUFFIX: &str = ".claim";
 
@@ -84,7 +86,7 @@ impl Claim {
     ///
     /// # Errors
     /// Code `no-such-process`.
-    pub(crate) fn new(home: &Home, owner: Owner) -> Result<Claim> {
+    pub(crate) fn new(store: &StoreDir, owner: Owner) -> Result<Claim> {
         let owner = match owner {
             Owner::Until(time) => OwnerRecord::Until(time.into()),
             Owner::Process(pid) => {
@@ -97,8 +99,8 @@ impl Claim {
         Ok(Claim {
             owner,
             boot: boot(),
-            made: home.now().into(),
-            by: home.options.actor.clone(),
+            made: store.now().into(),
+            by: store.options.actor.clone(),
             out: None,
         })
     }
@@ -122,7 +124,17 @@ impl Claim {
     }
 }
 
-impl Home {
+/// The claims on stages of a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Claims<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> Claims<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> Claims<'s> {
+        Claims { store }
+    }
+
     /// Returns whether the claim of a stage holds, and which directory it was begun with; `None` where it
     /// has none.
     ///
@@ -143,23 +155,18 @@ impl Home {
             return Ok(Some((Standing::Rebooted, None)));
         }
         let claim: Claim = unwrap(&bytes).map_err(|why| Error::damaged_file(&staging.join(&name), why))?;
-        Ok(Some((claim.standing(self.now())?, claim.out)))
+        Ok(Some((claim.standing(self.store.now())?, claim.out)))
     }
 
     /// Writes the claim of the stage `name`, whose directory is `stage` and whose lock the caller holds.
-    pub(crate) fn write_claim(
-        &self,
-        staging: &Dir,
-        (name, stage): (&[u8], &Dir),
-        claim: &Claim,
-    ) -> Result<()> {
+    pub(crate) fn write(&self, staging: &Dir, (name, stage): (&[u8], &Dir), claim: &Claim) -> Result<()> {
         let path = stage.join(ON_ITS_WAY);
-        self.fs.unlink(stage, ON_ITS_WAY)?;
-        let file = self.fs.create_with(stage, ON_ITS_WAY, 0o644)?;
-        self.fs.write(&file, &path, &wrap(claim))?;
-        self.fs.set_mode(&file, &path, 0o644)?;
+        self.store.fs.unlink(stage, ON_ITS_WAY)?;
+        let file = self.store.fs.create_with(stage, ON_ITS_WAY, 0o644)?;
+        self.store.fs.write(&file, &path, &wrap(claim))?;
+        self.store.fs.set_mode(&file, &path, 0o644)?;
         let place = [name, CLAIM_SUFFIX.as_bytes()].concat();
-        self.fs.rename((stage, ON_ITS_WAY), (staging, &place))
+        self.store.fs.rename((stage, ON_ITS_WAY), (staging, &place))
     }
 }
 

@@ -6,38 +6,32 @@ use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::fs::{Kind, TEMP_PREFIX};
-use crate::model::digest::Digest;
 use crate::model::ids::GenerationId;
+use crate::model::notice::notice;
 use crate::model::tree::TreeId;
-use crate::parts::layout::{CURRENT, GENERATIONS, Home, NOTICE, STAGING, TREE};
+use crate::parts::generations::Generations;
+use crate::parts::layout::{CURRENT, NOTICE, STAGING, StoreDir, tree_path};
 use crate::parts::locks::CommitLock;
 
-/// The notice is always so long, in bytes.
-pub(crate) const NOTICE_LEN: u64 = 86;
-
-/// Names a generation's directory of files, as `current` does.
-pub(crate) fn tree_path(id: GenerationId) -> Vec<u8> {
-    [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", TREE].concat()
+/// `current` and the notice of a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Current<'s> {
+    store: &'s StoreDir,
 }
 
-/// What the notice holds: always as many bytes, so that it is replaced by one write in place.
-pub(crate) fn notice(commit: Option<(GenerationId, TreeId)>) -> Vec<u8> {
-    let (number, tree) = match commit {
-        Some((id, tree)) => (id.get(), tree),
-        None => (0, Digest::from_bytes([0; 32])),
-    };
-    format!("{number:<20} {tree}\n").into_bytes()
-}
+impl<'s> Current<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> Current<'s> {
+        Current { store }
+    }
 
-impl Home {
     /// Tells which generation is current: one readlink.
-    pub(crate) fn current(&self) -> Result<Option<GenerationId>> {
-        let target = match self.dir.read_link(CURRENT) {
+    pub(crate) fn id(&self) -> Result<Option<GenerationId>> {
+        let target = match self.store.dir.read_link(CURRENT) {
             Ok(Some(target)) => target,
             Ok(None) => return Ok(None),
             // EINVAL: something that is no symlink took its place.
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidInput => {
-                return Err(Error::damaged_file(&self.dir.join(CURRENT), "it is not a symlink"));
+                return Err(Error::damaged_file(&self.store.dir.join(CURRENT), "it is not a symlink"));
             }
             Err(e) => return Err(e),
         };
@@ -45,13 +39,13 @@ impl Home {
         let id = number.and_then(|number| std::str::from_utf8(number).ok()).and_then(GenerationId::parse);
         match id {
             Some(id) => Ok(Some(id)),
-            None => Err(Error::damaged_file(&self.dir.join(CURRENT), "it names no generation")),
+            None => Err(Error::damaged_file(&self.store.dir.join(CURRENT), "it names no generation")),
         }
     }
 
     /// Tells when `current` was last moved.
-    pub(crate) fn current_since(&self) -> Result<Option<SystemTime>> {
-        Ok(self.dir.stat(CURRENT)?.map(|stat| stat.mtime.into()))
+    pub(crate) fn since(&self) -> Result<Option<SystemTime>> {
+        Ok(self.store.dir.stat(CURRENT)?.map(|stat| stat.mtime.into()))
     }
 
     /// Moves `current`: the commit.
@@ -60,34 +54,36 @@ impl Home {
     /// On an error `current` is as before.
     ///
     /// # Durability
-    /// Not yet durable on return: [`Home::seal_current`] is.
-    pub(crate) fn set_current(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
-        let staging = self.sub(STAGING)?;
+    /// Not yet durable on return: [`StoreDir::seal_current`] is.
+    pub(crate) fn set(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
+        let staging = self.store.sub(STAGING)?;
         let target = tree_path(id);
-        let (temp, ()) =
-            self.fs.unique(&staging, TEMP_PREFIX, "", |name| self.fs.symlink(&target, &staging, name))?;
-        self.fs.rename((&staging, &temp), (&self.dir, CURRENT))
+        let (temp, ()) = self
+            .store
+            .fs
+            .unique(&staging, TEMP_PREFIX, "", |name| self.store.fs.symlink(&target, &staging, name))?;
+        self.store.fs.rename((&staging, &temp), (&self.store.dir, CURRENT))
     }
 
     /// Makes the move of `current` durable.
-    pub(crate) fn seal_current(&self, _: &CommitLock) -> Result<()> {
-        self.fs.sync_dir(&self.dir)
+    pub(crate) fn make_durable(&self, _: &CommitLock) -> Result<()> {
+        self.store.fs.sync_dir(&self.store.dir)
     }
 
     /// Gives the directory that `current` resolves to.
-    pub(crate) fn tree_dir_path(&self, id: GenerationId) -> PathBuf {
-        self.dir.path().join(std::ffi::OsStr::from_bytes(&tree_path(id)))
+    pub(crate) fn tree_path(&self, id: GenerationId) -> PathBuf {
+        self.store.dir.path().join(std::ffi::OsStr::from_bytes(&tree_path(id)))
     }
 
     /// Tells watchers: writes the notice in place. It keeps its inode for ever.
     pub(crate) fn write_notice(&self, _: &CommitLock, id: GenerationId, tree: TreeId) -> Result<()> {
-        let file = self.fs.open_or_create(&self.dir, NOTICE)?;
-        self.fs.write_at(&file, &self.dir.join(NOTICE), &notice(Some((id, tree))), 0)
+        let file = self.store.fs.open_or_create(&self.store.dir, NOTICE)?;
+        self.store.fs.write_at(&file, &self.store.dir.join(NOTICE), &notice(Some((id, tree))), 0)
     }
 
     /// Reads the number in the notice.
     pub(crate) fn noticed(&self) -> Result<Option<GenerationId>> {
-        let bytes = match self.dir.read(NOTICE) {
+        let bytes = match self.store.dir.read(NOTICE) {
             Err(Error::Damaged { .. }) => None,
             bytes => bytes?,
         };
@@ -97,12 +93,12 @@ impl Home {
 
     /// Writes the notice of a store whose notice was lost. A power loss may leave it empty.
     pub(crate) fn restore_notice(&self, lock: &CommitLock) -> Result<()> {
-        if self.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > 0) {
+        if self.store.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > 0) {
             return Ok(());
         }
         // What cannot be read is for others to report.
-        let Ok(Some(id)) = self.current() else { return Ok(()) };
-        match self.find_generation(id).and_then(|found| found.map(|g| g.head()).transpose()) {
+        let Ok(Some(id)) = self.id() else { return Ok(()) };
+        match Generations::of(self.store).find(id).and_then(|found| found.map(|g| g.head()).transpose()) {
             Ok(Some(head)) => self.write_notice(lock, id, head.tree),
             _ => Ok(()),
         }
@@ -110,30 +106,12 @@ impl Home {
 
     /// Removes records and symlinks that a dead process left on their way.
     pub(crate) fn remove_temps(&self, _: &CommitLock) -> Result<()> {
-        let staging = self.sub(STAGING)?;
+        let staging = self.store.sub(STAGING)?;
         for (name, kind) in staging.list()? {
             if name.starts_with(TEMP_PREFIX.as_bytes()) && kind != Kind::Dir {
-                self.fs.unlink(&staging, &name)?;
+                self.store.fs.unlink(&staging, &name)?;
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_notice_has_the_same_length() {
-        let tree = Digest::of(b"tree");
-        let length = notice(None).len();
-        assert_eq!(length as u64, NOTICE_LEN);
-        for number in [1, 42, u64::MAX] {
-            let bytes = notice(Some((GenerationId::new(number).unwrap(), tree)));
-            assert_eq!(bytes.len(), length);
-            let text = String::from_utf8(bytes).unwrap();
-            assert_eq!(text.split_whitespace().collect::<Vec<_>>(), [number.to_string(), tree.to_string()]);
-        }
     }
 }

@@ -10,14 +10,15 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Leftover, Result};
+use crate::fs::errno::is_errno;
+use crate::fs::errno::is_refused;
 use crate::model::audit::{Finding, Severity};
 use crate::model::ids::StageId;
+use crate::model::records::Moment;
 use crate::model::relpath;
 use crate::model::tree::TreeId;
-use crate::parts::layout::{BUILD_LOG, FAILED, Home, STAGING};
+use crate::parts::layout::{BUILD_LOG, FAILED, STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
-use crate::parts::objects::{is_errno, is_refused};
-use crate::parts::records::Moment;
 use crate::parts::stage_dir::{NEXT, StageDir, failed_grave, tolerate};
 
 const REPORT: &[u8] = b"report.json";
@@ -83,9 +84,19 @@ struct FindingRecord {
     message: String,
 }
 
-impl Home {
+/// What a store keeps of refused publications: `failed/`.
+#[derive(Clone, Copy)]
+pub(crate) struct FailedBuilds<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> FailedBuilds<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> FailedBuilds<'s> {
+        FailedBuilds { store }
+    }
+
     /// Moves what was put together in a stage to `failed/`, and removes the oldest ones there.
-    pub(crate) fn keep_failed(
+    pub(crate) fn keep(
         &self,
         lock: &CommitLock,
         stage: &StageDir,
@@ -95,15 +106,15 @@ impl Home {
         let report = self.report(stage, cause);
         let bytes = serde_json::to_vec_pretty(&report).expect("a report is plain values");
         let path = stage.next().join(REPORT);
-        let file = self.fs.create(stage.next(), REPORT)?;
-        self.fs.write(&file, &path, &bytes)?;
-        self.fs.set_mode(&file, &path, 0o644)?;
-        self.fs.make_dir(&self.dir, FAILED)?;
-        let failed = self.sub(FAILED)?;
-        let number = self.failed_numbers()?.last().map_or(1, |last| last + 1);
+        let file = self.store.fs.create(stage.next(), REPORT)?;
+        self.store.fs.write(&file, &path, &bytes)?;
+        self.store.fs.set_mode(&file, &path, 0o644)?;
+        self.store.fs.make_dir(&self.store.dir, FAILED)?;
+        let failed = self.store.sub(FAILED)?;
+        let number = self.numbers()?.last().map_or(1, |last| last + 1);
         let name = number.to_string().into_bytes();
-        self.fs.rename_to_free((stage.dir(), NEXT), (&failed, &name))?;
-        let left = self.prune_failed(lock, keep)?;
+        self.store.fs.rename_to_free((stage.dir(), NEXT), (&failed, &name))?;
+        let left = self.prune(lock, keep)?;
         Ok(Failed { number, path: failed.join(&name), left })
     }
 
@@ -111,8 +122,8 @@ impl Home {
         let report = Report {
             schema: "genstore.failed/1".to_owned(),
             cause: "audit".to_owned(),
-            time: self.now().into(),
-            by: self.options.actor.clone(),
+            time: self.store.now().into(),
+            by: self.store.options.actor.clone(),
             stage: stage.id().to_string(),
             bytes: 0,
             why: None,
@@ -138,23 +149,23 @@ impl Home {
     }
 
     /// Lists what is kept, oldest first.
-    fn failed_numbers(&self) -> Result<Vec<u64>> {
+    fn numbers(&self) -> Result<Vec<u64>> {
         let number = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<u64>().ok();
         let mut numbers: Vec<u64> =
-            self.list(FAILED)?.iter().filter_map(|(name, _)| number(name)).collect();
+            self.store.list(FAILED)?.iter().filter_map(|(name, _)| number(name)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
 
     /// Adds up what is kept takes of the disk by itself. What cannot be read is left out.
-    pub(crate) fn failed_bytes(&self) -> Result<u64> {
+    pub(crate) fn bytes(&self) -> Result<u64> {
         let mut bytes = 0_u64;
-        for number in self.failed_numbers()? {
+        for number in self.numbers()? {
             bytes = bytes.saturating_add(self.read_report(number)?.map_or(0, |report| report.bytes));
             for name in [REPORT, BUILD_LOG] {
                 let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", name].concat();
-                bytes =
-                    bytes.saturating_add(self.dir.stat(&path).ok().flatten().map_or(0, |stat| stat.size));
+                bytes = bytes
+                    .saturating_add(self.store.dir.stat(&path).ok().flatten().map_or(0, |stat| stat.size));
             }
         }
         Ok(bytes)
@@ -162,7 +173,7 @@ impl Home {
 
     fn read_report(&self, number: u64) -> Result<Option<Report>> {
         let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", REPORT].concat();
-        let bytes = match self.dir.read(&path) {
+        let bytes = match self.store.dir.read(&path) {
             Err(Error::Damaged { .. }) => None,
             // Something is mounted on it, or it is another user's.
             Err(e) if is_refused(&e) => None,
@@ -172,10 +183,10 @@ impl Home {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    fn prune_failed(&self, _: &CommitLock, keep: KeepFailed) -> Result<Vec<Leftover>> {
-        let (failed, staging) = (self.sub(FAILED)?, self.sub(STAGING)?);
+    fn prune(&self, _: &CommitLock, keep: KeepFailed) -> Result<Vec<Leftover>> {
+        let (failed, staging) = (self.store.sub(FAILED)?, self.store.sub(STAGING)?);
         let (mut count, mut bytes, mut left) = (0, 0_u64, Vec::new());
-        for number in self.failed_numbers()?.into_iter().rev() {
+        for number in self.numbers()?.into_iter().rev() {
             count += 1;
             bytes = bytes.saturating_add(self.read_report(number)?.map_or(0, |report| report.bytes));
             if count == 1 || (count <= keep.count && bytes <= keep.bytes) {
@@ -184,16 +195,16 @@ impl Home {
             // Of one that had this number before something may be left there.
             let number = number.to_string().into_bytes();
             let prefix = failed_grave(&number);
-            let moved = self.fs.unique(&staging, &prefix, "", |free| {
-                self.fs.rename_to_free((&failed, &number), (&staging, free))
+            let moved = self.store.fs.unique(&staging, &prefix, "", |free| {
+                self.store.fs.rename_to_free((&failed, &number), (&staging, free))
             });
             let removed = match moved {
                 // It cannot be renamed: a lower layer of overlayfs holds it, something is mounted there, or
                 // it is another user's.
                 Err(e) if is_errno(&e, Errno::XDEV) || is_refused(&e) => {
-                    self.fs.remove_all(&failed, &number)
+                    self.store.fs.remove_all(&failed, &number)
                 }
-                moved => self.fs.remove_all(&staging, &moved?.0),
+                moved => self.store.fs.remove_all(&staging, &moved?.0),
             };
             left.extend(tolerate(removed)?);
         }
@@ -201,8 +212,8 @@ impl Home {
     }
 
     /// Finds what a stage was refused as.
-    pub(crate) fn failed_stage(&self, id: &StageId) -> Result<Option<u64>> {
-        for number in self.failed_numbers()?.into_iter().rev() {
+    pub(crate) fn find_stage(&self, id: &StageId) -> Result<Option<u64>> {
+        for number in self.numbers()?.into_iter().rev() {
             if self.read_report(number)?.is_some_and(|report| report.stage == id.as_str()) {
                 return Ok(Some(number));
             }

@@ -9,14 +9,14 @@ use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;
+use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::index::SourceStat;
 use crate::model::sealed::Sealed;
 use crate::parts::generations::Generation;
-use crate::parts::layout::{Home, SEALED};
-use crate::parts::objects::is_errno;
+use crate::parts::layout::{SEALED, StoreDir};
 
 /// A folder beside what was noted of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,12 +40,12 @@ impl Generation {
 
 /// Looks at folders; those that are known already stay as they are.
 pub(crate) fn take(
-    home: &Home,
+    store: &StoreDir,
     tree: &Dir,
     paths: &[&[u8]],
     known: Vec<SourceStat>,
 ) -> Result<Vec<SourceStat>> {
-    let start = home.fs.file_clock();
+    let start = store.fs.file_clock();
     paths
         .par_iter()
         .zip(known)
@@ -62,7 +62,7 @@ pub(crate) fn take(
 /// Compares folders with what was noted of them; `None` where one is gone, has another mode, or is
 /// another user's, so that the tree is none to go on with.
 pub(crate) fn compare(
-    home: &Home,
+    store: &StoreDir,
     tree: &Dir,
     paths: &[&[u8]],
     noted: &[SourceStat],
@@ -78,7 +78,7 @@ pub(crate) fn compare(
                 Err(e) if is_other(&e) => return Ok(None),
                 Err(e) => return Err(e),
             };
-            if stat.kind != Kind::Dir || !home.fs.is_dir_mode(&stat) || !home.fs.is_ours(&stat) {
+            if stat.kind != Kind::Dir || !store.fs.is_dir_mode(&stat) || !store.fs.is_ours(&stat) {
                 return Ok(None);
             }
             // What is mounted on a folder hides it.

@@ -1,6 +1,11 @@
 //! Generations on disk: `generations/<id>/{manifest,shown,index,delta,tree/}`, and leases on them. Floor 2.
 
+use crate::fs::dir::open_parent;
+use crate::fs::errno::is_refused;
+use crate::parts::layout::BUILD_LOG;
+use crate::parts::record;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +13,9 @@ use std::path::{Path, PathBuf};
 use crate::threads::prelude::*;
 use rustix::io::Errno;
 
+use crate::error::chain;
 use crate::error::{Damaged, Error, Result};
+use crate::fs::errno::is_errno;
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
@@ -19,10 +26,8 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::{ObjectId, Tree};
-use crate::parts::layout::{DELTA, GENERATIONS, Home, INDEX, MANIFEST, SHOWN, STAGING, TREE};
+use crate::parts::layout::{DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN, STAGING, StoreDir, TREE};
 use crate::parts::locks::CommitLock;
-use crate::parts::objects::is_errno;
-use crate::verbs::activate::chain;
 
 /// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
 /// 100,000 entries.
@@ -240,13 +245,44 @@ fn read_head(file: &File, path: &Path) -> std::result::Result<(Head, Digest), He
     Ok((Head::decode(&prefix, &head).map_err(malformed)?, body))
 }
 
-impl Home {
+/// The generations of a store: `generations/`.
+#[derive(Clone, Copy)]
+pub(crate) struct Generations<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> Generations<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> Generations<'s> {
+        Generations { store }
+    }
+
+    /// Returns whether there is a generation of this number.
+    pub(crate) fn has(&self, id: GenerationId) -> Result<bool> {
+        let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+        Ok(self.store.dir.stat(&name)?.is_some_and(|stat| stat.kind == Kind::Dir))
+    }
+
+    /// Lists the generations, oldest first. Names that are no numbers are `verify`'s to report.
+    pub(crate) fn ids(&self) -> Result<Vec<GenerationId>> {
+        let listed = self.store.list(GENERATIONS)?;
+        // Looked at last: what is taken off the list goes after that.
+        let unlisted = self.unlisted()?;
+        let mut ids: Vec<_> = listed
+            .iter()
+            .filter(|(_, kind)| *kind == Kind::Dir)
+            .filter_map(|(name, _)| GenerationId::parse(std::str::from_utf8(name).ok()?))
+            .filter(|id| !unlisted.contains(id))
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
     /// Opens a generation and takes a lease on it; `None` when there is no such generation.
     ///
     /// The lease is a shared flock on the manifest, taken on a handle for reading so that it works
     /// on a read-only mount. gc may have moved the generation away between the open and the lock;
     /// so the path must still name the inode that was locked.
-    pub(crate) fn find_generation(&self, id: GenerationId) -> Result<Option<Generation>> {
+    pub(crate) fn find(&self, id: GenerationId) -> Result<Option<Generation>> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
         let damaged = |cause: &str| Error::Damaged {
             what: Damaged::Generation(id),
@@ -258,7 +294,7 @@ impl Home {
             true => damaged(&chain(&e)),
             false => e,
         };
-        let dir = match self.dir.open_dir(&name) {
+        let dir = match self.store.dir.open_dir(&name) {
             Ok(dir) => dir,
             Err(e) if e.is_not_found() => return Ok(None),
             Err(e) => return Err(hidden(e)),
@@ -266,7 +302,7 @@ impl Home {
         let file = match dir.open_file(MANIFEST) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => {
-                if self.dir.stat(&name)?.is_none() {
+                if self.store.dir.stat(&name)?.is_none() {
                     return Ok(None);
                 }
                 if self.is_unlisted(id)? {
@@ -285,11 +321,11 @@ impl Home {
             return Err(damaged("its manifest is not a regular file"));
         }
         let manifest = file.try_clone().map_err(|e| Error::io("open", &path, e))?;
-        let lease = match Lock::take(file, &path, Mode::Shared, self.options.lock_timeout) {
+        let lease = match Lock::take(file, &path, Mode::Shared, self.store.options.lock_timeout) {
             Err(Error::LocksUnsupported { .. }) => None,
             lease => Some(lease?),
         };
-        let named = self.dir.stat(&[&name[..], b"/", MANIFEST].concat())?;
+        let named = self.store.dir.stat(&[&name[..], b"/", MANIFEST].concat())?;
         // It was taken off the list under the exclusive lock, so before this one.
         if self.is_unlisted(id)? {
             return Ok(None);
@@ -300,44 +336,39 @@ impl Home {
             Ok(None)
         } else {
             // A healed manifest took the place of a damaged one.
-            self.find_generation(id)
+            self.find(id)
         }
     }
 
     /// Opens a generation that ought to be there.
-    pub(crate) fn generation(&self, id: GenerationId) -> Result<Generation> {
-        self.find_generation(id)?.ok_or_else(|| Error::UnknownRev { rev: id.to_string(), near: vec![] })
+    pub(crate) fn open(&self, id: GenerationId) -> Result<Generation> {
+        self.find(id)?.ok_or_else(|| Error::UnknownRev { rev: id.to_string(), near: vec![] })
     }
 
     /// Keeps new leases off a generation; `None` when a living process holds one.
     pub(crate) fn exclude_leases(&self, id: GenerationId) -> Result<Option<Lock>> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", MANIFEST].concat();
-        Lock::try_take(self.dir.open_file(&name)?, &self.dir.join(&name), Mode::Exclusive)
+        Lock::try_take(self.store.dir.open_file(&name)?, &self.store.dir.join(&name), Mode::Exclusive)
     }
 
     /// Takes a generation off the list, durably, and puts its directory under a name in staging that
     /// must be free.
-    pub(crate) fn retire_generation(
-        &self,
-        _: &CommitLock,
-        id: GenerationId,
-        to: (&Dir, &[u8]),
-    ) -> Result<Retired> {
+    pub(crate) fn retire(&self, _: &CommitLock, id: GenerationId, to: (&Dir, &[u8])) -> Result<Retired> {
         let Some(_no_leases) = self.exclude_leases(id)? else {
             return Ok(Retired::Leased);
         };
-        let generations = self.sub(GENERATIONS)?;
-        match self.fs.rename_to_free((&generations, id.to_string().as_bytes()), to) {
+        let generations = self.store.sub(GENERATIONS)?;
+        match self.store.fs.rename_to_free((&generations, id.to_string().as_bytes()), to) {
             Err(e) if is_errno(&e, Errno::XDEV) => return Ok(Retired::Immovable),
             moved => moved?,
         }
-        self.fs.sync_dir(&generations)?;
+        self.store.fs.sync_dir(&generations)?;
         Ok(Retired::Moved)
     }
 
     /// Takes a generation off the list, durably, whose directory cannot be renamed. What is left to do
-    /// is [`Home::remove_unlisted`]; should this process die, the next holder of the commit lock does it.
-    pub(crate) fn unlist_generation(&self, lock: &CommitLock, id: GenerationId) -> Result<bool> {
+    /// is [`StoreDir::remove_unlisted`]; should this process die, the next holder of the commit lock does it.
+    pub(crate) fn unlist(&self, lock: &CommitLock, id: GenerationId) -> Result<bool> {
         let Some(_no_leases) = self.exclude_leases(id)? else {
             return Ok(false);
         };
@@ -347,25 +378,25 @@ impl Home {
 
     /// Takes off the list what nobody can hold.
     pub(crate) fn mark_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
-        let staging = self.sub(STAGING)?;
-        drop(self.fs.open_or_create(&staging, &unlisted_name(id))?);
-        self.fs.sync_dir(&staging)
+        let staging = self.store.sub(STAGING)?;
+        drop(self.store.fs.open_or_create(&staging, &unlisted_name(id))?);
+        self.store.fs.sync_dir(&staging)
     }
 
     /// Removes where it stands a generation that is not on the list, and then what says that it is not.
     /// What cannot be removed now stays off the list.
     pub(crate) fn remove_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
-        let (generations, staging) = (self.sub(GENERATIONS)?, self.sub(STAGING)?);
-        self.fs.remove_all(&generations, id.to_string().as_bytes())?;
+        let (generations, staging) = (self.store.sub(GENERATIONS)?, self.store.sub(STAGING)?);
+        self.store.fs.remove_all(&generations, id.to_string().as_bytes())?;
         // Without this a power loss may bring back a part of it, which would be on the list again.
-        self.fs.sync_dir(&generations)?;
-        self.fs.unlink(&staging, &unlisted_name(id)).map(drop)
+        self.store.fs.sync_dir(&generations)?;
+        self.store.fs.unlink(&staging, &unlisted_name(id)).map(drop)
     }
 
     /// Lists the generations that are off the list and were not all removed.
     pub(crate) fn unlisted(&self) -> Result<BTreeSet<GenerationId>> {
         let parse = |name: &[u8]| GenerationId::parse(std::str::from_utf8(name).ok()?);
-        let names = match self.list(STAGING) {
+        let names = match self.store.list(STAGING) {
             // Something else took the folder's place, which `verify` reports. No mark can be there.
             Err(Error::Damaged { .. }) => vec![],
             names => names?,
@@ -374,7 +405,7 @@ impl Home {
     }
 
     fn is_unlisted(&self, id: GenerationId) -> Result<bool> {
-        match self.dir.stat(&[STAGING, b"/", &unlisted_name(id)].concat()) {
+        match self.store.dir.stat(&[STAGING, b"/", &unlisted_name(id)].concat()) {
             Err(e) if is_errno(&e, Errno::NOTDIR) || is_errno(&e, Errno::LOOP) => Ok(false),
             mark => Ok(mark?.is_some()),
         }
@@ -383,6 +414,27 @@ impl Home {
     /// Writes what readers are shown of a generation beside its manifest.
     pub(crate) fn write_shown(&self, lock: &CommitLock, id: GenerationId, shown: &Shown) -> Result<()> {
         let folder = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
-        self.replace(lock, &folder, SHOWN, &shown.encode())
+        record::replace(self.store, lock, &folder, SHOWN, &shown.encode())
     }
+}
+
+/// Finds the inodes that only this generation has: its fresh files and its build's log, with their sizes
+/// in bytes.
+pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<HashMap<u64, u64>> {
+    let mut private = HashMap::new();
+    if let Some(stat) = generation.dir().stat(BUILD_LOG)? {
+        private.insert(stat.ino, stat.size);
+    }
+    for path in shown.fresh.keys() {
+        let root = generation.tree_dir();
+        let (dir, name) = match root.and_then(|root| open_parent(&root, path)) {
+            // Only bytes are counted here; what is mounted over them, or locked up, keeps the files.
+            Err(e) if is_refused(&e) => continue,
+            opened => opened?,
+        };
+        if let Some(stat) = dir.stat(name)? {
+            private.insert(stat.ino, stat.size);
+        }
+    }
+    Ok(private)
 }

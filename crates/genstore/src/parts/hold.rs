@@ -4,26 +4,15 @@
 //! Owns `hold` in the store's root, a record. A rollback writes it and every other activation removes
 //! it, both as part of their intent: so it is there after a crash if and only if the rollback is.
 
+use crate::model::records::HoldRecord;
+use crate::parts::record;
 use std::time::SystemTime;
-
-use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::model::ids::GenerationId;
-use crate::parts::layout::{HOLD, Home};
+use crate::parts::layout::{HOLD, StoreDir};
 use crate::parts::locks::CommitLock;
-use crate::parts::records::{Moment, wrap};
-
-/// What a rollback leaves behind: see [`Activate::UnlessHeld`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub(crate) struct HoldRecord {
-    /// What was rolled back to.
-    pub(crate) generation: GenerationId,
-    /// What was left.
-    pub(crate) left: GenerationId,
-    pub(crate) made: Moment,
-    pub(crate) by: String,
-}
+use crate::parts::record::wrap;
 
 /// Says that `current` is to stay where a rollback put it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,10 +40,20 @@ pub enum Activate {
     UnlessHeld,
 }
 
-impl Home {
+/// The hold of a store.
+#[derive(Clone, Copy)]
+pub(crate) struct HoldFile<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> HoldFile<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> HoldFile<'s> {
+        HoldFile { store }
+    }
+
     /// Reads the hold, if there is one.
-    pub(crate) fn hold(&self) -> Result<Option<Hold>> {
-        let record = self.read_record::<HoldRecord>(HOLD)?;
+    pub(crate) fn read(&self) -> Result<Option<Hold>> {
+        let record = record::read::<HoldRecord>(self.store, HOLD)?;
         Ok(record.map(|HoldRecord { generation, left, made, by }| Hold {
             generation,
             left,
@@ -64,23 +63,23 @@ impl Home {
     }
 
     /// Writes the hold, or removes the one that is there; durable on return.
-    pub(crate) fn set_hold(&self, lock: &CommitLock, hold: Option<&HoldRecord>) -> Result<()> {
+    pub(crate) fn set(&self, lock: &CommitLock, hold: Option<&HoldRecord>) -> Result<()> {
         match hold {
-            Some(hold) => self.replace(lock, b"", HOLD, &wrap(hold)),
-            None if self.dir.stat(HOLD)?.is_none() => Ok(()),
+            Some(hold) => record::replace(self.store, lock, b"", HOLD, &wrap(hold)),
+            None if self.store.dir.stat(HOLD)?.is_none() => Ok(()),
             None => {
-                self.seal_end(lock)?;
-                self.remove_hold(lock)?;
-                self.fs.sync_dir(&self.dir)
+                record::make_end_durable(self.store, lock)?;
+                self.remove(lock)?;
+                self.store.fs.sync_dir(&self.store.dir)
             }
         }
     }
 
     /// Removes the hold, if there is one, as a part of a change. Durable once the store's folder is
     /// flushed.
-    pub(crate) fn remove_hold(&self, _: &CommitLock) -> Result<()> {
-        match self.dir.stat(HOLD)? {
-            Some(_) => self.fs.unlink(&self.dir, HOLD).map(drop),
+    pub(crate) fn remove(&self, _: &CommitLock) -> Result<()> {
+        match self.store.dir.stat(HOLD)? {
+            Some(_) => self.store.fs.unlink(&self.store.dir, HOLD).map(drop),
             None => Ok(()),
         }
     }
@@ -90,7 +89,7 @@ impl Home {
         Ok(match wish {
             Activate::Always => true,
             Activate::Never => false,
-            Activate::UnlessHeld => self.hold()?.is_none(),
+            Activate::UnlessHeld => self.read()?.is_none(),
         })
     }
 }

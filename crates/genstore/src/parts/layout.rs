@@ -2,7 +2,10 @@
 //!
 //! Floor 2. Owns `format` and `.gitignore`. See `store-layout.md`.
 
+use crate::fs::Stat;
+use crate::model::ids::GenerationId;
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,9 +14,9 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
 use crate::fs::copy::fill;
+use crate::fs::errno::is_errno;
 use crate::fs::fault::Faults;
 use crate::fs::{Dir, Durability, Fs, Kind};
-use crate::parts::objects::is_errno;
 use crate::progress::{Progress, Silent};
 
 pub(crate) const FORMAT: &[u8] = b"format";
@@ -114,16 +117,16 @@ pub(crate) struct LayoutState {
 }
 
 /// An open store, as its parts see it.
-pub(crate) struct Home {
+pub(crate) struct StoreDir {
     /// Nothing behind a mount point is opened from here.
     pub(crate) dir: Dir,
     pub(crate) fs: Fs,
     pub(crate) options: Options,
 }
 
-impl Home {
+impl StoreDir {
     /// Opens a store and changes nothing, so that it works on a read-only mount.
-    pub(crate) fn open(path: &Path, options: Options) -> Result<Home> {
+    pub(crate) fn open(path: &Path, options: Options) -> Result<StoreDir> {
         let not_a_store = || Error::NotAStore { path: path.to_owned() };
         let dir = match Dir::open(&absolute(path)?) {
             Ok(dir) => dir,
@@ -142,20 +145,20 @@ impl Home {
             marker => marker?.ok_or_else(not_a_store)?,
         };
         check_marker(&marker, dir.path())?.ok_or_else(not_a_store)?;
-        Home::new(dir, options)
+        StoreDir::new(dir, options)
     }
 
-    fn new(dir: Dir, options: Options) -> Result<Home> {
+    fn new(dir: Dir, options: Options) -> Result<StoreDir> {
         #[cfg(feature = "faults")]
         let faults = options.faults.clone();
         #[cfg(not(feature = "faults"))]
         let faults = Faults;
         let fs = Fs::new(faults, options.durability).within(&dir)?;
-        Home { dir, fs, options }.with_group()
+        StoreDir { dir, fs, options }.with_group()
     }
 
     /// Looks whether a group shares it: what is made then is shared, too.
-    fn with_group(mut self) -> Result<Home> {
+    fn with_group(mut self) -> Result<StoreDir> {
         let group = self.dir.stat(SHARED)?.is_some().then(|| self.dir.stat_self()).transpose()?;
         self.fs = self.fs.within(&self.dir)?.shared_with(group.map(|stat| stat.gid));
         Ok(self)
@@ -170,47 +173,49 @@ impl Home {
     ///
     /// The marker comes first: from then on every writer completes what is missing, so this may be
     /// cut anywhere.
-    pub(crate) fn create(path: &Path, options: Options, audience: Audience) -> Result<(Home, bool)> {
+    pub(crate) fn create(path: &Path, options: Options, audience: Audience) -> Result<(StoreDir, bool)> {
         let path = absolute(path)?;
         let parent = Dir::open(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().map(std::os::unix::ffi::OsStrExt::as_bytes).unwrap_or(b".");
         // Made by root, it belongs to whoever the folder above belongs to.
-        let mut home = Home::new(parent, options)?;
+        let mut store = StoreDir::new(parent, options)?;
         match Dir::open(&path) {
-            Ok(dir) => home.dir = dir,
+            Ok(dir) => store.dir = dir,
             Err(e) if e.is_not_found() => {
                 refuse_within_a_store(&path)?;
-                home.fs.make_dir(&home.dir, name)?;
-                home.fs.sync_dir(&home.dir)?;
-                home.dir = Dir::open(&path)?;
+                store.fs.make_dir(&store.dir, name)?;
+                store.fs.sync_dir(&store.dir)?;
+                store.dir = Dir::open(&path)?;
             }
             Err(e) => return Err(e),
         }
-        home.dir = home.dir.staying()?;
-        let mut home = home.with_group()?;
-        let is_new = home.dir.read(FORMAT)?.is_none();
+        store.dir = store.dir.staying()?;
+        let mut store = store.with_group()?;
+        let is_new = store.dir.read(FORMAT)?.is_none();
         if is_new {
-            refuse_within_a_store(home.dir.path())?;
+            refuse_within_a_store(store.dir.path())?;
         }
         match audience {
             Audience::Everybody => {}
-            Audience::Group if home.dir.stat(SHARED)?.is_some() => {}
-            Audience::Group if is_new && home.dir.list()?.is_empty() => home = home.share_with_group()?,
-            Audience::Group => return Err(not_shared(home.dir.path())),
-            Audience::Owner if home.dir.stat(SHARED)?.is_some() => {
-                let why = format!("the store {} is shared with a group", show_path(home.dir.path()));
+            Audience::Group if store.dir.stat(SHARED)?.is_some() => {}
+            Audience::Group if is_new && store.dir.list()?.is_empty() => {
+                store = store.share_with_group()?
+            }
+            Audience::Group => return Err(not_shared(store.dir.path())),
+            Audience::Owner if store.dir.stat(SHARED)?.is_some() => {
+                let why = format!("the store {} is shared with a group", show_path(store.dir.path()));
                 return Err(Error::refused("store-shared", why));
             }
-            Audience::Owner => home.close()?,
+            Audience::Owner => store.close()?,
         }
-        let made = home.write_marker()?;
-        home.complete()?;
-        Ok((home, made))
+        let made = store.write_marker()?;
+        store.complete()?;
+        Ok((store, made))
     }
 
     /// Shares an empty directory that becomes a store with its group. The note comes before the marker,
     /// so that no store is half shared.
-    fn share_with_group(self) -> Result<Home> {
+    fn share_with_group(self) -> Result<StoreDir> {
         self.fs.set_own_mode(&self.dir, 0o2775)?;
         // The system drops the bit without a word where the user is no member.
         if self.dir.stat_self()?.mode & 0o2000 == 0 {
@@ -276,7 +281,7 @@ impl Home {
         // What is current is written by recovery, under the commit lock.
         let is_empty = self.dir.stat(NOTICE)?.is_none_or(|stat| stat.size == 0);
         if is_empty && self.dir.stat(CURRENT)?.is_none() {
-            self.fs.write_at(&notice, &self.dir.join(NOTICE), &crate::parts::current::notice(None), 0)?;
+            self.fs.write_at(&notice, &self.dir.join(NOTICE), &crate::model::notice::notice(None), 0)?;
         }
         let lock = self.fs.open_or_create(&self.dir, STORE_LOCK)?;
         self.close_to_readers(&lock, STORE_LOCK)?;
@@ -284,6 +289,23 @@ impl Home {
         let lock = self.fs.open_or_create(&self.dir, COMMIT_LOCK)?;
         self.close_to_readers(&lock, COMMIT_LOCK)?;
         self.fs.sync_dir(&self.sub(LOCKS)?)
+    }
+
+    /// Lets only users who may write to the store open a lock file: flock asks for no more than an open
+    /// file, so whoever may open it can keep writers out. Stores of older programs let everybody.
+    pub(crate) fn close_to_readers(&self, file: &File, name: &[u8]) -> Result<()> {
+        let (path, store) = (self.dir.join(name), self.dir.stat_self()?);
+        let (stat, wanted) = (Stat::of(file, &path)?, lock_mode(store.mode));
+        let is_group = store.mode & 0o020 != 0 && stat.gid == store.gid;
+        // What somebody else left there, its own users must be able to open.
+        if stat.mode == wanted || (stat.uid != store.uid && !is_group) {
+            return Ok(());
+        }
+        match self.fs.set_mode(file, &path, wanted) {
+            // Another writer owns it, or the filesystem keeps no modes.
+            Err(e) if is_errno(&e, Errno::PERM) || is_errno(&e, Errno::OPNOTSUPP) => Ok(()),
+            done => done,
+        }
     }
 
     /// Compares the parts that every store has with what is there: one listing and two stats.
@@ -333,6 +355,11 @@ impl Home {
             Err(e) => Err(e),
         }
     }
+}
+
+/// Names a generation's directory of files, as `current` does.
+pub(crate) fn tree_path(id: GenerationId) -> Vec<u8> {
+    [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", TREE].concat()
 }
 
 fn not_shared(path: &Path) -> Error {
@@ -391,4 +418,10 @@ fn absolute(path: &Path) -> Result<PathBuf> {
         // Absent: the parent is what must be there.
         Err(_) => Ok(absolute),
     }
+}
+
+/// Returns the mode of lock files in a store whose directory has this mode: who may write to the
+/// directory may open them.
+pub(crate) fn lock_mode(store: u32) -> u32 {
+    0o600 | if store & 0o020 == 0 { 0 } else { 0o060 } | if store & 0o002 == 0 { 0 } else { 0o006 }
 }

@@ -3,16 +3,15 @@
 //! In this order: the store lock (shared from stage to commit, exclusive for gc), then the commit lock.
 //! The files are never removed. See `store-layout.md`, "Locks".
 
-use std::fs::File;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::fs::Kind;
+use crate::fs::errno::is_errno;
 use crate::fs::lock::{Lock, Mode};
-use crate::fs::{Kind, Stat};
-use crate::parts::layout::{COMMIT_LOCK, Home, LOCKS, STORE_LOCK, WATCH_LOCK};
-use crate::parts::objects::is_errno;
+use crate::parts::layout::{COMMIT_LOCK, LOCKS, STORE_LOCK, StoreDir, WATCH_LOCK};
 
 /// Proof that gc is not at work: objects that were found stay.
 #[must_use]
@@ -38,10 +37,20 @@ pub(crate) struct CommitLock(#[expect(dead_code, reason = "held, not read")] Loc
 #[must_use]
 pub struct WatchLock(#[expect(dead_code, reason = "held, not read")] Lock);
 
-impl Home {
+/// The locks of a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Locks<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> Locks<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> Locks<'s> {
+        Locks { store }
+    }
+
     /// Begins to write: completes the layout and keeps gc away.
     pub(crate) fn share(&self) -> Result<StoreShared> {
-        self.complete()?;
+        self.store.complete()?;
         self.lock(STORE_LOCK, Mode::Shared).map(StoreShared)
     }
 
@@ -51,21 +60,21 @@ impl Home {
         Ok(self.lock_unchanged(STORE_LOCK, Mode::Shared)?.map(StoreShared))
     }
 
-    /// Takes the commit lock where that needs no change to the store, as [`Home::share_unchanged`].
-    pub(crate) fn lock_commit_unchanged(&self) -> Result<Option<CommitLock>> {
+    /// Takes the commit lock where that needs no change to the store, as [`StoreDir::share_unchanged`].
+    pub(crate) fn commit_unchanged(&self) -> Result<Option<CommitLock>> {
         Ok(self.lock_unchanged(COMMIT_LOCK, Mode::Exclusive)?.map(CommitLock))
     }
 
     fn lock_unchanged(&self, name: &[u8], mode: Mode) -> Result<Option<Lock>> {
-        let has_locks = self.dir.stat(LOCKS)?.is_some_and(|stat| stat.kind == Kind::Dir);
-        if !has_locks || self.dir.stat(name)?.is_none_or(|stat| stat.kind != Kind::File) {
+        let has_locks = self.store.dir.stat(LOCKS)?.is_some_and(|stat| stat.kind == Kind::Dir);
+        if !has_locks || self.store.dir.stat(name)?.is_none_or(|stat| stat.kind != Kind::File) {
             return Ok(None);
         }
-        let file = match self.dir.open_file(name) {
+        let file = match self.store.dir.open_file(name) {
             Err(e) if e.is_not_found() || is_errno(&e, Errno::ACCESS) => return Ok(None),
             file => file?,
         };
-        match Lock::take(file, &self.dir.join(name), mode, self.options.lock_timeout) {
+        match Lock::take(file, &self.store.dir.join(name), mode, self.store.options.lock_timeout) {
             Err(Error::LocksUnsupported { .. }) => Ok(None),
             lock => lock.map(Some),
         }
@@ -73,7 +82,7 @@ impl Home {
 
     /// Begins to collect or mend: waits until nobody stages.
     pub(crate) fn exclude(&self) -> Result<StoreExclusive> {
-        self.complete()?;
+        self.store.complete()?;
         self.lock(STORE_LOCK, Mode::Exclusive).map(StoreShared).map(StoreExclusive)
     }
 
@@ -87,51 +96,28 @@ impl Home {
     }
 
     /// Begins to commit. What an unfinished commit left must be settled next: see [`crate::change::begin`].
-    pub(crate) fn lock_commit(&self) -> Result<CommitLock> {
-        self.complete()?;
+    pub(crate) fn commit(&self) -> Result<CommitLock> {
+        self.store.complete()?;
         self.lock(COMMIT_LOCK, Mode::Exclusive).map(CommitLock)
     }
 
     /// Begins to watch, if nobody does.
-    pub(crate) fn lock_watch(&self) -> Result<WatchLock> {
-        self.complete()?;
+    pub(crate) fn watch(&self) -> Result<WatchLock> {
+        self.store.complete()?;
         self.lock_within(WATCH_LOCK, Mode::Exclusive, Duration::ZERO).map(WatchLock)
     }
 
     fn lock(&self, name: &[u8], mode: Mode) -> Result<Lock> {
-        self.lock_within(name, mode, self.options.lock_timeout)
+        self.lock_within(name, mode, self.store.options.lock_timeout)
     }
 
     fn lock_within(&self, name: &[u8], mode: Mode, patience: Duration) -> Result<Lock> {
         // A handle for reading is enough, and is all that a read-only mount gives.
-        let file = match self.dir.open_file(name) {
-            Err(e) if e.is_not_found() => self.fs.open_or_create(&self.dir, name)?,
+        let file = match self.store.dir.open_file(name) {
+            Err(e) if e.is_not_found() => self.store.fs.open_or_create(&self.store.dir, name)?,
             file => file?,
         };
-        self.close_to_readers(&file, name)?;
-        Lock::take(file, &self.dir.join(name), mode, patience)
+        self.store.close_to_readers(&file, name)?;
+        Lock::take(file, &self.store.dir.join(name), mode, patience)
     }
-
-    /// Lets only users who may write to the store open a lock file: flock asks for no more than an open
-    /// file, so whoever may open it can keep writers out. Stores of older programs let everybody.
-    pub(crate) fn close_to_readers(&self, file: &File, name: &[u8]) -> Result<()> {
-        let (path, store) = (self.dir.join(name), self.dir.stat_self()?);
-        let (stat, wanted) = (Stat::of(file, &path)?, lock_mode(store.mode));
-        let is_group = store.mode & 0o020 != 0 && stat.gid == store.gid;
-        // What somebody else left there, its own users must be able to open.
-        if stat.mode == wanted || (stat.uid != store.uid && !is_group) {
-            return Ok(());
-        }
-        match self.fs.set_mode(file, &path, wanted) {
-            // Another writer owns it, or the filesystem keeps no modes.
-            Err(e) if is_errno(&e, Errno::PERM) || is_errno(&e, Errno::OPNOTSUPP) => Ok(()),
-            done => done,
-        }
-    }
-}
-
-/// Returns the mode of lock files in a store whose directory has this mode: who may write to the
-/// directory may open them.
-fn lock_mode(store: u32) -> u32 {
-    0o600 | if store & 0o020 == 0 { 0 } else { 0o060 } | if store & 0o002 == 0 { 0 } else { 0o006 }
 }

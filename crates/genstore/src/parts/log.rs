@@ -4,6 +4,7 @@
 //! damaged manifest anew. It is a help and no root: nothing is deleted because a line is missing, and a torn
 //! last line is passed over.
 
+use crate::parts::record;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::fs::Stat;
 use crate::model::ids::{GenerationId, StageId};
+use crate::model::records::Moment;
 use crate::model::retention::bounded;
-use crate::parts::layout::{Home, LOG};
+use crate::parts::layout::{LOG, StoreDir};
 use crate::parts::locks::CommitLock;
-use crate::parts::records::Moment;
 
 /// Beyond this many bytes gc drops the lines of generations that are gone.
 const MAX_LOG_LEN: u64 = 1 << 20;
@@ -208,17 +209,27 @@ impl Backwards {
     }
 }
 
-impl Home {
+/// The log of a store.
+#[derive(Clone, Copy)]
+pub(crate) struct Log<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> Log<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> Log<'s> {
+        Log { store }
+    }
+
     pub(crate) fn history(&self) -> Result<History> {
-        let bytes = self.dir.read(LOG)?.unwrap_or_default();
+        let bytes = self.store.dir.read(LOG)?.unwrap_or_default();
         let lines = bytes.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
         Ok(History { lines: lines.collect() })
     }
 
     /// Opens the log to read it from its end.
-    pub(crate) fn log_backwards(&self) -> Result<Backwards> {
-        let path = self.dir.join(LOG);
-        let file = match self.dir.open_file(LOG) {
+    pub(crate) fn backwards(&self) -> Result<Backwards> {
+        let path = self.store.dir.join(LOG);
+        let file = match self.store.dir.open_file(LOG) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => return Ok(Backwards { file: None, path, at: 0, rest: vec![] }),
             Err(e) => return Err(e),
@@ -228,16 +239,17 @@ impl Home {
     }
 
     /// Makes the log durable.
-    pub(crate) fn sync_log(&self) -> Result<()> {
-        let file = self.fs.open_or_create(&self.dir, LOG)?;
-        self.fs.sync_file(&file, &self.dir.join(LOG))
+    pub(crate) fn sync(&self) -> Result<()> {
+        let file = self.store.fs.open_or_create(&self.store.dir, LOG)?;
+        self.store.fs.sync_file(&file, &self.store.dir.join(LOG))
     }
 
     /// Appends a line. Not durable by itself: the symlink is the commit, the log only tells of it.
-    pub(crate) fn append_log(&self, _: &CommitLock, generation: GenerationId, event: Event) -> Result<()> {
-        let line = Line { time: self.now().into(), by: self.options.actor.clone(), generation, event };
-        let file = self.fs.open_or_create(&self.dir, LOG)?;
-        let path = self.dir.join(LOG);
+    pub(crate) fn append(&self, _: &CommitLock, generation: GenerationId, event: Event) -> Result<()> {
+        let line =
+            Line { time: self.store.now().into(), by: self.store.options.actor.clone(), generation, event };
+        let file = self.store.fs.open_or_create(&self.store.dir, LOG)?;
+        let path = self.store.dir.join(LOG);
         let end = Stat::of(&file, &path)?.size;
         let mut last = [b'\n'];
         if end > 0 {
@@ -247,33 +259,34 @@ impl Home {
         let mut text = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
         text.push_str(&serde_json::to_string(&line).expect("a line is plain values"));
         text.push('\n');
-        self.fs.write_at(&file, &path, text.as_bytes(), end)
+        self.store.fs.write_at(&file, &path, text.as_bytes(), end)
     }
 
     /// Drops the lines of generations that are gone, once the log has grown long.
-    pub(crate) fn compact_log(&self, lock: &CommitLock, kept: &[GenerationId]) -> Result<()> {
-        if self.dir.stat(LOG)?.is_none_or(|stat| stat.size < MAX_LOG_LEN) {
+    pub(crate) fn compact(&self, lock: &CommitLock, kept: &[GenerationId]) -> Result<()> {
+        if self.store.dir.stat(LOG)?.is_none_or(|stat| stat.size < MAX_LOG_LEN) {
             return Ok(());
         }
         let mut lines = self.history()?.lines;
         lines.retain(|line| kept.contains(&line.generation));
-        self.write_log(lock, &lines)
+        self.write(lock, &lines)
     }
 
     /// Replaces the log, durably.
-    pub(crate) fn write_log(&self, lock: &CommitLock, lines: &[Line]) -> Result<()> {
+    pub(crate) fn write(&self, lock: &CommitLock, lines: &[Line]) -> Result<()> {
         let mut text = String::new();
         for line in lines {
             text.push_str(&serde_json::to_string(line).expect("a line is plain values"));
             text.push('\n');
         }
-        self.replace(lock, b"", LOG, text.as_bytes())
+        record::replace(self.store, lock, b"", LOG, text.as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::locks::Locks;
 
     fn line(secs: i64, generation: u64, event: Event) -> Line {
         let generation = GenerationId::new(generation).unwrap();
@@ -315,10 +328,11 @@ mod tests {
     fn reads_from_the_end_however_long_the_lines_are() {
         let dir = tempfile::tempdir().unwrap();
         let options = crate::Options::new(std::sync::Arc::new(|| SystemTime::UNIX_EPOCH));
-        let home = Home::create(&dir.path().join("store"), options, crate::Audience::Everybody).unwrap().0;
-        let lock = home.lock_commit().unwrap();
+        let store =
+            StoreDir::create(&dir.path().join("store"), options, crate::Audience::Everybody).unwrap().0;
+        let lock = Locks::of(&store).commit().unwrap();
         let id = |n| GenerationId::new(n).unwrap();
-        assert!(home.log_backwards().unwrap().next().unwrap().is_none(), "there is no log");
+        assert!(Log::of(&store).backwards().unwrap().next().unwrap().is_none(), "there is no log");
         for number in 1..=200 {
             let long = if number % 50 == 0 { READ_BACK as usize * 2 } else { 10 };
             let event = Event::Publish {
@@ -329,23 +343,24 @@ mod tests {
                 stage: None,
                 new_bytes: None,
             };
-            home.append_log(&lock, id(number), event).unwrap();
-            home.append_log(&lock, id(number), Event::Activate { previous: GenerationId::new(number - 1) })
+            Log::of(&store).append(&lock, id(number), event).unwrap();
+            Log::of(&store)
+                .append(&lock, id(number), Event::Activate { previous: GenerationId::new(number - 1) })
                 .unwrap();
             if number == 120 {
-                let log = home.fs.open_or_create(&home.dir, LOG).unwrap();
-                let end = Stat::of(&log, &home.dir.join(LOG)).unwrap().size;
-                home.fs.write_at(&log, &home.dir.join(LOG), b"{\"cut\":", end).unwrap();
+                let log = store.fs.open_or_create(&store.dir, LOG).unwrap();
+                let end = Stat::of(&log, &store.dir.join(LOG)).unwrap().size;
+                store.fs.write_at(&log, &store.dir.join(LOG), b"{\"cut\":", end).unwrap();
             }
         }
-        let mut log = home.log_backwards().unwrap();
+        let mut log = Log::of(&store).backwards().unwrap();
         let mut lines = Vec::new();
         while let Some(line) = log.next().unwrap() {
             lines.push(line);
         }
         lines.reverse();
-        assert_eq!((lines.len(), &lines), (400, &home.history().unwrap().lines));
-        let mut log = home.log_backwards().unwrap();
+        assert_eq!((lines.len(), &lines), (400, &Log::of(&store).history().unwrap().lines));
+        let mut log = Log::of(&store).backwards().unwrap();
         let named: Vec<_> = std::iter::from_fn(|| log.next_naming(id(12)).unwrap()).collect();
         let of: Vec<_> = named.iter().map(|line| line.generation.get()).collect();
         // 13 names it as what was current before; and one was made at the second 12.

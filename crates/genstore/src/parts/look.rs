@@ -8,10 +8,12 @@
 //! file is hashed.
 
 use crate::error::{Damaged, Error, Result};
+use crate::fs::errno::is_errno;
 use crate::fs::{Dir, Kind};
+use crate::model::object_name;
 use crate::model::tree::{FileNode, Mtime};
-use crate::parts::layout::{CURRENT, Home};
-use crate::parts::objects::{self, Objects, is_errno};
+use crate::parts::layout::{CURRENT, StoreDir};
+use crate::parts::objects::{self, Objects};
 
 use rustix::io::Errno;
 
@@ -31,11 +33,9 @@ impl Quiet {
     }
 }
 
-impl Home {
-    /// Returns the moment when `current` was last moved, for the files of the current generation.
-    pub(crate) fn quiet(&self) -> Result<Quiet> {
-        Ok(self.dir.stat(CURRENT)?.map_or(Quiet::Unknown, |stat| Quiet::Before(stat.mtime)))
-    }
+/// Returns the moment when `current` was last moved, for the files of the current generation.
+pub(crate) fn quiet(store: &StoreDir) -> Result<Quiet> {
+    Ok(store.dir.stat(CURRENT)?.map_or(Quiet::Unknown, |stat| Quiet::Before(stat.mtime)))
 }
 
 /// Returns whether a file is as recorded: by stat, and by its bytes where its ctime asks for that.
@@ -49,7 +49,7 @@ pub(crate) fn is_as_recorded(
 ) -> Result<bool> {
     let Some(stat) = dir.stat(name)? else { return Ok(false) };
     let found = (stat.kind, stat.size, stat.mode);
-    if found != (Kind::File, file.size, objects::mode(file.executable)) || !stat.has_mtime(mtime) {
+    if found != (Kind::File, file.size, object_name::mode(file.executable)) || !stat.has_mtime(mtime) {
         return Ok(false);
     }
     if file.size == 0 || quiet.covers(stat.ctime) {

@@ -4,6 +4,7 @@
 //! (`Log::of(store)`, `Records::of(store)`), so that a verb shows what it touches by what it imports. A
 //! lock is held by a value, and a method that needs a lock takes that value as an argument.
 
+pub(crate) mod base;
 pub(crate) mod claim;
 pub(crate) mod current;
 pub(crate) mod failed;
@@ -17,7 +18,9 @@ pub(crate) mod look;
 pub(crate) mod naming;
 pub(crate) mod objects;
 pub(crate) mod pending_write;
+pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod stage_dir;
+pub(crate) mod suspects;
 pub(crate) mod view_records;
 pub(crate) mod writeback;

@@ -17,14 +17,16 @@
 //! A publisher without flushes says in its `naming` that nothing at all is durable, and leaves
 //! `unflushed` before it removes that. The next writer with flushes makes all of the store durable.
 
+use crate::parts::generations::Generations;
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::fs::flush::{Flush, MANY};
 use crate::fs::{Dir, Durability, Kind};
 use crate::model::tree::ObjectId;
-use crate::parts::layout::{Home, OBJECTS, STAGING, UNFLUSHED, UNFLUSHING};
+use crate::parts::layout::{OBJECTS, STAGING, StoreDir, UNFLUSHED, UNFLUSHING};
 use crate::parts::locks::CommitLock;
+use crate::parts::locks::Locks;
 
 /// The file of a stage that says where names are on their way.
 pub(crate) const NAMING: &[u8] = b"naming";
@@ -94,12 +96,12 @@ impl FanOuts {
     }
 
     /// Makes the names in these folders durable.
-    pub(crate) fn flush(&self, home: &Home) -> Result<()> {
-        let objects = home.sub(OBJECTS)?;
+    pub(crate) fn flush(&self, store: &StoreDir) -> Result<()> {
+        let objects = store.sub(OBJECTS)?;
         let some = match self {
             FanOuts::Some(some) if some.is_empty() => return Ok(()),
             FanOuts::Some(some) if some.len() <= MANY => some,
-            _ => return home.fs.sync_filesystem(&objects),
+            _ => return store.fs.sync_filesystem(&objects),
         };
         let mut all = vec![Flush::Dir(objects.open_dir(b"")?)];
         for byte in some {
@@ -110,44 +112,54 @@ impl FanOuts {
                 Err(e) => return Err(e),
             }
         }
-        home.fs.sync_each(&all)
+        store.fs.sync_each(&all)
     }
 }
 
-impl Home {
+/// Names of objects that are not durable yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Naming<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> Naming<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> Naming<'s> {
+        Naming { store }
+    }
+
     /// Says in a stage that names are about to be given in these folders.
-    pub(crate) fn begin_naming(&self, stage: &Dir, fan_outs: &FanOuts) -> Result<()> {
-        let said = match self.options.durability {
+    pub(crate) fn begin(&self, stage: &Dir, fan_outs: &FanOuts) -> Result<()> {
+        let said = match self.store.options.durability {
             Durability::Full => fan_outs.encode(),
             Durability::None => FanOuts::All.encode(),
         };
-        let file = self.fs.create_with(stage, NAMING, 0o644)?;
-        self.fs.write(&file, &stage.join(NAMING), &said)
+        let file = self.store.fs.create_with(stage, NAMING, 0o644)?;
+        self.store.fs.write(&file, &stage.join(NAMING), &said)
     }
 
     /// Says that they are durable.
-    pub(crate) fn end_naming(&self, stage: &Dir) -> Result<()> {
-        if self.options.durability == Durability::None {
+    pub(crate) fn end(&self, stage: &Dir) -> Result<()> {
+        if self.store.options.durability == Durability::None {
             self.note_unflushed()?;
         }
-        self.fs.unlink(stage, NAMING).map(drop)
+        self.store.fs.unlink(stage, NAMING).map(drop)
     }
 
     /// Makes durable the names that the owner of a stage was giving, and says so.
-    pub(crate) fn settle_naming(&self, stage: &Dir) -> Result<()> {
+    pub(crate) fn settle(&self, stage: &Dir) -> Result<()> {
         let Some(said) = stage.read(NAMING)? else { return Ok(()) };
-        FanOuts::decode(&said).flush(self)?;
-        self.end_naming(stage)
+        FanOuts::decode(&said).flush(self.store)?;
+        self.end(stage)
     }
 
     /// Returns whether names are on their way from a stage, as far as that can be told.
-    pub(crate) fn is_naming(&self, stage: &Dir) -> bool {
+    pub(crate) fn is_open(&self, stage: &Dir) -> bool {
         !matches!(stage.stat(NAMING), Ok(None))
     }
 
     /// Says that the names are no more.
-    pub(crate) fn forget_naming(&self, stage: &Dir) -> Result<()> {
-        self.fs.unlink(stage, NAMING).map(drop)
+    pub(crate) fn forget(&self, stage: &Dir) -> Result<()> {
+        self.store.fs.unlink(stage, NAMING).map(drop)
     }
 
     /// Removes the objects that a commit which failed gave their names; `Ok(false)` where something may
@@ -159,20 +171,20 @@ impl Home {
         if named.is_empty() {
             return Ok(true);
         }
-        let Some(_alone) = self.try_exclude()? else { return Ok(false) };
-        if self.generation_ids()?.last().is_some_and(|newest| newest.get() > high) {
+        let Some(_alone) = Locks::of(self.store).try_exclude()? else { return Ok(false) };
+        if Generations::of(self.store).ids()?.last().is_some_and(|newest| newest.get() > high) {
             return Ok(false);
         }
-        let objects = self.sub(OBJECTS)?;
+        let objects = self.store.sub(OBJECTS)?;
         for id in named {
-            self.fs.unlink(&objects, &crate::parts::objects::name(*id))?;
+            self.store.fs.unlink(&objects, &crate::model::object_name::name(*id))?;
         }
         Ok(true)
     }
 
     /// Tells where others are giving names now, or were when they died.
-    pub(crate) fn naming_of_others(&self, own: &[u8]) -> Result<FanOuts> {
-        let staging = self.sub(STAGING)?;
+    pub(crate) fn of_others(&self, own: &[u8]) -> Result<FanOuts> {
+        let staging = self.store.sub(STAGING)?;
         let mut found = FanOuts::Some(BTreeSet::new());
         for (name, kind) in staging.list()? {
             if kind != Kind::Dir || name == own {
@@ -191,25 +203,25 @@ impl Home {
 
     /// Says that the store holds what is not durable.
     fn note_unflushed(&self) -> Result<()> {
-        match self.dir.stat(UNFLUSHED)? {
+        match self.store.dir.stat(UNFLUSHED)? {
             Some(_) => Ok(()),
-            None => self.fs.open_or_create(&self.dir, UNFLUSHED).map(drop),
+            None => self.store.fs.open_or_create(&self.store.dir, UNFLUSHED).map(drop),
         }
     }
 
     /// Makes durable what writers without flushes left; or says of this one that it flushes nothing.
     pub(crate) fn settle_unflushed(&self, _: &CommitLock) -> Result<()> {
-        if self.options.durability == Durability::None {
+        if self.store.options.durability == Durability::None {
             return self.note_unflushed();
         }
         // Under another name while it is done: what is written meanwhile is noted anew.
-        let noted = self.dir.stat(UNFLUSHED)?.is_some();
+        let noted = self.store.dir.stat(UNFLUSHED)?.is_some();
         if noted {
-            self.fs.rename((&self.dir, UNFLUSHED), (&self.dir, UNFLUSHING))?;
+            self.store.fs.rename((&self.store.dir, UNFLUSHED), (&self.store.dir, UNFLUSHING))?;
         }
-        if noted || self.dir.stat(UNFLUSHING)?.is_some() {
-            self.fs.sync_filesystem(&self.dir)?;
-            self.fs.unlink(&self.dir, UNFLUSHING)?;
+        if noted || self.store.dir.stat(UNFLUSHING)?.is_some() {
+            self.store.fs.sync_filesystem(&self.store.dir)?;
+            self.store.fs.unlink(&self.store.dir, UNFLUSHING)?;
         }
         Ok(())
     }

@@ -5,6 +5,9 @@
 //! its inode ran out of links (rotation), or its bytes are wrong (healing). An object that exists
 //! under its name is durable. Empty files have no object: each is made anew where it is needed.
 
+use crate::fs::errno::is_errno;
+use crate::model::object_name::{mode, name, parse_name};
+use crate::model::tree::FileNode;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
@@ -15,55 +18,22 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
-use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::tree::{Mtime, ObjectId};
-use crate::parts::layout::{Home, OBJECTS, QUARANTINE, ROTATIONS};
+use crate::parts::layout::{OBJECTS, QUARANTINE, ROTATIONS, StoreDir};
 use crate::parts::locks::{CommitLock, StoreShared};
 use crate::parts::stage_dir::StageDir;
 
 /// The objects of one store.
 pub(crate) struct Objects<'h> {
-    home: &'h Home,
+    store: &'h StoreDir,
     dir: Dir,
     /// One rotation at a time: whoever comes second finds a fresh inode.
     rotation: Mutex<()>,
     /// Some path of the tree that is being made has another inode than its object, which nothing
     /// else tells.
     apart: AtomicBool,
-}
-
-/// The mode of an object, and of every file in a generation.
-pub(crate) fn mode(executable: bool) -> u32 {
-    if executable { 0o555 } else { 0o444 }
-}
-
-/// Names an object below `objects/`: `ab/<62 hex>`, with `.x` if it is executable.
-pub(crate) fn name(id: ObjectId) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut name = Vec::with_capacity(67);
-    for (place, byte) in id.digest.as_bytes().iter().enumerate() {
-        if place == 1 {
-            name.push(b'/');
-        }
-        name.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
-    if id.executable {
-        name.extend(b".x");
-    }
-    name
-}
-
-/// Reads an object's name back; `None` for any other name.
-pub(crate) fn parse_name(folder: &[u8], rest: &[u8]) -> Option<ObjectId> {
-    let (rest, executable) = match rest.strip_suffix(b".x") {
-        Some(rest) => (rest, true),
-        None => (rest, false),
-    };
-    let hex = [folder, rest].concat();
-    let digest = std::str::from_utf8(&hex).ok()?.parse().ok()?;
-    (folder.len() == 2).then_some(ObjectId { digest, executable })
 }
 
 /// Hashes the rest of a file.
@@ -78,32 +48,19 @@ pub(crate) fn hash(mut file: &File, path: &std::path::Path) -> Result<(Digest, u
     }
 }
 
-pub(crate) fn is_errno(error: &Error, errno: Errno) -> bool {
-    matches!(error, Error::Io { source, .. } if source.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-/// Returns whether the system keeps something where it is: it is another user's, or is made immutable, or
-/// something is mounted there.
-pub(crate) fn is_refused(error: &Error) -> bool {
-    let refusals = [Errno::ACCESS, Errno::PERM, Errno::BUSY];
-    matches!(error, Error::Left { .. })
-        || is_mount(error)
-        || refusals.into_iter().any(|errno| is_errno(error, errno))
-}
-
 impl<'h> Objects<'h> {
-    pub(crate) fn new(home: &'h Home) -> Result<Objects<'h>> {
+    pub(crate) fn new(store: &'h StoreDir) -> Result<Objects<'h>> {
         Ok(Objects {
-            home,
-            dir: home.sub(OBJECTS)?,
+            store,
+            dir: store.sub(OBJECTS)?,
             rotation: Mutex::new(()),
             apart: AtomicBool::new(false),
         })
     }
 
     /// Opens the objects of a store that may have lost them: `None` if `objects/` is missing or replaced.
-    pub(crate) fn find(home: &'h Home) -> Result<Option<Objects<'h>>> {
-        match Objects::new(home) {
+    pub(crate) fn find(store: &'h StoreDir) -> Result<Option<Objects<'h>>> {
+        match Objects::new(store) {
             Err(e) if e.is_not_found() => Ok(None),
             Err(Error::Damaged { .. }) => Ok(None),
             objects => objects.map(Some),
@@ -171,7 +128,7 @@ impl<'h> Objects<'h> {
             return Ok(false);
         }
         let (file, path) = (self.open(id)?, self.dir.join(&name(id)));
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         let restore = || -> Result<()> {
             executable.map_or(Ok(()), |executable| fs.set_mode(&file, &path, mode(executable)))?;
             mtime.map_or(Ok(()), |mtime| fs.set_mtime(&file, &path, mtime).map(drop))
@@ -188,7 +145,7 @@ impl<'h> Objects<'h> {
     /// another user under `fs.protected_hardlinks`) the tree gets a private copy.
     pub(crate) fn link_into(&self, lock: &StoreShared, id: ObjectId, to: (&Dir, &[u8])) -> Result<()> {
         let object = name(id);
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         match fs.link((&self.dir, &object), to) {
             Err(e) if is_errno(&e, Errno::MLINK) => {
                 let _one = self.rotation.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -200,7 +157,7 @@ impl<'h> Objects<'h> {
             }
             Err(e) if is_errno(&e, Errno::PERM) => {
                 self.set_apart();
-                self.home.copy_file((&self.dir, &object), to).map(drop)
+                copy_file(self.store, (&self.dir, &object), to).map(drop)
             }
             done => done,
         }
@@ -209,21 +166,21 @@ impl<'h> Objects<'h> {
     /// Gives the object's name to a copy of it, which has links to spare.
     fn rotate(&self, _: &StoreShared, id: ObjectId) -> Result<()> {
         let object = name(id);
-        let stage = StageDir::create(self.home)?;
-        let copy = self.home.copy_file((&self.dir, &object), (stage.dir(), b"copy"))?;
-        self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
+        let stage = StageDir::create(self.store)?;
+        let copy = copy_file(self.store, (&self.dir, &object), (stage.dir(), b"copy"))?;
+        self.store.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
         // Whoever counts between the two may link the old inode after, so both are needed.
-        self.home.count_rotation()?;
-        self.home.fs.rename((stage.dir(), b"copy"), (&self.dir, &object))?;
-        self.home.count_rotation()?;
-        stage.remove(self.home)
+        count_rotation(self.store)?;
+        self.store.fs.rename((stage.dir(), b"copy"), (&self.dir, &object))?;
+        count_rotation(self.store)?;
+        stage.remove(self.store)
     }
 
     /// Gives a durable inode of a stage its name among the objects. `Ok(false)` when there is such
     /// an object already, which then stays.
     pub(crate) fn insert(&self, lock: &StoreShared, from: (&Dir, &[u8]), id: ObjectId) -> Result<bool> {
         let object = name(id);
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         let mut result = fs.link(from, (&self.dir, &object));
         // EACCES: root was killed after it made the folder, and before it gave it away.
         let is_left =
@@ -248,21 +205,21 @@ impl<'h> Objects<'h> {
     }
 
     fn insert_copy(&self, _: &StoreShared, from: (&Dir, &[u8]), object: &[u8]) -> Result<bool> {
-        let stage = StageDir::create(self.home)?;
-        let copy = self.home.copy_file(from, (stage.dir(), b"copy"))?;
-        self.home.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
-        let linked = match self.home.fs.link((stage.dir(), b"copy"), (&self.dir, object)) {
+        let stage = StageDir::create(self.store)?;
+        let copy = copy_file(self.store, from, (stage.dir(), b"copy"))?;
+        self.store.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
+        let linked = match self.store.fs.link((stage.dir(), b"copy"), (&self.dir, object)) {
             Err(e) if is_errno(&e, Errno::EXIST) => false,
             done => done.map(|()| true)?,
         };
-        stage.remove(self.home)?;
+        stage.remove(self.store)?;
         Ok(linked)
     }
 
     /// Takes a damaged object out of the way, keeping its bytes for a look.
     pub(crate) fn quarantine(&self, _: &CommitLock, id: ObjectId) -> Result<()> {
-        let quarantine = self.home.sub(QUARANTINE)?;
-        let fs = &self.home.fs;
+        let quarantine = self.store.sub(QUARANTINE)?;
+        let fs = &self.store.fs;
         let object = name(id);
         let prefix = format!("{}{}-", id.digest, if id.executable { ".x" } else { "" });
         let moved = fs.unique(&quarantine, &prefix, "", |free| {
@@ -297,47 +254,37 @@ impl<'h> Objects<'h> {
     }
 }
 
-impl Home {
-    /// Tells a number that is another one after each rotation.
-    pub(crate) fn rotations(&self) -> Result<u64> {
-        Ok(self.dir.stat(ROTATIONS)?.map_or(0, |stat| stat.size))
-    }
-
-    /// Lets the file grow by a byte, durably.
-    fn count_rotation(&self) -> Result<()> {
-        let file = self.fs.open_or_create(&self.dir, ROTATIONS)?;
-        let path = self.dir.join(ROTATIONS);
-        let size = Stat::of(&file, &path)?.size;
-        self.fs.write_at(&file, &path, b".", size)?;
-        self.fs.sync_file(&file, &path)?;
-        self.fs.sync_dir(&self.dir)
-    }
-
-    /// Makes a private copy of a file of ours, with its mode and mtime.
-    pub(crate) fn copy_file(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<File> {
-        let source = from.0.open_file(from.1)?;
-        let stat = Stat::of(&source, &from.0.join(from.1))?;
-        let path = to.0.join(to.1);
-        let copy = self.fs.create(to.0, to.1)?;
-        self.fs.copy(&source, &copy, &path)?;
-        self.fs.set_mode(&copy, &path, stat.mode)?;
-        self.fs.set_mtime(&copy, &path, stat.mtime)?;
-        Ok(copy)
-    }
+/// Tells a number that is another one after each rotation.
+pub(crate) fn rotations(store: &StoreDir) -> Result<u64> {
+    Ok(store.dir.stat(ROTATIONS)?.map_or(0, |stat| stat.size))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Lets the file grow by a byte, durably.
+fn count_rotation(store: &StoreDir) -> Result<()> {
+    let file = store.fs.open_or_create(&store.dir, ROTATIONS)?;
+    let path = store.dir.join(ROTATIONS);
+    let size = Stat::of(&file, &path)?.size;
+    store.fs.write_at(&file, &path, b".", size)?;
+    store.fs.sync_file(&file, &path)?;
+    store.fs.sync_dir(&store.dir)
+}
 
-    #[test]
-    fn names_are_read_back() {
-        for executable in [false, true] {
-            let id = ObjectId { digest: Digest::of(b"x"), executable };
-            let name = name(id);
-            assert_eq!(parse_name(&name[..2], &name[3..]), Some(id));
-            assert_eq!(parse_name(&name[..2], &name[4..]), None);
-            assert_eq!(parse_name(b"zz", &name[3..]), None);
-        }
-    }
+/// Makes a private copy of a file of ours, with its mode and mtime.
+pub(crate) fn copy_file(store: &StoreDir, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<File> {
+    let source = from.0.open_file(from.1)?;
+    let stat = Stat::of(&source, &from.0.join(from.1))?;
+    let path = to.0.join(to.1);
+    let copy = store.fs.create(to.0, to.1)?;
+    store.fs.copy(&source, &copy, &path)?;
+    store.fs.set_mode(&copy, &path, stat.mode)?;
+    store.fs.set_mtime(&copy, &path, stat.mtime)?;
+    Ok(copy)
+}
+
+/// Makes an empty file: they are never shared, since there is nothing to save.
+pub(crate) fn make_empty(store: &StoreDir, node: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
+    let path = dir.join(name);
+    let file = store.fs.create_with(dir, name, mode(node.executable))?;
+    store.fs.set_mode(&file, &path, mode(node.executable))?;
+    store.fs.set_mtime(&file, &path, node.mtime).map(drop)
 }

@@ -6,21 +6,22 @@
 //! the disk, and that is all the time it takes. Then the note ends, and nobody waits for that: should a
 //! power loss bring it back, recovery finds everything done as it says. The next change puts its own note
 //! in its place. Whoever else says anew what a change has told makes its end durable first
-//! ([`Home::seal_end`]).
+//! ([`record::make_end_durable`]).
 
 use std::fs::File;
 
 use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::fs::flush::Flush;
-use crate::parts::layout::{Home, SEQUENCE, STAGING};
+use crate::model::records::Sequence;
+use crate::parts::layout::{SEQUENCE, STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
-use crate::parts::records::{Sequence, wrap};
+use crate::parts::record::wrap;
 
 /// A record on its way, in staging. Dropping it takes it back.
 #[must_use]
-pub(crate) struct Prepared<'h> {
-    home: &'h Home,
+pub(crate) struct Prepared<'s> {
+    store: &'s StoreDir,
     staging: Dir,
     temp: Option<Vec<u8>>,
     file: File,
@@ -32,12 +33,22 @@ impl Drop for Prepared<'_> {
     fn drop(&mut self) {
         if let Some(temp) = self.temp.take() {
             // Should this fail, the next holder of the commit lock removes it.
-            drop(self.home.fs.unlink(&self.staging, &temp));
+            drop(self.store.fs.unlink(&self.staging, &temp));
         }
     }
 }
 
-impl Home {
+/// Records of a store that are durable before they get their names.
+#[derive(Clone, Copy)]
+pub(crate) struct PendingWrites<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> PendingWrites<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> PendingWrites<'s> {
+        PendingWrites { store }
+    }
+
     /// Writes what is to stand at `folder/name`; not yet durable.
     pub(crate) fn prepare(
         &self,
@@ -45,24 +56,24 @@ impl Home {
         folder: &[u8],
         name: &[u8],
         bytes: &[u8],
-    ) -> Result<Prepared<'_>> {
-        let (staging, dir) = (self.sub(STAGING)?, self.sub(folder)?);
-        let (temp, file) = self.fs.write_temp(&staging, &dir.join(name), bytes)?;
-        Ok(Prepared { home: self, staging, temp: Some(temp), file, dir, name: name.to_vec() })
+    ) -> Result<Prepared<'s>> {
+        let (staging, dir) = (self.store.sub(STAGING)?, self.store.sub(folder)?);
+        let (temp, file) = self.store.fs.write_temp(&staging, &dir.join(name), bytes)?;
+        Ok(Prepared { store: self.store, staging, temp: Some(temp), file, dir, name: name.to_vec() })
     }
 
     /// Notes a change, durably, and makes its records and what else it needs durable with it. Gives the
     /// record that ends the note.
     ///
     /// What is done meanwhile takes no time of its own. Where it fails nothing is noted.
-    pub(crate) fn begin_change<'h>(
-        &'h self,
+    pub(crate) fn begin_change(
+        &self,
         lock: &CommitLock,
         sequence: &Sequence,
-        records: &[Prepared<'h>],
+        records: &[Prepared<'s>],
         more: Vec<Flush>,
         meanwhile: impl FnOnce() -> Result<()>,
-    ) -> Result<Prepared<'h>> {
+    ) -> Result<Prepared<'s>> {
         let ended = Sequence { intent: None, ..sequence.clone() };
         let note = self.prepare(lock, b"", SEQUENCE, &wrap(sequence))?;
         let end = self.prepare(lock, b"", SEQUENCE, &wrap(&ended))?;
@@ -70,22 +81,16 @@ impl Home {
         for record in records.iter().chain([&note, &end]) {
             all.push(record.flush()?);
         }
-        self.fs.sync_each_while(&all, meanwhile)?;
-        self.put_sequence(lock, note)?;
+        self.store.fs.sync_each_while(&all, meanwhile)?;
+        self.install_sequence(lock, note)?;
         Ok(end)
     }
 
     /// Puts a record of `sequence` in its place, durably: the note of a change, or the one that ends a
     /// change which nothing else tells to have happened.
-    pub(crate) fn put_sequence(&self, lock: &CommitLock, record: Prepared<'_>) -> Result<()> {
+    pub(crate) fn install_sequence(&self, lock: &CommitLock, record: Prepared<'_>) -> Result<()> {
         record.put(lock)?;
-        self.fs.sync_dir(&self.dir)
-    }
-
-    /// Makes the end of the last change durable: a power loss may bring back the note of it, and recovery
-    /// would say again what it said.
-    pub(crate) fn seal_end(&self, _: &CommitLock) -> Result<()> {
-        self.fs.sync_dir(&self.dir)
+        self.store.fs.sync_dir(&self.store.dir)
     }
 }
 
@@ -100,7 +105,7 @@ impl Prepared<'_> {
     /// Gives it its name, in place of what has it. Durable once the folder is flushed.
     pub(crate) fn put(mut self, _: &CommitLock) -> Result<()> {
         if let Some(temp) = &self.temp {
-            self.home.fs.rename((&self.staging, temp), (&self.dir, &self.name))?;
+            self.store.fs.rename((&self.staging, temp), (&self.dir, &self.name))?;
         }
         self.temp = None;
         Ok(())

@@ -12,16 +12,19 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::error::{Error, Leftover, Result};
+use crate::fs::errno::is_absence;
+use crate::fs::errno::is_errno;
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, StageId};
+use crate::parts::claim::Claims;
 use crate::parts::claim::{CLAIM_SUFFIX, FolderMark, Standing};
-use crate::parts::layout::{BUILD_LOG, Home, STAGING, TREE};
+use crate::parts::generations::Generations;
+use crate::parts::layout::{BUILD_LOG, STAGING, StoreDir, TREE};
 use crate::parts::locks::CommitLock;
-use crate::parts::objects::is_errno;
-use crate::repair::check::is_absence;
+use crate::parts::naming::Naming;
 
 const PREFIX: &str = "s-";
 const LOCK_SUFFIX: &str = ".lock";
@@ -55,11 +58,11 @@ pub(crate) type Resumed = (StageDir, Standing, Option<FolderMark>);
 
 impl StageDir {
     /// Makes an empty stage.
-    pub(crate) fn create(home: &Home) -> Result<StageDir> {
-        let staging = home.sub(STAGING)?;
+    pub(crate) fn create(store: &StoreDir) -> Result<StageDir> {
+        let staging = store.sub(STAGING)?;
         loop {
             let (lock_name, file) =
-                home.fs.unique(&staging, PREFIX, LOCK_SUFFIX, |name| home.fs.create(&staging, name))?;
+                store.fs.unique(&staging, PREFIX, LOCK_SUFFIX, |name| store.fs.create(&staging, name))?;
             let path = staging.join(&lock_name);
             let ours = Stat::of(&file, &path)?;
             // Between our create and our lock, another may have taken this file for debris.
@@ -70,9 +73,9 @@ impl StageDir {
                 continue;
             }
             let name = lock_name[..lock_name.len() - LOCK_SUFFIX.len()].to_vec();
-            home.fs.make_dir(&staging, &name)?;
+            store.fs.make_dir(&staging, &name)?;
             let dir = staging.open_dir(&name)?;
-            let (next, tree) = make_next(home, &dir)?;
+            let (next, tree) = make_next(store, &dir)?;
             return Ok(StageDir { name, dir, next, tree, claimed: false, lock });
         }
     }
@@ -82,8 +85,8 @@ impl StageDir {
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has it.
-    pub(crate) fn resume(home: &Home, id: &StageId) -> Result<Option<Resumed>> {
-        let staging = home.sub(STAGING)?;
+    pub(crate) fn resume(store: &StoreDir, id: &StageId) -> Result<Option<Resumed>> {
+        let staging = store.sub(STAGING)?;
         let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
         let lock_name = [&name, LOCK_SUFFIX.as_bytes()].concat();
         let file = match staging.open_file(&lock_name) {
@@ -93,16 +96,16 @@ impl StageDir {
         };
         let path = staging.join(&lock_name);
         let ours = Stat::of(&file, &path)?;
-        let lock = Lock::take(file, &path, Mode::Exclusive, home.options.lock_timeout)?;
+        let lock = Lock::take(file, &path, Mode::Exclusive, store.options.lock_timeout)?;
         if !staging.stat(&lock_name)?.is_some_and(|named| named.same_inode(&ours)) {
             return Ok(None);
         }
-        let Some((standing, out)) = home.claimed(&staging, &name)? else {
+        let Some((standing, out)) = Claims::of(store).claimed(&staging, &name)? else {
             return Ok(None);
         };
         let dir = staging.open_dir(&name)?;
-        clear_work(home, &dir)?;
-        let (next, tree) = make_next(home, &dir)?;
+        clear_work(store, &dir)?;
+        let (next, tree) = make_next(store, &dir)?;
         Ok(Some((StageDir { name, dir, next, tree, claimed: true, lock }, standing, out)))
     }
 
@@ -133,30 +136,36 @@ impl StageDir {
 
     /// Puts a file beside the manifest that is to be committed, in place of one that is there. What
     /// it holds is not flushed.
-    pub(crate) fn put_beside(&self, home: &Home, name: &[u8], mode: u32, bytes: &[u8]) -> Result<File> {
-        self.put_written(home, name, mode, |file, path| home.fs.write(file, path, bytes))
+    pub(crate) fn put_beside(
+        &self,
+        store: &StoreDir,
+        name: &[u8],
+        mode: u32,
+        bytes: &[u8],
+    ) -> Result<File> {
+        self.put_written(store, name, mode, |file, path| store.fs.write(file, path, bytes))
             .map(|(file, ())| file)
     }
 
     /// Puts there what `write` gives, and gives what that gives and BLAKE3 of it all.
     pub(crate) fn put_pieces_beside<T>(
         &self,
-        home: &Home,
+        store: &StoreDir,
         name: &[u8],
         mode: u32,
         write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
     ) -> Result<(File, (T, Digest))> {
-        self.put_written(home, name, mode, |file, path| home.fs.write_pieces(file, path, write))
+        self.put_written(store, name, mode, |file, path| store.fs.write_pieces(file, path, write))
     }
 
     fn put_written<T>(
         &self,
-        home: &Home,
+        store: &StoreDir,
         name: &[u8],
         mode: u32,
         write: impl FnOnce(&File, &Path) -> Result<T>,
     ) -> Result<(File, T)> {
-        let (fs, path) = (&home.fs, self.next.join(name));
+        let (fs, path) = (&store.fs, self.next.join(name));
         fs.unlink(&self.next, name)?;
         let file = fs.create_with(&self.next, name, mode)?;
         let written = write(&file, &path)?;
@@ -165,24 +174,24 @@ impl StageDir {
     }
 
     /// Puts the tree of a retired generation in the place of the stage's own, and gives the latter.
-    pub(crate) fn exchange_tree(&mut self, home: &Home, retired: &Dir) -> Result<Dir> {
-        home.fs.rename_to_free((&self.next, TREE), (&self.dir, PLACED))?;
-        home.fs.rename_to_free((retired, TREE), (&self.next, TREE))?;
+    pub(crate) fn exchange_tree(&mut self, store: &StoreDir, retired: &Dir) -> Result<Dir> {
+        store.fs.rename_to_free((&self.next, TREE), (&self.dir, PLACED))?;
+        store.fs.rename_to_free((retired, TREE), (&self.next, TREE))?;
         self.tree = self.next.open_dir(TREE)?;
         self.dir.open_dir(PLACED)
     }
 
     /// Undoes [`StageDir::exchange_tree`]: the stage's own tree is in its place again.
-    pub(crate) fn take_back_tree(&mut self, home: &Home, retired: &Dir) -> Result<()> {
-        home.fs.rename_to_free((&self.next, TREE), (retired, TREE))?;
-        home.fs.rename_to_free((&self.dir, PLACED), (&self.next, TREE))?;
+    pub(crate) fn take_back_tree(&mut self, store: &StoreDir, retired: &Dir) -> Result<()> {
+        store.fs.rename_to_free((&self.next, TREE), (retired, TREE))?;
+        store.fs.rename_to_free((&self.dir, PLACED), (&self.next, TREE))?;
         self.tree = self.next.open_dir(TREE)?;
         Ok(())
     }
 
     /// Makes the directory that others write to.
-    pub(crate) fn out(&self, home: &Home) -> Result<Dir> {
-        home.fs.make_dir(&self.dir, OUT)?;
+    pub(crate) fn out(&self, store: &StoreDir) -> Result<Dir> {
+        store.fs.make_dir(&self.dir, OUT)?;
         self.dir.open_dir(OUT)
     }
 
@@ -198,15 +207,15 @@ impl StageDir {
     }
 
     /// Gives the directory for the bytes of streams.
-    pub(crate) fn spool(&self, home: &Home) -> Result<Dir> {
-        home.fs.make_dir(&self.dir, SPOOL)?;
+    pub(crate) fn spool(&self, store: &StoreDir) -> Result<Dir> {
+        store.fs.make_dir(&self.dir, SPOOL)?;
         self.dir.open_dir(SPOOL)
     }
 
     /// Makes the file that goes with the generation as its build's log.
-    pub(crate) fn log(&self, home: &Home) -> Result<File> {
-        let file = home.fs.create(&self.next, BUILD_LOG)?;
-        home.fs.set_mode(&file, &self.next.join(BUILD_LOG), 0o644)?;
+    pub(crate) fn log(&self, store: &StoreDir) -> Result<File> {
+        let file = store.fs.create(&self.next, BUILD_LOG)?;
+        store.fs.set_mode(&file, &self.next.join(BUILD_LOG), 0o644)?;
         Ok(file)
     }
 
@@ -215,32 +224,32 @@ impl StageDir {
     }
 
     /// Ends the claim of a stage that is committed: what is left of it is debris from now on.
-    pub(crate) fn end_claim(&self, home: &Home) -> Result<()> {
+    pub(crate) fn end_claim(&self, store: &StoreDir) -> Result<()> {
         if !self.claimed {
             return Ok(());
         }
-        home.fs.unlink(&home.sub(STAGING)?, &[&self.name, CLAIM_SUFFIX.as_bytes()].concat()).map(drop)
+        store.fs.unlink(&store.sub(STAGING)?, &[&self.name, CLAIM_SUFFIX.as_bytes()].concat()).map(drop)
     }
 
     /// Lets go of the lock; from now on the stage's claim keeps it.
-    pub(crate) fn let_go(self, home: &Home, claim: &crate::parts::claim::Claim) -> Result<StageId> {
-        home.write_claim(&home.sub(STAGING)?, (&self.name, &self.dir), claim)?;
+    pub(crate) fn let_go(self, store: &StoreDir, claim: &crate::parts::claim::Claim) -> Result<StageId> {
+        Claims::of(store).write(&store.sub(STAGING)?, (&self.name, &self.dir), claim)?;
         Ok(self.id())
     }
 
     /// Removes the stage with all that is left in it.
-    pub(crate) fn remove(self, home: &Home) -> Result<()> {
-        remove_named(home, &home.sub(STAGING)?, &self.name)?;
+    pub(crate) fn remove(self, store: &StoreDir) -> Result<()> {
+        remove_named(store, &store.sub(STAGING)?, &self.name)?;
         drop(self.lock);
         Ok(())
     }
 
     /// Takes back what was put together for a commit that failed: of a claimed stage only that.
-    pub(crate) fn give_up(self, home: &Home) -> Result<()> {
+    pub(crate) fn give_up(self, store: &StoreDir) -> Result<()> {
         if self.claimed {
-            return clear_work(home, &self.dir);
+            return clear_work(store, &self.dir);
         }
-        self.remove(home)
+        self.remove(store)
     }
 }
 
@@ -251,20 +260,20 @@ pub(crate) fn is_others(path: &[u8]) -> bool {
 }
 
 /// Removes what a commit that failed had put together; what others wrote stays.
-fn clear_work(home: &Home, dir: &Dir) -> Result<()> {
-    home.settle_naming(dir)?;
+fn clear_work(store: &StoreDir, dir: &Dir) -> Result<()> {
+    Naming::of(store).settle(dir)?;
     for (name, _) in dir.list()? {
         if name != OUT && name != SPOOL {
-            home.fs.remove_all(dir, &name)?;
+            store.fs.remove_all(dir, &name)?;
         }
     }
     Ok(())
 }
 
-fn make_next(home: &Home, dir: &Dir) -> Result<(Dir, Dir)> {
-    home.fs.make_dir(dir, NEXT)?;
+fn make_next(store: &StoreDir, dir: &Dir) -> Result<(Dir, Dir)> {
+    store.fs.make_dir(dir, NEXT)?;
     let next = dir.open_dir(NEXT)?;
-    home.fs.make_dir(&next, TREE)?;
+    store.fs.make_dir(&next, TREE)?;
     let tree = next.open_dir(TREE)?;
     Ok((next, tree))
 }
@@ -281,23 +290,23 @@ pub(crate) fn failed_grave(number: &[u8]) -> String {
 }
 
 /// The claim goes first, so that a removal that is cut short leaves debris; the lock last.
-fn remove_named(home: &Home, staging: &Dir, name: &[u8]) -> Result<()> {
+fn remove_named(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<()> {
     match staging.open_dir(name) {
-        Ok(stage) => home.settle_naming(&stage)?,
+        Ok(stage) => Naming::of(store).settle(&stage)?,
         Err(e) if e.is_not_found() => {}
         Err(e) => return Err(e),
     }
-    home.fs.unlink(staging, &[name, CLAIM_SUFFIX.as_bytes()].concat())?;
-    home.fs.remove_all(staging, name)?;
-    home.fs.unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat()).map(drop)
+    store.fs.unlink(staging, &[name, CLAIM_SUFFIX.as_bytes()].concat())?;
+    store.fs.remove_all(staging, name)?;
+    store.fs.unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat()).map(drop)
 }
 
 /// Removes a stage whose commit happened, though whoever committed it did not live to do it.
-pub(crate) fn remove_committed(home: &Home, _: &CommitLock, id: &StageId) -> Result<()> {
-    let staging = home.sub(STAGING)?;
+pub(crate) fn remove_committed(store: &StoreDir, _: &CommitLock, id: &StageId) -> Result<()> {
+    let staging = store.sub(STAGING)?;
     let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
     match try_inherit(&staging, &[&name, LOCK_SUFFIX.as_bytes()].concat())? {
-        Some(_lock) => tolerate(remove_named(home, &staging, &name)).map(drop),
+        Some(_lock) => tolerate(remove_named(store, &staging, &name)).map(drop),
         None => Ok(()),
     }
 }
@@ -305,8 +314,8 @@ pub(crate) fn remove_committed(home: &Home, _: &CommitLock, id: &StageId) -> Res
 /// Removes the stages of dead processes and those whose claim is over, and what gc or recovery was
 /// about to remove; returns what could not be removed, which the next sweep tries again. The commit
 /// lock keeps two sweeps apart.
-pub(crate) fn sweep(home: &Home, lock: &CommitLock) -> Result<Vec<Leftover>> {
-    let staging = home.sub(STAGING)?;
+pub(crate) fn sweep(store: &StoreDir, lock: &CommitLock) -> Result<Vec<Leftover>> {
+    let staging = store.sub(STAGING)?;
     let mut left = Vec::new();
     for (entry, kind) in staging.list()? {
         if !entry.starts_with(PREFIX.as_bytes()) {
@@ -314,32 +323,32 @@ pub(crate) fn sweep(home: &Home, lock: &CommitLock) -> Result<Vec<Leftover>> {
         }
         if let Some(name) = entry.strip_suffix(LOCK_SUFFIX.as_bytes()) {
             if let Some(_lock) = try_inherit(&staging, &entry)?
-                && is_over(home, &staging, name)?
+                && is_over(store, &staging, name)?
             {
-                left.extend(tolerate(remove_named(home, &staging, name))?);
+                left.extend(tolerate(remove_named(store, &staging, name))?);
             }
         } else if let Some(name) = entry.strip_suffix(CLAIM_SUFFIX.as_bytes()) {
             // A power loss kept it and took its stage: the lock file is made first and removed last.
             if staging.stat(&[name, LOCK_SUFFIX.as_bytes()].concat())?.is_none() {
-                tolerate(home.fs.unlink(&staging, &entry).map(drop))?;
+                tolerate(store.fs.unlink(&staging, &entry).map(drop))?;
             }
         } else if kind == Kind::Dir
             && staging.stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?.is_none()
             && staging.stat(&entry)?.is_some()
         {
             // No stage: see `grave`.
-            left.extend(tolerate(home.fs.remove_all(&staging, &entry))?);
+            left.extend(tolerate(store.fs.remove_all(&staging, &entry))?);
         }
     }
-    for id in home.unlisted()? {
-        left.extend(tolerate(home.remove_unlisted(lock, id))?);
+    for id in Generations::of(store).unlisted()? {
+        left.extend(tolerate(Generations::of(store).remove_unlisted(lock, id))?);
     }
     Ok(left)
 }
 
 /// Returns whether nobody has a claim on a stage whose lock is free.
-fn is_over(home: &Home, staging: &Dir, name: &[u8]) -> Result<bool> {
-    match home.claimed(staging, name) {
+fn is_over(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<bool> {
+    match Claims::of(store).claimed(staging, name) {
         Ok(claimed) => Ok(!matches!(claimed, Some((Standing::Holds, _)))),
         // Who it belongs to cannot be told, so it is left to whoever aborts it.
         Err(Error::Damaged { .. }) => Ok(false),

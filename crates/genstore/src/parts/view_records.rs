@@ -5,6 +5,7 @@
 //! return. Paths are kept relative to the store's directory, so that a project that is moved as a
 //! whole keeps its views. Floor 2.
 
+use crate::parts::record;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::digest::Digest;
 use crate::model::inventory::{Inventory, Shows};
+use crate::model::records::Moment;
 use crate::model::relpath;
-use crate::parts::layout::{Home, VIEWS};
+use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
-use crate::parts::records::{Moment, wrap};
+use crate::parts::record::wrap;
 
 /// What ends the name of the record of a view that is being put in place.
 const PENDING: &[u8] = b".pending";
@@ -185,25 +187,35 @@ pub(crate) fn follow(from: &Path, way: &[u8]) -> PathBuf {
     path
 }
 
-impl Home {
+/// The records of views of a store: `views/`.
+#[derive(Clone, Copy)]
+pub(crate) struct ViewRecords<'s> {
+    store: &'s StoreDir,
+}
+
+impl<'s> ViewRecords<'s> {
+    pub(crate) fn of(store: &'s StoreDir) -> ViewRecords<'s> {
+        ViewRecords { store }
+    }
+
     /// Returns whether there is anything to read here: one readdir.
-    pub(crate) fn has_views(&self) -> Result<bool> {
-        Ok(!self.list(VIEWS)?.is_empty())
+    pub(crate) fn any(&self) -> Result<bool> {
+        Ok(!self.store.list(VIEWS)?.is_empty())
     }
 
     /// Reads all records, in the order of their names; a damaged one stands as its error.
-    pub(crate) fn view_records(&self) -> Result<Vec<Result<ViewRecord>>> {
-        let names = self.list(VIEWS)?;
+    pub(crate) fn list(&self) -> Result<Vec<Result<ViewRecord>>> {
+        let names = self.store.list(VIEWS)?;
         let others = [PENDING, INVENTORY, NEXT_INVENTORY];
         let records = names.iter().filter(|(name, _)| !others.iter().any(|end| name.ends_with(end)));
-        Ok(records.filter_map(|(name, _)| self.view_record(name).transpose()).collect())
+        Ok(records.filter_map(|(name, _)| self.read(name).transpose()).collect())
     }
 
-    pub(crate) fn view_record(&self, name: &[u8]) -> Result<Option<ViewRecord>> {
+    pub(crate) fn read(&self, name: &[u8]) -> Result<Option<ViewRecord>> {
         let path = [VIEWS, b"/", name].concat();
-        match self.read_record::<ViewRecord>(&path)? {
+        match record::read::<ViewRecord>(self.store, &path)? {
             Some(record) if !record.is_sound(name) => {
-                Err(Error::damaged_file(&self.dir.join(&path), "it is no view's record"))
+                Err(Error::damaged_file(&self.store.dir.join(&path), "it is no view's record"))
             }
             record => Ok(record),
         }
@@ -221,7 +233,7 @@ impl Home {
     }
 
     fn view_keys(&self, end: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let names = self.list(VIEWS)?.into_iter();
+        let names = self.store.list(VIEWS)?.into_iter();
         Ok(names.filter_map(|(name, _)| Some(name.strip_suffix(end)?.to_vec())).collect())
     }
 
@@ -233,11 +245,11 @@ impl Home {
     /// Tells what a mirror shows, if nothing is being put into it.
     pub(crate) fn mirror_shows(&self, key: &[u8]) -> Result<Option<Shows>> {
         let path = [VIEWS, b"/", key, INVENTORY].concat();
-        if self.dir.stat(&[VIEWS, b"/", key, NEXT_INVENTORY].concat())?.is_some() {
+        if self.store.dir.stat(&[VIEWS, b"/", key, NEXT_INVENTORY].concat())?.is_some() {
             return Ok(None);
         }
-        let Some(bytes) = self.dir.read(&path)? else { return Ok(None) };
-        Shows::decode(&bytes).map(Some).map_err(|why| Error::damaged_file(&self.dir.join(&path), why))
+        let Some(bytes) = self.store.dir.read(&path)? else { return Ok(None) };
+        Shows::decode(&bytes).map(Some).map_err(|why| Error::damaged_file(&self.store.dir.join(&path), why))
     }
 
     /// Reads what is being put into a mirror.
@@ -246,8 +258,10 @@ impl Home {
     }
 
     fn read_inventory(&self, path: &[u8]) -> Result<Option<Inventory>> {
-        let Some(bytes) = self.dir.read(path)? else { return Ok(None) };
-        Inventory::decode(&bytes).map(Some).map_err(|why| Error::damaged_file(&self.dir.join(path), why))
+        let Some(bytes) = self.store.dir.read(path)? else { return Ok(None) };
+        Inventory::decode(&bytes)
+            .map(Some)
+            .map_err(|why| Error::damaged_file(&self.store.dir.join(path), why))
     }
 
     /// Tells what a mirror is to have in it, before anything of it is put there.
@@ -258,70 +272,70 @@ impl Home {
         next: &Inventory,
     ) -> Result<()> {
         self.need_views()?;
-        self.replace(lock, VIEWS, &[key, NEXT_INVENTORY].concat(), &next.encode())
+        record::replace(self.store, lock, VIEWS, &[key, NEXT_INVENTORY].concat(), &next.encode())
     }
 
     /// All of the next inventory is in the mirror, durably, and nothing else of ours.
     pub(crate) fn promote_inventory(&self, _: &CommitLock, key: &[u8]) -> Result<()> {
-        let dir = self.sub(VIEWS)?;
+        let dir = self.store.sub(VIEWS)?;
         let (next, name) = ([key, NEXT_INVENTORY].concat(), [key, INVENTORY].concat());
         if dir.stat(&next)?.is_some() {
-            self.fs.rename((&dir, &next), (&dir, &name))?;
-            self.fs.sync_dir(&dir)?;
+            self.store.fs.rename((&dir, &next), (&dir, &name))?;
+            self.store.fs.sync_dir(&dir)?;
         }
         Ok(())
     }
 
     /// Forgets what is being put into a mirror, and what is in it where that is over, too.
     pub(crate) fn forget_inventory(&self, _: &CommitLock, key: &[u8], over: bool) -> Result<()> {
-        let dir = self.sub(VIEWS)?;
+        let dir = self.store.sub(VIEWS)?;
         let ends = if over { &[NEXT_INVENTORY, INVENTORY][..] } else { &[NEXT_INVENTORY] };
         let mut removed = false;
         for end in ends {
             let name = [key, end].concat();
-            removed |= dir.stat(&name)?.is_some() && self.fs.unlink(&dir, &name)?;
+            removed |= dir.stat(&name)?.is_some() && self.store.fs.unlink(&dir, &name)?;
         }
-        if removed { self.fs.sync_dir(&dir) } else { Ok(()) }
+        if removed { self.store.fs.sync_dir(&dir) } else { Ok(()) }
     }
 
-    pub(crate) fn pending_view(&self, key: &[u8]) -> Result<Option<PendingView>> {
+    pub(crate) fn read_pending(&self, key: &[u8]) -> Result<Option<PendingView>> {
         let path = [VIEWS, b"/", key, PENDING].concat();
-        match self.read_record::<PendingView>(&path)? {
+        match record::read::<PendingView>(self.store, &path)? {
             Some(pending) if !pending.is_sound(key) => {
-                Err(Error::damaged_file(&self.dir.join(&path), "it is no view's record"))
+                Err(Error::damaged_file(&self.store.dir.join(&path), "it is no view's record"))
             }
             pending => Ok(pending),
         }
     }
 
-    pub(crate) fn write_view(&self, lock: &CommitLock, record: &ViewRecord) -> Result<()> {
+    pub(crate) fn write(&self, lock: &CommitLock, record: &ViewRecord) -> Result<()> {
         self.need_views()?;
-        self.replace(lock, VIEWS, &record.key(), &wrap(record))
+        record::replace(self.store, lock, VIEWS, &record.key(), &wrap(record))
     }
 
-    pub(crate) fn write_pending_view(&self, lock: &CommitLock, pending: &PendingView) -> Result<()> {
+    pub(crate) fn write_pending(&self, lock: &CommitLock, pending: &PendingView) -> Result<()> {
         self.need_views()?;
         let name = [pending.view.key().as_slice(), PENDING].concat();
-        self.replace(lock, VIEWS, &name, &wrap(pending))
+        record::replace(self.store, lock, VIEWS, &name, &wrap(pending))
     }
 
     /// Makes the directory, which stores of older programs lack.
     fn need_views(&self) -> Result<()> {
-        if self.dir.stat(VIEWS)?.is_none() {
-            self.fs.make_dir(&self.dir, VIEWS)?;
-            self.fs.sync_dir(&self.dir)?;
+        if self.store.dir.stat(VIEWS)?.is_none() {
+            self.store.fs.make_dir(&self.store.dir, VIEWS)?;
+            self.store.fs.sync_dir(&self.store.dir)?;
         }
         Ok(())
     }
 
-    pub(crate) fn remove_view_record(&self, _: &CommitLock, key: &[u8]) -> Result<()> {
-        let dir = self.sub(VIEWS)?;
-        self.fs.unlink(&dir, key)?;
-        self.fs.sync_dir(&dir)
+    pub(crate) fn remove(&self, _: &CommitLock, key: &[u8]) -> Result<()> {
+        let dir = self.store.sub(VIEWS)?;
+        self.store.fs.unlink(&dir, key)?;
+        self.store.fs.sync_dir(&dir)
     }
 
-    pub(crate) fn remove_pending_view(&self, lock: &CommitLock, key: &[u8]) -> Result<()> {
-        self.remove_view_record(lock, &[key, PENDING].concat())
+    pub(crate) fn remove_pending(&self, lock: &CommitLock, key: &[u8]) -> Result<()> {
+        self.remove(lock, &[key, PENDING].concat())
     }
 }
 

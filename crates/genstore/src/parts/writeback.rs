@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::error::Result;
 use crate::fs::Durability;
-use crate::parts::layout::Home;
+use crate::parts::layout::StoreDir;
 
 /// So much is written before the disk is given something to do: too little, and it writes its
 /// journal again and again; too much, and it is idle first and late in the end. Measured with 60,000
@@ -32,15 +32,15 @@ struct State {
 }
 
 impl FlushAhead {
-    /// Does `work`, which tells how much it writes to the filesystem of `home`.
-    pub(crate) fn during<T>(home: &Home, work: impl FnOnce(&FlushAhead) -> Result<T>) -> Result<T> {
+    /// Does `work`, which tells how much it writes to the filesystem of `store`.
+    pub(crate) fn during<T>(store: &StoreDir, work: impl FnOnce(&FlushAhead) -> Result<T>) -> Result<T> {
         let ahead = FlushAhead { state: Mutex::default(), woken: Condvar::new() };
-        if home.options.durability == Durability::None {
+        if store.options.durability == Durability::None {
             return work(&ahead);
         }
         thread::scope(|scope| {
             // Where the system gives no more threads, all is left to the flush at the end.
-            let flusher = thread::Builder::new().spawn_scoped(scope, || ahead.flush(home)).ok();
+            let flusher = thread::Builder::new().spawn_scoped(scope, || ahead.flush(store)).ok();
             let over = Over(&ahead);
             let done = work(&ahead);
             drop(over);
@@ -61,7 +61,7 @@ impl FlushAhead {
         }
     }
 
-    fn flush(&self, home: &Home) -> Result<()> {
+    fn flush(&self, store: &StoreDir) -> Result<()> {
         loop {
             let mut state = self.lock();
             while state.written < PORTION && !state.is_over {
@@ -72,7 +72,7 @@ impl FlushAhead {
             }
             state.written = 0;
             drop(state);
-            home.fs.sync_filesystem(&home.dir)?;
+            store.fs.sync_filesystem(&store.dir)?;
         }
     }
 

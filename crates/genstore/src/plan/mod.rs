@@ -4,69 +4,28 @@
 //! memory and a build on disk take one way through the store, and the same content gets the same
 //! tree id. Whatever is wrong with a plan is reported all together. Floor 3.
 
+pub(crate) mod item;
 pub(crate) mod roots;
 pub(crate) mod scan;
 pub(crate) mod scan_memory;
+pub(crate) mod sources;
 
-use std::fmt;
-use std::io::Read;
+use crate::plan::item::Given;
+use crate::plan::item::Item;
+use crate::plan::item::ItemSource;
+use crate::plan::item::Source;
+use crate::plan::item::Symlinks;
+use crate::plan::item::What;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use crate::threads::prelude::*;
 use bytes::Bytes;
 
 use crate::error::{Error, Problem, Result};
-use crate::fs::Dir;
-use crate::model::ids::GenerationId;
 use crate::model::links::{self, At, Leads};
 use crate::model::relpath;
-use crate::plan::roots::Roots;
-use crate::plan::scan::ScanRules;
-
-/// Where a file's bytes come from.
-pub enum Source {
-    /// Bytes in memory.
-    Bytes(Vec<u8>),
-    /// A file on disk; it is copied, never linked.
-    File(PathBuf),
-    /// A stream, read once, while the plan is staged.
-    Reader(Box<dyn Read + Send>),
-    /// Bytes that a stage has taken in already: see [`crate::Stage::spool`].
-    Spooled(Spooled),
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-            Source::File(path) => write!(f, "File({})", path.display()),
-            Source::Reader(_) => f.write_str("Reader"),
-            Source::Spooled(spooled) => {
-                write!(f, "Spooled({})", spooled.dir.join(&spooled.name).display())
-            }
-        }
-    }
-}
-
-/// Bytes of a stream that a stage has taken in; they are moved into the store with it. A clone
-/// stands for the same bytes, at another path.
-#[derive(Clone, Debug)]
-pub struct Spooled {
-    pub(crate) dir: Arc<Dir>,
-    pub(crate) name: Vec<u8>,
-}
-
-/// Which symlinks a plan may hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Symlinks {
-    /// Relative ones that stay inside the tree, whatever other links they pass through.
-    #[default]
-    Inside,
-    /// All of them, as they are.
-    Any,
-}
+use crate::plan::sources::Roots;
 
 /// The wanted entries, sorted, with their sources.
 #[derive(Debug)]
@@ -84,84 +43,7 @@ pub struct Plan {
     pub(crate) remembered: bool,
 }
 
-/// An entry that was added to a plan, and where its path begins and ends among all paths.
-#[derive(Debug)]
-struct Item {
-    start: usize,
-    end: usize,
-    what: What,
-}
-
-pub(crate) enum What {
-    File { source: ItemSource, executable: bool },
-    Symlink(Box<[u8]>),
-    Dir,
-}
-
-impl fmt::Debug for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            What::File { .. } => "file",
-            What::Symlink(_) => "symlink",
-            What::Dir => "directory",
-        })
-    }
-}
-
-pub(crate) enum ItemSource {
-    /// Below a scanned directory, at the item's path without the root's prefix. Whether it may be
-    /// executed is read off the file when it is opened.
-    Scanned(Arc<ScannedRoot>),
-    /// By itself. There are few of these, so they may be large.
-    Given(Box<Given>),
-}
-
-/// A source that was named by itself.
-pub(crate) enum Given {
-    /// A file that is a root: treated as those that were scanned.
-    Root(PathBuf),
-    File(PathBuf),
-    Spooled(Spooled),
-    Bytes(Vec<u8>),
-    /// Taken when it is read.
-    Reader(Mutex<Option<Box<dyn Read + Send>>>),
-}
-
-/// A directory that was scanned into a plan.
-#[derive(Clone, Debug)]
-pub(crate) struct ScannedRoot {
-    pub(crate) dir: Arc<Dir>,
-    /// Where in the plan its entries stand; empty at the top.
-    pub(crate) prefix: Vec<u8>,
-    /// It is a stage's own: its files are moved in, and go with the stage.
-    pub(crate) ours: bool,
-    /// The generation whose index tells what its files are, since nothing happened to them.
-    pub(crate) indexed_by: Option<GenerationId>,
-}
-
-impl ScannedRoot {
-    /// Makes one whose entries stand at the top of the plan.
-    pub(crate) fn of(dir: Dir) -> ScannedRoot {
-        ScannedRoot { dir: Arc::new(dir), prefix: vec![], ours: false, indexed_by: None }
-    }
-
-    /// Gives the part of a plan's path that lies below the directory.
-    pub(crate) fn below<'a>(&self, path: &'a [u8]) -> &'a [u8] {
-        relpath::after(path, self.prefix.len())
-    }
-}
-
 impl Plan {
-    /// Makes a plan of all that `dir` holds.
-    ///
-    /// # Errors
-    /// [`Error::BadSource`] for the directory itself, [`Error::BadPlan`] for what is in it.
-    pub fn scan(dir: &Path, rules: &ScanRules) -> Result<Plan> {
-        let mut builder = Plan::builder().symlinks(rules.symlinks);
-        builder.scan(b"", dir, rules)?;
-        builder.build()
-    }
-
     /// Begins an empty plan.
     pub fn builder() -> PlanBuilder {
         PlanBuilder::default()
@@ -257,19 +139,6 @@ impl PlanBuilder {
     pub fn dir(mut self, path: impl Into<Vec<u8>>) -> PlanBuilder {
         self.add(path.into(), What::Dir);
         self
-    }
-
-    /// Adds all that `dir` holds, below `prefix`.
-    ///
-    /// # Errors
-    /// [`Error::BadSource`]; what is wrong inside waits for [`PlanBuilder::build`].
-    pub fn scan(&mut self, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
-        scan::scan(self, prefix, dir, rules)
-    }
-
-    /// Adds all that a stage's own directory holds.
-    pub(crate) fn scan_ours(&mut self, dir: &Dir, rules: &ScanRules) -> Result<()> {
-        scan::scan_ours(self, dir, rules)
     }
 
     pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {

@@ -4,6 +4,7 @@
 //! tree. Each is opened beneath the source, by handles and through no symlink, so nothing comes in
 //! from elsewhere when a folder is exchanged for another meanwhile.
 
+use crate::plan::Plan;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -21,7 +22,11 @@ use crate::fs::mount::{self, is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
-use crate::plan::{ItemSource, PlanBuilder, ScannedRoot, Symlinks, What};
+use crate::plan::PlanBuilder;
+use crate::plan::item::ItemSource;
+use crate::plan::item::ScannedRoot;
+use crate::plan::item::Symlinks;
+use crate::plan::item::What;
 
 /// From paths longer than this on, folders are opened from a nearer one than the source: so one
 /// call takes little more than a path of this length, however deep it is.
@@ -47,7 +52,34 @@ pub struct StoreIdentity {
     pub(crate) ino: u64,
 }
 
-pub(crate) fn scan(plan: &mut PlanBuilder, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
+impl Plan {
+    /// Makes a plan of all that `dir` holds.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`] for the directory itself, [`Error::BadPlan`] for what is in it.
+    pub fn scan(dir: &Path, rules: &ScanRules) -> Result<Plan> {
+        let mut builder = Plan::builder().symlinks(rules.symlinks);
+        builder.scan(b"", dir, rules)?;
+        builder.build()
+    }
+}
+
+impl PlanBuilder {
+    /// Adds all that `dir` holds, below `prefix`.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`]; what is wrong inside waits for [`PlanBuilder::build`].
+    pub fn scan(&mut self, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
+        scan(self, prefix, dir, rules)
+    }
+
+    /// Adds all that a stage's own directory holds.
+    pub(crate) fn scan_ours(&mut self, dir: &Dir, rules: &ScanRules) -> Result<()> {
+        scan_ours(self, dir, rules)
+    }
+}
+
+fn scan(plan: &mut PlanBuilder, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
     let (real, meta) = find_source(dir, rules.store)?;
     if !meta.is_dir() {
         return Err(Error::BadSource { path: dir.to_owned(), why: "it is not a directory" });
@@ -70,7 +102,7 @@ pub(crate) fn scan_real(
 
 /// Scans a stage's own directory, which lies in the store and is nobody else's. What a build left
 /// mounted in it is a problem of the plan: its files are moved in, and these are not its files.
-pub(crate) fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()> {
+fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()> {
     for point in mounts_below(dir.path()) {
         plan.problem(&mount::below(dir.path(), &point), MOUNT_POINT);
     }

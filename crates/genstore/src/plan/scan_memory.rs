@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::fs::Dir;
+use crate::plan::Plan;
+use crate::plan::item::ScannedRoot;
 use crate::plan::scan::{self, Known, ScanRules};
-use crate::plan::{Plan, ScannedRoot};
-use crate::verbs::publish::Publication;
+use crate::publication::Publication;
 
 /// What the scans of one directory found, for the next one.
 #[must_use]

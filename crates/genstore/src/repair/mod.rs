@@ -3,8 +3,7 @@
 //! `check` compares one generation, `lost` and `second_look` compare the store; `rescue`, `rebuild`,
 //! `relink` and `owners` mend. `verbs/verify` drives all of them.
 
-pub(crate) mod check;
-pub(crate) mod lost;
+pub(crate) mod mend;
 pub(crate) mod owners;
 pub(crate) mod rebuild;
 pub(crate) mod relink;

@@ -10,26 +10,38 @@
 //!
 //! Each step can be cut and done again: nothing is removed, and a file is there whole or not at all.
 
+use crate::parts::suspects;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::change::begin;
+use crate::check::lost;
+use crate::check::lost::too_low;
 use crate::error::{Damaged, Error, Result};
+use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind};
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
+use crate::model::records::Sequence;
+use crate::model::records::is_good;
 use crate::model::relpath;
 use crate::model::tree::Node;
+use crate::parts::current::Current;
+use crate::parts::generations::Generations;
+use crate::parts::hold::HoldFile;
 use crate::parts::layout::{
-    CURRENT, GENERATIONS, HOLD, Home, LOCKS, LOG, MANIFEST, MARKS, NOTICE, OBJECTS, PINS, QUARANTINE,
-    ROTATIONS, SEQUENCE, SHOWN, VIEWS,
+    CURRENT, GENERATIONS, HOLD, LOCKS, LOG, MANIFEST, MARKS, NOTICE, OBJECTS, PINS, QUARANTINE, ROTATIONS,
+    SEQUENCE, SHOWN, StoreDir, VIEWS,
 };
 use crate::parts::locks::CommitLock;
+use crate::parts::log::Log;
 use crate::parts::log::{Event, Line};
-use crate::parts::objects::{Objects, is_errno};
-use crate::parts::records::{Sequence, is_good};
+use crate::parts::objects::Objects;
+use crate::parts::records::Records;
+use crate::repair::rescue;
 
 /// The findings: each a path and the problem.
 type Found = Vec<(PathBuf, String)>;
@@ -37,243 +49,233 @@ type Found = Vec<(PathBuf, String)>;
 /// Names in quarantine have room for a random part.
 const MAX_PREFIX: usize = 200;
 
-impl Home {
-    /// Takes what is of the wrong kind out of the way of the layout. Returns all that was lost or
-    /// replaced, most of which the next step of a repair completes.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] if something took the place of `generations`: without the manifests in it nothing
-    /// can be rebuilt, and it may be a link to where they are.
-    ///
-    /// # Locks
-    /// None, for the lock files themselves may be missing.
-    pub(crate) fn mend_layout(&self) -> Result<Found> {
-        let found = self.lost_parts()?;
-        for (name, cause) in self.layout_state()?.replaced {
-            if name == GENERATIONS {
-                return Err(Error::damaged_file(&self.dir.join(name), cause));
-            }
-            self.move_aside(name)?;
+/// Takes what is of the wrong kind out of the way of the layout. Returns all that was lost or
+/// replaced, most of which the next step of a repair completes.
+///
+/// # Errors
+/// [`Error::Damaged`] if something took the place of `generations`: without the manifests in it nothing
+/// can be rebuilt, and it may be a link to where they are.
+///
+/// # Locks
+/// None, for the lock files themselves may be missing.
+pub(crate) fn mend_layout(store: &StoreDir) -> Result<Found> {
+    let found = lost::lost_parts(store)?;
+    for (name, cause) in store.layout_state()?.replaced {
+        if name == GENERATIONS {
+            return Err(Error::damaged_file(&store.dir.join(name), cause));
         }
-        Ok(found)
+        move_aside(store, name)?;
     }
+    Ok(found)
+}
 
-    /// Rebuilds the files at the top that were lost: log, pointer, sequence, in this order.
-    ///
-    /// # Durability
-    /// On return all of it is durable.
-    pub(crate) fn rebuild_records(&self, lock: &CommitLock, sequence: &Sequence) -> Result<Found> {
-        let mut found = Found::new();
-        let lost = match self.checked_current() {
-            Err(Error::Damaged { what: Damaged::File(path), cause, .. })
-                if path == self.dir.join(CURRENT) =>
-            {
-                found.push((path, cause));
-                true
-            }
-            current => current.map(|_| false)?,
-        };
-        let current = if lost { self.likely_current()? } else { self.current()? };
-        if self.dir.stat(LOG)?.is_none() && !self.generation_ids()?.is_empty() {
-            self.rebuild_log(lock, current)?;
+/// Rebuilds the files at the top that were lost: log, pointer, sequence, in this order.
+///
+/// # Durability
+/// On return all of it is durable.
+pub(crate) fn rebuild_records(store: &StoreDir, lock: &CommitLock, sequence: &Sequence) -> Result<Found> {
+    let mut found = Found::new();
+    let lost = match lost::checked_current(store) {
+        Err(Error::Damaged { what: Damaged::File(path), cause, .. }) if path == store.dir.join(CURRENT) => {
+            found.push((path, cause));
+            true
         }
-        if lost {
-            self.move_aside(CURRENT)?;
-            if let Some(id) = current {
-                self.point_again(lock, id)?;
-            }
-        }
-        let known = self.highest_number()?;
-        let is_written = self.dir.stat(SEQUENCE)?.is_some();
-        if known > sequence.high && is_written {
-            found.push((self.dir.join(SEQUENCE), too_low(sequence.high, known)));
-        }
-        if known > sequence.high || (!is_written && known > 0) {
-            let high = sequence.high.max(known);
-            self.write_sequence(lock, &Sequence { high, ..sequence.clone() })?;
-        }
-        if self.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > crate::parts::current::NOTICE_LEN) {
-            let file = self.fs.open_or_create(&self.dir, NOTICE)?;
-            self.fs.set_len(&file, &self.dir.join(NOTICE), 0)?;
-        }
-        self.restore_notice(lock)?;
-        Ok(found)
+        current => current.map(|_| false)?,
+    };
+    let current = if lost { likely_current(store)? } else { Current::of(store).id()? };
+    if store.dir.stat(LOG)?.is_none() && !Generations::of(store).ids()?.is_empty() {
+        rebuild_log(store, lock, current)?;
     }
-
-    /// Chooses what was most likely current: what the log names last, what a rollback holds, what the notice
-    /// names, the newest good generation.
-    fn likely_current(&self) -> Result<Option<GenerationId>> {
-        let ids = self.generation_ids()?;
-        let logged = self.history()?.last_activation().map(|line| line.generation);
-        let held = self.hold().unwrap_or_default().map(|hold| hold.generation);
-        let marks = self.marks().unwrap_or_default();
-        let newest = ids.iter().rev().find(|id| is_good(&marks, **id)).or(ids.last()).copied();
-        let known = [logged, held, self.noticed()?, newest];
-        Ok(known.into_iter().flatten().find(|id| ids.contains(id)))
-    }
-
-    /// Writes a line for each generation whose manifest can be read, and one about what is current: whole or
-    /// not at all.
-    fn rebuild_log(&self, lock: &CommitLock, current: Option<GenerationId>) -> Result<()> {
-        let mut lines = Vec::new();
-        let by = self.options.actor.clone();
-        for id in self.generation_ids()? {
-            let made = self.find_generation(id).and_then(|found| match found {
-                Some(generation) => {
-                    Ok(Some((generation.head()?, self.publication(&generation, None, None)?)))
-                }
-                None => Ok(None),
-            });
-            match made {
-                Ok(Some((head, event))) => {
-                    let time = std::time::SystemTime::from(head.created).into();
-                    lines.push(Line { time, by: by.clone(), generation: id, event });
-                }
-                // Without its manifest there is nothing to say of it.
-                Ok(None) | Err(Error::Damaged { .. }) => {}
-                Err(e) => return Err(e),
-            }
-        }
+    if lost {
+        move_aside(store, CURRENT)?;
         if let Some(id) = current {
-            let time = self.current_since()?.unwrap_or_else(|| self.now()).into();
-            lines.push(Line { time, by, generation: id, event: Event::Activate { previous: None } });
-        }
-        self.write_log(lock, &lines)
-    }
-
-    /// Makes a generation current that was current before, and says so in the log where it does not yet.
-    fn point_again(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
-        self.set_current(lock, id)?;
-        self.seal_current(lock)?;
-        if self.history()?.last_activation().is_none_or(|line| line.generation != id) {
-            self.append_log(lock, id, Event::Activate { previous: None })?;
-            self.sync_log()?;
-        }
-        match self.generation(id).and_then(|generation| generation.head()) {
-            // Its damage is mended later.
-            Err(Error::Damaged { .. }) => Ok(()),
-            head => self.write_notice(lock, id, head?.tree),
+            point_again(store, lock, id)?;
         }
     }
-
-    /// Makes what is kept of a generation beside its tree anew, where that can be done.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] where it cannot.
-    pub(crate) fn rebuild_generation(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
-        let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
-        let dir = match self.dir.open_dir(&name) {
-            Err(e) if e.is_not_found() => return self.clear_generation_suspect(lock, id),
-            dir => dir?,
-        };
-        if dir.stat(MANIFEST)?.is_none_or(|stat| stat.kind != Kind::File) {
-            self.put_aside(&dir, MANIFEST, &format!("generation-{id}-"))?;
-            // An empty one, which is damaged: healing writes to it in place.
-            let file = self.fs.create_with(&dir, MANIFEST, 0o444)?;
-            self.fs.sync_file(&file, &dir.join(MANIFEST))?;
-            self.fs.sync_dir(&dir)?;
-        }
-        let generation = self.generation(id)?;
-        match generation.manifest() {
-            Err(Error::Damaged { .. }) => self.rebuild_manifest(lock, &generation)?,
-            manifest => drop(manifest?),
-        }
-        if let Err(Error::Damaged { .. }) = generation.shown() {
-            let shown = self.shown_by_files(&generation)?;
-            self.put_aside(&dir, SHOWN, &format!("generation-{id}-"))?;
-            self.write_shown(lock, id, &shown)?;
-        }
-        self.clear_generation_suspect(lock, id)
+    let known = Records::of(store).highest_number()?;
+    let is_written = store.dir.stat(SEQUENCE)?.is_some();
+    if known > sequence.high && is_written {
+        found.push((store.dir.join(SEQUENCE), too_low(sequence.high, known)));
     }
+    if known > sequence.high || (!is_written && known > 0) {
+        let high = sequence.high.max(known);
+        Records::of(store).write_sequence(lock, &Sequence { high, ..sequence.clone() })?;
+    }
+    if store.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > crate::model::notice::NOTICE_LEN) {
+        let file = store.fs.open_or_create(&store.dir, NOTICE)?;
+        store.fs.set_len(&file, &store.dir.join(NOTICE), 0)?;
+    }
+    Current::of(store).restore_notice(lock)?;
+    Ok(found)
+}
 
-    /// Reads what is shown off the files: the mtimes of those that have an inode of their own. What earlier
-    /// generations showed is lost with the record, so every other path counts as shown until now.
-    fn shown_by_files(&self, generation: &crate::parts::generations::Generation) -> Result<Shown> {
-        let (tree, root) = (generation.manifest()?.tree, generation.tree_dir()?);
-        let objects = Objects::new(self)?;
-        let floor = crate::model::tree::Mtime::from(self.now()).secs;
-        let mut shown = Shown { floor, ..Shown::default() };
-        for entry in tree.iter() {
-            let Node::File(file) = entry.node else { continue };
-            let found =
-                crate::fs::dir::open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
-            let stat = match found {
-                Ok(Some(stat)) if stat.kind == Kind::File && !stat.has_mtime(file.mtime) => stat,
-                // What is missing shows nothing.
-                Ok(_) => continue,
-                Err(e) if crate::repair::check::is_absence(&e) => continue,
-                Err(e) => return Err(e),
-            };
-            let object = if file.size == 0 { None } else { objects.stat(file.object())? };
-            if object.is_none_or(|object| !object.same_inode(&stat)) {
-                shown.fresh.insert(entry.path.to_vec(), stat.mtime);
+/// Chooses what was most likely current: what the log names last, what a rollback holds, what the notice
+/// names, the newest good generation.
+fn likely_current(store: &StoreDir) -> Result<Option<GenerationId>> {
+    let ids = Generations::of(store).ids()?;
+    let logged = Log::of(store).history()?.last_activation().map(|line| line.generation);
+    let held = HoldFile::of(store).read().unwrap_or_default().map(|hold| hold.generation);
+    let marks = Records::of(store).marks().unwrap_or_default();
+    let newest = ids.iter().rev().find(|id| is_good(&marks, **id)).or(ids.last()).copied();
+    let known = [logged, held, Current::of(store).noticed()?, newest];
+    Ok(known.into_iter().flatten().find(|id| ids.contains(id)))
+}
+
+/// Writes a line for each generation whose manifest can be read, and one about what is current: whole or
+/// not at all.
+fn rebuild_log(store: &StoreDir, lock: &CommitLock, current: Option<GenerationId>) -> Result<()> {
+    let mut lines = Vec::new();
+    let by = store.options.actor.clone();
+    for id in Generations::of(store).ids()? {
+        let made = Generations::of(store).find(id).and_then(|found| match found {
+            Some(generation) => {
+                Ok(Some((generation.head()?, begin::publication(store, &generation, None, None)?)))
             }
-        }
-        Ok(shown)
-    }
-
-    /// Takes what has a path of the store, and must not, out of the way. `Ok(false)` for what is no place that
-    /// repair may clear.
-    pub(crate) fn move_aside_path(&self, path: &Path) -> Result<bool> {
-        let Ok(below) = path.strip_prefix(self.dir.path()) else { return Ok(false) };
-        self.move_aside(below.as_os_str().as_bytes())
-    }
-
-    fn move_aside(&self, below: &[u8]) -> Result<bool> {
-        const FILES: [&[u8]; 6] = [SEQUENCE, CURRENT, HOLD, LOG, NOTICE, ROTATIONS];
-        const FOLDERS: [&[u8]; 6] = [PINS, MARKS, VIEWS, GENERATIONS, OBJECTS, LOCKS];
-        let (folder, name) = relpath::split(below);
-        let is_part = folder.is_empty() && (FILES.contains(&below) || self.is_replaced(below)?);
-        if !is_part && !FOLDERS.iter().any(|dir| relpath::is_within(folder, dir)) {
-            return Ok(false);
-        }
-        let dir = self.sub(folder)?;
-        let mut prefix = relpath::show(name);
-        while prefix.len() > MAX_PREFIX {
-            prefix.pop();
-        }
-        match self.put_aside(&dir, name, &format!("{prefix}-")) {
-            // It cannot be renamed: something is mounted there, or a lower layer of overlayfs holds it.
-            Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
-            done => done.map(|()| true),
-        }
-    }
-
-    fn is_replaced(&self, name: &[u8]) -> Result<bool> {
-        Ok(self.layout_state()?.replaced.iter().any(|(replaced, _)| *replaced == name))
-    }
-
-    /// Renames something into the quarantine, durably, if it is there.
-    fn put_aside(&self, dir: &Dir, name: &[u8], prefix: &str) -> Result<()> {
-        if dir.stat(name)?.is_none() {
-            return Ok(());
-        }
-        if self.dir.stat(QUARANTINE)?.is_some_and(|stat| stat.kind != Kind::Dir) {
-            // It is in its own way; `quarantine-*` is a name of no meaning.
-            let prefix = format!("{}-", relpath::show(QUARANTINE));
-            self.fs.unique(&self.dir, &prefix, "", |free| {
-                self.fs.rename_to_free((&self.dir, QUARANTINE), (&self.dir, free))
-            })?;
-            if name == QUARANTINE {
-                return self.fs.sync_dir(&self.dir);
-            }
-        }
-        self.fs.make_dir(&self.dir, QUARANTINE)?;
-        let quarantine = self.sub(QUARANTINE)?;
-        let moved = self.fs.unique(&quarantine, prefix, "", |free| {
-            self.fs.rename_to_free((dir, name), (&quarantine, free))
+            None => Ok(None),
         });
-        match moved {
-            // Another repair was here.
-            Err(e) if e.is_not_found() => return Ok(()),
-            moved => drop(moved?),
+        match made {
+            Ok(Some((head, event))) => {
+                let time = std::time::SystemTime::from(head.created).into();
+                lines.push(Line { time, by: by.clone(), generation: id, event });
+            }
+            // Without its manifest there is nothing to say of it.
+            Ok(None) | Err(Error::Damaged { .. }) => {}
+            Err(e) => return Err(e),
         }
-        self.fs.sync_dir(&quarantine)?;
-        self.fs.sync_dir(dir)
+    }
+    if let Some(id) = current {
+        let time = Current::of(store).since()?.unwrap_or_else(|| store.now()).into();
+        lines.push(Line { time, by, generation: id, event: Event::Activate { previous: None } });
+    }
+    Log::of(store).write(lock, &lines)
+}
+
+/// Makes a generation current that was current before, and says so in the log where it does not yet.
+fn point_again(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
+    Current::of(store).set(lock, id)?;
+    Current::of(store).make_durable(lock)?;
+    if Log::of(store).history()?.last_activation().is_none_or(|line| line.generation != id) {
+        Log::of(store).append(lock, id, Event::Activate { previous: None })?;
+        Log::of(store).sync()?;
+    }
+    match Generations::of(store).open(id).and_then(|generation| generation.head()) {
+        // Its damage is mended later.
+        Err(Error::Damaged { .. }) => Ok(()),
+        head => Current::of(store).write_notice(lock, id, head?.tree),
     }
 }
 
-/// Says that `sequence` tells of fewer numbers than were taken.
-pub(crate) fn too_low(high: u64, known: u64) -> String {
-    format!("it says that {high} was the highest number taken, and {known} was")
+/// Makes what is kept of a generation beside its tree anew, where that can be done.
+///
+/// # Errors
+/// [`Error::Damaged`] where it cannot.
+pub(crate) fn rebuild_generation(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
+    let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
+    let dir = match store.dir.open_dir(&name) {
+        Err(e) if e.is_not_found() => return suspects::clear_generation_suspect(store, lock, id),
+        dir => dir?,
+    };
+    if dir.stat(MANIFEST)?.is_none_or(|stat| stat.kind != Kind::File) {
+        put_aside(store, &dir, MANIFEST, &format!("generation-{id}-"))?;
+        // An empty one, which is damaged: healing writes to it in place.
+        let file = store.fs.create_with(&dir, MANIFEST, 0o444)?;
+        store.fs.sync_file(&file, &dir.join(MANIFEST))?;
+        store.fs.sync_dir(&dir)?;
+    }
+    let generation = Generations::of(store).open(id)?;
+    match generation.manifest() {
+        Err(Error::Damaged { .. }) => rescue::rebuild_manifest(store, lock, &generation)?,
+        manifest => drop(manifest?),
+    }
+    if let Err(Error::Damaged { .. }) = generation.shown() {
+        let shown = shown_by_files(store, &generation)?;
+        put_aside(store, &dir, SHOWN, &format!("generation-{id}-"))?;
+        Generations::of(store).write_shown(lock, id, &shown)?;
+    }
+    suspects::clear_generation_suspect(store, lock, id)
+}
+
+/// Reads what is shown off the files: the mtimes of those that have an inode of their own. What earlier
+/// generations showed is lost with the record, so every other path counts as shown until now.
+fn shown_by_files(store: &StoreDir, generation: &crate::parts::generations::Generation) -> Result<Shown> {
+    let (tree, root) = (generation.manifest()?.tree, generation.tree_dir()?);
+    let objects = Objects::new(store)?;
+    let floor = crate::model::tree::Mtime::from(store.now()).secs;
+    let mut shown = Shown { floor, ..Shown::default() };
+    for entry in tree.iter() {
+        let Node::File(file) = entry.node else { continue };
+        let found = crate::fs::dir::open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
+        let stat = match found {
+            Ok(Some(stat)) if stat.kind == Kind::File && !stat.has_mtime(file.mtime) => stat,
+            // What is missing shows nothing.
+            Ok(_) => continue,
+            Err(e) if crate::fs::errno::is_absence(&e) => continue,
+            Err(e) => return Err(e),
+        };
+        let object = if file.size == 0 { None } else { objects.stat(file.object())? };
+        if object.is_none_or(|object| !object.same_inode(&stat)) {
+            shown.fresh.insert(entry.path.to_vec(), stat.mtime);
+        }
+    }
+    Ok(shown)
+}
+
+/// Takes what has a path of the store, and must not, out of the way. `Ok(false)` for what is no place that
+/// repair may clear.
+pub(crate) fn move_aside_path(store: &StoreDir, path: &Path) -> Result<bool> {
+    let Ok(below) = path.strip_prefix(store.dir.path()) else { return Ok(false) };
+    move_aside(store, below.as_os_str().as_bytes())
+}
+
+fn move_aside(store: &StoreDir, below: &[u8]) -> Result<bool> {
+    const FILES: [&[u8]; 6] = [SEQUENCE, CURRENT, HOLD, LOG, NOTICE, ROTATIONS];
+    const FOLDERS: [&[u8]; 6] = [PINS, MARKS, VIEWS, GENERATIONS, OBJECTS, LOCKS];
+    let (folder, name) = relpath::split(below);
+    let is_part = folder.is_empty() && (FILES.contains(&below) || is_replaced(store, below)?);
+    if !is_part && !FOLDERS.iter().any(|dir| relpath::is_within(folder, dir)) {
+        return Ok(false);
+    }
+    let dir = store.sub(folder)?;
+    let mut prefix = relpath::show(name);
+    while prefix.len() > MAX_PREFIX {
+        prefix.pop();
+    }
+    match put_aside(store, &dir, name, &format!("{prefix}-")) {
+        // It cannot be renamed: something is mounted there, or a lower layer of overlayfs holds it.
+        Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
+        done => done.map(|()| true),
+    }
+}
+
+fn is_replaced(store: &StoreDir, name: &[u8]) -> Result<bool> {
+    Ok(store.layout_state()?.replaced.iter().any(|(replaced, _)| *replaced == name))
+}
+
+/// Renames something into the quarantine, durably, if it is there.
+fn put_aside(store: &StoreDir, dir: &Dir, name: &[u8], prefix: &str) -> Result<()> {
+    if dir.stat(name)?.is_none() {
+        return Ok(());
+    }
+    if store.dir.stat(QUARANTINE)?.is_some_and(|stat| stat.kind != Kind::Dir) {
+        // It is in its own way; `quarantine-*` is a name of no meaning.
+        let prefix = format!("{}-", relpath::show(QUARANTINE));
+        store.fs.unique(&store.dir, &prefix, "", |free| {
+            store.fs.rename_to_free((&store.dir, QUARANTINE), (&store.dir, free))
+        })?;
+        if name == QUARANTINE {
+            return store.fs.sync_dir(&store.dir);
+        }
+    }
+    store.fs.make_dir(&store.dir, QUARANTINE)?;
+    let quarantine = store.sub(QUARANTINE)?;
+    let moved = store
+        .fs
+        .unique(&quarantine, prefix, "", |free| store.fs.rename_to_free((dir, name), (&quarantine, free)));
+    match moved {
+        // Another repair was here.
+        Err(e) if e.is_not_found() => return Ok(()),
+        moved => drop(moved?),
+    }
+    store.fs.sync_dir(&quarantine)?;
+    store.fs.sync_dir(dir)
 }

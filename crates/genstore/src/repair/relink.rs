@@ -13,172 +13,69 @@
 //! writers of the same bytes and other owners leave paths with inodes of their own. So a check counts them, and
 //! calls a store damaged only where no object is shared at all.
 
+use crate::check::unshared::is_apart;
+use crate::check::unshared::stat_object;
+use crate::check::unshared::{Shows, shows};
+use crate::model::object_name;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use crate::parts::records::Records;
 use crate::threads::prelude::*;
 use rustix::io::Errno;
 
-use crate::error::{Error, Result};
-use crate::fs::dir::open_parent;
+use crate::check::report::MISSING;
+use crate::check::report::MODE_DIFFERS;
+use crate::check::report::VerifyReport;
+use crate::check::tree::{FaultKind, Known};
+use crate::error::Result;
+use crate::fs::errno::is_errno;
 use crate::fs::flush::Flush;
 use crate::fs::flush::MANY;
-use crate::fs::{Dir, Kind, Stat};
+use crate::fs::{Dir, Stat};
 use crate::model::ids::GenerationId;
-use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
-use crate::parts::layout::Home;
+use crate::model::records::Sequence;
+use crate::model::tree::{Mtime, ObjectId};
+use crate::parts::layout::StoreDir;
 use crate::parts::locks::{CommitLock, StoreShared};
-use crate::parts::objects::{self, Objects, is_errno};
-use crate::parts::records::Sequence;
+use crate::parts::objects::{self, Objects};
 use crate::parts::stage_dir::StageDir;
-use crate::repair::check::{FaultKind, Known, is_absence};
-use crate::verbs::verify::{MISSING, MODE_DIFFERS, VerifyReport};
 
 /// A file on its way to a path.
 const TEMP: &[u8] = b"link";
 
-/// Paths of generations that have an inode of their own for no reason that is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unshared {
-    /// How many.
-    pub files: u64,
-    /// Their sizes, added up.
-    pub bytes: u64,
-    /// Whether no object at all is shared: the store was copied without its links.
-    pub(crate) all: bool,
-}
-
 /// A file that stands somewhere: its folder, its name there, and what it is.
 type Standing = (Dir, Vec<u8>, Stat);
 
-/// One path that shows an object.
-struct Shows<'k> {
-    known: &'k Known,
-    path: &'k [u8],
-    file: FileNode,
-}
-
-impl Shows<'_> {
-    /// The mtime that the path must have.
-    fn mtime(&self) -> Mtime {
-        self.known.shown.mtime(self.path, &self.file)
-    }
-
-    fn open(&self) -> Result<(Dir, &[u8])> {
-        open_parent(&self.known.generation.tree_dir()?, self.path)
-    }
-
-    fn flush(&self) -> Result<Flush> {
-        let (dir, name) = self.open()?;
-        Ok(Flush::File(dir.open_file(name)?, dir.join(name)))
-    }
-
-    /// Looks at what stands there; `None` for what is no regular file.
-    fn stat(&self) -> Result<Option<Stat>> {
-        match self.open().and_then(|(dir, name)| dir.stat(name)) {
-            Ok(stat) => Ok(stat.filter(|stat| stat.kind == Kind::File)),
-            Err(Error::Damaged { .. }) => Ok(None),
-            Err(e) if is_absence(&e) => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-}
-
-/// Lists every path that shows an object, by object, oldest generation first.
-fn shows(all: &[Known]) -> BTreeMap<ObjectId, Vec<Shows<'_>>> {
-    let mut shows: BTreeMap<ObjectId, Vec<Shows<'_>>> = BTreeMap::new();
-    for known in all {
-        for entry in known.tree.iter() {
-            if let Node::File(file) = entry.node
-                && file.size > 0
-            {
-                shows.entry(file.object()).or_default().push(Shows { known, path: entry.path, file });
-            }
-        }
-    }
-    shows
-}
-
-/// Counts the paths that could share their object's inode and do not. Where an object has a link for each
-/// path, nothing is looked at.
-pub(crate) fn unshared(objects: &Objects<'_>, all: &[Known]) -> Result<Unshared> {
-    let shows = shows(all);
-    let counted = shows.par_iter().map(|(id, paths)| -> Result<(Unshared, bool)> {
-        let mut unshared = Unshared::default();
-        let Some(object) = stat_object(objects, *id)? else { return Ok((unshared, false)) };
-        if object.links > paths.len() as u64 {
-            return Ok((unshared, true));
-        }
-        for shows in paths {
-            if let Some(stat) = shows.stat()?
-                && is_apart(&stat, &object)
-                // Where the filesystem has no later mtime, a fresh inode looks like the object's.
-                && !shows.known.shown.fresh.contains_key(shows.path)
-                && (stat.mtime, stat.mode, stat.uid) == (object.mtime, object.mode, object.uid)
-                // Made fresh, where the filesystem cut or clamped the newer mtime to the old one.
-                && !shows.known.shown.fresh.contains_key(shows.path)
-            {
-                unshared.files += 1;
-                unshared.bytes += stat.size;
-            }
-        }
-        Ok((unshared, object.links > 1))
-    });
-    let counted: Vec<(Unshared, bool)> = counted.collect::<Result<_>>()?;
-    let mut sum = Unshared { all: counted.len() > 1, ..Unshared::default() };
-    for (one, is_shared) in &counted {
-        sum.files += one.files;
-        sum.bytes += one.bytes;
-        sum.all &= !is_shared;
-    }
-    sum.all &= sum.files > 0;
-    Ok(sum)
-}
-
-fn stat_object(objects: &Objects<'_>, id: ObjectId) -> Result<Option<Stat>> {
-    match objects.stat(id) {
-        Err(e) if is_absence(&e) => Ok(None),
-        stat => Ok(stat?.filter(|stat| stat.kind == Kind::File)),
-    }
-}
-
-/// Returns whether one of two inodes is shared with nobody, though both hold the same bytes. After a rotation
-/// both have many links.
-fn is_apart(stat: &Stat, object: &Stat) -> bool {
-    !object.same_inode(stat) && stat.size == object.size && (stat.links == 1 || object.links == 1)
-}
-
-impl Home {
-    /// Does all three steps; `Ok(false)` if there was nothing to do.
-    ///
-    /// # Durability
-    /// On return all of it is durable.
-    pub(crate) fn share_again(
-        &self,
-        lock: &CommitLock,
-        sequence: &mut Sequence,
-        guard: &StoreShared,
-        report: &VerifyReport,
-        all: &[Known],
-    ) -> Result<bool> {
-        let objects = Objects::new(self)?;
-        let stage = StageDir::create(self)?;
-        let wrong = [FaultKind::Missing, FaultKind::Replaced, FaultKind::Content];
-        let bad = report.faults.iter().filter(|(_, fault)| wrong.contains(&fault.kind));
-        let sharing = Sharing {
-            home: self,
-            guard,
-            objects: &objects,
-            stage: &stage,
-            bad: bad.map(|(id, fault)| (*id, fault.path.as_slice())).collect(),
-        };
-        let done = sharing.run(lock, sequence, report, &shows(all));
-        stage.remove(self)?;
-        done
-    }
+/// Does all three steps; `Ok(false)` if there was nothing to do.
+///
+/// # Durability
+/// On return all of it is durable.
+pub(crate) fn share_again(
+    store: &StoreDir,
+    lock: &CommitLock,
+    sequence: &mut Sequence,
+    guard: &StoreShared,
+    report: &VerifyReport,
+    all: &[Known],
+) -> Result<bool> {
+    let objects = Objects::new(store)?;
+    let stage = StageDir::create(store)?;
+    let wrong = [FaultKind::Missing, FaultKind::Replaced, FaultKind::Content];
+    let bad = report.faults.iter().filter(|(_, fault)| wrong.contains(&fault.kind));
+    let sharing = Sharing {
+        store,
+        guard,
+        objects: &objects,
+        stage: &stage,
+        bad: bad.map(|(id, fault)| (*id, fault.path.as_slice())).collect(),
+    };
+    let done = sharing.run(lock, sequence, report, &shows(all, |_| true));
+    stage.remove(store)?;
+    done
 }
 
 struct Sharing<'a> {
-    home: &'a Home,
+    store: &'a StoreDir,
     guard: &'a StoreShared,
     objects: &'a Objects<'a>,
     stage: &'a StageDir,
@@ -200,7 +97,7 @@ impl Sharing<'_> {
         if adopted > 0 {
             // Names passed to other inodes: what was noted of folders before is not believed.
             sequence.heals += 1;
-            self.home.write_sequence(lock, sequence)?;
+            Records::of(self.store).write_sequence(lock, sequence)?;
         }
         let damaged =
             report.objects.iter().filter(|object| ![MISSING, MODE_DIFFERS].contains(&object.cause));
@@ -236,7 +133,7 @@ impl Sharing<'_> {
                 done => drop(done?),
             }
             adopted += 1;
-            names.insert(objects::name(*id)[..2].to_vec());
+            names.insert(object_name::name(*id)[..2].to_vec());
         }
         let mut folders = ToFlush::default();
         if adopted > 0 {
@@ -251,7 +148,7 @@ impl Sharing<'_> {
 
     /// Returns whether a file can be the object that its path shows, and gives it the mode and the mtime of one.
     fn is_candidate(&self, shows: &Shows<'_>) -> Result<bool> {
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         let is_bad = self.bad.contains(&(shows.known.generation.id(), shows.path));
         if is_bad || shows.mtime() != shows.file.mtime || shows.stat()?.is_none() {
             return Ok(false);
@@ -261,7 +158,7 @@ impl Sharing<'_> {
         if objects::hash(&file, &path)?.0 != shows.file.digest {
             return Ok(false);
         }
-        fs.set_mode(&file, &path, objects::mode(shows.file.executable))?;
+        fs.set_mode(&file, &path, object_name::mode(shows.file.executable))?;
         if !Stat::of(&file, &path)?.has_mtime(shows.file.mtime) {
             fs.set_mtime(&file, &path, shows.file.mtime)?;
         }
@@ -279,24 +176,24 @@ impl Sharing<'_> {
         let restored: Vec<(ObjectId, bool)> = restored.collect::<Result<_>>()?;
         let mut changed = ToFlush::default();
         for (id, _) in restored.into_iter().filter(|(_, restored)| *restored) {
-            let path = self.objects.dir().join(&objects::name(id));
+            let path = self.objects.dir().join(&object_name::name(id));
             changed.add(|| Ok(Flush::File(self.objects.open(id)?, path)))?;
         }
         changed.flush(self)
     }
 
     fn restore_one(&self, id: ObjectId, paths: &[Shows<'_>]) -> Result<bool> {
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         let Some(stat) = stat_object(self.objects, id)? else { return Ok(false) };
         let is_recorded = paths.iter().any(|shows| stat.has_mtime(shows.file.mtime));
         let Some(first) = paths.first().filter(|shows| shows.file.size == stat.size) else {
             return Ok(false);
         };
-        if is_recorded && stat.mode == objects::mode(id.executable) {
+        if is_recorded && stat.mode == object_name::mode(id.executable) {
             return Ok(false);
         }
-        let (file, path) = (self.objects.open(id)?, self.objects.dir().join(&objects::name(id)));
-        fs.set_mode(&file, &path, objects::mode(id.executable))?;
+        let (file, path) = (self.objects.open(id)?, self.objects.dir().join(&object_name::name(id)));
+        fs.set_mode(&file, &path, object_name::mode(id.executable))?;
         if !is_recorded {
             fs.set_mtime(&file, &path, first.file.mtime)?;
         }
@@ -315,7 +212,7 @@ impl Sharing<'_> {
             if object.links > paths.len() as u64 {
                 continue;
             }
-            let name = objects::name(*id);
+            let name = object_name::name(*id);
             // What freshness gave a path is handed on to the same path of later generations.
             let mut fresh: HashMap<(Mtime, &[u8]), Standing> = HashMap::new();
             for shows in paths {
@@ -348,21 +245,21 @@ impl Sharing<'_> {
 
     /// Gives an inode that is no object's the mtime and the mode that the path must show.
     fn restore_path(&self, shows: &Shows<'_>, stat: &Stat) -> Result<bool> {
-        let mode = objects::mode(shows.file.executable);
+        let mode = object_name::mode(shows.file.executable);
         // Another path that has this inode may want it as it is: then this path gets another inode later.
         if stat.links > 1 || (stat.has_mtime(shows.mtime()) && stat.mode == mode) {
             return Ok(false);
         }
         let (dir, name) = shows.open()?;
         let (file, path) = (dir.open_file(name)?, dir.join(name));
-        self.home.fs.set_mode(&file, &path, mode)?;
-        self.home.fs.set_mtime(&file, &path, shows.mtime())?;
+        self.store.fs.set_mode(&file, &path, mode)?;
+        self.store.fs.set_mtime(&file, &path, shows.mtime())?;
         Ok(true)
     }
 
     /// Replaces a path by a link; `Ok(false)` where no link can be made, and the path stays.
     fn put_link(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<bool> {
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         let temp = (self.stage.dir(), TEMP);
         match fs.link(from, temp) {
             // No link left, or another owner's file.
@@ -397,8 +294,8 @@ impl ToFlush {
     fn flush(self, sharing: &Sharing<'_>) -> Result<u64> {
         match self.count {
             0 => {}
-            count if count > MANY as u64 => sharing.home.fs.sync_filesystem(sharing.objects.dir())?,
-            _ => sharing.home.fs.sync_each(&self.each)?,
+            count if count > MANY as u64 => sharing.store.fs.sync_filesystem(sharing.objects.dir())?,
+            _ => sharing.store.fs.sync_each(&self.each)?,
         }
         Ok(self.count)
     }

@@ -5,8 +5,13 @@
 //! looked at by the next publish, whatever size and mtime say, and a healing that was cut short is
 //! taken up again.
 
+use crate::model::object_name;
+use crate::parts::base;
+use crate::parts::suspects;
 use std::collections::BTreeMap;
 
+use crate::check::tree;
+use crate::check::tree::{Depth, Known};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
@@ -14,345 +19,287 @@ use crate::model::codec::Manifest;
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
+use crate::model::records::Sequence;
 use crate::model::relpath;
 use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder};
-use crate::parts::layout::{Home, MANIFEST, SUSPECTS};
+use crate::parts::base::Base;
+use crate::parts::generations::Generations;
+use crate::parts::layout::{MANIFEST, StoreDir};
 use crate::parts::locks::{CommitLock, StoreShared};
 use crate::parts::log::Event;
-use crate::parts::objects::{self, Objects, parse_name};
-use crate::parts::records::Sequence;
+use crate::parts::log::Log;
+use crate::parts::objects::{self, Objects};
+use crate::parts::records::Records;
 use crate::parts::stage_dir::StageDir;
-use crate::repair::check::{Depth, Known, Mender};
-use crate::verbs::activate::Base;
+use crate::repair::mend::Mender;
 
-/// What was found damaged and is not known to be whole again.
-#[derive(Default, Debug)]
-pub(crate) struct Suspects {
-    pub(crate) objects: Vec<ObjectId>,
-    pub(crate) generations: Vec<GenerationId>,
+/// Replaces a damaged object by a good file, everywhere it is used. The damaged inode goes to
+/// quarantine. Without a good file the object must be intact, and only its uses are mended.
+///
+/// # Errors
+/// Cut short anywhere, the mark in `suspects/` remains, and the next one takes it up again.
+pub(crate) fn heal_object(
+    store: &StoreDir,
+    lock: &CommitLock,
+    sequence: &mut Sequence,
+    objects: &Objects<'_>,
+    guard: &StoreShared,
+    id: ObjectId,
+    good: Option<(&Dir, &[u8], FileNode)>,
+) -> Result<()> {
+    suspects::suspect_object(store, lock, id)?;
+    let stage = StageDir::create(store)?;
+    if let Some(good) = good
+        && !objects.is_intact(id)?
+    {
+        replace_object(store, lock, objects, guard, &stage, good)?;
+        sequence.heals += 1;
+        Records::of(store).write_sequence(lock, sequence)?;
+    }
+    // Whoever gave it this name may have been cut short before it was durable.
+    store.fs.sync_dir(&objects.dir().open_dir(&object_name::name(id)[..2])?)?;
+    let mender = Mender { store, guard, objects, stage: &stage };
+    let mut result = Ok(());
+    for generation in Generations::of(store).ids()? {
+        result = result.and_then(|()| relink(store, lock, &mender, generation, id));
+    }
+    stage.remove(store)?;
+    result?;
+    suspects::clear_object_suspect(store, lock, id)
 }
 
-fn object_marker(id: ObjectId) -> Vec<u8> {
-    objects::name(id).into_iter().filter(|&b| b != b'/').collect()
+/// Gives a damaged object's name to a copy of a good file: the file itself may be shown with
+/// another mtime.
+fn replace_object(
+    store: &StoreDir,
+    lock: &CommitLock,
+    objects: &Objects<'_>,
+    guard: &StoreShared,
+    stage: &StageDir,
+    (dir, name, node): (&Dir, &[u8], FileNode),
+) -> Result<()> {
+    let (id, temp, place) = (node.object(), b"object", stage.dir().join(b"object"));
+    let copy = objects::copy_file(store, (dir, name), (stage.dir(), temp))?;
+    store.fs.set_mode(&copy, &place, object_name::mode(node.executable))?;
+    store.fs.set_mtime(&copy, &place, node.mtime)?;
+    store.fs.sync_file(&copy, &place)?;
+    objects.quarantine(lock, id)?;
+    objects.insert(guard, (stage.dir(), temp), id)?;
+    store.fs.sync_dir(&objects.dir().open_dir(&object_name::name(id)[..2])?)
 }
 
-fn generation_marker(id: GenerationId) -> Vec<u8> {
-    format!("generation-{id}").into_bytes()
+/// Gives every path of a generation that shows the object its good inode.
+fn relink(
+    store: &StoreDir,
+    lock: &CommitLock,
+    mender: &Mender<'_>,
+    id: GenerationId,
+    object: ObjectId,
+) -> Result<()> {
+    let Some(generation) = Generations::of(store).find(id)? else {
+        return Ok(());
+    };
+    let known = match tree::known(store, generation) {
+        Ok(known) => known,
+        // A damage of its own, with a mark of its own.
+        Err(Error::Damaged { .. }) => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for fault in tree::check_tree(store, Some(mender.objects), &known, Depth::Full, Some(object))? {
+        let is_it =
+            matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
+        if is_it {
+            mender.mend(lock, &known, &fault)?;
+        }
+    }
+    Ok(())
 }
 
-impl Home {
-    pub(crate) fn suspects(&self) -> Result<Suspects> {
-        let mut suspects = Suspects::default();
-        for (name, _) in self.list(SUSPECTS)? {
-            if let Some(number) = name.strip_prefix(b"generation-") {
-                let id = std::str::from_utf8(number).ok().and_then(GenerationId::parse);
-                suspects.generations.extend(id);
-            } else if name.len() >= 2 {
-                suspects.objects.extend(parse_name(&name[..2], &name[2..]));
-            }
+/// Makes a damaged manifest anew from the generation's files and the log, and accepts it only
+/// if it is the one that was written, byte for byte. Returns the generation when it is whole.
+///
+/// # Errors
+/// [`Error::Damaged`] when that cannot be done.
+pub(crate) fn heal_generation(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
+    let generation = match Generations::of(store).find(id)? {
+        Some(generation) => generation,
+        None => return suspects::clear_generation_suspect(store, lock, id),
+    };
+    match generation.manifest() {
+        Ok(_) => {}
+        Err(Error::Damaged { .. }) => rebuild_manifest(store, lock, &generation)?,
+        Err(e) => return Err(e),
+    }
+    generation.shown()?;
+    suspects::clear_generation_suspect(store, lock, id)
+}
+
+/// Reads what is current. Where its manifest is damaged, it is made anew if that can be done,
+/// and tells so; else its files themselves say what readers see. `None` where there is nothing.
+pub(crate) fn rescued_base(
+    store: &StoreDir,
+    lock: &CommitLock,
+    current: Option<GenerationId>,
+) -> Result<(Option<Base>, bool)> {
+    let Some(id) = current else { return Ok((None, false)) };
+    match base::load(store, id) {
+        Ok(base) => return Ok((Some(base), false)),
+        Err(Error::UnknownRev { .. }) => return Ok((None, false)),
+        Err(Error::Damaged { .. }) => {}
+        Err(e) => return Err(e),
+    }
+    suspects::suspect_generation(store, lock, id)?;
+    match heal_generation(store, lock, id) {
+        Ok(()) => return Ok((Some(base::load(store, id)?), true)),
+        Err(Error::Damaged { .. }) => {}
+        Err(e) => return Err(e),
+    }
+    let read = || -> Result<Option<Base>> {
+        let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
+        let (tree, fresh) = read_tree(store, &Objects::new(store)?, &generation)?;
+        let shown = Shown { fresh, ..Shown::default() };
+        Ok(Some(Base { generation, tree, body: None, shown, index: None }))
+    };
+    match read() {
+        Err(Error::Damaged { .. }) => Ok((None, false)),
+        base => Ok((base?, false)),
+    }
+}
+
+pub(crate) fn rebuild_manifest(
+    store: &StoreDir,
+    _: &CommitLock,
+    generation: &crate::parts::generations::Generation,
+) -> Result<()> {
+    let lost = |why: &str| generation.damaged(&format!("its manifest, and it cannot be made anew: {why}"));
+    let history = Log::of(store).history()?;
+    let Some(Event::Publish { manifest: digest, created, note, facts, .. }) =
+        history.publication(generation.id())
+    else {
+        return Err(lost("the log does not know it"));
+    };
+    let objects = Objects::new(store)?;
+    let (tree, _) = read_tree(store, &objects, generation)?;
+    let rebuilt = Manifest::new(tree, (*created).into(), note.clone(), facts.clone()).encode();
+    if Digest::of(&rebuilt).to_string() != *digest {
+        return Err(lost("its files are not what they were"));
+    }
+    // In place, so that leases, which are locks on this inode, go on holding it.
+    let path = generation.dir().join(MANIFEST);
+    let old = generation.dir().open_file(MANIFEST)?;
+    store.fs.set_mode(&old, &path, 0o644)?;
+    let file = store.fs.open_or_create(generation.dir(), MANIFEST)?;
+    store.fs.set_len(&file, &path, rebuilt.len() as u64)?;
+    store.fs.write_at(&file, &path, &rebuilt, 0)?;
+    store.fs.set_mode(&file, &path, 0o444)?;
+    store.fs.sync_file(&file, &path)
+}
+
+/// Reads a generation's tree off its directory, and the mtimes that are not the objects'.
+fn read_tree(
+    store: &StoreDir,
+    objects: &Objects<'_>,
+    generation: &crate::parts::generations::Generation,
+) -> Result<(Tree, BTreeMap<Vec<u8>, Mtime>)> {
+    let root = generation.tree_dir()?;
+    let mut found: Vec<(Vec<u8>, FoundNode)> = Vec::new();
+    let mut folders: Vec<Vec<u8>> = vec![vec![]];
+    let mut fresh = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        let dir = root.open_dir(&folder)?;
+        let list = dir.list()?;
+        if list.is_empty() && !folder.is_empty() {
+            found.push((folder.clone(), FoundNode::Dir));
         }
-        Ok(suspects)
-    }
-
-    fn mark_suspect(&self, name: &[u8]) -> Result<()> {
-        let dir = self.sub(SUSPECTS)?;
-        drop(self.fs.open_or_create(&dir, name)?);
-        self.fs.sync_dir(&dir)
-    }
-
-    fn clear_suspect(&self, name: &[u8]) -> Result<()> {
-        self.fs.unlink(&self.sub(SUSPECTS)?, name).map(drop)
-    }
-
-    pub(crate) fn suspect_object(&self, _: &CommitLock, id: ObjectId) -> Result<()> {
-        self.mark_suspect(&object_marker(id))
-    }
-
-    pub(crate) fn suspect_generation(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
-        self.mark_suspect(&generation_marker(id))
-    }
-
-    pub(crate) fn is_suspect_generation(&self, id: GenerationId) -> Result<bool> {
-        Ok(self.sub(SUSPECTS)?.stat(&generation_marker(id))?.is_some())
-    }
-
-    /// Removes the marks of what is not there any more, or whole again.
-    pub(crate) fn clear_object_suspect(&self, _: &CommitLock, id: ObjectId) -> Result<()> {
-        self.clear_suspect(&object_marker(id))
-    }
-
-    pub(crate) fn clear_generation_suspect(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
-        self.clear_suspect(&generation_marker(id))
-    }
-
-    /// Replaces a damaged object by a good file, everywhere it is used. The damaged inode goes to
-    /// quarantine. Without a good file the object must be intact, and only its uses are mended.
-    ///
-    /// # Errors
-    /// Cut short anywhere, the mark in `suspects/` remains, and the next one takes it up again.
-    pub(crate) fn heal_object(
-        &self,
-        lock: &CommitLock,
-        sequence: &mut Sequence,
-        objects: &Objects<'_>,
-        guard: &StoreShared,
-        id: ObjectId,
-        good: Option<(&Dir, &[u8], FileNode)>,
-    ) -> Result<()> {
-        self.suspect_object(lock, id)?;
-        let stage = StageDir::create(self)?;
-        if let Some(good) = good
-            && !objects.is_intact(id)?
-        {
-            self.replace_object(lock, objects, guard, &stage, good)?;
-            sequence.heals += 1;
-            self.write_sequence(lock, sequence)?;
-        }
-        // Whoever gave it this name may have been cut short before it was durable.
-        self.fs.sync_dir(&objects.dir().open_dir(&objects::name(id)[..2])?)?;
-        let mender = Mender { home: self, guard, objects, stage: &stage };
-        let mut result = Ok(());
-        for generation in self.generation_ids()? {
-            result = result.and_then(|()| self.relink(lock, &mender, generation, id));
-        }
-        stage.remove(self)?;
-        result?;
-        self.clear_object_suspect(lock, id)
-    }
-
-    /// Gives a damaged object's name to a copy of a good file: the file itself may be shown with
-    /// another mtime.
-    fn replace_object(
-        &self,
-        lock: &CommitLock,
-        objects: &Objects<'_>,
-        guard: &StoreShared,
-        stage: &StageDir,
-        (dir, name, node): (&Dir, &[u8], FileNode),
-    ) -> Result<()> {
-        let (id, temp, place) = (node.object(), b"object", stage.dir().join(b"object"));
-        let copy = self.copy_file((dir, name), (stage.dir(), temp))?;
-        self.fs.set_mode(&copy, &place, objects::mode(node.executable))?;
-        self.fs.set_mtime(&copy, &place, node.mtime)?;
-        self.fs.sync_file(&copy, &place)?;
-        objects.quarantine(lock, id)?;
-        objects.insert(guard, (stage.dir(), temp), id)?;
-        self.fs.sync_dir(&objects.dir().open_dir(&objects::name(id)[..2])?)
-    }
-
-    /// Gives every path of a generation that shows the object its good inode.
-    fn relink(
-        &self,
-        lock: &CommitLock,
-        mender: &Mender<'_>,
-        id: GenerationId,
-        object: ObjectId,
-    ) -> Result<()> {
-        let Some(generation) = self.find_generation(id)? else {
-            return Ok(());
-        };
-        let known = match self.known(generation) {
-            Ok(known) => known,
-            // A damage of its own, with a mark of its own.
-            Err(Error::Damaged { .. }) => return Ok(()),
-            Err(e) => return Err(e),
-        };
-        for fault in self.check_tree(Some(mender.objects), &known, Depth::Full, Some(object))? {
-            let is_it =
-                matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
-            if is_it {
-                mender.mend(lock, &known, &fault)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes a damaged manifest anew from the generation's files and the log, and accepts it only
-    /// if it is the one that was written, byte for byte. Returns the generation when it is whole.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] when that cannot be done.
-    pub(crate) fn heal_generation(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
-        let generation = match self.find_generation(id)? {
-            Some(generation) => generation,
-            None => return self.clear_generation_suspect(lock, id),
-        };
-        match generation.manifest() {
-            Ok(_) => {}
-            Err(Error::Damaged { .. }) => self.rebuild_manifest(lock, &generation)?,
-            Err(e) => return Err(e),
-        }
-        generation.shown()?;
-        self.clear_generation_suspect(lock, id)
-    }
-
-    /// Reads what is current. Where its manifest is damaged, it is made anew if that can be done,
-    /// and tells so; else its files themselves say what readers see. `None` where there is nothing.
-    pub(crate) fn rescued_base(
-        &self,
-        lock: &CommitLock,
-        current: Option<GenerationId>,
-    ) -> Result<(Option<Base>, bool)> {
-        let Some(id) = current else { return Ok((None, false)) };
-        match self.base(id) {
-            Ok(base) => return Ok((Some(base), false)),
-            Err(Error::UnknownRev { .. }) => return Ok((None, false)),
-            Err(Error::Damaged { .. }) => {}
-            Err(e) => return Err(e),
-        }
-        self.suspect_generation(lock, id)?;
-        match self.heal_generation(lock, id) {
-            Ok(()) => return Ok((Some(self.base(id)?), true)),
-            Err(Error::Damaged { .. }) => {}
-            Err(e) => return Err(e),
-        }
-        let read = || -> Result<Option<Base>> {
-            let Some(generation) = self.find_generation(id)? else { return Ok(None) };
-            let (tree, fresh) = self.read_tree(&Objects::new(self)?, &generation)?;
-            let shown = Shown { fresh, ..Shown::default() };
-            Ok(Some(Base { generation, tree, body: None, shown, index: None }))
-        };
-        match read() {
-            Err(Error::Damaged { .. }) => Ok((None, false)),
-            base => Ok((base?, false)),
-        }
-    }
-
-    pub(crate) fn rebuild_manifest(
-        &self,
-        _: &CommitLock,
-        generation: &crate::parts::generations::Generation,
-    ) -> Result<()> {
-        let lost =
-            |why: &str| generation.damaged(&format!("its manifest, and it cannot be made anew: {why}"));
-        let history = self.history()?;
-        let Some(Event::Publish { manifest: digest, created, note, facts, .. }) =
-            history.publication(generation.id())
-        else {
-            return Err(lost("the log does not know it"));
-        };
-        let objects = Objects::new(self)?;
-        let (tree, _) = self.read_tree(&objects, generation)?;
-        let rebuilt = Manifest::new(tree, (*created).into(), note.clone(), facts.clone()).encode();
-        if Digest::of(&rebuilt).to_string() != *digest {
-            return Err(lost("its files are not what they were"));
-        }
-        // In place, so that leases, which are locks on this inode, go on holding it.
-        let path = generation.dir().join(MANIFEST);
-        let old = generation.dir().open_file(MANIFEST)?;
-        self.fs.set_mode(&old, &path, 0o644)?;
-        let file = self.fs.open_or_create(generation.dir(), MANIFEST)?;
-        self.fs.set_len(&file, &path, rebuilt.len() as u64)?;
-        self.fs.write_at(&file, &path, &rebuilt, 0)?;
-        self.fs.set_mode(&file, &path, 0o444)?;
-        self.fs.sync_file(&file, &path)
-    }
-
-    /// Reads a generation's tree off its directory, and the mtimes that are not the objects'.
-    fn read_tree(
-        &self,
-        objects: &Objects<'_>,
-        generation: &crate::parts::generations::Generation,
-    ) -> Result<(Tree, BTreeMap<Vec<u8>, Mtime>)> {
-        let root = generation.tree_dir()?;
-        let mut found: Vec<(Vec<u8>, FoundNode)> = Vec::new();
-        let mut folders: Vec<Vec<u8>> = vec![vec![]];
-        let mut fresh = BTreeMap::new();
-        while let Some(folder) = folders.pop() {
-            let dir = root.open_dir(&folder)?;
-            let list = dir.list()?;
-            if list.is_empty() && !folder.is_empty() {
-                found.push((folder.clone(), FoundNode::Dir));
-            }
-            for (name, kind) in list {
-                let path = relpath::join(&folder, &name);
-                match kind {
-                    Kind::Dir => folders.push(path),
-                    Kind::Symlink => {
-                        let target = dir.read_link(&name)?.unwrap_or_default();
-                        found.push((path, FoundNode::Link(target)));
-                    }
-                    Kind::File => {
-                        let (node, mtime) = self.read_file_node(objects, &dir, &name)?;
-                        if mtime != node.mtime {
-                            fresh.insert(path.clone(), mtime);
-                        }
-                        found.push((path, FoundNode::File(node)));
-                    }
-                    Kind::Other => return Err(generation.damaged("its tree holds a special file")),
+        for (name, kind) in list {
+            let path = relpath::join(&folder, &name);
+            match kind {
+                Kind::Dir => folders.push(path),
+                Kind::Symlink => {
+                    let target = dir.read_link(&name)?.unwrap_or_default();
+                    found.push((path, FoundNode::Link(target)));
                 }
+                Kind::File => {
+                    let (node, mtime) = read_file_node(store, objects, &dir, &name)?;
+                    if mtime != node.mtime {
+                        fresh.insert(path.clone(), mtime);
+                    }
+                    found.push((path, FoundNode::File(node)));
+                }
+                Kind::Other => return Err(generation.damaged("its tree holds a special file")),
             }
         }
-        found.sort_by(|a, b| relpath::compare(&a.0, &b.0));
-        let mut tree = TreeBuilder::default();
-        for (path, node) in &found {
-            let node = match node {
-                FoundNode::Dir => Node::EmptyDir,
-                FoundNode::Link(target) => Node::Symlink(target),
-                FoundNode::File(file) => Node::File(*file),
-            };
-            tree.push(Entry { path, node }).map_err(|why| generation.damaged(&why.to_string()))?;
-        }
-        Ok((tree.finish(), fresh))
     }
-
-    fn read_file_node(&self, objects: &Objects<'_>, dir: &Dir, name: &[u8]) -> Result<(FileNode, Mtime)> {
-        let (path, file) = (dir.join(name), dir.open_file(name)?);
-        let stat = Stat::of(&file, &path)?;
-        let digest = objects::hash(&file, &path)?.0;
-        let id = ObjectId { digest, executable: stat.mode & 0o100 != 0 };
-        // The manifest has the object's mtime; this inode may be one that was made fresh.
-        let mtime = if stat.size == 0 { None } else { objects.stat(id)?.map(|object| object.mtime) };
-        let node = FileNode {
-            digest,
-            size: stat.size,
-            executable: id.executable,
-            mtime: mtime.unwrap_or(stat.mtime),
+    found.sort_by(|a, b| relpath::compare(&a.0, &b.0));
+    let mut tree = TreeBuilder::default();
+    for (path, node) in &found {
+        let node = match node {
+            FoundNode::Dir => Node::EmptyDir,
+            FoundNode::Link(target) => Node::Symlink(target),
+            FoundNode::File(file) => Node::File(*file),
         };
-        Ok((node, stat.mtime))
+        tree.push(Entry { path, node }).map_err(|why| generation.damaged(&why.to_string()))?;
     }
+    Ok((tree.finish(), fresh))
+}
 
-    /// Looks for intact bytes of a damaged object: other inodes in generations that show it, its
-    /// twin with the other mode, and the quarantine. Puts a good copy into the stage.
-    pub(crate) fn find_intact_copy(
-        &self,
-        objects: &Objects<'_>,
-        stage: &StageDir,
-        file: FileNode,
-        uses: &[(&Known, Vec<u8>)],
-        name: &[u8],
-    ) -> Result<bool> {
-        let twin = ObjectId { executable: !file.executable, ..file.object() };
-        let mut candidates: Vec<(Dir, Vec<u8>)> = vec![(objects.dir().open_dir(b"")?, objects::name(twin))];
-        for (known, path) in uses {
-            if let Ok((dir, name)) = known.generation.tree_dir().and_then(|root| open_parent(&root, path)) {
-                candidates.push((dir, name.to_vec()));
-            }
+fn read_file_node(
+    _store: &StoreDir,
+    objects: &Objects<'_>,
+    dir: &Dir,
+    name: &[u8],
+) -> Result<(FileNode, Mtime)> {
+    let (path, file) = (dir.join(name), dir.open_file(name)?);
+    let stat = Stat::of(&file, &path)?;
+    let digest = objects::hash(&file, &path)?.0;
+    let id = ObjectId { digest, executable: stat.mode & 0o100 != 0 };
+    // The manifest has the object's mtime; this inode may be one that was made fresh.
+    let mtime = if stat.size == 0 { None } else { objects.stat(id)?.map(|object| object.mtime) };
+    let node =
+        FileNode { digest, size: stat.size, executable: id.executable, mtime: mtime.unwrap_or(stat.mtime) };
+    Ok((node, stat.mtime))
+}
+
+/// Looks for intact bytes of a damaged object: other inodes in generations that show it, its
+/// twin with the other mode, and the quarantine. Puts a good copy into the stage.
+pub(crate) fn find_intact_copy(
+    store: &StoreDir,
+    objects: &Objects<'_>,
+    stage: &StageDir,
+    file: FileNode,
+    uses: &[(&Known, Vec<u8>)],
+    name: &[u8],
+) -> Result<bool> {
+    let twin = ObjectId { executable: !file.executable, ..file.object() };
+    let mut candidates: Vec<(Dir, Vec<u8>)> = vec![(objects.dir().open_dir(b"")?, object_name::name(twin))];
+    for (known, path) in uses {
+        if let Ok((dir, name)) = known.generation.tree_dir().and_then(|root| open_parent(&root, path)) {
+            candidates.push((dir, name.to_vec()));
         }
-        let quarantine = self.sub(crate::parts::layout::QUARANTINE)?;
-        let prefix = file.digest.to_string().into_bytes();
-        for (name, kind) in quarantine.list()? {
-            if kind == Kind::File && name.starts_with(&prefix) {
-                candidates.push((quarantine.open_dir(b"")?, name));
-            }
-        }
-        for (dir, candidate) in candidates {
-            let handle = match dir.open_file(&candidate) {
-                Ok(handle) => handle,
-                Err(_) => continue,
-            };
-            if objects::hash(&handle, &dir.join(&candidate))?.0 != file.digest {
-                continue;
-            }
-            self.fs.remove_all(stage.dir(), name)?;
-            let copy = self.copy_file((&dir, &candidate), (stage.dir(), name))?;
-            let place = stage.dir().join(name);
-            self.fs.set_mode(&copy, &place, objects::mode(file.executable))?;
-            self.fs.set_mtime(&copy, &place, file.mtime)?;
-            return Ok(true);
-        }
-        Ok(false)
     }
+    let quarantine = store.sub(crate::parts::layout::QUARANTINE)?;
+    let prefix = file.digest.to_string().into_bytes();
+    for (name, kind) in quarantine.list()? {
+        if kind == Kind::File && name.starts_with(&prefix) {
+            candidates.push((quarantine.open_dir(b"")?, name));
+        }
+    }
+    for (dir, candidate) in candidates {
+        let handle = match dir.open_file(&candidate) {
+            Ok(handle) => handle,
+            Err(_) => continue,
+        };
+        if objects::hash(&handle, &dir.join(&candidate))?.0 != file.digest {
+            continue;
+        }
+        store.fs.remove_all(stage.dir(), name)?;
+        let copy = objects::copy_file(store, (&dir, &candidate), (stage.dir(), name))?;
+        let place = stage.dir().join(name);
+        store.fs.set_mode(&copy, &place, object_name::mode(file.executable))?;
+        store.fs.set_mtime(&copy, &place, file.mtime)?;
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 enum FoundNode {

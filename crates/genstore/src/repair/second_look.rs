@@ -6,167 +6,177 @@
 //! change that was cut short is settled first, as every writer does it; where the store cannot be
 //! written to, what recovery would take back is left out.
 
+use crate::check::store;
 use std::collections::BTreeMap;
 
+use crate::change::begin;
+use crate::check::report::DamagedObject;
+use crate::check::report::VerifyReport;
+use crate::check::store::check_object;
+use crate::check::tree;
+use crate::check::tree::{Bytes, Depth, Fault, FaultKind, Known, Look, Part, look};
 use crate::error::{Damaged, Error, Result};
 use crate::model::ids::GenerationId;
+use crate::model::records::Intent;
 use crate::model::relpath;
 use crate::model::tree::Node;
-use crate::parts::layout::{Home, OBJECTS};
+use crate::parts::current::Current;
+use crate::parts::generations::Generations;
+use crate::parts::layout::{OBJECTS, StoreDir};
 use crate::parts::locks::CommitLock;
+use crate::parts::locks::Locks;
 use crate::parts::objects::Objects;
-use crate::parts::records::Intent;
-use crate::repair::check::{Bytes, Depth, Fault, FaultKind, Known, Look, Part, look};
-use crate::verbs::verify::{DamagedObject, VerifyReport, check_object};
+use crate::parts::records::Records;
 
-impl Home {
-    /// Keeps of a report what is still so under the commit lock.
-    ///
-    /// # Locks
-    /// Takes the commit lock, also on a read-only mount; where it is missing or does not work, none.
-    pub(crate) fn look_again(
-        &self,
-        only: Option<GenerationId>,
-        depth: Depth,
-        first: VerifyReport,
-    ) -> Result<VerifyReport> {
-        let lock = self.lock_commit_unchanged()?;
-        let under_way = self.settle_if_possible(lock.as_ref())?;
-        let objects = Objects::find(self)?;
-        let objects = objects.as_ref();
-        let mut report = VerifyReport { objects: vec![], generations: vec![], files: vec![], ..first };
-        let faults = std::mem::take(&mut report.faults);
-        let mut known = BTreeMap::new();
-        for id in first.generations.iter().map(|(id, _)| *id).chain(faults.iter().map(|(id, _)| *id)) {
-            if known.contains_key(&id)
-                || matches!(&under_way, Some(Intent::Publish { generation, .. }) if *generation == id)
+/// Keeps of a report what is still so under the commit lock.
+///
+/// # Locks
+/// Takes the commit lock, also on a read-only mount; where it is missing or does not work, none.
+pub(crate) fn look_again(
+    store: &StoreDir,
+    only: Option<GenerationId>,
+    depth: Depth,
+    first: VerifyReport,
+) -> Result<VerifyReport> {
+    let lock = Locks::of(store).commit_unchanged()?;
+    let under_way = settle_if_possible(store, lock.as_ref())?;
+    let objects = Objects::find(store)?;
+    let objects = objects.as_ref();
+    let mut report = VerifyReport { objects: vec![], generations: vec![], files: vec![], ..first };
+    let faults = std::mem::take(&mut report.faults);
+    let mut known = BTreeMap::new();
+    for id in first.generations.iter().map(|(id, _)| *id).chain(faults.iter().map(|(id, _)| *id)) {
+        if known.contains_key(&id)
+            || matches!(&under_way, Some(Intent::Publish { generation, .. }) if *generation == id)
+        {
+            continue;
+        }
+        if let Some(read) = know_again(store, id, &mut report)? {
+            known.insert(id, read);
+        }
+    }
+    report.objects = objects_again(store, objects, depth, first.objects)?;
+    for (id, known) in &known {
+        let found = faults.iter().filter(|(of, _)| of == id).map(|(_, fault)| fault);
+        let mut left = faults_again(store, objects, known, depth, found)?;
+        if matches!(&under_way, Some(Intent::Activate { generation, .. }) if generation == id) {
+            // Recovery reads these mtimes off the inodes.
+            left.retain(|fault| fault.kind != FaultKind::Mtime);
+        }
+        report.faults.extend(left.into_iter().map(|fault| (*id, fault)));
+    }
+    if only.is_none() && !first.files.is_empty() {
+        let copied = (store.dir.join(OBJECTS), report.unshared.all);
+        report.files.extend(first.files.into_iter().filter(|(path, _)| copied.1 && *path == copied.0));
+        store::check_files(store, objects, &mut report)?;
+    }
+    Ok(report)
+}
+
+/// Settles a change that was cut short; returns the one that is still under way because the store
+/// cannot be written to.
+fn settle_if_possible(store: &StoreDir, lock: Option<&CommitLock>) -> Result<Option<Intent>> {
+    if pending(store)?.is_none() {
+        return Ok(None);
+    }
+    // Whatever keeps it from being settled, what it would come to is known.
+    match lock.map(|lock| begin::settle(store, lock)) {
+        Some(Ok(_)) => Ok(None),
+        Some(Err(_)) | None => pending(store),
+    }
+}
+
+/// Returns the change that was begun and that did not move `current`.
+fn pending(store: &StoreDir) -> Result<Option<Intent>> {
+    let (sequence, current) = match (Records::of(store).sequence(), Current::of(store).id()) {
+        // Reported for itself.
+        (Err(Error::Damaged { .. }), _) | (_, Err(Error::Damaged { .. })) => return Ok(None),
+        (sequence, current) => (sequence?, current?),
+    };
+    Ok(sequence.intent.filter(|intent| {
+        let (Intent::Publish { generation, .. } | Intent::Activate { generation, .. }) = intent;
+        current != Some(*generation)
+    }))
+}
+
+/// Reads a generation again; one that is damaged still goes into the report.
+fn know_again(store: &StoreDir, id: GenerationId, report: &mut VerifyReport) -> Result<Option<Known>> {
+    match Generations::of(store)
+        .find(id)
+        .and_then(|found| found.map(|one| tree::known(store, one)).transpose())
+    {
+        Ok(Some(known)) if !known.tree.has_right_id() => {
+            let cause = "its manifest: the tree's id is not that of the entries".to_owned();
+            report.generations.push((id, cause));
+            Ok(None)
+        }
+        Ok(known) => Ok(known),
+        Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
+            report.generations.push((id, cause));
+            Ok(None)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn objects_again(
+    store: &StoreDir,
+    objects: Option<&Objects<'_>>,
+    depth: Depth,
+    found: Vec<DamagedObject>,
+) -> Result<Vec<DamagedObject>> {
+    let mut left = Vec::new();
+    for mut object in found {
+        if object.uses.is_empty() {
+            if let Some(objects) = objects
+                && objects.stat(object.id)?.is_some()
+                && !objects.is_intact(object.id)?
             {
-                continue;
+                left.push(object);
             }
-            if let Some(read) = self.know_again(id, &mut report)? {
-                known.insert(id, read);
+            continue;
+        }
+        // gc may have been there, after which nothing names it.
+        let mut uses = Vec::new();
+        let mut file = None;
+        for (id, path) in object.uses {
+            let generation = match Generations::of(store).find(id) {
+                Ok(Some(generation)) => generation,
+                Ok(None) | Err(Error::Damaged { .. }) => continue,
+                Err(e) => return Err(e),
+            };
+            if file.is_none()
+                && let Ok(manifest) = generation.manifest()
+                && let Some(Node::File(node)) = manifest.tree.find(&path)
+            {
+                file = Some(node);
             }
+            uses.push((id, path));
         }
-        report.objects = self.objects_again(objects, depth, first.objects)?;
-        for (id, known) in &known {
-            let found = faults.iter().filter(|(of, _)| of == id).map(|(_, fault)| fault);
-            let mut left = self.faults_again(objects, known, depth, found)?;
-            if matches!(&under_way, Some(Intent::Activate { generation, .. }) if generation == id) {
-                // Recovery reads these mtimes off the inodes.
-                left.retain(|fault| fault.kind != FaultKind::Mtime);
-            }
-            report.faults.extend(left.into_iter().map(|fault| (*id, fault)));
+        object.uses = uses;
+        let Some(file) = file else { continue };
+        if let Some(cause) = check_object(objects, file, depth)? {
+            left.push(DamagedObject { cause, ..object });
         }
-        if only.is_none() && !first.files.is_empty() {
-            let copied = (self.dir.join(OBJECTS), report.unshared.all);
-            report.files.extend(first.files.into_iter().filter(|(path, _)| copied.1 && *path == copied.0));
-            self.check_files(objects, &mut report)?;
-        }
-        Ok(report)
     }
+    Ok(left)
+}
 
-    /// Settles a change that was cut short; returns the one that is still under way because the store
-    /// cannot be written to.
-    fn settle_if_possible(&self, lock: Option<&CommitLock>) -> Result<Option<Intent>> {
-        if self.pending()?.is_none() {
-            return Ok(None);
-        }
-        // Whatever keeps it from being settled, what it would come to is known.
-        match lock.map(|lock| self.settle(lock)) {
-            Some(Ok(_)) => Ok(None),
-            Some(Err(_)) | None => self.pending(),
-        }
-    }
-
-    /// Returns the change that was begun and that did not move `current`.
-    fn pending(&self) -> Result<Option<Intent>> {
-        let (sequence, current) = match (self.sequence(), self.current()) {
-            // Reported for itself.
-            (Err(Error::Damaged { .. }), _) | (_, Err(Error::Damaged { .. })) => return Ok(None),
-            (sequence, current) => (sequence?, current?),
-        };
-        Ok(sequence.intent.filter(|intent| {
-            let (Intent::Publish { generation, .. } | Intent::Activate { generation, .. }) = intent;
-            current != Some(*generation)
-        }))
-    }
-
-    /// Reads a generation again; one that is damaged still goes into the report.
-    fn know_again(&self, id: GenerationId, report: &mut VerifyReport) -> Result<Option<Known>> {
-        match self.find_generation(id).and_then(|found| found.map(|one| self.known(one)).transpose()) {
-            Ok(Some(known)) if !known.tree.has_right_id() => {
-                let cause = "its manifest: the tree's id is not that of the entries".to_owned();
-                report.generations.push((id, cause));
-                Ok(None)
-            }
-            Ok(known) => Ok(known),
-            Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
-                report.generations.push((id, cause));
-                Ok(None)
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    fn objects_again(
-        &self,
-        objects: Option<&Objects<'_>>,
-        depth: Depth,
-        found: Vec<DamagedObject>,
-    ) -> Result<Vec<DamagedObject>> {
-        let mut left = Vec::new();
-        for mut object in found {
-            if object.uses.is_empty() {
-                if let Some(objects) = objects
-                    && objects.stat(object.id)?.is_some()
-                    && !objects.is_intact(object.id)?
-                {
-                    left.push(object);
-                }
-                continue;
-            }
-            // gc may have been there, after which nothing names it.
-            let mut uses = Vec::new();
-            let mut file = None;
-            for (id, path) in object.uses {
-                let generation = match self.find_generation(id) {
-                    Ok(Some(generation)) => generation,
-                    Ok(None) | Err(Error::Damaged { .. }) => continue,
-                    Err(e) => return Err(e),
-                };
-                if file.is_none()
-                    && let Ok(manifest) = generation.manifest()
-                    && let Some(Node::File(node)) = manifest.tree.find(&path)
-                {
-                    file = Some(node);
-                }
-                uses.push((id, path));
-            }
-            object.uses = uses;
-            let Some(file) = file else { continue };
-            if let Some(cause) = check_object(objects, file, depth)? {
-                left.push(DamagedObject { cause, ..object });
-            }
-        }
-        Ok(left)
-    }
-
-    fn faults_again<'f>(
-        &self,
-        objects: Option<&Objects<'_>>,
-        known: &Known,
-        depth: Depth,
-        found: impl Iterator<Item = &'f Fault>,
-    ) -> Result<Vec<Fault>> {
-        let paths: Vec<&[u8]> = found.map(|fault| fault.path.as_slice()).collect();
-        let part = Part::around(&paths);
-        let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
-        let how = Look { objects, bytes, only: None, within: Some(&part) };
-        let mut left = look(self, &known.generation, (&known.tree, &known.shown), &how)?;
-        // Of a folder all names were looked at; what was not found before can wait for the next run.
-        left.retain(|fault| {
-            paths.iter().any(|path| relpath::is_within(&fault.path, path) || *path == fault.path)
-        });
-        Ok(left)
-    }
+fn faults_again<'f>(
+    store: &StoreDir,
+    objects: Option<&Objects<'_>>,
+    known: &Known,
+    depth: Depth,
+    found: impl Iterator<Item = &'f Fault>,
+) -> Result<Vec<Fault>> {
+    let paths: Vec<&[u8]> = found.map(|fault| fault.path.as_slice()).collect();
+    let part = Part::around(&paths);
+    let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
+    let how = Look { objects, bytes, only: None, within: Some(&part) };
+    let mut left = look(store, &known.generation, (&known.tree, &known.shown), &how)?;
+    // Of a folder all names were looked at; what was not found before can wait for the next run.
+    left.retain(|fault| {
+        paths.iter().any(|path| relpath::is_within(&fault.path, path) || *path == fault.path)
+    });
+    Ok(left)
 }

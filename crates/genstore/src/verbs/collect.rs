@@ -4,26 +4,39 @@
 //! ends gc before its first unlink: only ENOENT is absence. A generation that another user locked up does
 //! not end it: it stays, and with it all objects, since it may need any of them.
 
+use crate::model::object_name;
+use crate::parts::suspects;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::change::begin;
+use crate::check::lost;
+use crate::parts::current::Current;
+use crate::parts::failed::FailedBuilds;
+use crate::parts::generations::Generations;
+use crate::parts::generations::private_inodes;
+use crate::parts::locks::Locks;
+use crate::parts::log::Log;
+use crate::parts::records::Records;
 use crate::threads::prelude::*;
+use crate::verbs::rollback;
 
 use crate::error::{Error, Leftover, Result};
-use crate::fs::dir::open_parent;
+use crate::fs::errno::is_refused;
 use crate::fs::trail::Trail;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, PinName};
+use crate::model::records::PinRecord;
+use crate::model::records::is_good;
 use crate::model::relpath;
 use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
-use crate::parts::generations::{Generation, Retired};
-use crate::parts::layout::{BUILD_LOG, GENERATIONS, Home, OBJECTS, STAGING};
+use crate::parts::generations::Retired;
+use crate::parts::layout::{GENERATIONS, OBJECTS, STAGING, StoreDir};
 use crate::parts::locks::{CommitLock, StoreExclusive};
 use crate::parts::log::Event;
-use crate::parts::objects::{self, Objects, is_refused};
-use crate::parts::records::{PinRecord, is_good};
+use crate::parts::objects::Objects;
 use crate::parts::stage_dir::{grave, sweep, tolerate};
 use crate::progress::Phase;
 
@@ -143,298 +156,301 @@ fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
     all
 }
 
-impl Home {
-    /// Gathers what the rule of retention looks at.
-    pub(crate) fn candidates(&self, now: SystemTime) -> Result<Candidates> {
-        // Where `current` is lost, all that tells what must stay is for a repair to judge.
-        let current = self.checked_current()?;
-        let (pins, marks, history) = (self.pins()?, self.marks()?, self.history()?);
-        let since = self.current_since()?;
-        let last_current = history.last_current(current, since, now);
-        let mut candidates = Candidates::default();
-        for id in self.generation_ids()? {
-            let (created, leased) = match self.created_and_leased(id) {
-                Err(error) if is_refused(&error) => {
-                    candidates.unread.extend(self.generation_left(id, error)?.map(|left| (id, left)));
-                    continue;
-                }
-                found => match found? {
-                    Some(found) => found,
-                    None => continue,
-                },
-            };
-            let unknown = !history.knows(id);
-            candidates.read.push(Candidate {
-                id,
-                created: history.made(id, created, now),
-                // Where the log is lost, everything was current a moment ago.
-                last_current: last_current.get(&id).copied().or(since.filter(|_| unknown)),
-                current: current == Some(id),
-                good: is_good(&marks, id),
-                pins: holding(&pins, id, now),
-                leased,
-            });
-        }
-        Ok(candidates)
-    }
-
-    /// Gathers the same of one generation, without a look at the others.
-    pub(crate) fn candidate_alone(&self, id: GenerationId, now: SystemTime) -> Result<Option<Candidate>> {
-        let Some((created, leased)) = self.created_and_leased(id)? else { return Ok(None) };
-        let (current, since) = (self.checked_current()?, self.current_since()?);
-        let mut log = self.log_backwards()?;
-        // Where the log does not know it, it was current a moment ago.
-        let (mut ceased, mut last_current) = (None, since);
-        while let Some(line) = log.next_naming(id)? {
-            match line.event {
-                Event::Activate { previous } if line.generation != id && previous == Some(id) => {
-                    ceased = ceased.or(Some(line.time.into()));
-                }
-                Event::Activate { .. } if line.generation == id => {
-                    last_current = ceased.or(since.filter(|_| current != Some(id)));
-                    break;
-                }
-                Event::Publish { .. } if line.generation == id => {
-                    last_current = ceased;
-                    break;
-                }
-                _ => {}
+/// Gathers what the rule of retention looks at.
+pub(crate) fn candidates(store: &StoreDir, now: SystemTime) -> Result<Candidates> {
+    // Where `current` is lost, all that tells what must stay is for a repair to judge.
+    let current = lost::checked_current(store)?;
+    let (pins, marks, history) =
+        (Records::of(store).pins()?, Records::of(store).marks()?, Log::of(store).history()?);
+    let since = Current::of(store).since()?;
+    let last_current = history.last_current(current, since, now);
+    let mut candidates = Candidates::default();
+    for id in Generations::of(store).ids()? {
+        let (created, leased) = match created_and_leased(store, id) {
+            Err(error) if is_refused(&error) => {
+                candidates.unread.extend(generation_left(store, id, error)?.map(|left| (id, left)));
+                continue;
             }
-        }
-        let (good, pins) = (self.is_good(id)?, holding(&self.pins()?, id, now));
-        Ok(Some(Candidate { id, created, last_current, current: current == Some(id), good, pins, leased }))
-    }
-
-    /// Tells when a generation was made, and whether a living process holds it; `None` for one that is
-    /// gone.
-    fn created_and_leased(&self, id: GenerationId) -> Result<Option<(SystemTime, bool)>> {
-        let Some(generation) = self.find_generation(id)? else { return Ok(None) };
-        let head = generation.head()?;
-        drop(generation);
-        let leased = match self.exclude_leases(id) {
-            Ok(lock) => lock.is_none(),
-            // A publish has recycled it just now.
-            Err(e) if e.is_not_found() => return Ok(None),
-            Err(e) => return Err(e),
+            found => match found? {
+                Some(found) => found,
+                None => continue,
+            },
         };
-        Ok(Some((head.created.into(), leased)))
+        let unknown = !history.knows(id);
+        candidates.read.push(Candidate {
+            id,
+            created: history.made(id, created, now),
+            // Where the log is lost, everything was current a moment ago.
+            last_current: last_current.get(&id).copied().or(since.filter(|_| unknown)),
+            current: current == Some(id),
+            good: is_good(&marks, id),
+            pins: holding(&pins, id, now),
+            leased,
+        });
     }
+    Ok(candidates)
+}
 
-    /// Plans a collection, and changes nothing.
-    pub(crate) fn plan_gc(&self, retention: &Retention) -> Result<GcPlan> {
-        let now = self.now();
-        let candidates = self.candidates(now)?;
-        let verdicts = judge(&candidates.read, retention, now);
-        self.plan_objects(retention, (verdicts, candidates.unread), Verdict::keeps)
-    }
-
-    /// Names a generation that the system keeps where it is.
-    fn generation_left(&self, id: GenerationId, error: Error) -> Result<Option<Leftover>> {
-        leftover(self.dir.join(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat()), error)
-    }
-
-    /// Plans what goes with the generations that are not kept.
-    fn plan_objects(
-        &self,
-        retention: &Retention,
-        (verdicts, unread): (Vec<Verdict>, Vec<(GenerationId, Leftover)>),
-        keeps: impl Fn(&Verdict) -> bool + Sync,
-    ) -> Result<GcPlan> {
-        // One after the other per thread, so that memory does not grow with their number.
-        let weighed = verdicts
-            .par_iter()
-            .map(|verdict| self.weigh(verdict.id, keeps(verdict)))
-            .try_reduce(Weighed::default, |a, b| Ok(a.and(b)))?;
-        let objects = Objects::find(self)?;
-        let (mut dead, mut before, mut freed) = (Vec::new(), 0, 0);
-        let mut named = weighed.objects.iter().peekable();
-        let stat = |id| objects.as_ref().map_or(Ok(None), |objects| objects.stat(id));
-        for id in objects.as_ref().map_or(Ok(vec![]), Objects::list)?.into_iter().flatten() {
-            // Both are in order. What is named and not there is `verify`'s to tell.
-            while named.next_if(|named| named.id < id).is_some() {}
-            let share = match named.next_if(|named| named.id == id) {
-                Some(named) => named.share,
-                None => Share { size: stat(id)?.map_or(0, |stat| stat.size), kept: !unread.is_empty() },
-            };
-            before += share.size;
-            if !share.kept && unread.is_empty() {
-                freed += share.size;
-                dead.push(id);
+/// Gathers the same of one generation, without a look at the others.
+pub(crate) fn candidate_alone(
+    store: &StoreDir,
+    id: GenerationId,
+    now: SystemTime,
+) -> Result<Option<Candidate>> {
+    let Some((created, leased)) = created_and_leased(store, id)? else { return Ok(None) };
+    let (current, since) = (lost::checked_current(store)?, Current::of(store).since()?);
+    let mut log = Log::of(store).backwards()?;
+    // Where the log does not know it, it was current a moment ago.
+    let (mut ceased, mut last_current) = (None, since);
+    while let Some(line) = log.next_naming(id)? {
+        match line.event {
+            Event::Activate { previous } if line.generation != id && previous == Some(id) => {
+                ceased = ceased.or(Some(line.time.into()));
             }
+            Event::Activate { .. } if line.generation == id => {
+                last_current = ceased.or(since.filter(|_| current != Some(id)));
+                break;
+            }
+            Event::Publish { .. } if line.generation == id => {
+                last_current = ceased;
+                break;
+            }
+            _ => {}
         }
-        before += self.failed_bytes()?;
-        for share in weighed.private.values() {
-            before += share.size;
-            freed += if share.kept { 0 } else { share.size };
-        }
-        Ok(GcPlan {
-            verdicts,
-            retention: retention.clone(),
-            objects: dead,
-            freed_bytes: freed,
-            before_bytes: before,
-            unread,
-        })
     }
+    let (good, pins) = (rollback::is_good(store, id)?, holding(&Records::of(store).pins()?, id, now));
+    Ok(Some(Candidate { id, created, last_current, current: current == Some(id), good, pins, leased }))
+}
 
-    fn weigh(&self, id: GenerationId, kept: bool) -> Result<Weighed> {
-        let Some(generation) = self.find_generation(id)? else {
-            // A publish has recycled it just now: then all is judged again before anything goes.
-            return Ok(Weighed::default());
+/// Tells when a generation was made, and whether a living process holds it; `None` for one that is
+/// gone.
+fn created_and_leased(store: &StoreDir, id: GenerationId) -> Result<Option<(SystemTime, bool)>> {
+    let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
+    let head = generation.head()?;
+    drop(generation);
+    let leased = match Generations::of(store).exclude_leases(id) {
+        Ok(lock) => lock.is_none(),
+        // A publish has recycled it just now.
+        Err(e) if e.is_not_found() => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    Ok(Some((head.created.into(), leased)))
+}
+
+/// Plans a collection, and changes nothing.
+pub(crate) fn plan_gc(store: &StoreDir, retention: &Retention) -> Result<GcPlan> {
+    let now = store.now();
+    let candidates = candidates(store, now)?;
+    let verdicts = judge(&candidates.read, retention, now);
+    plan_objects(store, retention, (verdicts, candidates.unread), Verdict::keeps)
+}
+
+/// Names a generation that the system keeps where it is.
+fn generation_left(store: &StoreDir, id: GenerationId, error: Error) -> Result<Option<Leftover>> {
+    leftover(store.dir.join(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat()), error)
+}
+
+/// Plans what goes with the generations that are not kept.
+fn plan_objects(
+    store: &StoreDir,
+    retention: &Retention,
+    (verdicts, unread): (Vec<Verdict>, Vec<(GenerationId, Leftover)>),
+    keeps: impl Fn(&Verdict) -> bool + Sync,
+) -> Result<GcPlan> {
+    // One after the other per thread, so that memory does not grow with their number.
+    let weighed = verdicts
+        .par_iter()
+        .map(|verdict| weigh(store, verdict.id, keeps(verdict)))
+        .try_reduce(Weighed::default, |a, b| Ok(a.and(b)))?;
+    let objects = Objects::find(store)?;
+    let (mut dead, mut before, mut freed) = (Vec::new(), 0, 0);
+    let mut named = weighed.objects.iter().peekable();
+    let stat = |id| objects.as_ref().map_or(Ok(None), |objects| objects.stat(id));
+    for id in objects.as_ref().map_or(Ok(vec![]), Objects::list)?.into_iter().flatten() {
+        // Both are in order. What is named and not there is `verify`'s to tell.
+        while named.next_if(|named| named.id < id).is_some() {}
+        let share = match named.next_if(|named| named.id == id) {
+            Some(named) => named.share,
+            None => Share { size: stat(id)?.map_or(0, |stat| stat.size), kept: !unread.is_empty() },
         };
-        let named = |(id, size)| Named { id, share: Share { size, kept } };
-        let mut objects: Vec<Named> = generation.objects()?.into_iter().map(named).collect();
-        // Two digests that begin alike are rare: an integer settles it.
-        let start = |id: &ObjectId| u64::from_be_bytes(std::array::from_fn(|at| id.digest.as_bytes()[at]));
-        objects.sort_unstable_by(|a, b| start(&a.id).cmp(&start(&b.id)).then_with(|| a.id.cmp(&b.id)));
-        objects.dedup_by_key(|named| named.id);
-        let shown = match generation.shown() {
-            // Only bytes are counted with it.
-            Err(e) if is_refused(&e) => Shown::default(),
-            shown => shown?,
-        };
-        let private = private_inodes(&generation, &shown)?;
-        let private = private.into_iter().map(|(inode, size)| (inode, Share { size, kept })).collect();
-        Ok(Weighed { objects, private })
-    }
-
-    /// Plans anew under the locks. Manifests never change and numbers are not used again, so where
-    /// the verdicts are those of the plan, so is all that was read for it.
-    fn plan_again(&self, plan: &GcPlan) -> Result<GcPlan> {
-        let now = self.now();
-        let candidates = self.candidates(now)?;
-        let verdicts = judge(&candidates.read, &plan.retention, now);
-        let same = |(a, b): (&Verdict, &Verdict)| a.id == b.id && a.keeps() == b.keeps();
-        let all_same = verdicts.len() == plan.verdicts.len() && candidates.unread == plan.unread;
-        if all_same && verdicts.iter().zip(&plan.verdicts).all(same) {
-            return Ok(plan.clone());
+        before += share.size;
+        if !share.kept && unread.is_empty() {
+            freed += share.size;
+            dead.push(id);
         }
-        self.plan_gc(&plan.retention)
     }
+    before += FailedBuilds::of(store).bytes()?;
+    for share in weighed.private.values() {
+        before += share.size;
+        freed += if share.kept { 0 } else { share.size };
+    }
+    Ok(GcPlan {
+        verdicts,
+        retention: retention.clone(),
+        objects: dead,
+        freed_bytes: freed,
+        before_bytes: before,
+        unread,
+    })
+}
 
-    /// Removes what the plan gives up and still nothing keeps.
-    ///
-    /// # Locks
-    /// The store lock, exclusively, and the commit lock, so that no pin is made meanwhile.
-    ///
-    /// # Durability
-    /// A generation is off the list durably before the first of its objects goes. Cut short, the
-    /// next writer removes what is left of the directories, and the next gc the objects.
-    pub(crate) fn collect(&self, plan: &GcPlan) -> Result<Collected> {
-        let guard = self.exclude()?;
-        let (lock, _) = self.begin_commit()?;
-        // Recovery passed it over in silence.
-        let left = sweep(self, &lock)?;
-        let now = self.plan_again(plan)?;
-        let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
-        let mut done = Collected { before_bytes: now.before_bytes, left, ..Collected::default() };
-        done.left.extend(now.unread.iter().map(|(_, left)| left.clone()));
-        done.stuck.extend(now.unread.iter().map(|(id, _)| *id));
-        let (staging, mut graves) = (self.sub(STAGING)?, Vec::new());
-        let removed = plan.removed();
-        self.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
-        for id in removed {
-            let grave = grave(id);
-            if !still_dead.contains(&id) {
+fn weigh(store: &StoreDir, id: GenerationId, kept: bool) -> Result<Weighed> {
+    let Some(generation) = Generations::of(store).find(id)? else {
+        // A publish has recycled it just now: then all is judged again before anything goes.
+        return Ok(Weighed::default());
+    };
+    let named = |(id, size)| Named { id, share: Share { size, kept } };
+    let mut objects: Vec<Named> = generation.objects()?.into_iter().map(named).collect();
+    // Two digests that begin alike are rare: an integer settles it.
+    let start = |id: &ObjectId| u64::from_be_bytes(std::array::from_fn(|at| id.digest.as_bytes()[at]));
+    objects.sort_unstable_by(|a, b| start(&a.id).cmp(&start(&b.id)).then_with(|| a.id.cmp(&b.id)));
+    objects.dedup_by_key(|named| named.id);
+    let shown = match generation.shown() {
+        // Only bytes are counted with it.
+        Err(e) if is_refused(&e) => Shown::default(),
+        shown => shown?,
+    };
+    let private = private_inodes(&generation, &shown)?;
+    let private = private.into_iter().map(|(inode, size)| (inode, Share { size, kept })).collect();
+    Ok(Weighed { objects, private })
+}
+
+/// Plans anew under the locks. Manifests never change and numbers are not used again, so where
+/// the verdicts are those of the plan, so is all that was read for it.
+fn plan_again(store: &StoreDir, plan: &GcPlan) -> Result<GcPlan> {
+    let now = store.now();
+    let candidates = candidates(store, now)?;
+    let verdicts = judge(&candidates.read, &plan.retention, now);
+    let same = |(a, b): (&Verdict, &Verdict)| a.id == b.id && a.keeps() == b.keeps();
+    let all_same = verdicts.len() == plan.verdicts.len() && candidates.unread == plan.unread;
+    if all_same && verdicts.iter().zip(&plan.verdicts).all(same) {
+        return Ok(plan.clone());
+    }
+    plan_gc(store, &plan.retention)
+}
+
+/// Removes what the plan gives up and still nothing keeps.
+///
+/// # Locks
+/// The store lock, exclusively, and the commit lock, so that no pin is made meanwhile.
+///
+/// # Durability
+/// A generation is off the list durably before the first of its objects goes. Cut short, the
+/// next writer removes what is left of the directories, and the next gc the objects.
+pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
+    let guard = Locks::of(store).exclude()?;
+    let (lock, _) = begin::begin_commit(store)?;
+    // Recovery passed it over in silence.
+    let left = sweep(store, &lock)?;
+    let now = plan_again(store, plan)?;
+    let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
+    let mut done = Collected { before_bytes: now.before_bytes, left, ..Collected::default() };
+    done.left.extend(now.unread.iter().map(|(_, left)| left.clone()));
+    done.stuck.extend(now.unread.iter().map(|(id, _)| *id));
+    let (staging, mut graves) = (store.sub(STAGING)?, Vec::new());
+    let removed = plan.removed();
+    store.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
+    for id in removed {
+        let grave = grave(id);
+        if !still_dead.contains(&id) {
+            done.spared.push(id);
+            continue;
+        }
+        let retired = match Generations::of(store).retire(&lock, id, (&staging, &grave)) {
+            Ok(Retired::Leased) => Ok(false),
+            Ok(Retired::Moved) => {
+                graves.push((id, Some(grave)));
+                Ok(true)
+            }
+            Ok(Retired::Immovable) => Generations::of(store).unlist(&lock, id).inspect(|is_unlisted| {
+                graves.extend(is_unlisted.then_some((id, None)));
+            }),
+            Err(error) => Err(error),
+        };
+        match retired {
+            Ok(true) => {}
+            Ok(false) => {
                 done.spared.push(id);
                 continue;
             }
-            let retired = match self.retire_generation(&lock, id, (&staging, &grave)) {
-                Ok(Retired::Leased) => Ok(false),
-                Ok(Retired::Moved) => {
-                    graves.push((id, Some(grave)));
-                    Ok(true)
-                }
-                Ok(Retired::Immovable) => self.unlist_generation(&lock, id).inspect(|is_unlisted| {
-                    graves.extend(is_unlisted.then_some((id, None)));
-                }),
-                Err(error) => Err(error),
-            };
-            match retired {
-                Ok(true) => {}
-                Ok(false) => {
-                    done.spared.push(id);
-                    continue;
-                }
-                // It keeps its objects, and nobody else: the others go.
-                Err(error) if is_refused(&error) => {
-                    done.left.extend(self.generation_left(id, error)?);
-                    done.stuck.push(id);
-                    continue;
-                }
-                Err(error) => return Err(error),
+            // It keeps its objects, and nobody else: the others go.
+            Err(error) if is_refused(&error) => {
+                done.left.extend(generation_left(store, id, error)?);
+                done.stuck.push(id);
+                continue;
             }
-            done.generations.push(id);
-            self.remove_mark(&lock, id)?;
-            self.clear_generation_suspect(&lock, id)?;
+            Err(error) => return Err(error),
         }
-        for (id, grave) in graves {
-            // What is left of it is debris, which every later writer tries to remove.
-            let removed = match grave {
-                Some(grave) => self.fs.remove_all(&staging, &grave),
-                None => self.remove_unlisted(&lock, id),
-            };
-            done.left.extend(tolerate(removed)?);
-            self.options.progress.advance(1);
-        }
-        // What is still on the list keeps its objects, given up or not: it was spared, or is in no plan.
-        let after = if done.spared.is_empty() && still_dead.len() == done.generations.len() {
-            now
-        } else {
-            let time = self.now();
-            let candidates = self.candidates(time)?;
-            let left = judge(&candidates.read, &plan.retention, time);
-            self.plan_objects(&plan.retention, (left, candidates.unread), |_| true)?
+        done.generations.push(id);
+        Records::of(store).remove_mark(&lock, id)?;
+        suspects::clear_generation_suspect(store, &lock, id)?;
+    }
+    for (id, grave) in graves {
+        // What is left of it is debris, which every later writer tries to remove.
+        let removed = match grave {
+            Some(grave) => store.fs.remove_all(&staging, &grave),
+            None => Generations::of(store).remove_unlisted(&lock, id),
         };
-        self.sweep_objects(&guard, &lock, plan, &after, &mut done)?;
-        self.sweep_marks(&lock)?;
-        self.compact_log(&lock, &self.generation_ids()?)?;
-        Ok(done)
+        done.left.extend(tolerate(removed)?);
+        store.options.progress.advance(1);
     }
+    // What is still on the list keeps its objects, given up or not: it was spared, or is in no plan.
+    let after = if done.spared.is_empty() && still_dead.len() == done.generations.len() {
+        now
+    } else {
+        let time = store.now();
+        let candidates = candidates(store, time)?;
+        let left = judge(&candidates.read, &plan.retention, time);
+        plan_objects(store, &plan.retention, (left, candidates.unread), |_| true)?
+    };
+    sweep_objects(store, &guard, &lock, plan, &after, &mut done)?;
+    sweep_marks(store, &lock)?;
+    Log::of(store).compact(&lock, &Generations::of(store).ids()?)?;
+    Ok(done)
+}
 
-    /// Removes the marks of generations that are gone, which a collection that was cut short left.
-    fn sweep_marks(&self, lock: &CommitLock) -> Result<()> {
-        let ids: HashSet<GenerationId> = self.generation_ids()?.into_iter().collect();
-        for id in self.marks()?.into_keys().filter(|id| !ids.contains(id)) {
-            self.remove_mark(lock, id)?;
-        }
-        for id in self.suspects()?.generations.into_iter().filter(|id| !ids.contains(id)) {
-            self.clear_generation_suspect(lock, id)?;
-        }
-        Ok(())
+/// Removes the marks of generations that are gone, which a collection that was cut short left.
+fn sweep_marks(store: &StoreDir, lock: &CommitLock) -> Result<()> {
+    let ids: HashSet<GenerationId> = Generations::of(store).ids()?.into_iter().collect();
+    for id in Records::of(store).marks()?.into_keys().filter(|id| !ids.contains(id)) {
+        Records::of(store).remove_mark(lock, id)?;
     }
+    for id in suspects::suspects(store)?.generations.into_iter().filter(|id| !ids.contains(id)) {
+        suspects::clear_generation_suspect(store, lock, id)?;
+    }
+    Ok(())
+}
 
-    fn sweep_objects(
-        &self,
-        _: &StoreExclusive,
-        lock: &CommitLock,
-        plan: &GcPlan,
-        now: &GcPlan,
-        done: &mut Collected,
-    ) -> Result<()> {
-        let planned: HashSet<&ObjectId> = plan.objects.iter().collect();
-        let dir = self.sub(OBJECTS)?;
-        let mut folders = Trail::new(&dir);
-        let suspects = self.suspects()?;
-        for id in now.objects.iter().filter(|id| planned.contains(id)) {
-            let path = objects::name(*id);
-            let (folder, name) = relpath::split(&path);
-            match folders.dir(folder).and_then(|dir| self.fs.unlink(dir, name)) {
-                Err(error) if is_refused(&error) => {
-                    done.left.extend(leftover(dir.join(&path), error)?);
-                    continue;
-                }
-                removed => drop(removed?),
+fn sweep_objects(
+    store: &StoreDir,
+    _: &StoreExclusive,
+    lock: &CommitLock,
+    plan: &GcPlan,
+    now: &GcPlan,
+    done: &mut Collected,
+) -> Result<()> {
+    let planned: HashSet<&ObjectId> = plan.objects.iter().collect();
+    let dir = store.sub(OBJECTS)?;
+    let mut folders = Trail::new(&dir);
+    let suspects = suspects::suspects(store)?;
+    for id in now.objects.iter().filter(|id| planned.contains(id)) {
+        let path = object_name::name(*id);
+        let (folder, name) = relpath::split(&path);
+        match folders.dir(folder).and_then(|dir| store.fs.unlink(dir, name)) {
+            Err(error) if is_refused(&error) => {
+                done.left.extend(leftover(dir.join(&path), error)?);
+                continue;
             }
-            if suspects.objects.contains(id) {
-                self.clear_object_suspect(lock, *id)?;
-            }
-            done.objects += 1;
-            self.options.progress.advance(1);
+            removed => drop(removed?),
         }
-        done.freed_bytes = if planned.len() == now.objects.len() { now.freed_bytes } else { 0 };
-        Ok(())
+        if suspects.objects.contains(id) {
+            suspects::clear_object_suspect(store, lock, *id)?;
+        }
+        done.objects += 1;
+        store.options.progress.advance(1);
     }
+    done.freed_bytes = if planned.len() == now.objects.len() { now.freed_bytes } else { 0 };
+    Ok(())
 }
 
 /// Makes of a refusal what is told of it: where it was met, where the system names a place within.
@@ -442,25 +458,4 @@ fn leftover(place: PathBuf, error: Error) -> Result<Option<Leftover>> {
     let Error::Io { path, source, .. } = error else { return Err(error) };
     let path = if path.starts_with(&place) { path } else { place };
     Ok(Some(Leftover { path, why: source.to_string() }))
-}
-
-/// Finds the inodes that only this generation has: its fresh files and its build's log, with their sizes
-/// in bytes.
-pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<HashMap<u64, u64>> {
-    let mut private = HashMap::new();
-    if let Some(stat) = generation.dir().stat(BUILD_LOG)? {
-        private.insert(stat.ino, stat.size);
-    }
-    for path in shown.fresh.keys() {
-        let root = generation.tree_dir();
-        let (dir, name) = match root.and_then(|root| open_parent(&root, path)) {
-            // Only bytes are counted here; what is mounted over them, or locked up, keeps the files.
-            Err(e) if is_refused(&e) => continue,
-            opened => opened?,
-        };
-        if let Some(stat) = dir.stat(name)? {
-            private.insert(stat.ino, stat.size);
-        }
-    }
-    Ok(private)
 }

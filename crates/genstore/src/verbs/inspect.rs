@@ -4,17 +4,26 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
+use crate::check::lost;
+use crate::error::chain;
 use crate::error::{Error, Result};
+use crate::fs::errno::is_refused;
 use crate::model::codec::Head;
 use crate::model::ids::{GenerationId, PinName, Rev};
+use crate::model::nearest::nearest_names;
+use crate::model::records::Mark;
+use crate::model::records::PinRecord;
 use crate::model::retention::{Retention, Verdict, judge, judge_one};
 use crate::model::tree::ObjectId;
+use crate::parts::current::Current;
 use crate::parts::generations::Generation;
-use crate::parts::layout::Home;
+use crate::parts::generations::Generations;
+use crate::parts::layout::StoreDir;
 use crate::parts::log::History;
-use crate::parts::objects::is_refused;
-use crate::parts::records::{Mark, PinRecord};
-use crate::verbs::activate::chain;
+use crate::parts::log::Log;
+use crate::parts::records::Records;
+use crate::verbs::collect;
+use crate::verbs::rollback;
 
 /// A pin as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,189 +68,191 @@ pub struct Listing {
     pub records: Vec<Error>,
 }
 
-impl Home {
-    /// Finds the generation that a person names.
-    pub(crate) fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
-        // What is named by its number is found without a look at the others.
-        let direct = match rev {
-            Rev::Number(id) => Some(*id),
-            Rev::Current { older: 0 } => self.current()?,
-            _ => None,
-        };
-        if let Some(id) = direct
-            && self.has_generation(id)?
-        {
-            return Ok(id);
+/// Finds the generation that a person names.
+pub(crate) fn resolve(store: &StoreDir, rev: &Rev) -> Result<GenerationId> {
+    // What is named by its number is found without a look at the others.
+    let direct = match rev {
+        Rev::Number(id) => Some(*id),
+        Rev::Current { older: 0 } => Current::of(store).id()?,
+        _ => None,
+    };
+    if let Some(id) = direct
+        && Generations::of(store).has(id)?
+    {
+        return Ok(id);
+    }
+    let ids = Generations::of(store).ids()?;
+    let unknown = |near: Vec<String>| Error::UnknownRev { rev: rev.to_string(), near };
+    match rev {
+        Rev::Number(id) => match by_tree(store, &ids, &id.to_string())?.as_slice() {
+            [only] => Ok(*only),
+            _ => Err(unknown(nearest_numbers(&ids, *id))),
+        },
+        Rev::Current { older } => {
+            let current = lost::required_current(store)?;
+            let mut before = ids.iter().rev().filter(|id| **id <= current);
+            match before.nth(usize::try_from(*older).unwrap_or(usize::MAX)) {
+                Some(id) => Ok(*id),
+                None => Err(unknown(ids.first().map(ToString::to_string).into_iter().collect())),
+            }
         }
-        let ids = self.generation_ids()?;
-        let unknown = |near: Vec<String>| Error::UnknownRev { rev: rev.to_string(), near };
-        match rev {
-            Rev::Number(id) => match self.by_tree(&ids, &id.to_string())?.as_slice() {
+        Rev::Name(name) => {
+            let found = Records::of(store).readable_pins()?;
+            if let Ok(pin) = name.parse()
+                && let Some(record) = found.records.get(&pin)
+            {
+                return Ok(record.generation);
+            }
+            // The name may be that of a pin that cannot be read.
+            let pins = found.whole()?;
+            match by_tree(store, &ids, name)?.as_slice() {
                 [only] => Ok(*only),
-                _ => Err(unknown(nearest_numbers(&ids, *id))),
-            },
-            Rev::Current { older } => {
-                let current = self.required_current()?;
-                let mut before = ids.iter().rev().filter(|id| **id <= current);
-                match before.nth(usize::try_from(*older).unwrap_or(usize::MAX)) {
-                    Some(id) => Ok(*id),
-                    None => Err(unknown(ids.first().map(ToString::to_string).into_iter().collect())),
-                }
-            }
-            Rev::Name(name) => {
-                let found = self.readable_pins()?;
-                if let Ok(pin) = name.parse()
-                    && let Some(record) = found.records.get(&pin)
-                {
-                    return Ok(record.generation);
-                }
-                // The name may be that of a pin that cannot be read.
-                let pins = found.whole()?;
-                match self.by_tree(&ids, name)?.as_slice() {
-                    [only] => Ok(*only),
-                    [] => Err(unknown(nearest_names(pins.keys().map(|pin| pin.as_str()), name))),
-                    several => Err(unknown(several.iter().map(ToString::to_string).collect())),
-                }
+                [] => Err(unknown(nearest_names(pins.keys().map(|pin| pin.as_str()), name))),
+                several => Err(unknown(several.iter().map(ToString::to_string).collect())),
             }
         }
-    }
-
-    /// Finds the generations whose tree's id starts with six or more hex digits. Of several with
-    /// the same tree the current one is meant, or the newest.
-    fn by_tree(&self, ids: &[GenerationId], prefix: &str) -> Result<Vec<GenerationId>> {
-        let is_hex = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if prefix.len() < 6 || !is_hex {
-            return Ok(vec![]);
-        }
-        let mut found: BTreeMap<String, GenerationId> = BTreeMap::new();
-        let current = self.current()?;
-        for &id in ids {
-            let Some(generation) = self.find_generation(id)? else {
-                continue;
-            };
-            let tree = generation.head()?.tree.to_string();
-            if tree.starts_with(prefix) && found.get(&tree).copied() != current.or(Some(id)) {
-                found.insert(tree, id);
-            }
-        }
-        Ok(found.into_values().collect())
-    }
-
-    pub(crate) fn open_named(&self, rev: &Rev) -> Result<Generation> {
-        self.generation(self.resolve(rev)?)
-    }
-
-    pub(crate) fn pin_list(&self) -> Result<Vec<Pin>> {
-        self.pins().map(pin_list)
-    }
-
-    /// Lists the generations, newest first, without reading their entries.
-    pub(crate) fn list_generations(&self) -> Result<Listing> {
-        self.list_where(|_| true)
-    }
-
-    /// Returns the line of one generation, or `None` if there is none that can be read.
-    ///
-    /// Reads the manifest of the one before it only where the log does not tell what it added.
-    pub(crate) fn listed(&self, id: GenerationId) -> Result<Option<Listed>> {
-        Ok(self.list_where(|other| other == id)?.generations.pop())
-    }
-
-    fn list_where(&self, is_wanted: impl Fn(GenerationId) -> bool) -> Result<Listing> {
-        let now = self.now();
-        // A `current` that is damaged hides no generation.
-        let current = match self.current() {
-            Err(Error::Damaged { .. }) => None,
-            current => current?,
-        };
-        let (pins, marks) = (self.readable_pins()?, self.readable_marks()?);
-        let mut all = Listing::default();
-        let history = match self.history() {
-            Err(damage @ Error::Damaged { .. }) => {
-                all.records.push(damage);
-                History::default()
-            }
-            history => history?,
-        };
-        all.records.extend(pins.damage.into_iter().chain(marks.damage));
-        let (mut pins, marks) = (pin_list(pins.records), marks.records);
-        pins.retain(|pin| pin.until.is_none_or(|until| until > now));
-        let mut ids = self.generation_ids()?;
-        ids.reverse();
-        for (nth, &id) in ids.iter().enumerate().filter(|(_, id)| is_wanted(**id)) {
-            let read = self.find_generation(id).and_then(|generation| match generation {
-                Some(generation) => generation.head().map(|head| Some((generation, head))),
-                None => Ok(None),
-            });
-            let (generation, head) = match read {
-                Ok(Some(read)) => read,
-                Ok(None) => continue,
-                // One that is damaged does not hide the others.
-                Err(Error::Damaged { cause, .. }) => {
-                    all.damaged.push((id, cause));
-                    continue;
-                }
-                // Nor does one that another user locked up.
-                Err(e) if is_refused(&e) => {
-                    all.damaged.push((id, chain(&e)));
-                    continue;
-                }
-                Err(e) => return Err(e),
-            };
-            let added_bytes = match history.new_bytes(id) {
-                Some(bytes) => bytes,
-                // The line was lost with its writer; the two manifests know as much.
-                None => self.added_since(&generation, ids.get(nth + 1).copied())?,
-            };
-            let mark = marks.get(&id).map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
-            all.generations.push(Listed {
-                id,
-                head,
-                current: current == Some(id),
-                mark,
-                pins: pins.iter().filter(|pin| pin.generation == id).cloned().collect(),
-                added_bytes,
-            });
-        }
-        Ok(all)
-    }
-
-    fn added_since(&self, generation: &Generation, older: Option<GenerationId>) -> Result<u64> {
-        let mut objects = object_sizes(generation)?;
-        let older = match older.map_or(Ok(None), |older| self.find_generation(older)) {
-            Err(e) if is_refused(&e) => None,
-            older => older?,
-        };
-        if let Some(older) = older {
-            for id in object_sizes(&older)?.keys() {
-                objects.remove(id);
-            }
-        }
-        Ok(objects.values().sum())
-    }
-
-    /// Tells what a collection would say of one generation now.
-    ///
-    /// Of the others no manifest is read: what they say matters only where a clock ran ahead.
-    pub(crate) fn verdict(&self, id: GenerationId, retention: &Retention) -> Result<Option<Verdict>> {
-        let now = self.now();
-        let Some(candidate) = self.candidate_alone(id, now)? else { return Ok(None) };
-        if !candidate.is_ahead_of(now) {
-            let mut newer = 0;
-            for id in self.generation_ids()?.into_iter().rev().take_while(|newer| *newer > id) {
-                if newer >= retention.keep_last {
-                    break;
-                }
-                newer += usize::from(self.is_good(id)?);
-            }
-            return Ok(Some(judge_one(&candidate, newer, retention, now)));
-        }
-        let verdicts = judge(&self.candidates(now)?.read, retention, now);
-        Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
     }
 }
 
-fn pin_list(pins: BTreeMap<PinName, PinRecord>) -> Vec<Pin> {
+/// Finds the generations whose tree's id starts with six or more hex digits. Of several with
+/// the same tree the current one is meant, or the newest.
+fn by_tree(store: &StoreDir, ids: &[GenerationId], prefix: &str) -> Result<Vec<GenerationId>> {
+    let is_hex = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if prefix.len() < 6 || !is_hex {
+        return Ok(vec![]);
+    }
+    let mut found: BTreeMap<String, GenerationId> = BTreeMap::new();
+    let current = Current::of(store).id()?;
+    for &id in ids {
+        let Some(generation) = Generations::of(store).find(id)? else {
+            continue;
+        };
+        let tree = generation.head()?.tree.to_string();
+        if tree.starts_with(prefix) && found.get(&tree).copied() != current.or(Some(id)) {
+            found.insert(tree, id);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+pub(crate) fn open_named(store: &StoreDir, rev: &Rev) -> Result<Generation> {
+    Generations::of(store).open(resolve(store, rev)?)
+}
+
+pub(crate) fn pins(store: &StoreDir) -> Result<Vec<Pin>> {
+    Records::of(store).pins().map(to_pins)
+}
+
+/// Lists the generations, newest first, without reading their entries.
+pub(crate) fn list_generations(store: &StoreDir) -> Result<Listing> {
+    list_where(store, |_| true)
+}
+
+/// Returns the line of one generation, or `None` if there is none that can be read.
+///
+/// Reads the manifest of the one before it only where the log does not tell what it added.
+pub(crate) fn listed(store: &StoreDir, id: GenerationId) -> Result<Option<Listed>> {
+    Ok(list_where(store, |other| other == id)?.generations.pop())
+}
+
+fn list_where(store: &StoreDir, is_wanted: impl Fn(GenerationId) -> bool) -> Result<Listing> {
+    let now = store.now();
+    // A `current` that is damaged hides no generation.
+    let current = match Current::of(store).id() {
+        Err(Error::Damaged { .. }) => None,
+        current => current?,
+    };
+    let (pins, marks) = (Records::of(store).readable_pins()?, Records::of(store).readable_marks()?);
+    let mut all = Listing::default();
+    let history = match Log::of(store).history() {
+        Err(damage @ Error::Damaged { .. }) => {
+            all.records.push(damage);
+            History::default()
+        }
+        history => history?,
+    };
+    all.records.extend(pins.damage.into_iter().chain(marks.damage));
+    let (mut pins, marks) = (to_pins(pins.records), marks.records);
+    pins.retain(|pin| pin.until.is_none_or(|until| until > now));
+    let mut ids = Generations::of(store).ids()?;
+    ids.reverse();
+    for (nth, &id) in ids.iter().enumerate().filter(|(_, id)| is_wanted(**id)) {
+        let read = Generations::of(store).find(id).and_then(|generation| match generation {
+            Some(generation) => generation.head().map(|head| Some((generation, head))),
+            None => Ok(None),
+        });
+        let (generation, head) = match read {
+            Ok(Some(read)) => read,
+            Ok(None) => continue,
+            // One that is damaged does not hide the others.
+            Err(Error::Damaged { cause, .. }) => {
+                all.damaged.push((id, cause));
+                continue;
+            }
+            // Nor does one that another user locked up.
+            Err(e) if is_refused(&e) => {
+                all.damaged.push((id, chain(&e)));
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        let added_bytes = match history.new_bytes(id) {
+            Some(bytes) => bytes,
+            // The line was lost with its writer; the two manifests know as much.
+            None => added_since(store, &generation, ids.get(nth + 1).copied())?,
+        };
+        let mark = marks.get(&id).map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
+        all.generations.push(Listed {
+            id,
+            head,
+            current: current == Some(id),
+            mark,
+            pins: pins.iter().filter(|pin| pin.generation == id).cloned().collect(),
+            added_bytes,
+        });
+    }
+    Ok(all)
+}
+
+fn added_since(store: &StoreDir, generation: &Generation, older: Option<GenerationId>) -> Result<u64> {
+    let mut objects = object_sizes(generation)?;
+    let older = match older.map_or(Ok(None), |older| Generations::of(store).find(older)) {
+        Err(e) if is_refused(&e) => None,
+        older => older?,
+    };
+    if let Some(older) = older {
+        for id in object_sizes(&older)?.keys() {
+            objects.remove(id);
+        }
+    }
+    Ok(objects.values().sum())
+}
+
+/// Tells what a collection would say of one generation now.
+///
+/// Of the others no manifest is read: what they say matters only where a clock ran ahead.
+pub(crate) fn verdict(
+    store: &StoreDir,
+    id: GenerationId,
+    retention: &Retention,
+) -> Result<Option<Verdict>> {
+    let now = store.now();
+    let Some(candidate) = collect::candidate_alone(store, id, now)? else { return Ok(None) };
+    if !candidate.is_ahead_of(now) {
+        let mut newer = 0;
+        for id in Generations::of(store).ids()?.into_iter().rev().take_while(|newer| *newer > id) {
+            if newer >= retention.keep_last {
+                break;
+            }
+            newer += usize::from(rollback::is_good(store, id)?);
+        }
+        return Ok(Some(judge_one(&candidate, newer, retention, now)));
+    }
+    let verdicts = judge(&collect::candidates(store, now)?.read, retention, now);
+    Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
+}
+
+fn to_pins(pins: BTreeMap<PinName, PinRecord>) -> Vec<Pin> {
     pins.into_iter()
         .map(|(name, record)| Pin {
             name: name.to_string(),
@@ -261,18 +272,4 @@ fn nearest_numbers(ids: &[GenerationId], wanted: GenerationId) -> Vec<String> {
     let mut ids: Vec<GenerationId> = ids.to_vec();
     ids.sort_by_key(|id| id.get().abs_diff(wanted.get()));
     ids.into_iter().take(3).map(|id| id.to_string()).collect()
-}
-
-/// Names that share the most with what was asked for, by the number of common pairs of letters.
-pub(crate) fn nearest_names<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Vec<String> {
-    let pairs = |text: &str| -> Vec<[u8; 2]> {
-        text.to_ascii_lowercase().as_bytes().windows(2).map(|w| [w[0], w[1]]).collect()
-    };
-    let wanted = pairs(wanted);
-    let mut scored: Vec<(usize, &str)> = names
-        .map(|name| (pairs(name).iter().filter(|pair| wanted.contains(pair)).count(), name))
-        .filter(|(score, _)| *score > 0)
-        .collect();
-    scored.sort_by_key(|(score, name)| (std::cmp::Reverse(*score), *name));
-    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }

@@ -8,3 +8,4 @@ pub(crate) mod publish;
 pub(crate) mod rollback;
 pub(crate) mod usage;
 pub(crate) mod verify;
+pub(crate) mod views;

@@ -4,20 +4,30 @@
 //! shown to anybody. The log tells which is which. It is read from its end, and no manifest but those
 //! of the two generations is opened, so a rollback costs the same however many generations there are.
 
+use crate::parts::generations::Generations;
+use crate::parts::record;
 use std::collections::BTreeSet;
 
+use crate::change::begin;
+use crate::change::expect::Expect;
+use crate::check::lost;
 use crate::error::{Error, Result};
 use crate::model::delta::Delta;
 use crate::model::ids::GenerationId;
+use crate::model::records::Mark;
+use crate::model::records::MarkRecord;
+use crate::parts::current::Current;
 use crate::parts::hold::Hold;
-use crate::parts::layout::{DELTA, GENERATIONS, Home, MARKS};
+use crate::parts::hold::HoldFile;
+use crate::parts::layout::{DELTA, GENERATIONS, MARKS, StoreDir};
+use crate::parts::log::Log;
 use crate::parts::log::{Backwards, Event};
-use crate::parts::records::{Mark, MarkRecord};
-use crate::verbs::activate::{Activation, Expect, HoldAfter};
+use crate::verbs::activate;
+use crate::verbs::activate::{Activation, HoldAfter};
 
 /// Finds out which generations were current.
 struct Lived<'h> {
-    home: &'h Home,
+    store: &'h StoreDir,
     log: Backwards,
     /// Generations that the part of the log that was read knows to have been current.
     live: BTreeSet<GenerationId>,
@@ -54,99 +64,97 @@ impl Lived<'_> {
             }
         }
         while let Some(at) = self.base.filter(|at| *at > id) {
-            self.base = self.home.base_of(at)?.filter(|base| *base < at);
+            self.base = base_of(self.store, at)?.filter(|base| *base < at);
             self.bases.extend(self.base);
         }
         Ok(self.base.is_none() || self.bases.contains(&id))
     }
 }
 
-impl Home {
-    /// Activates the newest good generation that is older than current and was current before it,
-    /// `steps` times.
-    pub(crate) fn rollback(&self, steps: u64, keep_good: bool) -> Result<Activation> {
-        let current = match self.current()? {
-            Some(current) => current,
-            None => self.required_current()?,
-        };
-        let target = self.rollback_target(current, steps.max(1))?;
-        let mark = |left| match left {
-            Some(left) if !keep_good => {
-                vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
-            }
-            _ => vec![],
-        };
-        self.activate(target, Expect::Current(current), mark, HoldAfter::Held)
-    }
-
-    fn rollback_target(&self, current: GenerationId, steps: u64) -> Result<GenerationId> {
-        let mut lived = Lived {
-            home: self,
-            log: self.log_backwards()?,
-            live: BTreeSet::new(),
-            made: BTreeSet::new(),
-            base: Some(current),
-            bases: BTreeSet::new(),
-        };
-        let (mut left, mut kept) = (steps, None);
-        for id in self.generation_ids()?.into_iter().rev().filter(|id| *id < current) {
-            if !self.is_good(id)? {
-                continue;
-            }
-            if !lived.was_current(id)? {
-                kept = kept.or(Some(id));
-                continue;
-            }
-            left -= 1;
-            if left == 0 {
-                return Ok(id);
-            }
+/// Activates the newest good generation that is older than current and was current before it,
+/// `steps` times.
+pub(crate) fn rollback(store: &StoreDir, steps: u64, keep_good: bool) -> Result<Activation> {
+    let current = match Current::of(store).id()? {
+        Some(current) => current,
+        None => lost::required_current(store)?,
+    };
+    let target = rollback_target(store, current, steps.max(1))?;
+    let mark = |left| match left {
+        Some(left) if !keep_good => {
+            vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
         }
-        let mut why = match steps {
-            1 => format!("there is no good generation older than {current}"),
-            _ => format!("there are not {steps} good generations older than {current}"),
-        };
-        if let Some(kept) = kept {
-            why.push_str(&format!(" that was current before ({kept} never was)"));
-        }
-        Err(Error::refused("nothing-older", why))
-    }
+        _ => vec![],
+    };
+    activate::activate(store, target, Expect::Current(current), mark, HoldAfter::Held)
+}
 
-    /// Returns whether a generation is not marked as bad, reading no other mark.
-    pub(crate) fn is_good(&self, id: GenerationId) -> Result<bool> {
-        let mark: Option<MarkRecord> =
-            self.read_record(&[MARKS, b"/", id.to_string().as_bytes()].concat())?;
-        Ok(mark.is_none_or(|record| record.mark == Mark::Good))
-    }
-
-    /// Returns what was current when a generation was committed, as its kept difference tells. `None`
-    /// where there is none.
-    fn base_of(&self, id: GenerationId) -> Result<Option<GenerationId>> {
-        let path = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", DELTA].concat();
-        let delta = self.dir.read(&path)?.and_then(|bytes| Delta::decode(&bytes).ok());
-        Ok(delta.map(|delta| delta.base))
-    }
-
-    /// Ends a hold, and activates the newest good generation, if that is newer than current.
-    pub(crate) fn end_hold(&self) -> Result<(Option<Hold>, Option<Activation>)> {
-        let (lock, _) = self.begin_commit()?;
-        // What cannot be read is no reason to keep it.
-        let hold = self.hold().unwrap_or_default();
-        let current = self.current()?;
-        let is_newer = |id: &GenerationId| current.is_some_and(|current| *id > current);
-        let mut next = None;
-        for id in self.generation_ids()?.into_iter().rev().take_while(is_newer) {
-            if self.is_good(id)? {
-                next = Some(id);
-                break;
-            }
+fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Result<GenerationId> {
+    let mut lived = Lived {
+        store,
+        log: Log::of(store).backwards()?,
+        live: BTreeSet::new(),
+        made: BTreeSet::new(),
+        base: Some(current),
+        bases: BTreeSet::new(),
+    };
+    let (mut left, mut kept) = (steps, None);
+    for id in Generations::of(store).ids()?.into_iter().rev().filter(|id| *id < current) {
+        if !is_good(store, id)? {
+            continue;
         }
-        if let (Some(_), Some(next), Some(current)) = (&hold, next, current) {
-            drop(lock);
-            let activated = self.activate(next, Expect::Current(current), |_| vec![], HoldAfter::Free)?;
-            return Ok((hold, Some(activated)));
+        if !lived.was_current(id)? {
+            kept = kept.or(Some(id));
+            continue;
         }
-        self.set_hold(&lock, None)?;
-        Ok((hold, None))
+        left -= 1;
+        if left == 0 {
+            return Ok(id);
+        }
     }
+    let mut why = match steps {
+        1 => format!("there is no good generation older than {current}"),
+        _ => format!("there are not {steps} good generations older than {current}"),
+    };
+    if let Some(kept) = kept {
+        why.push_str(&format!(" that was current before ({kept} never was)"));
+    }
+    Err(Error::refused("nothing-older", why))
+}
+
+/// Returns whether a generation is not marked as bad, reading no other mark.
+pub(crate) fn is_good(store: &StoreDir, id: GenerationId) -> Result<bool> {
+    let mark: Option<MarkRecord> = record::read(store, &[MARKS, b"/", id.to_string().as_bytes()].concat())?;
+    Ok(mark.is_none_or(|record| record.mark == Mark::Good))
+}
+
+/// Returns what was current when a generation was committed, as its kept difference tells. `None`
+/// where there is none.
+fn base_of(store: &StoreDir, id: GenerationId) -> Result<Option<GenerationId>> {
+    let path = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", DELTA].concat();
+    let delta = store.dir.read(&path)?.and_then(|bytes| Delta::decode(&bytes).ok());
+    Ok(delta.map(|delta| delta.base))
+}
+
+/// Ends a hold, and activates the newest good generation, if that is newer than current.
+pub(crate) fn end_hold(store: &StoreDir) -> Result<(Option<Hold>, Option<Activation>)> {
+    let (lock, _) = begin::begin_commit(store)?;
+    // What cannot be read is no reason to keep it.
+    let hold = HoldFile::of(store).read().unwrap_or_default();
+    let current = Current::of(store).id()?;
+    let is_newer = |id: &GenerationId| current.is_some_and(|current| *id > current);
+    let mut next = None;
+    for id in Generations::of(store).ids()?.into_iter().rev().take_while(is_newer) {
+        if is_good(store, id)? {
+            next = Some(id);
+            break;
+        }
+    }
+    if let (Some(_), Some(next), Some(current)) = (&hold, next, current) {
+        drop(lock);
+        let activated =
+            activate::activate(store, next, Expect::Current(current), |_| vec![], HoldAfter::Free)?;
+        return Ok((hold, Some(activated)));
+    }
+    HoldFile::of(store).set(&lock, None)?;
+    Ok((hold, None))
 }

@@ -7,6 +7,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::parts::failed::FailedBuilds;
+use crate::parts::generations::Generations;
+use crate::parts::view_records::ViewRecords;
 use crate::threads::prelude::*;
 
 use crate::error::{Error, Result};
@@ -15,9 +18,9 @@ use crate::fs::dir::open_parent;
 use crate::model::ids::GenerationId;
 use crate::model::tree::{Node, ObjectId};
 use crate::parts::generations::Generation;
-use crate::parts::layout::{BUILD_LOG, Home};
+use crate::parts::generations::private_inodes;
+use crate::parts::layout::{BUILD_LOG, StoreDir};
 use crate::parts::objects::Objects;
-use crate::verbs::collect::private_inodes;
 
 /// How much of the store a generation uses, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,106 +57,103 @@ enum Piece {
 /// The objects that a generation names, each with its size and the number of paths that show it.
 type Named = HashMap<ObjectId, (u64, u64)>;
 
-impl Home {
-    /// Adds up the sizes of all inodes of the store. What cannot be read is left out: a sum is no reason
-    /// to fail.
-    pub(crate) fn stored_bytes(&self) -> Result<u64> {
-        let objects = self.object_stats()?;
-        // One that is linked nowhere else is garbage, or all paths that show it are copies.
-        if objects.values().any(|stat| stat.links == 1) {
-            return Ok(self.usage()?.store_bytes);
-        }
-        let mut private: HashMap<u64, u64> = HashMap::new();
-        for id in self.generation_ids()? {
-            if let Ok(Some(generation)) = self.find_generation(id)
-                && let Ok(shown) = generation.shown()
-            {
-                private.extend(private_inodes(&generation, &shown).unwrap_or_default());
-            }
-        }
-        Ok(objects.values().map(|stat| stat.size).sum::<u64>()
-            + private.values().sum::<u64>()
-            + self.failed_bytes()?)
+/// Adds up the sizes of all inodes of the store. What cannot be read is left out: a sum is no reason
+/// to fail.
+pub(crate) fn stored_bytes(store: &StoreDir) -> Result<u64> {
+    let objects = object_stats(store)?;
+    // One that is linked nowhere else is garbage, or all paths that show it are copies.
+    if objects.values().any(|stat| stat.links == 1) {
+        return Ok(usage(store)?.store_bytes);
     }
+    let mut private: HashMap<u64, u64> = HashMap::new();
+    for id in Generations::of(store).ids()? {
+        if let Ok(Some(generation)) = Generations::of(store).find(id)
+            && let Ok(shown) = generation.shown()
+        {
+            private.extend(private_inodes(&generation, &shown).unwrap_or_default());
+        }
+    }
+    Ok(objects.values().map(|stat| stat.size).sum::<u64>()
+        + private.values().sum::<u64>()
+        + FailedBuilds::of(store).bytes()?)
+}
 
-    /// Counts what each generation uses, newest first.
-    pub(crate) fn usage(&self) -> Result<UsageReport> {
-        let mut report = UsageReport::default();
-        let mut generations: Vec<(Generation, Named)> = Vec::new();
-        for id in self.generation_ids()?.into_iter().rev() {
-            let read = self.find_generation(id).and_then(|found| match found {
-                Some(generation) => Ok(Some((named(&generation)?, generation))),
-                None => Ok(None),
-            });
-            match read {
-                Ok(Some((named, generation))) => generations.push((generation, named)),
-                Ok(None) => {}
-                // One that is damaged does not hide the others.
-                Err(Error::Damaged { cause, .. }) => report.damaged.push((id, cause)),
-                Err(e) => return Err(e),
-            }
+/// Counts what each generation uses, newest first.
+pub(crate) fn usage(store: &StoreDir) -> Result<UsageReport> {
+    let mut report = UsageReport::default();
+    let mut generations: Vec<(Generation, Named)> = Vec::new();
+    for id in Generations::of(store).ids()?.into_iter().rev() {
+        let read = Generations::of(store).find(id).and_then(|found| match found {
+            Some(generation) => Ok(Some((named(&generation)?, generation))),
+            None => Ok(None),
+        });
+        match read {
+            Ok(Some((named, generation))) => generations.push((generation, named)),
+            Ok(None) => {}
+            // One that is damaged does not hide the others.
+            Err(Error::Damaged { cause, .. }) => report.damaged.push((id, cause)),
+            Err(e) => return Err(e),
         }
-        let objects = self.object_stats()?;
-        let apart = self.objects_apart(&objects, &generations)?;
-        let pieces: Vec<HashMap<Piece, u64>> = generations
-            .par_iter()
-            .map(|(generation, named)| pieces(generation, named, &objects, &apart))
-            .collect::<Result<_>>()?;
-        let mut users: HashMap<Piece, (u64, u64)> = HashMap::new();
-        for (piece, size) in pieces.iter().flatten() {
-            users.entry(*piece).or_insert((*size, 0)).1 += 1;
-        }
-        for ((generation, _), pieces) in generations.iter().zip(&pieces) {
-            let exclusive =
-                pieces.iter().filter(|(piece, _)| users[piece].1 == 1).map(|(_, size)| size).sum();
-            let all: u64 = pieces.values().sum();
-            let apparent = generation.head()?.bytes;
-            let usage = Usage { id: generation.id(), apparent, exclusive, shared: all - exclusive };
-            report.generations.push(usage);
-        }
-        let private = users.iter().filter(|(piece, _)| matches!(piece, Piece::Inode(_)));
-        report.store_bytes = objects.values().map(|stat| stat.size).sum::<u64>()
-            + private.map(|(_, (size, _))| size).sum::<u64>()
-            + self.failed_bytes()?;
-        Ok(report)
     }
+    let objects = object_stats(store)?;
+    let apart = objects_apart(store, &objects, &generations)?;
+    let pieces: Vec<HashMap<Piece, u64>> = generations
+        .par_iter()
+        .map(|(generation, named)| pieces(generation, named, &objects, &apart))
+        .collect::<Result<_>>()?;
+    let mut users: HashMap<Piece, (u64, u64)> = HashMap::new();
+    for (piece, size) in pieces.iter().flatten() {
+        users.entry(*piece).or_insert((*size, 0)).1 += 1;
+    }
+    for ((generation, _), pieces) in generations.iter().zip(&pieces) {
+        let exclusive = pieces.iter().filter(|(piece, _)| users[piece].1 == 1).map(|(_, size)| size).sum();
+        let all: u64 = pieces.values().sum();
+        let apparent = generation.head()?.bytes;
+        let usage = Usage { id: generation.id(), apparent, exclusive, shared: all - exclusive };
+        report.generations.push(usage);
+    }
+    let private = users.iter().filter(|(piece, _)| matches!(piece, Piece::Inode(_)));
+    report.store_bytes = objects.values().map(|stat| stat.size).sum::<u64>()
+        + private.map(|(_, (size, _))| size).sum::<u64>()
+        + FailedBuilds::of(store).bytes()?;
+    Ok(report)
+}
 
-    fn object_stats(&self) -> Result<HashMap<ObjectId, Stat>> {
-        let Some(objects) = Objects::find(self)? else { return Ok(HashMap::new()) };
-        let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
-        let stats = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map(|stat| (id, stat))));
-        Ok(stats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
-    }
+fn object_stats(store: &StoreDir) -> Result<HashMap<ObjectId, Stat>> {
+    let Some(objects) = Objects::find(store)? else { return Ok(HashMap::new()) };
+    let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
+    let stats = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map(|stat| (id, stat))));
+    Ok(stats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
 
-    /// Finds the objects that are not the inode of every path that shows them.
-    fn objects_apart(
-        &self,
-        objects: &HashMap<ObjectId, Stat>,
-        generations: &[(Generation, Named)],
-    ) -> Result<HashSet<ObjectId>> {
-        // Links in mirrors are not links in generations.
-        let mut mirrored: HashMap<u64, u64> = HashMap::new();
-        let mirrors = match self.mirrors() {
-            Err(Error::Damaged { .. }) => BTreeSet::new(),
-            mirrors => mirrors?,
-        };
-        for key in mirrors {
-            if let Ok(Some(inventory)) = self.inventory(&key) {
-                inventory.inodes.iter().for_each(|inode| *mirrored.entry(*inode).or_default() += 1);
-            }
+/// Finds the objects that are not the inode of every path that shows them.
+fn objects_apart(
+    store: &StoreDir,
+    objects: &HashMap<ObjectId, Stat>,
+    generations: &[(Generation, Named)],
+) -> Result<HashSet<ObjectId>> {
+    // Links in mirrors are not links in generations.
+    let mut mirrored: HashMap<u64, u64> = HashMap::new();
+    let mirrors = match ViewRecords::of(store).mirrors() {
+        Err(Error::Damaged { .. }) => BTreeSet::new(),
+        mirrors => mirrors?,
+    };
+    for key in mirrors {
+        if let Ok(Some(inventory)) = ViewRecords::of(store).inventory(&key) {
+            inventory.inodes.iter().for_each(|inode| *mirrored.entry(*inode).or_default() += 1);
         }
-        let mut shown: HashMap<ObjectId, u64> = HashMap::new();
-        for (id, (_, paths)) in generations.iter().flat_map(|(_, named)| named) {
-            *shown.entry(*id).or_default() += paths;
-        }
-        let is_apart = |(id, paths): &(ObjectId, u64)| {
-            objects.get(id).is_none_or(|stat| {
-                let mirrored = mirrored.get(&stat.ino).copied().unwrap_or(0);
-                stat.links.saturating_sub(mirrored) < paths + 1
-            })
-        };
-        Ok(shown.into_iter().filter(is_apart).map(|(id, _)| id).collect())
     }
+    let mut shown: HashMap<ObjectId, u64> = HashMap::new();
+    for (id, (_, paths)) in generations.iter().flat_map(|(_, named)| named) {
+        *shown.entry(*id).or_default() += paths;
+    }
+    let is_apart = |(id, paths): &(ObjectId, u64)| {
+        objects.get(id).is_none_or(|stat| {
+            let mirrored = mirrored.get(&stat.ino).copied().unwrap_or(0);
+            stat.links.saturating_sub(mirrored) < paths + 1
+        })
+    };
+    Ok(shown.into_iter().filter(is_apart).map(|(id, _)| id).collect())
 }
 
 fn named(generation: &Generation) -> Result<Named> {

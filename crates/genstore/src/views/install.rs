@@ -15,15 +15,19 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
+use crate::fs::errno::is_errno;
+use crate::fs::errno::is_not_empty;
 use crate::fs::{Dir, Kind, Stat};
-use crate::parts::layout::Home;
+use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
-use crate::parts::objects::is_errno;
+use crate::parts::view_records::ViewRecords;
 use crate::parts::view_records::{Escaped, PendingView, ViewKind, ViewRecord};
-use crate::verbs::activate::AfterCommit;
-use crate::views::mirror::apply::is_not_empty;
+use crate::views::mirror;
+use crate::views::place;
 use crate::views::place::Place;
-use crate::views::state::{ViewChange, ViewState};
+use crate::views::view::ViewChange;
+use crate::views::view::ViewState;
+use crate::warning::AfterCommit;
 
 /// How a view gets its name.
 #[derive(Clone, Copy, PartialEq)]
@@ -33,155 +37,157 @@ enum Way {
     Exchange,
 }
 
-impl Home {
-    /// Steps 1 to 5. Gives the path under which what stood there is kept: what is replaced is, and
-    /// what was ours as far as there is something in it that is not.
-    pub(crate) fn put_in_place(
-        &self,
-        lock: &CommitLock,
-        record: &ViewRecord,
-        place: &Place,
-        change: ViewChange,
-        after: &mut AfterCommit,
-    ) -> Result<Option<PathBuf>> {
-        let (parent, name) = (place.parent()?, place.name());
-        let temp = self.name_beside(record, ".genstore-view-");
-        if parent.stat(&temp)?.is_some() {
-            return Err(Error::io("make the view", parent.join(&temp), Errno::EXIST));
+/// Steps 1 to 5. Gives the path under which what stood there is kept: what is replaced is, and
+/// what was ours as far as there is something in it that is not.
+pub(crate) fn put_in_place(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &Place,
+    change: ViewChange,
+    after: &mut AfterCommit,
+) -> Result<Option<PathBuf>> {
+    let (parent, name) = (place.parent()?, place.name());
+    let temp = mirror::name_beside(store, record, ".genstore-view-");
+    if parent.stat(&temp)?.is_some() {
+        return Err(Error::io("make the view", parent.join(&temp), Errno::EXIST));
+    }
+    let is_mirror = record.kind == ViewKind::Mirror;
+    let way = match (change, parent.stat(name)?.map(|stat| stat.kind)) {
+        (_, None) => Way::ToFreeName,
+        (ViewChange::Made, _) => Way::Over,
+        (ViewChange::Retargeted, Some(Kind::Symlink)) if !is_mirror => Way::Over,
+        _ => Way::Exchange,
+    };
+    let aside = match change {
+        ViewChange::Replaced => Some(Escaped(free_name(parent, name)?)),
+        _ => None,
+    };
+    let mut pending = PendingView { view: record.clone(), temp: Escaped(temp), aside, root: None };
+    ViewRecords::of(store).write_pending(lock, &pending)?;
+    let made = match record.kind {
+        ViewKind::Link => {
+            store.fs.within(parent).and_then(|fs| fs.symlink(&place.target, parent, &pending.temp.0))
         }
-        let is_mirror = record.kind == ViewKind::Mirror;
-        let way = match (change, parent.stat(name)?.map(|stat| stat.kind)) {
-            (_, None) => Way::ToFreeName,
-            (ViewChange::Made, _) => Way::Over,
-            (ViewChange::Retargeted, Some(Kind::Symlink)) if !is_mirror => Way::Over,
-            _ => Way::Exchange,
-        };
-        let aside = match change {
-            ViewChange::Replaced => Some(Escaped(free_name(parent, name)?)),
-            _ => None,
-        };
-        let mut pending = PendingView { view: record.clone(), temp: Escaped(temp), aside, root: None };
-        self.write_pending_view(lock, &pending)?;
-        let made = match record.kind {
-            ViewKind::Link => {
-                self.fs.within(parent).and_then(|fs| fs.symlink(&place.target, parent, &pending.temp.0))
-            }
-            ViewKind::Mirror => self.build_mirror(lock, &mut pending, place),
-        };
-        let temp = (parent, pending.temp.0.as_slice());
-        let placed = made.and_then(|()| match way {
-            Way::ToFreeName => self.fs.rename_to_free(temp, (parent, name)),
-            Way::Over => self.fs.rename(temp, (parent, name)),
-            Way::Exchange => self.fs.exchange(temp, (parent, name)),
+        ViewKind::Mirror => mirror::build_mirror(store, lock, &mut pending, place),
+    };
+    let temp = (parent, pending.temp.0.as_slice());
+    let placed = made.and_then(|()| match way {
+        Way::ToFreeName => store.fs.rename_to_free(temp, (parent, name)),
+        Way::Over => store.fs.rename(temp, (parent, name)),
+        Way::Exchange => store.fs.exchange(temp, (parent, name)),
+    });
+    if let Err(error) = placed {
+        // Takes it back; if even that fails, the next writer does it.
+        drop(settle_view(store, lock, &pending));
+        return Err(explain(error, way, is_mirror, place));
+    }
+    let settled = settle_view(store, lock, &pending);
+    let kept = match (&settled, &pending.aside) {
+        (Ok(kept), _) => kept.clone(),
+        (Err(_), None) => None,
+        (Err(_), Some(aside)) if parent.stat(temp.1).is_ok_and(|stat| stat.is_none()) => {
+            Some(aside.0.clone())
+        }
+        (Err(_), Some(_)) => Some(temp.1.to_vec()),
+    };
+    if let Err(error) = settled {
+        let what = format!("the view {} is in place, but not for good yet", show_path(&place.path));
+        after.warn_of(&what, &error);
+    }
+    Ok(kept.map(|kept| parent.join(&kept)))
+}
+
+/// Finishes or takes back every view that was being put in place. What cannot be reached now
+/// stays for later, and keeps nobody out: it is outside the store.
+pub(crate) fn settle_views(store: &StoreDir, lock: &CommitLock) -> Result<()> {
+    for key in ViewRecords::of(store).pending_views()? {
+        let settled = ViewRecords::of(store).read_pending(&key).and_then(|pending| match pending {
+            Some(pending) => settle_view(store, lock, &pending).map(drop),
+            None => Ok(()),
         });
-        if let Err(error) = placed {
-            // Takes it back; if even that fails, the next writer does it.
-            drop(self.settle_view(lock, &pending));
-            return Err(explain(error, way, is_mirror, place));
-        }
-        let settled = self.settle_view(lock, &pending);
-        let kept = match (&settled, &pending.aside) {
-            (Ok(kept), _) => kept.clone(),
-            (Err(_), None) => None,
-            (Err(_), Some(aside)) if parent.stat(temp.1).is_ok_and(|stat| stat.is_none()) => {
-                Some(aside.0.clone())
-            }
-            (Err(_), Some(_)) => Some(temp.1.to_vec()),
-        };
-        if let Err(error) = settled {
-            let what = format!("the view {} is in place, but not for good yet", show_path(&place.path));
-            after.warn_of(&what, &error);
-        }
-        Ok(kept.map(|kept| parent.join(&kept)))
+        // Told by `check_views`, which finds the record still there; damage by `verify`, too.
+        drop(settled);
     }
+    mirror::settle_mirrors(store, lock)
+}
 
-    /// Finishes or takes back every view that was being put in place. What cannot be reached now
-    /// stays for later, and keeps nobody out: it is outside the store.
-    pub(crate) fn settle_views(&self, lock: &CommitLock) -> Result<()> {
-        for key in self.pending_views()? {
-            let settled = self.pending_view(&key).and_then(|pending| match pending {
-                Some(pending) => self.settle_view(lock, &pending).map(drop),
-                None => Ok(()),
-            });
-            // Told by `check_views`, which finds the record still there; damage by `verify`, too.
-            drop(settled);
-        }
-        self.settle_mirrors(lock)
+/// Does what is left of one view: gives the name that what stood there got.
+pub(crate) fn settle_view(
+    store: &StoreDir,
+    lock: &CommitLock,
+    pending: &PendingView,
+) -> Result<Option<Vec<u8>>> {
+    let place = place::place(store, &pending.view)?;
+    let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
+    let is_mirror = pending.view.kind == ViewKind::Mirror;
+    if is_mirror {
+        store.fs.remove_all(parent, &mirror::spare_name(store, &pending.view))?;
     }
+    let kept = match parent.stat(temp)? {
+        None => None,
+        Some(stat) => settle_temp(store, lock, pending, &place, &stat)?,
+    };
+    store.fs.sync_dir(parent)?;
+    let key = pending.view.key();
+    let in_place = match parent.stat(place.name())? {
+        Some(stat) if is_mirror => stat.kind == Kind::Dir && pending.root == Some(stat.ino),
+        _ => !is_mirror && place.standing()? == ViewState::Ok,
+    };
+    if in_place {
+        ViewRecords::of(store).write(lock, &pending.view)?;
+    }
+    match (is_mirror, in_place) {
+        (true, true) => ViewRecords::of(store).promote_inventory(lock, &key)?,
+        (true, false) => ViewRecords::of(store).forget_inventory(lock, &key, false)?,
+        (false, true) => ViewRecords::of(store).forget_inventory(lock, &key, true)?,
+        (false, false) => {}
+    }
+    ViewRecords::of(store).remove_pending(lock, &key)?;
+    Ok(kept)
+}
 
-    /// Does what is left of one view: gives the name that what stood there got.
-    pub(crate) fn settle_view(&self, lock: &CommitLock, pending: &PendingView) -> Result<Option<Vec<u8>>> {
-        let place = self.place(&pending.view)?;
-        let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
-        let is_mirror = pending.view.kind == ViewKind::Mirror;
-        if is_mirror {
-            self.fs.remove_all(parent, &self.spare_name(&pending.view))?;
+/// Removes what was on its way, or what was ours and is no view any more. Anything else is never
+/// debris: it is what stood at the view's path, and gets its name.
+fn settle_temp(
+    store: &StoreDir,
+    lock: &CommitLock,
+    pending: &PendingView,
+    place: &Place,
+    stat: &Stat,
+) -> Result<Option<Vec<u8>>> {
+    let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
+    match (pending.view.kind, stat.kind) {
+        (_, Kind::Symlink) if parent.read_link(temp)?.is_some_and(|target| place.is_ours(&target)) => {
+            store.fs.unlink(parent, temp)?;
+            return Ok(None);
         }
-        let kept = match parent.stat(temp)? {
-            None => None,
-            Some(stat) => self.settle_temp(lock, pending, &place, &stat)?,
-        };
-        self.fs.sync_dir(parent)?;
-        let key = pending.view.key();
-        let in_place = match parent.stat(place.name())? {
-            Some(stat) if is_mirror => stat.kind == Kind::Dir && pending.root == Some(stat.ino),
-            _ => !is_mirror && place.standing()? == ViewState::Ok,
-        };
-        if in_place {
-            self.write_view(lock, &pending.view)?;
+        (ViewKind::Mirror, Kind::Dir) if pending.root == Some(stat.ino) => {
+            store.fs.remove_all(parent, temp)?;
+            return Ok(None);
         }
-        match (is_mirror, in_place) {
-            (true, true) => self.promote_inventory(lock, &key)?,
-            (true, false) => self.forget_inventory(lock, &key, false)?,
-            (false, true) => self.forget_inventory(lock, &key, true)?,
-            (false, false) => {}
+        // Just made, or it was empty when the view took its place; or a mirror that is a link now.
+        (kind, Kind::Dir) if pending.aside.is_none() => {
+            if kind == ViewKind::Link && ViewRecords::of(store).mirrors()?.contains(&pending.view.key()) {
+                mirror::clear_mirror(store, lock, &pending.view, place, temp)?;
+            }
+            match store.fs.remove_dir(parent, temp) {
+                Err(e) if is_not_empty(&e) => {}
+                removed => return removed.map(|_| None),
+            }
         }
-        self.remove_pending_view(lock, &key)?;
-        Ok(kept)
+        (ViewKind::Mirror, Kind::Dir) if pending.root.is_none() => {
+            store.fs.remove_dir(parent, temp)?;
+            return Ok(None);
+        }
+        _ => {}
     }
-
-    /// Removes what was on its way, or what was ours and is no view any more. Anything else is never
-    /// debris: it is what stood at the view's path, and gets its name.
-    fn settle_temp(
-        &self,
-        lock: &CommitLock,
-        pending: &PendingView,
-        place: &Place,
-        stat: &Stat,
-    ) -> Result<Option<Vec<u8>>> {
-        let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
-        match (pending.view.kind, stat.kind) {
-            (_, Kind::Symlink) if parent.read_link(temp)?.is_some_and(|target| place.is_ours(&target)) => {
-                self.fs.unlink(parent, temp)?;
-                return Ok(None);
-            }
-            (ViewKind::Mirror, Kind::Dir) if pending.root == Some(stat.ino) => {
-                self.fs.remove_all(parent, temp)?;
-                return Ok(None);
-            }
-            // Just made, or it was empty when the view took its place; or a mirror that is a link now.
-            (kind, Kind::Dir) if pending.aside.is_none() => {
-                if kind == ViewKind::Link && self.mirrors()?.contains(&pending.view.key()) {
-                    self.clear_mirror(lock, &pending.view, place, temp)?;
-                }
-                match self.fs.remove_dir(parent, temp) {
-                    Err(e) if is_not_empty(&e) => {}
-                    removed => return removed.map(|_| None),
-                }
-            }
-            (ViewKind::Mirror, Kind::Dir) if pending.root.is_none() => {
-                self.fs.remove_dir(parent, temp)?;
-                return Ok(None);
-            }
-            _ => {}
-        }
-        let aside = match &pending.aside {
-            Some(aside) if parent.stat(&aside.0)?.is_none() => aside.0.clone(),
-            _ => free_name(parent, place.name())?,
-        };
-        self.fs.rename_to_free((parent, temp), (parent, &aside))?;
-        Ok(Some(aside))
-    }
+    let aside = match &pending.aside {
+        Some(aside) if parent.stat(&aside.0)?.is_none() => aside.0.clone(),
+        _ => free_name(parent, place.name())?,
+    };
+    store.fs.rename_to_free((parent, temp), (parent, &aside))?;
+    Ok(Some(aside))
 }
 
 fn explain(error: Error, way: Way, is_mirror: bool, place: &Place) -> Error {

@@ -10,3 +10,4 @@ pub(crate) mod parents;
 pub(crate) mod place;
 pub(crate) mod refresh;
 pub(crate) mod state;
+pub(crate) mod view;

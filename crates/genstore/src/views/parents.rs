@@ -4,40 +4,39 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::parts::layout::Home;
+use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
+use crate::views::place;
 
-impl Home {
-    /// Makes the directories above a path that are not there; in the store, none.
-    ///
-    /// # Durability
-    /// On return they survive a power loss.
-    pub(crate) fn make_parents(&self, _: &CommitLock, path: &Path) -> Result<()> {
-        let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        let mut missing = Vec::new();
-        let mut above = absolute.parent();
-        let found = loop {
-            let Some(dir) = above else { return Ok(()) };
-            match self.open_way(dir) {
-                Ok(dir) => break dir,
-                Err(e) if e.is_not_found() => {
-                    missing.extend(dir.file_name());
-                    above = dir.parent();
-                }
-                // Whoever wants the view finds out, and says so in its own words.
-                Err(_) => return Ok(()),
+/// Makes the directories above a path that are not there; in the store, none.
+///
+/// # Durability
+/// On return they survive a power loss.
+pub(crate) fn make_parents(store: &StoreDir, _: &CommitLock, path: &Path) -> Result<()> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    let mut missing = Vec::new();
+    let mut above = absolute.parent();
+    let found = loop {
+        let Some(dir) = above else { return Ok(()) };
+        match place::open_way(store, dir) {
+            Ok(dir) => break dir,
+            Err(e) if e.is_not_found() => {
+                missing.extend(dir.file_name());
+                above = dir.parent();
             }
-        };
-        if missing.is_empty() || self.lies_in_store(found.path())? {
-            return Ok(());
+            // Whoever wants the view finds out, and says so in its own words.
+            Err(_) => return Ok(()),
         }
-        let mut dir = found;
-        let fs = self.fs.within(&dir)?;
-        for name in missing.iter().rev() {
-            fs.make_dir(&dir, name.as_bytes())?;
-            fs.sync_dir(&dir)?;
-            dir = dir.open_dir(name.as_bytes())?;
-        }
-        Ok(())
+    };
+    if missing.is_empty() || place::lies_in_store(store, found.path())? {
+        return Ok(());
     }
+    let mut dir = found;
+    let fs = store.fs.within(&dir)?;
+    for name in missing.iter().rev() {
+        fs.make_dir(&dir, name.as_bytes())?;
+        fs.sync_dir(&dir)?;
+        dir = dir.open_dir(name.as_bytes())?;
+    }
+    Ok(())
 }

@@ -1,5 +1,7 @@
 //! Where a view is: the way from the store to it and back, and what stands there. Floor 3.
 
+use crate::fs::errno::is_absence;
+use crate::parts::view_records::ViewKind;
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -8,12 +10,13 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
-use crate::fs::way::open_way;
+use crate::fs::mount::{self, is_mounted_on};
+use crate::fs::way;
 use crate::fs::{Dir, Kind};
-use crate::parts::layout::{CURRENT, GENERATIONS, Home, TREE};
+use crate::parts::layout::{CURRENT, GENERATIONS, StoreDir, TREE};
+use crate::parts::view_records::ViewRecords;
 use crate::parts::view_records::{Escaped, ViewRecord, follow, relative};
-use crate::views::mirror::is_mount_point;
-use crate::views::state::ViewState;
+use crate::views::view::ViewState;
 
 /// Where a view's link is, or would be.
 pub(crate) struct Place {
@@ -63,7 +66,7 @@ impl Place {
         };
         Ok(match parent.stat(self.name())?.map(|stat| stat.kind) {
             None => ViewState::Missing,
-            Some(Kind::Dir) if is_mount_point(parent, self.name())? => ViewState::Mounted,
+            Some(Kind::Dir) if is_mounted_on(parent, self.name())? => ViewState::Mounted,
             Some(Kind::Dir) => ViewState::Directory,
             Some(Kind::Symlink) => match parent.read_link(self.name())? {
                 Some(target) if target == self.target => ViewState::Ok,
@@ -75,172 +78,229 @@ impl Place {
     }
 
     /// Makes the link where nothing is.
-    pub(crate) fn make_again(&self, home: &Home) -> Result<()> {
+    pub(crate) fn make_again(&self, store: &StoreDir) -> Result<()> {
         let parent = self.parent()?;
-        home.fs.within(parent)?.symlink(&self.target, parent, self.name())?;
-        home.fs.sync_dir(parent)
+        store.fs.within(parent)?.symlink(&self.target, parent, self.name())?;
+        store.fs.sync_dir(parent)
     }
 }
 
-impl Home {
-    pub(crate) fn real_path(&self) -> Result<PathBuf> {
-        let path = self.dir.path();
-        std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e))
-    }
+pub(crate) fn real_path(store: &StoreDir) -> Result<PathBuf> {
+    let path = store.dir.path();
+    std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e))
+}
 
-    /// Checks that a view may be at this path, and gives the way there from the store.
-    pub(crate) fn new_view_path(&self, path: &Path) -> Result<Escaped> {
-        let shown = show_path(path);
-        if path.file_name().is_none() {
-            return Err(Error::refused("bad-view-path", format!("{shown} does not end with a name")));
+/// Checks that a view may be at this path, and gives the way there from the store.
+pub(crate) fn new_view_path(store: &StoreDir, path: &Path) -> Result<Escaped> {
+    let shown = show_path(path);
+    if path.file_name().is_none() {
+        return Err(Error::refused("bad-view-path", format!("{shown} does not end with a name")));
+    }
+    let real = real_place(store, path).map_err(|error| match is_gone(&error) {
+        true => {
+            let parent = path.parent().unwrap_or(path);
+            let why = format!("there is no directory {} to make {shown} in", show_path(parent));
+            Error::refused("view-no-parent", why)
         }
-        let real = self.real_place(path).map_err(|error| match is_gone(&error) {
-            true => {
-                let parent = path.parent().unwrap_or(path);
-                let why = format!("there is no directory {} to make {shown} in", show_path(parent));
-                Error::refused("view-no-parent", why)
-            }
-            false => error,
-        })?;
-        let store = self.real_path()?;
-        if let Some(nth) = self.level_of(&real)? {
-            return Err(match nth {
-                0 => Error::refused("view-in-store", format!("{shown} is the store itself")),
-                _ => Error::refused("view-holds-store", format!("{shown} holds the store")),
-            });
-        }
-        if self.is_part_of_store(real.parent().unwrap_or(&real))? {
-            return Err(Error::refused("view-in-store", format!("{shown} lies in the store")));
-        }
-        Ok(Escaped(relative(&store, &real)))
+        false => error,
+    })?;
+    let home = real_path(store)?;
+    if let Some(nth) = level_of(store, &real)? {
+        return Err(match nth {
+            0 => Error::refused("view-in-store", format!("{shown} is the store itself")),
+            _ => Error::refused("view-holds-store", format!("{shown} holds the store")),
+        });
     }
-
-    /// Tells how many levels above the store this is, if it is above it, by inodes.
-    fn level_of(&self, real: &Path) -> Result<Option<usize>> {
-        let store = self.real_path()?;
-        let Ok(standing) = std::fs::symlink_metadata(real) else { return Ok(None) };
-        Ok(store.ancestors().position(|above| {
-            std::fs::metadata(above)
-                .is_ok_and(|above| (above.dev(), above.ino()) == (standing.dev(), standing.ino()))
-        }))
+    if is_part_of_store(store, real.parent().unwrap_or(&real))? {
+        return Err(Error::refused("view-in-store", format!("{shown} lies in the store")));
     }
+    Ok(Escaped(relative(&home, &real)))
+}
 
-    /// Returns whether what stands at a path holds the store, as where a project was moved.
-    pub(crate) fn holds_store(&self, path: &Path) -> bool {
-        !matches!(self.level_of(path), Ok(None))
-    }
+/// Tells how many levels above the store this is, if it is above it, by inodes.
+fn level_of(store: &StoreDir, real: &Path) -> Result<Option<usize>> {
+    let home = real_path(store)?;
+    let Ok(standing) = std::fs::symlink_metadata(real) else { return Ok(None) };
+    Ok(home.ancestors().position(|above| {
+        std::fs::metadata(above)
+            .is_ok_and(|above| (above.dev(), above.ino()) == (standing.dev(), standing.ino()))
+    }))
+}
 
-    /// Returns whether a directory is in the store, by inodes: a view shows the store's insides under
-    /// other names.
-    pub(crate) fn lies_in_store(&self, real: &Path) -> Result<bool> {
-        let store = self.dir.stat_self()?;
-        for above in real.ancestors() {
-            let meta = std::fs::metadata(above).map_err(|e| Error::io("stat", above, e))?;
-            if (meta.dev(), meta.ino()) == (store.dev, store.ino) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
+/// Returns whether what stands at a path holds the store, as where a project was moved.
+pub(crate) fn holds_store(store: &StoreDir, path: &Path) -> bool {
+    !matches!(level_of(store, path), Ok(None))
+}
 
-    /// Opens a folder outside the store, through no symlink of another user.
-    pub(crate) fn open_way(&self, path: &Path) -> Result<Dir> {
-        let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-        let owners = [rustix::process::geteuid().as_raw(), 0, self.dir.stat_self()?.uid];
-        open_way(&absolute, &owners)
-    }
-
-    /// Returns the real path of the directory that holds it, with its own name: that may be a symlink.
-    pub(crate) fn real_place(&self, path: &Path) -> Result<PathBuf> {
-        let name = path.file_name().ok_or_else(|| Error::io("find", path, Errno::INVAL))?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Ok(self.open_way(parent.unwrap_or(Path::new(".")))?.path().join(name))
-    }
-
-    /// Tells it also of a directory in a part of the store that is mounted elsewhere. Of the folders in
-    /// a generation's tree only the topmost is known, so what is mounted from further below is not.
-    pub(crate) fn is_part_of_store(&self, real: &Path) -> Result<bool> {
-        if self.lies_in_store(real)? {
+/// Returns whether a directory is in the store, by inodes: a view shows the store's insides under
+/// other names.
+pub(crate) fn lies_in_store(store: &StoreDir, real: &Path) -> Result<bool> {
+    let own = store.dir.stat_self()?;
+    for above in real.ancestors() {
+        let meta = std::fs::metadata(above).map_err(|e| Error::io("stat", above, e))?;
+        if (meta.dev(), meta.ino()) == (own.dev, own.ino) {
             return Ok(true);
         }
-        let mut parts: Vec<Vec<u8>> = self.dir.list()?.into_iter().map(|(name, _)| name).collect();
-        for (name, _) in self.list(GENERATIONS)? {
-            let generation = [GENERATIONS, b"/", &name].concat();
-            parts.extend([[&generation[..], b"/", TREE].concat(), generation]);
-        }
-        let mut inodes = HashSet::new();
-        for part in parts {
-            if let Some(stat) = self.dir.stat_below(&part)?.filter(|stat| stat.kind == Kind::Dir) {
-                inodes.insert((stat.dev, stat.ino));
-            }
-        }
-        for above in real.ancestors() {
-            let meta = std::fs::metadata(above).map_err(|e| Error::io("stat", above, e))?;
-            if inodes.contains(&(meta.dev(), meta.ino())) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
+    Ok(false)
+}
 
-    /// Checks that nothing of the store's, and no view, is where something is to be made.
-    pub(crate) fn check_target(&self, target: &Path) -> Result<()> {
-        let shown = show_path(target);
-        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-        // Where there is no such folder, nothing is made.
-        let Ok(parent) = std::fs::canonicalize(parent.unwrap_or(Path::new("."))) else { return Ok(()) };
-        let real = parent.join(target.file_name().unwrap_or_default());
-        if self.is_part_of_store(&parent)? {
-            let why = format!("{shown} lies in the store, or in a view of it");
-            return Err(Error::refused("target-in-store", why));
-        }
-        let inode = |path: &Path| {
-            let meta = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
-            Some((meta.dev(), meta.ino()))
-        };
-        let own: Vec<_> = real.ancestors().filter_map(inode).collect();
-        // A damaged record is `verify`'s to tell.
-        for record in self.view_records()?.into_iter().flatten() {
-            let view = follow(&self.real_path()?, &record.path.0);
-            if view == real || inode(&view).is_some_and(|view| own.contains(&view)) {
-                let why = format!("{shown} is, or lies in, the view {}", show_path(&view));
-                return Err(Error::refused("target-in-view", why));
-            }
-        }
-        Ok(())
-    }
+/// Opens a folder outside the store, through no symlink of another user.
+pub(crate) fn open_way(store: &StoreDir, path: &Path) -> Result<Dir> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    let owners = [rustix::process::geteuid().as_raw(), 0, store.dir.stat_self()?.uid];
+    way::open_way(&absolute, &owners)
+}
 
-    /// Finds where a record's view is.
-    pub(crate) fn place(&self, record: &ViewRecord) -> Result<Place> {
-        let store = self.real_path()?;
-        let path = follow(&store, &record.path.0);
-        let above = path.parent().unwrap_or(&path);
-        let mut refused = None;
-        let parent = match self.open_way(above) {
-            // By now it leads into the store, where no view is made.
-            Ok(dir) if self.lies_in_store(dir.path())? => None,
-            Ok(dir) => Some(dir),
-            Err(e) if is_gone(&e) => None,
-            // Whoever wants to go there hears of it; the record can be removed all the same.
-            Err(Error::Refused { code: "view-way", why }) => {
-                refused = Some(why);
-                None
-            }
-            Err(e) => return Err(e),
-        };
-        let current = relative(above, &store.join(std::ffi::OsStr::from_bytes(CURRENT)));
-        let target = record.from().map_or(current.clone(), |from| [&current, &b"/"[..], from].concat());
-        let mut place = Place { path, target, current, parent, refused, unmounted: None };
-        place.unmounted = self.missing_disk(record, &place)?;
-        if place.unmounted.is_some() {
-            place.parent = None;
-        }
-        Ok(place)
+/// Returns the real path of the directory that holds it, with its own name: that may be a symlink.
+pub(crate) fn real_place(store: &StoreDir, path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| Error::io("find", path, Errno::INVAL))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok(open_way(store, parent.unwrap_or(Path::new(".")))?.path().join(name))
+}
+
+/// Tells it also of a directory in a part of the store that is mounted elsewhere. Of the folders in
+/// a generation's tree only the topmost is known, so what is mounted from further below is not.
+pub(crate) fn is_part_of_store(store: &StoreDir, real: &Path) -> Result<bool> {
+    if lies_in_store(store, real)? {
+        return Ok(true);
     }
+    let mut parts: Vec<Vec<u8>> = store.dir.list()?.into_iter().map(|(name, _)| name).collect();
+    for (name, _) in store.list(GENERATIONS)? {
+        let generation = [GENERATIONS, b"/", &name].concat();
+        parts.extend([[&generation[..], b"/", TREE].concat(), generation]);
+    }
+    let mut inodes = HashSet::new();
+    for part in parts {
+        if let Some(stat) = store.dir.stat_below(&part)?.filter(|stat| stat.kind == Kind::Dir) {
+            inodes.insert((stat.dev, stat.ino));
+        }
+    }
+    for above in real.ancestors() {
+        let meta = std::fs::metadata(above).map_err(|e| Error::io("stat", above, e))?;
+        if inodes.contains(&(meta.dev(), meta.ino())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Checks that nothing of the store's, and no view, is where something is to be made.
+pub(crate) fn check_target(store: &StoreDir, target: &Path) -> Result<()> {
+    let shown = show_path(target);
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Where there is no such folder, nothing is made.
+    let Ok(parent) = std::fs::canonicalize(parent.unwrap_or(Path::new("."))) else { return Ok(()) };
+    let real = parent.join(target.file_name().unwrap_or_default());
+    if is_part_of_store(store, &parent)? {
+        let why = format!("{shown} lies in the store, or in a view of it");
+        return Err(Error::refused("target-in-store", why));
+    }
+    let inode = |path: &Path| {
+        let meta = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
+        Some((meta.dev(), meta.ino()))
+    };
+    let own: Vec<_> = real.ancestors().filter_map(inode).collect();
+    // A damaged record is `verify`'s to tell.
+    for record in ViewRecords::of(store).list()?.into_iter().flatten() {
+        let view = follow(&real_path(store)?, &record.path.0);
+        if view == real || inode(&view).is_some_and(|view| own.contains(&view)) {
+            let why = format!("{shown} is, or lies in, the view {}", show_path(&view));
+            return Err(Error::refused("target-in-view", why));
+        }
+    }
+    Ok(())
+}
+
+/// Finds where a record's view is.
+pub(crate) fn place(store: &StoreDir, record: &ViewRecord) -> Result<Place> {
+    let home = real_path(store)?;
+    let path = follow(&home, &record.path.0);
+    let above = path.parent().unwrap_or(&path);
+    let mut refused = None;
+    let parent = match open_way(store, above) {
+        // By now it leads into the store, where no view is made.
+        Ok(dir) if lies_in_store(store, dir.path())? => None,
+        Ok(dir) => Some(dir),
+        Err(e) if is_gone(&e) => None,
+        // Whoever wants to go there hears of it; the record can be removed all the same.
+        Err(Error::Refused { code: "view-way", why }) => {
+            refused = Some(why);
+            None
+        }
+        Err(e) => return Err(e),
+    };
+    let current = relative(above, &home.join(std::ffi::OsStr::from_bytes(CURRENT)));
+    let target = record.from().map_or(current.clone(), |from| [&current, &b"/"[..], from].concat());
+    let mut place = Place { path, target, current, parent, refused, unmounted: None };
+    place.unmounted = missing_disk(store, record, &place)?;
+    if place.unmounted.is_some() {
+        place.parent = None;
+    }
+    Ok(place)
 }
 
 /// Returns whether there is no directory at a path, or none any more.
 pub(crate) fn is_gone(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+impl Place {
+    /// Returns whether a real directory stands there.
+    pub(crate) fn is_directory(&self) -> Result<bool> {
+        match self.parent() {
+            Ok(parent) => Ok(parent.stat(self.name())?.is_some_and(|stat| stat.kind == Kind::Dir)
+                && !is_mounted_on(parent, self.name())?),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// Returns whether a directory has nothing in it.
+pub(crate) fn is_empty_directory(parent: &Dir, name: &[u8]) -> Result<bool> {
+    match parent.open_dir(name) {
+        Ok(dir) => Ok(dir.list()?.is_empty()),
+        Err(e) if is_absence(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Returns why a view's filesystem is not there: nothing is mounted where it was, or another one.
+pub(crate) fn missing_disk(store: &StoreDir, record: &ViewRecord, place: &Place) -> Result<Option<String>> {
+    let Some(disk) = &record.disk else { return Ok(None) };
+    let at = follow(&real_path(store)?, &disk.at.0);
+    let shown = show_path(&at);
+    match mount::is_mount_point(&at) {
+        Ok(true) => {}
+        Ok(false) => return Ok(Some(format!("nothing is mounted on {shown}"))),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
+            return Ok(Some(format!("there is no {shown}")));
+        }
+        Err(e) => return Err(Error::io("find the mount of", at, e)),
+    }
+    let Ok(parent) = place.parent() else { return Ok(None) };
+    let is_other = matches!((disk.id, parent.filesystem_id()), (Some(was), Some(is)) if was != is);
+    // Some filesystems are numbered by their device: then the view itself tells.
+    if is_other && !stands_there(store, record, place, parent)? {
+        return Ok(Some(format!("another filesystem is mounted on {shown}")));
+    }
+    Ok(None)
+}
+
+pub(crate) fn stands_there(
+    store: &StoreDir,
+    record: &ViewRecord,
+    place: &Place,
+    parent: &Dir,
+) -> Result<bool> {
+    let Some(stat) = parent.stat(place.name())? else { return Ok(false) };
+    Ok(match record.kind {
+        ViewKind::Mirror => {
+            ViewRecords::of(store).inventory(&record.key())?.is_some_and(|known| known.root == stat.ino)
+        }
+        ViewKind::Link => {
+            parent.read_link(place.name()).ok().flatten().is_some_and(|to| place.is_ours(&to))
+        }
+    })
 }

@@ -2,208 +2,221 @@
 //! write through one. What is found is a warning; a view that is gone is made again, and mirrors are
 //! brought to what is current. Floor 3.
 
+use crate::check::tree::{Fault, FaultKind, check_stats};
+use crate::error::chain;
 use crate::error::{Error, Result, show_path};
 use crate::model::relpath::show;
-use crate::parts::layout::Home;
+use crate::parts::base::Base;
+use crate::parts::current::Current;
+use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
+use crate::parts::view_records::ViewRecords;
 use crate::parts::view_records::{ViewKind, ViewRecord};
-use crate::repair::check::{Fault, FaultKind, check_stats};
-use crate::verbs::activate::{AfterCommit, Base, Warning, chain};
+use crate::views::disk;
+use crate::views::install;
+use crate::views::mirror;
+use crate::views::parents;
+use crate::views::place;
 use crate::views::place::Place;
-use crate::views::state::{View, ViewChange, ViewState};
+use crate::views::state;
+use crate::views::view::View;
+use crate::views::view::ViewChange;
+use crate::views::view::ViewState;
+use crate::warning::AfterCommit;
+use crate::warning::Warning;
 
 /// So many paths are named in a warning; the rest is counted.
 const NAMED: usize = 10;
 
-impl Home {
-    /// Looks at every view, under the lock that moves `current`: makes again what is gone, and brings
-    /// mirrors to what is current. Nothing of it is an error: what is current is current.
-    pub(crate) fn check_views(&self, lock: &CommitLock) -> Vec<Warning> {
-        let mut after = AfterCommit::default();
-        let records = self.view_records();
-        match records {
-            Ok(records) => {
-                for record in records {
-                    match record.and_then(|record| self.check_view(lock, &record)) {
-                        Ok(warnings) => after.warnings.extend(warnings),
-                        Err(error) => after.warn_of("could not look at a view", &error),
-                    }
+/// Looks at every view, under the lock that moves `current`: makes again what is gone, and brings
+/// mirrors to what is current. Nothing of it is an error: what is current is current.
+pub(crate) fn check_views(store: &StoreDir, lock: &CommitLock) -> Vec<Warning> {
+    let mut after = AfterCommit::default();
+    let records = ViewRecords::of(store).list();
+    match records {
+        Ok(records) => {
+            for record in records {
+                match record.and_then(|record| check_view(store, lock, &record)) {
+                    Ok(warnings) => after.warnings.extend(warnings),
+                    Err(error) => after.warn_of("could not look at a view", &error),
                 }
             }
-            Err(error) => after.warn_of("could not look at the views", &error),
         }
-        // Recovery has run: what is still there it could not finish.
-        for key in self.pending_views().unwrap_or_default() {
-            let place = self
-                .pending_view(&key)
-                .and_then(|pending| pending.map(|pending| self.place(&pending.view)).transpose());
-            match place {
-                Ok(Some(place)) => {
-                    let path = show_path(&place.path);
-                    after.warn(format!(
-                        "the view {path} could not be put in place for good yet; \
-                         `genstore view rm {path}` gives it up"
-                    ));
-                }
-                Ok(None) => {}
-                Err(error) => after.warn_of("a view could not be put in place for good yet", &error),
-            }
-        }
-        after.warnings
+        Err(error) => after.warn_of("could not look at the views", &error),
     }
+    // Recovery has run: what is still there it could not finish.
+    for key in ViewRecords::of(store).pending_views().unwrap_or_default() {
+        let place = ViewRecords::of(store)
+            .read_pending(&key)
+            .and_then(|pending| pending.map(|pending| place::place(store, &pending.view)).transpose());
+        match place {
+            Ok(Some(place)) => {
+                let path = show_path(&place.path);
+                after.warn(format!(
+                    "the view {path} could not be put in place for good yet; \
+                     `genstore view rm {path}` gives it up"
+                ));
+            }
+            Ok(None) => {}
+            Err(error) => after.warn_of("a view could not be put in place for good yet", &error),
+        }
+    }
+    after.warnings
+}
 
-    /// Gives the warnings about one view, and makes it what it ought to be as far as that is ours.
-    fn check_view(&self, lock: &CommitLock, record: &ViewRecord) -> Result<Vec<Warning>> {
-        let mut place = self.place(record)?;
-        place.check_way()?;
-        if let Some(why) = &place.unmounted {
+/// Gives the warnings about one view, and makes it what it ought to be as far as that is ours.
+fn check_view(store: &StoreDir, lock: &CommitLock, record: &ViewRecord) -> Result<Vec<Warning>> {
+    let mut place = place::place(store, record)?;
+    place.check_way()?;
+    if let Some(why) = &place.unmounted {
+        let mut after = AfterCommit::default();
+        let path = show_path(&place.path);
+        after.warn(format!("the view {path} was left as it is: {why}; it follows once that is mounted"));
+        return Ok(after.warnings);
+    }
+    if place.parent().is_err() && record.is_beside_store() {
+        // A project was cleaned (`rm -rf dist`). Elsewhere a disk may not be there at the moment.
+        parents::make_parents(store, lock, &place.path)?;
+        place = place::place(store, record)?;
+    }
+    if record.kind == ViewKind::Mirror && place.is_directory()? {
+        let mut warnings = refresh_mirror(store, lock, record, &place);
+        if let Err(error) = disk::note_disk(store, lock, record, &place) {
             let mut after = AfterCommit::default();
-            let path = show_path(&place.path);
-            after
-                .warn(format!("the view {path} was left as it is: {why}; it follows once that is mounted"));
+            after.warn_of("could not note where a view is", &error);
+            warnings.extend(after.warnings);
+        }
+        return Ok(warnings);
+    }
+    let (view, place) = state::look_at_view(store, record)?;
+    let path = show_path(&view.path);
+    let again = add_again(&view);
+    let mut after = AfterCommit::default();
+    let told = match &view.state {
+        ViewState::Missing | ViewState::Directory => {
+            restore(store, lock, record, &place, &view, &mut after);
             return Ok(after.warnings);
         }
-        if place.parent().is_err() && record.is_beside_store() {
-            // A project was cleaned (`rm -rf dist`). Elsewhere a disk may not be there at the moment.
-            self.make_parents(lock, &place.path)?;
-            place = self.place(record)?;
+        ViewState::Dangling => shows_nothing(&view),
+        ViewState::Elsewhere(target) => format!(
+            "the view {path} was replaced by a symlink to {}; `{again} --replace` mends it",
+            show(target)
+        ),
+        ViewState::File => {
+            format!("the view {path} was replaced by a file; move it away, then `{again}` mends it")
         }
-        if record.kind == ViewKind::Mirror && place.is_directory()? {
-            let mut warnings = self.refresh_mirror(lock, record, &place);
-            if let Err(error) = self.note_disk(lock, record, &place) {
-                let mut after = AfterCommit::default();
-                after.warn_of("could not note where a view is", &error);
-                warnings.extend(after.warnings);
-            }
-            return Ok(warnings);
+        ViewState::NoParent => format!(
+            "the view {path} cannot be there, for the directory it was in is gone; \
+             `genstore view rm {path}` forgets it"
+        ),
+        ViewState::Mounted => format!(
+            "the view {path} was left as it is, for something is mounted there; \
+             unmount it, or `genstore view rm {path}` forgets the view"
+        ),
+        _ => return Ok(vec![]),
+    };
+    after.warn(told);
+    Ok(after.warnings)
+}
+
+/// Makes a view again that was removed, or whose place a directory took, which is kept.
+fn restore(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &Place,
+    view: &View,
+    after: &mut AfterCommit,
+) {
+    let path = show_path(&view.path);
+    let was = match view.state {
+        ViewState::Missing => "removed",
+        _ => "replaced by a directory",
+    };
+    let restored = match (view.state == ViewState::Missing, view.kind) {
+        (true, ViewKind::Link) => place.make_again(store).map(|()| None),
+        (false, _) if place::holds_store(store, &view.path) => {
+            Err(Error::refused("view-holds-store", format!("{path} holds the store")))
         }
-        let (view, place) = self.look_at_view(record)?;
-        let path = show_path(&view.path);
-        let again = add_again(&view);
-        let mut after = AfterCommit::default();
-        let told = match &view.state {
-            ViewState::Missing | ViewState::Directory => {
-                self.restore(lock, record, &place, &view, &mut after);
-                return Ok(after.warnings);
-            }
-            ViewState::Dangling => shows_nothing(&view),
-            ViewState::Elsewhere(target) => format!(
-                "the view {path} was replaced by a symlink to {}; `{again} --replace` mends it",
-                show(target)
-            ),
-            ViewState::File => {
-                format!("the view {path} was replaced by a file; move it away, then `{again}` mends it")
-            }
-            ViewState::NoParent => format!(
-                "the view {path} cannot be there, for the directory it was in is gone; \
-                 `genstore view rm {path}` forgets it"
-            ),
-            ViewState::Mounted => format!(
-                "the view {path} was left as it is, for something is mounted there; \
-                 unmount it, or `genstore view rm {path}` forgets the view"
-            ),
-            _ => return Ok(vec![]),
-        };
-        after.warn(told);
-        Ok(after.warnings)
-    }
+        _ => install::put_in_place(store, lock, record, place, ViewChange::Retargeted, after),
+    };
+    after.warn(match restored {
+        Ok(None) => format!("the view {path} was {was}; it was made again"),
+        Ok(Some(kept)) => {
+            format!("the view {path} was {was}, which is {} now; it was made again", show_path(&kept))
+        }
+        Err(error) => {
+            format!("the view {path} was {was}, and could not be made again: {}", chain(&error))
+        }
+    });
+}
 
-    /// Makes a view again that was removed, or whose place a directory took, which is kept.
-    fn restore(
-        &self,
-        lock: &CommitLock,
-        record: &ViewRecord,
-        place: &Place,
-        view: &View,
-        after: &mut AfterCommit,
-    ) {
-        let path = show_path(&view.path);
-        let was = match view.state {
-            ViewState::Missing => "removed",
-            _ => "replaced by a directory",
-        };
-        let restored = match (view.state == ViewState::Missing, view.kind) {
-            (true, ViewKind::Link) => place.make_again(self).map(|()| None),
-            (false, _) if self.holds_store(&view.path) => {
-                Err(Error::refused("view-holds-store", format!("{path} holds the store")))
+/// Brings a mirror to what is current, and tells what came up.
+fn refresh_mirror(store: &StoreDir, lock: &CommitLock, record: &ViewRecord, place: &Place) -> Vec<Warning> {
+    let path = show_path(&place.path);
+    let mut after = AfterCommit::default();
+    match mirror::update_mirror(store, lock, record, place) {
+        Ok(updated) => {
+            if !updated.put_back.is_empty() {
+                let names = name_some(&updated.put_back);
+                after.warn(format!("in the view {path} was removed and is put back: {names}"));
             }
-            _ => self.put_in_place(lock, record, place, ViewChange::Retargeted, after),
-        };
-        after.warn(match restored {
-            Ok(None) => format!("the view {path} was {was}; it was made again"),
-            Ok(Some(kept)) => {
-                format!("the view {path} was {was}, which is {} now; it was made again", show_path(&kept))
+            if !updated.strangers.is_empty() {
+                let names = name_some(&updated.strangers);
+                after.warn(format!(
+                    "in the view {path} is left alone what genstore did not put there: {names}"
+                ));
             }
-            Err(error) => {
-                format!("the view {path} was {was}, and could not be made again: {}", chain(&error))
-            }
-        });
-    }
-
-    /// Brings a mirror to what is current, and tells what came up.
-    fn refresh_mirror(&self, lock: &CommitLock, record: &ViewRecord, place: &Place) -> Vec<Warning> {
-        let path = show_path(&place.path);
-        let mut after = AfterCommit::default();
-        match self.update_mirror(lock, record, place) {
-            Ok(updated) => {
-                if !updated.put_back.is_empty() {
-                    let names = name_some(&updated.put_back);
-                    after.warn(format!("in the view {path} was removed and is put back: {names}"));
-                }
-                if !updated.strangers.is_empty() {
-                    let names = name_some(&updated.strangers);
-                    after.warn(format!(
-                        "in the view {path} is left alone what genstore did not put there: {names}"
-                    ));
-                }
-                if let (Ok(Some(_)), Ok(false)) = (self.current(), self.shows_something(record)) {
-                    after.warn(shows_nothing(&crate::views::state::view(
-                        record,
-                        place,
-                        ViewState::Dangling,
-                    )));
-                }
-            }
-            Err(error) => {
-                let what = format!("the view {path} could not be brought to what is current");
-                after.warn_of(&what, &error);
+            if let (Ok(Some(_)), Ok(false)) =
+                (Current::of(store).id(), state::shows_something(store, record))
+            {
+                after.warn(shows_nothing(&crate::views::state::view(record, place, ViewState::Dangling)));
             }
         }
-        after.warnings
-    }
-
-    /// Makes a mirror again what it was, after it could not be removed.
-    pub(crate) fn bring_back(&self, lock: &CommitLock, record: &ViewRecord, place: &Place) -> Result<()> {
-        match place.standing()? {
-            ViewState::Missing => {
-                let mut after = AfterCommit::default();
-                self.put_in_place(lock, record, place, ViewChange::Made, &mut after).map(drop)
-            }
-            _ => self.update_mirror(lock, record, place).map(drop),
+        Err(error) => {
+            let what = format!("the view {path} could not be brought to what is current");
+            after.warn_of(&what, &error);
         }
     }
+    after.warnings
+}
 
-    /// Tells what was done to the current generation since it was published: build tools write
-    /// through links. Only where there is a view; a stat for each of its files.
-    pub(crate) fn check_written_to(&self, base: Option<&Base>) -> Vec<Warning> {
-        let mut after = AfterCommit::default();
-        let found = match (self.has_views(), base) {
-            (Ok(true), Some(base)) => written_to(self, base),
-            (Err(error), _) => Err(error),
-            _ => Ok(None),
-        };
-        match found {
-            Ok(None) => {}
-            Ok(Some(message)) => after.warn(message),
-            Err(error) => after.warn_of("could not look at what is current", &error),
+/// Makes a mirror again what it was, after it could not be removed.
+pub(crate) fn bring_back(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &Place,
+) -> Result<()> {
+    match place.standing()? {
+        ViewState::Missing => {
+            let mut after = AfterCommit::default();
+            install::put_in_place(store, lock, record, place, ViewChange::Made, &mut after).map(drop)
         }
-        after.warnings
+        _ => mirror::update_mirror(store, lock, record, place).map(drop),
     }
 }
 
-fn written_to(home: &Home, base: &Base) -> Result<Option<String>> {
+/// Tells what was done to the current generation since it was published: build tools write
+/// through links. Only where there is a view; a stat for each of its files.
+pub(crate) fn check_written_to(store: &StoreDir, base: Option<&Base>) -> Vec<Warning> {
+    let mut after = AfterCommit::default();
+    let found = match (ViewRecords::of(store).any(), base) {
+        (Ok(true), Some(base)) => written_to(store, base),
+        (Err(error), _) => Err(error),
+        _ => Ok(None),
+    };
+    match found {
+        Ok(None) => {}
+        Ok(Some(message)) => after.warn(message),
+        Err(error) => after.warn_of("could not look at what is current", &error),
+    }
+    after.warnings
+}
+
+fn written_to(store: &StoreDir, base: &Base) -> Result<Option<String>> {
     let id = base.generation.id();
-    Ok(name_faults(check_stats(home, base)?)
+    Ok(name_faults(check_stats(store, base)?)
         .map(|what| format!("generation {id} was written to: {what}; `genstore verify --repair` mends it")))
 }
 

@@ -1,5 +1,6 @@
 //! Assembly: a generation's tree of hard links, folder by folder and in parallel. Floor 3.
 
+use crate::parts::objects::make_empty;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -9,29 +10,32 @@ use rustix::io::Errno;
 use crate::error::Result;
 use crate::fs::Dir;
 use crate::fs::dir::open_parent;
+use crate::fs::errno::is_errno;
 use crate::fs::folders::Folders;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, ObjectId};
-use crate::parts::layout::Home;
+use crate::parts::layout::StoreDir;
 use crate::parts::locks::StoreShared;
-use crate::parts::objects::{self, Objects, is_errno};
+use crate::parts::objects::{self, Objects};
 use crate::parts::stage_dir::StageDir;
 use crate::progress::Phase;
-use crate::verbs::publish::ingest::{How, Ingested, lock};
+use crate::threads::lock;
+use crate::verbs::publish::ingest::context::How;
+use crate::verbs::publish::ingest::context::Ingested;
 
 /// Completes the tree of a stage: links what the store has, and makes what is never shared.
 ///
 /// On return `ingested.placed` names for each new object an entry whose inode has links to spare.
 pub(crate) fn assemble(
-    home: &Home,
+    store: &StoreDir,
     guard: &StoreShared,
     objects: &Objects<'_>,
     folders: &Folders<'_>,
     ingested: &mut Ingested,
     stage: &StageDir,
 ) -> Result<()> {
-    home.options.progress.begin(Phase::Assemble, Some(ingested.tree.len() as u64));
-    let assembly = Assembly::new(home, guard, objects, ingested, stage.tree());
+    store.options.progress.begin(Phase::Assemble, Some(ingested.tree.len() as u64));
+    let assembly = Assembly::new(store, guard, objects, ingested, stage.tree());
     let members: Vec<&[u32]> = folders.members().collect();
     members.into_par_iter().try_for_each(|members| assembly.folder(folders, members))?;
     let rotated = assembly.finish();
@@ -41,7 +45,7 @@ pub(crate) fn assemble(
 
 /// A tree that is being put together.
 pub(crate) struct Assembly<'a> {
-    pub(crate) home: &'a Home,
+    pub(crate) store: &'a StoreDir,
     guard: &'a StoreShared,
     pub(crate) objects: &'a Objects<'a>,
     pub(crate) ingested: &'a Ingested,
@@ -53,13 +57,13 @@ pub(crate) struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     /// Begins to put together what was ingested, in `tree`.
     pub(crate) fn new(
-        home: &'a Home,
+        store: &'a StoreDir,
         guard: &'a StoreShared,
         objects: &'a Objects<'a>,
         ingested: &'a Ingested,
         tree: &'a Dir,
     ) -> Assembly<'a> {
-        Assembly { home, guard, objects, ingested, tree, primaries: Mutex::new(HashMap::new()) }
+        Assembly { store, guard, objects, ingested, tree, primaries: Mutex::new(HashMap::new()) }
     }
 
     /// Gives the entries whose inodes are to be new objects in place of the ones that were placed.
@@ -72,11 +76,11 @@ impl<'a> Assembly<'a> {
         let Some(&first) = missing().next() else {
             return Ok(());
         };
-        let dir = folders.make(&self.home.fs, self.tree, first)?;
+        let dir = folders.make(&self.store.fs, self.tree, first)?;
         for &entry in missing() {
             self.entry(entry, &dir)?;
         }
-        self.home.options.progress.advance(members.len() as u64);
+        self.store.options.progress.advance(members.len() as u64);
         Ok(())
     }
 
@@ -84,7 +88,7 @@ impl<'a> Assembly<'a> {
     pub(crate) fn entry(&self, index: u32, dir: &Dir) -> Result<()> {
         let entry = self.ingested.tree.get(index as usize);
         let name = relpath::split(entry.path).1;
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         match (entry.node, self.ingested.how[index as usize]) {
             (Node::Symlink(target), _) => fs.symlink(target, dir, name),
             (Node::EmptyDir, _) => fs.make_dir(dir, name).map(drop),
@@ -92,7 +96,7 @@ impl<'a> Assembly<'a> {
                 self.objects.link_into(self.guard, file.object(), (dir, name))
             }
             (Node::File(file), How::Twin) => self.twin(index, file, dir, name),
-            (Node::File(file), _) => make_empty(self.home, file, dir, name),
+            (Node::File(file), _) => make_empty(self.store, file, dir, name),
         }
     }
 
@@ -102,7 +106,7 @@ impl<'a> Assembly<'a> {
         let id = file.object();
         let link_to = |primary: u32| {
             let (from, from_name) = open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
-            self.home.fs.link((&from, from_name), (dir, name))
+            self.store.fs.link((&from, from_name), (dir, name))
         };
         let first = self.ingested.placed[&id];
         let primary = lock(&self.primaries).get(&id).copied().unwrap_or(first);
@@ -116,19 +120,11 @@ impl<'a> Assembly<'a> {
             Err(e) if is_errno(&e, Errno::MLINK) => {
                 let (from, from_name) = open_parent(self.tree, self.ingested.tree.path(primary as usize))?;
                 self.objects.set_apart();
-                drop(self.home.copy_file((&from, from_name), (dir, name))?);
+                drop(objects::copy_file(self.store, (&from, from_name), (dir, name))?);
                 primaries.insert(id, index);
                 Ok(())
             }
             done => done,
         }
     }
-}
-
-/// Makes an empty file: they are never shared, since there is nothing to save.
-pub(crate) fn make_empty(home: &Home, node: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
-    let path = dir.join(name);
-    let file = home.fs.create_with(dir, name, objects::mode(node.executable))?;
-    home.fs.set_mode(&file, &path, objects::mode(node.executable))?;
-    home.fs.set_mtime(&file, &path, node.mtime).map(drop)
 }

@@ -3,19 +3,26 @@
 //! The rules look at the tree as a value; programs of others look at it on the disk, where every
 //! file has its path already. They must not change it: what they did is looked at afterwards.
 
+use crate::parts::suspects;
 use std::path::Path;
 use std::time::Instant;
 
+use crate::change::begin;
 use crate::error::{Error, Result};
 use crate::fs::fault::FaultStage;
-use crate::model::audit::{AuditRules, Finding, LastGood, Severity, judge};
+use crate::model::audit;
+use crate::model::audit::{AuditRules, Finding, LastGood, Severity};
+use crate::model::records::Mark;
 use crate::model::tree::{Node, Tree};
+use crate::parts::current::Current;
+use crate::parts::failed::FailedBuilds;
 use crate::parts::failed::{Cause, Failed, KeepFailed};
-use crate::parts::layout::Home;
-use crate::parts::records::Mark;
+use crate::parts::generations::Generations;
+use crate::parts::layout::StoreDir;
+use crate::parts::records::Records;
 use crate::parts::stage_dir::tolerate;
-use crate::verbs::publish::Staged;
 use crate::verbs::publish::footprint::Footprint;
+use crate::verbs::publish::staged::Staged;
 
 /// A staged tree that may be committed. Dropping it takes it back.
 #[must_use]
@@ -77,7 +84,7 @@ impl<'s> Staged<'s> {
     }
 
     fn begin_audit(&self) -> Result<()> {
-        self.home.fs.enter(FaultStage::Audit, &self.home.dir)
+        self.store.fs.enter(FaultStage::Audit, &self.store.dir)
     }
 
     fn judge<E: From<Error>>(
@@ -90,7 +97,7 @@ impl<'s> Staged<'s> {
             self.audit_skipped = !rules.is_empty() || look.is_some();
             return Ok(Judged::Accepted(self.unaudited()));
         }
-        let mut findings = judge(rules, self.tree(), self.home.last_good()?);
+        let mut findings = audit::judge(rules, self.tree(), last_good(self.store)?);
         let mut changed = false;
         if let (Some(look), Some(stage)) = (look, &self.stage) {
             let root = stage.tree();
@@ -115,50 +122,48 @@ impl<'s> Staged<'s> {
 
     /// Notes the objects of kept generations that may have been written through.
     fn suspect(&self, differences: &[(Vec<u8>, &'static str)]) -> Result<()> {
-        let (lock, _) = self.home.begin_commit()?;
+        let (lock, _) = begin::begin_commit(self.store)?;
         for (path, _) in differences {
             if let Some(Node::File(file)) = self.tree().find(path)
                 && file.size > 0
                 && self.objects.stat(file.object())?.is_some()
                 && !self.objects.is_intact(file.object())?
             {
-                self.home.suspect_object(&lock, file.object())?;
+                suspects::suspect_object(self.store, &lock, file.object())?;
             }
         }
         Ok(())
     }
 }
 
-impl Home {
-    /// Judges a tree that is staged nowhere, by rules alone.
-    pub(crate) fn judge(&self, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
-        Ok(judge(rules, tree, self.last_good()?))
-    }
+/// Judges a tree that is staged nowhere, by rules alone.
+pub(crate) fn judge(store: &StoreDir, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
+    Ok(audit::judge(rules, tree, last_good(store)?))
+}
 
-    /// Finds what a new tree is compared with: the current generation, or where that is marked bad
-    /// or cannot be read, the newest one that is neither.
-    fn last_good(&self) -> Result<Option<LastGood>> {
-        let marks = self.marks()?;
-        let mut ids = self.generation_ids()?;
-        ids.extend(self.current()?);
-        for id in ids.into_iter().rev() {
-            if marks.get(&id).is_some_and(|mark| mark.mark == Mark::Bad) {
-                continue;
-            }
-            let head = match self.find_generation(id)? {
-                Some(generation) => generation.head(),
-                None => continue,
-            };
-            match head {
-                Ok(head) => {
-                    return Ok(Some(LastGood { generation: id, files: head.files, bytes: head.bytes }));
-                }
-                Err(Error::Damaged { .. }) => {}
-                Err(e) => return Err(e),
-            }
+/// Finds what a new tree is compared with: the current generation, or where that is marked bad
+/// or cannot be read, the newest one that is neither.
+fn last_good(store: &StoreDir) -> Result<Option<LastGood>> {
+    let marks = Records::of(store).marks()?;
+    let mut ids = Generations::of(store).ids()?;
+    ids.extend(Current::of(store).id()?);
+    for id in ids.into_iter().rev() {
+        if marks.get(&id).is_some_and(|mark| mark.mark == Mark::Bad) {
+            continue;
         }
-        Ok(None)
+        let head = match Generations::of(store).find(id)? {
+            Some(generation) => generation.head(),
+            None => continue,
+        };
+        match head {
+            Ok(head) => {
+                return Ok(Some(LastGood { generation: id, files: head.files, bytes: head.bytes }));
+            }
+            Err(Error::Damaged { .. }) => {}
+            Err(e) => return Err(e),
+        }
     }
+    Ok(None)
 }
 
 impl<'s> Audited<'s> {
@@ -198,14 +203,14 @@ impl<'s> Rejected<'s> {
     /// # Errors
     /// [`Error::Io`], [`Error::Locked`].
     pub fn keep(mut self, keep: KeepFailed) -> Result<Failed> {
-        let home = self.staged.home;
-        let (lock, _) = home.begin_commit()?;
+        let store = self.staged.store;
+        let (lock, _) = begin::begin_commit(store)?;
         let stage = self.staged.stage.take().expect("what was judged stands in a stage");
         let (tree, bytes) = (self.tree().id(), self.staged.ingested.new_bytes);
         let cause = Cause::Audit { tree, bytes, findings: self.findings };
-        let kept = home.keep_failed(&lock, &stage, cause, keep);
+        let kept = FailedBuilds::of(store).keep(&lock, &stage, cause, keep);
         drop(lock);
-        let removed = tolerate(stage.remove(home));
+        let removed = tolerate(stage.remove(store));
         let mut kept = kept?;
         kept.left.extend(removed?);
         Ok(kept)

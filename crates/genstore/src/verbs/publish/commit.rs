@@ -10,10 +10,25 @@
 //! 7. `current` is renamed over: the commit; and the store's folder is flushed;
 //! 8. the log, the notice and the end of the intent: if these fail the commit stands.
 
+use crate::change::announce;
+use crate::change::expect;
+use crate::parts::record;
+use crate::parts::suspects;
 use std::fs::File;
 use std::time::{Instant, SystemTime};
 
+use crate::change::begin;
+use crate::change::freshen;
+use crate::parts::current::Current;
+use crate::parts::hold::HoldFile;
+use crate::parts::log::Log;
+use crate::parts::look;
+use crate::parts::naming::Naming;
+use crate::parts::pending_write::PendingWrites;
+use crate::repair::owners;
+use crate::repair::rescue;
 use crate::threads::prelude::*;
+use crate::views::refresh;
 
 use crate::change::freshen::Standing;
 use crate::error::{Error, Result};
@@ -27,6 +42,8 @@ use crate::model::diff::diff;
 use crate::model::digest::Digest;
 use crate::model::fresh::{self, Shown};
 use crate::model::ids::{GenerationId, StageId};
+use crate::model::records::Intent;
+use crate::model::records::Sequence;
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
 use crate::parts::hold::Activate;
@@ -36,14 +53,18 @@ use crate::parts::log::Event;
 use crate::parts::look::Quiet;
 use crate::parts::naming::FanOuts;
 use crate::parts::pending_write::Prepared;
-use crate::parts::records::{Intent, Sequence};
 use crate::parts::stage_dir::{NEXT, StageDir};
 use crate::progress::Phase;
-use crate::verbs::activate::{AfterCommit, Warning};
+use crate::publication::Publication;
+use crate::threads::lock;
 use crate::verbs::publish::audit::Audited;
-use crate::verbs::publish::ingest::{How, Ingested, lock};
+use crate::verbs::publish::ingest::context::How;
+use crate::verbs::publish::ingest::context::Ingested;
+use crate::verbs::publish::options::CommitOptions;
+use crate::verbs::publish::staged::Staged;
 use crate::verbs::publish::unchanged::Looked;
-use crate::verbs::publish::{CommitOptions, Publication, Staged};
+use crate::warning::AfterCommit;
+use crate::warning::Warning;
 
 impl Audited<'_> {
     /// Makes the tree a generation, and current.
@@ -71,21 +92,21 @@ impl Audited<'_> {
 impl<'s> Staged<'s> {
     fn commit(&mut self, options: &CommitOptions) -> Result<Publication> {
         check_texts(options)?;
-        let home = self.home;
+        let store = self.store;
         let written_to = [
             self.ingested.losses.warnings(),
-            home.check_owners(),
-            home.check_written_to(self.base.as_ref()),
+            owners::check_owners(store),
+            refresh::check_written_to(store, self.base.as_ref()),
         ]
         .concat();
         let mut shown = Shown::default();
         let mut refreshed = 0;
-        let created = home.now();
+        let created = store.now();
         let mut manifest: Option<Written> = None;
         let (start, lock, mut sequence, previous, healed, activate) = loop {
             if self.assembled && manifest.is_none() {
                 let start = Instant::now();
-                home.options.progress.begin(Phase::Flush, None);
+                store.options.progress.begin(Phase::Flush, None);
                 let written = self.make_durable(options, created)?;
                 refreshed += self.freshen(options, &mut shown)?;
                 self.write_sealed(written.body, &shown)?;
@@ -95,9 +116,9 @@ impl<'s> Staged<'s> {
             let start = Instant::now();
             let is_unchanged = self.is_current() && !self.always;
             let looked = if is_unchanged { self.look_at_current()? } else { Looked::default() };
-            let (lock, mut sequence) = home.begin_commit()?;
-            let previous = home.current()?;
-            home.check_expected(options.expect, previous)?;
+            let (lock, mut sequence) = begin::begin_commit(store)?;
+            let previous = Current::of(store).id()?;
+            expect::check_expected(store, options.expect, previous)?;
             let healed = self.heal(&lock, &mut sequence)?;
             let moved = self.rebase(&lock, previous)?;
             if self.is_current() && !self.always {
@@ -108,10 +129,10 @@ impl<'s> Staged<'s> {
                 }
                 self.settle_unchanged(&lock, looked, healed)?;
                 let mut publication = self.describe(previous, refreshed, healed);
-                publication.warnings = [written_to, home.check_views(&lock)].concat();
+                publication.warnings = [written_to, refresh::check_views(store, &lock)].concat();
                 drop(lock);
                 publication.warnings.extend(self.clear_up());
-                publication.durable = home.is_durable(&publication.warnings);
+                publication.durable = announce::is_durable(store, &publication.warnings);
                 publication.times.commit = start.elapsed();
                 return Ok(publication);
             }
@@ -121,7 +142,7 @@ impl<'s> Staged<'s> {
                     self.write_delta(stage, manifest)?;
                     self.write_sealed(manifest.body, &shown)?;
                 }
-                let activate = home.activates(&lock, options.activate)?;
+                let activate = HoldFile::of(store).activates(&lock, options.activate)?;
                 if activate {
                     self.check_emptying(options.emptying)?;
                 }
@@ -161,15 +182,15 @@ impl<'s> Staged<'s> {
             }
             // A generation that is only kept is complete when its intent is gone; and whoever has
             // its stage must find the line by then.
-            home.append_log(&lock, id, event.clone())?;
-            home.sync_log()?;
+            Log::of(store).append(&lock, id, event.clone())?;
+            Log::of(store).sync()?;
             end.put(&lock).map(|()| None)
         });
         let end = match done {
             Ok(end) => end,
             Err(error) => {
                 // Take it back at once; if even that fails, the next writer does it.
-                drop(home.settle(&lock));
+                drop(begin::settle(store, &lock));
                 self.stage = Some(stage);
                 return Err(error);
             }
@@ -179,22 +200,22 @@ impl<'s> Staged<'s> {
         publication.changed = true;
         publication.current = activate;
         if let Some(end) = end {
-            after.sealed(home.seal_current(&lock));
-            after.owe("write the log", home.append_log(&lock, id, event));
-            after.note("end the stage's claim", stage.end_claim(home));
+            after.sealed(Current::of(store).make_durable(&lock));
+            after.owe("write the log", Log::of(store).append(&lock, id, event));
+            after.note("end the stage's claim", stage.end_claim(store));
             let event = Event::Activate { previous };
-            after.owe("write the log", home.append_log(&lock, id, event));
-            after.owe("end the hold", home.remove_hold(&lock));
-            after.owe("keep the log", home.sync_told(false));
-            home.tell(&lock, &mut after, id, publication.tree, end);
+            after.owe("write the log", Log::of(store).append(&lock, id, event));
+            after.owe("end the hold", HoldFile::of(store).remove(&lock));
+            after.owe("keep the log", announce::sync_told(store, false));
+            announce::tell(store, &lock, &mut after, id, publication.tree, end);
         } else {
-            after.sealed(home.seal_end(&lock));
+            after.sealed(record::make_end_durable(store, &lock));
         }
         drop(lock);
         self.stage = Some(stage);
         after.warnings.extend(self.clear_up());
         publication.times.commit = start.elapsed();
-        publication.durable = home.is_durable(&after.warnings);
+        publication.durable = announce::is_durable(store, &after.warnings);
         publication.warnings = after.warnings;
         Ok(publication)
     }
@@ -202,12 +223,12 @@ impl<'s> Staged<'s> {
     /// Steps 1 to 3: manifest, flush, names.
     fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<Written> {
         let stage = self.stage.as_ref().expect("an assembled tree has its stage");
-        self.home.fs.enter(FaultStage::Flush, &self.home.dir)?;
+        self.store.fs.enter(FaultStage::Flush, &self.store.dir)?;
         let (file, written) = self.write_manifest(stage, options, created)?;
         let mut all = self.to_flush(stage)?;
         all.push(Flush::File(file, stage.next().join(MANIFEST)));
         let beside = || self.write_index(stage).and_then(|()| self.write_delta(stage, &written));
-        self.home.fs.sync_each_while(&all, beside)?;
+        self.store.fs.sync_each_while(&all, beside)?;
         self.name_objects(stage)?;
         Ok(written)
     }
@@ -219,7 +240,7 @@ impl<'s> Staged<'s> {
         created: SystemTime,
     ) -> Result<(File, Written)> {
         let head = Head::of(&self.ingested.tree, created, options.note.clone(), options.facts.clone());
-        let (file, (body, whole)) = stage.put_pieces_beside(self.home, MANIFEST, 0o444, |mut out| {
+        let (file, (body, whole)) = stage.put_pieces_beside(self.store, MANIFEST, 0o444, |mut out| {
             head.write_with(&self.ingested.tree, &mut out)
         })?;
         Ok((file, Written { file: whole, body }))
@@ -228,7 +249,7 @@ impl<'s> Staged<'s> {
     /// Writes what is known of the sources beside the manifest. It is a cache, and not flushed.
     fn write_index(&self, stage: &StageDir) -> Result<()> {
         let Some(index) = &self.ingested.sources else { return Ok(()) };
-        stage.put_beside(self.home, INDEX, 0o644, &index.encode()).map(drop)
+        stage.put_beside(self.store, INDEX, 0o644, &index.encode()).map(drop)
     }
 
     /// Writes beside the manifest how it differs from what is current. It is a cache, and not
@@ -240,9 +261,9 @@ impl<'s> Staged<'s> {
             Some(Delta { base: base.generation.id(), base_body, body: manifest.body, before, after })
         });
         match delta {
-            Some(delta) => stage.put_beside(self.home, DELTA, 0o644, &delta.encode()).map(drop),
+            Some(delta) => stage.put_beside(self.store, DELTA, 0o644, &delta.encode()).map(drop),
             // There may be one to what was current before.
-            None => self.home.fs.unlink(stage.next(), DELTA).map(drop),
+            None => self.store.fs.unlink(stage.next(), DELTA).map(drop),
         }
     }
 
@@ -280,7 +301,7 @@ impl<'s> Staged<'s> {
         let damaged = &self.ingested.damaged;
         let own = FanOuts::of(placed.iter().map(|(id, _)| **id));
         if !own.is_empty() {
-            self.home.begin_naming(stage.dir(), &own)?;
+            Naming::of(self.store).begin(stage.dir(), &own)?;
         }
         placed.into_par_iter().try_for_each(|(id, entry)| {
             // The name of a damaged one is taken; healing frees it, under the commit lock.
@@ -294,7 +315,7 @@ impl<'s> Staged<'s> {
             Ok(())
         })?;
         let mut flushed = own.clone();
-        let others = self.home.naming_of_others(stage.name())?;
+        let others = Naming::of(self.store).of_others(stage.name())?;
         if !others.is_empty() {
             let tree = self.ingested.tree.iter();
             let files = tree.filter_map(|entry| match entry.node {
@@ -303,9 +324,9 @@ impl<'s> Staged<'s> {
             });
             flushed.add_common(&FanOuts::of(files), &others);
         }
-        flushed.flush(self.home)?;
+        flushed.flush(self.store)?;
         if !own.is_empty() {
-            self.home.end_naming(stage.dir())?;
+            Naming::of(self.store).end(stage.dir())?;
         }
         Ok(())
     }
@@ -318,16 +339,16 @@ impl<'s> Staged<'s> {
         if options.activate == Activate::Never {
             return Ok(0);
         }
-        let now = self.home.now().into();
+        let now = self.store.now().into();
         let mut freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {
             let standing = Standing { generation: &base.generation, quiet: self.quiet()? };
-            self.home.freshen(stage, &standing, stage.tree(), &mut freshness)?;
+            freshen::freshen(self.store, stage, &standing, stage.tree(), &mut freshness)?;
         }
         if freshness.shown != *shown {
-            let file = stage.put_beside(self.home, SHOWN, 0o644, &freshness.shown.encode())?;
+            let file = stage.put_beside(self.store, SHOWN, 0o644, &freshness.shown.encode())?;
             let (file, name) = (Flush::File(file, stage.next().join(SHOWN)), stage.next().open_dir(b"")?);
-            self.home.fs.sync_each(&[file, Flush::Dir(name)])?;
+            self.store.fs.sync_each(&[file, Flush::Dir(name)])?;
             *shown = freshness.shown;
         }
         Ok(freshness.touches.len() as u64)
@@ -335,7 +356,7 @@ impl<'s> Staged<'s> {
 
     /// Returns how far ctimes of the current generation's files are believed.
     pub(crate) fn quiet(&self) -> Result<Quiet> {
-        if self.rehash { Ok(Quiet::Unknown) } else { self.home.quiet() }
+        if self.rehash { Ok(Quiet::Unknown) } else { look::quiet(self.store) }
     }
 
     /// Looks at what is current now, under the commit lock; tells whether it is another one.
@@ -343,7 +364,7 @@ impl<'s> Staged<'s> {
         if self.base.as_ref().map(|base| base.generation.id()) == current {
             return Ok(false);
         }
-        self.base = self.home.rescued_base(lock, current)?.0;
+        self.base = rescue::rescued_base(self.store, lock, current)?.0;
         Ok(true)
     }
 
@@ -356,7 +377,7 @@ impl<'s> Staged<'s> {
             ));
         }
         let mut healed = u64::from(self.healed_base) + self.ingested.restored;
-        let suspects = self.home.suspects()?;
+        let suspects = suspects::suspects(self.store)?;
         for &id in &self.ingested.damaged {
             let Some(stage) = &self.stage else { break };
             let entry = self.ingested.placed[&id];
@@ -366,18 +387,18 @@ impl<'s> Staged<'s> {
             };
             let (dir, name) = open_parent(stage.tree(), entry.path)?;
             let good = Some((&dir, name, file));
-            self.home.heal_object(lock, sequence, &self.objects, &self.guard, id, good)?;
+            rescue::heal_object(self.store, lock, sequence, &self.objects, &self.guard, id, good)?;
             healed += 1;
         }
         for &id in suspects.objects.iter().filter(|id| !self.ingested.damaged.contains(id)) {
             // Whoever replaced it was cut short before all paths that show it were mended.
             if self.objects.is_intact(id)? {
-                self.home.heal_object(lock, sequence, &self.objects, &self.guard, id, None)?;
+                rescue::heal_object(self.store, lock, sequence, &self.objects, &self.guard, id, None)?;
                 healed += 1;
             }
         }
         for id in suspects.generations {
-            healed += u64::from(self.home.heal_generation(lock, id).is_ok());
+            healed += u64::from(rescue::heal_generation(self.store, lock, id).is_ok());
         }
         if self.heals_seen != sequence.heals {
             // Objects that were made good are copies of the files in this tree.
@@ -398,15 +419,15 @@ impl<'s> Staged<'s> {
         sequence: &mut Sequence,
         meanwhile: impl FnOnce() -> Result<()>,
     ) -> Result<Prepared<'s>> {
-        let home = self.home;
-        home.fs.enter(FaultStage::Number, &home.dir)?;
+        let store = self.store;
+        store.fs.enter(FaultStage::Number, &store.dir)?;
         sequence.high = id.get();
         let from = claimed_id(stage);
         sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        let end = home.begin_change(lock, sequence, &[], vec![], meanwhile)?;
-        let generations = home.sub(GENERATIONS)?;
-        home.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
-        home.fs.sync_dir(&generations)?;
+        let end = PendingWrites::of(store).begin_change(lock, sequence, &[], vec![], meanwhile)?;
+        let generations = store.sub(GENERATIONS)?;
+        store.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
+        store.fs.sync_dir(&generations)?;
         if activate {
             self.point_at(lock, id)?;
         }
@@ -414,8 +435,8 @@ impl<'s> Staged<'s> {
     }
 
     fn point_at(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
-        self.home.fs.enter(FaultStage::Pointer, &self.home.dir)?;
-        self.home.set_current(lock, id)
+        self.store.fs.enter(FaultStage::Pointer, &self.store.dir)?;
+        Current::of(self.store).set(lock, id)
     }
 
     fn describe(&self, previous: Option<GenerationId>, refreshed: u64, healed: u64) -> Publication {
@@ -457,10 +478,10 @@ impl<'s> Staged<'s> {
     fn clear_up(&mut self) -> Vec<Warning> {
         let mut after = AfterCommit::default();
         if let Some(stage) = self.stage.take() {
-            after.note("remove the stage", stage.remove(self.home));
+            after.note("remove the stage", stage.remove(self.store));
         }
         for file in std::mem::take(&mut self.ingested.consumed) {
-            after.note("remove a consumed file", file.remove(&self.home.fs));
+            after.note("remove a consumed file", file.remove(&self.store.fs));
         }
         after.warnings
     }

@@ -6,7 +6,7 @@ use crate::model::ids::GenerationId;
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
 use crate::plan::Plan;
-use crate::verbs::publish::Staged;
+use crate::verbs::publish::staged::Staged;
 
 /// Whether an empty tree may become current in the place of one that is not.
 ///

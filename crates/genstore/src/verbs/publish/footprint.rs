@@ -41,7 +41,7 @@ impl Footprint {
             .map(|(path, members)| {
                 let dir = match root.open_dir(path) {
                     Ok(dir) => dir,
-                    Err(e) if crate::repair::check::is_absence(&e) => {
+                    Err(e) if crate::fs::errno::is_absence(&e) => {
                         return Ok((None, members.iter().map(|&entry| (entry, None)).collect()));
                     }
                     Err(e) => return Err(e),

@@ -15,14 +15,25 @@
 //! the spare is made anew, and where the names of objects have passed to other inodes since
 //! (`heals`, `rotations`), or something is suspected of damage, there is no recycling.
 
+use crate::model::object_name;
+use crate::parts::suspects;
+use crate::verbs::publish::staged::Recycled;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
+use crate::change::begin;
+use crate::parts::generations::Generations;
+use crate::parts::log::Log;
+use crate::parts::records::Records;
 use crate::threads::{self, prelude::*};
+use crate::verbs::collect;
+use crate::verbs::inspect;
 
 use crate::error::Result;
 use crate::fs::Durability;
 use crate::fs::dir::open_parent;
+use crate::fs::errno::is_absence;
+use crate::fs::errno::is_refused;
 use crate::fs::flush::Flush;
 use crate::fs::flush::MANY;
 use crate::fs::folders::Folders;
@@ -40,25 +51,13 @@ use crate::model::tree::{FileNode, Node, Tree};
 use crate::parts::folder_stamps::{self, Seen};
 use crate::parts::generations::Retired;
 use crate::parts::layout::{GENERATIONS, SEALED, TREE};
-use crate::parts::objects::{self, is_refused};
+use crate::parts::objects;
 use crate::parts::stage_dir::{RETIRED, StageDir};
 use crate::progress::Phase;
-use crate::repair::check::is_absence;
-use crate::verbs::publish::Staged;
+use crate::threads::lock;
 use crate::verbs::publish::assemble::Assembly;
-use crate::verbs::publish::ingest::{How, lock};
-
-/// What was done to the tree of a generation that is no more.
-pub(crate) struct Recycled {
-    /// Folders of the new tree in which names changed.
-    changed: BTreeSet<Vec<u8>>,
-    /// Empty files that were made.
-    made: Vec<u32>,
-    /// What is known of the folders of the new tree; inode 0 for those that changed.
-    folders: Vec<SourceStat>,
-    /// Whether what was not changed was flushed when it was made.
-    flushed: bool,
-}
+use crate::verbs::publish::ingest::context::How;
+use crate::verbs::publish::staged::Staged;
 
 /// A generation that may be recycled.
 struct Spare {
@@ -96,15 +95,15 @@ impl Staged<'_> {
         let stage = self.stage.as_mut().expect("an assembly has its stage");
         let retired = stage.dir().open_dir(RETIRED)?;
         let seen = match retired.open_dir(TREE) {
-            Ok(tree) => folder_stamps::compare(self.home, &tree, &before, &spare.sealed.folders)?,
+            Ok(tree) => folder_stamps::compare(self.store, &tree, &before, &spare.sealed.folders)?,
             Err(e) if is_absence(&e) || is_mount(&e) => None,
             Err(e) => return Err(e),
         };
         let Some(seen) = seen else { return Ok(false) };
-        let placed = stage.exchange_tree(self.home, &retired)?;
-        self.home.options.progress.begin(Phase::Assemble, Some(patch.size() as u64));
+        let placed = stage.exchange_tree(self.store, &retired)?;
+        self.store.options.progress.begin(Phase::Assemble, Some(patch.size() as u64));
         let recycling = Recycling {
-            assembly: Assembly::new(self.home, &self.guard, &self.objects, ingested, stage.tree()),
+            assembly: Assembly::new(self.store, &self.guard, &self.objects, ingested, stage.tree()),
             spare: &spare,
             patch: &patch,
             before: &before,
@@ -118,7 +117,7 @@ impl Staged<'_> {
             // Made immutable, say: the stage's own tree comes back, and is assembled.
             Err(e) if is_refused(&e) => {
                 drop(recycling);
-                stage.take_back_tree(self.home, &retired)?;
+                stage.take_back_tree(self.store, &retired)?;
                 return Ok(false);
             }
             make => make?,
@@ -143,13 +142,13 @@ impl Staged<'_> {
     /// Looks for a generation to recycle: of those that retention gives up, the newest of whose
     /// folders enough is known.
     fn find_spare(&self, retention: &Retention) -> Result<Option<Spare>> {
-        let (home, now) = (self.home, self.home.now());
-        let rotations = home.rotations()?;
-        for verdict in judge(&home.candidates(now)?.read, retention, now) {
+        let (store, now) = (self.store, self.store.now());
+        let rotations = objects::rotations(store)?;
+        for verdict in judge(&collect::candidates(store, now)?.read, retention, now) {
             if verdict.keeps() {
                 continue;
             }
-            let Some(generation) = home.find_generation(verdict.id)? else { continue };
+            let Some(generation) = Generations::of(store).find(verdict.id)? else { continue };
             let body = generation.head_and_body()?.1;
             let Some(sealed) = generation.sealed(body)? else { continue };
             if (sealed.heals, sealed.rotations) != (self.heals_seen, rotations) {
@@ -168,33 +167,34 @@ impl Staged<'_> {
     /// Takes the commit lock, so that no pin is made and nothing is activated or healed meanwhile,
     /// and the lease of the spare, exclusively.
     fn retire(&self, spare: &Spare, retention: &Retention) -> Result<bool> {
-        let home = self.home;
+        let store = self.store;
         let stage = self.stage.as_ref().expect("an assembly has its stage");
-        let (lock, sequence) = home.begin_commit()?;
-        let is_given_up = match home.verdict(spare.id, retention) {
+        let (lock, sequence) = begin::begin_commit(store)?;
+        let is_given_up = match inspect::verdict(store, spare.id, retention) {
             Ok(Some(verdict)) => !verdict.keeps(),
             Ok(None) | Err(_) => false,
         };
-        let suspects = home.suspects()?;
-        let as_sealed = (sequence.heals, home.rotations()?) == (spare.sealed.heals, spare.sealed.rotations);
+        let suspects = suspects::suspects(store)?;
+        let as_sealed =
+            (sequence.heals, objects::rotations(store)?) == (spare.sealed.heals, spare.sealed.rotations);
         if !is_given_up || !as_sealed || !suspects.objects.is_empty() || !suspects.generations.is_empty() {
             return Ok(false);
         }
         // Its tree would be part of the next generation. Where the system does not tell of mounts, the
         // work on the tree stops at them.
-        let generation = home.dir.join(&[GENERATIONS, b"/", spare.id.to_string().as_bytes()].concat());
+        let generation = store.dir.join(&[GENERATIONS, b"/", spare.id.to_string().as_bytes()].concat());
         if !mounts_below(&generation).is_empty() {
             return Ok(false);
         }
-        match home.retire_generation(&lock, spare.id, (stage.dir(), RETIRED)) {
+        match Generations::of(store).retire(&lock, spare.id, (stage.dir(), RETIRED)) {
             Ok(Retired::Moved) => {}
             Ok(Retired::Leased | Retired::Immovable) => return Ok(false),
             // Another user's: it stays, gc tells of it, and the tree is assembled.
             Err(e) if is_refused(&e) => return Ok(false),
             Err(e) => return Err(e),
         }
-        home.remove_mark(&lock, spare.id)?;
-        home.compact_log(&lock, &home.generation_ids()?)?;
+        Records::of(store).remove_mark(&lock, spare.id)?;
+        Log::of(store).compact(&lock, &Generations::of(store).ids()?)?;
         Ok(true)
     }
 
@@ -222,10 +222,10 @@ impl Staged<'_> {
     /// is changed in them any more. `body` is that of the manifest.
     pub(crate) fn write_sealed(&self, body: Digest, shown: &Shown) -> Result<()> {
         let (Some(stage), true) = (&self.stage, self.retention.is_some()) else { return Ok(()) };
-        let home = self.home;
+        let store = self.store;
         // Elsewhere folders may be stamped by another clock.
         if self.objects.is_apart() || !stage.tree().is_local() {
-            return home.fs.unlink(stage.next(), SEALED).map(drop);
+            return store.fs.unlink(stage.next(), SEALED).map(drop);
         }
         let paths = all_folders(&self.ingested.tree);
         let fresh: HashSet<&[u8]> = shown.fresh.keys().map(|path| relpath::split(path).0).collect();
@@ -239,11 +239,11 @@ impl Staged<'_> {
             }
             None => vec![SourceStat::default(); paths.len()],
         };
-        let folders = folder_stamps::take(home, stage.tree(), &paths, known)?;
-        let flushed = home.options.durability == Durability::Full;
+        let folders = folder_stamps::take(store, stage.tree(), &paths, known)?;
+        let flushed = store.options.durability == Durability::Full;
         let (heals, rotations) = (self.heals_seen, self.rotations_seen);
         let sealed = Sealed { body, heals, rotations, flushed, folders };
-        stage.put_beside(home, SEALED, 0o644, &sealed.encode()).map(drop)
+        stage.put_beside(store, SEALED, 0o644, &sealed.encode()).map(drop)
     }
 }
 
@@ -273,7 +273,7 @@ struct Done {
 impl Recycling<'_> {
     /// Removes what does not stay, and returns what is to be made, by folder.
     fn clear_all(&self) -> Result<Vec<(&[u8], Vec<u32>)>> {
-        let (fs, root) = (&self.assembly.home.fs, self.assembly.tree);
+        let (fs, root) = (&self.assembly.store.fs, self.assembly.tree);
         // It was moved, which changed its own entry for the folder above.
         self.note(b"");
         for path in &self.patch.dead {
@@ -289,7 +289,7 @@ impl Recycling<'_> {
 
     /// Makes new folders, and what is to be in all of them.
     fn make_all<'p>(&'p self, mut make: Vec<(&'p [u8], Vec<u32>)>) -> Result<()> {
-        let (fs, root) = (&self.assembly.home.fs, self.assembly.tree);
+        let (fs, root) = (&self.assembly.store.fs, self.assembly.tree);
         for path in &self.patch.born {
             let (dir, name) = open_parent(root, path)?;
             fs.make_dir(&dir, name)?;
@@ -368,12 +368,12 @@ impl Recycling<'_> {
     /// Returns whether a name stands for what assembly would make of this entry.
     fn is_right(&self, entry: u32, dir: &Dir, name: &[u8]) -> Result<bool> {
         let Some(stat) = dir.stat(name)? else { return Ok(false) };
-        let Assembly { home, ingested, objects, .. } = &self.assembly;
+        let Assembly { store, ingested, objects, .. } = &self.assembly;
         Ok(match ingested.tree.get(entry as usize).node {
             Node::File(FileNode { size: 0, executable, mtime, .. }) => {
                 (stat.kind, stat.size, stat.links) == (Kind::File, 0, 1)
-                    && home.fs.is_ours(&stat)
-                    && stat.mode == objects::mode(executable)
+                    && store.fs.is_ours(&stat)
+                    && stat.mode == object_name::mode(executable)
                     && stat.has_mtime(mtime)
             }
             Node::File(file) => {
@@ -390,14 +390,14 @@ impl Recycling<'_> {
 
     fn remove(&self, path: &[u8], dir: &Dir, name: &[u8]) -> Result<()> {
         self.note(path);
-        self.assembly.home.fs.remove_all(dir, name)
+        self.assembly.store.fs.remove_all(dir, name)
     }
 
     /// Makes an entry where nothing stands any more.
     fn make(&self, entry: u32, dir: &Dir) -> Result<()> {
-        let Assembly { ingested, home, .. } = &self.assembly;
+        let Assembly { ingested, store, .. } = &self.assembly;
         let at = ingested.tree.get(entry as usize);
-        home.options.progress.advance(1);
+        store.options.progress.advance(1);
         if ingested.how[entry as usize] != How::Placed {
             if matches!(at.node, Node::File(file) if file.size == 0) {
                 lock(&self.done).made.push(entry);
@@ -405,7 +405,7 @@ impl Recycling<'_> {
             return self.assembly.entry(entry, dir);
         }
         let (from, name) = open_parent(self.placed, at.path)?;
-        home.fs.rename((&from, name), (dir, name))
+        store.fs.rename((&from, name), (dir, name))
     }
 
     /// Notes a folder in which names change.

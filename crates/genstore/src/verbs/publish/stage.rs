@@ -8,28 +8,36 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
+use crate::change::begin;
 use crate::error::{Error, Result, show_path};
 use crate::fs::copy::{CHUNK, fill};
+use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Kind};
 use crate::model::ids::StageId;
 use crate::parts::claim::{Claim, FolderMark, Owner, Standing};
+use crate::parts::failed::FailedBuilds;
 use crate::parts::failed::{Cause, Failed, KeepFailed};
-use crate::parts::layout::Home;
-use crate::parts::objects::is_errno;
+use crate::parts::generations::Generations;
+use crate::parts::layout::StoreDir;
+use crate::parts::log::Log;
 use crate::parts::stage_dir::{OUT, StageDir, tolerate};
+use crate::plan::Plan;
+use crate::plan::item::Source;
+use crate::plan::item::Spooled;
 use crate::plan::scan::ScanRules;
-use crate::plan::{Plan, Source, Spooled};
-use crate::verbs::publish::ingest::lock;
-use crate::verbs::publish::{StageOptions, Staged};
+use crate::threads::lock;
+use crate::verbs::publish;
+use crate::verbs::publish::options::StageOptions;
+use crate::verbs::publish::staged::Staged;
 
 /// A directory in the store that programs write to, out of readers' sight, until it is sealed.
 ///
 /// Dropping it removes it, unless it was resumed: then it is still its owner's.
 #[must_use]
 pub struct Stage<'s> {
-    home: &'s Home,
+    store: &'s StoreDir,
     /// Gone once it is sealed, left to an owner or ended.
     dir: Option<StageDir>,
     /// The directory that was made for others to write to, whatever has its name by now; `None` for a
@@ -50,86 +58,81 @@ impl Drop for Stage<'_> {
     fn drop(&mut self) {
         if let Some(dir) = self.dir.take() {
             // What cannot be removed now is debris, which the next writer removes.
-            drop(dir.give_up(self.home));
+            drop(dir.give_up(self.store));
         }
     }
 }
 
-impl Home {
-    /// Begins a stage, held by this process.
-    pub(crate) fn begin(&self) -> Result<Stage<'_>> {
-        // What a dead process left goes first: it may be what fills the disk.
-        drop(self.begin_commit()?);
-        let dir = StageDir::create(self)?;
-        match dir.out(self) {
-            Ok(out) => Ok(Stage::of(self, dir, Some(out))),
-            Err(error) => {
-                drop(dir.remove(self));
-                Err(error)
-            }
+/// Begins a stage, held by this process.
+pub(crate) fn begin(store: &StoreDir) -> Result<Stage<'_>> {
+    // What a dead process left goes first: it may be what fills the disk.
+    drop(begin::begin_commit(store)?);
+    let dir = StageDir::create(store)?;
+    match dir.out(store) {
+        Ok(out) => Ok(Stage::of(store, dir, Some(out))),
+        Err(error) => {
+            drop(dir.remove(store));
+            Err(error)
         }
     }
+}
 
-    /// Takes over a stage that was left to an owner.
-    pub(crate) fn resume(&self, id: &StageId) -> Result<Stage<'_>> {
-        self.complete()?;
-        let resumed = match StageDir::resume(self, id) {
-            Err(e) if is_errno(&e, Errno::ACCESS) => {
-                return Err(Error::refused(
-                    "stage-foreign",
-                    format!("the stage {id} belongs to another user"),
-                ));
-            }
-            resumed => resumed?,
-        };
-        // Whoever committed it may not have lived to write the log; this does it. The stage itself is
-        // ours already, so it is not taken for debris.
-        drop(self.begin_commit()?);
-        if let Some(generation) = self.history()?.made_of_stage(id)
-            && self.find_generation(generation)?.is_some()
-        {
-            // Whoever committed it did not live to remove it.
-            if let Some((dir, ..)) = resumed {
-                dir.remove(self)?;
-            }
-            let why = format!("the stage {id} was committed already: it is generation {generation}");
-            return Err(Error::refused("stage-committed", why));
+/// Takes over a stage that was left to an owner.
+pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>> {
+    store.complete()?;
+    let resumed = match StageDir::resume(store, id) {
+        Err(e) if is_errno(&e, Errno::ACCESS) => {
+            return Err(Error::refused("stage-foreign", format!("the stage {id} belongs to another user")));
         }
-        let Some((dir, standing, made)) = resumed else {
-            return Err(match self.failed_stage(id)? {
-                Some(number) => Error::refused(
-                    "stage-refused",
-                    format!("the stage {id} was refused: it is kept as failed/{number}"),
-                ),
-                None => Error::refused(
-                    "stage-unknown",
-                    format!("there is no stage {id}: it was aborted, it is over, or it never was"),
-                ),
-            });
-        };
-        let why = match standing {
-            Standing::Holds => {
-                let out = dir.reopen_out(made.as_ref())?;
-                return Ok(Stage::of(self, dir, out));
-            }
-            Standing::Expired(at) => {
-                let ago = self.now().duration_since(at).unwrap_or_default().as_secs();
-                format!("the stage {id} expired {ago} s ago")
-            }
-            Standing::OwnerGone(pid) => {
-                format!("the stage {id} is over: its owner, process {pid}, has ended")
-            }
-            Standing::Rebooted => format!("the stage {id} is over: the system was started anew since"),
-        };
-        drop(dir.remove(self));
-        Err(Error::refused("stage-expired", why))
+        resumed => resumed?,
+    };
+    // Whoever committed it may not have lived to write the log; this does it. The stage itself is
+    // ours already, so it is not taken for debris.
+    drop(begin::begin_commit(store)?);
+    if let Some(generation) = Log::of(store).history()?.made_of_stage(id)
+        && Generations::of(store).find(generation)?.is_some()
+    {
+        // Whoever committed it did not live to remove it.
+        if let Some((dir, ..)) = resumed {
+            dir.remove(store)?;
+        }
+        let why = format!("the stage {id} was committed already: it is generation {generation}");
+        return Err(Error::refused("stage-committed", why));
     }
+    let Some((dir, standing, made)) = resumed else {
+        return Err(match FailedBuilds::of(store).find_stage(id)? {
+            Some(number) => Error::refused(
+                "stage-refused",
+                format!("the stage {id} was refused: it is kept as failed/{number}"),
+            ),
+            None => Error::refused(
+                "stage-unknown",
+                format!("there is no stage {id}: it was aborted, it is over, or it never was"),
+            ),
+        });
+    };
+    let why = match standing {
+        Standing::Holds => {
+            let out = dir.reopen_out(made.as_ref())?;
+            return Ok(Stage::of(store, dir, out));
+        }
+        Standing::Expired(at) => {
+            let ago = store.now().duration_since(at).unwrap_or_default().as_secs();
+            format!("the stage {id} expired {ago} s ago")
+        }
+        Standing::OwnerGone(pid) => {
+            format!("the stage {id} is over: its owner, process {pid}, has ended")
+        }
+        Standing::Rebooted => format!("the stage {id} is over: the system was started anew since"),
+    };
+    drop(dir.remove(store));
+    Err(Error::refused("stage-expired", why))
 }
 
 impl<'s> Stage<'s> {
-    fn of(home: &'s Home, dir: StageDir, out: Option<Dir>) -> Stage<'s> {
+    fn of(store: &'s StoreDir, dir: StageDir, out: Option<Dir>) -> Stage<'s> {
         let path = dir.dir().join(OUT);
-        Stage { home, dir: Some(dir), out, path, spool: Mutex::default() }
+        Stage { store, dir: Some(dir), out, path, spool: Mutex::default() }
     }
 
     fn dir(&self) -> &StageDir {
@@ -178,7 +181,7 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// [`Error::Io`]: EEXIST when there is one already.
     pub fn log(&self) -> Result<File> {
-        self.dir().log(self.home)
+        self.dir().log(self.store)
     }
 
     /// Takes in the bytes of a stream, for a plan that is sealed with this stage. `mtime` is what
@@ -187,11 +190,11 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// [`Error::Io`].
     pub fn spool(&self, bytes: &mut dyn Read, mtime: Option<SystemTime>) -> Result<Source> {
-        let fs = &self.home.fs;
+        let fs = &self.store.fs;
         // Archives have many small members: the folder and the buffer are there once.
         let mut spool = lock(&self.spool);
         if spool.is_none() {
-            let dir = Arc::new(self.dir().spool(self.home)?);
+            let dir = Arc::new(self.dir().spool(self.store)?);
             *spool = Some(Spool { dir, count: 0, chunk: vec![0; CHUNK] });
         }
         let Spool { dir, count, chunk } = spool.as_mut().expect("it was made above");
@@ -207,7 +210,7 @@ impl<'s> Stage<'s> {
             }
         }
         sparse.finish()?;
-        fs.set_mtime(&file, &path, mtime.unwrap_or_else(|| self.home.now()).into())?;
+        fs.set_mtime(&file, &path, mtime.unwrap_or_else(|| self.store.now()).into())?;
         Ok(Source::Spooled(Spooled { dir: dir.clone(), name }))
     }
 
@@ -240,7 +243,7 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// As [`Stage::seal`].
     pub fn seal_plan(mut self, plan: &Plan, options: StageOptions) -> Result<Staged<'s>> {
-        self.home.stage(self.dir.take(), plan, options)
+        publish::stage(self.store, self.dir.take(), plan, options)
     }
 
     /// Leaves it to an owner; another process goes on with [`crate::Store::resume`].
@@ -249,9 +252,9 @@ impl<'s> Stage<'s> {
     /// Code `no-such-process`; [`Error::Io`]. Then the stage is removed.
     pub fn leave_to(mut self, owner: Owner) -> Result<StageId> {
         let made = self.out.as_ref().map(FolderMark::of).transpose()?;
-        let claim = Claim { out: made, ..Claim::new(self.home, owner)? };
+        let claim = Claim { out: made, ..Claim::new(self.store, owner)? };
         let dir = self.dir.take().expect("it goes only with the stage itself");
-        dir.let_go(self.home, &claim)
+        dir.let_go(self.store, &claim)
     }
 
     /// Ends it for a build that failed; keeps its log for a look.
@@ -259,11 +262,12 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// [`Error::Io`], [`Error::Locked`].
     pub fn fail(mut self, why: &str, keep: KeepFailed) -> Result<Failed> {
-        let (lock, _) = self.home.begin_commit()?;
+        let (lock, _) = begin::begin_commit(self.store)?;
         let dir = self.dir.take().expect("it goes only with the stage itself");
-        let kept = self.home.keep_failed(&lock, &dir, Cause::Build { why: why.to_owned() }, keep);
+        let kept =
+            FailedBuilds::of(self.store).keep(&lock, &dir, Cause::Build { why: why.to_owned() }, keep);
         drop(lock);
-        let removed = tolerate(dir.remove(self.home));
+        let removed = tolerate(dir.remove(self.store));
         let mut kept = kept?;
         kept.left.extend(removed?);
         Ok(kept)
@@ -275,6 +279,6 @@ impl<'s> Stage<'s> {
     /// [`Error::Io`].
     pub fn abort(mut self) -> Result<()> {
         let dir = self.dir.take().expect("it goes only with the stage itself");
-        dir.remove(self.home)
+        dir.remove(self.store)
     }
 }

@@ -5,20 +5,21 @@
 //! the names and inodes that it held costs one stat; in any other, each name costs one. Where all is
 //! as it should be, `sealed` is written anew, so that the next look is short.
 
+use crate::parts::pending_write::PendingWrites;
 use crate::threads::prelude::*;
 
+use crate::check::tree::{Bytes, Fault, Look, Part, look};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::model::index::SourceStat;
 use crate::model::patch::folders;
 use crate::model::sealed::Sealed;
 use crate::model::tree::Node;
+use crate::parts::base::Base;
 use crate::parts::folder_stamps::{self, Seen};
 use crate::parts::layout::{GENERATIONS, SEALED};
 use crate::parts::locks::CommitLock;
-use crate::repair::check::{Bytes, Fault, Look, Part, look};
-use crate::verbs::activate::Base;
-use crate::verbs::publish::Staged;
+use crate::verbs::publish::staged::Staged;
 use crate::views::refresh::name_faults;
 
 /// What a look at the current generation found.
@@ -43,7 +44,7 @@ impl Staged<'_> {
         let noted = base.generation.sealed(body)?.filter(is_current);
         let seen = match &noted {
             Some(noted) if !self.rehash => {
-                folder_stamps::compare(self.home, &base.generation.tree_dir()?, &all, &noted.folders)?
+                folder_stamps::compare(self.store, &base.generation.tree_dir()?, &all, &noted.folders)?
             }
             _ => None,
         };
@@ -58,7 +59,7 @@ impl Staged<'_> {
             only: None,
             within: part.as_ref(),
         };
-        let faults = look(self.home, &base.generation, (&base.tree, &base.shown), &how)?;
+        let faults = look(self.store, &base.generation, (&base.tree, &base.shown), &how)?;
         let known = |stats: &[SourceStat]| stats.iter().filter(|stat| stat.ino != 0).count();
         let flushed = noted.is_some_and(|noted| noted.flushed);
         let sealed = match now.filter(|now| faults.is_empty() && known(now) > proven) {
@@ -82,7 +83,7 @@ impl Staged<'_> {
             let part = Part::around(&paths);
             let bytes = Bytes::Doubtful(self.quiet()?);
             let how = Look { objects: Some(&self.objects), bytes, only: None, within: Some(&part) };
-            let left = look(self.home, &base.generation, (&base.tree, &base.shown), &how)?;
+            let left = look(self.store, &base.generation, (&base.tree, &base.shown), &how)?;
             return match name_faults(left) {
                 Some(named) => Err(base.generation.damaged(&format!("its tree was written to: {named}"))),
                 None => Ok(()),
@@ -91,7 +92,7 @@ impl Staged<'_> {
         // Healing gives paths other inodes than those that were looked at.
         if let Some(sealed) = looked.sealed.filter(|_| healed == 0) {
             let folder = [GENERATIONS, b"/", base.generation.id().to_string().as_bytes()].concat();
-            let written = self.home.prepare(lock, &folder, SEALED, &sealed.encode());
+            let written = PendingWrites::of(self.store).prepare(lock, &folder, SEALED, &sealed.encode());
             // It is a cache: without it the next look takes longer.
             drop(written.and_then(|written| written.put(lock)));
         }
@@ -101,7 +102,7 @@ impl Staged<'_> {
     /// Reads what stat tells of the folders; `None` where that cannot be kept, or a folder is not there.
     fn folders_now(&self, base: &Base, all: &[&[u8]]) -> Option<Vec<SourceStat>> {
         let tree = base.generation.tree_dir().ok().filter(crate::fs::Dir::is_local)?;
-        folder_stamps::take(self.home, &tree, all, vec![SourceStat::default(); all.len()]).ok()
+        folder_stamps::take(self.store, &tree, all, vec![SourceStat::default(); all.len()]).ok()
     }
 
     /// Returns whether every file is its object's inode, but empty ones and those that `shown` names.

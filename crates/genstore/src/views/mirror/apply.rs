@@ -10,20 +10,22 @@
 //! What is on its way lies in a directory beside the mirror, never in it. Before something is replaced
 //! or deleted it is looked at once more.
 
+use crate::fs::errno::is_not_empty;
+use crate::model::object_name;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use crate::threads::prelude::*;
 use rustix::io::Errno;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::dir::open_parent;
+use crate::fs::errno::is_errno;
 use crate::fs::flush::MANY;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Fs, Kind};
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node};
-use crate::parts::objects::{self, is_errno};
 use crate::views::mirror::compare::Look;
 use crate::views::mirror::plan::Work;
 
@@ -189,7 +191,7 @@ impl Hand<'_> {
         let mode = match self.look.wanted.shows.copies {
             true if file.executable => 0o755,
             true => 0o644,
-            false => objects::mode(file.executable),
+            false => object_name::mode(file.executable),
         };
         fs.set_mode(&copy, &path, mode)?;
         fs.set_mtime(&copy, &path, file.mtime)?;
@@ -238,17 +240,12 @@ impl Hand<'_> {
             match root.open_dir(folder) {
                 Ok(dir) => fs.sync_dir(&dir)?,
                 // Removed itself, or something is in its way.
-                Err(e) if crate::repair::check::is_absence(&e) || is_mount(&e) => {}
+                Err(e) if crate::fs::errno::is_absence(&e) || is_mount(&e) => {}
                 Err(e) => return Err(e),
             }
         }
         Ok(())
     }
-}
-
-/// POSIX allows both.
-pub(crate) fn is_not_empty(error: &Error) -> bool {
-    is_errno(error, Errno::NOTEMPTY) || is_errno(error, Errno::EXIST)
 }
 
 fn stranger(done: &Mutex<Done>, path: &[u8]) {

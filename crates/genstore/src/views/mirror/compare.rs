@@ -6,41 +6,23 @@
 //! freed and taken for another file, so it must look as it did, too. Another inode that looks as it did
 //! is ours when it has the same bytes: a copy of the mirror may have got its root's number again.
 
-use std::collections::{BTreeSet, HashMap};
+use crate::views::mirror::plan::Verdicts;
+use crate::views::mirror::plan::{Verdict, sum_up};
+use crate::views::mirror::target::Wanted;
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::threads::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::fs::errno::is_absence;
 use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
-use crate::model::inventory::{Inventory, Shows};
+use crate::model::inventory::Inventory;
 use crate::model::relpath;
-use crate::model::tree::{FileNode, Node, Tree};
-use crate::parts::generations::Generation;
+use crate::model::tree::{FileNode, Node};
 use crate::parts::objects;
-use crate::repair::check::is_absence;
 use crate::views::mirror::plan::Found;
-
-/// What a mirror is to show.
-pub(crate) struct Wanted {
-    pub(crate) shows: Shows,
-    pub(crate) heals: u64,
-    /// Files, with the mtimes that are shown, and symlinks.
-    pub(crate) tree: Tree,
-    /// All folders but the mirror itself.
-    pub(crate) folders: BTreeSet<Vec<u8>>,
-    /// Where the files are; the generation is leased.
-    pub(crate) source: Option<(Generation, Dir)>,
-}
-
-impl Wanted {
-    /// Opens a folder of what is shown.
-    pub(crate) fn folder(&self, path: &[u8]) -> Result<Dir> {
-        let source = self.source.as_ref().map(|(_, dir)| dir);
-        source.expect("what is wanted comes from somewhere").open_dir(path)
-    }
-}
 
 /// What is compared.
 pub(crate) struct Look<'a> {
@@ -69,28 +51,6 @@ struct Ours<'a> {
     inventory: &'a Inventory,
 }
 
-/// What is found of a path.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Verdict {
-    /// With the inode that it has; 0 for a copy.
-    Keep(usize, u64),
-    /// With the inode that it will have.
-    Add(usize, u64),
-    AddLate(usize, u64),
-    Replace(usize, u64),
-    Delete,
-    KeepFolder,
-    MakeFolder,
-    MakeFolderLate,
-    /// A folder that is not wanted any more.
-    LeaveFolder,
-    Stranger,
-    /// A mount point: what is below it is hidden.
-    Mount,
-    Gone,
-}
-
-pub(crate) type Verdicts = Vec<(Vec<u8>, Verdict)>;
 type Items<'a> = HashMap<&'a [u8], HashMap<&'a [u8], Item>>;
 
 impl<'a> Look<'a> {
@@ -99,7 +59,7 @@ impl<'a> Look<'a> {
         let items = self.items();
         let verdicts: Vec<Verdicts> =
             items.par_iter().map(|(folder, items)| self.folder(folder, items)).collect::<Result<_>>()?;
-        self.sum_up(verdicts.concat())
+        sum_up(self.wanted, self.root_inode, verdicts.concat())
     }
 
     fn items(&self) -> Items<'a> {
@@ -355,8 +315,12 @@ fn has_bytes(dir: &Dir, name: &[u8], file: &FileNode) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::model::digest::Digest;
+    use crate::model::inventory::Shows;
+    use crate::model::tree::Tree;
     use crate::model::tree::{Entry, Mtime, TreeBuilder};
 
     /// A mirror that an update was to make of `b`, where `a` was.

@@ -12,24 +12,31 @@
 pub(crate) mod apply;
 pub(crate) mod compare;
 pub(crate) mod plan;
+pub(crate) mod target;
 
 use std::collections::BTreeSet;
 
 use crate::error::Result;
-use crate::fs::mount::is_mount;
-use crate::fs::{Dir, Kind};
+use crate::fs::Dir;
+use crate::fs::errno::is_absence;
+use crate::fs::errno::is_not_empty;
 use crate::model::digest::Digest;
 use crate::model::inventory::{Inventory, Shows};
 use crate::model::patch;
 use crate::model::relpath;
-use crate::model::tree::{Entry, Node, Tree, TreeBuilder};
-use crate::parts::layout::Home;
+use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
+use crate::parts::current::Current;
+use crate::parts::generations::Generations;
+use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
+use crate::parts::records::Records;
+use crate::parts::view_records::ViewRecords;
 use crate::parts::view_records::{PendingView, ViewKind, ViewRecord};
-use crate::repair::check::is_absence;
-use crate::views::mirror::apply::{Hand, is_not_empty};
-use crate::views::mirror::compare::{Look, Wanted};
+use crate::views::mirror::apply::Hand;
+use crate::views::mirror::compare::Look;
 use crate::views::mirror::plan::Found;
+use crate::views::mirror::target::Wanted;
+use crate::views::place;
 use crate::views::place::Place;
 
 /// What an update came upon.
@@ -57,239 +64,199 @@ impl There {
     }
 }
 
-impl Home {
-    fn what_is_there(&self, record: &ViewRecord, (parent, name): (&Dir, &[u8])) -> Result<There> {
-        let key = record.key();
-        let (now, next) = (self.inventory(&key)?, self.next_inventory(&key)?);
-        let root = parent.staying()?.open_dir(name)?;
-        Ok(There { root_inode: root.stat_self()?.ino, root, now, next })
-    }
+fn what_is_there(store: &StoreDir, record: &ViewRecord, (parent, name): (&Dir, &[u8])) -> Result<There> {
+    let key = record.key();
+    let (now, next) =
+        (ViewRecords::of(store).inventory(&key)?, ViewRecords::of(store).next_inventory(&key)?);
+    let root = parent.staying()?.open_dir(name)?;
+    Ok(There { root_inode: root.stat_self()?.ino, root, now, next })
+}
 
-    /// Brings a mirror whose directory is there to what is current.
-    pub(crate) fn update_mirror(
-        &self,
-        lock: &CommitLock,
-        record: &ViewRecord,
-        place: &Place,
-    ) -> Result<Updated> {
-        let there = self.what_is_there(record, (place.parent()?, place.name()))?;
-        if there.next.is_some() {
-            self.fs.remove_all(place.parent()?, &self.spare_name(record))?;
+/// Brings a mirror whose directory is there to what is current.
+pub(crate) fn update_mirror(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &Place,
+) -> Result<Updated> {
+    let there = what_is_there(store, record, (place.parent()?, place.name()))?;
+    if there.next.is_some() {
+        store.fs.remove_all(place.parent()?, &spare_name(store, record))?;
+    }
+    let wanted = wanted(store, record)?;
+    let look = there.look(&wanted);
+    let mut found = look.take()?;
+    let mut strangers = std::mem::take(&mut found.strangers);
+    if found.work.len() > 0 || there.now.as_ref() != Some(&found.next) || there.next.is_some() {
+        strangers.extend(do_work(store, lock, record, place, &look, &mut found)?);
+        // What a mount hides is as the last inventory tells, which goes on counting.
+        if !found.hidden {
+            ViewRecords::of(store).promote_inventory(lock, &record.key())?;
         }
-        let wanted = self.wanted(record)?;
-        let look = there.look(&wanted);
-        let mut found = look.take()?;
-        let mut strangers = std::mem::take(&mut found.strangers);
-        if found.work.len() > 0 || there.now.as_ref() != Some(&found.next) || there.next.is_some() {
-            strangers.extend(self.do_work(lock, record, place, &look, &mut found)?);
-            // What a mount hides is as the last inventory tells, which goes on counting.
-            if !found.hidden {
-                self.promote_inventory(lock, &record.key())?;
+    }
+    Ok(Updated { strangers: strangers.into_iter().collect(), put_back: found.gone })
+}
+
+/// Steps 2 and 3. Gives what turned out not to be ours.
+fn do_work(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &Place,
+    look: &Look<'_>,
+    found: &mut Found,
+) -> Result<BTreeSet<Vec<u8>>> {
+    let spare = spare_name(store, record);
+    let fs = store.fs.within(look.root)?;
+    let mut unlinkable = BTreeSet::new();
+    loop {
+        ViewRecords::of(store).write_next_inventory(lock, &record.key(), &found.next)?;
+        let beside = (place.parent()?, spare.as_slice());
+        let hand = Hand { fs: &fs, look, beside, unlinkable: &unlinkable };
+        let done = hand.work(&found.work)?;
+        if done.unlinkable.is_subset(&unlinkable) {
+            return Ok(done.strangers);
+        }
+        // A copy is known by other signs than a link: the inventory says so before it is made.
+        unlinkable.extend(done.unlinkable);
+        let paths = unlinkable.iter().map(|index| look.wanted.tree.path(*index));
+        for index in paths.filter_map(|path| found.next.tree.index_of(path)) {
+            if let Some(rank) = found.next.tree.file_rank(index) {
+                found.next.inodes[rank] = 0;
             }
         }
-        Ok(Updated { strangers: strangers.into_iter().collect(), put_back: found.gone })
+        found.work = std::mem::take(&mut found.work).only(&unlinkable);
     }
+}
 
-    /// Steps 2 and 3. Gives what turned out not to be ours.
-    fn do_work(
-        &self,
-        lock: &CommitLock,
-        record: &ViewRecord,
-        place: &Place,
-        look: &Look<'_>,
-        found: &mut Found,
-    ) -> Result<BTreeSet<Vec<u8>>> {
-        let spare = self.spare_name(record);
-        let fs = self.fs.within(look.root)?;
-        let mut unlinkable = BTreeSet::new();
-        loop {
-            self.write_next_inventory(lock, &record.key(), &found.next)?;
-            let beside = (place.parent()?, spare.as_slice());
-            let hand = Hand { fs: &fs, look, beside, unlinkable: &unlinkable };
-            let done = hand.work(&found.work)?;
-            if done.unlinkable.is_subset(&unlinkable) {
-                return Ok(done.strangers);
-            }
-            // A copy is known by other signs than a link: the inventory says so before it is made.
-            unlinkable.extend(done.unlinkable);
-            let paths = unlinkable.iter().map(|index| look.wanted.tree.path(*index));
-            for index in paths.filter_map(|path| found.next.tree.index_of(path)) {
-                if let Some(rank) = found.next.tree.file_rank(index) {
-                    found.next.inodes[rank] = 0;
-                }
-            }
-            found.work = std::mem::take(&mut found.work).only(&unlinkable);
-        }
+/// Makes a new mirror under the name that it has until it is in place.
+pub(crate) fn build_mirror(
+    store: &StoreDir,
+    lock: &CommitLock,
+    pending: &mut PendingView,
+    place: &Place,
+) -> Result<()> {
+    let parent = place.parent()?;
+    store.fs.within(parent)?.make_dir(parent, &pending.temp.0)?;
+    let root = parent.staying()?.open_dir(&pending.temp.0)?;
+    if store.is_private()? {
+        // Its files are the store's own inodes, or copies of them.
+        store.fs.set_own_mode(&root, 0o700)?;
     }
+    let there = There { root_inode: root.stat_self()?.ino, root, now: None, next: None };
+    pending.root = Some(there.root_inode);
+    ViewRecords::of(store).write_pending(lock, pending)?;
+    let wanted = wanted(store, &pending.view)?;
+    let look = there.look(&wanted);
+    let mut found = look.take()?;
+    do_work(store, lock, &pending.view, place, &look, &mut found).map(drop)
+}
 
-    /// Makes a new mirror under the name that it has until it is in place.
-    pub(crate) fn build_mirror(
-        &self,
-        lock: &CommitLock,
-        pending: &mut PendingView,
-        place: &Place,
-    ) -> Result<()> {
-        let parent = place.parent()?;
-        self.fs.within(parent)?.make_dir(parent, &pending.temp.0)?;
-        let root = parent.staying()?.open_dir(&pending.temp.0)?;
-        if self.is_private()? {
-            // Its files are the store's own inodes, or copies of them.
-            self.fs.set_own_mode(&root, 0o700)?;
-        }
-        let there = There { root_inode: root.stat_self()?.ino, root, now: None, next: None };
-        pending.root = Some(there.root_inode);
-        self.write_pending_view(lock, pending)?;
-        let wanted = self.wanted(&pending.view)?;
-        let look = there.look(&wanted);
-        let mut found = look.take()?;
-        self.do_work(lock, &pending.view, place, &look, &mut found).map(drop)
+/// Looks at a mirror whose directory is there, and changes nothing: tells whether it is behind,
+/// and what is not ours.
+pub(crate) fn look_at_mirror(
+    store: &StoreDir,
+    record: &ViewRecord,
+    place: &Place,
+) -> Result<(bool, Vec<Vec<u8>>)> {
+    let there = what_is_there(store, record, (place.parent()?, place.name()))?;
+    let found = there.look(&wanted(store, record)?).take()?;
+    Ok((found.work.len() > 0, found.strangers.into_iter().collect()))
+}
+
+/// Brings mirrors to what is current that an update, or the one before it, did not get to. What
+/// cannot be done now is told by the look after the next commit.
+pub(crate) fn settle_mirrors(store: &StoreDir, lock: &CommitLock) -> Result<()> {
+    for key in ViewRecords::of(store).mirrors()? {
+        drop(settle_mirror(store, lock, &key));
     }
+    Ok(())
+}
 
-    /// Looks at a mirror whose directory is there, and changes nothing: tells whether it is behind,
-    /// and what is not ours.
-    pub(crate) fn look_at_mirror(
-        &self,
-        record: &ViewRecord,
-        place: &Place,
-    ) -> Result<(bool, Vec<Vec<u8>>)> {
-        let there = self.what_is_there(record, (place.parent()?, place.name()))?;
-        let found = there.look(&self.wanted(record)?).take()?;
-        Ok((found.work.len() > 0, found.strangers.into_iter().collect()))
+fn settle_mirror(store: &StoreDir, lock: &CommitLock, key: &[u8]) -> Result<()> {
+    let Some(record) = ViewRecords::of(store).read(key)?.filter(|record| record.kind == ViewKind::Mirror)
+    else {
+        return Ok(());
+    };
+    let is_current = ViewRecords::of(store).mirror_shows(key)? == Some(ought_to_show(store, &record)?);
+    let place = place::place(store, &record)?;
+    if is_current || ViewRecords::of(store).read_pending(key)?.is_some() || !place.is_directory()? {
+        return Ok(());
     }
+    update_mirror(store, lock, &record, &place).map(drop)
+}
 
-    /// Brings mirrors to what is current that an update, or the one before it, did not get to. What
-    /// cannot be done now is told by the look after the next commit.
-    pub(crate) fn settle_mirrors(&self, lock: &CommitLock) -> Result<()> {
-        for key in self.mirrors()? {
-            drop(self.settle_mirror(lock, &key));
-        }
-        Ok(())
+/// Removes from a directory what was put there for a view that is no mirror any more. Gives what
+/// is not ours, and stays.
+pub(crate) fn clear_mirror(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &Place,
+    name: &[u8],
+) -> Result<Vec<Vec<u8>>> {
+    let (parent, spare) = (place.parent()?, spare_name(store, record));
+    let there = what_is_there(store, record, (parent, name))?;
+    store.fs.remove_all(parent, &spare)?;
+    let wanted = Wanted::nothing(Records::of(store).sequence()?.heals);
+    let look = there.look(&wanted);
+    let found = look.take()?;
+    let hand = Hand { fs: &store.fs, look: &look, beside: (parent, &spare), unlinkable: &BTreeSet::new() };
+    let mut strangers = found.strangers;
+    strangers.extend(hand.work(&found.work)?.strangers);
+    match store.fs.remove_dir(parent, name) {
+        Ok(_) => {}
+        Err(e) if is_not_empty(&e) => {}
+        Err(e) => return Err(e),
     }
+    store.fs.sync_dir(parent)?;
+    ViewRecords::of(store).forget_inventory(lock, &record.key(), true)?;
+    Ok(strangers.into_iter().collect())
+}
 
-    fn settle_mirror(&self, lock: &CommitLock, key: &[u8]) -> Result<()> {
-        let Some(record) = self.view_record(key)?.filter(|record| record.kind == ViewKind::Mirror) else {
-            return Ok(());
+fn ought_to_show(store: &StoreDir, record: &ViewRecord) -> Result<Shows> {
+    let from = record.from().map(<[u8]>::to_vec);
+    Ok(Shows { generation: Current::of(store).id()?, from, copies: record.copy })
+}
+
+/// Reads what a mirror is to show now.
+fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<Wanted> {
+    let shows = ought_to_show(store, record)?;
+    let nothing = Wanted { shows, ..Wanted::nothing(Records::of(store).sequence()?.heals) };
+    let Some(id) = nothing.shows.generation else { return Ok(nothing) };
+    let generation = Generations::of(store).open(id)?;
+    let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+    let from = record.from().unwrap_or_default();
+    let is_below = |path: &&[u8]| *path != from && (from.is_empty() || relpath::is_within(path, from));
+    let folders = patch::folders(&tree).into_iter().filter(is_below);
+    let folders: BTreeSet<_> = folders.map(|path| relpath::after(path, from.len()).to_vec()).collect();
+    let mut builder = TreeBuilder::default();
+    for entry in tree.below(from).filter(|entry| entry.path != from) {
+        let node = match entry.node {
+            Node::File(file) => Node::File(FileNode { mtime: shown.mtime(entry.path, &file), ..file }),
+            Node::EmptyDir => continue,
+            node => node,
         };
-        let is_current = self.mirror_shows(key)? == Some(self.ought_to_show(&record)?);
-        let place = self.place(&record)?;
-        if is_current || self.pending_view(key)?.is_some() || !place.is_directory()? {
-            return Ok(());
-        }
-        self.update_mirror(lock, &record, &place).map(drop)
+        let path = relpath::after(entry.path, from.len());
+        builder.push(Entry { path, node }).expect("a part of a sorted tree is one");
     }
-
-    /// Removes from a directory what was put there for a view that is no mirror any more. Gives what
-    /// is not ours, and stays.
-    pub(crate) fn clear_mirror(
-        &self,
-        lock: &CommitLock,
-        record: &ViewRecord,
-        place: &Place,
-        name: &[u8],
-    ) -> Result<Vec<Vec<u8>>> {
-        let (parent, spare) = (place.parent()?, self.spare_name(record));
-        let there = self.what_is_there(record, (parent, name))?;
-        self.fs.remove_all(parent, &spare)?;
-        let wanted = Wanted::nothing(self.sequence()?.heals);
-        let look = there.look(&wanted);
-        let found = look.take()?;
-        let hand =
-            Hand { fs: &self.fs, look: &look, beside: (parent, &spare), unlinkable: &BTreeSet::new() };
-        let mut strangers = found.strangers;
-        strangers.extend(hand.work(&found.work)?.strangers);
-        match self.fs.remove_dir(parent, name) {
-            Ok(_) => {}
-            Err(e) if is_not_empty(&e) => {}
-            Err(e) => return Err(e),
-        }
-        self.fs.sync_dir(parent)?;
-        self.forget_inventory(lock, &record.key(), true)?;
-        Ok(strangers.into_iter().collect())
-    }
-
-    fn ought_to_show(&self, record: &ViewRecord) -> Result<Shows> {
-        let from = record.from().map(<[u8]>::to_vec);
-        Ok(Shows { generation: self.current()?, from, copies: record.copy })
-    }
-
-    /// Reads what a mirror is to show now.
-    fn wanted(&self, record: &ViewRecord) -> Result<Wanted> {
-        let shows = self.ought_to_show(record)?;
-        let nothing = Wanted { shows, ..Wanted::nothing(self.sequence()?.heals) };
-        let Some(id) = nothing.shows.generation else { return Ok(nothing) };
-        let generation = self.generation(id)?;
-        let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
-        let from = record.from().unwrap_or_default();
-        let is_below = |path: &&[u8]| *path != from && (from.is_empty() || relpath::is_within(path, from));
-        let folders = patch::folders(&tree).into_iter().filter(is_below);
-        let folders: BTreeSet<_> = folders.map(|path| relpath::after(path, from.len()).to_vec()).collect();
-        let mut builder = TreeBuilder::default();
-        for entry in tree.below(from).filter(|entry| entry.path != from) {
-            let node = match entry.node {
-                Node::File(file) => {
-                    Node::File(crate::FileNode { mtime: shown.mtime(entry.path, &file), ..file })
-                }
-                Node::EmptyDir => continue,
-                node => node,
-            };
-            let path = relpath::after(entry.path, from.len());
-            builder.push(Entry { path, node }).expect("a part of a sorted tree is one");
-        }
-        let source = match generation.tree_dir()?.open_dir(from) {
-            Ok(dir) => Some((generation, dir)),
-            // There is no such path, or it is a file.
-            Err(e) if is_absence(&e) && folders.is_empty() => None,
-            Err(e) => return Err(e),
-        };
-        Ok(Wanted { tree: builder.finish(), folders, source, ..nothing })
-    }
-
-    /// Names the directory beside a mirror in which files are prepared. No other store uses it.
-    pub(crate) fn spare_name(&self, record: &ViewRecord) -> Vec<u8> {
-        self.name_beside(record, ".genstore-mirror-")
-    }
-
-    /// Makes a name beside a view that no other store makes: the way to the view is from the store,
-    /// so from one directory it leads back to one store. It is the same after a restart, when
-    /// devices have other numbers.
-    pub(crate) fn name_beside(&self, record: &ViewRecord, prefix: &str) -> Vec<u8> {
-        format!("{prefix}{}", Digest::of(&record.path.0).short()).into_bytes()
-    }
+    let source = match generation.tree_dir()?.open_dir(from) {
+        Ok(dir) => Some((generation, dir)),
+        // There is no such path, or it is a file.
+        Err(e) if is_absence(&e) && folders.is_empty() => None,
+        Err(e) => return Err(e),
+    };
+    Ok(Wanted { tree: builder.finish(), folders, source, ..nothing })
 }
 
-impl Wanted {
-    fn nothing(heals: u64) -> Wanted {
-        Wanted {
-            shows: Shows::default(),
-            heals,
-            tree: Tree::empty(),
-            folders: BTreeSet::new(),
-            source: None,
-        }
-    }
+/// Names the directory beside a mirror in which files are prepared. No other store uses it.
+pub(crate) fn spare_name(store: &StoreDir, record: &ViewRecord) -> Vec<u8> {
+    name_beside(store, record, ".genstore-mirror-")
 }
 
-impl Place {
-    /// Returns whether a real directory stands there.
-    pub(crate) fn is_directory(&self) -> Result<bool> {
-        match self.parent() {
-            Ok(parent) => Ok(parent.stat(self.name())?.is_some_and(|stat| stat.kind == Kind::Dir)
-                && !is_mount_point(parent, self.name())?),
-            Err(_) => Ok(false),
-        }
-    }
-}
-
-/// Returns whether something is mounted on a directory.
-pub(crate) fn is_mount_point(parent: &Dir, name: &[u8]) -> Result<bool> {
-    Ok(parent.staying()?.open_dir(name).is_err_and(|e| is_mount(&e)))
-}
-
-/// Returns whether a directory has nothing in it.
-pub(crate) fn is_empty_directory(parent: &Dir, name: &[u8]) -> Result<bool> {
-    match parent.open_dir(name) {
-        Ok(dir) => Ok(dir.list()?.is_empty()),
-        Err(e) if is_absence(&e) => Ok(false),
-        Err(e) => Err(e),
-    }
+/// Makes a name beside a view that no other store makes: the way to the view is from the store,
+/// so from one directory it leads back to one store. It is the same after a restart, when
+/// devices have other numbers.
+pub(crate) fn name_beside(_store: &StoreDir, record: &ViewRecord, prefix: &str) -> Vec<u8> {
+    format!("{prefix}{}", Digest::of(&record.path.0).short()).into_bytes()
 }

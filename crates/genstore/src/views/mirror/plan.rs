@@ -6,7 +6,30 @@ use crate::error::Result;
 use crate::model::inventory::Inventory;
 use crate::model::relpath;
 use crate::model::tree::TreeBuilder;
-use crate::views::mirror::compare::{Look, Verdict, Verdicts};
+use crate::views::mirror::target::Wanted;
+
+/// What is found of a path.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Verdict {
+    /// With the inode that it has; 0 for a copy.
+    Keep(usize, u64),
+    /// With the inode that it will have.
+    Add(usize, u64),
+    AddLate(usize, u64),
+    Replace(usize, u64),
+    Delete,
+    KeepFolder,
+    MakeFolder,
+    MakeFolderLate,
+    /// A folder that is not wanted any more.
+    LeaveFolder,
+    Stranger,
+    /// A mount point: what is below it is hidden.
+    Mount,
+    Gone,
+}
+
+pub(crate) type Verdicts = Vec<(Vec<u8>, Verdict)>;
 
 /// What is to be done about a mirror; paths in it, each list in the order in which it is done.
 #[derive(Default, Debug)]
@@ -53,71 +76,67 @@ pub(crate) struct Found {
     pub(crate) hidden: bool,
 }
 
-impl Look<'_> {
-    /// Sorts what was found into work, and into what is not ours.
-    pub(crate) fn sum_up(&self, mut verdicts: Verdicts) -> Result<Found> {
-        verdicts.sort_by(|a, b| relpath::compare(&a.0, &b.0));
-        let is = |wanted: Verdict| {
-            let paths = verdicts.iter().filter(move |(_, verdict)| *verdict == wanted);
-            paths.map(|(path, _)| path.clone()).collect::<Vec<_>>()
-        };
-        let mounts: BTreeSet<Vec<u8>> = is(Verdict::Mount).into_iter().collect();
-        let strangers: BTreeSet<Vec<u8>> =
-            is(Verdict::Stranger).into_iter().chain(mounts.clone()).collect();
-        // Sorted by bytes, what is below a path may stand apart from it.
-        let holds_strangers = |path: &[u8]| {
-            let below = [path, b"/"].concat();
-            strangers.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
-        };
-        let mut work = Work { folders: is(Verdict::MakeFolder), ..Work::default() };
-        let mut blocked = BTreeSet::new();
-        let wanted = &self.wanted;
-        let mut inodes = vec![None; wanted.tree.len()];
-        for (path, verdict) in &verdicts {
-            match *verdict {
-                Verdict::Keep(index, inode) => inodes[index] = Some(inode),
-                Verdict::Add(index, inode) => {
-                    inodes[index] = Some(inode);
-                    work.added.push(index);
-                }
-                Verdict::Replace(index, inode) => {
-                    inodes[index] = Some(inode);
-                    work.replaced.push(index);
-                }
-                Verdict::AddLate(..) if holds_strangers(path) => blocked.extend([path.clone()]),
-                Verdict::AddLate(index, inode) => {
-                    inodes[index] = Some(inode);
-                    work.late.push(index);
-                }
-                _ => {}
+/// Sorts what was found into work, and into what is not ours.
+pub(crate) fn sum_up(wanted: &Wanted, root: u64, mut verdicts: Verdicts) -> Result<Found> {
+    verdicts.sort_by(|a, b| relpath::compare(&a.0, &b.0));
+    let is = |wanted: Verdict| {
+        let paths = verdicts.iter().filter(move |(_, verdict)| *verdict == wanted);
+        paths.map(|(path, _)| path.clone()).collect::<Vec<_>>()
+    };
+    let mounts: BTreeSet<Vec<u8>> = is(Verdict::Mount).into_iter().collect();
+    let strangers: BTreeSet<Vec<u8>> = is(Verdict::Stranger).into_iter().chain(mounts.clone()).collect();
+    // Sorted by bytes, what is below a path may stand apart from it.
+    let holds_strangers = |path: &[u8]| {
+        let below = [path, b"/"].concat();
+        strangers.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))
+    };
+    let mut work = Work { folders: is(Verdict::MakeFolder), ..Work::default() };
+    let mut blocked = BTreeSet::new();
+    let mut inodes = vec![None; wanted.tree.len()];
+    for (path, verdict) in &verdicts {
+        match *verdict {
+            Verdict::Keep(index, inode) => inodes[index] = Some(inode),
+            Verdict::Add(index, inode) => {
+                inodes[index] = Some(inode);
+                work.added.push(index);
             }
+            Verdict::Replace(index, inode) => {
+                inodes[index] = Some(inode);
+                work.replaced.push(index);
+            }
+            Verdict::AddLate(..) if holds_strangers(path) => blocked.extend([path.clone()]),
+            Verdict::AddLate(index, inode) => {
+                inodes[index] = Some(inode);
+                work.late.push(index);
+            }
+            _ => {}
         }
-        work.deleted = is(Verdict::Delete);
-        work.late_folders = is(Verdict::MakeFolderLate);
-        let (stay, emptied): (Vec<_>, Vec<_>) = is(Verdict::LeaveFolder)
-            .into_iter()
-            .partition(|path| holds_strangers(path) || mounts.contains(path));
-        work.emptied = emptied;
-        work.emptied.reverse();
-        let folders = [&is(Verdict::KeepFolder), &work.folders, &work.late_folders, &stay];
-        let folders = folders.into_iter().flatten().cloned().collect();
-        let mut tree = TreeBuilder::default();
-        for (index, _) in inodes.iter().enumerate().filter(|(_, inode)| inode.is_some()) {
-            let pushed = tree.push(wanted.tree.get(index));
-            pushed.expect("a part of a sorted tree is one");
-        }
-        let is_file = |index: &usize| wanted.tree.file_rank(*index).is_some();
-        let files = (0..wanted.tree.len()).filter(is_file);
-        let next = Inventory {
-            shows: wanted.shows.clone(),
-            heals: wanted.heals,
-            root: self.root_inode,
-            tree: tree.finish(),
-            inodes: files.filter_map(|index| inodes[index]).collect(),
-            folders,
-        };
-        let gone = is(Verdict::Gone);
-        let strangers = strangers.into_iter().chain(blocked).collect();
-        Ok(Found { work, next, strangers, gone, hidden: !mounts.is_empty() })
     }
+    work.deleted = is(Verdict::Delete);
+    work.late_folders = is(Verdict::MakeFolderLate);
+    let (stay, emptied): (Vec<_>, Vec<_>) = is(Verdict::LeaveFolder)
+        .into_iter()
+        .partition(|path| holds_strangers(path) || mounts.contains(path));
+    work.emptied = emptied;
+    work.emptied.reverse();
+    let folders = [&is(Verdict::KeepFolder), &work.folders, &work.late_folders, &stay];
+    let folders = folders.into_iter().flatten().cloned().collect();
+    let mut tree = TreeBuilder::default();
+    for (index, _) in inodes.iter().enumerate().filter(|(_, inode)| inode.is_some()) {
+        let pushed = tree.push(wanted.tree.get(index));
+        pushed.expect("a part of a sorted tree is one");
+    }
+    let is_file = |index: &usize| wanted.tree.file_rank(*index).is_some();
+    let files = (0..wanted.tree.len()).filter(is_file);
+    let next = Inventory {
+        shows: wanted.shows.clone(),
+        heals: wanted.heals,
+        root,
+        tree: tree.finish(),
+        inodes: files.filter_map(|index| inodes[index]).collect(),
+        folders,
+    };
+    let gone = is(Verdict::Gone);
+    let strangers = strangers.into_iter().chain(blocked).collect();
+    Ok(Found { work, next, strangers, gone, hidden: !mounts.is_empty() })
 }

@@ -3,28 +3,28 @@
 //! The bytes are hashed as they are read, and what was hashed is what is written. Small files are
 //! read whole before anything is decided; large ones in chunks.
 
+use crate::model::object_name;
+use crate::verbs::publish::ingest::consumed::Consumed;
+use crate::verbs::publish::ingest::task::{Give, Intake};
 use std::cell::RefCell;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
-use crate::fs::dir::open_parent;
 use crate::fs::sparse::Sparse;
-use crate::fs::{Dir, Fs, Kind, Stat};
+use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
-use crate::model::index::SourceStat;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node};
 use crate::parts::objects;
-use crate::plan::ScannedRoot;
+use crate::threads::lock;
+use crate::verbs::publish::ingest::context::How;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
-use crate::verbs::publish::ingest::reuse::{Place, source_stat};
-use crate::verbs::publish::ingest::{How, Ingest, Shared, lock};
+use crate::verbs::publish::ingest::reuse::source_stat;
+use crate::verbs::publish::ingest::task::Place;
 
 /// A file that changes while it is read is read again so many times.
 const ATTEMPTS: usize = 3;
@@ -33,61 +33,9 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A file that was given to us, and is removed once it is committed.
-pub(crate) struct Consumed {
-    /// The directory that was scanned, if it lies in one.
-    root: Option<Arc<Dir>>,
-    /// Its path there, or its path.
-    path: Vec<u8>,
-    inode: (u64, u64),
-}
-
-impl Consumed {
-    /// Removes it, unless something else has its name by now: through no symlink and no mount point
-    /// below the directory that was scanned.
-    pub(crate) fn remove(&self, fs: &Fs) -> Result<()> {
-        let (dir, name) = match &self.root {
-            Some(root) => open_parent(&root.staying()?, &self.path)?,
-            None => {
-                let (folder, name) = relpath::split(&self.path);
-                let folder = if folder.is_empty() { b"/" } else { folder };
-                (Dir::open(Path::new(OsStr::from_bytes(folder)))?, name)
-            }
-        };
-        match dir.stat(name)? {
-            Some(stat) if (stat.dev, stat.ino) == self.inode => fs.unlink(&dir, name).map(drop),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// What may be done with a source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Give {
-    Copy,
-    /// It lies in our own stage, and goes with it.
-    Move,
-    /// It was given to us, and is removed once it is committed.
-    MoveAndRemove,
-}
-
-/// One file on its way in.
-pub(crate) struct Intake<'a, 'b> {
-    pub(crate) ingest: &'a Ingest<'a>,
-    pub(crate) shared: &'a Shared,
-    pub(crate) path_in_plan: &'a [u8],
-    pub(crate) entry: u32,
-    pub(crate) give: Give,
-    /// The directory that was scanned, if its source lies in one.
-    pub(crate) root: Option<&'a ScannedRoot>,
-    pub(crate) target: &'b mut Option<Dir>,
-    /// What stat told of the source, once it is taken in and if it stays where it is.
-    pub(crate) source: Option<SourceStat>,
-}
-
 impl Intake<'_, '_> {
     pub(crate) fn bytes(&mut self, bytes: &[u8], executable: bool) -> Result<(FileNode, How)> {
-        self.whole(bytes, executable, self.ingest.home.now().into(), None)
+        self.whole(bytes, executable, self.ingest.store.now().into(), None)
     }
 
     /// Takes in a file of the disk. What was hashed is what is written; that it did not change
@@ -198,7 +146,7 @@ impl Intake<'_, '_> {
                     return Ok((node, How::Placed));
                 };
                 let path = self.path();
-                self.ingest.home.fs.write_sparsely(&file, &path, bytes)?;
+                self.ingest.store.fs.write_sparsely(&file, &path, bytes)?;
                 self.seal(&file, &path, node)
             }
         }
@@ -270,7 +218,7 @@ impl Intake<'_, '_> {
         executable: bool,
     ) -> Result<(FileNode, How)> {
         let path = PathBuf::from(relpath::show(self.path_in_plan));
-        let mtime = self.ingest.home.now().into();
+        let mtime = self.ingest.store.now().into();
         let fail = |e| Error::io("read the stream for", &path, e);
         let mut bytes = Vec::new();
         reader.by_ref().take(CHUNK as u64 + 1).read_to_end(&mut bytes).map_err(fail)?;
@@ -279,7 +227,7 @@ impl Intake<'_, '_> {
         }
         let copy = self.create(executable)?;
         let target = self.path();
-        let mut sparse = copy.as_ref().map(|copy| Sparse::new(&self.ingest.home.fs, copy, &target));
+        let mut sparse = copy.as_ref().map(|copy| Sparse::new(&self.ingest.store.fs, copy, &target));
         let mut hasher = blake3::Hasher::new();
         while !bytes.is_empty() {
             hasher.update(&bytes);
@@ -314,7 +262,7 @@ impl Intake<'_, '_> {
     fn copy_hashing(&self, file: &File, copy: &File) -> Result<(Digest, u64)> {
         use std::sync::atomic::Ordering::Relaxed;
         let path = self.path();
-        let fs = &self.ingest.home.fs;
+        let fs = &self.ingest.store.fs;
         // The first failure chooses the way for the rest of this ingest.
         if self.shared.can_reflink.load(Relaxed) {
             if fs.reflink(file, copy, &path)? {
@@ -366,33 +314,33 @@ impl Intake<'_, '_> {
         };
         if self.target.is_none() {
             let tree = stage.get()?.tree();
-            *self.target = Some(self.ingest.folders.make(&self.ingest.home.fs, tree, self.entry)?);
+            *self.target = Some(self.ingest.folders.make(&self.ingest.store.fs, tree, self.entry)?);
         }
         Ok(self.target.as_ref())
     }
 
     /// Makes the file at this entry's path in the stage's tree.
     fn create(&mut self, executable: bool) -> Result<Option<File>> {
-        let home = self.ingest.home;
+        let store = self.ingest.store;
         let name = relpath::split(self.path_in_plan).1;
         let Some(dir) = self.folder()? else {
             return Ok(None);
         };
-        home.fs.create_with(dir, name, objects::mode(executable)).map(Some)
+        store.fs.create_with(dir, name, object_name::mode(executable)).map(Some)
     }
 
     fn discard(&self) -> Result<()> {
         let dir = self.target.as_ref().expect("a file was made there");
-        self.ingest.home.fs.unlink(dir, relpath::split(self.path_in_plan).1).map(drop)
+        self.ingest.store.fs.unlink(dir, relpath::split(self.path_in_plan).1).map(drop)
     }
 
     /// Gives a new file its mode and mtime, and notes which mtime the filesystem made of that.
     fn seal(&self, file: &File, path: &Path, node: FileNode) -> Result<(FileNode, How)> {
-        let fs = &self.ingest.home.fs;
+        let fs = &self.ingest.store.fs;
         let id = node.object();
         let claim = self.shared.claims_of(id).get(&id).copied();
         let mtime = claim.map_or(node.mtime, |claim| claim.mtime);
-        fs.set_mode(file, path, objects::mode(node.executable))?;
+        fs.set_mode(file, path, object_name::mode(node.executable))?;
         let kept = fs.set_mtime(file, path, mtime)?;
         if kept != mtime
             && let Some(claim) = self.shared.claims_of(id).get_mut(&id)
@@ -409,22 +357,22 @@ impl Intake<'_, '_> {
             && origin.is_some_and(|origin| {
                 origin.stat.links == 1
                     && origin.stat.uid == rustix::process::geteuid().as_raw()
-                    && self.ingest.home.dir.stat_self().is_ok_and(|store| store.dev == origin.stat.dev)
+                    && self.ingest.store.dir.stat_self().is_ok_and(|store| store.dev == origin.stat.dev)
             })
     }
 
     /// Moves a source in: a link now, and its old name removed once it is committed.
     fn move_in(&mut self, node: FileNode, origin: &Origin<'_>) -> Result<(FileNode, How)> {
-        let home = self.ingest.home;
+        let store = self.ingest.store;
         let name = relpath::split(self.path_in_plan).1;
         let dir = self.folder()?.expect("there is a stage");
-        home.fs.link((origin.dir, origin.name), (dir, name))?;
+        store.fs.link((origin.dir, origin.name), (dir, name))?;
         let file = dir.open_file(name)?;
         let path = dir.join(name);
         if !Stat::of(&file, &path)?.same_inode(origin.stat) {
             return Err(Error::SourceChanged { path: origin.dir.join(origin.name) });
         }
-        home.fs.give_file(&file, &path)?;
+        store.fs.give_file(&file, &path)?;
         self.seal(&file, &path, node)
     }
 }

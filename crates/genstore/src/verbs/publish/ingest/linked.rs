@@ -5,8 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::model::index::SourceStat;
 use crate::model::relpath;
-use crate::plan::{ItemSource, Plan, ScannedRoot, What};
-use crate::verbs::publish::ingest::{Ingest, Shared, lock};
+use crate::plan::Plan;
+use crate::plan::item::ItemSource;
+use crate::plan::item::ScannedRoot;
+use crate::plan::item::What;
+use crate::threads::lock;
+use crate::verbs::publish::ingest::context::Ingest;
+use crate::verbs::publish::ingest::context::Shared;
 
 /// The folders of a plan in which such sources lie.
 pub(crate) struct LinkedFolders<'a> {

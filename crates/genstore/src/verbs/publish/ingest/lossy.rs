@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fs::Stat;
 use crate::fs::attributes::Attributes;
 use crate::model::relpath;
-use crate::verbs::activate::Warning;
+use crate::warning::Warning;
 
 /// How to handle source files with attributes that a generation does not keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -4,194 +4,57 @@
 //! a second link, given after the flush. What the store has already is linked later, when it is
 //! known that the tree is a new one at all: so publishing what is current writes nothing. Floor 3.
 
+pub(crate) mod consumed;
+pub(crate) mod context;
 pub(crate) mod intake;
 pub(crate) mod linked;
 pub(crate) mod lossy;
 pub(crate) mod previous;
 pub(crate) mod reuse;
+pub(crate) mod task;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::threads::{into_inner, lock};
+use crate::verbs::publish::ingest::context::{Claim, Done, How, Ingest, Ingested, Shared, Taken};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 
 use crate::threads::{self, prelude::*};
 use rustix::io::Errno;
 
 use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;
-use crate::fs::folders::Folders;
 use crate::fs::mount::is_mount;
 use crate::fs::trail::Trail;
-use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
-use crate::parts::layout::Home;
-use crate::parts::locks::StoreShared;
-use crate::parts::objects::Objects;
-use crate::parts::stage_dir::StageDir;
 use crate::parts::writeback::FlushAhead;
+use crate::plan::item::Given;
+use crate::plan::item::ItemSource;
+use crate::plan::item::ScannedRoot;
+use crate::plan::item::Spooled;
+use crate::plan::item::What;
 use crate::plan::scan::MOUNT_POINT;
-use crate::plan::{Given, ItemSource, Plan, ScannedRoot, Spooled, What};
 use crate::progress::Phase;
-use crate::verbs::publish::ingest::intake::{Consumed, Give, Intake};
 use crate::verbs::publish::ingest::linked::LinkedFolders;
-use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 use crate::verbs::publish::ingest::previous::entries_before;
+use crate::verbs::publish::ingest::task::Give;
+use crate::verbs::publish::ingest::task::Intake;
 
 /// Files of one folder that one task takes: small enough to share out, large enough that opening
 /// the folder does not count.
 const BATCH: usize = 64;
 
-/// How an entry of the new tree comes to its inode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum How {
-    /// It stands in the stage's tree already, new to the store.
-    Placed,
-    /// The store has the object.
-    Object,
-    /// The same bytes were placed at another path of this stage.
-    Twin,
-    /// A symlink, an empty directory, or an empty file that was there before: made anew.
-    Made,
-}
-
-/// A plan whose every byte has been read.
-#[derive(Default)]
-pub(crate) struct Ingested {
-    pub(crate) tree: Tree,
-    /// Per entry of the tree.
-    pub(crate) how: Vec<How>,
-    /// For each new object the entry that it was placed at.
-    pub(crate) placed: HashMap<ObjectId, u32>,
-    /// Objects of the store whose bytes turned out to be wrong; the right ones are placed.
-    pub(crate) damaged: Vec<ObjectId>,
-    /// How many objects had another mode or mtime than recorded, which was put right.
-    pub(crate) restored: u64,
-    /// Files that `consume` moved in: what to remove once they are committed.
-    pub(crate) consumed: Vec<Consumed>,
-    pub(crate) new_bytes: u64,
-    /// What stat told of the sources, where they stay: for the next publish.
-    pub(crate) sources: Option<SourceIndex>,
-    /// Folders with sources that have other names, too.
-    pub(crate) linked: BTreeSet<Vec<u8>>,
-    /// The attributes of the sources that are not kept.
-    pub(crate) losses: Losses,
-}
-
-/// What ingest may take for granted, and where it may write.
-pub(crate) struct Ingest<'a> {
-    pub(crate) home: &'a Home,
-    pub(crate) _lock: &'a StoreShared,
-    pub(crate) objects: &'a Objects<'a>,
-    pub(crate) plan: &'a Plan,
-    pub(crate) folders: &'a Folders<'a>,
-    /// What is current, as far as it can be read.
-    pub(crate) base: Option<&'a Tree>,
-    /// The directory that holds its files.
-    pub(crate) standing: Option<&'a Dir>,
-    /// Which generation that is.
-    pub(crate) base_id: Option<GenerationId>,
-    /// What is known of the sources of what is current.
-    pub(crate) index: Option<&'a SourceIndex>,
-    /// How to handle sources with attributes that a generation does not keep.
-    pub(crate) lossy: Lossy,
-    /// Only the store's owner reads what is published.
-    pub(crate) is_private: bool,
-    /// Every source and every object is read, whatever is known of it.
-    pub(crate) rehash: bool,
-    /// Objects that `verify` found wrong: looked at again whatever their size and mtime say.
-    pub(crate) suspects: &'a [ObjectId],
-    /// Where new objects are written; without one, nothing is.
-    pub(crate) stage: Option<&'a LazyStage<'a>>,
-    pub(crate) consume: bool,
-}
-
-/// A stage that is made when the first object needs it.
-pub(crate) struct LazyStage<'a> {
-    home: &'a Home,
-    stage: OnceLock<StageDir>,
-    making: Mutex<()>,
-}
-
-impl<'a> LazyStage<'a> {
-    /// Gives the stage that there is already, or else one when it is needed.
-    pub(crate) fn new(home: &'a Home, begun: Option<StageDir>) -> LazyStage<'a> {
-        let stage = begun.map_or_else(OnceLock::new, OnceLock::from);
-        LazyStage { home, stage, making: Mutex::new(()) }
-    }
-
-    pub(crate) fn get(&self) -> Result<&StageDir> {
-        if let Some(stage) = self.stage.get() {
-            return Ok(stage);
-        }
-        let _one = lock(&self.making);
-        if self.stage.get().is_none() {
-            let stage = StageDir::create(self.home)?;
-            // Nobody else sets it while we hold the mutex.
-            drop(self.stage.set(stage));
-        }
-        Ok(self.stage.get().expect("it was set above"))
-    }
-
-    pub(crate) fn into_stage(mut self) -> Option<StageDir> {
-        self.stage.take()
-    }
-}
-
-impl Drop for LazyStage<'_> {
-    fn drop(&mut self) {
-        if let Some(stage) = self.stage.take() {
-            // What cannot be removed now is debris, which the next writer removes.
-            drop(stage.give_up(self.home));
-        }
-    }
-}
-
 /// The source that a thread was at last, and its folders there.
 type Near<'p> = Option<(&'p ScannedRoot, Trail<'p>)>;
-
-pub(crate) struct Shared {
-    /// Per entry of the plan that of what is current that has the same path; see
-    /// [`crate::verbs::publish::ingest::previous::NO_ENTRY`].
-    pub(crate) old: Vec<u32>,
-    /// The filesystem of the first source, if it is one of this machine's.
-    pub(crate) dev: OnceLock<Option<u64>>,
-    pub(crate) claims: Vec<Mutex<HashMap<ObjectId, Claim>>>,
-    pub(crate) problems: Mutex<Vec<Problem>>,
-    pub(crate) damaged: Mutex<Vec<ObjectId>>,
-    /// Objects whose mode or mtime was put right.
-    pub(crate) restored: AtomicU64,
-    pub(crate) consumed: Mutex<Vec<Consumed>>,
-    /// Inodes of sources that have more than one name.
-    pub(crate) linked: Mutex<HashSet<u64>>,
-    pub(crate) losses: Mutex<Losses>,
-    /// The files of what is current, by their objects.
-    pub(crate) recorded: ObjectMap,
-    /// Per entry of what is current: its object is in the store, and looks as it is recorded.
-    pub(crate) intact: Vec<AtomicBool>,
-    pub(crate) can_reflink: AtomicBool,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Claim {
-    pub(crate) entry: u32,
-    pub(crate) mtime: Mtime,
-}
-
-impl Shared {
-    /// Gives the part of the claims in which an object's is.
-    pub(crate) fn claims_of(&self, id: ObjectId) -> MutexGuard<'_, HashMap<ObjectId, Claim>> {
-        lock(&self.claims[usize::from(id.digest.0[0]) % self.claims.len()])
-    }
-}
 
 impl<'a> Ingest<'a> {
     pub(crate) fn run(&self) -> Result<Ingested> {
         let plan = self.plan;
-        let start = self.home.fs.file_clock();
+        let start = self.store.fs.file_clock();
         let empty = Tree::empty();
         let base = self.base.unwrap_or(&empty);
         let (old, recorded) = threads::join(|| entries_before(plan, base), || ObjectMap::of(base));
@@ -209,7 +72,7 @@ impl<'a> Ingest<'a> {
             losses: Mutex::default(),
             can_reflink: true.into(),
         };
-        self.home.options.progress.begin(Phase::Store, Some(plan.len() as u64));
+        self.store.options.progress.begin(Phase::Store, Some(plan.len() as u64));
         let batches: Vec<&[u32]> = self.folders.members().flat_map(|all| all.chunks(BATCH)).collect();
         type Batches = Result<Vec<Vec<Done>>>;
         let take_in = |ahead: &FlushAhead| {
@@ -221,7 +84,7 @@ impl<'a> Ingest<'a> {
             let seen: Batches = again.par_iter().map(look).collect();
             Ok((done, again, seen?))
         };
-        let (done, again, seen) = FlushAhead::during(self.home, take_in)?;
+        let (done, again, seen) = FlushAhead::during(self.store, take_in)?;
         let mut problems = into_inner(shared.problems);
         if !problems.is_empty() {
             problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
@@ -362,25 +225,10 @@ impl<'a> Ingest<'a> {
                     None => return Err(error),
                 },
             }
-            self.home.options.progress.advance(1);
+            self.store.options.progress.advance(1);
         }
         Ok(done)
     }
-}
-
-/// What became of a file of the plan. Mostly nothing did, so that takes no room.
-pub(crate) enum Done {
-    /// It and its source are as in what is current, and the store has its bytes.
-    AsBefore,
-    New(Box<Taken>),
-}
-
-/// A file that was taken in.
-pub(crate) struct Taken {
-    node: FileNode,
-    how: How,
-    /// What stat told of its source, if that stays where it is.
-    source: Option<SourceStat>,
 }
 
 /// Gathers what is known of the sources, file by file.
@@ -448,12 +296,4 @@ fn problem_of(error: &Error) -> Option<String> {
         error if is_mount(error) => Some(MOUNT_POINT.to_owned()),
         _ => None,
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn into_inner<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

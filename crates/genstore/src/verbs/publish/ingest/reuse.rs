@@ -1,27 +1,24 @@
 //! What is known of a file before it is taken in: that its source is as it was, that the store has
 //! its bytes, that this stage has. Floor 3.
 
+use crate::model::object_name;
+use crate::verbs::publish::ingest::task::Place;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Result;
 use crate::fs::dir::open_parent;
+use crate::fs::errno::is_absence;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::index::SourceStat;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
-use crate::parts::objects;
-use crate::plan::ScannedRoot;
-use crate::repair::check::is_absence;
-use crate::verbs::publish::ingest::intake::{Give, Intake};
+use crate::plan::item::ScannedRoot;
+use crate::threads::lock;
+use crate::verbs::publish::ingest::context::Claim;
+use crate::verbs::publish::ingest::context::How;
 use crate::verbs::publish::ingest::lossy::Lossy;
 use crate::verbs::publish::ingest::previous::NO_ENTRY;
-use crate::verbs::publish::ingest::{Claim, How, lock};
-
-/// Where the bytes of a file were found to be.
-pub(crate) enum Place {
-    Store(Mtime),
-    Stage(Mtime),
-    Nowhere,
-}
+use crate::verbs::publish::ingest::task::Give;
+use crate::verbs::publish::ingest::task::Intake;
 
 impl Intake<'_, '_> {
     /// Takes in a file unread: one that is as it was when what is current was made of it, or that is
@@ -158,7 +155,7 @@ impl Intake<'_, '_> {
         let objects = self.ingest.objects;
         let Some(stat) = objects.stat(id)? else { return Ok(None) };
         let recorded = self.recorded(id);
-        let is_mode = stat.mode == objects::mode(node.executable);
+        let is_mode = stat.mode == object_name::mode(node.executable);
         let has_mtime = recorded.is_some_and(|mtime| stat.has_mtime(mtime));
         let as_recorded = stat.kind == Kind::File && stat.size == node.size && is_mode && has_mtime;
         if as_recorded && !self.ingest.rehash && !self.ingest.suspects.contains(&id) {

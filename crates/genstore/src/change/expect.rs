@@ -1,0 +1,39 @@
+//! What must be current for a change to happen.
+
+use crate::error::Error;
+use crate::error::Result;
+use crate::model::ids::GenerationId;
+use crate::parts::layout::StoreDir;
+use crate::parts::log::Log;
+
+/// What must be current for a commit to happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expect {
+    /// Whatever is.
+    #[default]
+    Any,
+    /// Nothing: no generation has been activated yet.
+    Unborn,
+    /// This generation.
+    Current(GenerationId),
+}
+
+/// Compares what is current with what the caller expects.
+pub(crate) fn check_expected(store: &StoreDir, expect: Expect, found: Option<GenerationId>) -> Result<()> {
+    let expected = match expect {
+        Expect::Any => return Ok(()),
+        Expect::Unborn => None,
+        Expect::Current(id) => Some(id),
+    };
+    if expected == found {
+        return Ok(());
+    }
+    let history = Log::of(store).history()?;
+    let last = history.last_activation().filter(|line| Some(line.generation) == found);
+    Err(Error::Lost {
+        expected,
+        found,
+        by: last.map(|line| line.by.clone()),
+        at: last.map(|line| line.time.into()),
+    })
+}

@@ -1,0 +1,1 @@
+//! What retention is asked about, and what the answer is made of.

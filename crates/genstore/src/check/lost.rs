@@ -1,0 +1,179 @@
+//! Losses: parts that a store had and has no more, as after a copy that dropped empty folders, links or
+//! single files. Finds them and changes nothing; [`crate::repair::rebuild`] makes them anew. Floor 3.
+//!
+//! Absence alone is no loss: a store that was just made has neither `current` nor `sequence` nor `log`. What is
+//! left of the store decides: a log that has a line about an activation, a generation that is there.
+
+use crate::parts::generations::Generations;
+use crate::parts::record;
+use std::path::PathBuf;
+
+use crate::error::{Damaged, Error, Result};
+use crate::fs::Kind;
+use crate::model::ids::GenerationId;
+use crate::model::notice::NOTICE_LEN;
+use crate::model::records::Intent;
+use crate::model::records::Sequence;
+use crate::parts::current::Current;
+use crate::parts::hold::HoldFile;
+use crate::parts::layout::{
+    BUILD_LOG, CURRENT, DELTA, GENERATIONS, INDEX, LOG, NOTICE, ROTATIONS, SEALED, SEQUENCE, StoreDir,
+    VIEWS,
+};
+use crate::parts::log::Log;
+use crate::parts::records::Records;
+use crate::parts::view_records::ViewRecords;
+
+/// Returns the generation that is current, which is there.
+///
+/// # Errors
+/// [`Error::Damaged`] if `current` names a generation that is not there, or if `current` is missing
+/// although a generation was current.
+pub(crate) fn checked_current(store: &StoreDir) -> Result<Option<GenerationId>> {
+    loop {
+        let Some(id) = Current::of(store).id()? else {
+            return lost_current(store).map_or(Ok(None), Err);
+        };
+        if store.dir.stat(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat())?.is_some() {
+            return Ok(Some(id));
+        }
+        // Another process may have moved `current`, and a third one collected what it left.
+        if Current::of(store).id()? == Some(id) {
+            let cause = format!("it names generation {id}, which is not there");
+            return Err(Error::damaged_file(&store.dir.join(CURRENT), cause));
+        }
+    }
+}
+
+/// Returns the generation that is current.
+///
+/// # Errors
+/// As [`StoreDir::checked_current`]; codes `no-current` if nothing was published, `not-activated` if what was
+/// published is only kept.
+pub(crate) fn required_current(store: &StoreDir) -> Result<GenerationId> {
+    if let Some(id) = checked_current(store)? {
+        return Ok(id);
+    }
+    Err(match Generations::of(store).ids()?.len() {
+        0 => Error::refused("no-current", "nothing has been published to this store yet"),
+        1 => Error::refused(
+            "not-activated",
+            "no generation is current: the only one was kept, not activated",
+        ),
+        n => Error::refused(
+            "not-activated",
+            format!("no generation is current: all {n} were kept, not activated"),
+        ),
+    })
+}
+
+/// Explains why `current` must not be missing; `None` if nothing was current yet.
+fn lost_current(store: &StoreDir) -> Option<Error> {
+    let lost = |cause: String| Some(Error::damaged_file(&store.dir.join(CURRENT), cause));
+    let (history, ids) = match (Log::of(store).history(), settled_ids(store)) {
+        (Ok(history), Ok(ids)) => (history, ids),
+        (Err(e), _) | (_, Err(e)) => return Some(e),
+    };
+    match history.last_activation().map(|line| line.generation) {
+        Some(id) => lost(format!("it is missing, and generation {id} was current last")),
+        None if ids.is_empty() || !history.lines.is_empty() => None,
+        None => lost("it is missing, and so is the log that names what was current".to_owned()),
+    }
+}
+
+/// Lists the generations without the one that is on its way, and that recovery may take back.
+fn settled_ids(store: &StoreDir) -> Result<Vec<GenerationId>> {
+    let mut ids = Generations::of(store).ids()?;
+    // What cannot be read is reported elsewhere.
+    if let Ok(Some(sequence)) = record::read::<Sequence>(store, SEQUENCE)
+        && let Some(Intent::Publish { generation, .. }) = sequence.intent
+    {
+        ids.retain(|id| *id != generation);
+    }
+    Ok(ids)
+}
+
+/// Lists the parts of the layout, and the files at the top, that are missing or replaced. A store that
+/// nothing was published to has lost nothing.
+pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
+    let state = store.layout_state()?;
+    let mut lost: Vec<(PathBuf, String)> =
+        state.replaced.iter().map(|(name, why)| (store.dir.join(name), (*why).to_owned())).collect();
+    let ids = if state.replaced.is_empty() { settled_ids(store)? } else { vec![] };
+    let is_used = |name| Ok::<bool, Error>(store.dir.stat(name)?.is_some());
+    if ids.is_empty() && !is_used(SEQUENCE)? && !is_used(LOG)? && !is_used(CURRENT)? {
+        return Ok(lost);
+    }
+    let mut missing = |name: &[u8]| lost.push((store.dir.join(name), "it is missing".to_owned()));
+    // The first programs of this format made no `views`.
+    state.missing.iter().filter(|name| **name != VIEWS).for_each(|name| missing(name));
+    for name in [SEQUENCE, LOG] {
+        if !ids.is_empty() && !is_used(name)? {
+            missing(name);
+        }
+    }
+    if let Ok(Some(sequence)) = record::read::<Sequence>(store, SEQUENCE)
+        && let known = ids.last().map_or(0, |id| id.get())
+        && known > sequence.high
+    {
+        lost.push((store.dir.join(SEQUENCE), too_low(sequence.high, known)));
+    }
+    if let Some(stat) = store.dir.stat(NOTICE)?
+        && stat.kind == Kind::File
+        && stat.size > NOTICE_LEN
+    {
+        lost.push((store.dir.join(NOTICE), format!("it is longer than {NOTICE_LEN} bytes")));
+    }
+    Ok(lost)
+}
+
+/// Lists the records that are damaged, or something else than a record, each by itself.
+pub(crate) fn damaged_records(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
+    let mut note = |result: Result<()>| match result {
+        Err(Error::Damaged { what: Damaged::File(path), cause, .. }) => {
+            found.push((path, cause));
+            Ok(())
+        }
+        other => other,
+    };
+    let sequence = record::read::<Sequence>(store, SEQUENCE);
+    note(sequence.map(drop))?;
+    for damage in Records::of(store)
+        .readable_pins()?
+        .damage
+        .into_iter()
+        .chain(Records::of(store).readable_marks()?.damage)
+    {
+        note(Err(damage))?;
+    }
+    note(HoldFile::of(store).read().map(drop))?;
+    note(Log::of(store).history().map(drop))?;
+    for view in ViewRecords::of(store).list()? {
+        note(view.map(drop))?;
+    }
+    for key in ViewRecords::of(store).pending_views()? {
+        note(ViewRecords::of(store).read_pending(&key).map(drop))?;
+    }
+    for key in ViewRecords::of(store).mirrors()? {
+        note(ViewRecords::of(store).inventory(&key).map(drop))?;
+        note(ViewRecords::of(store).next_inventory(&key).map(drop))?;
+    }
+    if store.dir.stat(ROTATIONS)?.is_some_and(|stat| stat.kind != Kind::File) {
+        found.push((store.dir.join(ROTATIONS), "it is not a regular file".to_owned()));
+    }
+    for id in Generations::of(store).ids()? {
+        for name in [INDEX, DELTA, SEALED, BUILD_LOG] {
+            let path = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", name].concat();
+            if store.dir.stat(&path)?.is_some_and(|stat| stat.kind != Kind::File) {
+                found.push((store.dir.join(&path), "it is not a regular file".to_owned()));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Says that `sequence` tells of fewer numbers than were taken.
+pub(crate) fn too_low(high: u64, known: u64) -> String {
+    format!("it says that {high} was the highest number taken, and {known} was")
+}

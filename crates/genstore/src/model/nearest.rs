@@ -1,0 +1,15 @@
+//! Names that are near to what was asked for: a person mistyped.
+
+/// Names that share the most with what was asked for, by the number of common pairs of letters.
+pub(crate) fn nearest_names<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Vec<String> {
+    let pairs = |text: &str| -> Vec<[u8; 2]> {
+        text.to_ascii_lowercase().as_bytes().windows(2).map(|w| [w[0], w[1]]).collect()
+    };
+    let wanted = pairs(wanted);
+    let mut scored: Vec<(usize, &str)> = names
+        .map(|name| (pairs(name).iter().filter(|pair| wanted.contains(pair)).count(), name))
+        .filter(|(score, _)| *score > 0)
+        .collect();
+    scored.sort_by_key(|(score, name)| (std::cmp::Reverse(*score), *name));
+    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
+}

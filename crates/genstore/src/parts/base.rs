@@ -1,0 +1,30 @@
+//! The current generation as a new one is compared with it.
+
+use crate::error::Result;
+use crate::model::digest::Digest;
+use crate::model::fresh::Shown;
+use crate::model::ids::GenerationId;
+use crate::model::index::SourceIndex;
+use crate::model::tree::Tree;
+use crate::parts::generations::Generation;
+use crate::parts::generations::Generations;
+use crate::parts::layout::StoreDir;
+
+/// What is current, as a new generation is compared with it.
+pub(crate) struct Base {
+    pub(crate) generation: Generation,
+    pub(crate) tree: Tree,
+    /// BLAKE3 of its manifest's body; `None` where that could not be read, and the files told.
+    pub(crate) body: Option<Digest>,
+    pub(crate) shown: Shown,
+    /// What is known of the sources it was made from.
+    pub(crate) index: Option<SourceIndex>,
+}
+
+/// Reads what is current, and leases it.
+pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<Base> {
+    let generation = Generations::of(store).open(id)?;
+    let (manifest, shown) = (generation.manifest()?, generation.shown()?);
+    let body = Some(generation.head_and_body()?.1);
+    Ok(Base { generation, tree: manifest.tree, body, shown, index: None })
+}

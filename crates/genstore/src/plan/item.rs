@@ -1,0 +1,120 @@
+//! The entries of a plan, and where their bytes come from.
+
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::fs::Dir;
+use crate::model::ids::GenerationId;
+use crate::model::relpath;
+
+/// Where a file's bytes come from.
+pub enum Source {
+    /// Bytes in memory.
+    Bytes(Vec<u8>),
+    /// A file on disk; it is copied, never linked.
+    File(PathBuf),
+    /// A stream, read once, while the plan is staged.
+    Reader(Box<dyn Read + Send>),
+    /// Bytes that a stage has taken in already: see [`crate::Stage::spool`].
+    Spooled(Spooled),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Source::File(path) => write!(f, "File({})", path.display()),
+            Source::Reader(_) => f.write_str("Reader"),
+            Source::Spooled(spooled) => {
+                write!(f, "Spooled({})", spooled.dir.join(&spooled.name).display())
+            }
+        }
+    }
+}
+
+/// Bytes of a stream that a stage has taken in; they are moved into the store with it. A clone
+/// stands for the same bytes, at another path.
+#[derive(Clone, Debug)]
+pub struct Spooled {
+    pub(crate) dir: Arc<Dir>,
+    pub(crate) name: Vec<u8>,
+}
+
+/// Which symlinks a plan may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Symlinks {
+    /// Relative ones that stay inside the tree, whatever other links they pass through.
+    #[default]
+    Inside,
+    /// All of them, as they are.
+    Any,
+}
+
+/// An entry that was added to a plan, and where its path begins and ends among all paths.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) what: What,
+}
+
+pub(crate) enum What {
+    File { source: ItemSource, executable: bool },
+    Symlink(Box<[u8]>),
+    Dir,
+}
+
+impl fmt::Debug for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            What::File { .. } => "file",
+            What::Symlink(_) => "symlink",
+            What::Dir => "directory",
+        })
+    }
+}
+
+pub(crate) enum ItemSource {
+    /// Below a scanned directory, at the item's path without the root's prefix. Whether it may be
+    /// executed is read off the file when it is opened.
+    Scanned(Arc<ScannedRoot>),
+    /// By itself. There are few of these, so they may be large.
+    Given(Box<Given>),
+}
+
+/// A source that was named by itself.
+pub(crate) enum Given {
+    /// A file that is a root: treated as those that were scanned.
+    Root(PathBuf),
+    File(PathBuf),
+    Spooled(Spooled),
+    Bytes(Vec<u8>),
+    /// Taken when it is read.
+    Reader(Mutex<Option<Box<dyn Read + Send>>>),
+}
+
+/// A directory that was scanned into a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct ScannedRoot {
+    pub(crate) dir: Arc<Dir>,
+    /// Where in the plan its entries stand; empty at the top.
+    pub(crate) prefix: Vec<u8>,
+    /// It is a stage's own: its files are moved in, and go with the stage.
+    pub(crate) ours: bool,
+    /// The generation whose index tells what its files are, since nothing happened to them.
+    pub(crate) indexed_by: Option<GenerationId>,
+}
+
+impl ScannedRoot {
+    /// Makes one whose entries stand at the top of the plan.
+    pub(crate) fn of(dir: Dir) -> ScannedRoot {
+        ScannedRoot { dir: Arc::new(dir), prefix: vec![], ours: false, indexed_by: None }
+    }
+
+    /// Gives the part of a plan's path that lies below the directory.
+    pub(crate) fn below<'a>(&self, path: &'a [u8]) -> &'a [u8] {
+        relpath::after(path, self.prefix.len())
+    }
+}

@@ -1,0 +1,62 @@
+//! The directories and files that a plan was made of, by their real paths.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Problem, show_path};
+use crate::fs::mount;
+use crate::model::relpath;
+
+/// The roots that a plan was given so far.
+#[derive(Default, Debug)]
+pub(crate) struct Roots {
+    /// The names given to [`PlanBuilder::root`], good or bad.
+    pub(crate) names: Vec<Vec<u8>>,
+    /// Every directory that was scanned and every file that is a root, by name and real path.
+    sources: Vec<(Vec<u8>, PathBuf)>,
+}
+
+impl Roots {
+    /// Remembers where the entries below `name` come from.
+    pub(crate) fn came_from(&mut self, name: &[u8], real: &Path) {
+        self.sources.push((name.to_vec(), real.to_owned()));
+    }
+
+    /// Gives the names of the roots.
+    pub(crate) fn names(&self) -> &[Vec<u8>] {
+        &self.names
+    }
+
+    /// Finds the sources that lie in an earlier or a later one.
+    pub(crate) fn overlaps(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (at, (name, real)) in self.sources.iter().enumerate() {
+            let others = self.sources.iter().enumerate().filter(|(other, _)| *other != at);
+            // Of two that are the same, the later one is named.
+            let mut outer =
+                others.filter(|(other, (_, o))| real.starts_with(o) && (real != o || *other < at));
+            if let Some((_, (other, _))) = outer.next() {
+                let what = format!(
+                    "cannot be moved in: its files ({}) are also those of {}",
+                    show_path(real),
+                    relpath::show(other)
+                );
+                found.push(Problem { path: name.clone(), what });
+            }
+        }
+        found.sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        found
+    }
+
+    /// Finds what is mounted inside the sources.
+    pub(crate) fn mounts(&self) -> Vec<Problem> {
+        let below = |(name, real): &(Vec<u8>, PathBuf)| {
+            let problem = |point: PathBuf| {
+                let below = mount::below(real, &point);
+                let path = if name.is_empty() { below } else { relpath::join(name, &below) };
+                Problem { path, what: "cannot be moved in: it is a mount point".to_owned() }
+            };
+            mount::mounts_below(real).into_iter().map(problem).collect::<Vec<_>>()
+        };
+        self.sources.iter().flat_map(below).collect()
+    }
+}

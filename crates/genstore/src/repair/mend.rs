@@ -1,0 +1,168 @@
+//! Mending single paths of a generation.
+
+use crate::check::tree::Fault;
+use crate::check::tree::FaultKind;
+use crate::check::tree::Known;
+use crate::error::Result;
+use crate::fs::Dir;
+use crate::fs::Kind;
+use crate::fs::Stat;
+use crate::fs::dir::open_parent;
+use crate::fs::errno::is_errno;
+use crate::fs::mount::is_mount;
+use crate::model::object_name;
+use crate::model::relpath;
+use crate::model::tree::FileNode;
+use crate::model::tree::Node;
+use crate::parts::generations::Generation;
+use crate::parts::layout::QUARANTINE;
+use crate::parts::layout::StoreDir;
+use crate::parts::layout::TREE;
+use crate::parts::locks::CommitLock;
+use crate::parts::locks::StoreShared;
+use crate::parts::objects;
+use crate::parts::objects::Objects;
+use crate::parts::objects::make_empty;
+use crate::parts::stage_dir::StageDir;
+use rustix::io::Errno;
+
+/// Mends paths of generations, one by one.
+pub(crate) struct Mender<'a> {
+    pub(crate) store: &'a StoreDir,
+    pub(crate) guard: &'a StoreShared,
+    pub(crate) objects: &'a Objects<'a>,
+    pub(crate) stage: &'a StageDir,
+}
+
+impl Mender<'_> {
+    /// Makes a path what the manifest says, durably. `Ok(false)` when the bytes are nowhere.
+    ///
+    /// The path is replaced by a rename, so a reader sees the old or the new. What is in the way
+    /// and not ours goes to quarantine. What a mount hides is left alone, as is the mount: `Ok(false)`.
+    pub(crate) fn mend(&self, lock: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
+        if fault.kind == FaultKind::Mounted {
+            return Ok(false);
+        }
+        match self.mend_path(lock, known, fault) {
+            // Or it is a directory of a lower layer of overlayfs, which cannot be renamed.
+            Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
+            done => done,
+        }
+    }
+
+    fn mend_path(&self, _: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
+        let fs = &self.store.fs;
+        let path = fault.path.as_slice();
+        if path.is_empty() && fault.kind == FaultKind::Missing {
+            return self.make_root(&known.generation).map(|()| true);
+        }
+        let root = known.generation.tree_dir()?;
+        let node = known.tree.find(path);
+        if matches!(node, None | Some(Node::EmptyDir)) && fault.kind == FaultKind::Mode {
+            // A folder; opening it proved that it is one.
+            let dir = root.open_dir(path)?;
+            let (parent, name) = match path {
+                b"" => (known.generation.dir().open_dir(b"")?, TREE),
+                path => open_parent(&root, path)?,
+            };
+            fs.set_dir_mode(&parent, name)?;
+            fs.sync_dir(&dir)?;
+            return Ok(true);
+        }
+        let (dir, name) = self.make_parent(&root, path)?;
+        let standing = dir.stat(name)?;
+        let in_the_way =
+            standing.is_some_and(|stat| stat.kind == Kind::Dir) || fault.kind == FaultKind::Stranger;
+        let Some(node) = node else {
+            self.put_aside(&dir, name, &known.generation)?;
+            fs.sync_dir(&dir)?;
+            return Ok(true);
+        };
+        let temp = b"mend";
+        fs.remove_all(self.stage.dir(), temp)?;
+        match node {
+            Node::File(file) if !self.prepare(known, path, file, temp)? => return Ok(false),
+            Node::File(_) => {}
+            Node::Symlink(target) => fs.symlink(target, self.stage.dir(), temp)?,
+            Node::EmptyDir => drop(fs.make_dir(self.stage.dir(), temp)?),
+        }
+        if in_the_way || (matches!(node, Node::EmptyDir) && standing.is_some()) {
+            self.put_aside(&dir, name, &known.generation)?;
+        }
+        fs.rename((self.stage.dir(), temp), (&dir, name))?;
+        fs.remove_all(self.stage.dir(), temp)?;
+        fs.sync_dir(&dir)?;
+        Ok(true)
+    }
+
+    /// Puts a good file for `path` into the stage: the object's inode where its mtime is the one
+    /// that is shown, else a copy.
+    fn prepare(&self, known: &Known, path: &[u8], file: FileNode, temp: &[u8]) -> Result<bool> {
+        let fs = &self.store.fs;
+        let mtime = known.shown.mtime(path, &file);
+        let place = self.stage.dir().join(temp);
+        if file.size == 0 {
+            make_empty(self.store, FileNode { mtime, ..file }, self.stage.dir(), temp)?;
+            return Ok(true);
+        }
+        if !self.objects.is_intact(file.object())? {
+            return Ok(false);
+        }
+        self.restore_object(file)?;
+        if mtime == file.mtime {
+            self.objects.link_into(self.guard, file.object(), (self.stage.dir(), temp))?;
+        } else {
+            let object = object_name::name(file.object());
+            let copy =
+                objects::copy_file(self.store, (self.objects.dir(), &object), (self.stage.dir(), temp))?;
+            fs.set_mtime(&copy, &place, mtime)?;
+            fs.sync_file(&copy, &place)?;
+        }
+        Ok(true)
+    }
+
+    /// Gives an intact object the mode and mtime back that it was recorded with.
+    pub(crate) fn restore_object(&self, file: FileNode) -> Result<()> {
+        let id = file.object();
+        let handle = self.objects.open(id)?;
+        let path = self.objects.dir().join(&object_name::name(id));
+        let stat = Stat::of(&handle, &path)?;
+        if stat.mode != object_name::mode(file.executable) {
+            self.store.fs.set_mode(&handle, &path, object_name::mode(file.executable))?;
+        }
+        if !stat.has_mtime(file.mtime) {
+            self.store.fs.set_mtime(&handle, &path, file.mtime)?;
+        }
+        self.store.fs.sync_file(&handle, &path)
+    }
+
+    /// Makes the folder of a generation's files anew, in place of what is no folder.
+    fn make_root(&self, generation: &Generation) -> Result<()> {
+        self.put_aside(generation.dir(), TREE, generation)?;
+        self.store.fs.make_dir(generation.dir(), TREE)?;
+        self.store.fs.sync_dir(generation.dir())
+    }
+
+    fn make_parent<'p>(&self, root: &Dir, path: &'p [u8]) -> Result<(Dir, &'p [u8])> {
+        let (folder, name) = relpath::split(path);
+        let mut dir = root.open_dir(b"")?;
+        for part in folder.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            self.store.fs.make_dir(&dir, part)?;
+            dir = dir.open_dir(part)?;
+        }
+        Ok((dir, name))
+    }
+
+    fn put_aside(&self, dir: &Dir, name: &[u8], generation: &Generation) -> Result<()> {
+        let quarantine = self.store.sub(QUARANTINE)?;
+        let prefix = format!("generation-{}-", generation.id());
+        let fs = &self.store.fs;
+        match fs
+            .unique(&quarantine, &prefix, "", |free| fs.rename_to_free((dir, name), (&quarantine, free)))
+        {
+            Ok(_) => Ok(()),
+            Err(e) if e.is_not_found() => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}

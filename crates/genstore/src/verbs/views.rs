@@ -1,0 +1,247 @@
+//! Views: adding, listing and removing the paths outside the store that show what is current.
+
+use crate::change::begin;
+use crate::error::Error;
+use crate::error::Result;
+use crate::error::show_path;
+use crate::model::nearest::nearest_names;
+use crate::model::relpath::show;
+use crate::parts::layout::StoreDir;
+use crate::parts::layout::VIEWS;
+use crate::parts::locks::CommitLock;
+use crate::parts::view_records::Escaped;
+use crate::parts::view_records::ViewKind;
+use crate::parts::view_records::ViewRecord;
+use crate::parts::view_records::ViewRecords;
+use crate::parts::view_records::follow;
+use crate::parts::view_records::relative;
+use crate::views::disk;
+use crate::views::install;
+use crate::views::mirror;
+use crate::views::parents;
+use crate::views::place;
+use crate::views::place::Place;
+use crate::views::place::is_empty_directory;
+use crate::views::refresh;
+use crate::views::state::look_at_view;
+use crate::views::state::mirror_state;
+use crate::views::state::shows_something;
+use crate::views::state::view;
+use crate::views::view::View;
+use crate::views::view::ViewAdded;
+use crate::views::view::ViewChange;
+use crate::views::view::ViewOptions;
+use crate::views::view::ViewRemoved;
+use crate::views::view::ViewState;
+use crate::warning::AfterCommit;
+use std::path::Path;
+use std::path::PathBuf;
+
+pub(crate) fn views(store: &StoreDir) -> Result<Vec<View>> {
+    let mut views = Vec::new();
+    for record in ViewRecords::of(store).list()? {
+        views.push(look_at_view(store, &record?)?.0);
+    }
+    views.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(views)
+}
+
+/// Tells where the views are, by their records alone: what stands there is not looked at.
+pub(crate) fn view_paths(store: &StoreDir) -> Result<Vec<PathBuf>> {
+    let home = place::real_path(store)?;
+    // A damaged one is `verify`'s to tell.
+    let records = ViewRecords::of(store).list()?.into_iter().flatten();
+    Ok(records.map(|record| follow(&home, &record.path.0)).collect())
+}
+
+pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> Result<ViewAdded> {
+    let (lock, _) = begin::begin_commit(store)?;
+    if options.parents {
+        parents::make_parents(store, &lock, path)?;
+    }
+    let mut record = ViewRecord {
+        path: place::new_view_path(store, path)?,
+        from: options.from.as_ref().map(|from| Escaped(from.as_bytes().to_vec())),
+        kind: options.kind,
+        copy: options.copy && options.kind == ViewKind::Mirror,
+        made: store.now().into(),
+        disk: None,
+    };
+    if let Some(pending) = ViewRecords::of(store).read_pending(&record.key())? {
+        // What kept the writers since from finishing it is for the caller to hear.
+        install::settle_view(store, &lock, &pending)?;
+    }
+    let place = place::place(store, &record)?;
+    place.parent()?;
+    // A damaged record says nothing.
+    let known = ViewRecords::of(store).read(&record.key()).ok().flatten();
+    if let Some(known) = &known {
+        place::place(store, known)?.parent()?;
+    }
+    record.disk = disk::disk_of(store, place.parent()?)?;
+    let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
+    let is_mirror = record.kind == ViewKind::Mirror;
+    let taken =
+        |what: &str| Err(Error::refused("view-taken", format!("{} is {what}", show_path(&place.path))));
+    let change = match place.standing()? {
+        ViewState::Missing => ViewChange::Made,
+        ViewState::Ok if !is_mirror => ViewChange::Unchanged,
+        ViewState::Ok => ViewChange::Retargeted,
+        ViewState::Elsewhere(target) if place.is_ours(&target) => ViewChange::Retargeted,
+        ViewState::Directory if was_mirror => {
+            let foreign = !mirror::look_at_mirror(store, &record, &place)?.1.is_empty();
+            match (foreign && options.replace, is_mirror) {
+                (true, _) => ViewChange::Replaced,
+                (false, false) if foreign => {
+                    return taken("a mirror that holds what genstore did not put there");
+                }
+                (false, false) => ViewChange::Retargeted,
+                (false, true) => ViewChange::Unchanged,
+            }
+        }
+        ViewState::Directory if is_mirror && is_empty_directory(place.parent()?, place.name())? => {
+            ViewChange::Made
+        }
+        ViewState::Elsewhere(_) | ViewState::Directory if options.replace => ViewChange::Replaced,
+        ViewState::File => {
+            let why = format!("{} is a file, and no view takes a file's place", show_path(&place.path));
+            return Err(Error::refused("view-file", why));
+        }
+        ViewState::Elsewhere(target) => return taken(&format!("a symlink to {}", show(&target))),
+        ViewState::Mounted => return taken("a mount point"),
+        _ => return taken("a directory"),
+    };
+    let mut after = AfterCommit::default();
+    let (mut kept, mut done) = (None, change);
+    match (change, &known) {
+        (ViewChange::Unchanged, Some(known)) if known.asks_the_same(&record) => {}
+        (ViewChange::Unchanged, known) => {
+            let asked_otherwise = is_mirror && known.is_some();
+            ViewRecords::of(store).write(&lock, &record)?;
+            done = if asked_otherwise { ViewChange::Retargeted } else { done };
+        }
+        _ => kept = install::put_in_place(store, &lock, &record, &place, change, &mut after)?,
+    }
+    // The view is in place, whatever keeps us from finding out what it shows.
+    let shows_nothing = matches!(shows_something(store, &record), Ok(false));
+    let mut state = if shows_nothing { ViewState::Dangling } else { ViewState::Ok };
+    if change == ViewChange::Unchanged && is_mirror {
+        match mirror::update_mirror(store, &lock, &record, &place) {
+            Ok(updated) if updated.strangers.is_empty() => {}
+            Ok(updated) => state = ViewState::Strangers(updated.strangers),
+            Err(error) => {
+                let path = show_path(&place.path);
+                let what = format!("the view {path} could not be brought to what is current");
+                after.warn_of(&what, &error);
+            }
+        }
+    }
+    let view = view(&record, &place, state);
+    Ok(ViewAdded { view, change: done, kept, warnings: after.warnings })
+}
+
+pub(crate) fn remove_view(store: &StoreDir, path: &Path) -> Result<ViewRemoved> {
+    let (lock, _) = begin::begin_commit(store)?;
+    let record = find_view(store, path)?;
+    if let Some(pending) = ViewRecords::of(store).read_pending(&record.key())? {
+        // Recovery could not finish it. Without its directory there is nothing left to do.
+        match place::place(store, &record)?.parent() {
+            Ok(_) => drop(install::settle_view(store, &lock, &pending)?),
+            Err(_) => ViewRecords::of(store).remove_pending(&lock, &record.key())?,
+        }
+    }
+    let place = place::place(store, &record)?;
+    if record.kind == ViewKind::Mirror && place.is_directory()? {
+        return remove_mirror(store, &lock, &record, &place);
+    }
+    let (view, place) = look_at_view(store, &record)?;
+    let unlinked = match &view.state {
+        ViewState::Ok | ViewState::Dangling => true,
+        ViewState::Elsewhere(target) => record.kind == ViewKind::Link && place.is_ours(target),
+        _ => false,
+    };
+    let strangers = vec![];
+    if !unlinked {
+        ViewRecords::of(store).forget_inventory(&lock, &record.key(), true)?;
+        ViewRecords::of(store).remove(&lock, &record.key())?;
+        return Ok(ViewRemoved { view, unlinked, strangers });
+    }
+    let (parent, name) = (place.parent()?, place.name());
+    let standing = parent.read_link(name)?;
+    // The link first: as long as there is a record, the next publish puts the link back.
+    let removed = store
+        .fs
+        .unlink(parent, name)
+        .and_then(|_| store.fs.sync_dir(parent))
+        .and_then(|()| ViewRecords::of(store).remove(&lock, &record.key()));
+    if let (Err(_), Some(target)) = (&removed, standing) {
+        // As it was; where this fails, too, what there is of a record decides.
+        drop(ViewRecords::of(store).write(&lock, &record));
+        drop(store.fs.within(parent).and_then(|fs| fs.symlink(&target, parent, name)));
+    }
+    removed.map(|()| ViewRemoved { view, unlinked, strangers })
+}
+
+pub(crate) fn remove_mirror(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &Place,
+) -> Result<ViewRemoved> {
+    // For the report alone: what is current may be damaged, and the mirror goes all the same.
+    let state = mirror_state(store, record, place).unwrap_or(ViewState::Behind);
+    // Needs no space, and fails where nothing could be forgotten: on a read-only filesystem.
+    store.fs.set_dir_mode(&store.dir, VIEWS)?;
+    let removed = mirror::clear_mirror(store, lock, record, place, place.name()).and_then(|strangers| {
+        ViewRecords::of(store).remove(lock, &record.key())?;
+        Ok(strangers)
+    });
+    match removed {
+        Ok(strangers) => {
+            let view = view(record, place, state);
+            Ok(ViewRemoved { view, unlinked: true, strangers })
+        }
+        Err(error) => {
+            // As it was; where this fails, too, the next writer does it, as long as there is a record.
+            drop(ViewRecords::of(store).write(lock, record));
+            drop(refresh::bring_back(store, lock, record, place));
+            Err(error)
+        }
+    }
+}
+
+/// Returns whether there is a view at a path.
+pub(crate) fn has_view(store: &StoreDir, path: &Path) -> Result<bool> {
+    match find_view(store, path) {
+        Ok(_) => Ok(true),
+        Err(Error::UnknownView { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Finds the record of the view at a path, whether or not there still is a directory for it.
+pub(crate) fn find_view(store: &StoreDir, path: &Path) -> Result<ViewRecord> {
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+    let home = place::real_path(store)?;
+    // Without its directory, by its text alone.
+    let by_text = || follow(Path::new("/"), &relative(Path::new("/"), &absolute));
+    let real = place::real_place(store, &absolute).unwrap_or_else(|_| by_text());
+    let mut names = Vec::new();
+    let pending = ViewRecords::of(store).pending_views()?.into_iter();
+    let pending = pending
+        .filter_map(|key| Some(ViewRecords::of(store).read_pending(&key).transpose()?.map(|p| p.view)));
+    // A damaged one is not the one that is meant, or is `verify`'s to take away.
+    for record in ViewRecords::of(store).list()?.into_iter().chain(pending).flatten() {
+        let found = follow(&home, &record.path.0);
+        if found == real {
+            return Ok(record);
+        }
+        names.push(found);
+    }
+    // As the store sees them: what all paths have in common makes none of them near.
+    let way = |path: &Path| String::from_utf8_lossy(&relative(&home, path)).into_owned();
+    let ways: Vec<String> = names.iter().map(|name| way(name)).collect();
+    let near = nearest_names(ways.iter().map(String::as_str), &way(&real));
+    let near = near.iter().map(|way| follow(&home, way.as_bytes())).collect();
+    Err(Error::UnknownView { path: path.to_owned(), near })
+}
