@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -23,10 +24,26 @@ pub struct Interrupts {
     seen: Mutex<Seen>,
 }
 
+/// However many signals come within this time, a person asked once: a Ctrl-C comes from the terminal, and
+/// again from each runner above (npm, yarn, make) that passes it on.
+const ONCE: Duration = Duration::from_secs(1);
+
 #[derive(Default, Debug)]
 struct Seen {
     first: Option<i32>,
     count: usize,
+    /// When the last one came that was counted.
+    last: Option<Instant>,
+}
+
+impl Seen {
+    fn take(&mut self, signal: i32, now: Instant) {
+        self.first.get_or_insert(signal);
+        if self.last.is_none_or(|last| now.duration_since(last) >= ONCE) {
+            self.last = Some(now);
+            self.count += 1;
+        }
+    }
 }
 
 /// From now on a write past the limit of file sizes (`ulimit -f`) fails with EFBIG; without this,
@@ -86,7 +103,8 @@ impl Interrupts {
         self.look().0
     }
 
-    /// Waits until more than `known` signals have come; gives the first of all, and how many.
+    /// Waits until more than `known` signals have come; returns the first of all, and how many. Those that
+    /// come within a second are one.
     pub fn wait_for_more(&self, known: usize) -> (i32, usize) {
         loop {
             if let (Some(signal), count) = self.look()
@@ -105,11 +123,9 @@ impl Interrupts {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (signal, source) in &self.sources {
             let mut source = source;
-            // Not one byte more than there is, so that each signal counts once; an error is "no
-            // more" and nothing else.
-            while let Ok(count @ 1..) = source.read(&mut [0; 64]) {
-                seen.first.get_or_insert(*signal);
-                seen.count += count;
+            // An error is "no more" and nothing else.
+            while let Ok(1..) = source.read(&mut [0; 64]) {
+                seen.take(*signal, Instant::now());
             }
         }
         (seen.first, seen.count)
@@ -118,5 +134,22 @@ impl Interrupts {
     /// What becomes readable when a signal comes.
     pub(crate) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.sources.iter().map(|(_, source)| PollFd::new(source, PollFlags::IN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_within_a_second_is_one() {
+        let (mut seen, start) = (Seen::default(), Instant::now());
+        let check = |seen: &Seen, count| assert_eq!((seen.first, seen.count), (Some(SIGINT), count));
+        for ms in [0, 20, 999] {
+            seen.take(SIGINT, start + Duration::from_millis(ms));
+            check(&seen, 1);
+        }
+        seen.take(SIGTERM, start + ONCE);
+        check(&seen, 2);
     }
 }

@@ -41,5 +41,5 @@ pub use guard::guard;
 pub use interrupts::{Interrupts, default_signals_for_commands, survive_file_limit};
 pub use job::{GuardCommand, Job};
 pub use outcome::{Ended, Finished, StartError};
-pub use output::{LOG_CUT, Log, Output, OutputReport, Stream};
+pub use output::{LOG_CUT, Log, Output, OutputReport, PAUSE, Stream};
 pub use running::{Event, Limits, Running, Stopper, run_to_end, start};

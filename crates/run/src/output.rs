@@ -4,12 +4,16 @@ use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::panic;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionread};
 
 /// The line that ends a log which has reached its limit.
 pub const LOG_CUT: &str = "[log cut: the rest is not kept]\n";
+
+/// After so long without output a sink is called with no bytes, once.
+pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where bytes of the command came out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -26,7 +30,8 @@ type Sink = Box<dyn FnMut(Stream, &[u8]) -> io::Result<()> + Send>;
 ///
 /// One thread passes both streams on, as bytes in order of arrival. What fails there does not
 /// disturb the command: it is remembered ([`OutputReport`]), and the rest goes on without it. A
-/// sink that blocks makes the command wait for it, as a pipe would.
+/// sink that blocks makes the command wait for it, as a pipe would. It is called with no bytes when
+/// nothing has come for [`PAUSE`]: a sink that keeps the beginning of a line can pass it on then.
 pub struct Output {
     sink: Sink,
     log: Option<Log>,
@@ -123,14 +128,21 @@ impl Passing {
         ended: &PipeReader,
         buffer: &mut [u8],
     ) -> io::Result<()> {
+        let pause = Timespec::try_from(PAUSE).ok();
+        // The streams on which something came since the last pause.
+        let mut stirred: Vec<Stream> = vec![];
         while !sources.is_empty() {
             let mut fds: Vec<_> = sources
                 .iter()
                 .map(|(_, pipe)| PollFd::new(pipe, PollFlags::IN))
                 .chain([PollFd::new(ended, PollFlags::IN)])
                 .collect();
-            match poll(&mut fds, None) {
+            match poll(&mut fds, pause.as_ref().filter(|_| !stirred.is_empty())) {
                 Err(Errno::INTR) => continue,
+                Ok(0) => {
+                    stirred.drain(..).for_each(|stream| self.pass(stream, &[]));
+                    continue;
+                }
                 other => other?,
             };
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -141,7 +153,11 @@ impl Passing {
                 let (stream, pipe) = &mut sources[at];
                 match pipe.read(buffer) {
                     Ok(0) => drop(sources.remove(at)),
-                    Ok(count) => self.pass(*stream, &buffer[..count]),
+                    Ok(count) => {
+                        self.pass(*stream, &buffer[..count]);
+                        stirred.retain(|other| other != stream);
+                        stirred.push(*stream);
+                    }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 }
