@@ -5,6 +5,8 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anstream::ColorChoice;
 use genstore_run::Stream;
@@ -108,6 +110,7 @@ impl Out {
     /// Prints text, in colours where they are wanted.
     pub(crate) fn text(&self, text: &str) {
         let text = &harmless(text);
+        let _line = end_open_line(|end| self.bytes(end));
         match self.colored {
             true => self.bytes(text.as_bytes()),
             false => self.bytes(anstream::adapter::strip_str(text).to_string().as_bytes()),
@@ -149,7 +152,9 @@ impl Out {
             true => text.into_owned(),
             false => anstream::adapter::strip_str(&text).to_string(),
         };
-        let _: io::Result<()> = io::stderr().lock().write_all(text.as_bytes());
+        let write = |bytes: &[u8]| io::stderr().lock().write_all(bytes).unwrap_or_default();
+        let _line = end_open_line(write);
+        write(text.as_bytes());
     }
 
     /// Writes a document to stderr.
@@ -207,6 +212,46 @@ pub(crate) fn pass_on(stream: Stream, bytes: &[u8], json: bool) -> io::Result<()
         }
         _ => pass_to_stderr(bytes),
     }
+}
+
+/// Whose line is not complete, where several programs write to one terminal.
+static OPEN_LINE: Mutex<Option<usize>> = Mutex::new(None);
+
+/// One of several writers to one terminal, none of which writes into another's line.
+pub(crate) struct LineWriter {
+    number: usize,
+    stream: Stream,
+    json: bool,
+}
+
+impl LineWriter {
+    /// Writes to this stream; to stderr where stdout is a document's.
+    pub(crate) fn new(stream: Stream, json: bool) -> LineWriter {
+        static WRITERS: AtomicUsize = AtomicUsize::new(0);
+        LineWriter { number: WRITERS.fetch_add(1, Ordering::Relaxed), stream, json }
+    }
+
+    /// Writes what `text` returns, which takes whether the writer's own line was left open and still is.
+    pub(crate) fn write(&self, text: impl FnOnce(bool) -> Vec<u8>) -> io::Result<()> {
+        let mut open = OPEN_LINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_mine = *open == Some(self.number);
+        let bytes = text(is_mine);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let others = if open.is_some() && !is_mine { &b"\n"[..] } else { b"" };
+        *open = (!bytes.ends_with(b"\n")).then_some(self.number);
+        pass_on(self.stream, &[others, &bytes].concat(), self.json)
+    }
+}
+
+/// Ends the line that a program has begun, and keeps others from beginning one as long as the result lives.
+fn end_open_line(write: impl FnOnce(&[u8])) -> MutexGuard<'static, Option<usize>> {
+    let mut open = OPEN_LINE.lock().unwrap_or_else(PoisonError::into_inner);
+    if open.take().is_some() {
+        write(b"\n");
+    }
+    open
 }
 
 /// Passes output of a command on to stderr.

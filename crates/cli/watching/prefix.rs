@@ -3,7 +3,7 @@
 use genstore_run::Stream;
 use genstore_watch::Lines;
 
-use crate::render::output;
+use crate::render::output::{self, LineWriter};
 use crate::text::human;
 use crate::text::style::DIM;
 
@@ -40,33 +40,43 @@ pub(super) fn sink(
     prefix: String,
     json: bool,
 ) -> impl FnMut(Stream, &[u8]) -> std::io::Result<()> + Send + 'static {
-    let mut sink = Sink { stdout: Lines::new(prefix.clone()), stderr: Lines::new(prefix), json };
+    let line = |stream| (Lines::new(prefix.clone()), LineWriter::new(stream, json));
+    let mut sink = Sink { stdout: line(Stream::Stdout), stderr: line(Stream::Stderr) };
     move |stream, bytes| sink.pass(stream, bytes)
 }
 
 struct Sink {
-    stdout: Lines,
-    stderr: Lines,
-    json: bool,
+    stdout: (Lines, LineWriter),
+    stderr: (Lines, LineWriter),
 }
 
 impl Sink {
     fn pass(&mut self, stream: Stream, bytes: &[u8]) -> std::io::Result<()> {
-        let lines = match stream {
-            Stream::Stdout => self.stdout.take(bytes),
-            Stream::Stderr => self.stderr.take(bytes),
+        let (lines, writer) = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
         };
-        output::pass_on(stream, &lines, self.json)
+        writer.write(|is_mine| {
+            if !is_mine {
+                lines.interrupted();
+            }
+            // Nothing comes after a pause.
+            if bytes.is_empty() { lines.pause() } else { lines.take(bytes) }
+        })
     }
 }
 
 impl Drop for Sink {
     /// What a program wrote last may lack the end of its line.
     fn drop(&mut self) {
-        for (stream, rest) in [(Stream::Stdout, self.stdout.end()), (Stream::Stderr, self.stderr.end())] {
-            if !rest.is_empty() {
-                output::pass_on(stream, &rest, self.json).ok();
-            }
+        for (lines, writer) in [&mut self.stdout, &mut self.stderr] {
+            let end = |is_mine: bool| {
+                if !is_mine {
+                    lines.interrupted();
+                }
+                lines.end()
+            };
+            writer.write(end).ok();
         }
     }
 }
