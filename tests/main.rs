@@ -62,6 +62,8 @@ mod view_mirror;
 mod wait;
 mod watch;
 mod watch_events;
+mod watch_programs;
 mod watch_run;
+mod watch_sources;
 mod watch_store;
 mod ways;

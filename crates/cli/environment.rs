@@ -65,6 +65,38 @@ pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
     Ok(Arc::new(move || instant))
 }
 
+/// Returns whether a variable is set.
+pub(crate) fn has(name: &str) -> bool {
+    env::var_os(name).is_some()
+}
+
+/// Returns the variables by which commands write colours though their output is a pipe, as many as the
+/// terminal has; none where the user has said so or otherwise.
+pub(crate) fn force_colors() -> Vec<(OsString, OsString)> {
+    if has("FORCE_COLOR") || has("NO_COLOR") {
+        return vec![];
+    }
+    let is = |name: &str, parts: &[&str]| {
+        let value = env::var(name).unwrap_or_default();
+        parts.iter().any(|part| value.contains(part))
+    };
+    let level = if is("COLORTERM", &["truecolor", "24bit"]) {
+        "3"
+    } else if is("TERM", &["256"]) {
+        "2"
+    } else {
+        "1"
+    };
+    [("FORCE_COLOR", level), ("CLICOLOR_FORCE", "1")]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into()
+}
+
+/// Reads the clock.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Names the directory for temporary files: `TMPDIR`, or `/tmp`.
 pub(crate) fn temp_dir() -> PathBuf {
     env::temp_dir()

@@ -65,7 +65,8 @@ impl Builder {
                 Some(section.and_then(|s| s.cwd.as_ref()).map_or(root.to_owned(), |cwd| root.join(cwd)));
         }
         let env = section.map(|section| &section.env);
-        job.env = env.into_iter().flatten().map(|(key, value)| (key.into(), value.into())).collect();
+        job.env = context.out.colors_of_commands();
+        job.env.extend(env.into_iter().flatten().map(|(key, value)| (key.into(), value.into())));
         let default = Limits::default();
         let limits = Limits {
             timeout: timeout.or(section.and_then(|section| section.timeout)),

@@ -44,6 +44,8 @@ pub(crate) struct Context<'a> {
     lock_timeout: Duration,
     flag: Option<PathBuf>,
     environment: Option<PathBuf>,
+    /// The file of rules that git reads where its configuration names none.
+    pub(crate) user_ignore: Option<PathBuf>,
     /// Where the program was started; `None` where that directory was removed since.
     dir: Option<PathBuf>,
     command_line: fn() -> clap::Command,
@@ -90,6 +92,7 @@ impl<'a> Context<'a> {
             actor: format!("{user}, process {}, genstore {verb}", std::process::id()),
             lock_timeout: globals.lock_timeout,
             flag: globals.store.clone(),
+            user_ignore: environment.config_home.as_ref().map(|home| home.join("git/ignore")),
             environment: environment.store,
             dir,
             command_line,

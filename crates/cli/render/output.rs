@@ -4,6 +4,7 @@
 //! stands, whatever becomes of the report. `render::failure::settle` makes the exit status of it.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use anstream::ColorChoice;
 use genstore_run::Stream;
 use serde::Serialize;
 
+use crate::environment;
 use crate::globals::{Globals, When};
 use crate::text::escape::{harmless, is_unsafe};
 use crate::text::style::{BOLD, CARE, DIM};
@@ -76,6 +78,13 @@ impl Out {
 
     pub(crate) fn json(&self) -> bool {
         self.json
+    }
+
+    /// Returns the variables that keep the colours of commands whose output is passed on.
+    pub(crate) fn colors_of_commands(&self) -> Vec<(OsString, OsString)> {
+        // Where stdout is a document's, it goes to stderr.
+        let colored = if self.json { self.colored_talk } else { self.colored };
+        if colored { environment::force_colors() } else { vec![] }
     }
 
     /// Prints what was asked for, as a document or as text.

@@ -27,6 +27,11 @@ pub(crate) fn local(time: SystemTime) -> String {
     zoned.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
+/// Writes the time of day, in people's own time zone.
+pub(crate) fn of_day(time: SystemTime) -> String {
+    timestamp(time).to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
 /// Tells how long ago a time was, roughly.
 pub(crate) fn ago(time: SystemTime, now: SystemTime) -> String {
     let secs = match now.duration_since(time) {

@@ -1,15 +1,17 @@
 //! `watch`: builds when sources change, publishes what was built, and runs programs on it.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use genstore::{Durability, Retention, StageOptions};
-use genstore_watch::{BadSources, Child, SourceRules, Sources};
+use genstore_run::Stdin;
+use genstore_watch::{BadSources, Child, Restart, SourceRules, Sources, Variables};
 
 use crate::command::before::check_publish;
 use crate::command::building::Builder;
@@ -17,9 +19,11 @@ use crate::command::context::Context;
 use crate::command::{publishing, running};
 use crate::errors::Fail;
 use crate::globals;
-use crate::project::config::{CommandLine, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
+use crate::project::config::{
+    CommandLine, OnBusy, ProgramSection, RunIn, Runs, SIGTERM, WatchSection, parse_signal,
+};
 use crate::text::time;
-use crate::watching::{self, Settings};
+use crate::watching::{self, Program, Settings};
 
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -80,8 +84,8 @@ impl Watch {
         let root = project.map_or_else(|| context.absolute(".".as_ref()), |p| p.root().to_owned());
         let builder = Builder::new(context, &self.command, self.output.as_deref(), self.timeout)?;
         let sources = self.sources(context, section, root.clone())?;
-        let children = self.children(section, &root)?;
-        if self.run.is_empty() && !children.is_empty() {
+        let programs = self.programs(context, section, &root)?;
+        if self.run.is_empty() && !programs.is_empty() {
             context.check_commands()?;
         }
         check_publish(context)?;
@@ -100,10 +104,8 @@ impl Watch {
             debounce: self.debounce.or(section.debounce).unwrap_or(DEBOUNCE),
             poll: self.poll.or(section.poll),
             on_busy: self.on_busy.or(section.on_busy).unwrap_or_default(),
-            children,
+            programs,
             run_in: self.run_in.or(section.run_in).unwrap_or_default(),
-            stop_signal: self.stop_signal.or(section.stop_signal).unwrap_or(SIGTERM),
-            stop_timeout: self.stop_timeout.or(section.stop_timeout).unwrap_or(STOP_TIMEOUT),
             emptying: publishing::emptying(context, self.allow_empty)?,
             stage: StageOptions { recycle, lossy: publishing::lossy(context)?, ..StageOptions::default() },
         };
@@ -112,49 +114,50 @@ impl Watch {
     }
 
     fn sources(&self, context: &Context<'_>, section: &WatchSection, root: PathBuf) -> Result<Sources> {
-        let paths: Vec<PathBuf> = match self.paths.is_empty() {
-            true => section.paths.iter().map(|path| root.join(path)).collect(),
-            false => self.paths.iter().map(|path| context.absolute(path)).collect(),
-        };
-        if paths.is_empty() {
+        let entries = if self.paths.is_empty() { &section.paths } else { &self.paths };
+        let mut rules = sort_entries(entries, |path| match self.paths.is_empty() {
+            true => root.join(path),
+            false => context.absolute(path),
+        });
+        if rules.paths.is_empty() && rules.optional.is_empty() {
             let fail = Fail::usage("no-watch-paths", "there is nothing to watch");
             let hint = "name the sources with --path, or as `paths` under [watch] in genstore.toml";
             return Err(Fail { hint: hint.to_owned(), ..fail }.into());
         }
         let extensions = if self.extensions.is_empty() { &section.extensions } else { &self.extensions };
         let bare = |ext: &String| ext.strip_prefix('.').unwrap_or(ext).to_owned();
-        let rules = SourceRules {
-            root,
-            paths,
-            extensions: extensions.iter().map(bare).collect(),
-            ignore: section.ignore.iter().chain(&self.ignore).cloned().collect(),
-            never: vec![],
-        };
-        Sources::new(rules).map_err(|BadSources(problems)| {
-            let fail = Fail::usage("bad-watch", format!("cannot watch {}", problems.join("; ")));
-            let hint = "correct `paths` and `ignore` under [watch], or --path and --ignore";
-            Fail { hint: hint.to_owned(), ..fail }.into()
-        })
+        rules.extensions = extensions.iter().map(bare).collect();
+        rules.ignore.extend(section.ignore.iter().chain(&self.ignore).cloned());
+        rules.user_ignore.clone_from(&context.user_ignore);
+        rules.root = root;
+        checked(rules, "`paths` and `ignore` under [watch], or --path and --ignore")
     }
 
-    /// Those of the arguments, run where the program was started; else those of the project's file.
-    fn children(&self, section: &WatchSection, root: &std::path::Path) -> Result<Vec<Child>> {
-        let mut named: Vec<(Option<String>, CommandLine)> = match &section.run {
-            _ if !self.run.is_empty() => self.run.iter().map(|text| procfile(text)).collect(),
-            Runs::List(texts) => texts.iter().map(|text| procfile(text)).collect(),
+    /// Collects the programs of the arguments, run where this one was started; else those of the project's
+    /// file.
+    fn programs(&self, context: &Context<'_>, section: &WatchSection, root: &Path) -> Result<Vec<Program>> {
+        let from_text = |text: &String| {
+            let (name, command) = procfile(text);
+            (name, ProgramSection::from(command))
+        };
+        let mut named: Vec<(Option<String>, ProgramSection)> = match &section.run {
+            _ if !self.run.is_empty() => self.run.iter().map(from_text).collect(),
+            Runs::List(texts) => texts.iter().map(from_text).collect(),
             Runs::Table(table) => {
-                table.iter().map(|(name, command)| (Some(name.clone()), command.clone())).collect()
+                table.iter().map(|(name, program)| (Some(name.clone()), program.clone())).collect()
             }
         };
         let mut taken: BTreeSet<String> = BTreeSet::new();
-        let mut children = Vec::new();
+        let mut programs = Vec::new();
         // Names that were given go first: those that are made up give way.
         named.sort_by_key(|(name, _)| name.is_none());
-        for (name, command) in named {
-            let words = command.words();
+        for (name, program) in named {
+            let words = program.command.words();
             let mut job =
                 running::job(&words).ok_or_else(|| running::no_command("[watch] run, or of --run,"))?;
             job.cwd = self.run.is_empty().then(|| root.to_owned());
+            job.env = context.out.colors_of_commands();
+            job.stdin = Stdin::Open;
             let name = match name {
                 Some(name) if !taken.insert(name.clone()) => {
                     let fail = Fail::usage("bad-run", format!("two programs are called {name}"));
@@ -162,12 +165,76 @@ impl Watch {
                     return Err(Fail { hint: hint.to_owned(), ..fail }.into());
                 }
                 Some(name) => name,
-                None => free_name(&command.text(), &mut taken),
+                None => free_name(&program.command.text(), &mut taken),
             };
-            children.push(Child { name, job });
+            let own = self.own_sources(context, &program, root, &name)?;
+            let stop_signal = self.stop_signal.or(program.stop_signal).or(section.stop_signal);
+            let stop_timeout = self.stop_timeout.or(program.stop_timeout).or(section.stop_timeout);
+            let child = Child {
+                name,
+                job,
+                restart: program.restart.unwrap_or_default(),
+                stop_signal: stop_signal.unwrap_or(SIGTERM),
+                stop_timeout: stop_timeout.unwrap_or(STOP_TIMEOUT),
+                variables: program.env_file.map(|file| {
+                    let file = root.join(file);
+                    Variables::read_by(move || watching::variables(&file))
+                }),
+            };
+            programs.push(Program { child, own });
         }
-        Ok(children)
+        Ok(programs)
     }
+
+    /// Finds out what a program reads of its own; `None` where the project does not say.
+    fn own_sources(
+        &self,
+        context: &Context<'_>,
+        program: &ProgramSection,
+        root: &Path,
+        name: &str,
+    ) -> Result<Option<Arc<Sources>>> {
+        if program.paths.is_none() && program.env_file.is_none() {
+            return Ok(None);
+        }
+        if program.restart == Some(Restart::Never) && program.paths.is_none() {
+            return Ok(None);
+        }
+        if program.restart == Some(Restart::Never) {
+            let fail = Fail::usage("bad-run", format!("{name} has paths, and is never started anew"));
+            let hint = "leave `paths` out, or say `restart = \"change\"`";
+            return Err(Fail { hint: hint.to_owned(), ..fail }.into());
+        }
+        let entries = sort_entries(program.paths.iter().flatten(), |path| root.join(path));
+        let mut rules = SourceRules { root: root.to_owned(), ..entries };
+        rules.optional.extend(program.env_file.as_ref().map(|file| root.join(file)));
+        rules.user_ignore.clone_from(&context.user_ignore);
+        Ok(Some(Arc::new(checked(rules, &format!("`paths` under [watch.run.{name}]"))?)))
+    }
+}
+
+fn checked(rules: SourceRules, place: &str) -> Result<Sources> {
+    Sources::new(rules).map_err(|BadSources(problems)| {
+        let fail = Fail::usage("bad-watch", format!("cannot watch {}", problems.join("; ")));
+        Fail { hint: format!("correct {place}"), ..fail }.into()
+    })
+}
+
+/// Sorts the entries of a `paths`: `PATH?` need not be there, and `!PATTERN` does not count.
+fn sort_entries<'a>(
+    entries: impl IntoIterator<Item = &'a PathBuf>,
+    from: impl Fn(&Path) -> PathBuf,
+) -> SourceRules {
+    let mut rules = SourceRules::default();
+    for entry in entries {
+        let bytes = entry.as_os_str().as_bytes();
+        match (bytes.strip_prefix(b"!"), bytes.strip_suffix(b"?")) {
+            (Some(pattern), _) => rules.ignore.push(String::from_utf8_lossy(pattern).into_owned()),
+            (None, Some(path)) => rules.optional.push(from(OsStr::from_bytes(path).as_ref())),
+            (None, None) => rules.paths.push(from(entry)),
+        }
+    }
+    rules
 }
 
 /// Reads a line of a Procfile: `NAME: CMD`, or a command alone.
@@ -208,6 +275,15 @@ mod tests {
         check("PORT=1 node a.js --url http://x", None, "PORT=1 node a.js --url http://x");
         check("curl localhost:3000", None, "curl localhost:3000");
         check("my web: x", None, "my web: x");
+    }
+
+    #[test]
+    fn paths_may_be_optional_or_patterns() {
+        let entries = ["src", "conf/.env?", "!**/*.test.ts"].map(PathBuf::from);
+        let rules = sort_entries(&entries, |path| Path::new("/p").join(path));
+        assert_eq!(rules.paths, [PathBuf::from("/p/src")]);
+        assert_eq!(rules.optional, [PathBuf::from("/p/conf/.env")]);
+        assert_eq!(rules.ignore, ["**/*.test.ts"]);
     }
 
     #[test]

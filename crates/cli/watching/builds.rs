@@ -1,7 +1,6 @@
 //! The builds: one at a time, each in a stage of its own, which is published or given up.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -28,7 +27,8 @@ impl<'a> Watch<'a> {
 
     pub(super) fn build(&mut self) -> Result<()> {
         (self.wanted, self.again_at) = (false, None);
-        self.heard.store(false, Ordering::SeqCst);
+        self.sources.begin();
+        self.built_from.clone_from(&self.sources.seen);
         self.builds += 1;
         let number = self.builds;
         let builder = &self.settings.builder;
@@ -109,12 +109,13 @@ impl<'a> Watch<'a> {
             Some(Stop::Restart) => {
                 self.tell(&end(false, true));
                 self.give_up(building.stage);
-                return if self.debounce.due().is_none() {
+                return if !self.sources.is_restless() {
                     self.build_again()
                 };
             }
             _ => {}
         }
+        let shown_before = self.shown;
         let ended = if building.why == Some(Stop::Timeout) { Ended::TimedOut } else { ended };
         let ok = ended == Ended::Exited(0);
         self.tell(&end(ok, false));
@@ -129,6 +130,9 @@ impl<'a> Watch<'a> {
         };
         if let Err(error) = result {
             self.fail(&error);
+        }
+        if ok && self.for_change && !self.wanted && self.shown == shown_before {
+            self.restart_those_that_may_read_the_sources();
         }
         if self.shown.is_none() {
             // The first build is over, and what there was before it is served if it failed.

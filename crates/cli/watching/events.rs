@@ -18,6 +18,15 @@ use crate::text::style::{BAD, CARE, DIM, GOOD};
 /// So many paths stand in an event; `count` tells of all.
 const NAMED: usize = 100;
 
+/// Something that happened, and when.
+#[derive(Serialize)]
+pub(crate) struct Timed<'a> {
+    #[serde(flatten)]
+    pub(crate) event: &'a Event,
+    /// RFC 3339, UTC.
+    pub(crate) time: String,
+}
+
 /// Something that happened.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -42,11 +51,27 @@ pub(crate) enum Event {
         /// A build runs, and another one comes after it.
         queued: bool,
     },
+    /// What a program reads of its own changed, or a build for a change came to nothing new: it is started
+    /// anew.
+    Restart {
+        name: String,
+        #[serde(flatten)]
+        paths: Paths,
+    },
     /// Sources changed while the build ran that may have read them; another build follows.
     InputsChanged {
         #[serde(flatten)]
         paths: Paths,
         build: u64,
+    },
+    /// Sources changed while the build ran, and are now what they were before it: none follows.
+    InputsRestored {
+        build: u64,
+    },
+    /// Git changes the sources, which are looked at when it is done: the file that says so.
+    Waiting {
+        #[serde(flatten)]
+        paths: Paths,
     },
     BuildStart {
         build: u64,
@@ -108,6 +133,8 @@ pub(crate) enum Event {
         signal: Option<i32>,
         #[serde(skip_serializing_if = "Option::is_none")]
         again_after_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        killed_after_ms: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
         #[serde(skip)]
@@ -202,10 +229,20 @@ impl Event {
     pub(crate) fn child(news: ChildNews) -> Event {
         let name = news.name;
         let (mut pid, mut again, mut message, mut end) = (None, None, None, None);
+        let mut killed_after_ms = None;
         let (state, line) = match news.news {
             News::Started { pid: number } => {
                 pid = Some(number);
                 ("started", verb(GOOD, "Started", &format!("{name} {DIM}(process {number}){DIM:#}")))
+            }
+            News::Stopping { killed_after } => {
+                killed_after_ms = killed_after.map(millis);
+                let then = match killed_after {
+                    Some(after) => format!("; it is killed in {} s", after.as_secs_f64().ceil()),
+                    None => String::new(),
+                };
+                message = Some("it takes its time to stop".to_owned());
+                ("stopping", verb(CARE, "Stopping", &format!("{name}, which takes its time{then}")))
             }
             News::Stopped { ended, killed } => {
                 end = Some(ended);
@@ -240,7 +277,17 @@ impl Event {
             Some(Ended::Signaled(signal)) => (None, Some(signal)),
             _ => (None, None),
         };
-        Event::Child { name, state, pid, exit, signal, again_after_ms: again, message, line }
+        Event::Child {
+            name,
+            state,
+            pid,
+            exit,
+            signal,
+            again_after_ms: again,
+            killed_after_ms,
+            message,
+            line,
+        }
     }
 
     /// Says it to people.
@@ -262,15 +309,25 @@ impl Event {
                 let then = if *queued { "; another build comes after this one" } else { "" };
                 verb(DIM, "Changed", &format!("{}{then}", paths.line))
             }
+            Event::Restart { name, paths } => {
+                let why = if paths.count == 0 { "sources" } else { &paths.line };
+                verb(DIM, "Changed", &format!("{why}: {name} is started anew"))
+            }
             Event::InputsChanged { paths, build } => verb(
                 CARE,
                 "Changed",
                 &format!("{} while build {build} ran, which may have read it", paths.line),
             ),
+            Event::InputsRestored { build } => {
+                let text = format!("sources are what they were before build {build}: none follows");
+                verb(DIM, "Unchanged", &text)
+            }
+            Event::Waiting { paths } => verb(DIM, "Waiting", &format!("for git ({})", paths.line)),
             Event::BuildStart { build } => verb(GOOD, "Building", &format!("{DIM}(build {build}){DIM:#}")),
             Event::BuildEnd { restarted: true, .. } => verb(CARE, "Stopped", "the build: it begins anew"),
-            Event::BuildEnd { ms, .. } => {
-                verb(DIM, "Built", &format!("in {:.2} s", Duration::from_millis(*ms).as_secs_f64()))
+            Event::BuildEnd { ok, ms, .. } => {
+                let (style, text) = if *ok { (DIM, "Built") } else { (BAD, "Failed") };
+                verb(style, text, &format!("in {:.2} s", Duration::from_millis(*ms).as_secs_f64()))
             }
             Event::Unchanged { generation, .. } => {
                 verb(DIM, "Unchanged", &format!("generation {generation} has all of it"))

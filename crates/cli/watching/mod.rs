@@ -7,14 +7,16 @@
 
 mod builds;
 mod current;
+mod env_file;
 mod events;
 mod inputs;
+mod observed;
 mod output;
 mod prefix;
+mod programs;
 mod sources;
 mod state;
 
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -27,8 +29,9 @@ use crate::command::{notice, running};
 use crate::exit;
 use crate::project::config::SIGTERM;
 use events::Event;
-pub(crate) use state::Settings;
-use state::{Message, Stop, Watch};
+pub(crate) use programs::variables;
+use state::{Message, Of, Stop, Watch};
+pub(crate) use state::{Program, Settings};
 
 /// `current` is looked at so often where no notice comes: a watch may miss what happens.
 const LOOK_AT_CURRENT: Duration = Duration::from_secs(5);
@@ -71,15 +74,18 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
 
 impl<'a> Watch<'a> {
     fn run(&mut self) -> Result<u8> {
-        self.listen();
-        self.seen = self.scan();
+        let all = std::iter::once(Of::Build).chain((0..self.own.len()).map(Of::Program));
+        for of in all.collect::<Vec<_>>() {
+            self.listen(of);
+            self.look_at(of);
+        }
         self.listen_to_output()?;
         self.tell(&Event::Ready {
             schema: "genstore.watch/1",
             pid: std::process::id(),
-            files: self.seen.files(),
-            watched: self.wake.watched(),
-            polling: self.wake.is_deaf(),
+            files: self.sources.seen.files(),
+            watched: self.sources.watched(),
+            polling: self.sources.is_polling(),
             generation: self.current,
             held: self.is_held(),
         });
@@ -94,10 +100,7 @@ impl<'a> Watch<'a> {
             self.attend(Instant::now());
             match self.next_message() {
                 None => self.look_at_current(),
-                Some(Message::Heard) => {
-                    self.told.store(false, Ordering::SeqCst);
-                    self.debounce.hear(Instant::now());
-                }
+                Some(Message::Heard(of)) => self.observed(of).hear(Instant::now()),
                 Some(Message::Notice) => self.look_at_current(),
                 Some(Message::Built(number, finished)) => self.built(number, finished),
                 Some(Message::Child(ended)) => {
@@ -122,18 +125,24 @@ impl<'a> Watch<'a> {
         if self.ending.is_some() {
             return;
         }
-        let due = self.poll_at.into_iter().chain(self.whole_due()).any(|at| at <= now);
-        if self.debounce.take(now) || due {
-            self.look();
+        for of in self.looks_due(now) {
+            self.look(of);
         }
         if self.again_at.is_some_and(|at| at <= now) && self.building.is_none() {
             self.build_again();
         }
     }
 
-    /// Tells when to look at all sources, whatever was heard: between builds.
-    fn whole_due(&self) -> Option<Instant> {
-        self.wake.due().filter(|_| self.building.is_none())
+    /// Returns when to look at the sources of each.
+    fn looks(&self) -> impl Iterator<Item = (Of, Instant)> {
+        // At all of those of the build, whatever was heard: between builds.
+        let build = self.sources.due(self.building.is_none()).map(|at| (Of::Build, at));
+        let own = self.own.iter().enumerate();
+        build.into_iter().chain(own.filter_map(|(n, (_, own))| Some((Of::Program(n), own.due(true)?))))
+    }
+
+    fn looks_due(&self, now: Instant) -> Vec<Of> {
+        self.looks().filter(|(_, at)| *at <= now).map(|(of, _)| of).collect()
     }
 
     fn next_message(&self) -> Option<Message> {
@@ -141,10 +150,8 @@ impl<'a> Watch<'a> {
         let due = [
             self.children.due(),
             self.build_due(),
-            self.debounce.due().filter(|_| idle),
+            self.looks().map(|(_, at)| at).min().filter(|_| idle),
             self.again_at.filter(|_| idle),
-            self.poll_at.filter(|_| idle),
-            self.whole_due().filter(|_| idle),
             Some(Instant::now() + LOOK_AT_CURRENT),
         ];
         let wait = due.into_iter().flatten().min()?.saturating_duration_since(Instant::now());

@@ -3,7 +3,7 @@
 use genstore_run::Stream;
 use genstore_watch::Lines;
 
-use crate::render::output::{self, LineWriter};
+use crate::render::output::LineWriter;
 use crate::text::human;
 use crate::text::style::DIM;
 

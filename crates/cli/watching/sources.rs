@@ -1,55 +1,43 @@
-//! The sources: hearing that they may have changed, and finding out what did.
+//! The sources of the builds and of the programs: what is to be done when they changed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use genstore::Store;
-use genstore_watch::{NoEvents, Scan, Touched, Wake, poll_interval};
+use genstore_watch::NoEvents;
 
 use super::events::{Event, Paths};
+use super::observed::Observed;
 use super::output::KnownOutput;
-use super::state::{Message, Stop, Watch};
+use super::state::{Message, Of, Stop, Watch};
 use crate::project::config::{OnBusy, SIGTERM};
-
-/// How often sources are looked at where there are no events.
-const POLL: Duration = Duration::from_secs(1);
 
 impl Watch<'_> {
     /// Begins to hear of changes, or to look again and again.
-    pub(super) fn listen(&mut self) {
-        if let Some(poll) = self.settings.poll {
-            self.poll_at = Some(Instant::now() + poll);
-            return;
-        }
-        let (sources, tell) = (Arc::clone(&self.sources), self.sender.clone());
-        let counts = move |path: &Path, is_file| sources.may_count(path, is_file);
-        let (heard, told) = (Arc::clone(&self.heard), Arc::clone(&self.told));
-        let hear = move || {
-            heard.store(true, Ordering::SeqCst);
-            // A checkout makes thousands of events: one message says as much, until it is read.
-            if !told.swap(true, Ordering::SeqCst) {
-                tell.send(Message::Heard).unwrap_or_default();
-            }
-        };
-        match Wake::begin(counts, hear) {
-            Ok(wake) => self.wake = wake,
-            Err(why) => self.go_polling(&why),
+    pub(super) fn listen(&mut self, of: Of) {
+        let tell = self.sender.clone();
+        let hear = move || tell.send(Message::Heard(of)).unwrap_or_default();
+        if let Err(why) = self.observed(of).listen(hear) {
+            self.warn_of_polling(&why);
         }
     }
 
-    pub(super) fn go_polling(&mut self, why: &NoEvents) {
-        self.wake = Wake::deaf();
-        self.poll_at = Some(Instant::now() + POLL);
+    pub(super) fn observed(&mut self, of: Of) -> &mut Observed {
+        match of {
+            Of::Build => &mut self.sources,
+            Of::Program(at) => &mut self.own[at].1,
+        }
+    }
+
+    fn warn_of_polling(&self, why: &NoEvents) {
         let then = "until then the sources are looked at again and again";
         self.warn(format!("{why}{}; {then}", remedy(why)));
     }
 
     /// Begins to remember what is in the builder's own folder, where it has one and events tell of it.
     pub(super) fn listen_to_output(&mut self) -> Result<()> {
-        let Some(output) = self.settings.builder.output().filter(|_| !self.wake.is_deaf()) else {
+        let Some(output) = self.settings.builder.output().filter(|_| !self.sources.is_polling()) else {
             return Ok(());
         };
         match KnownOutput::new(output, self.context.scan_rules(Some(self.store))?) {
@@ -73,61 +61,49 @@ impl Watch<'_> {
         self.warn(format!("{why}{}; {then}", remedy(why)));
     }
 
-    /// Looks at what may have changed since the last look, and watches what directories there are.
-    pub(super) fn scan(&mut self) -> Scan {
-        self.sources.set_never(&never(self.store, self.settings.builder.output()));
-        let mut start = Instant::now();
-        // What happens after this is told the next time.
-        let mut touched = self.wake.touched(start);
-        let mut scan = self.sources.scan_again(&self.seen, &touched);
-        loop {
-            if self.wake.is_deaf() {
-                let wanted = self.settings.poll.unwrap_or(POLL);
-                self.poll_at = Some(Instant::now() + poll_interval(wanted, start.elapsed()));
+    /// Looks at what may have changed since the last look, and returns what did.
+    pub(super) fn look_at(&mut self, of: Of) -> Vec<PathBuf> {
+        let never = never(self.store, self.settings.builder.output());
+        let observed = self.observed(of);
+        observed.sources.set_never(&never);
+        let (mut changed, failed) = observed.look();
+        if let Some(why) = failed {
+            // The output has watches, too, and can do without.
+            if self.output.is_some() {
+                self.forget_output(&why);
+                self.listen(of);
+                changed.extend(self.look_at(of));
+                changed.sort();
+                changed.dedup();
+            } else {
+                self.warn_of_polling(&why);
             }
-            match self.wake.follow(&scan, &touched) {
-                Ok(new) if new.is_empty() => {
-                    self.tell_problems(&scan);
-                    return scan;
-                }
-                // What happened in new directories before they were watched, another look tells.
-                Ok(new) => touched = new,
-                Err(why) => {
-                    // The output has watches, too, and can do without.
-                    if self.output.is_some() {
-                        self.forget_output(&why);
-                        self.listen();
-                    } else {
-                        self.go_polling(&why);
-                    }
-                    touched = Touched::everything();
-                }
-            }
-            start = Instant::now();
-            scan = self.sources.scan_again(&scan, &touched);
         }
-    }
-
-    pub(super) fn tell_problems(&mut self, scan: &Scan) {
-        for problem in scan.problems.iter().filter(|problem| !self.problems.contains(*problem)) {
+        for problem in self.observed(of).new_problems() {
             self.warn(format!("could not look at a source: {problem}"));
         }
-        self.problems.clone_from(&scan.problems);
+        changed
     }
 
     /// Finds out what changed since the last look, and does what is to be done about it.
-    pub(super) fn look(&mut self) {
-        let newer = self.scan();
-        let changed = self.seen.changes(&newer);
-        self.seen = newer;
-        if self.building.is_some() {
-            self.changed_during_build(&changed);
-        } else if !changed.is_empty() || (self.wanted && self.again_at.is_none()) {
-            if !changed.is_empty() {
-                self.inputs.changed_between_builds();
-                self.tell(&Event::Change { paths: self.paths(&changed), queued: false });
+    pub(super) fn look(&mut self, of: Of) {
+        if self.git_is_at_work(of) {
+            return;
+        }
+        let changed = self.look_at(of);
+        match of {
+            Of::Program(at) if !changed.is_empty() => self.restart_for(at, &changed),
+            Of::Program(_) => {}
+            Of::Build if self.building.is_some() => self.changed_during_build(&changed),
+            Of::Build if !changed.is_empty() || (self.wanted && self.again_at.is_none()) => {
+                if !changed.is_empty() {
+                    self.inputs.changed_between_builds();
+                    self.tell(&Event::Change { paths: self.paths(&changed), queued: false });
+                }
+                self.for_change = true;
+                self.build_again();
             }
-            self.build_again();
+            Of::Build => {}
         }
     }
 
@@ -145,23 +121,36 @@ impl Watch<'_> {
 
     /// Finds out what changed while the build ran and was not told of yet: if anything was heard.
     pub(super) fn look_after_build(&mut self, number: u64) {
-        if !self.heard.swap(false, Ordering::SeqCst) && !self.wake.is_deaf() {
+        if !self.sources.has_heard() {
             return;
         }
-        let newer = self.scan();
-        let changed = self.seen.changes(&newer);
-        self.seen = newer;
+        let changed = self.look_at(Of::Build);
         let changed = self.inputs.really_changed(&changed);
         if !changed.is_empty() {
             self.tell(&Event::InputsChanged { paths: self.paths(&changed), build: number });
             self.wanted = true;
         }
+        // As after a file that a build made beside its configuration, and removed.
+        if self.wanted && self.built_from.changes(&self.sources.seen).is_empty() {
+            self.tell(&Event::InputsRestored { build: number });
+            self.wanted = false;
+        }
+    }
+
+    /// Returns whether git changes the sources right now. Then they are looked at when it is done.
+    fn git_is_at_work(&mut self, of: Of) -> bool {
+        let mut by = None;
+        let is_at_work = self.observed(of).git_is_at_work(|path| by = Some(path));
+        if let Some(by) = by {
+            self.tell(&Event::Waiting { paths: self.paths(&[by]) });
+        }
+        is_at_work
     }
 
     /// Builds again at once, if that is wanted; but not where more changes are to be expected, nor
     /// where one build brings about the next.
     pub(super) fn build_if_wanted(&mut self) {
-        if !self.wanted || self.ending.is_some() {
+        if !self.wanted || self.ending.is_some() || self.git_is_at_work(Of::Build) {
             return;
         }
         let (pause, is_first) = self.inputs.pause_before_next();
@@ -174,7 +163,7 @@ impl Watch<'_> {
         }
         if !pause.is_zero() {
             self.again_at = Some(Instant::now() + pause);
-        } else if self.debounce.due().is_none() {
+        } else if !self.sources.is_restless() {
             self.build_again();
         }
     }

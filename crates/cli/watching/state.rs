@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use genstore::{Emptying, Generation, GenerationId, Stage, StageOptions, Store, TreeId};
 use genstore_run::{Finished, GuardCommand, Output, Stopper};
-use genstore_watch::{Child, ChildEnded, ChildNews, Children, Debounce, Scan, Sources, Wake};
+use genstore_watch::{Child, ChildEnded, ChildNews, Children, Restart, Scan, Sources};
 
-use super::events::Event;
+use super::events::{Event, Timed};
 use super::inputs::Inputs;
+use super::observed::Observed;
 use super::output::KnownOutput;
 use super::prefix::{prefix, sink};
 use crate::command::building::Builder;
@@ -20,6 +20,8 @@ use crate::command::context::Context;
 use crate::command::running;
 use crate::project::config::{OnBusy, RunIn};
 use crate::render::failure::Failure;
+use crate::text::style::DIM;
+use crate::text::time;
 
 /// What is wished for.
 pub(crate) struct Settings {
@@ -31,18 +33,31 @@ pub(crate) struct Settings {
     /// Look so often, and do not wait for events.
     pub(crate) poll: Option<Duration>,
     pub(crate) on_busy: OnBusy,
-    pub(crate) children: Vec<Child>,
+    pub(crate) programs: Vec<Program>,
     pub(crate) run_in: RunIn,
-    pub(crate) stop_signal: i32,
-    pub(crate) stop_timeout: Duration,
     pub(crate) emptying: Emptying,
     pub(crate) stage: StageOptions,
+}
+
+/// A program of the watch.
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    /// What it reads of its own; `None` where the project does not say.
+    pub(crate) own: Option<Arc<Sources>>,
+}
+
+/// Whose sources.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    Build,
+    /// Those of a program that has its own.
+    Program(usize),
 }
 
 /// What other threads tell the loop.
 pub(super) enum Message {
     /// Sources may have changed.
-    Heard,
+    Heard(Of),
     /// `current` may have moved.
     Notice,
     /// The build with this number has ended.
@@ -81,26 +96,23 @@ pub(super) struct Watch<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) store: &'a Store,
     pub(super) settings: Settings,
-    pub(super) sources: Arc<Sources>,
-    pub(super) wake: Wake,
+    pub(super) sources: Observed,
+    /// What programs read of their own, by their names.
+    pub(super) own: Vec<(String, Observed)>,
+    /// The names of those that commits start anew, and of which nobody said what they read.
+    pub(super) unclaimed: Vec<String>,
     /// The builder's own folder, where events tell of it.
     pub(super) output: Option<KnownOutput>,
-    pub(super) debounce: Debounce,
-    /// When to look next, where no events wake.
-    pub(super) poll_at: Option<Instant>,
-    /// What the sources were when they were last looked at.
-    pub(super) seen: Scan,
+    /// What the sources were before the last build began.
+    pub(super) built_from: Scan,
     pub(super) inputs: Inputs,
-    pub(super) problems: Vec<String>,
     pub(super) building: Option<Building<'a>>,
     /// Another build is to follow.
     pub(super) wanted: bool,
     /// When it is to begin, where it is not to begin at once.
     pub(super) again_at: Option<Instant>,
-    /// Something was heard of the sources since the build began.
-    pub(super) heard: Arc<AtomicBool>,
-    /// A message says so already.
-    pub(super) told: Arc<AtomicBool>,
+    /// The build that runs, or ran last, was made for a change of the sources.
+    pub(super) for_change: bool,
     pub(super) builds: u64,
     pub(super) published: u64,
     /// The names of the children.
@@ -125,14 +137,24 @@ impl<'a> Watch<'a> {
         inbox: Receiver<Message>,
     ) -> Result<Watch<'a>> {
         let (tell, json, colored) = (sender.clone(), context.out.json(), context.out.colored);
-        let children = std::mem::take(&mut settings.children);
-        let names: Vec<String> = children.iter().map(|child| child.name.clone()).collect();
-        let stop = (settings.stop_signal, settings.stop_timeout);
+        let (debounce, poll) = (settings.debounce, settings.poll);
+        let observe = |sources| Observed::new(sources, debounce, poll);
+        let programs = std::mem::take(&mut settings.programs);
+        let names: Vec<String> = programs.iter().map(|program| program.child.name.clone()).collect();
+        let own = programs.iter().filter_map(|program| {
+            let own = program.own.as_ref()?;
+            Some((program.child.name.clone(), observe(Arc::clone(own))))
+        });
+        let own = own.collect();
+        let is_unclaimed =
+            |program: &&Program| program.own.is_none() && program.child.restart == Restart::Commit;
+        let unclaimed = programs.iter().filter(is_unclaimed).map(|program| program.child.name.clone());
+        let unclaimed = unclaimed.collect();
+        let sources = observe(Arc::clone(&settings.sources));
         let prefixes = names.clone();
         let children = Children::new(
-            children,
+            programs.into_iter().map(|program| program.child).collect(),
             GuardCommand::this_program([running::GUARD]),
-            stop,
             move |name| Output::to(sink(prefix(&prefixes, name, colored), json)),
             move |ended| tell.send(Message::Child(ended)).unwrap_or_default(),
         );
@@ -140,19 +162,16 @@ impl<'a> Watch<'a> {
         Ok(Watch {
             context,
             store,
-            sources: Arc::clone(&settings.sources),
-            wake: Wake::deaf(),
+            sources,
+            own,
+            unclaimed,
             output: None,
-            debounce: Debounce::new(settings.debounce),
-            poll_at: None,
-            seen: Scan::default(),
+            built_from: Scan::default(),
             inputs: Inputs::default(),
-            problems: vec![],
             building: None,
             wanted: false,
             again_at: None,
-            heard: Arc::default(),
-            told: Arc::default(),
+            for_change: false,
             builds: 0,
             published: 0,
             names,
@@ -168,7 +187,12 @@ impl<'a> Watch<'a> {
     }
 
     pub(super) fn tell(&self, event: &Event) {
-        self.context.out.confirm(event, || event.line());
+        let now = self.context.now();
+        let line = || match event.line() {
+            line if line.is_empty() => line,
+            line => format!("{DIM}{}{DIM:#} {line}", time::of_day(now)),
+        };
+        self.context.out.confirm(&Timed { event, time: time::rfc3339(now) }, line);
     }
 
     pub(super) fn warn(&self, message: String) {

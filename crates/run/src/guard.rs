@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io::{self, Read};
+use std::io::{self, PipeWriter, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -23,7 +23,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
 use crate::interrupts::default_signals_for_commands;
-use crate::job::Job;
+use crate::job::{Job, Stdin};
 use crate::procs;
 use crate::wire::{End, Inbox, Order, Report, Step, send};
 
@@ -60,8 +60,9 @@ fn serve(caller: &UnixStream) -> io::Result<()> {
     {
         return refuse(caller, Step::Directory, &error);
     }
-    let leader = match spawn(&job) {
-        Ok(leader) => leader,
+    // The writing end of its stdin, if that has no end, is closed when the guard ends.
+    let (leader, _stdin) = match spawn(&job) {
+        Ok(spawned) => spawned,
         Err(error) => return refuse(caller, Step::Command, &error),
     };
     // Whatever goes wrong from here on: first the command is ended.
@@ -97,14 +98,21 @@ fn prepare() -> io::Result<UnixStream> {
     Ok(deaths)
 }
 
-fn spawn(job: &Job) -> io::Result<Pid> {
+fn spawn(job: &Job) -> io::Result<(Pid, Option<PipeWriter>)> {
     let mut command = Command::new(&job.program);
     command.args(&job.args).envs(job.env.iter().map(|(name, value)| (name, value)));
     for name in &job.env_remove {
         command.env_remove(name);
     }
-    let child = procs::fork_and_exec(command.stdin(Stdio::null()).process_group(0))?;
-    Ok(Pid::from_child(&child))
+    let (stdin, writer) = match job.stdin {
+        Stdin::Empty => (Stdio::null(), None),
+        Stdin::Open => {
+            let (reader, writer) = io::pipe()?;
+            (reader.into(), Some(writer))
+        }
+    };
+    let child = procs::fork_and_exec(command.stdin(stdin).process_group(0))?;
+    Ok((Pid::from_child(&child), writer))
 }
 
 /// The time between the command's start and the killing.

@@ -17,12 +17,32 @@ pub struct Job {
     pub env: Vec<(OsString, OsString)>,
     /// Variables of the caller that the command does not get.
     pub env_remove: Vec<OsString>,
+    /// What it reads from its stdin.
+    pub stdin: Stdin,
+}
+
+/// What a command reads from its stdin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Stdin {
+    /// Nothing: it is at its end.
+    #[default]
+    Empty,
+    /// Nothing, and it has no end: a pipe that is open as long as the command runs. Many programs that
+    /// watch end when their stdin does.
+    Open,
 }
 
 impl Job {
     /// Describes a program without arguments, in the caller's directory and environment.
     pub fn new(program: impl Into<OsString>) -> Job {
-        Job { program: program.into(), args: vec![], cwd: None, env: vec![], env_remove: vec![] }
+        Job {
+            program: program.into(),
+            args: vec![],
+            cwd: None,
+            env: vec![],
+            env_remove: vec![],
+            stdin: Stdin::Empty,
+        }
     }
 }
 

@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! What the command sees: an empty stdin; pipes as stdout and stderr; no terminal, not even
+//! What the command sees: a stdin that is empty, or says nothing ([`Stdin`]); pipes as stdout and stderr; no terminal, not even
 //! through `/dev/tty`, so that it can never be stopped for reading from one; default signal
 //! dispositions and an empty mask, except that SIGHUP, SIGINT, SIGQUIT and SIGTERM stay ignored where
 //! the caller was told to ignore them (`nohup`); see [`default_signals_for_commands`].
@@ -39,7 +39,7 @@ mod wire;
 
 pub use guard::guard;
 pub use interrupts::{Interrupts, default_signals_for_commands, survive_file_limit};
-pub use job::{GuardCommand, Job};
+pub use job::{GuardCommand, Job, Stdin};
 pub use outcome::{Ended, Finished, StartError};
 pub use output::{LOG_CUT, Log, Output, OutputReport, PAUSE, Stream};
 pub use running::{Event, Limits, Running, Stopper, run_to_end, start};

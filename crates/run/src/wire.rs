@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
 
-use crate::job::Job;
+use crate::job::{Job, Stdin};
 
 /// What the caller tells the guard. The end of the stream says: kill everything.
 #[derive(PartialEq, Eq, Debug)]
@@ -69,6 +69,7 @@ impl Message for Order {
                     put_string(out, value);
                 }
                 put_list(out, &job.env_remove);
+                out.push(u8::from(job.stdin == Stdin::Open));
             }
             Order::Stop(signal) => {
                 out.push(b's');
@@ -88,6 +89,11 @@ impl Message for Order {
                     .map(|_| Some((fields.string()?, fields.string()?)))
                     .collect::<Option<_>>()?,
                 env_remove: fields.list()?,
+                stdin: match fields.byte()? {
+                    0 => Stdin::Empty,
+                    1 => Stdin::Open,
+                    _ => return None,
+                },
             }),
             b's' => Order::Stop(fields.number()? as i32),
             b'k' => Order::Kill,
@@ -227,6 +233,7 @@ mod tests {
             cwd: Some("/tmp/a b".into()),
             env: vec![("A".into(), "1=2".into()), ("B".into(), "".into())],
             env_remove: vec!["C".into()],
+            stdin: Stdin::Open,
         }
     }
 

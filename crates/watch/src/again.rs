@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::scan::{Folder, Scan, Stamp};
-use crate::sources::{Sources, is_gone};
+use crate::scan::Scan;
+use crate::sources::Sources;
 use crate::touched::Touched;
+use crate::walk::Unlisted;
 
 /// Where more than one in so many folders is named, a walk by all threads is as fast.
 const SHARE: usize = 4;
@@ -32,7 +32,10 @@ impl Sources {
         if touched.is_everything() || frame.is_none() || frame != older.frame {
             return Err(Whole);
         }
-        let mut scan = Scan { folders: older.folders.clone(), frame, ..Scan::default() };
+        let repos = older.repos.iter().map(|(top, repo)| Ok((top.clone(), repo.again().ok_or(Whole)?)));
+        let repos = repos.collect::<Result<_, Whole>>()?;
+        let (folders, above) = (older.folders.clone(), older.above.clone());
+        let mut scan = Scan { folders, above, repos, frame, ..Scan::default() };
         self.look_at_singles(&mut scan);
         let mut listed: BTreeSet<&OsStr> = touched.inside().iter().map(OsString::as_os_str).collect();
         for path in touched.replaced().iter().filter(|path| scan.forget(path)) {
@@ -54,62 +57,39 @@ impl Sources {
                 self.list(folder, &mut scan, &mut new)?;
             }
         }
-        self.walk_all(&new, &mut scan);
+        self.walk_all(new, &mut scan);
         if scan.problems.is_empty() { Ok(scan) } else { Err(Whole) }
     }
 
-    /// Looks into one folder, and names those in it that are not known.
-    fn list(&self, path: &OsStr, scan: &mut Scan, new: &mut Vec<OsString>) -> Result<(), Whole> {
+    /// Looks into one folder, and adds those in it that are not known to `new`.
+    fn list(&self, path: &OsStr, scan: &mut Scan, new: &mut Vec<Unlisted>) -> Result<(), Whole> {
+        let parent = Path::new(path).parent().and_then(|parent| scan.folders.get(parent.as_os_str()));
+        let above = scan.above.get(path).or(parent.map(|parent| &parent.rules)).ok_or(Whole)?.clone();
+        let listed = self.list_folder((path.to_owned(), above), &scan.repos);
+        if !listed.problems.is_empty() || listed.repo.is_some() {
+            return Err(Whole);
+        }
+        let Some(folder) = listed.folder else {
+            // It vanished while we looked: the folder that it lies in tells, now or with the next events.
+            scan.forget(path);
+            return Ok(());
+        };
+        // It is known as a folder, and the folder that it lies in is listed before.
+        if scan.folders.get(path).is_none_or(|known| known.inode != folder.inode) {
+            return Err(Whole);
+        }
         let mut gone: BTreeSet<OsString> = scan.inner(path).cloned().collect();
-        let mut files = Vec::new();
-        let mut inode = None;
-        for entry in self.walk(path.as_ref()).max_depth(Some(1)).build() {
-            let looked = entry.and_then(|entry| {
-                let meta = entry.metadata()?;
-                Ok((entry.depth(), entry.into_path(), meta))
-            });
-            let (depth, entry, meta) = match looked {
-                Ok(looked) => looked,
-                Err(error) => match error.io_error() {
-                    // It is a bad line of rules, or vanished while we looked.
-                    None => continue,
-                    Some(error) if is_gone(error) => continue,
-                    Some(_) => return Err(Whole),
-                },
-            };
-            match (depth, meta.is_dir()) {
-                // It is known as a folder, and the folder that it lies in is listed before.
-                (0, _) if scan.folders.get(path).is_none_or(|known| known.inode != meta.ino()) => {
-                    return Err(Whole);
-                }
-                (0, _) => inode = Some(meta.ino()),
-                (_, true) => {
-                    let inner = entry.into_os_string();
-                    gone.remove(&inner);
-                    if scan.folders.get(&inner).is_none_or(|known| known.inode != meta.ino()) {
-                        scan.forget(&inner);
-                        new.push(inner);
-                    }
-                }
-                (_, false) if self.has_extension(&entry) => {
-                    files.push((entry.file_name().unwrap_or_default().to_owned(), Stamp::of(&meta)));
-                }
-                (_, false) => {}
+        for (inner, inode) in listed.folders {
+            gone.remove(&inner);
+            if scan.folders.get(&inner).is_none_or(|known| known.inode != inode) {
+                scan.forget(&inner);
+                new.push((inner, folder.rules.clone()));
             }
         }
         for inner in &gone {
             scan.forget(inner);
         }
-        match inode {
-            // The folder that it lies in tells, now or with the next events.
-            None => {
-                scan.forget(path);
-            }
-            Some(inode) => {
-                files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-                scan.folders.insert(path.to_owned(), Arc::new(Folder { inode, files }));
-            }
-        }
+        scan.folders.insert(path.to_owned(), Arc::new(folder));
         Ok(())
     }
 }

@@ -63,6 +63,7 @@ impl Project {
             ignore: vec!["skip/".to_owned()],
             never: vec![root.join("p/never")],
             root,
+            ..SourceRules::default()
         }
     }
 
@@ -124,9 +125,8 @@ impl Project {
                 filetime::set_file_mtime(file, time).ok();
             }
             17 => {
-                let name = self.dice.of(&[".gitignore", ".ignore", ".git/info/exclude"]);
                 let rules = self.dice.of(&["*.md\n", "a\n", "!a\nb/\n", "/gen/\n", "[z-a]\n", "c/x.ts\n"]);
-                let at = [&folder, &folder, &root.join("p"), &root][self.dice.below(4)].join(name);
+                let at = [&folder, &folder, &root.join("p"), &root][self.dice.below(4)].join(".gitignore");
                 fs::create_dir_all(at.parent().unwrap()).ok();
                 fs::write(at, rules).ok();
             }
@@ -136,8 +136,7 @@ impl Project {
                 fs::rename(from, folder).ok();
             }
             _ => {
-                let rules = [".gitignore", ".ignore", ".git/info/exclude"].map(|name| folder.join(name));
-                rules.iter().for_each(|rules| drop(fs::remove_file(rules)));
+                fs::remove_file(folder.join(".gitignore")).ok();
                 fs::write(root.join(self.dice.of(&["s/one.cfg", "p/.env"])), text).ok();
             }
         }

@@ -1,6 +1,7 @@
 //! Programs that are started anew after each commit.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,13 +17,57 @@ const SOUND: Duration = Duration::from_secs(30);
 /// What shells exit with when there is no such program.
 const NOT_FOUND: i32 = 127;
 
+/// After so long a program that was told to stop is said to take its time.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// A program to be run.
 #[derive(Clone, Debug)]
 pub struct Child {
-    /// How it is called, in its output and in what is told of it.
+    /// How it is called, in its output and in events.
     pub name: String,
     /// What is run.
     pub job: Job,
+    /// What starts it anew.
+    pub restart: Restart,
+    /// The signal that tells it to stop.
+    pub stop_signal: i32,
+    /// How long it may take to stop before it is killed.
+    pub stop_timeout: Duration,
+    /// Variables that are read anew at each start, and go before those of the job.
+    pub variables: Option<Variables>,
+}
+
+type ReadVariables = dyn Fn() -> Result<Vec<(OsString, OsString)>, String> + Send + Sync;
+
+/// How variables are read when a program is started.
+#[derive(Clone)]
+pub struct Variables(Arc<ReadVariables>);
+
+impl Variables {
+    /// Calls this each time. What keeps them from being read keeps the program from being started.
+    pub fn read_by(
+        read: impl Fn() -> Result<Vec<(OsString, OsString)>, String> + Send + Sync + 'static,
+    ) -> Variables {
+        Variables(Arc::new(read))
+    }
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Variables")
+    }
+}
+
+/// What starts a program anew that runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Restart {
+    /// Each commit, and changes of what it reads of its own.
+    #[default]
+    Commit,
+    /// Only changes of what it reads of its own: it outlives commits.
+    Change,
+    /// Nothing.
+    Never,
 }
 
 /// What children are started on.
@@ -61,6 +106,11 @@ pub enum News {
         /// The number of its process, and of its process group.
         pid: u32,
     },
+    /// It was told to stop, and takes its time.
+    Stopping {
+        /// When it is killed, from now; `None` if never.
+        killed_after: Option<Duration>,
+    },
     /// It was told to stop, and did; and nothing of it is left.
     Stopped {
         /// How it ended.
@@ -88,8 +138,6 @@ pub enum News {
 pub struct Children<L> {
     children: Vec<Supervised<L>>,
     guard: GuardCommand,
-    stop_signal: i32,
-    stop_timeout: Duration,
     output: Box<dyn Fn(&str) -> Output>,
     ended: Arc<dyn Fn(ChildEnded) + Send + Sync>,
     target: Option<Arc<Target<L>>>,
@@ -107,8 +155,17 @@ struct Supervised<L> {
 enum State<L> {
     Idle,
     Running(Run<L>),
-    Stopping { run: Run<L>, kill_at: Option<Instant>, killed: bool },
+    Stopping { run: Run<L>, patience: Patience },
     Waiting { until: Instant },
+}
+
+/// With a program that was told to stop.
+struct Patience {
+    /// `None` once it was said that it takes its time.
+    say_at: Option<Instant>,
+    /// `None` once it was killed, and where that is never.
+    kill_at: Option<Instant>,
+    killed: bool,
 }
 
 struct Run<L> {
@@ -126,7 +183,6 @@ impl<L> Children<L> {
     pub fn new(
         children: Vec<Child>,
         guard: GuardCommand,
-        (stop_signal, stop_timeout): (i32, Duration),
         output: impl Fn(&str) -> Output + 'static,
         ended: impl Fn(ChildEnded) + Send + Sync + 'static,
     ) -> Children<L> {
@@ -134,8 +190,6 @@ impl<L> Children<L> {
         Children {
             children: children.into_iter().map(supervised).collect(),
             guard,
-            stop_signal,
-            stop_timeout,
             output: Box::new(output),
             ended: Arc::new(ended),
             target: None,
@@ -144,15 +198,29 @@ impl<L> Children<L> {
         }
     }
 
-    /// Starts all of them on something new: those that run are stopped first, all at once, and each is
-    /// started as soon as nothing of it is left.
+    /// Starts all of them on something new, but those that outlive commits and run: the others are stopped
+    /// first, all at once, and each is started as soon as nothing of it is left.
     pub fn show(&mut self, target: Target<L>, now: Instant) -> Vec<ChildNews> {
         self.target = Some(Arc::new(target));
         self.over = false;
-        for index in 0..self.children.len() {
-            self.stop_one(index, now);
-        }
-        (0..self.children.len()).flat_map(|index| self.start_if_idle(index, now)).collect()
+        let outlives = |child: &Supervised<L>| {
+            child.child.restart != Restart::Commit && matches!(child.state, State::Running(_))
+        };
+        let due: Vec<usize> =
+            (0..self.children.len()).filter(|at| !outlives(&self.children[*at])).collect();
+        self.restart_all(&due, now)
+    }
+
+    /// Starts those of these names anew, as soon as nothing of them is left; on what was shown last.
+    pub fn restart(&mut self, names: &[&str], now: Instant) -> Vec<ChildNews> {
+        let is_due = |at: &usize| names.contains(&self.children[*at].child.name.as_str());
+        let due: Vec<usize> = (0..self.children.len()).filter(is_due).collect();
+        self.restart_all(&due, now)
+    }
+
+    fn restart_all(&mut self, due: &[usize], now: Instant) -> Vec<ChildNews> {
+        due.iter().for_each(|index| self.stop_one(*index, now));
+        due.iter().filter_map(|index| self.start_if_idle(*index, now)).collect()
     }
 
     /// Stops all of them for good.
@@ -180,21 +248,23 @@ impl<L> Children<L> {
     /// Tells when [`Children::tick`] has something to do.
     pub fn due(&self) -> Option<Instant> {
         let due = |child: &Supervised<L>| match &child.state {
-            State::Stopping { kill_at, killed: false, .. } => *kill_at,
+            State::Stopping { patience, .. } => patience.say_at.into_iter().chain(patience.kill_at).min(),
             State::Waiting { until } if !self.over => Some(*until),
             _ => None,
         };
         self.children.iter().filter_map(due).min()
     }
 
-    /// Kills what did not stop in time, and starts what has waited long enough.
+    /// Says what takes its time to stop, kills what did not stop in time, and starts what has waited long
+    /// enough.
     pub fn tick(&mut self, now: Instant) -> Vec<ChildNews> {
         let mut news = Vec::new();
         for index in 0..self.children.len() {
             match &mut self.children[index].state {
-                State::Stopping { run, kill_at: Some(at), killed } if *at <= now && !*killed => {
-                    *killed = true;
-                    run.stopper.kill();
+                State::Stopping { run, patience } => {
+                    let said = patience.attend(now, &run.stopper);
+                    let name = &self.children[index].child.name;
+                    news.extend(said.map(|news| ChildNews { name: name.clone(), news }));
                 }
                 State::Waiting { until } if *until <= now => {
                     self.children[index].state = State::Idle;
@@ -214,7 +284,8 @@ impl<L> Children<L> {
         let name = child.child.name.clone();
         let tell = |news| ChildNews { name: name.clone(), news };
         match std::mem::replace(&mut child.state, State::Idle) {
-            State::Stopping { run, killed, .. } if run.number == number => {
+            State::Stopping { run, patience } if run.number == number => {
+                let killed = patience.killed;
                 child.crashes = 0;
                 // Told of first: `tick` starts it anew.
                 child.state = State::Waiting { until: now };
@@ -243,12 +314,13 @@ impl<L> Children<L> {
     }
 
     fn stop_one(&mut self, index: usize, now: Instant) {
-        let kill_at = now.checked_add(self.stop_timeout);
         let child = &mut self.children[index];
+        let kill_at = now.checked_add(child.child.stop_timeout);
         match std::mem::replace(&mut child.state, State::Idle) {
             State::Running(run) => {
-                run.stopper.stop(self.stop_signal);
-                child.state = State::Stopping { run, kill_at, killed: false };
+                run.stopper.stop(child.child.stop_signal);
+                let patience = Patience { say_at: Some(now + SLOW), kill_at, killed: false };
+                child.state = State::Stopping { run, patience };
             }
             State::Waiting { .. } => child.crashes = 0,
             state => child.state = state,
@@ -259,11 +331,16 @@ impl<L> Children<L> {
         let target = Arc::clone(self.target.as_ref().filter(|_| !self.over)?);
         let Supervised { child, state: State::Idle, .. } = &self.children[index] else { return None };
         let mut job = child.job.clone();
+        let name = child.name.clone();
+        match child.variables.as_ref().map(|variables| (variables.0)()) {
+            Some(Ok(variables)) => job.env.extend(variables),
+            Some(Err(why)) => return Some(ChildNews { name, news: News::CannotRun { why } }),
+            None => {}
+        }
         job.env.extend(target.env.iter().cloned());
         if let Some(cwd) = &target.cwd {
             job.cwd = Some(cwd.clone());
         }
-        let name = child.name.clone();
         let mut running = match start(&self.guard, &job, (self.output)(&name)) {
             Ok(running) => running,
             Err(error) => return Some(ChildNews { name, news: News::CannotRun { why: why(&error) } }),
@@ -292,6 +369,17 @@ impl<L> Children<L> {
         let run = Run { number, since: now, stopper, _target: target };
         self.children[index].state = State::Running(run);
         Some(ChildNews { name, news: News::Started { pid } })
+    }
+}
+
+impl Patience {
+    fn attend(&mut self, now: Instant, stopper: &Stopper) -> Option<News> {
+        if self.kill_at.take_if(|at| *at <= now).is_some() {
+            (self.killed, self.say_at) = (true, None);
+            stopper.kill();
+        }
+        let killed_after = self.kill_at.map(|at| at.duration_since(now));
+        self.say_at.take_if(|at| *at <= now).map(|_| News::Stopping { killed_after })
     }
 }
 

@@ -14,16 +14,19 @@
 mod again;
 mod children;
 mod debounce;
+mod git;
 mod lines;
 mod queue;
+mod rules;
 mod scan;
 mod sources;
 mod threads;
 mod touched;
 mod wake;
+mod walk;
 mod witness;
 
-pub use children::{Child, ChildEnded, ChildNews, Children, News, Target};
+pub use children::{Child, ChildEnded, ChildNews, Children, News, Restart, Target, Variables};
 pub use debounce::Debounce;
 pub use lines::Lines;
 pub use scan::Scan;

@@ -10,6 +10,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::git::Repo;
+use crate::rules::Chain;
+
 /// What tells that a file is another one than before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stamp {
@@ -37,6 +40,8 @@ pub(crate) struct Folder {
     pub(crate) inode: u64,
     /// Its own files that count, by name.
     pub(crate) files: Vec<(OsString, Stamp)>,
+    /// The rules that hold in it.
+    pub(crate) rules: Chain,
 }
 
 /// What must be the same for anything of an older scan to hold still.
@@ -44,8 +49,10 @@ pub(crate) struct Folder {
 pub(crate) struct Frame {
     /// The paths that are watched: the inode of each that is a folder.
     pub(crate) roots: Vec<Option<u64>>,
-    /// The rules that are read from above them, and beside them.
+    /// The files of rules above them.
     pub(crate) rules: Vec<Option<Stamp>>,
+    /// Where above them a repository begins: the inode of each `.git`.
+    pub(crate) repos: Vec<Option<u64>>,
     pub(crate) never: Vec<PathBuf>,
 }
 
@@ -54,10 +61,14 @@ pub(crate) struct Frame {
 pub struct Scan {
     /// By path. Paths compare by their components, which takes ten times as long as their bytes.
     pub(crate) folders: BTreeMap<OsString, Arc<Folder>>,
-    /// The sources that are named by themselves, where they are files.
+    /// The files that no walk finds: named by themselves, or tracked by git in spite of its rules.
     pub(crate) singles: BTreeMap<OsString, Stamp>,
     /// And the folders that they lie in, with their inodes.
     pub(crate) parents: BTreeMap<OsString, u64>,
+    /// The rules that hold above each of the watched folders.
+    pub(crate) above: BTreeMap<OsString, Chain>,
+    /// The repositories that they lie in, and those that lie in them, by the tops of their worktrees.
+    pub(crate) repos: BTreeMap<OsString, Repo>,
     /// `None` where each look must be at everything.
     pub(crate) frame: Option<Frame>,
     /// What could not be looked at, as sentences.

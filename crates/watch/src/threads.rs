@@ -1,7 +1,7 @@
 //! Whether libraries that start threads of their own may be called.
 //!
-//! `ignore` and `notify` panic, or hear nothing, where the system refuses a thread. So they are
-//! called only where threads were granted just before.
+//! `notify` panics, or hears nothing, where the system refuses a thread. So it is called only where
+//! threads were granted just before.
 
 use std::sync::mpsc::channel;
 use std::thread;

@@ -8,7 +8,7 @@ use std::path::Path;
 const MOST_PATHS: usize = 10_000;
 
 /// Names of what the rules for all that lies beside and below are read from.
-const RULES: [&str; 3] = [".gitignore", ".ignore", ".git"];
+const RULES: [&str; 2] = [".gitignore", ".git"];
 
 /// The folders that must be looked at again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn rules_and_too_much_mean_everything() {
-        for name in [".gitignore", ".ignore", ".git"] {
+        for name in [".gitignore", ".git"] {
             let mut touched = Touched::default();
             touched.note(&Path::new("/p").join(name), true);
             assert!(touched.is_everything() && !touched.is_lost(), "{name}");

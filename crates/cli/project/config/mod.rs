@@ -22,7 +22,9 @@ pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
 use values::{durability, duration, globs, lossy, symlinks};
 pub(crate) use view::ViewSection;
-pub(crate) use watch::{HooksSection, OnBusy, RunIn, Runs, SIGTERM, WatchSection, parse_signal};
+pub(crate) use watch::{
+    HooksSection, OnBusy, ProgramSection, RunIn, Runs, SIGTERM, WatchSection, parse_signal,
+};
 
 /// The project's file, as read.
 pub(crate) struct Project {
@@ -74,7 +76,11 @@ impl Config {
         commands.extend(self.audit.run.iter().map(text("audit")));
         match &self.watch.run {
             Runs::List(texts) => commands.extend(texts.iter().map(|text| format!("[watch] {text}"))),
-            Runs::Table(table) => commands.extend(table.values().map(text("watch"))),
+            Runs::Table(table) => {
+                commands.extend(table.values().map(|program| &program.command).map(text("watch")));
+                let files = table.values().filter_map(|program| program.env_file.as_ref());
+                commands.extend(files.map(|file| format!("[watch] env_file {}", show(file))));
+            }
         }
         commands.extend(self.hooks.post_commit.iter().map(text("hooks")));
         commands

@@ -1,11 +1,15 @@
 //! `[watch]`: what wakes a build, and what runs on its result; and `[hooks]`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use genstore_watch::Restart;
 use rustix::process::Signal;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::build::CommandLine;
@@ -59,12 +63,109 @@ pub(crate) enum RunIn {
     Generation,
 }
 
-/// The children: texts as of a Procfile, or a table of names.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
-#[serde(untagged)]
+/// The programs: texts as of a Procfile, or a table of names.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Runs {
     List(Vec<String>),
-    Table(BTreeMap<String, CommandLine>),
+    Table(BTreeMap<String, ProgramSection>),
+}
+
+impl<'de> Deserialize<'de> for Runs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Runs, D::Error> {
+        struct ListOrTable;
+        impl<'de> Visitor<'de> for ListOrTable {
+            type Value = Runs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of commands or a table of names")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, from: A) -> Result<Runs, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(from)).map(Runs::List)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, from: A) -> Result<Runs, A::Error> {
+                BTreeMap::deserialize(MapAccessDeserializer::new(from)).map(Runs::Table)
+            }
+        }
+        from.deserialize_any(ListOrTable)
+    }
+}
+
+/// A program of `[watch.run]`: a command, or a table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ProgramSection {
+    pub(crate) command: CommandLine,
+    /// What it reads of its own; `None` where that is not said.
+    pub(crate) paths: Option<Vec<PathBuf>>,
+    /// A file of variables; relative to the file.
+    pub(crate) env_file: Option<PathBuf>,
+    pub(crate) restart: Option<Restart>,
+    pub(crate) stop_signal: Option<i32>,
+    pub(crate) stop_timeout: Option<Duration>,
+}
+
+impl From<CommandLine> for ProgramSection {
+    fn from(command: CommandLine) -> ProgramSection {
+        let (paths, env_file, restart, stop_signal, stop_timeout) = (None, None, None, None, None);
+        ProgramSection { command, paths, env_file, restart, stop_signal, stop_timeout }
+    }
+}
+
+fn restart<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Restart>, D::Error> {
+    match String::deserialize(from)?.as_str() {
+        "commit" => Ok(Some(Restart::Commit)),
+        "change" => Ok(Some(Restart::Change)),
+        "never" => Ok(Some(Restart::Never)),
+        other => Err(serde::de::Error::custom(format!(
+            "\"{}\" is none of commit, change, never",
+            genstore::show_path(other.as_bytes())
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for ProgramSection {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ProgramSection, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            command: CommandLine,
+            #[serde(default)]
+            paths: Option<Vec<PathBuf>>,
+            #[serde(default)]
+            env_file: Option<PathBuf>,
+            #[serde(default, deserialize_with = "restart")]
+            restart: Option<Restart>,
+            #[serde(default, deserialize_with = "signal")]
+            stop_signal: Option<i32>,
+            #[serde(default, deserialize_with = "duration")]
+            stop_timeout: Option<Duration>,
+        }
+        struct CommandOrTable;
+        impl<'de> Visitor<'de> for CommandOrTable {
+            type Value = ProgramSection;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command or a table")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ProgramSection, E> {
+                Ok(CommandLine::Shell(text.to_owned()).into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, from: A) -> Result<ProgramSection, A::Error> {
+                let words = Vec::deserialize(SeqAccessDeserializer::new(from))?;
+                Ok(CommandLine::Words(words).into())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, from: A) -> Result<ProgramSection, A::Error> {
+                let table = Table::deserialize(MapAccessDeserializer::new(from))?;
+                let Table { command, paths, env_file, restart, stop_signal, stop_timeout } = table;
+                Ok(ProgramSection { command, paths, env_file, restart, stop_signal, stop_timeout })
+            }
+        }
+        from.deserialize_any(CommandOrTable)
+    }
 }
 
 impl Default for Runs {
@@ -129,6 +230,8 @@ mod tests {
             "[watch]\npaths = ['src']\nextensions = ['ts']\nignore = ['*.log']\ndebounce = '100ms'\n\
              on_busy = 'restart'\nrun_in = 'generation'\nstop_signal = 'SIGINT'\nstop_timeout = '3s'\n\
              poll = '2s'\n[watch.run]\napi = 'node a.js'\nweb = ['next', 'dev']\n\
+             [watch.run.worker]\ncommand = ['node', 'w.js']\npaths = ['apps/worker']\nenv_file = '.env'\n\
+             restart = 'change'\nstop_signal = 'INT'\nstop_timeout = '30s'\n\
              [hooks]\npost_commit = 'echo done'\ntimeout = '5s'\n",
         )
         .unwrap();
@@ -142,7 +245,12 @@ mod tests {
         assert_eq!((watch.stop_signal, watch.stop_timeout), (Some(2), Some(Duration::from_secs(3))));
         assert_eq!(watch.poll, Some(Duration::from_secs(2)));
         let Runs::Table(table) = watch.run else { panic!("{:?}", watch.run) };
-        assert_eq!(table.keys().collect::<Vec<_>>(), ["api", "web"]);
+        assert_eq!(table.keys().collect::<Vec<_>>(), ["api", "web", "worker"]);
+        let worker = &table["worker"];
+        assert_eq!(worker.command, CommandLine::Words(vec!["node".to_owned(), "w.js".to_owned()]));
+        assert_eq!(worker.paths, Some(vec![PathBuf::from("apps/worker")]));
+        assert_eq!((worker.env_file.clone(), worker.restart), (Some(".env".into()), Some(Restart::Change)));
+        assert_eq!((worker.stop_signal, worker.stop_timeout), (Some(2), Some(Duration::from_secs(30))));
         assert_eq!(config.hooks.post_commit, [CommandLine::Shell("echo done".to_owned())]);
         assert_eq!(config.hooks.timeout, Some(Duration::from_secs(5)));
         let config: Config =

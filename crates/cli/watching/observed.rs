@@ -1,0 +1,175 @@
+//! Sources under observation: hearing that they may have changed, and finding out what did.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use genstore_watch::{Debounce, NoEvents, Scan, Sources, Touched, Wake, poll_interval};
+
+use crate::environment;
+
+/// How often sources are looked at where there are no events.
+const POLL: Duration = Duration::from_secs(1);
+/// How often it is asked whether git is done.
+const GIT_PAUSE: Duration = Duration::from_millis(100);
+/// After so long that git works is said.
+const GIT_SAID: Duration = Duration::from_secs(2);
+
+/// Sources, and what they were when they were last looked at.
+pub(super) struct Observed {
+    pub(super) sources: Arc<Sources>,
+    wake: Wake,
+    debounce: Debounce,
+    /// Look so often, and do not wait for events.
+    poll: Option<Duration>,
+    /// When to look next, where no events wake.
+    poll_at: Option<Instant>,
+    pub(super) seen: Scan,
+    problems: Vec<String>,
+    /// Something was heard since this was asked last.
+    heard: Arc<AtomicBool>,
+    /// A message says so already.
+    told: Arc<AtomicBool>,
+    /// Git changes them: since when, and when to look whether it still does.
+    git_works: Option<(Instant, Instant)>,
+}
+
+impl Observed {
+    pub(super) fn new(sources: Arc<Sources>, debounce: Duration, poll: Option<Duration>) -> Observed {
+        Observed {
+            sources,
+            wake: Wake::deaf(),
+            debounce: Debounce::new(debounce),
+            poll,
+            poll_at: None,
+            seen: Scan::default(),
+            problems: vec![],
+            heard: Arc::default(),
+            told: Arc::default(),
+            git_works: None,
+        }
+    }
+
+    /// Begins to hear of changes; `tell` is called in another thread, and then not before [`Observed::hear`].
+    ///
+    /// # Errors
+    /// Where there are no events: then it looks again and again.
+    pub(super) fn listen(&mut self, tell: impl Fn() + Send + 'static) -> Result<(), NoEvents> {
+        if let Some(poll) = self.poll {
+            self.poll_at = Some(Instant::now() + poll);
+            return Ok(());
+        }
+        let sources = Arc::clone(&self.sources);
+        let counts = move |path: &Path, is_file| sources.may_count(path, is_file);
+        let (heard, told) = (Arc::clone(&self.heard), Arc::clone(&self.told));
+        let hear = move || {
+            heard.store(true, Ordering::SeqCst);
+            // A checkout makes thousands of events: one message says as much, until it is read.
+            if !told.swap(true, Ordering::SeqCst) {
+                tell();
+            }
+        };
+        match Wake::begin(counts, hear) {
+            Ok(wake) => self.wake = wake,
+            Err(why) => {
+                self.poll_at = Some(Instant::now() + POLL);
+                return Err(why);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in that something may have changed.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.told.store(false, Ordering::SeqCst);
+        self.debounce.hear(now);
+    }
+
+    /// Forgets what was heard so far.
+    pub(super) fn begin(&self) {
+        self.heard.store(false, Ordering::SeqCst);
+    }
+
+    /// Returns whether something may have been heard since this or [`Observed::begin`] was called.
+    pub(super) fn has_heard(&self) -> bool {
+        self.heard.swap(false, Ordering::SeqCst) || self.wake.is_deaf()
+    }
+
+    /// Returns whether more changes are to be expected.
+    pub(super) fn is_restless(&self) -> bool {
+        self.debounce.due().is_some()
+    }
+
+    /// Returns whether it looks again and again.
+    pub(super) fn is_polling(&self) -> bool {
+        self.wake.is_deaf()
+    }
+
+    /// Counts the directories that are watched.
+    pub(super) fn watched(&self) -> usize {
+        self.wake.watched()
+    }
+
+    /// Returns when to look again; `whole` if that may be at everything.
+    pub(super) fn due(&self, whole: bool) -> Option<Instant> {
+        let whole = self.wake.due().filter(|_| whole);
+        let due = [self.debounce.due(), self.poll_at, whole].into_iter().flatten().min()?;
+        Some(self.git_works.map_or(due, |(_, again)| due.max(again)))
+    }
+
+    /// Looks at what may have changed since the last look, and watches what directories there are. Returns
+    /// what changed, and what went wrong with the events: from then on it looks again and again.
+    pub(super) fn look(&mut self) -> (Vec<PathBuf>, Option<NoEvents>) {
+        let mut start = Instant::now();
+        self.debounce.take(start);
+        // What happens after this is heard the next time.
+        let mut touched = self.wake.touched(start);
+        let mut scan = self.sources.scan_again(&self.seen, &touched);
+        let mut failed = None;
+        loop {
+            if self.wake.is_deaf() {
+                self.poll_at = Some(start + poll_interval(self.poll.unwrap_or(POLL), start.elapsed()));
+            }
+            match self.wake.follow(&scan, &touched) {
+                Ok(new) if new.is_empty() => break,
+                // What happened in new directories before they were watched, another look finds.
+                Ok(new) => touched = new,
+                Err(why) => {
+                    self.wake = Wake::deaf();
+                    failed = Some(why);
+                    touched = Touched::everything();
+                }
+            }
+            start = Instant::now();
+            scan = self.sources.scan_again(&scan, &touched);
+        }
+        let changed = self.seen.changes(&scan);
+        self.seen = scan;
+        (changed, failed)
+    }
+
+    /// Returns what could not be looked at, and was not said before.
+    pub(super) fn new_problems(&mut self) -> Vec<String> {
+        let known = std::mem::replace(&mut self.problems, self.seen.problems.clone());
+        self.problems.iter().filter(|problem| !known.contains(problem)).cloned().collect()
+    }
+
+    /// Returns whether git changes the sources right now: then they are looked at when it is done. `say` is
+    /// called once it takes long, with the file that tells.
+    pub(super) fn git_is_at_work(&mut self, say: impl FnOnce(PathBuf)) -> bool {
+        let now = Instant::now();
+        let Some(by) = self.sources.git_works(environment::now()) else {
+            self.git_works = None;
+            return false;
+        };
+        let (since, was) = self.git_works.map_or((now, now), |(since, again)| (since, again));
+        let again = now + GIT_PAUSE;
+        if was.duration_since(since) < GIT_SAID && again.duration_since(since) >= GIT_SAID {
+            say(by);
+        }
+        self.git_works = Some((since, again));
+        self.debounce.hear(now);
+        true
+    }
+}

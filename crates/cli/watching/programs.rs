@@ -1,0 +1,38 @@
+//! The programs: what each reads of its own, and when it is started anew.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::env_file;
+use super::events::Event;
+use super::state::Watch;
+use crate::environment;
+
+/// Reads the variables of a program that this process does not have itself: who starts the watch has the
+/// last word, as with Node's `--env-file`.
+pub(crate) fn variables(file: &Path) -> Result<Vec<(OsString, OsString)>, String> {
+    let variables = env_file::read(file)?.into_iter().filter(|(name, _)| !environment::has(name));
+    Ok(variables.map(|(name, value)| (name.into(), value.into())).collect())
+}
+
+impl Watch<'_> {
+    /// Starts a program anew, for a change of what it reads of its own.
+    pub(super) fn restart_for(&mut self, own: usize, changed: &[PathBuf]) {
+        let name = self.own[own].0.clone();
+        self.tell(&Event::Restart { name: name.clone(), paths: self.paths(changed) });
+        let news = self.children.restart(&[&name], Instant::now());
+        self.tell_of_children(news);
+    }
+
+    /// Starts those anew of which nobody said what they read of their own. Sources changed, and the build
+    /// came to nothing new: the change may be theirs.
+    pub(super) fn restart_those_that_may_read_the_sources(&mut self) {
+        for name in self.unclaimed.clone() {
+            self.tell(&Event::Restart { name, paths: self.paths(&[]) });
+        }
+        let names: Vec<&str> = self.unclaimed.iter().map(String::as_str).collect();
+        let news = self.children.restart(&names, Instant::now());
+        self.tell_of_children(news);
+    }
+}
