@@ -94,8 +94,12 @@ impl Store {
     /// # Durability
     /// As [`Store::init`].
     pub fn init_for(path: &Path, options: Options, audience: Audience) -> Result<(Store, bool)> {
-        StoreDir::create(path, options, audience)
-            .map(|(store, made)| (Store { store: Arc::new(store) }, made))
+        let (store, made) = StoreDir::create(path, options, audience)?;
+        // Where somebody else has the lock already, that one writes it.
+        if made && let Some(lock) = Locks::of(&store).try_commit()? {
+            Current::of(&store).restore_notice(&lock)?;
+        }
+        Ok((Store { store: Arc::new(store) }, made))
     }
 
     /// Gives the real path of the store.

@@ -76,9 +76,13 @@ impl<'s> Current<'s> {
     }
 
     /// Tells watchers: writes the notice in place. It keeps its inode for ever.
-    pub(crate) fn write_notice(&self, _: &CommitLock, id: GenerationId, tree: TreeId) -> Result<()> {
+    pub(crate) fn write_notice(&self, lock: &CommitLock, id: GenerationId, tree: TreeId) -> Result<()> {
+        self.put_notice(lock, Some((id, tree)))
+    }
+
+    fn put_notice(&self, _: &CommitLock, commit: Option<(GenerationId, TreeId)>) -> Result<()> {
         let file = self.store.fs.open_or_create(&self.store.dir, NOTICE)?;
-        self.store.fs.write_at(&file, &self.store.dir.join(NOTICE), &notice(Some((id, tree))), 0)
+        self.store.fs.write_at(&file, &self.store.dir.join(NOTICE), &notice(commit), 0)
     }
 
     /// Reads the number in the notice.
@@ -96,10 +100,12 @@ impl<'s> Current<'s> {
         if self.store.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > 0) {
             return Ok(());
         }
-        // What cannot be read is for others to report.
-        let Ok(Some(id)) = self.id() else { return Ok(()) };
-        match Generations::of(self.store).find(id).and_then(|found| found.map(|g| g.head()).transpose()) {
-            Ok(Some(head)) => self.write_notice(lock, id, head.tree),
+        let head =
+            |id| Generations::of(self.store).find(id).and_then(|found| found.map(|g| g.head()).transpose());
+        match self.id().map(|id| id.map(|id| (id, head(id)))) {
+            Ok(Some((id, Ok(Some(head))))) => self.put_notice(lock, Some((id, head.tree))),
+            Ok(None) => self.put_notice(lock, None),
+            // What cannot be read is for others to report.
             _ => Ok(()),
         }
     }

@@ -277,12 +277,8 @@ impl StoreDir {
             let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;
             self.fs.write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
         }
-        let notice = self.fs.open_or_create(&self.dir, NOTICE)?;
-        // What is current is written by recovery, under the commit lock.
-        let is_empty = self.dir.stat(NOTICE)?.is_none_or(|stat| stat.size == 0);
-        if is_empty && self.dir.stat(CURRENT)?.is_none() {
-            self.fs.write_at(&notice, &self.dir.join(NOTICE), &crate::model::notice::notice(None), 0)?;
-        }
+        // What it holds is written under the commit lock: somebody else may publish meanwhile.
+        drop(self.fs.open_or_create(&self.dir, NOTICE)?);
         let lock = self.fs.open_or_create(&self.dir, STORE_LOCK)?;
         self.close_to_readers(&lock, STORE_LOCK)?;
         self.fs.sync_dir(&self.dir)?;

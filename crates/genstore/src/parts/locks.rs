@@ -101,6 +101,16 @@ impl<'s> Locks<'s> {
         self.lock(COMMIT_LOCK, Mode::Exclusive).map(CommitLock)
     }
 
+    /// Takes the commit lock if nobody has it now, and completes nothing. Returns `None` also where the
+    /// filesystem has no locks.
+    pub(crate) fn try_commit(&self) -> Result<Option<CommitLock>> {
+        match self.lock_within(COMMIT_LOCK, Mode::Exclusive, Duration::ZERO) {
+            Ok(lock) => Ok(Some(CommitLock(lock))),
+            Err(Error::Locked { .. } | Error::LocksUnsupported { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Begins to watch, if nobody does.
     pub(crate) fn watch(&self) -> Result<WatchLock> {
         self.store.complete()?;

@@ -50,6 +50,24 @@ fn lock_files_are_for_those_who_may_write_to_the_store() {
 }
 
 #[test]
+fn whoever_completes_a_store_writes_no_notice_beside_a_writer() {
+    let dir = scratch();
+    let store = open(dir.path());
+    let notice = store.path().join("notice");
+    // As it looks to a process that begins to make the store, while another one is at its first commit.
+    let unmake = || fs::remove_dir(store.path().join("views")).unwrap();
+    unmake();
+    fs::write(&notice, "").unwrap();
+    let held = fs::File::open(store.path().join("locks/commit")).unwrap();
+    held.lock().unwrap();
+    drop(open(dir.path()));
+    assert_eq!(fs::read(&notice).unwrap(), b"");
+    drop(held);
+    drop(store.begin().unwrap());
+    assert!(fs::read_to_string(&notice).unwrap().starts_with("0 "));
+}
+
+#[test]
 fn a_stranger_who_holds_a_lock_is_named_and_cannot_take_it_again() {
     let dir = scratch();
     let store = open(dir.path());
