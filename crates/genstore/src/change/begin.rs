@@ -22,7 +22,7 @@ use crate::model::tree::{FileNode, Mtime, Node};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
 use crate::parts::hold::HoldFile;
-use crate::parts::layout::{GENERATIONS, STAGING, StoreDir};
+use crate::parts::layout::{GENERATIONS, LOG, STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::locks::Locks;
 use crate::parts::log::Event;
@@ -53,9 +53,11 @@ pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
     };
     let current = Current::of(store).id()?;
     // Where `current` was lost, the log alone tells, and nothing is taken back by what it does not say.
-    let last = Log::of(store).history()?.last_activation().map(|line| line.generation);
-    let is_lost = current.is_none() && last.is_some();
-    let shown = if is_lost { last } else { current };
+    let shown = match current {
+        Some(id) => Some(id),
+        None => Log::of(store).history()?.last_activation().map(|line| line.generation),
+    };
+    let is_lost = shown != current;
     let moved = match &intent {
         Intent::Publish { generation, activate, .. } => *activate && shown == Some(*generation),
         Intent::Activate { generation, .. } => shown == Some(*generation),
@@ -91,6 +93,10 @@ pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
         // The change stands; what is still to be told of it needs space, which gc must not: the
         // intent stays for the next writer.
         Err(e) if moved && (is_errno(&e, Errno::NOSPC) || is_errno(&e, Errno::DQUOT)) => {
+            return Ok(sequence);
+        }
+        // Nor does what took the place of the log keep everybody out: `verify` reports it.
+        Err(Error::Damaged { what: Damaged::File(path), .. }) if moved && path == store.dir.join(LOG) => {
             return Ok(sequence);
         }
         settled => settled?,

@@ -1,6 +1,6 @@
 //! The current generation as a new one is compared with it.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
@@ -9,6 +9,7 @@ use crate::model::tree::Tree;
 use crate::parts::generations::Generation;
 use crate::parts::generations::Generations;
 use crate::parts::layout::StoreDir;
+use crate::parts::log::Log;
 
 /// What is current, as a new generation is compared with it.
 pub(crate) struct Base {
@@ -27,4 +28,21 @@ pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<Base> {
     let (manifest, shown) = (generation.manifest()?, generation.shown()?);
     let body = Some(generation.head_and_body()?.1);
     Ok(Base { generation, tree: manifest.tree, body, shown, index: None })
+}
+
+/// Reads what readers were shown last, where `current` was lost: what is shown next must be newer.
+/// Returns `None` where nothing was lost, and where that cannot be read any more.
+pub(crate) fn load_lost(store: &StoreDir, current: Option<GenerationId>) -> Result<Option<Base>> {
+    if current.is_some() {
+        return Ok(None);
+    }
+    let history = match Log::of(store).history() {
+        Err(Error::Damaged { .. }) => return Ok(None),
+        history => history?,
+    };
+    let Some(last) = history.last_activation() else { return Ok(None) };
+    match load(store, last.generation) {
+        Err(Error::UnknownRev { .. } | Error::Damaged { .. }) => Ok(None),
+        base => base.map(Some),
+    }
 }

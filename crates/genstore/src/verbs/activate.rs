@@ -16,6 +16,7 @@ use crate::model::records::Mark;
 use crate::model::records::MarkRecord;
 use crate::model::records::Sequence;
 use crate::model::tree::TreeId;
+use crate::parts::base;
 use crate::parts::current::Current;
 use crate::parts::generations::Generation;
 use crate::parts::generations::Generations;
@@ -220,6 +221,7 @@ fn compare(
         || rescue::rescued_base(store, lock, previous),
     );
     let ((tree, shown), (base, _)) = (tree?, base?);
+    let base = if base.is_some() { base } else { base::load_lost(store, previous)? };
     let base = base.map(|base| {
         let now = store.now().into();
         let mut freshness = fresh::plan((&base.tree, &base.shown), (&tree, &shown), now);

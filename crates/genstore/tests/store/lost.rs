@@ -387,6 +387,50 @@ fn what_was_shown_is_read_off_the_files() {
 }
 
 #[test]
+fn what_took_the_place_of_the_log_keeps_no_publisher_out() {
+    let dir = scratch();
+    let store = three(dir.path());
+    fs::remove_file(store.path().join("log")).unwrap();
+    fs::create_dir(store.path().join("log")).unwrap();
+    for number in 4..=6 {
+        let done = commit(&store, &memory(&[("n", &number.to_string())])).unwrap();
+        assert_eq!((done.generation, done.durable), (id(number), false));
+        let told = done.warnings.iter().map(|warning| warning.message.as_str()).collect::<String>();
+        assert!(told.contains("could not write the log: "), "{told}");
+        assert_eq!(store.current().unwrap(), Some(id(number)));
+    }
+    assert_eq!(files(&store, &verify(&store)), ["log"]);
+    assert_eq!(files(&store, &repair(&store)), ["log"]);
+    assert!(commit(&store, &memory(&[("n", "7")])).unwrap().durable);
+}
+
+#[test]
+fn what_is_shown_after_a_lost_pointer_is_newer_than_before() {
+    type Verb = fn(&Store, &Path);
+    let verbs: [(&str, Verb); 2] = [
+        ("publish", |store, dir| {
+            drop(publish_things(store, dir, &things(1_000, &[("a", "=other"), ("b", "=b")])));
+        }),
+        ("switch", |store, _| drop(store.activate(&"1".parse().unwrap(), Expect::Any).unwrap())),
+    ];
+    for (name, verb) in verbs {
+        let dir = scratch();
+        let store = open(dir.path());
+        for content in ["=old", "=new"] {
+            drop(publish_things(&store, dir.path(), &things(1_000, &[("a", content), ("b", "=b")])));
+        }
+        let current = store.path().join("current");
+        let mtime = |file: &str| current.join(file).metadata().unwrap().mtime();
+        let (a, b) = (mtime("a"), mtime("b"));
+        fs::remove_file(&current).unwrap();
+        verb(&store, dir.path());
+        assert!(mtime("a") > a, "{name}");
+        assert_eq!(mtime("b"), b, "{name}: it has not changed");
+        assert!(verify(&store).is_clean(), "{name}");
+    }
+}
+
+#[test]
 fn marks_that_a_cut_collection_left_are_swept() {
     let dir = scratch();
     let store = three(dir.path());

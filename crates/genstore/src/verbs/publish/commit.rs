@@ -19,6 +19,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::change::begin;
 use crate::change::freshen;
+use crate::parts::base;
 use crate::parts::current::Current;
 use crate::parts::hold::HoldFile;
 use crate::parts::log::Log;
@@ -333,12 +334,9 @@ impl<'s> Staged<'s> {
 
     /// Step 4. A generation that is only kept is made fresh when it is activated.
     fn freshen(&self, options: &CommitOptions, shown: &mut Shown) -> Result<u64> {
-        let (Some(stage), Some(base)) = (&self.stage, &self.base) else {
-            return Ok(0);
-        };
-        if options.activate == Activate::Never {
-            return Ok(0);
-        }
+        let lost = base::load_lost(self.store, self.base.as_ref().map(|base| base.generation.id()))?;
+        let base = self.base.as_ref().or(lost.as_ref()).filter(|_| options.activate != Activate::Never);
+        let (Some(stage), Some(base)) = (&self.stage, base) else { return Ok(0) };
         let now = self.store.now().into();
         let mut freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {
