@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use genstore_testkit::LoopFs;
+use genstore_testkit::{LoopFs, read_tree};
 use serde_json::{Value, json};
 
 use crate::harness::{Site, eventually};
@@ -108,6 +108,19 @@ fn refuses_what_it_cannot_do() {
     site.run("torture . --kinds kill,burn").fails(2, "error: invalid value 'burn' for '--kinds <LIST>'");
     site.run("torture . --only nothing").fails(2, "error: no scenario has such a name\nhint: there are: ");
     assert_eq!(site.names(""), ["file"]);
+}
+
+#[test]
+fn nothing_is_tried_in_a_store() {
+    let site = Site::published();
+    let before = read_tree(&site.path("")).unwrap();
+    for dir in ["genstore", "genstore/staging", "genstore/current", "genstore/generations/1/tree/img"] {
+        let error = site.run(&format!("torture {dir} --json")).json_error();
+        assert_eq!(error["code"], "target-in-store");
+        let message = error["message"].as_str().unwrap();
+        assert!(site.replace(message).ends_with(" lies in the store [DIR]/genstore"), "{message}");
+    }
+    assert!(read_tree(&site.path("")).unwrap() == before);
 }
 
 #[test]

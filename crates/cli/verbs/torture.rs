@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, FaultKind};
+use genstore::{Durability, Error, FaultKind, Store};
 use genstore_run::Interrupts;
 use tempfile::TempDir;
 
@@ -71,6 +71,7 @@ impl Torture {
         let interrupts =
             Interrupts::install().map_err(|e| io("catch signals with", Path::new("/proc"), e))?;
         let dir = self.dir.canonicalize().map_err(|e| io("find", &self.dir, e))?;
+        refuse_within_a_store(context, &dir)?;
         let scratch = scratch_in(&dir).map_err(|e| io("make a folder in", &dir, e))?;
         let found = probe::probe(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
         if !found.flock || !found.hard_links {
@@ -140,6 +141,16 @@ impl Torture {
         removed.map_err(|e| io("remove the scratch folder in", &dir, e))?;
         Ok(if document.ok { exit::DONE } else { exit::FAILED })
     }
+}
+
+/// Checks that the folder to be made is no stranger in somebody's store, where `gc` and `verify` meet it.
+fn refuse_within_a_store(context: &Context<'_>, dir: &Path) -> Result<()> {
+    let options = context.options(Some(Durability::None))?;
+    let is_store =
+        |dir: &&Path| matches!(Store::open(dir, options.clone()), Ok(_) | Err(Error::NewerFormat { .. }));
+    let Some(store) = dir.ancestors().find(is_store) else { return Ok(()) };
+    let message = format!("{} lies in the store {}", show(dir), show(store));
+    Err(Fail::new("target-in-store", message, "name a directory elsewhere").into())
 }
 
 fn scratch_in(dir: &Path) -> std::io::Result<TempDir> {
