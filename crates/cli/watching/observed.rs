@@ -91,8 +91,10 @@ impl Observed {
         self.heard.store(false, Ordering::SeqCst);
     }
 
-    /// Returns whether something may have been heard since this or [`Observed::begin`] was called.
+    /// Returns whether something may have happened since this or [`Observed::begin`] was called: what
+    /// happened before is heard by then.
     pub(super) fn has_heard(&self) -> bool {
+        self.wake.catch_up();
         self.heard.swap(false, Ordering::SeqCst) || self.wake.is_deaf()
     }
 

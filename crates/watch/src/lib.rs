@@ -14,6 +14,7 @@
 mod again;
 mod children;
 mod debounce;
+mod echo;
 mod git;
 mod lines;
 mod queue;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind};
 use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
+use crate::echo::Echo;
 use crate::scan::Scan;
 use crate::threads::can_start_threads;
 use crate::touched::Touched;
@@ -23,6 +24,8 @@ pub struct Wake {
     watcher: Option<RecommendedWatcher>,
     watched: HashMap<OsString, u64>,
     touched: Arc<Mutex<Touched>>,
+    /// `None` where there is none: then nothing tells how far events were heard.
+    echo: Option<Echo>,
     /// When everything is to be looked at, whatever was heard.
     whole_at: Option<Instant>,
 }
@@ -81,24 +84,25 @@ impl Wake {
         }
         let touched: Arc<Mutex<Touched>> = Arc::default();
         let noted = Arc::clone(&touched);
+        let (echo, answer) = Echo::new().ok().unzip();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if answer.as_ref().is_some_and(|answer| answer.takes(&event)) {
+                return;
+            }
             let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
             if note(&event, &counts, &mut noted) {
                 drop(noted);
                 heard();
             }
         });
-        match watcher {
-            Ok(watcher) => {
-                Ok(Wake { watcher: Some(watcher), watched: HashMap::new(), touched, whole_at: None })
-            }
-            Err(error) => Err(NoEvents::of(&error)),
-        }
+        let mut watcher = watcher.map_err(|error| NoEvents::of(&error))?;
+        let echo = echo.filter(|echo| watcher.watch(echo.path(), RecursiveMode::NonRecursive).is_ok());
+        Ok(Wake { watcher: Some(watcher), watched: HashMap::new(), touched, echo, whole_at: None })
     }
 
     /// Makes one that hears nothing.
     pub fn deaf() -> Wake {
-        Wake { watcher: None, watched: HashMap::new(), touched: Arc::default(), whole_at: None }
+        Wake { watcher: None, watched: HashMap::new(), touched: Arc::default(), echo: None, whole_at: None }
     }
 
     /// Tells where something happened since this was asked last; now and then it is everywhere. What
@@ -114,6 +118,13 @@ impl Wake {
             self.whole_at = Some(now + WHOLE);
         }
         touched
+    }
+
+    /// Waits until all was heard that happened before this call.
+    pub fn catch_up(&self) {
+        if let Some(echo) = self.echo.as_ref().filter(|_| !self.is_deaf()) {
+            echo.wait();
+        }
     }
 
     /// Tells when to look at everything, also where nothing was heard.
@@ -330,6 +341,25 @@ mod tests {
         while !before.changes(&scan).contains(&src.join("b.ts")) {
             heard.recv_timeout(LONG).expect("the new file");
             scan = settle(&sources, &mut wake, &scan);
+        }
+    }
+
+    #[test]
+    fn what_happened_was_heard_once_it_has_caught_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(dir.path()).unwrap();
+        let (sources, mut wake, heard) = begin(&root);
+        let mut scan = settle(&sources, &mut wake, &Scan::default());
+        for round in 0..100 {
+            let name = root.join(format!("{round}.ts"));
+            fs::write(&name, "1").unwrap();
+            wake.catch_up();
+            assert!(heard.try_recv().is_ok(), "round {round}");
+            let after = settle(&sources, &mut wake, &scan);
+            assert_eq!(scan.changes(&after), [name]);
+            scan = after;
+            wake.catch_up();
+            while heard.try_recv().is_ok() {}
         }
     }
 
