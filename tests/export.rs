@@ -25,6 +25,19 @@ fn copies_a_generation_out() {
 }
 
 #[test]
+fn all_that_readers_are_shown_is_copied() {
+    let site = Site::new();
+    for content in ["=one", "=two"] {
+        site.tree("dist", &[("a", content), ("d/empty", "/"), ("l", ">a"), ("none", "=")]);
+        site.run("publish dist").ok();
+    }
+    // Shown with another mtime than its object has.
+    site.run("rollback -q").ok();
+    site.run("export @ out -q").prints("");
+    assert_eq!(read_tree(&site.path("out")).unwrap(), read_tree(&site.path("genstore/current")).unwrap());
+}
+
+#[test]
 fn tells_programs() {
     let site = Site::published();
     let doc = site.run("export 1 out --json").is_json("genstore.export/1");

@@ -212,5 +212,11 @@ mod tests {
         for bad in [&b"\n"[..], b"x\n", b"1\n0\n\0", b"-1\n", b"99999999999999999999\n", b"1048577\n"] {
             assert_eq!(read(&[bad, &[0; 512]]), None, "{}", String::from_utf8_lossy(bad));
         }
+        // Too many parts are refused before they are read, wherever their number stands.
+        assert_eq!(MapReader::default().take(b"1048577\n"), None);
+        assert_eq!(MapReader::default().take(b"1048576\n"), Some(false));
+        let mut map = vec![0; 2 * PARTS_MAX];
+        let part = GnuSparseHeader { offset: *b"00000000000\0", numbytes: *b"00000000000\0" };
+        assert_eq!(parts_of(&[part], &mut map), None);
     }
 }

@@ -121,9 +121,11 @@ fn every_way(dir: &Path) {
 
     let stage = store.begin().unwrap();
     let mut plan = Plan::builder();
-    for (name, ..) in FILES {
+    for (nth, (name, ..)) in FILES.into_iter().enumerate() {
         let mut bytes = Slow(File::open(source.join(name)).unwrap());
         plan = plan.file(format!("spooled/{name}"), false, stage.spool(&mut bytes, None).unwrap());
+        let spooled = store.path().join(format!("staging/s-{}/spool/{nth}", stage.id()));
+        assert!(room(&spooled) <= room(&source.join(name)) + ROOM, "{name} takes {}", room(&spooled));
     }
     let staged = stage.seal_plan(&plan.build().unwrap(), StageOptions::default()).unwrap();
     drop(staged.unaudited().commit(&CommitOptions::default()).unwrap());

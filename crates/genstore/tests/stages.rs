@@ -209,6 +209,19 @@ fn a_stage_that_was_left_is_its_owners() {
 }
 
 #[test]
+fn whoever_begins_a_stage_removes_what_nobody_owns_first() {
+    let place = Place::new();
+    let store = place.open();
+    let left = store.begin().unwrap().leave_to(Owner::Until(at(1_000_001))).unwrap();
+    place.wait(1);
+    let stage = store.begin().unwrap();
+    let names = place.debris();
+    assert!(names.iter().all(|name| !name.contains(left.as_str())), "{names:?}");
+    drop(stage);
+    assert_eq!(place.debris(), [""; 0]);
+}
+
+#[test]
 fn a_commit_that_fails_leaves_the_stage_for_another_try() {
     let place = Place::new();
     let store = place.open();
@@ -413,6 +426,8 @@ fn beginning_and_leaving_a_stage_flushes_nothing() {
     store.resume(&id).unwrap().abort().unwrap();
     let calls = faults.seen();
     assert!(calls.iter().any(|call| call.starts_with("mkdir ")), "{calls:#?}");
+    // What lies in staging under a name of a record on its way is for whoever has the commit lock.
+    assert!(!calls.iter().any(|call| call.contains("/tmp-")), "{calls:#?}");
     let flushes: Vec<_> = calls.iter().filter(|call| call.contains("sync")).collect();
     assert_eq!(flushes, [""; 0], "{calls:#?}");
 }

@@ -245,6 +245,11 @@ mod tests {
             [4, 3]
         );
         assert_eq!(within(&|all| ahead(all, 4, 1), 450), [4, 3]);
+        // 4 is as new as the newest before it, which is not the last one before it.
+        let back = |all: &mut [Candidate]| {
+            [(1, 420), (2, 10), (3, 1 << 33), (4, 1)].into_iter().for_each(|(n, secs)| ahead(all, n, secs));
+        };
+        assert_eq!(within(&back, 450), [4, 2]);
     }
 
     proptest! {

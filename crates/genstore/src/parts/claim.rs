@@ -196,6 +196,10 @@ mod tests {
         let reused = ProcessMark { start: mark.start + 1, ..mark.clone() };
         let dead = Claim { owner: OwnerRecord::Process(reused), ..claim.clone() };
         assert_eq!(dead.standing(now).unwrap(), Standing::OwnerGone(mark.pid));
+        // A process that cannot be looked at is none that has ended.
+        let hidden = ProcessMark { namespace: mark.namespace ^ 1, start: mark.start + 1, ..mark };
+        let hidden = Claim { owner: OwnerRecord::Process(hidden), ..claim };
+        assert_eq!(hidden.standing(now).unwrap(), Standing::Holds);
         let bytes = wrap(&owned);
         assert_eq!(unwrap::<Claim>(&bytes).unwrap(), owned);
     }

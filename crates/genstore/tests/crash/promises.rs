@@ -42,6 +42,10 @@ pub(super) fn check_promises(
     (scenario.act)(place, Faults::default()).or_else(already_done).unwrap_or_else(|e| {
         panic!("{what}: the same again: {e} ({:?})", std::error::Error::source(&e));
     });
+    if scenario.mends {
+        let shown = place.shown().unwrap_or_else(|| panic!("{what}: nothing is current again"));
+        assert!(same_content(&shown, after), "{what}: the same again mends the rest: {shown:#?}");
+    }
     for source in ["b", "a"] {
         let done = place.publish_with(Faults::default(), source, Activate::Always);
         assert_eq!(done.unwrap_or_else(|e| panic!("{what}: {e}")).warnings, [], "{what}");

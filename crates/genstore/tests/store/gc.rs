@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use genstore::{
-    Activate, CommitOptions, Depth, Error, Mark, Options, Plan, Reason, Retention, Source, StageOptions,
-    Store, Symlinks,
+    Activate, CommitOptions, Depth, Error, Expect, Mark, Options, Plan, Reason, Retention, Source,
+    StageOptions, Store, Symlinks,
 };
 use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things, write_tree};
 
@@ -252,6 +252,58 @@ fn what_was_left_while_a_clock_ran_ahead_has_no_grace_for_years() {
     assert_eq!(store.plan_gc(&rule).unwrap().removed(), []);
     now.store(10_200, Ordering::Relaxed);
     assert_eq!(store.plan_gc(&rule).unwrap().removed(), [id(2), id(1)]);
+}
+
+#[test]
+fn what_was_made_while_a_clock_ran_ahead_is_as_old_as_what_came_next_though_that_is_gone() {
+    let dir = scratch();
+    let now = Arc::new(AtomicU64::new(10_000));
+    let clock = Arc::clone(&now);
+    let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
+    let store = Store::init(&dir.path().join("store"), options).unwrap().0;
+    for (secs, content) in [(10_000, "1"), (1 << 33, "2-"), (10_100, "3")] {
+        now.store(secs, Ordering::Relaxed);
+        publish_all(&store, &[content]);
+    }
+    drop(store.activate(&"1".parse().unwrap(), Expect::Any).unwrap());
+    let within = |secs| Retention {
+        keep_last: 0,
+        keep_within: Some(Duration::from_secs(secs)),
+        grace: Duration::ZERO,
+    };
+    store.pin(&"2".parse().unwrap(), &"meanwhile".parse().unwrap(), None, None).unwrap();
+    now.store(20_000, Ordering::Relaxed);
+    let done = store.collect(&store.plan_gc(&within(150)).unwrap()).unwrap();
+    assert_eq!(done.generations, [id(3)]);
+    store.unpin(&"meanwhile".parse().unwrap()).unwrap();
+    assert_eq!(store.plan_gc(&within(9_900)).unwrap().removed(), []);
+    assert_eq!(store.plan_gc(&within(9_899)).unwrap().removed(), [id(2)]);
+}
+
+#[test]
+fn what_the_log_lost_has_its_grace_all_the_same() {
+    type Harm = fn(&str) -> String;
+    let harms: [(&str, Harm); 2] = [
+        ("all of it", |_| String::new()),
+        ("its last line", |text| text.trim_end().rsplit_once('\n').unwrap().0.to_owned() + "\n"),
+    ];
+    for (what, harm) in harms {
+        let dir = scratch();
+        let store =
+            Store::init(&dir.path().join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().0;
+        publish_all(&store, &["1", "2"]);
+        let log = store.path().join("log");
+        let left = harm(&fs::read_to_string(&log).unwrap());
+        fs::write(&log, left).unwrap();
+        let grace = Duration::from_secs(3600);
+        let rule = Retention { keep_last: 0, keep_within: None, grace };
+        let all = store.plan_gc(&rule).unwrap().verdicts;
+        let reasons: Vec<_> = all.iter().map(|verdict| &*verdict.reasons).collect();
+        assert_eq!(reasons, [[Reason::Current], [Reason::Grace(grace)]], "{what}");
+        for verdict in &all {
+            assert_eq!(store.verdict(verdict.id, &rule).unwrap().as_ref(), Some(verdict), "{what}");
+        }
+    }
 }
 
 #[test]

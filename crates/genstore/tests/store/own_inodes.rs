@@ -113,6 +113,28 @@ fn a_switch_does_not_carry_a_damaged_own_inode_back() {
     }
 }
 
+#[test]
+fn a_switch_to_what_was_only_kept_looks_at_what_it_shows() {
+    for (harm, act) in HARMS {
+        let dir = scratch();
+        let (store, now) = with_own_inode(dir.path());
+        let mut third = now.clone();
+        third.insert("own".into(), Thing::File(b"3".into(), false, 3_000_000_000));
+        write_tree(&dir.path().join("source"), &third);
+        let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
+        let keep = CommitOptions { activate: genstore::Activate::Never, ..CommitOptions::default() };
+        let staged = store.stage(&plan, StageOptions::default()).unwrap();
+        drop(staged.unaudited().commit(&keep).unwrap());
+        act(&tree(&store, 3).join("own"));
+        match store.activate(&"3".parse().unwrap(), Expect::Any) {
+            Ok(_) => assert_holds(&store, 3, &third, harm),
+            Err(error) => {
+                assert_eq!((error.code(), store.current().unwrap()), ("damaged", Some(id(2))), "{harm}");
+            }
+        }
+    }
+}
+
 type Harm = (&'static str, fn(&Path));
 
 /// What may happen to the names of a tree, and to files that no object stands behind.
