@@ -1,9 +1,8 @@
 //! Errors: only cases that a caller acts on, each with what it concerns.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use std::{fmt, io};
 
 use crate::model::ids::GenerationId;
 use crate::model::relpath;

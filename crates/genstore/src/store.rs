@@ -1,7 +1,6 @@
 //! The store as callers see it: open it, publish, roll back, collect, verify. Floor 4: each verb's
 //! story is in the module of its name.
 
-use crate::verbs::views;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,44 +13,28 @@ use crate::check::tree::Depth;
 use crate::error::{Error, Result};
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
-use crate::model::records::Mark;
-use crate::model::records::MarkRecord;
-use crate::model::records::PinRecord;
+use crate::model::records::{Mark, MarkRecord, PinRecord};
 use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::Tree;
 use crate::parts::current::Current;
 use crate::parts::generations::Generation;
-use crate::parts::hold::Hold;
-use crate::parts::hold::HoldFile;
+use crate::parts::hold::{Hold, HoldFile};
 use crate::parts::layout::{Audience, Options, StoreDir};
-use crate::parts::locks::Locks;
-use crate::parts::locks::WatchLock;
+use crate::parts::locks::{Locks, WatchLock};
 use crate::parts::records::Records;
 use crate::plan::Plan;
 use crate::plan::scan::StoreIdentity;
-use crate::repair::owners;
-use crate::repair::owners::Foreign;
-use crate::verbs::activate;
-use crate::verbs::activate::{Activation, HoldAfter};
-use crate::verbs::collect;
-use crate::verbs::collect::{Collected, GcPlan};
-use crate::verbs::export;
-use crate::verbs::inspect;
-use crate::verbs::inspect::{Listed, Listing, Pin};
-use crate::verbs::publish;
-use crate::verbs::publish::audit;
+use crate::repair::owners::{self, Foreign};
+use crate::verbs::activate::{self, Activation, HoldAfter};
+use crate::verbs::collect::{self, Collected, GcPlan};
+use crate::verbs::inspect::{self, Listed, Listing, Pin};
 use crate::verbs::publish::options::StageOptions;
-use crate::verbs::publish::stage;
-use crate::verbs::publish::stage::Stage;
+use crate::verbs::publish::stage::{self, Stage};
 use crate::verbs::publish::staged::Staged;
-use crate::verbs::rollback;
-use crate::verbs::usage;
-use crate::verbs::usage::UsageReport;
-use crate::verbs::verify;
-use crate::views::view::View;
-use crate::views::view::ViewAdded;
-use crate::views::view::ViewOptions;
-use crate::views::view::ViewRemoved;
+use crate::verbs::publish::{self, audit};
+use crate::verbs::usage::{self, UsageReport};
+use crate::verbs::{export, rollback, verify, views};
+use crate::views::view::{View, ViewAdded, ViewOptions, ViewRemoved};
 
 /// A store of generations, on one filesystem.
 ///

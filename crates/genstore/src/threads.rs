@@ -7,10 +7,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that calls rayon")]
 
-use std::sync::Mutex;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use rayon::ThreadBuilder;

@@ -7,14 +7,11 @@ use crate::fs::flush::Flush;
 use crate::model::ids::GenerationId;
 use crate::model::tree::TreeId;
 use crate::parts::current::Current;
-use crate::parts::layout::LOG;
-use crate::parts::layout::MARKS;
-use crate::parts::layout::StoreDir;
+use crate::parts::layout::{LOG, MARKS, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::pending_write::Prepared;
 use crate::views::refresh;
-use crate::warning::AfterCommit;
-use crate::warning::Warning;
+use crate::warning::{AfterCommit, Warning};
 
 /// Returns whether all that was done survives a power loss.
 pub(crate) fn is_durable(store: &StoreDir, warnings: &[Warning]) -> bool {

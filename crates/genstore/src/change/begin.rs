@@ -5,32 +5,28 @@
 //! tells whether the change happened: so whoever holds the commit lock next finishes it or takes
 //! it back, and comes to the same state wherever it was cut.
 
-use crate::parts::suspects;
 use rustix::io::Errno;
 
 use crate::error::{Damaged, Error, Result};
 use crate::fs::dir::open_parent;
-use crate::fs::errno::is_errno;
-use crate::fs::errno::is_refused;
+use crate::fs::errno::{is_errno, is_refused};
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, StageId};
-use crate::model::records::Intent;
-use crate::model::records::Sequence;
+use crate::model::records::{Intent, Sequence};
 use crate::model::tree::{FileNode, Mtime, Node};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
 use crate::parts::hold::HoldFile;
 use crate::parts::layout::{GENERATIONS, LOG, STAGING, StoreDir};
-use crate::parts::locks::CommitLock;
-use crate::parts::locks::Locks;
-use crate::parts::log::Event;
-use crate::parts::log::Log;
+use crate::parts::locks::{CommitLock, Locks};
+use crate::parts::log::{Event, Log};
 use crate::parts::naming::Naming;
 use crate::parts::objects::Objects;
 use crate::parts::records::Records;
 use crate::parts::stage_dir::{grave, remove_committed, sweep, tolerate};
+use crate::parts::suspects;
 use crate::views::install;
 
 /// Takes the commit lock and settles what the last holder left.

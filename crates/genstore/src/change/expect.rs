@@ -1,7 +1,6 @@
 //! What must be current for a change to happen.
 
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::ids::GenerationId;
 use crate::parts::layout::StoreDir;
 use crate::parts::log::Log;

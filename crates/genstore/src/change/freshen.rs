@@ -10,32 +10,28 @@
 //!
 //! Cut between 2 and 4, what the inodes show tells recovery what became of them.
 
-use crate::fs::errno::is_errno;
-use crate::model::object_name;
 use std::collections::BTreeMap;
 use std::fs::File;
 
-use crate::parts::pending_write::PendingWrites;
-use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
-use crate::fs::errno::is_absence;
+use crate::fs::errno::{is_absence, is_errno};
 use crate::fs::flush::{Flush, MANY};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::fresh::{Freshness, Shown, Touch};
-use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime};
+use crate::model::{object_name, relpath};
 use crate::parts::generations::Generation;
 use crate::parts::layout::{GENERATIONS, SHOWN, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::look::{Quiet, has_digest, is_as_recorded, no_right_bytes};
-use crate::parts::objects::make_empty;
-use crate::parts::objects::{self, Objects};
-use crate::parts::pending_write::Prepared;
+use crate::parts::objects::{self, Objects, make_empty};
+use crate::parts::pending_write::{PendingWrites, Prepared};
 use crate::parts::stage_dir::StageDir;
+use crate::threads::prelude::*;
 
 /// What is current, as the source of inodes that another generation keeps.
 pub(crate) struct Standing<'a> {

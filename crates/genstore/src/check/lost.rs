@@ -4,23 +4,22 @@
 //! Absence alone is no loss: a store that was just made has neither `current` nor `sequence` nor `log`. What is
 //! left of the store decides: a log that has a line about an activation, a generation that is there.
 
-use crate::parts::generations::Generations;
-use crate::parts::record;
 use std::path::PathBuf;
 
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
 use crate::model::ids::GenerationId;
 use crate::model::notice::NOTICE_LEN;
-use crate::model::records::Intent;
-use crate::model::records::Sequence;
+use crate::model::records::{Intent, Sequence};
 use crate::parts::current::Current;
+use crate::parts::generations::Generations;
 use crate::parts::hold::HoldFile;
 use crate::parts::layout::{
     BUILD_LOG, CURRENT, DELTA, GENERATIONS, INDEX, LOG, NOTICE, ROTATIONS, SEALED, SEQUENCE, StoreDir,
     VIEWS,
 };
 use crate::parts::log::Log;
+use crate::parts::record;
 use crate::parts::records::Records;
 use crate::parts::view_records::ViewRecords;
 

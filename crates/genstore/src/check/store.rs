@@ -1,33 +1,23 @@
 //! Checks of a whole store: objects, generations, records, and what does not belong there.
 
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
 use crate::check::lost;
-use crate::check::report::DamagedObject;
-use crate::check::report::MISSING;
-use crate::check::report::MODE_DIFFERS;
-use crate::check::report::VerifyReport;
-use crate::check::tree;
-use crate::check::tree::Depth;
-use crate::check::tree::Known;
+use crate::check::report::{DamagedObject, MISSING, MODE_DIFFERS, VerifyReport};
+use crate::check::tree::{self, Depth, Known};
 use crate::check::unshared::unshared;
-use crate::error::Damaged;
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
 use crate::fs::errno::is_absence;
 use crate::model::ids::GenerationId;
 use crate::model::object_name;
-use crate::model::tree::FileNode;
-use crate::model::tree::ObjectId;
+use crate::model::tree::{FileNode, ObjectId};
 use crate::parts::generations::Generations;
-use crate::parts::layout::GENERATIONS;
-use crate::parts::layout::OBJECTS;
-use crate::parts::layout::StoreDir;
+use crate::parts::layout::{GENERATIONS, OBJECTS, StoreDir};
 use crate::parts::objects::Objects;
 use crate::progress::Phase;
 use crate::threads::prelude::*;
-use std::collections::HashMap;
-use std::collections::HashSet;
-use std::path::PathBuf;
 
 struct Uses {
     file: FileNode,

@@ -1,24 +1,22 @@
 //! Checks of one generation's directory against its manifest, and mending what differs. Floor 3.
 
-use crate::fs::errno::is_absence;
-use crate::model::object_name;
 use std::collections::HashSet;
-
-use crate::threads::prelude::*;
 
 use crate::error::Result;
 use crate::fs::dir::open_parent;
+use crate::fs::errno::is_absence;
 use crate::fs::folders::Folders;
 use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::fresh::Shown;
-use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, ObjectId, Tree};
+use crate::model::{object_name, relpath};
 use crate::parts::base::Base;
 use crate::parts::generations::Generation;
 use crate::parts::layout::{StoreDir, TREE};
 use crate::parts::look::{Quiet, has_digest};
 use crate::parts::objects::Objects;
+use crate::threads::prelude::*;
 
 /// How closely `verify` looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -1,23 +1,17 @@
 //! Paths of generations that have an inode of their own for no reason that is known.
 
+use std::collections::{BTreeMap, HashMap};
+
 use crate::check::report::Unshared;
 use crate::check::tree::Known;
-use crate::error::Error;
-use crate::error::Result;
-use crate::fs::Dir;
-use crate::fs::Kind;
-use crate::fs::Stat;
+use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
 use crate::fs::flush::Flush;
-use crate::model::tree::FileNode;
-use crate::model::tree::Mtime;
-use crate::model::tree::Node;
-use crate::model::tree::ObjectId;
+use crate::fs::{Dir, Kind, Stat};
+use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 use crate::parts::objects::Objects;
 use crate::threads::prelude::*;
-use std::collections::BTreeMap;
-use std::collections::HashMap;
 
 /// One path that shows an object.
 pub(crate) struct Shows<'k> {

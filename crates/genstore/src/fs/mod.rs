@@ -28,15 +28,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use access::Access;
+use fault::{FaultStage, Faults, Needs};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use access::Access;
-pub(crate) use dir::{Dir, Kind, Stat};
-use fault::{FaultStage, Faults, Needs};
-
 use crate::error::{Error, Result};
 use crate::model::tree::Mtime;
+
+pub(crate) use dir::{Dir, Kind, Stat};
 
 /// Files in `staging/` that hold one record on its way; they live only under the commit lock.
 pub(crate) const TEMP_PREFIX: &str = "tmp-";

@@ -3,8 +3,6 @@
 //! Mounts are told apart by the kernel's number of the mount, not by the device: a bind mount of
 //! the same filesystem has the same device.
 
-use crate::error::Result;
-use crate::fs::Dir;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +10,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::fs::Dir;
 
 /// The operation that an error names when a directory behind a mount point was to be opened.
 pub(crate) const CROSS: &str = "cross the mount point";

@@ -11,9 +11,8 @@ mod beside;
 mod inventory;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::time::SystemTime;
+use std::{fmt, io};
 
 use bincode::Options as _;
 use bytes::Bytes;

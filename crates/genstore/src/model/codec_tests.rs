@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use serde::ser::SerializeTuple as _;
+
 use super::beside::{DELTA_MAGIC, SEALED_MAGIC, SHOWN_MAGIC};
 use super::*;
 use crate::model::delta::{Delta, differing};
@@ -7,8 +10,6 @@ use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::inventory::{Inventory, Shows};
 use crate::model::sealed::Sealed;
 use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
-use proptest::prelude::*;
-use serde::ser::SerializeTuple as _;
 
 /// Bytes as they are.
 struct Raw<'a>(&'a [u8]);

@@ -1,8 +1,7 @@
 //! Digests: the names of bytes.
 
-use std::fmt;
-use std::io;
 use std::str::FromStr;
+use std::{fmt, io};
 
 /// From so many bytes on, all threads hash. Below 128 KiB sharing out costs more than it gains, says
 /// `blake3::Hasher::update_rayon`; twice that is on the safe side of it.

@@ -1,9 +1,11 @@
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::model::delta::differing;
 use crate::model::relpath;
 use crate::model::tree::{Entry, TreeBuilder};
-use proptest::prelude::*;
-use std::collections::HashMap;
 
 fn tree(files: &[(&str, u8, i64)]) -> Tree {
     let mut builder = TreeBuilder::default();

@@ -3,12 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use crate::threads::prelude::*;
-
 use super::fresh::Shown;
 use super::pairs::pairs;
 use super::relpath;
 use super::tree::{Node, Tree};
+use crate::threads::prelude::*;
 
 /// Entries of a tree whose folders are listed by one thread.
 const LISTED_TOGETHER: usize = 8192;

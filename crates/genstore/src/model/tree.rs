@@ -7,8 +7,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::threads::prelude::*;
 use bytes::Bytes;
+
+use crate::threads::prelude::*;
 
 pub use builder::TreeBuilder;
 pub(crate) use runs::RUN;

@@ -1,5 +1,6 @@
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
 
 fn file(content: &[u8], executable: bool, secs: i64) -> Node<'static> {
     let mtime = Mtime { secs, nanos: 7 };

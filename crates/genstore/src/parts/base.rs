@@ -6,8 +6,7 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::Tree;
-use crate::parts::generations::Generation;
-use crate::parts::generations::Generations;
+use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::StoreDir;
 use crate::parts::log::Log;
 

@@ -17,8 +17,7 @@ use crate::fs::Dir;
 use crate::fs::process::{Liveness, ProcessMark, boot};
 use crate::model::records::Moment;
 use crate::parts::layout::StoreDir;
-use crate::parts::record::unwrap;
-use crate::parts::record::wrap;
+use crate::parts::record::{unwrap, wrap};
 
 pub(crate) const CLAIM_SUFFIX: &str = ".claim";
 

@@ -10,8 +10,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Leftover, Result};
-use crate::fs::errno::is_errno;
-use crate::fs::errno::is_refused;
+use crate::fs::errno::{is_errno, is_refused};
 use crate::model::audit::{Finding, Severity};
 use crate::model::ids::StageId;
 use crate::model::records::Moment;

@@ -5,7 +5,6 @@
 //! program can set the ctime back. The two have the grain of the kernel's tick: a folder that was
 //! changed in the last moments before the look is noted as unknown.
 
-use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;
@@ -17,6 +16,7 @@ use crate::model::index::SourceStat;
 use crate::model::sealed::Sealed;
 use crate::parts::generations::Generation;
 use crate::parts::layout::{SEALED, StoreDir};
+use crate::threads::prelude::*;
 
 /// A folder beside what was noted of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,21 +1,15 @@
 //! Generations on disk: `generations/<id>/{manifest,shown,index,delta,tree/}`, and leases on them. Floor 2.
 
-use crate::fs::dir::open_parent;
-use crate::fs::errno::is_refused;
-use crate::parts::layout::BUILD_LOG;
-use crate::parts::record;
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::threads::prelude::*;
 use rustix::io::Errno;
 
-use crate::error::chain;
-use crate::error::{Damaged, Error, Result};
-use crate::fs::errno::is_errno;
+use crate::error::{Damaged, Error, Result, chain};
+use crate::fs::dir::open_parent;
+use crate::fs::errno::{is_errno, is_refused};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
@@ -26,8 +20,12 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::{ObjectId, Tree};
-use crate::parts::layout::{DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN, STAGING, StoreDir, TREE};
+use crate::parts::layout::{
+    BUILD_LOG, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN, STAGING, StoreDir, TREE,
+};
 use crate::parts::locks::CommitLock;
+use crate::parts::record;
+use crate::threads::prelude::*;
 
 /// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
 /// 100,000 entries.

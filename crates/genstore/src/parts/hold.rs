@@ -4,15 +4,14 @@
 //! Owns `hold` in the store's root, a record. A rollback writes it and every other activation removes
 //! it, both as part of their intent: so it is there after a crash if and only if the rollback is.
 
-use crate::model::records::HoldRecord;
-use crate::parts::record;
 use std::time::SystemTime;
 
 use crate::error::Result;
 use crate::model::ids::GenerationId;
+use crate::model::records::HoldRecord;
 use crate::parts::layout::{HOLD, StoreDir};
 use crate::parts::locks::CommitLock;
-use crate::parts::record::wrap;
+use crate::parts::record::{self, wrap};
 
 /// Says that `current` is to stay where a rollback put it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,8 +2,6 @@
 //!
 //! Floor 2. Owns `format` and `.gitignore`. See `store-layout.md`.
 
-use crate::fs::Stat;
-use crate::model::ids::GenerationId;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,7 +14,8 @@ use crate::error::{Error, Result, show_path};
 use crate::fs::copy::fill;
 use crate::fs::errno::is_errno;
 use crate::fs::fault::Faults;
-use crate::fs::{Dir, Durability, Fs, Kind};
+use crate::fs::{Dir, Durability, Fs, Kind, Stat};
+use crate::model::ids::GenerationId;
 use crate::progress::{Progress, Silent};
 
 pub(crate) const FORMAT: &[u8] = b"format";

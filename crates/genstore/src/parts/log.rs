@@ -4,7 +4,6 @@
 //! damaged manifest anew. It is a help and no root: nothing is deleted because a line is missing, and a torn
 //! last line is passed over.
 
-use crate::parts::record;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -20,6 +19,7 @@ use crate::model::records::Moment;
 use crate::model::retention::bounded;
 use crate::parts::layout::{LOG, StoreDir};
 use crate::parts::locks::CommitLock;
+use crate::parts::record;
 
 /// Beyond this many bytes gc drops the lines of generations that are gone.
 const MAX_LOG_LEN: u64 = 1 << 20;

@@ -7,6 +7,8 @@
 //! bytes are untouched; with a later one (also after gc, which removes other names of the inode) the
 //! file is hashed.
 
+use rustix::io::Errno;
+
 use crate::error::{Damaged, Error, Result};
 use crate::fs::errno::is_errno;
 use crate::fs::{Dir, Kind};
@@ -14,8 +16,6 @@ use crate::model::object_name;
 use crate::model::tree::{FileNode, Mtime};
 use crate::parts::layout::{CURRENT, StoreDir};
 use crate::parts::objects::{self, Objects};
-
-use rustix::io::Errno;
 
 /// Up to when changes of files are known to be ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

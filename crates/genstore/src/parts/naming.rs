@@ -17,16 +17,15 @@
 //! A publisher without flushes says in its `naming` that nothing at all is durable, and leaves
 //! `unflushed` before it removes that. The next writer with flushes makes all of the store durable.
 
-use crate::parts::generations::Generations;
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::fs::flush::{Flush, MANY};
 use crate::fs::{Dir, Durability, Kind};
 use crate::model::tree::ObjectId;
+use crate::parts::generations::Generations;
 use crate::parts::layout::{OBJECTS, STAGING, StoreDir, UNFLUSHED, UNFLUSHING};
-use crate::parts::locks::CommitLock;
-use crate::parts::locks::Locks;
+use crate::parts::locks::{CommitLock, Locks};
 
 /// The file of a stage that says where names are on their way.
 pub(crate) const NAMING: &[u8] = b"naming";

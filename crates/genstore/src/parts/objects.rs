@@ -5,25 +5,25 @@
 //! its inode ran out of links (rotation), or its bytes are wrong (healing). An object that exists
 //! under its name is durable. Empty files have no object: each is made anew where it is needed.
 
-use crate::fs::errno::is_errno;
-use crate::model::object_name::{mode, name, parse_name};
-use crate::model::tree::FileNode;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::fs::copy::CHUNK;
+use crate::fs::errno::is_errno;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
-use crate::model::tree::{Mtime, ObjectId};
+use crate::model::object_name::{mode, name, parse_name};
+use crate::model::tree::{FileNode, Mtime, ObjectId};
 use crate::parts::layout::{OBJECTS, QUARANTINE, ROTATIONS, StoreDir};
 use crate::parts::locks::{CommitLock, StoreShared};
 use crate::parts::stage_dir::StageDir;
+use crate::threads::prelude::*;
 
 /// The objects of one store.
 pub(crate) struct Objects<'h> {

@@ -4,20 +4,20 @@
 //! Owns `pins/`, `marks/` and `sequence`; all are written under the commit lock, whole or not at
 //! all, and durable on return. Floor 2.
 
-use crate::model::records::{MarkRecord, PinRecord, Sequence};
-use crate::parts::record;
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::model::ids::{GenerationId, PinName};
+use crate::model::records::{MarkRecord, PinRecord, Sequence};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
 use crate::parts::hold::HoldFile;
 use crate::parts::layout::{MARKS, PINS, QUARANTINE, SEQUENCE, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::log::Log;
+use crate::parts::record;
 
 /// The records of a folder.
 pub(crate) struct Readable<K, T> {

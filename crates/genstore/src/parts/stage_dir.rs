@@ -12,15 +12,13 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use crate::error::{Error, Leftover, Result};
-use crate::fs::errno::is_absence;
-use crate::fs::errno::is_errno;
+use crate::fs::errno::{is_absence, is_errno};
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, StageId};
-use crate::parts::claim::Claims;
-use crate::parts::claim::{CLAIM_SUFFIX, FolderMark, Standing};
+use crate::parts::claim::{CLAIM_SUFFIX, Claims, FolderMark, Standing};
 use crate::parts::generations::Generations;
 use crate::parts::layout::{BUILD_LOG, STAGING, StoreDir, TREE};
 use crate::parts::locks::CommitLock;

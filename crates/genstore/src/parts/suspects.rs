@@ -2,8 +2,7 @@
 
 use crate::error::Result;
 use crate::model::ids::GenerationId;
-use crate::model::object_name;
-use crate::model::object_name::parse_name;
+use crate::model::object_name::{self, parse_name};
 use crate::model::tree::ObjectId;
 use crate::parts::layout::{SUSPECTS, StoreDir};
 use crate::parts::locks::CommitLock;

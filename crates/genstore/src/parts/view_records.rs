@@ -5,7 +5,6 @@
 //! return. Paths are kept relative to the store's directory, so that a project that is moved as a
 //! whole keeps its views. Floor 2.
 
-use crate::parts::record;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -20,7 +19,7 @@ use crate::model::records::Moment;
 use crate::model::relpath;
 use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
-use crate::parts::record::wrap;
+use crate::parts::record::{self, wrap};
 
 /// What ends the name of the record of a view that is being put in place.
 const PENDING: &[u8] = b".pending";

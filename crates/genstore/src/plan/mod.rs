@@ -10,22 +10,17 @@ pub(crate) mod scan;
 pub(crate) mod scan_memory;
 pub(crate) mod sources;
 
-use crate::plan::item::Given;
-use crate::plan::item::Item;
-use crate::plan::item::ItemSource;
-use crate::plan::item::Source;
-use crate::plan::item::Symlinks;
-use crate::plan::item::What;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use crate::threads::prelude::*;
 use bytes::Bytes;
 
 use crate::error::{Error, Problem, Result};
 use crate::model::links::{self, At, Leads};
 use crate::model::relpath;
+use crate::plan::item::{Given, Item, ItemSource, Source, Symlinks, What};
 use crate::plan::sources::Roots;
+use crate::threads::prelude::*;
 
 /// The wanted entries, sorted, with their sources.
 #[derive(Debug)]

@@ -7,9 +7,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 use crate::error::{Error, Result, show_path};
 use crate::model::relpath;
 use crate::plan::PlanBuilder;
-use crate::plan::item::Given;
-use crate::plan::item::ItemSource;
-use crate::plan::item::What;
+use crate::plan::item::{Given, ItemSource, What};
 use crate::plan::scan::{self, ScanRules};
 
 impl PlanBuilder {

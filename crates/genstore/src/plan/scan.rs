@@ -4,7 +4,6 @@
 //! tree. Each is opened beneath the source, by handles and through no symlink, so nothing comes in
 //! from elsewhere when a folder is exchanged for another meanwhile.
 
-use crate::plan::Plan;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -13,7 +12,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::threads::prelude::*;
 use globset::GlobSet;
 use rustix::fs::{Access, AtFlags};
 
@@ -22,11 +20,9 @@ use crate::fs::mount::{self, is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
-use crate::plan::PlanBuilder;
-use crate::plan::item::ItemSource;
-use crate::plan::item::ScannedRoot;
-use crate::plan::item::Symlinks;
-use crate::plan::item::What;
+use crate::plan::item::{ItemSource, ScannedRoot, Symlinks, What};
+use crate::plan::{Plan, PlanBuilder};
+use crate::threads::prelude::*;
 
 /// From paths longer than this on, folders are opened from a nearer one than the source: so one
 /// call takes little more than a path of this length, however deep it is.

@@ -1,30 +1,20 @@
 //! Mending single paths of a generation.
 
-use crate::check::tree::Fault;
-use crate::check::tree::FaultKind;
-use crate::check::tree::Known;
+use rustix::io::Errno;
+
+use crate::check::tree::{Fault, FaultKind, Known};
 use crate::error::Result;
-use crate::fs::Dir;
-use crate::fs::Kind;
-use crate::fs::Stat;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
-use crate::model::object_name;
-use crate::model::relpath;
-use crate::model::tree::FileNode;
-use crate::model::tree::Node;
+use crate::fs::{Dir, Kind, Stat};
+use crate::model::tree::{FileNode, Node};
+use crate::model::{object_name, relpath};
 use crate::parts::generations::Generation;
-use crate::parts::layout::QUARANTINE;
-use crate::parts::layout::StoreDir;
-use crate::parts::layout::TREE;
-use crate::parts::locks::CommitLock;
-use crate::parts::locks::StoreShared;
-use crate::parts::objects;
-use crate::parts::objects::Objects;
-use crate::parts::objects::make_empty;
+use crate::parts::layout::{QUARANTINE, StoreDir, TREE};
+use crate::parts::locks::{CommitLock, StoreShared};
+use crate::parts::objects::{self, Objects, make_empty};
 use crate::parts::stage_dir::StageDir;
-use rustix::io::Errno;
 
 /// Mends paths of generations, one by one.
 pub(crate) struct Mender<'a> {

@@ -14,8 +14,7 @@ use crate::fs::{Dir, Kind, Stat};
 use crate::model::relpath;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::Locks;
-use crate::warning::AfterCommit;
-use crate::warning::Warning;
+use crate::warning::{AfterCommit, Warning};
 
 /// Paths of a store that belong to somebody else than the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

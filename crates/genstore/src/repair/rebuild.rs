@@ -10,23 +10,20 @@
 //!
 //! Each step can be cut and done again: nothing is removed, and a file is there whole or not at all.
 
-use crate::parts::suspects;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
 use crate::change::begin;
-use crate::check::lost;
-use crate::check::lost::too_low;
+use crate::check::lost::{self, too_low};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind};
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
-use crate::model::records::Sequence;
-use crate::model::records::is_good;
+use crate::model::records::{Sequence, is_good};
 use crate::model::relpath;
 use crate::model::tree::Node;
 use crate::parts::current::Current;
@@ -37,10 +34,10 @@ use crate::parts::layout::{
     SEQUENCE, SHOWN, StoreDir, VIEWS,
 };
 use crate::parts::locks::CommitLock;
-use crate::parts::log::Log;
-use crate::parts::log::{Event, Line};
+use crate::parts::log::{Event, Line, Log};
 use crate::parts::objects::Objects;
 use crate::parts::records::Records;
+use crate::parts::suspects;
 use crate::repair::rescue;
 
 /// The findings: each a path and the problem.

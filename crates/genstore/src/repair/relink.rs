@@ -13,32 +13,27 @@
 //! writers of the same bytes and other owners leave paths with inodes of their own. So a check counts them, and
 //! calls a store damaged only where no object is shared at all.
 
-use crate::check::unshared::is_apart;
-use crate::check::unshared::stat_object;
-use crate::check::unshared::{Shows, shows};
-use crate::model::object_name;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::parts::records::Records;
-use crate::threads::prelude::*;
 use rustix::io::Errno;
 
-use crate::check::report::MISSING;
-use crate::check::report::MODE_DIFFERS;
-use crate::check::report::VerifyReport;
+use crate::check::report::{MISSING, MODE_DIFFERS, VerifyReport};
 use crate::check::tree::{FaultKind, Known};
+use crate::check::unshared::{Shows, is_apart, shows, stat_object};
 use crate::error::Result;
 use crate::fs::errno::is_errno;
-use crate::fs::flush::Flush;
-use crate::fs::flush::MANY;
+use crate::fs::flush::{Flush, MANY};
 use crate::fs::{Dir, Stat};
 use crate::model::ids::GenerationId;
+use crate::model::object_name;
 use crate::model::records::Sequence;
 use crate::model::tree::{Mtime, ObjectId};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::{CommitLock, StoreShared};
 use crate::parts::objects::{self, Objects};
+use crate::parts::records::Records;
 use crate::parts::stage_dir::StageDir;
+use crate::threads::prelude::*;
 
 /// A file on its way to a path.
 const TEMP: &[u8] = b"link";

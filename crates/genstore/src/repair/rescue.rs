@@ -5,13 +5,9 @@
 //! looked at by the next publish, whatever size and mtime say, and a healing that was cut short is
 //! taken up again.
 
-use crate::model::object_name;
-use crate::parts::base;
-use crate::parts::suspects;
 use std::collections::BTreeMap;
 
-use crate::check::tree;
-use crate::check::tree::{Depth, Known};
+use crate::check::tree::{self, Depth, Known};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
@@ -20,17 +16,17 @@ use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::records::Sequence;
-use crate::model::relpath;
 use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder};
-use crate::parts::base::Base;
+use crate::model::{object_name, relpath};
+use crate::parts::base::{self, Base};
 use crate::parts::generations::Generations;
 use crate::parts::layout::{MANIFEST, StoreDir};
 use crate::parts::locks::{CommitLock, StoreShared};
-use crate::parts::log::Event;
-use crate::parts::log::Log;
+use crate::parts::log::{Event, Log};
 use crate::parts::objects::{self, Objects};
 use crate::parts::records::Records;
 use crate::parts::stage_dir::StageDir;
+use crate::parts::suspects;
 use crate::repair::mend::Mender;
 
 /// Replaces a damaged object by a good file, everywhere it is used. The damaged inode goes to

@@ -6,15 +6,12 @@
 //! change that was cut short is settled first, as every writer does it; where the store cannot be
 //! written to, what recovery would take back is left out.
 
-use crate::check::store;
 use std::collections::BTreeMap;
 
 use crate::change::begin;
-use crate::check::report::DamagedObject;
-use crate::check::report::VerifyReport;
-use crate::check::store::check_object;
-use crate::check::tree;
-use crate::check::tree::{Bytes, Depth, Fault, FaultKind, Known, Look, Part, look};
+use crate::check::report::{DamagedObject, VerifyReport};
+use crate::check::store::{self, check_object};
+use crate::check::tree::{self, Bytes, Depth, Fault, FaultKind, Known, Look, Part, look};
 use crate::error::{Damaged, Error, Result};
 use crate::model::ids::GenerationId;
 use crate::model::records::Intent;
@@ -23,8 +20,7 @@ use crate::model::tree::Node;
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
 use crate::parts::layout::{OBJECTS, StoreDir};
-use crate::parts::locks::CommitLock;
-use crate::parts::locks::Locks;
+use crate::parts::locks::{CommitLock, Locks};
 use crate::parts::objects::Objects;
 use crate::parts::records::Records;
 

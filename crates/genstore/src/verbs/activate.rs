@@ -1,42 +1,29 @@
 //! Activation: making a generation current, and fresh before it is. Floor 3.
 
-use crate::change::announce;
-use crate::change::begin;
-use crate::change::expect;
-use crate::change::expect::Expect;
-use crate::change::freshen;
-use crate::change::freshen::Standing;
+use crate::change::expect::{self, Expect};
+use crate::change::freshen::{self, Standing};
+use crate::change::{announce, begin};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::model::fresh::{self, Freshness, Shown};
 use crate::model::ids::GenerationId;
-use crate::model::records::HoldRecord;
-use crate::model::records::Intent;
-use crate::model::records::Mark;
-use crate::model::records::MarkRecord;
-use crate::model::records::Sequence;
+use crate::model::records::{HoldRecord, Intent, Mark, MarkRecord, Sequence};
 use crate::model::tree::TreeId;
 use crate::parts::base;
 use crate::parts::current::Current;
-use crate::parts::generations::Generation;
-use crate::parts::generations::Generations;
+use crate::parts::generations::{Generation, Generations};
 use crate::parts::hold::HoldFile;
 use crate::parts::layout::{HOLD, MARKS, StoreDir};
-use crate::parts::locks::CommitLock;
-use crate::parts::locks::Locks;
-use crate::parts::log::Event;
-use crate::parts::log::Log;
-use crate::parts::look;
-use crate::parts::pending_write::PendingWrites;
-use crate::parts::pending_write::Prepared;
+use crate::parts::locks::{CommitLock, Locks};
+use crate::parts::log::{Event, Log};
+use crate::parts::pending_write::{PendingWrites, Prepared};
 use crate::parts::record::wrap;
 use crate::parts::records::Records;
-use crate::parts::suspects;
+use crate::parts::{look, suspects};
 use crate::repair::rescue;
 use crate::threads;
 use crate::views::refresh;
-use crate::warning::AfterCommit;
-use crate::warning::Warning;
+use crate::warning::{AfterCommit, Warning};
 
 /// What an activation did.
 #[derive(Clone, Debug)]

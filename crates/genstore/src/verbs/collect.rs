@@ -4,41 +4,34 @@
 //! ends gc before its first unlink: only ENOENT is absence. A generation that another user locked up does
 //! not end it: it stays, and with it all objects, since it may need any of them.
 
-use crate::model::object_name;
-use crate::parts::suspects;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::change::begin;
 use crate::check::lost;
-use crate::parts::current::Current;
-use crate::parts::failed::FailedBuilds;
-use crate::parts::generations::Generations;
-use crate::parts::generations::private_inodes;
-use crate::parts::locks::Locks;
-use crate::parts::log::Log;
-use crate::parts::records::Records;
-use crate::threads::prelude::*;
-use crate::verbs::rollback;
-
 use crate::error::{Error, Leftover, Result};
 use crate::fs::errno::is_refused;
 use crate::fs::trail::Trail;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, PinName};
-use crate::model::records::PinRecord;
-use crate::model::records::is_good;
-use crate::model::relpath;
+use crate::model::records::{PinRecord, is_good};
 use crate::model::retention::{Candidate, Retention, Verdict, judge};
 use crate::model::tree::ObjectId;
-use crate::parts::generations::Retired;
+use crate::model::{object_name, relpath};
+use crate::parts::current::Current;
+use crate::parts::failed::FailedBuilds;
+use crate::parts::generations::{Generations, Retired, private_inodes};
 use crate::parts::layout::{GENERATIONS, OBJECTS, STAGING, StoreDir};
-use crate::parts::locks::{CommitLock, StoreExclusive};
-use crate::parts::log::Event;
+use crate::parts::locks::{CommitLock, Locks, StoreExclusive};
+use crate::parts::log::{Event, Log};
 use crate::parts::objects::Objects;
+use crate::parts::records::Records;
 use crate::parts::stage_dir::{grave, sweep, tolerate};
+use crate::parts::suspects;
 use crate::progress::Phase;
+use crate::threads::prelude::*;
+use crate::verbs::rollback;
 
 /// What a collection would do. [`crate::Store::collect`] does no more than this.
 #[derive(Clone, Debug)]

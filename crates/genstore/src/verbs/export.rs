@@ -3,15 +3,12 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::model::digest::Digest;
-use crate::threads::prelude::*;
-use crate::views::place;
-
 use crate::error::{Damaged, Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::dir::open_parent;
 use crate::fs::folders::Folders;
 use crate::fs::{Dir, Fs};
+use crate::model::digest::Digest;
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node};
@@ -19,6 +16,8 @@ use crate::parts::generations::Generation;
 use crate::parts::layout::StoreDir;
 use crate::parts::objects;
 use crate::progress::Phase;
+use crate::threads::prelude::*;
+use crate::views::place;
 
 impl Generation {
     /// Writes the bytes of one file to `out`.

@@ -5,25 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use crate::check::lost;
-use crate::error::chain;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::fs::errno::is_refused;
 use crate::model::codec::Head;
 use crate::model::ids::{GenerationId, PinName, Rev};
 use crate::model::nearest::nearest_names;
-use crate::model::records::Mark;
-use crate::model::records::PinRecord;
+use crate::model::records::{Mark, PinRecord};
 use crate::model::retention::{Retention, Verdict, judge, judge_one};
 use crate::model::tree::ObjectId;
 use crate::parts::current::Current;
-use crate::parts::generations::Generation;
-use crate::parts::generations::Generations;
+use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::StoreDir;
-use crate::parts::log::History;
-use crate::parts::log::Log;
+use crate::parts::log::{History, Log};
 use crate::parts::records::Records;
-use crate::verbs::collect;
-use crate::verbs::rollback;
+use crate::verbs::{collect, rollback};
 
 /// A pin as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,6 @@
 //! shown to anybody. The log tells which is which. It is read from its end, and no manifest but those
 //! of the two generations is opened, so a rollback costs the same however many generations there are.
 
-use crate::parts::generations::Generations;
-use crate::parts::record;
 use std::collections::BTreeSet;
 
 use crate::change::begin;
@@ -14,16 +12,14 @@ use crate::check::lost;
 use crate::error::{Error, Result};
 use crate::model::delta::Delta;
 use crate::model::ids::GenerationId;
-use crate::model::records::Mark;
-use crate::model::records::MarkRecord;
+use crate::model::records::{Mark, MarkRecord};
 use crate::parts::current::Current;
-use crate::parts::hold::Hold;
-use crate::parts::hold::HoldFile;
+use crate::parts::generations::Generations;
+use crate::parts::hold::{Hold, HoldFile};
 use crate::parts::layout::{DELTA, GENERATIONS, MARKS, StoreDir};
-use crate::parts::log::Log;
-use crate::parts::log::{Backwards, Event};
-use crate::verbs::activate;
-use crate::verbs::activate::{Activation, HoldAfter};
+use crate::parts::log::{Backwards, Event, Log};
+use crate::parts::record;
+use crate::verbs::activate::{self, Activation, HoldAfter};
 
 /// Finds out which generations were current.
 struct Lived<'h> {

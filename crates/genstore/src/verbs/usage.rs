@@ -7,20 +7,17 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::parts::failed::FailedBuilds;
-use crate::parts::generations::Generations;
-use crate::parts::view_records::ViewRecords;
-use crate::threads::prelude::*;
-
 use crate::error::{Error, Result};
 use crate::fs::Stat;
 use crate::fs::dir::open_parent;
 use crate::model::ids::GenerationId;
 use crate::model::tree::{Node, ObjectId};
-use crate::parts::generations::Generation;
-use crate::parts::generations::private_inodes;
+use crate::parts::failed::FailedBuilds;
+use crate::parts::generations::{Generation, Generations, private_inodes};
 use crate::parts::layout::{BUILD_LOG, StoreDir};
 use crate::parts::objects::Objects;
+use crate::parts::view_records::ViewRecords;
+use crate::threads::prelude::*;
 
 /// How much of the store a generation uses, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,35 +5,30 @@
 //! that was cut short is settled then, and what was found damaged is noted in `suspects/`, so that the
 //! next publish looks at it again.
 
-use crate::check::report::VerifyReport;
-use crate::check::store;
-use crate::fs::errno::is_errno;
-use crate::parts::suspects;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
-use crate::change::begin;
-use crate::check::lost;
-use crate::parts::current::Current;
-use crate::parts::locks::Locks;
-use crate::parts::records::Records;
-use crate::repair::rebuild;
-use crate::repair::relink;
-use crate::repair::rescue;
-use crate::repair::second_look;
 use rustix::io::Errno;
 
+use crate::change::begin;
+use crate::check::report::VerifyReport;
 use crate::check::tree::{Depth, Known};
+use crate::check::{lost, store};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
+use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::model::ids::GenerationId;
 use crate::model::records::Sequence;
+use crate::parts::current::Current;
 use crate::parts::layout::{GENERATIONS, QUARANTINE, SUSPECTS, StoreDir};
-use crate::parts::locks::{CommitLock, StoreShared};
+use crate::parts::locks::{CommitLock, Locks, StoreShared};
 use crate::parts::objects::Objects;
+use crate::parts::records::Records;
 use crate::parts::stage_dir::StageDir;
+use crate::parts::suspects;
 use crate::repair::mend::Mender;
+use crate::repair::{rebuild, relink, rescue, second_look};
 
 /// So many times a repair looks again: what it mends may bring to light what was hidden.
 const MAX_ROUNDS: usize = 4;

@@ -1,41 +1,19 @@
 //! Views: adding, listing and removing the paths outside the store that show what is current.
 
+use std::path::{Path, PathBuf};
+
 use crate::change::begin;
-use crate::error::Error;
-use crate::error::Result;
-use crate::error::show_path;
+use crate::error::{Error, Result, show_path};
 use crate::model::nearest::nearest_names;
 use crate::model::relpath::show;
-use crate::parts::layout::StoreDir;
-use crate::parts::layout::VIEWS;
+use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
-use crate::parts::view_records::Escaped;
-use crate::parts::view_records::ViewKind;
-use crate::parts::view_records::ViewRecord;
-use crate::parts::view_records::ViewRecords;
-use crate::parts::view_records::follow;
-use crate::parts::view_records::relative;
-use crate::views::disk;
-use crate::views::install;
-use crate::views::mirror;
-use crate::views::parents;
-use crate::views::place;
-use crate::views::place::Place;
-use crate::views::place::is_empty_directory;
-use crate::views::refresh;
-use crate::views::state::look_at_view;
-use crate::views::state::mirror_state;
-use crate::views::state::shows_something;
-use crate::views::state::view;
-use crate::views::view::View;
-use crate::views::view::ViewAdded;
-use crate::views::view::ViewChange;
-use crate::views::view::ViewOptions;
-use crate::views::view::ViewRemoved;
-use crate::views::view::ViewState;
+use crate::parts::view_records::{Escaped, ViewKind, ViewRecord, ViewRecords, follow, relative};
+use crate::views::place::{self, Place, is_empty_directory};
+use crate::views::state::{look_at_view, mirror_state, shows_something, view};
+use crate::views::view::{View, ViewAdded, ViewChange, ViewOptions, ViewRemoved, ViewState};
+use crate::views::{disk, install, mirror, parents, refresh};
 use crate::warning::AfterCommit;
-use std::path::Path;
-use std::path::PathBuf;
 
 pub(crate) fn views(store: &StoreDir) -> Result<Vec<View>> {
     let mut views = Vec::new();

@@ -2,14 +2,11 @@
 //! mounted, an empty directory stands in its place, and the view must not be made in there. Floor 3.
 
 use crate::error::{Error, Result};
-use crate::fs::Dir;
-use crate::fs::mount;
+use crate::fs::{Dir, mount};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
-use crate::parts::view_records::ViewRecords;
-use crate::parts::view_records::{DiskRecord, Escaped, ViewRecord, relative};
-use crate::views::place;
-use crate::views::place::Place;
+use crate::parts::view_records::{DiskRecord, Escaped, ViewRecord, ViewRecords, relative};
+use crate::views::place::{self, Place};
 
 /// Returns what is to be noted of the filesystem of a view's directory; `None` where the store
 /// is on it, or below its mount point: then it is there whenever the store is.

@@ -15,18 +15,14 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
-use crate::fs::errno::is_errno;
-use crate::fs::errno::is_not_empty;
+use crate::fs::errno::{is_errno, is_not_empty};
 use crate::fs::{Dir, Kind, Stat};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
-use crate::parts::view_records::ViewRecords;
-use crate::parts::view_records::{Escaped, PendingView, ViewKind, ViewRecord};
+use crate::parts::view_records::{Escaped, PendingView, ViewKind, ViewRecord, ViewRecords};
 use crate::views::mirror;
-use crate::views::place;
-use crate::views::place::Place;
-use crate::views::view::ViewChange;
-use crate::views::view::ViewState;
+use crate::views::place::{self, Place};
+use crate::views::view::{ViewChange, ViewState};
 use crate::warning::AfterCommit;
 
 /// How a view gets its name.

@@ -1,7 +1,5 @@
 //! Where a view is: the way from the store to it and back, and what stands there. Floor 3.
 
-use crate::fs::errno::is_absence;
-use crate::parts::view_records::ViewKind;
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -10,12 +8,11 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
+use crate::fs::errno::is_absence;
 use crate::fs::mount::{self, is_mounted_on};
-use crate::fs::way;
-use crate::fs::{Dir, Kind};
+use crate::fs::{Dir, Kind, way};
 use crate::parts::layout::{CURRENT, GENERATIONS, StoreDir, TREE};
-use crate::parts::view_records::ViewRecords;
-use crate::parts::view_records::{Escaped, ViewRecord, follow, relative};
+use crate::parts::view_records::{Escaped, ViewKind, ViewRecord, ViewRecords, follow, relative};
 use crate::views::view::ViewState;
 
 /// Where a view's link is, or would be.

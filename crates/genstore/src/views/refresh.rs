@@ -3,27 +3,17 @@
 //! brought to what is current. Floor 3.
 
 use crate::check::tree::{Fault, FaultKind, check_stats};
-use crate::error::chain;
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, Result, chain, show_path};
 use crate::model::relpath::show;
 use crate::parts::base::Base;
 use crate::parts::current::Current;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
-use crate::parts::view_records::ViewRecords;
-use crate::parts::view_records::{ViewKind, ViewRecord};
-use crate::views::disk;
-use crate::views::install;
-use crate::views::mirror;
-use crate::views::parents;
-use crate::views::place;
-use crate::views::place::Place;
-use crate::views::state;
-use crate::views::view::View;
-use crate::views::view::ViewChange;
-use crate::views::view::ViewState;
-use crate::warning::AfterCommit;
-use crate::warning::Warning;
+use crate::parts::view_records::{ViewKind, ViewRecord, ViewRecords};
+use crate::views::place::{self, Place};
+use crate::views::view::{View, ViewChange, ViewState};
+use crate::views::{disk, install, mirror, parents, state};
+use crate::warning::{AfterCommit, Warning};
 
 /// So many paths are named in a warning; the rest is counted.
 const NAMED: usize = 10;

@@ -4,9 +4,6 @@
 //! with it. A mirror is a directory of real files, which each commit brings up to date (`mirror`). What
 //! stood at a view's path is kept beside it, never deleted (`view_put`).
 
-use crate::views::view::View;
-use crate::views::view::ViewState;
-
 use crate::error::Result;
 use crate::fs::errno::is_absence;
 use crate::model::relpath::RelPath;
@@ -14,8 +11,8 @@ use crate::parts::current::Current;
 use crate::parts::layout::StoreDir;
 use crate::parts::view_records::{ViewKind, ViewRecord};
 use crate::views::mirror;
-use crate::views::place;
-use crate::views::place::Place;
+use crate::views::place::{self, Place};
+use crate::views::view::{View, ViewState};
 
 pub(crate) fn look_at_view(store: &StoreDir, record: &ViewRecord) -> Result<(View, Place)> {
     let place = place::place(store, record)?;

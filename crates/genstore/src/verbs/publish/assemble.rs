@@ -1,10 +1,8 @@
 //! Assembly: a generation's tree of hard links, folder by folder and in parallel. Floor 3.
 
-use crate::parts::objects::make_empty;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;
@@ -16,12 +14,12 @@ use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, ObjectId};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::StoreShared;
-use crate::parts::objects::{self, Objects};
+use crate::parts::objects::{self, Objects, make_empty};
 use crate::parts::stage_dir::StageDir;
 use crate::progress::Phase;
 use crate::threads::lock;
-use crate::verbs::publish::ingest::context::How;
-use crate::verbs::publish::ingest::context::Ingested;
+use crate::threads::prelude::*;
+use crate::verbs::publish::ingest::context::{How, Ingested};
 
 /// Completes the tree of a stage: links what the store has, and makes what is never shared.
 ///

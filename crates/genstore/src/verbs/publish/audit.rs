@@ -3,24 +3,22 @@
 //! The rules look at the tree as a value; programs of others look at it on the disk, where every
 //! file has its path already. They must not change it: what they did is looked at afterwards.
 
-use crate::parts::suspects;
 use std::path::Path;
 use std::time::Instant;
 
 use crate::change::begin;
 use crate::error::{Error, Result};
 use crate::fs::fault::FaultStage;
-use crate::model::audit;
-use crate::model::audit::{AuditRules, Finding, LastGood, Severity};
+use crate::model::audit::{self, AuditRules, Finding, LastGood, Severity};
 use crate::model::records::Mark;
 use crate::model::tree::{Node, Tree};
 use crate::parts::current::Current;
-use crate::parts::failed::FailedBuilds;
-use crate::parts::failed::{Cause, Failed, KeepFailed};
+use crate::parts::failed::{Cause, Failed, FailedBuilds, KeepFailed};
 use crate::parts::generations::Generations;
 use crate::parts::layout::StoreDir;
 use crate::parts::records::Records;
 use crate::parts::stage_dir::tolerate;
+use crate::parts::suspects;
 use crate::verbs::publish::footprint::Footprint;
 use crate::verbs::publish::staged::Staged;
 

@@ -10,28 +10,11 @@
 //! 7. `current` is renamed over: the commit; and the store's folder is flushed;
 //! 8. the log, the notice and the end of the intent: if these fail the commit stands.
 
-use crate::change::announce;
-use crate::change::expect;
-use crate::parts::record;
-use crate::parts::suspects;
 use std::fs::File;
 use std::time::{Instant, SystemTime};
 
-use crate::change::begin;
-use crate::change::freshen;
-use crate::parts::base;
-use crate::parts::current::Current;
-use crate::parts::hold::HoldFile;
-use crate::parts::log::Log;
-use crate::parts::look;
-use crate::parts::naming::Naming;
-use crate::parts::pending_write::PendingWrites;
-use crate::repair::owners;
-use crate::repair::rescue;
-use crate::threads::prelude::*;
-use crate::views::refresh;
-
-use crate::change::freshen::Standing;
+use crate::change::freshen::{self, Standing};
+use crate::change::{announce, begin, expect};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
@@ -43,29 +26,32 @@ use crate::model::diff::diff;
 use crate::model::digest::Digest;
 use crate::model::fresh::{self, Shown};
 use crate::model::ids::{GenerationId, StageId};
-use crate::model::records::Intent;
-use crate::model::records::Sequence;
+use crate::model::records::{Intent, Sequence};
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
-use crate::parts::hold::Activate;
+use crate::parts::base;
+use crate::parts::current::Current;
+use crate::parts::hold::{Activate, HoldFile};
 use crate::parts::layout::{DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
 use crate::parts::locks::CommitLock;
-use crate::parts::log::Event;
-use crate::parts::look::Quiet;
-use crate::parts::naming::FanOuts;
-use crate::parts::pending_write::Prepared;
+use crate::parts::log::{Event, Log};
+use crate::parts::look::{self, Quiet};
+use crate::parts::naming::{FanOuts, Naming};
+use crate::parts::pending_write::{PendingWrites, Prepared};
 use crate::parts::stage_dir::{NEXT, StageDir};
+use crate::parts::{record, suspects};
 use crate::progress::Phase;
 use crate::publication::Publication;
+use crate::repair::{owners, rescue};
 use crate::threads::lock;
+use crate::threads::prelude::*;
 use crate::verbs::publish::audit::Audited;
-use crate::verbs::publish::ingest::context::How;
-use crate::verbs::publish::ingest::context::Ingested;
+use crate::verbs::publish::ingest::context::{How, Ingested};
 use crate::verbs::publish::options::CommitOptions;
 use crate::verbs::publish::staged::Staged;
 use crate::verbs::publish::unchanged::Looked;
-use crate::warning::AfterCommit;
-use crate::warning::Warning;
+use crate::views::refresh;
+use crate::warning::{AfterCommit, Warning};
 
 impl Audited<'_> {
     /// Makes the tree a generation, and current.

@@ -6,14 +6,13 @@
 //! differs, the bytes are hashed. The ctime has the grain of the kernel's tick: files that were
 //! made in the last moments before the footprint was taken are hashed in any case.
 
-use crate::threads::prelude::*;
-
 use crate::error::Result;
 use crate::fs::folders::Folders;
 use crate::fs::{Dir, Stat};
 use crate::model::relpath;
 use crate::model::tree::{Mtime, Node, Tree};
 use crate::parts::objects;
+use crate::threads::prelude::*;
 
 /// The kernel's tick is 1 to 10 ms.
 const GRAIN_NANOS: i128 = 20_000_000;

@@ -13,11 +13,6 @@ pub(crate) mod stage;
 pub(crate) mod staged;
 pub(crate) mod unchanged;
 
-use crate::parts::base;
-use crate::parts::suspects;
-use crate::publication::Times;
-use crate::verbs::publish::options::StageOptions;
-use crate::verbs::publish::staged::Staged;
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -26,20 +21,21 @@ use crate::error::Result;
 use crate::fs::fault::FaultStage;
 use crate::fs::folders::Folders;
 use crate::model::tree::Tree;
-use crate::parts::base::Base;
+use crate::parts::base::{self, Base};
 use crate::parts::current::Current;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::Locks;
-use crate::parts::objects;
-use crate::parts::objects::Objects;
+use crate::parts::objects::{self, Objects};
 use crate::parts::stage_dir::StageDir;
+use crate::parts::suspects;
 use crate::plan::Plan;
+use crate::publication::Times;
 use crate::repair::rescue;
 use crate::threads;
-use crate::verbs::publish::ingest::context::Ingest;
-use crate::verbs::publish::ingest::context::Ingested;
-use crate::verbs::publish::ingest::context::LazyStage;
+use crate::verbs::publish::ingest::context::{Ingest, Ingested, LazyStage};
 use crate::verbs::publish::ingest::lossy::Lossy;
+use crate::verbs::publish::options::StageOptions;
+use crate::verbs::publish::staged::Staged;
 
 fn add_index(_store: &StoreDir, base: Option<&mut Base>) -> Result<()> {
     if let Some(base) = base {

@@ -15,49 +15,40 @@
 //! the spare is made anew, and where the names of objects have passed to other inodes since
 //! (`heals`, `rotations`), or something is suspected of damage, there is no recycling.
 
-use crate::model::object_name;
-use crate::parts::suspects;
-use crate::verbs::publish::staged::Recycled;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use crate::change::begin;
-use crate::parts::generations::Generations;
-use crate::parts::log::Log;
-use crate::parts::records::Records;
-use crate::threads::{self, prelude::*};
-use crate::verbs::collect;
-use crate::verbs::inspect;
-
 use crate::error::Result;
-use crate::fs::Durability;
 use crate::fs::dir::open_parent;
-use crate::fs::errno::is_absence;
-use crate::fs::errno::is_refused;
-use crate::fs::flush::Flush;
-use crate::fs::flush::MANY;
+use crate::fs::errno::{is_absence, is_refused};
+use crate::fs::flush::{Flush, MANY};
 use crate::fs::folders::Folders;
 use crate::fs::mount::{is_mount, mounts_below};
-use crate::fs::{Dir, Kind};
+use crate::fs::{Dir, Durability, Kind};
 use crate::model::digest::Digest;
 use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceStat;
 use crate::model::patch::{Patch, folders as all_folders, patch, position};
-use crate::model::relpath;
 use crate::model::retention::{Retention, judge};
 use crate::model::sealed::Sealed;
 use crate::model::tree::{FileNode, Node, Tree};
+use crate::model::{object_name, relpath};
 use crate::parts::folder_stamps::{self, Seen};
-use crate::parts::generations::Retired;
+use crate::parts::generations::{Generations, Retired};
 use crate::parts::layout::{GENERATIONS, SEALED, TREE};
-use crate::parts::objects;
+use crate::parts::log::Log;
+use crate::parts::records::Records;
 use crate::parts::stage_dir::{RETIRED, StageDir};
+use crate::parts::{objects, suspects};
 use crate::progress::Phase;
-use crate::threads::lock;
+use crate::threads::prelude::*;
+use crate::threads::{self, lock};
 use crate::verbs::publish::assemble::Assembly;
 use crate::verbs::publish::ingest::context::How;
-use crate::verbs::publish::staged::Staged;
+use crate::verbs::publish::staged::{Recycled, Staged};
+use crate::verbs::{collect, inspect};
 
 /// A generation that may be recycled.
 struct Spare {

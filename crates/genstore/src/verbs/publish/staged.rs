@@ -1,6 +1,5 @@
 //! A tree in the store that no reader sees yet.
 
-use crate::model::index::SourceStat;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
@@ -9,6 +8,7 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::fs::folders::Folders;
 use crate::model::ids::GenerationId;
+use crate::model::index::SourceStat;
 use crate::model::retention::Retention;
 use crate::model::tree::{ObjectId, Tree};
 use crate::parts::base::Base;

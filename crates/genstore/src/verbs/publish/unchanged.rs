@@ -5,9 +5,6 @@
 //! the names and inodes that it held costs one stat; in any other, each name costs one. Where all is
 //! as it should be, `sealed` is written anew, so that the next look is short.
 
-use crate::parts::pending_write::PendingWrites;
-use crate::threads::prelude::*;
-
 use crate::check::tree::{Bytes, Fault, Look, Part, look};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
@@ -19,6 +16,8 @@ use crate::parts::base::Base;
 use crate::parts::folder_stamps::{self, Seen};
 use crate::parts::layout::{GENERATIONS, SEALED};
 use crate::parts::locks::CommitLock;
+use crate::parts::pending_write::PendingWrites;
+use crate::threads::prelude::*;
 use crate::verbs::publish::staged::Staged;
 use crate::views::refresh::name_faults;
 

@@ -10,22 +10,20 @@
 //! What is on its way lies in a directory beside the mirror, never in it. Before something is replaced
 //! or deleted it is looked at once more.
 
-use crate::fs::errno::is_not_empty;
-use crate::model::object_name;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use crate::threads::prelude::*;
 use rustix::io::Errno;
 
 use crate::error::Result;
 use crate::fs::dir::open_parent;
-use crate::fs::errno::is_errno;
+use crate::fs::errno::{is_errno, is_not_empty};
 use crate::fs::flush::MANY;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Fs, Kind};
-use crate::model::relpath;
 use crate::model::tree::{FileNode, Node};
+use crate::model::{object_name, relpath};
+use crate::threads::prelude::*;
 use crate::views::mirror::compare::Look;
 use crate::views::mirror::plan::Work;
 

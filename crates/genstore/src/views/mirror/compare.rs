@@ -6,13 +6,8 @@
 //! freed and taken for another file, so it must look as it did, too. Another inode that looks as it did
 //! is ours when it has the same bytes: a copy of the mirror may have got its root's number again.
 
-use crate::views::mirror::plan::Verdicts;
-use crate::views::mirror::plan::{Verdict, sum_up};
-use crate::views::mirror::target::Wanted;
 use std::collections::HashMap;
 use std::sync::OnceLock;
-
-use crate::threads::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::fs::errno::is_absence;
@@ -22,7 +17,9 @@ use crate::model::inventory::Inventory;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node};
 use crate::parts::objects;
-use crate::views::mirror::plan::Found;
+use crate::threads::prelude::*;
+use crate::views::mirror::plan::{Found, Verdict, Verdicts, sum_up};
+use crate::views::mirror::target::Wanted;
 
 /// What is compared.
 pub(crate) struct Look<'a> {

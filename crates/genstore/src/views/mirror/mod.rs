@@ -18,26 +18,22 @@ use std::collections::BTreeSet;
 
 use crate::error::Result;
 use crate::fs::Dir;
-use crate::fs::errno::is_absence;
-use crate::fs::errno::is_not_empty;
+use crate::fs::errno::{is_absence, is_not_empty};
 use crate::model::digest::Digest;
 use crate::model::inventory::{Inventory, Shows};
-use crate::model::patch;
-use crate::model::relpath;
 use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
+use crate::model::{patch, relpath};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
 use crate::parts::records::Records;
-use crate::parts::view_records::ViewRecords;
-use crate::parts::view_records::{PendingView, ViewKind, ViewRecord};
+use crate::parts::view_records::{PendingView, ViewKind, ViewRecord, ViewRecords};
 use crate::views::mirror::apply::Hand;
 use crate::views::mirror::compare::Look;
 use crate::views::mirror::plan::Found;
 use crate::views::mirror::target::Wanted;
-use crate::views::place;
-use crate::views::place::Place;
+use crate::views::place::{self, Place};
 
 /// What an update came upon.
 #[derive(Default, Debug)]

@@ -3,9 +3,6 @@
 //! The bytes are hashed as they are read, and what was hashed is what is written. Small files are
 //! read whole before anything is decided; large ones in chunks.
 
-use crate::model::object_name;
-use crate::verbs::publish::ingest::consumed::Consumed;
-use crate::verbs::publish::ingest::task::{Give, Intake};
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
@@ -17,14 +14,15 @@ use crate::fs::copy::CHUNK;
 use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
-use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node};
+use crate::model::{object_name, relpath};
 use crate::parts::objects;
 use crate::threads::lock;
+use crate::verbs::publish::ingest::consumed::Consumed;
 use crate::verbs::publish::ingest::context::How;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 use crate::verbs::publish::ingest::reuse::source_stat;
-use crate::verbs::publish::ingest::task::Place;
+use crate::verbs::publish::ingest::task::{Give, Intake, Place};
 
 /// A file that changes while it is read is read again so many times.
 const ATTEMPTS: usize = 3;

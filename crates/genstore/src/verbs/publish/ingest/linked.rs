@@ -6,12 +6,9 @@ use std::collections::{BTreeSet, HashSet};
 use crate::model::index::SourceStat;
 use crate::model::relpath;
 use crate::plan::Plan;
-use crate::plan::item::ItemSource;
-use crate::plan::item::ScannedRoot;
-use crate::plan::item::What;
+use crate::plan::item::{ItemSource, ScannedRoot, What};
 use crate::threads::lock;
-use crate::verbs::publish::ingest::context::Ingest;
-use crate::verbs::publish::ingest::context::Shared;
+use crate::verbs::publish::ingest::context::{Ingest, Shared};
 
 /// The folders of a plan in which such sources lie.
 pub(crate) struct LinkedFolders<'a> {

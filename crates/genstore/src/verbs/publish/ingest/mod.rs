@@ -13,14 +13,11 @@ pub(crate) mod previous;
 pub(crate) mod reuse;
 pub(crate) mod task;
 
-use crate::threads::{into_inner, lock};
-use crate::verbs::publish::ingest::context::{Claim, Done, How, Ingest, Ingested, Shared, Taken};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, OnceLock};
 
-use crate::threads::{self, prelude::*};
 use rustix::io::Errno;
 
 use crate::error::{Error, Problem, Result};
@@ -32,17 +29,15 @@ use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
 use crate::parts::writeback::FlushAhead;
-use crate::plan::item::Given;
-use crate::plan::item::ItemSource;
-use crate::plan::item::ScannedRoot;
-use crate::plan::item::Spooled;
-use crate::plan::item::What;
+use crate::plan::item::{Given, ItemSource, ScannedRoot, Spooled, What};
 use crate::plan::scan::MOUNT_POINT;
 use crate::progress::Phase;
+use crate::threads::prelude::*;
+use crate::threads::{self, into_inner, lock};
+use crate::verbs::publish::ingest::context::{Claim, Done, How, Ingest, Ingested, Shared, Taken};
 use crate::verbs::publish::ingest::linked::LinkedFolders;
 use crate::verbs::publish::ingest::previous::entries_before;
-use crate::verbs::publish::ingest::task::Give;
-use crate::verbs::publish::ingest::task::Intake;
+use crate::verbs::publish::ingest::task::{Give, Intake};
 
 /// Files of one folder that one task takes: small enough to share out, large enough that opening
 /// the folder does not count.

@@ -3,15 +3,13 @@
 
 use std::ops::Range;
 
-use crate::threads::prelude::*;
-
 use crate::model::index::SourceStat;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Node, RUN, Tree};
 use crate::plan::Plan;
 use crate::plan::item::What;
-use crate::verbs::publish::ingest::context::Done;
-use crate::verbs::publish::ingest::context::Ingest;
+use crate::threads::prelude::*;
+use crate::verbs::publish::ingest::context::{Done, Ingest};
 
 /// So many entries are looked for by one thread at a time.
 const COMPARED_TOGETHER: usize = 4096;

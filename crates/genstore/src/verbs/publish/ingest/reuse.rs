@@ -1,8 +1,6 @@
 //! What is known of a file before it is taken in: that its source is as it was, that the store has
 //! its bytes, that this stage has. Floor 3.
 
-use crate::model::object_name;
-use crate::verbs::publish::ingest::task::Place;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::error::Result;
@@ -10,15 +8,14 @@ use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::index::SourceStat;
+use crate::model::object_name;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 use crate::plan::item::ScannedRoot;
 use crate::threads::lock;
-use crate::verbs::publish::ingest::context::Claim;
-use crate::verbs::publish::ingest::context::How;
+use crate::verbs::publish::ingest::context::{Claim, How};
 use crate::verbs::publish::ingest::lossy::Lossy;
 use crate::verbs::publish::ingest::previous::NO_ENTRY;
-use crate::verbs::publish::ingest::task::Give;
-use crate::verbs::publish::ingest::task::Intake;
+use crate::verbs::publish::ingest::task::{Give, Intake, Place};
 
 impl Intake<'_, '_> {
     /// Takes in a file unread: one that is as it was when what is current was made of it, or that is
