@@ -28,18 +28,18 @@ impl AfterCommit {
 
     /// Notes the end of something that the next writer can do as well. Until it has, a power loss may
     /// take what is told of the commit.
-    pub(crate) fn owe(&mut self, what: &str, result: Result<()>) {
+    pub(crate) fn must_finish(&mut self, what: &str, result: Result<()>) {
         if let Err(error) = result {
-            self.owe_for(format!("could not {what}: {}; the next writer does it", chain(&error)));
+            self.must_finish_for(format!("could not {what}: {}; the next writer does it", chain(&error)));
         }
     }
 
-    fn owe_for(&mut self, message: String) {
+    fn must_finish_for(&mut self, message: String) {
         self.owes = true;
         self.warnings.push(Warning { message, not_durable: true });
     }
 
-    pub(crate) fn note(&mut self, what: &str, result: Result<()>) {
+    pub(crate) fn record(&mut self, what: &str, result: Result<()>) {
         if let Err(error) = result {
             self.warnings.push(Warning {
                 message: format!("could not {what}: {}", chain(&error)),
@@ -53,14 +53,14 @@ impl AfterCommit {
     }
 
     /// Tells of an error as of something that stands in the way of what was done for good.
-    pub(crate) fn warn_of(&mut self, what: &str, error: &Error) {
+    pub(crate) fn warn_about(&mut self, what: &str, error: &Error) {
         self.warn(format!("{what}: {}", chain(error)));
     }
 
     /// The commit is there, but the disk did not say that it will stay so.
     pub(crate) fn sealed(&mut self, result: Result<()>) {
         if let Err(error) = result {
-            self.owe_for(format!(
+            self.must_finish_for(format!(
                 "the commit is visible, but the disk did not confirm it: {}; a power loss may undo it \
                  until the next writer has it confirmed",
                 chain(&error)

@@ -9,7 +9,7 @@ use crate::model::tree::TreeId;
 use crate::parts::current::Current;
 use crate::parts::layout::{LOG, MARKS, StoreDir};
 use crate::parts::locks::CommitLock;
-use crate::parts::pending_write::Prepared;
+use crate::parts::pending_write::PendingWrite;
 use crate::views::refresh;
 use crate::warning::{AfterCommit, Warning};
 
@@ -37,14 +37,14 @@ pub(crate) fn tell(
     after: &mut AfterCommit,
     id: GenerationId,
     tree: TreeId,
-    end: Prepared<'_>,
+    end: PendingWrite<'_>,
 ) {
-    after.owe("write the notice", Current::of(store).write_notice(lock, id, tree));
+    after.must_finish("write the notice", Current::of(store).write_notice(lock, id, tree));
     if !after.owes {
-        after.note("end the commit's record", end.put(lock));
+        after.record("end the commit's record", end.put(lock));
     }
     match store.fs.enter(FaultStage::View, &store.dir) {
         Ok(()) => after.warnings.extend(refresh::check_views(store, lock)),
-        failed => after.note("look at the views", failed),
+        failed => after.record("look at the views", failed),
     }
 }

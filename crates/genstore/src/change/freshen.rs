@@ -29,7 +29,7 @@ use crate::parts::layout::{GENERATIONS, SHOWN, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::look::{Quiet, has_digest, is_as_recorded, no_right_bytes};
 use crate::parts::objects::{self, Objects, make_empty};
-use crate::parts::pending_write::{PendingWrites, Prepared};
+use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::stage_dir::StageDir;
 use crate::threads::prelude::*;
 
@@ -46,7 +46,7 @@ pub(crate) struct Freshening<'h> {
     /// Where the inodes are, if there are any.
     stage: Option<StageDir>,
     /// What will be shown, where that is another than what was.
-    shown: Option<Prepared<'h>>,
+    shown: Option<PendingWrite<'h>>,
     /// What is to be flushed first.
     made: Vec<Flush>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Freshening<'h> {
 impl Freshening<'_> {
     /// Gives what must be durable before the first of it is put in its place.
     pub(crate) fn flushes(&mut self) -> Result<Vec<Flush>> {
-        self.made.extend(self.shown.as_ref().map(Prepared::flush).transpose()?);
+        self.made.extend(self.shown.as_ref().map(PendingWrite::flush).transpose()?);
         Ok(std::mem::take(&mut self.made))
     }
 

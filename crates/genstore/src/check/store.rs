@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::check::lost;
 use crate::check::report::{DamagedObject, MISSING, MODE_DIFFERS, VerifyReport};
-use crate::check::tree::{self, Depth, Known};
+use crate::check::tree::{self, Depth, LoadedGeneration};
 use crate::check::unshared::unshared;
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
@@ -29,7 +29,7 @@ pub(crate) fn check(
     store: &StoreDir,
     only: Option<GenerationId>,
     depth: Depth,
-) -> Result<(VerifyReport, Vec<Known>)> {
+) -> Result<(VerifyReport, Vec<LoadedGeneration>)> {
     let mut report = VerifyReport::default();
     let objects = Objects::find(store)?;
     let objects = objects.as_ref();
@@ -87,7 +87,7 @@ pub(crate) fn check(
 pub(crate) fn check_objects(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
-    all: &[Known],
+    all: &[LoadedGeneration],
     depth: Depth,
     report: &mut VerifyReport,
 ) -> Result<()> {
@@ -132,7 +132,7 @@ pub(crate) fn check_objects(
 pub(crate) fn check_unused(
     _store: &StoreDir,
     objects: &Objects<'_>,
-    all: &[Known],
+    all: &[LoadedGeneration],
     report: &mut VerifyReport,
 ) -> Result<()> {
     let files = all.iter().flat_map(|known| known.tree.iter_files());

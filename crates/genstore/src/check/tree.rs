@@ -11,7 +11,7 @@ use crate::fs::{Dir, Kind, Stat};
 use crate::model::fresh::Shown;
 use crate::model::tree::{FileNode, Node, ObjectId, Tree};
 use crate::model::{object_name, relpath};
-use crate::parts::base::Base;
+use crate::parts::current_generation::CurrentGeneration;
 use crate::parts::generations::Generation;
 use crate::parts::layout::{StoreDir, TREE};
 use crate::parts::look::{Quiet, has_digest};
@@ -58,15 +58,15 @@ pub struct Fault {
 }
 
 /// A generation with all that is known of it.
-pub(crate) struct Known {
+pub(crate) struct LoadedGeneration {
     pub(crate) generation: Generation,
     pub(crate) tree: Tree,
     pub(crate) shown: Shown,
 }
 
-pub(crate) fn known(_store: &StoreDir, generation: Generation) -> Result<Known> {
+pub(crate) fn known(_store: &StoreDir, generation: Generation) -> Result<LoadedGeneration> {
     let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
-    Ok(Known { generation, tree, shown })
+    Ok(LoadedGeneration { generation, tree, shown })
 }
 
 /// Compares a generation's directory with its manifest. A file that is its object's inode is
@@ -75,18 +75,18 @@ pub(crate) fn known(_store: &StoreDir, generation: Generation) -> Result<Known> 
 pub(crate) fn check_tree(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
-    known: &Known,
+    known: &LoadedGeneration,
     depth: Depth,
     only: Option<ObjectId>,
 ) -> Result<Vec<Fault>> {
-    let Known { generation, tree, shown } = known;
+    let LoadedGeneration { generation, tree, shown } = known;
     let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
     look(store, generation, (tree, shown), &Look { objects, bytes, only, within: None })
 }
 
 /// Compares a generation's directory with its manifest by one stat per path, without a look at the
 /// objects: what was written to since it was published.
-pub(crate) fn check_stats(store: &StoreDir, base: &Base) -> Result<Vec<Fault>> {
+pub(crate) fn check_stats(store: &StoreDir, base: &CurrentGeneration) -> Result<Vec<Fault>> {
     let by_stat = Look { objects: None, bytes: Bytes::None, only: None, within: None };
     look(store, &base.generation, (&base.tree, &base.shown), &by_stat)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::check::report::Unshared;
-use crate::check::tree::Known;
+use crate::check::tree::LoadedGeneration;
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
@@ -15,7 +15,7 @@ use crate::threads::prelude::*;
 
 /// One path that shows an object.
 pub(crate) struct Shows<'k> {
-    pub(crate) known: &'k Known,
+    pub(crate) known: &'k LoadedGeneration,
     pub(crate) path: &'k [u8],
     pub(crate) file: FileNode,
 }
@@ -48,7 +48,7 @@ impl Shows<'_> {
 
 /// Lists every path that shows an object that is wanted, by object, oldest generation first.
 pub(crate) fn shows(
-    all: &[Known],
+    all: &[LoadedGeneration],
     is_wanted: impl Fn(ObjectId) -> bool,
 ) -> BTreeMap<ObjectId, Vec<Shows<'_>>> {
     let mut shows: BTreeMap<ObjectId, Vec<Shows<'_>>> = BTreeMap::new();
@@ -80,7 +80,7 @@ pub(crate) fn is_apart(stat: &Stat, object: &Stat) -> bool {
 
 /// Counts the paths that could share their object's inode and do not. Where an object has a link for each
 /// path, nothing is looked at.
-pub(crate) fn unshared(objects: &Objects<'_>, all: &[Known]) -> Result<Unshared> {
+pub(crate) fn unshared(objects: &Objects<'_>, all: &[LoadedGeneration]) -> Result<Unshared> {
     let mut paths: HashMap<ObjectId, u64> = HashMap::new();
     for (_, file) in all.iter().flat_map(|known| known.tree.iter_files()).filter(|(_, file)| file.size > 0)
     {

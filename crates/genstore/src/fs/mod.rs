@@ -9,6 +9,7 @@ mod access;
 pub(crate) mod attributes;
 pub(crate) mod copy;
 pub(crate) mod dir;
+pub(crate) mod dir_cursor;
 pub(crate) mod errno;
 pub(crate) mod fault;
 pub(crate) mod flush;
@@ -19,7 +20,6 @@ mod pieces;
 pub(crate) mod process;
 pub(crate) mod remove;
 pub(crate) mod sparse;
-pub(crate) mod trail;
 pub(crate) mod way;
 
 use std::fs::File;

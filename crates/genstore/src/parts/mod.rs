@@ -4,9 +4,9 @@
 //! (`Log::of(store)`, `Records::of(store)`), so that a verb shows what it touches by what it imports. A
 //! lock is held by a value, and a method that needs a lock takes that value as an argument.
 
-pub(crate) mod base;
 pub(crate) mod claim;
 pub(crate) mod current;
+pub(crate) mod current_generation;
 pub(crate) mod failed;
 pub(crate) mod folder_stamps;
 pub(crate) mod generations;

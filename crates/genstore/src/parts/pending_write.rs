@@ -20,7 +20,7 @@ use crate::parts::record::wrap;
 
 /// A record on its way, in staging. Dropping it takes it back.
 #[must_use]
-pub(crate) struct Prepared<'s> {
+pub(crate) struct PendingWrite<'s> {
     store: &'s StoreDir,
     staging: Dir,
     temp: Option<Vec<u8>>,
@@ -29,7 +29,7 @@ pub(crate) struct Prepared<'s> {
     name: Vec<u8>,
 }
 
-impl Drop for Prepared<'_> {
+impl Drop for PendingWrite<'_> {
     fn drop(&mut self) {
         if let Some(temp) = self.temp.take() {
             // Should this fail, the next holder of the commit lock removes it.
@@ -56,10 +56,10 @@ impl<'s> PendingWrites<'s> {
         folder: &[u8],
         name: &[u8],
         bytes: &[u8],
-    ) -> Result<Prepared<'s>> {
+    ) -> Result<PendingWrite<'s>> {
         let (staging, dir) = (self.store.sub(STAGING)?, self.store.sub(folder)?);
         let (temp, file) = self.store.fs.write_temp(&staging, &dir.join(name), bytes)?;
-        Ok(Prepared { store: self.store, staging, temp: Some(temp), file, dir, name: name.to_vec() })
+        Ok(PendingWrite { store: self.store, staging, temp: Some(temp), file, dir, name: name.to_vec() })
     }
 
     /// Notes a change, durably, and makes its records and what else it needs durable with it. Gives the
@@ -70,10 +70,10 @@ impl<'s> PendingWrites<'s> {
         &self,
         lock: &CommitLock,
         sequence: &Sequence,
-        records: &[Prepared<'s>],
+        records: &[PendingWrite<'s>],
         more: Vec<Flush>,
         meanwhile: impl FnOnce() -> Result<()>,
-    ) -> Result<Prepared<'s>> {
+    ) -> Result<PendingWrite<'s>> {
         let ended = Sequence { intent: None, ..sequence.clone() };
         let note = self.prepare(lock, b"", SEQUENCE, &wrap(sequence))?;
         let end = self.prepare(lock, b"", SEQUENCE, &wrap(&ended))?;
@@ -88,13 +88,13 @@ impl<'s> PendingWrites<'s> {
 
     /// Puts a record of `sequence` in its place, durably: the note of a change, or the one that ends a
     /// change which nothing else tells to have happened.
-    pub(crate) fn install_sequence(&self, lock: &CommitLock, record: Prepared<'_>) -> Result<()> {
+    pub(crate) fn install_sequence(&self, lock: &CommitLock, record: PendingWrite<'_>) -> Result<()> {
         record.put(lock)?;
         self.store.fs.sync_dir(&self.store.dir)
     }
 }
 
-impl Prepared<'_> {
+impl PendingWrite<'_> {
     /// Gives what is to be flushed before it gets its name.
     pub(crate) fn flush(&self) -> Result<Flush> {
         let path = self.dir.join(&self.name);

@@ -19,7 +19,7 @@ const PORTION: u64 = 128 << 20;
 const PER_FILE: u64 = 8 << 10;
 
 /// Counts what is written, and has it flushed a portion at a time.
-pub(crate) struct FlushAhead {
+pub(crate) struct Writeback {
     state: Mutex<State>,
     woken: Condvar,
 }
@@ -31,10 +31,10 @@ struct State {
     is_over: bool,
 }
 
-impl FlushAhead {
+impl Writeback {
     /// Does `work`, which tells how much it writes to the filesystem of `store`.
-    pub(crate) fn during<T>(store: &StoreDir, work: impl FnOnce(&FlushAhead) -> Result<T>) -> Result<T> {
-        let ahead = FlushAhead { state: Mutex::default(), woken: Condvar::new() };
+    pub(crate) fn during<T>(store: &StoreDir, work: impl FnOnce(&Writeback) -> Result<T>) -> Result<T> {
+        let ahead = Writeback { state: Mutex::default(), woken: Condvar::new() };
         if store.options.durability == Durability::None {
             return work(&ahead);
         }
@@ -82,7 +82,7 @@ impl FlushAhead {
 }
 
 /// Ends the flushing, also when the work panics.
-struct Over<'a>(&'a FlushAhead);
+struct Over<'a>(&'a Writeback);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {

@@ -93,7 +93,7 @@ pub(crate) fn scan_real(
 ) -> Result<()> {
     plan.roots.came_from(prefix, &real);
     let root = ScannedRoot { prefix: prefix.to_vec(), ..ScannedRoot::of(Dir::open(&real)?) };
-    walk(plan, dir, root, rules, &Known::default()).map(drop)
+    walk(plan, dir, root, rules, &KnownFolders::default()).map(drop)
 }
 
 /// Scans a stage's own directory, which lies in the store and is nobody else's. What a build left
@@ -103,7 +103,7 @@ fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()>
         plan.problem(&mount::below(dir.path(), &point), MOUNT_POINT);
     }
     let root = ScannedRoot { ours: true, ..ScannedRoot::of(dir.staying()?) };
-    walk(plan, dir.path(), root, rules, &Known::default()).map(drop)
+    walk(plan, dir.path(), root, rules, &KnownFolders::default()).map(drop)
 }
 
 /// What is wrong with a path where something is mounted.
@@ -117,7 +117,7 @@ struct Walk<'a> {
     /// The same directory, for files that are as the index of a generation tells.
     indexed: Arc<ScannedRoot>,
     rules: &'a ScanRules,
-    known: &'a Known,
+    known: &'a KnownFolders,
     /// Root may read everything, so it need not ask.
     asks: bool,
 }
@@ -133,13 +133,13 @@ struct Folder {
 
 /// Folders that are as an earlier scan of the same directory found them.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct KnownFolders {
     pub(crate) folders: HashMap<Vec<u8>, KnownFolder>,
     /// The generation that was made of what was found last.
     pub(crate) published: Option<GenerationId>,
 }
 
-impl Known {
+impl KnownFolders {
     /// Takes in what was found, as far as nothing is wrong with it.
     pub(crate) fn renew(&mut self, found: Vec<Found>) {
         let fine = found.into_iter().filter(|found| found.listing.problems.is_empty());
@@ -188,7 +188,7 @@ pub(crate) fn walk(
     source: &Path,
     root: ScannedRoot,
     rules: &ScanRules,
-    known: &Known,
+    known: &KnownFolders,
 ) -> Result<Vec<Found>> {
     let asks = !rustix::process::geteuid().is_root();
     let indexed = Arc::new(ScannedRoot { indexed_by: known.published, ..root.clone() });

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::plan::Plan;
 use crate::plan::item::ScannedRoot;
-use crate::plan::scan::{self, Known, ScanRules};
+use crate::plan::scan::{self, KnownFolders, ScanRules};
 use crate::publication::Publication;
 
 /// What the scans of one directory found, for the next one.
@@ -20,13 +20,13 @@ pub struct ScanMemory {
     rules: ScanRules,
     /// Device and inode of the directory that was scanned.
     scanned: Option<(u64, u64)>,
-    known: Known,
+    known: KnownFolders,
 }
 
 impl ScanMemory {
     /// Remembers nothing yet of this directory, which is always scanned by these rules.
     pub fn new(dir: &Path, rules: ScanRules) -> ScanMemory {
-        ScanMemory { dir: dir.to_owned(), rules, scanned: None, known: Known::default() }
+        ScanMemory { dir: dir.to_owned(), rules, scanned: None, known: KnownFolders::default() }
     }
 
     /// Makes the plan that [`Plan::scan`] would make of the directory.

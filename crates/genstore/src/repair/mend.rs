@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use crate::check::tree::{Fault, FaultKind, Known};
+use crate::check::tree::{Fault, FaultKind, LoadedGeneration};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_errno;
@@ -29,7 +29,7 @@ impl Mender<'_> {
     ///
     /// The path is replaced by a rename, so a reader sees the old or the new. What is in the way
     /// and not ours goes to quarantine. What a mount hides is left alone, as is the mount: `Ok(false)`.
-    pub(crate) fn mend(&self, lock: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
+    pub(crate) fn mend(&self, lock: &CommitLock, known: &LoadedGeneration, fault: &Fault) -> Result<bool> {
         if fault.kind == FaultKind::Mounted {
             return Ok(false);
         }
@@ -40,7 +40,7 @@ impl Mender<'_> {
         }
     }
 
-    fn mend_path(&self, _: &CommitLock, known: &Known, fault: &Fault) -> Result<bool> {
+    fn mend_path(&self, _: &CommitLock, known: &LoadedGeneration, fault: &Fault) -> Result<bool> {
         let fs = &self.store.fs;
         let path = fault.path.as_slice();
         if path.is_empty() && fault.kind == FaultKind::Missing {
@@ -87,7 +87,7 @@ impl Mender<'_> {
 
     /// Puts a good file for `path` into the stage: the object's inode where its mtime is the one
     /// that is shown, else a copy.
-    fn prepare(&self, known: &Known, path: &[u8], file: FileNode, temp: &[u8]) -> Result<bool> {
+    fn prepare(&self, known: &LoadedGeneration, path: &[u8], file: FileNode, temp: &[u8]) -> Result<bool> {
         let fs = &self.store.fs;
         let mtime = known.shown.mtime(path, &file);
         let place = self.stage.dir().join(temp);

@@ -61,7 +61,7 @@ pub(crate) fn check_owners(store: &StoreDir) -> Vec<Warning> {
             ));
         }
         Ok(_) => {}
-        Err(error) => after.warn_of("could not look at the store's owners", &error),
+        Err(error) => after.warn_about("could not look at the store's owners", &error),
     }
     after.warnings
 }

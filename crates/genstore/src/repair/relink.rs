@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use rustix::io::Errno;
 
 use crate::check::report::{MISSING, MODE_DIFFERS, VerifyReport};
-use crate::check::tree::{FaultKind, Known};
+use crate::check::tree::{FaultKind, LoadedGeneration};
 use crate::check::unshared::{Shows, is_apart, shows, stat_object};
 use crate::error::Result;
 use crate::fs::errno::is_errno;
@@ -51,7 +51,7 @@ pub(crate) fn share_again(
     sequence: &mut Sequence,
     guard: &StoreShared,
     report: &VerifyReport,
-    all: &[Known],
+    all: &[LoadedGeneration],
 ) -> Result<bool> {
     let objects = Objects::new(store)?;
     let stage = StageDir::create(store)?;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::tree::{self, Depth, Known};
+use crate::check::tree::{self, Depth, LoadedGeneration};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
@@ -18,7 +18,7 @@ use crate::model::ids::GenerationId;
 use crate::model::records::Sequence;
 use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder};
 use crate::model::{object_name, relpath};
-use crate::parts::base::{self, Base};
+use crate::parts::current_generation::{self, CurrentGeneration};
 use crate::parts::generations::Generations;
 use crate::parts::layout::{MANIFEST, StoreDir};
 use crate::parts::locks::{CommitLock, StoreShared};
@@ -136,9 +136,9 @@ pub(crate) fn rescued_base(
     store: &StoreDir,
     lock: &CommitLock,
     current: Option<GenerationId>,
-) -> Result<(Option<Base>, bool)> {
+) -> Result<(Option<CurrentGeneration>, bool)> {
     let Some(id) = current else { return Ok((None, false)) };
-    match base::load(store, id) {
+    match current_generation::load(store, id) {
         Ok(base) => return Ok((Some(base), false)),
         Err(Error::UnknownRev { .. }) => return Ok((None, false)),
         Err(Error::Damaged { .. }) => {}
@@ -146,15 +146,15 @@ pub(crate) fn rescued_base(
     }
     suspects::suspect_generation(store, lock, id)?;
     match heal_generation(store, lock, id) {
-        Ok(()) => return Ok((Some(base::load(store, id)?), true)),
+        Ok(()) => return Ok((Some(current_generation::load(store, id)?), true)),
         Err(Error::Damaged { .. }) => {}
         Err(e) => return Err(e),
     }
-    let read = || -> Result<Option<Base>> {
+    let read = || -> Result<Option<CurrentGeneration>> {
         let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
         let (tree, fresh) = read_tree(store, &Objects::new(store)?, &generation)?;
         let shown = Shown { fresh, ..Shown::default() };
-        Ok(Some(Base { generation, tree, body: None, shown, index: None }))
+        Ok(Some(CurrentGeneration { generation, tree, body: None, shown, index: None }))
     };
     match read() {
         Err(Error::Damaged { .. }) => Ok((None, false)),
@@ -263,7 +263,7 @@ pub(crate) fn find_intact_copy(
     objects: &Objects<'_>,
     stage: &StageDir,
     file: FileNode,
-    uses: &[(&Known, Vec<u8>)],
+    uses: &[(&LoadedGeneration, Vec<u8>)],
     name: &[u8],
 ) -> Result<bool> {
     let twin = ObjectId { executable: !file.executable, ..file.object() };

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::change::begin;
 use crate::check::report::{DamagedObject, VerifyReport};
 use crate::check::store::{self, check_object};
-use crate::check::tree::{self, Bytes, Depth, Fault, FaultKind, Known, Look, Part, look};
+use crate::check::tree::{self, Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look, Part, look};
 use crate::error::{Damaged, Error, Result};
 use crate::model::ids::GenerationId;
 use crate::model::records::Intent;
@@ -96,7 +96,11 @@ fn pending(store: &StoreDir) -> Result<Option<Intent>> {
 }
 
 /// Reads a generation again; one that is damaged still goes into the report.
-fn know_again(store: &StoreDir, id: GenerationId, report: &mut VerifyReport) -> Result<Option<Known>> {
+fn know_again(
+    store: &StoreDir,
+    id: GenerationId,
+    report: &mut VerifyReport,
+) -> Result<Option<LoadedGeneration>> {
     match Generations::of(store)
         .find(id)
         .and_then(|found| found.map(|one| tree::known(store, one)).transpose())
@@ -161,7 +165,7 @@ fn objects_again(
 fn faults_again<'f>(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
-    known: &Known,
+    known: &LoadedGeneration,
     depth: Depth,
     found: impl Iterator<Item = &'f Fault>,
 ) -> Result<Vec<Fault>> {

@@ -16,7 +16,7 @@ use crate::parts::hold::HoldFile;
 use crate::parts::layout::{HOLD, MARKS, StoreDir};
 use crate::parts::locks::{CommitLock, Locks};
 use crate::parts::log::{Event, Log};
-use crate::parts::pending_write::{PendingWrites, Prepared};
+use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::record::wrap;
 use crate::parts::records::Records;
 use crate::parts::{look, suspects};
@@ -139,13 +139,13 @@ pub(crate) fn activate(
     let mut after = AfterCommit::default();
     after.sealed(Current::of(store).make_durable(&lock));
     for record in records {
-        after.owe("write down the mark and the hold", record.put(&lock));
+        after.must_finish("write down the mark and the hold", record.put(&lock));
     }
     if !is_held {
-        after.owe("end the hold", HoldFile::of(store).remove(&lock));
+        after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
     }
-    after.owe("write the log", Log::of(store).append(&lock, id, Event::Activate { previous }));
-    after.owe("keep what was noted", announce::sync_told(store, is_marked));
+    after.must_finish("write the log", Log::of(store).append(&lock, id, Event::Activate { previous }));
+    after.must_finish("keep what was noted", announce::sync_told(store, is_marked));
     announce::tell(store, &lock, &mut after, id, tree, end);
     let durable = announce::is_durable(store, &after.warnings);
     let warnings = after.warnings;
@@ -161,10 +161,10 @@ fn make_current<'h>(
     store: &'h StoreDir,
     lock: &CommitLock,
     sequence: &Sequence,
-    records: &[Prepared<'h>],
+    records: &[PendingWrite<'h>],
     next: Next<'_>,
     check: impl FnOnce() -> Result<()>,
-) -> Result<Prepared<'h>> {
+) -> Result<PendingWrite<'h>> {
     let end = match next.base {
         Some((base, freshness)) => {
             let standing = Standing { generation: base, quiet: look::quiet(store)? };

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use crate::change::begin;
 use crate::check::lost;
 use crate::error::{Error, Leftover, Result};
+use crate::fs::dir_cursor::DirCursor;
 use crate::fs::errno::is_refused;
-use crate::fs::trail::Trail;
 use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, PinName};
 use crate::model::records::{PinRecord, is_good};
@@ -424,7 +424,7 @@ fn sweep_objects(
 ) -> Result<()> {
     let planned: HashSet<&ObjectId> = plan.objects.iter().collect();
     let dir = store.sub(OBJECTS)?;
-    let mut folders = Trail::new(&dir);
+    let mut folders = DirCursor::new(&dir);
     let suspects = suspects::suspects(store)?;
     for id in now.objects.iter().filter(|id| planned.contains(id)) {
         let path = object_name::name(*id);

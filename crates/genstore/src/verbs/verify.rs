@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::change::begin;
 use crate::check::report::VerifyReport;
-use crate::check::tree::{Depth, Known};
+use crate::check::tree::{Depth, LoadedGeneration};
 use crate::check::{lost, store};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
@@ -144,17 +144,18 @@ fn repair_all(
     sequence: &mut Sequence,
     guard: &StoreShared,
     report: &VerifyReport,
-    all: &[Known],
+    all: &[LoadedGeneration],
 ) -> Result<()> {
     for (path, _) in &report.files {
         rebuild::move_aside_path(store, path)?;
     }
     let objects = Objects::new(store)?;
     let stage = StageDir::create(store)?;
-    let by_id: HashMap<GenerationId, &Known> = all.iter().map(|k| (k.generation.id(), k)).collect();
+    let by_id: HashMap<GenerationId, &LoadedGeneration> =
+        all.iter().map(|k| (k.generation.id(), k)).collect();
     let mut run = || -> Result<()> {
         for damage in &report.objects {
-            let uses: Vec<(&Known, Vec<u8>)> =
+            let uses: Vec<(&LoadedGeneration, Vec<u8>)> =
                 damage.uses.iter().filter_map(|(id, path)| Some((*by_id.get(id)?, path.clone()))).collect();
             let Some(file) = uses.first().and_then(|(known, path)| match known.tree.find(path) {
                 Some(crate::model::tree::Node::File(file)) => Some(file),

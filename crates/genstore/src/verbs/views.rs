@@ -9,7 +9,7 @@ use crate::model::relpath::show;
 use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
 use crate::parts::view_records::{Escaped, ViewKind, ViewRecord, ViewRecords, follow, relative};
-use crate::views::place::{self, Place, is_empty_directory};
+use crate::views::place::{self, ViewLocation, is_empty_directory};
 use crate::views::state::{look_at_view, mirror_state, shows_something, view};
 use crate::views::view::{View, ViewAdded, ViewChange, ViewOptions, ViewRemoved, ViewState};
 use crate::views::{disk, install, mirror, parents, refresh};
@@ -110,7 +110,7 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
             Err(error) => {
                 let path = show_path(&place.path);
                 let what = format!("the view {path} could not be brought to what is current");
-                after.warn_of(&what, &error);
+                after.warn_about(&what, &error);
             }
         }
     }
@@ -164,7 +164,7 @@ pub(crate) fn remove_mirror(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
 ) -> Result<ViewRemoved> {
     // For the report alone: what is current may be damaged, and the mirror goes all the same.
     let state = mirror_state(store, record, place).unwrap_or(ViewState::Behind);

@@ -6,7 +6,7 @@ use crate::fs::{Dir, mount};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
 use crate::parts::view_records::{DiskRecord, Escaped, ViewRecord, ViewRecords, relative};
-use crate::views::place::{self, Place};
+use crate::views::place::{self, ViewLocation};
 
 /// Returns what is to be noted of the filesystem of a view's directory; `None` where the store
 /// is on it, or below its mount point: then it is there whenever the store is.
@@ -25,7 +25,7 @@ pub(crate) fn note_disk(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
 ) -> Result<()> {
     if record.disk.is_some() {
         return Ok(());

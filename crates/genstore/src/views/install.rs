@@ -21,13 +21,13 @@ use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
 use crate::parts::view_records::{Escaped, PendingView, ViewKind, ViewRecord, ViewRecords};
 use crate::views::mirror;
-use crate::views::place::{self, Place};
+use crate::views::place::{self, ViewLocation};
 use crate::views::view::{ViewChange, ViewState};
 use crate::warning::AfterCommit;
 
 /// How a view gets its name.
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+enum InstallMode {
     ToFreeName,
     Over,
     Exchange,
@@ -39,7 +39,7 @@ pub(crate) fn put_in_place(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
     change: ViewChange,
     after: &mut AfterCommit,
 ) -> Result<Option<PathBuf>> {
@@ -50,10 +50,10 @@ pub(crate) fn put_in_place(
     }
     let is_mirror = record.kind == ViewKind::Mirror;
     let way = match (change, parent.stat(name)?.map(|stat| stat.kind)) {
-        (_, None) => Way::ToFreeName,
-        (ViewChange::Made, _) => Way::Over,
-        (ViewChange::Retargeted, Some(Kind::Symlink)) if !is_mirror => Way::Over,
-        _ => Way::Exchange,
+        (_, None) => InstallMode::ToFreeName,
+        (ViewChange::Made, _) => InstallMode::Over,
+        (ViewChange::Retargeted, Some(Kind::Symlink)) if !is_mirror => InstallMode::Over,
+        _ => InstallMode::Exchange,
     };
     let aside = match change {
         ViewChange::Replaced => Some(Escaped(free_name(parent, name)?)),
@@ -69,9 +69,9 @@ pub(crate) fn put_in_place(
     };
     let temp = (parent, pending.temp.0.as_slice());
     let placed = made.and_then(|()| match way {
-        Way::ToFreeName => store.fs.rename_to_free(temp, (parent, name)),
-        Way::Over => store.fs.rename(temp, (parent, name)),
-        Way::Exchange => store.fs.exchange(temp, (parent, name)),
+        InstallMode::ToFreeName => store.fs.rename_to_free(temp, (parent, name)),
+        InstallMode::Over => store.fs.rename(temp, (parent, name)),
+        InstallMode::Exchange => store.fs.exchange(temp, (parent, name)),
     });
     if let Err(error) = placed {
         // Takes it back; if even that fails, the next writer does it.
@@ -89,7 +89,7 @@ pub(crate) fn put_in_place(
     };
     if let Err(error) = settled {
         let what = format!("the view {} is in place, but not for good yet", show_path(&place.path));
-        after.warn_of(&what, &error);
+        after.warn_about(&what, &error);
     }
     Ok(kept.map(|kept| parent.join(&kept)))
 }
@@ -149,7 +149,7 @@ fn settle_temp(
     store: &StoreDir,
     lock: &CommitLock,
     pending: &PendingView,
-    place: &Place,
+    place: &ViewLocation,
     stat: &Stat,
 ) -> Result<Option<Vec<u8>>> {
     let (parent, temp) = (place.parent()?, pending.temp.0.as_slice());
@@ -186,14 +186,14 @@ fn settle_temp(
     Ok(Some(aside))
 }
 
-fn explain(error: Error, way: Way, is_mirror: bool, place: &Place) -> Error {
+fn explain(error: Error, way: InstallMode, is_mirror: bool, place: &ViewLocation) -> Error {
     let path = show_path(&place.path);
     if is_mirror && matches!(error, Error::Io { op: "link", .. }) && is_errno(&error, Errno::XDEV) {
         let why = format!("{path} is on another filesystem than the store, where no hard link leads");
         return Error::refused("view-other-filesystem", why);
     }
     const CANNOT: [Errno; 5] = [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV];
-    if way == Way::Exchange && CANNOT.iter().any(|errno| is_errno(&error, *errno)) {
+    if way == InstallMode::Exchange && CANNOT.iter().any(|errno| is_errno(&error, *errno)) {
         let why = format!("the filesystem of {path} cannot exchange two names");
         return Error::refused("view-no-exchange", why);
     }

@@ -16,7 +16,7 @@ use crate::parts::view_records::{Escaped, ViewKind, ViewRecord, ViewRecords, fol
 use crate::views::view::ViewState;
 
 /// Where a view's link is, or would be.
-pub(crate) struct Place {
+pub(crate) struct ViewLocation {
     pub(crate) path: PathBuf,
     /// What the link holds.
     pub(crate) target: Vec<u8>,
@@ -30,7 +30,7 @@ pub(crate) struct Place {
     pub(crate) unmounted: Option<String>,
 }
 
-impl Place {
+impl ViewLocation {
     pub(crate) fn name(&self) -> &[u8] {
         self.path.file_name().map(OsStrExt::as_bytes).unwrap_or_default()
     }
@@ -210,7 +210,7 @@ pub(crate) fn check_target(store: &StoreDir, target: &Path) -> Result<()> {
 }
 
 /// Finds where a record's view is.
-pub(crate) fn place(store: &StoreDir, record: &ViewRecord) -> Result<Place> {
+pub(crate) fn place(store: &StoreDir, record: &ViewRecord) -> Result<ViewLocation> {
     let home = real_path(store)?;
     let path = follow(&home, &record.path.0);
     let above = path.parent().unwrap_or(&path);
@@ -229,7 +229,7 @@ pub(crate) fn place(store: &StoreDir, record: &ViewRecord) -> Result<Place> {
     };
     let current = relative(above, &home.join(std::ffi::OsStr::from_bytes(CURRENT)));
     let target = record.from().map_or(current.clone(), |from| [&current, &b"/"[..], from].concat());
-    let mut place = Place { path, target, current, parent, refused, unmounted: None };
+    let mut place = ViewLocation { path, target, current, parent, refused, unmounted: None };
     place.unmounted = missing_disk(store, record, &place)?;
     if place.unmounted.is_some() {
         place.parent = None;
@@ -243,7 +243,7 @@ pub(crate) fn is_gone(error: &Error) -> bool {
     matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
-impl Place {
+impl ViewLocation {
     /// Returns whether a real directory stands there.
     pub(crate) fn is_directory(&self) -> Result<bool> {
         match self.parent() {
@@ -264,7 +264,11 @@ pub(crate) fn is_empty_directory(parent: &Dir, name: &[u8]) -> Result<bool> {
 }
 
 /// Returns why a view's filesystem is not there: nothing is mounted where it was, or another one.
-pub(crate) fn missing_disk(store: &StoreDir, record: &ViewRecord, place: &Place) -> Result<Option<String>> {
+pub(crate) fn missing_disk(
+    store: &StoreDir,
+    record: &ViewRecord,
+    place: &ViewLocation,
+) -> Result<Option<String>> {
     let Some(disk) = &record.disk else { return Ok(None) };
     let at = follow(&real_path(store)?, &disk.at.0);
     let shown = show_path(&at);
@@ -288,7 +292,7 @@ pub(crate) fn missing_disk(store: &StoreDir, record: &ViewRecord, place: &Place)
 pub(crate) fn stands_there(
     store: &StoreDir,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
     parent: &Dir,
 ) -> Result<bool> {
     let Some(stat) = parent.stat(place.name())? else { return Ok(false) };

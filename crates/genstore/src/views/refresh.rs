@@ -5,12 +5,12 @@
 use crate::check::tree::{Fault, FaultKind, check_stats};
 use crate::error::{Error, Result, chain, show_path};
 use crate::model::relpath::show;
-use crate::parts::base::Base;
 use crate::parts::current::Current;
+use crate::parts::current_generation::CurrentGeneration;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
 use crate::parts::view_records::{ViewKind, ViewRecord, ViewRecords};
-use crate::views::place::{self, Place};
+use crate::views::place::{self, ViewLocation};
 use crate::views::view::{View, ViewChange, ViewState};
 use crate::views::{disk, install, mirror, parents, state};
 use crate::warning::{AfterCommit, Warning};
@@ -28,11 +28,11 @@ pub(crate) fn check_views(store: &StoreDir, lock: &CommitLock) -> Vec<Warning> {
             for record in records {
                 match record.and_then(|record| check_view(store, lock, &record)) {
                     Ok(warnings) => after.warnings.extend(warnings),
-                    Err(error) => after.warn_of("could not look at a view", &error),
+                    Err(error) => after.warn_about("could not look at a view", &error),
                 }
             }
         }
-        Err(error) => after.warn_of("could not look at the views", &error),
+        Err(error) => after.warn_about("could not look at the views", &error),
     }
     // Recovery has run: what is still there it could not finish.
     for key in ViewRecords::of(store).pending_views().unwrap_or_default() {
@@ -48,7 +48,7 @@ pub(crate) fn check_views(store: &StoreDir, lock: &CommitLock) -> Vec<Warning> {
                 ));
             }
             Ok(None) => {}
-            Err(error) => after.warn_of("a view could not be put in place for good yet", &error),
+            Err(error) => after.warn_about("a view could not be put in place for good yet", &error),
         }
     }
     after.warnings
@@ -73,7 +73,7 @@ fn check_view(store: &StoreDir, lock: &CommitLock, record: &ViewRecord) -> Resul
         let mut warnings = refresh_mirror(store, lock, record, &place);
         if let Err(error) = disk::note_disk(store, lock, record, &place) {
             let mut after = AfterCommit::default();
-            after.warn_of("could not note where a view is", &error);
+            after.warn_about("could not note where a view is", &error);
             warnings.extend(after.warnings);
         }
         return Ok(warnings);
@@ -114,7 +114,7 @@ fn restore(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
     view: &View,
     after: &mut AfterCommit,
 ) {
@@ -142,7 +142,12 @@ fn restore(
 }
 
 /// Brings a mirror to what is current, and tells what came up.
-fn refresh_mirror(store: &StoreDir, lock: &CommitLock, record: &ViewRecord, place: &Place) -> Vec<Warning> {
+fn refresh_mirror(
+    store: &StoreDir,
+    lock: &CommitLock,
+    record: &ViewRecord,
+    place: &ViewLocation,
+) -> Vec<Warning> {
     let path = show_path(&place.path);
     let mut after = AfterCommit::default();
     match mirror::update_mirror(store, lock, record, place) {
@@ -165,7 +170,7 @@ fn refresh_mirror(store: &StoreDir, lock: &CommitLock, record: &ViewRecord, plac
         }
         Err(error) => {
             let what = format!("the view {path} could not be brought to what is current");
-            after.warn_of(&what, &error);
+            after.warn_about(&what, &error);
         }
     }
     after.warnings
@@ -176,7 +181,7 @@ pub(crate) fn bring_back(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
 ) -> Result<()> {
     match place.standing()? {
         ViewState::Missing => {
@@ -189,7 +194,7 @@ pub(crate) fn bring_back(
 
 /// Tells what was done to the current generation since it was published: build tools write
 /// through links. Only where there is a view; a stat for each of its files.
-pub(crate) fn check_written_to(store: &StoreDir, base: Option<&Base>) -> Vec<Warning> {
+pub(crate) fn check_written_to(store: &StoreDir, base: Option<&CurrentGeneration>) -> Vec<Warning> {
     let mut after = AfterCommit::default();
     let found = match (ViewRecords::of(store).any(), base) {
         (Ok(true), Some(base)) => written_to(store, base),
@@ -199,12 +204,12 @@ pub(crate) fn check_written_to(store: &StoreDir, base: Option<&Base>) -> Vec<War
     match found {
         Ok(None) => {}
         Ok(Some(message)) => after.warn(message),
-        Err(error) => after.warn_of("could not look at what is current", &error),
+        Err(error) => after.warn_about("could not look at what is current", &error),
     }
     after.warnings
 }
 
-fn written_to(store: &StoreDir, base: &Base) -> Result<Option<String>> {
+fn written_to(store: &StoreDir, base: &CurrentGeneration) -> Result<Option<String>> {
     let id = base.generation.id();
     Ok(name_faults(check_stats(store, base)?)
         .map(|what| format!("generation {id} was written to: {what}; `genstore verify --repair` mends it")))

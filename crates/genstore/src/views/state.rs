@@ -11,10 +11,10 @@ use crate::parts::current::Current;
 use crate::parts::layout::StoreDir;
 use crate::parts::view_records::{ViewKind, ViewRecord};
 use crate::views::mirror;
-use crate::views::place::{self, Place};
+use crate::views::place::{self, ViewLocation};
 use crate::views::view::{View, ViewState};
 
-pub(crate) fn look_at_view(store: &StoreDir, record: &ViewRecord) -> Result<(View, Place)> {
+pub(crate) fn look_at_view(store: &StoreDir, record: &ViewRecord) -> Result<(View, ViewLocation)> {
     let place = place::place(store, record)?;
     let state = match place.standing()? {
         ViewState::Directory if record.kind == ViewKind::Mirror => mirror_state(store, record, &place)?,
@@ -26,7 +26,11 @@ pub(crate) fn look_at_view(store: &StoreDir, record: &ViewRecord) -> Result<(Vie
     Ok((view(record, &place, state), place))
 }
 
-pub(crate) fn mirror_state(store: &StoreDir, record: &ViewRecord, place: &Place) -> Result<ViewState> {
+pub(crate) fn mirror_state(
+    store: &StoreDir,
+    record: &ViewRecord,
+    place: &ViewLocation,
+) -> Result<ViewState> {
     let (behind, strangers) = mirror::look_at_mirror(store, record, place)?;
     Ok(match (behind, strangers.is_empty()) {
         (true, _) => ViewState::Behind,
@@ -49,7 +53,7 @@ pub(crate) fn shows_something(store: &StoreDir, record: &ViewRecord) -> Result<b
     }
 }
 
-pub(crate) fn view(record: &ViewRecord, place: &Place, state: ViewState) -> View {
+pub(crate) fn view(record: &ViewRecord, place: &ViewLocation, state: ViewState) -> View {
     View {
         path: place.path.clone(),
         kind: record.kind,

@@ -19,7 +19,7 @@ use crate::parts::stage_dir::StageDir;
 use crate::progress::Phase;
 use crate::threads::lock;
 use crate::threads::prelude::*;
-use crate::verbs::publish::ingest::context::{How, Ingested};
+use crate::verbs::publish::ingest::context::{EntrySource, Ingested};
 
 /// Completes the tree of a stage: links what the store has, and makes what is never shared.
 ///
@@ -70,7 +70,8 @@ impl<'a> Assembly<'a> {
     }
 
     fn folder(&self, folders: &Folders<'_>, members: &[u32]) -> Result<()> {
-        let missing = || members.iter().filter(|&&entry| self.ingested.how[entry as usize] != How::Placed);
+        let missing =
+            || members.iter().filter(|&&entry| self.ingested.how[entry as usize] != EntrySource::Placed);
         let Some(&first) = missing().next() else {
             return Ok(());
         };
@@ -90,10 +91,10 @@ impl<'a> Assembly<'a> {
         match (entry.node, self.ingested.how[index as usize]) {
             (Node::Symlink(target), _) => fs.symlink(target, dir, name),
             (Node::EmptyDir, _) => fs.make_dir(dir, name).map(drop),
-            (Node::File(file), How::Object) => {
+            (Node::File(file), EntrySource::Object) => {
                 self.objects.link_into(self.guard, file.object(), (dir, name))
             }
-            (Node::File(file), How::Twin) => self.twin(index, file, dir, name),
+            (Node::File(file), EntrySource::Twin) => self.twin(index, file, dir, name),
             (Node::File(file), _) => make_empty(self.store, file, dir, name),
         }
     }

@@ -37,7 +37,7 @@ use crate::parts::locks::CommitLock;
 use crate::parts::log::{Event, Log};
 use crate::parts::look::{self, Quiet};
 use crate::parts::naming::{FanOuts, Naming};
-use crate::parts::pending_write::{PendingWrites, Prepared};
+use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::stage_dir::{NEXT, StageDir};
 use crate::parts::{record, suspects};
 use crate::progress::Phase;
@@ -46,7 +46,7 @@ use crate::repair::{owners, rescue};
 use crate::threads::lock;
 use crate::threads::prelude::*;
 use crate::verbs::publish::audit::Audited;
-use crate::verbs::publish::ingest::context::{How, Ingested};
+use crate::verbs::publish::ingest::context::{EntrySource, Ingested};
 use crate::verbs::publish::options::CommitOptions;
 use crate::verbs::publish::staged::Staged;
 use crate::verbs::publish::unchanged::Looked;
@@ -188,12 +188,12 @@ impl<'s> Staged<'s> {
         publication.current = activate;
         if let Some(end) = end {
             after.sealed(Current::of(store).make_durable(&lock));
-            after.owe("write the log", Log::of(store).append(&lock, id, event));
-            after.note("end the stage's claim", stage.end_claim(store));
+            after.must_finish("write the log", Log::of(store).append(&lock, id, event));
+            after.record("end the stage's claim", stage.end_claim(store));
             let event = Event::Activate { previous };
-            after.owe("write the log", Log::of(store).append(&lock, id, event));
-            after.owe("end the hold", HoldFile::of(store).remove(&lock));
-            after.owe("keep the log", announce::sync_told(store, false));
+            after.must_finish("write the log", Log::of(store).append(&lock, id, event));
+            after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
+            after.must_finish("keep the log", announce::sync_told(store, false));
             announce::tell(store, &lock, &mut after, id, publication.tree, end);
         } else {
             after.sealed(record::make_end_durable(store, &lock));
@@ -260,7 +260,7 @@ impl<'s> Staged<'s> {
             return self.to_flush_recycled(recycled, stage);
         }
         let tree = &self.ingested.tree;
-        let placed = |how: &How| matches!(how, How::Placed | How::Made);
+        let placed = |how: &EntrySource| matches!(how, EntrySource::Placed | EntrySource::Made);
         let fresh = self.ingested.how.iter().filter(|how| placed(how)).count();
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
         // Copies in place of links are new files, too.
@@ -271,7 +271,7 @@ impl<'s> Staged<'s> {
         for (folder, members) in folders.iter() {
             let dir = stage.tree().open_dir(folder)?;
             for &entry in members {
-                if self.ingested.how[entry as usize] == How::Placed || is_empty_file(tree, entry) {
+                if self.ingested.how[entry as usize] == EntrySource::Placed || is_empty_file(tree, entry) {
                     let name = relpath::split(tree.path(entry as usize)).1;
                     all.push(Flush::File(dir.open_file(name)?, dir.join(name)));
                 }
@@ -402,7 +402,7 @@ impl<'s> Staged<'s> {
         activate: bool,
         sequence: &mut Sequence,
         meanwhile: impl FnOnce() -> Result<()>,
-    ) -> Result<Prepared<'s>> {
+    ) -> Result<PendingWrite<'s>> {
         let store = self.store;
         store.fs.enter(FaultStage::Number, &store.dir)?;
         sequence.high = id.get();
@@ -454,7 +454,8 @@ impl<'s> Staged<'s> {
     /// Counts the files whose bytes were written; empty ones have none.
     fn written_files(&self) -> u64 {
         let Ingested { tree, how, .. } = &self.ingested;
-        let is_written = |entry: &usize| how[*entry] == How::Placed && !is_empty_file(tree, *entry as u32);
+        let is_written =
+            |entry: &usize| how[*entry] == EntrySource::Placed && !is_empty_file(tree, *entry as u32);
         (0..how.len()).filter(is_written).count() as u64
     }
 
@@ -462,10 +463,10 @@ impl<'s> Staged<'s> {
     fn clear_up(&mut self) -> Vec<Warning> {
         let mut after = AfterCommit::default();
         if let Some(stage) = self.stage.take() {
-            after.note("remove the stage", stage.remove(self.store));
+            after.record("remove the stage", stage.remove(self.store));
         }
         for file in std::mem::take(&mut self.ingested.consumed) {
-            after.note("remove a consumed file", file.remove(&self.store.fs));
+            after.record("remove a consumed file", file.remove(&self.store.fs));
         }
         after.warnings
     }

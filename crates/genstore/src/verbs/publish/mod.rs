@@ -21,8 +21,8 @@ use crate::error::Result;
 use crate::fs::fault::FaultStage;
 use crate::fs::folders::Folders;
 use crate::model::tree::Tree;
-use crate::parts::base::{self, Base};
 use crate::parts::current::Current;
+use crate::parts::current_generation::{self, CurrentGeneration};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::Locks;
 use crate::parts::objects::{self, Objects};
@@ -37,7 +37,7 @@ use crate::verbs::publish::ingest::lossy::Lossy;
 use crate::verbs::publish::options::StageOptions;
 use crate::verbs::publish::staged::Staged;
 
-fn add_index(_store: &StoreDir, base: Option<&mut Base>) -> Result<()> {
+fn add_index(_store: &StoreDir, base: Option<&mut CurrentGeneration>) -> Result<()> {
     if let Some(base) = base {
         base.index = base.generation.index(&base.tree)?;
     }
@@ -49,7 +49,7 @@ pub(crate) fn preview(store: &StoreDir, plan: &Plan) -> Result<Tree> {
     let guard = Locks::of(store).share()?;
     let objects = Objects::new(store)?;
     let folders = Folders::of(plan.paths());
-    let mut base = Current::of(store).id()?.and_then(|id| base::load(store, id).ok());
+    let mut base = Current::of(store).id()?.and_then(|id| current_generation::load(store, id).ok());
     add_index(store, base.as_mut())?;
     let ingest = Ingest {
         store,

@@ -46,7 +46,7 @@ use crate::progress::Phase;
 use crate::threads::prelude::*;
 use crate::threads::{self, lock};
 use crate::verbs::publish::assemble::Assembly;
-use crate::verbs::publish::ingest::context::How;
+use crate::verbs::publish::ingest::context::EntrySource;
 use crate::verbs::publish::staged::{Recycled, Staged};
 use crate::verbs::{collect, inspect};
 
@@ -71,7 +71,7 @@ impl Staged<'_> {
         let (spare, after) = threads::join(|| self.find_spare(&retention), || all_folders(&ingested.tree));
         // Whatever cannot be read here is for others to tell: there is another way.
         let Ok(Some(spare)) = spare else { return Ok(false) };
-        let is_object = |entry: usize| ingested.how[entry] == How::Object;
+        let is_object = |entry: usize| ingested.how[entry] == EntrySource::Object;
         let before = all_folders(&spare.tree);
         // The note is a cache: what it says of other folders says nothing.
         if before.len() != spare.sealed.folders.len() {
@@ -192,7 +192,7 @@ impl Staged<'_> {
     /// Lists what makes a recycled tree durable: what was changed in it, or all.
     pub(crate) fn to_flush_recycled(&self, recycled: &Recycled, stage: &StageDir) -> Result<Vec<Flush>> {
         let (tree, how) = (&self.ingested.tree, &self.ingested.how);
-        let placed = (0..tree.len() as u32).filter(|entry| how[*entry as usize] == How::Placed);
+        let placed = (0..tree.len() as u32).filter(|entry| how[*entry as usize] == EntrySource::Placed);
         let files: Vec<u32> = placed.chain(recycled.made.iter().copied()).collect();
         let many = files.len() + recycled.changed.len() > MANY;
         if many || !recycled.flushed || self.objects.is_apart() {
@@ -292,8 +292,10 @@ impl Recycling<'_> {
         let how = |entry: u32| self.assembly.ingested.how[entry as usize];
         for placed in [true, false] {
             make.par_iter().try_for_each(|(path, entries)| {
-                let mut entries =
-                    entries.iter().filter(|entry| (how(**entry) == How::Placed) == placed).peekable();
+                let mut entries = entries
+                    .iter()
+                    .filter(|entry| (how(**entry) == EntrySource::Placed) == placed)
+                    .peekable();
                 if entries.peek().is_none() {
                     return Ok(());
                 }
@@ -369,7 +371,7 @@ impl Recycling<'_> {
             }
             Node::File(file) => {
                 stat.kind == Kind::File
-                    && ingested.how[entry as usize] == How::Object
+                    && ingested.how[entry as usize] == EntrySource::Object
                     && objects.stat(file.object())?.is_some_and(|object| object.same_inode(&stat))
             }
             Node::Symlink(target) => {
@@ -389,7 +391,7 @@ impl Recycling<'_> {
         let Assembly { ingested, store, .. } = &self.assembly;
         let at = ingested.tree.get(entry as usize);
         store.options.progress.advance(1);
-        if ingested.how[entry as usize] != How::Placed {
+        if ingested.how[entry as usize] != EntrySource::Placed {
             if matches!(at.node, Node::File(file) if file.size == 0) {
                 lock(&self.done).made.push(entry);
             }

@@ -11,7 +11,7 @@ use crate::model::ids::GenerationId;
 use crate::model::index::SourceStat;
 use crate::model::retention::Retention;
 use crate::model::tree::{ObjectId, Tree};
-use crate::parts::base::Base;
+use crate::parts::current_generation::CurrentGeneration;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::StoreShared;
 use crate::parts::naming::Naming;
@@ -43,7 +43,7 @@ pub struct Staged<'s> {
     pub(crate) ingested: Ingested,
     /// The names of the plan's roots.
     pub(crate) parts: Vec<Vec<u8>>,
-    pub(crate) base: Option<Base>,
+    pub(crate) base: Option<CurrentGeneration>,
     pub(crate) stage: Option<StageDir>,
     pub(crate) assembled: bool,
     pub(crate) always: bool,
@@ -64,7 +64,7 @@ pub struct Staged<'s> {
     pub(crate) retention: Option<Retention>,
     /// The generation that was taken off the list for it.
     pub(crate) retired: Option<GenerationId>,
-    /// How its tree became this one; `None` where it was assembled.
+    /// EntrySource its tree became this one; `None` where it was assembled.
     pub(crate) recycled: Option<Recycled>,
     pub(crate) times: Times,
 }

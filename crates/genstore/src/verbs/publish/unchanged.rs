@@ -12,7 +12,7 @@ use crate::model::index::SourceStat;
 use crate::model::patch::folders;
 use crate::model::sealed::Sealed;
 use crate::model::tree::Node;
-use crate::parts::base::Base;
+use crate::parts::current_generation::CurrentGeneration;
 use crate::parts::folder_stamps::{self, Seen};
 use crate::parts::layout::{GENERATIONS, SEALED};
 use crate::parts::locks::CommitLock;
@@ -99,13 +99,13 @@ impl Staged<'_> {
     }
 
     /// Reads what stat tells of the folders; `None` where that cannot be kept, or a folder is not there.
-    fn folders_now(&self, base: &Base, all: &[&[u8]]) -> Option<Vec<SourceStat>> {
+    fn folders_now(&self, base: &CurrentGeneration, all: &[&[u8]]) -> Option<Vec<SourceStat>> {
         let tree = base.generation.tree_dir().ok().filter(crate::fs::Dir::is_local)?;
         folder_stamps::take(self.store, &tree, all, vec![SourceStat::default(); all.len()]).ok()
     }
 
     /// Returns whether every file is its object's inode, but empty ones and those that `shown` names.
-    fn is_all_linked(&self, base: &Base) -> Result<bool> {
+    fn is_all_linked(&self, base: &CurrentGeneration) -> Result<bool> {
         let tree = base.generation.tree_dir()?;
         let is_linked = |entry: usize| -> Result<bool> {
             let entry = base.tree.get(entry);
@@ -123,7 +123,7 @@ impl Staged<'_> {
 }
 
 /// What must be looked at by name, where the rest of the folders is proven to be as it was.
-fn unproven<'a>(base: &'a Base, all: &[&'a [u8]], seen: &[Seen]) -> Part<'a> {
+fn unproven<'a>(base: &'a CurrentGeneration, all: &[&'a [u8]], seen: &[Seen]) -> Part<'a> {
     let is_proven = |at: &usize| seen[*at] == Seen::Same;
     let folders = (0..all.len()).filter(|at| !is_proven(at)).map(|at| all[at]);
     let empty_folders = folders.clone().filter(|path| base.tree.find(path) == Some(Node::EmptyDir));

@@ -24,14 +24,14 @@ use crate::fs::{Dir, Fs, Kind};
 use crate::model::tree::{FileNode, Node};
 use crate::model::{object_name, relpath};
 use crate::threads::prelude::*;
-use crate::views::mirror::compare::Look;
+use crate::views::mirror::compare::MirrorComparison;
 use crate::views::mirror::plan::Work;
 
 /// Does the work.
 pub(crate) struct Hand<'a> {
     /// What it makes belongs to the owner of the mirror.
     pub(crate) fs: &'a Fs,
-    pub(crate) look: &'a Look<'a>,
+    pub(crate) look: &'a MirrorComparison<'a>,
     /// The directory beside the mirror, and its name.
     pub(crate) beside: (&'a Dir, &'a [u8]),
     /// Entries of which no link can be made: they are copied.

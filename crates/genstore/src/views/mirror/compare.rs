@@ -19,15 +19,15 @@ use crate::model::tree::{FileNode, Node};
 use crate::parts::objects;
 use crate::threads::prelude::*;
 use crate::views::mirror::plan::{Found, Verdict, Verdicts, sum_up};
-use crate::views::mirror::target::Wanted;
+use crate::views::mirror::target::MirrorTarget;
 
 /// What is compared.
-pub(crate) struct Look<'a> {
+pub(crate) struct MirrorComparison<'a> {
     pub(crate) root: &'a Dir,
     pub(crate) root_inode: u64,
     /// What is there by our own account, what was on its way last.
     pub(crate) known: Vec<&'a Inventory>,
-    pub(crate) wanted: &'a Wanted,
+    pub(crate) wanted: &'a MirrorTarget,
 }
 
 /// What there is to know of one path before looking at it.
@@ -50,7 +50,7 @@ struct Ours<'a> {
 
 type Items<'a> = HashMap<&'a [u8], HashMap<&'a [u8], Item>>;
 
-impl<'a> Look<'a> {
+impl<'a> MirrorComparison<'a> {
     /// Looks at every path that is wanted or known, and at what else is in their folders.
     pub(crate) fn take(&self) -> Result<Found> {
         let items = self.items();
@@ -336,7 +336,7 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let root = Dir::open(dir.path()).unwrap();
-        let wanted = Wanted {
+        let wanted = MirrorTarget {
             shows: Shows::default(),
             heals: 0,
             tree: Tree::empty(),
@@ -350,7 +350,7 @@ mod tests {
             let mut stat = root.stat_self().unwrap();
             (stat.kind, stat.size, stat.mtime) = (Kind::File, new.size, at(later & !1));
             stat.ctime = stat.mtime;
-            let look = |known| Look { root: &root, root_inode: 1, known, wanted: &wanted };
+            let look = |known| MirrorComparison { root: &root, root_inode: 1, known, wanted: &wanted };
             assert!(looks_like(&stat, &new));
             assert_eq!(look(vec![&now, &next]).looks_like_another(b"f", &new, &stat), doubtful);
             assert!(!look(vec![&next]).looks_like_another(b"f", &new, &stat));

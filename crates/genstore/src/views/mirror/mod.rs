@@ -30,14 +30,14 @@ use crate::parts::locks::CommitLock;
 use crate::parts::records::Records;
 use crate::parts::view_records::{PendingView, ViewKind, ViewRecord, ViewRecords};
 use crate::views::mirror::apply::Hand;
-use crate::views::mirror::compare::Look;
+use crate::views::mirror::compare::MirrorComparison;
 use crate::views::mirror::plan::Found;
-use crate::views::mirror::target::Wanted;
-use crate::views::place::{self, Place};
+use crate::views::mirror::target::MirrorTarget;
+use crate::views::place::{self, ViewLocation};
 
 /// What an update came upon.
 #[derive(Default, Debug)]
-pub(crate) struct Updated {
+pub(crate) struct MirrorDelta {
     /// What is not ours, and was left alone.
     pub(crate) strangers: Vec<Vec<u8>>,
     /// What had been removed, and was put back.
@@ -45,7 +45,7 @@ pub(crate) struct Updated {
 }
 
 /// A mirror's directory, and what we put in it by our own account.
-struct There {
+struct MirrorState {
     root: Dir,
     root_inode: u64,
     now: Option<Inventory>,
@@ -53,19 +53,23 @@ struct There {
     next: Option<Inventory>,
 }
 
-impl There {
-    fn look<'a>(&'a self, wanted: &'a Wanted) -> Look<'a> {
+impl MirrorState {
+    fn look<'a>(&'a self, wanted: &'a MirrorTarget) -> MirrorComparison<'a> {
         let known = self.now.iter().chain(&self.next).collect();
-        Look { root: &self.root, root_inode: self.root_inode, known, wanted }
+        MirrorComparison { root: &self.root, root_inode: self.root_inode, known, wanted }
     }
 }
 
-fn what_is_there(store: &StoreDir, record: &ViewRecord, (parent, name): (&Dir, &[u8])) -> Result<There> {
+fn what_is_there(
+    store: &StoreDir,
+    record: &ViewRecord,
+    (parent, name): (&Dir, &[u8]),
+) -> Result<MirrorState> {
     let key = record.key();
     let (now, next) =
         (ViewRecords::of(store).inventory(&key)?, ViewRecords::of(store).next_inventory(&key)?);
     let root = parent.staying()?.open_dir(name)?;
-    Ok(There { root_inode: root.stat_self()?.ino, root, now, next })
+    Ok(MirrorState { root_inode: root.stat_self()?.ino, root, now, next })
 }
 
 /// Brings a mirror whose directory is there to what is current.
@@ -73,8 +77,8 @@ pub(crate) fn update_mirror(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
-) -> Result<Updated> {
+    place: &ViewLocation,
+) -> Result<MirrorDelta> {
     let there = what_is_there(store, record, (place.parent()?, place.name()))?;
     if there.next.is_some() {
         store.fs.remove_all(place.parent()?, &spare_name(store, record))?;
@@ -90,7 +94,7 @@ pub(crate) fn update_mirror(
             ViewRecords::of(store).promote_inventory(lock, &record.key())?;
         }
     }
-    Ok(Updated { strangers: strangers.into_iter().collect(), put_back: found.gone })
+    Ok(MirrorDelta { strangers: strangers.into_iter().collect(), put_back: found.gone })
 }
 
 /// Steps 2 and 3. Gives what turned out not to be ours.
@@ -98,8 +102,8 @@ fn do_work(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
-    look: &Look<'_>,
+    place: &ViewLocation,
+    look: &MirrorComparison<'_>,
     found: &mut Found,
 ) -> Result<BTreeSet<Vec<u8>>> {
     let spare = spare_name(store, record);
@@ -130,7 +134,7 @@ pub(crate) fn build_mirror(
     store: &StoreDir,
     lock: &CommitLock,
     pending: &mut PendingView,
-    place: &Place,
+    place: &ViewLocation,
 ) -> Result<()> {
     let parent = place.parent()?;
     store.fs.within(parent)?.make_dir(parent, &pending.temp.0)?;
@@ -139,7 +143,7 @@ pub(crate) fn build_mirror(
         // Its files are the store's own inodes, or copies of them.
         store.fs.set_own_mode(&root, 0o700)?;
     }
-    let there = There { root_inode: root.stat_self()?.ino, root, now: None, next: None };
+    let there = MirrorState { root_inode: root.stat_self()?.ino, root, now: None, next: None };
     pending.root = Some(there.root_inode);
     ViewRecords::of(store).write_pending(lock, pending)?;
     let wanted = wanted(store, &pending.view)?;
@@ -153,7 +157,7 @@ pub(crate) fn build_mirror(
 pub(crate) fn look_at_mirror(
     store: &StoreDir,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
 ) -> Result<(bool, Vec<Vec<u8>>)> {
     let there = what_is_there(store, record, (place.parent()?, place.name()))?;
     let found = there.look(&wanted(store, record)?).take()?;
@@ -188,13 +192,13 @@ pub(crate) fn clear_mirror(
     store: &StoreDir,
     lock: &CommitLock,
     record: &ViewRecord,
-    place: &Place,
+    place: &ViewLocation,
     name: &[u8],
 ) -> Result<Vec<Vec<u8>>> {
     let (parent, spare) = (place.parent()?, spare_name(store, record));
     let there = what_is_there(store, record, (parent, name))?;
     store.fs.remove_all(parent, &spare)?;
-    let wanted = Wanted::nothing(Records::of(store).sequence()?.heals);
+    let wanted = MirrorTarget::nothing(Records::of(store).sequence()?.heals);
     let look = there.look(&wanted);
     let found = look.take()?;
     let hand = Hand { fs: &store.fs, look: &look, beside: (parent, &spare), unlinkable: &BTreeSet::new() };
@@ -216,9 +220,9 @@ fn ought_to_show(store: &StoreDir, record: &ViewRecord) -> Result<Shows> {
 }
 
 /// Reads what a mirror is to show now.
-fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<Wanted> {
+fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
     let shows = ought_to_show(store, record)?;
-    let nothing = Wanted { shows, ..Wanted::nothing(Records::of(store).sequence()?.heals) };
+    let nothing = MirrorTarget { shows, ..MirrorTarget::nothing(Records::of(store).sequence()?.heals) };
     let Some(id) = nothing.shows.generation else { return Ok(nothing) };
     let generation = Generations::of(store).open(id)?;
     let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
@@ -238,11 +242,11 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<Wanted> {
     }
     let source = match generation.tree_dir()?.open_dir(from) {
         Ok(dir) => Some((generation, dir)),
-        // There is no such path, or it is a file.
+        // MirrorState is no such path, or it is a file.
         Err(e) if is_absence(&e) && folders.is_empty() => None,
         Err(e) => return Err(e),
     };
-    Ok(Wanted { tree: builder.finish(), folders, source, ..nothing })
+    Ok(MirrorTarget { tree: builder.finish(), folders, source, ..nothing })
 }
 
 /// Names the directory beside a mirror in which files are prepared. No other store uses it.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::model::inventory::Inventory;
 use crate::model::relpath;
 use crate::model::tree::TreeBuilder;
-use crate::views::mirror::target::Wanted;
+use crate::views::mirror::target::MirrorTarget;
 
 /// What is found of a path.
 #[derive(Clone, Copy, PartialEq)]
@@ -77,7 +77,7 @@ pub(crate) struct Found {
 }
 
 /// Sorts what was found into work, and into what is not ours.
-pub(crate) fn sum_up(wanted: &Wanted, root: u64, mut verdicts: Verdicts) -> Result<Found> {
+pub(crate) fn sum_up(wanted: &MirrorTarget, root: u64, mut verdicts: Verdicts) -> Result<Found> {
     verdicts.sort_by(|a, b| relpath::compare(&a.0, &b.0));
     let is = |wanted: Verdict| {
         let paths = verdicts.iter().filter(move |(_, verdict)| *verdict == wanted);

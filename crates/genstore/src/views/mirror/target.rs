@@ -9,7 +9,7 @@ use crate::model::tree::Tree;
 use crate::parts::generations::Generation;
 
 /// What a mirror is to show.
-pub(crate) struct Wanted {
+pub(crate) struct MirrorTarget {
     pub(crate) shows: Shows,
     pub(crate) heals: u64,
     /// Files, with the mtimes that are shown, and symlinks.
@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
     pub(crate) source: Option<(Generation, Dir)>,
 }
 
-impl Wanted {
+impl MirrorTarget {
     /// Opens a folder of what is shown.
     pub(crate) fn folder(&self, path: &[u8]) -> Result<Dir> {
         let source = self.source.as_ref().map(|(_, dir)| dir);
@@ -28,9 +28,9 @@ impl Wanted {
     }
 }
 
-impl Wanted {
-    pub(crate) fn nothing(heals: u64) -> Wanted {
-        Wanted {
+impl MirrorTarget {
+    pub(crate) fn nothing(heals: u64) -> MirrorTarget {
+        MirrorTarget {
             shows: Shows::default(),
             heals,
             tree: Tree::empty(),

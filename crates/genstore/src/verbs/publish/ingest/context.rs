@@ -20,9 +20,9 @@ use crate::threads::lock;
 use crate::verbs::publish::ingest::consumed::Consumed;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 
-/// How an entry of the new tree comes to its inode.
+/// EntrySource an entry of the new tree comes to its inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum How {
+pub(crate) enum EntrySource {
     /// It stands in the stage's tree already, new to the store.
     Placed,
     /// The store has the object.
@@ -38,12 +38,12 @@ pub(crate) enum How {
 pub(crate) struct Ingested {
     pub(crate) tree: Tree,
     /// Per entry of the tree.
-    pub(crate) how: Vec<How>,
+    pub(crate) how: Vec<EntrySource>,
     /// For each new object the entry that it was placed at.
     pub(crate) placed: HashMap<ObjectId, u32>,
     /// Objects of the store whose bytes turned out to be wrong; the right ones are placed.
     pub(crate) damaged: Vec<ObjectId>,
-    /// How many objects had another mode or mtime than recorded, which was put right.
+    /// EntrySource many objects had another mode or mtime than recorded, which was put right.
     pub(crate) restored: u64,
     /// Files that `consume` moved in: what to remove once they are committed.
     pub(crate) consumed: Vec<Consumed>,
@@ -71,7 +71,7 @@ pub(crate) struct Ingest<'a> {
     pub(crate) base_id: Option<GenerationId>,
     /// What is known of the sources of what is current.
     pub(crate) index: Option<&'a SourceIndex>,
-    /// How to handle sources with attributes that a generation does not keep.
+    /// EntrySource to handle sources with attributes that a generation does not keep.
     pub(crate) lossy: Lossy,
     /// Only the store's owner reads what is published.
     pub(crate) is_private: bool,
@@ -170,7 +170,7 @@ pub(crate) enum Done {
 /// A file that was taken in.
 pub(crate) struct Taken {
     pub(crate) node: FileNode,
-    pub(crate) how: How,
+    pub(crate) how: EntrySource,
     /// What stat told of its source, if that stays where it is.
     pub(crate) source: Option<SourceStat>,
 }

@@ -19,10 +19,10 @@ use crate::model::{object_name, relpath};
 use crate::parts::objects;
 use crate::threads::lock;
 use crate::verbs::publish::ingest::consumed::Consumed;
-use crate::verbs::publish::ingest::context::How;
+use crate::verbs::publish::ingest::context::EntrySource;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 use crate::verbs::publish::ingest::reuse::source_stat;
-use crate::verbs::publish::ingest::task::{Give, Intake, Place};
+use crate::verbs::publish::ingest::task::{Intake, ObjectLocation, SourceOwnership};
 
 /// A file that changes while it is read is read again so many times.
 const ATTEMPTS: usize = 3;
@@ -32,7 +32,7 @@ thread_local! {
 }
 
 impl Intake<'_, '_> {
-    pub(crate) fn bytes(&mut self, bytes: &[u8], executable: bool) -> Result<(FileNode, How)> {
+    pub(crate) fn bytes(&mut self, bytes: &[u8], executable: bool) -> Result<(FileNode, EntrySource)> {
         self.whole(bytes, executable, self.ingest.store.now().into(), None)
     }
 
@@ -42,13 +42,13 @@ impl Intake<'_, '_> {
         &mut self,
         from: (&Dir, &[u8]),
         executable: Option<bool>,
-    ) -> Result<(FileNode, How)> {
+    ) -> Result<(FileNode, EntrySource)> {
         if let Some(known) = self.unread(from, executable)? {
             return Ok(known);
         }
         let path = from.0.join(from.1);
         // A file of the spool has the mode that we gave it.
-        let is_spooled = self.give == Give::Move && executable.is_some();
+        let is_spooled = self.give == SourceOwnership::Move && executable.is_some();
         for _ in 0..ATTEMPTS {
             let file = match from.0.open_file(from.1) {
                 // It was there when the directory was listed, so it is changing.
@@ -101,7 +101,7 @@ impl Intake<'_, '_> {
     /// Notes where the bytes came from.
     pub(crate) fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
         match self.give {
-            Give::Copy => {
+            SourceOwnership::Copy => {
                 // One filesystem is enough for an index: that of the first source.
                 let dev = self.shared.dev.get_or_init(|| from.0.is_local().then_some(stat.dev));
                 self.source = (*dev == Some(stat.dev)).then(|| source_stat(stat));
@@ -109,8 +109,8 @@ impl Intake<'_, '_> {
                     lock(&self.shared.linked).insert(stat.ino);
                 }
             }
-            Give::Move => {}
-            Give::MoveAndRemove => {
+            SourceOwnership::Move => {}
+            SourceOwnership::MoveAndRemove => {
                 let (root, path) = match self.root {
                     Some(root) => (Some(root.dir.clone()), root.below(self.path_in_plan).to_vec()),
                     None => (None, from.0.join(from.1).into_os_string().into_vec()),
@@ -128,20 +128,20 @@ impl Intake<'_, '_> {
         executable: bool,
         mtime: Mtime,
         origin: Option<&Origin<'_>>,
-    ) -> Result<(FileNode, How)> {
+    ) -> Result<(FileNode, EntrySource)> {
         let node = FileNode { digest: Digest::of(bytes), size: bytes.len() as u64, executable, mtime };
         if bytes.is_empty() {
             return self.empty(node);
         }
         match self.find(&node)? {
-            Place::Store(mtime) => Ok((FileNode { mtime, ..node }, How::Object)),
-            Place::Stage(mtime) => Ok((FileNode { mtime, ..node }, How::Twin)),
-            Place::Nowhere => {
+            ObjectLocation::Store(mtime) => Ok((FileNode { mtime, ..node }, EntrySource::Object)),
+            ObjectLocation::Stage(mtime) => Ok((FileNode { mtime, ..node }, EntrySource::Twin)),
+            ObjectLocation::Nowhere => {
                 if self.may_move(origin) {
                     return self.move_in(node, origin.expect("checked just now"));
                 }
                 let Some(file) = self.create(executable)? else {
-                    return Ok((node, How::Placed));
+                    return Ok((node, EntrySource::Placed));
                 };
                 let path = self.path();
                 self.ingest.store.fs.write_sparsely(&file, &path, bytes)?;
@@ -158,7 +158,7 @@ impl Intake<'_, '_> {
         executable: bool,
         origin: &Origin<'_>,
         unchanged: &dyn Fn(&File) -> Result<bool>,
-    ) -> Result<Option<(FileNode, How)>> {
+    ) -> Result<Option<(FileNode, EntrySource)>> {
         let size = origin.stat.size;
         let mtime = origin.stat.mtime;
         let known_size = match self.old_node() {
@@ -174,20 +174,20 @@ impl Intake<'_, '_> {
             }
             let node = FileNode { digest, size, executable, mtime };
             match self.find(&node)? {
-                Place::Store(mtime) => {
-                    return Ok(Some((FileNode { mtime, ..node }, How::Object)));
+                ObjectLocation::Store(mtime) => {
+                    return Ok(Some((FileNode { mtime, ..node }, EntrySource::Object)));
                 }
-                Place::Stage(mtime) => {
-                    return Ok(Some((FileNode { mtime, ..node }, How::Twin)));
+                ObjectLocation::Stage(mtime) => {
+                    return Ok(Some((FileNode { mtime, ..node }, EntrySource::Twin)));
                 }
-                Place::Nowhere if self.ingest.stage.is_none() => {
-                    return Ok(Some((node, How::Placed)));
+                ObjectLocation::Nowhere if self.ingest.stage.is_none() => {
+                    return Ok(Some((node, EntrySource::Placed)));
                 }
-                Place::Nowhere if self.may_move(Some(origin)) => {
+                ObjectLocation::Nowhere if self.may_move(Some(origin)) => {
                     return self.move_in(node, origin).map(Some);
                 }
                 // The claim is ours now; the second pass must find the same bytes.
-                Place::Nowhere => {
+                ObjectLocation::Nowhere => {
                     rewind(file, path)?;
                     let copy = self.create(executable)?.expect("there is a stage");
                     let again = self.copy_hashing(file, &copy)?;
@@ -214,7 +214,7 @@ impl Intake<'_, '_> {
         &mut self,
         mut reader: Box<dyn Read + Send>,
         executable: bool,
-    ) -> Result<(FileNode, How)> {
+    ) -> Result<(FileNode, EntrySource)> {
         let path = PathBuf::from(relpath::show(self.path_in_plan));
         let mtime = self.ingest.store.now().into();
         let fail = |e| Error::io("read the stream for", &path, e);
@@ -240,19 +240,23 @@ impl Intake<'_, '_> {
         match copy {
             Some(copy) => self.place(&copy, node),
             None => Ok(match self.find(&node)? {
-                Place::Store(mtime) => (FileNode { mtime, ..node }, How::Object),
-                Place::Stage(mtime) => (FileNode { mtime, ..node }, How::Twin),
-                Place::Nowhere => (node, How::Placed),
+                ObjectLocation::Store(mtime) => (FileNode { mtime, ..node }, EntrySource::Object),
+                ObjectLocation::Stage(mtime) => (FileNode { mtime, ..node }, EntrySource::Twin),
+                ObjectLocation::Nowhere => (node, EntrySource::Placed),
             }),
         }
     }
 
     /// Keeps what was written at this entry's path if it is new, else removes it.
-    fn place(&mut self, copy: &File, node: FileNode) -> Result<(FileNode, How)> {
+    fn place(&mut self, copy: &File, node: FileNode) -> Result<(FileNode, EntrySource)> {
         match self.find(&node)? {
-            Place::Nowhere => self.seal(copy, &self.path(), node),
-            Place::Store(mtime) => self.discard().map(|()| (FileNode { mtime, ..node }, How::Object)),
-            Place::Stage(mtime) => self.discard().map(|()| (FileNode { mtime, ..node }, How::Twin)),
+            ObjectLocation::Nowhere => self.seal(copy, &self.path(), node),
+            ObjectLocation::Store(mtime) => {
+                self.discard().map(|()| (FileNode { mtime, ..node }, EntrySource::Object))
+            }
+            ObjectLocation::Stage(mtime) => {
+                self.discard().map(|()| (FileNode { mtime, ..node }, EntrySource::Twin))
+            }
         }
     }
 
@@ -289,14 +293,14 @@ impl Intake<'_, '_> {
 
     /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it. Any
     /// other is made here, because only then is it known what mtime the filesystem keeps.
-    fn empty(&mut self, node: FileNode) -> Result<(FileNode, How)> {
+    fn empty(&mut self, node: FileNode) -> Result<(FileNode, EntrySource)> {
         match self.old_node() {
-            Some(Node::File(old)) if old.object() == node.object() => return Ok((old, How::Made)),
+            Some(Node::File(old)) if old.object() == node.object() => return Ok((old, EntrySource::Made)),
             _ => {}
         }
         match self.create(node.executable)? {
             Some(file) => self.seal(&file, &self.path(), node),
-            None => Ok((node, How::Placed)),
+            None => Ok((node, EntrySource::Placed)),
         }
     }
 
@@ -333,7 +337,7 @@ impl Intake<'_, '_> {
     }
 
     /// Gives a new file its mode and mtime, and notes which mtime the filesystem made of that.
-    fn seal(&self, file: &File, path: &Path, node: FileNode) -> Result<(FileNode, How)> {
+    fn seal(&self, file: &File, path: &Path, node: FileNode) -> Result<(FileNode, EntrySource)> {
         let fs = &self.ingest.store.fs;
         let id = node.object();
         let claim = self.shared.claims_of(id).get(&id).copied();
@@ -345,12 +349,12 @@ impl Intake<'_, '_> {
         {
             claim.mtime = kept;
         }
-        Ok((FileNode { mtime: kept, ..node }, How::Placed))
+        Ok((FileNode { mtime: kept, ..node }, EntrySource::Placed))
     }
 
     /// Whether a source may be moved in: asked for, ours, and no other name leads to it.
     fn may_move(&self, origin: Option<&Origin<'_>>) -> bool {
-        self.give != Give::Copy
+        self.give != SourceOwnership::Copy
             && self.ingest.stage.is_some()
             && origin.is_some_and(|origin| {
                 origin.stat.links == 1
@@ -360,7 +364,7 @@ impl Intake<'_, '_> {
     }
 
     /// Moves a source in: a link now, and its old name removed once it is committed.
-    fn move_in(&mut self, node: FileNode, origin: &Origin<'_>) -> Result<(FileNode, How)> {
+    fn move_in(&mut self, node: FileNode, origin: &Origin<'_>) -> Result<(FileNode, EntrySource)> {
         let store = self.ingest.store;
         let name = relpath::split(self.path_in_plan).1;
         let dir = self.folder()?.expect("there is a stage");

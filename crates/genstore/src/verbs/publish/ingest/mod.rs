@@ -22,29 +22,29 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;
+use crate::fs::dir_cursor::DirCursor;
 use crate::fs::mount::is_mount;
-use crate::fs::trail::Trail;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
 use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId};
-use crate::parts::writeback::FlushAhead;
+use crate::parts::writeback::Writeback;
 use crate::plan::item::{Given, ItemSource, ScannedRoot, Spooled, What};
 use crate::plan::scan::MOUNT_POINT;
 use crate::progress::Phase;
 use crate::threads::prelude::*;
 use crate::threads::{self, into_inner, lock};
-use crate::verbs::publish::ingest::context::{Claim, Done, How, Ingest, Ingested, Shared, Taken};
+use crate::verbs::publish::ingest::context::{Claim, Done, EntrySource, Ingest, Ingested, Shared, Taken};
 use crate::verbs::publish::ingest::linked::LinkedFolders;
 use crate::verbs::publish::ingest::previous::entries_before;
-use crate::verbs::publish::ingest::task::{Give, Intake};
+use crate::verbs::publish::ingest::task::{Intake, SourceOwnership};
 
 /// Files of one folder that one task takes: small enough to share out, large enough that opening
 /// the folder does not count.
 const BATCH: usize = 64;
 
 /// The source that a thread was at last, and its folders there.
-type Near<'p> = Option<(&'p ScannedRoot, Trail<'p>)>;
+type Near<'p> = Option<(&'p ScannedRoot, DirCursor<'p>)>;
 
 impl<'a> Ingest<'a> {
     pub(crate) fn run(&self) -> Result<Ingested> {
@@ -70,7 +70,7 @@ impl<'a> Ingest<'a> {
         self.store.options.progress.begin(Phase::Store, Some(plan.len() as u64));
         let batches: Vec<&[u32]> = self.folders.members().flat_map(|all| all.chunks(BATCH)).collect();
         type Batches = Result<Vec<Vec<Done>>>;
-        let take_in = |ahead: &FlushAhead| {
+        let take_in = |ahead: &Writeback| {
             let take = |near: &mut Near<'a>, batch: &&[u32]| self.batch(&shared, ahead, near, batch);
             let done: Batches = batches.par_iter().map_init(|| None, take).collect();
             let (done, looking) = (done?, Ingest { base_id: None, ..*self });
@@ -79,7 +79,7 @@ impl<'a> Ingest<'a> {
             let seen: Batches = again.par_iter().map(look).collect();
             Ok((done, again, seen?))
         };
-        let (done, again, seen) = FlushAhead::during(self.store, take_in)?;
+        let (done, again, seen) = Writeback::during(self.store, take_in)?;
         let mut problems = into_inner(shared.problems);
         if !problems.is_empty() {
             problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
@@ -110,13 +110,13 @@ impl<'a> Ingest<'a> {
                     linked.note(entry + number, source);
                     sources.add(source);
                 }
-                how.resize(entry + same.len(), How::Object);
+                how.resize(entry + same.len(), EntrySource::Object);
                 files.nth(same.len() - 1);
                 continue;
             }
             let (node, way) = match (&plan.what[entry], files.next()) {
                 (What::File { .. }, Some(Done::New(mut file))) => {
-                    if file.how == How::Twin
+                    if file.how == EntrySource::Twin
                         && let Some(claim) = claims.get(&file.node.object())
                     {
                         // By now it is known what the filesystem made of it.
@@ -124,11 +124,11 @@ impl<'a> Ingest<'a> {
                     }
                     linked.note(entry, file.source);
                     sources.add(file.source);
-                    new_bytes += if file.how == How::Placed { file.node.size } else { 0 };
+                    new_bytes += if file.how == EntrySource::Placed { file.node.size } else { 0 };
                     (Node::File(file.node), file.how)
                 }
-                (What::Symlink(target), _) => (Node::Symlink(target), How::Made),
-                _ => (Node::EmptyDir, How::Made),
+                (What::Symlink(target), _) => (Node::Symlink(target), EntrySource::Made),
+                _ => (Node::EmptyDir, EntrySource::Made),
             };
             tree.push_node(node).expect("the plan was checked when it was built");
             how.push(way);
@@ -153,7 +153,7 @@ impl<'a> Ingest<'a> {
     fn batch(
         &self,
         shared: &Shared,
-        ahead: &FlushAhead,
+        ahead: &Writeback,
         near: &mut Near<'a>,
         batch: &[u32],
     ) -> Result<Vec<Done>> {
@@ -166,13 +166,13 @@ impl<'a> Ingest<'a> {
                 continue;
             };
             let give = match from {
-                ItemSource::Scanned(root) if root.ours => Give::Move,
-                ItemSource::Scanned(_) if self.consume => Give::MoveAndRemove,
-                ItemSource::Scanned(_) => Give::Copy,
+                ItemSource::Scanned(root) if root.ours => SourceOwnership::Move,
+                ItemSource::Scanned(_) if self.consume => SourceOwnership::MoveAndRemove,
+                ItemSource::Scanned(_) => SourceOwnership::Copy,
                 ItemSource::Given(given) => match **given {
-                    Given::Spooled(_) => Give::Move,
-                    Given::Root(_) if self.consume => Give::MoveAndRemove,
-                    _ => Give::Copy,
+                    Given::Spooled(_) => SourceOwnership::Move,
+                    Given::Root(_) if self.consume => SourceOwnership::MoveAndRemove,
+                    _ => SourceOwnership::Copy,
                 },
             };
             let mut task = Intake {
@@ -196,7 +196,7 @@ impl<'a> Ingest<'a> {
                     Ok(None) => {
                         let (folder, name) = relpath::split(root.below(path));
                         if !near.as_ref().is_some_and(|(at, _)| std::ptr::eq(*at, root.as_ref())) {
-                            *near = Some((root, Trail::new(&root.dir)));
+                            *near = Some((root, DirCursor::new(&root.dir)));
                         }
                         let (_, trail) = near.as_mut().expect("it was set above");
                         task.disk((trail.dir(folder)?, name), None)
@@ -205,11 +205,11 @@ impl<'a> Ingest<'a> {
             };
             match result {
                 Ok((node, how)) => {
-                    if how == How::Placed && self.stage.is_some() {
+                    if how == EntrySource::Placed && self.stage.is_some() {
                         ahead.wrote(node.size);
                     }
                     let file = Taken { node, how, source: task.source };
-                    let is_as_before = how == How::Object
+                    let is_as_before = how == EntrySource::Object
                         && file.source.is_some_and(|source| {
                             self.before(&shared.old, entry as usize) == Some((node, source))
                         });
@@ -252,7 +252,7 @@ impl Sources {
 
 impl Intake<'_, '_> {
     /// Takes in a source that was named by itself.
-    fn given(&mut self, given: &Given, executable: bool) -> Result<(FileNode, How)> {
+    fn given(&mut self, given: &Given, executable: bool) -> Result<(FileNode, EntrySource)> {
         let (path, executable) = match given {
             Given::Bytes(bytes) => return self.bytes(bytes, executable),
             Given::Reader(reader) => {

@@ -12,10 +12,10 @@ use crate::model::object_name;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
 use crate::plan::item::ScannedRoot;
 use crate::threads::lock;
-use crate::verbs::publish::ingest::context::{Claim, How};
+use crate::verbs::publish::ingest::context::{Claim, EntrySource};
 use crate::verbs::publish::ingest::lossy::Lossy;
 use crate::verbs::publish::ingest::previous::NO_ENTRY;
-use crate::verbs::publish::ingest::task::{Give, Intake, Place};
+use crate::verbs::publish::ingest::task::{Intake, ObjectLocation, SourceOwnership};
 
 impl Intake<'_, '_> {
     /// Takes in a file unread: one that is as it was when what is current was made of it, or that is
@@ -24,7 +24,7 @@ impl Intake<'_, '_> {
         &mut self,
         from: (&Dir, &[u8]),
         executable: Option<bool>,
-    ) -> Result<Option<(FileNode, How)>> {
+    ) -> Result<Option<(FileNode, EntrySource)>> {
         let Some((rank, old)) = self.old_file() else { return Ok(None) };
         let Some(stat) = from.0.stat(from.1)? else { return Ok(None) };
         let executable = executable.unwrap_or(stat.mode & 0o100 != 0);
@@ -53,11 +53,12 @@ impl Intake<'_, '_> {
 
     /// Takes in a file without a look at it: one of which it was said that nothing happened to it since
     /// the index of what is current was made.
-    pub(crate) fn unseen(&mut self, root: &ScannedRoot) -> Result<Option<(FileNode, How)>> {
+    pub(crate) fn unseen(&mut self, root: &ScannedRoot) -> Result<Option<(FileNode, EntrySource)>> {
         if self.ingest.lossy == Lossy::Refuse || !self.ingest.believes(root) {
             return Ok(None);
         }
-        let (Give::Copy, Some((rank, old)), Some(index)) = (self.give, self.old_file(), self.ingest.index)
+        let (SourceOwnership::Copy, Some((rank, old)), Some(index)) =
+            (self.give, self.old_file(), self.ingest.index)
         else {
             return Ok(None);
         };
@@ -72,14 +73,14 @@ impl Intake<'_, '_> {
     }
 
     /// Takes in bytes that were there before, if the store has them still.
-    fn as_before(&self, old: &FileNode) -> Result<Option<(FileNode, How)>> {
+    fn as_before(&self, old: &FileNode) -> Result<Option<(FileNode, EntrySource)>> {
         if old.size == 0 {
-            return Ok(Some((*old, How::Made)));
+            return Ok(Some((*old, EntrySource::Made)));
         }
         let Some(entry) = self.old_entry() else { return Ok(None) };
         // If it lost them, they are needed.
         let found = self.in_store_as_before(entry, old)?;
-        Ok(found.map(|mtime| (FileNode { mtime, ..*old }, How::Object)))
+        Ok(found.map(|mtime| (FileNode { mtime, ..*old }, EntrySource::Object)))
     }
 
     /// Gives the file of what is current that has this path, with its place among all files.
@@ -111,15 +112,15 @@ impl Intake<'_, '_> {
     }
 
     /// Finds out whether the store or this stage has the bytes; if not, this entry has the claim.
-    pub(crate) fn find(&self, node: &FileNode) -> Result<Place> {
+    pub(crate) fn find(&self, node: &FileNode) -> Result<ObjectLocation> {
         let id = node.object();
         let objects = self.ingest.objects;
         if let Some(mtime) = self.in_store(node)? {
-            return Ok(Place::Store(mtime));
+            return Ok(ObjectLocation::Store(mtime));
         }
         let mut claims = self.shared.claims_of(id);
         if let Some(claim) = claims.get(&id) {
-            return Ok(Place::Stage(claim.mtime));
+            return Ok(ObjectLocation::Stage(claim.mtime));
         }
         // The right bytes of a damaged object keep the mtime that the manifests know.
         let mtime = self.recorded(id).unwrap_or(node.mtime);
@@ -130,7 +131,7 @@ impl Intake<'_, '_> {
         if known || objects.stat(id)?.is_some() {
             lock(&self.shared.damaged).push(id);
         }
-        Ok(Place::Nowhere)
+        Ok(ObjectLocation::Nowhere)
     }
 
     /// Does as [`Intake::in_store`] for an entry of what is current: once for all files that are alike.

@@ -8,7 +8,7 @@ use crate::verbs::publish::ingest::context::{Ingest, Shared};
 
 /// What may be done with a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Give {
+pub(crate) enum SourceOwnership {
     Copy,
     /// It lies in our own stage, and goes with it.
     Move,
@@ -22,7 +22,7 @@ pub(crate) struct Intake<'a, 'b> {
     pub(crate) shared: &'a Shared,
     pub(crate) path_in_plan: &'a [u8],
     pub(crate) entry: u32,
-    pub(crate) give: Give,
+    pub(crate) give: SourceOwnership,
     /// The directory that was scanned, if its source lies in one.
     pub(crate) root: Option<&'a ScannedRoot>,
     pub(crate) target: &'b mut Option<Dir>,
@@ -31,7 +31,7 @@ pub(crate) struct Intake<'a, 'b> {
 }
 
 /// Where the bytes of a file were found to be.
-pub(crate) enum Place {
+pub(crate) enum ObjectLocation {
     Store(Mtime),
     Stage(Mtime),
     Nowhere,

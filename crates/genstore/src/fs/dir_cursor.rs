@@ -9,16 +9,16 @@ use crate::model::relpath;
 const MAX_OPEN: usize = 16;
 
 /// A folder below a root, and those on the way to it.
-pub(crate) struct Trail<'d> {
+pub(crate) struct DirCursor<'d> {
     root: &'d Dir,
     /// Each with its path from the root, and each within the one before.
     open: Vec<(Vec<u8>, Dir)>,
 }
 
-impl<'d> Trail<'d> {
+impl<'d> DirCursor<'d> {
     /// Begins at a root.
-    pub(crate) fn new(root: &'d Dir) -> Trail<'d> {
-        Trail { root, open: vec![] }
+    pub(crate) fn new(root: &'d Dir) -> DirCursor<'d> {
+        DirCursor { root, open: vec![] }
     }
 
     /// Opens a folder below the root, through no symlink; the empty path is the root.
@@ -62,7 +62,7 @@ mod tests {
         for path in paths {
             std::fs::create_dir_all(temp.path().join(path)).unwrap();
         }
-        let mut trail = Trail::new(&root);
+        let mut trail = DirCursor::new(&root);
         for path in paths.iter().chain(paths.iter().rev()) {
             let found = trail.dir(path.as_bytes()).unwrap();
             let expected = std::fs::metadata(temp.path().join(path)).unwrap().ino();
@@ -78,7 +78,7 @@ mod tests {
         std::fs::create_dir_all(temp.path().join("a/b")).unwrap();
         symlink("a", temp.path().join("link")).unwrap();
         let root = Dir::open(temp.path()).unwrap();
-        let mut trail = Trail::new(&root);
+        let mut trail = DirCursor::new(&root);
         for path in ["link", "link/b", "a/none", "a/b/none", "none/b"] {
             assert!(trail.dir(path.as_bytes()).is_err(), "{path}");
             assert!(trail.dir(b"a/b").is_ok(), "after {path}");

@@ -11,7 +11,7 @@ use crate::parts::layout::StoreDir;
 use crate::parts::log::Log;
 
 /// What is current, as a new generation is compared with it.
-pub(crate) struct Base {
+pub(crate) struct CurrentGeneration {
     pub(crate) generation: Generation,
     pub(crate) tree: Tree,
     /// BLAKE3 of its manifest's body; `None` where that could not be read, and the files told.
@@ -22,11 +22,11 @@ pub(crate) struct Base {
 }
 
 /// Reads what is current, and leases it.
-pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<Base> {
+pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<CurrentGeneration> {
     let generation = Generations::of(store).open(id)?;
     let (manifest, shown) = (generation.manifest()?, generation.shown()?);
     let body = Some(generation.head_and_body()?.1);
-    Ok(Base { generation, tree: manifest.tree, body, shown, index: None })
+    Ok(CurrentGeneration { generation, tree: manifest.tree, body, shown, index: None })
 }
 
 /// Reads what readers were shown last, where `current` was lost: what is shown next must be newer.
