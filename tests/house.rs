@@ -84,7 +84,8 @@ const LARGE: &[&str] = &[
     "crates/genstore/src/verbs/publish/commit.rs",
     "crates/genstore/src/verbs/publish/commit.rs: commit is long",
     "crates/genstore/src/verbs/publish/ingest/mod.rs: run is long",
-    "crates/genstore/src/views/state.rs: add_view is long",
+    "crates/genstore/src/repair/rescue.rs: heal_object has many parameters",
+    "crates/genstore/src/verbs/views.rs: add_view is long",
     "crates/genstore/tests/audits.rs: an_audit_that_changes_the_stage_is_caught is long",
     "crates/genstore/tests/power.rs: cut_everywhere is long",
     "tests/python_reader.rs: reads_what_was_published is long",
@@ -93,9 +94,7 @@ const LARGE: &[&str] = &[
 /// Types that have methods in more than one folder today.
 const SPREAD: &[&str] = &[
     "crates/genstore/src: Generation in parts, verbs",
-    "crates/genstore/src: Home in change, parts, repair, verbs, verbs::publish, views, views::mirror",
     "crates/genstore/src: Inventory in model, model::codec",
-    "crates/genstore/src: Place in views, views::mirror",
     "crates/genstore/src: Plan in plan, verbs::publish",
     "crates/genstore/src: Shown in model, model::codec",
 ];

@@ -60,7 +60,8 @@ pub use model::ids::{GenerationId, NotAPinName, NotAStageId, PinName, Rev, Stage
 pub use model::records::Mark;
 pub use model::relpath::{PathProblem, RelPath, show as show_path};
 pub use model::retention::{Reason, Retention, Verdict};
-pub use model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeBuilder, TreeId, TreeProblem};
+pub use model::tree::builder::TreeBuilder;
+pub use model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeId, TreeProblem};
 pub use parts::claim::Owner;
 pub use parts::failed::{Failed, KeepFailed};
 pub use parts::generations::Generation;

@@ -14,30 +14,12 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::fault::Needs;
-use super::{Dir, Fs, Kind, Stat};
+use super::{Access, Dir, Fs, Kind, Stat};
 use crate::error::{Error, Result};
-
-/// Owner and modes of what is made in one place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Access {
-    /// Who folders and empty files must belong to for this process to go on with them.
-    user: u32,
-    /// Who everything is given to: only where this process is root and would make it another's.
-    given_to: Option<(u32, u32)>,
-    /// The group whose members may change what is made.
-    group: Option<u32>,
-}
-
-impl Default for Access {
-    /// The process keeps what it creates.
-    fn default() -> Access {
-        Access { user: rustix::process::geteuid().as_raw(), given_to: None, group: None }
-    }
-}
 
 impl Access {
     /// Returns how things are made in a place that belongs to the owner of `place`.
-    fn of(place: &Stat) -> Access {
+    pub(super) fn of(place: &Stat) -> Access {
         let own = (rustix::process::geteuid(), rustix::process::getegid().as_raw());
         let owner = (place.uid, place.gid);
         if !own.0.is_root() || owner == (0, own.1) {

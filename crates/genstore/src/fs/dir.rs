@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
-use super::mount::{CROSS, mount_of};
+use super::mount::{CROSS, is_mount, mount_of};
 use crate::error::{Error, Result};
 use crate::model::grain::is_kept_as;
 use crate::model::relpath;
@@ -414,4 +414,9 @@ fn open_staying(
 pub(crate) fn open_parent<'a>(root: &Dir, path: &'a [u8]) -> Result<(Dir, &'a [u8])> {
     let (folder, name) = relpath::split(path);
     Ok((root.open_dir(folder)?, name))
+}
+
+/// Returns whether something is mounted on a directory.
+pub(crate) fn is_mounted_on(parent: &Dir, name: &[u8]) -> Result<bool> {
+    Ok(parent.staying()?.open_dir(name).is_err_and(|e| is_mount(&e)))
 }

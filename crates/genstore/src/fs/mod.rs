@@ -28,7 +28,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use access::Access;
 use fault::{FaultStage, Faults, Needs};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
@@ -50,6 +49,24 @@ pub enum Durability {
     /// Whatever the system had written by then. A crash of the program alone loses nothing. For
     /// development loops.
     None,
+}
+
+/// Owner and modes of what is made in one place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    /// Who folders and empty files must belong to for this process to go on with them.
+    user: u32,
+    /// Who everything is given to: only where this process is root and would make it another's.
+    given_to: Option<(u32, u32)>,
+    /// The group whose members may change what is made.
+    group: Option<u32>,
+}
+
+impl Default for Access {
+    /// The process keeps what it creates.
+    fn default() -> Access {
+        Access { user: rustix::process::geteuid().as_raw(), given_to: None, group: None }
+    }
 }
 
 /// The hand that changes the disk.

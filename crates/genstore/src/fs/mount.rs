@@ -11,7 +11,6 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::fs::Dir;
 
 /// The operation that an error names when a directory behind a mount point was to be opened.
 pub(crate) const CROSS: &str = "cross the mount point";
@@ -120,11 +119,6 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 /// Returns the part of a mount point's path below `real`.
 pub(crate) fn below(real: &Path, point: &Path) -> Vec<u8> {
     point.strip_prefix(real).map(|below| below.as_os_str().as_bytes().to_vec()).unwrap_or_default()
-}
-
-/// Returns whether something is mounted on a directory.
-pub(crate) fn is_mounted_on(parent: &Dir, name: &[u8]) -> Result<bool> {
-    Ok(parent.staying()?.open_dir(name).is_err_and(|e| is_mount(&e)))
 }
 
 #[cfg(test)]

@@ -230,7 +230,8 @@ fn fault_of_link(tree: &Tree, path: &[u8], target: &[u8]) -> Option<&'static str
 mod tests {
     use super::*;
     use crate::model::digest::Digest;
-    use crate::model::tree::{Entry, FileNode, Mtime, TreeBuilder};
+    use crate::model::tree::builder::TreeBuilder;
+    use crate::model::tree::{Entry, FileNode, Mtime};
 
     fn tree(entries: &[(&str, Result<u64, &str>)]) -> Tree {
         let mut tree = TreeBuilder::default();

@@ -9,7 +9,8 @@ use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::inventory::{Inventory, Shows};
 use crate::model::sealed::Sealed;
-use crate::model::tree::{Entry, FileNode, Node, TreeBuilder};
+use crate::model::tree::builder::TreeBuilder;
+use crate::model::tree::{Entry, FileNode, Node};
 
 /// Bytes as they are.
 struct Raw<'a>(&'a [u8]);

@@ -7,7 +7,8 @@
 use super::digest::Digest;
 use super::ids::GenerationId;
 use super::pairs::pairs;
-use super::tree::{Entry, Node, Tree, TreeBuilder};
+use super::tree::builder::TreeBuilder;
+use super::tree::{Entry, Node, Tree};
 
 /// Beyond so many bytes no difference is kept: then as many files differ, and take much longer.
 const MAX_LEN: usize = 4 << 20;

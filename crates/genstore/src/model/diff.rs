@@ -135,7 +135,8 @@ fn pair_renames(changes: &mut Vec<Change<'_>>) {
 mod tests {
     use super::*;
     use crate::model::digest::Digest;
-    use crate::model::tree::{FileNode, Mtime, TreeBuilder};
+    use crate::model::tree::builder::TreeBuilder;
+    use crate::model::tree::{FileNode, Mtime};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 

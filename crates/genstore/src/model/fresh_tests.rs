@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::delta::differing;
 use crate::model::relpath;
-use crate::model::tree::{Entry, TreeBuilder};
+use crate::model::tree::Entry;
+use crate::model::tree::builder::TreeBuilder;
 
 fn tree(files: &[(&str, u8, i64)]) -> Tree {
     let mut builder = TreeBuilder::default();

@@ -70,7 +70,8 @@ impl ObjectMap {
 mod tests {
     use super::*;
     use crate::model::digest::Digest;
-    use crate::model::tree::{Entry, Mtime, TreeBuilder};
+    use crate::model::tree::builder::TreeBuilder;
+    use crate::model::tree::{Entry, Mtime};
 
     #[test]
     fn every_file_is_found_and_nothing_else() {

@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use super::relpath;
-use super::tree::{RUN, Tree};
+use super::tree::Tree;
+use super::tree::runs::RUN;
 
 /// Gives what two trees have at each path, except where both have the same, its mtime included, and
 /// `look` does not ask for the entry of `next`. At most one of the two places is `None`.
@@ -52,7 +53,8 @@ pub(crate) fn pairs<'a>(
 mod tests {
     use super::*;
     use crate::model::digest::Digest;
-    use crate::model::tree::{Entry, FileNode, Mtime, Node, TreeBuilder};
+    use crate::model::tree::builder::TreeBuilder;
+    use crate::model::tree::{Entry, FileNode, Mtime, Node};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 

@@ -157,7 +157,8 @@ mod tests {
 
     use super::*;
     use crate::model::digest::Digest;
-    use crate::model::tree::{Entry, FileNode, Mtime, TreeBuilder};
+    use crate::model::tree::builder::TreeBuilder;
+    use crate::model::tree::{Entry, FileNode, Mtime};
     use proptest::prelude::*;
 
     /// Paths with their bytes; `/` is an empty folder.

@@ -11,14 +11,11 @@ use bytes::Bytes;
 
 use crate::threads::prelude::*;
 
-pub use builder::TreeBuilder;
-pub(crate) use runs::RUN;
-
 use super::digest::{Digest, Hashing};
 use super::relpath;
 
-mod builder;
-mod runs;
+pub(crate) mod builder;
+pub(crate) mod runs;
 
 /// The digest of a tree's canonical bytes without the mtimes: same content, same id, on every host.
 pub type TreeId = Digest;
@@ -195,7 +192,8 @@ impl std::fmt::Display for TreeProblem {
 impl Tree {
     /// Gives the tree without entries.
     pub fn empty() -> Tree {
-        TreeBuilder::default().finish()
+        Tree::from_good_columns(Columns::<Vec<u8>>::default().freeze(), None)
+            .expect("no entry is out of place")
     }
 
     /// Checks columns and finds their entries. Hashing them costs as much as all the rest; whoever

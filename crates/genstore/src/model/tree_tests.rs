@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::tree::builder::TreeBuilder;
 
 fn file(content: &[u8], executable: bool, secs: i64) -> Node<'static> {
     let mtime = Mtime { secs, nanos: 7 };

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, show_path};
+use crate::fs::dir::is_mounted_on;
 use crate::fs::errno::is_absence;
-use crate::fs::mount::{self, is_mounted_on};
+use crate::fs::mount;
 use crate::fs::{Dir, Kind, way};
 use crate::parts::layout::{CURRENT, GENERATIONS, StoreDir, TREE};
 use crate::parts::view_records::{Escaped, ViewKind, ViewRecord, ViewRecords, follow, relative};

@@ -318,7 +318,8 @@ mod tests {
     use crate::model::digest::Digest;
     use crate::model::inventory::Shows;
     use crate::model::tree::Tree;
-    use crate::model::tree::{Entry, Mtime, TreeBuilder};
+    use crate::model::tree::builder::TreeBuilder;
+    use crate::model::tree::{Entry, Mtime};
 
     /// A mirror that an update was to make of `b`, where `a` was.
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::Result;
 use crate::model::inventory::Inventory;
 use crate::model::relpath;
-use crate::model::tree::TreeBuilder;
+use crate::model::tree::builder::TreeBuilder;
 use crate::views::mirror::target::MirrorTarget;
 
 /// What is found of a path.

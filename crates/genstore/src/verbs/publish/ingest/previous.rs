@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::model::index::SourceStat;
 use crate::model::relpath;
-use crate::model::tree::{FileNode, Node, RUN, Tree};
+use crate::model::tree::runs::RUN;
+use crate::model::tree::{FileNode, Node, Tree};
 use crate::plan::Plan;
 use crate::plan::item::What;
 use crate::threads::prelude::*;
