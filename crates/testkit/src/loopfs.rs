@@ -34,8 +34,8 @@ impl LoopFs {
             Ok(()) => Some(fs),
             Err(why) => {
                 match Command::new(&mkfs).arg("-V").output() {
-                    Ok(_) => crate::skip_on_this_machine(format!("{kind} cannot be mounted: {why}")),
-                    Err(_) => crate::skip_without_package(mkfs),
+                    Ok(_) => crate::skip::skip_on_this_machine(format!("{kind} cannot be mounted: {why}")),
+                    Err(_) => crate::skip::skip_without_package(mkfs),
                 }
                 None
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{Thing, Things, write_tree};
+use crate::things::{Thing, Things, write_tree};
 
 /// What the sources `a`, `b` and `c` hold.
 pub struct Trees {
