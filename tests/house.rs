@@ -51,7 +51,12 @@ const HOUSES: [House; 5] = [
     },
     LIBRARY,
     House { folder: "crates/run/src", programs: &[], floors: &[], present: &[] },
-    House { folder: "crates/watch/src", programs: &[], floors: &[], present: &[] },
+    House {
+        folder: "crates/watch/src",
+        programs: &[],
+        floors: &[],
+        present: &["git -> scan", "rules -> sources"],
+    },
     House { folder: "crates/testkit/src", programs: &[], floors: &[], present: &[] },
 ];
 

@@ -9,10 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::threads::prelude::*;
-
 use super::digest::{Digest, Hashing};
 use super::relpath;
+use crate::threads::prelude::*;
 
 pub(crate) mod builder;
 pub(crate) mod runs;

@@ -31,7 +31,10 @@ pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<CurrentGenerati
 
 /// Reads what readers were shown last, where `current` was lost: what is shown next must be newer.
 /// Returns `None` where nothing was lost, and where that cannot be read any more.
-pub(crate) fn load_lost(store: &StoreDir, current: Option<GenerationId>) -> Result<Option<Base>> {
+pub(crate) fn load_lost(
+    store: &StoreDir,
+    current: Option<GenerationId>,
+) -> Result<Option<CurrentGeneration>> {
     if current.is_some() {
         return Ok(None);
     }

@@ -9,7 +9,6 @@ use crate::model::fresh::{self, Freshness, Shown};
 use crate::model::ids::GenerationId;
 use crate::model::records::{HoldRecord, Intent, Mark, MarkRecord, Sequence};
 use crate::model::tree::TreeId;
-use crate::parts::base;
 use crate::parts::current::Current;
 use crate::parts::generations::{Generation, Generations};
 use crate::parts::hold::HoldFile;
@@ -19,7 +18,7 @@ use crate::parts::log::{Event, Log};
 use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::record::wrap;
 use crate::parts::records::Records;
-use crate::parts::{look, suspects};
+use crate::parts::{current_generation, look, suspects};
 use crate::repair::rescue;
 use crate::threads;
 use crate::views::refresh;
@@ -208,7 +207,7 @@ fn compare(
         || rescue::rescued_base(store, lock, previous),
     );
     let ((tree, shown), (base, _)) = (tree?, base?);
-    let base = if base.is_some() { base } else { base::load_lost(store, previous)? };
+    let base = if base.is_some() { base } else { current_generation::load_lost(store, previous)? };
     let base = base.map(|base| {
         let now = store.now().into();
         let mut freshness = fresh::plan((&base.tree, &base.shown), (&tree, &shown), now);

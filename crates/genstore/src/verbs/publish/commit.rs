@@ -29,7 +29,6 @@ use crate::model::ids::{GenerationId, StageId};
 use crate::model::records::{Intent, Sequence};
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
-use crate::parts::base;
 use crate::parts::current::Current;
 use crate::parts::hold::{Activate, HoldFile};
 use crate::parts::layout::{DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN};
@@ -39,7 +38,7 @@ use crate::parts::look::{self, Quiet};
 use crate::parts::naming::{FanOuts, Naming};
 use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::stage_dir::{NEXT, StageDir};
-use crate::parts::{record, suspects};
+use crate::parts::{current_generation, record, suspects};
 use crate::progress::Phase;
 use crate::publication::Publication;
 use crate::repair::{owners, rescue};
@@ -320,7 +319,8 @@ impl<'s> Staged<'s> {
 
     /// Step 4. A generation that is only kept is made fresh when it is activated.
     fn freshen(&self, options: &CommitOptions, shown: &mut Shown) -> Result<u64> {
-        let lost = base::load_lost(self.store, self.base.as_ref().map(|base| base.generation.id()))?;
+        let lost =
+            current_generation::load_lost(self.store, self.base.as_ref().map(|base| base.generation.id()))?;
         let base = self.base.as_ref().or(lost.as_ref()).filter(|_| options.activate != Activate::Never);
         let (Some(stage), Some(base)) = (&self.stage, base) else { return Ok(0) };
         let now = self.store.now().into();
