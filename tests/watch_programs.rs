@@ -222,3 +222,22 @@ fn a_table_that_cannot_be_is_refused() {
     check("[watch.run.api]\ncommand = 'x'\npaths = ['nowhere']", "cannot watch");
     check("run = ['api: x', 'api: y']", "two programs are called api");
 }
+
+#[test]
+fn programs_run_at_once_on_what_is_current() {
+    let site = project(&format!("[watch.run]\napi = '{TELL}'\n"));
+    site.write("app.txt", "v1");
+    site.run("build").ok();
+    let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
+    assert!(made.success());
+    site.write("src/a.txt", "two");
+    let mut watch = Loop::start(&site, "", "read go < gate; cp src/a.txt $GENSTORE_OUT/");
+    watch.child("api", "started");
+    started(&site, &["1 v1"]);
+    assert!(watch.events.iter().all(|event| event["event"] != "build-end"));
+    fs::write(site.path("gate"), "go\n").unwrap();
+    watch.event("published");
+    watch.child("api", "started");
+    started(&site, &["1 v1", "2 v1"]);
+    watch.end(&site);
+}

@@ -134,3 +134,29 @@ fn killed_at_any_event_it_leaves_a_whole_store_and_no_process() {
         assert_eq!(site.names("genstore/staging"), [""; 0], "after {events} events");
     }
 }
+
+/// As `git clean -fdx` does it.
+#[test]
+fn a_store_that_is_removed_is_made_anew_and_all_is_served_again() {
+    let site = project("[watch.run]\napi = 'exec sleep 1000'\n[[view]]\npath = 'shown'\n");
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    watch.child("api", "started");
+    for round in ["two", "three"] {
+        fs::remove_dir_all(site.path("genstore")).unwrap();
+        fs::remove_file(site.path("shown")).unwrap();
+        let gone = watch.event("store-gone");
+        assert_eq!(gone["path"], site.path("genstore").to_str().unwrap());
+        watch.child("api", "stopped");
+        watch.event("ready");
+        assert_eq!(watch.event("published")["generation"], 1);
+        watch.child("api", "started");
+        site.write("src/a.txt", round);
+        watch.event("published");
+        assert_eq!(site.read("shown/lib/a.txt"), round);
+        watch.child("api", "started");
+    }
+    assert!(watch.events.iter().all(|event| event["event"] != "error"), "{:#?}", watch.events);
+    watch.end(&site);
+    assert_eq!(site.names("genstore/staging"), [""; 0]);
+}

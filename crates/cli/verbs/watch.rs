@@ -62,6 +62,9 @@ pub(crate) struct Watch {
     /// Look at the sources so often, instead of waiting for events
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     poll: Option<Duration>,
+    /// Show also what was built while sources changed; without it, that is only kept
+    #[arg(long)]
+    show_changed: bool,
     /// Publish this folder, which the build writes to and keeps; instead of GENSTORE_OUT
     #[arg(long, value_name = "DIR", value_parser = globals::filled_path())]
     output: Option<PathBuf>,
@@ -78,6 +81,16 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        loop {
+            if let Some(status) = self.watch(context)? {
+                return Ok(status);
+            }
+            context.check_interrupted()?;
+        }
+    }
+
+    /// Watches; returns the exit status, or `None` if the store was removed meanwhile.
+    fn watch(&self, context: &Context<'_>) -> Result<Option<u8>> {
         let project = context.project()?;
         let nothing = WatchSection::default();
         let section = project.map_or(&nothing, |project| &project.config.watch);
@@ -104,6 +117,7 @@ impl Watch {
             debounce: self.debounce.or(section.debounce).unwrap_or(DEBOUNCE),
             poll: self.poll.or(section.poll),
             on_busy: self.on_busy.or(section.on_busy).unwrap_or_default(),
+            show_changed: self.show_changed || section.show_changed.unwrap_or(false),
             programs,
             run_in: self.run_in.or(section.run_in).unwrap_or_default(),
             emptying: publishing::emptying(context, self.allow_empty)?,

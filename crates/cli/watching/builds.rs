@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use genstore::{Activate, CommitOptions, Error, Plan, Stage};
+use genstore::{Activate, CommitOptions, Error, Mark, Plan, Rev, Stage};
 use genstore_run::{Ended, Finished, GuardCommand, Output, start};
 
 use super::events::{Event, millis};
@@ -18,6 +18,13 @@ use crate::project::config::SIGTERM;
 /// After so many publications, what retention has given up is removed.
 const COLLECT_EVERY: u64 = 20;
 
+/// What was said of a build that ended well.
+enum Told {
+    /// It came to what is current already.
+    Unchanged,
+    Other,
+}
+
 impl<'a> Watch<'a> {
     pub(super) fn build_again(&mut self) {
         if let Err(error) = self.build() {
@@ -28,6 +35,7 @@ impl<'a> Watch<'a> {
     pub(super) fn build(&mut self) -> Result<()> {
         (self.wanted, self.again_at) = (false, None);
         self.sources.begin();
+        self.inputs.begin_build();
         self.built_from.clone_from(&self.sources.seen);
         self.builds += 1;
         let number = self.builds;
@@ -115,7 +123,6 @@ impl<'a> Watch<'a> {
             }
             _ => {}
         }
-        let shown_before = self.shown;
         let ended = if building.why == Some(Stop::Timeout) { Ended::TimedOut } else { ended };
         let ok = ended == Ended::Exited(0);
         self.tell(&end(ok, false));
@@ -128,15 +135,12 @@ impl<'a> Watch<'a> {
             let why = running::ending(&building.name, ended);
             Err(building::failed(self.context, building.stage, why, ended.exit_code()))
         };
-        if let Err(error) = result {
-            self.fail(&error);
-        }
-        if ok && self.for_change && !self.wanted && self.shown == shown_before {
-            self.restart_those_that_may_read_the_sources();
-        }
-        if self.shown.is_none() {
-            // The first build is over, and what there was before it is served if it failed.
-            self.show();
+        match result {
+            Ok(Told::Unchanged) if self.for_change && !self.wanted => {
+                self.restart_those_that_may_read_the_sources();
+            }
+            Ok(_) => {}
+            Err(error) => self.fail(&error),
         }
         self.follow_output();
         self.build_if_wanted();
@@ -166,12 +170,15 @@ impl<'a> Watch<'a> {
     }
 
     pub(super) fn give_up(&mut self, stage: Stage<'_>) {
-        if let Err(error) = stage.abort() {
+        // With a store that was removed, its stage is gone.
+        if let Err(error) = stage.abort()
+            && !self.store_gone
+        {
             self.fail(&error.into());
         }
     }
 
-    pub(super) fn publish(&mut self, stage: Stage<'a>) -> Result<()> {
+    fn publish(&mut self, stage: Stage<'a>) -> Result<Told> {
         let start = Instant::now();
         let (context, store, known) = (self.context, self.store, self.output.as_mut());
         let scan = |output: &Path| match known {
@@ -190,22 +197,25 @@ impl<'a> Watch<'a> {
             && self.is_held()
         {
             self.tell(&Event::Unchanged { generation: id, tree: tree.to_string() });
-            return Ok(());
+            return Ok(Told::Other);
         }
         let audited = publishing::audit(self.context, staged)?;
         let findings = audited.findings().to_vec();
         self.context.check_interrupted()?;
-        let activate = Activate::UnlessHeld;
+        // Sources changed while it ran: it may be made of a state that they never had.
+        let is_mixed = self.wanted && !self.settings.show_changed && !self.inputs.are_the_builds_own();
+        let activate = if is_mixed { Activate::Never } else { Activate::UnlessHeld };
         let mut done = audited.commit(&CommitOptions { activate, emptying, ..CommitOptions::default() })?;
         self.output.iter_mut().for_each(|output| output.published(&done));
         done.warnings.extend(declared::make_views(self.context, self.store));
         let event = match (done.changed, done.current) {
             (false, _) => Event::Unchanged { generation: done.generation, tree: done.tree.to_string() },
             (true, false) => {
-                self.kept = Some((done.generation, tree));
+                self.kept = (!is_mixed).then_some((done.generation, tree));
                 let current = self.store.current()?;
                 let (generation, tree) = (done.generation, tree.to_string());
-                Event::Kept { generation, tree, durable: done.durable, current }
+                let why = if is_mixed { "inputs-changed" } else { "held" };
+                Event::Kept { generation, tree, durable: done.durable, current, why }
             }
             (true, true) => {
                 self.kept = None;
@@ -215,6 +225,11 @@ impl<'a> Watch<'a> {
             }
         };
         self.tell(&event);
+        if is_mixed && done.changed {
+            // So that neither `resume` nor a later rollback goes to it.
+            let why = "sources changed while it was built".to_owned();
+            self.store.mark(&Rev::Number(done.generation), Mark::Bad, Some(why))?;
+        }
         for warning in &done.warnings {
             self.warn(warning.message.clone());
         }
@@ -227,6 +242,6 @@ impl<'a> Watch<'a> {
         if done.changed {
             self.collect_at_times();
         }
-        Ok(())
+        Ok(if done.changed { Told::Other } else { Told::Unchanged })
     }
 }

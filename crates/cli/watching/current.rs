@@ -21,9 +21,14 @@ impl Watch<'_> {
         }
         let previous = std::mem::replace(&mut self.current, current);
         self.tell(&Event::Activated { generation: current, previous, held: self.is_held() });
-        // Before the end of the first build nothing is shown.
-        if self.shown.is_some() || self.builds > 1 {
-            self.show();
+        self.show();
+    }
+
+    /// Returns whether the store was removed, and nothing is in its place.
+    pub(super) fn is_store_gone(&self) -> bool {
+        match std::fs::read_dir(self.store.path()) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     }
 

@@ -109,12 +109,19 @@ pub(crate) enum Event {
         generation: GenerationId,
         tree: String,
     },
-    /// What was built is kept, but a rollback holds what is current.
+    /// What was built is kept and not shown.
     Kept {
         generation: GenerationId,
         tree: String,
         durable: bool,
         current: Option<GenerationId>,
+        /// `held`: a rollback holds what is current. `inputs-changed`: sources changed while it was built.
+        why: &'static str,
+    },
+    /// The store was removed: it is made anew, and the watch begins anew with it.
+    StoreGone {
+        #[serde(flatten)]
+        path: PathField,
     },
     /// Somebody else made another generation current.
     Activated {
@@ -332,6 +339,12 @@ impl Event {
             Event::Unchanged { generation, .. } => {
                 verb(DIM, "Unchanged", &format!("generation {generation} has all of it"))
             }
+            Event::Kept { generation, why: "inputs-changed", .. } => {
+                let text =
+                    format!("generation {generation}, not shown: sources changed while it was built");
+                verb(CARE, "Kept", &text)
+            }
+            Event::StoreGone { .. } => verb(CARE, "Removed", "the store is gone; it is made anew"),
             Event::Kept { generation, current, .. } => {
                 let text = verb(CARE, "Kept", &format!("generation {generation}; it is not shown"));
                 format!("{text}{}", current.map(held_line).unwrap_or_default())

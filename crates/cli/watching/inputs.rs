@@ -6,7 +6,7 @@
 //! that is another one each time would have builds follow each other without end: after some, there is
 //! a pause before each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ pub(crate) struct Inputs {
     known: BTreeMap<PathBuf, Option<Digest>>,
     in_a_row: u32,
     last: Vec<PathBuf>,
+    /// What changed during the build that runs or ran last, and during the one before it.
+    during: [BTreeSet<PathBuf>; 2],
+    /// So many builds before it had the same changes as the one before them.
+    alike: u32,
 }
 
 impl Inputs {
@@ -38,8 +42,27 @@ impl Inputs {
         }
         if !really.is_empty() {
             self.last.clone_from(&really);
+            self.during[0].extend(really.iter().cloned());
         }
         really
+    }
+
+    /// Begins to collect what changes during a build.
+    pub(crate) fn begin_build(&mut self) {
+        self.alike = if self.is_like_the_one_before() { self.alike + 1 } else { 0 };
+        self.during.swap(0, 1);
+        self.during[0].clear();
+    }
+
+    /// Returns whether the changes during a build are its own work: the same files changed during each of
+    /// three builds in a row.
+    pub(crate) fn are_the_builds_own(&self) -> bool {
+        self.alike > 0 && self.is_like_the_one_before()
+    }
+
+    fn is_like_the_one_before(&self) -> bool {
+        let [this, before] = &self.during;
+        !this.is_empty() && this == before
     }
 
     /// Notes a change that no build can have made.
@@ -88,6 +111,26 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(inputs.really_changed(std::slice::from_ref(&path)).len(), 1);
         assert_eq!(inputs.last(), [path]);
+    }
+
+    #[test]
+    fn what_changes_during_three_builds_in_a_row_is_the_builds_own_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut inputs = Inputs::default();
+        let mut build = |names: &[&str]| {
+            inputs.begin_build();
+            for name in names {
+                let path = dir.path().join(name);
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                std::fs::write(&path, text + "x").unwrap();
+                inputs.really_changed(&[path]);
+            }
+            inputs.are_the_builds_own()
+        };
+        let own =
+            [["a", "b"], ["b", "a"], ["a", "b"], ["a", "b"], ["a", "c"], ["a", "c"]].map(|n| build(&n));
+        assert_eq!(own, [false, false, true, true, false, false]);
+        assert_eq!([build(&[]), build(&[]), build(&[])], [false; 3]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::command::context::Context;
 use crate::command::{notice, running};
 use crate::exit;
 use crate::project::config::SIGTERM;
+use crate::render::json::PathField;
 use events::Event;
 pub(crate) use programs::variables;
 use state::{Message, Of, Stop, Watch};
@@ -35,9 +36,12 @@ pub(crate) use state::{Program, Settings};
 
 /// `current` is looked at so often where no notice comes: a watch may miss what happens.
 const LOOK_AT_CURRENT: Duration = Duration::from_secs(5);
+/// And so often once nothing is current any more.
+const LOOK_AT_STORE: Duration = Duration::from_millis(200);
 
-/// Watches until it is interrupted; gives the exit status.
-pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> Result<u8> {
+/// Watches until it is interrupted, and returns the exit status; `None` if the store was removed, and is to
+/// be made anew.
+pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> Result<Option<u8>> {
     let _lock = store.lock_watch()?;
     let (sender, inbox) = channel();
     // For what runs between commits; and for the thread that waits for signals.
@@ -73,7 +77,7 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
 }
 
 impl<'a> Watch<'a> {
-    fn run(&mut self) -> Result<u8> {
+    fn run(&mut self) -> Result<Option<u8>> {
         let all = std::iter::once(Of::Build).chain((0..self.own.len()).map(Of::Program));
         for of in all.collect::<Vec<_>>() {
             self.listen(of);
@@ -89,13 +93,18 @@ impl<'a> Watch<'a> {
             generation: self.current,
             held: self.is_held(),
         });
+        // What there is already need not wait for a build.
+        self.show();
         // The first one must be able to run at all; what later ones lack is told, and waited for.
         self.build()?;
         loop {
             if let (Some(signal), None, true) = (self.ending, &self.building, self.children.are_gone()) {
+                if self.store_gone {
+                    return Ok(None);
+                }
                 self.tell(&Event::End { signal: (signal > 0).then_some(signal) });
                 let status = if signal > 0 { Ended::Interrupted(signal).exit_code() } else { exit::DONE };
-                return Ok(status);
+                return Ok(Some(status));
             }
             self.attend(Instant::now());
             match self.next_message() {
@@ -122,6 +131,11 @@ impl<'a> Watch<'a> {
         let news = self.children.tick(now);
         self.tell_of_children(news);
         self.attend_build(now);
+        if self.ending.is_none() && self.current.is_none() && self.is_store_gone() {
+            self.tell(&Event::StoreGone { path: PathField::of_path(self.store.path()) });
+            self.store_gone = true;
+            self.end(0, false);
+        }
         if self.ending.is_some() {
             return;
         }
@@ -147,12 +161,14 @@ impl<'a> Watch<'a> {
 
     fn next_message(&self) -> Option<Message> {
         let idle = self.ending.is_none();
+        // It may be on its way out.
+        let is_lost = idle && self.current.is_none() && self.shown.is_some();
         let due = [
             self.children.due(),
             self.build_due(),
             self.looks().map(|(_, at)| at).min().filter(|_| idle),
             self.again_at.filter(|_| idle),
-            Some(Instant::now() + LOOK_AT_CURRENT),
+            Some(Instant::now() + if is_lost { LOOK_AT_STORE } else { LOOK_AT_CURRENT }),
         ];
         let wait = due.into_iter().flatten().min()?.saturating_duration_since(Instant::now());
         // The loop has a sender itself, so all that can go wrong is that nothing comes.
@@ -160,7 +176,10 @@ impl<'a> Watch<'a> {
     }
 
     fn end(&mut self, signal: i32, at_once: bool) {
-        self.ending.get_or_insert(signal);
+        if self.ending.is_none_or(|known| known == 0) {
+            self.ending = Some(signal);
+        }
+        self.store_gone &= signal == 0;
         let signal = if signal > 0 { signal } else { SIGTERM };
         self.stop_build(Stop::End, signal);
         self.children.stop(Instant::now());

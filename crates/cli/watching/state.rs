@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     /// Look so often, and do not wait for events.
     pub(crate) poll: Option<Duration>,
     pub(crate) on_busy: OnBusy,
+    /// Show also builds during which sources changed.
+    pub(crate) show_changed: bool,
     pub(crate) programs: Vec<Program>,
     pub(crate) run_in: RunIn,
     pub(crate) emptying: Emptying,
@@ -124,6 +126,8 @@ pub(super) struct Watch<'a> {
     /// What was kept last while a rollback held current.
     pub(super) kept: Option<(GenerationId, TreeId)>,
     pub(super) ending: Option<i32>,
+    /// It ends because its store was removed.
+    pub(super) store_gone: bool,
     pub(super) sender: Sender<Message>,
     pub(super) inbox: Receiver<Message>,
 }
@@ -180,6 +184,7 @@ impl<'a> Watch<'a> {
             shown: None,
             kept: None,
             ending: None,
+            store_gone: false,
             settings,
             sender,
             inbox,

@@ -31,6 +31,7 @@ pub(crate) struct WatchSection {
     #[serde(deserialize_with = "duration")]
     pub(crate) debounce: Option<Duration>,
     pub(crate) on_busy: Option<OnBusy>,
+    pub(crate) show_changed: Option<bool>,
     pub(crate) run: Runs,
     pub(crate) run_in: Option<RunIn>,
     #[serde(deserialize_with = "signal")]
@@ -228,7 +229,7 @@ mod tests {
     fn reads_every_key() {
         let config: Config = toml::from_str(
             "[watch]\npaths = ['src']\nextensions = ['ts']\nignore = ['*.log']\ndebounce = '100ms'\n\
-             on_busy = 'restart'\nrun_in = 'generation'\nstop_signal = 'SIGINT'\nstop_timeout = '3s'\n\
+             on_busy = 'restart'\nshow_changed = true\nrun_in = 'generation'\nstop_signal = 'SIGINT'\nstop_timeout = '3s'\n\
              poll = '2s'\n[watch.run]\napi = 'node a.js'\nweb = ['next', 'dev']\n\
              [watch.run.worker]\ncommand = ['node', 'w.js']\npaths = ['apps/worker']\nenv_file = '.env'\n\
              restart = 'change'\nstop_signal = 'INT'\nstop_timeout = '30s'\n\
@@ -243,7 +244,7 @@ mod tests {
         );
         assert_eq!((watch.on_busy, watch.run_in), (Some(OnBusy::Restart), Some(RunIn::Generation)));
         assert_eq!((watch.stop_signal, watch.stop_timeout), (Some(2), Some(Duration::from_secs(3))));
-        assert_eq!(watch.poll, Some(Duration::from_secs(2)));
+        assert_eq!((watch.poll, watch.show_changed), (Some(Duration::from_secs(2)), Some(true)));
         let Runs::Table(table) = watch.run else { panic!("{:?}", watch.run) };
         assert_eq!(table.keys().collect::<Vec<_>>(), ["api", "web", "worker"]);
         let worker = &table["worker"];
