@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use genstore::{Failed, Finding, Problem, Severity};
+use genstore::{Failed, Finding, Problem, ProblemKind, Severity};
 use genstore_run::Ended;
 
 use crate::exit;
@@ -96,6 +96,7 @@ pub(crate) struct InputProblem {
     pub(crate) line: Option<u64>,
     /// The path in the plan, as far as it could be read.
     pub(crate) path: Option<Vec<u8>>,
+    pub(crate) kind: ProblemKind,
     /// A sentence's end.
     pub(crate) what: String,
 }
@@ -103,7 +104,7 @@ pub(crate) struct InputProblem {
 impl BadInput {
     pub(crate) fn new(input: &str, hint: &str, problems: Vec<InputProblem>) -> BadInput {
         // Links that lead elsewhere are the one thing that a project may allow.
-        let links = problems.iter().any(|problem| problem.what.contains(" symlink "));
+        let links = problems.iter().any(|problem| problem.kind == ProblemKind::Symlink);
         let allow = match links {
             true => ", or allow such links with `symlinks = \"any\"` under [publish] in genstore.toml",
             false => "; nothing was written",
@@ -125,6 +126,13 @@ impl fmt::Display for BadInput {
 
 impl std::error::Error for BadInput {}
 
+impl InputProblem {
+    /// Makes a problem of a line by itself.
+    pub(crate) fn of_line(line: u64, path: Option<Vec<u8>>, what: impl Into<String>) -> InputProblem {
+        InputProblem { line: Some(line), path, kind: ProblemKind::Unfit, what: what.into() }
+    }
+}
+
 impl fmt::Display for InputProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(line) = self.line {
@@ -139,7 +147,8 @@ impl fmt::Display for InputProblem {
 
 impl From<Problem> for InputProblem {
     fn from(problem: Problem) -> InputProblem {
-        InputProblem { line: None, path: Some(problem.path), what: problem.what }
+        let Problem { path, kind, what } = problem;
+        InputProblem { line: None, path: Some(path), kind, what }
     }
 }
 

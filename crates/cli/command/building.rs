@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use genstore::{Emptying, Error, Failed, Generation, GenerationId, Plan, Rev, Stage, Store};
+use genstore::{Emptying, Error, Failed, Generation, GenerationId, Plan, RefusedKind, Rev, Stage, Store};
 use genstore_run::{Job, Limits, Log};
 
 use crate::command::context::Context;
@@ -133,7 +133,7 @@ impl Builder {
             },
             None => match stage.scan(&context.scan_rules(None)?) {
                 // The build fails by it, with its log kept.
-                Err(Error::Refused { code: "stage-output-replaced", why }) => return Ok(Err(why)),
+                Err(Error::Refused { kind: RefusedKind::StageOutputReplaced, why }) => return Ok(Err(why)),
                 plan => (plan?, "GENSTORE_OUT".to_owned()),
             },
         };

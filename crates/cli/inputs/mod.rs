@@ -16,14 +16,14 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, Plan, Stage, Store};
+use genstore::{BadSourceReason, Error, Plan, Stage, Store};
 
 use crate::command::context::Context;
 use crate::render::publish::Scanned;
 use crate::text::escape::show;
 use crate::text::{human, size};
 use roots::Root;
-use source::{STORE_WITHIN, name_of, open, would_hold};
+use source::{name_of, open, would_hold};
 
 /// What to publish, and limits of it.
 #[derive(Args)]
@@ -74,7 +74,9 @@ impl Inputs {
         let from = &self.from;
         let plan = if let Some(dir) = &from.dir {
             if store.is_none() && would_hold(dir, place) {
-                return Err(Error::BadSource { path: dir.clone(), why: STORE_WITHIN }.into());
+                return Err(
+                    Error::BadSource { path: dir.clone(), reason: BadSourceReason::HoldsStore }.into()
+                );
             }
             Plan::scan(dir, &rules)?
         } else if let Some(file) = &from.plan {

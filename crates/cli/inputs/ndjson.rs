@@ -51,7 +51,7 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
         };
         if let Some(why) = stops {
             let what = format!("{why}; the rest was not read");
-            problems.push(InputProblem { line: Some(number), path: None, what });
+            problems.push(InputProblem::of_line(number, None, what));
             break;
         }
         if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -59,7 +59,7 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
         }
         let line = entry::read(&bytes);
         if let Some(what) = frame.see(&line) {
-            problems.push(InputProblem { line: Some(number), path: None, what: what.to_owned() });
+            problems.push(InputProblem::of_line(number, None, what));
         }
         match line {
             Ok(Line::Begin | Line::End) => {}
@@ -73,11 +73,7 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
             }
             Err(Refused { path, problems: found }) => {
                 let told = found.into_iter();
-                problems.extend(told.map(|what| InputProblem {
-                    line: Some(number),
-                    path: path.clone(),
-                    what,
-                }));
+                problems.extend(told.map(|what| InputProblem::of_line(number, path.clone(), what)));
             }
         }
     }
@@ -121,11 +117,7 @@ impl Frame {
     /// Returns the problem of a plan that does not end as it promised.
     fn cut_off(&self, line: u64) -> Option<InputProblem> {
         let what = "the plan is cut off: it has no line {\"end\":true}, which its first line promises";
-        (self.promised && !self.ended).then(|| InputProblem {
-            line: Some(line),
-            path: None,
-            what: what.to_owned(),
-        })
+        (self.promised && !self.ended).then(|| InputProblem::of_line(line, None, what))
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use genstore::{Plan, ScanRules};
+use genstore::{BadSourceReason, Plan, ProblemKind, ScanRules};
 
-use super::source::{STORE_WITHIN, would_hold};
+use super::source::would_hold;
 use crate::text::escape::show;
 
 /// One root as it was given.
@@ -35,7 +35,9 @@ pub(crate) fn plan(roots: &[Root], rules: &ScanRules, future: Option<&Path>) -> 
     let mut plan = Plan::builder().symlinks(rules.symlinks);
     for root in roots {
         if future.is_some_and(|place| would_hold(&root.path, place)) {
-            plan.problem(&root.name, format!("cannot be a root: {}: {STORE_WITHIN}", show(&root.path)));
+            let why = BadSourceReason::HoldsStore;
+            let what = format!("cannot be a root: {}: {why}", show(&root.path));
+            plan.problem(&root.name, ProblemKind::Root, what);
             continue;
         }
         plan.root(&root.name, &root.path, rules)?;

@@ -9,8 +9,6 @@ use genstore::Error;
 
 use crate::text::escape::show;
 
-pub(super) const STORE_WITHIN: &str = "the store lies in it";
-
 /// Returns whether a store that is made at `place` would lie in `source`.
 pub(super) fn would_hold(source: &Path, place: &Path) -> bool {
     let find = |path: &Path| std::fs::canonicalize(path).ok();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use anyhow::Result;
-use genstore::{Error, Plan, RelPath, Symlinks};
+use genstore::{Error, Plan, ProblemKind, RelPath, Symlinks};
 
 use super::members::{Archive, Kind};
 use super::spool::{Kept, Spool};
@@ -46,7 +46,7 @@ pub(crate) fn read(
             continue;
         }
         if let Err(why) = RelPath::new(path.clone()) {
-            plan.problem(&path, why.to_string());
+            plan.problem(&path, ProblemKind::Unfit, why.to_string());
             continue;
         }
         match member.kind {
@@ -68,7 +68,8 @@ pub(crate) fn read(
                 Some(Before::Symlink(target)) => plan = plan.symlink(path, target.clone()),
                 None => {
                     let target = genstore::show_path(&target);
-                    plan.problem(&path, format!("is a hard link to {target}, which is no file before it"));
+                    let what = format!("is a hard link to {target}, which is no file before it");
+                    plan.problem(&path, ProblemKind::Unfit, what);
                 }
             },
             Kind::Symlink(target) => {
@@ -76,7 +77,7 @@ pub(crate) fn read(
                 before.insert(path, Before::Symlink(target));
             }
             Kind::Dir => plan = plan.dir(path),
-            Kind::Other(what) => plan.problem(&path, what),
+            Kind::Other(what) => plan.problem(&path, ProblemKind::Unfit, what),
         }
     }
     plan.build().map_err(|error| match error {

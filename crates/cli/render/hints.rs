@@ -1,6 +1,6 @@
 //! What to do about an error of the library.
 
-use genstore::{Damaged, Error, Problem};
+use genstore::{BadSourceReason, Damaged, Error, Problem, ProblemKind, RefusedKind};
 
 use super::leftover::LEFT_HINT;
 use crate::errors::MORE_PROCESSES;
@@ -39,7 +39,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
             let near: Vec<String> = near.iter().map(|path| show(path)).collect();
             return format!("did you mean {}? `genstore view ls` shows all", or_list(&near));
         }
-        Error::BadSource { why, .. } => hint_of_source(why),
+        Error::BadSource { reason, .. } => hint_of_source(*reason),
         Error::BadPlan { problems } => hint_of_plan(problems),
         Error::SourceChanged { .. } => "let the build finish, then publish again",
         Error::Damaged { what, .. } => match what {
@@ -48,84 +48,95 @@ pub(crate) fn hint_of(error: &Error) -> String {
                 "`genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can"
             }
         },
-        Error::Refused { code, .. } => hint_of_refusal(code),
+        Error::Refused { kind, .. } => hint_of_refusal(*kind),
         _ => "run it again with -v",
     };
     text.to_owned()
 }
 
-fn hint_of_source(why: &str) -> &'static str {
-    match why {
-        "there is no such directory" => "check the spelling; the build may have written elsewhere",
-        "it is not a directory" => "name the directory that holds the build's output",
-        "the store lies in it" => {
+fn hint_of_source(reason: BadSourceReason) -> &'static str {
+    use BadSourceReason as Reason;
+    match reason {
+        Reason::Absent => "check the spelling; the build may have written elsewhere",
+        Reason::NotADirectory => "name the directory that holds the build's output",
+        Reason::HoldsStore => {
             "publish the build's output directory, or put the store elsewhere with --store"
         }
-        _ => "name the build's own output, not what genstore made of it",
+        Reason::NotAFile | Reason::NoLongerAFile | Reason::IsStore | Reason::InStore => {
+            "name the build's own output, not what genstore made of it"
+        }
     }
 }
 
+/// Chooses the hint of the problem that has to be solved first.
 fn hint_of_plan(problems: &[Problem]) -> &'static str {
-    let any = |words: &str| problems.iter().any(|problem| problem.what.contains(words));
-    // Links that lead elsewhere are the one thing that a project may allow.
-    match any("symlink") {
-        _ if any("cannot be a root: ") => {
+    match problems.iter().map(|problem| problem.kind).min() {
+        Some(ProblemKind::Root) => {
             "give each --root a name of its own, and a path that is there and apart from the store"
         }
-        _ if any("is a mount point") && !any("cannot be moved in: ") => {
+        Some(ProblemKind::NotMovable) => "publish without --consume, which copies the files",
+        Some(ProblemKind::MountPoint) => {
             "unmount it at the end of the build: what is mounted there is not the build's output"
         }
-        _ if any("cannot be moved in: ") => "publish without --consume, which copies the files",
-        true => {
+        // Links that lead elsewhere are the one thing that a project may allow.
+        Some(ProblemKind::Symlink) => {
             "leave them out with `exclude` under [publish] in genstore.toml, \
              or allow such links with `symlinks = \"any\"` there"
         }
-        false => {
+        Some(ProblemKind::Unfit) | None => {
             "remove what cannot be kept, or leave it out with `exclude` under [publish] in genstore.toml"
         }
     }
 }
 
-fn hint_of_refusal(code: &str) -> &'static str {
-    match code {
-        "no-current" => "publish something first: `genstore publish DIR`",
-        "not-activated" => "`genstore switch N` makes one current; `genstore list` shows all",
-        "nothing-older" => "`genstore list` shows what there is; `genstore switch` goes to any of them",
-        "store-not-shared" => "make a new one elsewhere with `genstore init --shared`, and publish to it",
-        "store-shared" => "make a new one elsewhere with `genstore init --private`, and publish to it",
-        "not-a-member" => "choose a group of yours first: `chgrp GROUP DIR`",
-        "needs-root" => "run it with sudo",
-        "lossy" => "change the files, leave them out, or publish with `--lossy warn`",
-        "pin-taken" => "take another name, or remove that pin first with `genstore unpin`",
-        "no-such-pin" => "`genstore list` shows the pins",
-        "stage-unknown" => "`genstore begin` prints the id of a new stage",
-        "stage-expired" => "begin a new stage; `--ttl` and `--owner-pid` say how long it lasts",
-        "stage-committed" => "`genstore show` tells of the generation",
-        "stage-refused" => "look at report.json there, then begin a new stage",
-        "stage-output-replaced" => {
+fn hint_of_refusal(kind: RefusedKind) -> &'static str {
+    use RefusedKind as Kind;
+    match kind {
+        Kind::NoCurrent => "publish something first: `genstore publish DIR`",
+        Kind::NotActivated => "`genstore switch N` makes one current; `genstore list` shows all",
+        Kind::NothingOlder => "`genstore list` shows what there is; `genstore switch` goes to any of them",
+        Kind::StoreNotShared => "make a new one elsewhere with `genstore init --shared`, and publish to it",
+        Kind::StoreShared => "make a new one elsewhere with `genstore init --private`, and publish to it",
+        Kind::NotAMember => "choose a group of yours first: `chgrp GROUP DIR`",
+        Kind::NeedsRoot => "run it with sudo",
+        Kind::Lossy => "change the files, leave them out, or publish with `--lossy warn`",
+        Kind::PinTaken => "take another name, or remove that pin first with `genstore unpin`",
+        Kind::NoSuchPin => "`genstore list` shows the pins",
+        Kind::StageUnknown => "`genstore begin` prints the id of a new stage",
+        Kind::StageExpired => "begin a new stage; `--ttl` and `--owner-pid` say how long it lasts",
+        Kind::StageCommitted => "`genstore show` tells of the generation",
+        Kind::StageRefused => "look at report.json there, then begin a new stage",
+        Kind::StageOutputReplaced => {
             "write into GENSTORE_OUT and leave the directory itself in its place; \
              nothing of what took its place was changed"
         }
-        "stage-foreign" => "commit it as the user who began it, and to the store it was begun in",
-        "empty-input" => {
+        Kind::StageForeign => "commit it as the user who began it, and to the store it was begun in",
+        Kind::EmptyInput => {
             "was the input made, and is its disk mounted? `--allow-empty` publishes it all the same"
         }
-        "moved-meanwhile" => "publish again",
-        "no-such-process" => "`--owner-pid $$` names a shell's own process",
-        "bad-view-path" => "name the link itself, as in `genstore view add site`",
-        "view-in-store" => "a view is a path outside the store; name one beside it",
-        "view-holds-store" => "a view shows what is in the store; name a path beside it",
-        "target-in-store" | "target-in-view" => "name a directory elsewhere",
-        "store-in-store" => "name a directory outside of it with --store",
-        "view-no-parent" => "make it with --parents, or check the spelling",
-        "view-way" => "name the place without that link, or have the folder that it is in closed to others",
-        "view-taken" => "`--replace` puts the view in its place, and keeps what is there beside it",
-        "view-file" => "move it away first, or name another path",
-        "view-other-filesystem" => "`--copy` makes copies instead of links",
-        "view-not-mounted" => "mount it first, or give the view up with `genstore view rm`",
-        "view-no-exchange" => "move what is there away first, then add the view",
-        "no-such-file" => "`genstore show --tree` lists what a generation holds",
-        _ => "nothing was changed",
+        Kind::MovedMeanwhile => "publish again",
+        Kind::NoSuchProcess => "`--owner-pid $$` names a shell's own process",
+        Kind::BadViewPath => "name the link itself, as in `genstore view add site`",
+        Kind::ViewInStore => "a view is a path outside the store; name one beside it",
+        Kind::ViewHoldsStore => "a view shows what is in the store; name a path beside it",
+        Kind::TargetInStore | Kind::TargetInView => "name a directory elsewhere",
+        Kind::StoreInStore => "name a directory outside of it with --store",
+        Kind::ViewNoParent => "make it with --parents, or check the spelling",
+        Kind::ViewWay => {
+            "name the place without that link, or have the folder that it is in closed to others"
+        }
+        Kind::ViewTaken => "`--replace` puts the view in its place, and keeps what is there beside it",
+        Kind::ViewFile => "move it away first, or name another path",
+        Kind::ViewOtherFilesystem => "`--copy` makes copies instead of links",
+        Kind::ViewNotMounted => "mount it first, or give the view up with `genstore view rm`",
+        Kind::ViewNoExchange => "move what is there away first, then add the view",
+        Kind::NoSuchFile => "`genstore show --tree` lists what a generation holds",
+        Kind::BadTarget
+        | Kind::FactsTooLong
+        | Kind::HealedMeanwhile
+        | Kind::NoteTooLong
+        | Kind::NumbersUsedUp
+        | Kind::ReaderUsedUp => "nothing was changed",
     }
 }
 
@@ -169,5 +180,26 @@ fn or_list(names: &[String]) -> String {
         [] => String::new(),
         [only] => only.clone(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever else is wrong with a plan: an order of its own would send people round in circles.
+    #[test]
+    fn the_hint_is_for_what_must_be_solved_first() {
+        use ProblemKind::{MountPoint, NotMovable, Root, Symlink, Unfit};
+        let check = |kinds: &[ProblemKind], expected: &str| {
+            let problem = |kind: &ProblemKind| Problem { path: vec![], kind: *kind, what: String::new() };
+            let hint = hint_of_plan(&kinds.iter().map(problem).collect::<Vec<_>>());
+            assert!(hint.contains(expected), "{kinds:?}: {hint}");
+        };
+        check(&[Unfit, Symlink, MountPoint, NotMovable, Root], "--root");
+        check(&[Unfit, MountPoint, NotMovable, Symlink], "without --consume");
+        check(&[Symlink, MountPoint, Unfit], "unmount");
+        check(&[Unfit, Symlink], "symlinks = \"any\"");
+        check(&[Unfit], "remove what cannot be kept");
     }
 }

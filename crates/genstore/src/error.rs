@@ -1,8 +1,12 @@
 //! Errors: only cases that a caller acts on, each with what it concerns.
 
+mod kinds;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{fmt, io};
+
+pub use kinds::{BadSourceReason, ProblemKind, RefusedKind};
 
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
@@ -88,7 +92,7 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
         /// Why not.
-        why: &'static str,
+        reason: BadSourceReason,
     },
     /// The plan holds what no generation can hold; all problems together, in the order of the paths.
     BadPlan {
@@ -117,8 +121,8 @@ pub enum Error {
     },
     /// A request that cannot be met as the store is now.
     Refused {
-        /// A short name of the case, stable: `nothing-older`, `pin-taken`.
-        code: &'static str,
+        /// What cannot be met.
+        kind: RefusedKind,
         /// One sentence.
         why: String,
     },
@@ -161,8 +165,16 @@ pub struct Holder {
 pub struct Problem {
     /// The path in the plan.
     pub path: Vec<u8>,
+    /// What has to be done about it.
+    pub kind: ProblemKind,
     /// A sentence's end: "is a FIFO".
     pub what: String,
+}
+
+impl Problem {
+    pub(crate) fn new(path: &[u8], kind: ProblemKind, what: impl Into<String>) -> Problem {
+        Problem { path: path.to_vec(), kind, what: what.into() }
+    }
 }
 
 impl Error {
@@ -170,8 +182,8 @@ impl Error {
         Error::Io { op, path: path.into(), source: source.into() }
     }
 
-    pub(crate) fn refused(code: &'static str, why: impl Into<String>) -> Error {
-        Error::Refused { code, why: why.into() }
+    pub(crate) fn refused(kind: RefusedKind, why: impl Into<String>) -> Error {
+        Error::Refused { kind, why: why.into() }
     }
 
     pub(crate) fn damaged_file(path: &Path, cause: impl fmt::Display) -> Error {
@@ -200,7 +212,7 @@ impl Error {
             Error::SourceChanged { .. } => "source-changed",
             Error::Damaged { .. } => "damaged",
             Error::Left { .. } => "left-behind",
-            Error::Refused { code, .. } => code,
+            Error::Refused { kind, .. } => kind.code(),
         }
     }
 }
@@ -242,8 +254,8 @@ impl fmt::Display for Error {
                 write!(f, "no generation is called {}", relpath::show(rev.as_bytes()))
             }
             Error::UnknownView { path, .. } => write!(f, "there is no view {}", show_path(path)),
-            Error::BadSource { path, why } => {
-                write!(f, "cannot publish {}: {why}", show_path(path))
+            Error::BadSource { path, reason } => {
+                write!(f, "cannot publish {}: {reason}", show_path(path))
             }
             Error::BadPlan { problems } => {
                 write!(f, "{} cannot be kept in a generation", count(problems.len(), "path"))

@@ -47,7 +47,9 @@ pub use change::expect::Expect;
 pub use check::report::Unshared;
 pub use check::report::{DamagedObject, VerifyReport};
 pub use check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
-pub use error::{Damaged, Error, Holder, Leftover, Problem, Result};
+pub use error::{
+    BadSourceReason, Damaged, Error, Holder, Leftover, Problem, ProblemKind, RefusedKind, Result,
+};
 pub use fs::Durability;
 #[cfg(feature = "faults")]
 pub use fs::fault::{FaultAt, FaultKind, FaultPlan, FaultStage, Faults};

@@ -10,7 +10,7 @@ use crate::change::expect::Expect;
 use crate::check::lost;
 use crate::check::report::VerifyReport;
 use crate::check::tree::Depth;
-use crate::error::{Error, Result};
+use crate::error::{Error, RefusedKind, Result};
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::records::{Mark, MarkRecord, PinRecord};
@@ -288,7 +288,7 @@ impl Store {
             Records::of(&self.store).pins()?.get(name).filter(|pin| pin.generation != generation)
         {
             let why = format!("the pin {name} holds generation {} already", taken.generation);
-            return Err(Error::refused("pin-taken", why));
+            return Err(Error::refused(RefusedKind::PinTaken, why));
         }
         let made = self.store.now().into();
         let record = PinRecord { generation, made, why, until: until.map(Into::into) };
@@ -304,7 +304,7 @@ impl Store {
         let (lock, _) = begin::begin_commit(&self.store)?;
         match Records::of(&self.store).remove_pin(&lock, name)? {
             true => Ok(()),
-            false => Err(Error::refused("no-such-pin", format!("there is no pin {name}"))),
+            false => Err(Error::refused(RefusedKind::NoSuchPin, format!("there is no pin {name}"))),
         }
     }
 

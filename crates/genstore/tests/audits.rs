@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use genstore::{
     AuditRules, CommitOptions, Depth, Error, Finding, Growth, Judged, KeepFailed, Options, Pattern, Plan,
-    Publication, Severity, Source, StageOptions, Staged, Store,
+    Publication, RefusedKind, Severity, Source, StageOptions, Staged, Store,
 };
 use genstore_testkit::{at, debris, scratch};
 use tempfile::TempDir;
@@ -260,7 +260,8 @@ fn findings_of_programs_count_by_their_weight() {
     };
     assert_eq!(lines(audited.findings()), ["spelling a has a typo"]);
     assert!(audited.commit(&CommitOptions::default()).unwrap().times.audit.as_nanos() > 0);
-    let failing = |_: &Path| Err(Error::Refused { code: "no-such-pin", why: "could not look".to_owned() });
+    let failing =
+        |_: &Path| Err(Error::Refused { kind: RefusedKind::NoSuchPin, why: "could not look".to_owned() });
     assert!(stage(&store, &[("a", "2")]).audit_with(&AuditRules::default(), failing).is_err());
     assert_eq!(debris(&place.path()), [""; 0]);
 }

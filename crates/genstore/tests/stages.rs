@@ -72,8 +72,8 @@ fn shell(dir: &Path, script: &str) {
 #[track_caller]
 fn refused<T>(result: genstore::Result<T>, code: &str, why: &str) {
     match result.err().expect("it is refused") {
-        Error::Refused { code: found, why: text } => {
-            assert_eq!((found, text.contains(why)), (code, true), "{text}");
+        Error::Refused { kind, why: text } => {
+            assert_eq!((kind.code(), text.contains(why)), (code, true), "{text}");
         }
         other => panic!("{other}"),
     }

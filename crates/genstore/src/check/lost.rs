@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Damaged, Error, Result};
+use crate::error::{Damaged, Error, RefusedKind, Result};
 use crate::fs::Kind;
 use crate::model::ids::GenerationId;
 use crate::model::notice::NOTICE_LEN;
@@ -54,13 +54,13 @@ pub(crate) fn required_current(store: &StoreDir) -> Result<GenerationId> {
         return Ok(id);
     }
     Err(match Generations::of(store).ids()?.len() {
-        0 => Error::refused("no-current", "nothing has been published to this store yet"),
+        0 => Error::refused(RefusedKind::NoCurrent, "nothing has been published to this store yet"),
         1 => Error::refused(
-            "not-activated",
+            RefusedKind::NotActivated,
             "no generation is current: the only one was kept, not activated",
         ),
         n => Error::refused(
-            "not-activated",
+            RefusedKind::NotActivated,
             format!("no generation is current: all {n} were kept, not activated"),
         ),
     })

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, openat, rea
 use rustix::io::Errno;
 
 use super::Dir;
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, RefusedKind, Result, show_path};
 
 /// As many as the kernel follows.
 const MOST_LINKS: usize = 40;
@@ -87,7 +87,7 @@ fn check_link(folder: &OwnedFd, link: &Stat, path: &Path, owners: &[u32]) -> Res
         true => Ok(()),
         false => {
             let why = "is a symlink that another user may have put there, which is not followed";
-            Err(Error::refused("view-way", format!("{} {why}", show_path(path))))
+            Err(Error::refused(RefusedKind::ViewWay, format!("{} {why}", show_path(path))))
         }
     }
 }
@@ -130,7 +130,7 @@ mod tests {
         check("open/a", "a");
         let fails = |path: &str, owners: &[u32]| match open_way(&top.join(path), owners) {
             Err(Error::Io { source, .. }) => source.raw_os_error().unwrap(),
-            Err(Error::Refused { code, .. }) => code.len() as i32 * 1000,
+            Err(Error::Refused { kind, .. }) => kind.code().len() as i32 * 1000,
             other => panic!("{:?}", other.map(|dir| dir.path().to_owned())),
         };
         let refused = "view-way".len() as i32 * 1000;

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, RefusedKind, Result};
 use crate::fs::Dir;
 use crate::fs::process::{Liveness, ProcessMark, boot};
 use crate::model::records::Moment;
@@ -90,7 +90,10 @@ impl Claim {
             Owner::Until(time) => OwnerRecord::Until(time.into()),
             Owner::Process(pid) => {
                 let mark = ProcessMark::of(pid)?.ok_or_else(|| {
-                    Error::refused("no-such-process", format!("there is no process {pid} to own a stage"))
+                    Error::refused(
+                        RefusedKind::NoSuchProcess,
+                        format!("there is no process {pid} to own a stage"),
+                    )
                 })?;
                 OwnerRecord::Process(mark)
             }

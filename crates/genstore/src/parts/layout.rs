@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::copy::fill;
 use crate::fs::errno::is_errno;
 use crate::fs::fault::Faults;
@@ -203,7 +203,7 @@ impl StoreDir {
             Audience::Group => return Err(not_shared(store.dir.path())),
             Audience::Owner if store.dir.stat(SHARED)?.is_some() => {
                 let why = format!("the store {} is shared with a group", show_path(store.dir.path()));
-                return Err(Error::refused("store-shared", why));
+                return Err(Error::refused(RefusedKind::StoreShared, why));
             }
             Audience::Owner => store.close()?,
         }
@@ -219,7 +219,7 @@ impl StoreDir {
         // The system drops the bit without a word where the user is no member.
         if self.dir.stat_self()?.mode & 0o2000 == 0 {
             let why = format!("only a member of its group can share {}", show_path(self.dir.path()));
-            return Err(Error::refused("not-a-member", why));
+            return Err(Error::refused(RefusedKind::NotAMember, why));
         }
         drop(self.fs.open_or_create(&self.dir, SHARED)?);
         self.fs.sync_dir(&self.dir)?;
@@ -359,7 +359,7 @@ pub(crate) fn tree_path(id: GenerationId) -> Vec<u8> {
 
 fn not_shared(path: &Path) -> Error {
     let why = format!("{} is there already, and is not shared with a group", show_path(path));
-    Error::refused("store-not-shared", why)
+    Error::refused(RefusedKind::StoreNotShared, why)
 }
 
 /// Returns whether the marker is ours: `None` for something else.
@@ -400,7 +400,10 @@ fn refuse_within_a_store(path: &Path) -> Result<()> {
         // A folder that we may not read is no store that we may write to.
         if Dir::open(above).and_then(start).is_ok_and(|start| start == *MAGIC) {
             let (path, above) = (show_path(path), show_path(above));
-            return Err(Error::refused("store-in-store", format!("{path} lies in the store {above}")));
+            return Err(Error::refused(
+                RefusedKind::StoreInStore,
+                format!("{path} lies in the store {above}"),
+            ));
         }
     }
     Ok(())

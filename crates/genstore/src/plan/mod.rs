@@ -15,7 +15,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::model::links::{self, At, Leads};
 use crate::model::relpath;
 use crate::plan::item::{Given, Item, ItemSource, Source, Symlinks, What};
@@ -139,7 +139,7 @@ impl PlanBuilder {
     pub(crate) fn add(&mut self, path: Vec<u8>, what: What) {
         match relpath::check(&path) {
             Ok(()) => self.add_checked(b"", &path, what),
-            Err(why) => self.problem(&path, why.to_string()),
+            Err(why) => self.problem(&path, ProblemKind::Unfit, why.to_string()),
         }
     }
 
@@ -152,8 +152,8 @@ impl PlanBuilder {
     }
 
     /// Adds a problem that the caller found, to be told with the others: a sentence's end.
-    pub fn problem(&mut self, path: &[u8], what: impl Into<String>) {
-        self.problems.push(Problem { path: path.to_vec(), what: what.into() });
+    pub fn problem(&mut self, path: &[u8], kind: ProblemKind, what: impl Into<String>) {
+        self.problems.push(Problem::new(path, kind, what));
     }
 
     /// Adds problems.
@@ -188,7 +188,7 @@ impl PlanBuilder {
         self.check_places();
         self.check_links();
         if self.paths.len() > u32::MAX as usize {
-            self.problem(b".", "holds more than 4 GiB of paths");
+            self.problem(b".", ProblemKind::Unfit, "holds more than 4 GiB of paths");
         }
         if self.problems.is_empty() {
             self.line_up();
@@ -247,7 +247,7 @@ impl PlanBuilder {
                     (false, false, _) => Some("lies below something that is not a directory"),
                 };
                 if let Some(what) = clash {
-                    problems.push(Problem { path: path.to_vec(), what: what.to_owned() });
+                    problems.push(Problem::new(path, ProblemKind::Unfit, what));
                     continue;
                 }
             }
@@ -277,7 +277,7 @@ impl PlanBuilder {
                 continue;
             };
             let what = format!("{what} (to {})", relpath::show(target));
-            problems.push(Problem { path: self.path(item).to_vec(), what });
+            problems.push(Problem::new(self.path(item), ProblemKind::Symlink, what));
         }
         self.problems.append(&mut problems);
     }

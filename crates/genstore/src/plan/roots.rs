@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use crate::error::{Error, Result, show_path};
+use crate::error::{BadSourceReason, Error, ProblemKind, Result, show_path};
 use crate::model::relpath;
 use crate::plan::PlanBuilder;
 use crate::plan::item::{Given, ItemSource, What};
@@ -26,16 +26,16 @@ impl PlanBuilder {
         let bad = |why: &str| format!("cannot be a root: {}: {why}", show_path(path));
         let (real, meta) = match scan::find_source(path, rules.store) {
             Ok(found) => found,
-            Err(Error::BadSource { why: "there is no such directory", .. }) => {
-                self.problem(name, bad("there is no such file or directory"));
+            Err(Error::BadSource { reason: BadSourceReason::Absent, .. }) => {
+                self.problem(name, ProblemKind::Root, bad("there is no such file or directory"));
                 return Ok(());
             }
-            Err(Error::BadSource { why, .. }) => {
-                self.problem(name, bad(why));
+            Err(Error::BadSource { reason, .. }) => {
+                self.problem(name, ProblemKind::Root, bad(&reason.to_string()));
                 return Ok(());
             }
             Err(Error::Io { source, .. }) => {
-                self.problem(name, bad(&source.to_string()));
+                self.problem(name, ProblemKind::Root, bad(&source.to_string()));
                 return Ok(());
             }
             Err(other) => return Err(other),
@@ -43,7 +43,7 @@ impl PlanBuilder {
         if meta.is_file() {
             let asked = rustix::fs::accessat(CWD, &real, Access::READ_OK, AtFlags::EACCESS);
             if let Err(why) = asked {
-                self.problem(name, bad(&std::io::Error::from(why).to_string()));
+                self.problem(name, ProblemKind::Root, bad(&std::io::Error::from(why).to_string()));
             } else if named {
                 self.roots.came_from(name, &real);
                 let source = ItemSource::Given(Box::new(Given::Root(real)));
@@ -52,7 +52,11 @@ impl PlanBuilder {
             return Ok(());
         }
         if !meta.is_dir() {
-            self.problem(name, bad(&format!("it is a {}", scan::kind_name(meta.file_type()))));
+            self.problem(
+                name,
+                ProblemKind::Root,
+                bad(&format!("it is a {}", scan::kind_name(meta.file_type()))),
+            );
             return Ok(());
         }
         if !named {
@@ -64,10 +68,10 @@ impl PlanBuilder {
             self.add(name.to_vec(), What::Dir);
         }
         match scan::scan_real(self, name, path, real, rules) {
-            Err(Error::BadSource { why, .. }) => {
+            Err(Error::BadSource { reason, .. }) => {
                 // What was found until then says nothing about the rest.
                 self.cut_back(before);
-                self.problem(name, bad(why));
+                self.problem(name, ProblemKind::Root, bad(&reason.to_string()));
                 Ok(())
             }
             done => done,
@@ -93,7 +97,7 @@ impl PlanBuilder {
         };
         self.roots.names.push(name.to_vec());
         match &why {
-            Some((name, why)) => self.problem(name, format!("cannot be a root: {why}")),
+            Some((name, why)) => self.problem(name, ProblemKind::Root, format!("cannot be a root: {why}")),
             None => return true,
         }
         false

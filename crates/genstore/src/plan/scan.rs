@@ -15,7 +15,7 @@ use std::sync::Arc;
 use globset::GlobSet;
 use rustix::fs::{Access, AtFlags};
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{BadSourceReason, Error, Problem, ProblemKind, Result};
 use crate::fs::mount::{self, is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
 use crate::model::ids::GenerationId;
@@ -78,7 +78,7 @@ impl PlanBuilder {
 fn scan(plan: &mut PlanBuilder, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
     let (real, meta) = find_source(dir, rules.store)?;
     if !meta.is_dir() {
-        return Err(Error::BadSource { path: dir.to_owned(), why: "it is not a directory" });
+        return Err(Error::BadSource { path: dir.to_owned(), reason: BadSourceReason::NotADirectory });
     }
     scan_real(plan, prefix, dir, real, rules)
 }
@@ -100,7 +100,7 @@ pub(crate) fn scan_real(
 /// mounted in it is a problem of the plan: its files are moved in, and these are not its files.
 fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()> {
     for point in mounts_below(dir.path()) {
-        plan.problem(&mount::below(dir.path(), &point), MOUNT_POINT);
+        plan.problem(&mount::below(dir.path(), &point), ProblemKind::MountPoint, MOUNT_POINT);
     }
     let root = ScannedRoot { ours: true, ..ScannedRoot::of(dir.staying()?) };
     walk(plan, dir.path(), root, rules, &KnownFolders::default()).map(drop)
@@ -255,19 +255,21 @@ impl Walk<'_> {
         let (dir, stat, mut names) = match open() {
             Ok(opened) => opened,
             Err(e) if is_mount(&e) => {
-                let path = folder.path.clone();
-                listing.problems.push(Problem { path, what: MOUNT_POINT.to_owned() });
+                listing.problems.push(Problem::new(&folder.path, ProblemKind::MountPoint, MOUNT_POINT));
                 return Ok((listing, None));
             }
             Err(Error::Io { source, .. }) => {
-                let path = folder.path.clone();
-                listing.problems.push(Problem { path, what: format!("cannot be read: {source}") });
+                let what = format!("cannot be read: {source}");
+                listing.problems.push(Problem::new(&folder.path, ProblemKind::Unfit, what));
                 return Ok((listing, None));
             }
             Err(other) => return Err(other),
         };
         if self.rules.store.is_some_and(|store| (stat.dev, stat.ino) == (store.dev, store.ino)) {
-            return Err(Error::BadSource { path: self.source.to_owned(), why: "the store lies in it" });
+            return Err(Error::BadSource {
+                path: self.source.to_owned(),
+                reason: BadSourceReason::HoldsStore,
+            });
         }
         names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         for (name, kind) in names {
@@ -375,17 +377,18 @@ impl Listing {
     }
 
     fn problem(&mut self, name: &[u8], what: impl Into<String>) {
-        self.problems.push(Problem { path: relpath::join(&self.path, name), what: what.into() });
+        let path = relpath::join(&self.path, name);
+        self.problems.push(Problem::new(&path, ProblemKind::Unfit, what));
     }
 }
 
 /// Finds a source, which must not lie in the store, and gives its real path.
 pub(crate) fn find_source(dir: &Path, store: Option<StoreIdentity>) -> Result<(PathBuf, Metadata)> {
-    let bad = |why| Error::BadSource { path: dir.to_owned(), why };
+    let bad = |reason| Error::BadSource { path: dir.to_owned(), reason };
     let real = match std::fs::canonicalize(dir) {
         Ok(real) => real,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Err(bad("there is no such directory"));
+            return Err(bad(BadSourceReason::Absent));
         }
         Err(e) => return Err(Error::io("find", dir, e)),
     };
@@ -395,8 +398,8 @@ pub(crate) fn find_source(dir: &Path, store: Option<StoreIdentity>) -> Result<(P
             let meta = std::fs::metadata(ancestor).map_err(|e| Error::io("stat", ancestor, e))?;
             if (meta.dev(), meta.ino()) == (store.dev, store.ino) {
                 return Err(bad(match steps {
-                    0 => "it is the store itself",
-                    _ => "it lies in the store, or is a view of it",
+                    0 => BadSourceReason::IsStore,
+                    _ => BadSourceReason::InStore,
                 }));
             }
         }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{BadSourceReason, Error, Result};
 use crate::fs::Dir;
 use crate::plan::Plan;
 use crate::plan::item::ScannedRoot;
@@ -46,7 +46,10 @@ impl ScanMemory {
         plan.remembered = true;
         let (real, meta) = scan::find_source(&self.dir, self.rules.store)?;
         if !meta.is_dir() {
-            return Err(Error::BadSource { path: self.dir.clone(), why: "it is not a directory" });
+            return Err(Error::BadSource {
+                path: self.dir.clone(),
+                reason: BadSourceReason::NotADirectory,
+            });
         }
         plan.roots.came_from(b"", &real);
         let dir = Dir::open(&real)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Problem, show_path};
+use crate::error::{Problem, ProblemKind, show_path};
 use crate::fs::mount;
 use crate::model::relpath;
 
@@ -40,7 +40,7 @@ impl Roots {
                     show_path(real),
                     relpath::show(other)
                 );
-                found.push(Problem { path: name.clone(), what });
+                found.push(Problem::new(name, ProblemKind::NotMovable, what));
             }
         }
         found.sort_by(|a, b| relpath::compare(&a.path, &b.path));
@@ -53,7 +53,7 @@ impl Roots {
             let problem = |point: PathBuf| {
                 let below = mount::below(real, &point);
                 let path = if name.is_empty() { below } else { relpath::join(name, &below) };
-                Problem { path, what: "cannot be moved in: it is a mount point".to_owned() }
+                Problem::new(&path, ProblemKind::NotMovable, "cannot be moved in: it is a mount point")
             };
             mount::mounts_below(real).into_iter().map(problem).collect::<Vec<_>>()
         };

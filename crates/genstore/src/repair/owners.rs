@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::change::begin;
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::errno::is_refused;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::relpath;
@@ -116,7 +116,7 @@ fn find_foreign(store: &StoreDir) -> Result<Vec<Found>> {
 pub(crate) fn give_back(store: &StoreDir) -> Result<(Foreign, Foreign)> {
     if !rustix::process::geteuid().is_root() {
         let why = "only root gives files to another user";
-        return Err(Error::refused("needs-root", why));
+        return Err(Error::refused(RefusedKind::NeedsRoot, why));
     }
     let _guard = Locks::of(store).exclude()?;
     let _lock = begin::begin_commit(store)?;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::error::{Damaged, Error, Result};
+use crate::error::{Damaged, Error, RefusedKind, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::dir::open_parent;
 use crate::fs::folders::Folders;
@@ -51,7 +51,7 @@ impl Generation {
 }
 
 fn refuse(path: &[u8], why: &str) -> Error {
-    Error::refused("no-such-file", format!("{} {why}", relpath::show(path)))
+    Error::refused(RefusedKind::NoSuchFile, format!("{} {why}", relpath::show(path)))
 }
 
 fn check(id: GenerationId, path: &[u8], file: FileNode, found: Digest) -> Result<()> {
@@ -68,8 +68,9 @@ fn check(id: GenerationId, path: &[u8], file: FileNode, found: Digest) -> Result
 /// Copies a generation's tree to `to`, which must be absent or empty, and no part of the store or a view. No inode is shared, files
 /// may be written by their owner, and mtimes are as shown. The copy appears whole or not at all.
 pub(crate) fn export(store: &StoreDir, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
-    let name =
-        to.file_name().ok_or_else(|| Error::refused("bad-target", "the target needs a name of its own"))?;
+    let name = to
+        .file_name()
+        .ok_or_else(|| Error::refused(RefusedKind::BadTarget, "the target needs a name of its own"))?;
     let name = std::os::unix::ffi::OsStrExt::as_bytes(name);
     place::check_target(store, to)?;
     let parent = match to.parent() {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::change::begin;
 use crate::change::expect::Expect;
 use crate::check::lost;
-use crate::error::{Error, Result};
+use crate::error::{Error, RefusedKind, Result};
 use crate::model::delta::Delta;
 use crate::model::ids::GenerationId;
 use crate::model::records::{Mark, MarkRecord};
@@ -114,7 +114,7 @@ fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Resul
     if let Some(kept) = kept {
         why.push_str(&format!(" that was current before ({kept} never was)"));
     }
-    Err(Error::refused("nothing-older", why))
+    Err(Error::refused(RefusedKind::NothingOlder, why))
 }
 
 /// Returns whether a generation is not marked as bad, reading no other mark.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::change::begin;
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::model::nearest::nearest_names;
 use crate::model::relpath::show;
 use crate::parts::layout::{StoreDir, VIEWS};
@@ -59,8 +59,9 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
     record.disk = disk::disk_of(store, place.parent()?)?;
     let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
     let is_mirror = record.kind == ViewKind::Mirror;
-    let taken =
-        |what: &str| Err(Error::refused("view-taken", format!("{} is {what}", show_path(&place.path))));
+    let taken = |what: &str| {
+        Err(Error::refused(RefusedKind::ViewTaken, format!("{} is {what}", show_path(&place.path))))
+    };
     let change = match place.standing()? {
         ViewState::Missing => ViewChange::Made,
         ViewState::Ok if !is_mirror => ViewChange::Unchanged,
@@ -83,7 +84,7 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
         ViewState::Elsewhere(_) | ViewState::Directory if options.replace => ViewChange::Replaced,
         ViewState::File => {
             let why = format!("{} is a file, and no view takes a file's place", show_path(&place.path));
-            return Err(Error::refused("view-file", why));
+            return Err(Error::refused(RefusedKind::ViewFile, why));
         }
         ViewState::Elsewhere(target) => return taken(&format!("a symlink to {}", show(&target))),
         ViewState::Mounted => return taken("a mount point"),

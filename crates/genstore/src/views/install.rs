@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::errno::{is_errno, is_not_empty};
 use crate::fs::{Dir, Kind, Stat};
 use crate::parts::layout::StoreDir;
@@ -190,12 +190,12 @@ fn explain(error: Error, way: InstallMode, is_mirror: bool, place: &ViewLocation
     let path = show_path(&place.path);
     if is_mirror && matches!(error, Error::Io { op: "link", .. }) && is_errno(&error, Errno::XDEV) {
         let why = format!("{path} is on another filesystem than the store, where no hard link leads");
-        return Error::refused("view-other-filesystem", why);
+        return Error::refused(RefusedKind::ViewOtherFilesystem, why);
     }
     const CANNOT: [Errno; 5] = [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV];
     if way == InstallMode::Exchange && CANNOT.iter().any(|errno| is_errno(&error, *errno)) {
         let why = format!("the filesystem of {path} cannot exchange two names");
-        return Error::refused("view-no-exchange", why);
+        return Error::refused(RefusedKind::ViewNoExchange, why);
     }
     error
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::dir::is_mounted_on;
 use crate::fs::errno::is_absence;
 use crate::fs::{Dir, Kind, mount, way};
@@ -37,10 +37,10 @@ impl ViewLocation {
 
     pub(crate) fn parent(&self) -> Result<&Dir> {
         if let Some(why) = &self.refused {
-            return Err(Error::refused("view-way", why));
+            return Err(Error::refused(RefusedKind::ViewWay, why));
         }
         let gone = || match &self.unmounted {
-            Some(why) => Error::refused("view-not-mounted", why.clone()),
+            Some(why) => Error::refused(RefusedKind::ViewNotMounted, why.clone()),
             None => Error::io("open", self.path.parent().unwrap_or(&self.path), Errno::NOENT),
         };
         self.parent.as_ref().ok_or_else(gone)
@@ -91,25 +91,25 @@ pub(crate) fn real_path(store: &StoreDir) -> Result<PathBuf> {
 pub(crate) fn new_view_path(store: &StoreDir, path: &Path) -> Result<Escaped> {
     let shown = show_path(path);
     if path.file_name().is_none() {
-        return Err(Error::refused("bad-view-path", format!("{shown} does not end with a name")));
+        return Err(Error::refused(RefusedKind::BadViewPath, format!("{shown} does not end with a name")));
     }
     let real = real_place(store, path).map_err(|error| match is_gone(&error) {
         true => {
             let parent = path.parent().unwrap_or(path);
             let why = format!("there is no directory {} to make {shown} in", show_path(parent));
-            Error::refused("view-no-parent", why)
+            Error::refused(RefusedKind::ViewNoParent, why)
         }
         false => error,
     })?;
     let home = real_path(store)?;
     if let Some(nth) = level_of(store, &real)? {
         return Err(match nth {
-            0 => Error::refused("view-in-store", format!("{shown} is the store itself")),
-            _ => Error::refused("view-holds-store", format!("{shown} holds the store")),
+            0 => Error::refused(RefusedKind::ViewInStore, format!("{shown} is the store itself")),
+            _ => Error::refused(RefusedKind::ViewHoldsStore, format!("{shown} holds the store")),
         });
     }
     if is_part_of_store(store, real.parent().unwrap_or(&real))? {
-        return Err(Error::refused("view-in-store", format!("{shown} lies in the store")));
+        return Err(Error::refused(RefusedKind::ViewInStore, format!("{shown} lies in the store")));
     }
     Ok(Escaped(relative(&home, &real)))
 }
@@ -191,7 +191,7 @@ pub(crate) fn check_target(store: &StoreDir, target: &Path) -> Result<()> {
     let real = parent.join(target.file_name().unwrap_or_default());
     if is_part_of_store(store, &parent)? {
         let why = format!("{shown} lies in the store, or in a view of it");
-        return Err(Error::refused("target-in-store", why));
+        return Err(Error::refused(RefusedKind::TargetInStore, why));
     }
     let inode = |path: &Path| {
         let meta = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_dir)?;
@@ -203,7 +203,7 @@ pub(crate) fn check_target(store: &StoreDir, target: &Path) -> Result<()> {
         let view = follow(&real_path(store)?, &record.path.0);
         if view == real || inode(&view).is_some_and(|view| own.contains(&view)) {
             let why = format!("{shown} is, or lies in, the view {}", show_path(&view));
-            return Err(Error::refused("target-in-view", why));
+            return Err(Error::refused(RefusedKind::TargetInView, why));
         }
     }
     Ok(())
@@ -221,7 +221,7 @@ pub(crate) fn place(store: &StoreDir, record: &ViewRecord) -> Result<ViewLocatio
         Ok(dir) => Some(dir),
         Err(e) if is_gone(&e) => None,
         // Whoever wants to go there hears of it; the record can be removed all the same.
-        Err(Error::Refused { code: "view-way", why }) => {
+        Err(Error::Refused { kind: RefusedKind::ViewWay, why }) => {
             refused = Some(why);
             None
         }

@@ -3,7 +3,7 @@
 //! brought to what is current. Floor 3.
 
 use crate::check::tree::{Fault, FaultKind, check_stats};
-use crate::error::{Error, Result, chain, show_path};
+use crate::error::{Error, RefusedKind, Result, chain, show_path};
 use crate::model::relpath::show;
 use crate::parts::current::Current;
 use crate::parts::current_generation::CurrentGeneration;
@@ -126,7 +126,7 @@ fn restore(
     let restored = match (view.state == ViewState::Missing, view.kind) {
         (true, ViewKind::Link) => place.make_again(store).map(|()| None),
         (false, _) if place::holds_store(store, &view.path) => {
-            Err(Error::refused("view-holds-store", format!("{path} holds the store")))
+            Err(Error::refused(RefusedKind::ViewHoldsStore, format!("{path} holds the store")))
         }
         _ => install::put_in_place(store, lock, record, place, ViewChange::Retargeted, after),
     };

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use genstore::{
-    CommitOptions, Depth, Error, KeepFailed, Options, Owner, Plan, Publication, Retention, ScanRules,
-    StageOptions, Store, TreeFaultKind,
+    CommitOptions, Depth, Error, KeepFailed, Options, Owner, Plan, Publication, RefusedKind, Retention,
+    ScanRules, StageOptions, Store, TreeFaultKind,
 };
 use genstore_testkit::{
     Bystanders, Task, bind, child_task, debris, in_own_mounts, scratch, things, unmount, write_tree,
@@ -198,10 +198,10 @@ fn a_build_that_leaves_a_mount_is_refused_before_anything_is_linked() {
     unmount(&stage.path().join("sub/file"));
     // Mounted on the directory itself.
     bind(site.outside.path(), stage.path());
-    let Err(Error::Refused { code, why }) = stage.scan(&ScanRules::default()) else {
+    let Err(Error::Refused { kind, why }) = stage.scan(&ScanRules::default()) else {
         panic!("not refused")
     };
-    assert_eq!(code, "stage-output-replaced", "{why}");
+    assert_eq!(kind, RefusedKind::StageOutputReplaced, "{why}");
     assert!(why.ends_with("something is mounted there"), "{why}");
     let path = stage.path().to_owned();
     let Err(Error::Left { left }) = stage.abort() else { panic!("nothing is left") };

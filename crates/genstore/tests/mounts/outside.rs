@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use genstore::{CommitOptions, Error, Plan, ScanRules, StageOptions, ViewKind, ViewOptions, ViewState};
+use genstore::{
+    CommitOptions, Error, Plan, RefusedKind, ScanRules, StageOptions, ViewKind, ViewOptions, ViewState,
+};
 use genstore_testkit::{bind, in_own_mounts, mount, things, unmount, write_tree};
 
 use super::{Site, names};
@@ -126,10 +128,10 @@ fn a_view_waits_for_its_filesystem() {
         assert!(done.warnings.iter().any(|warning| nothing(&warning.message)), "{done:?}");
         assert_eq!(site.store.views().unwrap()[0].state, ViewState::Unmounted);
         drop(site.store.rollback(1, true).unwrap());
-        let Err(Error::Refused { code, .. }) = site.store.add_view(&view, &options) else {
+        let Err(Error::Refused { kind, .. }) = site.store.add_view(&view, &options) else {
             panic!("it was added below the mount point")
         };
-        assert_eq!((code, names(&disk)), ("view-not-mounted", vec![]));
+        assert_eq!((kind, names(&disk)), (RefusedKind::ViewNotMounted, vec![]));
         // Not even the directory is there, which is made again where a project was cleaned.
         fs::remove_dir(&disk).unwrap();
         drop(site.publish("three"));

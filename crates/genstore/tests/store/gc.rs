@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use genstore::{
-    Activate, CommitOptions, Depth, Error, Expect, Mark, Options, Plan, Reason, Retention, Source,
-    StageOptions, Store, Symlinks,
+    Activate, CommitOptions, Depth, Error, Expect, Mark, Options, Plan, Reason, RefusedKind, Retention,
+    Source, StageOptions, Store, Symlinks,
 };
 use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things, write_tree};
 
@@ -40,7 +40,10 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     assert_eq!(collect(&store, 0).generations, [id(4)]);
     // Numbers are never used again.
     assert_eq!(commit(&store, &memory(&[("n", "6")])).unwrap().generation, id(6));
-    assert!(matches!(store.rollback(9, false), Err(Error::Refused { code: "nothing-older", .. })));
+    assert!(matches!(
+        store.rollback(9, false),
+        Err(Error::Refused { kind: RefusedKind::NothingOlder, .. })
+    ));
 }
 
 /// Publishes contents, one after the other; those that end with `-` are only kept.

@@ -15,7 +15,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::change::freshen::{self, Standing};
 use crate::change::{announce, begin, expect};
-use crate::error::{Error, Result};
+use crate::error::{Error, RefusedKind, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
 use crate::fs::flush::{Flush, MANY};
@@ -138,7 +138,7 @@ impl<'s> Staged<'s> {
             drop(lock);
             if self.audit_skipped {
                 return Err(Error::refused(
-                    "moved-meanwhile",
+                    RefusedKind::MovedMeanwhile,
                     "this tree was current and so was not audited, but now it no longer is; publish again",
                 ));
             }
@@ -147,7 +147,7 @@ impl<'s> Staged<'s> {
         };
         let stage = self.stage.take().expect("an assembled tree has its stage");
         let id = GenerationId::new(sequence.high + 1)
-            .ok_or_else(|| Error::refused("numbers-used-up", "no generation number is left"))?;
+            .ok_or_else(|| Error::refused(RefusedKind::NumbersUsedUp, "no generation number is left"))?;
         let mut after = AfterCommit::new(written_to);
         let event = Event::Publish {
             manifest: manifest.map_or_else(String::new, |written| written.file.to_string()),
@@ -356,7 +356,7 @@ impl<'s> Staged<'s> {
     fn heal(&mut self, lock: &CommitLock, sequence: &mut Sequence) -> Result<u64> {
         if sequence.heals != self.heals_seen {
             return Err(Error::refused(
-                "healed-meanwhile",
+                RefusedKind::HealedMeanwhile,
                 "another process healed damaged objects while this tree was staged; publish again",
             ));
         }
@@ -493,13 +493,13 @@ fn check_texts(options: &CommitOptions) -> Result<()> {
     let facts: usize = options.facts.iter().map(|(key, value)| key.len() + value.len()).sum();
     if options.note.len() > MAX_NOTE_LEN {
         return Err(Error::refused(
-            "note-too-long",
+            RefusedKind::NoteTooLong,
             format!("the note is longer than {MAX_NOTE_LEN} bytes"),
         ));
     }
     if facts > MAX_FACTS_LEN {
         return Err(Error::refused(
-            "facts-too-long",
+            RefusedKind::FactsTooLong,
             format!("the facts are longer than {MAX_FACTS_LEN} bytes"),
         ));
     }

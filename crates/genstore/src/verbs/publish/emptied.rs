@@ -1,7 +1,7 @@
 //! Refuses to replace something by nothing: the input of a generator that died, of a disk that is not
 //! mounted. Floor 3.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, RefusedKind, Result};
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
@@ -58,7 +58,7 @@ fn check(parts: &[Vec<u8>], tree: &Tree, id: GenerationId, current: &Tree) -> Re
         };
         let entries = if files == 1 { "one entry".to_owned() } else { format!("{files} entries") };
         let why = format!("the input is empty{at}, where generation {id} has {entries}");
-        return Err(Error::refused("empty-input", why));
+        return Err(Error::refused(RefusedKind::EmptyInput, why));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rustix::io::Errno;
 
 use crate::change::begin;
-use crate::error::{Error, Result, show_path};
+use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::copy::{CHUNK, fill};
 use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
@@ -80,7 +80,10 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
     store.complete()?;
     let resumed = match StageDir::resume(store, id) {
         Err(e) if is_errno(&e, Errno::ACCESS) => {
-            return Err(Error::refused("stage-foreign", format!("the stage {id} belongs to another user")));
+            return Err(Error::refused(
+                RefusedKind::StageForeign,
+                format!("the stage {id} belongs to another user"),
+            ));
         }
         resumed => resumed?,
     };
@@ -95,16 +98,16 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
             dir.remove(store)?;
         }
         let why = format!("the stage {id} was committed already: it is generation {generation}");
-        return Err(Error::refused("stage-committed", why));
+        return Err(Error::refused(RefusedKind::StageCommitted, why));
     }
     let Some((dir, standing, made)) = resumed else {
         return Err(match FailedBuilds::of(store).find_stage(id)? {
             Some(number) => Error::refused(
-                "stage-refused",
+                RefusedKind::StageRefused,
                 format!("the stage {id} was refused: it is kept as failed/{number}"),
             ),
             None => Error::refused(
-                "stage-unknown",
+                RefusedKind::StageUnknown,
                 format!("there is no stage {id}: it was aborted, it is over, or it never was"),
             ),
         });
@@ -124,7 +127,7 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
         Standing::Rebooted => format!("the stage {id} is over: the system was started anew since"),
     };
     drop(dir.remove(store));
-    Err(Error::refused("stage-expired", why))
+    Err(Error::refused(RefusedKind::StageExpired, why))
 }
 
 impl<'s> Stage<'s> {
@@ -156,7 +159,7 @@ impl<'s> Stage<'s> {
         let why = |what: &str| {
             let shown = show_path(&self.path);
             let why = format!("{shown} is not the directory that the stage was begun with: {what}");
-            Error::refused("stage-output-replaced", why)
+            Error::refused(RefusedKind::StageOutputReplaced, why)
         };
         let Some(named) = named else { return Err(why("it was removed")) };
         match (&self.out, named.kind) {

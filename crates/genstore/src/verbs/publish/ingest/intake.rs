@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{BadSourceReason, Error, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Kind, Stat};
@@ -57,7 +57,7 @@ impl Intake<'_, '_> {
             };
             let before = Stat::of(&file, &path)?;
             if before.kind != Kind::File {
-                return Err(Error::BadSource { path, why: "is no regular file any more" });
+                return Err(Error::BadSource { path, reason: BadSourceReason::NoLongerAFile });
             }
             let executable = executable.unwrap_or(before.mode & 0o100 != 0);
             let unchanged = |file: &File| -> Result<bool> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, RefusedKind, Result};
 use crate::fs::Stat;
 use crate::fs::attributes::Attributes;
 use crate::model::relpath;
@@ -109,7 +109,9 @@ impl Losses {
     pub(crate) fn refuse(&self) -> Result<()> {
         match self.is_empty() {
             true => Ok(()),
-            false => Err(Error::refused("lossy", self.sentences().collect::<Vec<_>>().join("; "))),
+            false => {
+                Err(Error::refused(RefusedKind::Lossy, self.sentences().collect::<Vec<_>>().join("; ")))
+            }
         }
     }
 }

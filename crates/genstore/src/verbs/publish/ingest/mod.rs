@@ -20,7 +20,7 @@ use std::sync::{Mutex, OnceLock};
 
 use rustix::io::Errno;
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{BadSourceReason, Error, Problem, ProblemKind, RefusedKind, Result};
 use crate::fs::Dir;
 use crate::fs::dir_cursor::DirCursor;
 use crate::fs::mount::is_mount;
@@ -217,7 +217,7 @@ impl<'a> Ingest<'a> {
                     done.push(if is_as_before { Done::AsBefore } else { Done::New(Box::new(file)) });
                 }
                 Err(error) => match problem_of(&error) {
-                    Some(what) => lock(&shared.problems).push(Problem { path: path.to_vec(), what }),
+                    Some((kind, what)) => lock(&shared.problems).push(Problem::new(path, kind, what)),
                     None => return Err(error),
                 },
             }
@@ -258,7 +258,7 @@ impl Intake<'_, '_> {
             Given::Bytes(bytes) => return self.bytes(bytes, executable),
             Given::Reader(reader) => {
                 let reader = lock(reader).take();
-                let used_up = || Error::refused("reader-used-up", "a reader was read before");
+                let used_up = || Error::refused(RefusedKind::ReaderUsedUp, "a reader was read before");
                 return self.stream(reader.ok_or_else(used_up)?, executable);
             }
             Given::Spooled(Spooled { dir, name }) => return self.disk((dir, name), Some(executable)),
@@ -273,23 +273,23 @@ impl Intake<'_, '_> {
 /// Opens the folder of a file that is named by a path of the system, and gives the file's name.
 fn parent_of(path: &Path) -> Result<(Dir, &[u8])> {
     let Some((folder, name)) = path.parent().zip(path.file_name()) else {
-        return Err(Error::BadSource { path: path.to_owned(), why: "it is not a file" });
+        return Err(Error::BadSource { path: path.to_owned(), reason: BadSourceReason::NotAFile });
     };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     Ok((Dir::open(folder)?, std::os::unix::ffi::OsStrExt::as_bytes(name)))
 }
 
 /// Errors that concern one source alone, so that all of them can be named together.
-fn problem_of(error: &Error) -> Option<String> {
+fn problem_of(error: &Error) -> Option<(ProblemKind, String)> {
     match error {
         Error::Io { op: "open", source, .. }
             if [Some(Errno::ACCESS), Some(Errno::LOOP), Some(Errno::NXIO)]
                 .contains(&Errno::from_io_error(source)) =>
         {
-            Some(format!("cannot be read: {source}"))
+            Some((ProblemKind::Unfit, format!("cannot be read: {source}")))
         }
-        Error::BadSource { why, .. } => Some((*why).to_owned()),
-        error if is_mount(error) => Some(MOUNT_POINT.to_owned()),
+        Error::BadSource { reason, .. } => Some((ProblemKind::Unfit, reason.to_string())),
+        error if is_mount(error) => Some((ProblemKind::MountPoint, MOUNT_POINT.to_owned())),
         _ => None,
     }
 }

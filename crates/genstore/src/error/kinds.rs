@@ -1,0 +1,181 @@
+//! The kinds of errors, by which programs choose what to say and to do.
+
+use std::fmt;
+
+/// Why a directory or a file cannot be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadSourceReason {
+    /// There is no such directory.
+    Absent,
+    /// It is not a directory.
+    NotADirectory,
+    /// It has no name of its own, as `/`.
+    NotAFile,
+    /// It was a regular file when its folder was read, and is none any more.
+    NoLongerAFile,
+    /// The store lies in it.
+    HoldsStore,
+    /// It is the store.
+    IsStore,
+    /// It lies in the store, or is a view of it.
+    InStore,
+}
+
+impl fmt::Display for BadSourceReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadSourceReason::Absent => "there is no such directory",
+            BadSourceReason::NotADirectory => "it is not a directory",
+            BadSourceReason::NotAFile => "it is not a file",
+            BadSourceReason::NoLongerAFile => "is no regular file any more",
+            BadSourceReason::HoldsStore => "the store lies in it",
+            BadSourceReason::IsStore => "it is the store itself",
+            BadSourceReason::InStore => "it lies in the store, or is a view of it",
+        })
+    }
+}
+
+/// What has to be done about a problem of a plan. What has to be done first comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemKind {
+    /// A root cannot be one: it needs another name or another source.
+    Root,
+    /// A source cannot be moved in; it can be copied.
+    NotMovable,
+    /// Something is mounted there.
+    MountPoint,
+    /// A symlink leads out of the tree, or nowhere.
+    Symlink,
+    /// No generation can hold it.
+    Unfit,
+}
+
+/// A request that cannot be met as the store is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedKind {
+    /// The target of an export has no name of its own.
+    BadTarget,
+    /// The path of a view does not end with a name.
+    BadViewPath,
+    /// Nothing is to be published in the place of something.
+    EmptyInput,
+    /// The facts are longer than a manifest may hold.
+    FactsTooLong,
+    /// Another process healed damaged objects while the tree was staged.
+    HealedMeanwhile,
+    /// Files have what a generation does not keep.
+    Lossy,
+    /// What was current, and so was not audited, is current no longer.
+    MovedMeanwhile,
+    /// Only root may do this.
+    NeedsRoot,
+    /// Nothing has been published yet.
+    NoCurrent,
+    /// The generation has no such file.
+    NoSuchFile,
+    /// There is no such pin.
+    NoSuchPin,
+    /// The process that is to own a stage does not exist.
+    NoSuchProcess,
+    /// The store is to be shared with a group that the caller is not in.
+    NotAMember,
+    /// There are generations, and none is current.
+    NotActivated,
+    /// The note is longer than a manifest may hold.
+    NoteTooLong,
+    /// There is no older good generation to go back to.
+    NothingOlder,
+    /// No number of a generation is left.
+    NumbersUsedUp,
+    /// The name of a pin holds another generation.
+    PinTaken,
+    /// A source that can be read once was read before.
+    ReaderUsedUp,
+    /// The stage is a generation already.
+    StageCommitted,
+    /// The owner of the stage has ended, or its time is over.
+    StageExpired,
+    /// The stage belongs to another user.
+    StageForeign,
+    /// Something else stands in the place of the directory that a build was to write to.
+    StageOutputReplaced,
+    /// The stage was refused by an audit.
+    StageRefused,
+    /// There is no such stage.
+    StageUnknown,
+    /// The new store would lie in a store.
+    StoreInStore,
+    /// The store exists, and is not shared with a group.
+    StoreNotShared,
+    /// The store exists, and is shared with a group.
+    StoreShared,
+    /// The target of an export lies in the store.
+    TargetInStore,
+    /// The target of an export lies in a view.
+    TargetInView,
+    /// A file stands where a view is to be.
+    ViewFile,
+    /// The store lies at or below the path of a view.
+    ViewHoldsStore,
+    /// The path of a view lies in the store.
+    ViewInStore,
+    /// The filesystem cannot exchange two names.
+    ViewNoExchange,
+    /// The directory of a view does not exist.
+    ViewNoParent,
+    /// The filesystem that a view is on is not mounted.
+    ViewNotMounted,
+    /// A mirror is on another filesystem than the store, and must be of copies.
+    ViewOtherFilesystem,
+    /// Something else stands at the path of a view.
+    ViewTaken,
+    /// The way to a view leads through a symlink that others may replace.
+    ViewWay,
+}
+
+impl RefusedKind {
+    /// Returns a short name of the case, for programs. It is stable.
+    pub fn code(self) -> &'static str {
+        match self {
+            RefusedKind::BadTarget => "bad-target",
+            RefusedKind::BadViewPath => "bad-view-path",
+            RefusedKind::EmptyInput => "empty-input",
+            RefusedKind::FactsTooLong => "facts-too-long",
+            RefusedKind::HealedMeanwhile => "healed-meanwhile",
+            RefusedKind::Lossy => "lossy",
+            RefusedKind::MovedMeanwhile => "moved-meanwhile",
+            RefusedKind::NeedsRoot => "needs-root",
+            RefusedKind::NoCurrent => "no-current",
+            RefusedKind::NoSuchFile => "no-such-file",
+            RefusedKind::NoSuchPin => "no-such-pin",
+            RefusedKind::NoSuchProcess => "no-such-process",
+            RefusedKind::NotAMember => "not-a-member",
+            RefusedKind::NotActivated => "not-activated",
+            RefusedKind::NoteTooLong => "note-too-long",
+            RefusedKind::NothingOlder => "nothing-older",
+            RefusedKind::NumbersUsedUp => "numbers-used-up",
+            RefusedKind::PinTaken => "pin-taken",
+            RefusedKind::ReaderUsedUp => "reader-used-up",
+            RefusedKind::StageCommitted => "stage-committed",
+            RefusedKind::StageExpired => "stage-expired",
+            RefusedKind::StageForeign => "stage-foreign",
+            RefusedKind::StageOutputReplaced => "stage-output-replaced",
+            RefusedKind::StageRefused => "stage-refused",
+            RefusedKind::StageUnknown => "stage-unknown",
+            RefusedKind::StoreInStore => "store-in-store",
+            RefusedKind::StoreNotShared => "store-not-shared",
+            RefusedKind::StoreShared => "store-shared",
+            RefusedKind::TargetInStore => "target-in-store",
+            RefusedKind::TargetInView => "target-in-view",
+            RefusedKind::ViewFile => "view-file",
+            RefusedKind::ViewHoldsStore => "view-holds-store",
+            RefusedKind::ViewInStore => "view-in-store",
+            RefusedKind::ViewNoExchange => "view-no-exchange",
+            RefusedKind::ViewNoParent => "view-no-parent",
+            RefusedKind::ViewNotMounted => "view-not-mounted",
+            RefusedKind::ViewOtherFilesystem => "view-other-filesystem",
+            RefusedKind::ViewTaken => "view-taken",
+            RefusedKind::ViewWay => "view-way",
+        }
+    }
+}
