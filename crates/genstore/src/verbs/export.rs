@@ -1,17 +1,12 @@
-//! Taking content out: one file's bytes, or a plain private copy of a tree. Floor 3.
+//! Export: a plain private copy of a generation's tree. Floor 3.
 
-use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::error::{Damaged, Error, RefusedKind, Result};
-use crate::fs::copy::CHUNK;
-use crate::fs::dir::open_parent;
+use crate::error::{Error, RefusedKind, Result};
 use crate::fs::folders::Folders;
 use crate::fs::{Dir, Fs};
-use crate::model::digest::Digest;
-use crate::model::ids::GenerationId;
 use crate::model::relpath;
-use crate::model::tree::{FileNode, Node};
+use crate::model::tree::Node;
 use crate::parts::generations::Generation;
 use crate::parts::layout::StoreDir;
 use crate::parts::objects;
@@ -19,54 +14,8 @@ use crate::progress::Phase;
 use crate::threads::prelude::*;
 use crate::views::place;
 
-impl Generation {
-    /// Writes the bytes of one file to `out`.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] when the bytes turn out to be wrong; they are written by then.
-    pub fn cat(&self, path: &[u8], out: &mut dyn Write) -> Result<()> {
-        let tree = self.manifest()?.tree;
-        let file = match tree.find(path) {
-            Some(Node::File(file)) => file,
-            Some(_) => return Err(refuse(path, "is not a file")),
-            None if tree.below(path).next().is_some() => {
-                return Err(refuse(path, "is a directory"));
-            }
-            None => return Err(refuse(path, "is not in this generation")),
-        };
-        let (dir, name) = open_parent(&self.tree_dir()?, path)?;
-        let mut source = dir.open_file(name)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let read = source.read(&mut chunk).map_err(|e| Error::io("read", dir.join(name), e))?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&chunk[..read]);
-            out.write_all(&chunk[..read]).map_err(|e| Error::io("write to", "the output", e))?;
-        }
-        check(self.id(), path, file, hasher.finalize().into())
-    }
-}
-
-fn refuse(path: &[u8], why: &str) -> Error {
-    Error::refused(RefusedKind::NoSuchFile, format!("{} {why}", relpath::show(path)))
-}
-
-fn check(id: GenerationId, path: &[u8], file: FileNode, found: Digest) -> Result<()> {
-    if found == file.digest {
-        return Ok(());
-    }
-    Err(Error::Damaged {
-        what: Damaged::Object(file.object()),
-        cause: "its hash differs".to_owned(),
-        uses: vec![(id, path.to_vec())],
-    })
-}
-
-/// Copies a generation's tree to `to`, which must be absent or empty, and no part of the store or a view. No inode is shared, files
-/// may be written by their owner, and mtimes are as shown. The copy appears whole or not at all.
+/// Copies a generation's tree to `to`, which must be absent or empty, and no part of the store or a view.
+/// No inode is shared, files may be written by their owner, and mtimes are as shown. The copy appears whole or not at all.
 pub(crate) fn export(store: &StoreDir, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
     let name = to
         .file_name()
@@ -121,7 +70,7 @@ fn copy_out(store: &StoreDir, fs: &Fs, generation: &Generation, target: &Dir) ->
                         let path = to.join(name);
                         fs.copy(&from.open_file(name)?, &copy, &path)?;
                         let bytes = to.open_file(name)?;
-                        check(generation.id(), entry.path, file, objects::hash(&bytes, &path)?.0)?;
+                        generation.check_file(entry.path, file, objects::hash(&bytes, &path)?.0)?;
                         fs.set_mode(&copy, &path, if file.executable { 0o755 } else { 0o644 })?;
                         fs.set_mtime(&copy, &path, shown.mtime(entry.path, &file))?;
                     }
