@@ -174,7 +174,7 @@ impl Head {
             return malformed("the head is not in canonical form");
         }
         Ok(Head {
-            tree: Digest::from_bytes(wire.tree),
+            tree: TreeId::from_digest(Digest::from_bytes(wire.tree)),
             created: Mtime { secs: wire.created_secs, nanos: wire.created_nanos },
             files: wire.files,
             entries: wire.entries,
@@ -216,7 +216,7 @@ struct WireHead {
 impl From<&Head> for WireHead {
     fn from(head: &Head) -> WireHead {
         WireHead {
-            tree: *head.tree.as_bytes(),
+            tree: head.tree.digest().0,
             created_secs: head.created.secs,
             created_nanos: head.created.nanos,
             files: head.files,

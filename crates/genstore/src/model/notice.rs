@@ -11,7 +11,7 @@ pub(crate) const NOTICE_LEN: u64 = 86;
 pub(crate) fn notice(commit: Option<(GenerationId, TreeId)>) -> Vec<u8> {
     let (number, tree) = match commit {
         Some((id, tree)) => (id.get(), tree),
-        None => (0, Digest::from_bytes([0; 32])),
+        None => (0, TreeId::from_digest(Digest::from_bytes([0; 32]))),
     };
     format!("{number:<20} {tree}\n").into_bytes()
 }
@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn every_notice_has_the_same_length() {
-        let tree = Digest::of(b"tree");
+        let tree = TreeId::from_digest(Digest::of(b"tree"));
         let length = notice(None).len();
         assert_eq!(length as u64, NOTICE_LEN);
         for number in [1, 42, u64::MAX] {

@@ -5,6 +5,7 @@
 //! which is what keeps `rollback` and `diff` in milliseconds, and an entry costs its path and some
 //! 70 bytes.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -14,10 +15,10 @@ use super::relpath;
 use crate::threads::prelude::*;
 
 pub(crate) mod builder;
+mod id;
 pub(crate) mod runs;
 
-/// The digest of a tree's canonical bytes without the mtimes: same content, same id, on every host.
-pub type TreeId = Digest;
+pub use id::TreeId;
 
 /// A modification time: seconds since 1970-01-01 UTC and nanoseconds (0 to 999,999,999).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -176,8 +177,8 @@ pub enum TreeProblem {
     Misplaced(Vec<u8>),
 }
 
-impl std::fmt::Display for TreeProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for TreeProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TreeProblem::Malformed(what) => write!(f, "malformed tree: {what}"),
             TreeProblem::BadPath(path, why) => write!(f, "{}: {why}", relpath::show(path)),
@@ -450,7 +451,7 @@ fn tree_id(columns: &Columns) -> TreeId {
         hashing.update(&(column.len() as u64).to_le_bytes());
         hashing.update(column);
     }
-    hashing.digest()
+    TreeId::from_digest(hashing.digest())
 }
 
 fn nul_positions(bytes: &[u8], count: usize) -> Vec<u32> {

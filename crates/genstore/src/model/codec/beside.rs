@@ -10,7 +10,7 @@ use crate::model::fresh::{Retired, Shown};
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::sealed::Sealed;
-use crate::model::tree::Mtime;
+use crate::model::tree::{Mtime, TreeId};
 
 pub(super) const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
 const INDEX_MAGIC: &[u8; 8] = b"gstindex";
@@ -64,7 +64,7 @@ impl SourceIndex {
     /// Writes it as bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let stats = encode_stats(&self.files);
-        let wire = WireIndex { tree: self.tree.0, dev: self.dev, stats: &stats };
+        let wire = WireIndex { tree: self.tree.digest().0, dev: self.dev, stats: &stats };
         frame(INDEX_MAGIC, &[], &wire)
     }
 
@@ -73,7 +73,8 @@ impl SourceIndex {
         let (_, rest) = unframe(INDEX_MAGIC, bytes)?;
         let wire: WireIndex<'_> = decode(rest)?;
         let files = decode_stats(wire.stats)?;
-        Ok(SourceIndex { tree: Digest::from_bytes(wire.tree), dev: wire.dev, files })
+        let tree = TreeId::from_digest(Digest::from_bytes(wire.tree));
+        Ok(SourceIndex { tree, dev: wire.dev, files })
     }
 }
 
