@@ -25,7 +25,7 @@ use crate::parts::records::Records;
 use crate::plan::Plan;
 use crate::plan::scan::StoreIdentity;
 use crate::repair::owners::{self, Foreign};
-use crate::verbs::activate::{self, Activation, HoldAfter};
+use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 use crate::verbs::collect::{self, Collected, GcPlan};
 use crate::verbs::inspect::{self, Listed, Listing, Pin};
 use crate::verbs::publish::options::StageOptions;
@@ -206,9 +206,8 @@ impl Store {
     /// On return the move survives a power loss, unless a warning says otherwise.
     pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
         let id = self.resolve(rev)?;
-        let is_good = rollback::is_good(&self.store, id)?;
-        let mark = |_| if !is_good { vec![(id, Mark::Good, None)] } else { vec![] };
-        activate::activate(&self.store, id, expect, mark, HoldAfter::Free)
+        let marks = if rollback::is_good(&self.store, id)? { Marks::Keep } else { Marks::NextIsGood };
+        activate::activate(&self.store, id, expect, marks, HoldAfter::Free)
     }
 
     /// Makes the newest good generation that is older than the current one and was current before it

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::model::fresh::{self, Freshness, Shown};
 use crate::model::ids::GenerationId;
-use crate::model::records::{HoldRecord, Intent, Mark, MarkRecord, Sequence};
+use crate::model::records::{HoldRecord, Intent, Mark, MarkRecord, Moment, Sequence};
 use crate::model::tree::TreeId;
 use crate::parts::current::Current;
 use crate::parts::generations::{Generation, Generations};
@@ -51,6 +51,36 @@ pub(crate) enum HoldAfter {
     Free,
 }
 
+/// The marks that go with an activation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Marks {
+    /// All stay as they are.
+    Keep,
+    /// What becomes current is good.
+    NextIsGood,
+    /// What was current, if anything was, is bad: it was rolled back.
+    PreviousIsBad,
+}
+
+impl Marks {
+    /// Returns the mark that is written when `next` takes the place of `previous`.
+    fn mark(
+        self,
+        next: GenerationId,
+        previous: Option<GenerationId>,
+        made: Moment,
+    ) -> Option<(GenerationId, MarkRecord)> {
+        match self {
+            Marks::Keep => None,
+            Marks::NextIsGood => Some((next, MarkRecord { mark: Mark::Good, made, why: None })),
+            Marks::PreviousIsBad => {
+                let why = Some(format!("rolled back to {next}"));
+                previous.map(|previous| (previous, MarkRecord { mark: Mark::Bad, made, why }))
+            }
+        }
+    }
+}
+
 /// What comes of comparing a kept generation with what is current.
 struct Compared {
     tree: TreeId,
@@ -81,7 +111,7 @@ pub(crate) fn activate(
     store: &StoreDir,
     id: GenerationId,
     expect: Expect,
-    mark: impl FnOnce(Option<GenerationId>) -> Vec<(GenerationId, Mark, Option<String>)>,
+    marks: Marks,
     hold: HoldAfter,
 ) -> Result<Activation> {
     let _guard = Locks::of(store).share()?;
@@ -89,9 +119,8 @@ pub(crate) fn activate(
     let previous = Current::of(store).id()?;
     expect::check_expected(store, expect, previous)?;
     let generation = Generations::of(store).open(id)?;
-    let made: crate::model::records::Moment = store.now().into();
-    let marks: Vec<(GenerationId, MarkRecord)> =
-        mark(previous).into_iter().map(|(id, mark, why)| (id, MarkRecord { mark, made, why })).collect();
+    let made: Moment = store.now().into();
+    let marks: Vec<(GenerationId, MarkRecord)> = marks.mark(id, previous, made).into_iter().collect();
     if previous == Some(id) {
         let tree = generation.head()?.tree;
         for (id, mark) in &marks {

@@ -19,7 +19,7 @@ use crate::parts::hold::{Hold, HoldFile};
 use crate::parts::layout::{DELTA, GENERATIONS, MARKS, StoreDir};
 use crate::parts::log::{Backwards, Event, Log};
 use crate::parts::record;
-use crate::verbs::activate::{self, Activation, HoldAfter};
+use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 
 /// Finds out which generations were current.
 struct Lived<'h> {
@@ -75,13 +75,8 @@ pub(crate) fn rollback(store: &StoreDir, steps: u64, keep_good: bool) -> Result<
         None => lost::required_current(store)?,
     };
     let target = rollback_target(store, current, steps.max(1))?;
-    let mark = |left| match left {
-        Some(left) if !keep_good => {
-            vec![(left, Mark::Bad, Some(format!("rolled back to {target}")))]
-        }
-        _ => vec![],
-    };
-    activate::activate(store, target, Expect::Current(current), mark, HoldAfter::Held)
+    let marks = if keep_good { Marks::Keep } else { Marks::PreviousIsBad };
+    activate::activate(store, target, Expect::Current(current), marks, HoldAfter::Held)
 }
 
 fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Result<GenerationId> {
@@ -148,7 +143,7 @@ pub(crate) fn end_hold(store: &StoreDir) -> Result<(Option<Hold>, Option<Activat
     if let (Some(_), Some(next), Some(current)) = (&hold, next, current) {
         drop(lock);
         let activated =
-            activate::activate(store, next, Expect::Current(current), |_| vec![], HoldAfter::Free)?;
+            activate::activate(store, next, Expect::Current(current), Marks::Keep, HoldAfter::Free)?;
         return Ok((hold, Some(activated)));
     }
     HoldFile::of(store).set(&lock, None)?;
