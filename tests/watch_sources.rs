@@ -3,8 +3,10 @@
 use std::fs;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::harness::Site;
-use crate::watch::Loop;
+use crate::watch::{Loop, project};
 
 /// A project in a repository whose user ignores what IDEs keep, in the file that all repositories share.
 fn repository(site: &Site) {
@@ -134,4 +136,37 @@ fn sources_are_looked_at_when_git_is_done() {
     let change = watch.event("change");
     assert_eq!(change["paths"], serde_json::json!(["src/a.txt", "src/b.txt"]), "one change for all of it");
     watch.end(&site);
+}
+
+#[test]
+fn where_no_more_can_be_watched_it_polls_and_names_the_sysctl() {
+    let site = project("");
+    site.write("src/deep/er/b.txt", "");
+    // In a user namespace of its own the limit is one's own.
+    let limit = |then: &str| {
+        let script = format!("echo 2 > /proc/sys/user/max_inotify_watches && {then}");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script]).current_dir(site.path(""));
+        command
+    };
+    if !limit("true").output().is_ok_and(|output| output.status.success()) {
+        genstore_testkit::skip_on_this_machine("no user namespace can be made");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_genstore");
+    let script = format!("exec {program} watch --json -- sh -c 'ls -R src > $GENSTORE_OUT/list'");
+    let mut child = limit(&script).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let warning = lines.find(|event| event["event"] == "warning").unwrap();
+    assert!(
+        warning["message"].as_str().unwrap().contains("sysctl fs.inotify.max_user_watches="),
+        "{warning}"
+    );
+    assert_eq!(lines.find(|event| event["event"] == "ready").unwrap()["polling"], true);
+    lines.find(|event| event["event"] == "published").unwrap();
+    site.write("src/deep/er/c.txt", "");
+    assert_eq!(lines.find(|event| event["event"] == "published").unwrap()["generation"], 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
