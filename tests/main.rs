@@ -61,6 +61,7 @@ mod view;
 mod view_mirror;
 mod wait;
 mod watch;
+mod watch_asked;
 mod watch_events;
 mod watch_programs;
 mod watch_run;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::harness::eventually;
-use crate::watch::{Loop, numbers, project};
+use crate::watch::{Loop, gated, numbers, open_gate, project, wait_for_copy};
 
 #[test]
 fn a_rollback_is_not_overtaken() {
@@ -159,4 +159,28 @@ fn a_store_that_is_removed_is_made_anew_and_all_is_served_again() {
     assert!(watch.events.iter().all(|event| event["event"] != "error"), "{:#?}", watch.events);
     watch.end(&site);
     assert_eq!(site.names("genstore/staging"), [""; 0]);
+}
+
+#[test]
+fn resume_does_not_show_what_was_built_while_sources_changed() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", gated(&site));
+    open_gate(&site);
+    watch.event("published");
+    site.write("src/a.txt", "two");
+    wait_for_copy(&site, 2);
+    open_gate(&site);
+    assert_eq!(watch.event("published")["generation"], 2);
+    site.run("rollback").ok();
+    watch.event("activated");
+    site.write("src/a.txt", "three");
+    wait_for_copy(&site, 3);
+    site.write("src/a.txt", "four");
+    assert_eq!(watch.event("change")["queued"], false);
+    assert_eq!(watch.event("change")["queued"], true);
+    open_gate(&site);
+    let kept = watch.event("kept");
+    assert_eq!((&kept["generation"], &kept["why"]), (&3.into(), &"inputs-changed".into()));
+    site.run("resume").prints("Resumed: nothing newer was built, 1 stays current\n");
+    watch.end(&site);
 }

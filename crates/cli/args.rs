@@ -99,6 +99,10 @@ verbs! {
     /// GENSTORE_GENERATION its number, and gc leaves it alone as long as they run. After a commit they
     /// are told to stop, with all that they started, and started anew. With --json each event is a line.
     Watch = watch, "watch";
+    /// Have a running `watch` build, though no source changed
+    Rebuild = rebuild, "rebuild";
+    /// Have a running `watch` start one of its programs anew
+    Restart = restart, "restart";
     /// Begin a stage: print its id, and a directory to write to
     ///
     /// Any program may write to the directory; nothing of it is seen until `commit` makes it a

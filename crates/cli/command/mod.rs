@@ -5,6 +5,7 @@ pub(crate) mod building;
 pub(crate) mod checks;
 pub(crate) mod compare;
 pub(crate) mod context;
+pub(crate) mod control;
 pub(crate) mod declared;
 pub(crate) mod hooks;
 pub(crate) mod notice;

@@ -19,6 +19,8 @@ pub(crate) mod mark;
 pub(crate) mod path;
 pub(crate) mod pin;
 pub(crate) mod publish;
+pub(crate) mod rebuild;
+pub(crate) mod restart;
 pub(crate) mod resume;
 pub(crate) mod rollback;
 pub(crate) mod show;

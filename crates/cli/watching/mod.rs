@@ -10,6 +10,7 @@ mod current;
 mod env_file;
 mod events;
 mod inputs;
+mod keys;
 mod observed;
 mod output;
 mod prefix;
@@ -25,6 +26,7 @@ use genstore::Store;
 use genstore_run::Ended;
 
 use crate::command::context::Context;
+use crate::command::control::Listener;
 use crate::command::{notice, running};
 use crate::exit;
 use crate::project::config::SIGTERM;
@@ -62,6 +64,16 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
     let tell = sender.clone();
     // Of commits and activations by others.
     let _notice = notice::watch(context, store, move || tell.send(Message::Notice).unwrap_or_default());
+    let tell = sender.clone();
+    let heard = move |request, asker| tell.send(Message::Asked(request, Some(asker))).unwrap_or_default();
+    let _listener = match Listener::begin(store, heard) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            context.out.detail(&format!("`rebuild` and `restart` cannot be heard: {error:#}"));
+            None
+        }
+    };
+    keys::listen(context, &sender)?;
     let mut watch = Watch::new(context, store, settings, sender, inbox)?;
     let done = watch.run();
     // Whatever went wrong: nothing is left behind.
@@ -111,6 +123,7 @@ impl<'a> Watch<'a> {
                 None => self.look_at_current(),
                 Some(Message::Heard(of)) => self.observed(of).hear(Instant::now()),
                 Some(Message::Notice) => self.look_at_current(),
+                Some(Message::Asked(request, asker)) => self.do_what_was_asked(&request, asker),
                 Some(Message::Built(number, finished)) => self.built(number, finished),
                 Some(Message::Child(ended)) => {
                     let news = self.children.ended(ended, Instant::now());

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::env_file;
 use super::events::Event;
 use super::state::Watch;
+use crate::command::control::{Answer, Asker, Request};
 use crate::environment;
 
 /// Reads the variables of a program that this process does not have itself: who starts the watch has the
@@ -23,6 +24,31 @@ impl Watch<'_> {
         self.tell(&Event::Restart { name: name.clone(), paths: self.paths(changed) });
         let news = self.children.restart(&[&name], Instant::now());
         self.tell_of_children(news);
+    }
+
+    /// Does what somebody asked for, by a verb or a key.
+    pub(super) fn do_what_was_asked(&mut self, request: &Request, asker: Option<Asker>) {
+        let done = match request {
+            Request::Rebuild => {
+                match self.building.is_some() {
+                    true => self.asked = true,
+                    false if self.ending.is_none() => {
+                        self.for_change = false;
+                        self.build_again();
+                    }
+                    false => {}
+                }
+                true
+            }
+            Request::Restart { name } => {
+                let news = self.children.restart(&[name], Instant::now());
+                self.tell_of_children(news);
+                self.names.contains(name)
+            }
+        };
+        if let Some(asker) = asker {
+            asker.answer(&Answer { done, pid: std::process::id(), names: self.names.clone() });
+        }
     }
 
     /// Starts those anew of which nobody said what they read of their own. Sources changed, and the build

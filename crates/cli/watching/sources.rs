@@ -150,6 +150,10 @@ impl Watch<'_> {
     /// Builds again at once, if that is wanted; but not where more changes are to be expected, nor
     /// where one build brings about the next.
     pub(super) fn build_if_wanted(&mut self) {
+        if std::mem::take(&mut self.asked) {
+            self.wanted = true;
+            self.inputs.changed_between_builds();
+        }
         if !self.wanted || self.ending.is_some() || self.git_is_at_work(Of::Build) {
             return;
         }

@@ -17,6 +17,7 @@ use super::output::KnownOutput;
 use super::prefix::{prefix, sink};
 use crate::command::building::Builder;
 use crate::command::context::Context;
+use crate::command::control::{Asker, Request};
 use crate::command::running;
 use crate::project::config::{OnBusy, RunIn};
 use crate::render::failure::Failure;
@@ -62,6 +63,8 @@ pub(super) enum Message {
     Heard(Of),
     /// `current` may have moved.
     Notice,
+    /// Somebody asks for something; who pressed a key expects no answer.
+    Asked(Request, Option<Asker>),
     /// The build with this number has ended.
     Built(u64, Finished),
     Child(ChildEnded),
@@ -111,6 +114,8 @@ pub(super) struct Watch<'a> {
     pub(super) building: Option<Building<'a>>,
     /// Another build is to follow.
     pub(super) wanted: bool,
+    /// And one more, since somebody asked for it.
+    pub(super) asked: bool,
     /// When it is to begin, where it is not to begin at once.
     pub(super) again_at: Option<Instant>,
     /// The build that runs, or ran last, was made for a change of the sources.
@@ -174,6 +179,7 @@ impl<'a> Watch<'a> {
             inputs: Inputs::default(),
             building: None,
             wanted: false,
+            asked: false,
             again_at: None,
             for_change: false,
             builds: 0,

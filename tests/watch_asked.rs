@@ -1,0 +1,80 @@
+//! What a running `watch` is asked for: `rebuild`, `restart`, and the key `r`.
+
+use std::process::Command;
+
+use crate::watch::{Loop, gated, open_gate, project, wait_for_copy};
+
+#[test]
+fn rebuild_builds_though_nothing_changed() {
+    let site = project("");
+    let mut watch = Loop::start(&site, "", gated(&site));
+    watch.then("build-start");
+    wait_for_copy(&site, 1);
+    // While one runs, one more follows it, however often it is asked for; and this one is shown.
+    site.run("rebuild").prints("The watch builds\n");
+    site.run("rebuild --json").is_json("genstore.rebuild/1");
+    open_gate(&site);
+    watch.then("build-end");
+    assert_eq!(watch.then("published")["generation"], 1);
+    assert_eq!(watch.then("build-start")["build"], 2);
+    wait_for_copy(&site, 2);
+    open_gate(&site);
+    watch.then("build-end");
+    watch.then("unchanged");
+    site.run("rebuild").ok();
+    assert_eq!(watch.then("build-start")["build"], 3);
+    watch.end(&site);
+    let run = site.run("rebuild");
+    run.fails(1, "error: no watch of this store answers\n");
+}
+
+#[test]
+fn restart_starts_one_program_anew() {
+    let site = project("[watch.run]\napi = 'exec sleep 1000'\nweb = 'exec sleep 1000'\n");
+    let mut watch = Loop::start(&site, "", "");
+    watch.child("api", "started");
+    watch.child("web", "started");
+    site.run("restart web").prints("The watch starts web anew\n");
+    watch.child("web", "stopped");
+    watch.child("web", "started");
+    let run = site.run("restart wbe --json");
+    let error = run.json_error();
+    assert_eq!(
+        (run.status, &error["code"], &error["hint"]),
+        (1, &"no-program".into(), &"it runs api, web".into())
+    );
+    let stopped = watch.events.iter().filter(|event| event["state"] == "stopped").count();
+    assert_eq!(stopped, 1, "{:#?}", watch.events);
+    watch.end(&site);
+}
+
+#[test]
+fn the_key_r_builds_again() {
+    let site = project("");
+    // Python's pty is a terminal.
+    let script = "import os, pty, sys\n\
+                  pid, master = pty.fork()\n\
+                  if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
+                  def until(text):\n\
+                  \x20   seen = b''\n\
+                  \x20   while text not in seen: seen += os.read(master, 1024)\n\
+                  until(b'Published generation 1')\n\
+                  os.write(master, b'x\\nr\\n')\n\
+                  until(b'(build 2)')\n\
+                  until(b'Unchanged')\n\
+                  os.write(master, b'\\x03')\n\
+                  try: until(b'Ended')\n\
+                  except OSError: pass\n\
+                  print(os.waitpid(pid, 0)[1])\n";
+    let program = env!("CARGO_BIN_EXE_genstore");
+    let run = Command::new("python3")
+        .args(["-c", script, program, "--color", "never", "watch"])
+        .current_dir(site.path(""))
+        .output();
+    let Ok(run) = run else {
+        genstore_testkit::skip_without_package("python3");
+        return;
+    };
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(String::from_utf8_lossy(&run.stdout), format!("{}\n", 130 << 8), "{said}");
+}
