@@ -90,7 +90,6 @@ const LARGE: &[&str] = &[
     "crates/genstore/src/verbs/publish/commit.rs: commit is long",
     "crates/genstore/src/verbs/publish/ingest/mod.rs: run is long",
     "crates/genstore/src/repair/rescue.rs: heal_object has many parameters",
-    "crates/genstore/src/verbs/views.rs: add_view is long",
     "crates/genstore/tests/audits.rs: an_audit_that_changes_the_stage_is_caught is long",
     "crates/genstore/tests/power.rs: cut_everywhere is long",
     "tests/python_reader.rs: reads_what_was_published is long",

@@ -22,3 +22,4 @@ pub(crate) mod relpath;
 pub(crate) mod retention;
 pub(crate) mod sealed;
 pub(crate) mod tree;
+pub(crate) mod view;

@@ -17,6 +17,7 @@ use crate::model::digest::Digest;
 use crate::model::inventory::{Inventory, Shows};
 use crate::model::records::Moment;
 use crate::model::relpath;
+use crate::model::view::ViewKind;
 use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
 use crate::parts::record::{self, wrap};
@@ -27,18 +28,6 @@ const PENDING: &[u8] = b".pending";
 const INVENTORY: &[u8] = b".mirror";
 /// What ends the name of the inventory that a mirror is to have next.
 const NEXT_INVENTORY: &[u8] = b".next";
-
-/// How a view shows what is current.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ViewKind {
-    /// A relative symlink to `current`, made once and then left alone.
-    #[default]
-    Link,
-    /// A directory of real files, which each commit brings up to date.
-    Mirror,
-}
 
 /// Bytes in a record's JSON: `%` and every byte that is not printable ASCII stand as `%xx`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -6,12 +6,13 @@ use crate::change::begin;
 use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::model::nearest::nearest_names;
 use crate::model::relpath::show;
+use crate::model::view::{Action, Recorded, Refusal, Standing, ViewChange, ViewKind, Wanted, decide};
 use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
-use crate::parts::view_records::{Escaped, ViewKind, ViewRecord, ViewRecords, follow, relative};
+use crate::parts::view_records::{Escaped, ViewRecord, ViewRecords, follow, relative};
 use crate::views::place::{self, ViewLocation, is_empty_directory};
 use crate::views::state::{look_at_view, mirror_state, shows_something, view};
-use crate::views::view::{View, ViewAdded, ViewChange, ViewOptions, ViewRemoved, ViewState};
+use crate::views::view::{View, ViewAdded, ViewOptions, ViewRemoved, ViewState};
 use crate::views::{disk, install, mirror, parents, refresh};
 use crate::warning::AfterCommit;
 
@@ -32,79 +33,48 @@ pub(crate) fn view_paths(store: &StoreDir) -> Result<Vec<PathBuf>> {
     Ok(records.map(|record| follow(&home, &record.path.0)).collect())
 }
 
+/// A view that is asked for, and where it is to be.
+struct Asked {
+    record: ViewRecord,
+    place: ViewLocation,
+    /// The record of the view that is there already.
+    known: Option<ViewRecord>,
+}
+
+/// Adds a view, or changes what the one at this path shows.
+///
+/// # Locks
+/// The commit lock.
 pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> Result<ViewAdded> {
     let (lock, _) = begin::begin_commit(store)?;
     if options.parents {
         parents::make_parents(store, &lock, path)?;
     }
-    let mut record = ViewRecord {
-        path: place::new_view_path(store, path)?,
-        from: options.from.as_ref().map(|from| Escaped(from.as_bytes().to_vec())),
-        kind: options.kind,
-        copy: options.copy && options.kind == ViewKind::Mirror,
-        made: store.now().into(),
-        disk: None,
+    let asked = ask(store, &lock, path, options)?;
+    let recorded = match &asked.known {
+        None => Recorded::No,
+        Some(known) if known.asks_the_same(&asked.record) => Recorded::Same,
+        Some(_) => Recorded::Other,
     };
-    if let Some(pending) = ViewRecords::of(store).read_pending(&record.key())? {
-        // What kept the writers since from finishing it is for the caller to hear.
-        install::settle_view(store, &lock, &pending)?;
-    }
-    let place = place::place(store, &record)?;
-    place.parent()?;
-    // A damaged record says nothing.
-    let known = ViewRecords::of(store).read(&record.key()).ok().flatten();
-    if let Some(known) = &known {
-        place::place(store, known)?.parent()?;
-    }
-    record.disk = disk::disk_of(store, place.parent()?)?;
-    let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
-    let is_mirror = record.kind == ViewKind::Mirror;
-    let taken = |what: &str| {
-        Err(Error::refused(RefusedKind::ViewTaken, format!("{} is {what}", show_path(&place.path))))
-    };
-    let change = match place.standing()? {
-        ViewState::Missing => ViewChange::Made,
-        ViewState::Ok if !is_mirror => ViewChange::Unchanged,
-        ViewState::Ok => ViewChange::Retargeted,
-        ViewState::Elsewhere(target) if place.is_ours(&target) => ViewChange::Retargeted,
-        ViewState::Directory if was_mirror => {
-            let foreign = !mirror::look_at_mirror(store, &record, &place)?.1.is_empty();
-            match (foreign && options.replace, is_mirror) {
-                (true, _) => ViewChange::Replaced,
-                (false, false) if foreign => {
-                    return taken("a mirror that holds what genstore did not put there");
-                }
-                (false, false) => ViewChange::Retargeted,
-                (false, true) => ViewChange::Unchanged,
-            }
-        }
-        ViewState::Directory if is_mirror && is_empty_directory(place.parent()?, place.name())? => {
-            ViewChange::Made
-        }
-        ViewState::Elsewhere(_) | ViewState::Directory if options.replace => ViewChange::Replaced,
-        ViewState::File => {
-            let why = format!("{} is a file, and no view takes a file's place", show_path(&place.path));
-            return Err(Error::refused(RefusedKind::ViewFile, why));
-        }
-        ViewState::Elsewhere(target) => return taken(&format!("a symlink to {}", show(&target))),
-        ViewState::Mounted => return taken("a mount point"),
-        _ => return taken("a directory"),
-    };
+    let wanted = Wanted { kind: options.kind, replace: options.replace, recorded };
+    let action = decide(wanted, observe(store, &asked)?);
+    let Asked { record, place, .. } = asked;
     let mut after = AfterCommit::default();
-    let (mut kept, mut done) = (None, change);
-    match (change, &known) {
-        (ViewChange::Unchanged, Some(known)) if known.asks_the_same(&record) => {}
-        (ViewChange::Unchanged, known) => {
-            let asked_otherwise = is_mirror && known.is_some();
+    let (change, kept) = match action {
+        Action::Refuse(why) => return Err(refused(&place, why)),
+        Action::Keep => (ViewChange::Unchanged, None),
+        Action::Record(change) => {
             ViewRecords::of(store).write(&lock, &record)?;
-            done = if asked_otherwise { ViewChange::Retargeted } else { done };
+            (change, None)
         }
-        _ => kept = install::put_in_place(store, &lock, &record, &place, change, &mut after)?,
-    }
+        Action::Install(change) => {
+            (change, install::put_in_place(store, &lock, &record, &place, change, &mut after)?)
+        }
+    };
     // The view is in place, whatever keeps us from finding out what it shows.
     let shows_nothing = matches!(shows_something(store, &record), Ok(false));
     let mut state = if shows_nothing { ViewState::Dangling } else { ViewState::Ok };
-    if change == ViewChange::Unchanged && is_mirror {
+    if let (Action::Keep | Action::Record(_), ViewKind::Mirror) = (&action, record.kind) {
         match mirror::update_mirror(store, &lock, &record, &place) {
             Ok(updated) if updated.strangers.is_empty() => {}
             Ok(updated) => state = ViewState::Strangers(updated.strangers),
@@ -116,7 +86,70 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
         }
     }
     let view = view(&record, &place, state);
-    Ok(ViewAdded { view, change: done, kept, warnings: after.warnings })
+    Ok(ViewAdded { view, change, kept, warnings: after.warnings })
+}
+
+/// Finds where a view is to be, and what the store knows of the path.
+fn ask(store: &StoreDir, lock: &CommitLock, path: &Path, options: &ViewOptions) -> Result<Asked> {
+    let mut record = ViewRecord {
+        path: place::new_view_path(store, path)?,
+        from: options.from.as_ref().map(|from| Escaped(from.as_bytes().to_vec())),
+        kind: options.kind,
+        copy: options.copy && options.kind == ViewKind::Mirror,
+        made: store.now().into(),
+        disk: None,
+    };
+    if let Some(pending) = ViewRecords::of(store).read_pending(&record.key())? {
+        // What kept the writers since from finishing it is for the caller to hear.
+        install::settle_view(store, lock, &pending)?;
+    }
+    let place = place::place(store, &record)?;
+    place.parent()?;
+    // A damaged record says nothing.
+    let known = ViewRecords::of(store).read(&record.key()).ok().flatten();
+    if let Some(known) = &known {
+        place::place(store, known)?.parent()?;
+    }
+    record.disk = disk::disk_of(store, place.parent()?)?;
+    Ok(Asked { record, place, known })
+}
+
+/// Looks at what stands where a view is to be.
+fn observe(store: &StoreDir, Asked { record, place, known }: &Asked) -> Result<Standing> {
+    let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
+    Ok(match place.standing()? {
+        ViewState::Missing => Standing::Nothing,
+        ViewState::Ok => Standing::SameLink,
+        ViewState::Elsewhere(target) if place.is_ours(&target) => Standing::OurLink,
+        ViewState::Elsewhere(target) => Standing::OtherLink(target),
+        ViewState::Directory if was_mirror => {
+            let strangers = mirror::look_at_mirror(store, record, place)?.1;
+            Standing::Mirror { holds_strangers: !strangers.is_empty() }
+        }
+        ViewState::Directory
+            if record.kind == ViewKind::Mirror && is_empty_directory(place.parent()?, place.name())? =>
+        {
+            Standing::EmptyDirectory
+        }
+        ViewState::File => Standing::File,
+        ViewState::Mounted => Standing::MountPoint,
+        _ => Standing::Directory,
+    })
+}
+
+fn refused(place: &ViewLocation, why: Refusal) -> Error {
+    let path = show_path(&place.path);
+    let taken = |what: &str| Error::refused(RefusedKind::ViewTaken, format!("{path} is {what}"));
+    match why {
+        Refusal::File => {
+            let why = format!("{path} is a file, and no view takes a file's place");
+            Error::refused(RefusedKind::ViewFile, why)
+        }
+        Refusal::MountPoint => taken("a mount point"),
+        Refusal::Directory => taken("a directory"),
+        Refusal::Symlink(target) => taken(&format!("a symlink to {}", show(&target))),
+        Refusal::MirrorWithStrangers => taken("a mirror that holds what genstore did not put there"),
+    }
 }
 
 pub(crate) fn remove_view(store: &StoreDir, path: &Path) -> Result<ViewRemoved> {

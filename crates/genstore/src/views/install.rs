@@ -17,12 +17,13 @@ use rustix::io::Errno;
 use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::errno::{is_errno, is_not_empty};
 use crate::fs::{Dir, Kind, Stat};
+use crate::model::view::{ViewChange, ViewKind};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
-use crate::parts::view_records::{Escaped, PendingView, ViewKind, ViewRecord, ViewRecords};
+use crate::parts::view_records::{Escaped, PendingView, ViewRecord, ViewRecords};
 use crate::views::mirror;
 use crate::views::place::{self, ViewLocation};
-use crate::views::view::{ViewChange, ViewState};
+use crate::views::view::ViewState;
 use crate::warning::AfterCommit;
 
 /// How a view gets its name.

@@ -11,8 +11,9 @@ use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::dir::is_mounted_on;
 use crate::fs::errno::is_absence;
 use crate::fs::{Dir, Kind, mount, way};
+use crate::model::view::ViewKind;
 use crate::parts::layout::{CURRENT, GENERATIONS, StoreDir, TREE};
-use crate::parts::view_records::{Escaped, ViewKind, ViewRecord, ViewRecords, follow, relative};
+use crate::parts::view_records::{Escaped, ViewRecord, ViewRecords, follow, relative};
 use crate::views::view::ViewState;
 
 /// Where a view's link is, or would be.

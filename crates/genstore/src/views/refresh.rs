@@ -5,13 +5,14 @@
 use crate::check::tree::{Fault, FaultKind, check_stats};
 use crate::error::{Error, RefusedKind, Result, chain, show_path};
 use crate::model::relpath::show;
+use crate::model::view::{ViewChange, ViewKind};
 use crate::parts::current::Current;
 use crate::parts::current_generation::CurrentGeneration;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
-use crate::parts::view_records::{ViewKind, ViewRecord, ViewRecords};
+use crate::parts::view_records::{ViewRecord, ViewRecords};
 use crate::views::place::{self, ViewLocation};
-use crate::views::view::{View, ViewChange, ViewState};
+use crate::views::view::{View, ViewState};
 use crate::views::{disk, install, mirror, parents, state};
 use crate::warning::{AfterCommit, Warning};
 

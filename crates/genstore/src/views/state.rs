@@ -7,9 +7,10 @@
 use crate::error::Result;
 use crate::fs::errno::is_absence;
 use crate::model::relpath::RelPath;
+use crate::model::view::ViewKind;
 use crate::parts::current::Current;
 use crate::parts::layout::StoreDir;
-use crate::parts::view_records::{ViewKind, ViewRecord};
+use crate::parts::view_records::ViewRecord;
 use crate::views::mirror;
 use crate::views::place::{self, ViewLocation};
 use crate::views::view::{View, ViewState};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::model::relpath::RelPath;
-use crate::parts::view_records::ViewKind;
+use crate::model::view::{ViewChange, ViewKind};
 use crate::warning::Warning;
 
 /// What a view shows, and how it comes to its place.
@@ -67,20 +67,6 @@ pub enum ViewState {
     Mounted,
     /// Nothing that counts: the filesystem that it is on is not mounted.
     Unmounted,
-}
-
-/// What adding a view did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ViewChange {
-    /// Nothing: it was there.
-    Unchanged,
-    /// The view is new.
-    Made,
-    /// It showed another part of the tree before, or showed it in another way.
-    Retargeted,
-    /// The view stands where something else stood.
-    Replaced,
 }
 
 /// A view that was added.

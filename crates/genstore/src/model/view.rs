@@ -1,0 +1,189 @@
+//! Adding a view: what is done about what stands at its path. `verbs/views` observes and acts.
+
+use serde::{Deserialize, Serialize};
+
+/// How a view shows what is current.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ViewKind {
+    /// A relative symlink to `current`, made once and then left alone.
+    #[default]
+    Link,
+    /// A directory of real files, which each commit brings up to date.
+    Mirror,
+}
+
+/// What adding a view did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ViewChange {
+    /// Nothing: it was there.
+    Unchanged,
+    /// The view is new.
+    Made,
+    /// It showed another part of the tree before, or showed it in another way.
+    Retargeted,
+    /// The view stands where something else stood.
+    Replaced,
+}
+
+/// The view that a caller asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) kind: ViewKind,
+    /// It may take the place of a directory or of somebody else's symlink.
+    pub(crate) replace: bool,
+    pub(crate) recorded: Recorded,
+}
+
+/// Whether the store has a record of a view at the path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Recorded {
+    No,
+    /// Of the view that is asked for.
+    Same,
+    /// Of one of another kind, or of another part of the tree.
+    Other,
+}
+
+/// What stands at the path of a view.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    Nothing,
+    /// The symlink that a link view of this part of the tree is.
+    SameLink,
+    /// A symlink to another part of what is current.
+    OurLink,
+    /// Any other symlink, with its target.
+    OtherLink(Vec<u8>),
+    /// The directory of a mirror that the store has a record of.
+    Mirror {
+        holds_strangers: bool,
+    },
+    /// An empty directory, where a mirror is asked for.
+    EmptyDirectory,
+    Directory,
+    MountPoint,
+    /// A file, or anything else that is no directory.
+    File,
+}
+
+/// What is done about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    /// The view stands, and its record says so.
+    Keep,
+    /// The view stands; its record is written.
+    Record(ViewChange),
+    /// The view is put in place.
+    Install(ViewChange),
+    Refuse(Refusal),
+}
+
+/// What no view takes the place of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    File,
+    MountPoint,
+    Directory,
+    /// A symlink, with its target.
+    Symlink(Vec<u8>),
+    /// A mirror with files that genstore did not put there, where a link is asked for.
+    MirrorWithStrangers,
+}
+
+/// Decides how a view comes to its path.
+pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Action {
+    use ViewKind::{Link, Mirror};
+    match (wanted.kind, standing) {
+        (_, Standing::Nothing) | (Mirror, Standing::EmptyDirectory) => Action::Install(ViewChange::Made),
+        (Link, Standing::SameLink) | (Mirror, Standing::Mirror { holds_strangers: false }) => keep(wanted),
+        (Mirror, Standing::SameLink) | (_, Standing::OurLink) => Action::Install(ViewChange::Retargeted),
+        (Link, Standing::Mirror { holds_strangers: false }) => Action::Install(ViewChange::Retargeted),
+        (_, Standing::File) => Action::Refuse(Refusal::File),
+        (_, Standing::MountPoint) => Action::Refuse(Refusal::MountPoint),
+        // The rest is somebody else's, or holds what is.
+        (_, _) if wanted.replace => Action::Install(ViewChange::Replaced),
+        (Mirror, Standing::Mirror { holds_strangers: true }) => keep(wanted),
+        (Link, Standing::Mirror { holds_strangers: true }) => Action::Refuse(Refusal::MirrorWithStrangers),
+        (_, Standing::OtherLink(target)) => Action::Refuse(Refusal::Symlink(target)),
+        (_, Standing::Directory | Standing::EmptyDirectory) => Action::Refuse(Refusal::Directory),
+    }
+}
+
+/// A link says by its target what it shows. What a mirror shows only its record says.
+fn keep(wanted: Wanted) -> Action {
+    match (wanted.recorded, wanted.kind) {
+        (Recorded::Same, _) => Action::Keep,
+        (Recorded::Other, ViewKind::Mirror) => Action::Record(ViewChange::Retargeted),
+        (Recorded::No | Recorded::Other, _) => Action::Record(ViewChange::Unchanged),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ViewChange::*;
+    use super::*;
+
+    /// Checks a row for a link and for a mirror, each without and with `replace`.
+    #[track_caller]
+    fn check(standing: Standing, link: [Action; 2], mirror: [Action; 2]) {
+        for (kind, actions) in [(ViewKind::Link, link), (ViewKind::Mirror, mirror)] {
+            for (replace, action) in [false, true].into_iter().zip(actions) {
+                let wanted = Wanted { kind, replace, recorded: Recorded::Same };
+                assert_eq!(decide(wanted, standing.clone()), action, "{wanted:?} where {standing:?}");
+            }
+        }
+    }
+
+    fn twice(action: Action) -> [Action; 2] {
+        [action.clone(), action]
+    }
+
+    #[test]
+    fn what_is_free_or_ours_is_taken_without_asking() {
+        let (made, keep) = (Action::Install(Made), Action::Keep);
+        let retarget = Action::Install(Retargeted);
+        check(Standing::Nothing, twice(made.clone()), twice(made));
+        check(Standing::SameLink, twice(keep.clone()), twice(retarget.clone()));
+        check(Standing::OurLink, twice(retarget.clone()), twice(retarget.clone()));
+        check(Standing::Mirror { holds_strangers: false }, twice(retarget), twice(keep));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_replaced_only_where_that_is_asked_for() {
+        let replace = Action::Install(Replaced);
+        let refuse = |why: Refusal| [Action::Refuse(why), replace.clone()];
+        let symlink = || refuse(Refusal::Symlink(b"x".to_vec()));
+        check(Standing::OtherLink(b"x".to_vec()), symlink(), symlink());
+        check(Standing::Directory, refuse(Refusal::Directory), refuse(Refusal::Directory));
+        check(Standing::EmptyDirectory, refuse(Refusal::Directory), twice(Action::Install(Made)));
+        let strangers = Standing::Mirror { holds_strangers: true };
+        check(strangers, refuse(Refusal::MirrorWithStrangers), [Action::Keep, replace.clone()]);
+    }
+
+    #[test]
+    fn no_view_takes_the_place_of_a_file_or_a_mount_point() {
+        let refuse = |why: Refusal| twice(Action::Refuse(why));
+        check(Standing::File, refuse(Refusal::File), refuse(Refusal::File));
+        check(Standing::MountPoint, refuse(Refusal::MountPoint), refuse(Refusal::MountPoint));
+    }
+
+    #[test]
+    fn a_view_that_stands_is_recorded_as_it_is_asked_for() {
+        let action = |kind, recorded| {
+            let standing = match kind {
+                ViewKind::Link => Standing::SameLink,
+                ViewKind::Mirror => Standing::Mirror { holds_strangers: false },
+            };
+            decide(Wanted { kind, replace: false, recorded }, standing)
+        };
+        assert_eq!(action(ViewKind::Link, Recorded::Same), Action::Keep);
+        assert_eq!(action(ViewKind::Link, Recorded::No), Action::Record(Unchanged));
+        assert_eq!(action(ViewKind::Link, Recorded::Other), Action::Record(Unchanged));
+        assert_eq!(action(ViewKind::Mirror, Recorded::Same), Action::Keep);
+        assert_eq!(action(ViewKind::Mirror, Recorded::No), Action::Record(Unchanged));
+        assert_eq!(action(ViewKind::Mirror, Recorded::Other), Action::Record(Retargeted));
+    }
+}
