@@ -7,15 +7,15 @@
 //! is ours when it has the same bytes: a copy of the mirror may have got its root's number again.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::fs::errno::is_absence;
 use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::inventory::Inventory;
+use crate::model::mirror::{Action, Decision, KnownBy, Put, Standing, Wanted, decide};
 use crate::model::relpath;
-use crate::model::tree::{FileNode, Node};
+use crate::model::tree::{Entry, FileNode, Node};
 use crate::parts::objects;
 use crate::threads::prelude::*;
 use crate::views::mirror::plan::{Found, Verdict, Verdicts, sum_up};
@@ -37,6 +37,25 @@ struct Item {
     folder_wanted: bool,
     /// A folder that we made.
     folder_known: bool,
+}
+
+/// The folder of the generation whose files are wanted in a folder of the mirror: opened when one of them
+/// is asked for.
+struct Source<'a> {
+    wanted: &'a MirrorTarget,
+    dir: Option<Dir>,
+}
+
+impl Source<'_> {
+    /// Returns the inode of a file that is wanted in the folder.
+    fn inode(&mut self, folder: &[u8], name: &[u8]) -> Result<u64> {
+        let dir = match &mut self.dir {
+            Some(dir) => dir,
+            none => none.insert(self.wanted.folder(folder)?),
+        };
+        let gone = || Error::io("stat", dir.join(name), rustix::io::Errno::NOENT);
+        dir.stat(name)?.map(|stat| stat.ino).ok_or_else(gone)
+    }
 }
 
 /// What was put at a path, and still is there.
@@ -89,7 +108,7 @@ impl<'a> MirrorComparison<'a> {
 
     fn folder(&self, path: &[u8], items: &HashMap<&[u8], Item>) -> Result<Verdicts> {
         let mut verdicts = Vec::new();
-        let source: OnceLock<Dir> = OnceLock::new();
+        let mut source = Source { wanted: self.wanted, dir: None };
         let mut late = false;
         let dir = match self.root.open_dir(path) {
             Ok(dir) => Some(dir),
@@ -121,7 +140,7 @@ impl<'a> MirrorComparison<'a> {
             let mut say = |verdict| verdicts.push((full.clone(), verdict));
             match (item.wanted, found) {
                 (Some(wanted), found) => {
-                    let verdict = self.wanted(wanted, *item, found, path, name, &source)?;
+                    let verdict = self.wanted(wanted, *item, found, (path, name), &mut source)?;
                     if let (Verdict::Add(..), true) = (verdict, self.is_known(&full)) {
                         say(Verdict::Gone);
                     }
@@ -160,75 +179,95 @@ impl<'a> MirrorComparison<'a> {
         Ok(verdicts)
     }
 
+    /// Finds what is to be done about a path that is wanted: observes, decides, and looks closer where
+    /// the decision asks for it.
     fn wanted(
         &self,
         wanted: usize,
         item: Item,
         found: Option<(&Dir, Stat)>,
-        folder: &[u8],
-        name: &[u8],
-        source: &OnceLock<Dir>,
+        (folder, name): (&[u8], &[u8]),
+        source: &mut Source<'_>,
     ) -> Result<Verdict> {
         let entry = self.wanted.tree.get(wanted);
-        let (copies, heals) = (self.wanted.shows.copies, self.wanted.heals);
-        // Looked at only where something differs.
-        let source_inode = || -> Result<u64> {
-            if copies || !matches!(entry.node, Node::File(_)) {
-                return Ok(0);
-            }
-            if source.get().is_none() {
-                let _: std::result::Result<(), Dir> = source.set(self.wanted.folder(folder)?);
-            }
-            let dir = source.get().expect("it was set above");
-            let gone = || Error::io("stat", dir.join(name), rustix::io::Errno::NOENT);
-            dir.stat(name)?.map(|stat| stat.ino).ok_or_else(gone)
+        let asked = match entry.node {
+            Node::File(_) if self.wanted.shows.copies => Wanted::CopiedFile,
+            Node::File(_) => Wanted::LinkedFile,
+            _ => Wanted::Symlink,
         };
-        let Some((dir, stat)) = found else {
-            return Ok(Verdict::Add(wanted, source_inode()?));
+        let standing = match &found {
+            None => Standing::Nothing,
+            Some((dir, stat)) => self.observe(entry, item, (dir, name), stat)?,
         };
-        let ours = self.ours(dir, name, entry.path, &stat)?;
-        Ok(match (entry.node, ours) {
-            (Node::Symlink(target), _)
-                if stat.kind == Kind::Symlink && dir.read_link(name)?.as_deref() == Some(target) =>
+        let action = match (decide(asked, standing), entry.node, &found) {
+            (Decision::Is(action), ..) => action,
+            (Decision::IfSameBytes { .. }, Node::File(file), Some((dir, _)))
+                if has_bytes(dir, name, &file)? =>
             {
-                Verdict::Keep(wanted, 0)
+                Action::Keep(KnownBy::Looks)
             }
-            (Node::File(file), Some(ours)) => {
-                let same = matches!(ours.node, Node::File(known)
-                    if known.object() == file.object() && known.mtime == file.mtime)
-                    && ours.inventory.shows.copies == copies;
-                let healed = ours.inventory.heals != heals;
-                let keep = match ours.inode {
-                    0 => {
-                        let doubtful = healed || self.looks_like_another(entry.path, &file, &stat);
-                        same && ours.looks_same && (!doubtful || has_bytes(dir, name, &file)?)
-                    }
-                    _ if copies => false,
-                    _ if same && ours.looks_same && !healed => true,
-                    _ => source_inode()? == stat.ino,
-                };
-                match keep {
-                    true if ours.inode == 0 => Verdict::Keep(wanted, 0),
-                    true => Verdict::Keep(wanted, stat.ino),
-                    false => Verdict::Replace(wanted, source_inode()?),
-                }
+            (Decision::IfSameInode { .. }, _, Some((_, stat)))
+                if source.inode(folder, name)? == stat.ino =>
+            {
+                Action::Keep(KnownBy::Inode)
             }
-            (_, Some(_)) => Verdict::Replace(wanted, source_inode()?),
-            (_, None) if stat.kind == Kind::Dir && item.folder_known => {
-                Verdict::AddLate(wanted, source_inode()?)
-            }
-            // As it is to be already: the inventory was lost, or the same was put there meanwhile.
-            (Node::File(file), None) if stat.kind == Kind::File && copies => {
-                match looks_like(&stat, &file) && has_bytes(dir, name, &file)? {
-                    true => Verdict::Keep(wanted, 0),
-                    false => Verdict::Stranger,
-                }
-            }
-            (Node::File(_), None) if stat.kind == Kind::File && source_inode()? == stat.ino => {
-                Verdict::Keep(wanted, stat.ino)
-            }
-            _ => Verdict::Stranger,
+            (Decision::IfSameBytes { otherwise } | Decision::IfSameInode { otherwise }, ..) => otherwise,
+        };
+        let mut inode = || match asked {
+            Wanted::LinkedFile => source.inode(folder, name),
+            Wanted::CopiedFile | Wanted::Symlink => Ok(0),
+        };
+        Ok(match (action, found) {
+            (Action::Add, _) => Verdict::Add(wanted, inode()?),
+            (Action::AddLate, _) => Verdict::AddLate(wanted, inode()?),
+            (Action::Replace, _) => Verdict::Replace(wanted, inode()?),
+            (Action::Keep(KnownBy::Inode), Some((_, stat))) => Verdict::Keep(wanted, stat.ino),
+            (Action::Keep(_), _) => Verdict::Keep(wanted, 0),
+            (Action::Leave, _) => Verdict::Stranger,
         })
+    }
+
+    /// Looks at what stands at a path that is wanted.
+    fn observe(
+        &self,
+        entry: Entry<'_>,
+        item: Item,
+        (dir, name): (&Dir, &[u8]),
+        stat: &Stat,
+    ) -> Result<Standing> {
+        if let Node::Symlink(target) = entry.node
+            && stat.kind == Kind::Symlink
+            && dir.read_link(name)?.as_deref() == Some(target)
+        {
+            return Ok(Standing::SameSymlink);
+        }
+        let ours = self.ours(dir, name, entry.path, stat)?;
+        Ok(match (ours, entry.node) {
+            (Some(ours), _) => Standing::Ours(self.put(&ours, entry, stat)),
+            (None, _) if stat.kind == Kind::Dir && item.folder_known => Standing::OurFolder,
+            (None, Node::File(file)) if stat.kind == Kind::File => {
+                Standing::File { looks_wanted: looks_like(stat, &file) }
+            }
+            (None, _) => Standing::Other,
+        })
+    }
+
+    /// Compares what was put at a path with what is wanted there.
+    fn put(&self, ours: &Ours<'_>, wanted: Entry<'_>, stat: &Stat) -> Put {
+        let (Node::File(known), Node::File(file)) = (ours.node, wanted.node) else {
+            return Put::Other;
+        };
+        let is_wanted = ours.looks_same
+            && (known.object(), known.mtime) == (file.object(), file.mtime)
+            && ours.inventory.shows.copies == self.wanted.shows.copies;
+        let is_healed = ours.inventory.heals != self.wanted.heals;
+        match ours.inode {
+            0 => {
+                let is_doubtful = is_healed || self.looks_like_another(wanted.path, &file, stat);
+                Put::Copy { is_wanted, is_doubtful }
+            }
+            _ => Put::Link { is_wanted: is_wanted && !is_healed },
+        }
     }
 
     /// Finds what was put at a path, if that is what stands there.
@@ -317,9 +356,9 @@ mod tests {
     use super::*;
     use crate::model::digest::Digest;
     use crate::model::inventory::Shows;
+    use crate::model::tree::Mtime;
     use crate::model::tree::Tree;
     use crate::model::tree::builder::TreeBuilder;
-    use crate::model::tree::{Entry, Mtime};
 
     /// A mirror that an update was to make of `b`, where `a` was.
     #[test]
