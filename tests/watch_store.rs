@@ -184,3 +184,24 @@ fn resume_does_not_show_what_was_built_while_sources_changed() {
     site.run("resume").prints("Resumed: nothing newer was built, 1 stays current\n");
     watch.end(&site);
 }
+
+#[test]
+fn a_view_that_is_removed_is_made_anew_at_once() {
+    let site = project("[[view]]\npath = 'deep/shown'\n[[view]]\npath = 'copied'\nas = 'mirror'\n");
+    let mut watch = Loop::start(&site, "", "");
+    watch.event("published");
+    for _ in 0..2 {
+        fs::remove_file(site.path("deep/shown")).unwrap();
+        let warning = watch.event("warning");
+        assert!(
+            warning["message"].as_str().unwrap().ends_with("/deep/shown was removed, and is made anew")
+        );
+        assert_eq!(site.read("deep/shown/lib/a.txt"), "one");
+        fs::remove_dir_all(site.path("copied")).unwrap();
+        watch.event("warning");
+        assert_eq!(site.read("copied/lib/a.txt"), "one");
+    }
+    let builds = watch.events.iter().filter(|event| event["event"] == "build-start").count();
+    assert_eq!(builds, 1);
+    watch.end(&site);
+}

@@ -208,6 +208,7 @@ impl<'a> Watch<'a> {
         let mut done = audited.commit(&CommitOptions { activate, emptying, ..CommitOptions::default() })?;
         self.output.iter_mut().for_each(|output| output.published(&done));
         done.warnings.extend(declared::make_views(self.context, self.store));
+        self.look_at_views();
         let event = match (done.changed, done.current) {
             (false, _) => Event::Unchanged { generation: done.generation, tree: done.tree.to_string() },
             (true, false) => {

@@ -1,17 +1,21 @@
 //! What is current: moved by our own commits, or by somebody else; and the children that run on it.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use genstore::Rev;
+use genstore::{Rev, View, ViewOptions, ViewState};
 use genstore_watch::Target;
 
 use super::events::Event;
-use super::state::Watch;
+use super::state::{Message, Watch};
+use crate::command::notice;
 use crate::project::config::RunIn;
+use crate::text::escape::show;
 
 impl Watch<'_> {
     /// Takes in that somebody else made another generation current.
     pub(super) fn look_at_current(&mut self) {
+        self.look_at_views();
         let current = match self.store.current() {
             Ok(current) => current,
             Err(error) => return self.fail(&error.into()),
@@ -22,6 +26,47 @@ impl Watch<'_> {
         let previous = std::mem::replace(&mut self.current, current);
         self.tell(&Event::Activated { generation: current, previous, held: self.is_held() });
         self.show();
+    }
+
+    /// Makes those views anew that were removed, and watches the folders that they lie in.
+    pub(super) fn look_at_views(&mut self) {
+        if self.current.is_none() || self.ending.is_some() {
+            return;
+        }
+        // What cannot be read is said by the next commit.
+        let paths = self.store.view_paths().unwrap_or_default();
+        let mut folders: Vec<PathBuf> =
+            paths.iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
+        folders.sort();
+        folders.dedup();
+        if self.views.0 != folders {
+            let tell = self.sender.clone();
+            let wake = move || tell.send(Message::Notice).unwrap_or_default();
+            let watcher = notice::watch_paths(self.context, "the views", &folders, wake);
+            self.views = (folders, watcher);
+        }
+        let is_gone = |path: &PathBuf| {
+            let looked = std::fs::symlink_metadata(path);
+            looked.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
+        if paths.iter().any(is_gone) && !self.is_store_gone() {
+            self.mend_views();
+        }
+    }
+
+    fn mend_views(&mut self) {
+        let views = match self.store.views() {
+            Ok(views) => views,
+            Err(error) => return self.fail(&error.into()),
+        };
+        for view in views.into_iter().filter(|view| view.state == ViewState::Missing) {
+            let View { path, kind, from, copy, .. } = view;
+            let options = ViewOptions { kind, from, copy, replace: false, parents: true };
+            match self.store.add_view(&path, &options) {
+                Ok(_) => self.warn(format!("the view {} was removed, and is made anew", show(&path))),
+                Err(error) => self.fail(&error.into()),
+            }
+        }
     }
 
     /// Returns whether the store was removed, and nothing is in its place.

@@ -107,6 +107,7 @@ impl<'a> Watch<'a> {
         });
         // What there is already need not wait for a build.
         self.show();
+        self.look_at_views();
         // The first one must be able to run at all; what later ones lack is told, and waited for.
         self.build()?;
         loop {

@@ -10,6 +10,8 @@ use genstore::{Emptying, Generation, GenerationId, Stage, StageOptions, Store, T
 use genstore_run::{Finished, GuardCommand, Output, Stopper};
 use genstore_watch::{Child, ChildEnded, ChildNews, Children, Restart, Scan, Sources};
 
+use notify::RecommendedWatcher;
+
 use super::events::{Event, Timed};
 use super::inputs::Inputs;
 use super::observed::Observed;
@@ -131,6 +133,8 @@ pub(super) struct Watch<'a> {
     /// What was kept last while a rollback held current.
     pub(super) kept: Option<(GenerationId, TreeId)>,
     pub(super) ending: Option<i32>,
+    /// The folders that views lie in, and what watches them.
+    pub(super) views: (Vec<PathBuf>, Option<RecommendedWatcher>),
     /// It ends because its store was removed.
     pub(super) store_gone: bool,
     pub(super) sender: Sender<Message>,
@@ -190,6 +194,7 @@ impl<'a> Watch<'a> {
             shown: None,
             kept: None,
             ending: None,
+            views: (vec![], None),
             store_gone: false,
             settings,
             sender,
