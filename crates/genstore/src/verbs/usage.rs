@@ -56,23 +56,36 @@ type Named = HashMap<ObjectId, (u64, u64)>;
 
 /// Adds up the sizes of all inodes of the store. What cannot be read is left out: a sum is no reason
 /// to fail.
+///
+/// Copies beside objects that are shared as well are not counted: that would take all manifests, which
+/// [`usage`] reads.
 pub(crate) fn stored_bytes(store: &StoreDir) -> Result<u64> {
-    let objects = object_stats(store)?;
-    // One that is linked nowhere else is garbage, or all paths that show it are copies.
-    if objects.values().any(|stat| stat.links == 1) {
+    let (objects, is_shared) = match Objects::find(store)? {
+        None => (0, false),
+        Some(objects) => {
+            let ids = objects.list()?.into_par_iter().flatten();
+            let sizes =
+                ids.map(|id| Ok(objects.stat(id)?.map_or((0, false), |stat| (stat.size, stat.links > 1))));
+            sizes.try_reduce(|| (0, false), |a, b| Ok((a.0 + b.0, a.1 || b.1)))?
+        }
+    };
+    // The store was copied without its links: each path has an inode of its own.
+    if !is_shared {
         return Ok(usage(store)?.store_bytes);
     }
-    let mut private: HashMap<u64, u64> = HashMap::new();
-    for id in Generations::of(store).ids()? {
-        if let Ok(Some(generation)) = Generations::of(store).find(id)
-            && let Ok(shown) = generation.shown()
-        {
-            private.extend(private_inodes(&generation, &shown).unwrap_or_default());
+    let ids = Generations::of(store).ids()?;
+    let private = ids.into_par_iter().map(|id| match Generations::of(store).find(id) {
+        Ok(Some(generation)) => {
+            let shown = generation.shown();
+            shown.and_then(|shown| private_inodes(&generation, &shown)).unwrap_or_default()
         }
-    }
-    Ok(objects.values().map(|stat| stat.size).sum::<u64>()
-        + private.values().sum::<u64>()
-        + FailedBuilds::of(store).bytes()?)
+        _ => HashMap::new(),
+    });
+    let private: HashMap<u64, u64> = private.reduce(HashMap::new, |mut all, one| {
+        all.extend(one);
+        all
+    });
+    Ok(objects + private.values().sum::<u64>() + FailedBuilds::of(store).bytes()?)
 }
 
 /// Counts what each generation uses, newest first.

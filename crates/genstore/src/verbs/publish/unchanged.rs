@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::model::index::SourceStat;
 use crate::model::patch::folders;
+use crate::model::relpath;
 use crate::model::sealed::Sealed;
 use crate::model::tree::Node;
 use crate::parts::current_generation::CurrentGeneration;
@@ -62,7 +63,7 @@ impl Staged<'_> {
         let known = |stats: &[SourceStat]| stats.iter().filter(|stat| stat.ino != 0).count();
         let flushed = noted.is_some_and(|noted| noted.flushed);
         let sealed = match now.filter(|now| faults.is_empty() && known(now) > proven) {
-            Some(folders) if self.is_all_linked(base)? => {
+            Some(folders) if self.is_all_linked(base, part.as_ref())? => {
                 Some(Sealed { body, heals, rotations, flushed, folders })
             }
             _ => None,
@@ -104,13 +105,16 @@ impl Staged<'_> {
         folder_stamps::take(self.store, &tree, all, vec![SourceStat::default(); all.len()]).ok()
     }
 
-    /// Returns whether every file is its object's inode, but empty ones and those that `shown` names.
-    fn is_all_linked(&self, base: &CurrentGeneration) -> Result<bool> {
+    /// Returns whether every file is its object's inode, but empty ones and those that `shown` names. With
+    /// `unproven`, looks only into those folders: the note of the others was taken when that held.
+    fn is_all_linked(&self, base: &CurrentGeneration, unproven: Option<&Part<'_>>) -> Result<bool> {
         let tree = base.generation.tree_dir()?;
         let is_linked = |entry: usize| -> Result<bool> {
             let entry = base.tree.get(entry);
             let Node::File(file) = entry.node else { return Ok(true) };
-            if file.size == 0 || base.shown.fresh.contains_key(entry.path) {
+            let is_proven =
+                unproven.is_some_and(|part| !part.folders.contains(relpath::split(entry.path).0));
+            if file.size == 0 || is_proven || base.shown.fresh.contains_key(entry.path) {
                 return Ok(true);
             }
             let (dir, name) = open_parent(&tree, entry.path)?;
