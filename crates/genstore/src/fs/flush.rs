@@ -35,20 +35,20 @@ impl Fs {
     }
 
     /// The same; what is done meanwhile takes no time of its own. Where it fails, all of it does.
-    pub(crate) fn sync_each_while(
+    pub(crate) fn sync_each_while<T>(
         &self,
         all: &[Flush],
-        meanwhile: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+        meanwhile: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         self.sync_all(all, all.len().min(MAX_THREADS), meanwhile)
     }
 
-    fn sync_all(
+    fn sync_all<T>(
         &self,
         all: &[Flush],
         threads: usize,
-        meanwhile: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+        meanwhile: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
         if self.durability == Durability::None {
             return meanwhile();
         }

@@ -66,14 +66,14 @@ impl<'s> PendingWrites<'s> {
     /// record that ends the note.
     ///
     /// What is done meanwhile takes no time of its own. Where it fails nothing is noted.
-    pub(crate) fn begin_change(
+    pub(crate) fn begin_change<T>(
         &self,
         lock: &CommitLock,
         sequence: &Sequence,
         records: &[PendingWrite<'s>],
         more: Vec<Flush>,
-        meanwhile: impl FnOnce() -> Result<()>,
-    ) -> Result<PendingWrite<'s>> {
+        meanwhile: impl FnOnce() -> Result<T>,
+    ) -> Result<(PendingWrite<'s>, T)> {
         let ended = Sequence { intent: None, ..sequence.clone() };
         let note = self.prepare(lock, b"", SEQUENCE, &wrap(sequence))?;
         let end = self.prepare(lock, b"", SEQUENCE, &wrap(&ended))?;
@@ -81,9 +81,9 @@ impl<'s> PendingWrites<'s> {
         for record in records.iter().chain([&note, &end]) {
             all.push(record.flush()?);
         }
-        self.store.fs.sync_each_while(&all, meanwhile)?;
+        let done = self.store.fs.sync_each_while(&all, meanwhile)?;
         self.install_sequence(lock, note)?;
-        Ok(end)
+        Ok((end, done))
     }
 
     /// Puts a record of `sequence` in its place, durably: the note of a change, or the one that ends a

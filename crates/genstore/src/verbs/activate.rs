@@ -201,6 +201,7 @@ fn make_current<'h>(
             let flushes = fresh.flushes()?;
             let done = PendingWrites::of(store)
                 .begin_change(lock, sequence, records, flushes, check)
+                .map(|(end, ())| end)
                 .and_then(|end| {
                     freshen::put_fresh(store, lock, next.generation, &mut fresh, freshness).map(|()| end)
                 });
@@ -209,7 +210,7 @@ fn make_current<'h>(
             cleared?;
             end
         }
-        None => PendingWrites::of(store).begin_change(lock, sequence, records, vec![], check)?,
+        None => PendingWrites::of(store).begin_change(lock, sequence, records, vec![], check)?.0,
     };
     Current::of(store).set(lock, next.generation.id())?;
     Ok(end)

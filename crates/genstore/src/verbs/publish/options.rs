@@ -1,4 +1,4 @@
-//! EntrySource a plan is staged, and how a staged tree is committed.
+//! How a plan is staged, and how a staged tree is committed.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::parts::hold::Activate;
 use crate::verbs::publish::emptied::Emptying;
 use crate::verbs::publish::ingest::lossy::Lossy;
 
-/// EntrySource a plan is staged.
+/// How a plan is staged.
 #[derive(Clone, Debug, Default)]
 pub struct StageOptions {
     /// Make a generation even if its tree is the current one's.
@@ -21,11 +21,11 @@ pub struct StageOptions {
     /// Make the new tree of that of a generation which this rule gives up, if there is one: that
     /// generation is gone then, as if it had been collected. Its objects are left to gc.
     pub recycle: Option<Retention>,
-    /// EntrySource to handle files with access rights or attributes that a generation does not keep.
+    /// How to handle files with access rights or attributes that a generation does not keep.
     pub lossy: Lossy,
 }
 
-/// EntrySource a staged tree is committed.
+/// How a staged tree is committed.
 #[derive(Clone, Debug)]
 pub struct CommitOptions {
     /// A person's words.

@@ -64,7 +64,7 @@ pub struct Staged<'s> {
     pub(crate) retention: Option<Retention>,
     /// The generation that was taken off the list for it.
     pub(crate) retired: Option<GenerationId>,
-    /// EntrySource its tree became this one; `None` where it was assembled.
+    /// How its tree became this one; `None` where it was assembled.
     pub(crate) recycled: Option<Recycled>,
     pub(crate) times: Times,
 }

@@ -244,7 +244,7 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
     }
     let source = match generation.tree_dir()?.open_dir(from) {
         Ok(dir) => Some((generation, dir)),
-        // MirrorState is no such path, or it is a file.
+        // There is no such path, or it is a file.
         Err(e) if is_absence(&e) && folders.is_empty() => None,
         Err(e) => return Err(e),
     };

@@ -20,7 +20,7 @@ use crate::threads::lock;
 use crate::verbs::publish::ingest::consumed::Consumed;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 
-/// EntrySource an entry of the new tree comes to its inode.
+/// How an entry of the new tree comes to its inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EntrySource {
     /// It stands in the stage's tree already, new to the store.
@@ -43,7 +43,7 @@ pub(crate) struct Ingested {
     pub(crate) placed: HashMap<ObjectId, u32>,
     /// Objects of the store whose bytes turned out to be wrong; the right ones are placed.
     pub(crate) damaged: Vec<ObjectId>,
-    /// EntrySource many objects had another mode or mtime than recorded, which was put right.
+    /// How many objects had another mode or mtime than recorded, which was put right.
     pub(crate) restored: u64,
     /// Files that `consume` moved in: what to remove once they are committed.
     pub(crate) consumed: Vec<Consumed>,
@@ -71,7 +71,7 @@ pub(crate) struct Ingest<'a> {
     pub(crate) base_id: Option<GenerationId>,
     /// What is known of the sources of what is current.
     pub(crate) index: Option<&'a SourceIndex>,
-    /// EntrySource to handle sources with attributes that a generation does not keep.
+    /// How to handle sources with attributes that a generation does not keep.
     pub(crate) lossy: Lossy,
     /// Only the store's owner reads what is published.
     pub(crate) is_private: bool,

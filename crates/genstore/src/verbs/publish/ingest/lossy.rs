@@ -12,7 +12,7 @@ use crate::fs::attributes::Attributes;
 use crate::model::relpath;
 use crate::warning::Warning;
 
-/// EntrySource to handle source files with attributes that a generation does not keep.
+/// How to handle source files with attributes that a generation does not keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Lossy {
     /// They are published, with a warning.

@@ -1,0 +1,116 @@
+//! Steps 5 to 7 of a commit: the number, the place among the generations, and `current`.
+
+use std::time::Instant;
+
+use super::Locked;
+use super::durable::Flushed;
+use crate::change::begin;
+use crate::error::{Error, RefusedKind, Result};
+use crate::fs::fault::FaultStage;
+use crate::model::ids::{GenerationId, StageId};
+use crate::model::records::{Intent, Sequence};
+use crate::parts::current::Current;
+use crate::parts::layout::GENERATIONS;
+use crate::parts::locks::CommitLock;
+use crate::parts::log::{Event, Log};
+use crate::parts::pending_write::{PendingWrite, PendingWrites};
+use crate::parts::stage_dir::{NEXT, StageDir};
+use crate::publication::Publication;
+use crate::threads::prelude::*;
+use crate::verbs::publish::options::CommitOptions;
+use crate::verbs::publish::staged::Staged;
+
+/// A generation that is in its place, and current if that was asked for.
+pub(super) struct Placed<'s> {
+    pub(super) start: Instant,
+    pub(super) lock: CommitLock,
+    pub(super) stage: StageDir,
+    pub(super) publication: Publication,
+    /// The log's line about it, and the record that ends the change: `None` if it is only kept, and both are
+    /// written.
+    pub(super) untold: Option<(Event, PendingWrite<'s>)>,
+}
+
+impl<'s> Staged<'s> {
+    /// Steps 5 to 7.
+    ///
+    /// # Errors
+    /// Whatever fails, everything is as before, or the next writer makes it so.
+    pub(super) fn place(
+        &mut self,
+        locked: Locked,
+        flushed: Flushed,
+        options: &CommitOptions,
+        activate: bool,
+    ) -> Result<Placed<'s>> {
+        let Locked { start, lock, mut sequence, previous, healed, .. } = locked;
+        let stage = self.stage.take().expect("a tree that was flushed has its stage");
+        let event = Event::Publish {
+            manifest: flushed.written.file.to_string(),
+            created: flushed.created.into(),
+            note: options.note.clone(),
+            facts: options.facts.clone(),
+            stage: claimed_id(&stage),
+            new_bytes: Some(self.ingested.new_bytes),
+        };
+        let describe = || Ok(self.describe(previous, flushed.refreshed, healed));
+        let placed = self.take_place(&lock, &stage, activate, &mut sequence, describe);
+        let placed = placed.and_then(|(id, end, mut publication)| {
+            (publication.generation, publication.changed, publication.current) = (id, true, activate);
+            if activate {
+                return Ok((publication, Some((event, end))));
+            }
+            // A generation that is only kept is complete when its intent is gone; and whoever has
+            // its stage must find the line by then.
+            Log::of(self.store).append(&lock, id, event)?;
+            Log::of(self.store).sync()?;
+            end.put(&lock).map(|()| (publication, None))
+        });
+        match placed {
+            Ok((publication, untold)) => Ok(Placed { start, lock, stage, publication, untold }),
+            Err(error) => {
+                // Take it back at once; if even that fails, the next writer does it.
+                drop(begin::settle(self.store, &lock));
+                self.stage = Some(stage);
+                Err(error)
+            }
+        }
+    }
+
+    /// From the number to the pointer.
+    fn take_place(
+        &self,
+        lock: &CommitLock,
+        stage: &StageDir,
+        activate: bool,
+        sequence: &mut Sequence,
+        describe: impl FnOnce() -> Result<Publication>,
+    ) -> Result<(GenerationId, PendingWrite<'s>, Publication)> {
+        let store = self.store;
+        let id = GenerationId::new(sequence.high + 1)
+            .ok_or_else(|| Error::refused(RefusedKind::NumbersUsedUp, "no generation number is left"))?;
+        store.fs.enter(FaultStage::Number, &store.dir)?;
+        sequence.high = id.get();
+        let from = claimed_id(stage);
+        sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
+        let (end, publication) =
+            PendingWrites::of(store).begin_change(lock, sequence, &[], vec![], describe)?;
+        let generations = store.sub(GENERATIONS)?;
+        store.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
+        store.fs.sync_dir(&generations)?;
+        if activate {
+            self.point_at(lock, id)?;
+        }
+        Ok((id, end, publication))
+    }
+
+    fn point_at(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
+        self.store.fs.enter(FaultStage::Pointer, &self.store.dir)?;
+        Current::of(self.store).set(lock, id)
+    }
+}
+
+/// Names a stage that was begun apart from its commit, so that its second commit can be told so.
+fn claimed_id(stage: &StageDir) -> Option<StageId> {
+    stage.is_claimed().then(|| stage.id())
+}
