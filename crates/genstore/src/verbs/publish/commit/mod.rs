@@ -31,7 +31,6 @@ use crate::parts::hold::HoldFile;
 use crate::parts::locks::CommitLock;
 use crate::publication::Publication;
 use crate::repair::owners;
-use crate::threads::prelude::*;
 use crate::verbs::publish::audit::Audited;
 use crate::verbs::publish::options::CommitOptions;
 use crate::verbs::publish::staged::Staged;

@@ -16,7 +16,6 @@ use crate::parts::log::{Event, Log};
 use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::stage_dir::{NEXT, StageDir};
 use crate::publication::Publication;
-use crate::threads::prelude::*;
 use crate::verbs::publish::options::CommitOptions;
 use crate::verbs::publish::staged::Staged;
 

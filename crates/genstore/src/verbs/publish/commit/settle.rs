@@ -9,7 +9,6 @@ use crate::parts::locks::CommitLock;
 use crate::parts::look::{self, Quiet};
 use crate::parts::suspects;
 use crate::repair::rescue;
-use crate::threads::prelude::*;
 use crate::verbs::publish::staged::Staged;
 
 impl Staged<'_> {

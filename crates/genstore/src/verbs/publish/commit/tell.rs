@@ -11,7 +11,6 @@ use crate::parts::hold::HoldFile;
 use crate::parts::log::{Event, Log};
 use crate::parts::record;
 use crate::publication::Publication;
-use crate::threads::prelude::*;
 use crate::verbs::publish::ingest::context::{EntrySource, Ingested};
 use crate::verbs::publish::staged::Staged;
 use crate::warning::{AfterCommit, Warning};
