@@ -285,6 +285,65 @@ fn at_a_limit_of_descriptors() {
     }
 }
 
+/// A store may have more generations than a process may have descriptors.
+#[test]
+fn with_more_generations_than_descriptors() {
+    const GENERATIONS: u64 = 100;
+    let site = Site::new();
+    site.tree("one", &[("a", "=one"), ("deep/b", "=b"), ("deep/c", "=c")]);
+    site.tree("two", &[("a", "=two"), ("deep/b", "=b"), ("deep/c", "=c")]);
+    for number in 1..=GENERATIONS {
+        // Freshness makes an inode of its own of `a` each time.
+        site.run(if number % 2 == 1 { "publish one" } else { "publish two" }).ok();
+    }
+    let run = |args: &str| {
+        let few = site.command(args).under(&["prlimit", "--nofile=48:48"]).env("RAYON_NUM_THREADS", "2");
+        let output = few.run();
+        let no_descriptor = output.stderr.contains("Too many open files");
+        assert!(!no_descriptor, "{args}: {}", output.stderr);
+        output
+    };
+    for args in ["verify", "verify --quick", "du", "list", "show 1", "diff 1 100", "gc -n --keep-last 1"] {
+        run(args).ok();
+    }
+    run("export 1 copy").ok();
+    let every_tree = |change: &dyn Fn(&str)| {
+        (1..=GENERATIONS).for_each(|number| change(&format!("genstore/generations/{number}/tree")));
+    };
+    let is_mended = || {
+        assert_eq!(run("verify").status, 4);
+        run("verify --repair").ok();
+        run("verify").ok();
+    };
+    // A path that all generations lost.
+    every_tree(&|tree| std::fs::remove_file(site.path(tree).join("deep/b")).unwrap());
+    is_mended();
+    // An object of which only the last generation that shows it has a copy.
+    let spoil = |path: &std::path::Path| {
+        let (mode, time) = (path.metadata().unwrap().permissions(), path.metadata().unwrap().modified());
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        std::fs::write(path, "x").unwrap();
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(time.unwrap()).unwrap();
+        std::fs::set_permissions(path, mode).unwrap();
+    };
+    let last = site.path(format!("genstore/generations/{GENERATIONS}/tree/deep/c"));
+    let kept = site.path("kept");
+    std::fs::copy(&last, &kept).unwrap();
+    spoil(&last);
+    std::fs::remove_file(&last).unwrap();
+    std::fs::rename(&kept, &last).unwrap();
+    is_mended();
+    assert_eq!(site.read("genstore/generations/1/tree/deep/c"), "c");
+    // A manifest that nothing is left of in any other generation than what is current.
+    for number in 1..GENERATIONS {
+        std::fs::remove_file(site.path(format!("genstore/generations/{number}/manifest"))).unwrap();
+    }
+    is_mended();
+    run("gc --keep-last 1 --grace 0s").ok();
+    assert_eq!(site.names("genstore/generations"), ["100"]);
+}
+
 #[test]
 fn at_a_limit_of_file_sizes() {
     let trials = Trials::new();

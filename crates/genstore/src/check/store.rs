@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::check::lost;
 use crate::check::report::{DamagedObject, MISSING, MODE_DIFFERS, VerifyReport};
-use crate::check::tree::{self, Depth, LoadedGeneration};
+use crate::check::tree::{self, Depth, Fault, LoadedGeneration};
 use crate::check::unshared::unshared;
 use crate::error::{Damaged, Error, Result};
 use crate::fs::Kind;
@@ -41,7 +41,7 @@ pub(crate) fn check(
     for id in ids {
         report.checked_generations += 1;
         let known = match Generations::of(store).find(id) {
-            Ok(Some(generation)) => tree::known(store, generation),
+            Ok(Some(generation)) => LoadedGeneration::read(&generation),
             Ok(None) if only.is_some() => {
                 return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] });
             }
@@ -66,13 +66,18 @@ pub(crate) fn check(
         check_unused(store, objects, &all, &mut report)?;
     }
     for known in &all {
-        for fault in tree::check_tree(store, objects, known, depth, None)? {
-            report.faults.push((known.generation.id(), fault));
+        match check_generation(store, objects, known, depth) {
+            Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| (known.id, fault))),
+            // It was damaged since it was read.
+            Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
+                report.generations.push((id, cause));
+            }
+            Err(e) => return Err(e),
         }
     }
     if only.is_none() {
         if let Some(objects) = objects {
-            report.unshared = unshared(objects, &all)?;
+            report.unshared = unshared(store, objects, &all)?;
         }
         if report.unshared.all {
             let cause =
@@ -82,6 +87,19 @@ pub(crate) fn check(
         check_files(store, objects, &mut report)?;
     }
     Ok((report, all))
+}
+
+/// Compares a generation's directory with its manifest. One that is gone meanwhile has no faults.
+fn check_generation(
+    store: &StoreDir,
+    objects: Option<&Objects<'_>>,
+    known: &LoadedGeneration,
+    depth: Depth,
+) -> Result<Vec<Fault>> {
+    match known.lease(store)? {
+        Some(leased) => tree::check_tree(store, objects, &leased, depth, None),
+        None => Ok(vec![]),
+    }
 }
 
 pub(crate) fn check_objects(
@@ -117,7 +135,7 @@ pub(crate) fn check_objects(
             Ok(cause.map(|cause| {
                 let place = |(nth, entry): &(u32, u32)| {
                     let known = &all[*nth as usize];
-                    (known.generation.id(), known.tree.path(*entry as usize).to_vec())
+                    (known.id, known.tree.path(*entry as usize).to_vec())
                 };
                 let uses_ = uses.places.iter().map(place).collect();
                 DamagedObject { id, size: uses.file.size, cause, uses: uses_ }

@@ -9,10 +9,11 @@ use crate::fs::folders::Folders;
 use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::fresh::Shown;
+use crate::model::ids::GenerationId;
 use crate::model::tree::{FileNode, Node, ObjectId, Tree};
 use crate::model::{object_name, relpath};
 use crate::parts::current_generation::CurrentGeneration;
-use crate::parts::generations::Generation;
+use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::{StoreDir, TREE};
 use crate::parts::look::{Quiet, has_digest};
 use crate::parts::objects::Objects;
@@ -57,16 +58,38 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-/// A generation with all that is known of it.
+/// What is known of a generation. Nothing of it is open: a store may have more generations than a process
+/// may have descriptors.
 pub(crate) struct LoadedGeneration {
-    pub(crate) generation: Generation,
+    pub(crate) id: GenerationId,
     pub(crate) tree: Tree,
     pub(crate) shown: Shown,
 }
 
-pub(crate) fn known(_store: &StoreDir, generation: Generation) -> Result<LoadedGeneration> {
-    let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
-    Ok(LoadedGeneration { generation, tree, shown })
+impl LoadedGeneration {
+    /// Reads the manifest, and what was shown.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`] if one of them is not as it was written.
+    pub(crate) fn read(generation: &Generation) -> Result<LoadedGeneration> {
+        let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+        Ok(LoadedGeneration { id: generation.id(), tree, shown })
+    }
+
+    /// Opens the generation for a look at its tree, and leases it meanwhile. Returns `None` if gc, or a
+    /// publish that recycles, took it off the list since it was read.
+    ///
+    /// The store lock, held shared, keeps only gc away.
+    pub(crate) fn lease(&self, store: &StoreDir) -> Result<Option<Leased<'_>>> {
+        let generation = Generations::of(store).find(self.id)?;
+        Ok(generation.map(|generation| Leased { generation, known: self }))
+    }
+}
+
+/// A generation that is open and leased, with what is known of it.
+pub(crate) struct Leased<'k> {
+    pub(crate) generation: Generation,
+    pub(crate) known: &'k LoadedGeneration,
 }
 
 /// Compares a generation's directory with its manifest. A file that is its object's inode is
@@ -75,11 +98,11 @@ pub(crate) fn known(_store: &StoreDir, generation: Generation) -> Result<LoadedG
 pub(crate) fn check_tree(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
-    known: &LoadedGeneration,
+    leased: &Leased<'_>,
     depth: Depth,
     only: Option<ObjectId>,
 ) -> Result<Vec<Fault>> {
-    let LoadedGeneration { generation, tree, shown } = known;
+    let Leased { generation, known: LoadedGeneration { tree, shown, .. } } = leased;
     let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
     look(store, generation, (tree, shown), &Look { objects, bytes, only, within: None })
 }

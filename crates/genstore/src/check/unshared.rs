@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 use crate::check::report::Unshared;
 use crate::check::tree::LoadedGeneration;
 use crate::error::{Error, Result};
-use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
 use crate::fs::flush::Flush;
+use crate::fs::folders::Folders;
+use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
+use crate::model::relpath;
 use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
+use crate::parts::layout::{GENERATIONS, StoreDir, TREE};
 use crate::parts::objects::Objects;
 use crate::threads::prelude::*;
 
@@ -26,21 +29,24 @@ impl Shows<'_> {
         self.known.shown.mtime(self.path, &self.file)
     }
 
-    pub(crate) fn open(&self) -> Result<(Dir, &[u8])> {
-        open_parent(&self.known.generation.tree_dir()?, self.path)
+    /// Opens the folder of the path. Nothing leases the generation: this is for the holder of the store lock,
+    /// exclusively.
+    pub(crate) fn open(&self, store: &StoreDir) -> Result<(Dir, &[u8])> {
+        let id = self.known.id.to_string();
+        let path = [GENERATIONS, b"/", id.as_bytes(), b"/", TREE, b"/", self.path].concat();
+        Ok((store.dir.open_dir(relpath::split(&path).0)?, relpath::split(self.path).1))
     }
 
-    pub(crate) fn flush(&self) -> Result<Flush> {
-        let (dir, name) = self.open()?;
+    pub(crate) fn flush(&self, store: &StoreDir) -> Result<Flush> {
+        let (dir, name) = self.open(store)?;
         Ok(Flush::File(dir.open_file(name)?, dir.join(name)))
     }
 
     /// Looks at what stands there; `None` for what is no regular file.
-    pub(crate) fn stat(&self) -> Result<Option<Stat>> {
-        match self.open().and_then(|(dir, name)| dir.stat(name)) {
+    pub(crate) fn stat(&self, store: &StoreDir) -> Result<Option<Stat>> {
+        match self.open(store).and_then(|(dir, name)| dir.stat(name)) {
             Ok(stat) => Ok(stat.filter(|stat| stat.kind == Kind::File)),
-            Err(Error::Damaged { .. }) => Ok(None),
-            Err(e) if is_absence(&e) => Ok(None),
+            Err(e) if is_absence(&e) || is_mount(&e) => Ok(None),
             Err(e) => Err(e),
         }
     }
@@ -80,7 +86,11 @@ pub(crate) fn is_apart(stat: &Stat, object: &Stat) -> bool {
 
 /// Counts the paths that could share their object's inode and do not. Where an object has a link for each
 /// path, nothing is looked at.
-pub(crate) fn unshared(objects: &Objects<'_>, all: &[LoadedGeneration]) -> Result<Unshared> {
+pub(crate) fn unshared(
+    store: &StoreDir,
+    objects: &Objects<'_>,
+    all: &[LoadedGeneration],
+) -> Result<Unshared> {
     let mut paths: HashMap<ObjectId, u64> = HashMap::new();
     for (_, file) in all.iter().flat_map(|known| known.tree.iter_files()).filter(|(_, file)| file.size > 0)
     {
@@ -99,26 +109,63 @@ pub(crate) fn unshared(objects: &Objects<'_>, all: &[LoadedGeneration]) -> Resul
     if few.is_empty() {
         return Ok(Unshared { all: false, ..sum });
     }
-    let shows = shows(all, |id| few.contains_key(&id));
-    let apart = shows.par_iter().map(|(id, paths)| {
-        let mut bytes = Vec::new();
-        for shows in paths {
-            let object = &few[id];
-            // Made fresh: where the filesystem cut or clamped the newer mtime, it looks like the object's.
-            if let Some(stat) = shows.stat()?
-                && is_apart(&stat, object)
-                && !shows.known.shown.fresh.contains_key(shows.path)
-                && (stat.mtime, stat.mode, stat.uid) == (object.mtime, object.mode, object.uid)
-            {
-                bytes.push(stat.size);
-            }
+    for known in all {
+        for bytes in apart_in(store, known, &few)? {
+            sum.files += 1;
+            sum.bytes += bytes;
         }
-        Ok(bytes)
-    });
-    for bytes in apart.collect::<Result<Vec<Vec<u64>>>>()?.concat() {
-        sum.files += 1;
-        sum.bytes += bytes;
     }
     sum.all &= sum.files > 0;
     Ok(sum)
+}
+
+/// Finds the paths of a generation that could share one of these objects' inodes and do not; returns the size
+/// of each.
+fn apart_in(
+    store: &StoreDir,
+    known: &LoadedGeneration,
+    objects: &HashMap<ObjectId, Stat>,
+) -> Result<Vec<u64>> {
+    // Made fresh: where the filesystem cut or clamped the newer mtime, it looks like the object's.
+    let is_wanted = |(path, file): &(&[u8], FileNode)| {
+        file.size > 0 && objects.contains_key(&file.object()) && !known.shown.fresh.contains_key(*path)
+    };
+    let wanted: Vec<(&[u8], FileNode)> = known.tree.iter_files().filter(is_wanted).collect();
+    if wanted.is_empty() {
+        return Ok(vec![]);
+    }
+    // What is missing, mounted over or damaged is found by the check of the generation.
+    let is_found =
+        |error: &Error| matches!(error, Error::Damaged { .. }) || is_absence(error) || is_mount(error);
+    let leased = match known.lease(store) {
+        Err(e) if is_found(&e) => return Ok(vec![]),
+        leased => leased?,
+    };
+    let Some(leased) = leased else { return Ok(vec![]) };
+    let root = match leased.generation.tree_dir() {
+        Err(e) if is_found(&e) => return Ok(vec![]),
+        root => root?,
+    };
+    let folders = Folders::of(wanted.iter().map(|(path, _)| *path));
+    let listed: Vec<(&[u8], &[u32])> = folders.iter().filter(|(_, members)| !members.is_empty()).collect();
+    let apart = listed.into_par_iter().map(|(folder, members)| {
+        let dir = match root.open_dir(folder) {
+            Err(e) if is_found(&e) => return Ok(vec![]),
+            dir => dir?,
+        };
+        let mut sizes = Vec::new();
+        for &member in members {
+            let (path, file) = wanted[member as usize];
+            let object = &objects[&file.object()];
+            if let Some(stat) = dir.stat(relpath::split(path).1)?
+                && stat.kind == Kind::File
+                && is_apart(&stat, object)
+                && (stat.mtime, stat.mode, stat.uid) == (object.mtime, object.mode, object.uid)
+            {
+                sizes.push(stat.size);
+            }
+        }
+        Ok(sizes)
+    });
+    Ok(apart.collect::<Result<Vec<_>>>()?.concat())
 }

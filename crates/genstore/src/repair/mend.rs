@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use crate::check::tree::{Fault, FaultKind, LoadedGeneration};
+use crate::check::tree::{Fault, FaultKind, Leased, LoadedGeneration};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_errno;
@@ -29,30 +29,31 @@ impl Mender<'_> {
     ///
     /// The path is replaced by a rename, so a reader sees the old or the new. What is in the way
     /// and not ours goes to quarantine. What a mount hides is left alone, as is the mount: `Ok(false)`.
-    pub(crate) fn mend(&self, lock: &CommitLock, known: &LoadedGeneration, fault: &Fault) -> Result<bool> {
+    pub(crate) fn mend(&self, lock: &CommitLock, leased: &Leased<'_>, fault: &Fault) -> Result<bool> {
         if fault.kind == FaultKind::Mounted {
             return Ok(false);
         }
-        match self.mend_path(lock, known, fault) {
+        match self.mend_path(lock, leased, fault) {
             // Or it is a directory of a lower layer of overlayfs, which cannot be renamed.
             Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
             done => done,
         }
     }
 
-    fn mend_path(&self, _: &CommitLock, known: &LoadedGeneration, fault: &Fault) -> Result<bool> {
+    fn mend_path(&self, _: &CommitLock, leased: &Leased<'_>, fault: &Fault) -> Result<bool> {
+        let Leased { generation, known } = leased;
         let fs = &self.store.fs;
         let path = fault.path.as_slice();
         if path.is_empty() && fault.kind == FaultKind::Missing {
-            return self.make_root(&known.generation).map(|()| true);
+            return self.make_root(generation).map(|()| true);
         }
-        let root = known.generation.tree_dir()?;
+        let root = generation.tree_dir()?;
         let node = known.tree.find(path);
         if matches!(node, None | Some(Node::EmptyDir)) && fault.kind == FaultKind::Mode {
             // A folder; opening it proved that it is one.
             let dir = root.open_dir(path)?;
             let (parent, name) = match path {
-                b"" => (known.generation.dir().open_dir(b"")?, TREE),
+                b"" => (generation.dir().open_dir(b"")?, TREE),
                 path => open_parent(&root, path)?,
             };
             fs.set_dir_mode(&parent, name)?;
@@ -64,7 +65,7 @@ impl Mender<'_> {
         let in_the_way =
             standing.is_some_and(|stat| stat.kind == Kind::Dir) || fault.kind == FaultKind::Stranger;
         let Some(node) = node else {
-            self.put_aside(&dir, name, &known.generation)?;
+            self.put_aside(&dir, name, generation)?;
             fs.sync_dir(&dir)?;
             return Ok(true);
         };
@@ -77,7 +78,7 @@ impl Mender<'_> {
             Node::EmptyDir => drop(fs.make_dir(self.stage.dir(), temp)?),
         }
         if in_the_way || (matches!(node, Node::EmptyDir) && standing.is_some()) {
-            self.put_aside(&dir, name, &known.generation)?;
+            self.put_aside(&dir, name, generation)?;
         }
         fs.rename((self.stage.dir(), temp), (&dir, name))?;
         fs.remove_all(self.stage.dir(), temp)?;

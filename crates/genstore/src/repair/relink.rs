@@ -38,9 +38,6 @@ use crate::threads::prelude::*;
 /// A file on its way to a path.
 const TEMP: &[u8] = b"link";
 
-/// A file that stands somewhere: its folder, its name there, and what it is.
-type Standing = (Dir, Vec<u8>, Stat);
-
 /// Does all three steps; `Ok(false)` if there was nothing to do.
 ///
 /// # Durability
@@ -116,12 +113,12 @@ impl Sharing<'_> {
         // What has an object's name is durable.
         let mut bytes = ToFlush::default();
         for (_, shows) in &found {
-            bytes.add(|| shows.flush())?;
+            bytes.add(|| shows.flush(self.store))?;
         }
         bytes.flush(self)?;
         let (mut adopted, mut names) = (0, BTreeSet::new());
         for (id, shows) in &found {
-            let (dir, name) = shows.open()?;
+            let (dir, name) = shows.open(self.store)?;
             match self.objects.insert(self.guard, (&dir, name), *id) {
                 // Another owner's file: a copy is made of it instead.
                 Err(e) if is_errno(&e, Errno::PERM) => continue,
@@ -144,11 +141,11 @@ impl Sharing<'_> {
     /// Returns whether a file can be the object that its path shows, and gives it the mode and the mtime of one.
     fn is_candidate(&self, shows: &Shows<'_>) -> Result<bool> {
         let fs = &self.store.fs;
-        let is_bad = self.bad.contains(&(shows.known.generation.id(), shows.path));
-        if is_bad || shows.mtime() != shows.file.mtime || shows.stat()?.is_none() {
+        let is_bad = self.bad.contains(&(shows.known.id, shows.path));
+        if is_bad || shows.mtime() != shows.file.mtime || shows.stat(self.store)?.is_none() {
             return Ok(false);
         }
-        let (dir, name) = shows.open()?;
+        let (dir, name) = shows.open(self.store)?;
         let (file, path) = (dir.open_file(name)?, dir.join(name));
         if objects::hash(&file, &path)?.0 != shows.file.digest {
             return Ok(false);
@@ -209,29 +206,32 @@ impl Sharing<'_> {
             }
             let name = object_name::name(*id);
             // What freshness gave a path is handed on to the same path of later generations.
-            let mut fresh: HashMap<(Mtime, &[u8]), Standing> = HashMap::new();
+            let mut fresh: HashMap<(Mtime, &[u8]), (&Shows<'_>, Stat)> = HashMap::new();
             for shows in paths {
-                let is_bad = self.bad.contains(&(shows.known.generation.id(), shows.path));
-                let stat = shows.stat()?.filter(|stat| !is_bad && stat.size == shows.file.size);
+                let is_bad = self.bad.contains(&(shows.known.id, shows.path));
+                let stat = shows.stat(self.store)?.filter(|stat| !is_bad && stat.size == shows.file.size);
                 let Some(stat) = stat.filter(|stat| !object.same_inode(stat)) else { continue };
-                let ((dir, file), wanted) = (shows.open()?, shows.mtime());
-                let (source, other) = match fresh.get(&(wanted, shows.path)) {
-                    _ if object.has_mtime(wanted) => ((self.objects.dir(), &name[..]), Some(object)),
-                    Some((dir, file, stat)) => ((dir, &file[..]), Some(*stat)),
-                    None => ((self.objects.dir(), &name[..]), None),
+                let ((dir, file), wanted) = (shows.open(self.store)?, shows.mtime());
+                let handed_on = fresh.get(&(wanted, shows.path)).filter(|_| !object.has_mtime(wanted));
+                let linked = match handed_on {
+                    Some((first, other)) if is_apart(&stat, other) => {
+                        let (from, name) = first.open(self.store)?;
+                        self.put_link((&from, name), (&dir, file))?
+                    }
+                    None if object.has_mtime(wanted) && is_apart(&stat, &object) => {
+                        self.put_link((self.objects.dir(), &name), (&dir, file))?
+                    }
+                    _ => false,
                 };
-                if let Some(other) = other
-                    && is_apart(&stat, &other)
-                    && self.put_link(source, (&dir, file))?
-                {
+                if linked {
                     changed.add(|| Ok(Flush::Dir(dir)))?;
                     continue;
                 }
                 if self.restore_path(shows, &stat)? {
-                    changed.add(|| shows.flush())?;
+                    changed.add(|| shows.flush(self.store))?;
                 }
-                if other.is_none() {
-                    fresh.insert((wanted, shows.path), (dir.open_dir(b"")?, file.to_vec(), stat));
+                if handed_on.is_none() && !object.has_mtime(wanted) {
+                    fresh.insert((wanted, shows.path), (shows, stat));
                 }
             }
         }
@@ -245,7 +245,7 @@ impl Sharing<'_> {
         if stat.links > 1 || (stat.has_mtime(shows.mtime()) && stat.mode == mode) {
             return Ok(false);
         }
-        let (dir, name) = shows.open()?;
+        let (dir, name) = shows.open(self.store)?;
         let (file, path) = (dir.open_file(name)?, dir.join(name));
         self.store.fs.set_mode(&file, &path, mode)?;
         self.store.fs.set_mtime(&file, &path, shows.mtime())?;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::tree::{self, Depth, LoadedGeneration};
+use crate::check::tree::{self, Depth, Leased, LoadedGeneration};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
@@ -96,17 +96,18 @@ fn relink(
     let Some(generation) = Generations::of(store).find(id)? else {
         return Ok(());
     };
-    let known = match tree::known(store, generation) {
+    let known = match LoadedGeneration::read(&generation) {
         Ok(known) => known,
         // A damage of its own, with a mark of its own.
         Err(Error::Damaged { .. }) => return Ok(()),
         Err(e) => return Err(e),
     };
-    for fault in tree::check_tree(store, Some(mender.objects), &known, Depth::Full, Some(object))? {
+    let leased = Leased { generation, known: &known };
+    for fault in tree::check_tree(store, Some(mender.objects), &leased, Depth::Full, Some(object))? {
         let is_it =
             matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
         if is_it {
-            mender.mend(lock, &known, &fault)?;
+            mender.mend(lock, &leased, &fault)?;
         }
     }
     Ok(())
@@ -267,34 +268,37 @@ pub(crate) fn find_intact_copy(
     uses: &[(&LoadedGeneration, Vec<u8>)],
     name: &[u8],
 ) -> Result<bool> {
+    let put = |dir: &Dir, candidate: &[u8]| -> Result<bool> {
+        let Ok(handle) = dir.open_file(candidate) else { return Ok(false) };
+        if objects::hash(&handle, &dir.join(candidate))?.0 != file.digest {
+            return Ok(false);
+        }
+        store.fs.remove_all(stage.dir(), name)?;
+        let copy = objects::copy_file(store, (dir, candidate), (stage.dir(), name))?;
+        let place = stage.dir().join(name);
+        store.fs.set_mode(&copy, &place, object_name::mode(file.executable))?;
+        store.fs.set_mtime(&copy, &place, file.mtime)?;
+        Ok(true)
+    };
     let twin = ObjectId { executable: !file.executable, ..file.object() };
-    let mut candidates: Vec<(Dir, Vec<u8>)> = vec![(objects.dir().open_dir(b"")?, object_name::name(twin))];
+    if put(objects.dir(), &object_name::name(twin))? {
+        return Ok(true);
+    }
+    // Opened one after the other: as many may show it as there are generations.
     for (known, path) in uses {
-        if let Ok((dir, name)) = known.generation.tree_dir().and_then(|root| open_parent(&root, path)) {
-            candidates.push((dir, name.to_vec()));
+        if let Some(leased) = known.lease(store)?
+            && let Ok((dir, name)) = leased.generation.tree_dir().and_then(|root| open_parent(&root, path))
+            && put(&dir, name)?
+        {
+            return Ok(true);
         }
     }
     let quarantine = store.sub(crate::parts::layout::QUARANTINE)?;
     let prefix = file.digest.to_string().into_bytes();
     for (name, kind) in quarantine.list()? {
-        if kind == Kind::File && name.starts_with(&prefix) {
-            candidates.push((quarantine.open_dir(b"")?, name));
+        if kind == Kind::File && name.starts_with(&prefix) && put(&quarantine, &name)? {
+            return Ok(true);
         }
-    }
-    for (dir, candidate) in candidates {
-        let handle = match dir.open_file(&candidate) {
-            Ok(handle) => handle,
-            Err(_) => continue,
-        };
-        if objects::hash(&handle, &dir.join(&candidate))?.0 != file.digest {
-            continue;
-        }
-        store.fs.remove_all(stage.dir(), name)?;
-        let copy = objects::copy_file(store, (&dir, &candidate), (stage.dir(), name))?;
-        let place = stage.dir().join(name);
-        store.fs.set_mode(&copy, &place, object_name::mode(file.executable))?;
-        store.fs.set_mtime(&copy, &place, file.mtime)?;
-        return Ok(true);
     }
     Ok(false)
 }

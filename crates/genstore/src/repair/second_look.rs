@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use crate::change::begin;
 use crate::check::report::{DamagedObject, VerifyReport};
 use crate::check::store::{self, check_object};
-use crate::check::tree::{self, Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look, Part, look};
+use crate::check::tree::{Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look, Part, look};
 use crate::error::{Damaged, Error, Result};
 use crate::model::ids::GenerationId;
 use crate::model::records::Intent;
 use crate::model::relpath;
 use crate::model::tree::Node;
 use crate::parts::current::Current;
-use crate::parts::generations::Generations;
+use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::{OBJECTS, StoreDir};
 use crate::parts::locks::{CommitLock, Locks};
 use crate::parts::objects::Objects;
@@ -40,26 +40,21 @@ pub(crate) fn look_again(
     let objects = objects.as_ref();
     let mut report = VerifyReport { objects: vec![], generations: vec![], files: vec![], ..first };
     let faults = std::mem::take(&mut report.faults);
-    let mut known = BTreeMap::new();
-    for id in first.generations.iter().map(|(id, _)| *id).chain(faults.iter().map(|(id, _)| *id)) {
-        if known.contains_key(&id)
-            || matches!(&under_way, Some(Intent::Publish { generation, .. }) if *generation == id)
-        {
+    report.objects = objects_again(store, objects, depth, first.objects)?;
+    let mut by_id: BTreeMap<GenerationId, Vec<Fault>> =
+        first.generations.iter().map(|(id, _)| (*id, vec![])).collect();
+    faults.into_iter().for_each(|(id, fault)| by_id.entry(id).or_default().push(fault));
+    for (id, found) in by_id {
+        if matches!(&under_way, Some(Intent::Publish { generation, .. }) if *generation == id) {
             continue;
         }
-        if let Some(read) = know_again(store, id, &mut report)? {
-            known.insert(id, read);
-        }
-    }
-    report.objects = objects_again(store, objects, depth, first.objects)?;
-    for (id, known) in &known {
-        let found = faults.iter().filter(|(of, _)| of == id).map(|(_, fault)| fault);
-        let mut left = faults_again(store, objects, known, depth, found)?;
-        if matches!(&under_way, Some(Intent::Activate { generation, .. }) if generation == id) {
+        let Some(generation) = open_again(store, id, &mut report)? else { continue };
+        let mut left = faults_again(store, objects, &generation, depth, &found)?;
+        if matches!(&under_way, Some(Intent::Activate { generation, .. }) if *generation == id) {
             // Recovery reads these mtimes off the inodes.
             left.retain(|fault| fault.kind != FaultKind::Mtime);
         }
-        report.faults.extend(left.into_iter().map(|fault| (*id, fault)));
+        report.faults.extend(left.into_iter().map(|fault| (id, fault)));
     }
     if only.is_none() && !first.files.is_empty() {
         let copied = (store.dir.join(OBJECTS), report.unshared.all);
@@ -95,27 +90,27 @@ fn pending(store: &StoreDir) -> Result<Option<Intent>> {
     }))
 }
 
-/// Reads a generation again; one that is damaged still goes into the report.
-fn know_again(
+/// Opens and reads a generation again; one that is damaged still goes into the report.
+fn open_again(
     store: &StoreDir,
     id: GenerationId,
     report: &mut VerifyReport,
-) -> Result<Option<LoadedGeneration>> {
-    match Generations::of(store)
-        .find(id)
-        .and_then(|found| found.map(|one| tree::known(store, one)).transpose())
-    {
-        Ok(Some(known)) if !known.tree.has_right_id() => {
+) -> Result<Option<(Generation, LoadedGeneration)>> {
+    let read = |generation| {
+        let known = LoadedGeneration::read(&generation)?;
+        Ok((generation, known))
+    };
+    match Generations::of(store).find(id).and_then(|found| found.map(read).transpose()) {
+        Ok(Some((_, known))) if !known.tree.has_right_id() => {
             let cause = "its manifest: the tree's id is not that of the entries".to_owned();
             report.generations.push((id, cause));
             Ok(None)
         }
-        Ok(known) => Ok(known),
         Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
             report.generations.push((id, cause));
             Ok(None)
         }
-        Err(e) => Err(e),
+        found => found,
     }
 }
 
@@ -162,18 +157,18 @@ fn objects_again(
     Ok(left)
 }
 
-fn faults_again<'f>(
+fn faults_again(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
-    known: &LoadedGeneration,
+    (generation, known): &(Generation, LoadedGeneration),
     depth: Depth,
-    found: impl Iterator<Item = &'f Fault>,
+    found: &[Fault],
 ) -> Result<Vec<Fault>> {
-    let paths: Vec<&[u8]> = found.map(|fault| fault.path.as_slice()).collect();
+    let paths: Vec<&[u8]> = found.iter().map(|fault| fault.path.as_slice()).collect();
     let part = Part::around(&paths);
     let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
     let how = Look { objects, bytes, only: None, within: Some(&part) };
-    let mut left = look(store, &known.generation, (&known.tree, &known.shown), &how)?;
+    let mut left = look(store, generation, (&known.tree, &known.shown), &how)?;
     // Of a folder all names were looked at; what was not found before can wait for the next run.
     left.retain(|fault| {
         paths.iter().any(|path| relpath::is_within(&fault.path, path) || *path == fault.path)

@@ -91,35 +91,22 @@ pub(crate) fn stored_bytes(store: &StoreDir) -> Result<u64> {
 /// Counts what each generation uses, newest first.
 pub(crate) fn usage(store: &StoreDir) -> Result<UsageReport> {
     let mut report = UsageReport::default();
-    let mut generations: Vec<(Generation, Named)> = Vec::new();
-    for id in Generations::of(store).ids()?.into_iter().rev() {
-        let read = Generations::of(store).find(id).and_then(|found| match found {
-            Some(generation) => Ok(Some((named(&generation)?, generation))),
-            None => Ok(None),
-        });
-        match read {
-            Ok(Some((named, generation))) => generations.push((generation, named)),
-            Ok(None) => {}
-            // One that is damaged does not hide the others.
-            Err(Error::Damaged { cause, .. }) => report.damaged.push((id, cause)),
-            Err(e) => return Err(e),
-        }
-    }
+    let ids: Vec<(GenerationId, ())> =
+        Generations::of(store).ids()?.into_iter().rev().map(|id| (id, ())).collect();
+    let generations = read_each(store, &ids, &mut report.damaged, |generation, ()| named(generation))?;
     let objects = object_stats(store)?;
     let apart = objects_apart(store, &objects, &generations)?;
-    let pieces: Vec<HashMap<Piece, u64>> = generations
-        .par_iter()
-        .map(|(generation, named)| pieces(generation, named, &objects, &apart))
-        .collect::<Result<_>>()?;
+    let counted = read_each(store, &generations, &mut report.damaged, |generation, named| {
+        Ok((generation.head()?.bytes, pieces(generation, named, &objects, &apart)?))
+    })?;
     let mut users: HashMap<Piece, (u64, u64)> = HashMap::new();
-    for (piece, size) in pieces.iter().flatten() {
+    for (piece, size) in counted.iter().flat_map(|(_, (_, pieces))| pieces) {
         users.entry(*piece).or_insert((*size, 0)).1 += 1;
     }
-    for ((generation, _), pieces) in generations.iter().zip(&pieces) {
+    for (id, (apparent, pieces)) in &counted {
         let exclusive = pieces.iter().filter(|(piece, _)| users[piece].1 == 1).map(|(_, size)| size).sum();
         let all: u64 = pieces.values().sum();
-        let apparent = generation.head()?.bytes;
-        let usage = Usage { id: generation.id(), apparent, exclusive, shared: all - exclusive };
+        let usage = Usage { id: *id, apparent: *apparent, exclusive, shared: all - exclusive };
         report.generations.push(usage);
     }
     let private = users.iter().filter(|(piece, _)| matches!(piece, Piece::Inode(_)));
@@ -127,6 +114,32 @@ pub(crate) fn usage(store: &StoreDir) -> Result<UsageReport> {
         + private.map(|(_, (size, _))| size).sum::<u64>()
         + FailedBuilds::of(store).bytes()?;
     Ok(report)
+}
+
+/// Reads something of each generation, each open only meanwhile. One that is gone is left out; one that is
+/// damaged goes to `damaged`, and does not hide the others.
+fn read_each<A: Sync, T: Send>(
+    store: &StoreDir,
+    all: &[(GenerationId, A)],
+    damaged: &mut Vec<(GenerationId, String)>,
+    read: impl Fn(&Generation, &A) -> Result<T> + Sync,
+) -> Result<Vec<(GenerationId, T)>> {
+    let read = |(id, about): &(GenerationId, A)| {
+        let found = Generations::of(store).find(*id);
+        match found.and_then(|found| found.map(|generation| read(&generation, about)).transpose()) {
+            Ok(found) => Ok(found.map(|found| (*id, Ok(found)))),
+            Err(Error::Damaged { cause, .. }) => Ok(Some((*id, Err(cause)))),
+            Err(e) => Err(e),
+        }
+    };
+    let mut whole = Vec::new();
+    for (id, found) in all.par_iter().map(read).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        match found {
+            Ok(found) => whole.push((id, found)),
+            Err(cause) => damaged.push((id, cause)),
+        }
+    }
+    Ok(whole)
 }
 
 fn object_stats(store: &StoreDir) -> Result<HashMap<ObjectId, Stat>> {
@@ -140,7 +153,7 @@ fn object_stats(store: &StoreDir) -> Result<HashMap<ObjectId, Stat>> {
 fn objects_apart(
     store: &StoreDir,
     objects: &HashMap<ObjectId, Stat>,
-    generations: &[(Generation, Named)],
+    generations: &[(GenerationId, Named)],
 ) -> Result<HashSet<ObjectId>> {
     // Links in mirrors are not links in generations.
     let mut mirrored: HashMap<u64, u64> = HashMap::new();

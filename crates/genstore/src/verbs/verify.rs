@@ -152,7 +152,7 @@ fn repair_all(
     let objects = Objects::new(store)?;
     let stage = StageDir::create(store)?;
     let by_id: HashMap<GenerationId, &LoadedGeneration> =
-        all.iter().map(|k| (k.generation.id(), k)).collect();
+        all.iter().map(|known| (known.id, known)).collect();
     let mut run = || -> Result<()> {
         for damage in &report.objects {
             let uses: Vec<(&LoadedGeneration, Vec<u8>)> =
@@ -187,9 +187,11 @@ fn repair_all(
             }
         }
         let mender = Mender { store, guard, objects: &objects, stage: &stage };
-        for (id, fault) in &report.faults {
-            if let Some(known) = by_id.get(id) {
-                mender.mend(lock, known, fault)?;
+        for faults in report.faults.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some(known) = by_id.get(&faults[0].0) else { continue };
+            let Some(leased) = known.lease(store)? else { continue };
+            for (_, fault) in faults {
+                mender.mend(lock, &leased, fault)?;
             }
         }
         Ok(())
