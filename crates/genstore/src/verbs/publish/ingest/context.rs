@@ -1,26 +1,27 @@
 //! What ingest works on: the plan, what is current, what all threads share, and what comes of each file.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
 
-use crate::error::{Problem, Result};
+use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;
 use crate::fs::folders::Folders;
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
-use crate::model::object_map::ObjectMap;
-use crate::model::tree::{FileNode, Mtime, ObjectId, Tree};
+use crate::model::relpath;
+use crate::model::tree::{FileNode, ObjectId, Tree};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::StoreShared;
 use crate::parts::objects::Objects;
 use crate::parts::stage_dir::StageDir;
 use crate::plan::Plan;
 use crate::threads::lock;
+use crate::verbs::publish::ingest::claims::Claims;
 use crate::verbs::publish::ingest::consumed::Consumed;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 
-/// How an entry of the new tree comes to its inode.
+/// Where the inode of a new tree entry comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EntrySource {
     /// It stands in the stage's tree already, new to the store.
@@ -103,12 +104,12 @@ impl<'a> LazyStage<'a> {
             return Ok(stage);
         }
         let _one = lock(&self.making);
-        if self.stage.get().is_none() {
-            let stage = StageDir::create(self.store)?;
-            // Nobody else sets it while we hold the mutex.
-            drop(self.stage.set(stage));
+        if let Some(stage) = self.stage.get() {
+            return Ok(stage);
         }
-        Ok(self.stage.get().expect("it was set above"))
+        let stage = StageDir::create(self.store)?;
+        // No other thread sets it while this one holds the mutex.
+        Ok(self.stage.get_or_init(|| stage))
     }
 
     pub(crate) fn into_stage(mut self) -> Option<StageDir> {
@@ -125,38 +126,45 @@ impl Drop for LazyStage<'_> {
     }
 }
 
+/// What the threads of an ingest write to.
 pub(crate) struct Shared {
-    /// Per entry of the plan that of what is current that has the same path; see
-    /// [`crate::verbs::publish::ingest::previous::NO_ENTRY`].
-    pub(crate) old: Vec<u32>,
     /// The filesystem of the first source, if it is one of this machine's.
     pub(crate) dev: OnceLock<Option<u64>>,
-    pub(crate) claims: Vec<Mutex<HashMap<ObjectId, Claim>>>,
+    pub(crate) claims: Claims,
     pub(crate) problems: Mutex<Vec<Problem>>,
     pub(crate) damaged: Mutex<Vec<ObjectId>>,
-    /// Objects whose mode or mtime was put right.
-    pub(crate) restored: AtomicU64,
     pub(crate) consumed: Mutex<Vec<Consumed>>,
     /// Inodes of sources that have more than one name.
     pub(crate) linked: Mutex<HashSet<u64>>,
     pub(crate) losses: Mutex<Losses>,
-    /// The files of what is current, by their objects.
-    pub(crate) recorded: ObjectMap,
-    /// Per entry of what is current: its object is in the store, and looks as it is recorded.
-    pub(crate) intact: Vec<AtomicBool>,
     pub(crate) can_reflink: AtomicBool,
 }
 
-#[derive(Clone, Copy)]
-pub(crate) struct Claim {
-    pub(crate) entry: u32,
-    pub(crate) mtime: Mtime,
-}
-
 impl Shared {
-    /// Gives the part of the claims in which an object's is.
-    pub(crate) fn claims_of(&self, id: ObjectId) -> MutexGuard<'_, HashMap<ObjectId, Claim>> {
-        lock(&self.claims[usize::from(id.digest.0[0]) % self.claims.len()])
+    pub(crate) fn new() -> Shared {
+        Shared {
+            dev: OnceLock::new(),
+            claims: Claims::new(),
+            problems: Mutex::default(),
+            damaged: Mutex::default(),
+            consumed: Mutex::default(),
+            linked: Mutex::default(),
+            losses: Mutex::default(),
+            can_reflink: true.into(),
+        }
+    }
+
+    /// Refuses the plan if something is wrong with one of its sources.
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`].
+    pub(crate) fn refuse_problems(&self) -> Result<()> {
+        let mut problems = std::mem::take(&mut *lock(&self.problems));
+        if problems.is_empty() {
+            return Ok(());
+        }
+        problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
+        Err(Error::BadPlan { problems })
     }
 }
 

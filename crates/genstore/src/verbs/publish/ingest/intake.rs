@@ -9,20 +9,22 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{BadSourceReason, Error, Result};
+use crate::error::{BadSourceReason, Error, RefusedKind, Result};
 use crate::fs::copy::CHUNK;
 use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
-use crate::model::tree::{FileNode, Mtime, Node};
+use crate::model::tree::{FileNode, Mtime};
 use crate::model::{object_name, relpath};
 use crate::parts::objects;
+use crate::plan::item::{Given, ScannedRoot, Spooled};
 use crate::threads::lock;
+use crate::verbs::publish::ingest::claims::Claim;
 use crate::verbs::publish::ingest::consumed::Consumed;
 use crate::verbs::publish::ingest::context::EntrySource;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
-use crate::verbs::publish::ingest::reuse::source_stat;
-use crate::verbs::publish::ingest::task::{Intake, ObjectLocation, SourceOwnership};
+use crate::verbs::publish::ingest::reuse::{Before, source_stat};
+use crate::verbs::publish::ingest::task::{Intake, SourceOwnership};
 
 /// A file that changes while it is read is read again so many times.
 const ATTEMPTS: usize = 3;
@@ -32,7 +34,24 @@ thread_local! {
 }
 
 impl Intake<'_, '_> {
-    pub(crate) fn bytes(&mut self, bytes: &[u8], executable: bool) -> Result<(FileNode, EntrySource)> {
+    /// Takes in a source that was named by itself.
+    pub(crate) fn given(&mut self, given: &Given, executable: bool) -> Result<(FileNode, EntrySource)> {
+        let (path, executable) = match given {
+            Given::Bytes(bytes) => return self.bytes(bytes, executable),
+            Given::Reader(reader) => {
+                let reader = lock(reader).take();
+                let used_up = || Error::refused(RefusedKind::ReaderUsedUp, "a reader was read before");
+                return self.stream(reader.ok_or_else(used_up)?, executable);
+            }
+            Given::Spooled(Spooled { dir, name }) => return self.disk((dir, name), Some(executable)),
+            Given::File(path) => (path, Some(executable)),
+            Given::Root(path) => (path, None),
+        };
+        let (dir, name) = parent_of(path)?;
+        self.disk((&dir, name), executable)
+    }
+
+    fn bytes(&mut self, bytes: &[u8], executable: bool) -> Result<(FileNode, EntrySource)> {
         self.whole(bytes, executable, self.ingest.store.now().into(), None)
     }
 
@@ -43,7 +62,18 @@ impl Intake<'_, '_> {
         from: (&Dir, &[u8]),
         executable: Option<bool>,
     ) -> Result<(FileNode, EntrySource)> {
-        if let Some(known) = self.unread(from, executable)? {
+        if let Some(before) = self.before.filter(|_| !self.ingest.rehash)
+            && let Some(stat) = from.0.stat(from.1)?
+            && self.reuse.is_unchanged(&before, &stat, executable.unwrap_or(stat.mode & 0o100 != 0))?
+            && let Some(known) = self.reuse.as_before(&before)?
+        {
+            // What is to be refused is looked for in every file.
+            let file = match self.ingest.lossy {
+                Lossy::Refuse => Some(from.0.open_file(from.1)?),
+                _ => None,
+            };
+            self.note_losses(&stat, file.as_ref());
+            self.remember(from, &stat);
             return Ok(known);
         }
         let path = from.0.join(from.1);
@@ -87,8 +117,49 @@ impl Intake<'_, '_> {
         Err(Error::SourceChanged { path })
     }
 
+    /// Takes in a file without a look at it: one of which it was said that nothing happened to it since
+    /// the index of what is current was made.
+    pub(crate) fn unseen(&mut self, root: &ScannedRoot) -> Result<Option<(FileNode, EntrySource)>> {
+        let may_believe = !self.ingest.rehash && self.ingest.lossy != Lossy::Refuse;
+        if !may_believe || !self.ingest.believes(root) {
+            return Ok(None);
+        }
+        let (SourceOwnership::Copy, Some(before), Some(index)) =
+            (self.give, self.before, self.ingest.index)
+        else {
+            return Ok(None);
+        };
+        let dev = *self.shared.dev.get_or_init(|| Some(index.dev));
+        if before.source.is_none() || dev != Some(index.dev) {
+            return Ok(None);
+        }
+        let done = self.reuse.as_before(&before)?;
+        self.source = before.source.filter(|_| done.is_some());
+        Ok(done)
+    }
+
+    /// Finds out whether the store or this stage has the bytes, and returns the entry that they make. If
+    /// not, they are this entry's to write.
+    fn find(&self, node: &FileNode) -> Result<Option<(FileNode, EntrySource)>> {
+        let (id, before) = (node.object(), self.before.as_ref());
+        if let Some(mtime) = self.reuse.in_store(before, node)? {
+            return Ok(Some((FileNode { mtime, ..*node }, EntrySource::Object)));
+        }
+        // The right bytes of a damaged object keep the mtime that the manifests know.
+        let mtime = self.reuse.recorded(before, id).unwrap_or(node.mtime);
+        if let Some(Claim { mtime, .. }) = self.shared.claims.claim(id, Claim { entry: self.entry, mtime })
+        {
+            return Ok(Some((FileNode { mtime, ..*node }, EntrySource::Twin)));
+        }
+        // Its bytes are wrong, or it is missing although a generation needs it.
+        if self.reuse.is_expected(before, id)? {
+            lock(&self.shared.damaged).push(id);
+        }
+        Ok(None)
+    }
+
     /// Notes what is not kept of a source.
-    pub(crate) fn note_losses(&self, stat: &Stat, file: Option<&File>) {
+    fn note_losses(&self, stat: &Stat, file: Option<&File>) {
         if self.ingest.lossy == Lossy::Allow {
             return;
         }
@@ -99,7 +170,7 @@ impl Intake<'_, '_> {
     }
 
     /// Notes where the bytes came from.
-    pub(crate) fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
+    fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
         match self.give {
             SourceOwnership::Copy => {
                 // One filesystem is enough for an index: that of the first source.
@@ -133,21 +204,18 @@ impl Intake<'_, '_> {
         if bytes.is_empty() {
             return self.empty(node);
         }
-        match self.find(&node)? {
-            ObjectLocation::Store(mtime) => Ok((FileNode { mtime, ..node }, EntrySource::Object)),
-            ObjectLocation::Stage(mtime) => Ok((FileNode { mtime, ..node }, EntrySource::Twin)),
-            ObjectLocation::Nowhere => {
-                if self.may_move(origin) {
-                    return self.move_in(node, origin.expect("checked just now"));
-                }
-                let Some(file) = self.create(executable)? else {
-                    return Ok((node, EntrySource::Placed));
-                };
-                let path = self.path();
-                self.ingest.store.fs.write_sparsely(&file, &path, bytes)?;
-                self.seal(&file, &path, node)
-            }
+        if let Some(known) = self.find(&node)? {
+            return Ok(known);
         }
+        if let Some(origin) = origin.filter(|origin| self.may_move(origin)) {
+            return self.move_in(node, origin);
+        }
+        let Some(file) = self.create(executable)? else {
+            return Ok((node, EntrySource::Placed));
+        };
+        let path = self.path();
+        self.ingest.store.fs.write_sparsely(&file, &path, bytes)?;
+        self.seal(&file, &path, node)
     }
 
     /// Takes in a file that is read in chunks. `None` when it changed meanwhile.
@@ -161,56 +229,46 @@ impl Intake<'_, '_> {
     ) -> Result<Option<(FileNode, EntrySource)>> {
         let size = origin.stat.size;
         let mtime = origin.stat.mtime;
-        let known_size = match self.old_node() {
-            Some(Node::File(file)) => file.size == size,
-            _ => false,
-        };
         // Where the same path had the same size, the bytes are probably known: hash first, write
         // perhaps. Elsewhere they are written while they are hashed, and thrown away if known.
-        if known_size || self.ingest.stage.is_none() || self.may_move(Some(origin)) {
-            let (digest, read) = objects::hash(file, path)?;
+        let has_known_size = self.before.is_some_and(|before| before.node.size == size);
+        let may_move = self.may_move(origin);
+        let copy = if has_known_size || may_move { None } else { self.create(executable)? };
+        if let Some(copy) = copy {
+            let (digest, read) = self.copy_hashing(file, &copy)?;
             if read != size || !unchanged(file)? {
+                self.discard()?;
                 return Ok(None);
             }
-            let node = FileNode { digest, size, executable, mtime };
-            match self.find(&node)? {
-                ObjectLocation::Store(mtime) => {
-                    return Ok(Some((FileNode { mtime, ..node }, EntrySource::Object)));
-                }
-                ObjectLocation::Stage(mtime) => {
-                    return Ok(Some((FileNode { mtime, ..node }, EntrySource::Twin)));
-                }
-                ObjectLocation::Nowhere if self.ingest.stage.is_none() => {
-                    return Ok(Some((node, EntrySource::Placed)));
-                }
-                ObjectLocation::Nowhere if self.may_move(Some(origin)) => {
-                    return self.move_in(node, origin).map(Some);
-                }
-                // The claim is ours now; the second pass must find the same bytes.
-                ObjectLocation::Nowhere => {
-                    rewind(file, path)?;
-                    let copy = self.create(executable)?.expect("there is a stage");
-                    let again = self.copy_hashing(file, &copy)?;
-                    if again != (digest, size) || !unchanged(file)? {
-                        self.discard()?;
-                        self.forget(&node);
-                        return Ok(None);
-                    }
-                    return self.seal(&copy, &self.path(), node).map(Some);
-                }
-            }
+            return self.place(&copy, FileNode { digest, size, executable, mtime }).map(Some);
         }
-        let copy = self.create(executable)?.expect("there is a stage");
-        let (digest, read) = self.copy_hashing(file, &copy)?;
+        let (digest, read) = objects::hash(file, path)?;
         if read != size || !unchanged(file)? {
-            self.discard()?;
             return Ok(None);
         }
-        self.place(&copy, FileNode { digest, size, executable, mtime }).map(Some)
+        let node = FileNode { digest, size, executable, mtime };
+        if let Some(known) = self.find(&node)? {
+            return Ok(Some(known));
+        }
+        if may_move {
+            return self.move_in(node, origin).map(Some);
+        }
+        let Some(copy) = self.create(executable)? else {
+            return Ok(Some((node, EntrySource::Placed)));
+        };
+        // The claim is ours now; the second pass must find the same bytes.
+        rewind(file, path)?;
+        let again = self.copy_hashing(file, &copy)?;
+        if again != (digest, size) || !unchanged(file)? {
+            self.discard()?;
+            self.shared.claims.release(node.object());
+            return Ok(None);
+        }
+        self.seal(&copy, &self.path(), node).map(Some)
     }
 
     /// Takes in a stream of unknown length.
-    pub(crate) fn stream(
+    fn stream(
         &mut self,
         mut reader: Box<dyn Read + Send>,
         executable: bool,
@@ -239,24 +297,15 @@ impl Intake<'_, '_> {
         let node = FileNode { digest: hasher.finalize().into(), size: hasher.count(), executable, mtime };
         match copy {
             Some(copy) => self.place(&copy, node),
-            None => Ok(match self.find(&node)? {
-                ObjectLocation::Store(mtime) => (FileNode { mtime, ..node }, EntrySource::Object),
-                ObjectLocation::Stage(mtime) => (FileNode { mtime, ..node }, EntrySource::Twin),
-                ObjectLocation::Nowhere => (node, EntrySource::Placed),
-            }),
+            None => Ok(self.find(&node)?.unwrap_or((node, EntrySource::Placed))),
         }
     }
 
     /// Keeps what was written at this entry's path if it is new, else removes it.
     fn place(&mut self, copy: &File, node: FileNode) -> Result<(FileNode, EntrySource)> {
         match self.find(&node)? {
-            ObjectLocation::Nowhere => self.seal(copy, &self.path(), node),
-            ObjectLocation::Store(mtime) => {
-                self.discard().map(|()| (FileNode { mtime, ..node }, EntrySource::Object))
-            }
-            ObjectLocation::Stage(mtime) => {
-                self.discard().map(|()| (FileNode { mtime, ..node }, EntrySource::Twin))
-            }
+            Some(known) => self.discard().map(|()| known),
+            None => self.seal(copy, &self.path(), node),
         }
     }
 
@@ -294,9 +343,10 @@ impl Intake<'_, '_> {
     /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it. Any
     /// other is made here, because only then is it known what mtime the filesystem keeps.
     fn empty(&mut self, node: FileNode) -> Result<(FileNode, EntrySource)> {
-        match self.old_node() {
-            Some(Node::File(old)) if old.object() == node.object() => return Ok((old, EntrySource::Made)),
-            _ => {}
+        if let Some(Before { node: old, .. }) = self.before
+            && old.object() == node.object()
+        {
+            return Ok((old, EntrySource::Made));
         }
         match self.create(node.executable)? {
             Some(file) => self.seal(&file, &self.path(), node),
@@ -331,43 +381,42 @@ impl Intake<'_, '_> {
         store.fs.create_with(dir, name, object_name::mode(executable)).map(Some)
     }
 
+    /// Removes the file again that was made at this entry's path.
     fn discard(&self) -> Result<()> {
-        let dir = self.target.as_ref().expect("a file was made there");
-        self.ingest.store.fs.unlink(dir, relpath::split(self.path_in_plan).1).map(drop)
+        let name = relpath::split(self.path_in_plan).1;
+        self.target.as_ref().map_or(Ok(()), |dir| self.ingest.store.fs.unlink(dir, name).map(drop))
     }
 
     /// Gives a new file its mode and mtime, and notes which mtime the filesystem made of that.
     fn seal(&self, file: &File, path: &Path, node: FileNode) -> Result<(FileNode, EntrySource)> {
         let fs = &self.ingest.store.fs;
         let id = node.object();
-        let claim = self.shared.claims_of(id).get(&id).copied();
-        let mtime = claim.map_or(node.mtime, |claim| claim.mtime);
+        let mtime = self.shared.claims.mtime(id).unwrap_or(node.mtime);
         fs.set_mode(file, path, object_name::mode(node.executable))?;
         let kept = fs.set_mtime(file, path, mtime)?;
-        if kept != mtime
-            && let Some(claim) = self.shared.claims_of(id).get_mut(&id)
-        {
-            claim.mtime = kept;
+        if kept != mtime {
+            self.shared.claims.set_mtime(id, kept);
         }
         Ok((FileNode { mtime: kept, ..node }, EntrySource::Placed))
     }
 
-    /// Whether a source may be moved in: asked for, ours, and no other name leads to it.
-    fn may_move(&self, origin: Option<&Origin<'_>>) -> bool {
+    /// Returns whether a source may be moved in: that is asked for, it is ours, and no other name leads to
+    /// it.
+    fn may_move(&self, origin: &Origin<'_>) -> bool {
         self.give != SourceOwnership::Copy
             && self.ingest.stage.is_some()
-            && origin.is_some_and(|origin| {
-                origin.stat.links == 1
-                    && origin.stat.uid == rustix::process::geteuid().as_raw()
-                    && self.ingest.store.dir.stat_self().is_ok_and(|store| store.dev == origin.stat.dev)
-            })
+            && origin.stat.links == 1
+            && origin.stat.uid == rustix::process::geteuid().as_raw()
+            && self.ingest.store.dir.stat_self().is_ok_and(|store| store.dev == origin.stat.dev)
     }
 
     /// Moves a source in: a link now, and its old name removed once it is committed.
     fn move_in(&mut self, node: FileNode, origin: &Origin<'_>) -> Result<(FileNode, EntrySource)> {
         let store = self.ingest.store;
         let name = relpath::split(self.path_in_plan).1;
-        let dir = self.folder()?.expect("there is a stage");
+        let Some(dir) = self.folder()? else {
+            return Ok((node, EntrySource::Placed));
+        };
         store.fs.link((origin.dir, origin.name), (dir, name))?;
         let file = dir.open_file(name)?;
         let path = dir.join(name);
@@ -384,6 +433,15 @@ struct Origin<'a> {
     dir: &'a Dir,
     name: &'a [u8],
     stat: &'a Stat,
+}
+
+/// Opens the folder of a file that is named by a path of the system, and gives the file's name.
+fn parent_of(path: &Path) -> Result<(Dir, &[u8])> {
+    let Some((folder, name)) = path.parent().zip(path.file_name()) else {
+        return Err(Error::BadSource { path: path.to_owned(), reason: BadSourceReason::NotAFile });
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    Ok((Dir::open(folder)?, std::os::unix::ffi::OsStrExt::as_bytes(name)))
 }
 
 fn read_up_to(file: &File, path: &Path, buffer: &mut Vec<u8>, limit: usize) -> Result<()> {

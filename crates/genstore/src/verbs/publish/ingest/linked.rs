@@ -9,6 +9,7 @@ use crate::plan::Plan;
 use crate::plan::item::{ItemSource, ScannedRoot, What};
 use crate::threads::lock;
 use crate::verbs::publish::ingest::context::{Ingest, Shared};
+use crate::verbs::publish::ingest::reuse::Reuse;
 
 /// The folders of a plan in which such sources lie.
 pub(crate) struct LinkedFolders<'a> {
@@ -45,7 +46,7 @@ impl Ingest<'_> {
 
     /// Finds the entries, folder by folder, that were not looked at and that turned out to be files with
     /// another name.
-    pub(crate) fn believed_and_linked(&self, shared: &Shared) -> Vec<Vec<u32>> {
+    pub(crate) fn believed_and_linked(&self, shared: &Shared, reuse: &Reuse<'_>) -> Vec<Vec<u32>> {
         let inodes = lock(&shared.linked);
         if inodes.is_empty() {
             return vec![];
@@ -55,8 +56,8 @@ impl Ingest<'_> {
             let What::File { source: ItemSource::Scanned(root), .. } = &self.plan.what[entry] else {
                 return false;
             };
-            let source = self.before(&shared.old, entry);
-            self.believes(root) && source.is_some_and(|(_, source)| inodes.contains(&source.ino))
+            let source = reuse.before(entry).and_then(|before| before.source);
+            self.believes(root) && source.is_some_and(|source| inodes.contains(&source.ino))
         };
         let those = self.folders.members().map(|all| all.iter().copied().filter(is_one).collect());
         those.filter(|some: &Vec<u32>| !some.is_empty()).collect()

@@ -1,21 +1,15 @@
-//! What stands in what is current at the paths of a plan, and what is known of the sources it was made
-//! from. Floor 3.
+//! Where the paths of a plan stand in the current generation. Floor 3.
 
-use std::ops::Range;
-
-use crate::model::index::SourceStat;
 use crate::model::relpath;
+use crate::model::tree::Tree;
 use crate::model::tree::runs::RUN;
-use crate::model::tree::{FileNode, Node, Tree};
 use crate::plan::Plan;
-use crate::plan::item::What;
 use crate::threads::prelude::*;
-use crate::verbs::publish::ingest::context::{Done, Ingest};
 
 /// So many entries are looked for by one thread at a time.
 const COMPARED_TOGETHER: usize = 4096;
 
-/// What [`Shared::old`] says of an entry that is new.
+/// Stands in the list of [`entries_before`] for an entry that is new.
 pub(crate) const NO_ENTRY: u32 = u32::MAX;
 
 /// Finds each path of a plan in what is current; both are sorted.
@@ -43,38 +37,4 @@ pub(crate) fn entries_before(plan: &Plan, base: &Tree) -> Vec<u32> {
         found
     };
     (0..plan.len()).into_par_iter().step_by(COMPARED_TOGETHER).flat_map_iter(find).collect()
-}
-
-impl Ingest<'_> {
-    /// Gives what stands at an entry's path in what is current, and what is known of its source.
-    pub(crate) fn before(&self, old: &[u32], entry: usize) -> Option<(FileNode, SourceStat)> {
-        let old = *old.get(entry).filter(|old| **old != NO_ENTRY)? as usize;
-        match self.base?.get(old).node {
-            Node::File(node) => Some((node, self.source_before(old)?)),
-            _ => None,
-        }
-    }
-
-    /// Gives what is known of the source of an entry of what is current.
-    pub(crate) fn source_before(&self, old: usize) -> Option<SourceStat> {
-        Some(self.index?.files[self.base?.file_rank(old)?])
-    }
-
-    /// Finds the files from an entry on that are as before, and stand together in what is current.
-    pub(crate) fn run_before(
-        &self,
-        old: &[u32],
-        entry: usize,
-        files: &[Done],
-    ) -> Option<(&Tree, Range<usize>)> {
-        let is_file = |entry: usize| matches!(self.plan.what[entry], What::File { .. });
-        let first = *old.get(entry)? as usize;
-        let is_next = |(number, done): &(usize, &Done)| {
-            matches!(done, Done::AsBefore)
-                && is_file(entry + number)
-                && old[entry + number] as usize == first + number
-        };
-        let run = files.iter().enumerate().take_while(is_next).count();
-        (run > 0).then_some((self.base?, first..first + run))
-    }
 }

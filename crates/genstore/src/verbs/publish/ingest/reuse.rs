@@ -1,95 +1,116 @@
-//! What is known of a file before it is taken in: that its source is as it was, that the store has
-//! its bytes, that this stage has. Floor 3.
+//! Decides whether a source file must be read: it may be unchanged since the current generation, or the
+//! store may already have its bytes. Floor 3.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
 use crate::fs::{Dir, Kind, Stat};
-use crate::model::index::SourceStat;
+use crate::model::index::{SourceIndex, SourceStat};
+use crate::model::object_map::ObjectMap;
 use crate::model::object_name;
-use crate::model::tree::{FileNode, Mtime, Node, ObjectId};
-use crate::plan::item::ScannedRoot;
-use crate::threads::lock;
-use crate::verbs::publish::ingest::context::{Claim, EntrySource};
-use crate::verbs::publish::ingest::lossy::Lossy;
-use crate::verbs::publish::ingest::previous::NO_ENTRY;
-use crate::verbs::publish::ingest::task::{Intake, ObjectLocation, SourceOwnership};
+use crate::model::tree::{FileNode, Mtime, Node, ObjectId, Tree};
+use crate::parts::objects::Objects;
+use crate::threads;
+use crate::verbs::publish::ingest::context::{EntrySource, Ingest};
+use crate::verbs::publish::ingest::previous::{NO_ENTRY, entries_before};
 
-impl Intake<'_, '_> {
-    /// Takes in a file unread: one that is as it was when what is current was made of it, or that is
-    /// the object's own inode, as an incremental builder links it from the previous tree.
-    pub(crate) fn unread(
-        &mut self,
-        from: (&Dir, &[u8]),
-        executable: Option<bool>,
-    ) -> Result<Option<(FileNode, EntrySource)>> {
-        let Some((rank, old)) = self.old_file() else { return Ok(None) };
-        let Some(stat) = from.0.stat(from.1)? else { return Ok(None) };
-        let executable = executable.unwrap_or(stat.mode & 0o100 != 0);
-        if stat.kind != Kind::File || (stat.size, executable) != (old.size, old.executable) {
-            return Ok(None);
+/// The file that the current generation has at the path of an entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Before {
+    /// Its place among the entries of the current generation.
+    entry: usize,
+    pub(crate) node: FileNode,
+    /// What stat told of its source, if the index has it.
+    pub(crate) source: Option<SourceStat>,
+}
+
+/// What the current generation and the store have of the files of a plan.
+pub(crate) struct Reuse<'a> {
+    objects: &'a Objects<'a>,
+    /// The current generation, as far as it can be read; else the empty tree.
+    base: &'a Tree,
+    /// The directory that holds its files.
+    standing: Option<&'a Dir>,
+    index: Option<&'a SourceIndex>,
+    /// Objects that `verify` found wrong.
+    suspects: &'a [ObjectId],
+    /// Every source and every object is read, whatever is known of it.
+    rehash: bool,
+    /// Modes and mtimes of objects may be put right.
+    may_restore: bool,
+    /// Per entry of the plan that of the current generation with the same path, or [`NO_ENTRY`].
+    old: Vec<u32>,
+    /// The files of the current generation, by their objects.
+    recorded: ObjectMap,
+    /// Per entry of the current generation: its object is in the store, and looks as it is recorded.
+    intact: Vec<AtomicBool>,
+    /// Objects whose mode or mtime was put right.
+    restored: AtomicU64,
+}
+
+impl<'a> Reuse<'a> {
+    pub(crate) fn of(ingest: &Ingest<'a>, base: &'a Tree) -> Reuse<'a> {
+        let (old, recorded) = threads::join(|| entries_before(ingest.plan, base), || ObjectMap::of(base));
+        Reuse {
+            objects: ingest.objects,
+            base,
+            standing: ingest.standing,
+            index: ingest.index,
+            suspects: ingest.suspects,
+            rehash: ingest.rehash,
+            may_restore: ingest.stage.is_some(),
+            old,
+            recorded,
+            intact: (0..base.len()).map(|_| AtomicBool::new(false)).collect(),
+            restored: AtomicU64::new(0),
         }
-        let known = self.ingest.index.is_some_and(|index| {
-            let known = index.files[rank];
-            known.ino != 0 && (stat.dev, source_stat(&stat)) == (index.dev, known)
-        });
-        if !known && !self.is_object(old.object(), &stat)? {
-            return Ok(None);
-        }
-        let done = self.as_before(&old)?;
-        if done.is_some() {
-            // What is to be refused is looked for in every file.
-            let file = match self.ingest.lossy {
-                Lossy::Refuse => Some(from.0.open_file(from.1)?),
-                _ => None,
-            };
-            self.note_losses(&stat, file.as_ref());
-            self.remember(from, &stat);
-        }
-        Ok(done)
     }
 
-    /// Takes in a file without a look at it: one of which it was said that nothing happened to it since
-    /// the index of what is current was made.
-    pub(crate) fn unseen(&mut self, root: &ScannedRoot) -> Result<Option<(FileNode, EntrySource)>> {
-        if self.ingest.lossy == Lossy::Refuse || !self.ingest.believes(root) {
-            return Ok(None);
-        }
-        let (SourceOwnership::Copy, Some((rank, old)), Some(index)) =
-            (self.give, self.old_file(), self.ingest.index)
-        else {
-            return Ok(None);
-        };
-        let known = index.files[rank];
-        let dev = *self.shared.dev.get_or_init(|| Some(index.dev));
-        if known.ino == 0 || dev != Some(index.dev) {
-            return Ok(None);
-        }
-        let done = self.as_before(&old)?;
-        self.source = done.is_some().then_some(known);
-        Ok(done)
+    /// Returns the current generation.
+    pub(crate) fn base(&self) -> &'a Tree {
+        self.base
     }
 
-    /// Takes in bytes that were there before, if the store has them still.
-    fn as_before(&self, old: &FileNode) -> Result<Option<(FileNode, EntrySource)>> {
-        if old.size == 0 {
-            return Ok(Some((*old, EntrySource::Made)));
-        }
-        let Some(entry) = self.old_entry() else { return Ok(None) };
-        // If it lost them, they are needed.
-        let found = self.in_store_as_before(entry, old)?;
-        Ok(found.map(|mtime| (FileNode { mtime, ..*old }, EntrySource::Object)))
+    /// Counts the objects whose mode or mtime was put right.
+    pub(crate) fn restored(&self) -> u64 {
+        self.restored.load(Relaxed)
     }
 
-    /// Gives the file of what is current that has this path, with its place among all files.
-    fn old_file(&self) -> Option<(usize, FileNode)> {
-        let (base, entry) = (self.ingest.base.filter(|_| !self.ingest.rehash)?, self.old_entry()?);
-        match base.get(entry).node {
-            Node::File(old) => Some((base.file_rank(entry)?, old)),
+    /// Returns the place in the current generation of what has the path of an entry.
+    pub(crate) fn entry_before(&self, entry: usize) -> Option<usize> {
+        self.old.get(entry).filter(|old| **old != NO_ENTRY).map(|old| *old as usize)
+    }
+
+    /// Returns the file that the current generation has at the path of an entry.
+    pub(crate) fn before(&self, entry: usize) -> Option<Before> {
+        let entry = self.entry_before(entry)?;
+        match self.base.get(entry).node {
+            Node::File(node) => Some(Before { entry, node, source: self.source_of(entry) }),
             _ => None,
         }
+    }
+
+    /// Returns what the index has of the source of an entry of the current generation.
+    pub(crate) fn source_of(&self, entry: usize) -> Option<SourceStat> {
+        let source = self.index?.files[self.base.file_rank(entry)?];
+        (source.ino != 0).then_some(source)
+    }
+
+    /// Returns whether a source need not be read, as long as the store has its bytes: it is as it was when
+    /// the current generation was made of it, or it is the object's own inode, as an incremental builder
+    /// links it from the previous tree.
+    pub(crate) fn is_unchanged(&self, before: &Before, stat: &Stat, executable: bool) -> Result<bool> {
+        let old = &before.node;
+        if stat.kind != Kind::File || (stat.size, executable) != (old.size, old.executable) {
+            return Ok(false);
+        }
+        let is_indexed = self
+            .index
+            .is_some_and(|index| (stat.dev, Some(source_stat(stat))) == (index.dev, before.source));
+        Ok(is_indexed || self.is_object(old.object(), stat)?)
     }
 
     /// Returns whether a source is an object's own inode.
@@ -97,91 +118,66 @@ impl Intake<'_, '_> {
         if stat.links < 2 || stat.size == 0 {
             return Ok(false);
         }
-        Ok(self.ingest.objects.stat(id)?.is_some_and(|object| object.same_inode(stat)))
+        Ok(self.objects.stat(id)?.is_some_and(|object| object.same_inode(stat)))
     }
 
-    /// Gives the entry of what is current that has this path.
-    fn old_entry(&self) -> Option<usize> {
-        let entry = *self.shared.old.get(self.entry as usize)?;
-        (entry != NO_ENTRY).then_some(entry as usize)
-    }
-
-    pub(crate) fn old_node(&self) -> Option<Node<'_>> {
-        let base = self.ingest.base?;
-        self.old_entry().map(|entry| base.get(entry).node)
-    }
-
-    /// Finds out whether the store or this stage has the bytes; if not, this entry has the claim.
-    pub(crate) fn find(&self, node: &FileNode) -> Result<ObjectLocation> {
-        let id = node.object();
-        let objects = self.ingest.objects;
-        if let Some(mtime) = self.in_store(node)? {
-            return Ok(ObjectLocation::Store(mtime));
+    /// Returns the entry of a file that is unchanged, if the store has its bytes still.
+    pub(crate) fn as_before(&self, before: &Before) -> Result<Option<(FileNode, EntrySource)>> {
+        if before.node.size == 0 {
+            return Ok(Some((before.node, EntrySource::Made)));
         }
-        let mut claims = self.shared.claims_of(id);
-        if let Some(claim) = claims.get(&id) {
-            return Ok(ObjectLocation::Stage(claim.mtime));
-        }
-        // The right bytes of a damaged object keep the mtime that the manifests know.
-        let mtime = self.recorded(id).unwrap_or(node.mtime);
-        claims.insert(id, Claim { entry: self.entry, mtime });
-        drop(claims);
-        // Its bytes are wrong, or it is missing although a generation needs it.
-        let known = self.recorded(id).is_some() || self.ingest.suspects.contains(&id);
-        if known || objects.stat(id)?.is_some() {
-            lock(&self.shared.damaged).push(id);
-        }
-        Ok(ObjectLocation::Nowhere)
-    }
-
-    /// Does as [`Intake::in_store`] for an entry of what is current: once for all files that are alike.
-    fn in_store_as_before(&self, entry: usize, file: &FileNode) -> Result<Option<Mtime>> {
-        let intact = &self.shared.intact[self.shared.recorded.first(entry)];
+        // Looked at once for all files that are alike.
+        let intact = &self.intact[self.recorded.first(before.entry)];
         if intact.load(Relaxed) {
-            return Ok(Some(file.mtime));
+            return Ok(Some((before.node, EntrySource::Object)));
         }
-        let found = self.in_store(file)?;
-        if found == Some(file.mtime) {
+        let found = self.in_store(Some(before), &before.node)?;
+        if found == Some(before.node.mtime) {
             intact.store(true, Relaxed);
         }
-        Ok(found)
+        Ok(found.map(|mtime| (FileNode { mtime, ..before.node }, EntrySource::Object)))
     }
 
-    /// Finds out whether the store has the bytes, and gives the mtime of the object.
-    fn in_store(&self, node: &FileNode) -> Result<Option<Mtime>> {
+    /// Returns the mtime of the object that has a file's bytes, if the store has an intact one.
+    pub(crate) fn in_store(&self, before: Option<&Before>, node: &FileNode) -> Result<Option<Mtime>> {
         let id = node.object();
-        let objects = self.ingest.objects;
-        let Some(stat) = objects.stat(id)? else { return Ok(None) };
-        let recorded = self.recorded(id);
+        let Some(stat) = self.objects.stat(id)? else { return Ok(None) };
+        let recorded = self.recorded(before, id);
         let is_mode = stat.mode == object_name::mode(node.executable);
         let has_mtime = recorded.is_some_and(|mtime| stat.has_mtime(mtime));
         let as_recorded = stat.kind == Kind::File && stat.size == node.size && is_mode && has_mtime;
-        if as_recorded && !self.ingest.rehash && !self.ingest.suspects.contains(&id) {
+        if as_recorded && !self.rehash && !self.suspects.contains(&id) {
             return Ok(recorded);
         }
         // Root can write through a read-only file, and every path leads to the same inode.
-        if !objects.is_intact(id)? {
+        if !self.objects.is_intact(id)? {
             return Ok(None);
         }
         // A preview writes nothing.
-        if self.ingest.stage.is_some() {
+        if self.may_restore {
             let mtime = recorded.filter(|mtime| !stat.has_mtime(*mtime));
             let mtime = if mtime.is_some() && self.is_standing(id, &stat)? { mtime } else { None };
-            let is_restored = objects.restore(id, (!is_mode).then_some(node.executable), mtime)?;
+            let is_restored = self.objects.restore(id, (!is_mode).then_some(node.executable), mtime)?;
             if is_restored {
-                self.shared.restored.fetch_add(1, Relaxed);
+                self.restored.fetch_add(1, Relaxed);
                 return Ok(Some(mtime.or(recorded).unwrap_or(stat.mtime)));
             }
         }
         Ok(Some(recorded.filter(|mtime| stat.has_mtime(*mtime)).unwrap_or(stat.mtime)))
     }
 
+    /// Returns whether the store ought to have an object, or has a wrong one.
+    pub(crate) fn is_expected(&self, before: Option<&Before>, id: ObjectId) -> Result<bool> {
+        let is_known = self.recorded(before, id).is_some() || self.suspects.contains(&id);
+        Ok(is_known || self.objects.stat(id)?.is_some())
+    }
+
     /// Returns whether the current generation shows the object's own inode at this path, so that the
     /// manifest's mtime is the object's. Another publisher may have brought the object with another
     /// mtime at the same moment; then the inode at the path is a copy.
     fn is_standing(&self, id: ObjectId, object: &Stat) -> Result<bool> {
-        let (Some(tree), Some(base)) = (self.ingest.standing, self.ingest.base) else { return Ok(false) };
-        let Some(path) = self.shared.recorded.path(base, id) else { return Ok(false) };
+        let Some(tree) = self.standing else { return Ok(false) };
+        let Some(path) = self.recorded.path(self.base, id) else { return Ok(false) };
         let at = match open_parent(tree, path) {
             Err(e) if is_absence(&e) => return Ok(false),
             at => at?,
@@ -189,19 +185,12 @@ impl Intake<'_, '_> {
         Ok(at.0.stat(at.1)?.is_some_and(|stat| stat.same_inode(object)))
     }
 
-    pub(crate) fn forget(&self, node: &FileNode) {
-        self.shared.claims_of(node.object()).remove(&node.object());
-    }
-
-    /// Gives the mtime that the current generation's manifest records for an object.
-    fn recorded(&self, id: ObjectId) -> Option<Mtime> {
-        let base = self.ingest.base?;
-        if let Some(Node::File(file)) = self.old_node()
-            && file.object() == id
-        {
-            return Some(file.mtime);
+    /// Returns the mtime that the current generation's manifest records for an object.
+    pub(crate) fn recorded(&self, before: Option<&Before>, id: ObjectId) -> Option<Mtime> {
+        match before {
+            Some(before) if before.node.object() == id => Some(before.node.mtime),
+            _ => self.recorded.find(self.base, id).map(|file| file.mtime),
         }
-        self.shared.recorded.find(base, id).map(|file| file.mtime)
     }
 }
 

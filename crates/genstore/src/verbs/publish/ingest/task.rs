@@ -2,9 +2,9 @@
 
 use crate::fs::Dir;
 use crate::model::index::SourceStat;
-use crate::model::tree::Mtime;
-use crate::plan::item::ScannedRoot;
+use crate::plan::item::{Given, ItemSource, ScannedRoot};
 use crate::verbs::publish::ingest::context::{Ingest, Shared};
+use crate::verbs::publish::ingest::reuse::{Before, Reuse};
 
 /// What may be done with a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,10 +16,29 @@ pub(crate) enum SourceOwnership {
     MoveAndRemove,
 }
 
+impl SourceOwnership {
+    /// Returns what may be done with a source; where the caller gives the sources away, `consume` is set.
+    pub(crate) fn of(source: &ItemSource, consume: bool) -> SourceOwnership {
+        match source {
+            ItemSource::Scanned(root) if root.ours => SourceOwnership::Move,
+            ItemSource::Scanned(_) if consume => SourceOwnership::MoveAndRemove,
+            ItemSource::Scanned(_) => SourceOwnership::Copy,
+            ItemSource::Given(given) => match **given {
+                Given::Spooled(_) => SourceOwnership::Move,
+                Given::Root(_) if consume => SourceOwnership::MoveAndRemove,
+                _ => SourceOwnership::Copy,
+            },
+        }
+    }
+}
+
 /// One file on its way in.
 pub(crate) struct Intake<'a, 'b> {
     pub(crate) ingest: &'a Ingest<'a>,
     pub(crate) shared: &'a Shared,
+    pub(crate) reuse: &'a Reuse<'a>,
+    /// The file that the current generation has at its path.
+    pub(crate) before: Option<Before>,
     pub(crate) path_in_plan: &'a [u8],
     pub(crate) entry: u32,
     pub(crate) give: SourceOwnership,
@@ -28,11 +47,4 @@ pub(crate) struct Intake<'a, 'b> {
     pub(crate) target: &'b mut Option<Dir>,
     /// What stat told of the source, once it is taken in and if it stays where it is.
     pub(crate) source: Option<SourceStat>,
-}
-
-/// Where the bytes of a file were found to be.
-pub(crate) enum ObjectLocation {
-    Store(Mtime),
-    Stage(Mtime),
-    Nowhere,
 }
