@@ -1,5 +1,7 @@
 //! What `publish` publishes: a directory, several roots, a plan as NDJSON, or a tar archive. Each
 //! becomes a [`Plan`](genstore::Plan), so the same content gets the same tree id whichever way it came.
+//! What an archive says of itself allocates nothing: names and extended headers are capped, bytes go through
+//! the spool in small pieces, and a size counts against the limit before anything of it is read.
 
 mod entry;
 mod members;

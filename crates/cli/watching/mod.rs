@@ -4,6 +4,8 @@
 //! One thread does all of it, and waits in one place for what others tell it: that something may have
 //! changed, that `current` moved, that the build or a child has ended, that it is to end itself. Events
 //! tell when and where to look: what changed, a scan tells by comparison with the one before.
+//! Only this thread starts, stops and commits. Threads that wait for a process, for events or for signals send
+//! a message and do nothing else.
 
 mod builds;
 mod current;

@@ -1,4 +1,4 @@
-//! The store as callers see it: open it, publish, roll back, collect, verify. Floor 4: each verb's
+//! The store as callers see it: open it, publish, roll back, collect, verify. Each verb's
 //! story is in the module of its name.
 
 use std::path::{Path, PathBuf};

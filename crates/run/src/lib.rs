@@ -27,6 +27,10 @@
 //!
 //! What is beyond this crate: processes that the command asks others to start (a daemon that runs
 //! already, a container engine), and processes that the caller may not kill ([`Finished::survivors`]).
+//! The guard does not reap the command before the last signal to its group, and kills only its own children by
+//! number: so no signal can hit a stranger that got a freed number. It decides nothing: timeouts and
+//! interruptions are the caller's. The end of the socket, which the kernel sees to however the caller dies, is
+//! the one order that needs no caller.
 
 mod guard;
 mod interrupts;

@@ -10,6 +10,11 @@
 //!
 //! The loop itself, which builds and publishes, is the program's (`crates/cli/watching`). Nothing here
 //! knows of stores: what a child needs to be kept is handed over as a value that lives as long as it.
+//! Events say when and where to look, and nothing else. What changed, a scan says: one of everything, or one
+//! that looks again at the folders that events named and is what the other would be, which random changes test.
+//! Where events were lost, and where what a folder's rules are read from changed, everything is looked at; and so
+//! it is every ten minutes. What is remembered of an output is believed only where a watch was there before the
+//! folder was read, and heard nothing since.
 
 mod again;
 mod children;

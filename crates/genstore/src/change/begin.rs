@@ -1,5 +1,5 @@
 //! Recovery: what the next writer does about a change that was cut short. Nobody needs to ask.
-//! Floor 3.
+//!
 //!
 //! The intent in `sequence` is durable before the first step of a change, and `current` alone
 //! tells whether the change happened: so whoever holds the commit lock next finishes it or takes

@@ -1,5 +1,5 @@
 //! Freshness on the disk: new inodes for some paths of a generation, made in a stage and then put in
-//! their places. Floor 3.
+//! their places.
 //!
 //! 1. The inodes are made in the stage. What is linked or copied is looked at first (`look`); where it
 //!    is damaged, the object's bytes are taken instead.

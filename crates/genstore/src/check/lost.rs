@@ -1,5 +1,5 @@
 //! Losses: parts that a store had and has no more, as after a copy that dropped empty folders, links or
-//! single files. Finds them and changes nothing; [`crate::repair::rebuild`] makes them anew. Floor 3.
+//! single files. Finds them and changes nothing; [`crate::repair::rebuild`] makes them anew.
 //!
 //! Absence alone is no loss: a store that was just made has neither `current` nor `sequence` nor `log`. What is
 //! left of the store decides: a log that has a line about an activation, a generation that is there.

@@ -1,4 +1,4 @@
-//! Checks of one generation's directory against its manifest, and mending what differs. Floor 3.
+//! Checks of one generation's directory against its manifest, and mending what differs.
 
 use std::collections::HashSet;
 

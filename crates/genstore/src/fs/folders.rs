@@ -1,5 +1,5 @@
 //! Folders of a tree that is being made: each is made once, when something is first put there.
-//! Floor 2.
+//!
 
 use std::sync::OnceLock;
 

@@ -2,6 +2,9 @@
 //!
 //! Every change is one plain system call behind one method of [`Fs`], and every method asks
 //! [`fault`] first: so each change can be cut or failed in a test, and there is no other.
+//! Only this folder says `cfg(target_os)`. Only ENOENT is absence: `Dir::stat` returns `None` for it and an
+//! error for everything else. After a failed fsync or syncfs nothing is flushed again: the caller gives up its
+//! stage.
 
 #![allow(clippy::disallowed_methods, reason = "this is the one place that may")]
 

@@ -1,4 +1,8 @@
 //! Floor 0: values and pure functions. No disk, no clock, no environment.
+//! Only `codec` touches bincode, and decodes only slices whose length and digest were checked. Nothing that
+//! comes from the disk can panic: damage is an error that says what, and where it is used. `retention::judge`,
+//! `diff` and `fresh::plan` take values and return values; the verbs gather before and act after. The only
+//! threads are rayon's, which share out pure work on what is large.
 
 pub(crate) mod audit;
 pub(crate) mod codec;

@@ -1,4 +1,4 @@
-//! Claims: who a stage belongs to while no process holds its lock. Floor 2.
+//! Claims: who a stage belongs to while no process holds its lock.
 //!
 //! Owns `staging/s-<id>.claim`, a record. A stage that was begun by one process and is committed by
 //! another has no lock in between; its claim says until when nobody else may take it for debris:

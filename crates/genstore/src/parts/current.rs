@@ -1,4 +1,4 @@
-//! `current` and the notice: the moment of a commit, and the file that tells of it. Floor 2.
+//! `current` and the notice: the moment of a commit, and the file that tells of it.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What was refused, kept for a look. Floor 2.
+//! What was refused, kept for a look.
 //!
 //! Owns `failed/<number>/`: `report.json`, `tree/` of an audit's refusal, `build.log` of a build.
 //! Nothing is decided by it and nothing of it is flushed: it may be removed at any time. Only the

@@ -1,5 +1,5 @@
 //! What the folders of a generation's tree looked like when it was sealed, and look like now.
-//! Owns `generations/<id>/sealed`. Floor 2.
+//! Owns `generations/<id>/sealed`.
 //!
 //! Whoever adds, removes or replaces a name in a folder moves its mtime and its ctime, and no
 //! program can set the ctime back. The two have the grain of the kernel's tick: a folder that was

@@ -1,4 +1,4 @@
-//! Generations on disk: `generations/<id>/{manifest,shown,index,delta,tree/}`, and leases on them. Floor 2.
+//! Generations on disk: `generations/<id>/{manifest,shown,index,delta,tree/}`, and leases on them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;

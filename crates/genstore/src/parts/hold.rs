@@ -1,5 +1,5 @@
 //! The hold: after a rollback, what is built by itself is kept, but not made current, until a person
-//! says otherwise. Floor 2.
+//! says otherwise.
 //!
 //! Owns `hold` in the store's root, a record. A rollback writes it and every other activation removes
 //! it, both as part of their intent: so it is there after a crash if and only if the rollback is.

@@ -1,6 +1,6 @@
 //! Every name in a store, and the handle that all parts share.
 //!
-//! Floor 2. Owns `format` and `.gitignore`. See `store-layout.md`.
+//! Owns `format` and `.gitignore`. See `store-layout.md`.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! The locks of a store, and the guards that prove one is held. Floor 2. Owns `locks/`.
+//! The locks of a store, and the guards that prove one is held. Owns `locks/`.
 //!
 //! In this order: the store lock (shared from stage to commit, exclusive for gc), then the commit lock.
 //! The files are never removed. See `store-layout.md`, "Locks".

@@ -1,4 +1,4 @@
-//! The log: one line of JSON per commit and activation, appended under the commit lock. Floor 2.
+//! The log: one line of JSON per commit and activation, appended under the commit lock.
 //!
 //! It tells who moved `current` and when, what a publication added, and what it takes to make a
 //! damaged manifest anew. It is a help and no root: nothing is deleted because a line is missing, and a torn

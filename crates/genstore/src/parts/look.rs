@@ -1,4 +1,4 @@
-//! A look at files before they are linked or copied into another generation. Floor 3.
+//! A look at files before they are linked or copied into another generation.
 //!
 //! Objects are looked at by `ingest`. A file with an inode of its own has no object's name, so it is
 //! looked at here: kind, size, mode and mtime must be as recorded. A change of its bytes moves its

@@ -1,4 +1,4 @@
-//! Names that objects are given and that are not durable yet. Floor 2.
+//! Names that objects are given and that are not durable yet.
 //!
 //! Owns `staging/s-<id>/naming`, and `unflushed` and `unflushing` in the store's root. Whoever finds an
 //! object by its name builds on it, so the name must not go in a power loss (INV-3). Between link(2)

@@ -1,4 +1,4 @@
-//! Objects: immutable inodes, named by their bytes and their executable bit. Floor 2.
+//! Objects: immutable inodes, named by their bytes and their executable bit.
 //!
 //! Owns `objects/`, `quarantine/` and `rotations`. An object is never opened for writing after it has its name,
 //! and a name is never given to another inode but in two cases that this module alone decides:

@@ -1,5 +1,5 @@
 //! Records that are written and durable before they get their names: so that a change takes as few
-//! flushes as it can, one after the other. Floor 2.
+//! flushes as it can, one after the other.
 //!
 //! A change that is noted in `sequence` first takes: one flush of all its records, side by side; one
 //! each for the note and for the change itself; and one for all that tells of the change. Each waits for

@@ -2,7 +2,7 @@
 //!
 //! One line of JSON, then the BLAKE3 of that line (without its newline) as 64 hex characters.
 //! Owns `pins/`, `marks/` and `sequence`; all are written under the commit lock, whole or not at
-//! all, and durable on return. Floor 2.
+//! all, and durable on return.
 
 use std::collections::BTreeMap;
 

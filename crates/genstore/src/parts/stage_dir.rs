@@ -1,4 +1,4 @@
-//! Stages: where a generation is put together, out of readers' sight. Floor 2.
+//! Stages: where a generation is put together, out of readers' sight.
 //!
 //! Owns `staging/s-<id>/` and the lock file `staging/s-<id>.lock` beside it. The lock is made and
 //! held before the directory exists and goes last, so a directory whose lock is free, or gone, is

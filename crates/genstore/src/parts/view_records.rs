@@ -3,7 +3,7 @@
 //!
 //! Owns `views/`; all of it is written under the commit lock, whole or not at all, and durable on
 //! return. Paths are kept relative to the store's directory, so that a project that is moved as a
-//! whole keeps its views. Floor 2.
+//! whole keeps its views.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

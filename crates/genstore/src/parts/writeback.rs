@@ -1,5 +1,5 @@
 //! Flushing ahead: while a large publication is written, the disk is kept at work, so that the
-//! flush before the commit finds little left to do. Floor 2.
+//! flush before the commit finds little left to do.
 //!
 //! It is only ever an early part of that flush: a failure fails the publication, since the system
 //! tells of what it could not write back no more than once.

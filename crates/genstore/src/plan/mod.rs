@@ -2,7 +2,7 @@
 //!
 //! A directory that is scanned and a builder that is fed give the same [`Plan`], so a build in
 //! memory and a build on disk take one way through the store, and the same content gets the same
-//! tree id. Whatever is wrong with a plan is reported all together. Floor 3.
+//! tree id. Whatever is wrong with a plan is reported all together.
 
 pub(crate) mod item;
 pub(crate) mod roots;

@@ -1,4 +1,4 @@
-//! Roots: several directories and single files that become subtrees of one plan. Floor 3.
+//! Roots: several directories and single files that become subtrees of one plan.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Scans: making a plan of a directory. Floor 3.
+//! Scans: making a plan of a directory.
 //!
 //! Folders are read level by level, those of one level in parallel, and then told in the order of a
 //! tree. Each is opened beneath the source, by handles and through no symlink, so nothing comes in

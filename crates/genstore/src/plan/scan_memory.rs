@@ -1,5 +1,5 @@
 //! A directory that is scanned again and again: what was found in it is kept, and so only folders that
-//! something happened to are read again. Floor 3.
+//! something happened to are read again.
 //!
 //! What happened is told by the caller, who may hear of it from the system. Of a folder to which nothing
 //! happened not even its files are looked at, where what is published over is what they were published as.

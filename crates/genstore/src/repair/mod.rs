@@ -1,7 +1,8 @@
-//! Floor 3: comparing a store with what it ought to be, and mending what differs.
+//! Floor 5: mending what differs from what it ought to be.
 //!
-//! `check` compares one generation, `lost` and `second_look` compare the store; `rescue`, `rebuild`,
-//! `relink` and `owners` mend. `verbs/verify` drives all of them.
+//! `mend` replaces single paths, `rescue` puts right objects and manifests, `rebuild` makes lost parts anew,
+//! `relink` gives back what a copy lost, `owners` gives back what belongs to others. `second_look` sees that
+//! `verify` reports nothing that a writer was just doing. `verbs/verify` drives all of them.
 
 pub(crate) mod mend;
 pub(crate) mod owners;

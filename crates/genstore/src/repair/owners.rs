@@ -1,4 +1,4 @@
-//! Whose the parts of a store are: found, counted, given back to the store's owner. Floor 3.
+//! Whose the parts of a store are: found, counted, given back to the store's owner.
 //!
 //! A store belongs to the owner of its directory; one that is shared, to its group. What an earlier
 //! program of root's left as its own keeps the owner from changing it. Finding that takes a stat for each

@@ -1,5 +1,5 @@
 //! Rebuilding what a store lost, from what is left of it: the part of `verify --repair` that comes before
-//! damaged bytes are mended. Floor 3.
+//! damaged bytes are mended.
 //!
 //! 1. What stands where a folder, a lock file or a record must be goes to quarantine; the layout is
 //!    completed. Locks come after that, since they need it.

@@ -1,4 +1,4 @@
-//! Sharing again: what a copy of a store loses although no byte is wrong. Floor 3.
+//! Sharing again: what a copy of a store loses although no byte is wrong.
 //!
 //! A copy may keep all bytes and lose the hard links, the mtimes and the modes, or leave `objects/` out. Then
 //! the generations have inodes of their own, which serve as well as objects:

@@ -1,4 +1,4 @@
-//! Healing: putting right bytes where wrong ones were found. Floor 3.
+//! Healing: putting right bytes where wrong ones were found.
 //!
 //! Owns `suspects/`: one empty file per object or generation that was found damaged, made before
 //! anything is done about it and removed when it is whole again. So damage that `verify` named is

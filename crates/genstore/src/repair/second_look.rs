@@ -1,4 +1,4 @@
-//! The second look of `verify`, which a finding must survive before it is reported. Floor 3.
+//! The second look of `verify`, which a finding must survive before it is reported.
 //!
 //! The first look takes no lock that keeps writers out, so that nobody waits while much is read. A
 //! writer that moves `current`, or makes a generation fresh, is seen halfway then. So what was found

@@ -1,4 +1,4 @@
-//! Activation: making a generation current, and fresh before it is. Floor 3.
+//! Activation: making a generation current, and fresh before it is.
 
 use crate::change::expect::{self, Expect};
 use crate::change::freshen::{self, Standing};

@@ -1,4 +1,4 @@
-//! Collecting: generations that nothing keeps, then objects that no manifest names. Floor 3.
+//! Collecting: generations that nothing keeps, then objects that no manifest names.
 //!
 //! Liveness of objects comes from the manifests, never from link counts. Whatever cannot be read
 //! ends gc before its first unlink: only ENOENT is absence. A generation that another user locked up does

@@ -1,4 +1,4 @@
-//! Export: a plain private copy of a generation's tree. Floor 3.
+//! Export: a plain private copy of a generation's tree.
 
 use std::path::Path;
 

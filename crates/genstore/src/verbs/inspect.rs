@@ -1,5 +1,5 @@
 //! Questions: names of generations, lists, and what uses how much. Nothing here changes the disk.
-//! Floor 3.
+//!
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! Rollback, which holds what it goes back to, and the end of the hold. Floor 3.
+//! Rollback, which holds what it goes back to, and the end of the hold.
 //!
 //! A rollback goes to what was current before, and to nothing else: what was only kept has never been
 //! shown to anybody. The log tells which is which. It is read from its end, and no manifest but those

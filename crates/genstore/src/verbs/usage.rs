@@ -1,4 +1,4 @@
-//! How much of the disk each generation uses, counted in inodes. Floor 3.
+//! How much of the disk each generation uses, counted in inodes.
 //!
 //! Manifests name the objects of a generation. They do not tell which of its paths have an inode of their
 //! own: by freshness, after a rotation, or because the store was copied without its hard links. The link

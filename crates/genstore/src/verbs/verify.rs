@@ -1,4 +1,4 @@
-//! Verify: comparing all of a store with what it ought to be, and repairing what can be. Floor 3.
+//! Verify: comparing all of a store with what it ought to be, and repairing what can be.
 //!
 //! Looking works on a read-only mount, and keeps no writer waiting while it reads. What it finds is
 //! looked at once more before it is reported (`second_look`). Where the store may be written, a change

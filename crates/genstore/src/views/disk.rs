@@ -1,5 +1,5 @@
 //! The filesystem that a view is on, where it is mounted apart from the store's. While it is not
-//! mounted, an empty directory stands in its place, and the view must not be made in there. Floor 3.
+//! mounted, an empty directory stands in its place, and the view must not be made in there.
 
 use crate::error::{Error, Result};
 use crate::fs::{Dir, mount};

@@ -1,4 +1,4 @@
-//! Putting a view in place, without a moment in which its path is absent. Floor 3.
+//! Putting a view in place, without a moment in which its path is absent.
 //!
 //! 1. a pending record is made durable, with the names that are used beside the view;
 //! 2. the link or the whole mirror is made under a name of its own, in the same directory;

@@ -1,4 +1,4 @@
-//! The directories above a view, made with it where that is wished for. Floor 3.
+//! The directories above a view, made with it where that is wished for.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

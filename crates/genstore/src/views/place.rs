@@ -1,4 +1,4 @@
-//! Where a view is: the way from the store to it and back, and what stands there. Floor 3.
+//! Where a view is: the way from the store to it and back, and what stands there.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;

@@ -1,6 +1,6 @@
 //! The look at views that each publish and activation takes: are they still ours, and did a program
 //! write through one. What is found is a warning; a view that is gone is made again, and mirrors are
-//! brought to what is current. Floor 3.
+//! brought to what is current.
 
 use crate::check::tree::{Fault, FaultKind, check_stats};
 use crate::error::{Error, RefusedKind, Result, chain, show_path};

@@ -1,4 +1,4 @@
-//! Views: paths outside the store that show what is current. Floor 3.
+//! Views: paths outside the store that show what is current.
 //!
 //! A link is a relative symlink `…/current[/SUBDIR]`, made once: commits move `current`, and the view
 //! with it. A mirror is a directory of real files, which each commit brings up to date (`mirror`). What

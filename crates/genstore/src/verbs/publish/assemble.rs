@@ -1,4 +1,4 @@
-//! Assembly: a generation's tree of hard links, folder by folder and in parallel. Floor 3.
+//! Assembly: a generation's tree of hard links, folder by folder and in parallel.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

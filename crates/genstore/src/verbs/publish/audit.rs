@@ -1,4 +1,4 @@
-//! Audits: a staged tree is judged before it is committed. Floor 3.
+//! Audits: a staged tree is judged before it is committed.
 //!
 //! The rules look at the tree as a value; programs of others look at it on the disk, where every
 //! file has its path already. They must not change it: what they did is looked at afterwards.

@@ -1,5 +1,5 @@
 //! Refuses to replace something by nothing: the input of a generator that died, of a disk that is not
-//! mounted. Floor 3.
+//! mounted.
 
 use crate::error::{Error, RefusedKind, Result};
 use crate::model::ids::GenerationId;

@@ -1,5 +1,5 @@
 //! Footprints: what a staged tree looked like before others were let at it, and what they changed.
-//! Floor 3.
+//!
 //!
 //! A write, a chmod and a rename all move an inode's ctime, which no program can set back. A link
 //! that another publisher makes to a shared object moves it, too; so where nothing but the ctime

@@ -1,5 +1,10 @@
 //! Publishing: a plan becomes a staged tree, an audit judges it, `commit` makes it a generation.
-//! Floor 3.
+//!
+//! Up to the rename of `current`, every error leaves it as it was; after that, nothing is an error. Nothing is
+//! changed in a tree that is on the list, but by freshness and healing: `recycle` takes its generation off the
+//! list, durably, before its first step. Nothing is hashed or linked under the commit lock, unless something
+//! else became current meanwhile or damage is healed: the lock is held for milliseconds, and where there are
+//! mirrors until they are up to date.
 
 pub(crate) mod assemble;
 pub(crate) mod audit;

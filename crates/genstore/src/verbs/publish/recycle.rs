@@ -1,5 +1,5 @@
 //! Recycling: the tree of a generation that retention has given up becomes the next one's, by
-//! applying the difference of the two. Floor 3.
+//! applying the difference of the two.
 //!
 //! 1. A spare is looked for: the newest generation that nothing keeps, of whose folders is known
 //!    what they looked like, and that shares most of its files with the new tree.

@@ -1,4 +1,4 @@
-//! Stages that others write to: begun, filled by whatever program, sealed. Floor 3.
+//! Stages that others write to: begun, filled by whatever program, sealed.
 
 use std::fs::File;
 use std::io::Read;

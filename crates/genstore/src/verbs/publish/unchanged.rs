@@ -1,4 +1,4 @@
-//! A look at the current generation's own tree, before a publication is called unchanged. Floor 3.
+//! A look at the current generation's own tree, before a publication is called unchanged.
 //!
 //! `ingest` looked at every object. Here is looked at what else readers see: names, link targets,
 //! modes, and files that have an inode of their own. A folder of which `sealed` proves that it holds

@@ -1,4 +1,4 @@
-//! The work on a mirror, so that whoever reads it meanwhile misses nothing. Floor 3.
+//! The work on a mirror, so that whoever reads it meanwhile misses nothing.
 //!
 //! 1. folders are made;
 //! 2. files and symlinks are added, under their own names: a link never replaces;

@@ -1,5 +1,5 @@
 //! The look at a mirror: what of it is as it ought to be, what is to be done, what is not ours.
-//! Changes nothing. Floor 3.
+//! Changes nothing.
 //!
 //! A file is ours when an inventory names it and it is the inode that was linked there, or for
 //! copies, has the size and mtime that were set. An inode that nothing else links to may have been

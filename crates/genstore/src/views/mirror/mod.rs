@@ -1,4 +1,4 @@
-//! Mirrors: views that are directories of real files. Floor 3.
+//! Mirrors: views that are directories of real files.
 //!
 //! An update, under the commit lock:
 //! 1. the mirror is compared with what is current (`mirror_look`); where nothing differs, that is all;

@@ -1,4 +1,4 @@
-//! What is to be done about a mirror, put together from what was found path by path. Floor 3.
+//! What is to be done about a mirror, put together from what was found path by path.
 
 use std::collections::BTreeSet;
 

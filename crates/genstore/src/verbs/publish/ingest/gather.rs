@@ -1,4 +1,4 @@
-//! The tree of what was taken in, entry by entry in the order of the plan. Floor 3.
+//! The tree of what was taken in, entry by entry in the order of the plan.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Intake: one file on its way into the store. Floor 3.
+//! Intake: one file on its way into the store.
 //!
 //! The bytes are hashed as they are read, and what was hashed is what is written. Small files are
 //! read whole before anything is decided; large ones in chunks.

@@ -1,5 +1,5 @@
 //! Sources that have several names: a change by one of them is a change of all, and whoever tells where
-//! something happened may tell of one alone. Floor 3.
+//! something happened may tell of one alone.
 
 use std::collections::{BTreeSet, HashSet};
 

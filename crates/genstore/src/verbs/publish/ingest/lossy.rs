@@ -1,4 +1,4 @@
-//! Attributes of source files that a generation does not keep, recorded during ingest. Floor 3.
+//! Attributes of source files that a generation does not keep, recorded during ingest.
 //!
 //! Mode bits come with the look at each file. Extended attributes take a call of their own, so they are
 //! listed only where a file is opened and read anew, or where they are to be refused.

@@ -2,7 +2,7 @@
 //!
 //! A new object is written straight to its path in the stage's tree; its name among the objects is
 //! a second link, given after the flush. What the store has already is linked later, when it is
-//! known that the tree is a new one at all: so publishing what is current writes nothing. Floor 3.
+//! known that the tree is a new one at all: so publishing what is current writes nothing.
 
 pub(crate) mod claims;
 pub(crate) mod consumed;

@@ -1,4 +1,4 @@
-//! Where the paths of a plan stand in the current generation. Floor 3.
+//! Where the paths of a plan stand in the current generation.
 
 use crate::model::relpath;
 use crate::model::tree::Tree;

@@ -1,5 +1,5 @@
 //! Decides whether a source file must be read: it may be unchanged since the current generation, or the
-//! store may already have its bytes. Floor 3.
+//! store may already have its bytes.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
