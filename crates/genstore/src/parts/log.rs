@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::fs::Stat;
+use crate::fs::{Kind, Stat};
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::records::Moment;
 use crate::model::retention::bounded;
@@ -226,9 +226,18 @@ impl<'s> Log<'s> {
         Ok(History { lines: lines.collect() })
     }
 
-    /// Opens the log to read it from its end.
+    /// Returns whether something else than a file has the log's name: nothing can be read of it or written to
+    /// it until `verify --repair` makes it anew.
+    pub(crate) fn is_replaced(&self) -> Result<bool> {
+        Ok(self.store.dir.stat(LOG)?.is_some_and(|stat| stat.kind != Kind::File))
+    }
+
+    /// Opens the log to read it from its end. One that is missing or replaced has no lines.
     pub(crate) fn backwards(&self) -> Result<Backwards> {
         let path = self.store.dir.join(LOG);
+        if self.is_replaced()? {
+            return Ok(Backwards { file: None, path, at: 0, rest: vec![] });
+        }
         let file = match self.store.dir.open_file(LOG) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => return Ok(Backwards { file: None, path, at: 0, rest: vec![] }),

@@ -405,6 +405,36 @@ fn what_took_the_place_of_the_log_keeps_no_publisher_out() {
 }
 
 #[test]
+fn what_took_the_place_of_the_log_keeps_no_rollback_and_no_keeping_out() {
+    let folder: fn(&Path) = |log| fs::create_dir(log).unwrap();
+    let link: fn(&Path) = |log| symlink("nowhere", log).unwrap();
+    for replace in [folder, link] {
+        let dir = scratch();
+        let store = open(dir.path());
+        for n in 1..=3 {
+            drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+        }
+        fs::remove_file(store.path().join("log")).unwrap();
+        replace(&store.path().join("log"));
+        let keep = genstore::CommitOptions { activate: genstore::Activate::Never, ..Default::default() };
+        let staged = store.stage(&memory(&[("n", "4")]), StageOptions::default()).unwrap();
+        let kept = staged.unaudited().commit(&keep).unwrap();
+        assert_eq!((kept.generation, kept.current, kept.durable), (id(4), false, true));
+        let told: Vec<&str> = kept.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        assert_eq!(told, ["the log does not tell of this generation: something else has its place"]);
+        drop(store.rollback(1, true).unwrap());
+        assert_eq!(store.current().unwrap(), Some(id(2)));
+        // What was kept stays, whoever writes next.
+        drop(store.rollback(1, true).unwrap());
+        assert_eq!(store.list().unwrap().generations.len(), 4);
+        assert_eq!(files(&store, &repair(&store)), ["log"]);
+        assert_eq!(store.current().unwrap(), Some(id(1)));
+        assert!(verify(&store).is_clean());
+        assert_eq!(store.list().unwrap().generations.len(), 4);
+    }
+}
+
+#[test]
 fn what_is_shown_after_a_lost_pointer_is_newer_than_before() {
     type Verb = fn(&Store, &Path);
     let verbs: [(&str, Verb); 2] = [

@@ -18,6 +18,7 @@ use crate::parts::stage_dir::{NEXT, StageDir};
 use crate::publication::Publication;
 use crate::verbs::publish::options::CommitOptions;
 use crate::verbs::publish::staged::Staged;
+use crate::warning::Warning;
 
 /// A generation that is in its place, and current if that was asked for.
 pub(super) struct Placed<'s> {
@@ -59,10 +60,16 @@ impl<'s> Staged<'s> {
             if activate {
                 return Ok((publication, Some((event, end))));
             }
-            // A generation that is only kept is complete when its intent is gone; and whoever has
-            // its stage must find the line by then.
-            Log::of(self.store).append(&lock, id, event)?;
-            Log::of(self.store).sync()?;
+            if Log::of(self.store).is_replaced()? {
+                let message =
+                    "the log does not tell of this generation: something else has its place".to_owned();
+                publication.warnings.push(Warning { message, not_durable: false });
+            } else {
+                // A generation that is only kept is complete when its intent is gone; and whoever has
+                // its stage must find the line by then.
+                Log::of(self.store).append(&lock, id, event)?;
+                Log::of(self.store).sync()?;
+            }
             end.put(&lock).map(|()| (publication, None))
         });
         match placed {

@@ -20,6 +20,7 @@ impl Staged<'_> {
     pub(super) fn announce(&mut self, placed: Placed<'_>, mut after: AfterCommit) -> Publication {
         let Placed { start, lock, stage, mut publication, untold } = placed;
         let (store, id, previous) = (self.store, publication.generation, publication.previous);
+        after.warnings.append(&mut publication.warnings);
         if let Some((event, end)) = untold {
             after.sealed(Current::of(store).make_durable(&lock));
             after.must_finish("write the log", Log::of(store).append(&lock, id, event));
