@@ -30,59 +30,68 @@ use crate::parts::stage_dir::StageDir;
 use crate::parts::suspects;
 use crate::repair::mend::Mender;
 
-/// Replaces a damaged object by a good file, everywhere it is used. The damaged inode goes to
-/// quarantine. Without a good file the object must be intact, and only its uses are mended.
-///
-/// # Errors
-/// Cut short anywhere, the mark in `suspects/` remains, and the next one takes it up again.
-pub(crate) fn heal_object(
-    store: &StoreDir,
-    lock: &CommitLock,
-    sequence: &mut Sequence,
-    objects: &Objects<'_>,
-    guard: &StoreShared,
-    id: ObjectId,
-    good: Option<(&Dir, &[u8], FileNode)>,
-) -> Result<()> {
-    suspects::suspect_object(store, lock, id)?;
-    let stage = StageDir::create(store)?;
-    if let Some(good) = good
-        && !objects.is_intact(id)?
-    {
-        replace_object(store, lock, objects, guard, &stage, good)?;
-        sequence.heals += 1;
-        Records::of(store).write_sequence(lock, sequence)?;
-    }
-    // Whoever gave it this name may have been cut short before it was durable.
-    store.fs.sync_dir(&objects.dir().open_dir(&object_name::name(id)[..2])?)?;
-    let mender = Mender { store, guard, objects, stage: &stage };
-    let mut result = Ok(());
-    for generation in Generations::of(store).ids()? {
-        result = result.and_then(|()| relink(store, lock, &mender, generation, id));
-    }
-    stage.remove(store)?;
-    result?;
-    suspects::clear_object_suspect(store, lock, id)
+/// Heals objects: with the store lock, by which the objects are reached.
+pub(crate) struct Healer<'a> {
+    pub(crate) store: &'a StoreDir,
+    pub(crate) guard: &'a StoreShared,
+    pub(crate) objects: &'a Objects<'a>,
 }
 
-/// Gives a damaged object's name to a copy of a good file: the file itself may be shown with
-/// another mtime.
-fn replace_object(
-    store: &StoreDir,
-    lock: &CommitLock,
-    objects: &Objects<'_>,
-    guard: &StoreShared,
-    stage: &StageDir,
-    (dir, name, node): (&Dir, &[u8], FileNode),
-) -> Result<()> {
-    let (id, temp, place) = (node.object(), b"object", stage.dir().join(b"object"));
-    let copy = objects::copy_file(store, (dir, name), (stage.dir(), temp))?;
-    store.fs.set_mode(&copy, &place, object_name::mode(node.executable))?;
-    store.fs.set_mtime(&copy, &place, node.mtime)?;
-    store.fs.sync_file(&copy, &place)?;
-    objects.quarantine(lock, id)?;
-    objects.insert(guard, (stage.dir(), temp), id)?;
-    store.fs.sync_dir(&objects.dir().open_dir(&object_name::name(id)[..2])?)
+/// A file with the right bytes of a damaged object.
+pub(crate) struct GoodFile<'a> {
+    pub(crate) dir: &'a Dir,
+    pub(crate) name: &'a [u8],
+    pub(crate) node: FileNode,
+}
+
+impl Healer<'_> {
+    /// Replaces a damaged object by a good file, everywhere it is used. The damaged inode goes to
+    /// quarantine. Without a good file the object must be intact, and only its uses are mended.
+    ///
+    /// # Errors
+    /// Cut short anywhere, the mark in `suspects/` remains, and the next one takes it up again.
+    pub(crate) fn heal(
+        &self,
+        lock: &CommitLock,
+        sequence: &mut Sequence,
+        id: ObjectId,
+        good: Option<GoodFile<'_>>,
+    ) -> Result<()> {
+        let (store, objects) = (self.store, self.objects);
+        suspects::suspect_object(store, lock, id)?;
+        let stage = StageDir::create(store)?;
+        if let Some(good) = good
+            && !objects.is_intact(id)?
+        {
+            self.replace(lock, &stage, good)?;
+            sequence.heals += 1;
+            Records::of(store).write_sequence(lock, sequence)?;
+        }
+        // Whoever gave it this name may have been cut short before it was durable.
+        store.fs.sync_dir(&objects.dir().open_dir(&object_name::name(id)[..2])?)?;
+        let mender = Mender { store, guard: self.guard, objects, stage: &stage };
+        let mut result = Ok(());
+        for generation in Generations::of(store).ids()? {
+            result = result.and_then(|()| relink(store, lock, &mender, generation, id));
+        }
+        stage.remove(store)?;
+        result?;
+        suspects::clear_object_suspect(store, lock, id)
+    }
+
+    /// Gives a damaged object's name to a copy of a good file: the file itself may be shown with
+    /// another mtime.
+    fn replace(&self, lock: &CommitLock, stage: &StageDir, good: GoodFile<'_>) -> Result<()> {
+        let (store, objects, node) = (self.store, self.objects, good.node);
+        let (id, temp, place) = (node.object(), b"object", stage.dir().join(b"object"));
+        let copy = objects::copy_file(store, (good.dir, good.name), (stage.dir(), temp))?;
+        store.fs.set_mode(&copy, &place, object_name::mode(node.executable))?;
+        store.fs.set_mtime(&copy, &place, node.mtime)?;
+        store.fs.sync_file(&copy, &place)?;
+        objects.quarantine(lock, id)?;
+        objects.insert(self.guard, (stage.dir(), temp), id)?;
+        store.fs.sync_dir(&objects.dir().open_dir(&object_name::name(id)[..2])?)
+    }
 }
 
 /// Gives every path of a generation that shows the object its good inode.
@@ -154,7 +163,7 @@ pub(crate) fn rescued_base(
     }
     let read = || -> Result<Option<CurrentGeneration>> {
         let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
-        let (tree, fresh) = read_tree(store, &Objects::new(store)?, &generation)?;
+        let (tree, fresh) = read_tree(&Objects::new(store)?, &generation)?;
         let shown = Shown { fresh, ..Shown::default() };
         Ok(Some(CurrentGeneration { generation, tree, body: None, shown, index: None }))
     };
@@ -177,7 +186,7 @@ pub(crate) fn rebuild_manifest(
         return Err(lost("the log does not know it"));
     };
     let objects = Objects::new(store)?;
-    let (tree, _) = read_tree(store, &objects, generation)?;
+    let (tree, _) = read_tree(&objects, generation)?;
     let rebuilt = Manifest::new(tree, (*created).into(), note.clone(), facts.clone()).encode();
     if Digest::of(&rebuilt).to_string() != *digest {
         return Err(lost("its files are not what they were"));
@@ -195,7 +204,6 @@ pub(crate) fn rebuild_manifest(
 
 /// Reads a generation's tree off its directory, and the mtimes that are not the objects'.
 fn read_tree(
-    store: &StoreDir,
     objects: &Objects<'_>,
     generation: &crate::parts::generations::Generation,
 ) -> Result<(Tree, BTreeMap<Vec<u8>, Mtime>)> {
@@ -218,7 +226,7 @@ fn read_tree(
                     found.push((path, FoundNode::Link(target)));
                 }
                 Kind::File => {
-                    let (node, mtime) = read_file_node(store, objects, &dir, &name)?;
+                    let (node, mtime) = read_file_node(objects, &dir, &name)?;
                     if mtime != node.mtime {
                         fresh.insert(path.clone(), mtime);
                     }
@@ -241,12 +249,7 @@ fn read_tree(
     Ok((tree.finish(), fresh))
 }
 
-fn read_file_node(
-    _store: &StoreDir,
-    objects: &Objects<'_>,
-    dir: &Dir,
-    name: &[u8],
-) -> Result<(FileNode, Mtime)> {
+fn read_file_node(objects: &Objects<'_>, dir: &Dir, name: &[u8]) -> Result<(FileNode, Mtime)> {
     let (path, file) = (dir.join(name), dir.open_file(name)?);
     let stat = Stat::of(&file, &path)?;
     let digest = objects::hash(&file, &path)?.0;

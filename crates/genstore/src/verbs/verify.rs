@@ -28,7 +28,8 @@ use crate::parts::records::Records;
 use crate::parts::stage_dir::StageDir;
 use crate::parts::suspects;
 use crate::repair::mend::Mender;
-use crate::repair::{rebuild, relink, rescue, second_look};
+use crate::repair::rescue::{self, GoodFile, Healer};
+use crate::repair::{rebuild, relink, second_look};
 
 /// So many times a repair looks again: what it mends may bring to light what was hidden.
 const MAX_ROUNDS: usize = 4;
@@ -170,8 +171,9 @@ fn repair_all(
                 let mender = Mender { store, guard, objects: &objects, stage: &stage };
                 mender.restore_object(file)?;
             } else if rescue::find_intact_copy(store, &objects, &stage, file, &uses, b"good")? {
-                let good = Some((stage.dir(), &b"good"[..], file));
-                rescue::heal_object(store, lock, sequence, &objects, guard, damage.id, good)?;
+                let good = GoodFile { dir: stage.dir(), name: b"good", node: file };
+                let healer = Healer { store, guard, objects: &objects };
+                healer.heal(lock, sequence, damage.id, Some(good))?;
             } else {
                 objects.quarantine(lock, damage.id)?;
             }

@@ -8,7 +8,7 @@ use crate::model::tree::Node;
 use crate::parts::locks::CommitLock;
 use crate::parts::look::{self, Quiet};
 use crate::parts::suspects;
-use crate::repair::rescue;
+use crate::repair::rescue::{self, GoodFile, Healer};
 use crate::verbs::publish::staged::Staged;
 
 impl Staged<'_> {
@@ -36,6 +36,7 @@ impl Staged<'_> {
         }
         let mut healed = u64::from(self.healed_base) + self.ingested.restored;
         let suspects = suspects::suspects(self.store)?;
+        let healer = Healer { store: self.store, guard: &self.guard, objects: &self.objects };
         for &id in &self.ingested.damaged {
             let Some(stage) = &self.stage else { break };
             let entry = self.ingested.placed[&id];
@@ -44,14 +45,14 @@ impl Staged<'_> {
                 continue;
             };
             let (dir, name) = open_parent(stage.tree(), entry.path)?;
-            let good = Some((&dir, name, file));
-            rescue::heal_object(self.store, lock, sequence, &self.objects, &self.guard, id, good)?;
+            let good = GoodFile { dir: &dir, name, node: file };
+            healer.heal(lock, sequence, id, Some(good))?;
             healed += 1;
         }
         for &id in suspects.objects.iter().filter(|id| !self.ingested.damaged.contains(id)) {
             // Whoever replaced it was cut short before all paths that show it were mended.
             if self.objects.is_intact(id)? {
-                rescue::heal_object(self.store, lock, sequence, &self.objects, &self.guard, id, None)?;
+                healer.heal(lock, sequence, id, None)?;
                 healed += 1;
             }
         }
