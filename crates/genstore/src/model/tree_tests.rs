@@ -27,6 +27,20 @@ fn sample() -> Tree {
 }
 
 #[test]
+fn a_part_is_what_these_entries_alone_would_make() {
+    let tree = sample();
+    for chosen in 0..1u32 << tree.len() {
+        let is_in = |index: usize| chosen >> index & 1 == 1;
+        let mut alone = TreeBuilder::default();
+        for index in (0..tree.len()).filter(|index| is_in(*index)) {
+            alone.push(tree.get(index)).unwrap();
+        }
+        let (part, alone) = (tree.part(is_in), alone.finish());
+        assert_eq!((part.id(), &part), (alone.id(), &alone), "{chosen:b}");
+    }
+}
+
+#[test]
 fn gives_back_what_was_put_in() {
     let tree = sample();
     assert_eq!(tree.len(), 4);

@@ -45,8 +45,7 @@ impl TreeBuilder {
             return Err(TreeProblem::Misplaced(path.to_vec()));
         }
         self.push_node(node)?;
-        self.columns.paths.extend(path);
-        self.columns.paths.push(0);
+        self.append_path(path);
         self.last.clear();
         self.last.extend(path);
         Ok(())
@@ -62,6 +61,16 @@ impl TreeBuilder {
         {
             return Err(TreeProblem::Malformed("a symlink without a target"));
         }
+        self.append_node(node);
+        Ok(())
+    }
+
+    fn append_path(&mut self, path: &[u8]) {
+        self.columns.paths.extend(path);
+        self.columns.paths.push(0);
+    }
+
+    fn append_node(&mut self, node: Node<'_>) {
         let columns = &mut self.columns;
         columns.kinds.push(match node {
             Node::File(file) if file.executable => KIND_EXECUTABLE,
@@ -82,7 +91,6 @@ impl TreeBuilder {
             }
             Node::EmptyDir => {}
         }
-        Ok(())
     }
 
     /// Adds the nodes of files that stand together in another tree.
@@ -112,5 +120,18 @@ impl TreeBuilder {
     pub fn finish(self) -> Tree {
         Tree::from_good_columns(self.columns.freeze(), None)
             .expect("every entry was checked when it was added")
+    }
+}
+
+impl Tree {
+    /// Returns the tree of some of the entries, chosen by their places: a part of a sorted tree is one.
+    pub(crate) fn part(&self, is_in: impl Fn(usize) -> bool) -> Tree {
+        let mut part = TreeBuilder::default();
+        for index in (0..self.len()).filter(|index| is_in(*index)) {
+            let Entry { path, node } = self.get(index);
+            part.append_path(path);
+            part.append_node(node);
+        }
+        part.finish()
     }
 }

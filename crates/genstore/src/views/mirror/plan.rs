@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::error::Result;
 use crate::model::inventory::Inventory;
 use crate::model::relpath;
-use crate::model::tree::builder::TreeBuilder;
 use crate::views::mirror::target::MirrorTarget;
 
 /// What is found of a path.
@@ -121,18 +120,14 @@ pub(crate) fn sum_up(wanted: &MirrorTarget, root: u64, mut verdicts: Verdicts) -
     work.emptied.reverse();
     let folders = [&is(Verdict::KeepFolder), &work.folders, &work.late_folders, &stay];
     let folders = folders.into_iter().flatten().cloned().collect();
-    let mut tree = TreeBuilder::default();
-    for (index, _) in inodes.iter().enumerate().filter(|(_, inode)| inode.is_some()) {
-        let pushed = tree.push(wanted.tree.get(index));
-        pushed.expect("a part of a sorted tree is one");
-    }
+    let tree = wanted.tree.part(|index| inodes[index].is_some());
     let is_file = |index: &usize| wanted.tree.file_rank(*index).is_some();
     let files = (0..wanted.tree.len()).filter(is_file);
     let next = Inventory {
         shows: wanted.shows.clone(),
         heals: wanted.heals,
         root,
-        tree: tree.finish(),
+        tree,
         inodes: files.filter_map(|index| inodes[index]).collect(),
         folders,
     };
