@@ -11,14 +11,12 @@ mod command;
 mod environment;
 mod errors;
 mod exit;
-mod faults;
 mod globals;
 mod inputs;
+mod probe;
 mod project;
 mod render;
-mod seams;
 mod text;
-mod torture;
 mod verbs;
 mod watching;
 
@@ -28,9 +26,9 @@ use clap::CommandFactory;
 use command::context::{Context, Started};
 use command::running;
 use environment::Environment;
+pub use genstore_torture::Seams;
 use render::failure::{Failure, settle};
 use render::output::Out;
-pub use seams::Seams;
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn run(seams: Seams) -> ExitCode {
@@ -40,7 +38,7 @@ pub fn run(seams: Seams) -> ExitCode {
     }
     // A limit of file sizes fails the write then, and kills nobody.
     genstore_run::survive_file_limit();
-    let seams = torture::wire::receive(&mut environment.args).unwrap_or(seams);
+    let seams = genstore_torture::receive(&mut environment.args).unwrap_or(seams);
     let cli = match args::parse(&environment.args) {
         Ok(cli) => cli,
         Err(stopped) => return stopped.tell(),
@@ -58,5 +56,6 @@ pub fn run(seams: Seams) -> ExitCode {
         Ok(status) => settle(&out, status),
         Err(error) => Failure::of(&error).tell(&out, verb.failure_exit()),
     };
-    ExitCode::from(context.faults.write_trace(status))
+    // A trace that is not written is a failure of the test that asked for it.
+    ExitCode::from(context.faults.write_trace().map_or(exit::FAILED, |()| status))
 }

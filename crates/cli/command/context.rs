@@ -9,17 +9,17 @@ use anyhow::Result;
 use genstore::{Clock, Durability, Error, Options, Retention, ScanRules, Store, Warning};
 
 use genstore_run::Interrupts;
+use genstore_torture::Seams;
+use genstore_torture::faults::Injection;
 
 use crate::environment::Environment;
 use crate::errors::{Fail, interrupted};
-use crate::faults::Injection;
 use crate::globals::Globals;
 use crate::project::config::Project;
 use crate::project::find::{self, Around, Found, Origin};
 use crate::project::trust::Trust;
 use crate::render::output::Out;
 use crate::render::progress::Bar;
-use crate::seams::Seams;
 use crate::text::escape::show;
 use crate::{environment, exit};
 

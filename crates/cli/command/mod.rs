@@ -9,7 +9,6 @@ pub(crate) mod control;
 pub(crate) mod declared;
 pub(crate) mod hooks;
 pub(crate) mod notice;
-pub(crate) mod probe;
 pub(crate) mod publishing;
 pub(crate) mod refs;
 pub(crate) mod running;

@@ -9,3 +9,4 @@ pub(crate) mod output;
 pub(crate) mod patch;
 pub(crate) mod progress;
 pub(crate) mod publish;
+pub(crate) mod torture;

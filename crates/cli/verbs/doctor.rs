@@ -9,8 +9,8 @@ use genstore::{Error, Foreign, Store, View, ViewKind, ViewState};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::command::probe;
 use crate::exit;
+use crate::probe;
 use crate::render::json::PathField;
 use crate::text::escape::show;
 use crate::text::human;

@@ -37,7 +37,8 @@ impl Exec {
         context.out.detail(&format!("generation {} at {}", generation.id(), show(&root)));
         context.progress.finish();
         // There is no coming back, so what is left to do at the end is done now.
-        context.faults.write_trace(exit::DONE);
+        // The command must run all the same.
+        context.faults.write_trace().unwrap_or_default();
         // Without /proc the command inherits what is ignored here.
         genstore_run::default_signals_for_commands().ok();
         let Some((program, args)) = self.command.split_first() else { return Ok(exit::DONE) };

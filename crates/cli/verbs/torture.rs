@@ -7,19 +7,16 @@ use anyhow::Result;
 use clap::Args;
 use genstore::{Durability, Error, FaultKind, Store};
 use genstore_run::Interrupts;
+use genstore_torture::faults::{KINDS, parse_kind};
+use genstore_torture::{Counts, SCENARIOS, Scenario, Torture as Trials, TortureError, make_sources};
 use tempfile::TempDir;
 
 use crate::command::context::Context;
-use crate::command::probe;
 use crate::errors::Fail;
 use crate::exit;
-use crate::faults::{KINDS, parse_kind};
+use crate::probe::{self, Abilities};
+use crate::render::torture::{self as report, CountsDoc, ScenarioDoc, TortureDoc, ViolationDoc};
 use crate::text::escape::show;
-use crate::torture::Torture as Trials;
-use crate::torture::place;
-use crate::torture::report::{self, Counts, ScenarioDoc, TortureDoc};
-use crate::torture::scenarios::SCENARIOS;
-use crate::torture::trial::Hand;
 
 #[derive(Args)]
 pub(crate) struct Torture {
@@ -55,41 +52,16 @@ fn parse_steps(text: &str) -> Result<Steps, &'static str> {
 impl Torture {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
-        let scenarios = SCENARIOS
-            .iter()
-            .filter(|scenario| self.only.as_ref().is_none_or(|text| scenario.name.contains(text.as_str())));
-        let scenarios: Vec<_> = scenarios.collect();
-        if scenarios.is_empty() {
-            let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-            let hint = format!("there are: {}", names.join("; "));
-            return Err(
-                Fail { hint, ..Fail::usage("no-such-scenario", "no scenario has such a name") }.into()
-            );
-        }
-        let io = |op, path: &Path, source| Error::Io { op, path: path.to_owned(), source };
+        let scenarios = self.scenarios()?;
         // Before the folder is made, so that nothing ends us without removing it.
         let interrupts =
             Interrupts::install().map_err(|e| io("catch signals with", Path::new("/proc"), e))?;
         let dir = self.dir.canonicalize().map_err(|e| io("find", &self.dir, e))?;
         refuse_within_a_store(context, &dir)?;
-        let scratch = scratch_in(&dir).map_err(|e| io("make a folder in", &dir, e))?;
-        let found = probe::probe(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
-        if !found.flock || !found.hard_links {
-            let lacks = if found.flock { "hard links" } else { "locks (flock)" };
-            let message = format!("the filesystem at {} has no {lacks}", show(&dir));
-            let hint = "a store needs them: use a local filesystem such as ext4, xfs or btrfs";
-            return Err(Fail::new("torture-ground", message, hint).into());
-        }
-        place::make_sources(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
+        let (scratch, abilities) = ground(&dir)?;
         let filesystem = probe::filesystem_of(&dir);
-        let tell = |text: &str| {
-            if !context.out.json() {
-                context.out.text(text);
-            }
-        };
-        tell(&(report::ground(filesystem.as_deref(), found, &show(&dir)) + &report::heads()));
+        print(context, &(report::ground(filesystem.as_deref(), abilities, &show(&dir)) + &report::heads()));
         let trials = Trials {
-            hand: Hand,
             scratch: scratch.path(),
             sample: match self.steps {
                 Steps::All => None,
@@ -100,13 +72,13 @@ impl Torture {
         };
         let (mut total, mut rows, mut violations) = (Counts::default(), vec![], vec![]);
         for scenario in scenarios {
-            let tried = trials.run(scenario)?;
+            let tried = trials.run(scenario).map_err(cannot_go_on)?;
             if interrupts.signal().is_some() {
                 break;
             }
-            tell(&report::row(scenario.name, &tried.counts));
+            print(context, &report::row(scenario.name, &tried.counts));
             total.add_all(&tried.counts);
-            rows.push(ScenarioDoc { name: scenario.name, counts: tried.counts });
+            rows.push(ScenarioDoc { name: scenario.name, counts: CountsDoc::of(&tried.counts) });
             violations.extend(tried.violations);
         }
         let name = |kind: &FaultKind| KINDS.iter().find(|(_, other)| other == kind).map(|(name, _)| *name);
@@ -114,12 +86,12 @@ impl Torture {
             schema: "genstore.torture/1",
             ok: violations.is_empty(),
             filesystem,
-            abilities: found,
+            abilities,
             steps: trials.sample,
             kinds: self.kinds.iter().filter_map(name).collect(),
             scenarios: rows,
-            total,
-            violations,
+            total: CountsDoc::of(&total),
+            violations: violations.iter().map(ViolationDoc::of).collect(),
             ms: start.elapsed().as_millis() as u64,
         };
         let removed = match document.ok {
@@ -129,18 +101,73 @@ impl Torture {
                 Ok(())
             }
         };
+        let removed = removed.map_err(|e| io("remove the scratch folder in", &dir, e));
         if let Some(signal) = interrupts.signal() {
-            removed.map_err(|e| io("remove the scratch folder in", &dir, e))?;
+            removed?;
             context.out.note("interrupted");
             return Ok(128 + u8::try_from(signal).unwrap_or_default());
         }
         context.out.emit(&document, || {
-            let told: String = document.violations.iter().map(report::Violation::text).collect();
-            report::row("total", &total) + &told + &report::result(&total, start.elapsed())
+            let found: String = violations.iter().map(report::violation).collect();
+            report::row("total", &total) + &found + &report::result(&total, start.elapsed())
         });
-        removed.map_err(|e| io("remove the scratch folder in", &dir, e))?;
+        removed?;
         Ok(if document.ok { exit::DONE } else { exit::FAILED })
     }
+
+    fn scenarios(&self) -> Result<Vec<&'static Scenario>> {
+        let is_wanted = |name: &str| self.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
+        let scenarios: Vec<_> = SCENARIOS.iter().filter(|scenario| is_wanted(scenario.name)).collect();
+        if scenarios.is_empty() {
+            let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            let hint = format!("there are: {}", names.join("; "));
+            let fail = Fail::usage("no-such-scenario", "no scenario has such a name");
+            return Err(Fail { hint, ..fail }.into());
+        }
+        Ok(scenarios)
+    }
+}
+
+/// Prints text for people.
+fn print(context: &Context<'_>, text: &str) {
+    if !context.out.json() {
+        context.out.text(text);
+    }
+}
+
+fn io(op: &'static str, path: &Path, source: std::io::Error) -> Error {
+    Error::Io { op, path: path.to_owned(), source }
+}
+
+/// Makes the scratch folder with the sources in it.
+///
+/// # Errors
+/// Where the filesystem cannot hold a store.
+fn ground(dir: &Path) -> Result<(TempDir, Abilities)> {
+    let scratch = scratch_in(dir).map_err(|e| io("make a folder in", dir, e))?;
+    let found = probe::probe(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
+    if !found.flock || !found.hard_links {
+        let lacks = if found.flock { "hard links" } else { "locks (flock)" };
+        let message = format!("the filesystem at {} has no {lacks}", show(dir));
+        let hint = "a store needs them: use a local filesystem such as ext4, xfs or btrfs";
+        return Err(Fail::new("torture-ground", message, hint).into());
+    }
+    make_sources(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
+    Ok((scratch, found))
+}
+
+fn cannot_go_on(error: TortureError) -> anyhow::Error {
+    match error {
+        TortureError::Io(error) => error.into(),
+        TortureError::Undisturbed { .. } => {
+            let hint = "this filesystem cannot hold a store";
+            Fail::new("torture-undisturbed", error.to_string(), hint).into()
+        }
+    }
+}
+
+fn scratch_in(dir: &Path) -> std::io::Result<TempDir> {
+    tempfile::Builder::new().prefix("genstore-torture-").tempdir_in(dir)
 }
 
 /// Checks that the folder to be made is no stranger in somebody's store, where `gc` and `verify` meet it.
@@ -151,8 +178,4 @@ fn refuse_within_a_store(context: &Context<'_>, dir: &Path) -> Result<()> {
     let Some(store) = dir.ancestors().find(is_store) else { return Ok(()) };
     let message = format!("{} lies in the store {}", show(dir), show(store));
     Err(Fail::new("target-in-store", message, "name a directory elsewhere").into())
-}
-
-fn scratch_in(dir: &Path) -> std::io::Result<TempDir> {
-    tempfile::Builder::new().prefix("genstore-torture-").tempdir_in(dir)
 }

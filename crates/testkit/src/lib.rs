@@ -15,18 +15,15 @@ mod way;
 
 pub use clock::{at, settle};
 pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
+pub use genstore_torture::trees::{Thing, Things, read_tree, same_content, things};
 pub use loopfs::{LoopFs, target_dir};
 pub use mounts::{Bystanders, bind, in_own_mounts, mount, unmount, unmount_below};
 pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};
-pub use things::{
-    Thing, Things, change_tree, give, is_nothing_lost, read_tree, same_content, things, write_tree,
-};
+pub use things::{change_tree, give, is_nothing_lost, write_tree};
 pub use trees::Trees;
 pub use way::Way;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -58,21 +55,12 @@ pub fn bytes_read(act: impl FnOnce()) -> usize {
 
 /// Lists what a dead process left: anything in `staging/`.
 pub fn debris(store: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(store.join("staging")) else {
-        return vec![];
-    };
-    entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect()
+    genstore_torture::trees::names(&store.join("staging")).expect("list staging")
 }
 
-/// Gives the inodes of all objects.
+/// Returns the inodes of all objects.
 pub fn object_inodes(store: &Path) -> BTreeSet<u64> {
-    let mut inodes = BTreeSet::new();
-    for folder in fs::read_dir(store.join("objects")).expect("list the objects") {
-        for object in fs::read_dir(folder.expect("a folder").path()).expect("list a folder") {
-            inodes.insert(object.expect("an object").metadata().expect("stat").ino());
-        }
-    }
-    inodes
+    genstore_torture::trees::object_inodes(store).expect("list the objects")
 }
 
 /// Copies a folder as it is, hard links, modes and mtimes included.

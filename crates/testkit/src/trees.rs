@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::things::{Thing, Things, write_tree};
+use genstore_torture::trees::{Thing, Things};
+
+use crate::things::write_tree;
 
 /// What the sources `a`, `b` and `c` hold.
 pub struct Trees {

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use genstore::{CommitOptions, FaultKind, Options, Plan, ScanRules, StageOptions, Store};
 use tempfile::TempDir;
 
-use super::check::{self, End, Shown, judge_end};
-use super::place;
+use crate::check::{self, End, Shown, judge_end};
+use crate::place;
 
 /// A place whose store was published to from `a` and then from `b`, and what was shown in between.
 struct Broken {

@@ -17,14 +17,14 @@ use rustix::process::{geteuid, getppid};
 use crate::seams::Seams;
 
 /// The first argument of a child.
-pub(super) const TRIAL: &str = "torture-trial";
+pub(crate) const TRIAL: &str = "torture-trial";
 
 /// Longer messages are not ours. So much is written to a pipe at once.
 const MOST_BYTES: usize = 4096;
 
 /// In a child: takes [`TRIAL`] from the arguments and returns what the parent says. Returns `None`, and
 /// leaves the arguments as they are, where this is no child of the torture.
-pub(crate) fn receive(args: &mut Vec<OsString>) -> Option<Seams> {
+pub fn receive(args: &mut Vec<OsString>) -> Option<Seams> {
     if args.get(1)? != TRIAL || !is_from_parent(io::stdin().as_fd()).unwrap_or(false) {
         return None;
     }
@@ -57,7 +57,7 @@ fn is_from_parent(pipe: impl AsFd) -> io::Result<bool> {
 }
 
 /// Sends a message. The pipe must stay open until the child has ended.
-pub(super) fn send(seams: &Seams, mut pipe: impl Write) -> io::Result<()> {
+pub(crate) fn send(seams: &Seams, mut pipe: impl Write) -> io::Result<()> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let trace = seams.trace.as_ref().map(|path| path.to_string_lossy().into_owned());
     let message = [text(&seams.now), text(&seams.fault), text(&trace), "end\n".to_owned()].join("\n");

@@ -1,7 +1,7 @@
 //! Faults of a run, for tests and for the torture: counts the calls that change the disk, or fails one
 //! of them. How they are written is told at [`Seams`].
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use genstore::{FaultKind, FaultPlan, FaultStage, Faults};
@@ -9,7 +9,7 @@ use genstore::{FaultKind, FaultPlan, FaultStage, Faults};
 use crate::seams::Seams;
 
 /// What may go wrong, by its name.
-pub(crate) const KINDS: [(&str, FaultKind); 4] = [
+pub const KINDS: [(&str, FaultKind); 4] = [
     ("kill", FaultKind::Kill),
     ("eio", FaultKind::Eio),
     ("eio-from", FaultKind::EioFromHere),
@@ -17,15 +17,19 @@ pub(crate) const KINDS: [(&str, FaultKind); 4] = [
 ];
 
 /// Reads the name of a kind.
-pub(crate) fn parse_kind(text: &str) -> Result<FaultKind, &'static str> {
+///
+/// # Errors
+/// A message for whoever wrote it.
+pub fn parse_kind(text: &str) -> Result<FaultKind, &'static str> {
     let known = KINDS.into_iter().find(|(name, _)| *name == text);
     known.map(|(_, kind)| kind).ok_or("it is none of kill, eio, eio-from, enospc")
 }
 
 /// The faults of this run.
 #[derive(Default)]
-pub(crate) struct Injection {
-    pub(crate) faults: Faults,
+pub struct Injection {
+    /// What to open a store with.
+    pub faults: Faults,
     trace: Option<PathBuf>,
 }
 
@@ -34,7 +38,7 @@ impl Injection {
     ///
     /// # Errors
     /// A message, where it is not understood.
-    pub(crate) fn new(seams: &Seams) -> Result<Injection, String> {
+    pub fn new(seams: &Seams) -> Result<Injection, String> {
         if let Some(trace) = &seams.trace {
             return Ok(Injection { faults: Faults::record(), trace: Some(trace.clone()) });
         }
@@ -50,15 +54,15 @@ impl Injection {
         Ok(Injection { faults: Faults::inject(plan), trace: None })
     }
 
-    /// Writes the trace, if one was asked for; returns the exit status, or 1 where that fails.
+    /// Writes the trace, if one was asked for.
+    ///
+    /// # Errors
+    /// Also where its file exists.
     #[allow(clippy::disallowed_methods, reason = "the trace is no part of the store")]
-    pub(crate) fn write_trace(&self, status: u8) -> u8 {
-        let Some(path) = &self.trace else { return status };
+    pub fn write_trace(&self) -> io::Result<()> {
+        let Some(path) = &self.trace else { return Ok(()) };
         let text: String = self.faults.seen().into_iter().map(|call| call + "\n").collect();
         // Never in the place of a file that is there.
-        match std::fs::File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes())) {
-            Ok(()) => status,
-            Err(_) => crate::exit::FAILED,
-        }
+        std::fs::File::create_new(path)?.write_all(text.as_bytes())
     }
 }

@@ -1,6 +1,6 @@
 //! What is tried: which state there is before, and which command is cut or failed.
 
-use super::place::{Lines, TREE_A, TREE_C};
+use crate::place::{Lines, TREE_A, TREE_C};
 
 /// One thing that happens at a place.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +37,9 @@ pub(crate) enum Points {
 }
 
 /// Something that the store does.
-pub(crate) struct Scenario {
-    pub(crate) name: &'static str,
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
     pub(crate) points: Points,
     /// Leads to the state that there is before.
     pub(crate) before: &'static [Step],
@@ -66,7 +67,8 @@ const PLAIN: Scenario = Scenario {
     no_way_back: false,
 };
 
-pub(crate) const SCENARIOS: &[Scenario] = &[
+/// Every scenario, in the order in which they are tried.
+pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "first publish", before: &[], acts: &[Run("publish ../a")], ..PLAIN },
     Scenario { name: "publish over another", acts: &[Run("publish ../b")], ..PLAIN },
     Scenario {

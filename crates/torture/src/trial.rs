@@ -7,19 +7,19 @@ use std::process::{Command, Stdio};
 
 use genstore::{FaultKind, FaultStage, show_path};
 
-use super::check::{self, End, Listing, Shown};
-use super::place;
-use super::scenarios::{Scenario, Step};
-use super::wire::{self, TRIAL};
+use crate::check::{self, End, Listing, Shown};
 use crate::faults::KINDS;
+use crate::place;
+use crate::scenarios::{Scenario, Step};
 use crate::seams::Seams;
+use crate::wire::{self, TRIAL};
 
 /// The clock of all runs. It stands, so that two runs write the same.
 const NOW: &str = "2026-01-02T03:04:05Z";
 
 /// Where it goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Point {
+pub enum Point {
     /// A call that changes the disk, counted from 1.
     Call(usize),
     /// The beginning of a stage.
@@ -28,14 +28,16 @@ pub(crate) enum Point {
 
 /// What goes wrong, and where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Fault {
-    pub(crate) point: Point,
-    pub(crate) kind: FaultKind,
+pub struct Fault {
+    /// Where.
+    pub point: Point,
+    /// What.
+    pub kind: FaultKind,
 }
 
 impl Fault {
-    /// Gives the name of its kind.
-    pub(crate) fn kind(self) -> &'static str {
+    /// Returns the name of its kind.
+    pub fn kind(self) -> &'static str {
         KINDS.into_iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name)
     }
 

@@ -14,7 +14,9 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use crate::trees::{self, walk};
 
 pub(crate) const STORE: &str = "store";
 pub(crate) const CURRENT: &str = "store/current";
@@ -91,7 +93,7 @@ const SETTLED: Duration = Duration::from_millis(40);
 
 /// Makes the sources. What both have is one inode, as in a folder that a build tool writes to again
 /// and again.
-pub(crate) fn make_sources(scratch: &Path) -> io::Result<()> {
+pub fn make_sources(scratch: &Path) -> io::Result<()> {
     let [a, b] = ["a", "b"].map(|name| scratch.join(name));
     write_tree(&a, TREE_A, MTIME_A)?;
     write_tree(&b, TREE_B, MTIME_B)?;
@@ -132,24 +134,7 @@ pub(crate) fn build_b(dir: &Path) -> io::Result<()> {
 }
 
 fn write_tree(dir: &Path, lines: Lines, mtime: u64) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    for (path, what) in lines {
-        let path = dir.join(path);
-        fs::create_dir_all(path.parent().unwrap_or(dir))?;
-        let (kind, rest) = what.split_at(1);
-        match kind {
-            "/" => fs::create_dir(&path)?,
-            ">" => symlink(rest, &path)?,
-            _ => {
-                let large = || (0..300_000u32).map(|n| (n % 251) as u8).collect();
-                fs::write(&path, if kind == "*" { large() } else { rest.as_bytes().to_vec() })?;
-                let mode = if kind == "!" { 0o755 } else { 0o644 };
-                fs::set_permissions(&path, Permissions::from_mode(mode))?;
-                File::open(&path)?.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(mtime))?;
-            }
-        }
-    }
-    Ok(())
+    trees::put(dir, &trees::things(mtime, lines))
 }
 
 /// Makes a folder of the user's, which a view is to replace.
@@ -192,30 +177,26 @@ pub(crate) fn remove(place: &Path) -> io::Result<()> {
 /// copy of a store is a damaged store.
 pub(crate) fn copy_exactly(from: &Path, to: &Path) -> io::Result<()> {
     let mut inodes: HashMap<(u64, u64), PathBuf> = HashMap::new();
-    let mut folders = vec![(from.to_owned(), to.to_owned())];
-    let mut done = Vec::new();
-    while let Some((from, to)) = folders.pop() {
-        fs::create_dir(&to)?;
-        for entry in fs::read_dir(&from)? {
-            let entry = entry?;
-            let (old, new) = (entry.path(), to.join(entry.file_name()));
-            let meta = fs::symlink_metadata(&old)?;
-            if meta.is_dir() {
-                folders.push((old, new));
-            } else if meta.is_symlink() {
-                symlink(fs::read_link(&old)?, &new)?;
-            } else if let Some(first) = inodes.get(&(meta.dev(), meta.ino())) {
-                fs::hard_link(first, &new)?;
-            } else {
-                fs::copy(&old, &new)?;
-                File::open(&new)?.set_modified(meta.modified()?)?;
-                inodes.insert((meta.dev(), meta.ino()), new);
-            }
+    // A folder comes after all that is in it: then nothing is put into it any more.
+    let mut folders = Vec::new();
+    for entry in walk(from, 0) {
+        let entry = entry?;
+        let old = entry.path();
+        let (new, meta) = (to.join(old.strip_prefix(from).unwrap_or(old)), fs::symlink_metadata(old)?);
+        if meta.is_dir() {
+            fs::create_dir(&new)?;
+            folders.push((meta, new));
+        } else if meta.is_symlink() {
+            symlink(fs::read_link(old)?, &new)?;
+        } else if let Some(first) = inodes.get(&(meta.dev(), meta.ino())) {
+            fs::hard_link(first, &new)?;
+        } else {
+            fs::copy(old, &new)?;
+            File::open(&new)?.set_modified(meta.modified()?)?;
+            inodes.insert((meta.dev(), meta.ino()), new);
         }
-        done.push((fs::symlink_metadata(&from)?, to));
     }
-    // Only now, when nothing is put into them any more.
-    for (meta, to) in done {
+    for (meta, to) in folders.into_iter().rev() {
         fs::set_permissions(&to, meta.permissions())?;
         File::open(&to)?.set_modified(meta.modified()?)?;
     }

@@ -6,11 +6,12 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use genstore::{Digest, FaultKind, show_path};
 
-use super::place::{self, CURRENT, GIVEN, STORE};
+use crate::place::{self, CURRENT, GIVEN, STORE};
+use crate::trees::{self, walk};
 
 /// The paths where readers look: what is current, and the views that scenarios make.
 const SHOWN: [&str; 5] = [CURRENT, "site", "part", "mirror", "copies"];
@@ -31,24 +32,19 @@ pub(crate) type Listing = BTreeMap<Vec<u8>, Thing>;
 /// Lists a tree with all its bytes, following `dir` itself.
 fn list(dir: &Path) -> io::Result<Listing> {
     let mut found = Listing::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(dir.join(&folder))? {
-            let below = folder.join(entry?.file_name());
-            let path = dir.join(&below);
-            let meta = fs::symlink_metadata(&path)?;
-            let mode = meta.mode() & 0o7777;
-            let thing = if meta.is_dir() {
-                folders.push(below.clone());
-                // The set-group-id bit is inherited from the folder above.
-                Thing::Dir { mode: mode & !0o2000 }
-            } else if meta.is_symlink() {
-                Thing::Link(fs::read_link(&path)?.into_os_string().into_vec())
-            } else {
-                Thing::File { mode, digest: Digest::of(&fs::read(&path)?) }
-            };
-            found.insert(below.into_os_string().into_vec(), thing);
-        }
+    for entry in walk(dir, 1) {
+        let entry = entry?;
+        let (path, meta) = (entry.path(), fs::symlink_metadata(entry.path())?);
+        let mode = meta.mode() & 0o7777;
+        let thing = if meta.is_dir() {
+            // The set-group-id bit is inherited from the folder above.
+            Thing::Dir { mode: mode & !0o2000 }
+        } else if meta.is_symlink() {
+            Thing::Link(fs::read_link(path)?.into_os_string().into_vec())
+        } else {
+            Thing::File { mode, digest: Digest::of(&fs::read(path)?) }
+        };
+        found.insert(path.strip_prefix(dir).unwrap_or(path).as_os_str().as_bytes().to_vec(), thing);
     }
     Ok(found)
 }
@@ -260,15 +256,8 @@ pub(crate) fn debris(place: &Path) -> Result<Vec<String>, String> {
 
 /// Counts the objects, each inode once.
 pub(crate) fn objects(place: &Path) -> Result<usize, String> {
-    let mut inodes = BTreeSet::new();
-    let dir = place.join(STORE).join("objects");
-    for folder in names(&dir)? {
-        for name in names(&dir.join(&folder))? {
-            let path = dir.join(&folder).join(name);
-            inodes.insert(fs::symlink_metadata(&path).map_err(|e| unread(&path, &e))?.ino());
-        }
-    }
-    Ok(inodes.len())
+    let store = place.join(STORE);
+    trees::object_inodes(&store).map(|inodes| inodes.len()).map_err(|e| unread(&store.join("objects"), &e))
 }
 
 /// Lists the stages that were begun, and have an owner.
@@ -279,22 +268,11 @@ pub(crate) fn stages(place: &Path) -> Result<Vec<String>, String> {
 }
 
 fn names(dir: &Path) -> Result<Vec<String>, String> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
-        Err(e) => return Err(unread(dir, &e)),
-    };
-    let name = |entry: io::Result<fs::DirEntry>| match entry {
-        Ok(entry) => Ok(String::from_utf8_lossy(entry.file_name().as_bytes()).into_owned()),
-        Err(e) => Err(unread(dir, &e)),
-    };
-    let mut names: Vec<String> = entries.map(name).collect::<Result<_, _>>()?;
-    names.sort();
-    Ok(names)
+    trees::names(dir).map_err(|e| unread(dir, &e))
 }
 
 fn unread(path: &Path, error: &io::Error) -> String {
-    format!("{} cannot be read: {error}", crate::text::escape::show(path))
+    format!("{} cannot be read: {error}", show_path(path.as_os_str().as_bytes()))
 }
 
 /// How a run ended.

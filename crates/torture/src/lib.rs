@@ -7,61 +7,78 @@
 //! process holds no lock and survives every kill. What is not tried is a loss of power: that takes
 //! a disk of one's own.
 
-pub(crate) mod check;
+//!
+//! This crate opens no store and takes no lock. What a trial leaves is judged by `check`, which shares no
+//! code with the library but the hash.
+
+mod check;
 #[cfg(test)]
 mod check_tests;
-pub(crate) mod place;
-pub(crate) mod report;
-pub(crate) mod scenarios;
-pub(crate) mod trial;
-pub(crate) mod wire;
+mod counts;
+mod error;
+pub mod faults;
+mod place;
+mod scenarios;
+mod seams;
+pub mod trees;
+mod trial;
+mod wire;
 
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Result;
 use genstore::{FaultKind, FaultStage};
 
-use crate::errors::Fail;
-use crate::seams::Seams;
 use check::Shown;
-use report::{Counts, Violation};
-use scenarios::{Points, Scenario, Step};
-use trial::{Act, Fault, Hand, Point};
+pub use counts::{Counts, Violation};
+pub use error::TortureError;
+pub use place::make_sources;
+use scenarios::{Points, Step};
+pub use scenarios::{SCENARIOS, Scenario};
+pub use seams::Seams;
+use trial::{Act, Hand};
+pub use trial::{Fault, Point};
+pub use wire::receive;
 
 /// The scratch folder, what to try in it, and whom to listen to.
-pub(crate) struct Torture<'a> {
-    pub(crate) hand: Hand,
-    pub(crate) scratch: &'a Path,
+pub struct Torture<'a> {
+    /// Where sources were made ([`make_sources`]), and where all else is made and removed.
+    pub scratch: &'a Path,
     /// So many points of each command; `None` is all.
-    pub(crate) sample: Option<usize>,
-    pub(crate) kinds: &'a [FaultKind],
+    pub sample: Option<usize>,
+    /// What goes wrong at each point.
+    pub kinds: &'a [FaultKind],
     /// Returns whether somebody wants it to end.
-    pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
+    pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What came of one scenario.
 #[derive(Default)]
-pub(crate) struct Tried {
-    pub(crate) counts: Counts,
-    pub(crate) violations: Vec<Violation>,
+pub struct Tried {
+    /// The numbers.
+    pub counts: Counts,
+    /// Each promise that did not hold.
+    pub violations: Vec<Violation>,
 }
 
 impl Torture<'_> {
     /// Tries one scenario. What was violated is kept in folders of its own, all else is removed.
-    pub(crate) fn run(&self, scenario: &'static Scenario) -> Result<Tried> {
+    ///
+    /// # Errors
+    /// Where the scratch folder cannot be read or written, or a command fails undisturbed.
+    pub fn run(&self, scenario: &'static Scenario) -> Result<Tried, TortureError> {
         let mut tried = Tried::default();
         let prepared = self.scratch.join("prepared");
-        let wrong = |what: String| self.undisturbed(scenario, &what);
+        let wrong = |what| TortureError::Undisturbed { scenario: scenario.name, what };
         place::make(&prepared)?;
         for step in scenario.before {
-            self.hand.step(&prepared, *step, 0)?.map_err(wrong)?;
+            Hand.step(&prepared, *step, 0)?.map_err(wrong)?;
         }
         for step in scenario.acts {
             let Step::Run(command) = *step else {
-                self.hand.step(&prepared, *step, 0)?.map_err(wrong)?;
+                Hand.step(&prepared, *step, 0)?.map_err(wrong)?;
                 continue;
             };
             let (unbroken, next) = (self.scratch.join("unbroken"), self.scratch.join("next"));
@@ -81,13 +98,13 @@ impl Torture<'_> {
         scenario: &'s Scenario,
         command: &'static str,
         [prepared, unbroken, next]: [&Path; 3],
-    ) -> Result<Act<'s>> {
-        let wrong = |what: String| self.undisturbed(scenario, &what);
+    ) -> Result<Act<'s>, TortureError> {
+        let wrong = |what| TortureError::Undisturbed { scenario: scenario.name, what };
         let args = trial::fill(prepared, command)?;
         place::copy_exactly(prepared, unbroken)?;
         let trace = self.scratch.join("trace");
         let seams = Seams { trace: Some(trace.clone()), ..trial::undisturbed() };
-        self.hand.run(unbroken, &args, &seams)?.check(&args, scenario.exit).map_err(wrong)?;
+        Hand.run(unbroken, &args, &seams)?.check(&args, scenario.exit).map_err(wrong)?;
         let text = std::fs::read(&trace)?;
         let text = String::from_utf8_lossy(&text).replace(&*unbroken.to_string_lossy(), "");
         place::unlink(&trace)?;
@@ -101,21 +118,15 @@ impl Torture<'_> {
             before: Shown::of(prepared).map_err(wrong)?,
             after: Shown::of(unbroken).map_err(wrong)?,
             given: check::given(prepared).map_err(wrong)?,
-            settled: self.hand.go_on(unbroken)?.map_err(wrong)?,
+            settled: Hand.go_on(unbroken)?.map_err(wrong)?,
             calls: text.lines().map(|call| call.replacen(" /", " ", 1)).collect(),
         };
         place::remove(unbroken)?;
         Ok(act)
     }
 
-    /// What goes wrong where nothing was disturbed is no trial's finding; it ends the torture.
-    fn undisturbed(&self, scenario: &Scenario, what: &str) -> anyhow::Error {
-        let message = format!("{} does not work here, even undisturbed: {what}", scenario.name);
-        Fail::new("torture-undisturbed", message, "this filesystem cannot hold a store").into()
-    }
-
     /// Tries all faults at a command, a few at a time.
-    fn try_all(&self, act: &Act<'_>, tried: &mut Tried) -> Result<()> {
+    fn try_all(&self, act: &Act<'_>, tried: &mut Tried) -> io::Result<()> {
         let points = match act.scenario.points {
             Points::Stages => FaultStage::ALL.map(Point::Stage).to_vec(),
             Points::Calls => sample(act.calls.len(), self.sample).into_iter().map(Point::Call).collect(),
@@ -134,7 +145,7 @@ impl Torture<'_> {
                 && !(self.stop)()
             {
                 let place = self.scratch.join(act.folder(*fault));
-                let result = act.try_fault(&self.hand, &place, *fault)?;
+                let result = act.try_fault(&Hand, &place, *fault)?;
                 if result.is_ok() {
                     place::remove(&place)?;
                 }
@@ -159,8 +170,12 @@ impl Torture<'_> {
         for (fault, place, result) in found {
             tried.counts.add(result.as_ref().ok().copied());
             if let Err(what) = result {
-                let name = (act.scenario.name, act.command);
-                tried.violations.push(Violation::new(name, fault, &act.calls, what, place));
+                let call = match fault.point {
+                    Point::Call(step) => act.calls.get(step - 1).cloned(),
+                    Point::Stage(_) => None,
+                };
+                let (scenario, command) = (act.scenario.name, act.command);
+                tried.violations.push(Violation { scenario, command, fault, call, what, place });
             }
         }
         Ok(())

@@ -1,0 +1,161 @@
+//! What is printed of a torture: a line per scenario, the violations, the document
+//! `genstore.torture/1`.
+
+use std::time::Duration;
+
+use genstore_torture::{Counts, Point, SCENARIOS, Violation};
+use serde::Serialize;
+
+use super::json::PathField;
+use crate::probe::Abilities;
+use crate::text::escape::show;
+use crate::text::human;
+use crate::text::style::{BAD, BOLD, GOOD};
+
+/// Counts in the order of the columns, and as fields of the document.
+#[derive(Serialize)]
+pub(crate) struct CountsDoc {
+    points: u64,
+    tried: u64,
+    killed: u64,
+    failed: u64,
+    done: u64,
+    old: u64,
+    new: u64,
+    violations: u64,
+}
+
+impl CountsDoc {
+    pub(crate) fn of(counts: &Counts) -> CountsDoc {
+        let Counts { points, tried, killed, failed, done, old, new, violations } = *counts;
+        CountsDoc { points, tried, killed, failed, done, old, new, violations }
+    }
+}
+
+fn cells(counts: &Counts) -> [String; 8] {
+    let Counts { points, tried, killed, failed, done, old, new, violations } = *counts;
+    [points, tried, killed, failed, done, old, new, violations].map(human::number)
+}
+
+const HEADS: [&str; 8] = ["points", "tried", "killed", "failed", "done", "old", "new", "violations"];
+
+/// Writes the heads of the columns.
+pub(crate) fn heads() -> String {
+    format!("{BOLD}{}{BOLD:#}\n", line("scenario", &HEADS.map(str::to_owned)))
+}
+
+/// Writes a row.
+pub(crate) fn row(name: &str, counts: &Counts) -> String {
+    line(name, &cells(counts)) + "\n"
+}
+
+/// Rows come one by one, while the rest is still being tried: so the widths are fixed.
+fn line(name: &str, cells: &[String]) -> String {
+    let widest = SCENARIOS.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
+    let mut text = format!("{name:widest$}");
+    for (cell, head) in cells.iter().zip(HEADS) {
+        text.push_str(&format!("  {cell:>0$}", head.len().max(6)));
+    }
+    text
+}
+
+/// A promise that did not hold.
+#[derive(Serialize)]
+pub(crate) struct ViolationDoc {
+    scenario: &'static str,
+    command: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    kind: &'static str,
+    /// The operation and its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<String>,
+    what: String,
+    /// The folder that is kept for a look.
+    #[serde(flatten)]
+    kept: PathField,
+}
+
+impl ViolationDoc {
+    pub(crate) fn of(violation: &Violation) -> ViolationDoc {
+        let (step, stage) = match violation.fault.point {
+            Point::Call(step) => (Some(step), None),
+            Point::Stage(stage) => (None, Some(stage.name())),
+        };
+        ViolationDoc {
+            scenario: violation.scenario,
+            command: violation.command,
+            step,
+            stage,
+            kind: violation.fault.kind(),
+            call: violation.call.clone(),
+            what: violation.what.clone(),
+            kept: PathField::of_path(&violation.place),
+        }
+    }
+}
+
+/// Prints a violation for people.
+pub(crate) fn violation(violation: &Violation) -> String {
+    let at = match violation.fault.point {
+        Point::Call(step) => format!("step {step}"),
+        Point::Stage(stage) => format!("stage {}", stage.name()),
+    };
+    let call = violation.call.as_ref().map(|call| format!(", {call}")).unwrap_or_default();
+    format!(
+        "{BAD}violation:{BAD:#} {}: `genstore {}`, {} at {at}{call}\n  {}\n  kept in {}\n",
+        violation.scenario,
+        violation.command,
+        violation.fault.kind(),
+        violation.what,
+        show(&violation.place)
+    )
+}
+
+/// The document.
+#[derive(Serialize)]
+pub(crate) struct TortureDoc {
+    pub(crate) schema: &'static str,
+    pub(crate) ok: bool,
+    pub(crate) filesystem: Option<String>,
+    pub(crate) abilities: Abilities,
+    /// So many points of each scenario were tried; absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) steps: Option<usize>,
+    pub(crate) kinds: Vec<&'static str>,
+    pub(crate) scenarios: Vec<ScenarioDoc>,
+    pub(crate) total: CountsDoc,
+    pub(crate) violations: Vec<ViolationDoc>,
+    pub(crate) ms: u64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ScenarioDoc {
+    pub(crate) name: &'static str,
+    #[serde(flatten)]
+    pub(crate) counts: CountsDoc,
+}
+
+/// Says what the filesystem is and can do.
+pub(crate) fn ground(filesystem: Option<&str>, abilities: Abilities, dir: &str) -> String {
+    let word = |has: bool, what: &str| format!("{}{what}", if has { "" } else { "no " });
+    format!(
+        "Filesystem {} at {dir}: {}, {}, {}, {}\n",
+        filesystem.unwrap_or("of an unknown type"),
+        word(abilities.flock, "flock"),
+        word(abilities.hard_links, "hard links"),
+        word(abilities.exchange, "exchange"),
+        word(abilities.reflink, "reflink"),
+    )
+}
+
+/// Says what came of it.
+pub(crate) fn result(total: &Counts, took: Duration) -> String {
+    let tried = format!("{} in {:.1} s", human::count(total.tried, "trial"), took.as_secs_f64());
+    match total.violations {
+        0 => format!("{tried}: {GOOD}no violations{GOOD:#}\n"),
+        found => format!("{tried}: {BAD}{}{BAD:#}\n", human::count(found, "violation")),
+    }
+}

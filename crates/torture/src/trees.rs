@@ -1,0 +1,148 @@
+//! Trees and stores on the disk, as the torture and the tests of this project write and read them: without
+//! the code of the library.
+
+#![allow(clippy::disallowed_methods, reason = "what is written here is a throw-away folder's")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use walkdir::{DirEntry, WalkDir};
+
+/// One thing in a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A file: bytes, executable, mtime in seconds.
+    File(Vec<u8>, bool, u64),
+    /// A symlink.
+    Link(String),
+    /// An empty directory.
+    Dir,
+}
+
+/// A tree, by path.
+pub type Things = BTreeMap<String, Thing>;
+
+/// Reads a tree as it is written down: `path`, and `=bytes`, `!bytes` for an executable, `>target`, `/`, or
+/// `*` for a file of some size. The mtime of every file is `secs`.
+///
+/// # Panics
+/// Where it is none of these.
+pub fn things(secs: u64, list: &[(&str, &str)]) -> Things {
+    list.iter()
+        .map(|(path, what)| {
+            let (kind, rest) = what.split_at(1);
+            let thing = match kind {
+                "=" => Thing::File(rest.into(), false, secs),
+                "!" => Thing::File(rest.into(), true, secs),
+                ">" => Thing::Link(rest.to_owned()),
+                "/" => Thing::Dir,
+                "*" => Thing::File((0..300_000u32).map(|n| (n % 251) as u8).collect(), false, secs),
+                _ => panic!("{path}: {what}"),
+            };
+            (path.to_string(), thing)
+        })
+        .collect()
+}
+
+/// Puts all of it into a folder, which is made.
+///
+/// # Errors
+/// Also where something stands in the way.
+pub fn put(dir: &Path, things: &Things) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    for (path, thing) in things {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(dir))?;
+        match thing {
+            Thing::File(bytes, executable, secs) => {
+                fs::write(&path, bytes)?;
+                let mode = if *executable { 0o755 } else { 0o644 };
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+                let file = fs::File::options().append(true).open(&path)?;
+                file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(*secs))?;
+            }
+            Thing::Link(target) => symlink(target, &path)?,
+            Thing::Dir => fs::create_dir(&path)?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a tree back, following `dir` itself if it is a symlink.
+///
+/// # Errors
+/// Where it cannot be read to its end.
+pub fn read_tree(dir: &Path) -> io::Result<Things> {
+    let mut found = Things::new();
+    for entry in walk(dir, 1) {
+        let entry = entry?;
+        let path = entry.path();
+        let below = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned();
+        let meta = fs::symlink_metadata(path)?;
+        let thing = if meta.is_dir() {
+            match fs::read_dir(path)?.next() {
+                None => Thing::Dir,
+                Some(_) => continue,
+            }
+        } else if meta.is_symlink() {
+            Thing::Link(fs::read_link(path)?.to_string_lossy().into_owned())
+        } else {
+            Thing::File(fs::read(path)?, meta.mode() & 0o111 != 0, meta.mtime() as u64)
+        };
+        found.insert(below, thing);
+    }
+    Ok(found)
+}
+
+/// Compares two trees, mtimes aside.
+pub fn same_content(a: &Things, b: &Things) -> bool {
+    let plain = |things: &Things| -> Things {
+        things
+            .iter()
+            .map(|(path, thing)| match thing {
+                Thing::File(bytes, executable, _) => {
+                    (path.clone(), Thing::File(bytes.clone(), *executable, 0))
+                }
+                other => (path.clone(), other.clone()),
+            })
+            .collect()
+    };
+    plain(a) == plain(b)
+}
+
+/// Lists the names in a folder, in order; none where there is no folder.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(e) => return Err(e),
+    };
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let mut names = entries.map(name).collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// Returns the inodes of all objects of a store.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn object_inodes(store: &Path) -> io::Result<BTreeSet<u64>> {
+    walk(&store.join("objects"), 2).map(|object| Ok(fs::symlink_metadata(object?.path())?.ino())).collect()
+}
+
+/// Walks through a folder, following the folder itself, from so many levels below it on. An error is the
+/// system's own.
+pub(crate) fn walk(dir: &Path, from: usize) -> impl Iterator<Item = io::Result<DirEntry>> {
+    let plain = |error: walkdir::Error| {
+        error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of symlinks"))
+    };
+    WalkDir::new(dir).min_depth(from).into_iter().map(move |entry| entry.map_err(plain))
+}
