@@ -4,9 +4,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::fmt::friendly::{Designator, Spacing, SpanParser, SpanPrinter};
 use jiff::tz::TimeZone;
+use jiff::{RoundMode, Span, SpanRelativeTo, SpanRound, Timestamp, Unit};
 
 fn timestamp(time: SystemTime) -> Timestamp {
     // Beyond the years that the calendar knows there is nothing better to say than its ends.
@@ -49,34 +50,19 @@ pub(crate) fn ago(time: SystemTime, now: SystemTime) -> String {
     }
 }
 
-const UNITS: [(&str, u64); 7] = [
-    ("ms", 1),
-    ("s", 1000),
-    ("min", 60_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-    ("w", 604_800_000),
-];
-
-/// Reads a duration: `500ms`, `90s`, `10m`, `1h30m`, `7d`, `2w`, or `0`.
+/// Reads a duration: `500ms`, `90s`, `10m`, `1h30m`, `7d`, `2w`, or `0`. A day has 24 hours.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
     let bad = || format!("not a duration: {} (write it like 30s, 10m, 2h or 7d)", shown(text));
-    let (mut rest, mut millis) = (text, 0u64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = UNITS.iter().find(|(name, _)| *name == &rest[..letters]).ok_or_else(bad)?;
-        rest = &rest[letters..];
-        let part = number.checked_mul(unit.1).ok_or_else(bad)?;
-        millis = millis.checked_add(part).ok_or_else(bad)?;
+    // jiff knows signs, fractions and blanks as well: nobody needs them, and scripts may hold a typing error.
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()) {
+        return Err(bad());
     }
-    if text.is_empty() { Err(bad()) } else { Ok(Duration::from_millis(millis)) }
+    let span = SpanParser::new().parse_span(text).map_err(|_| bad())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
+    Duration::try_from(duration).map_err(|_| bad())
 }
 
 /// Reads a moment: RFC 3339, a day (its start, here), or a duration from `now` on.
@@ -93,17 +79,18 @@ pub(crate) fn parse_moment(text: &str, now: SystemTime) -> Result<SystemTime, St
     })
 }
 
-/// Writes a duration as [`parse_duration`] reads it.
+/// Writes a duration as [`parse_duration`] reads it, to the millisecond.
 pub(crate) fn duration(duration: Duration) -> String {
-    let mut millis = duration.as_millis();
-    let mut out = String::new();
-    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
-        if millis >= length {
-            out.push_str(&format!("{}{unit}", millis / length));
-            millis %= length;
+    let units = SpanRound::new().largest(Unit::Day).smallest(Unit::Millisecond).days_are_24_hours();
+    let span = Span::try_from(duration).and_then(|span| span.round(units.mode(RoundMode::Trunc)));
+    match span {
+        Ok(span) => {
+            let printer = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
+            printer.span_to_string(&span)
         }
+        // Longer than the calendar.
+        Err(_) => format!("{}s", duration.as_secs()),
     }
-    if out.is_empty() { "0s".to_owned() } else { out }
 }
 
 fn shown(text: &str) -> String {
