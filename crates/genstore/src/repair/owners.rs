@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use crate::change::begin;
 use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::errno::is_refused;
-use crate::fs::{Dir, Kind, Stat};
+use crate::fs::{Kind, Stat};
 use crate::model::relpath;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::Locks;
+use crate::parts::stage_dir::is_others;
+use crate::threads::prelude::*;
 use crate::warning::{AfterCommit, Warning};
 
 /// Paths of a store that belong to somebody else than the store.
@@ -80,29 +82,42 @@ fn is_foreign(store: &StoreDir, own: &Stat, stat: &Stat) -> bool {
     }
 }
 
+/// Walks the store level by level, the folders of one level in parallel.
 fn find_foreign(store: &StoreDir) -> Result<Vec<Found>> {
     let own = store.dir.stat_self()?;
-    let (mut found, mut folders) = (Vec::new(), vec![Vec::new()]);
-    while let Some(folder) = folders.pop() {
-        let names = match store.dir.open_dir(&folder).and_then(|dir| Ok((dir.list()?, dir))) {
-            Ok(listed) => listed,
-            // Gone meanwhile, or locked up: then it is foreign itself.
-            Err(e) if e.is_not_found() || is_refused(&e) => continue,
-            Err(e) => return Err(e),
-        };
-        let (names, dir): (Vec<(Vec<u8>, Kind)>, Dir) = names;
-        for (name, _) in names {
-            let path = relpath::join(&folder, &name);
-            let Some(stat) = dir.stat(&name)? else { continue };
-            if stat.kind == Kind::Dir && !crate::parts::stage_dir::is_others(&path) {
-                folders.push(path.clone());
-            }
-            if is_foreign(store, &own, &stat) {
-                found.push(Found { path, stat });
-            }
+    let (mut found, mut level) = (Vec::new(), vec![Vec::new()]);
+    while !level.is_empty() {
+        let read = level.par_iter().map(|folder| foreign_in(store, &own, folder));
+        let read = read.collect::<Result<Vec<_>>>()?;
+        level = Vec::new();
+        for (foreign, folders) in read {
+            found.extend(foreign);
+            level.extend(folders);
         }
     }
     Ok(found)
+}
+
+/// Finds the names of one folder that belong to somebody else, and the folders in it to go on with.
+fn foreign_in(store: &StoreDir, own: &Stat, folder: &[u8]) -> Result<(Vec<Found>, Vec<Vec<u8>>)> {
+    let (mut found, mut folders) = (Vec::new(), Vec::new());
+    let (names, dir) = match store.dir.open_dir(folder).and_then(|dir| Ok((dir.list()?, dir))) {
+        Ok(listed) => listed,
+        // Gone meanwhile, or locked up: then it is foreign itself.
+        Err(e) if e.is_not_found() || is_refused(&e) => return Ok((found, folders)),
+        Err(e) => return Err(e),
+    };
+    for (name, _) in names {
+        let path = relpath::join(folder, &name);
+        let Some(stat) = dir.stat(&name)? else { continue };
+        if stat.kind == Kind::Dir && !is_others(&path) {
+            folders.push(path.clone());
+        }
+        if is_foreign(store, own, &stat) {
+            found.push(Found { path, stat });
+        }
+    }
+    Ok((found, folders))
 }
 
 /// Gives what belongs to somebody else back to the store's owner, or group; returns what was found
