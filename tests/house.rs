@@ -49,12 +49,7 @@ const HOUSES: [House; 6] = [
     },
     LIBRARY,
     House { folder: "crates/run/src", programs: &[], floors: &[], present: &[] },
-    House {
-        folder: "crates/watch/src",
-        programs: &[],
-        floors: &[],
-        present: &["git -> scan", "rules -> sources"],
-    },
+    House { folder: "crates/watch/src", programs: &[], floors: &[], present: &[] },
     House { folder: "crates/testkit/src", programs: &[], floors: &[], present: &[] },
     House { folder: "crates/torture/src", programs: &[], floors: &[], present: &[] },
 ];

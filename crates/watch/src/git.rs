@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use gix_glob::pattern::Case;
 
 use crate::rules::{Chain, Links, Rules};
-use crate::scan::Stamp;
+use crate::stamp::Stamp;
 
 /// A lock that is older than this was left behind by a git that died, or is held by one that waits for a
 /// person: `git commit -a` with its editor open.

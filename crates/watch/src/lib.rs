@@ -26,6 +26,7 @@ mod queue;
 mod rules;
 mod scan;
 mod sources;
+mod stamp;
 mod threads;
 mod touched;
 mod wake;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use gix_glob::pattern::{Case, Mode};
 use gix_glob::{Pattern, wildmatch};
 
-use crate::sources::is_gone;
+use crate::stamp::is_gone;
 
 /// Files of rules are no longer than this.
 pub(crate) const MOST_RULES_BYTES: u64 = 1 << 20;

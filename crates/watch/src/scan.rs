@@ -3,35 +3,14 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
 use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::git::Repo;
 use crate::rules::Chain;
-
-/// What tells that a file is another one than before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stamp {
-    size: u64,
-    mtime: (i64, i64),
-    inode: u64,
-    mode: u32,
-}
-
-impl Stamp {
-    pub(crate) fn of(meta: &Metadata) -> Stamp {
-        Stamp {
-            size: meta.size(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-            inode: meta.ino(),
-            mode: meta.mode(),
-        }
-    }
-}
+use crate::stamp::Stamp;
 
 /// A folder that was looked into.
 #[derive(Clone, PartialEq, Eq, Debug)]

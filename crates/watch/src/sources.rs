@@ -12,7 +12,8 @@ use gix_glob::pattern::Case;
 
 use crate::git::{Repo, work_under_way};
 use crate::rules::{Chain, GITIGNORE, Links, Rules};
-use crate::scan::{Frame, Scan, Stamp};
+use crate::scan::{Frame, Scan};
+use crate::stamp::{Stamp, is_gone};
 use crate::touched::tells_rules;
 
 /// Never sources, unless the rules take them back (`!node_modules/`): what programs keep beside the files
@@ -287,10 +288,6 @@ fn look_at_single(path: &Path, found: &mut Scan) {
     if let Some((parent, meta)) = parent {
         found.parents.insert(parent.as_os_str().to_owned(), meta.ino());
     }
-}
-
-pub(crate) fn is_gone(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 fn is_dir(path: &Path) -> bool {

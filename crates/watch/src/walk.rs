@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use crate::git::Repo;
 use crate::rules::{Chain, GITIGNORE, Links, Rules};
-use crate::scan::{Folder, Scan, Stamp};
-use crate::sources::{Sources, is_gone};
+use crate::scan::{Folder, Scan};
+use crate::sources::Sources;
+use crate::stamp::{Stamp, is_gone};
 use crate::threads::can_start_threads;
 
 /// So few folders are looked into by one thread.
