@@ -32,16 +32,17 @@ pub fn skip_on_this_machine(why: impl Display) {
 
 /// Returns whether a program can be started. If not, records that the calling test is skipped.
 pub fn has_program(program: &str) -> bool {
-    let command = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if command.is_err() {
+    let is_there = can_start(program);
+    if !is_there {
         skip_without_package(program);
     }
-    command.is_ok()
+    is_there
+}
+
+fn can_start(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok()
 }
 
 /// Returns whether the packages of a folder's lockfile are installed in its `node_modules`, and node and
@@ -122,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_absent_is_found_out() {
-        assert!(has_program("sh"));
-        assert!(!has_program("genstore-no-such-program"));
+        // What asks for a test records a skip, and the gate counts those.
+        assert!(can_start("sh"));
+        assert!(!can_start("genstore-no-such-program"));
     }
 }

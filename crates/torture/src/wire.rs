@@ -22,7 +22,7 @@ pub(crate) const TRIAL: &str = "torture-trial";
 /// Longer messages are not ours. So much is written to a pipe at once.
 const MOST_BYTES: usize = 4096;
 
-/// In a child: takes [`TRIAL`] from the arguments and returns what the parent says. Returns `None`, and
+/// In a child: takes `TRIAL` from the arguments and returns what the parent says. Returns `None`, and
 /// leaves the arguments as they are, where this is no child of the torture.
 pub fn receive(args: &mut Vec<OsString>) -> Option<Seams> {
     if args.get(1)? != TRIAL || !is_from_parent(io::stdin().as_fd()).unwrap_or(false) {

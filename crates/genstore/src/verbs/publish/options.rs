@@ -14,7 +14,7 @@ pub struct StageOptions {
     /// Make a generation even if its tree is the current one's.
     pub always: bool,
     /// Move the files of the plan's roots in, where that is possible, and remove all of them once
-    /// they are committed. No root may lie in another: see [`Plan::check_consume`].
+    /// they are committed. No root may lie in another: see [`crate::Plan::check_consume`].
     pub consume: bool,
     /// Read every source and every object, whatever the index and stat say of them.
     pub rehash: bool,
