@@ -1,4 +1,4 @@
-//! What stands in a file.
+//! The items of a source file: paths, types, methods and functions.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ pub struct Function {
     pub parameters: usize,
 }
 
-/// What stands in a file, its tests aside.
+/// The items of a file without its tests.
 #[derive(Default)]
 pub(crate) struct Items {
     /// Every path that is written out: of imports, types, calls, and in macros.
@@ -30,11 +30,11 @@ pub(crate) struct Items {
     pub(crate) names: Names,
     /// Types that are defined here.
     pub(crate) types: BTreeSet<String>,
-    /// Types that are given methods here.
+    /// Types that have an `impl` block here.
     pub(crate) methods_of: BTreeSet<Vec<String>>,
     /// Modules in files of their own that are built for tests only.
     pub(crate) test_files: BTreeSet<String>,
-    /// How many modules that stand in the file itself are around.
+    /// The number of enclosing modules within the file itself.
     depth: usize,
 }
 
@@ -84,7 +84,7 @@ impl Items {
         path
     }
 
-    /// Finds paths in what only a macro understands.
+    /// Finds paths in the tokens of a macro call.
     fn scan(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -188,7 +188,7 @@ impl<'ast> Visit<'ast> for Items {
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
-        // What has one name is defined here, or imported by a `use`.
+        // A path of one name is defined here, or imported by a `use`.
         if path.segments.len() > 1 {
             self.add(segments(path));
         }
@@ -201,7 +201,7 @@ impl<'ast> Visit<'ast> for Items {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        // What a comment names is no import.
+        // A path in a comment is no import.
         if let (syn::Meta::List(list), false) = (&attribute.meta, attribute.path().is_ident("doc")) {
             self.scan(list.tokens.clone());
         }

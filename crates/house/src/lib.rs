@@ -6,6 +6,7 @@
 mod arrows;
 mod items;
 mod paths;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,6 +16,7 @@ use walkdir::WalkDir;
 
 pub use arrows::{circles, reached};
 pub use items::Function;
+pub use words::{Finding, findings};
 
 use items::Items;
 
@@ -23,7 +25,7 @@ use items::Items;
 pub struct SourceFile {
     /// Its path below the folder that was read.
     pub path: PathBuf,
-    /// How many lines it has.
+    /// The number of its lines.
     pub lines: usize,
     /// Its functions, methods among them, also those of its tests.
     pub functions: Vec<Function>,
@@ -35,7 +37,7 @@ pub type Module = Vec<String>;
 /// The sources of a crate.
 #[derive(Debug)]
 pub struct Crate {
-    /// Which module imports which, tests aside.
+    /// Pairs of modules: the first imports the second. Tests are left out.
     pub arrows: BTreeSet<(Module, Module)>,
     /// The modules in which a type has methods: by the module that defines it, and its name.
     pub methods: BTreeMap<(Module, String), BTreeSet<Module>>,
@@ -46,7 +48,7 @@ pub struct Crate {
 /// Reads the files below a folder, without those that are built or made up (`target`, `node_modules`).
 ///
 /// # Panics
-/// Where a file cannot be read or parsed.
+/// If a file cannot be read or parsed.
 pub fn read_files(folder: &Path) -> Vec<SourceFile> {
     let file = |path: PathBuf| {
         let text = fs::read_to_string(folder.join(&path)).expect("a file of text");
@@ -59,14 +61,34 @@ pub fn read_files(folder: &Path) -> Vec<SourceFile> {
 /// Lists the files of Rust below a folder, by their paths there.
 ///
 /// # Panics
-/// Where a folder cannot be read.
+/// If a folder cannot be read.
 pub fn sources(folder: &Path) -> Vec<PathBuf> {
-    let is_built = |name: &std::ffi::OsStr| ["target", "node_modules"].iter().any(|other| name == *other);
+    files(folder, |path| path.extension().is_some_and(|ending| ending == "rs"))
+}
+
+/// Lists the files below the workspace's folder that people read: Rust, Markdown, and the scripts. The
+/// pages of the example site are data.
+///
+/// # Panics
+/// If a folder cannot be read.
+pub fn texts(workspace: &Path) -> Vec<PathBuf> {
+    files(workspace, |path| {
+        let is_text = path.extension().is_some_and(|ending| ending == "rs" || ending == "md");
+        let is_script = path.parent() == Some(Path::new("scripts"));
+        (is_text || is_script) && !path.starts_with("examples/site_compiler/site")
+    })
+}
+
+/// Lists the files below a folder that are wanted, by their paths there, in order.
+fn files(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+    let is_foreign =
+        |name: &std::ffi::OsStr| ["target", "node_modules", ".git"].iter().any(|other| name == *other);
     let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
-    let entries = entries.filter_entry(|entry| !is_built(entry.file_name()));
-    let paths = entries.map(|entry| entry.expect("a folder that can be read").into_path());
-    let sources = paths.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
-    sources.map(|path| path.strip_prefix(folder).expect("it is below").to_owned()).collect()
+    let entries = entries.filter_entry(|entry| !is_foreign(entry.file_name()));
+    let entries = entries.map(|entry| entry.expect("a folder that can be read"));
+    let files = entries.filter(|entry| !entry.file_type().is_dir());
+    let paths = files.map(|file| file.path().strip_prefix(folder).expect("it is below").to_owned());
+    paths.filter(|path| is_wanted(path)).collect()
 }
 
 fn parse(path: &Path, text: &str) -> syn::File {
@@ -77,7 +99,7 @@ fn parse(path: &Path, text: &str) -> syn::File {
 /// own and no modules.
 ///
 /// # Panics
-/// Where a file cannot be read or parsed.
+/// If a file cannot be read or parsed.
 pub fn read_crate(folder: &Path, programs: &[&str]) -> Crate {
     let mut parsed: BTreeMap<Module, Items> = BTreeMap::new();
     for path in sources(folder) {

@@ -1,0 +1,92 @@
+//! The English of the sources and documents, held to STYLE.md: `cargo nextest run -p genstore-house --test
+//! words`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use genstore_house::{findings, texts};
+
+/// Folders whose files have not been rewritten yet, without the folders below them. A folder that is in
+/// order by now must be taken off the list.
+const UNSWEPT: &[&str] = &[
+    "",
+    "crates",
+    "crates/cli",
+    "crates/cli/command",
+    "crates/cli/inputs",
+    "crates/cli/project",
+    "crates/cli/project/config",
+    "crates/cli/project/trust",
+    "crates/cli/render",
+    "crates/cli/text",
+    "crates/cli/verbs",
+    "crates/cli/watching",
+    "crates/genstore/benches",
+    "crates/genstore/src",
+    "crates/genstore/src/change",
+    "crates/genstore/src/check",
+    "crates/genstore/src/error",
+    "crates/genstore/src/fs",
+    "crates/genstore/src/model",
+    "crates/genstore/src/model/codec",
+    "crates/genstore/src/model/tree",
+    "crates/genstore/src/parts",
+    "crates/genstore/src/plan",
+    "crates/genstore/src/repair",
+    "crates/genstore/src/verbs",
+    "crates/genstore/src/verbs/publish",
+    "crates/genstore/src/verbs/publish/commit",
+    "crates/genstore/src/verbs/publish/ingest",
+    "crates/genstore/src/views",
+    "crates/genstore/src/views/mirror",
+    "crates/genstore/tests",
+    "crates/genstore/tests/crash",
+    "crates/genstore/tests/damage",
+    "crates/genstore/tests/mounts",
+    "crates/genstore/tests/owners",
+    "crates/genstore/tests/recycle",
+    "crates/genstore/tests/store",
+    "crates/run/src",
+    "crates/run/tests",
+    "crates/testkit/src",
+    "crates/torture/src",
+    "crates/watch/src",
+    "examples/nx-monorepo",
+    "examples/site_compiler",
+    "scripts",
+    "tests",
+    "tests/consumers",
+    "tests/site_compiler",
+    "tests/view",
+    "tests/view_mirror",
+];
+
+/// Files that quote bad English as examples.
+const EXAMPLES: &[&str] = &["STYLE.md", "crates/house/src/words.rs"];
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+#[test]
+fn the_words_are_plain() {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in texts(&workspace()) {
+        if EXAMPLES.iter().any(|example| path == Path::new(example)) {
+            continue;
+        }
+        let text = fs::read_to_string(workspace().join(&path)).unwrap();
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        let folder = path.parent().unwrap().display().to_string();
+        for finding in findings(&ending, &text) {
+            let place = format!("{}:{}: {}", path.display(), finding.line, finding.text);
+            found.entry(folder.clone()).or_default().push(place);
+        }
+    }
+    let unswept: BTreeSet<&str> = UNSWEPT.iter().copied().collect();
+    let new: Vec<_> = found.iter().filter(|(folder, _)| !unswept.contains(folder.as_str())).collect();
+    assert!(new.is_empty(), "see STYLE.md: {new:#?}");
+    let stale: Vec<_> = unswept.iter().filter(|folder| !found.contains_key(**folder)).collect();
+    assert!(stale.is_empty(), "these are in order by now, take them off the list: {stale:#?}");
+}
