@@ -1,11 +1,12 @@
-//! Who owns what is made, and which modes it gets.
+//! Owners and modes of created files and folders.
 //!
-//! A command that runs as root works in places of others: a store of a deploy user, a project's folder.
-//! What root creates there is given to the owner of the place, who could not write to it otherwise.
-//! Every call that makes an inode asks here; for anybody else, and in root's own places, that is no call.
+//! A command that runs as root works in places of other users: a store of a deploy user, a project's
+//! folder. Inodes that root creates there get the owner of the place, who could not write to them
+//! otherwise. Every call that creates an inode asks here. For other users, and in root's own places, no
+//! system call is made.
 //!
-//! In a store that is shared with a group, whatever several users change is writable by that group,
-//! whatever the umask: folders, and the few files that are written in place. Objects never are.
+//! In a store that is shared with a group, folders and the few files that are written in place are
+//! writable by that group, whatever the umask. Objects never are.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,7 +19,7 @@ use super::{Access, Dir, Fs, Kind, Stat};
 use crate::error::{Error, Result};
 
 impl Access {
-    /// Returns how things are made in a place that belongs to the owner of `place`.
+    /// Returns the access for a place that belongs to the owner of `place`.
     pub(super) fn of(place: &Stat) -> Access {
         let own = (rustix::process::geteuid(), rustix::process::getegid().as_raw());
         let owner = (place.uid, place.gid);
@@ -30,41 +31,42 @@ impl Access {
 }
 
 impl Fs {
-    /// Returns a handle for work below `place`: as root, what it makes belongs to the owner of `place`.
-    /// What is shared with a group here is so there.
+    /// Returns a handle for work below `place`: inodes that root creates with it belong to the owner of
+    /// `place`. A shared group stays the same.
     pub(crate) fn within(&self, place: &Dir) -> Result<Fs> {
         let access = Access { group: self.access.group, ..Access::of(&place.stat_self()?) };
         Ok(Fs { access, ..self.clone() })
     }
 
-    /// Returns a handle that shares what it makes with a group, or with none.
+    /// Returns a handle that shares created inodes with a group, or with none.
     pub(crate) fn shared_with(&self, group: Option<u32>) -> Fs {
         Fs { access: Access { group, ..self.access }, ..self.clone() }
     }
 
-    /// Returns whether something belongs to whoever this process works for, or is shared with it.
+    /// Returns whether an inode belongs to the user for whom this process works, or is shared with its
+    /// group.
     pub(crate) fn is_ours(&self, stat: &Stat) -> bool {
         stat.uid == self.access.user || self.access.group == Some(stat.gid)
     }
 
-    /// The mode of a folder that is made.
+    /// The mode of a created folder.
     pub(super) fn dir_mode(&self) -> u32 {
         if self.access.group.is_some() { 0o2775 } else { 0o755 }
     }
 
-    /// Returns whether a folder has the mode that it got. The set-group-id bit does not count: folders
-    /// inherit it from the one above.
+    /// Returns whether a folder has the mode that genstore sets. The set-group-id bit is ignored:
+    /// folders inherit it from the one above.
     pub(crate) fn is_dir_mode(&self, stat: &Stat) -> bool {
         stat.folder_mode() == self.dir_mode() & 0o777
     }
 
-    /// The mode of a file that only its makers read.
+    /// The mode of a file that only its creators read.
     pub(super) fn own_mode(&self) -> u32 {
         if self.access.group.is_some() { 0o640 } else { 0o600 }
     }
 
-    /// Gives a new folder the mode of one, through which a group may share it: the group first, so
-    /// that no other one is let in.
+    /// Sets the mode that lets a group share a new folder. The group is set first, so no other group
+    /// gets access. Returns the mode.
     pub(super) fn share_dir(&self, dir: &Dir, name: &[u8], made: &Stat) -> Result<u32> {
         match self.access.group {
             Some(group) if made.gid != group => {
@@ -73,7 +75,7 @@ impl Fs {
                 let group = Some(Gid::from_raw(group));
                 match rustix::fs::chownat(dir, name, None, group, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(()) => Ok(0o2775),
-                    // Not a member of it: `doctor` tells.
+                    // This user is not a member of the group. `doctor` reports it.
                     Err(Errno::PERM) => Ok(0o755),
                     Err(e) => Err(Error::io("chown", path, e)),
                 }
@@ -82,7 +84,7 @@ impl Fs {
         }
     }
 
-    /// Gives a file that is written in place by every writer its mode.
+    /// Sets the mode of a file that every writer writes in place.
     pub(super) fn set_shared_mode(&self, file: &File, path: &Path) -> Result<()> {
         let Some(group) = self.access.group else { return self.set_mode(file, path, 0o644) };
         if Stat::of(file, path)?.gid != group {
@@ -96,18 +98,18 @@ impl Fs {
         self.set_mode(file, path, 0o664)
     }
 
-    /// Returns whether a group shares what is made here.
+    /// Returns whether a group shares the created inodes.
     pub(crate) fn is_shared(&self) -> bool {
         self.access.group.is_some()
     }
 
-    /// Returns whether the system keeps users from naming files of others (`fs.protected_hardlinks`).
+    /// Returns whether the system keeps users from linking files of others (`fs.protected_hardlinks`).
     pub(crate) fn are_links_protected(&self) -> bool {
         std::fs::read("/proc/sys/fs/protected_hardlinks").is_ok_and(|text| text.starts_with(b"1"))
     }
 
-    /// Gives what stands at a name to the owner of a store; in a shared one to its group alone, and folders
-    /// become writable to it. It must still be what was looked at.
+    /// Changes the owner of an entry to the owner of a store. In a shared store only its group is
+    /// changed, and folders become writable to the group. The entry must still be the inode `seen`.
     pub(crate) fn give_back(&self, dir: &Dir, name: &[u8], seen: &Stat, store: &Stat) -> Result<()> {
         let path = dir.join(name);
         let fail = |e: Errno| Error::io("chown", &path, e);
@@ -126,7 +128,7 @@ impl Fs {
         }
     }
 
-    /// Gives a file that was just made, or moved in, to the owner of its place.
+    /// Changes the owner of a new or moved file to the owner of its place.
     pub(crate) fn give_file(&self, file: &File, path: &Path) -> Result<()> {
         let Some((uid, gid)) = self.access.given_to else { return Ok(()) };
         self.point("chown", path, Needs::Nothing)?;
@@ -134,8 +136,8 @@ impl Fs {
         unless_impossible(given).map_err(|e| Error::io("chown", path, e))
     }
 
-    /// Gives a folder or a symlink that was just made to the owner of its place. It is opened first,
-    /// and looked at: what another process put there meanwhile is left alone.
+    /// Changes the owner of a new folder or symlink to the owner of its place. The entry is opened
+    /// first and checked, so an entry that another process created meanwhile is left alone.
     pub(super) fn give_name(&self, dir: &Dir, name: &[u8], kind: Kind) -> Result<()> {
         let Some((uid, gid)) = self.access.given_to else { return Ok(()) };
         let path = dir.join(name);
@@ -152,8 +154,8 @@ impl Fs {
         unless_impossible(rustix::fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)).map_err(fail)
     }
 
-    /// Gives a file of the store's own that root finds as its own to the store's owner: what an
-    /// earlier command of root left. A file with a second name may be something else altogether.
+    /// Changes the owner of a file of the store from root to the store's owner: an earlier command of
+    /// root created it. A file with a second name is left alone, as it may be any file.
     pub(super) fn give_found(&self, file: &File, path: &Path) -> Result<()> {
         if self.access.given_to.is_none() {
             return Ok(());
@@ -163,9 +165,9 @@ impl Fs {
         if is_left && !self.is_ours(&stat) { self.give_file(file, path) } else { Ok(()) }
     }
 
-    /// Makes a file that has its owner and its mode before it has its name, so that a kill in between
-    /// leaves none that the owner of the place cannot write to. `None` where the filesystem has no
-    /// nameless files, where nothing is to be given away, or where the name is taken by now.
+    /// Creates a file that has its owner and mode before its name. A kill in between leaves no file
+    /// that the owner of the place cannot write to. Returns `None` if the filesystem has no nameless
+    /// files, if the owner need not change, or if the name is taken by now.
     pub(super) fn create_given(&self, dir: &Dir, name: &[u8]) -> Result<Option<File>> {
         if self.access.given_to.is_none() {
             return Ok(None);
@@ -178,7 +180,7 @@ impl Fs {
         let file = File::from(fd);
         self.give_file(&file, &path)?;
         self.set_shared_mode(&file, &path)?;
-        // By its handle alone only who may search everywhere can link it, as few containers may.
+        // Linking by the handle alone needs CAP_DAC_READ_SEARCH, which few containers have.
         let nameless = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
         self.point("link", &path, Needs::Space)?;
         let linked = rustix::fs::linkat(rustix::fs::CWD, nameless, dir, name, AtFlags::SYMLINK_FOLLOW);
@@ -186,8 +188,8 @@ impl Fs {
     }
 }
 
-/// Owners that this system or this filesystem cannot keep stay as they are: root in a container sees
-/// unmapped owners, a network filesystem decides by itself. `doctor` tells what came of it.
+/// Ignores errors of owners that this system or filesystem cannot store: root in a container sees
+/// unmapped owners, a network filesystem decides by itself. `doctor` reports the result.
 fn unless_impossible(given: std::result::Result<(), Errno>) -> std::result::Result<(), Errno> {
     match given {
         Err(Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::OVERFLOW) => Ok(()),

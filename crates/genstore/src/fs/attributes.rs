@@ -1,31 +1,31 @@
-//! What a file has besides bytes, mode and times: extended attributes, by their names alone.
+//! Extended attributes of a file, by their names alone.
 
 use std::fs::File;
 
-/// Room for the names of what programs of a system put on a file.
+/// Room for the names that the programs of a system set on a file.
 const NAMES_LEN: usize = 4096;
 
-/// Which kinds of attributes a file has.
+/// The kinds of attributes that a file has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Attributes {
-    /// Rights that a program has by itself (`security.capability`).
+    /// Capabilities of a program (`security.capability`).
     pub(crate) capabilities: bool,
     /// Access control lists.
     pub(crate) acl: bool,
-    /// Those of users and programs (`user.*`).
+    /// Attributes of users and programs (`user.*`).
     pub(crate) named: bool,
 }
 
 impl Attributes {
-    /// Reads the names of an open file's attributes. A filesystem without any has none; what cannot be
-    /// read is not there.
+    /// Reads the names of an open file's attributes. The result is empty on a filesystem without
+    /// attributes, and if they cannot be read.
     pub(crate) fn of(file: &File) -> Attributes {
         #[cfg(target_os = "linux")]
         {
             let mut names = [0_u8; NAMES_LEN];
             match rustix::fs::flistxattr(file, &mut names) {
                 Ok(len) => Attributes::from_names(&names[..len]),
-                // More than fit: there are some, of whatever kind.
+                // The names do not fit: there are some, of an unknown kind.
                 Err(rustix::io::Errno::RANGE) => Attributes { named: true, ..Attributes::default() },
                 Err(_) => Attributes::default(),
             }
@@ -37,7 +37,8 @@ impl Attributes {
         }
     }
 
-    /// Each name ends with a zero. Labels of the system (SELinux, IMA) come and go by its own rules.
+    /// Each name ends with a zero byte. Labels of the system (SELinux, IMA) are ignored: it adds and
+    /// removes them by its own rules.
     fn from_names(names: &[u8]) -> Attributes {
         let mut found = Attributes::default();
         for name in names.split(|&byte| byte == 0) {

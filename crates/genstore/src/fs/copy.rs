@@ -1,5 +1,6 @@
-//! Private copies of files: reflink where the filesystem can, then in the kernel, then by hand. Holes
-//! stay holes: a reflink shares them, the kernel would fill them, so a file with holes goes by hand.
+//! Private copies of files: by reflink, else in the kernel, else through a buffer. Holes stay holes: a
+//! reflink shares them, but the kernel would fill them, so a file with holes is copied through a
+//! buffer.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,10 +13,10 @@ use super::fault::Needs;
 use super::sparse::Sparse;
 use crate::error::{Error, Result};
 
-/// Bytes read at a time; also the largest file that is held whole.
+/// Number of bytes read at a time. A file up to this size is held in memory as a whole.
 pub(crate) const CHUNK: usize = 1 << 20;
 
-/// Reads until the buffer is full, or to the end.
+/// Reads until the buffer is full, or to the end of the file.
 pub(crate) fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -30,13 +31,13 @@ pub(crate) fn fill(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> 
 }
 
 impl Fs {
-    /// Shares all blocks of `from` with the empty file `to`. `Ok(false)` where that is impossible.
+    /// Shares all blocks of `from` with the empty file `to`. Returns `Ok(false)` if that is impossible.
     pub(crate) fn reflink(&self, from: &File, to: &File, path: &Path) -> Result<bool> {
         self.point("reflink", path, Needs::Space)?;
         #[cfg(target_os = "linux")]
         match rustix::fs::ioctl_ficlone(to, from) {
             Ok(()) => Ok(true),
-            // Not this filesystem, not these two, not this kind of file.
+            // The filesystem, the pair of files, or the kind of file does not support it.
             Err(
                 Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::PERM,
             ) => Ok(false),
@@ -49,7 +50,7 @@ impl Fs {
         }
     }
 
-    /// Copies all bytes of `from`, which stands at its start, into the empty file `to`.
+    /// Copies all bytes of `from`, which must be at its start, into the empty file `to`.
     pub(crate) fn copy(&self, from: &File, to: &File, path: &Path) -> Result<()> {
         if self.reflink(from, to, path)? {
             return Ok(());
@@ -61,7 +62,7 @@ impl Fs {
                 self.point("copy to", path, Needs::Space)?;
                 match rustix::fs::copy_file_range(from, None, to, None, 1 << 30) {
                     Ok(0) if copied => return Ok(()),
-                    // Some filesystems say 0 to begin with, whatever the file holds.
+                    // Some filesystems return 0 at first, whatever the file contains.
                     Ok(0) => break,
                     Ok(_) => copied = true,
                     Err(Errno::INTR) => {}

@@ -1,8 +1,8 @@
-//! Directory handles: how the store and the sources are read.
+//! Directory handles, through which the store and the sources are read.
 //!
-//! Everything is opened relative to a handle, without following symlinks and without blocking on
-//! a FIFO, so that no path can be swapped for another between a check and its use. A path deeper
-//! than PATH_MAX is walked in pieces.
+//! Everything is opened relative to a handle, without following symlinks and without blocking on a
+//! FIFO. So no path can be swapped for another between a check and its use. A path deeper than PATH_MAX
+//! is walked in pieces.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,22 +19,22 @@ use crate::model::grain::is_kept_as;
 use crate::model::relpath;
 use crate::model::tree::Mtime;
 
-/// PATH_MAX is 4096 with the NUL; names are at most 255, so a piece never ends within one.
+/// PATH_MAX is 4096 with the NUL. Names are at most 255 bytes, so a piece never ends within one.
 const PIECE_MAX: usize = 3800;
 
 /// Room for some hundred names.
 const LIST_BUFFER: usize = 32 * 1024;
 
-/// An open directory and the path to name it by in messages.
+/// An open directory, with its path for messages.
 #[derive(Debug)]
 pub(crate) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
-    /// What is opened from here lies on the same mount.
+    /// Whether everything opened from here must be on the same mount.
     stays: bool,
 }
 
-/// What a directory entry is.
+/// The kind of a directory entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     File,
@@ -43,7 +43,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What we look at of an inode.
+/// The values of an inode that genstore uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stat {
     pub(crate) kind: Kind,
@@ -82,18 +82,18 @@ impl From<rustix::fs::Stat> for Stat {
 }
 
 impl Stat {
-    /// Reads an open file's.
+    /// Reads the values of an open file.
     pub(crate) fn of(file: &File, path: &Path) -> Result<Stat> {
         rustix::fs::fstat(file).map(Stat::from).map_err(|e| Error::io("stat", path, e))
     }
 
-    /// Returns a folder's mode without the set-group-id bit: on most filesystems it comes from the folder
-    /// above, where a group shares a project, and says nothing of this one.
+    /// Returns a folder's mode without the set-group-id bit. On most filesystems the bit is inherited
+    /// from the folder above, if a group shares a project, and says nothing about this folder.
     pub(crate) fn folder_mode(&self) -> u32 {
         self.mode & !0o2000
     }
 
-    /// Returns whether the mtime is `set`, as far as the filesystem can keep it.
+    /// Returns whether the mtime is `set`, as far as the filesystem can store it.
     pub(crate) fn has_mtime(&self, set: Mtime) -> bool {
         is_kept_as(set, self.mtime, self.ctime)
     }
@@ -105,25 +105,25 @@ impl Stat {
 }
 
 const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// A FIFO that took a file's place must not block the open for ever.
+/// A FIFO that replaced a file must not block the open forever.
 const FILE_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 impl Dir {
-    /// Opens a directory by its path, following symlinks as a user of that path would.
+    /// Opens a directory by its path. Symlinks are followed, as for any user of that path.
     pub(crate) fn open(path: &Path) -> Result<Dir> {
         let fd =
             rustix::fs::open(path, DIR_FLAGS, Mode::empty()).map_err(|e| Error::io("open", path, e))?;
         Ok(Dir { fd, path: path.to_owned(), stays: false })
     }
 
-    /// Returns the same directory, from which nothing is opened that lies behind a mount point: what
-    /// is mounted inside our directories belongs to whoever mounted it.
+    /// Returns the same directory with a restriction: nothing beyond a mount point is opened from it. A
+    /// filesystem mounted inside our directories belongs to the user who mounted it.
     pub(crate) fn staying(&self) -> Result<Dir> {
         Ok(Dir { stays: true, ..self.open_dir(b"")? })
     }
 
-    /// Opens a directory for reading that is open as a place on the way.
+    /// Opens a directory for reading from an `O_PATH` handle.
     pub(crate) fn reopened(way: &OwnedFd, path: &Path) -> Result<Dir> {
         let fd = rustix::fs::openat(way, ".", DIR_FLAGS, Mode::empty());
         Ok(Dir { fd: fd.map_err(|e| Error::io("open", path, e))?, path: path.to_owned(), stays: false })
@@ -133,16 +133,16 @@ impl Dir {
         &self.path
     }
 
-    /// Names something in this directory, for messages and for calls that want a path.
+    /// Returns the path of an entry in this directory, for messages and for calls that need a path.
     pub(crate) fn join(&self, name: &[u8]) -> PathBuf {
         if name.is_empty() { self.path.clone() } else { self.path.join(std::ffi::OsStr::from_bytes(name)) }
     }
 
-    /// Opens a directory below this one; the empty path is this one again.
+    /// Opens a directory below this one. The empty path is this one again.
     ///
     /// # Errors
-    /// ELOOP or ENOTDIR when any part of the path is a symlink; EXDEV at a mount point, where this
-    /// directory is one that stays on its mount.
+    /// ELOOP or ENOTDIR if any part of the path is a symlink. EXDEV at a mount point, if this directory
+    /// is restricted to its mount.
     pub(crate) fn open_dir(&self, path: &[u8]) -> Result<Dir> {
         let full = self.join(path);
         let fail = |e: Errno| self.fail("open", path, e);
@@ -161,14 +161,14 @@ impl Dir {
         }
     }
 
-    /// Opens the directory that holds this one.
+    /// Opens the parent of this directory.
     pub(crate) fn parent(&self) -> std::result::Result<Dir, Errno> {
         let fd = rustix::fs::openat(&self.fd, "..", DIR_FLAGS, Mode::empty())?;
         let path = self.path.parent().unwrap_or(Path::new("..")).to_owned();
         Ok(Dir { fd, path, stays: self.stays })
     }
 
-    /// Makes the error of an open. Of a mount point that was not crossed, it names that.
+    /// Creates the error of an open. If a mount point was in the way, the error names it.
     fn fail(&self, op: &'static str, path: &[u8], error: Errno) -> Error {
         if !self.stays || error != Errno::XDEV {
             return Error::io(op, self.join(path), error);
@@ -182,7 +182,7 @@ impl Dir {
         Error::io(CROSS, self.join(&path[..end]), error)
     }
 
-    /// Opens a file of ours, or makes it; never one that is mounted there.
+    /// Opens or creates a file of ours. Never opens a file that is mounted there.
     pub(crate) fn open_with(&self, name: &[u8], flags: OFlags, mode: Mode) -> Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = match self.stays {
@@ -193,12 +193,12 @@ impl Dir {
         opened.map(File::from).map_err(|e| self.fail(op, name, e))
     }
 
-    /// Opens a file in this directory for reading. `name` may hold `/`, for our own folders.
+    /// Opens a file in this directory for reading. `name` may contain `/`, for our own folders.
     pub(crate) fn open_file(&self, name: &[u8]) -> Result<File> {
         self.open_with(name, FILE_FLAGS, Mode::empty())
     }
 
-    /// Looks at an entry without following it; `None` only where there is nothing.
+    /// Returns the values of an entry without following it. `None` only for ENOENT.
     pub(crate) fn stat(&self, name: &[u8]) -> Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat.into())),
@@ -207,8 +207,9 @@ impl Dir {
         }
     }
 
-    /// Looks at what stands at a path below this directory, without following it; `None` only where there
-    /// is nothing. Symlinks on the way there are followed: this is for whoever looks at each folder on it.
+    /// Returns the values of the entry at a path below this directory, without following it. `None`
+    /// only for ENOENT. Symlinks in the folders of the path are followed: the caller checks each folder
+    /// itself.
     pub(crate) fn stat_below(&self, path: &[u8]) -> Result<Option<Stat>> {
         match path.len() {
             0 => self.stat_self().map(Some),
@@ -220,8 +221,8 @@ impl Dir {
         }
     }
 
-    /// Returns whether its filesystem is one of this machine's, which stamps files by this machine's
-    /// clock and keeps them by itself. Unknown ones are not.
+    /// Returns whether its filesystem is local: this machine's clock stamps its files, and no other
+    /// machine changes it. Unknown filesystems are not local.
     pub(crate) fn is_local(&self) -> bool {
         // Magic numbers of statfs(2): ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, bcachefs, zfs.
         #[cfg(target_os = "linux")]
@@ -240,8 +241,8 @@ impl Dir {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64)))
     }
 
-    /// Returns a number that its filesystem keeps from one mount to the next; `None` where there is
-    /// none, and in memory.
+    /// Returns a number that its filesystem keeps from one mount to the next. `None` if it has none,
+    /// and for filesystems in memory.
     pub(crate) fn filesystem_id(&self) -> Option<u64> {
         // Magic numbers of statfs(2): tmpfs, ramfs.
         #[cfg(target_os = "linux")]
@@ -253,12 +254,12 @@ impl Dir {
         rustix::fs::fstatvfs(&self.fd).ok().map(|found| found.f_fsid).filter(|id| *id != 0)
     }
 
-    /// Looks at the directory itself.
+    /// Returns the values of the directory itself.
     pub(crate) fn stat_self(&self) -> Result<Stat> {
         rustix::fs::fstat(&self.fd).map(Stat::from).map_err(|e| Error::io("stat", &self.path, e))
     }
 
-    /// Returns when the directory was made; `None` where the system does not tell.
+    /// Returns the time of the directory's creation. `None` if the system does not report it.
     pub(crate) fn born(&self) -> Option<Mtime> {
         #[cfg(target_os = "linux")]
         {
@@ -271,7 +272,7 @@ impl Dir {
         None
     }
 
-    /// Reads a symlink; `None` where there is nothing.
+    /// Reads a symlink. Returns `None` if there is no entry.
     pub(crate) fn read_link(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
         match rustix::fs::readlinkat(&self.fd, name, Vec::new()) {
             Ok(target) => Ok(Some(target.into_bytes())),
@@ -280,16 +281,17 @@ impl Dir {
         }
     }
 
-    /// Reads a small file of ours whole; `None` where there is nothing.
+    /// Reads a small file of ours whole. Returns `None` if there is no entry.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if something else than a regular file has its name.
+    /// [`Error::Damaged`] if the entry is not a regular file.
     pub(crate) fn read(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
         let replaced = || Error::damaged_file(&self.join(name), "it is not a regular file");
         let mut file = match self.open_file(name) {
             Ok(file) => file,
             Err(e) if e.is_not_found() => return Ok(None),
-            // A symlink; a socket or a device without a driver; a folder of the path is none.
+            // A symlink, or a socket or a device without a driver, or a part of the path that is not a
+            // folder.
             Err(Error::Io { source, .. })
                 if [Errno::LOOP, Errno::NXIO, Errno::NODEV, Errno::NOTDIR]
                     .iter()
@@ -307,7 +309,7 @@ impl Dir {
         Ok(Some(bytes))
     }
 
-    /// Lists the names in this directory, sorted, with what each is.
+    /// Lists the names in this directory with their kinds, sorted.
     pub(crate) fn list(&self) -> Result<Vec<(Vec<u8>, Kind)>> {
         let mut names = Vec::new();
         self.open_dir(b"")?.each(|name, kind| names.push((name.to_vec(), kind)))?;
@@ -315,7 +317,7 @@ impl Dir {
         Ok(names)
     }
 
-    /// Gives the names in this directory once, in no order, with what each is.
+    /// Calls `each` once for every name in this directory with its kind, in no order.
     pub(crate) fn each(&mut self, mut each: impl FnMut(&[u8], Kind)) -> Result<()> {
         let fail = |e: Errno| Error::io("list", &self.path, e);
         let mut buffer = Vec::with_capacity(LIST_BUFFER);
@@ -330,7 +332,7 @@ impl Dir {
                 rustix::fs::FileType::RegularFile => Kind::File,
                 rustix::fs::FileType::Directory => Kind::Dir,
                 rustix::fs::FileType::Symlink => Kind::Symlink,
-                // Some filesystems do not tell while listing.
+                // Some filesystems do not report the kind while listing.
                 rustix::fs::FileType::Unknown => match self.stat(name)? {
                     Some(stat) => stat.kind,
                     None => continue,
@@ -349,7 +351,7 @@ impl AsFd for Dir {
     }
 }
 
-/// Cuts a path where a piece of it still fits into one call.
+/// Cuts a path so that the first piece fits into one call.
 fn cut(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() <= PIECE_MAX {
         return (path, b"");
@@ -362,7 +364,7 @@ fn open_beneath(at: BorrowedFd<'_>, path: &[u8], stays: bool) -> std::result::Re
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let resolve = if stays { resolve | ResolveFlags::NO_XDEV } else { resolve };
     match rustix::fs::openat2(at, path, DIR_FLAGS, Mode::empty(), resolve) {
-        // Before Linux 5.6, or forbidden by a sandbox: name by name, which is slower and as safe.
+        // Before Linux 5.6, or forbidden by a sandbox: open name by name, which is slower and as safe.
         Err(Errno::NOSYS | Errno::PERM) => open_by_name(at, path, stays),
         done => done,
     }
@@ -387,7 +389,7 @@ pub(super) fn open_by_name(
     fd.ok_or(Errno::NOENT)
 }
 
-/// Opens a file beneath a directory, on the same mount.
+/// Opens a file below a directory, on the same mount.
 fn open_staying(
     at: BorrowedFd<'_>,
     path: &[u8],
@@ -410,7 +412,7 @@ fn open_staying(
     }
 }
 
-/// Splits `path` and opens its folder: for changes to what lies deep in a tree.
+/// Splits `path` and opens its folder, for changes deep in a tree.
 pub(crate) fn open_parent<'a>(root: &Dir, path: &'a [u8]) -> Result<(Dir, &'a [u8])> {
     let (folder, name) = relpath::split(path);
     Ok((root.open_dir(folder)?, name))

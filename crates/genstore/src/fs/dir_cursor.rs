@@ -1,27 +1,27 @@
-//! Folders that are opened one after the other, in the order of a tree: each from one near it, which
-//! takes the kernel one name instead of the whole path.
+//! Opens folders one after the other, in the order of a tree. Each is opened from one near it, so the
+//! kernel resolves one name instead of the whole path.
 
 use super::Dir;
 use crate::error::Result;
 use crate::model::relpath;
 
-/// So many folders are held open, one within the other; deeper ones are opened from the last of them.
+/// The number of nested folders that are held open. Deeper ones are opened from the last of these.
 const MAX_OPEN: usize = 16;
 
-/// A folder below a root, and those on the way to it.
+/// A folder below a root, with the open folders on the way to it.
 pub(crate) struct DirCursor<'d> {
     root: &'d Dir,
-    /// Each with its path from the root, and each within the one before.
+    /// Each with its path from the root, and each inside the one before.
     open: Vec<(Vec<u8>, Dir)>,
 }
 
 impl<'d> DirCursor<'d> {
-    /// Begins at a root.
+    /// Starts at a root.
     pub(crate) fn new(root: &'d Dir) -> DirCursor<'d> {
         DirCursor { root, open: vec![] }
     }
 
-    /// Opens a folder below the root, through no symlink; the empty path is the root.
+    /// Opens a folder below the root, never through a symlink. The empty path is the root.
     pub(crate) fn dir(&mut self, path: &[u8]) -> Result<&Dir> {
         while self.open.last().is_some_and(|(held, _)| !relpath::is_within(path, held)) {
             self.open.pop();

@@ -1,17 +1,17 @@
 //! Fault points: each call that changes the disk asks here first, and each stage of a publication
-//! says when it begins.
+//! announces its beginning.
 //!
-//! With the feature `faults` a [`Faults`] can count those calls, write them down, and at a chosen
-//! one, or at the beginning of a chosen stage, kill the process or fail. Without it, asking is
-//! nothing at all.
+//! With the feature `faults` a [`Faults`] can count those calls and record them. At a chosen call, or
+//! at the beginning of a chosen stage, it kills the process or fails. Without the feature the calls are
+//! empty.
 
 use std::io;
 use std::path::Path;
 
-/// What a call does to the space on the disk.
+/// The effect of a call on the free space of the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Needs {
-    /// It may need a new block or inode, so a full disk fails it.
+    /// It may need a new block or inode, so it fails on a full disk.
     Space,
     /// It works on a full disk.
     Nothing,
@@ -22,24 +22,24 @@ pub(crate) enum Needs {
 #[non_exhaustive]
 #[cfg_attr(not(feature = "faults"), allow(unreachable_pub, reason = "it is public with the feature"))]
 pub enum FaultStage {
-    /// A plan was handed over; nothing has been written.
+    /// A plan was passed in; nothing has been written.
     Plan,
     /// New bytes are about to be written to the stage.
     Write,
-    /// The staged tree is about to be judged.
+    /// The staged tree is about to be audited.
     Audit,
-    /// All of it is about to be made durable.
+    /// The stage is about to be made durable.
     Flush,
     /// A number is about to be taken.
     Number,
     /// `current` is about to move.
     Pointer,
-    /// `current` has moved; views are about to be looked at.
+    /// `current` has moved; views are about to be checked.
     View,
 }
 
 impl FaultStage {
-    /// All of them.
+    /// All stages.
     #[cfg(feature = "faults")]
     pub const ALL: [FaultStage; 7] = [
         FaultStage::Plan,
@@ -51,7 +51,7 @@ impl FaultStage {
         FaultStage::View,
     ];
 
-    /// Gives its name: `plan`, `write`, `audit`, `flush`, `number`, `pointer`, `view`.
+    /// Returns its name: `plan`, `write`, `audit`, `flush`, `number`, `pointer`, `view`.
     #[cfg(feature = "faults")]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl FaultStage {
         }
     }
 
-    /// Says what an error at its beginning is about.
+    /// Returns the operation for the message of an error at its beginning.
     pub(crate) fn verb(self) -> &'static str {
         match self {
             FaultStage::Plan => "plan for",
@@ -104,34 +104,34 @@ mod enabled {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
 
-    /// What goes wrong.
+    /// The kind of a fault.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum FaultKind {
-        /// The process gets SIGKILL.
+        /// The process is killed with SIGKILL.
         Kill,
         /// EIO, once.
         Eio,
-        /// EIO, here and at every later call, as on a disk that went away.
+        /// EIO, here and at every later call, as on a disk that disappeared.
         EioFromHere,
         /// ENOSPC, here and at every later call that needs space.
         Full,
     }
 
-    /// Where something goes wrong.
+    /// The place of a fault.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum FaultAt {
         /// At this call that changes the disk, counted from 1.
         Step(u64),
-        /// When this stage begins.
+        /// At the beginning of this stage.
         Stage(FaultStage),
     }
 
-    /// What goes wrong, and where: a build tool that embeds the library writes its own tests with it.
+    /// A fault and its place. A build tool that embeds the library uses it in its own tests.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct FaultPlan {
-        /// Where.
+        /// The place.
         pub at: FaultAt,
-        /// What.
+        /// The kind.
         pub kind: FaultKind,
     }
 
@@ -147,25 +147,25 @@ mod enabled {
         }
     }
 
-    /// Counts the calls that change the disk, and fails as planned. Clones count together.
+    /// Counts the calls that change the disk, and fails as planned. Clones share one counter.
     #[derive(Clone, Default)]
     pub struct Faults(Option<Arc<Inner>>);
 
     struct Inner {
         plan: Option<FaultPlan>,
         count: AtomicU64,
-        /// The planned place was reached.
+        /// Whether the planned place was reached.
         reached: AtomicBool,
         seen: Mutex<Vec<String>>,
     }
 
     impl Faults {
-        /// Counts and writes down, and fails nothing.
+        /// Creates one that records all calls and never fails.
         pub fn record() -> Faults {
             Faults::new(None)
         }
 
-        /// Fails as planned.
+        /// Creates one that fails as planned.
         pub fn inject(plan: FaultPlan) -> Faults {
             Faults::new(Some(plan))
         }
@@ -175,12 +175,12 @@ mod enabled {
             Faults(Some(Arc::new(Inner { plan, count, reached, seen })))
         }
 
-        /// Gives every call so far, as `operation path`, in the order in which they were made.
+        /// Returns every recorded call as `operation path`, in order.
         pub fn seen(&self) -> Vec<String> {
             self.0.as_ref().map(|inner| lock(&inner.seen).clone()).unwrap_or_default()
         }
 
-        /// Counts the calls so far of one that injects.
+        /// Returns the number of calls so far, of one that injects a fault.
         pub fn count(&self) -> u64 {
             self.0.as_ref().map_or(0, |inner| inner.count.load(Ordering::SeqCst))
         }
@@ -209,7 +209,7 @@ mod enabled {
             let Some(plan) = inner.plan.filter(|plan| plan.at == FaultAt::Stage(stage)) else {
                 return Ok(());
             };
-            // A stage that is begun again, as after a lost race, fails no second time.
+            // A stage that begins again, as after a lost race, does not fail a second time.
             if inner.reached.swap(true, Ordering::SeqCst) {
                 return Ok(());
             }

@@ -1,5 +1,5 @@
-//! Flushing several files and folders: at once, since a journal writes down together what is asked
-//! for together. Ten fsyncs side by side take little longer than one.
+//! Flushes several files and folders at once: a journal writes concurrent requests together. Ten
+//! concurrent fsyncs take little longer than one.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,19 +11,19 @@ use std::thread;
 use super::{Dir, Durability, Fs};
 use crate::error::{Error, Result};
 
-/// So many flushes of single files or folders cost less than one of the whole filesystem.
+/// Up to this number, flushes of single files or folders cost less than one of the whole filesystem.
 pub(crate) const MANY: usize = 64;
 
-/// They wait and do not work, so there may be more of them than processors.
+/// The threads wait for the disk and do not compute, so there may be more of them than processors.
 const MAX_THREADS: usize = 16;
 
-/// What is to be made durable.
+/// An item to be made durable.
 pub(crate) enum Flush {
-    /// Bytes and mode of a file, and the path to name it by.
+    /// Bytes and mode of a file, with its path for messages.
     File(File, PathBuf),
     /// The names in a folder.
     Dir(Dir),
-    /// All of the filesystem that a folder lies on: where there is too much to name.
+    /// The whole filesystem of a folder, if there are too many items to list.
     Filesystem(Dir),
 }
 
@@ -34,7 +34,8 @@ impl Fs {
         self.sync_all(all, all.len().min(MAX_THREADS).saturating_sub(1), || Ok(()))
     }
 
-    /// The same; what is done meanwhile takes no time of its own. Where it fails, all of it does.
+    /// Does the same while `meanwhile` runs, whose time is hidden. If either fails, the whole call
+    /// fails.
     pub(crate) fn sync_each_while<T>(
         &self,
         all: &[Flush],
@@ -61,7 +62,7 @@ impl Fs {
                     Flush::Filesystem(dir) => self.sync_filesystem(dir),
                 };
                 if let Err(error) = done {
-                    // Nobody need begin another.
+                    // No thread need begin another flush.
                     next.store(all.len(), Relaxed);
                     failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 }
@@ -69,7 +70,7 @@ impl Fs {
         };
         let done = thread::scope(|scope| {
             for _ in 0..threads {
-                // Where the system gives no more threads, there are fewer.
+                // If the system refuses more threads, fewer are used.
                 if thread::Builder::new().spawn_scoped(scope, work).is_err() {
                     break;
                 }

@@ -1,5 +1,4 @@
-//! Folders of a tree that is being made: each is made once, when something is first put there.
-//!
+//! Creates the folders of a new tree. Each is created once, when its first entry is created.
 
 use std::sync::OnceLock;
 
@@ -7,10 +6,10 @@ use crate::error::Result;
 use crate::fs::{Dir, Fs};
 use crate::model::relpath;
 
-/// The folders of a sorted list of paths, and what is in each.
+/// The folders of a sorted list of paths, with the entries of each.
 pub(crate) struct Folders<'p> {
     all: Vec<Folder<'p>>,
-    /// Per entry its folder.
+    /// For each entry its folder.
     of: Vec<u32>,
 }
 
@@ -24,8 +23,8 @@ struct Folder<'p> {
 impl<'p> Folders<'p> {
     pub(crate) fn of(paths: impl Iterator<Item = &'p [u8]>) -> Folders<'p> {
         let mut folders = Folders { all: Vec::new(), of: Vec::new() };
-        // What lies in a folder stands together, so only the folders around the last entry can
-        // come again.
+        // All entries of one folder are adjacent, so only the folders around the last entry can occur
+        // again.
         let mut around: Vec<u32> = Vec::new();
         for (entry, path) in paths.enumerate() {
             let folder = relpath::split(path).0;
@@ -36,7 +35,7 @@ impl<'p> Folders<'p> {
         folders
     }
 
-    /// Leaves folders and enters others, to be in this one; gives its number.
+    /// Leaves folders and enters others until the folder at `path` is the innermost. Returns its index.
     fn enter(&mut self, around: &mut Vec<u32>, path: &'p [u8]) -> u32 {
         let holds = |outer: &[u8]| outer.is_empty() || relpath::is_within(path, outer);
         while around.last().is_some_and(|&index| !holds(self.all[index as usize].path)) {
@@ -45,7 +44,7 @@ impl<'p> Folders<'p> {
         loop {
             let parent = around.last().copied();
             let inner = match parent.map(|index| self.all[index as usize].path) {
-                Some(outer) if outer.len() == path.len() => return parent.expect("it was just looked at"),
+                Some(outer) if outer.len() == path.len() => return parent.expect("it was just checked"),
                 None => 0,
                 Some(b"") => end_of_name(path, 0),
                 Some(outer) => end_of_name(path, outer.len() + 1),
@@ -60,23 +59,23 @@ impl<'p> Folders<'p> {
         self.all.len()
     }
 
-    /// Gives what is directly in each folder.
+    /// Returns the direct entries of each folder.
     pub(crate) fn members(&self) -> impl Iterator<Item = &[u32]> {
         self.all.iter().map(|folder| folder.members.as_slice())
     }
 
-    /// Gives what is directly in the folder at a path; nothing where there is none, or an empty one.
+    /// Returns the direct entries of the folder at a path. Empty if there is no such folder.
     pub(crate) fn members_of(&self, path: &[u8]) -> &[u32] {
         let found = self.all.binary_search_by(|folder| relpath::compare(folder.path, path));
         found.map_or(&[], |at| &self.all[at].members)
     }
 
-    /// Gives every folder's path and what is directly in it.
+    /// Returns every folder's path with its direct entries.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
         self.all.iter().map(|folder| (folder.path, folder.members.as_slice()))
     }
 
-    /// Makes the folder of an entry below `tree`, if that was not done before, and opens it.
+    /// Creates the folder of an entry below `tree`, unless that was done before, and opens it.
     pub(crate) fn make(&self, fs: &Fs, tree: &Dir, entry: u32) -> Result<Dir> {
         let folder = self.of[entry as usize];
         let mut missing = Vec::new();
@@ -99,7 +98,7 @@ impl<'p> Folders<'p> {
         for index in missing.into_iter().rev() {
             let folder = &self.all[index as usize];
             let name = relpath::split(folder.path).1;
-            // The top is there; and another thread may have made the others just now.
+            // The top exists, and another thread may have created the others by now.
             if !name.is_empty() {
                 fs.make_dir(&dir, name)?;
                 dir = dir.open_dir(name)?;

@@ -1,4 +1,4 @@
-//! File locks: flock through the standard library, with a wait that ends.
+//! File locks: flock through the standard library, with a limited wait.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use super::dir::{Dir, Stat};
 use crate::error::{Error, Holder, Result};
 
-/// How a lock is held.
+/// The mode of a lock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {
     Shared,
     Exclusive,
 }
 
-/// A held lock; dropping it, or the end of the process, frees it.
+/// A held lock. It is released when this value is dropped, or when the process ends.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Lock {
@@ -23,7 +23,7 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock on an open file, or gives `None` at once where another holds it.
+    /// Takes the lock on an open file. Returns `None` at once if another process holds it.
     pub(crate) fn try_take(file: File, path: &Path, mode: Mode) -> Result<Option<Lock>> {
         let result = match mode {
             Mode::Shared => file.try_lock_shared(),
@@ -36,9 +36,9 @@ impl Lock {
         }
     }
 
-    /// Takes the lock on an open file, waiting at most `patience`.
+    /// Takes the lock on an open file and waits at most `patience`.
     ///
-    /// flock has no wait that ends by itself, so this asks again in growing steps of 1 to 50 ms.
+    /// flock has no wait with a time limit, so this polls in growing steps of 1 to 50 ms.
     pub(crate) fn take(file: File, path: &Path, mode: Mode, patience: Duration) -> Result<Lock> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(1);
@@ -65,7 +65,7 @@ impl Lock {
 
 fn cannot_lock(path: &Path, source: io::Error) -> Error {
     match source.raw_os_error() {
-        // NFS without a lock daemon, and FUSE filesystems that never heard of flock.
+        // NFS without a lock daemon, and FUSE filesystems without flock.
         Some(libc_errno::ENOLCK | libc_errno::EOPNOTSUPP | libc_errno::ENOSYS) => {
             Error::LocksUnsupported { path: path.to_owned(), source }
         }
@@ -80,7 +80,8 @@ mod libc_errno {
     pub(super) const ENOSYS: i32 = Errno::NOSYS.raw_os_error();
 }
 
-/// Finds who holds locks on a file. Linux lists them in `/proc/locks`; elsewhere nobody is named.
+/// Finds the processes that hold locks on a file. Linux lists them in `/proc/locks`. On other systems
+/// the result is empty.
 fn holders(file: &File, path: &Path) -> Vec<Holder> {
     let Ok(stat) = Stat::of(file, path) else {
         return vec![];
@@ -96,15 +97,15 @@ fn holders(file: &File, path: &Path) -> Vec<Holder> {
     pids.into_iter().filter(|&pid| pid != own).map(holder).collect()
 }
 
-/// Returns the user of a process, if that is not ours.
+/// Returns the user of a process, if it is another user.
 fn other_user(pid: u32) -> Option<u32> {
     let proc = Dir::open(Path::new(&format!("/proc/{pid}"))).ok()?;
     let user = proc.stat_self().ok()?.uid;
     (user != rustix::process::geteuid().as_raw()).then_some(user)
 }
 
-/// Reads a line like `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131089 0 EOF`. The device is left out:
-/// on btrfs and overlayfs it is another one than stat tells.
+/// Parses a line like `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131089 0 EOF`. The device is ignored: on
+/// btrfs and overlayfs it differs from the one that stat returns.
 fn holder_of(line: &str, ino: u64) -> Option<u32> {
     let mut fields = line.split_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
     let (pid, inode) = (fields.next()?, fields.next()?);

@@ -1,12 +1,11 @@
-//! Floor 1: the only code that changes the disk, and the only code that knows the system.
+//! Floor 1: the only code that changes the disk, and the only code that depends on the system.
 //!
-//! Every change is one plain system call behind one method of [`Fs`], and every method asks
-//! [`fault`] first: so each change can be cut or failed in a test, and there is no other.
-//! Only this folder says `cfg(target_os)`. Only ENOENT is absence: `Dir::stat` returns `None` for it and an
-//! error for everything else. After a failed fsync or syncfs nothing is flushed again: the caller gives up its
-//! stage.
+//! Every change is one plain system call behind one method of [`Fs`], and every method asks [`fault`]
+//! first. So a test can cut or fail each change. Only this folder contains `cfg(target_os)`. Only
+//! ENOENT means absence: `Dir::stat` returns `None` for it and an error for everything else. After a
+//! failed fsync or syncfs nothing is flushed again: the caller gives up its stage.
 
-#![allow(clippy::disallowed_methods, reason = "this is the one place that may")]
+#![allow(clippy::disallowed_methods, reason = "this is the only place that changes the disk")]
 
 mod access;
 pub(crate) mod attributes;
@@ -40,39 +39,41 @@ use crate::model::tree::Mtime;
 
 pub(crate) use dir::{Dir, Kind, Stat};
 
-/// Files in `staging/` that hold one record on its way; they live only under the commit lock.
+/// The prefix of temporary files in `staging/`. Each holds one record until its rename, and exists only
+/// under the commit lock.
 pub(crate) const TEMP_PREFIX: &str = "tmp-";
 
-/// What survives a power loss once a change is reported.
+/// The changes that survive a power loss once they are reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
-    /// All of it.
+    /// All of them.
     #[default]
     Full,
-    /// Whatever the system had written by then. A crash of the program alone loses nothing. For
+    /// Only changes that the system happened to have written. A crash of the program alone loses nothing. For
     /// development loops.
     None,
 }
 
-/// Owner and modes of what is made in one place.
+/// Owner and modes of the inodes that are created in one place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
-    /// Who folders and empty files must belong to for this process to go on with them.
+    /// The required owner of folders and empty files that this process continues to use.
     user: u32,
-    /// Who everything is given to: only where this process is root and would make it another's.
+    /// The new owner of all created inodes, if this process is root and would create them for another
+    /// user.
     given_to: Option<(u32, u32)>,
-    /// The group whose members may change what is made.
+    /// The group whose members may change them.
     group: Option<u32>,
 }
 
 impl Default for Access {
-    /// The process keeps what it creates.
+    /// The process keeps the inodes that it creates.
     fn default() -> Access {
         Access { user: rustix::process::geteuid().as_raw(), given_to: None, group: None }
     }
 }
 
-/// The hand that changes the disk.
+/// The handle through which all changes to the disk are made.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fs {
     faults: Faults,
@@ -85,7 +86,7 @@ impl Fs {
         Fs { faults, durability, access: Access::default() }
     }
 
-    /// Reads the clock that stamps files: it has the grain of their times.
+    /// Reads the clock that stamps files: it has the granularity of file times.
     pub(crate) fn file_clock(&self) -> Mtime {
         #[cfg(target_os = "linux")]
         let clock = rustix::time::ClockId::RealtimeCoarse;
@@ -99,20 +100,20 @@ impl Fs {
         self.faults.point(op, path, needs).map_err(|e| Error::io(op, path, e))
     }
 
-    /// Says that a stage of a publication begins: where a test may have it fail.
+    /// Announces that a stage of a publication begins. A test may let it fail.
     pub(crate) fn enter(&self, stage: FaultStage, store: &Dir) -> Result<()> {
         self.faults.enter(stage).map_err(|e| Error::io(stage.verb(), store.path(), e))
     }
 
-    /// Makes a directory of mode 0755, or 2775 in a shared store, whatever the umask. `Ok(false)` when
-    /// there is one already.
+    /// Creates a directory of mode 0755, or 2775 in a shared store, whatever the umask. Returns
+    /// `Ok(false)` if it exists already.
     pub(crate) fn make_dir(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
         let path = dir.join(name);
         self.point("mkdir", &path, Needs::Space)?;
         let fail = |e: Errno| Error::io("make the directory", &path, e);
         match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(self.dir_mode() & 0o755)) {
             Ok(()) => {
-                // Only a umask that took something away needs the second call.
+                // The second call is needed only if the umask removed a bit.
                 let made = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
                 let mode = self.share_dir(dir, name, &made.into())?;
                 if made.st_mode & (mode | 0o777) != mode {
@@ -129,7 +130,8 @@ impl Fs {
         }
     }
 
-    /// Gives a directory of ours its mode back. Another user's, which has it, is left alone.
+    /// Restores the mode of a directory of ours. A directory of another user with the right mode is
+    /// left alone.
     pub(crate) fn set_dir_mode(&self, dir: &Dir, name: &[u8]) -> Result<()> {
         self.point("chmod", &dir.join(name), Needs::Nothing)?;
         match chmod_dir(dir, name, self.dir_mode()) {
@@ -143,7 +145,7 @@ impl Fs {
         }
     }
 
-    /// Gives the directory itself a mode.
+    /// Sets the mode of the directory itself.
     pub(crate) fn set_own_mode(&self, dir: &Dir, mode: u32) -> Result<()> {
         if dir.stat_self()?.mode == mode {
             return Ok(());
@@ -152,28 +154,29 @@ impl Fs {
         rustix::fs::fchmod(dir, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", dir.path(), e))
     }
 
-    /// Makes a new file to write to, readable by its owner, or the group of a shared store, only until
-    /// [`Fs::set_mode`].
+    /// Creates a new file for writing. Until [`Fs::set_mode`] only its owner can read it, or the group
+    /// of a shared store.
     ///
     /// # Errors
-    /// EEXIST when there is anything of that name.
+    /// EEXIST if the name is taken.
     pub(crate) fn create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
         let (file, mode) = (self.create_with(dir, name, self.own_mode())?, self.own_mode());
         if mode != 0o600 {
-            // Others of the group take over stages, whatever the umask of who began them.
+            // Other members of the group take over stages, whatever the umask of the user who began
+            // them.
             self.set_mode(&file, &dir.join(name), mode)?;
         }
         Ok(file)
     }
 
-    /// Makes a new file to write to, which has its mode already, unless the umask takes of it.
+    /// Creates a new file for writing with its final mode, less the bits that the umask removes.
     ///
     /// # Errors
-    /// EEXIST when there is anything of that name.
+    /// EEXIST if the name is taken.
     pub(crate) fn create_with(&self, dir: &Dir, name: &[u8], mode: u32) -> Result<File> {
         let path = dir.join(name);
         self.point("create", &path, Needs::Space)?;
-        // Nothing is mounted at a name that is free.
+        // Nothing can be mounted at a free name.
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))
             .map(File::from)
@@ -182,8 +185,8 @@ impl Fs {
         Ok(file)
     }
 
-    /// Opens one of our own files to write to it, and makes it where there is none: readable by
-    /// everybody, whatever the umask.
+    /// Opens one of our own files for writing, and creates it if it is missing: readable by everybody,
+    /// whatever the umask.
     pub(crate) fn open_or_create(&self, dir: &Dir, name: &[u8]) -> Result<File> {
         match dir.open_with(name, OFlags::RDWR, Mode::empty()) {
             Ok(file) => {
@@ -206,7 +209,7 @@ impl Fs {
         }
     }
 
-    /// Writes all of `bytes` where the file stands.
+    /// Writes all of `bytes` at the file's position.
     pub(crate) fn write(&self, mut file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
         self.point("write", path, Needs::Space)?;
         file.write_all(bytes).map_err(|e| Error::io("write", path, e))
@@ -218,13 +221,13 @@ impl Fs {
         file.write_all_at(bytes, offset).map_err(|e| Error::io("write", path, e))
     }
 
-    /// Cuts a file to a length, or fills it up with zeros.
+    /// Truncates a file to a length, or extends it with zeros.
     pub(crate) fn set_len(&self, file: &File, path: &Path, len: u64) -> Result<()> {
         self.point("truncate", path, Needs::Space)?;
         rustix::fs::ftruncate(file, len).map_err(|e| Error::io("truncate", path, e))
     }
 
-    /// Gives a file a mode, if it has another one.
+    /// Sets a file's mode, if it has another one.
     pub(crate) fn set_mode(&self, file: &File, path: &Path, mode: u32) -> Result<()> {
         if Stat::of(file, path)?.mode == mode {
             return Ok(());
@@ -233,7 +236,7 @@ impl Fs {
         rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", path, e))
     }
 
-    /// Sets a file's mtime, and gives the one that it has then: filesystems cut and clamp it.
+    /// Sets a file's mtime, and returns the mtime that it has then: filesystems round and clamp it.
     pub(crate) fn set_mtime(&self, file: &File, path: &Path, mtime: Mtime) -> Result<Mtime> {
         self.point("set the mtime of", path, Needs::Nothing)?;
         let times = Timestamps {
@@ -244,7 +247,7 @@ impl Fs {
         Ok(Stat::of(file, path)?.mtime)
     }
 
-    /// Gives a file a second name. An existing name is never replaced: EEXIST.
+    /// Creates a hard link. An existing name is never replaced: EEXIST.
     pub(crate) fn link(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
         let path = to.0.join(to.1);
         self.point("link", &path, Needs::Space)?;
@@ -259,12 +262,12 @@ impl Fs {
         self.give_name(dir, name, Kind::Symlink)
     }
 
-    /// Renames, replacing what has the new name.
+    /// Renames, and replaces an entry with the new name.
     pub(crate) fn rename(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
         let path = to.0.join(to.1);
         self.point("rename", &path, Needs::Space)?;
         rustix::fs::renameat(from.0, from.1, to.0, to.1).map_err(|e| match e {
-            // Something is mounted on the name that was to be replaced.
+            // Something is mounted on the name to be replaced.
             Errno::BUSY => Error::io(mount::CROSS, path, e),
             e => Error::io("rename to", path, e),
         })
@@ -276,8 +279,8 @@ impl Fs {
         self.point("rename", &path, Needs::Space)?;
         let fail = |e: Errno| Error::io("rename to", &path, e);
         match rustix::fs::renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
-            // Filesystems without the flag, and sandboxes that refuse the call: our callers hold the lock
-            // that makes the check safe. What is refused for another reason is refused again.
+            // The filesystem has no such flag, or a sandbox refuses the call. The callers hold the lock
+            // that makes this check safe. A refusal for another reason occurs again below.
             Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {
                 if to.0.stat(to.1)?.is_some() {
                     return Err(fail(Errno::EXIST));
@@ -288,11 +291,11 @@ impl Fs {
         }
     }
 
-    /// Exchanges what two names stand for, at one moment: neither name is ever free.
+    /// Exchanges two names atomically: neither name is ever free.
     ///
     /// # Errors
-    /// EINVAL, ENOSYS, EPERM or EOPNOTSUPP where the filesystem cannot, or a sandbox refuses; EXDEV for a
-    /// directory of a lower layer of overlayfs.
+    /// EINVAL, ENOSYS, EPERM or EOPNOTSUPP if the filesystem does not support it, or a sandbox refuses.
+    /// EXDEV for a directory of a lower layer of overlayfs.
     pub(crate) fn exchange(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<()> {
         let path = to.0.join(to.1);
         self.point("exchange", &path, Needs::Space)?;
@@ -300,12 +303,12 @@ impl Fs {
             .map_err(|e| Error::io("exchange", path, e))
     }
 
-    /// Removes a name that is no directory. `Ok(false)` when there is none.
+    /// Removes a name that is not a directory. Returns `Ok(false)` if it does not exist.
     pub(crate) fn unlink(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
         self.remove(dir, name, AtFlags::empty())
     }
 
-    /// Removes an empty directory. `Ok(false)` when there is none.
+    /// Removes an empty directory. Returns `Ok(false)` if it does not exist.
     pub(crate) fn remove_dir(&self, dir: &Dir, name: &[u8]) -> Result<bool> {
         self.remove(dir, name, AtFlags::REMOVEDIR)
     }
@@ -320,8 +323,8 @@ impl Fs {
         }
     }
 
-    /// Makes a file's bytes durable. After a failure the caller gives up: the system may have
-    /// dropped what it could not write, and a second fsync would report success.
+    /// Makes a file's bytes durable. After a failure the caller gives up: the system may have dropped
+    /// the unwritten pages, and a second fsync would report success.
     pub(crate) fn sync_file(&self, file: &File, path: &Path) -> Result<()> {
         if self.durability == Durability::None {
             return Ok(());
@@ -339,8 +342,7 @@ impl Fs {
         rustix::fs::fsync(dir).map_err(|e| Error::io("fsync", dir.path(), e))
     }
 
-    /// Makes everything on the filesystem durable, in one go. Linux reports errors of writing
-    /// back here since 5.8.
+    /// Makes the whole filesystem durable in one call. Linux reports writeback errors here since 5.8.
     pub(crate) fn sync_filesystem(&self, dir: &Dir) -> Result<()> {
         if self.durability == Durability::None {
             return Ok(());
@@ -355,23 +357,23 @@ impl Fs {
         }
     }
 
-    /// Puts `bytes` under `name`, whole or not at all, replacing what was there.
+    /// Writes `bytes` to `name` atomically, replacing an existing file.
     ///
     /// # Durability
-    /// On return the bytes are durable; the name is when `dir` is synced.
+    /// On return the bytes are durable. The name is durable once `dir` is synced.
     pub(crate) fn replace_file(&self, staging: &Dir, dir: &Dir, name: &[u8], bytes: &[u8]) -> Result<()> {
         let path = dir.join(name);
         let (temp, file) = self.write_temp(staging, &path, bytes)?;
         let done = self.sync_file(&file, &path).and_then(|()| self.rename((staging, &temp), (dir, name)));
         if done.is_err() {
-            // Should this fail too, the next holder of the commit lock removes it.
+            // If this fails too, the next holder of the commit lock removes it.
             drop(self.unlink(staging, &temp));
         }
         done
     }
 
-    /// Writes what is to stand at `path` under a free name in `staging`, readable by everybody, and
-    /// gives that name. Not yet durable.
+    /// Writes the future content of `path` under a free name in `staging`, readable by everybody, and
+    /// returns that name. It is not yet durable.
     pub(crate) fn write_temp(&self, staging: &Dir, path: &Path, bytes: &[u8]) -> Result<(Vec<u8>, File)> {
         let make = |temp: &[u8]| self.create_with(staging, temp, 0o644);
         let (temp, file) = self.unique(staging, TEMP_PREFIX, "", make)?;
@@ -382,7 +384,7 @@ impl Fs {
         done.map(|()| (temp, file))
     }
 
-    /// Picks a name in `dir` that nothing has, trying `make` until it is not EEXIST.
+    /// Picks a free name in `dir`: repeats `make` until it does not fail with EEXIST.
     pub(crate) fn unique<T>(
         &self,
         dir: &Dir,
@@ -413,14 +415,14 @@ impl Fs {
     }
 }
 
-/// Gives a directory a mode through a handle: never what a symlink leads to, nor what is
+/// Sets a directory's mode through a handle, so never that of a symlink's target, nor of something
 /// mounted there.
 fn chmod_dir(dir: &Dir, name: &[u8], mode: u32) -> Result<()> {
     let fail = |e: Errno| Error::io("chmod", dir.join(name), e);
     let mode = Mode::from_raw_mode(mode);
     match dir.staying()?.open_dir(name) {
         Ok(opened) => rustix::fs::fchmod(&opened, mode).map_err(fail),
-        // Locked up even for its owner: only a handle that cannot read is to be had.
+        // Not even its owner may read it: only an `O_PATH` handle can be opened.
         Err(Error::Io { source, .. }) if Errno::from_io_error(&source) == Some(Errno::ACCESS) => {
             let flags = OFlags::PATH | OFlags::DIRECTORY;
             let handle = dir.staying()?.open_with(name, flags, Mode::empty())?;

@@ -1,7 +1,7 @@
-//! Mounts: where another filesystem, or a part of the same one, is mounted inside a directory.
+//! Mounts: another filesystem, or a part of the same one, that is mounted inside a directory.
 //!
-//! Mounts are told apart by the kernel's number of the mount, not by the device: a bind mount of
-//! the same filesystem has the same device.
+//! Mounts are distinguished by the kernel's mount number, not by the device: a bind mount of the same
+//! filesystem has the same device.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -12,11 +12,11 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
-/// The operation that an error names when a directory behind a mount point was to be opened.
+/// The operation that an error names if opening a directory would cross a mount point.
 pub(crate) const CROSS: &str = "cross the mount point";
 
-/// Returns true if an operation failed because something is mounted there: EXDEV where a mount
-/// point would have been crossed, EBUSY where one was to be removed or renamed.
+/// Returns whether an operation failed because of a mount: EXDEV at a mount point that must not be
+/// crossed, EBUSY for one that was to be removed or renamed.
 pub(crate) fn is_mount(error: &Error) -> bool {
     match error {
         Error::Io { op, source, .. } => match Errno::from_io_error(source) {
@@ -28,20 +28,21 @@ pub(crate) fn is_mount(error: &Error) -> bool {
     }
 }
 
-/// Identifies a mount.
+/// The identity of a mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MountId {
     Number(u64),
-    /// Where the kernel does not tell the number: mounts of the same filesystem look alike.
+    /// The device, if the kernel does not report the number. Mounts of the same filesystem look alike
+    /// then.
     Device(u64),
 }
 
-/// Returns the mount that an open file or directory was reached through.
+/// Returns the mount through which an open file or directory was reached.
 pub(crate) fn mount_of(fd: BorrowedFd<'_>) -> Result<MountId, Errno> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{AtFlags, StatxFlags};
-        // Linux 5.8; a sandbox may refuse the call.
+        // Linux 5.8. A sandbox may refuse the call.
         if let Ok(stat) = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
             && stat.stx_mask & StatxFlags::MNT_ID.bits() != 0
         {
@@ -72,7 +73,7 @@ pub(crate) fn mount_point_of(real: &Path) -> Result<PathBuf, Errno> {
     Ok(point.to_owned())
 }
 
-/// Returns true if something is mounted on a directory.
+/// Returns whether something is mounted on a directory.
 pub(crate) fn is_mount_point(real: &Path) -> Result<bool, Errno> {
     match real.parent() {
         Some(above) => Ok(mount_at(real)? != mount_at(above)?),
@@ -85,8 +86,8 @@ fn mount_at(path: &Path) -> Result<MountId, Errno> {
     mount_of(rustix::fs::open(path, flags, Mode::empty())?.as_fd())
 }
 
-/// Lists the mount points below a real path, deepest last; what is mounted on the path itself is
-/// not below it. Files can be mount points, too. Empty where the system does not tell.
+/// Lists the mount points below a real path, deepest last. A mount on the path itself is not included.
+/// Files can be mount points, too. Empty if the system does not report mounts.
 pub(crate) fn mounts_below(real: &Path) -> Vec<PathBuf> {
     let Ok(table) = std::fs::read("/proc/self/mountinfo") else { return vec![] };
     let mut found = mount_points(&table);
@@ -96,14 +97,14 @@ pub(crate) fn mounts_below(real: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Reads the mount points of a mountinfo table: the fifth field of each line (proc(5)).
+/// Parses the mount points of a mountinfo table: the fifth field of each line (proc(5)).
 fn mount_points(table: &[u8]) -> Vec<PathBuf> {
     let lines = table.split(|&b| b == b'\n');
     let fields = lines.filter_map(|line| line.split(|&b| b == b' ').nth(4));
     fields.map(|field| PathBuf::from(std::ffi::OsString::from_vec(unescape(field)))).collect()
 }
 
-/// Space, tab, newline and backslash stand as three octal digits.
+/// Space, tab, newline and backslash are written as three octal digits.
 fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -137,11 +138,11 @@ mod tests {
         assert_eq!(below(Path::new("/a"), Path::new("/a/b/c")), b"b/c");
     }
 
-    /// `/proc` is a mount of its own wherever it is there at all.
+    /// `/proc` is a mount of its own wherever it exists.
     #[test]
     fn a_directory_that_stays_on_its_mount_opens_none_behind_another() {
         let Ok(root) = Dir::open(Path::new("/")) else { return };
-        assert!(root.open_dir(b"proc/sys").is_ok(), "an ordinary one does");
+        assert!(root.open_dir(b"proc/sys").is_ok(), "an ordinary handle crosses it");
         let root = root.staying().unwrap();
         for path in ["proc", "proc/sys"] {
             let error = root.open_dir(path.as_bytes()).unwrap_err();
@@ -150,7 +151,7 @@ mod tests {
         }
         assert!(is_mount(&root.open_file(b"proc/version").unwrap_err()));
         assert!(root.open_dir(b"").is_ok());
-        // Where openat2 is refused.
+        // The case that openat2 is refused.
         let by_name = |path: &[u8], stays| open_by_name(root.as_fd(), path, stays).map(drop);
         assert_eq!(by_name(b"proc", true), Err(Errno::XDEV));
         assert_eq!(by_name(b"proc/sys", true), Err(Errno::XDEV));

@@ -1,4 +1,4 @@
-//! Writing a file in pieces: what is large need not stand in memory as a whole.
+//! Writes a file in pieces, so a large one need not be in memory as a whole.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,10 +8,10 @@ use super::Fs;
 use crate::error::{Error, Result};
 use crate::model::digest::{Digest, Hashing};
 
-/// Pieces smaller than this are written together.
+/// Pieces smaller than this are collected.
 const TOGETHER: usize = 64 * 1024;
 
-/// A file that is written, and the hash of what it holds.
+/// A file that is being written, and the hash of its content.
 struct Pieces<'a> {
     fs: &'a Fs,
     file: &'a File,
@@ -24,7 +24,7 @@ impl Write for Pieces<'_> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         if let Err(error) = self.fs.write(self.file, self.path, piece) {
             self.failure = Some(error);
-            return Err(io::Error::other("told by its owner"));
+            return Err(io::Error::other("reported by the field `failure`"));
         }
         self.hashing.update(piece);
         Ok(piece.len())
@@ -36,7 +36,7 @@ impl Write for Pieces<'_> {
 }
 
 impl Fs {
-    /// Writes what `write` gives to a file, and gives BLAKE3 of all of it.
+    /// Writes the output of `write` to a file. Returns the result and the BLAKE3 of the output.
     pub(crate) fn write_pieces<T>(
         &self,
         file: &File,

@@ -1,8 +1,8 @@
-//! Processes as owners: how one is told from another that got its number later.
+//! Processes as owners, and the distinction between a process and a later one with the same number.
 //!
-//! Linux gives a number to the next process as soon as it is free. So an owner is known by its
-//! number, the moment it started (field 22 of `/proc/PID/stat`, in clock ticks since the boot),
-//! the boot, and the pid namespace in which the number means anything.
+//! Linux reuses a pid as soon as it is free. So an owner is identified by its pid, its start time
+//! (field 22 of `/proc/PID/stat`, in clock ticks since the boot), the boot, and the pid namespace of
+//! the pid.
 
 use std::path::PathBuf;
 
@@ -10,27 +10,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A process, as others can find out later whether it still lives.
+/// The identity of a process, from which others can later find out whether it still lives.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct ProcessMark {
     pub(crate) pid: u32,
-    /// 0 where the system does not tell.
+    /// 0 if the system does not report it.
     pub(crate) start: u64,
-    /// 0 where the system does not tell.
+    /// 0 if the system does not report it.
     pub(crate) namespace: u64,
 }
 
-/// What can be found out about a process.
+/// The state of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Liveness {
     Alive,
     Dead,
-    /// It counts in a pid namespace that this process does not see.
+    /// Its pid belongs to a pid namespace that this process does not see.
     Unknown,
 }
 
 impl ProcessMark {
-    /// Marks a living process; `None` where there is no such process.
+    /// Returns the identity of a living process. `None` if there is no such process.
     pub(crate) fn of(pid: u32) -> Result<Option<ProcessMark>> {
         let namespace = own_namespace();
         if cfg!(target_os = "linux") {
@@ -42,7 +42,7 @@ impl ProcessMark {
     /// Returns whether it is still the same process.
     ///
     /// # Errors
-    /// Only what kept it from finding out: a `/proc` that cannot be read is not a dead process.
+    /// Only if the state cannot be determined: an unreadable `/proc` does not mean a dead process.
     pub(crate) fn liveness(&self) -> Result<Liveness> {
         if self.namespace != own_namespace() {
             return Ok(Liveness::Unknown);
@@ -54,7 +54,7 @@ impl ProcessMark {
     }
 }
 
-/// Names the boot; empty where the system does not tell.
+/// Returns the id of this boot. Empty if the system does not report it.
 pub(crate) fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|text| text.trim().to_owned())
@@ -65,7 +65,8 @@ fn own_namespace() -> u64 {
     rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino)
 }
 
-/// Reads when a process started; `None` for no process, and for a zombie, which does nothing more.
+/// Reads a process's start time. `None` for a missing process, and for a zombie, which does nothing
+/// more.
 fn start_of(pid: u32) -> Result<Option<u64>> {
     let path = PathBuf::from(format!("/proc/{pid}/stat"));
     let text = match std::fs::read(&path) {
@@ -82,7 +83,7 @@ fn start_of(pid: u32) -> Result<Option<u64>> {
     Ok(parse_stat(&text))
 }
 
-/// The command's name, in parentheses, may itself hold parentheses and spaces.
+/// The command's name, in parentheses, may itself contain parentheses and spaces.
 fn parse_stat(text: &[u8]) -> Option<u64> {
     let text = String::from_utf8_lossy(text);
     let mut fields = text.rsplit_once(')')?.1.split_whitespace();
@@ -93,7 +94,7 @@ fn parse_stat(text: &[u8]) -> Option<u64> {
 
 fn exists(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    // EPERM: it is somebody else's, so it is there.
+    // EPERM: it belongs to another user, so it exists.
     pid.is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
 }
 
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(earlier.liveness().unwrap(), Liveness::Dead);
         let elsewhere = ProcessMark { namespace: own.namespace ^ 1, ..own };
         assert_eq!(elsewhere.liveness().unwrap(), Liveness::Unknown);
-        // No process has a number beyond what the kernel gives (2^22 at most).
+        // No pid exceeds the kernel's limit (2^22).
         assert_eq!(ProcessMark::of(1 << 30).unwrap(), None);
     }
 }

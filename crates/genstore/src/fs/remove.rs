@@ -1,7 +1,7 @@
-//! Removing whole trees: by handle, never through a symlink, never into a mount, at any depth.
+//! Removes whole trees: by handle, never through a symlink, never into a mount, at any depth.
 //!
-//! A path that cannot be removed stays, with the folders above it: something is mounted on it, or another
-//! user locked it up. Everything else goes.
+//! A path that cannot be removed stays, with the folders above it: something is mounted on it, or
+//! another user's permissions protect it. Everything else is removed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,16 +15,17 @@ use super::{Dir, Fs, Kind, Stat};
 use crate::error::{Error, Leftover, Result};
 use crate::threads::prelude::*;
 
-/// So many folders to empty keep all threads busy until the last few of them.
+/// This number of folders keeps all threads busy until almost the end.
 const ENOUGH_BRANCHES: usize = 64;
-/// So many levels are searched for them: a tree that is still narrow there is removed by one thread.
+/// The number of levels that are searched for them. A tree that is still narrow there is removed by one
+/// thread.
 const MAX_SPLIT_LEVELS: usize = 5;
 
 impl Fs {
-    /// Removes whatever has this name, with all that lies below it. Nothing there is fine.
+    /// Removes the entry of this name with everything below it. A missing entry is not an error.
     ///
     /// # Errors
-    /// [`Error::Left`] names what could not be removed; all else is gone.
+    /// [`Error::Left`] lists the paths that could not be removed. Everything else is removed.
     pub(crate) fn remove_all(&self, dir: &Dir, name: &[u8]) -> Result<()> {
         let removal = Removal { fs: self, left: Mutex::default() };
         removal.all(dir, name)?;
@@ -36,7 +37,7 @@ impl Fs {
     }
 }
 
-/// A removal under way.
+/// A removal in progress.
 struct Removal<'a> {
     fs: &'a Fs,
     /// Paths that could not be removed, each with the cause.
@@ -47,15 +48,15 @@ struct Removal<'a> {
 struct Level {
     name: Vec<u8>,
     stat: Stat,
-    /// Folders in it that still wait.
+    /// Folders in it that must still be removed.
     waiting: Vec<Vec<u8>>,
-    /// Something in it could not be removed.
+    /// Whether something in it could not be removed.
     stays: bool,
 }
 
 impl Removal<'_> {
-    /// The topmost levels are emptied one after the other, each by all threads, until there are
-    /// enough folders below them to share out; then each of those is removed whole by one thread.
+    /// Empties the topmost levels one after the other, each with all threads, until there are enough
+    /// folders below to share. Then one thread removes each of those folders whole.
     fn all(&self, dir: &Dir, name: &[u8]) -> Result<()> {
         match dir.stat(name)? {
             None => return Ok(()),
@@ -83,7 +84,7 @@ impl Removal<'_> {
         self.remove_branch(dir, name)
     }
 
-    /// Takes note of what cannot be removed, and goes on: `None`.
+    /// Records a path that cannot be removed, and continues: returns `None`.
     fn unless_left<T>(&self, result: Result<T>) -> Result<Option<T>> {
         match result {
             Ok(done) => Ok(Some(done)),
@@ -101,7 +102,8 @@ impl Removal<'_> {
         }
     }
 
-    /// Removes all but the folders in a directory below `dir`, and gives the paths of those.
+    /// Removes all entries except folders from a directory below `dir`. Returns the paths of the
+    /// folders.
     fn remove_files_at(&self, dir: &Dir, path: &[u8]) -> Result<Vec<Vec<u8>>> {
         let (parent, name) = open_parent(dir, path)?;
         let Some(here) = self.unless_left(self.open_to_empty(&parent, name))? else { return Ok(vec![]) };
@@ -109,11 +111,11 @@ impl Removal<'_> {
         Ok(folders.into_iter().map(|folder| [path, b"/", &folder].concat()).collect())
     }
 
-    /// Removes a folder with all that lies below it.
+    /// Removes a folder with everything below it.
     ///
-    /// Iterative, with two handles open at most, so depth costs memory only; on the way up it
-    /// opens `..`, which must be the folder that it came from: a program that still writes there
-    /// may have moved it elsewhere.
+    /// It is iterative, with at most two open handles, so depth costs only memory. On the way up it
+    /// opens `..`, which must be the folder that it came from: a program that still writes there may
+    /// have moved it elsewhere.
     fn remove_branch(&self, dir: &Dir, name: &[u8]) -> Result<()> {
         let Some((mut here, level)) = self.enter(dir, name)? else { return Ok(()) };
         let mut levels = vec![level];
@@ -145,7 +147,7 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// Opens a folder and removes all but the folders in it; `None` where it cannot be entered.
+    /// Opens a folder and removes all entries except folders. Returns `None` if it cannot be entered.
     fn enter(&self, dir: &Dir, name: &[u8]) -> Result<Option<(Dir, Level)>> {
         let Some(here) = self.unless_left(self.open_to_empty(dir, name))? else { return Ok(None) };
         let stat = here.stat_self()?;
@@ -153,8 +155,8 @@ impl Removal<'_> {
         Ok(Some((here, Level { name: name.to_vec(), stat, waiting, stays })))
     }
 
-    /// Opens a folder that is to be emptied. Builders leave folders that even their owner may not
-    /// list or change.
+    /// Opens a folder to be emptied. Builders leave folders that not even their owner may list or
+    /// change.
     fn open_to_empty(&self, dir: &Dir, name: &[u8]) -> Result<Dir> {
         if dir.stat(name)?.is_some_and(|stat| stat.mode & 0o700 != 0o700) {
             self.fs.set_dir_mode(dir, name)?;
@@ -162,7 +164,8 @@ impl Removal<'_> {
         dir.open_dir(name)
     }
 
-    /// Removes all but the folders in a directory, and gives those, and whether something stayed.
+    /// Removes all entries except folders from a directory. Returns the folders, and whether something
+    /// could not be removed.
     fn remove_files(&self, dir: &Dir) -> Result<(Vec<Vec<u8>>, bool)> {
         let (mut folders, mut stays) = (Vec::new(), false);
         for (name, kind) in dir.list()? {
@@ -175,7 +178,7 @@ impl Removal<'_> {
     }
 }
 
-/// The folder is another user's, or what is in it is, or cannot be changed.
+/// The folder or the entry belongs to another user, or cannot be changed.
 fn is_refused(error: &std::io::Error) -> bool {
     [Some(Errno::ACCESS), Some(Errno::PERM)].contains(&Errno::from_io_error(error))
 }

@@ -1,7 +1,7 @@
-//! Files with holes: blocks of zeros are not written, so they take no room.
+//! Files with holes: blocks of zeros are not written, so they take no space.
 //!
-//! A hole of the source is read as zeros. Where a filesystem says that holes are (SEEK_HOLE) is not
-//! asked: some have named holes where data was on its way to the disk.
+//! A hole of the source is read as zeros. SEEK_HOLE is not used: some filesystems have reported holes
+//! for data that was not yet written to the disk.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 use super::Fs;
 use crate::error::{Error, Result};
 
-/// Filesystems leave out whole blocks; this is the size of most.
+/// Filesystems leave out whole blocks. This is the block size of most.
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
@@ -19,19 +19,19 @@ pub(crate) struct Sparse<'a> {
     fs: &'a Fs,
     file: &'a File,
     path: &'a Path,
-    /// Where the next bytes go.
+    /// The position of the next bytes.
     end: u64,
-    /// Where the last bytes end that were written.
+    /// The end of the last bytes that were written.
     written: u64,
 }
 
 impl<'a> Sparse<'a> {
-    /// Begins to write an empty file.
+    /// Starts with an empty file.
     pub(crate) fn new(fs: &'a Fs, file: &'a File, path: &'a Path) -> Sparse<'a> {
         Sparse { fs, file, path, end: 0, written: 0 }
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (data, holes) = next_run(bytes, self.end);
@@ -45,7 +45,7 @@ impl<'a> Sparse<'a> {
         Ok(())
     }
 
-    /// Gives the file its length, where it ends in a hole.
+    /// Sets the file's length, if it ends in a hole.
     pub(crate) fn finish(self) -> Result<()> {
         match self.written < self.end {
             true => self.fs.set_len(self.file, self.path, self.end),
@@ -55,22 +55,23 @@ impl<'a> Sparse<'a> {
 }
 
 impl Fs {
-    /// Writes all that an empty file is to hold.
+    /// Writes the whole content of an empty file.
     pub(crate) fn write_sparsely(&self, file: &File, path: &Path, bytes: &[u8]) -> Result<()> {
         let mut sparse = Sparse::new(self, file, path);
         sparse.write(bytes)?;
         sparse.finish()
     }
 
-    /// Returns whether a file takes less room than it has bytes.
+    /// Returns whether a file takes less space than its length.
     pub(super) fn has_holes(&self, file: &File, path: &Path) -> Result<bool> {
         let stat = rustix::fs::fstat(file).map_err(|e| Error::io("stat", path, e))?;
-        // POSIX leaves the unit open; everywhere it is 512 bytes.
+        // POSIX leaves the unit open. It is 512 bytes everywhere.
         Ok((stat.st_blocks as u64).saturating_mul(512) < stat.st_size as u64)
     }
 }
 
-/// Counts the bytes from `at` on that are to be written, and those after them that are a hole.
+/// Returns the number of bytes from `at` on that must be written, and the number of bytes after them
+/// that are a hole.
 fn next_run(bytes: &[u8], at: u64) -> (usize, usize) {
     let first = (at.next_multiple_of(BLOCK as u64) - at) as usize;
     let (head, rest) = bytes.split_at(first.min(bytes.len()));

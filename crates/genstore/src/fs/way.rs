@@ -1,11 +1,11 @@
-//! The way to a folder outside the store, opened folder by folder from the system's root.
+//! Opens a folder outside the store, folder by folder from the system's root.
 //!
-//! Views lie outside the store, below folders that other users may write to. One of them could put a
-//! symlink in the place of a folder, and have what is written there go where only we may write. So a
-//! symlink on the way is followed only where no other user can have put it there: its folder belongs to
-//! one of the accepted owners, and others may not write to it; or the link belongs to one of them, and
-//! others cannot rename what is not theirs (everybody may write to `/tmp`, but it has the sticky bit). A
-//! real folder of somebody else is no danger: what is in it is theirs.
+//! Views are outside the store, below folders that other users may write to. One of them could replace
+//! a folder by a symlink, and redirect our writes to a place where only we may write. So a symlink on
+//! the way is followed only if no other user can have put it there. Either its folder belongs to one of
+//! the accepted owners, and others may not write to it. Or the link belongs to one of them, and others
+//! cannot rename it (everybody may write to `/tmp`, but it has the sticky bit). A real folder of
+//! another user is no danger: its contents are theirs.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -18,17 +18,17 @@ use rustix::io::Errno;
 use super::Dir;
 use crate::error::{Error, RefusedKind, Result, show_path};
 
-/// As many as the kernel follows.
+/// The number of links that the kernel follows.
 const MOST_LINKS: usize = 40;
 
-/// Opened to go on from: folders on the way may be closed to readers.
+/// Flags for folders on the way, which may be unreadable.
 const WAY_FLAGS: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens the folder at an absolute path; its own path is then free of symlinks.
+/// Opens the folder at an absolute path. The path of the result is free of symlinks.
 ///
 /// # Errors
-/// `Refused` with the code `view-way`, where another user may have put a symlink on the way.
+/// `Refused` with the code `view-way`, if another user may have put a symlink on the way.
 pub(crate) fn open_way(path: &Path, owners: &[u32]) -> Result<Dir> {
     let fail = |way: &Path, e: Errno| Error::io("open", way, e);
     let root = || open("/", WAY_FLAGS, Mode::empty()).map_err(|e| fail(Path::new("/"), e));
@@ -47,7 +47,7 @@ pub(crate) fn open_way(path: &Path, owners: &[u32]) -> Result<Dir> {
                 (fd, way) = (folder, next);
                 continue;
             }
-            // So a symlink answers, too.
+            // A symlink causes these errors, too.
             Err(error @ (Errno::NOTDIR | Errno::LOOP)) => error,
             Err(error) => return Err(fail(&next, error)),
         };
@@ -70,7 +70,7 @@ pub(crate) fn open_way(path: &Path, owners: &[u32]) -> Result<Dir> {
     Dir::reopened(&fd, &way)
 }
 
-/// The names of a path, the last one first.
+/// Returns the names of a path, the last one first.
 fn names(path: &Path) -> Vec<OsString> {
     let named = |part: Component<'_>| match part {
         Component::Normal(_) | Component::ParentDir => Some(part.as_os_str().to_owned()),

@@ -1,5 +1,5 @@
-//! Audits: what a staged tree must be like to be published. Rules and a tree go in, findings come
-//! out; a finding is data, not an error.
+//! Audits: the rules that a staged tree must satisfy to be published. The input is rules and a tree,
+//! the output is findings. A finding is data, not an error.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::model::tree::{Node, Tree};
 #[derive(Clone, Debug)]
 pub struct Pattern(GlobMatcher);
 
-/// Not a pattern, and why.
+/// The reason why a text is not a valid pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotAPattern(String);
 
@@ -27,7 +27,7 @@ impl fmt::Display for NotAPattern {
 impl std::error::Error for NotAPattern {}
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
     /// [`NotAPattern`].
@@ -36,7 +36,7 @@ impl Pattern {
         glob.map(|glob| Pattern(glob.compile_matcher())).map_err(|e| NotAPattern(e.to_string()))
     }
 
-    /// Gives it as it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         self.0.glob().glob()
     }
@@ -47,16 +47,16 @@ impl Pattern {
     }
 }
 
-/// By how much a tree may be larger than the last good one.
+/// The permitted growth over the last good generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Growth {
-    /// By so many bytes.
+    /// By this number of bytes.
     Bytes(u64),
-    /// By so many hundredths of its size.
+    /// By this number of hundredths of its size.
     Percent(u64),
 }
 
-/// The rules that a tree is judged by. The default has none.
+/// The rules of an audit. The default has none.
 #[derive(Clone, Debug, Default)]
 pub struct AuditRules {
     /// The largest size of one file, in bytes.
@@ -65,18 +65,18 @@ pub struct AuditRules {
     pub max_total: Option<u64>,
     /// The largest growth against the last good generation.
     pub max_growth: Option<Growth>,
-    /// The smallest number of files, as a share of the last good generation's.
+    /// The smallest number of files, as a fraction of the last good generation's number.
     pub min_files_ratio: Option<f64>,
-    /// Each of them must match a file, and none of those may be empty.
+    /// Each pattern must match a file, and no matching file may be empty.
     pub require: Vec<Pattern>,
-    /// None of them may match an entry.
+    /// No pattern may match an entry.
     pub forbid: Vec<Pattern>,
-    /// Every symlink must lead to something in the tree.
+    /// Every symlink must lead to an entry of the tree.
     pub closed_links: bool,
 }
 
 impl AuditRules {
-    /// Returns whether there is nothing to judge by.
+    /// Returns whether there are no rules.
     pub fn is_empty(&self) -> bool {
         let AuditRules { max_file, max_total, max_growth, min_files_ratio, require, forbid, closed_links } =
             self;
@@ -90,48 +90,48 @@ impl AuditRules {
     }
 }
 
-/// What a tree is compared with: the last good generation.
+/// The last good generation, with which a tree is compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LastGood {
     /// Its number.
     pub generation: GenerationId,
-    /// Its files.
+    /// The number of its files.
     pub files: u64,
-    /// Their sizes, added up.
+    /// The sum of their sizes.
     pub bytes: u64,
 }
 
-/// How much a finding weighs.
+/// The weight of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Severity {
-    /// It is told, and the tree may be published.
+    /// The finding is printed, and the tree may be published.
     Warning,
     /// The tree is refused.
     Error,
 }
 
-/// Something that an audit found.
+/// A finding of an audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
-    /// The rule: `max_file`, or whatever a command calls its own.
+    /// The name of the rule: `max_file`, or the name that a command uses.
     pub rule: String,
-    /// How much it weighs.
+    /// Its weight.
     pub severity: Severity,
-    /// The path in the tree, where it is about one.
+    /// The path in the tree, if the finding is about one.
     pub path: Option<Vec<u8>>,
     /// One sentence without a full stop.
     pub message: String,
 }
 
 impl Finding {
-    /// Makes one that refuses the tree.
+    /// Creates a finding that refuses the tree.
     pub fn error(rule: &str, path: Option<&[u8]>, message: impl Into<String>) -> Finding {
         let path = path.map(<[u8]>::to_vec);
         Finding { rule: rule.to_owned(), severity: Severity::Error, path, message: message.into() }
     }
 }
 
-/// Judges a tree. Findings about the whole tree come first, then those about paths, in their order.
+/// Checks a tree. Findings about the whole tree come first, then findings about paths, in path order.
 pub(crate) fn judge(rules: &AuditRules, tree: &Tree, before: Option<LastGood>) -> Vec<Finding> {
     let mut findings = Vec::new();
     totals(rules, tree, before, &mut findings);
@@ -184,7 +184,7 @@ fn totals(rules: &AuditRules, tree: &Tree, before: Option<LastGood>, findings: &
         let message = format!("all files have {bytes} bytes together, more than {max}");
         findings.push(Finding::error("max_total", None, message));
     }
-    // The first generation has nothing to be compared with.
+    // The first generation has no predecessor to compare with.
     let Some(before) = before else { return };
     let LastGood { generation, files: old_files, bytes: old_bytes } = before;
     let limit = rules.max_growth.map(|growth| match growth {

@@ -1,11 +1,11 @@
-//! The framed binary files of the store: manifests and what is kept beside them (`store-layout.md`,
+//! The framed binary files of the store: manifests and the files beside them (`store-layout.md`,
 //! "Frame").
 //!
-//! A frame is a magic, a format version, the lengths and the BLAKE3 of what follows, then a head
-//! and a rest in bincode. The head stands in front with a digest of its own, so that `list` reads
-//! it without reading the entries. This is the only module that touches bincode: it decodes from
-//! slices whose length was checked before, with fixed-width little-endian integers, refuses
-//! trailing bytes, and what it accepts encodes to the very same bytes.
+//! A frame is a magic, a format version, the lengths and the BLAKE3 of what follows, then a head and a
+//! rest in bincode. The head comes first and has a digest of its own, so `list` reads it without the
+//! entries. This is the only module that uses bincode. It decodes from slices whose length was checked
+//! before, with fixed-width little-endian integers, and refuses trailing bytes. Every accepted input
+//! encodes to the same bytes.
 
 mod beside;
 mod inventory;
@@ -25,9 +25,9 @@ const FORMAT_VERSION: u32 = 1;
 const FRAME_LEN: usize = 88;
 const MANIFEST_MAGIC: &[u8; 8] = b"gstmanif";
 
-/// A head is small, and read whole before its digest is known to be right.
+/// A head is small. It is read into memory before its digest is checked.
 const MAX_HEAD_LEN: u64 = 4 << 20;
-/// Bounds what one read of a damaged length can ask of the memory.
+/// Limits the allocation for a damaged length.
 const MAX_BODY_LEN: u64 = 8 << 30;
 
 /// Longest note, in bytes.
@@ -35,12 +35,12 @@ pub(crate) const MAX_NOTE_LEN: usize = 64 << 10;
 /// Longest list of facts, in bytes of all keys and values.
 pub(crate) const MAX_FACTS_LEN: usize = 256 << 10;
 
-/// The head of a manifest: what is known of a generation without its entries.
+/// The head of a manifest: the facts about a generation without its entries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Head {
     /// Id of the tree.
     pub tree: TreeId,
-    /// When the generation was made.
+    /// The time of the generation's creation.
     pub created: Mtime,
     /// Number of files.
     pub files: u64,
@@ -48,7 +48,7 @@ pub struct Head {
     pub entries: u64,
     /// Sum of the sizes of all files, in bytes.
     pub bytes: u64,
-    /// A person's words.
+    /// A note by a person.
     pub note: String,
     /// Facts by key.
     pub facts: BTreeMap<String, String>,
@@ -64,26 +64,26 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Describes `tree`.
+    /// Creates the manifest of `tree`.
     pub fn new(tree: Tree, created: SystemTime, note: String, facts: BTreeMap<String, String>) -> Manifest {
         Manifest { head: Head::of(&tree, created, note, facts), tree }
     }
 
-    /// Writes the manifest as bytes.
+    /// Encodes the manifest.
     pub fn encode(&self) -> Vec<u8> {
         frame(MANIFEST_MAGIC, &encode(&WireHead::from(&self.head)), &WireTree::from(&self.tree))
     }
 
-    /// Reads a whole manifest.
+    /// Decodes a whole manifest.
     ///
     /// # Errors
-    /// [`Malformed`] when a single bit is not as [`Manifest::encode`] wrote it. That the tree's id is
-    /// that of the entries is `verify`'s to check.
+    /// [`Malformed`] if a single bit differs from the output of [`Manifest::encode`]. It does not check
+    /// that the tree's id is the id of the entries: `verify` does.
     pub fn decode(bytes: &[u8]) -> Result<Manifest, Malformed> {
         Manifest::from_bytes(&Bytes::copy_from_slice(bytes))
     }
 
-    /// Reads a whole manifest, whose tree goes on using the bytes.
+    /// Decodes a whole manifest. Its tree shares the bytes.
     ///
     /// # Errors
     /// As [`Manifest::decode`].
@@ -91,7 +91,7 @@ impl Manifest {
         let (head, rest) = unframe(MANIFEST_MAGIC, bytes)?;
         let head = Head::from_wire(decode(head)?)?;
         let wire: WireTree<'_> = decode(rest)?;
-        // The id stands in the head, which was hashed with everything else.
+        // The id is in the head, which was hashed with everything else.
         let tree = wire.tree(|column| bytes.slice_ref(column), Some(head.tree))?;
         if (tree.files(), tree.len() as u64, tree.bytes()) != (head.files, head.entries, head.bytes) {
             return malformed("the head does not fit the entries");
@@ -99,9 +99,9 @@ impl Manifest {
         Ok(Manifest { head, tree })
     }
 
-    /// Lists the objects that a manifest's files have, with their sizes, without taking the tree
-    /// apart: the hash of all bytes is checked, the paths are not looked at. An object comes as
-    /// often as there are files of it; empty files have none.
+    /// Lists the objects of a manifest's files with their sizes, without decoding the entries. The hash
+    /// of all bytes is checked, the paths are not. An object is listed once per file that has it. Empty
+    /// files have none.
     pub(crate) fn objects(bytes: &[u8]) -> Result<Vec<(ObjectId, u64)>, Malformed> {
         let (_, rest) = unframe(MANIFEST_MAGIC, bytes)?;
         let wire: WireTree<'_> = decode(rest)?;
@@ -121,7 +121,7 @@ impl Manifest {
 }
 
 impl Head {
-    /// Describes a generation of `tree`.
+    /// Creates the head for a generation of `tree`.
     pub(crate) fn of(
         tree: &Tree,
         created: SystemTime,
@@ -139,26 +139,26 @@ impl Head {
         }
     }
 
-    /// Writes the manifest of this head and its tree, in pieces: it may be large. Gives BLAKE3 of its
-    /// body.
+    /// Writes the manifest of this head and its tree piece by piece, as it may be large. Returns the
+    /// BLAKE3 of its body.
     pub(crate) fn write_with(&self, tree: &Tree, out: &mut impl io::Write) -> io::Result<Digest> {
         write_frame(MANIFEST_MAGIC, &encode(&WireHead::from(self)), &WireTree::from(tree), out)
     }
 
-    /// Number of bytes at the start of a manifest that tell how long its head is.
+    /// Number of bytes at the start of a manifest that contain the length of its head.
     pub(crate) const PREFIX_LEN: usize = FRAME_LEN;
 
-    /// Tells from a manifest's first [`Head::PREFIX_LEN`] bytes how many follow for the head.
+    /// Returns the length of the head, from a manifest's first [`Head::PREFIX_LEN`] bytes.
     pub(crate) fn len_from_prefix(prefix: &[u8]) -> Result<usize, Malformed> {
         Ok(Frame::parse(MANIFEST_MAGIC, prefix)?.head_len)
     }
 
-    /// Tells from the prefix what BLAKE3 of all that follows it ought to be, and its length.
+    /// Returns the expected BLAKE3 and the length of all bytes after the prefix.
     pub(crate) fn body_from_prefix(prefix: &[u8]) -> Result<(Digest, u64), Malformed> {
         Frame::parse(MANIFEST_MAGIC, prefix).map(|frame| (frame.body_digest, frame.body_len as u64))
     }
 
-    /// Reads a head from the prefix and the bytes that follow it.
+    /// Decodes a head from the prefix and the bytes that follow it.
     pub(crate) fn decode(prefix: &[u8], head: &[u8]) -> Result<Head, Malformed> {
         let frame = Frame::parse(MANIFEST_MAGIC, prefix)?;
         if Digest::of(head) != frame.head_digest {
@@ -185,7 +185,7 @@ impl Head {
     }
 }
 
-/// The bytes are no file of this kind, or not the ones that were written.
+/// The bytes are not a file of this kind, or differ from the ones that were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub(crate) String);
 
@@ -266,7 +266,7 @@ impl WireTree<'_> {
 }
 
 fn options() -> impl bincode::Options {
-    // No limit of bincode's own: it decodes from a slice, so no length can exceed what is there.
+    // bincode needs no limit: it decodes from a slice, so no length can exceed the slice.
     bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().reject_trailing_bytes()
 }
 
@@ -298,7 +298,7 @@ impl Frame {
         };
         let (version, head_len, body_len) = (int(8..12), int(12..16), int(16..24));
         if version != u64::from(FORMAT_VERSION) {
-            // The store's `format` file names the version of all its files, so this is damage.
+            // The store's `format` file holds the version of all its files, so this is damage.
             return malformed("the format version differs from the store's");
         }
         if head_len > MAX_HEAD_LEN || body_len > MAX_BODY_LEN || head_len > body_len {
@@ -314,7 +314,7 @@ impl Frame {
     }
 }
 
-/// Gives a frame and what it holds.
+/// Encodes a frame with its content.
 fn frame<T: Serialize>(magic: &[u8; 8], head: &[u8], rest: &T) -> Vec<u8> {
     let rest_len = options().serialized_size(rest).expect("plain values have a size") as usize;
     let mut out = Vec::with_capacity(FRAME_LEN + head.len() + rest_len);
@@ -322,7 +322,7 @@ fn frame<T: Serialize>(magic: &[u8; 8], head: &[u8], rest: &T) -> Vec<u8> {
     out
 }
 
-/// Writes a frame and what it holds, in pieces. Gives BLAKE3 of the latter.
+/// Writes a frame with its content piece by piece. Returns the BLAKE3 of the content.
 fn write_frame<T: Serialize>(
     magic: &[u8; 8],
     head: &[u8],

@@ -12,7 +12,7 @@ use crate::model::sealed::Sealed;
 use crate::model::tree::builder::TreeBuilder;
 use crate::model::tree::{Entry, FileNode, Node};
 
-/// Bytes as they are.
+/// Bytes that are serialized as they are.
 struct Raw<'a>(&'a [u8]);
 
 impl Serialize for Raw<'_> {
@@ -89,28 +89,28 @@ fn sealed() -> Sealed {
     Sealed { body: Digest::of(b"42"), heals: 3, rotations: 2, flushed: true, folders }
 }
 
-/// The format is what these bytes are. When this test fails, the format changed: give it a new
-/// version and keep reading the old one.
+/// These bytes define the format. If this test fails, the format changed: give it a new version and
+/// keep reading the old one.
 #[test]
 fn golden_bytes() {
     let golden: &[u8] = include_bytes!("../../golden/manifest-1.bin");
     assert!(sample().encode() == golden, "the manifest's format changed");
     assert_eq!(Manifest::decode(golden).unwrap(), sample());
     let golden: &[u8] = include_bytes!("../../golden/shown-1.bin");
-    assert!(shown().encode() == golden, "the format of what was shown changed");
+    assert!(shown().encode() == golden, "the format of the published mtimes changed");
     assert_eq!(Shown::decode(golden).unwrap(), shown());
     let golden: &[u8] = include_bytes!("../../golden/index-1.bin");
     assert!(index().encode() == golden, "the format of the index changed");
     assert_eq!(SourceIndex::decode(golden).unwrap(), index());
     let golden: &[u8] = include_bytes!("../../golden/delta-1.bin");
-    assert!(delta().encode() == golden, "the format of the kept difference changed");
+    assert!(delta().encode() == golden, "the format of the delta changed");
     assert_eq!(Delta::decode(golden).unwrap(), delta());
     let golden: &[u8] = include_bytes!("../../golden/inventory-1.bin");
     assert!(inventory().encode() == golden, "the format of a mirror's inventory changed");
     assert_eq!(Inventory::decode(golden).unwrap(), inventory());
     assert_eq!(Shows::decode(golden).unwrap(), inventory().shows);
     let golden: &[u8] = include_bytes!("../../golden/sealed-1.bin");
-    assert!(sealed().encode() == golden, "the format of what is known of folders changed");
+    assert!(sealed().encode() == golden, "the format of the folder stamps changed");
     assert_eq!(Sealed::decode(golden).unwrap(), sealed());
 }
 
@@ -171,7 +171,7 @@ fn one_spelling_per_manifest() {
 proptest! {
     #[test]
     fn noise_never_panics_and_what_is_accepted_is_canonical(noise in prop::collection::vec(any::<u8>(), 0..200)) {
-        // Frames with right hashes over noise: what only the decoder can refuse.
+        // Frames with right hashes over noise: only the decoder can refuse them.
         let bytes = frame(MANIFEST_MAGIC, &noise[..noise.len() / 2], &Raw(&noise[noise.len() / 2..]));
         if let Ok(manifest) = Manifest::decode(&bytes) {
             prop_assert_eq!(manifest.encode(), bytes);

@@ -1,4 +1,4 @@
-//! Differences of two trees: a merge of two sorted lists, then renames by digest.
+//! Differences of two trees: a merge of two sorted lists, then a search for renames by digest.
 
 use std::collections::HashMap;
 
@@ -6,21 +6,21 @@ use super::pairs::pairs;
 use super::relpath;
 use super::tree::{Entry, Node, ObjectId, Tree};
 
-/// What happened to a path.
+/// A change at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
-    /// Only the new tree has it.
+    /// Only the new tree has the entry.
     Added(Entry<'a>),
-    /// Only the old tree has it.
+    /// Only the old tree has the entry.
     Removed(Entry<'a>),
-    /// Both have it, with other content or another kind.
+    /// Both trees have the path, with other content or another kind.
     Modified(Entry<'a>, Entry<'a>),
-    /// The same file stands at another path.
+    /// The same file has another path.
     Renamed(Entry<'a>, Entry<'a>),
 }
 
 impl<'a> Change<'a> {
-    /// Gives what the old tree has.
+    /// Returns the entry of the old tree.
     pub fn from(&self) -> Option<Entry<'a>> {
         match *self {
             Change::Removed(from) | Change::Modified(from, _) | Change::Renamed(from, _) => Some(from),
@@ -28,7 +28,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Gives what the new tree has.
+    /// Returns the entry of the new tree.
     pub fn to(&self) -> Option<Entry<'a>> {
         match *self {
             Change::Added(to) | Change::Modified(_, to) | Change::Renamed(_, to) => Some(to),
@@ -36,13 +36,14 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Gives the path it is listed under: the new one, or the old one of what was removed.
+    /// Returns the path under which the change is listed: the new path, or the old one of a removed
+    /// entry.
     pub fn path(&self) -> &'a [u8] {
         self.to().or(self.from()).map_or(b"", |entry| entry.path)
     }
 }
 
-/// Numbers of a difference.
+/// Counts of a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiffSummary {
     /// Paths that only the new tree has.
@@ -60,13 +61,13 @@ pub struct DiffSummary {
 /// The difference of two trees, in the order of the new paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff<'a> {
-    /// What changed.
+    /// The changes.
     pub changes: Vec<Change<'a>>,
-    /// How much.
+    /// Their counts.
     pub summary: DiffSummary,
 }
 
-/// Compares two trees; mtimes do not count.
+/// Compares two trees. mtimes are ignored.
 pub fn diff<'a>(old: &'a Tree, new: &'a Tree) -> Diff<'a> {
     let mut changes = merge(old, new);
     pair_renames(&mut changes);
@@ -94,8 +95,9 @@ fn merge<'a>(old: &'a Tree, new: &'a Tree) -> Vec<Change<'a>> {
     pairs(old, new, |_| false).filter_map(change).collect()
 }
 
-/// Pairs each added file with a removed one of the same content, where there is one: of several,
-/// one with the same name goes first, then the first by path. Empty files are alike by chance.
+/// Pairs each added file with a removed file of the same content, if there is one. Of several, one with
+/// the same name is preferred, then the first by path. Empty files are left out: they are alike by
+/// chance.
 fn pair_renames(changes: &mut Vec<Change<'_>>) {
     let mut removed: HashMap<ObjectId, Vec<usize>> = HashMap::new();
     for (index, change) in changes.iter().enumerate() {

@@ -1,10 +1,10 @@
-//! Digests: the names of bytes.
+//! Digests: the names of file contents.
 
 use std::str::FromStr;
 use std::{fmt, io};
 
-/// From so many bytes on, all threads hash. Below 128 KiB sharing out costs more than it gains, says
-/// `blake3::Hasher::update_rayon`; twice that is on the safe side of it.
+/// From this length on, all threads hash. Below 128 KiB splitting costs more than it gains, according
+/// to the documentation of `blake3::Hasher::update_rayon`. This is twice that.
 const LARGE: usize = 1 << 18;
 
 /// BLAKE3-256 of a file's bytes; prints and parses as 64 lower-case hex characters.
@@ -24,18 +24,18 @@ impl Digest {
         Digest(bytes)
     }
 
-    /// Gives the 32 raw bytes.
+    /// Returns the 32 raw bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Gives the first eight hex characters, for people.
+    /// Returns the first eight hex characters, for people.
     pub fn short(&self) -> String {
         self.to_string()[..8].to_owned()
     }
 }
 
-/// A digest on its way: what is in memory as a whole, and large, is hashed by all threads.
+/// A digest in progress. A large buffer in memory is hashed by all threads.
 #[derive(Default)]
 pub(crate) struct Hashing(blake3::Hasher);
 
@@ -51,12 +51,12 @@ impl Hashing {
         };
     }
 
-    /// Counts the bytes so far.
+    /// Returns the number of bytes so far.
     pub(crate) fn count(&self) -> u64 {
         self.0.count()
     }
 
-    /// Gives the digest of the bytes so far.
+    /// Returns the digest of the bytes so far.
     pub(crate) fn digest(&self) -> Digest {
         self.0.finalize().into()
     }
@@ -91,7 +91,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The text was not 64 lower-case hex characters.
+/// The text is not 64 lower-case hex characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotADigest;
 

@@ -1,14 +1,15 @@
 //! Freshness: the mtime at a path moves forward by a second or more whenever its bytes change.
 //!
-//! File servers compare whole seconds of Last-Modified. Objects are shared, so going back to older
-//! bytes would go back to an older mtime, and a client that kept the newer one is told "304, not
-//! modified" (seen with Go's, Python's and Express's file servers). So each activation compares
-//! what it is about to show with what was shown last, and gives some paths an inode of their own.
+//! File servers compare whole seconds of Last-Modified. Objects are shared between generations, so a
+//! return to older bytes would return to an older mtime. A client that has cached the newer bytes would
+//! then get "304 Not Modified" (seen with the file servers of Go, Python and Express). So each
+//! activation compares the files that it will show with the files shown last, and gives some paths an
+//! inode of their own.
 //!
-//! Two things cannot be read from the two manifests, and are kept beside them ([`Shown`]): paths
-//! whose inode is not their object's, and paths that were shown once and are not there now. The
-//! list is handed on from each current generation to the next, so the comparison with the last
-//! one alone covers the whole history.
+//! Two facts are not in the two manifests and are kept beside them ([`Shown`]): the paths whose inode
+//! is not their object's, and the paths that were shown once and are now absent. Each current
+//! generation passes this list on to the next, so a comparison with the last one alone covers the whole
+//! history.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,27 +17,27 @@ use super::digest::Digest;
 use super::pairs::pairs;
 use super::tree::{Entry, FileNode, Mtime, Node, Tree};
 
-/// Beyond so many retired paths, or as many as the larger of the two trees has files, the oldest are
-/// folded into [`Shown::floor`]: so that the way back from a tree that was published by mistake is
-/// short, however large the right one is.
+/// The largest number of retired paths, or the number of files of the larger of the two trees if that
+/// is larger. Beyond it the oldest are folded into [`Shown::floor`]. So the list becomes short again
+/// after a tree was published by mistake, however large the right tree is.
 const MAX_RETIRED: usize = 20_000;
 
-/// A date that was given to a path to be fresh, and lies further ahead than this, in seconds, was taken
-/// from a clock that ran ahead. Once the clock is right again, dates are not ahead for years, too.
+/// If a renewed mtime is further ahead of now than this, in seconds, it came from a clock that ran
+/// ahead. It is then ignored, so that once the clock is right, mtimes are not years ahead.
 const AHEAD: i64 = 24 * 60 * 60;
 
-/// What readers were shown of a generation, where its manifest does not say it.
+/// The mtimes that readers of a generation were shown, where they are not in its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Paths that are not known to have been shown count as shown up to this second.
+    /// Paths without a record count as shown up to this second.
     pub floor: i64,
     /// Files of this generation whose mtime is not the manifest's.
     pub fresh: BTreeMap<Vec<u8>, Mtime>,
-    /// Paths that earlier generations showed and this one does not hold.
+    /// Paths that earlier generations showed and this one does not contain.
     pub retired: BTreeMap<Vec<u8>, Retired>,
 }
 
-/// What was last shown at a path that is gone.
+/// The last shown state of a path that is now absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retired {
     /// Its mtime in whole seconds.
@@ -52,23 +53,23 @@ impl Default for Shown {
 }
 
 impl Shown {
-    /// Returns whether there is nothing to keep beside the manifest.
+    /// Returns whether nothing need be kept beside the manifest.
     pub fn is_empty(&self) -> bool {
         *self == Shown::default()
     }
 
-    /// Gives the mtime that `path` has in the generation's directory.
+    /// Returns the mtime of `path` in the generation's directory.
     pub fn mtime(&self, path: &[u8], file: &FileNode) -> Mtime {
         self.fresh.get(path).copied().unwrap_or(file.mtime)
     }
 
-    /// Gives the second that counts as shown at `path`: one that a clock which ran ahead gave counts as
-    /// now. What a file brought with it counts as it is, and so does what is a little ahead.
+    /// Returns the second that counts as shown at `path`. An mtime given by a clock that ran ahead
+    /// counts as now. An mtime from a source counts as it is, and so does one that is a little ahead.
     fn secs(&self, path: &[u8], file: &FileNode, now: Mtime) -> i64 {
         if self.is_ahead(path, now) { now.secs } else { self.mtime(path, file).secs }
     }
 
-    /// Whether a clock that ran ahead gave `path` its mtime.
+    /// Returns whether a clock that ran ahead gave `path` its mtime.
     fn is_ahead(&self, path: &[u8], now: Mtime) -> bool {
         self.fresh.get(path).is_some_and(|given| given.secs > now.secs.saturating_add(AHEAD))
     }
@@ -77,7 +78,7 @@ impl Shown {
         self.retired.insert(path.to_vec(), last);
     }
 
-    /// Keeps the list bounded: the oldest are forgotten one by one, and remembered all together.
+    /// Bounds the list: the oldest entries are removed, and the floor stands for all of them.
     fn fold_oldest(&mut self, files: u64) {
         let most = usize::try_from(files).unwrap_or(usize::MAX).max(MAX_RETIRED);
         if self.retired.len() <= most {
@@ -85,44 +86,44 @@ impl Shown {
         }
         let mut ages: Vec<i64> = self.retired.values().map(|last| last.secs).collect();
         ages.sort_unstable();
-        // Of many with one mtime all go: what remains must be fewer.
+        // Of many with the same mtime all are removed, so that fewer than the limit remain.
         let cut = ages[self.retired.len() - most / 2];
         self.retired.retain(|_, last| last.secs > cut);
         self.floor = self.floor.max(cut);
     }
 }
 
-/// How a file of the next generation gets the right mtime.
+/// A way to give a file of the next generation the right mtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Touch {
-    /// The same bytes are shown now with this mtime: take over that inode.
+    /// Link the inode that is shown now: it has the same bytes, and this mtime.
     Keep(Mtime),
-    /// An inode of its own, with this mtime; executable or not.
+    /// Create an inode with this mtime, executable or not.
     Renew(Mtime, bool),
 }
 
-/// What must be done to a generation before it may become current.
+/// The work to be done on a generation before it may become current.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Freshness {
-    /// Paths of the next generation to be given another inode, in the order of the paths.
+    /// Paths of the next generation that get another inode, in path order.
     pub(crate) touches: Vec<(Vec<u8>, Touch)>,
-    /// For each of them the file that is to be there.
+    /// The file of each of these paths.
     pub(crate) files: Vec<FileNode>,
-    /// Files of the next generation that readers are not shown now, and that stay as they are; with their
+    /// Files of the next generation that readers are not shown now, and that need no change, with their
     /// mtimes.
     pub(crate) stays: Vec<(Vec<u8>, FileNode, Mtime)>,
-    /// What is to be kept beside the next generation's manifest.
+    /// The record to be kept beside the next generation's manifest.
     pub(crate) shown: Shown,
 }
 
-/// Compares what is shown now with what is to be shown next.
+/// Compares the files that are shown now with the files that will be shown next.
 ///
-/// `next_shown` tells what an earlier activation already did to the next generation.
+/// `next_shown` holds the changes that an earlier activation made to the next generation.
 pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) -> Freshness {
     plan_with(current, next, current.0.files().max(next.0.files()), now)
 }
 
-/// `files` counts those of the larger of the two generations.
+/// Does it with `files`, the number of files in the larger of the two generations.
 fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: Mtime) -> Freshness {
     let ((tree, shown), (next_tree, next_shown)) = (current, next);
     let mut out = Freshness {
@@ -137,7 +138,7 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
     };
     let renew = |file: &FileNode, after| Touch::Renew(later(now, after), file.executable);
     let no_exceptions = shown.fresh.is_empty() && next_shown.fresh.is_empty();
-    // Most of two generations is the same, and shown as the manifests say.
+    // Most files of two generations are the same, and are shown as the manifests say.
     let is_exception = |j: usize| {
         let path = next_tree.path(j);
         !no_exceptions && (shown.fresh.contains_key(path) || next_shown.fresh.contains_key(path))
@@ -195,9 +196,9 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
     out
 }
 
-/// Does the same with trees that hold the differing files alone; `files` counts those of the larger of
-/// the two generations. `None` where they do not tell enough: a file that is the same in both
-/// generations is not shown with the same mtime.
+/// Does the same with trees that hold only the differing files. `files` is the number of files in the
+/// larger of the two generations. Returns `None` if the difference is insufficient: if a file that is
+/// the same in both generations is shown with another mtime.
 pub(crate) fn plan_by_difference(
     current: (&Tree, &Shown),
     next: (&Tree, &Shown),
@@ -212,7 +213,7 @@ pub(crate) fn plan_by_difference(
 }
 
 impl Freshness {
-    /// Adds to what stays the files that have an inode of their own and that readers are shown now, too.
+    /// Adds to `stays` the files that have an inode of their own and that readers are shown now, too.
     pub(crate) fn add_own(&mut self, (next, shown): (&Tree, &Shown)) {
         let touched = self.touches.iter().map(|(path, _)| path);
         let known: HashSet<&Vec<u8>> = touched.chain(self.stays.iter().map(|(path, ..)| path)).collect();
@@ -235,7 +236,7 @@ impl Freshness {
     }
 }
 
-/// Now, or where the clock stands behind what was shown, the next whole second after it.
+/// Returns now, or the next whole second after `shown_secs` if the clock is behind it.
 fn later(now: Mtime, shown_secs: i64) -> Mtime {
     let next = Mtime { secs: shown_secs.saturating_add(1), nanos: 0 };
     now.max(next)

@@ -58,7 +58,7 @@ fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
         assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(ahead), false))]);
         let forth = plan((&old, &back.shown), (&new, &Shown::default()), at(100));
         assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(expected), false))], "{ahead}");
-        // Once more, and with a path that is gone in between.
+        // Once more, with a path that is absent in between.
         let back = plan((&new, &forth.shown), (&old, &back.shown), at(200));
         assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(expected.max(199) + 1), false))]);
     };
@@ -69,7 +69,7 @@ fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
     let gone = plan((&old, &back.shown), (&Tree::empty(), &Shown::default()), at(100));
     let again = plan((&Tree::empty(), &gone.shown), (&new, &Shown::default()), at(200));
     assert_eq!(again.touches, [(b"a".to_vec(), Touch::Renew(at(200), false))]);
-    // What a file brought with it was shown to clients as it is.
+    // An mtime from a source was shown to clients as it is.
     let ahead = tree(&[("a", 1, years)]);
     let kept = plan((&ahead, &Shown::default()), (&new, &Shown::default()), at(100));
     assert_eq!(kept.touches, [(b"a".to_vec(), Touch::Renew(at(years + 1), false))]);
@@ -98,20 +98,20 @@ fn the_list_of_retired_paths_is_bounded_and_still_sound() {
     assert_eq!(
         (back.touches.len(), back.shown.is_empty()),
         (0, true),
-        "the same bytes come back as they were"
+        "the same bytes come back with the same mtime"
     );
-    // The next one after it need not hand on all that.
+    // The generation after the next need not pass all of them on.
     let after = plan((&none, &gone.shown), (&other, &Shown::default()), at(0));
     assert!(after.shown.retired.len() <= MAX_RETIRED);
     let mut others = files.clone();
     others.iter_mut().for_each(|file| file.1 = 2);
     let back = plan((&other, &after.shown), (&tree(&others), &Shown::default()), at(0));
-    assert_eq!(back.touches.len(), files.len(), "every path shows other bytes than before");
+    assert_eq!(back.touches.len(), files.len(), "every path shows different bytes");
 }
 
 proptest! {
-    /// Whatever is activated in whatever order: a client that kept any earlier (path, second) and
-    /// is told "not modified" has the right bytes.
+    /// In any order of activations: if a client has cached an earlier (path, second) and gets "304 Not
+    /// Modified", its bytes are right.
     #[test]
     fn no_client_is_ever_told_a_stale_304(
         trees in prop::collection::vec(
@@ -149,7 +149,7 @@ proptest! {
     }
 }
 
-/// What may stand at a path: content 0 is empty, 4 and 5 are symlinks, 6 an empty directory.
+/// The entry at a path: content 0 is empty, 4 and 5 are symlinks, 6 is an empty directory.
 fn mixed(entries: &std::collections::BTreeMap<String, (u8, bool, i64)>) -> Tree {
     let mut entries: Vec<_> = entries.iter().collect();
     entries.sort_by(|a, b| relpath::compare(a.0.as_bytes(), b.0.as_bytes()));
@@ -166,7 +166,7 @@ fn mixed(entries: &std::collections::BTreeMap<String, (u8, bool, i64)>) -> Tree 
                 mtime: at(*secs),
             }),
         };
-        // What lies below a file is left out.
+        // Entries below a file are left out.
         drop(builder.push(Entry { path: path.as_bytes(), node }));
     }
     builder.finish()
@@ -188,7 +188,8 @@ fn the_difference_does_not_tell_of_files_that_are_the_same() {
 }
 
 proptest! {
-    /// Whatever was activated before: two neighbours compare by their difference as by their trees.
+    /// For any earlier activations: two neighbours are compared by their delta with the same result as
+    /// by their trees.
     #[test]
     fn the_difference_plans_as_the_trees_do(
         trees in prop::collection::vec(
@@ -203,7 +204,7 @@ proptest! {
             clock += drift;
             let (from, to) = (&shown[current], &shown[next]);
             let whole = plan((&trees[current], from), (&trees[next], to), at(clock));
-            // The difference was kept by the later one, and is good in both directions.
+            // The later one keeps the delta, and it is valid in both directions.
             let (before, after) = differing(&trees[current.min(next)], &trees[current.max(next)]).unwrap();
             let (before, after) = if current < next { (before, after) } else { (after, before) };
             let files = trees[current].files().max(trees[next].files());

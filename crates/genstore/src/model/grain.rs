@@ -1,8 +1,8 @@
 //! Precision of mtimes: filesystems round them to a grain and clamp them to a range.
 //!
-//! Which grain a filesystem has is read from the ctime of the same inode: no program can set it, so
-//! where it has no fraction of a second, the filesystem keeps none. A filesystem that keeps
-//! nanoseconds stamps a ctime without one once in a thousand million changes.
+//! The grain of a filesystem is derived from the ctime of the same inode. No program can set a ctime,
+//! so if it has no fraction of a second, the filesystem keeps none. A filesystem that keeps nanoseconds
+//! writes a ctime without a fraction once in a thousand million changes.
 
 use super::tree::Mtime;
 
@@ -12,18 +12,17 @@ const GRAINS: [i128; 8] = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 1
 /// FAT has two seconds, and one field for mtime and ctime.
 const FAT_GRAIN: i128 = 2_000_000_000;
 
-/// The first seconds that filesystems can keep: of NTFS, of HFS, of 32 bits, of 32 bits without a
-/// sign.
+/// The earliest seconds that filesystems can store: NTFS, HFS, signed 32 bits, unsigned 32 bits.
 const FIRST: [i64; 4] = [-11_644_473_600, -2_082_844_800, i32::MIN as i64, 0];
-/// The last ones: of 32 bits, of HFS, of 32 bits without a sign, of ext4, of xfs, of NTFS.
+/// The latest seconds: signed 32 bits, HFS, unsigned 32 bits, ext4, xfs, NTFS.
 const LAST: [i64; 6] =
     [i32::MAX as i64, 2_212_122_495, u32::MAX as i64, 15_032_385_535, 16_299_260_424, 910_692_730_085];
 
-/// FAT and exFAT keep 1980 to 2107, in whatever time zone the system is said to be in.
+/// FAT and exFAT store 1980 to 2107, in the time zone that the system assumes.
 const DOS: [i64; 2] = [315_532_800, 4_354_819_199];
 const DOS_ZONE: u64 = 14 * 3600;
 
-/// Returns whether an inode with the times `found` and `ctime` may be one whose mtime was set to `set`.
+/// Returns whether the mtime of an inode with the times `found` and `ctime` may have been set to `set`.
 pub(crate) fn is_kept_as(set: Mtime, found: Mtime, ctime: Mtime) -> bool {
     if set == found {
         return true;
@@ -63,7 +62,7 @@ mod tests {
             // Never another second.
             check(set, at(8, 0), ctime, false);
             check(set, at(5, 0), ctime, false);
-            // FAT keeps every other one.
+            // FAT stores every other second.
             check(set, at(6, 0), ctime, ctime == fat);
             check(set, at(7, 1), ctime, false);
             check(set, at(7, 123_456_788), ctime, false);

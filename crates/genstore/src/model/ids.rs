@@ -1,4 +1,4 @@
-//! Local names: generation numbers, pin names, and the words a person uses for a generation.
+//! Local names: generation numbers, pin names, and references that a person types.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 pub struct GenerationId(NonZeroU64);
 
 impl GenerationId {
-    /// Wraps a number; `None` for zero.
+    /// Wraps a number. Returns `None` for zero.
     pub fn new(number: u64) -> Option<GenerationId> {
         NonZeroU64::new(number).map(GenerationId)
     }
 
-    /// Gives the number.
+    /// Returns the number.
     pub fn get(self) -> u64 {
         self.0.get()
     }
 
-    /// Parses the one spelling that the store writes: decimal, no sign, no leading zero.
+    /// Parses the only spelling that the store writes: decimal, no sign, no leading zero.
     pub fn parse(text: &str) -> Option<GenerationId> {
         let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
         if canonical { text.parse().ok().and_then(GenerationId::new) } else { None }
@@ -46,7 +46,7 @@ impl fmt::Debug for GenerationId {
 pub struct PinName(String);
 
 impl PinName {
-    /// Gives the name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -58,7 +58,7 @@ impl fmt::Display for PinName {
     }
 }
 
-/// Why a text is no pin's name.
+/// The error for a text that is not a pin's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAPinName;
 
@@ -81,13 +81,13 @@ impl FromStr for PinName {
     }
 }
 
-/// Names a stage that was begun: `k3Jx9Q`.
+/// The id of a stage: `k3Jx9Q`.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StageId(String);
 
 impl StageId {
-    /// Gives it as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -99,7 +99,7 @@ impl fmt::Display for StageId {
     }
 }
 
-/// Not a stage's id: those are letters and digits.
+/// The error for a text that is not a stage's id. Ids consist of letters and digits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NotAStageId;
 
@@ -134,24 +134,24 @@ impl From<StageId> for String {
     }
 }
 
-/// How a person names a generation.
+/// A reference to a generation, as a person types it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rev {
-    /// `@`, `@-`, `@-3`: the current one, or as many kept ones older than it.
+    /// `@`, `@-`, `@-3`: the current generation, or the n-th kept one before it.
     Current {
-        /// Steps back from the current generation.
+        /// Number of steps back from the current generation.
         older: u64,
     },
     /// `42`: a number. Six or more digits may also be the start of a tree's id.
     Number(GenerationId),
-    /// A pin's name, or six or more hex digits of a tree's id; a pin goes first.
+    /// A pin's name, or six or more hex digits of a tree's id. A pin takes precedence.
     Name(String),
 }
 
 impl FromStr for Rev {
     type Err = std::convert::Infallible;
 
-    /// Never fails: what is neither a number nor `@…` is a name, which may turn out unknown.
+    /// Never fails: a text that is neither a number nor `@…` is a name, which may be unknown.
     fn from_str(text: &str) -> Result<Rev, Self::Err> {
         if let Some(id) = GenerationId::parse(text) {
             return Ok(Rev::Number(id));

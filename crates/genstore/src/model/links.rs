@@ -1,11 +1,11 @@
-//! Where a symlink leads, told from names alone, as the kernel would follow it.
+//! Resolves symlinks of a tree from names alone, in the way the kernel does.
 
 use crate::model::relpath;
 
-/// As many links as Linux follows before it says ELOOP.
+/// The number of links that Linux follows before it fails with ELOOP.
 const MAX_LINKS: usize = 40;
 
-/// What stands at a path.
+/// The kind of the entry at a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum At<'a> {
     Nothing,
@@ -14,24 +14,24 @@ pub(crate) enum At<'a> {
     Link(&'a [u8]),
 }
 
-/// Where a link leads in the end.
+/// The place where a link ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Leads {
-    /// To something that is there.
+    /// At an entry of the tree.
     Inside,
-    /// To nothing: a name on the way is missing, or is no directory.
+    /// Nowhere: a name on the way is missing, or is not a directory.
     Nowhere,
-    /// Above the top, on the way at least.
+    /// Above the top of the tree, at least on the way.
     Outside,
-    /// To a path of the system.
+    /// At an absolute path.
     Absolute,
-    /// Round and round.
+    /// In a loop.
     InCircles,
 }
 
-/// Follows the link that stands at `link`. Only what stands at a name decides what `..` behind it
-/// means: `a/..` is not the folder of `a` when `a` is a link. Where nothing stands, names are taken
-/// as they read, so that a link that leads outside is found whatever is missing.
+/// Follows the link at `link`. A `..` is resolved from the entry before it: `a/..` is not the folder of
+/// `a` if `a` is a link. If an entry is missing, the names are resolved as text, so a link that leads
+/// outside is found even if entries are missing.
 pub(crate) fn follow<'a>(link: &[u8], target: &'a [u8], at: impl Fn(&[u8]) -> At<'a>) -> Leads {
     if target.starts_with(b"/") {
         return Leads::Absolute;
@@ -92,11 +92,11 @@ mod tests {
         check("dir/l", "../dir/./sub//", Leads::Inside);
         check("l", "dir/none", Leads::Nowhere);
         check("l", "dir/file/x", Leads::Nowhere);
-        // Lexically this is `dir`; the link makes it `dir/sub/..`.
+        // As text this is `dir`. The link makes it `dir/sub/..`.
         check("l", "deep/../file", Leads::Inside);
         check("l", "deep/../../dir", Leads::Inside);
         check("l", "deep/../../../dir", Leads::Outside);
-        // `here` is the top, so `here/..` leaves it, although it reads as if it stayed.
+        // `here` is the top, so `here/..` leaves the tree. As text it would stay inside.
         check("l", "here/../z", Leads::Outside);
         check("l", "none/../../z", Leads::Outside);
         check("l", "..", Leads::Outside);

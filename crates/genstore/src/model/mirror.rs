@@ -1,7 +1,6 @@
-//! The files and symlinks of a mirror: what is done about what stands at the path of one.
-//! `views/mirror/compare` observes.
+//! The files and symlinks of a mirror: the decision about each path. `views/mirror/compare` observes.
 
-/// How an entry of a mirror is made.
+/// The wanted form of an entry of a mirror.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wanted {
     Symlink,
@@ -10,36 +9,37 @@ pub(crate) enum Wanted {
     CopiedFile,
 }
 
-/// What stands at the path of an entry.
+/// The entry at a path of a mirror.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
     Nothing,
-    /// The symlink that is wanted.
+    /// The wanted symlink.
     SameSymlink,
-    /// What genstore put there.
+    /// An entry that genstore created.
     Ours(Put),
-    /// A folder that genstore made.
+    /// A folder that genstore created.
     OurFolder,
-    /// A regular file that no inventory names; with the size and the mtime that are wanted, or without.
+    /// A regular file that is in no inventory. `looks_wanted`: its size and mtime are the wanted ones.
     File {
         looks_wanted: bool,
     },
     Other,
 }
 
-/// What genstore put at a path.
+/// An entry that genstore created at a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Put {
-    /// A copy. It is the wanted one by its inventory and by its looks, or not; its looks may be those of
-    /// another file.
+    /// A copy. `is_wanted`: it is the wanted one by its inventory and by its size and mtime.
+    /// `is_doubtful`: size and mtime may be those of another file.
     Copy { is_wanted: bool, is_doubtful: bool },
-    /// A hard link to an object. It is the wanted one by its inventory and by its looks, or not.
+    /// A hard link to an object. `is_wanted`: it is the wanted one by its inventory and by its
+    /// metadata.
     Link { is_wanted: bool },
-    /// A symlink where a file is wanted, or a file where a symlink is.
+    /// A symlink where a file is wanted, or a file where a symlink is wanted.
     Other,
 }
 
-/// By what a file that stays is known the next time.
+/// The values by which a kept file is recognised the next time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum KnownBy {
     /// Size and mtime.
@@ -47,11 +47,11 @@ pub(crate) enum KnownBy {
     Inode,
 }
 
-/// What is done with what stands there.
+/// The action at a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
     Add,
-    /// Added once the folder in its place is gone.
+    /// Add it once the folder in its place is removed.
     AddLate,
     Keep(KnownBy),
     Replace,
@@ -59,21 +59,21 @@ pub(crate) enum Action {
     Leave,
 }
 
-/// What the looks of a path tell.
+/// A decision from metadata alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Decision {
     Is(Action),
-    /// It stays if it has the bytes that are wanted; they must be read.
+    /// It stays if it has the wanted bytes, which must be read.
     IfSameBytes {
         otherwise: Action,
     },
-    /// It stays if it is the inode that the generation has.
+    /// It stays if its inode is the generation's.
     IfSameInode {
         otherwise: Action,
     },
 }
 
-/// Decides what is done about what stands at the path of a file or a symlink.
+/// Decides about the entry at the path of a file or a symlink.
 pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Decision {
     use Decision::{IfSameBytes, IfSameInode, Is};
     use Wanted::{CopiedFile, LinkedFile, Symlink};
@@ -83,7 +83,7 @@ pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Decision {
         (_, Standing::OurFolder) => Is(Action::AddLate),
         (Symlink, Standing::Ours(_)) | (_, Standing::Ours(Put::Other)) => Is(Action::Replace),
         (_, Standing::Ours(Put::Copy { is_wanted: false, .. })) => Is(Action::Replace),
-        // Also where links were wanted, and could not be made.
+        // Also if links were wanted and could not be made.
         (_, Standing::Ours(Put::Copy { is_doubtful: false, .. })) => Is(Action::Keep(KnownBy::Looks)),
         (_, Standing::Ours(Put::Copy { is_doubtful: true, .. })) => {
             IfSameBytes { otherwise: Action::Replace }
@@ -93,7 +93,8 @@ pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Decision {
         (LinkedFile, Standing::Ours(Put::Link { is_wanted: false })) => {
             IfSameInode { otherwise: Action::Replace }
         }
-        // As it is to be already: the inventory was lost, or the same was put there meanwhile.
+        // It already has the wanted form: the inventory was lost, or somebody made the same entry
+        // meanwhile.
         (CopiedFile, Standing::File { looks_wanted: true }) => IfSameBytes { otherwise: Action::Leave },
         (LinkedFile, Standing::File { .. }) => IfSameInode { otherwise: Action::Leave },
         (CopiedFile | Symlink, Standing::File { .. }) | (_, Standing::Other) => Is(Action::Leave),

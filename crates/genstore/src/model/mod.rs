@@ -1,8 +1,9 @@
 //! Floor 0: values and pure functions. No disk, no clock, no environment.
-//! Only `codec` touches bincode, and decodes only slices whose length and digest were checked. Nothing that
-//! comes from the disk can panic: damage is an error that says what, and where it is used. `retention::judge`,
-//! `diff` and `fresh::plan` take values and return values; the verbs gather before and act after. The only
-//! threads are rayon's, which share out pure work on what is large.
+//!
+//! Only `codec` uses bincode. It decodes only slices whose length and digest were checked. No input
+//! from the disk can cause a panic: damage is an error that names the problem, also where a value is
+//! used later. `retention::judge`, `diff` and `fresh::plan` take values and return values: the verbs
+//! read before and act after. The only threads are rayon's, for pure work on large values.
 
 pub(crate) mod audit;
 pub(crate) mod codec;

@@ -1,6 +1,6 @@
-//! Names that are near to what was asked for: a person mistyped.
+//! Suggestions for mistyped names.
 
-/// Names that share the most with what was asked for, by the number of common pairs of letters.
+/// Returns the names that share the most pairs of letters with `wanted`.
 pub(crate) fn nearest_names<'a>(names: impl Iterator<Item = &'a str>, wanted: &str) -> Vec<String> {
     let pairs = |text: &str| -> Vec<[u8; 2]> {
         text.to_ascii_lowercase().as_bytes().windows(2).map(|w| [w[0], w[1]]).collect()

@@ -1,13 +1,13 @@
-//! The notice: the file that watchers look at. Always as many bytes, so that one write replaces it.
+//! The notice: the file that watchers observe. Its length is constant, so one write replaces it.
 
 use crate::model::digest::Digest;
 use crate::model::ids::GenerationId;
 use crate::model::tree::TreeId;
 
-/// The notice is always so long, in bytes.
+/// The constant length of the notice, in bytes.
 pub(crate) const NOTICE_LEN: u64 = 86;
 
-/// What the notice holds: always as many bytes, so that it is replaced by one write in place.
+/// Returns the content of the notice. Its length is constant, so one write in place replaces it.
 pub(crate) fn notice(commit: Option<(GenerationId, TreeId)>) -> Vec<u8> {
     let (number, tree) = match commit {
         Some((id, tree)) => (id.get(), tree),

@@ -1,13 +1,13 @@
-//! Finding the files of a tree by their bytes, for a few bytes of memory per file.
+//! An index of a tree's files by their objects, with a few bytes of memory per file.
 
 use super::tree::{FileNode, Node, ObjectId, Tree};
 
-/// The files of a tree, by their objects: a table with open addressing, in which digests, which
-/// are as good as random, hash themselves.
+/// The files of a tree by their objects: a hash table with open addressing. Digests are as good as
+/// random, so they are their own hashes.
 pub(crate) struct ObjectMap {
-    /// An entry's place and one, or 0; at most half of them are taken.
+    /// An entry's index plus one, or 0 for a free slot. At most half of the slots are taken.
     slots: Vec<u32>,
-    /// Per entry the first one that is a file with the same object and mtime, or itself.
+    /// For each entry the first file with the same object and mtime, or the entry itself.
     firsts: Vec<u32>,
 }
 
@@ -30,7 +30,8 @@ impl ObjectMap {
         map
     }
 
-    /// Finds the first file with these bytes and this executable bit. `tree` is that of the map.
+    /// Finds the first file with these bytes and this executable bit. `tree` must be the tree of the
+    /// map.
     pub(crate) fn find(&self, tree: &Tree, id: ObjectId) -> Option<FileNode> {
         match tree.get(self.place(tree, id)?).node {
             Node::File(file) => Some(file),
@@ -48,12 +49,12 @@ impl ObjectMap {
         (slot as usize).checked_sub(1)
     }
 
-    /// Gives the first entry that is a file with the same object and mtime as this one.
+    /// Returns the first entry that is a file with the same object and mtime as this one.
     pub(crate) fn first(&self, index: usize) -> usize {
         self.firsts[index] as usize
     }
 
-    /// Gives the slot that an object has, or else the free one that it would have.
+    /// Returns the slot of an object, or the free slot where it would be.
     fn probe(&self, tree: &Tree, digest: &[u8], executable: bool) -> usize {
         let mask = self.slots.len() - 1;
         let start = u64::from_le_bytes(digest[..8].try_into().expect("8 bytes")) as usize;

@@ -1,8 +1,8 @@
-//! How an object is named among the others, and the mode that it has.
+//! The name and the mode of an object.
 
 use crate::model::tree::ObjectId;
 
-/// Names an object below `objects/`: `ab/<62 hex>`, with `.x` if it is executable.
+/// Returns the path of an object below `objects/`: `ab/<62 hex>`, with `.x` if it is executable.
 pub(crate) fn name(id: ObjectId) -> Vec<u8> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut name = Vec::with_capacity(67);
@@ -18,7 +18,7 @@ pub(crate) fn name(id: ObjectId) -> Vec<u8> {
     name
 }
 
-/// Reads an object's name back; `None` for any other name.
+/// Parses an object's name. Returns `None` for any other name.
 pub(crate) fn parse_name(folder: &[u8], rest: &[u8]) -> Option<ObjectId> {
     let (rest, executable) = match rest.strip_suffix(b".x") {
         Some(rest) => (rest, true),

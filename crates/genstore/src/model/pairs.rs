@@ -1,4 +1,4 @@
-//! Walking two trees at once, in the order of their paths.
+//! Walks two trees at once, in path order.
 
 use std::cmp::Ordering;
 
@@ -6,15 +6,15 @@ use super::relpath;
 use super::tree::Tree;
 use super::tree::runs::RUN;
 
-/// Gives what two trees have at each path, except where both have the same, its mtime included, and
-/// `look` does not ask for the entry of `next`. At most one of the two places is `None`.
+/// Returns the entries of two trees at each path, except where both have the same entry (with the same
+/// mtime) and `look` does not ask for the entry of `next`. At most one of the two indexes is `None`.
 pub(crate) fn pairs<'a>(
     base: &'a Tree,
     next: &'a Tree,
     look: impl Fn(usize) -> bool + 'a,
 ) -> impl Iterator<Item = (Option<usize>, Option<usize>)> + 'a {
     let (mut i, mut j) = (0, 0);
-    // So many entries from here on are known to be the same, or are compared one by one.
+    // The number of following entries that are known to be the same, or that are compared one by one.
     let (mut same, mut single) = (0, 0);
     std::iter::from_fn(move || {
         loop {
@@ -58,7 +58,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
-    /// Entries by number, each with what stands there.
+    /// Entries by number, each with its content.
     fn tree(entries: &BTreeMap<u16, u8>) -> Tree {
         let mut builder = TreeBuilder::default();
         for (number, content) in entries {
@@ -87,7 +87,7 @@ mod tests {
         }
     }
 
-    /// What must be told, found path by path.
+    /// The pairs that must be returned, found path by path.
     fn expected(base: &Tree, next: &Tree, look: impl Fn(usize) -> bool) -> Vec<Pair> {
         let all: BTreeSet<&[u8]> = base.iter().chain(next.iter()).map(|entry| entry.path).collect();
         let pairs = all.into_iter().map(|path| (base.index_of(path), next.index_of(path)));
@@ -112,7 +112,7 @@ mod tests {
             let look = |j: usize| asked.contains(&j);
             for (base, next) in [(tree(&before), tree(&after)), (tree(&after), tree(&before))] {
                 let told: Vec<_> = pairs(&base, &next, look).collect();
-                // Links and folders that are the same may come, too.
+                // Links and folders that are the same may be returned, too.
                 let is_needed = |pair: &&Pair| is_needed(&base, &next, **pair, look);
                 let needed: Vec<_> = told.iter().filter(is_needed).copied().collect();
                 prop_assert_eq!(needed, expected(&base, &next, look));

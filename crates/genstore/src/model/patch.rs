@@ -1,4 +1,4 @@
-//! What to do to the folders of one tree so that they hold another. Pure; `recycle` acts.
+//! The work that turns the folders of one tree into another tree. Pure; `recycle` acts.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -9,45 +9,45 @@ use super::relpath;
 use super::tree::{Node, Tree};
 use crate::threads::prelude::*;
 
-/// Entries of a tree whose folders are listed by one thread.
+/// Number of entries whose folders one thread lists.
 const LISTED_TOGETHER: usize = 8192;
 
-/// What makes one tree of another.
+/// The changes that turn one tree into another.
 pub(crate) struct Patch<'t> {
-    /// Folders that only the old tree has; of those within each other the topmost alone.
+    /// Folders that only the old tree has. Of nested folders only the topmost.
     pub(crate) dead: Vec<&'t [u8]>,
-    /// Folders that only the new tree has, each after the one that holds it.
+    /// Folders that only the new tree has, each after its parent.
     pub(crate) born: Vec<&'t [u8]>,
-    /// What there is to do in folders of the new tree.
+    /// The work in each folder of the new tree.
     pub(crate) work: HashMap<&'t [u8], Work>,
 }
 
-/// What there is to do in one folder.
+/// The work in one folder.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(crate) struct Work {
-    /// Entries of the old tree that go.
+    /// Entries of the old tree that are removed.
     pub(crate) remove: Vec<u32>,
-    /// Entries of the new tree that are to be made.
+    /// Entries of the new tree that are created.
     pub(crate) make: Vec<u32>,
-    /// Entries that are the same in both but have inodes of their own: to be looked at.
+    /// Entries that are the same in both trees but have inodes of their own, which must be checked.
     pub(crate) look: Vec<u32>,
 }
 
 impl Patch<'_> {
-    /// Counts what there is to do.
+    /// Returns the number of changes.
     pub(crate) fn size(&self) -> usize {
         let work = |work: &Work| work.remove.len() + work.make.len() + work.look.len();
         self.dead.len() + self.born.len() + self.work.values().map(work).sum::<usize>()
     }
 }
 
-/// Lists all folders of a tree, empty ones too, in the order of paths: so each comes after the one that
-/// holds it, and the first is the tree itself.
+/// Lists all folders of a tree, empty ones too, in path order. Each comes after its parent, and the
+/// first is the tree itself.
 pub(crate) fn folders(tree: &Tree) -> Vec<&[u8]> {
     folders_by(tree, LISTED_TOGETHER)
 }
 
-/// Does it with so many entries for one thread.
+/// Does it with `together` entries per thread.
 fn folders_by(tree: &Tree, together: usize) -> Vec<&[u8]> {
     let folder_of = |index| {
         let path = tree.path(index);
@@ -61,7 +61,8 @@ fn folders_by(tree: &Tree, together: usize) -> Vec<&[u8]> {
             if folder == last {
                 continue;
             }
-            // What lies in one folder stands together: so what is new is not within the last one's way.
+            // All entries of one folder are adjacent, so a new folder is never part of the last one's
+            // path.
             let common = common_folder(last, folder);
             let ends = folder.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
             part.extend(ends.chain([folder.len()]).filter(|end| *end > common).map(|end| &folder[..end]));
@@ -72,7 +73,7 @@ fn folders_by(tree: &Tree, together: usize) -> Vec<&[u8]> {
     [vec![&b""[..]], parts.flatten_iter().collect()].concat()
 }
 
-/// Gives the length of the longest folder that is or holds both.
+/// Returns the length of the longest folder that is or contains both.
 fn common_folder(a: &[u8], b: &[u8]) -> usize {
     let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let ends_at = |path: &[u8]| path.len() == same || path[same] == b'/';
@@ -82,12 +83,13 @@ fn common_folder(a: &[u8], b: &[u8]) -> usize {
     a[..same].iter().rposition(|byte| *byte == b'/').unwrap_or(0)
 }
 
-/// Finds a folder in a list of [`folders`].
+/// Finds a folder in a list made by [`folders`].
 pub(crate) fn position(folders: &[&[u8]], path: &[u8]) -> Option<usize> {
     folders.binary_search_by(|folder| relpath::compare(folder, path)).ok()
 }
 
-/// Lists the folders of each of two lists of [`folders`] that are not in the other.
+/// Compares two lists made by [`folders`], and lists the folders that only the first and only the
+/// second has.
 fn apart<'t>(before: &[&'t [u8]], after: &[&'t [u8]]) -> (Vec<&'t [u8]>, Vec<&'t [u8]>) {
     let (mut gone, mut new) = (vec![], vec![]);
     let (mut before, mut after) = (before.iter().copied().peekable(), after.iter().copied().peekable());
@@ -107,9 +109,9 @@ fn apart<'t>(before: &[&'t [u8]], after: &[&'t [u8]]) -> (Vec<&'t [u8]>, Vec<&'t
     }
 }
 
-/// Finds out what makes `new` of `old`, where the paths in `shown.fresh` do not have their object's
-/// inode; `before` and `after` are the [`folders`] of the two. `is_object` tells of an entry of the new
-/// tree whether the store has its object.
+/// Computes the changes that turn `old` into `new`. The paths in `shown.fresh` do not have their
+/// object's inode. `before` and `after` are the [`folders`] of the two trees. `is_object` returns
+/// whether the store has the object of an entry of the new tree.
 pub(crate) fn patch<'t>(
     (old, before, shown): (&'t Tree, &[&'t [u8]], &Shown),
     (new, after): (&'t Tree, &[&'t [u8]]),
@@ -118,7 +120,7 @@ pub(crate) fn patch<'t>(
     let (mut dead, born) = apart(before, after);
     dead.retain(|path| position(after, relpath::split(path).0).is_some());
     let mut work: HashMap<&'t [u8], Work> = HashMap::new();
-    // Most entries are not looked at: what the store has an object of is a file, and not empty.
+    // Most entries are skipped: if the store has an object for an entry, it is a file and not empty.
     for (i, j) in pairs(old, new, |j| !shown.fresh.is_empty() || !is_object(j)) {
         let from = i.map(|i| old.get(i)).filter(|entry| entry.node != Node::EmptyDir);
         let to = j.map(|j| new.get(j)).filter(|entry| entry.node != Node::EmptyDir);
@@ -139,7 +141,7 @@ pub(crate) fn patch<'t>(
         }
         if let (Some(entry), Some(i)) = (from, i) {
             let folder = relpath::split(entry.path).0;
-            // What lies in a folder that goes, goes with it.
+            // Entries of a removed folder are removed with it.
             if position(after, folder).is_some() {
                 work.entry(folder).or_default().remove.push(i as u32);
             }
@@ -176,7 +178,7 @@ mod tests {
                 mtime: Mtime::default(),
             };
             let node = if content == "/" { Node::EmptyDir } else { Node::File(file) };
-            // A path below a file is no path of a tree.
+            // A path below a file is not a valid path of a tree.
             drop(builder.push(Entry { path: path.as_bytes(), node }));
         }
         builder.finish()
@@ -186,7 +188,7 @@ mod tests {
         String::from_utf8(path.to_vec()).unwrap()
     }
 
-    /// Everything that is on the disk: files with their digests, and folders.
+    /// The state on the disk: files with their digests, and folders.
     fn disk(tree: &Tree) -> BTreeMap<String, Option<Digest>> {
         let mut disk: BTreeMap<_, _> = folders(tree).into_iter().map(|path| (text(path), None)).collect();
         disk.extend(tree.iter_files().map(|(path, file)| (text(path), Some(file.digest))));

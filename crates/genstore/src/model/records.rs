@@ -1,4 +1,5 @@
-//! The values of the records: what stands in `sequence`, `pins/`, `marks/` and `hold`, and in the log.
+//! The values of the records: the content of `sequence`, `pins/`, `marks/` and `hold`, and of log
+//! lines.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::tree::Mtime;
 
-/// A moment, as records and the log write it.
+/// A point in time, as records and the log store it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub(crate) struct Moment {
     pub(crate) secs: i64,
@@ -50,13 +51,13 @@ impl PinRecord {
     }
 }
 
-/// What a person or a rollback says of a generation.
+/// A judgement about a generation, by a person or by a rollback.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
-    /// Fit to be rolled back to; what every generation is until it is marked.
+    /// Fit to be rolled back to. Every generation is good until it is marked.
     Good,
-    /// Passed over by `rollback`, and not counted among the last ones to keep.
+    /// Skipped by `rollback`, and not counted among the last ones to keep.
     Bad,
 }
 
@@ -68,37 +69,38 @@ pub(crate) struct MarkRecord {
     pub(crate) why: Option<String>,
 }
 
-/// Returns whether nobody said of a generation that it is bad.
+/// Returns whether a generation is not marked as bad.
 pub(crate) fn is_good(marks: &BTreeMap<GenerationId, MarkRecord>, id: GenerationId) -> bool {
     marks.get(&id).is_none_or(|mark| mark.mark == Mark::Good)
 }
 
-/// The highest number ever taken, and the one change that is under way.
+/// The highest number ever taken, and the one change in progress.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sequence {
     pub(crate) high: u64,
-    /// How often damaged objects were replaced: a stage that began before may hold the old inode.
+    /// The number of replacements of damaged objects so far. A stage that began before a replacement
+    /// may contain the old inode.
     #[serde(default)]
     pub(crate) heals: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) intent: Option<Intent>,
 }
 
-/// A change that is durable before its first step, so that whoever comes after a crash knows
-/// whether to finish it or to take it back.
+/// A change that is durable before its first step. After a crash, recovery uses it to decide whether to
+/// complete or to undo the change.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Intent {
-    /// A new generation is on its way to `generations/`, and to `current` if `activate`.
+    /// A new generation is about to become an entry of `generations/`, and current if `activate`.
     Publish {
         generation: GenerationId,
         activate: bool,
-        /// The stage that was begun for it apart from its commit, which goes when it is committed.
+        /// The stage that was begun separately from its commit. It is removed after the commit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stage: Option<StageId>,
     },
-    /// A kept generation is made ready to be current; afterwards `marks` are written, and the hold,
-    /// or its end.
+    /// A kept generation is prepared to become current. Afterwards `marks` are written, and the hold is
+    /// written or removed.
     Activate {
         generation: GenerationId,
         marks: Vec<(GenerationId, MarkRecord)>,
@@ -107,12 +109,12 @@ pub(crate) enum Intent {
     },
 }
 
-/// What a rollback leaves behind: see [`Activate::UnlessHeld`].
+/// The record that a rollback leaves: see [`Activate::UnlessHeld`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct HoldRecord {
-    /// What was rolled back to.
+    /// The generation that was rolled back to.
     pub(crate) generation: GenerationId,
-    /// What was left.
+    /// The generation that was current before.
     pub(crate) left: GenerationId,
     pub(crate) made: Moment,
     pub(crate) by: String,

@@ -1,12 +1,12 @@
 //! Relative paths: bytes, checked once at the edge, trusted inside.
 //!
-//! Paths are ordered by their components, so that all that lies in a folder stands together
-//! (`a`, `a/b`, `a-b`; plain byte order would put `a-b` between the two).
+//! Paths are ordered by their components, so all entries of a folder are adjacent (`a`, `a/b`, `a-b`;
+//! plain byte order would put `a-b` between the two).
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// The longest name of one component, in bytes (NAME_MAX of every filesystem we serve).
+/// The longest name of one component, in bytes (NAME_MAX of every supported filesystem).
 pub(crate) const NAME_MAX: usize = 255;
 
 /// A relative path of one or more names, joined by `/`: no empty name, no `.` or `..`, no NUL,
@@ -14,19 +14,19 @@ pub(crate) const NAME_MAX: usize = 255;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RelPath(Box<[u8]>);
 
-/// Why bytes are not a relative path.
+/// The reason why bytes are not a relative path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PathProblem {
-    /// There is nothing in it.
+    /// It is empty.
     Empty,
     /// It starts with `/`.
     Absolute,
-    /// It holds `.` or an empty name, as in `a//b` or `a/`.
+    /// It contains `.` or an empty name, as in `a//b` or `a/`.
     NotNormal,
-    /// It holds `..`.
+    /// It contains `..`.
     Parent,
-    /// It holds a NUL byte.
+    /// It contains a NUL byte.
     Nul,
     /// One of its names is longer than 255 bytes.
     NameTooLong,
@@ -37,9 +37,9 @@ impl fmt::Display for PathProblem {
         f.write_str(match self {
             PathProblem::Empty => "the path is empty",
             PathProblem::Absolute => "the path is absolute",
-            PathProblem::NotNormal => "the path holds an empty name or `.`",
-            PathProblem::Parent => "the path holds `..`",
-            PathProblem::Nul => "the path holds a NUL byte",
+            PathProblem::NotNormal => "the path contains an empty name or `.`",
+            PathProblem::Parent => "the path contains `..`",
+            PathProblem::Nul => "the path contains a NUL byte",
             PathProblem::NameTooLong => "a name in the path is longer than 255 bytes",
         })
     }
@@ -56,7 +56,7 @@ impl RelPath {
         Ok(RelPath(bytes.into_boxed_slice()))
     }
 
-    /// Gives the bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -109,9 +109,8 @@ fn check_names(bytes: &[u8]) -> Result<(), PathProblem> {
     Ok(())
 }
 
-/// Checks a path that is to follow another one, which was checked, in a tree: only the names that
-/// it does not share with that one are looked at. `Ok(false)` when it does not come after it, or
-/// lies below it.
+/// Checks a path that follows another, valid path in a tree. Only the names that it does not share with
+/// that path are checked. Returns `Ok(false)` if it does not come after that path, or lies below it.
 pub(crate) fn check_next(before: &[u8], path: &[u8]) -> Result<bool, PathProblem> {
     let shared = common_prefix(before, path);
     let start = path[..shared].iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
@@ -136,13 +135,13 @@ pub(crate) fn compare(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// `/` ends a name, so it sorts before whatever may stand in one.
+/// `/` ends a name, so it sorts before every byte of a name.
 fn weight(byte: u8) -> u8 {
     if byte == b'/' { 0 } else { byte }
 }
 
-/// Counts the bytes that two paths have in common at their start, eight at a time: neighbours in a
-/// tree share most of theirs.
+/// Returns the length of the common prefix of two paths. Compares eight bytes at a time: neighbours in
+/// a tree share most of theirs.
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let (words_a, words_b) = (a.chunks_exact(8), b.chunks_exact(8));
     let whole = words_a.zip(words_b).take_while(|(x, y)| x == y).count() * 8;
@@ -164,7 +163,7 @@ pub(crate) fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     path
 }
 
-/// Adds a folder (empty at the top) and a name, joined, to other bytes.
+/// Appends a folder (empty at the top) and a name, joined.
 pub(crate) fn push_joined(to: &mut Vec<u8>, folder: &[u8], name: &[u8]) {
     if !folder.is_empty() {
         to.extend(folder);
@@ -173,8 +172,8 @@ pub(crate) fn push_joined(to: &mut Vec<u8>, folder: &[u8], name: &[u8]) {
     to.extend(name);
 }
 
-/// Gives the part of a path that comes after that of a folder which holds it, by the length of the
-/// latter; nothing for the folder itself.
+/// Returns the part of a path after a folder that contains it, given the folder's length. Empty for the
+/// folder itself.
 pub(crate) fn after(path: &[u8], folder: usize) -> &[u8] {
     match folder {
         0 => path,
@@ -187,8 +186,8 @@ pub(crate) fn is_within(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
-/// Shows a path on one line: control characters, backslashes and bytes that are not UTF-8 are
-/// escaped (`\n`, `\\`, `\xff`), so that no name can forge a second line or a colour.
+/// Prints a path on one line. Control characters, backslashes and bytes that are not UTF-8 are escaped
+/// (`\n`, `\\`, `\xff`), so no name can forge a second line or a colour.
 pub fn show(path: &[u8]) -> String {
     let mut out = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
@@ -206,7 +205,7 @@ pub fn show(path: &[u8]) -> String {
     out
 }
 
-/// Characters that show nothing, or reorder what is shown.
+/// Returns whether a character is invisible, or changes the order of the text.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -255,7 +254,7 @@ mod tests {
             b in "[a-c./]{0,12}",
             shared in 0usize..16,
         ) {
-            // Often with a long start in common.
+            // Often with a long common prefix.
             let b = format!("{}{b}", &a[..shared.min(a.len())]);
             let (a, b) = (a.as_bytes(), b.as_bytes());
             let expected = check(b).map(|()| compare(a, b).is_lt() && !is_within(b, a));

@@ -1,18 +1,18 @@
-//! Retention: the rule that chooses which generations stay. Pure; `gc` gathers and acts.
+//! Retention: the rule that chooses which generations stay. Pure; `gc` reads and acts.
 
 use std::time::{Duration, SystemTime};
 
 use super::ids::GenerationId;
 
-/// What to keep beyond what is current, pinned or leased.
+/// The generations to keep, beyond those that are current, pinned or leased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// So many of the newest good generations.
+    /// This number of the newest good generations.
     pub keep_last: usize,
     /// Generations made within this duration.
     pub keep_within: Option<Duration>,
-    /// Generations that were current within this duration: programs that started on one may still
-    /// read it.
+    /// Generations that were current within this duration: programs that started on one may still read
+    /// it.
     pub grace: Duration,
 }
 
@@ -23,49 +23,49 @@ impl Default for Retention {
     }
 }
 
-/// What the rule looks at.
+/// The facts about a generation that the rule uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// Its number.
     pub(crate) id: GenerationId,
-    /// When it was made.
+    /// The time of its creation.
     pub(crate) created: SystemTime,
-    /// When it ceased to be current; `None` if it never was.
+    /// The time at which it ceased to be current. `None` if it never was.
     pub(crate) last_current: Option<SystemTime>,
     /// Whether it is current.
     pub(crate) current: bool,
     /// Whether it is not marked as bad.
     pub(crate) good: bool,
-    /// Names of the pins that hold it and have not expired.
+    /// Names of the unexpired pins on it.
     pub(crate) pins: Vec<String>,
-    /// Whether a living process holds it.
+    /// Whether a living process has a lease on it.
     pub(crate) leased: bool,
 }
 
-/// Why a generation stays.
+/// A reason to keep a generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
     /// It is current.
     Current,
-    /// A person's pin holds it.
+    /// A person pinned it.
     Pinned(String),
-    /// A living process holds it.
+    /// A living process has a lease on it.
     Leased,
     /// It is one of the newest good ones.
     Last(usize),
-    /// It was made within the duration asked for.
+    /// It was created within the requested duration.
     Within(Duration),
-    /// It was current until a moment ago.
+    /// It was current until recently.
     Grace(Duration),
 }
 
-/// What the rule says of one generation: it goes if nothing keeps it.
+/// The result for one generation. It is removed if there is no reason to keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// Its number.
     pub id: GenerationId,
-    /// Why it stays; empty if it goes.
+    /// The reasons to keep it. Empty if it is removed.
     pub reasons: Vec<Reason>,
     /// Whether it is marked as good, or not marked.
     pub good: bool,
@@ -79,15 +79,16 @@ impl Verdict {
 }
 
 impl Candidate {
-    /// Returns whether a clock that ran ahead made it, or ended its time as current.
+    /// Returns whether a clock that ran ahead set the time of its creation, or of the end of its time
+    /// as current.
     pub(crate) fn is_ahead_of(&self, now: SystemTime) -> bool {
         self.created > now || self.last_current.is_some_and(|last| last > now)
     }
 }
 
-/// Judges all generations, newest first. A time in the future counts as now, so that a clock that
-/// was set back never makes anything look old. But a generation counts as no newer than the next one:
-/// what was made while a clock ran years ahead is not kept for years.
+/// Judges all generations, newest first. A time in the future counts as now, so a clock that was set
+/// back never makes a generation look old. A generation counts as no newer than the next one, so a
+/// generation from a clock that ran years ahead is not kept for years.
 pub(crate) fn judge(candidates: &[Candidate], rule: &Retention, now: SystemTime) -> Vec<Verdict> {
     let mut sorted: Vec<Candidate> = candidates.to_vec();
     sorted.sort_by_key(|candidate| std::cmp::Reverse(candidate.id));
@@ -105,7 +106,7 @@ pub(crate) fn judge(candidates: &[Candidate], rule: &Retention, now: SystemTime)
         .collect()
 }
 
-/// Judges one, of which so many good ones are newer.
+/// Judges one generation. `newer` is the number of newer good ones.
 pub(crate) fn judge_one(candidate: &Candidate, newer: usize, rule: &Retention, now: SystemTime) -> Verdict {
     let age = |time: SystemTime| now.duration_since(time).unwrap_or(Duration::ZERO);
     let mut reasons = Vec::new();
@@ -133,9 +134,9 @@ pub(crate) fn judge_one(candidate: &Candidate, newer: usize, rule: &Retention, n
     Verdict { id: candidate.id, reasons, good: candidate.good }
 }
 
-/// Bounds the times of things that happened one after the other, the last one first: one that lies in
-/// the future counts as the one after it, or as now where there is none; and never as older than one
-/// before it. A time that is past stays as it is, for a clock may have been set back, too.
+/// Bounds the times of consecutive events, the last one first. A time in the future counts as the time
+/// of the event after it, or as now for the last one, but never as older than an event before it. A
+/// past time stays as it is, because a clock may also have been set back.
 pub(crate) fn bounded(times: &[SystemTime], now: SystemTime) -> Vec<SystemTime> {
     let mut before = vec![SystemTime::UNIX_EPOCH; times.len()];
     for at in (1..times.len()).rev() {
@@ -227,13 +228,13 @@ mod tests {
             judge(&all, &rule, at(now)).iter().filter(|v| v.keeps()).map(|v| v.id.get()).collect()
         };
         assert_eq!(within(&|_| {}, 500), [5, 4]);
-        // 2 counts as 3, which is over; two in a row count as the one after them.
+        // 2 counts as 3, which is past the limit. Two in a row count as the one after them.
         assert_eq!(within(&|all| ahead(all, 1, 1 << 33), 500), [5, 4]);
         assert_eq!(within(&|all| (1..3).for_each(|n| ahead(all, n, 1 << 33)), 500), [5, 4, 3, 2]);
         assert_eq!(within(&|all| (1..3).for_each(|n| ahead(all, n, 1 << 33)), 551), [5]);
-        // Nothing after it: now.
+        // No event after it: now.
         assert_eq!(within(&|all| ahead(all, 4, 1 << 33), 5_000), [5]);
-        // A clock that was set back after it makes neither it nor what is older look old.
+        // A clock that was set back later makes neither it nor older ones look old.
         assert_eq!(
             within(
                 &|all| {
@@ -245,7 +246,7 @@ mod tests {
             [4, 3]
         );
         assert_eq!(within(&|all| ahead(all, 4, 1), 450), [4, 3]);
-        // 4 is as new as the newest before it, which is not the last one before it.
+        // 4 is as new as the newest one before it, which is not the previous one.
         let back = |all: &mut [Candidate]| {
             [(1, 420), (2, 10), (3, 1 << 33), (4, 1)].into_iter().for_each(|(n, secs)| ahead(all, n, secs));
         };

@@ -1,9 +1,9 @@
-//! Trees: the sorted, duplicate-free list of what a generation holds.
+//! Trees: the sorted, duplicate-free list of a generation's entries.
 //!
-//! A tree is kept as it is written, in columns (`store-layout.md`, "Tree"): all paths in one run
-//! of bytes, all digests in another. Reading one is one check instead of an allocation per entry,
-//! which is what keeps `rollback` and `diff` in milliseconds, and an entry costs its path and some
-//! 70 bytes.
+//! A tree is kept in the form in which it is written, in columns (`store-layout.md`, "Tree"): all paths
+//! in one run of bytes, all digests in another. Reading one takes one check instead of an allocation
+//! per entry, which keeps `rollback` and `diff` in milliseconds. An entry takes its path and about 70
+//! bytes.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -53,12 +53,12 @@ impl From<Mtime> for SystemTime {
     }
 }
 
-/// What identifies a file's content in the store.
+/// The identity of a file's content in the store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ObjectId {
     /// Digest of the bytes.
     pub digest: Digest,
-    /// Whether the file may be executed.
+    /// Whether the file is executable.
     pub executable: bool,
 }
 
@@ -69,32 +69,32 @@ pub struct FileNode {
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
-    /// Whether it may be executed: mode 0555 instead of 0444.
+    /// Whether it is executable: mode 0555 instead of 0444.
     pub executable: bool,
-    /// The object's modification time; no part of the tree's id.
+    /// The object's modification time. It is not part of the tree's id.
     pub mtime: Mtime,
 }
 
 impl FileNode {
-    /// Names the object that holds the bytes.
+    /// Returns the id of the object that holds the bytes.
     pub fn object(&self) -> ObjectId {
         ObjectId { digest: self.digest, executable: self.executable }
     }
 }
 
-/// What stands at a path.
+/// The entry at a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Node<'a> {
     /// A regular file.
     File(FileNode),
-    /// A symbolic link to these bytes.
+    /// A symbolic link with this target.
     Symlink(&'a [u8]),
-    /// A directory with nothing in it. Others follow from the paths of what they hold.
+    /// An empty directory. Other directories follow from the paths of their entries.
     EmptyDir,
 }
 
 impl Node<'_> {
-    /// Returns whether the two are the same but for their mtime.
+    /// Returns whether the two are the same apart from their mtime.
     pub fn same_content(&self, other: &Node<'_>) -> bool {
         match (self, other) {
             (Node::File(a), Node::File(b)) => a.object() == b.object(),
@@ -108,11 +108,11 @@ impl Node<'_> {
 pub struct Entry<'a> {
     /// A valid relative path (see [`crate::RelPath`]).
     pub path: &'a [u8],
-    /// What stands there.
+    /// The entry itself.
     pub node: Node<'a>,
 }
 
-/// So many paths are checked by one thread at a time: some tenths of a millisecond.
+/// Number of paths that one thread checks at a time: some tenths of a millisecond.
 const CHECKED_TOGETHER: usize = 4096;
 
 pub(crate) const KIND_FILE: u8 = 0;
@@ -120,8 +120,8 @@ pub(crate) const KIND_EXECUTABLE: u8 = 1;
 pub(crate) const KIND_SYMLINK: u8 = 2;
 pub(crate) const KIND_EMPTY_DIR: u8 = 3;
 
-/// The columns of a tree, in the order in which they are written: parts of the manifest's bytes, or
-/// growing.
+/// The columns of a tree, in the order in which they are written. They are slices of the manifest's
+/// bytes, or growing buffers.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Columns<B = Bytes> {
     /// Every path, each followed by a NUL.
@@ -157,23 +157,23 @@ impl Columns<Vec<u8>> {
 pub struct Tree {
     columns: Columns,
     id: TreeId,
-    /// Where each path ends (its NUL), so that entry `i` is `ends[i-1] + 1 .. ends[i]`.
+    /// The end of each path (its NUL): entry `i` is `ends[i-1] + 1 .. ends[i]`.
     ends: Vec<u32>,
-    /// Per entry its place among the files, or among the ends of the targets.
+    /// For each entry its index among the files, or among the ends of the targets.
     ranks: Vec<u32>,
     target_ends: Vec<u32>,
     bytes: u64,
 }
 
-/// Why columns or entries are not a tree.
+/// The reason why columns or entries are not a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TreeProblem {
-    /// The columns do not fit together, or hold what no tree can hold.
+    /// The columns do not fit together, or contain invalid values.
     Malformed(&'static str),
     /// The path is not a relative path.
     BadPath(Vec<u8>, relpath::PathProblem),
-    /// The path stands twice, out of order, or below something that is not a directory.
+    /// The path is a duplicate, out of order, or below something that is not a directory.
     Misplaced(Vec<u8>),
 }
 
@@ -183,28 +183,28 @@ impl fmt::Display for TreeProblem {
             TreeProblem::Malformed(what) => write!(f, "malformed tree: {what}"),
             TreeProblem::BadPath(path, why) => write!(f, "{}: {why}", relpath::show(path)),
             TreeProblem::Misplaced(path) => {
-                write!(f, "{}: stands twice, out of order, or below a file", relpath::show(path))
+                write!(f, "{}: duplicate, out of order, or below a file", relpath::show(path))
             }
         }
     }
 }
 
 impl Tree {
-    /// Gives the tree without entries.
+    /// Returns the tree without entries.
     pub fn empty() -> Tree {
         Tree::from_good_columns(Columns::<Vec<u8>>::default().freeze(), None)
             .expect("no entry is out of place")
     }
 
-    /// Checks columns and finds their entries. Hashing them costs as much as all the rest; whoever
-    /// knows the id from a source that was hashed itself, gives it.
+    /// Checks columns and finds their entries. Hashing the columns costs as much as all other work, so
+    /// a caller that knows the id from a source with a checked hash passes it.
     pub(crate) fn from_columns(columns: Columns, id: Option<TreeId>) -> Result<Tree, TreeProblem> {
         let tree = Tree::from_good_columns(columns, id)?;
         tree.check_order()?;
         Ok(tree)
     }
 
-    /// Finds the entries of columns whose paths and targets were looked at.
+    /// Finds the entries of columns whose paths and targets were checked.
     fn from_good_columns(columns: Columns, id: Option<TreeId>) -> Result<Tree, TreeProblem> {
         let malformed = |what| Err(TreeProblem::Malformed(what));
         let count = columns.kinds.len();
@@ -213,11 +213,11 @@ impl Tree {
         }
         let ends = nul_positions(&columns.paths, count);
         if ends.len() != count || columns.paths.last().is_some_and(|&b| b != 0) {
-            return malformed("as many paths as kinds are needed");
+            return malformed("the number of paths differs from the number of kinds");
         }
         let target_ends = nul_positions(&columns.targets, 0);
         if columns.targets.last().is_some_and(|&b| b != 0) {
-            return malformed("the last target does not end");
+            return malformed("the last target has no end");
         }
         let mut ranks = Vec::with_capacity(count);
         let (mut files, mut links) = (0u32, 0u32);
@@ -271,7 +271,8 @@ impl Tree {
         };
         let problem = match self.len() > CHECKED_TOGETHER {
             true => (0..self.len()).into_par_iter().with_min_len(CHECKED_TOGETHER).find_map_first(problem),
-            // A rollback reads small trees alone, and to start threads would take longer than all of it.
+            // A rollback reads only small trees, and starting threads would take longer than the whole
+            // check.
             false => (0..self.len()).find_map(problem),
         };
         if let Some(problem) = problem {
@@ -284,7 +285,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Returns whether two entries are the same, mtime included, without taking them apart.
+    /// Returns whether two entries are the same file, mtime included, without decoding them.
     pub(crate) fn is_same_file(&self, index: usize, other: &Tree, at: usize) -> bool {
         let kind = self.columns.kinds[index];
         if kind != other.columns.kinds[at] || !matches!(kind, KIND_FILE | KIND_EXECUTABLE) {
@@ -295,7 +296,7 @@ impl Tree {
             && self.columns.mtimes[a * 12..][..12] == other.columns.mtimes[b * 12..][..12]
     }
 
-    /// Returns whether the id is that of the entries.
+    /// Returns whether the id is the id of the entries.
     pub(crate) fn has_right_id(&self) -> bool {
         tree_id(&self.columns) == self.id
     }
@@ -304,12 +305,12 @@ impl Tree {
         &self.columns
     }
 
-    /// Gives the id.
+    /// Returns the id.
     pub fn id(&self) -> TreeId {
         self.id
     }
 
-    /// Counts the entries.
+    /// Returns the number of entries.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -319,29 +320,29 @@ impl Tree {
         self.ends.is_empty()
     }
 
-    /// Counts the files.
+    /// Returns the number of files.
     pub fn files(&self) -> u64 {
         (self.columns.sizes.len() / 8) as u64
     }
 
-    /// Adds up the sizes of all files, in bytes.
+    /// Returns the sum of the sizes of all files, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Gives the path of entry `index`.
+    /// Returns the path of entry `index`.
     ///
     /// # Panics
-    /// When `index` is not below [`Tree::len`].
+    /// If `index` is not below [`Tree::len`].
     pub fn path(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize + 1 };
         &self.columns.paths[start..self.ends[index] as usize]
     }
 
-    /// Gives entry `index`, in the order of the paths.
+    /// Returns entry `index`, in the order of the paths.
     ///
     /// # Panics
-    /// When `index` is not below [`Tree::len`].
+    /// If `index` is not below [`Tree::len`].
     pub fn get(&self, index: usize) -> Entry<'_> {
         let rank = self.ranks[index] as usize;
         let node = match self.columns.kinds[index] {
@@ -365,7 +366,7 @@ impl Tree {
         Entry { path: self.path(index), node }
     }
 
-    /// Gives the place of entry `index` among the files, where it is one.
+    /// Returns the index of entry `index` among the files, or `None` if it is not a file.
     pub(crate) fn file_rank(&self, index: usize) -> Option<usize> {
         let is_file = matches!(self.columns.kinds[index], KIND_FILE | KIND_EXECUTABLE);
         is_file.then(|| self.ranks[index] as usize)
@@ -375,18 +376,19 @@ impl Tree {
         self.columns.kinds[index] == KIND_EMPTY_DIR
     }
 
-    /// Gives the digest of an entry's bytes and whether it may be executed, where it is a file.
+    /// Returns the digest of an entry's bytes and whether it is executable, or `None` if it is not a
+    /// file.
     pub(crate) fn object_at(&self, index: usize) -> Option<(&[u8], bool)> {
         let rank = self.file_rank(index)?;
         Some((&self.columns.digests[rank * 32..][..32], self.columns.kinds[index] == KIND_EXECUTABLE))
     }
 
-    /// Walks the entries in the order of their paths.
+    /// Iterates over the entries in path order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Entry<'_>> + DoubleEndedIterator {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// Walks the files alone.
+    /// Iterates over the files alone.
     pub fn iter_files(&self) -> impl Iterator<Item = (&[u8], FileNode)> {
         self.iter().filter_map(|entry| match entry.node {
             Node::File(file) => Some((entry.path, file)),
@@ -394,18 +396,18 @@ impl Tree {
         })
     }
 
-    /// Finds what stands at `path`; a directory that holds something is `None`.
+    /// Finds the entry at `path`. Returns `None` for a directory with entries.
     pub fn find(&self, path: &[u8]) -> Option<Node<'_>> {
         self.index_of(path).map(|index| self.get(index).node)
     }
 
-    /// Gives the place of the entry at `path`.
+    /// Returns the index of the entry at `path`.
     pub(crate) fn index_of(&self, path: &[u8]) -> Option<usize> {
         let index = self.lower_bound(path);
         (index < self.len() && self.path(index) == path).then_some(index)
     }
 
-    /// Walks the entries at or below `folder`; the empty folder is the whole tree.
+    /// Iterates over the entries at or below `folder`. The empty folder is the whole tree.
     pub fn below<'a>(&'a self, folder: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
         let start = if folder.is_empty() { 0 } else { self.lower_bound(folder) };
         (start..self.len())
@@ -413,7 +415,7 @@ impl Tree {
             .take_while(move |entry| folder.is_empty() || relpath::is_within(entry.path, folder))
     }
 
-    /// Gives the place of the first entry that does not come before `path`.
+    /// Returns the index of the first entry that does not come before `path`.
     pub(crate) fn lower_bound(&self, path: &[u8]) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {
@@ -442,8 +444,8 @@ impl PartialEq for Tree {
 
 impl Eq for Tree {}
 
-/// BLAKE3 over every column but the mtimes, each after its length as a little-endian u64: the
-/// bytes that a manifest writes, up to the mtimes.
+/// BLAKE3 over every column except the mtimes, each after its length as a little-endian u64. These are
+/// the bytes of a manifest up to the mtimes.
 fn tree_id(columns: &Columns) -> TreeId {
     let mut hashing = Hashing::default();
     let Columns { paths, kinds, sizes, digests, targets, mtimes: _ } = columns;

@@ -1,30 +1,30 @@
-//! Adding a view: what is done about what stands at its path. `verbs/views` observes and acts.
+//! Adding a view: the decision about its path. `verbs/views` observes and acts.
 
 use serde::{Deserialize, Serialize};
 
-/// How a view shows what is current.
+/// The way in which a view shows the current generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ViewKind {
-    /// A relative symlink to `current`, made once and then left alone.
+    /// A relative symlink to `current`, created once and never changed.
     #[default]
     Link,
-    /// A directory of real files, which each commit brings up to date.
+    /// A directory of real files, which each commit updates.
     Mirror,
 }
 
-/// What adding a view did.
+/// The effect of adding a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViewChange {
-    /// Nothing: it was there.
+    /// None: the view existed.
     Unchanged,
     /// The view is new.
     Made,
-    /// It showed another part of the tree before, or showed it in another way.
+    /// The view showed another part of the tree before, or had another kind.
     Retargeted,
-    /// The view stands where something else stood.
+    /// The view replaced something else.
     Replaced,
 }
 
@@ -32,7 +32,7 @@ pub enum ViewChange {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) kind: ViewKind,
-    /// It may take the place of a directory or of somebody else's symlink.
+    /// It may replace a directory or a foreign symlink.
     pub(crate) replace: bool,
     pub(crate) recorded: Recorded,
 }
@@ -41,19 +41,19 @@ pub(crate) struct Wanted {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Recorded {
     No,
-    /// Of the view that is asked for.
+    /// Yes, of the requested view.
     Same,
-    /// Of one of another kind, or of another part of the tree.
+    /// Yes, of a view of another kind, or of another part of the tree.
     Other,
 }
 
-/// What stands at the path of a view.
+/// The entry at the path of a view.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
     Nothing,
-    /// The symlink that a link view of this part of the tree is.
+    /// The symlink of a link view of this part of the tree.
     SameLink,
-    /// A symlink to another part of what is current.
+    /// A symlink to another part of the current generation.
     OurLink,
     /// Any other symlink, with its target.
     OtherLink(Vec<u8>),
@@ -61,27 +61,27 @@ pub(crate) enum Standing {
     Mirror {
         holds_strangers: bool,
     },
-    /// An empty directory, where a mirror is asked for.
+    /// An empty directory, where a mirror is requested.
     EmptyDirectory,
     Directory,
     MountPoint,
-    /// A file, or anything else that is no directory.
+    /// A file, or anything else that is not a directory.
     File,
 }
 
-/// What is done about it.
+/// The action for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
-    /// The view stands, and its record says so.
+    /// The view exists, and its record is right.
     Keep,
-    /// The view stands; its record is written.
+    /// The view exists. Its record must be written.
     Record(ViewChange),
-    /// The view is put in place.
+    /// The view must be installed.
     Install(ViewChange),
     Refuse(Refusal),
 }
 
-/// What no view takes the place of.
+/// The entries that no view replaces.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
     File,
@@ -89,11 +89,11 @@ pub(crate) enum Refusal {
     Directory,
     /// A symlink, with its target.
     Symlink(Vec<u8>),
-    /// A mirror with files that genstore did not put there, where a link is asked for.
+    /// A mirror with files that genstore did not create, where a link is requested.
     MirrorWithStrangers,
 }
 
-/// Decides how a view comes to its path.
+/// Decides whether and how a view is installed.
 pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Action {
     use ViewKind::{Link, Mirror};
     match (wanted.kind, standing) {
@@ -103,7 +103,7 @@ pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Action {
         (Link, Standing::Mirror { holds_strangers: false }) => Action::Install(ViewChange::Retargeted),
         (_, Standing::File) => Action::Refuse(Refusal::File),
         (_, Standing::MountPoint) => Action::Refuse(Refusal::MountPoint),
-        // The rest is somebody else's, or holds what is.
+        // The other entries are not ours, or contain entries that are not.
         (_, _) if wanted.replace => Action::Install(ViewChange::Replaced),
         (Mirror, Standing::Mirror { holds_strangers: true }) => keep(wanted),
         (Link, Standing::Mirror { holds_strangers: true }) => Action::Refuse(Refusal::MirrorWithStrangers),
@@ -112,7 +112,7 @@ pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Action {
     }
 }
 
-/// A link says by its target what it shows. What a mirror shows only its record says.
+/// The target of a link says what it shows. Only its record says what a mirror shows.
 fn keep(wanted: Wanted) -> Action {
     match (wanted.recorded, wanted.kind) {
         (Recorded::Same, _) => Action::Keep,

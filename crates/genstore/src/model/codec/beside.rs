@@ -1,4 +1,4 @@
-//! What is kept beside a manifest, as bytes: what was shown, and the caches.
+//! Encodes the files beside a manifest: the published mtimes, and the caches.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub(super) const SEALED_MAGIC: &[u8; 8] = b"gst-seal";
 const SOURCE_STAT_LEN: usize = 32;
 
 impl Shown {
-    /// Writes it as bytes.
+    /// Encodes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let wire = WireShown {
             floor: self.floor,
@@ -34,7 +34,7 @@ impl Shown {
         frame(SHOWN_MAGIC, &[], &wire)
     }
 
-    /// Reads what [`Shown::encode`] wrote.
+    /// Decodes the output of [`Shown::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Shown, Malformed> {
         let (_, rest) = unframe(SHOWN_MAGIC, bytes)?;
         let wire: WireShown<'_> = decode(rest)?;
@@ -54,21 +54,21 @@ impl Shown {
                 .collect(),
         };
         if shown.fresh.values().any(|t| t.nanos >= 1_000_000_000) || shown.encode() != bytes {
-            return malformed("what was shown is not in canonical form");
+            return malformed("the published mtimes are not in canonical form");
         }
         Ok(shown)
     }
 }
 
 impl SourceIndex {
-    /// Writes it as bytes.
+    /// Encodes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let stats = encode_stats(&self.files);
         let wire = WireIndex { tree: self.tree.digest().0, dev: self.dev, stats: &stats };
         frame(INDEX_MAGIC, &[], &wire)
     }
 
-    /// Reads what [`SourceIndex::encode`] wrote.
+    /// Decodes the output of [`SourceIndex::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<SourceIndex, Malformed> {
         let (_, rest) = unframe(INDEX_MAGIC, bytes)?;
         let wire: WireIndex<'_> = decode(rest)?;
@@ -79,7 +79,7 @@ impl SourceIndex {
 }
 
 impl Sealed {
-    /// Writes it as bytes.
+    /// Encodes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let wire = WireSealed {
             body: self.body.0,
@@ -91,7 +91,7 @@ impl Sealed {
         frame(SEALED_MAGIC, &[], &wire)
     }
 
-    /// Reads what [`Sealed::encode`] wrote.
+    /// Decodes the output of [`Sealed::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Sealed, Malformed> {
         let (_, rest) = unframe(SEALED_MAGIC, bytes)?;
         let WireSealed { body, heals, rotations, flushed, stats } = decode(rest)?;
@@ -128,7 +128,7 @@ fn decode_stats(stats: &[u8]) -> Result<Vec<SourceStat>, Malformed> {
 }
 
 impl Delta {
-    /// Writes it as bytes.
+    /// Encodes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let wire = WireDelta {
             base: self.base.get(),
@@ -140,7 +140,7 @@ impl Delta {
         frame(DELTA_MAGIC, &[], &wire)
     }
 
-    /// Reads what [`Delta::encode`] wrote.
+    /// Decodes the output of [`Delta::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Delta, Malformed> {
         let (_, rest) = unframe(DELTA_MAGIC, bytes)?;
         let wire: WireDelta<'_> = decode(rest)?;

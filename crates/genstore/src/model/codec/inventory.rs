@@ -1,4 +1,4 @@
-//! The inventory of a mirror as bytes (`store-layout.md`, "Inventory").
+//! Encodes the inventory of a mirror (`store-layout.md`, "Inventory").
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ const MAGIC: &[u8; 8] = b"gstmirro";
 
 #[derive(Serialize, Deserialize)]
 struct WireHead<'a> {
-    /// 0: nothing was current.
+    /// 0: no generation was current.
     generation: u64,
-    /// Empty: all of the tree.
+    /// Empty: the whole tree.
     #[serde(with = "serde_bytes")]
     from: &'a [u8],
     copies: bool,
@@ -35,7 +35,7 @@ struct WireRest<'a> {
 }
 
 impl Inventory {
-    /// Writes it as bytes.
+    /// Encodes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let head = WireHead {
             generation: self.shows.generation.map_or(0, GenerationId::get),
@@ -52,7 +52,7 @@ impl Inventory {
         frame(MAGIC, &encode(&head), &rest)
     }
 
-    /// Reads what [`Inventory::encode`] wrote.
+    /// Decodes the output of [`Inventory::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Inventory, Malformed> {
         let (head, rest) = unframe(MAGIC, bytes)?;
         let (shows, head) = shows(head)?;
@@ -64,14 +64,14 @@ impl Inventory {
             return malformed("the inventory is not in canonical form");
         }
         if rest.folders.iter().any(|path| relpath::check(path).is_err()) {
-            return malformed("it names what is no path in a tree");
+            return malformed("it names an invalid path");
         }
         Ok(Inventory { shows, heals: head.heals, root: head.root, tree, inodes: rest.inodes, folders })
     }
 }
 
 impl Shows {
-    /// Reads an inventory's head alone: the rest is not looked at.
+    /// Decodes an inventory's head alone. The rest is not read.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Shows, Malformed> {
         let frame = Frame::parse(MAGIC, bytes)?;
         match bytes.get(FRAME_LEN..FRAME_LEN + frame.head_len) {
@@ -85,7 +85,7 @@ fn shows(head: &[u8]) -> Result<(Shows, WireHead<'_>), Malformed> {
     let head: WireHead<'_> = decode(head)?;
     let from = match head.from {
         b"" => None,
-        from if relpath::check(from).is_err() => return malformed("it names what is no path in a tree"),
+        from if relpath::check(from).is_err() => return malformed("it names an invalid path"),
         from => Some(from.to_vec()),
     };
     Ok((Shows { generation: GenerationId::new(head.generation), from, copies: head.copies }, head))

@@ -1,4 +1,4 @@
-//! Making a tree, entry by entry.
+//! Builds a tree, entry by entry.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::model::relpath;
 
-/// Collects entries in the order of their paths.
+/// Collects entries in path order.
 #[derive(Default)]
 pub struct TreeBuilder {
     columns: Columns<Vec<u8>>,
@@ -17,7 +17,7 @@ pub struct TreeBuilder {
 }
 
 impl TreeBuilder {
-    /// Makes room for so many nodes.
+    /// Creates a builder with room for this number of nodes.
     pub(crate) fn with_capacity(entries: usize) -> TreeBuilder {
         let column = |width: usize| Vec::with_capacity(entries * width);
         let columns = Columns {
@@ -34,7 +34,7 @@ impl TreeBuilder {
     /// Adds an entry.
     ///
     /// # Errors
-    /// When the path is not a relative path, or does not come after all that were added.
+    /// If the path is not a relative path, or does not come after all earlier ones.
     pub fn push(&mut self, entry: Entry<'_>) -> Result<(), TreeProblem> {
         let Entry { path, node } = entry;
         let follows = match self.columns.kinds.is_empty() {
@@ -51,10 +51,10 @@ impl TreeBuilder {
         Ok(())
     }
 
-    /// Adds a node to a tree that gets all its paths at the end.
+    /// Adds a node to a tree whose paths are all added at the end.
     ///
     /// # Errors
-    /// When it is a symlink that leads nowhere.
+    /// If it is a symlink without a target.
     pub(crate) fn push_node(&mut self, node: Node<'_>) -> Result<(), TreeProblem> {
         if let Node::Symlink(target) = node
             && (target.is_empty() || target.contains(&0))
@@ -93,7 +93,7 @@ impl TreeBuilder {
         }
     }
 
-    /// Adds the nodes of files that stand together in another tree.
+    /// Adds the nodes of adjacent files of another tree.
     pub(crate) fn push_files(&mut self, tree: &Tree, entries: Range<usize>) {
         let (Some(first), from) = (tree.file_rank(entries.start), &tree.columns) else { return };
         let bytes = |width: usize| first * width..(first + entries.len()) * width;
@@ -103,17 +103,17 @@ impl TreeBuilder {
         self.columns.mtimes.extend(&from.mtimes[bytes(12)]);
     }
 
-    /// Ends a tree of nodes alone, with their paths, each followed by a NUL: they were checked, and
-    /// are in order.
+    /// Completes a tree that has only nodes, with their paths, each followed by a NUL. The paths must
+    /// have been checked and be in order.
     ///
     /// # Panics
-    /// When there are not as many; and as [`TreeBuilder::finish`].
+    /// If the number of paths differs, and as [`TreeBuilder::finish`].
     pub(crate) fn finish_at(self, paths: Bytes) -> Tree {
         let columns = Columns { paths, ..self.columns.freeze() };
         Tree::from_good_columns(columns, None).expect("every node was checked when it was added")
     }
 
-    /// Ends the tree.
+    /// Completes the tree.
     ///
     /// # Panics
     /// Beyond 4 GiB of paths; [`crate::Plan`] refuses those before.
@@ -124,7 +124,8 @@ impl TreeBuilder {
 }
 
 impl Tree {
-    /// Returns the tree of some of the entries, chosen by their places: a part of a sorted tree is one.
+    /// Returns the tree of some of the entries, chosen by their indexes. A part of a sorted tree is
+    /// sorted.
     pub(crate) fn part(&self, is_in: impl Fn(usize) -> bool) -> Tree {
         let mut part = TreeBuilder::default();
         for index in (0..self.len()).filter(|index| is_in(*index)) {

@@ -1,16 +1,16 @@
-//! Runs of entries that two trees share, found by comparing their columns piece by piece: most of two
-//! generations is the same, and comparing memory takes a hundredth of what comparing entries does.
+//! Runs of entries that two trees share, found by comparing slices of their columns. Most of two
+//! generations is the same, and comparing memory takes a hundredth of the time of comparing entries.
 
 use std::ops::Range;
 
 use super::{KIND_EMPTY_DIR, KIND_SYMLINK, Tree};
 
-/// So many entries are compared together: some kilobytes of paths and digests.
+/// Number of entries that are compared together: some kilobytes of paths and digests.
 pub(crate) const RUN: usize = 64;
 
 impl Tree {
     /// Returns whether [`RUN`] entries from `at` on are the same as those of `other` from `there` on,
-    /// mtimes included. Where one of the two has fewer, they are not.
+    /// mtimes included. `false` if one of the two has fewer entries.
     pub(crate) fn same_run(&self, at: usize, other: &Tree, there: usize) -> bool {
         if at + RUN > self.len() || there + RUN > other.len() {
             return false;
@@ -22,7 +22,7 @@ impl Tree {
         {
             return false;
         }
-        // With the same kinds, both have their files and links at the same places of the run.
+        // As the kinds are the same, both have their files and links at the same positions of the run.
         let is_file = |kind: &u8| !matches!(*kind, KIND_SYMLINK | KIND_EMPTY_DIR);
         let files = self.ranks_of(at, is_file).zip(other.ranks_of(there, is_file));
         let same_files = files.is_none_or(|(a_files, b_files)| {
@@ -40,13 +40,14 @@ impl Tree {
             })
     }
 
-    /// Gives the paths of some entries, with a NUL between two.
+    /// Returns the paths of some entries, with a NUL between two.
     pub(crate) fn paths_of(&self, entries: Range<usize>) -> &[u8] {
         let start = if entries.start == 0 { 0 } else { self.ends[entries.start - 1] as usize + 1 };
         &self.columns.paths[start..self.ends[entries.end - 1] as usize]
     }
 
-    /// Gives the places that a run's entries of some kind have among their like, if there are any.
+    /// Returns the range of indexes that a run's entries of some kind have among all entries of that
+    /// kind. `None` if there are none.
     fn ranks_of(&self, at: usize, wanted: impl Fn(&u8) -> bool) -> Option<Range<usize>> {
         let kinds = &self.columns.kinds[at..at + RUN];
         let (first, last) = (kinds.iter().position(&wanted)?, kinds.iter().rposition(&wanted)?);
