@@ -125,7 +125,7 @@ fn expected(root: &Path) -> BTreeMap<Vec<u8>, Value> {
                 let mut row = json!({
                     "kind": "file",
                     "size": bytes.len(),
-                    "digest": genstore::Digest::of(&bytes).to_string(),
+                    "digest": genstore::tree::Digest::of(&bytes).to_string(),
                     "executable": meta.mode() & 0o100 != 0,
                 });
                 row.as_object_mut().unwrap().extend([text("path", &below)]);
@@ -158,7 +158,7 @@ fn check_generation(found: &Value, published: &BTreeMap<Vec<u8>, Value>, tree: &
         if row["kind"] == "file" {
             let meta = fs::symlink_metadata(tree.join(OsStr::from_bytes(&path))).unwrap();
             let shown = format!("{}.{:09}", meta.mtime(), meta.mtime_nsec());
-            assert_eq!(mtime, Some(json!(shown)), "{}", genstore::show_path(&path));
+            assert_eq!(mtime, Some(json!(shown)), "{}", genstore::tree::show_path(&path));
         }
         by_path.insert(path, row);
     }
@@ -285,7 +285,7 @@ fn names_what_is_damaged() {
     for at in [0, 8, 16, 24, 56, 88, length - 1] {
         check("generations/1/manifest", at);
     }
-    let digest = genstore::Digest::of(content.as_bytes()).to_string();
+    let digest = genstore::tree::Digest::of(content.as_bytes()).to_string();
     check(&format!("objects/{}/{}", &digest[..2], &digest[2..]), 3);
     check("sequence", 8);
     site.genstore(&["view", "add", "site"]);

@@ -9,7 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use genstore::{CommitOptions, Options, Plan, ScanMemory, ScanRules, StageOptions, Store, Symlinks};
+use genstore::plan::{ScanMemory, ScanRules, Symlinks};
+use genstore::{CommitOptions, Options, Plan, StageOptions, Store};
 use genstore_testkit::{read_tree, same_content};
 use genstore_watch::Witness;
 use serde_json::Value;

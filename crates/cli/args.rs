@@ -204,7 +204,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
 fn shown(arg: &OsString) -> OsString {
     match arg.to_str() {
         Some(text) if !text.chars().any(is_unsafe) => arg.clone(),
-        _ => genstore::show_path(arg.as_bytes()).into(),
+        _ => genstore::tree::show_path(arg.as_bytes()).into(),
     }
 }
 

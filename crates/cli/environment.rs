@@ -59,7 +59,7 @@ impl Environment {
 pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
     let Some(text) = fixed else { return Ok(Arc::new(SystemTime::now)) };
     let instant: Timestamp = text.parse().map_err(|_| {
-        format!("the fixed time is not an RFC 3339 time: {}", genstore::show_path(text.as_bytes()))
+        format!("the fixed time is not an RFC 3339 time: {}", genstore::tree::show_path(text.as_bytes()))
     })?;
     let instant = SystemTime::from(instant);
     Ok(Arc::new(move || instant))

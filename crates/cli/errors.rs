@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-use genstore::{Failed, Finding, Problem, ProblemKind, Severity};
+use genstore::audit::{Failed, Finding, Severity};
+use genstore::error::{Problem, ProblemKind};
 use genstore_run::Ended;
 
 use crate::exit;
@@ -139,7 +140,7 @@ impl fmt::Display for InputProblem {
             write!(f, "line {line}: ")?;
         }
         if let Some(path) = self.path.as_ref().filter(|path| !path.is_empty()) {
-            write!(f, "{} ", genstore::show_path(path))?;
+            write!(f, "{} ", genstore::tree::show_path(path))?;
         }
         f.write_str(&self.what)
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use genstore::{AuditRules, Digest, Finding, Pattern};
+use genstore::audit::{AuditRules, Finding, Pattern};
+use genstore::tree::Digest;
 
 /// The rules that the store judges by.
 pub(crate) fn rules() -> Result<AuditRules> {
@@ -25,7 +26,7 @@ pub(crate) fn rules() -> Result<AuditRules> {
 
 /// Says a finding in one line.
 pub(crate) fn line(finding: &Finding) -> String {
-    let path = finding.path.as_deref().map(|path| genstore::show_path(path).to_string() + ": ");
+    let path = finding.path.as_deref().map(|path| genstore::tree::show_path(path).to_string() + ": ");
     format!("{}{} ({})", path.unwrap_or_default(), finding.message, finding.rule)
 }
 

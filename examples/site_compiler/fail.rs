@@ -1,7 +1,7 @@
 //! Faults that are asked for: in a phase of the compiler, in a stage of the store, or at one call.
 
 use anyhow::{Result, bail};
-use genstore::{FaultKind, FaultPlan, FaultStage, Faults};
+use genstore::faults::{FaultKind, FaultPlan, FaultStage, Faults};
 
 /// The phases that can fail by themselves.
 const PHASES: [&str; 6] = ["plan", "write", "format", "compile", "audit", "deploy-recipe"];

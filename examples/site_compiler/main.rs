@@ -32,9 +32,10 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use genstore::{
-    CommitOptions, Judged, KeepFailed, Options, Publication, ScanRules, StageOptions, Staged, Store,
-};
+use genstore::audit::{Judged, KeepFailed};
+use genstore::plan::ScanRules;
+use genstore::publish::Staged;
+use genstore::{CommitOptions, Options, Publication, StageOptions, Store};
 
 use fail::Fault;
 use phases::Phases;
@@ -138,7 +139,7 @@ fn make(args: &Args, phases: &mut Phases, outputs: plan::Outputs, to: &mut impl 
 }
 
 /// Lets the rules, the link checker and the deployment recipe look at what was staged.
-fn judge<'s>(args: &Args, phases: &mut Phases, staged: Staged<'s>) -> Result<genstore::Audited<'s>> {
+fn judge<'s>(args: &Args, phases: &mut Phases, staged: Staged<'s>) -> Result<genstore::audit::Audited<'s>> {
     phases.enter("audit");
     let judged = staged.audit_with(&audit::rules()?, |tree| {
         let findings = phases.run("audit", || audit::look(tree))?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use genstore::Digest;
+use genstore::tree::Digest;
 use serde_json::json;
 
 use crate::render::{self, Names};

@@ -28,7 +28,7 @@ pub(crate) struct Memory(BTreeMap<String, Output>);
 impl Memory {
     /// Makes the store's plan of it.
     pub(crate) fn into_plan(self) -> Result<Plan> {
-        let add = |plan: genstore::PlanBuilder, (path, output): (String, Output)| {
+        let add = |plan: genstore::plan::PlanBuilder, (path, output): (String, Output)| {
             plan.file(path, output.executable, Source::Bytes(output.bytes))
         };
         Ok(self.0.into_iter().fold(Plan::builder(), add).build()?)

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use genstore::Owner;
+use genstore::publish::Owner;
 use genstore_testkit::{LoopFs, debris, read_tree, same_content};
 
 use super::workshop::{BEFORE_THE_POINTER, Built, Workshop, complete, snapshot_below};

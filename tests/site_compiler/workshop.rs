@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use genstore::{Depth, Digest, Options, RelPath, Store, ViewOptions};
+use genstore::tree::{Digest, RelPath};
+use genstore::verify::Depth;
+use genstore::view::ViewOptions;
+use genstore::{Options, Store};
 use genstore_testkit::{Things, copy_exactly, read_tree, scratch};
 use serde_json::Value;
 use tempfile::TempDir;

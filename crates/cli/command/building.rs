@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use genstore::{Emptying, Error, Failed, Generation, GenerationId, Plan, RefusedKind, Rev, Stage, Store};
+use genstore::audit::Failed;
+use genstore::error::RefusedKind;
+use genstore::publish::{Emptying, Stage};
+use genstore::{Error, Generation, GenerationId, Plan, Rev, Store};
 use genstore_run::{Job, Limits, Log};
 
 use crate::command::context::Context;

@@ -9,7 +9,8 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Result;
-use genstore::{Error, Finding, Severity};
+use genstore::Error;
+use genstore::audit::{Finding, Severity};
 use genstore_run::{Ended, Limits, Output};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
@@ -98,7 +99,7 @@ fn finding(line: &str) -> Finding {
     // What a command wrote goes to a terminal: on one line, without control characters.
     let one_line = |text: &str| {
         let words: Vec<&str> = text.split_whitespace().collect();
-        genstore::show_path(words.join(" ").as_bytes())
+        genstore::tree::show_path(words.join(" ").as_bytes())
     };
     match serde_json::from_str::<Line>(line) {
         Ok(Line { rule, path, severity, message }) => Finding {

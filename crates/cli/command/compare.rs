@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use genstore::{
-    Damaged, Digest, Entry, Error, FileNode, Generation, Node, Plan, Rev, ScanRules, Store, Tree,
-};
+use genstore::error::Damaged;
+use genstore::plan::ScanRules;
+use genstore::tree::{Digest, Entry, FileNode, Node, Tree};
+use genstore::{Error, Generation, Plan, Rev, Store};
 use rustix::fs::{Mode, OFlags};
 
 use crate::render::patch::Content;

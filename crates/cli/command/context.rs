@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use genstore::{Clock, Durability, Error, Options, Retention, ScanRules, Store, Warning};
+use genstore::plan::ScanRules;
+use genstore::{Clock, Durability, Error, Options, Retention, Store, Warning};
 
 use genstore_run::Interrupts;
 use genstore_torture::Seams;
@@ -82,7 +83,7 @@ impl<'a> Context<'a> {
             ..Fail::usage("bad-seam", message)
         };
         let trust = Trust::new(&environment, globals.trust, seams.ground.as_deref());
-        let user = genstore::show_path(environment.user.as_bytes());
+        let user = genstore::tree::show_path(environment.user.as_bytes());
         Ok(Context {
             out,
             progress: Bar::new(globals),

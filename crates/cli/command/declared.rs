@@ -3,7 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
-use genstore::{Store, ViewOptions, Warning};
+use genstore::view::ViewOptions;
+use genstore::{Store, Warning};
 
 use crate::command::context::Context;
 use crate::errors::Fail;

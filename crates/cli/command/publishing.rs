@@ -6,10 +6,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use genstore::{
-    Activate, Audited, CommitOptions, Durability, Emptying, Expect, Failed, Judged, Lossy, Rejected,
-    StageOptions, Staged, Store,
-};
+use genstore::audit::{Audited, Failed, Judged, Rejected};
+use genstore::publish::{Activate, Emptying, Expect, Lossy, Staged};
+use genstore::{CommitOptions, Durability, StageOptions, Store};
 
 use crate::command::checks::Checks;
 use crate::command::context::Context;
@@ -77,7 +76,7 @@ impl Wishes {
         let mut facts = BTreeMap::new();
         for (key, value) in &self.facts {
             if facts.insert(key.clone(), value.clone()).is_some() {
-                let shown = genstore::show_path(key.as_bytes());
+                let shown = genstore::tree::show_path(key.as_bytes());
                 let hint = "give each key one value".to_owned();
                 let fail = Fail::usage("bad-fact", format!("the fact {shown} stands twice"));
                 return Err(Fail { hint, ..fail }.into());
@@ -213,7 +212,11 @@ pub(crate) fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Aud
 }
 
 /// Keeps a refused tree for a look. That this fails must not hide why it was refused.
-fn keep(context: &Context<'_>, rejected: Rejected<'_>, keep: genstore::KeepFailed) -> Option<Failed> {
+fn keep(
+    context: &Context<'_>,
+    rejected: Rejected<'_>,
+    keep: genstore::audit::KeepFailed,
+) -> Option<Failed> {
     match rejected.keep(keep) {
         Ok(failed) => Some(failed),
         Err(error) => {

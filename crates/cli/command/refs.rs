@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use anyhow::Result;
-use genstore::{Error, Expect, GenerationId, RelPath, Rev, Store};
+use genstore::publish::Expect;
+use genstore::tree::RelPath;
+use genstore::{Error, GenerationId, Rev, Store};
 
 use crate::errors::Fail;
 
@@ -52,7 +54,7 @@ pub(crate) fn path_in_tree(path: &OsString) -> Result<RelPath> {
         name = rest;
     }
     RelPath::new(name).map_err(|why| {
-        let message = format!("not a path in a generation: {}: {why}", genstore::show_path(&bytes));
+        let message = format!("not a path in a generation: {}: {why}", genstore::tree::show_path(&bytes));
         let hint = "paths are relative to the published directory, as `genstore show --tree` lists them";
         Fail { hint: hint.to_owned(), ..Fail::usage("bad-path", message) }.into()
     })

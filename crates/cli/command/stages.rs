@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{StageId, Store};
+use genstore::Store;
+use genstore::publish::StageId;
 
 use crate::errors::Fail;
 
@@ -20,14 +21,14 @@ pub(crate) struct StageArg {
 impl StageArg {
     /// Finds the id.
     pub(crate) fn id(&self, store: &Store) -> Result<StageId> {
-        let shown = genstore::show_path(self.stage.as_bytes());
+        let shown = genstore::tree::show_path(self.stage.as_bytes());
         let bad = |why: String| -> anyhow::Error {
             let hint = "`genstore begin` prints a stage's id and path".to_owned();
             Fail { hint, ..Fail::usage("bad-stage", format!("not a stage: {shown}: {why}")) }.into()
         };
         if !self.stage.as_bytes().contains(&b'/') {
             let text = self.stage.to_str().unwrap_or_default();
-            return text.parse().map_err(|e: genstore::NotAStageId| bad(e.to_string()));
+            return text.parse().map_err(|e: genstore::publish::NotAStageId| bad(e.to_string()));
         }
         let path = Path::new(&self.stage);
         let absolute = std::path::absolute(path).map_err(|e| bad(e.to_string()))?;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genstore::{RelPath, Source};
+use genstore::Source;
+use genstore::tree::RelPath;
 use rustix::fs::{Access, AtFlags, CWD};
 use serde::Deserialize;
 

@@ -189,9 +189,10 @@ impl<'a> Archive<'a> {
             EntryType::Directory => Kind::Dir,
             EntryType::Fifo => Kind::Other("is a FIFO".to_owned()),
             EntryType::Char | EntryType::Block => Kind::Other("is a device".to_owned()),
-            other => {
-                Kind::Other(format!("is of an unknown type ({})", genstore::show_path(&[other.as_byte()])))
-            }
+            other => Kind::Other(format!(
+                "is of an unknown type ({})",
+                genstore::tree::show_path(&[other.as_byte()])
+            )),
         };
         self.layout = match header.entry_type() {
             EntryType::GNUSparse => Some(self.old_sparse(header, stored)?),
@@ -292,8 +293,8 @@ impl<'a> Archive<'a> {
     /// Says where an archive is broken.
     fn broken(&self, how: &str) -> anyhow::Error {
         let place = match &self.last {
-            Some(member) if self.inside => format!("in the member {}", genstore::show_path(member)),
-            Some(member) => format!("after the member {}", genstore::show_path(member)),
+            Some(member) if self.inside => format!("in the member {}", genstore::tree::show_path(member)),
+            Some(member) => format!("after the member {}", genstore::tree::show_path(member)),
             None => "before its first member".to_owned(),
         };
         let hint = "make or send the archive again; nothing was written";

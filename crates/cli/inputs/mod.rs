@@ -18,7 +18,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{BadSourceReason, Error, Plan, Stage, Store};
+use genstore::error::BadSourceReason;
+use genstore::publish::Stage;
+use genstore::{Error, Plan, Store};
 
 use crate::command::context::Context;
 use crate::render::publish::Scanned;

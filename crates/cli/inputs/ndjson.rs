@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Result;
-use genstore::{Error, Plan, Problem, Symlinks};
+use genstore::error::Problem;
+use genstore::plan::Symlinks;
+use genstore::{Error, Plan};
 
 use super::entry::{self, Read as Line, Refused, What};
 use super::source::cannot_read;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use genstore::{BadSourceReason, Plan, ProblemKind, ScanRules};
+use genstore::Plan;
+use genstore::error::{BadSourceReason, ProblemKind};
+use genstore::plan::ScanRules;
 
 use super::source::would_hold;
 use crate::text::escape::show;

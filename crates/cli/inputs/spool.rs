@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind, Read};
 use std::time::SystemTime;
 
 use anyhow::Result;
-use genstore::{Source, Stage};
+use genstore::Source;
+use genstore::publish::Stage;
 
 /// Bytes that were kept.
 #[derive(Debug)]

@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use anyhow::Result;
-use genstore::{Error, Plan, ProblemKind, RelPath, Symlinks};
+use genstore::error::ProblemKind;
+use genstore::plan::Symlinks;
+use genstore::tree::RelPath;
+use genstore::{Error, Plan};
 
 use super::members::{Archive, Kind};
 use super::spool::{Kept, Spool};
@@ -67,7 +70,7 @@ pub(crate) fn read(
                 // A symlink may have several names, too.
                 Some(Before::Symlink(target)) => plan = plan.symlink(path, target.clone()),
                 None => {
-                    let target = genstore::show_path(&target);
+                    let target = genstore::tree::show_path(&target);
                     let what = format!("is a hard link to {target}, which is no file before it");
                     plan.problem(&path, ProblemKind::Unfit, what);
                 }
@@ -106,7 +109,7 @@ impl Room<'_> {
     fn take(&mut self, size: u64, member: &[u8]) -> Result<()> {
         self.used = self.used.saturating_add(size);
         let Some(limit) = self.limit.filter(|limit| self.used > *limit) else { return Ok(()) };
-        let (limit, member) = (human::bytes(limit), genstore::show_path(member));
+        let (limit, member) = (human::bytes(limit), genstore::tree::show_path(member));
         let message = format!("{} holds more than {limit}: stopped at the member {member}", self.input);
         let hint = "nothing was written; if the archive is right, allow more with --max-total";
         Err(Fail::new("too-large", message, hint).into())

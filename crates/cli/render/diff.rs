@@ -1,6 +1,7 @@
 //! Differences of two trees, as lists for people.
 
-use genstore::{Change, Diff, DiffSummary, Entry, Node};
+use genstore::diff::{Change, Diff, DiffSummary};
+use genstore::tree::{Entry, Node};
 
 use super::patch::Lines;
 use crate::text::human::{self, Cell, left, right};
@@ -16,9 +17,9 @@ fn letter(change: &Change<'_>) -> (&'static str, anstyle::Style) {
 }
 
 fn path(change: &Change<'_>) -> String {
-    let shown = genstore::show_path(change.path());
+    let shown = genstore::tree::show_path(change.path());
     match change {
-        Change::Renamed(from, _) => format!("{} -> {shown}", genstore::show_path(from.path)),
+        Change::Renamed(from, _) => format!("{} -> {shown}", genstore::tree::show_path(from.path)),
         _ => shown,
     }
 }
@@ -93,10 +94,10 @@ pub(crate) fn stat(diff: &Diff<'_>, lines: &[Lines]) -> String {
 pub(crate) fn name_status(diff: &Diff<'_>) -> String {
     let line = |change: &Change<'_>| {
         let from = match change {
-            Change::Renamed(from, _) => format!("{}\t", genstore::show_path(from.path)),
+            Change::Renamed(from, _) => format!("{}\t", genstore::tree::show_path(from.path)),
             _ => String::new(),
         };
-        format!("{}\t{from}{}\n", letter(change).0, genstore::show_path(change.path()))
+        format!("{}\t{from}{}\n", letter(change).0, genstore::tree::show_path(change.path()))
     };
     diff.changes.iter().map(line).collect()
 }

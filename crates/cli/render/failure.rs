@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use genstore::{Error, Failed, GenerationId, Problem};
+use genstore::audit::Failed;
+use genstore::error::Problem;
+use genstore::{Error, GenerationId};
 use serde::Serialize;
 
 use super::hints::hint_of;
@@ -171,7 +173,7 @@ impl Failure {
         match error {
             Error::BadPlan { problems } => {
                 let line = |p: &Problem| {
-                    let line = format!("{} {}", genstore::show_path(&p.path), p.what);
+                    let line = format!("{} {}", genstore::tree::show_path(&p.path), p.what);
                     line.trim_start().to_owned()
                 };
                 self.lines = problems.iter().map(line).collect();
@@ -193,7 +195,7 @@ impl Failure {
             Error::UnknownRev { near, .. } => self.near.clone_from(near),
             Error::UnknownView { near, .. } => self.near = near.iter().map(|path| show(path)).collect(),
             Error::Locked { holders, .. } => {
-                let doc = |h: &genstore::Holder| HolderDoc {
+                let doc = |h: &genstore::error::Holder| HolderDoc {
                     pid: h.pid,
                     command: h.command.clone(),
                     uid: h.user,
@@ -202,7 +204,8 @@ impl Failure {
             }
             Error::Lost { expected, found, by, at } => {
                 let at_what_time = at.map(|at| format!(" at {}", time::local(at)));
-                let by_whom = by.as_ref().map(|by| format!(" by {}", genstore::show_path(by.as_bytes())));
+                let by_whom =
+                    by.as_ref().map(|by| format!(" by {}", genstore::tree::show_path(by.as_bytes())));
                 if at_what_time.is_some() || by_whom.is_some() {
                     let (at, by) = (at_what_time.unwrap_or_default(), by_whom.unwrap_or_default());
                     self.message.push_str(&format!(" (made current{at}{by})"));

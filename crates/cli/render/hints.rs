@@ -1,6 +1,7 @@
 //! What to do about an error of the library.
 
-use genstore::{BadSourceReason, Damaged, Error, Problem, ProblemKind, RefusedKind};
+use genstore::Error;
+use genstore::error::{BadSourceReason, Damaged, Problem, ProblemKind, RefusedKind};
 
 use super::leftover::LEFT_HINT;
 use crate::errors::MORE_PROCESSES;
@@ -175,7 +176,7 @@ fn hint_of_io(error: &std::io::Error, op: &str) -> String {
 }
 
 fn or_list(names: &[String]) -> String {
-    let shown: Vec<String> = names.iter().map(|name| genstore::show_path(name.as_bytes())).collect();
+    let shown: Vec<String> = names.iter().map(|name| genstore::tree::show_path(name.as_bytes())).collect();
     match shown.as_slice() {
         [] => String::new(),
         [only] => only.clone(),

@@ -5,7 +5,11 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genstore::{Change, Entry, Finding, GenerationId, Mark, Node, Pin, Severity, Warning};
+use genstore::audit::{Finding, Severity};
+use genstore::diff::Change;
+use genstore::generation::{Mark, Pin};
+use genstore::tree::{Entry, Node};
+use genstore::{GenerationId, Warning};
 use serde::Serialize;
 
 use crate::render::output::Out;

@@ -1,6 +1,6 @@
 //! What could not be removed: its document, its line, and what to do about it.
 
-use genstore::Leftover;
+use genstore::error::Leftover;
 use serde::Serialize;
 
 use super::json::PathField;

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use genstore::{Change, Entry, Node};
+use genstore::diff::Change;
+use genstore::tree::{Entry, Node};
 use similar::{ChangeTag, TextDiff};
 
 use crate::text::style::BOLD;
@@ -102,7 +103,7 @@ fn compare<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> TextDiff<'a, 'a, [u8]> {
 fn quote(side: &str, path: &[u8]) -> Vec<u8> {
     let full = [side.as_bytes(), b"/", path].concat();
     let plain = std::str::from_utf8(&full)
-        .is_ok_and(|text| genstore::show_path(text.as_bytes()) == text && !text.contains('"'));
+        .is_ok_and(|text| genstore::tree::show_path(text.as_bytes()) == text && !text.contains('"'));
     if plain {
         return full;
     }
@@ -153,7 +154,7 @@ impl Patch {
         match (from_mode, to_mode) {
             (None, None) => {
                 let side: &[u8] = if from.is_some() { b"a" } else { b"b" };
-                let shown = genstore::show_path(path);
+                let shown = genstore::tree::show_path(path);
                 return self
                     .line(Style::new(), &[b"Only in ", side, b": ", shown.as_bytes(), b"/ (empty)"]);
             }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use genstore::{Diff, Finding, GenerationId, Plan, Publication, Store, Tree, TreeId};
+use genstore::audit::Finding;
+use genstore::diff::Diff;
+use genstore::tree::{Tree, TreeId};
+use genstore::{GenerationId, Plan, Publication, Store};
 use serde::Serialize;
 
 use super::diff as list;
@@ -230,7 +233,7 @@ pub(crate) fn unchanged(id: GenerationId, tree: TreeId) -> String {
 
 /// Says what an audit found: rule, path, what.
 pub(crate) fn finding_line(finding: &Finding) -> String {
-    let path = finding.path.as_deref().map(|path| format!("{} ", genstore::show_path(path)));
+    let path = finding.path.as_deref().map(|path| format!("{} ", genstore::tree::show_path(path)));
     format!("{}: {}{}", finding.rule, path.unwrap_or_default(), finding.message)
 }
 

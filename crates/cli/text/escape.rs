@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// Shows a path of the system on one line.
 pub(crate) fn show(path: &Path) -> String {
-    genstore::show_path(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
+    genstore::tree::show_path(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
 }
 
 /// Returns whether a terminal obeys a character, or hides it, or writes it in another order: control

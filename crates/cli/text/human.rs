@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anstyle::Style;
-use genstore::{GenerationId, Mark, Pin, Reason, Verdict};
+use genstore::GenerationId;
+use genstore::gc::{Reason, Verdict};
+use genstore::generation::{Mark, Pin};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::time;
@@ -83,7 +85,7 @@ pub(crate) fn delta(delta: i64) -> String {
 /// Writes text of others on one line, shortened to so many columns.
 pub(crate) fn line(text: &str, width: usize) -> String {
     let words: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().collect();
-    let shown = genstore::show_path(words.join(" ").as_bytes());
+    let shown = genstore::tree::show_path(words.join(" ").as_bytes());
     let more = text.trim_end().lines().count() > 1;
     if columns(&shown) <= width && !more {
         return shown;
@@ -139,7 +141,7 @@ pub(crate) fn uses(uses: &[(GenerationId, Vec<u8>)]) -> Vec<String> {
     let line = |(path, ids): (&[u8], Vec<GenerationId>)| {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let word = if ids.len() == 1 { "generation" } else { "generations" };
-        format!("in {word} {} at {}", names.join(", "), genstore::show_path(path))
+        format!("in {word} {} at {}", names.join(", "), genstore::tree::show_path(path))
     };
     by_path.into_iter().map(line).collect()
 }

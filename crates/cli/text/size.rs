@@ -17,7 +17,7 @@ const UNITS: [(&str, u64); 10] = [
 /// Reads a size in bytes: `1048576`, `500M`, `2GiB`.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let bad = || {
-        let shown = genstore::show_path(text.as_bytes());
+        let shown = genstore::tree::show_path(text.as_bytes());
         format!("not a size: {shown} (write it like 4096, 500M or 2GiB)")
     };
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -94,7 +94,7 @@ pub(crate) fn duration(duration: Duration) -> String {
 }
 
 fn shown(text: &str) -> String {
-    genstore::show_path(text.as_bytes())
+    genstore::tree::show_path(text.as_bytes())
 }
 
 #[cfg(test)]

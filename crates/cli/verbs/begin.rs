@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::Owner;
+use genstore::publish::Owner;
 use serde::Serialize;
 
 use crate::command::context::Context;

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Digest, GenerationId, Rev};
+use genstore::tree::Digest;
+use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;

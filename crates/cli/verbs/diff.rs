@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Change, Diff as Difference, DiffSummary, Error, GenerationId, RelPath, Rev, Store, diff};
+use genstore::diff::{Change, Diff as Difference, DiffSummary, diff};
+use genstore::tree::RelPath;
+use genstore::{Error, GenerationId, Rev, Store};
 use serde::Serialize;
 
 use crate::command::compare::Side;
@@ -242,8 +244,8 @@ fn count_all(old: &Side, new: &Side, found: &Difference<'_>) -> Result<Vec<Lines
 }
 
 fn recount(changes: &[Change<'_>]) -> DiffSummary {
-    let size = |entry: Option<genstore::Entry<'_>>| match entry.map(|entry| entry.node) {
-        Some(genstore::Node::File(file)) => file.size as i64,
+    let size = |entry: Option<genstore::tree::Entry<'_>>| match entry.map(|entry| entry.node) {
+        Some(genstore::tree::Node::File(file)) => file.size as i64,
         _ => 0,
     };
     let mut summary = DiffSummary::default();

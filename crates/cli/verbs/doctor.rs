@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, Foreign, Store, View, ViewKind, ViewState};
+use genstore::verify::Foreign;
+use genstore::view::{View, ViewKind, ViewState};
+use genstore::{Error, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;

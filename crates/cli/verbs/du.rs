@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{GenerationId, Usage};
+use genstore::GenerationId;
+use genstore::generation::Usage;
 use serde::Serialize;
 
 use super::list::{DamagedDoc, current_or_damage, tell_damage, tell_empty};

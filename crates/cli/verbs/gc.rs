@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{GcPlan, GenerationId, Leftover, Retention};
+use genstore::error::Leftover;
+use genstore::gc::GcPlan;
+use genstore::{GenerationId, Retention};
 use serde::Serialize;
 
 use crate::command::context::Context;
@@ -129,7 +131,7 @@ impl Gc {
 }
 
 fn verdicts(plan: &GcPlan) -> Vec<VerdictDoc> {
-    let doc = |verdict: &genstore::Verdict| VerdictDoc {
+    let doc = |verdict: &genstore::gc::Verdict| VerdictDoc {
         generation: verdict.id,
         reasons: human::reasons(verdict, plan.retention.keep_last),
         keeps: verdict.keeps(),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, GenerationId, Listed, Listing, Store};
+use genstore::generation::{Listed, Listing};
+use genstore::{Error, GenerationId, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;
@@ -146,7 +147,7 @@ fn text(context: &Context<'_>, all: &[Listed], store_bytes: u64) -> String {
         .iter()
         .map(|listed| {
             let head = &listed.head;
-            let bad = listed.mark.0 == genstore::Mark::Bad;
+            let bad = listed.mark.0 == genstore::generation::Mark::Bad;
             let tags = left(human::tags(listed.current, &listed.mark, &listed.pins));
             vec![
                 right(format!("  {}", listed.id)),

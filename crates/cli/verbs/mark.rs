@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use genstore::{GenerationId, Mark as Judgement, Rev};
+use genstore::generation::Mark as Judgement;
+use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;

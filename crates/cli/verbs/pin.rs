@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{GenerationId, Pin as Held, PinName, Rev};
+use genstore::generation::{Pin as Held, PinName};
+use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;

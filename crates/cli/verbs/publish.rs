@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Durability, Emptying, Error, Expect, GenerationId, Options, Stage, Store, diff};
+use genstore::diff::diff;
+use genstore::publish::{Emptying, Expect, Stage};
+use genstore::{Durability, Error, GenerationId, Options, Store};
 
 use crate::command::before::check_publish;
 use crate::command::compare::Side;
@@ -185,7 +187,7 @@ fn temporary_store(options: Options) -> Result<(tempfile::TempDir, Store)> {
         .map_err(|source| Error::Io { op: "make a directory in", path: environment::temp_dir(), source })?;
     let mut options = options;
     // A dry run changes nothing that a fault could be about.
-    options.faults = genstore::Faults::default();
+    options.faults = genstore::faults::Faults::default();
     let (store, _) = Store::init(&temp.path().join("store"), options)?;
     Ok((temp, store))
 }

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{GenerationId, Reason, Store};
+use genstore::gc::Reason;
+use genstore::{GenerationId, Store};
 
 use super::switch::{ActivationDoc, moved, tell_refreshed};
 use crate::command::context::Context;

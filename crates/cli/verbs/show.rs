@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Error, Listed, Node, Rev, Store, Tree, Usage};
+use genstore::generation::{Listed, Usage};
+use genstore::tree::{Node, Tree};
+use genstore::{Error, Rev, Store};
 use serde::Serialize;
 
 use super::pin;
@@ -130,11 +132,11 @@ fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> S
     line("tree", &doc.tree);
     line("created", &format!("{} ({})", time::local(created), time::ago(created, context.now())));
     for (nth, words) in head.note.lines().enumerate() {
-        line(if nth == 0 { "note" } else { "" }, &genstore::show_path(words.as_bytes()));
+        line(if nth == 0 { "note" } else { "" }, &genstore::tree::show_path(words.as_bytes()));
     }
     for (nth, (key, value)) in head.facts.iter().enumerate() {
         let fact = format!("{key}={value}");
-        line(if nth == 0 { "facts" } else { "" }, &genstore::show_path(fact.as_bytes()));
+        line(if nth == 0 { "facts" } else { "" }, &genstore::tree::show_path(fact.as_bytes()));
     }
     line("files", &format!("{} ({})", human::number(head.files), human::bytes(head.bytes)));
     match (doc.shared_bytes, doc.exclusive_bytes) {
@@ -146,8 +148,8 @@ fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> S
     }
     let why = listed.mark.1.as_ref().map_or(String::new(), |why| format!(" ({})", human::line(why, 80)));
     match listed.mark.0 {
-        genstore::Mark::Good => line("mark", &format!("good{why}")),
-        genstore::Mark::Bad => line("mark", &format!("{BAD}bad{BAD:#}{why}")),
+        genstore::generation::Mark::Good => line("mark", &format!("good{why}")),
+        genstore::generation::Mark::Bad => line("mark", &format!("{BAD}bad{BAD:#}{why}")),
     }
     for (nth, pin) in listed.pins.iter().enumerate() {
         line(if nth == 0 { "pins" } else { "" }, &pin::describe(pin));
@@ -167,7 +169,7 @@ fn entries(tree: &Tree) -> String {
     let rows: Vec<Vec<Cell>> = tree
         .iter()
         .map(|entry| {
-            let path = genstore::show_path(entry.path);
+            let path = genstore::tree::show_path(entry.path);
             match entry.node {
                 Node::File(file) => vec![
                     left(if file.executable { "x" } else { "f" }),
@@ -176,7 +178,7 @@ fn entries(tree: &Tree) -> String {
                     left(path),
                 ],
                 Node::Symlink(target) => {
-                    let target = genstore::show_path(target);
+                    let target = genstore::tree::show_path(target);
                     vec![left("l"), left(""), left(""), left(format!("{path} -> {target}"))]
                 }
                 Node::EmptyDir => vec![left("d"), left(""), left(""), left(format!("{path}/"))],

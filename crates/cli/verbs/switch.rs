@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Activation, Expect, GenerationId, Rev, Store};
+use genstore::publish::{Activation, Expect};
+use genstore::{GenerationId, Rev, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Durability, Error, FaultKind, Store};
+use genstore::faults::FaultKind;
+use genstore::{Durability, Error, Store};
 use genstore_run::Interrupts;
 use genstore_torture::faults::{KINDS, parse_kind};
 use genstore_torture::{Counts, SCENARIOS, Scenario, Torture as Trials, TortureError, make_sources};

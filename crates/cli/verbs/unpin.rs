@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use genstore::PinName;
+use genstore::generation::PinName;
 use serde::Serialize;
 
 use crate::command::context::Context;

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{
-    DamagedObject, Depth, GenerationId, ObjectId, Rev, Store, TreeFault, TreeFaultKind, Unshared,
-    VerifyReport,
-};
+use genstore::tree::ObjectId;
+use genstore::verify::{DamagedObject, Depth, TreeFault, TreeFaultKind, Unshared, VerifyReport};
+use genstore::{GenerationId, Rev, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;
@@ -197,7 +196,8 @@ fn items(report: &VerifyReport) -> Vec<Item> {
         items.push(item(Key::Generation(*id), format!("generation {id}"), format!("is damaged: {cause}")));
     }
     for (id, fault) in report.faults.iter().filter(|(id, fault)| !explained.contains(&(*id, &fault.path))) {
-        let path = if fault.path.is_empty() { ".".to_owned() } else { genstore::show_path(&fault.path) };
+        let path =
+            if fault.path.is_empty() { ".".to_owned() } else { genstore::tree::show_path(&fault.path) };
         let what = format!("generation {id}: {path}");
         items.push(item(Key::Fault(*id, fault.path.clone()), what, rule(fault.kind).1.to_owned()));
     }

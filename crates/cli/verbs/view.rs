@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
-use genstore::{View as Known, ViewAdded, ViewChange, ViewKind, ViewOptions, ViewState};
+use genstore::view::{View as Known, ViewAdded, ViewChange, ViewKind, ViewOptions, ViewState};
 use serde::Serialize;
 
 use crate::command::context::Context;
@@ -140,7 +140,7 @@ struct ViewDoc {
 impl ViewDoc {
     fn of(view: &Known) -> ViewDoc {
         let text = |bytes: Option<&[u8]>| bytes.map_or((None, None), text_or_base64);
-        let (from, from_b64) = text(view.from.as_ref().map(genstore::RelPath::as_bytes));
+        let (from, from_b64) = text(view.from.as_ref().map(genstore::tree::RelPath::as_bytes));
         let (target, target_b64) = text((view.kind == ViewKind::Link).then_some(&view.target));
         let (leads_to, leads_to_b64) = text(match &view.state {
             ViewState::Elsewhere(target) => Some(target),
@@ -185,7 +185,7 @@ fn state(state: &ViewState) -> (&'static str, String) {
         }
         ViewState::Missing => ("missing", "is missing"),
         ViewState::Elsewhere(target) => {
-            return ("elsewhere", format!("is a symlink to {}", genstore::show_path(target)));
+            return ("elsewhere", format!("is a symlink to {}", genstore::tree::show_path(target)));
         }
         ViewState::Directory => ("directory", "is a directory"),
         ViewState::File => ("file", "is a file"),
@@ -200,7 +200,7 @@ fn state(state: &ViewState) -> (&'static str, String) {
 /// Names the first few paths.
 fn some(paths: &[Vec<u8>]) -> String {
     const NAMED: usize = 3;
-    let names: Vec<String> = paths.iter().take(NAMED).map(|path| genstore::show_path(path)).collect();
+    let names: Vec<String> = paths.iter().take(NAMED).map(|path| genstore::tree::show_path(path)).collect();
     names.join(", ") + if paths.len() > NAMED { ", …" } else { "" }
 }
 

@@ -267,7 +267,7 @@ fn procfile(text: &str) -> (Option<String>, CommandLine) {
 /// Makes up a name: that of the program, with a number where it is taken.
 fn free_name(command: &str, taken: &mut BTreeSet<String>) -> String {
     let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or("run");
-    let base = genstore::show_path(program.rsplit('/').next().unwrap_or(program).as_bytes());
+    let base = genstore::tree::show_path(program.rsplit('/').next().unwrap_or(program).as_bytes());
     let mut names = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
     let name = names.find(|name| !taken.contains(name)).unwrap_or(base);
     taken.insert(name.clone());

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use genstore::{Activate, CommitOptions, Error, Mark, Plan, Rev, Stage};
+use genstore::generation::Mark;
+use genstore::publish::{Activate, Stage};
+use genstore::{CommitOptions, Error, Plan, Rev};
 use genstore_run::{Ended, Finished, GuardCommand, Output, start};
 
 use super::events::{Event, millis};

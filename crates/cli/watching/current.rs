@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use genstore::{Rev, View, ViewOptions, ViewState};
+use genstore::Rev;
+use genstore::view::{View, ViewOptions, ViewState};
 use genstore_watch::Target;
 
 use super::events::Event;

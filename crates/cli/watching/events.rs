@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use genstore::{Finding, GenerationId, Publication};
+use genstore::audit::Finding;
+use genstore::{GenerationId, Publication};
 use genstore_run::Ended;
 use genstore_watch::{ChildNews, News};
 use serde::Serialize;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use genstore::Digest;
+use genstore::tree::Digest;
 
 /// So many builds follow each other at once.
 const IN_A_ROW: u32 = 5;

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use genstore::{Plan, Publication, ScanMemory, ScanRules};
+use genstore::plan::{ScanMemory, ScanRules};
+use genstore::{Plan, Publication};
 use genstore_watch::{NoEvents, Witness};
 
 /// What is known of it.

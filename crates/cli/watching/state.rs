@@ -6,7 +6,9 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use genstore::{Emptying, Generation, GenerationId, Stage, StageOptions, Store, TreeId};
+use genstore::publish::{Emptying, Stage};
+use genstore::tree::TreeId;
+use genstore::{Generation, GenerationId, StageOptions, Store};
 use genstore_run::{Finished, GuardCommand, Output, Stopper};
 use genstore_watch::{Child, ChildEnded, ChildNews, Children, Restart, Scan, Sources};
 

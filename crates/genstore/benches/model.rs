@@ -6,7 +6,9 @@ use std::hint::black_box;
 use std::time::{Duration, UNIX_EPOCH};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use genstore::{Digest, Entry, FileNode, Manifest, Mtime, Node, Tree, TreeBuilder, diff};
+use genstore::diff::diff;
+use genstore::generation::Manifest;
+use genstore::tree::{Digest, Entry, FileNode, Mtime, Node, Tree, TreeBuilder};
 
 /// Makes a tree of files, 50 in a folder; every hundredth has other bytes in each `edition`.
 fn tree(entries: usize, edition: usize) -> Tree {

@@ -29,12 +29,12 @@
 
 mod change;
 mod check;
-mod error;
+pub mod error;
 mod fs;
 mod model;
 mod parts;
-mod plan;
-mod progress;
+pub mod plan;
+pub mod progress;
 mod publication;
 mod repair;
 mod store;
@@ -43,51 +43,89 @@ mod verbs;
 mod views;
 mod warning;
 
-pub use change::expect::Expect;
-pub use check::report::Unshared;
-pub use check::report::{DamagedObject, VerifyReport};
-pub use check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
-pub use error::{
-    BadSourceReason, Damaged, Error, Holder, Leftover, Problem, ProblemKind, RefusedKind, Result,
-};
-pub use fs::Durability;
+/// How a plan becomes a generation, and how `current` moves.
+pub mod publish {
+    pub use crate::change::expect::Expect;
+    pub use crate::model::ids::{NotAStageId, StageId};
+    pub use crate::parts::claim::Owner;
+    pub use crate::parts::hold::{Activate, Hold};
+    pub use crate::parts::locks::WatchLock;
+    pub use crate::publication::{Publication, Times};
+    pub use crate::verbs::activate::Activation;
+    pub use crate::verbs::publish::emptied::Emptying;
+    pub use crate::verbs::publish::ingest::lossy::Lossy;
+    pub use crate::verbs::publish::options::{CommitOptions, StageOptions};
+    pub use crate::verbs::publish::stage::Stage;
+    pub use crate::verbs::publish::staged::Staged;
+}
+
+/// Rules and programs that judge a staged tree before it may be committed.
+pub mod audit {
+    pub use crate::model::audit::{AuditRules, Finding, Growth, LastGood, NotAPattern, Pattern, Severity};
+    pub use crate::parts::failed::{Failed, KeepFailed};
+    pub use crate::verbs::publish::audit::{Audited, Judged, Rejected};
+}
+
+/// What a generation holds, as values: paths, files and their digests.
+pub mod tree {
+    pub use crate::model::digest::{Digest, NotADigest};
+    pub use crate::model::relpath::{PathProblem, RelPath, show as show_path};
+    pub use crate::model::tree::builder::TreeBuilder;
+    pub use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeId, TreeProblem};
+}
+
+/// How two trees differ.
+pub mod diff {
+    pub use crate::model::diff::{Change, Diff, DiffSummary, diff};
+}
+
+/// What is in the store: generations, their manifests, marks and pins, and what they use.
+pub mod generation {
+    pub use crate::model::codec::{Head, Malformed, Manifest};
+    pub use crate::model::fresh::{Retired, Shown};
+    pub use crate::model::ids::{GenerationId, NotAPinName, PinName, Rev};
+    pub use crate::model::records::Mark;
+    pub use crate::parts::generations::Generation;
+    pub use crate::verbs::inspect::{Listed, Listing, Pin};
+    pub use crate::verbs::usage::{Usage, UsageReport};
+}
+
+/// Which generations go, and what a collection removes.
+pub mod gc {
+    pub use crate::model::retention::{Reason, Retention, Verdict};
+    pub use crate::verbs::collect::{Collected, GcPlan};
+}
+
+/// Paths outside the store that show what is current.
+pub mod view {
+    pub use crate::model::view::{ViewChange, ViewKind};
+    pub use crate::views::view::{View, ViewAdded, ViewOptions, ViewRemoved, ViewState};
+}
+
+/// Whether the store is as it was written, and what a repair does about it.
+pub mod verify {
+    pub use crate::check::report::{DamagedObject, Unshared, VerifyReport};
+    pub use crate::check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
+    pub use crate::repair::owners::Foreign;
+}
+
+/// Calls that fail or are cut short, for tests.
 #[cfg(feature = "faults")]
-pub use fs::fault::{FaultAt, FaultKind, FaultPlan, FaultStage, Faults};
-pub use model::audit::{AuditRules, Finding, Growth, LastGood, NotAPattern, Pattern, Severity};
-pub use model::codec::{Head, Malformed, Manifest};
-pub use model::diff::{Change, Diff, DiffSummary, diff};
-pub use model::digest::{Digest, NotADigest};
-pub use model::fresh::{Retired, Shown};
-pub use model::ids::{GenerationId, NotAPinName, NotAStageId, PinName, Rev, StageId};
-pub use model::records::Mark;
-pub use model::relpath::{PathProblem, RelPath, show as show_path};
-pub use model::retention::{Reason, Retention, Verdict};
-pub use model::tree::builder::TreeBuilder;
-pub use model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeId, TreeProblem};
-pub use model::view::{ViewChange, ViewKind};
-pub use parts::claim::Owner;
-pub use parts::failed::{Failed, KeepFailed};
-pub use parts::generations::Generation;
-pub use parts::hold::{Activate, Hold};
+pub mod faults {
+    pub use crate::fs::fault::{FaultAt, FaultKind, FaultPlan, FaultStage, Faults};
+}
+
+#[doc(no_inline)]
+pub use error::{Error, Result};
+pub use fs::Durability;
+#[doc(no_inline)]
+pub use gc::Retention;
+#[doc(no_inline)]
+pub use generation::{Generation, GenerationId, Rev};
 pub use parts::layout::{Audience, Clock, Options};
-pub use parts::locks::WatchLock;
-pub use plan::item::{Source, Spooled, Symlinks};
-pub use plan::scan::{ScanRules, StoreIdentity};
-pub use plan::scan_memory::ScanMemory;
-pub use plan::{Plan, PlanBuilder};
-pub use progress::{Phase, Progress, Silent};
-pub use publication::{Publication, Times};
-pub use repair::owners::Foreign;
+#[doc(no_inline)]
+pub use plan::{Plan, Source};
+#[doc(no_inline)]
+pub use publish::{CommitOptions, Publication, StageOptions};
 pub use store::Store;
-pub use verbs::activate::Activation;
-pub use verbs::collect::{Collected, GcPlan};
-pub use verbs::inspect::{Listed, Listing, Pin};
-pub use verbs::publish::audit::{Audited, Judged, Rejected};
-pub use verbs::publish::emptied::Emptying;
-pub use verbs::publish::ingest::lossy::Lossy;
-pub use verbs::publish::options::{CommitOptions, StageOptions};
-pub use verbs::publish::stage::Stage;
-pub use verbs::publish::staged::Staged;
-pub use verbs::usage::{Usage, UsageReport};
-pub use views::view::{View, ViewAdded, ViewOptions, ViewRemoved, ViewState};
 pub use warning::Warning;

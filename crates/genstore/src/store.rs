@@ -90,7 +90,7 @@ impl Store {
         self.store.dir.path()
     }
 
-    /// Gives what scans know the store by: see [`crate::ScanRules::store`].
+    /// Gives what scans know the store by: see [`crate::plan::ScanRules::store`].
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// Brings a plan into the store, where no reader sees it. See [`Staged::audit`] and
-    /// [`crate::Audited::commit`].
+    /// [`crate::audit::Audited::commit`].
     ///
     /// # Errors
     /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
@@ -212,7 +212,7 @@ impl Store {
 
     /// Makes the newest good generation that is older than the current one and was current before it
     /// current, `steps` times, and marks the one it leaves as bad unless `keep_good`. What is current
-    /// then is held: see [`crate::Activate::UnlessHeld`]. What was only kept is passed over.
+    /// then is held: see [`crate::publish::Activate::UnlessHeld`]. What was only kept is passed over.
     ///
     /// # Errors
     /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
@@ -220,7 +220,7 @@ impl Store {
         rollback::rollback(&self.store, steps, keep_good)
     }
 
-    /// Returns whether a rollback holds what is current: see [`crate::Activate::UnlessHeld`].
+    /// Returns whether a rollback holds what is current: see [`crate::publish::Activate::UnlessHeld`].
     ///
     /// # Errors
     /// [`Error::Damaged`].

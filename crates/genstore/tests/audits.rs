@@ -6,10 +6,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genstore::{
-    AuditRules, CommitOptions, Depth, Error, Finding, Growth, Judged, KeepFailed, Options, Pattern, Plan,
-    Publication, RefusedKind, Severity, Source, StageOptions, Staged, Store,
-};
+use genstore::audit::{AuditRules, Finding, Growth, Judged, KeepFailed, Pattern, Severity};
+use genstore::error::RefusedKind;
+use genstore::publish::Staged;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, Options, Plan, Publication, Source, StageOptions, Store};
 use genstore_testkit::{at, debris, scratch};
 use tempfile::TempDir;
 
@@ -129,7 +130,7 @@ fn the_last_good_generation_is_the_measure() {
     let new = "y".repeat(101);
     assert!(matches!(stage(&store, &[("a", &new)]).audit(&rules).unwrap(), Judged::Accepted(_)));
     // Marked bad, it is no measure, although it is current.
-    store.mark(&"2".parse().unwrap(), genstore::Mark::Bad, None).unwrap();
+    store.mark(&"2".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
     let Judged::Rejected(rejected) = stage(&store, &[("a", &new)]).audit(&rules).unwrap() else {
         panic!("accepted");
     };

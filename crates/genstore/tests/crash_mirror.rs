@@ -7,10 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Depth, Error, Expect, FaultKind, Faults, Mark, Options, Plan, RelPath, Source, Store,
-    ViewKind, ViewOptions, ViewState,
-};
+use genstore::faults::{FaultKind, Faults};
+use genstore::generation::Mark;
+use genstore::publish::Expect;
+use genstore::tree::RelPath;
+use genstore::verify::Depth;
+use genstore::view::{ViewKind, ViewOptions, ViewState};
+use genstore::{CommitOptions, Error, Options, Plan, Source, Store};
 use genstore_testkit::{
     Bystanders, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, one_at_a_time, scratch,
 };

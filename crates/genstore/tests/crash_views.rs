@@ -7,10 +7,12 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Depth, Error, FaultKind, Faults, Mark, Options, Plan, RelPath, Source, Store,
-    ViewOptions, ViewState,
-};
+use genstore::faults::{FaultKind, Faults};
+use genstore::generation::Mark;
+use genstore::tree::RelPath;
+use genstore::verify::Depth;
+use genstore::view::{ViewOptions, ViewState};
+use genstore::{CommitOptions, Error, Options, Plan, Source, Store};
 use genstore_testkit::{
     Bystanders, End, FAILURES, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, kill_at,
     one_at_a_time, scratch,
@@ -324,7 +326,7 @@ fn the_order_is_that_of_the_layout() {
     };
     make_folder(&place);
     let replaced = steps(&|faults| place.add(faults, None, true).expect("add"));
-    let own = genstore::Digest::of(b"").short().len();
+    let own = genstore::tree::Digest::of(b"").short().len();
     let temp =
         replaced.iter().find_map(|call| call.strip_prefix("symlink /")).expect("the link").to_owned();
     assert_eq!(temp.len(), ".genstore-view-".len() + own);

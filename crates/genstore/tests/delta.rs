@@ -8,10 +8,11 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Damaged, Depth, Error, Expect, GenerationId, Options, Plan, ScanRules, Source,
-    StageOptions, Store,
-};
+use genstore::error::Damaged;
+use genstore::plan::ScanRules;
+use genstore::publish::Expect;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, GenerationId, Options, Plan, Source, StageOptions, Store};
 use genstore_testkit::{Way, at, bytes_read, copy_exactly, scratch, things, write_tree};
 
 const OLD: &[(&str, &str)] = &[
@@ -201,7 +202,8 @@ fn publish_many(place: &Place, files: u32, changed: u32, activate: bool) {
     options.durability = genstore::Durability::None;
     let store = Store::init(&place.store(), options).unwrap().0;
     let staged = store.stage(&plan.build().unwrap(), StageOptions::default()).unwrap();
-    let activate = if activate { genstore::Activate::Always } else { genstore::Activate::Never };
+    let activate =
+        if activate { genstore::publish::Activate::Always } else { genstore::publish::Activate::Never };
     let options = CommitOptions { activate, ..CommitOptions::default() };
     drop(staged.unaudited().commit(&options).unwrap());
 }

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{
-    Activate, CommitOptions, Depth, Expect, FaultKind, FaultPlan, Faults, GenerationId, Mark, Options,
-    Plan, Retention, Rev, Source, StageOptions, Store,
-};
+use genstore::faults::{FaultKind, FaultPlan, Faults};
+use genstore::generation::Mark;
+use genstore::publish::{Activate, Expect};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, GenerationId, Options, Plan, Retention, Rev, Source, StageOptions, Store};
 use genstore_testkit::{at, scratch};
 
 /// What somebody does to a store.

@@ -5,10 +5,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{
-    AuditRules, CommitOptions, Depth, Error, FaultPlan, FaultStage, Faults, Judged, Options, Plan,
-    Publication, RelPath, ScanRules, Store, ViewOptions,
-};
+use genstore::audit::{AuditRules, Judged};
+use genstore::faults::{FaultPlan, FaultStage, Faults};
+use genstore::plan::ScanRules;
+use genstore::tree::RelPath;
+use genstore::verify::Depth;
+use genstore::view::ViewOptions;
+use genstore::{CommitOptions, Error, Options, Plan, Publication, Store};
 use genstore_testkit::{
     Bystanders, FAILURES, Things, Way, at, debris, give, read_tree, same_content, scratch, settle, things,
 };

@@ -11,10 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use genstore::{
-    CommitOptions, Depth, Error, Options, Plan, Publication, Retention, ScanRules, Source, StageOptions,
-    Store,
-};
+use genstore::plan::ScanRules;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, Options, Plan, Publication, Retention, Source, StageOptions, Store};
 use genstore_testkit::{
     LoopFs, Things, Way, debris, read_tree, same_content, scratch, settle, things, write_tree,
 };

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use filetime::{FileTime, set_file_mtime};
-use genstore::{
-    CommitOptions, Depth, Mtime, Node, Options, Plan, Publication, ScanRules, StageOptions, Store,
-    TreeFaultKind, ViewKind, ViewOptions, ViewState,
-};
+use genstore::plan::ScanRules;
+use genstore::tree::{Mtime, Node};
+use genstore::verify::{Depth, TreeFaultKind};
+use genstore::view::{ViewKind, ViewOptions, ViewState};
+use genstore::{CommitOptions, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{LoopFs, scratch};
 
 /// A filesystem and what it does: its name, the arguments of mkfs, whether it keeps fractions, and the

@@ -5,10 +5,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{
-    Activate, CommitOptions, Depth, Error, Expect, Faults, GenerationId, Mark, Options, Plan, Publication,
-    Rev, Source, Store,
-};
+use genstore::faults::Faults;
+use genstore::generation::Mark;
+use genstore::publish::{Activate, Expect};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, GenerationId, Options, Plan, Publication, Rev, Source, Store};
 use genstore_testkit::{FAILURES, Way, at, count_down, debris, scratch};
 
 fn open(dir: &Path, faults: Faults) -> Store {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use filetime::{FileTime, set_file_mtime};
-use genstore::{
-    CommitOptions, Depth, Options, Plan, Publication, ScanRules, Source, StageOptions, Store, ViewKind,
-    ViewOptions,
-};
+use genstore::plan::ScanRules;
+use genstore::verify::Depth;
+use genstore::view::{ViewKind, ViewOptions};
+use genstore::{CommitOptions, Options, Plan, Publication, Source, StageOptions, Store};
 use genstore_testkit::{LoopFs, scratch};
 
 /// Name, length, and where there are bytes: in one piece in memory, read in pieces, with holes at the

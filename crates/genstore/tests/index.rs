@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use genstore::{CommitOptions, Depth, Options, Plan, Publication, ScanRules, StageOptions, Store};
+use genstore::plan::ScanRules;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{at, bytes_read, read_tree, same_content, scratch, settle, things, write_tree};
 use tempfile::TempDir;
 
@@ -102,16 +104,17 @@ fn what_an_incremental_builder_links_is_not_read() {
         stage
     };
     let (stage, all) = (build(), build());
-    let seal =
-        |stage: genstore::Stage<'_>, options| drop(stage.seal(&ScanRules::default(), options).unwrap());
+    let seal = |stage: genstore::publish::Stage<'_>, options| {
+        drop(stage.seal(&ScanRules::default(), options).unwrap())
+    };
     assert!(bytes_read(|| seal(stage, StageOptions::default())) < BIG / 2, "the linked file was read");
     assert!(bytes_read(|| seal(all, StageOptions { rehash: true, ..StageOptions::default() })) >= BIG);
     // Written through, it is not what it was.
     let stage = build();
     fs::write(stage.path().join("big"), vec![8; BIG]).unwrap();
     let staged = stage.seal(&ScanRules::default(), StageOptions::default()).unwrap();
-    let Some(genstore::Node::File(file)) = staged.tree().find(b"big") else { panic!("it is a file") };
-    assert_eq!(file.digest, genstore::Digest::of(&vec![8; BIG]));
+    let Some(genstore::tree::Node::File(file)) = staged.tree().find(b"big") else { panic!("it is a file") };
+    assert_eq!(file.digest, genstore::tree::Digest::of(&vec![8; BIG]));
 }
 
 #[test]
@@ -176,7 +179,7 @@ fn a_damaged_index_is_not_believed() {
 fn what_the_store_lost_is_read_again() {
     let place = Place::new();
     assert!(place.publish().changed);
-    let hex = genstore::Digest::of(b"two").to_string();
+    let hex = genstore::tree::Digest::of(b"two").to_string();
     let object = place.0.path().join("store/objects").join(&hex[..2]).join(&hex[2..]);
     fs::remove_file(&object).unwrap();
     let mended = place.publish();

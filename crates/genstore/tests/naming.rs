@@ -7,10 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Depth, Durability, FaultKind, FaultPlan, Faults, Options, Plan, Publication, Source,
-    StageOptions, Store,
-};
+use genstore::faults::{FaultKind, FaultPlan, Faults};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Durability, Options, Plan, Publication, Source, StageOptions, Store};
 use genstore_testkit::{Task, at, child_task, debris, kill_at, scratch};
 
 /// What one publisher brings, and the next one finds.
@@ -208,7 +207,7 @@ fn objects_that_others_may_need_are_left_and_flushed() {
     assert_eq!(unflushed(&found, &left), [""; 0], "{found:#?}");
     drop(staged);
     // A generation needs them by now, though the next one that fails is alone.
-    let faults = Faults::inject(FaultPlan::stage(genstore::FaultStage::Number, FaultKind::Eio));
+    let faults = Faults::inject(FaultPlan::stage(genstore::faults::FaultStage::Number, FaultKind::Eio));
     let store = open(&path, faults);
     let plan = Plan::builder().file("y", false, Source::Bytes("y".into())).build().unwrap();
     let staged = store.stage(&plan, StageOptions::default()).unwrap();

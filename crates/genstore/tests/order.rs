@@ -5,7 +5,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{CommitOptions, Durability, Faults, Options, Plan, Publication, ScanRules, Store};
+use genstore::faults::Faults;
+use genstore::plan::ScanRules;
+use genstore::{CommitOptions, Durability, Options, Plan, Publication, Store};
 use genstore_testkit::{Things, Way, at, scratch, things, write_tree};
 
 fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability, way: Way) -> Publication {

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{
-    Activate, CommitOptions, Depth, Durability, Expect, FaultKind, FaultPlan, Faults, Options, Plan, Rev,
-    Source, StageOptions, Store, Warning,
-};
+use genstore::faults::{FaultKind, FaultPlan, Faults};
+use genstore::publish::{Activate, Expect};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Durability, Options, Plan, Rev, Source, StageOptions, Store, Warning};
 use genstore_testkit::{at, scratch};
 
 /// What was done: whether it is durable, and what was warned of.

@@ -16,7 +16,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use genstore::{CommitOptions, Depth, Faults, Options, Owner, Plan, Retention, ScanRules, Store};
+use genstore::faults::Faults;
+use genstore::plan::ScanRules;
+use genstore::publish::Owner;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Options, Plan, Retention, Store};
 use genstore_testkit::{
     Bystanders, LoopFs, Task, Trees, Way, at, bind, child_task, debris, give, is_nothing_lost, kill_at,
     one_at_a_time, read_tree, same_content, scratch, settle, things, unmount_below,

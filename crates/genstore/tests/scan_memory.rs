@@ -9,10 +9,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Emptying, Error, Options, Plan, Publication, Result, ScanMemory, ScanRules,
-    StageOptions, Store,
-};
+use genstore::plan::{ScanMemory, ScanRules};
+use genstore::publish::Emptying;
+use genstore::{CommitOptions, Error, Options, Plan, Publication, Result, StageOptions, Store};
 use genstore_testkit::{at, scratch, settle};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -281,7 +280,7 @@ proptest! {
 }
 
 /// Gives the tree of what is scanned when nothing is said to have changed.
-fn told_nothing(place: &mut Place) -> genstore::TreeId {
+fn told_nothing(place: &mut Place) -> genstore::tree::TreeId {
     let plan = place.memory.scan(|_| true).unwrap();
     place.with.stage(&plan, StageOptions::default()).unwrap().tree().id()
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use genstore::{
-    AuditRules, CommitOptions, Depth, Error, Expect, Judged, KeepFailed, Options, Owner, Plan, Publication,
-    ScanRules, Source, Stage, StageId, StageOptions, Staged, Store,
-};
+use genstore::audit::{AuditRules, Judged, KeepFailed};
+use genstore::plan::ScanRules;
+use genstore::publish::{Expect, Owner, Stage, StageId, Staged};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, Options, Plan, Publication, Source, StageOptions, Store};
 use genstore_testkit::{
     Bystanders, at, debris, read_tree, same_content, scratch, settle, things, write_tree,
 };
@@ -240,7 +241,7 @@ fn a_commit_that_fails_leaves_the_stage_for_another_try() {
     let stage = store.begin().unwrap();
     shell(stage.path(), "echo third > file");
     let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
-    let kept = CommitOptions { activate: genstore::Activate::Never, ..CommitOptions::default() };
+    let kept = CommitOptions { activate: genstore::publish::Activate::Never, ..CommitOptions::default() };
     assert!(seal(store.resume(&id).unwrap()).unaudited().commit(&kept).unwrap().changed);
     refused(store.resume(&id), "stage-committed", "it is generation 3");
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
@@ -376,7 +377,7 @@ fn a_claim_of_an_older_program_says_nothing_of_the_output() {
     let (before, after) = line.split_once(",\"out\":{").expect("a claim names the directory");
     let line = format!("{before}{}", &after[after.find('}').unwrap() + 1..].trim_start_matches('}'));
     let line = if line.ends_with('}') { line } else { format!("{line}}}") };
-    fs::write(&claim, format!("{line}\n{}\n", genstore::Digest::of(line.as_bytes()))).unwrap();
+    fs::write(&claim, format!("{line}\n{}\n", genstore::tree::Digest::of(line.as_bytes()))).unwrap();
     drop(commit(seal(store.resume(&id).unwrap())));
     assert_eq!(fs::read(place.path().join("current/file")).unwrap(), b"1");
 }
@@ -418,7 +419,7 @@ fn a_claim_that_a_power_loss_tore_is_over() {
 fn beginning_and_leaving_a_stage_flushes_nothing() {
     let place = Place::new();
     assert!(publish(&place.open(), "first").changed);
-    let faults = genstore::Faults::record();
+    let faults = genstore::faults::Faults::record();
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
     options.faults = faults.clone();
     let store = Store::open(&place.path(), options).unwrap();

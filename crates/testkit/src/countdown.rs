@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use genstore::{FaultKind, FaultPlan, Faults};
+use genstore::faults::{FaultKind, FaultPlan, Faults};
 
 /// Everything that can go wrong at a step.
 pub const KINDS: [FaultKind; 4] =

@@ -8,7 +8,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use genstore::{Digest, FaultKind, show_path};
+use genstore::faults::FaultKind;
+use genstore::tree::{Digest, show_path};
 
 use crate::place::{self, CURRENT, GIVEN, STORE};
 use crate::trees::{self, walk};

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use genstore::{CommitOptions, FaultKind, Options, Plan, ScanRules, StageOptions, Store};
+use genstore::faults::FaultKind;
+use genstore::plan::ScanRules;
+use genstore::{CommitOptions, Options, Plan, StageOptions, Store};
 use tempfile::TempDir;
 
 use crate::check::{self, End, Shown, judge_end};

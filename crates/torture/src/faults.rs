@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use genstore::{FaultKind, FaultPlan, FaultStage, Faults};
+use genstore::faults::{FaultKind, FaultPlan, FaultStage, Faults};
 
 use crate::seams::Seams;
 
@@ -43,7 +43,7 @@ impl Injection {
             return Ok(Injection { faults: Faults::record(), trace: Some(trace.clone()) });
         }
         let Some(text) = &seams.fault else { return Ok(Injection::default()) };
-        let bad = || format!("the fault is not understood: {}", genstore::show_path(text.as_bytes()));
+        let bad = || format!("the fault is not understood: {}", genstore::tree::show_path(text.as_bytes()));
         let (first, second) = text.split_once(':').ok_or_else(bad)?;
         let kind = parse_kind(second).map_err(|_| bad())?;
         let stage = FaultStage::ALL.into_iter().find(|stage| stage.name() == first);

@@ -29,7 +29,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use genstore::{FaultKind, FaultStage};
+use genstore::faults::{FaultKind, FaultStage};
 
 use check::Shown;
 pub use counts::{Counts, Violation};

@@ -150,7 +150,7 @@ pub(crate) fn add_strangers(mirror: &Path) -> io::Result<()> {
 
 /// Damages the object with these bytes, as a program does that writes through a link.
 pub(crate) fn damage(place: &Path, content: &str) -> io::Result<()> {
-    let hex = genstore::Digest::of(content.as_bytes()).to_string();
+    let hex = genstore::tree::Digest::of(content.as_bytes()).to_string();
     let path = place.join(STORE).join("objects").join(&hex[..2]).join(&hex[2..]);
     let mode = fs::metadata(&path)?.permissions();
     fs::set_permissions(&path, Permissions::from_mode(0o644))?;

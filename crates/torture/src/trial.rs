@@ -5,7 +5,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use genstore::{FaultKind, FaultStage, show_path};
+use genstore::faults::{FaultKind, FaultStage};
+use genstore::tree::show_path;
 
 use crate::check::{self, End, Listing, Shown};
 use crate::faults::KINDS;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genstore::{AuditRules, Growth, KeepFailed, Pattern};
+use genstore::audit::{AuditRules, Growth, KeepFailed, Pattern};
 use serde::{Deserialize, Deserializer};
 
 use super::build::CommandLine;

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use genstore::{Durability, Lossy, Retention, Symlinks};
+use genstore::plan::Symlinks;
+use genstore::publish::Lossy;
+use genstore::{Durability, Retention};
 use globset::GlobSet;
 use serde::Deserialize;
 
@@ -165,7 +167,7 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
         && let Some(unknown) = quoted.next()
     {
         let known: Vec<&str> = quoted.collect();
-        fail.message = format!("{place}: unknown key `{}`", genstore::show_path(unknown.as_bytes()));
+        fail.message = format!("{place}: unknown key `{}`", genstore::tree::show_path(unknown.as_bytes()));
         fail.hint = match nearest(unknown, &known) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", known.join(", ")),
@@ -177,7 +179,7 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
             text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
         let plain = plain(message);
         fail.message = match key.filter(|_| plain != message) {
-            Some(key) => format!("{place}: `{}`: {plain}", genstore::show_path(key.as_bytes())),
+            Some(key) => format!("{place}: `{}`: {plain}", genstore::tree::show_path(key.as_bytes())),
             None => format!("{place}: {plain}"),
         };
         fail.hint = "correct the file; genstore does not guess what it was to say".to_owned();
@@ -187,7 +189,7 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
 
 #[cfg(test)]
 mod tests {
-    use genstore::ViewKind;
+    use genstore::view::ViewKind;
 
     use super::*;
 
@@ -212,7 +214,7 @@ mod tests {
         assert_eq!(config.publish.lossy, Lossy::Refuse);
         let views: Vec<_> =
             config.view.iter().map(|v| (&*v.path, v.kind, v.from.clone(), v.copy)).collect();
-        let from = genstore::RelPath::new("a/b").unwrap();
+        let from = genstore::tree::RelPath::new("a/b").unwrap();
         let mirror = (Path::new("m"), ViewKind::Mirror, Some(from), true);
         assert_eq!(views, [(Path::new("w"), ViewKind::Link, None, false), mirror]);
         assert!(config.publish.include.unwrap().is_match("a/b.js"));

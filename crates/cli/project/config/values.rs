@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use genstore::{Durability, Lossy, Symlinks};
+use genstore::Durability;
+use genstore::plan::Symlinks;
+use genstore::publish::Lossy;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
@@ -35,14 +37,14 @@ pub(super) fn lossy<'de, D: Deserializer<'de>>(from: D) -> Result<Lossy, D::Erro
         "refuse" => Ok(Lossy::Refuse),
         "allow" => Ok(Lossy::Allow),
         other => {
-            let shown = genstore::show_path(other.as_bytes());
+            let shown = genstore::tree::show_path(other.as_bytes());
             Err(serde::de::Error::custom(format!("\"{shown}\" is not \"warn\", \"refuse\" or \"allow\"")))
         }
     }
 }
 
 pub(super) fn not_one_of(found: &str, a: &str, b: &str) -> String {
-    format!("\"{}\" is neither \"{a}\" nor \"{b}\"", genstore::show_path(found.as_bytes()))
+    format!("\"{}\" is neither \"{a}\" nor \"{b}\"", genstore::tree::show_path(found.as_bytes()))
 }
 
 /// Patterns are matched against the whole path below the published directory; `*` stops at `/`,

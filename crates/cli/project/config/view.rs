@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use genstore::{RelPath, ViewKind};
+use genstore::tree::RelPath;
+use genstore::view::ViewKind;
 use serde::{Deserialize, Deserializer};
 
 use super::values::not_one_of;
@@ -33,7 +34,7 @@ fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<ViewKind, D::Error> {
 fn from<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RelPath>, D::Error> {
     let text = String::deserialize(from)?;
     let bad = |why| {
-        let shown = genstore::show_path(text.as_bytes());
+        let shown = genstore::tree::show_path(text.as_bytes());
         serde::de::Error::custom(format!("not a path in a generation: {shown}: {why}"))
     };
     RelPath::new(text.as_bytes()).map(Some).map_err(bad)

@@ -120,7 +120,7 @@ fn restart<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Restart>, D::Err
         "never" => Ok(Some(Restart::Never)),
         other => Err(serde::de::Error::custom(format!(
             "\"{}\" is none of commit, change, never",
-            genstore::show_path(other.as_bytes())
+            genstore::tree::show_path(other.as_bytes())
         ))),
     }
 }
@@ -215,7 +215,7 @@ pub(crate) fn parse_signal(text: &str) -> Result<i32, String> {
         "TERM" => Ok(SIGTERM),
         _ => Err(format!(
             "\"{}\" is none of SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL",
-            genstore::show_path(text.as_bytes())
+            genstore::tree::show_path(text.as_bytes())
         )),
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use genstore::Digest;
+use genstore::tree::Digest;
 
 use super::bounded;
 use super::owners::Owners;

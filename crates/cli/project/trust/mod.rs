@@ -20,7 +20,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use genstore::{Digest, Error};
+use genstore::Error;
+use genstore::tree::Digest;
 
 use crate::environment::Environment;
 use crate::errors::Fail;

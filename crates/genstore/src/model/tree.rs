@@ -106,7 +106,7 @@ impl Node<'_> {
 /// One entry of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry<'a> {
-    /// A valid relative path (see [`crate::RelPath`]).
+    /// A valid relative path (see [`crate::tree::RelPath`]).
     pub path: &'a [u8],
     /// The entry itself.
     pub node: Node<'a>,

@@ -17,7 +17,7 @@ pub enum Source {
     File(PathBuf),
     /// A stream, read once, while the plan is staged.
     Reader(Box<dyn Read + Send>),
-    /// Bytes that a stage has taken in already: see [`crate::Stage::spool`].
+    /// Bytes that a stage has taken in already: see [`crate::publish::Stage::spool`].
     Spooled(Spooled),
 }
 

@@ -6,7 +6,7 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::error::{BadSourceReason, Error, ProblemKind, Result, show_path};
 use crate::model::relpath;
-use crate::plan::PlanBuilder;
+use crate::plan::builder::PlanBuilder;
 use crate::plan::item::{Given, ItemSource, What};
 use crate::plan::scan::{self, ScanRules};
 
@@ -110,7 +110,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::plan::Plan;
+    use crate::plan::builder::Plan;
 
     #[test]
     fn all_bad_roots_come_together() {

@@ -20,8 +20,8 @@ use crate::fs::mount::{self, is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
+use crate::plan::builder::{Plan, PlanBuilder};
 use crate::plan::item::{ItemSource, ScannedRoot, Symlinks, What};
-use crate::plan::{Plan, PlanBuilder};
 use crate::threads::prelude::*;
 
 /// From paths longer than this on, folders are opened from a nearer one than the source: so one

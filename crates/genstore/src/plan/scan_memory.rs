@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{BadSourceReason, Error, Result};
 use crate::fs::Dir;
-use crate::plan::Plan;
+use crate::plan::builder::Plan;
 use crate::plan::item::ScannedRoot;
 use crate::plan::scan::{self, KnownFolders, ScanRules};
 use crate::publication::Publication;

@@ -11,7 +11,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genstore::{Activate, CommitOptions, FaultKind, Faults, Options, Plan, Publication, ScanRules, Store};
+use genstore::faults::{FaultKind, Faults};
+use genstore::plan::ScanRules;
+use genstore::publish::Activate;
+use genstore::{CommitOptions, Options, Plan, Publication, Store};
 use genstore_testkit::{
     Bystanders, KINDS, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down, give,
     one_at_a_time, read_tree, same_content, scratch, settle, things,

@@ -1,7 +1,10 @@
 //! The promises of the store, looked after: above all that `current` names one complete generation
 //! (INV-1).
 
-use genstore::{Activate, Depth, Faults, Retention};
+use genstore::Retention;
+use genstore::faults::Faults;
+use genstore::publish::Activate;
+use genstore::verify::Depth;
 use genstore_testkit::{Things, Trees, debris, is_nothing_lost, object_inodes, read_tree, same_content};
 
 use super::scenarios::Scenario;

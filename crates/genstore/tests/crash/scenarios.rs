@@ -1,9 +1,12 @@
 //! The verbs under test: what is there before, and what is done.
 
-use genstore::{
-    Activate, AuditRules, CommitOptions, Depth, Expect, Faults, Judged, KeepFailed, Mark, Owner, Plan,
-    Retention, ScanRules,
-};
+use genstore::audit::{AuditRules, Judged, KeepFailed};
+use genstore::faults::Faults;
+use genstore::generation::Mark;
+use genstore::plan::ScanRules;
+use genstore::publish::{Activate, Expect, Owner};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Plan, Retention};
 use genstore_testkit::{
     Way, at, change_tree, copy_exactly, debris, give, kill_at, same_content, settle, things, write_tree,
 };
@@ -363,7 +366,7 @@ fn spoil(place: &Place) {
 
 /// Writes through one name of an object, as root can; size and mtime stay, as with bit rot.
 fn damage_object(place: &Place, content: &[u8]) {
-    let hex = genstore::Digest::of(content).to_string();
+    let hex = genstore::tree::Digest::of(content).to_string();
     let path = place.store().join("objects").join(&hex[..2]).join(&hex[2..]);
     let mtime = path.metadata().expect("the object").modified().expect("mtime");
     let mut bytes = std::fs::read(&path).expect("read");

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use genstore::{Depth, Mark, Retention, StageOptions, Store, ViewOptions};
+use genstore::generation::Mark;
+use genstore::verify::Depth;
+use genstore::view::ViewOptions;
+use genstore::{Retention, StageOptions, Store};
 use genstore_testkit::{Thing, scratch};
 
 use super::place::{Chance, Place, options};

@@ -229,7 +229,7 @@ fn object(place: &Place, chance: &mut Chance) -> PathBuf {
 
 /// Makes an object that no manifest names.
 fn without_users(place: &Place) -> PathBuf {
-    let hex = genstore::Digest::of(b"nobody's").to_string();
+    let hex = genstore::tree::Digest::of(b"nobody's").to_string();
     let folder = place.at("objects").join(&hex[..2]);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(&hex[2..]);
@@ -315,7 +315,7 @@ fn to_file(path: &Path, keeps_mtime: bool) {
 
 /// Gives an executable object's name to the inode of its twin.
 fn twin(place: &Place, _: &mut Chance) {
-    let hex = genstore::Digest::of(b"the same in all of them").to_string();
+    let hex = genstore::tree::Digest::of(b"the same in all of them").to_string();
     let plain = place.at("objects").join(&hex[..2]).join(&hex[2..]);
     let executable = plain.with_extension("x");
     fs::remove_file(&executable).unwrap();

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use genstore::{
-    CommitOptions, Durability, Expect, GenerationId, Mark, Options, Plan, Publication, ScanRules,
-    StageOptions, Store, ViewOptions,
-};
+use genstore::generation::Mark;
+use genstore::plan::ScanRules;
+use genstore::publish::Expect;
+use genstore::view::ViewOptions;
+use genstore::{CommitOptions, Durability, GenerationId, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{Bystanders, Things, at, read_tree, settle, things, write_tree};
 
 /// Numbers that are the same for the same seed (splitmix64).
@@ -112,7 +113,8 @@ impl Place {
         activate: bool,
     ) -> genstore::Result<Publication> {
         let plan = Plan::scan(&self.source(), &ScanRules::default())?;
-        let activate = if activate { genstore::Activate::Always } else { genstore::Activate::Never };
+        let activate =
+            if activate { genstore::publish::Activate::Always } else { genstore::publish::Activate::Never };
         let commit = CommitOptions { activate, ..CommitOptions::default() };
         let done = self.store.stage(&plan, options)?.unaudited().commit(&commit)?;
         if let Some(gone) = done.recycled {
@@ -155,7 +157,7 @@ impl Place {
         self.trees.keys().copied().filter(is_there).filter(differs).collect()
     }
 
-    pub(crate) fn switch(&self, generation: u64) -> genstore::Result<genstore::Activation> {
+    pub(crate) fn switch(&self, generation: u64) -> genstore::Result<genstore::publish::Activation> {
         self.store.activate(&generation.to_string().parse().unwrap(), Expect::Any)
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use genstore::{Depth, Error, Owner, Retention, StageOptions, Store};
+use genstore::publish::Owner;
+use genstore::verify::Depth;
+use genstore::{Error, Retention, StageOptions, Store};
 use genstore_testkit::{Thing, Things, Way, at, bind, in_own_mounts, scratch, unmount_below};
 
 use super::kinds::{Comes, KINDS, Kind};

@@ -3,7 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 
-use genstore::{Depth, Expect, FaultKind, Faults, Options, Store};
+use genstore::faults::{FaultKind, Faults};
+use genstore::publish::Expect;
+use genstore::verify::Depth;
+use genstore::{Options, Store};
 use genstore_testkit::{End, Fault, at, count_down, scratch, things};
 
 use super::place::{Place, options};
@@ -57,7 +60,7 @@ fn what_was_killed_is_no_damage() {
     assert!(own.exists());
     let intent =
         "{\"high\":5,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":2,\"marks\":[]}}";
-    let record = format!("{intent}\n{}\n", genstore::Digest::of(intent.as_bytes()));
+    let record = format!("{intent}\n{}\n", genstore::tree::Digest::of(intent.as_bytes()));
     fs::write(place.at("sequence"), &record).unwrap();
     let report = place.store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "{report:#?}");

@@ -5,9 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use genstore::{
-    CommitOptions, Depth, Faults, KeepFailed, Options, Owner, Plan, ScanRules, StageOptions, Store,
-};
+use genstore::audit::KeepFailed;
+use genstore::faults::Faults;
+use genstore::plan::ScanRules;
+use genstore::publish::Owner;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Options, Plan, StageOptions, Store};
 use genstore_testkit::{
     Bystanders, KINDS, Task, at, bind, count_down, debris, in_own_mounts, mount, read_tree, scratch,
     things, unmount, unmount_below, write_tree,

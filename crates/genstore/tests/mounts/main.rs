@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use genstore::{
-    CommitOptions, Depth, Error, KeepFailed, Options, Owner, Plan, Publication, RefusedKind, Retention,
-    ScanRules, StageOptions, Store, TreeFaultKind,
-};
+use genstore::audit::KeepFailed;
+use genstore::error::RefusedKind;
+use genstore::plan::ScanRules;
+use genstore::publish::Owner;
+use genstore::verify::{Depth, TreeFaultKind};
+use genstore::{CommitOptions, Error, Options, Plan, Publication, Retention, StageOptions, Store};
 use genstore_testkit::{
     Bystanders, Task, bind, child_task, debris, in_own_mounts, scratch, things, unmount, write_tree,
 };
@@ -54,7 +56,7 @@ impl Site {
         self.store.stage(&plan, options).unwrap().unaudited().commit(&CommitOptions::default()).unwrap()
     }
 
-    fn gc(&self) -> genstore::Collected {
+    fn gc(&self) -> genstore::gc::Collected {
         let plan = self.store.plan_gc(&keep_one()).unwrap();
         self.store.collect(&plan).unwrap()
     }
@@ -81,7 +83,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 #[track_caller]
-fn names_mount(left: &[genstore::Leftover], end: &str) {
+fn names_mount(left: &[genstore::error::Leftover], end: &str) {
     let told: Vec<_> = left.iter().map(|left| (left.path.display().to_string(), &*left.why)).collect();
     assert!(
         matches!(&*told, [(path, "something is mounted there")] if path.ends_with(end)),

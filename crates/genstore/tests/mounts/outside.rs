@@ -4,9 +4,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use genstore::{
-    CommitOptions, Error, Plan, RefusedKind, ScanRules, StageOptions, ViewKind, ViewOptions, ViewState,
-};
+use genstore::error::RefusedKind;
+use genstore::plan::ScanRules;
+use genstore::view::{ViewKind, ViewOptions, ViewState};
+use genstore::{CommitOptions, Error, Plan, StageOptions};
 use genstore_testkit::{bind, in_own_mounts, mount, things, unmount, write_tree};
 
 use super::{Site, names};

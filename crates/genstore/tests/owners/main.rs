@@ -17,9 +17,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use genstore::publish::Owner;
 use genstore::{
-    Audience, CommitOptions, Depth, Faults, KeepFailed, Options, Owner, Plan, PlanBuilder, Retention,
-    ScanRules, Source, StageOptions, Store, ViewKind, ViewOptions,
+    Audience, CommitOptions, Options, Plan, Retention, Source, StageOptions, Store, faults::Faults,
+    plan::PlanBuilder, plan::ScanRules, verify::Depth, view::ViewKind, view::ViewOptions,
 };
 use genstore_testkit::{
     Task, at, child_task, copy_exactly, has_program, is_root, kill_at, scratch, skip_on_this_machine,
@@ -76,7 +77,7 @@ fn act(name: &str, store: &Store, place: &Path) {
         "gc" => collect(store),
         "notes" => {
             store.pin(&"1".parse().unwrap(), &"p".parse().unwrap(), None, None).unwrap();
-            store.mark(&"1".parse().unwrap(), genstore::Mark::Bad, None).unwrap();
+            store.mark(&"1".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
         }
         "stage" => {
             let stage = store.begin().unwrap();
@@ -91,7 +92,7 @@ fn act(name: &str, store: &Store, place: &Path) {
             let stage = store.begin().unwrap();
             fs::write(stage.path().join("new"), "1").unwrap();
             drop(stage.log().unwrap());
-            drop(stage.fail("exit status 1", KeepFailed::default()).unwrap());
+            drop(stage.fail("exit status 1", Default::default()).unwrap());
         }
         "left" => drop(store.begin().unwrap().leave_to(Owner::Until(at(9_000))).unwrap()),
         "views" => {
@@ -406,7 +407,7 @@ const LOCKED: &str = "GENSTORE_OWNERS_LOCKED";
 /// Generation 2 cannot be read, nor two of what was refused.
 fn user_goes_past_what_is_locked(store: &Store) {
     let denied = "Permission denied (os error 13)";
-    let told = |left: &[genstore::Leftover]| -> Vec<(PathBuf, String)> {
+    let told = |left: &[genstore::error::Leftover]| -> Vec<(PathBuf, String)> {
         left.iter().map(|left| (left.path.clone(), left.why.clone())).collect()
     };
     let locked = |name: &str| (store.path().join(name), denied.to_owned());
@@ -427,7 +428,7 @@ fn user_goes_past_what_is_locked(store: &Store) {
     assert_eq!(genstore_testkit::object_inodes(store.path()), objects);
     // What was refused: the newest one is kept, and all others go but those two.
     for number in 3..6 {
-        let keep = KeepFailed { count: 1, bytes: 1 << 30 };
+        let keep = genstore::audit::KeepFailed { count: 1, bytes: 1 << 30 };
         let failed = store.begin().unwrap().fail("exit status 1", keep).unwrap();
         assert_eq!(failed.number, number);
         let left = told(&failed.left);
@@ -455,7 +456,7 @@ fn what_cannot_be_read_is_named_and_keeps_its_objects() {
     let store = open(place.path(), Faults::default());
     // A folder that may not be listed, and one whose files are another user's.
     for mode in [0o700, 0o755] {
-        let failed = store.begin().unwrap().fail("exit status 1", KeepFailed::default()).unwrap();
+        let failed = store.begin().unwrap().fail("exit status 1", Default::default()).unwrap();
         fs::set_permissions(&failed.path, fs::Permissions::from_mode(mode)).unwrap();
         lchown(&failed.path, Some(0), Some(0)).unwrap();
     }

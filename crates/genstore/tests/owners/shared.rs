@@ -46,7 +46,7 @@ pub(super) fn member_acts(words: &str) {
         "rollback" => assert_eq!(store.rollback(1, false).unwrap().warnings, []),
         "unmark" => {
             let id = store.current().unwrap().unwrap().to_string();
-            store.mark(&id.parse().unwrap(), genstore::Mark::Good, None).unwrap();
+            store.mark(&id.parse().unwrap(), genstore::generation::Mark::Good, None).unwrap();
             store.pin(&id.parse().unwrap(), &"both".parse().unwrap(), None, None).unwrap();
         }
         "watch" => drop(store.lock_watch().unwrap()),

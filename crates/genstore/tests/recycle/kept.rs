@@ -4,7 +4,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
-use genstore::{AuditRules, Depth, Faults, GenerationId, Judged, Plan, Retention, ScanRules, StageOptions};
+use genstore::audit::{AuditRules, Judged};
+use genstore::faults::Faults;
+use genstore::plan::ScanRules;
+use genstore::verify::Depth;
+use genstore::{GenerationId, Plan, Retention, StageOptions};
 use genstore_testkit::{Things, Way, debris, write_tree};
 
 use super::{LAST, Place, open, publish_in, publish_with, tree_a, tree_b, tree_c};

@@ -12,9 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use genstore::audit::{AuditRules, Judged};
+use genstore::faults::Faults;
+use genstore::plan::ScanRules;
+use genstore::verify::Depth;
 use genstore::{
-    AuditRules, CommitOptions, Depth, Error, Faults, GenerationId, Judged, Options, Plan, Publication,
-    Retention, ScanRules, StageOptions, Store,
+    CommitOptions, Error, GenerationId, Options, Plan, Publication, Retention, StageOptions, Store,
 };
 use genstore_testkit::{Things, Way, at, copy_exactly, debris, scratch, things, write_tree};
 use tempfile::TempDir;

@@ -4,7 +4,9 @@ use std::fs;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use genstore::{Depth, Digest, Error, Retention, Rev};
+use genstore::tree::Digest;
+use genstore::verify::Depth;
+use genstore::{Error, Retention, Rev};
 use genstore_testkit::{
     Bystanders, Thing, Way, change_tree, debris, read_tree, settle, things, write_tree,
 };

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
-use genstore::{Depth, Durability, Faults, GenerationId, Options, Retention, Store};
+use genstore::faults::Faults;
+use genstore::verify::Depth;
+use genstore::{Durability, GenerationId, Options, Retention, Store};
 use genstore_testkit::{Things, at, settle, things, write_tree};
 use proptest::prelude::*;
 
@@ -124,7 +126,7 @@ fn going_back_and_forth_leaves_nothing_stale() {
         drop(place.publish_by(&tree, Some(Retention { keep_last: 9, ..LAST })));
     }
     drop(place.open().rollback(2, true).unwrap());
-    drop(place.open().activate(&"3".parse().unwrap(), genstore::Expect::Any).unwrap());
+    drop(place.open().activate(&"3".parse().unwrap(), genstore::publish::Expect::Any).unwrap());
     // Generations 1 and 3 have inodes of their own now.
     drop(place.publish_by(&tree_a(), Some(Retention { keep_last: 9, ..LAST })));
     assert_eq!(place.publish_and_compare(&tree_c()), Some(3));

@@ -133,7 +133,7 @@ fn an_object_that_ran_out_of_links_is_no_loss() {
     let dir = scratch();
     let store = shared(dir.path());
     // As a rotation does it: the name passes to a copy, and the old inode keeps its links.
-    let hex = genstore::Digest::of("0123456789".repeat(100).as_bytes()).to_string();
+    let hex = genstore::tree::Digest::of("0123456789".repeat(100).as_bytes()).to_string();
     let object = store.path().join("objects").join(&hex[..2]).join(&hex[2..]);
     let copy = dir.path().join("copy");
     copy_exactly(&object, &copy);

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use genstore::{Damaged, Depth, Error, StageOptions};
+use genstore::error::Damaged;
+use genstore::verify::Depth;
+use genstore::{Error, StageOptions};
 use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things};
 
 use super::{collect, commit, id, memory, open, publish_in};
@@ -96,7 +98,8 @@ fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() 
         let store = open(dir.path());
         let content = things(1_000, &[("a", "=precious"), ("b", "=other")]);
         drop(publish_in(way, &store, dir.path(), &content));
-        let object = genstore::ObjectId { digest: genstore::Digest::of(b"precious"), executable: false };
+        let object =
+            genstore::tree::ObjectId { digest: genstore::tree::Digest::of(b"precious"), executable: false };
         let hex = object.digest.to_string();
         flip(&store.path().join("objects").join(&hex[..2]).join(&hex[2..]), 0);
         let (before, after) = store.repair().unwrap();
@@ -146,7 +149,7 @@ fn healing_does_not_take_a_fresh_inode_for_the_object() {
         let _outside = Bystanders::make(&dir.path().join("bystanders"));
         let store = open(dir.path());
         let object = |content: &str| {
-            let hex = genstore::Digest::of(content.as_bytes()).to_string();
+            let hex = genstore::tree::Digest::of(content.as_bytes()).to_string();
             store.path().join("objects").join(&hex[..2]).join(&hex[2..])
         };
         drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")])));
@@ -213,7 +216,7 @@ fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
     // As if a rollback had been cut after its intent, and the disk then harmed the manifest.
     let intent =
         "{\"high\":2,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":1,\"marks\":[]}}";
-    let record = format!("{intent}\n{}\n", genstore::Digest::of(intent.as_bytes()));
+    let record = format!("{intent}\n{}\n", genstore::tree::Digest::of(intent.as_bytes()));
     fs::write(store.path().join("sequence"), record).unwrap();
     flip(&store.path().join("generations/1/manifest"), 100);
     assert_eq!(commit(&store, &memory(&[("a", "3")])).unwrap().generation, id(3));

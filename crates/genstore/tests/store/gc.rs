@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use genstore::{
-    Activate, CommitOptions, Depth, Error, Expect, Mark, Options, Plan, Reason, RefusedKind, Retention,
-    Source, StageOptions, Store, Symlinks,
-};
+use genstore::error::RefusedKind;
+use genstore::gc::Reason;
+use genstore::generation::Mark;
+use genstore::plan::Symlinks;
+use genstore::publish::{Activate, Expect};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, Options, Plan, Retention, Source, StageOptions, Store};
 use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things, write_tree};
 
 use super::{collect, commit, id, memory, open};
@@ -24,7 +27,7 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     for n in 1..=5 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
     }
-    store.mark(&"4".parse().unwrap(), genstore::Mark::Bad, None).unwrap();
+    store.mark(&"4".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
     let back = store.rollback(1, false).unwrap();
     assert_eq!((back.generation, back.previous), (id(3), Some(id(5))));
     store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();

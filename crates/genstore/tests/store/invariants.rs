@@ -5,7 +5,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use genstore::{Depth, Digest, Expect, Faults, Mark, Store};
+use genstore::Store;
+use genstore::faults::Faults;
+use genstore::generation::Mark;
+use genstore::publish::Expect;
+use genstore::tree::Digest;
+use genstore::verify::Depth;
 use genstore_testkit::{Way, copy_exactly, object_inodes, scratch, things};
 
 use super::{collect, commit, id, memory, open, publish_in, ticking};

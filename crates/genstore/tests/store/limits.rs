@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use genstore::{Depth, Plan, ScanRules, Source, Store};
+use genstore::plan::ScanRules;
+use genstore::verify::Depth;
+use genstore::{Plan, Source, Store};
 use genstore_testkit::{object_inodes, scratch};
 
 use super::{collect, commit, id, memory, open, ticking};

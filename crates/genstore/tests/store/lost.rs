@@ -5,7 +5,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use genstore::{Damaged, Depth, Error, Expect, Mark, Retention, Rev, StageOptions, Store, VerifyReport};
+use genstore::error::Damaged;
+use genstore::generation::Mark;
+use genstore::publish::Expect;
+use genstore::verify::{Depth, VerifyReport};
+use genstore::{Error, Retention, Rev, StageOptions, Store};
 use genstore_testkit::{copy_exactly, read_tree, same_content, scratch, things};
 
 use super::{collect, commit, id, memory, open, publish_things};
@@ -147,7 +151,8 @@ fn a_store_that_was_just_made_has_lost_nothing() {
     assert!(verify(&store).is_clean());
     assert_eq!(store.required_current().unwrap_err().code(), "no-current");
     // Kept, and never current.
-    let kept = genstore::CommitOptions { activate: genstore::Activate::Never, ..Default::default() };
+    let kept =
+        genstore::CommitOptions { activate: genstore::publish::Activate::Never, ..Default::default() };
     let staged = store.stage(&memory(&[("a", "1")]), StageOptions::default()).unwrap();
     drop(staged.unaudited().commit(&kept).unwrap());
     assert!(verify(&store).is_clean());
@@ -416,7 +421,8 @@ fn what_took_the_place_of_the_log_keeps_no_rollback_and_no_keeping_out() {
         }
         fs::remove_file(store.path().join("log")).unwrap();
         replace(&store.path().join("log"));
-        let keep = genstore::CommitOptions { activate: genstore::Activate::Never, ..Default::default() };
+        let keep =
+            genstore::CommitOptions { activate: genstore::publish::Activate::Never, ..Default::default() };
         let staged = store.stage(&memory(&[("n", "4")]), StageOptions::default()).unwrap();
         let kept = staged.unaudited().commit(&keep).unwrap();
         assert_eq!((kept.generation, kept.current, kept.durable), (id(4), false, true));

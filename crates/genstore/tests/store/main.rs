@@ -22,9 +22,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use genstore::plan::ScanRules;
 use genstore::{
-    CommitOptions, GenerationId, Options, Plan, Publication, Retention, ScanRules, Source, StageOptions,
-    Store,
+    CommitOptions, GenerationId, Options, Plan, Publication, Retention, Source, StageOptions, Store,
 };
 use genstore_testkit::{Thing, Things, Way, at, give, read_tree, scratch, settle, write_tree};
 
@@ -77,7 +77,7 @@ fn memory(files: &[(&str, &str)]) -> Plan {
     plan.build().unwrap()
 }
 
-fn collect(store: &Store, keep_last: usize) -> genstore::Collected {
+fn collect(store: &Store, keep_last: usize) -> genstore::gc::Collected {
     let rule = Retention { keep_last, keep_within: None, grace: Duration::ZERO };
     store.collect(&store.plan_gc(&rule).unwrap()).unwrap()
 }

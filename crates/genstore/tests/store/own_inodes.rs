@@ -5,7 +5,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use genstore::{CommitOptions, Damaged, Depth, Error, Expect, Plan, ScanRules, StageOptions, Store};
+use genstore::error::Damaged;
+use genstore::plan::ScanRules;
+use genstore::publish::Expect;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
 use genstore_testkit::{
     Thing, Things, Way, give, read_tree, same_content, scratch, settle, things, write_tree,
 };
@@ -103,7 +107,8 @@ fn a_switch_does_not_carry_a_damaged_own_inode_back() {
         let third = things(1_000, &[("own", "=two"), ("d/b", "=b"), ("more", "=more")]);
         write_tree(&dir.path().join("source"), &third);
         let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
-        let keep = CommitOptions { activate: genstore::Activate::Never, ..CommitOptions::default() };
+        let keep =
+            CommitOptions { activate: genstore::publish::Activate::Never, ..CommitOptions::default() };
         let staged = store.stage(&plan, StageOptions::default()).unwrap();
         drop(staged.unaudited().commit(&keep).unwrap());
         act(&tree(&store, 2).join("own"));
@@ -122,7 +127,8 @@ fn a_switch_to_what_was_only_kept_looks_at_what_it_shows() {
         third.insert("own".into(), Thing::File(b"3".into(), false, 3_000_000_000));
         write_tree(&dir.path().join("source"), &third);
         let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
-        let keep = CommitOptions { activate: genstore::Activate::Never, ..CommitOptions::default() };
+        let keep =
+            CommitOptions { activate: genstore::publish::Activate::Never, ..CommitOptions::default() };
         let staged = store.stage(&plan, StageOptions::default()).unwrap();
         drop(staged.unaudited().commit(&keep).unwrap());
         act(&tree(&store, 3).join("own"));

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use genstore::{
-    CommitOptions, Depth, Error, Expect, Plan, ScanRules, Source, StageOptions, Store, Symlinks,
-};
+use genstore::plan::{ScanRules, Symlinks};
+use genstore::publish::Expect;
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, Plan, Source, StageOptions, Store};
 use genstore_testkit::{read_tree, same_content, scratch, things, write_tree};
 
 use super::{commit, id, memory, open, publish, publish_things, ticking};

@@ -5,7 +5,11 @@ use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use genstore::{CommitOptions, Depth, Error, Expect, Mark, Owner, Plan, ScanRules, StageOptions, Store};
+use genstore::generation::Mark;
+use genstore::plan::ScanRules;
+use genstore::publish::{Expect, Owner};
+use genstore::verify::Depth;
+use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
 use genstore_testkit::{
     Bystanders, Way, at, bind, debris, in_own_mounts, read_tree, same_content, scratch, things,
     unmount_below, write_tree,

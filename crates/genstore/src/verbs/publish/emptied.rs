@@ -10,7 +10,7 @@ use crate::verbs::publish::staged::Staged;
 
 /// Whether an empty tree may become current in the place of one that is not.
 ///
-/// Empty is what holds neither a file nor a symlink. Each root of [`crate::PlanBuilder::root`] counts
+/// Empty is what holds neither a file nor a symlink. Each root of [`crate::plan::PlanBuilder::root`] counts
 /// by itself: an empty one must not take the place of what is current at its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Emptying {

@@ -55,7 +55,7 @@ impl Audited<'_> {
     ///
     /// # Errors
     /// [`Error::Refused`] where the tree is empty, and what is current is not: see
-    /// [`crate::Emptying`]. [`Error::Lost`] when something else is current than expected. Whatever the error, `current`
+    /// [`crate::publish::Emptying`]. [`Error::Lost`] when something else is current than expected. Whatever the error, `current`
     /// is as before; and a stage that was resumed is still there, for another try.
     ///
     /// # Durability
