@@ -116,7 +116,7 @@ fn a_store_may_be_for_a_group_or_for_its_owner_alone() {
         .prints("Created the store [DIR]/own for its owner alone, also through views\n");
     assert_eq!(mode("own"), 0o700);
     site.run("init --shared --store own")
-        .fails(1, "error: [DIR]/own is there already, and is not shared with a group");
+        .fails(1, "error: [DIR]/own exists already and is not shared with a group");
     site.run("init --private --store group")
         .fails(1, "error: the store [DIR]/group is shared with a group");
     site.run("init --private --shared --store other").fails(2, "error: ");

@@ -116,7 +116,7 @@ fn says_what_became_of_a_stage() {
     let id = doc["stage"].as_str().unwrap();
     let over = "the stage [STAGE] is over: its owner, process [PID], has ended";
     check(site.run(&format!("commit {id}")), id, 1, over, hint);
-    let nobody = "there is no process [PID] to own a stage";
+    let nobody = "no process has pid [PID], so it cannot own a stage";
     let hint = "`--owner-pid $$` names a shell's own process";
     check(site.run("begin --owner-pid 1073741824"), id, 1, nobody, hint);
     site.run("begin").fails(2, "error: the following required arguments were not provided");

@@ -98,7 +98,7 @@ fn names_every_other_fault() {
                  error: generation 2: run is something else\n\
                  error: generation 2: stranger\\n is in no manifest\n\
                  error: [DIR]/genstore/pins/p is damaged: it is cut short\n\
-                 error: [DIR]/genstore/generations/x is damaged: it is no generation's number\n";
+                 error: [DIR]/genstore/generations/x is damaged: it is not a generation's number\n";
     site.run("verify").is(4, &format!("{found}Verified 2 generations, 6 objects, 28 B: 5 faults\n"), HINT);
     let doc = site.run("verify --json").json("genstore.verify/1");
     let findings = json!([

@@ -227,7 +227,7 @@ fn verify_knows_records_and_their_damage() {
     site.write("genstore/views/0123.pending", "no");
     let (own, all) = (format!("[DIR]/{path}"), "Verified 1 generation, 1 object, 3 B: 3 faults\n");
     let found = [
-        ("[DIR]/genstore/views/0123", "it is no view's record"),
+        ("[DIR]/genstore/views/0123", "it is not a view's record"),
         (&*own, "the hash differs"),
         ("[DIR]/genstore/views/0123.pending", "it is cut short"),
     ];
@@ -239,7 +239,7 @@ fn verify_knows_records_and_their_damage() {
     site.run("verify").is(4, &(lines("") + all), hint);
     // It keeps nobody out.
     let output = warnings(&site);
-    assert!(output.contains("views/0123 is damaged: it is no view's record\n"), "{output}");
+    assert!(output.contains("views/0123 is damaged: it is not a view's record\n"), "{output}");
     let unfinished = "warning: a view could not be put in place for good yet: \
                       [DIR]/genstore/views/0123.pending is damaged: it is cut short\n";
     assert!(output.contains(unfinished), "{output}");

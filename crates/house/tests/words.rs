@@ -27,7 +27,6 @@ const UNSWEPT: &[&str] = &[
     "crates/genstore/src/change",
     "crates/genstore/src/check",
     "crates/genstore/src/error",
-    "crates/genstore/src/parts",
     "crates/genstore/src/plan",
     "crates/genstore/src/repair",
     "crates/genstore/src/verbs",

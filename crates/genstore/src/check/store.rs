@@ -200,7 +200,7 @@ pub(crate) fn check_files(
         let number = std::str::from_utf8(&name).ok().and_then(GenerationId::parse);
         if number.is_none() || kind != Kind::Dir {
             let path = store.dir.join(&[GENERATIONS, b"/", &name].concat());
-            found(path, "it is no generation's number".to_owned());
+            found(path, "it is not a generation's number".to_owned());
         }
     }
     Ok(())

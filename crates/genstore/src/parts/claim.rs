@@ -1,12 +1,12 @@
-//! Claims: who a stage belongs to while no process holds its lock.
+//! Claims: the owner of a stage while no process holds its lock.
 //!
-//! Owns `staging/s-<id>.claim`, a record. A stage that was begun by one process and is committed by
-//! another has no lock in between; its claim says until when nobody else may take it for debris:
-//! as long as a process lives, or until a moment. A claim ends with the boot: after a power loss
-//! what was written to the stage may be torn, and whoever wrote it is gone. So it is never flushed.
+//! Owns `staging/s-<id>.claim`, a record. A stage that one process begins and another commits has no
+//! lock in between. Its claim says until when the stage is not debris: as long as a process lives, or
+//! until a time. A claim ends with the boot: after a power loss the files of the stage may be torn, and
+//! their writer is gone. So it is never flushed.
 //!
-//! A claim is written in the stage, whose lock its writer holds, and renamed to its place from there.
-//! The files `staging/tmp-*` are for holders of the commit lock alone: recovery removes them.
+//! A claim is written in the stage, whose lock its writer holds, and renamed from there to its place.
+//! The files `staging/tmp-*` are only for holders of the commit lock: recovery removes them.
 
 use std::time::SystemTime;
 
@@ -21,15 +21,15 @@ use crate::parts::record::{unwrap, wrap};
 
 pub(crate) const CLAIM_SUFFIX: &str = ".claim";
 
-/// A claim before it gets its name, in its stage.
+/// The name of a claim in its stage, before its rename.
 const ON_ITS_WAY: &[u8] = b"claim";
 
-/// Who a stage belongs to once its maker has let go of it.
+/// The owner of a stage after its creator has released it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// A living process, by its number: the stage is debris when that process has ended.
+    /// A living process, by its pid: the stage is debris when that process has ended.
     Process(u32),
-    /// Nobody in particular: the stage is debris from this moment on.
+    /// No process: the stage is debris from this time on.
     Until(SystemTime),
 }
 
@@ -39,17 +39,18 @@ pub(crate) struct Claim {
     pub(crate) boot: String,
     pub(crate) made: Moment,
     pub(crate) by: String,
-    /// The directory that was made for others to write to.
+    /// The directory that was created for other programs to write to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) out: Option<FolderMark>,
 }
 
-/// What tells a directory from any other that takes its name, as long as the system runs.
+/// The identity of a directory, which distinguishes it from any other that takes its name, as long as
+/// the system runs.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct FolderMark {
     dev: u64,
     ino: u64,
-    /// When it was made, where the filesystem tells: the number of an inode is used again.
+    /// The time of its creation, if the filesystem reports it: inode numbers are reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     born: Option<Moment>,
 }
@@ -68,7 +69,7 @@ pub(crate) enum OwnerRecord {
     Until(Moment),
 }
 
-/// Whether a claim still holds.
+/// The state of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
     Holds,
@@ -76,12 +77,12 @@ pub(crate) enum Standing {
     Expired(SystemTime),
     /// Its owner has ended.
     OwnerGone(u32),
-    /// The system was started anew.
+    /// The system was rebooted.
     Rebooted,
 }
 
 impl Claim {
-    /// Makes a claim of a stage for `owner`.
+    /// Creates a claim of a stage for `owner`.
     ///
     /// # Errors
     /// Code `no-such-process`.
@@ -92,7 +93,7 @@ impl Claim {
                 let mark = ProcessMark::of(pid)?.ok_or_else(|| {
                     Error::refused(
                         RefusedKind::NoSuchProcess,
-                        format!("there is no process {pid} to own a stage"),
+                        format!("no process has pid {pid}, so it cannot own a stage"),
                     )
                 })?;
                 OwnerRecord::Process(mark)
@@ -107,8 +108,8 @@ impl Claim {
         })
     }
 
-    /// Returns whether it still holds. A process of another pid namespace cannot be looked at, so
-    /// its claim does.
+    /// Returns whether it still holds. The state of a process in another pid namespace is unknown, so
+    /// its claim holds.
     pub(crate) fn standing(&self, now: SystemTime) -> Result<Standing> {
         if self.boot != boot() {
             return Ok(Standing::Rebooted);
@@ -137,11 +138,11 @@ impl<'s> Claims<'s> {
         Claims { store }
     }
 
-    /// Returns whether the claim of a stage holds, and which directory it was begun with; `None` where it
-    /// has none.
+    /// Returns the state of a stage's claim, and the directory that was created for other programs.
+    /// `None` if it has no claim.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where that cannot be told.
+    /// [`Error::Damaged`] if the claim cannot be read.
     pub(crate) fn claimed(
         &self,
         staging: &Dir,
@@ -151,8 +152,8 @@ impl<'s> Claims<'s> {
         let Some(bytes) = staging.read(&name)? else {
             return Ok(None);
         };
-        // A claim is whole before it gets its name. It is not flushed, so this is what a power loss
-        // leaves of it.
+        // A claim is complete before its rename, but it is not flushed: after a power loss it may be
+        // all zeros.
         if bytes.iter().all(|byte| *byte == 0) {
             return Ok(Some((Standing::Rebooted, None)));
         }
@@ -160,7 +161,8 @@ impl<'s> Claims<'s> {
         Ok(Some((claim.standing(self.store.now())?, claim.out)))
     }
 
-    /// Writes the claim of the stage `name`, whose directory is `stage` and whose lock the caller holds.
+    /// Writes the claim of the stage `name`, whose directory is `stage` and whose lock the caller
+    /// holds.
     pub(crate) fn write(&self, staging: &Dir, (name, stage): (&[u8], &Dir), claim: &Claim) -> Result<()> {
         let path = stage.join(ON_ITS_WAY);
         self.store.fs.unlink(stage, ON_ITS_WAY)?;
@@ -198,7 +200,7 @@ mod tests {
         let reused = ProcessMark { start: mark.start + 1, ..mark.clone() };
         let dead = Claim { owner: OwnerRecord::Process(reused), ..claim.clone() };
         assert_eq!(dead.standing(now).unwrap(), Standing::OwnerGone(mark.pid));
-        // A process that cannot be looked at is none that has ended.
+        // A process whose state is unknown has not ended.
         let hidden = ProcessMark { namespace: mark.namespace ^ 1, start: mark.start + 1, ..mark };
         let hidden = Claim { owner: OwnerRecord::Process(hidden), ..claim };
         assert_eq!(hidden.standing(now).unwrap(), Standing::Holds);

@@ -1,4 +1,4 @@
-//! `current` and the notice: the moment of a commit, and the file that tells of it.
+//! `current` and the notice: the symlink whose rename is the commit, and the file that announces it.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -24,12 +24,12 @@ impl<'s> Current<'s> {
         Current { store }
     }
 
-    /// Tells which generation is current: one readlink.
+    /// Returns the id of the current generation: one readlink.
     pub(crate) fn id(&self) -> Result<Option<GenerationId>> {
         let target = match self.store.dir.read_link(CURRENT) {
             Ok(Some(target)) => target,
             Ok(None) => return Ok(None),
-            // EINVAL: something that is no symlink took its place.
+            // EINVAL: an entry that is not a symlink replaced it.
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidInput => {
                 return Err(Error::damaged_file(&self.store.dir.join(CURRENT), "it is not a symlink"));
             }
@@ -43,7 +43,7 @@ impl<'s> Current<'s> {
         }
     }
 
-    /// Tells when `current` was last moved.
+    /// Returns the time at which `current` was last moved.
     pub(crate) fn since(&self) -> Result<Option<SystemTime>> {
         Ok(self.store.dir.stat(CURRENT)?.map(|stat| stat.mtime.into()))
     }
@@ -51,10 +51,10 @@ impl<'s> Current<'s> {
     /// Moves `current`: the commit.
     ///
     /// # Errors
-    /// On an error `current` is as before.
+    /// On an error `current` is unchanged.
     ///
     /// # Durability
-    /// Not yet durable on return: [`StoreDir::seal_current`] is.
+    /// Not yet durable on return: see [`Current::make_durable`].
     pub(crate) fn set(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
         let staging = self.store.sub(STAGING)?;
         let target = tree_path(id);
@@ -70,12 +70,12 @@ impl<'s> Current<'s> {
         self.store.fs.sync_dir(&self.store.dir)
     }
 
-    /// Gives the directory that `current` resolves to.
+    /// Returns the directory that `current` resolves to.
     pub(crate) fn tree_path(&self, id: GenerationId) -> PathBuf {
         self.store.dir.path().join(std::ffi::OsStr::from_bytes(&tree_path(id)))
     }
 
-    /// Tells watchers: writes the notice in place. It keeps its inode for ever.
+    /// Writes the notice in place, for watchers. Its inode never changes.
     pub(crate) fn write_notice(&self, lock: &CommitLock, id: GenerationId, tree: TreeId) -> Result<()> {
         self.put_notice(lock, Some((id, tree)))
     }
@@ -85,7 +85,7 @@ impl<'s> Current<'s> {
         self.store.fs.write_at(&file, &self.store.dir.join(NOTICE), &notice(commit), 0)
     }
 
-    /// Reads the number in the notice.
+    /// Reads the generation's number from the notice.
     pub(crate) fn noticed(&self) -> Result<Option<GenerationId>> {
         let bytes = match self.store.dir.read(NOTICE) {
             Err(Error::Damaged { .. }) => None,
@@ -95,7 +95,7 @@ impl<'s> Current<'s> {
         Ok(text.split_whitespace().next().and_then(GenerationId::parse))
     }
 
-    /// Writes the notice of a store whose notice was lost. A power loss may leave it empty.
+    /// Writes the notice if it was lost. A power loss may leave it empty.
     pub(crate) fn restore_notice(&self, lock: &CommitLock) -> Result<()> {
         if self.store.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > 0) {
             return Ok(());
@@ -105,12 +105,12 @@ impl<'s> Current<'s> {
         match self.id().map(|id| id.map(|id| (id, head(id)))) {
             Ok(Some((id, Ok(Some(head))))) => self.put_notice(lock, Some((id, head.tree))),
             Ok(None) => self.put_notice(lock, None),
-            // What cannot be read is for others to report.
+            // Unreadable parts are reported elsewhere.
             _ => Ok(()),
         }
     }
 
-    /// Removes records and symlinks that a dead process left on their way.
+    /// Removes temporary records and symlinks of a dead process.
     pub(crate) fn remove_temps(&self, _: &CommitLock) -> Result<()> {
         let staging = self.store.sub(STAGING)?;
         for (name, kind) in staging.list()? {

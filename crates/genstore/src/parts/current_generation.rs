@@ -1,4 +1,4 @@
-//! The current generation as a new one is compared with it.
+//! The current generation, with which a new one is compared.
 
 use crate::error::{Error, Result};
 use crate::model::digest::Digest;
@@ -10,18 +10,19 @@ use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::StoreDir;
 use crate::parts::log::Log;
 
-/// What is current, as a new generation is compared with it.
+/// The current generation, with which a new one is compared.
 pub(crate) struct CurrentGeneration {
     pub(crate) generation: Generation,
     pub(crate) tree: Tree,
-    /// BLAKE3 of its manifest's body; `None` where that could not be read, and the files told.
+    /// BLAKE3 of its manifest's body. `None` if the manifest could not be read and the entries were
+    /// reconstructed from the files.
     pub(crate) body: Option<Digest>,
     pub(crate) shown: Shown,
-    /// What is known of the sources it was made from.
+    /// The index of the sources from which it was made.
     pub(crate) index: Option<SourceIndex>,
 }
 
-/// Reads what is current, and leases it.
+/// Reads the current generation, and takes a lease on it.
 pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<CurrentGeneration> {
     let generation = Generations::of(store).open(id)?;
     let (manifest, shown) = (generation.manifest()?, generation.shown()?);
@@ -29,8 +30,8 @@ pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<CurrentGenerati
     Ok(CurrentGeneration { generation, tree: manifest.tree, body, shown, index: None })
 }
 
-/// Reads what readers were shown last, where `current` was lost: what is shown next must be newer.
-/// Returns `None` where nothing was lost, and where that cannot be read any more.
+/// Reads the generation that readers were shown last, if `current` was lost: the next mtimes must be
+/// newer. Returns `None` if `current` was not lost, and if that generation cannot be read any more.
 pub(crate) fn load_lost(
     store: &StoreDir,
     current: Option<GenerationId>,

@@ -1,8 +1,8 @@
-//! What was refused, kept for a look.
+//! Refused publications, kept for inspection.
 //!
-//! Owns `failed/<number>/`: `report.json`, `tree/` of an audit's refusal, `build.log` of a build.
-//! Nothing is decided by it and nothing of it is flushed: it may be removed at any time. Only the
-//! newest ones are kept.
+//! Owns `failed/<number>/`: `report.json`, `tree/` of a tree refused by an audit, `build.log` of a
+//! build. No decision depends on it, and nothing in it is flushed: it may be removed at any time. Only
+//! the newest ones are kept.
 
 use std::path::PathBuf;
 
@@ -22,35 +22,35 @@ use crate::parts::stage_dir::{NEXT, StageDir, failed_grave, tolerate};
 
 const REPORT: &[u8] = b"report.json";
 
-/// How much of what was refused is kept for a look. The newest one always is.
+/// The limits for refused publications that are kept for inspection. The newest one is always kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeepFailed {
-    /// So many at most.
+    /// The largest number of them.
     pub count: usize,
-    /// So many bytes together at most, not counting what they share with the store.
+    /// The largest sum of their sizes in bytes, without the bytes that they share with the store.
     pub bytes: u64,
 }
 
 impl Default for KeepFailed {
-    /// Five, and a GiB.
+    /// Five, and one GiB.
     fn default() -> KeepFailed {
         KeepFailed { count: 5, bytes: 1 << 30 }
     }
 }
 
-/// Something that was refused and can be looked at.
+/// A refused publication that was kept for inspection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failed {
-    /// Its number, which counts what was refused by this store and still is there.
+    /// Its number: one more than the highest number that still existed when it was kept.
     pub number: u64,
     /// Its directory: `tree/` or `build.log`, and `report.json`.
     pub path: PathBuf,
-    /// What could not be removed of the stage, or of those that were kept before: later commands that
-    /// write try again.
+    /// Parts of the stage or of earlier refused publications that could not be removed. Later commands
+    /// that write try again.
     pub left: Vec<Leftover>,
 }
 
-/// Why something was refused.
+/// The reason for a refusal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Cause {
     Audit { tree: TreeId, bytes: u64, findings: Vec<Finding> },
@@ -64,7 +64,7 @@ struct Report {
     time: Moment,
     by: String,
     stage: String,
-    /// What it takes of the disk by itself.
+    /// The bytes on the disk that it does not share.
     bytes: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -83,7 +83,7 @@ struct FindingRecord {
     message: String,
 }
 
-/// What a store keeps of refused publications: `failed/`.
+/// The refused publications that a store keeps: `failed/`.
 #[derive(Clone, Copy)]
 pub(crate) struct FailedBuilds<'s> {
     store: &'s StoreDir,
@@ -94,7 +94,7 @@ impl<'s> FailedBuilds<'s> {
         FailedBuilds { store }
     }
 
-    /// Moves what was put together in a stage to `failed/`, and removes the oldest ones there.
+    /// Moves the assembled generation of a stage to `failed/`, and removes the oldest ones there.
     pub(crate) fn keep(
         &self,
         lock: &CommitLock,
@@ -147,7 +147,7 @@ impl<'s> FailedBuilds<'s> {
         }
     }
 
-    /// Lists what is kept, oldest first.
+    /// Lists the numbers of those that are kept, oldest first.
     fn numbers(&self) -> Result<Vec<u64>> {
         let number = |name: &[u8]| std::str::from_utf8(name).ok()?.parse::<u64>().ok();
         let mut numbers: Vec<u64> =
@@ -156,7 +156,7 @@ impl<'s> FailedBuilds<'s> {
         Ok(numbers)
     }
 
-    /// Adds up what is kept takes of the disk by itself. What cannot be read is left out.
+    /// Returns the sum of the bytes on the disk that they do not share. Unreadable ones are left out.
     pub(crate) fn bytes(&self) -> Result<u64> {
         let mut bytes = 0_u64;
         for number in self.numbers()? {
@@ -174,11 +174,11 @@ impl<'s> FailedBuilds<'s> {
         let path = [FAILED, b"/", number.to_string().as_bytes(), b"/", REPORT].concat();
         let bytes = match self.store.dir.read(&path) {
             Err(Error::Damaged { .. }) => None,
-            // Something is mounted on it, or it is another user's.
+            // Something is mounted on it, or it belongs to another user.
             Err(e) if is_refused(&e) => None,
             read => read?,
         };
-        // One that cannot be understood says nothing.
+        // A report that cannot be parsed counts as missing.
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
@@ -191,15 +191,15 @@ impl<'s> FailedBuilds<'s> {
             if count == 1 || (count <= keep.count && bytes <= keep.bytes) {
                 continue;
             }
-            // Of one that had this number before something may be left there.
+            // Parts of an earlier one with the same number may be left there.
             let number = number.to_string().into_bytes();
             let prefix = failed_grave(&number);
             let moved = self.store.fs.unique(&staging, &prefix, "", |free| {
                 self.store.fs.rename_to_free((&failed, &number), (&staging, free))
             });
             let removed = match moved {
-                // It cannot be renamed: a lower layer of overlayfs holds it, something is mounted there, or
-                // it is another user's.
+                // It cannot be renamed: it is in a lower layer of overlayfs, something is mounted
+                // there, or it belongs to another user.
                 Err(e) if is_errno(&e, Errno::XDEV) || is_refused(&e) => {
                     self.store.fs.remove_all(&failed, &number)
                 }
@@ -210,7 +210,7 @@ impl<'s> FailedBuilds<'s> {
         Ok(left)
     }
 
-    /// Finds what a stage was refused as.
+    /// Finds the refused publication that was made from a stage.
     pub(crate) fn find_stage(&self, id: &StageId) -> Result<Option<u64>> {
         for number in self.numbers()?.into_iter().rev() {
             if self.read_report(number)?.is_some_and(|report| report.stage == id.as_str()) {

@@ -1,9 +1,9 @@
-//! What the folders of a generation's tree looked like when it was sealed, and look like now.
-//! Owns `generations/<id>/sealed`.
+//! Folder stamps: the stat values of a generation's folders when the generation was completed, and
+//! their comparison with the present ones. Owns `generations/<id>/sealed`.
 //!
-//! Whoever adds, removes or replaces a name in a folder moves its mtime and its ctime, and no
-//! program can set the ctime back. The two have the grain of the kernel's tick: a folder that was
-//! changed in the last moments before the look is noted as unknown.
+//! Adding, removing or replacing a name in a folder changes its mtime and its ctime, and no program can
+//! set the ctime back. Both have the granularity of the kernel's tick. A folder that was changed in the
+//! last moments before its stamp was taken is recorded as unknown.
 
 use rustix::io::Errno;
 
@@ -18,27 +18,27 @@ use crate::parts::generations::Generation;
 use crate::parts::layout::{SEALED, StoreDir};
 use crate::threads::prelude::*;
 
-/// A folder beside what was noted of it.
+/// The comparison of a folder with its stamp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Seen {
-    /// It holds the names and inodes that it held.
+    /// It has the same names and inodes.
     Same,
-    /// It had changed just before the note was taken: so nothing was noted.
+    /// It was changed just before the stamp was taken, so it has no stamp.
     Unknown,
-    /// Somebody was there since.
+    /// It was changed since.
     Differs,
 }
 
 impl Generation {
-    /// Reads what is known of its folders. It is a cache: what is damaged, or of another manifest,
-    /// is not there.
+    /// Reads its folder stamps. They are a cache: damaged ones, and ones of another manifest, count as
+    /// missing.
     pub(crate) fn sealed(&self, body: Digest) -> Result<Option<Sealed>> {
         let sealed = self.read_cache(SEALED)?.and_then(|bytes| Sealed::decode(&bytes).ok());
         Ok(sealed.filter(|sealed| sealed.body == body))
     }
 }
 
-/// Looks at folders; those that are known already stay as they are.
+/// Takes the stamps of folders. Known stamps are kept.
 pub(crate) fn take(
     store: &StoreDir,
     tree: &Dir,
@@ -59,8 +59,8 @@ pub(crate) fn take(
         .collect()
 }
 
-/// Compares folders with what was noted of them; `None` where one is gone, has another mode, or is
-/// another user's, so that the tree is none to go on with.
+/// Compares folders with their stamps. Returns `None` if a folder is missing, has another mode, or
+/// belongs to another user: the tree cannot be reused then.
 pub(crate) fn compare(
     store: &StoreDir,
     tree: &Dir,
@@ -71,7 +71,8 @@ pub(crate) fn compare(
         .par_iter()
         .zip(noted)
         .map(|(path, noted)| {
-            // The folders above it are looked at, too: should one be a symlink by now, that tells.
+            // The folders above it are checked, too. If one of them is a symlink by now, its own check
+            // fails.
             let stat = match tree.stat_below(path) {
                 Ok(Some(stat)) => stat,
                 Ok(None) => return Ok(None),
@@ -81,7 +82,7 @@ pub(crate) fn compare(
             if stat.kind != Kind::Dir || !store.fs.is_dir_mode(&stat) || !store.fs.is_ours(&stat) {
                 return Ok(None);
             }
-            // What is mounted on a folder hides it.
+            // A mount on a folder hides its contents.
             let opens = || match tree.open_dir(path) {
                 Err(e) if is_mount(&e) => Ok(false),
                 opened => opened.map(|_| true),
@@ -102,7 +103,7 @@ fn note(stat: &Stat) -> SourceStat {
     SourceStat::new(stat.ino, stat.mtime, stat.ctime)
 }
 
-/// Nothing is there, or no folder, or one that its owner locked up.
+/// There is no folder at the path, or its owner may not read it.
 fn is_other(error: &crate::error::Error) -> bool {
     let other = [Errno::NOTDIR, Errno::LOOP, Errno::ACCESS];
     error.is_not_found() || other.into_iter().any(|errno| is_errno(error, errno))

@@ -30,29 +30,29 @@ use crate::parts::locks::CommitLock;
 use crate::parts::record;
 use crate::threads::prelude::*;
 
-/// The largest manifest that an activation hashes where it needs no entry of it, in bytes: some
-/// 100,000 entries.
+/// The largest manifest, in bytes, that an activation hashes if it needs no entry of it: about 100,000
+/// entries.
 const MAX_CHECKED: u64 = 8 << 20;
 
-/// So many bytes of a manifest are read by one thread.
+/// Number of bytes of a manifest that one thread reads at a time.
 const READ_TOGETHER: usize = 1 << 20;
 
-/// A generation that is open, and held by a lease: gc leaves it alone until this is dropped.
+/// An open generation with a lease: gc does not remove it until this is dropped.
 pub struct Generation {
     id: GenerationId,
     dir: Dir,
     manifest: File,
-    /// None where the filesystem has no locks: nothing can be collected there.
+    /// `None` if the filesystem has no locks: gc cannot run there.
     _lease: Option<Lock>,
 }
 
 impl Generation {
-    /// Gives its number.
+    /// Returns its number.
     pub fn id(&self) -> GenerationId {
         self.id
     }
 
-    /// Gives the directory that holds its files.
+    /// Returns the directory of its files.
     pub fn path(&self) -> PathBuf {
         self.dir.join(TREE)
     }
@@ -60,18 +60,18 @@ impl Generation {
     /// Reads the head of its manifest: note, facts and counts, without the entries.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is not as it was written.
+    /// [`Error::Damaged`] if it differs from what was written.
     pub fn head(&self) -> Result<Head> {
         self.head_and_body().map(|(head, _)| head)
     }
 
-    /// Reads the head, and what BLAKE3 of the manifest's body ought to be.
+    /// Reads the head, and the expected BLAKE3 of the manifest's body.
     pub(crate) fn head_and_body(&self) -> Result<(Head, Digest)> {
         read_head(&self.manifest, &self.dir.join(MANIFEST)).map_err(|e| self.or_damaged(e))
     }
 
-    /// Checks every byte of its manifest, without reading what they say, if it is small enough for
-    /// that to take no time.
+    /// Checks the hash of its manifest without decoding the entries, if the manifest is small enough
+    /// that this takes no noticeable time.
     pub(crate) fn check_small_manifest(&self) -> Result<()> {
         let path = self.dir.join(MANIFEST);
         let size = Stat::of(&self.manifest, &path)?.size;
@@ -104,54 +104,53 @@ impl Generation {
     /// Reads its manifest and checks every byte of it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is not as it was written.
+    /// [`Error::Damaged`] if it differs from what was written.
     pub fn manifest(&self) -> Result<Manifest> {
         let bytes = self.manifest_bytes()?.into();
         Manifest::from_bytes(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
     }
 
-    /// Lists the objects of its files, with their sizes; one that several files have comes as often.
+    /// Lists the objects of its files with their sizes. An object is listed once per file that has it.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when its manifest is not as it was written.
+    /// [`Error::Damaged`] if its manifest differs from what was written.
     pub(crate) fn objects(&self) -> Result<Vec<(ObjectId, u64)>> {
         let bytes = self.manifest_bytes()?;
         Manifest::objects(&bytes).map_err(|why| self.damaged(&format!("its manifest: {why}")))
     }
 
-    /// Tells what readers were shown of it where its manifest does not say it.
+    /// Returns the published mtimes that differ from its manifest.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when it is not as it was written.
+    /// [`Error::Damaged`] if the file differs from what was written.
     pub fn shown(&self) -> Result<Shown> {
         let bytes = self.dir.read(SHOWN).map_err(|e| match e {
-            Error::Damaged { cause, .. } => self.damaged(&format!("what was shown: {cause}")),
+            Error::Damaged { cause, .. } => self.damaged(&format!("its published mtimes: {cause}")),
             e => e,
         })?;
         match bytes {
             None => Ok(Shown::default()),
             Some(bytes) => {
-                Shown::decode(&bytes).map_err(|why| self.damaged(&format!("what was shown: {why}")))
+                Shown::decode(&bytes).map_err(|why| self.damaged(&format!("its published mtimes: {why}")))
             }
         }
     }
 
-    /// Reads what is known of its sources. It is a cache: what is damaged, or of another tree, is
-    /// not there.
+    /// Reads the index of its sources. It is a cache: a damaged one, and one of another tree, count as
+    /// missing.
     pub(crate) fn index(&self, tree: &Tree) -> Result<Option<SourceIndex>> {
         let index = self.read_cache(INDEX)?.and_then(|bytes| SourceIndex::decode(&bytes).ok());
         Ok(index.filter(|index| index.tree == tree.id() && index.files.len() as u64 == tree.files()))
     }
 
-    /// Reads how it differs from what was current when it was committed. It is a cache: what is
-    /// damaged, or of another manifest, is not there.
+    /// Reads its delta to the generation that was current when it was committed. It is a cache: a
+    /// damaged one, and one of another manifest, count as missing.
     pub(crate) fn delta(&self, body: Digest) -> Result<Option<Delta>> {
         let delta = self.read_cache(DELTA)?.and_then(|bytes| Delta::decode(&bytes).ok());
         Ok(delta.filter(|delta| delta.body == body))
     }
 
-    /// Reads a cache that is kept beside the manifest. Returns `None` if something else than a file has
-    /// its name.
+    /// Reads a cache beside the manifest. Returns `None` if the entry is not a file.
     pub(crate) fn read_cache(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.dir.read(name) {
             Err(Error::Damaged { .. }) => Ok(None),
@@ -159,7 +158,7 @@ impl Generation {
         }
     }
 
-    /// Lets programs that this one becomes, or starts, hold the lease too.
+    /// Passes the lease on to programs that this process becomes or starts.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -173,7 +172,7 @@ impl Generation {
         let file = &self.manifest;
         let size = Stat::of(file, &path)?.size;
         let mut bytes = vec![0; size as usize];
-        // Copying it into fresh memory is what takes the time.
+        // Most of the time is spent copying into fresh memory.
         bytes.par_chunks_mut(READ_TOGETHER).enumerate().try_for_each(|(number, chunk)| {
             let at = (number * READ_TOGETHER) as u64;
             file.read_exact_at(chunk, at).map_err(|e| Error::io("read", &path, e))
@@ -184,7 +183,7 @@ impl Generation {
     /// Writes the bytes of one file to `out`.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the bytes turn out to be wrong; they are written by then.
+    /// [`Error::Damaged`] if the bytes are wrong. They have been written by then.
     pub fn cat(&self, path: &[u8], out: &mut dyn Write) -> Result<()> {
         let refuse =
             |why| Error::refused(RefusedKind::NoSuchFile, format!("{} {why}", relpath::show(path)));
@@ -210,7 +209,7 @@ impl Generation {
         self.check_file(path, file, hasher.finalize().into())
     }
 
-    /// Checks that the bytes found at `path` are those of its file.
+    /// Checks the digest of the bytes that were found at `path`.
     ///
     /// # Errors
     /// [`Error::Damaged`].
@@ -248,21 +247,21 @@ impl Generation {
     }
 }
 
-/// Begins the names in staging of the empty files that take a generation off the list.
+/// The prefix of the empty files in `staging/` that unlist a generation.
 const UNLISTED: &[u8] = b"unlisted-";
 
 fn unlisted_name(id: GenerationId) -> Vec<u8> {
     [UNLISTED, id.to_string().as_bytes()].concat()
 }
 
-/// What became of a generation that was to go.
+/// The result of retiring a generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Retired {
-    /// It is off the list, and under its new name.
+    /// It is not listed any more, and has its new name.
     Moved,
-    /// A living process holds it; nothing happened.
+    /// A living process has a lease on it. Nothing was changed.
     Leased,
-    /// Its directory cannot be renamed, as where a lower layer of overlayfs holds it; nothing happened.
+    /// Its directory cannot be renamed, for example in a lower layer of overlayfs. Nothing was changed.
     Immovable,
 }
 
@@ -301,16 +300,16 @@ impl<'s> Generations<'s> {
         Generations { store }
     }
 
-    /// Returns whether there is a generation of this number.
+    /// Returns whether a generation with this number exists.
     pub(crate) fn has(&self, id: GenerationId) -> Result<bool> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
         Ok(self.store.dir.stat(&name)?.is_some_and(|stat| stat.kind == Kind::Dir))
     }
 
-    /// Lists the generations, oldest first. Names that are no numbers are `verify`'s to report.
+    /// Lists the generations, oldest first. `verify` reports names that are not numbers.
     pub(crate) fn ids(&self) -> Result<Vec<GenerationId>> {
         let listed = self.store.list(GENERATIONS)?;
-        // Looked at last: what is taken off the list goes after that.
+        // Read after the listing: a generation is marked as unlisted before it is removed.
         let unlisted = self.unlisted()?;
         let mut ids: Vec<_> = listed
             .iter()
@@ -322,11 +321,11 @@ impl<'s> Generations<'s> {
         Ok(ids)
     }
 
-    /// Opens a generation and takes a lease on it; `None` when there is no such generation.
+    /// Opens a generation and takes a lease on it. Returns `None` if there is no such generation.
     ///
-    /// The lease is a shared flock on the manifest, taken on a handle for reading so that it works
-    /// on a read-only mount. gc may have moved the generation away between the open and the lock;
-    /// so the path must still name the inode that was locked.
+    /// The lease is a shared flock on the manifest, taken on a handle for reading, so that it works on
+    /// a read-only mount. gc may have moved the generation away between the open and the lock. So the
+    /// path must still name the locked inode.
     pub(crate) fn find(&self, id: GenerationId) -> Result<Option<Generation>> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
         let damaged = |cause: &str| Error::Damaged {
@@ -334,7 +333,7 @@ impl<'s> Generations<'s> {
             cause: cause.to_owned(),
             uses: vec![],
         };
-        // Nothing can be told of what a mount hides.
+        // The contents behind a mount are unknown.
         let hidden = |e: Error| match is_mount(&e) {
             true => damaged(&chain(&e)),
             false => e,
@@ -371,7 +370,7 @@ impl<'s> Generations<'s> {
             lease => Some(lease?),
         };
         let named = self.store.dir.stat(&[&name[..], b"/", MANIFEST].concat())?;
-        // It was taken off the list under the exclusive lock, so before this one.
+        // A generation is unlisted under the exclusive lock, so before this lock was taken.
         if self.is_unlisted(id)? {
             return Ok(None);
         }
@@ -380,24 +379,23 @@ impl<'s> Generations<'s> {
         } else if named.is_none() {
             Ok(None)
         } else {
-            // A healed manifest took the place of a damaged one.
+            // A repaired manifest replaced a damaged one.
             self.find(id)
         }
     }
 
-    /// Opens a generation that ought to be there.
+    /// Opens a generation that must exist.
     pub(crate) fn open(&self, id: GenerationId) -> Result<Generation> {
         self.find(id)?.ok_or_else(|| Error::UnknownRev { rev: id.to_string(), near: vec![] })
     }
 
-    /// Keeps new leases off a generation; `None` when a living process holds one.
+    /// Prevents new leases on a generation. Returns `None` if a living process has one.
     pub(crate) fn exclude_leases(&self, id: GenerationId) -> Result<Option<Lock>> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", MANIFEST].concat();
         Lock::try_take(self.store.dir.open_file(&name)?, &self.store.dir.join(&name), Mode::Exclusive)
     }
 
-    /// Takes a generation off the list, durably, and puts its directory under a name in staging that
-    /// must be free.
+    /// Unlists a generation durably, and moves its directory to a free name in staging.
     pub(crate) fn retire(&self, _: &CommitLock, id: GenerationId, to: (&Dir, &[u8])) -> Result<Retired> {
         let Some(_no_leases) = self.exclude_leases(id)? else {
             return Ok(Retired::Leased);
@@ -411,8 +409,9 @@ impl<'s> Generations<'s> {
         Ok(Retired::Moved)
     }
 
-    /// Takes a generation off the list, durably, whose directory cannot be renamed. What is left to do
-    /// is [`StoreDir::remove_unlisted`]; should this process die, the next holder of the commit lock does it.
+    /// Unlists a generation durably, if its directory cannot be renamed.
+    /// [`Generations::remove_unlisted`] does the rest. If this process dies, the next holder of the
+    /// commit lock does it.
     pub(crate) fn unlist(&self, lock: &CommitLock, id: GenerationId) -> Result<bool> {
         let Some(_no_leases) = self.exclude_leases(id)? else {
             return Ok(false);
@@ -421,28 +420,28 @@ impl<'s> Generations<'s> {
         Ok(true)
     }
 
-    /// Takes off the list what nobody can hold.
+    /// Marks a generation as unlisted, if no process can have a lease on it.
     pub(crate) fn mark_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
         let staging = self.store.sub(STAGING)?;
         drop(self.store.fs.open_or_create(&staging, &unlisted_name(id))?);
         self.store.fs.sync_dir(&staging)
     }
 
-    /// Removes where it stands a generation that is not on the list, and then what says that it is not.
-    /// What cannot be removed now stays off the list.
+    /// Removes an unlisted generation in place, and then its mark. A part that cannot be removed now
+    /// stays unlisted.
     pub(crate) fn remove_unlisted(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
         let (generations, staging) = (self.store.sub(GENERATIONS)?, self.store.sub(STAGING)?);
         self.store.fs.remove_all(&generations, id.to_string().as_bytes())?;
-        // Without this a power loss may bring back a part of it, which would be on the list again.
+        // Without this, a power loss may bring back a part of it, which would then be listed again.
         self.store.fs.sync_dir(&generations)?;
         self.store.fs.unlink(&staging, &unlisted_name(id)).map(drop)
     }
 
-    /// Lists the generations that are off the list and were not all removed.
+    /// Lists the unlisted generations that were not fully removed.
     pub(crate) fn unlisted(&self) -> Result<BTreeSet<GenerationId>> {
         let parse = |name: &[u8]| GenerationId::parse(std::str::from_utf8(name).ok()?);
         let names = match self.store.list(STAGING) {
-            // Something else took the folder's place, which `verify` reports. No mark can be there.
+            // Another entry replaced the folder, which `verify` reports. There can be no mark in it.
             Err(Error::Damaged { .. }) => vec![],
             names => names?,
         };
@@ -456,15 +455,15 @@ impl<'s> Generations<'s> {
         }
     }
 
-    /// Writes what readers are shown of a generation beside its manifest.
+    /// Writes the published mtimes beside a generation's manifest.
     pub(crate) fn write_shown(&self, lock: &CommitLock, id: GenerationId, shown: &Shown) -> Result<()> {
         let folder = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
         record::replace(self.store, lock, &folder, SHOWN, &shown.encode())
     }
 }
 
-/// Finds the inodes that only this generation has: its fresh files and its build's log, with their sizes
-/// in bytes.
+/// Finds the inodes that only this generation has, with their sizes in bytes: its renewed files and its
+/// build's log.
 pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<HashMap<u64, u64>> {
     let mut private = HashMap::new();
     if let Some(stat) = generation.dir().stat(BUILD_LOG)? {
@@ -473,7 +472,7 @@ pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<H
     for path in shown.fresh.keys() {
         let root = generation.tree_dir();
         let (dir, name) = match root.and_then(|root| open_parent(&root, path)) {
-            // Only bytes are counted here; what is mounted over them, or locked up, keeps the files.
+            // Only bytes are counted here. Files that are hidden by a mount or unreadable are skipped.
             Err(e) if is_refused(&e) => continue,
             opened => opened?,
         };

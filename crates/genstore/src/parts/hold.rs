@@ -1,8 +1,9 @@
-//! The hold: after a rollback, what is built by itself is kept, but not made current, until a person
-//! says otherwise.
+//! The hold: after a rollback, automatic publications are kept, but do not become current until a
+//! person activates a generation.
 //!
 //! Owns `hold` in the store's root, a record. A rollback writes it and every other activation removes
-//! it, both as part of their intent: so it is there after a crash if and only if the rollback is.
+//! it, both as part of their intent. So after a crash it exists if and only if the rollback took
+//! effect.
 
 use std::time::SystemTime;
 
@@ -13,29 +14,28 @@ use crate::parts::layout::{HOLD, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::record::{self, wrap};
 
-/// Says that `current` is to stay where a rollback put it.
+/// A hold: `current` must stay where a rollback put it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hold {
-    /// What was rolled back to.
+    /// The generation that was rolled back to.
     pub generation: GenerationId,
-    /// What was left.
+    /// The generation that was current before.
     pub left: GenerationId,
-    /// When.
+    /// The time of the rollback.
     pub since: SystemTime,
-    /// Who did it.
+    /// The actor of the rollback.
     pub by: String,
 }
 
 /// Whether a new generation becomes current.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Activate {
-    /// It does; and a hold ends.
+    /// It becomes current, and a hold ends.
     #[default]
     Always,
     /// It is only kept.
     Never,
-    /// It does, unless somebody rolled back since and did not say that it goes on: for what publishes
-    /// without being asked.
+    /// It becomes current unless there is a hold. For automatic publications.
     UnlessHeld,
 }
 
@@ -61,7 +61,7 @@ impl<'s> HoldFile<'s> {
         }))
     }
 
-    /// Writes the hold, or removes the one that is there; durable on return.
+    /// Writes the hold, or removes it; durable on return.
     pub(crate) fn set(&self, lock: &CommitLock, hold: Option<&HoldRecord>) -> Result<()> {
         match hold {
             Some(hold) => record::replace(self.store, lock, b"", HOLD, &wrap(hold)),
@@ -74,8 +74,8 @@ impl<'s> HoldFile<'s> {
         }
     }
 
-    /// Removes the hold, if there is one, as a part of a change. Durable once the store's folder is
-    /// flushed.
+    /// Removes the hold as a part of a change, if there is one. It is durable once the store's folder
+    /// is flushed.
     pub(crate) fn remove(&self, _: &CommitLock) -> Result<()> {
         match self.store.dir.stat(HOLD)? {
             Some(_) => self.store.fs.unlink(&self.store.dir, HOLD).map(drop),
@@ -83,7 +83,7 @@ impl<'s> HoldFile<'s> {
         }
     }
 
-    /// Returns whether a new generation becomes current, as things are under the lock.
+    /// Returns whether a new generation becomes current, given the state under the lock.
     pub(crate) fn activates(&self, _: &CommitLock, wish: Activate) -> Result<bool> {
         Ok(match wish {
             Activate::Always => true,

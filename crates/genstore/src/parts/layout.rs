@@ -44,7 +44,7 @@ pub(crate) const ROTATIONS: &[u8] = b"rotations";
 pub(crate) const UNFLUSHED: &[u8] = b"unflushed";
 pub(crate) const UNFLUSHING: &[u8] = b"unflushing";
 pub(crate) const TREE: &[u8] = b"tree";
-/// There in a store that a group shares.
+/// Exists in a store that a group shares.
 const SHARED: &[u8] = b"shared";
 const GITIGNORE: &[u8] = b".gitignore";
 pub(crate) const STORE_LOCK: &[u8] = b"locks/store";
@@ -52,36 +52,36 @@ pub(crate) const COMMIT_LOCK: &[u8] = b"locks/commit";
 pub(crate) const WATCH_LOCK: &[u8] = b"locks/watch";
 
 const MARKER: &[u8] = b"genstore 1\n";
-/// How the marker of every format begins.
+/// The prefix of the marker of every format.
 const MAGIC: &[u8; 9] = b"genstore ";
 
 /// The folders that every store has.
 const FOLDERS: [&[u8]; 9] =
     [OBJECTS, GENERATIONS, STAGING, PINS, MARKS, VIEWS, SUSPECTS, QUARANTINE, LOCKS];
 
-/// Tells the time; the library has no clock of its own.
+/// Returns the time. The library has no clock of its own.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// How a store is opened.
+/// The options with which a store is opened.
 #[derive(Clone)]
 pub struct Options {
-    /// Tells the time: `Arc::new(SystemTime::now)`.
+    /// The clock: `Arc::new(SystemTime::now)`.
     pub clock: Clock,
-    /// Who acts, for the log and for those who lose a race: `build bot, process 4711`.
+    /// The actor, for the log and for messages to others who lose a race: `build bot, process 4711`.
     pub actor: String,
-    /// What a commit waits for before it reports success.
+    /// The changes that must be durable before a commit reports success.
     pub durability: Durability,
-    /// How long to wait for a lock.
+    /// The longest wait for a lock.
     pub lock_timeout: Duration,
-    /// Is told how far long work has got.
+    /// Receives the progress of long work.
     pub progress: Arc<dyn Progress>,
-    /// Fails or cuts short a call that changes the disk.
+    /// Fails or kills at a call that changes the disk.
     #[cfg(feature = "faults")]
     pub faults: Faults,
 }
 
 impl Options {
-    /// Full durability, a minute of patience, nobody told about progress.
+    /// Full durability, a lock timeout of one minute, no progress.
     pub fn new(clock: Clock) -> Options {
         Options {
             clock,
@@ -95,7 +95,7 @@ impl Options {
     }
 }
 
-/// Who a new store is for.
+/// The users of a new store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Audience {
     /// Its owner writes to it, everybody may read.
@@ -103,28 +103,28 @@ pub enum Audience {
     Everybody,
     /// The members of its directory's group write to it, everybody may read.
     Group,
-    /// Its owner alone may enter it, and so read through its views.
+    /// Only its owner may enter it, so only the owner reads through its views.
     Owner,
 }
 
-/// What became of the parts that every store has.
+/// The state of the parts that every store has.
 #[derive(Default, Debug)]
 pub(crate) struct LayoutState {
     pub(crate) missing: Vec<&'static [u8]>,
-    /// Names that something of another kind has, and what is wrong with it.
+    /// Names whose entry has another kind, with the problem.
     pub(crate) replaced: Vec<(&'static [u8], &'static str)>,
 }
 
 /// An open store, as its parts see it.
 pub(crate) struct StoreDir {
-    /// Nothing behind a mount point is opened from here.
+    /// A directory that is restricted to its mount: nothing beyond a mount point is opened from it.
     pub(crate) dir: Dir,
     pub(crate) fs: Fs,
     pub(crate) options: Options,
 }
 
 impl StoreDir {
-    /// Opens a store and changes nothing, so that it works on a read-only mount.
+    /// Opens a store and changes nothing, so it works on a read-only mount.
     pub(crate) fn open(path: &Path, options: Options) -> Result<StoreDir> {
         let not_a_store = || Error::NotAStore { path: path.to_owned() };
         let dir = match Dir::open(&absolute(path)?) {
@@ -139,7 +139,7 @@ impl StoreDir {
         };
         let dir = dir.staying()?;
         let marker = match dir.read(FORMAT) {
-            // Some other directory, which has a folder of this name.
+            // Another directory, with a folder of this name.
             Err(Error::Damaged { .. }) => return Err(not_a_store()),
             marker => marker?.ok_or_else(not_a_store)?,
         };
@@ -156,27 +156,27 @@ impl StoreDir {
         StoreDir { dir, fs, options }.with_group()
     }
 
-    /// Looks whether a group shares it: what is made then is shared, too.
+    /// Checks whether a group shares it. If so, created inodes are shared, too.
     fn with_group(mut self) -> Result<StoreDir> {
         let group = self.dir.stat(SHARED)?.is_some().then(|| self.dir.stat_self()).transpose()?;
         self.fs = self.fs.within(&self.dir)?.shared_with(group.map(|stat| stat.gid));
         Ok(self)
     }
 
-    /// Returns whether only its owner may enter it: its directory's mode says so.
+    /// Returns whether only its owner may enter it, by the mode of its directory.
     pub(crate) fn is_private(&self) -> Result<bool> {
         Ok(self.dir.stat_self()?.mode & 0o077 == 0)
     }
 
-    /// Makes a store in an absent or empty directory, or opens the one that is there.
+    /// Creates a store in an absent or empty directory, or opens an existing one.
     ///
-    /// The marker comes first: from then on every writer completes what is missing, so this may be
-    /// cut anywhere.
+    /// The marker is written first. From then on every writer completes missing parts, so the creation
+    /// may be interrupted anywhere.
     pub(crate) fn create(path: &Path, options: Options, audience: Audience) -> Result<(StoreDir, bool)> {
         let path = absolute(path)?;
         let parent = Dir::open(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().map(std::os::unix::ffi::OsStrExt::as_bytes).unwrap_or(b".");
-        // Made by root, it belongs to whoever the folder above belongs to.
+        // If root creates it, it gets the owner of the folder above.
         let mut store = StoreDir::new(parent, options)?;
         match Dir::open(&path) {
             Ok(dir) => store.dir = dir,
@@ -212,11 +212,11 @@ impl StoreDir {
         Ok((store, made))
     }
 
-    /// Shares an empty directory that becomes a store with its group. The note comes before the marker,
-    /// so that no store is half shared.
+    /// Shares an empty directory that becomes a store with its group. The file `shared` is written
+    /// before the marker, so no store is half shared.
     fn share_with_group(self) -> Result<StoreDir> {
         self.fs.set_own_mode(&self.dir, 0o2775)?;
-        // The system drops the bit without a word where the user is no member.
+        // The system drops the bit silently if the user is not a member of the group.
         if self.dir.stat_self()?.mode & 0o2000 == 0 {
             let why = format!("only a member of its group can share {}", show_path(self.dir.path()));
             return Err(Error::refused(RefusedKind::NotAMember, why));
@@ -226,7 +226,7 @@ impl StoreDir {
         self.with_group()
     }
 
-    /// Closes it to everybody but its owner.
+    /// Closes it to all users except its owner.
     fn close(&self) -> Result<()> {
         self.fs.set_own_mode(&self.dir, 0o700)?;
         self.fs.sync_dir(&self.dir)
@@ -238,7 +238,7 @@ impl StoreDir {
             marker => marker?,
         };
         match marker {
-            // A start of the marker alone in the directory: whoever wrote it was cut short.
+            // A prefix of the marker alone in the directory: its writer was interrupted.
             Some(start) if start != MARKER && MARKER.starts_with(&start) && self.dir.list()?.len() == 1 => {
             }
             Some(marker) if check_marker(&marker, self.dir.path())?.is_some() => return Ok(false),
@@ -255,12 +255,12 @@ impl StoreDir {
         Ok(true)
     }
 
-    /// Creates the parts of the layout that are missing: in a store whose making was cut short, or
-    /// that lost its empty folders when it was copied. Needs no lock: each step is the same for
-    /// everybody.
+    /// Creates missing parts of the layout: in a store whose creation was interrupted, or that lost its
+    /// empty folders when it was copied. Needs no lock: each step has the same result for every
+    /// process.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if a part is not of the kind that it must be.
+    /// [`Error::Damaged`] if a part has the wrong kind.
     pub(crate) fn complete(&self) -> Result<()> {
         let state = self.layout_state()?;
         if let Some((name, cause)) = state.replaced.first() {
@@ -276,7 +276,7 @@ impl StoreDir {
             let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;
             self.fs.write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
         }
-        // What it holds is written under the commit lock: somebody else may publish meanwhile.
+        // Its content is written under the commit lock: another process may publish meanwhile.
         drop(self.fs.open_or_create(&self.dir, NOTICE)?);
         let lock = self.fs.open_or_create(&self.dir, STORE_LOCK)?;
         self.close_to_readers(&lock, STORE_LOCK)?;
@@ -286,24 +286,25 @@ impl StoreDir {
         self.fs.sync_dir(&self.sub(LOCKS)?)
     }
 
-    /// Lets only users who may write to the store open a lock file: flock asks for no more than an open
-    /// file, so whoever may open it can keep writers out. Stores of older programs let everybody.
+    /// Restricts a lock file to users who may write to the store. flock needs only an open file, so a
+    /// user who may open it can block writers. Older programs created lock files that everybody may
+    /// open.
     pub(crate) fn close_to_readers(&self, file: &File, name: &[u8]) -> Result<()> {
         let (path, store) = (self.dir.join(name), self.dir.stat_self()?);
         let (stat, wanted) = (Stat::of(file, &path)?, lock_mode(store.mode));
         let is_group = store.mode & 0o020 != 0 && stat.gid == store.gid;
-        // What somebody else left there, its own users must be able to open.
+        // If another user created the file, this user must still be able to open it.
         if stat.mode == wanted || (stat.uid != store.uid && !is_group) {
             return Ok(());
         }
         match self.fs.set_mode(file, &path, wanted) {
-            // Another writer owns it, or the filesystem keeps no modes.
+            // Another writer owns it, or the filesystem has no modes.
             Err(e) if is_errno(&e, Errno::PERM) || is_errno(&e, Errno::OPNOTSUPP) => Ok(()),
             done => done,
         }
     }
 
-    /// Compares the parts that every store has with what is there: one listing and two stats.
+    /// Compares the parts that every store has with the disk: one listing and two stats.
     pub(crate) fn layout_state(&self) -> Result<LayoutState> {
         let found: HashMap<Vec<u8>, Kind> = self.dir.list()?.into_iter().collect();
         let mut state = LayoutState::default();
@@ -332,7 +333,7 @@ impl StoreDir {
     /// Opens one of the store's own directories.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if something else has its name.
+    /// [`Error::Damaged`] if the entry is not a directory.
     pub(crate) fn sub(&self, name: &[u8]) -> Result<Dir> {
         self.dir.open_dir(name).map_err(|e| match e {
             e if is_errno(&e, Errno::NOTDIR) || is_errno(&e, Errno::LOOP) => {
@@ -342,7 +343,7 @@ impl StoreDir {
         })
     }
 
-    /// Lists one of the store's own directories; one that a half-made store lacks is empty.
+    /// Lists one of the store's own directories. A missing one, as in an incomplete store, is empty.
     pub(crate) fn list(&self, name: &[u8]) -> Result<Vec<(Vec<u8>, Kind)>> {
         match self.sub(name) {
             Ok(dir) => dir.list(),
@@ -352,17 +353,17 @@ impl StoreDir {
     }
 }
 
-/// Names a generation's directory of files, as `current` does.
+/// Returns the path of a generation's directory of files, as in `current`.
 pub(crate) fn tree_path(id: GenerationId) -> Vec<u8> {
     [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", TREE].concat()
 }
 
 fn not_shared(path: &Path) -> Error {
-    let why = format!("{} is there already, and is not shared with a group", show_path(path));
+    let why = format!("{} exists already and is not shared with a group", show_path(path));
     Error::refused(RefusedKind::StoreNotShared, why)
 }
 
-/// Returns whether the marker is ours: `None` for something else.
+/// Checks the marker. Returns `None` if it is not a marker of genstore.
 fn check_marker(marker: &[u8], path: &Path) -> Result<Option<()>> {
     let text = String::from_utf8_lossy(marker);
     let Some(rest) = text.strip_prefix("genstore ") else {
@@ -378,14 +379,14 @@ fn check_marker(marker: &[u8], path: &Path) -> Result<Option<()>> {
             let found = format!("format {}", rest.split_whitespace().collect::<Vec<_>>().join(" "));
             Err(Error::NewerFormat { path: path.to_owned(), found })
         }
-        _ => Err(Error::damaged_file(&path.join("format"), "no format number that was ever used")),
+        _ => Err(Error::damaged_file(&path.join("format"), "its format number is unknown")),
     }
 }
 
-/// Refuses to make a store in the folders of another one, where `verify` would call it a stranger.
+/// Refuses to create a store inside another one, where `verify` would report it as unknown.
 fn refuse_within_a_store(path: &Path) -> Result<()> {
     let real = |path: &Path| std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e));
-    // Where it is there it may be a symlink, else only the folders above it count.
+    // If the path exists it may be a symlink. Otherwise only the folders above it count.
     let real = match real(path) {
         Err(e) if e.is_not_found() => real(path.parent().unwrap_or(path))?.join("store"),
         real => real?,
@@ -397,7 +398,7 @@ fn refuse_within_a_store(path: &Path) -> Result<()> {
             let read = fill(&mut marker, &mut start);
             read.map(|_| start).map_err(|e| Error::io("read", dir.join(FORMAT), e))
         };
-        // A folder that we may not read is no store that we may write to.
+        // An unreadable folder is not a store that this user may write to.
         if Dir::open(above).and_then(start).is_ok_and(|start| start == *MAGIC) {
             let (path, above) = (show_path(path), show_path(above));
             return Err(Error::refused(
@@ -413,13 +414,13 @@ fn absolute(path: &Path) -> Result<PathBuf> {
     let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
     match std::fs::canonicalize(&absolute) {
         Ok(real) => Ok(real),
-        // Absent: the parent is what must be there.
+        // Absent: then only its parent must exist.
         Err(_) => Ok(absolute),
     }
 }
 
-/// Returns the mode of lock files in a store whose directory has this mode: who may write to the
-/// directory may open them.
+/// Returns the mode of lock files in a store whose directory has this mode: every user who may write to
+/// the directory may open them.
 pub(crate) fn lock_mode(store: u32) -> u32 {
     0o600 | if store & 0o020 == 0 { 0 } else { 0o060 } | if store & 0o002 == 0 { 0 } else { 0o006 }
 }

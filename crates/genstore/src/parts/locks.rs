@@ -1,6 +1,6 @@
 //! The locks of a store, and the guards that prove one is held. Owns `locks/`.
 //!
-//! In this order: the store lock (shared from stage to commit, exclusive for gc), then the commit lock.
+//! The order is: the store lock (shared from stage to commit, exclusive for gc), then the commit lock.
 //! The files are never removed. See `store-layout.md`, "Locks".
 
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::fs::errno::is_errno;
 use crate::fs::lock::{Lock, Mode};
 use crate::parts::layout::{COMMIT_LOCK, LOCKS, STORE_LOCK, StoreDir, WATCH_LOCK};
 
-/// Proof that gc is not at work: objects that were found stay.
+/// Proof that gc is not running: objects that were found will stay.
 #[must_use]
 pub(crate) struct StoreShared(#[expect(dead_code, reason = "held, not read")] Lock);
 
-/// Proof that nobody else stages, activates or collects.
+/// Proof that no other process stages, activates or collects.
 #[must_use]
 pub(crate) struct StoreExclusive(StoreShared);
 
@@ -28,12 +28,12 @@ impl StoreExclusive {
     }
 }
 
-/// Proof that nobody else moves `current`, takes numbers, or writes records.
+/// Proof that no other process moves `current`, takes numbers, or writes records.
 #[must_use]
 pub(crate) struct CommitLock(#[expect(dead_code, reason = "held, not read")] Lock);
 
-/// Proof that no other process watches sources for this store. Dropping it, or the end of the process,
-/// lets another begin.
+/// Proof that no other process watches sources for this store. It ends when this is dropped, or with
+/// the process.
 #[must_use]
 pub struct WatchLock(#[expect(dead_code, reason = "held, not read")] Lock);
 
@@ -48,19 +48,19 @@ impl<'s> Locks<'s> {
         Locks { store }
     }
 
-    /// Begins to write: completes the layout and keeps gc away.
+    /// Takes the shared store lock for writing: completes the layout and blocks gc.
     pub(crate) fn share(&self) -> Result<StoreShared> {
         self.store.complete()?;
         self.lock(STORE_LOCK, Mode::Shared).map(StoreShared)
     }
 
-    /// Keeps gc away where that needs no change to the store. Returns `None` if the lock file is
-    /// missing or may not be opened, or if the filesystem has no locks.
+    /// Blocks gc if that needs no change to the store. Returns `None` if the lock file is missing or
+    /// may not be opened, or if the filesystem has no locks.
     pub(crate) fn share_unchanged(&self) -> Result<Option<StoreShared>> {
         Ok(self.lock_unchanged(STORE_LOCK, Mode::Shared)?.map(StoreShared))
     }
 
-    /// Takes the commit lock where that needs no change to the store, as [`StoreDir::share_unchanged`].
+    /// Takes the commit lock if that needs no change to the store, as [`Locks::share_unchanged`].
     pub(crate) fn commit_unchanged(&self) -> Result<Option<CommitLock>> {
         Ok(self.lock_unchanged(COMMIT_LOCK, Mode::Exclusive)?.map(CommitLock))
     }
@@ -80,13 +80,13 @@ impl<'s> Locks<'s> {
         }
     }
 
-    /// Begins to collect or mend: waits until nobody stages.
+    /// Takes the exclusive store lock, for gc and repair: waits until no process stages.
     pub(crate) fn exclude(&self) -> Result<StoreExclusive> {
         self.store.complete()?;
         self.lock(STORE_LOCK, Mode::Exclusive).map(StoreShared).map(StoreExclusive)
     }
 
-    /// Keeps everybody away, if nobody stages, activates or verifies now.
+    /// Takes the exclusive store lock if no process stages, activates or verifies now.
     pub(crate) fn try_exclude(&self) -> Result<Option<StoreExclusive>> {
         match self.lock_within(STORE_LOCK, Mode::Exclusive, Duration::ZERO) {
             Ok(lock) => Ok(Some(StoreExclusive(StoreShared(lock)))),
@@ -95,13 +95,14 @@ impl<'s> Locks<'s> {
         }
     }
 
-    /// Begins to commit. What an unfinished commit left must be settled next: see [`crate::change::begin`].
+    /// Takes the commit lock. The caller must settle an unfinished commit next: see
+    /// [`crate::change::begin`].
     pub(crate) fn commit(&self) -> Result<CommitLock> {
         self.store.complete()?;
         self.lock(COMMIT_LOCK, Mode::Exclusive).map(CommitLock)
     }
 
-    /// Takes the commit lock if nobody has it now, and completes nothing. Returns `None` also where the
+    /// Takes the commit lock if it is free, and completes nothing. Also returns `None` if the
     /// filesystem has no locks.
     pub(crate) fn try_commit(&self) -> Result<Option<CommitLock>> {
         match self.lock_within(COMMIT_LOCK, Mode::Exclusive, Duration::ZERO) {
@@ -111,7 +112,7 @@ impl<'s> Locks<'s> {
         }
     }
 
-    /// Begins to watch, if nobody does.
+    /// Takes the watch lock, if it is free.
     pub(crate) fn watch(&self) -> Result<WatchLock> {
         self.store.complete()?;
         self.lock_within(WATCH_LOCK, Mode::Exclusive, Duration::ZERO).map(WatchLock)
@@ -122,7 +123,7 @@ impl<'s> Locks<'s> {
     }
 
     fn lock_within(&self, name: &[u8], mode: Mode, patience: Duration) -> Result<Lock> {
-        // A handle for reading is enough, and is all that a read-only mount gives.
+        // A handle for reading is enough, and a read-only mount allows no other.
         let file = match self.store.dir.open_file(name) {
             Err(e) if e.is_not_found() => self.store.fs.open_or_create(&self.store.dir, name)?,
             file => file?,

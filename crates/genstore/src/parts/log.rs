@@ -1,8 +1,8 @@
 //! The log: one line of JSON per commit and activation, appended under the commit lock.
 //!
-//! It tells who moved `current` and when, what a publication added, and what it takes to make a
-//! damaged manifest anew. It is a help and no root: nothing is deleted because a line is missing, and a torn
-//! last line is passed over.
+//! It records the actor and time of each move of `current`, the bytes that a publication added, and the
+//! data from which a damaged manifest can be rebuilt. It is not authoritative: no missing line causes a
+//! deletion, and a torn last line is skipped.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,10 +21,10 @@ use crate::parts::layout::{LOG, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::record;
 
-/// Beyond this many bytes gc drops the lines of generations that are gone.
+/// Above this number of bytes gc drops the lines of removed generations.
 const MAX_LOG_LEN: u64 = 1 << 20;
 
-/// So many bytes of the log are read at a time from its end.
+/// Number of bytes of the log that are read at a time from its end.
 const READ_BACK: u64 = 1 << 16;
 
 /// One line.
@@ -40,17 +40,18 @@ pub(crate) struct Line {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 pub(crate) enum Event {
-    /// The generation was made.
+    /// The generation was created.
     Publish {
-        /// BLAKE3 of the manifest file, so that a damaged one can be made anew and checked.
+        /// BLAKE3 of the manifest file, with which a rebuilt manifest is checked.
         manifest: String,
         created: Moment,
         note: String,
         facts: BTreeMap<String, String>,
-        /// The stage that was begun for it apart from its commit.
+        /// The stage that was begun separately from its commit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stage: Option<StageId>,
-        /// What it added to the store, where the publisher lived to tell.
+        /// The bytes that it added to the store. Missing if the publisher died before it could record
+        /// them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         new_bytes: Option<u64>,
     },
@@ -61,16 +62,16 @@ pub(crate) enum Event {
     },
 }
 
-/// What the log tells of all generations.
+/// The lines of the log.
 #[derive(Default, Debug)]
 pub(crate) struct History {
     pub(crate) lines: Vec<Line>,
 }
 
 impl History {
-    /// Tells when each generation ceased to be current.
+    /// Returns the time at which each generation ceased to be current.
     ///
-    /// A line that a clock which ran ahead dated counts as the one after it.
+    /// The time of a line from a clock that ran ahead is replaced by the time of the line after it.
     pub(crate) fn last_current(
         &self,
         current: Option<GenerationId>,
@@ -87,7 +88,7 @@ impl History {
                 last.insert(before, *time);
             }
         }
-        // A crash may have cut off the line of the last move; the symlink itself knows when it was.
+        // A crash may have cut off the line of the last move. The symlink itself has the time.
         if let (Some(before), Some(since)) = (active, since)
             && Some(before) != current
         {
@@ -96,8 +97,8 @@ impl History {
         last
     }
 
-    /// Bounds the moment when a generation was made: one that lies in the future by the first thing
-    /// that happened later and does not.
+    /// Bounds the time of a generation's creation: a time in the future is replaced by the time of the
+    /// first later line that is not in the future.
     pub(crate) fn made(&self, id: GenerationId, created: SystemTime, now: SystemTime) -> SystemTime {
         let past = |line: &&Line| SystemTime::from(line.time) <= now;
         let made = |line: &Line| line.generation == id && matches!(line.event, Event::Publish { .. });
@@ -109,7 +110,7 @@ impl History {
         }
     }
 
-    /// Gives the highest number that any line names.
+    /// Returns the highest number in any line.
     pub(crate) fn highest(&self) -> u64 {
         self.lines.iter().map(|line| line.generation.get()).max().unwrap_or(0)
     }
@@ -118,13 +119,13 @@ impl History {
         self.lines.iter().any(|line| line.generation == id)
     }
 
-    /// Gives the line that tells of a generation's making.
+    /// Returns the line of a generation's creation.
     pub(crate) fn publication(&self, id: GenerationId) -> Option<&Event> {
         let made = |line: &&Line| line.generation == id && matches!(line.event, Event::Publish { .. });
         self.lines.iter().rev().find(made).map(|line| &line.event)
     }
 
-    /// Finds the generation that a stage became.
+    /// Finds the generation that was made from a stage.
     pub(crate) fn made_of_stage(&self, id: &StageId) -> Option<GenerationId> {
         let made = |line: &&Line| match &line.event {
             Event::Publish { stage, .. } => stage.as_ref() == Some(id),
@@ -133,7 +134,7 @@ impl History {
         self.lines.iter().rev().find(made).map(|line| line.generation)
     }
 
-    /// Tells how many bytes a generation added, where its publisher lived to tell.
+    /// Returns the number of bytes that a generation added, if its publisher lived to record it.
     pub(crate) fn new_bytes(&self, id: GenerationId) -> Option<u64> {
         match self.publication(id) {
             Some(Event::Publish { new_bytes, .. }) => *new_bytes,
@@ -141,31 +142,31 @@ impl History {
         }
     }
 
-    /// Gives the last activation.
+    /// Returns the last activation.
     pub(crate) fn last_activation(&self) -> Option<&Line> {
         self.lines.iter().rev().find(|line| matches!(line.event, Event::Activate { .. }))
     }
 }
 
-/// The log, read line by line from its end: what happened last is found however long the log is.
+/// Reads the log line by line from its end. The last events are found quickly however long the log is.
 pub(crate) struct Backwards {
     file: Option<File>,
     path: PathBuf,
-    /// Where the part that was read begins.
+    /// The offset at which the part that was read begins.
     at: u64,
-    /// What was read and is not yet returned.
+    /// Bytes that were read and not yet returned.
     rest: Vec<u8>,
 }
 
 impl Backwards {
-    /// Returns the line before the last one that was returned. `None` at the beginning of the log.
+    /// Returns the line before the last one that was returned, or `None` at the beginning of the log.
     pub(crate) fn next(&mut self) -> Result<Option<Line>> {
         self.find(|_| true)
     }
 
     /// Returns the next line that may name this generation.
     pub(crate) fn next_naming(&mut self, id: GenerationId) -> Result<Option<Line>> {
-        // Reading a line as JSON costs far more than looking for a number in it.
+        // Parsing a line as JSON costs far more than searching it for a number.
         let number = format!(":{id}");
         let ends = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_digit());
         let names = |line: &[u8]| {
@@ -178,7 +179,7 @@ impl Backwards {
 
     fn find(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Result<Option<Line>> {
         while let Some(line) = self.line()? {
-            // A line that a crash cut short is passed over.
+            // A line that a crash cut short is skipped.
             if wanted(&line)
                 && let Ok(line) = serde_json::from_slice(&line)
             {
@@ -226,13 +227,13 @@ impl<'s> Log<'s> {
         Ok(History { lines: lines.collect() })
     }
 
-    /// Returns whether something else than a file has the log's name: nothing can be read of it or written to
-    /// it until `verify --repair` makes it anew.
+    /// Returns whether the log's entry is not a file. Then it can be neither read nor written until
+    /// `verify --repair` recreates it.
     pub(crate) fn is_replaced(&self) -> Result<bool> {
         Ok(self.store.dir.stat(LOG)?.is_some_and(|stat| stat.kind != Kind::File))
     }
 
-    /// Opens the log to read it from its end. One that is missing or replaced has no lines.
+    /// Opens the log to read it from its end. A missing or replaced log has no lines.
     pub(crate) fn backwards(&self) -> Result<Backwards> {
         let path = self.store.dir.join(LOG);
         if self.is_replaced()? {
@@ -253,7 +254,8 @@ impl<'s> Log<'s> {
         self.store.fs.sync_file(&file, &self.store.dir.join(LOG))
     }
 
-    /// Appends a line. Not durable by itself: the symlink is the commit, the log only tells of it.
+    /// Appends a line. It is not durable by itself: the symlink is the commit, and the log only records
+    /// it.
     pub(crate) fn append(&self, _: &CommitLock, generation: GenerationId, event: Event) -> Result<()> {
         let line =
             Line { time: self.store.now().into(), by: self.store.options.actor.clone(), generation, event };
@@ -264,14 +266,14 @@ impl<'s> Log<'s> {
         if end > 0 {
             file.read_exact_at(&mut last, end - 1).map_err(|e| Error::io("read", &path, e))?;
         }
-        // A line that a crash cut short is ended first, so that it spoils only itself.
+        // A line that a crash cut short is ended first, so that it does not damage the new one.
         let mut text = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
         text.push_str(&serde_json::to_string(&line).expect("a line is plain values"));
         text.push('\n');
         self.store.fs.write_at(&file, &path, text.as_bytes(), end)
     }
 
-    /// Drops the lines of generations that are gone, once the log has grown long.
+    /// Drops the lines of removed generations, once the log has grown long.
     pub(crate) fn compact(&self, lock: &CommitLock, kept: &[GenerationId]) -> Result<()> {
         if self.store.dir.stat(LOG)?.is_none_or(|stat| stat.size < MAX_LOG_LEN) {
             return Ok(());
@@ -322,7 +324,7 @@ mod tests {
             History { lines: vec![activate(1, 1), activate(2, 2), activate(3, 1), activate(4, 3)] };
         let last = history.last_current(Some(id(3)), Some(at(4)), at(100));
         assert_eq!(last, [(id(1), at(4)), (id(2), at(3))].into());
-        // The line that made 4 current is missing.
+        // The line of the creation of 4 is missing.
         let last = history.last_current(Some(id(4)), Some(at(9)), at(100));
         assert_eq!(last.get(&id(3)), Some(&at(9)));
         // 2 and 1 were left while the clock ran ahead: no later than 3 became current.
@@ -372,7 +374,7 @@ mod tests {
         let mut log = Log::of(&store).backwards().unwrap();
         let named: Vec<_> = std::iter::from_fn(|| log.next_naming(id(12)).unwrap()).collect();
         let of: Vec<_> = named.iter().map(|line| line.generation.get()).collect();
-        // 13 names it as what was current before; and one was made at the second 12.
+        // 13 has this number as its predecessor, and one was created at second 12.
         assert_eq!(of, [13, 12, 12]);
     }
 }

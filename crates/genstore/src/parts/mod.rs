@@ -1,9 +1,9 @@
-//! Floor 2: the parts of a store, one file per thing that stands in `store-layout.md`.
+//! Floor 2: the parts of a store, one file per thing in `store-layout.md`.
 //!
-//! A part owns its names on the disk: no other file builds them. It hands out a narrow handle
-//! (`Log::of(store)`, `Records::of(store)`), so that a verb shows what it touches by what it imports. A
-//! lock is held by a value, and a method that needs a lock takes that value as an argument.
-//! `objects` opens no object for writing: there is no function for it.
+//! A part owns its names on the disk: no other file builds them. It has a narrow handle
+//! (`Log::of(store)`, `Records::of(store)`), so the imports of a verb show which parts it uses. A lock
+//! is held by a value, and a method that needs a lock takes that value as an argument. `objects` opens
+//! no object for writing: there is no function for it.
 
 pub(crate) mod claim;
 pub(crate) mod current;

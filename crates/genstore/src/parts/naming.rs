@@ -1,21 +1,21 @@
-//! Names that objects are given and that are not durable yet.
+//! Names of new objects that are not durable yet.
 //!
-//! Owns `staging/s-<id>/naming`, and `unflushed` and `unflushing` in the store's root. Whoever finds an
-//! object by its name builds on it, so the name must not go in a power loss (INV-3). Between link(2)
-//! and the flush of the folder it may: its giver can die there, fail there, or not be there yet when
-//! another publisher finds the name. Therefore:
+//! Owns `staging/s-<id>/naming`, and `unflushed` and `unflushing` in the store's root. A publisher that
+//! finds an object by its name relies on it, so the name must survive a power loss (INV-3). Between
+//! link(2) and the flush of the folder it may not survive. The publisher that created it can die or
+//! fail in that interval, or can still be in it when another publisher finds the name. Therefore:
 //!
-//! 1. A publisher makes `naming` in its stage before it gives the first name, and removes it when all
-//!    of them are durable.
-//! 2. Whoever removes a stage, for whatever reason, makes durable what its `naming` speaks of first.
-//! 3. A publisher that has found all its objects looks for the `naming` of others, and flushes the
-//!    folders in which both have names.
+//! 1. A publisher creates `naming` in its stage before it creates the first name, and removes it when
+//!    all of them are durable.
+//! 2. A process that removes a stage, for any reason, first makes the names in its `naming` durable.
+//! 3. A publisher that has found all its objects reads the `naming` of others, and flushes the folders
+//!    in which both have names.
 //!
-//! None of these files is flushed: what a power loss takes of them tells of names that it took as well,
-//! or that are on the disk. So all that it costs is a file and a look at `staging/`.
+//! None of these files is flushed. If a power loss removes one, the names that it listed were lost as
+//! well, or are on the disk. So the whole cost is one file and one listing of `staging/`.
 //!
-//! A publisher without flushes says in its `naming` that nothing at all is durable, and leaves
-//! `unflushed` before it removes that. The next writer with flushes makes all of the store durable.
+//! A publisher without flushes declares in its `naming` that nothing at all is durable, and creates
+//! `unflushed` before it removes that. The next writer with flushes makes the whole store durable.
 
 use std::collections::BTreeSet;
 
@@ -27,20 +27,20 @@ use crate::parts::generations::Generations;
 use crate::parts::layout::{OBJECTS, STAGING, StoreDir, UNFLUSHED, UNFLUSHING};
 use crate::parts::locks::{CommitLock, Locks};
 
-/// The file of a stage that says where names are on their way.
+/// The file of a stage that lists the folders with names that are not durable yet.
 pub(crate) const NAMING: &[u8] = b"naming";
 
 /// Folders of `objects/`, by the first byte of the digests in them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum FanOuts {
-    /// These, of objects whose bytes are durable.
+    /// These folders, with objects whose bytes are durable.
     Some(BTreeSet<u8>),
-    /// All of them, and the bytes of the objects, too.
+    /// All folders, and the bytes of the objects, too.
     All,
 }
 
 impl FanOuts {
-    /// Gathers the folders of objects.
+    /// Collects the folders of objects.
     pub(crate) fn of(ids: impl Iterator<Item = ObjectId>) -> FanOuts {
         FanOuts::Some(ids.map(|id| id.digest.as_bytes()[0]).collect())
     }
@@ -49,7 +49,7 @@ impl FanOuts {
         matches!(self, FanOuts::Some(some) if some.is_empty())
     }
 
-    /// Adds what both of two others have.
+    /// Adds the intersection of two others.
     pub(crate) fn add_common(&mut self, one: &FanOuts, other: &FanOuts) {
         *self = match (std::mem::replace(self, FanOuts::All), one, other) {
             (FanOuts::Some(mut some), FanOuts::Some(one), FanOuts::Some(other)) => {
@@ -70,7 +70,7 @@ impl FanOuts {
         };
     }
 
-    /// Writes two hex digits and a newline for each; nothing at all for all of them.
+    /// Encodes each as two hex digits and a newline. All of them are encoded as an empty file.
     fn encode(&self) -> Vec<u8> {
         match self {
             FanOuts::Some(some) => {
@@ -80,7 +80,7 @@ impl FanOuts {
         }
     }
 
-    /// Reads it back. What is not whole, or not of this form, may stand for anything.
+    /// Decodes it. A torn or malformed file counts as all folders.
     fn decode(bytes: &[u8]) -> FanOuts {
         let parse = |line: &[u8]| match line {
             [digits @ .., b'\n'] if digits.len() == 2 => {
@@ -106,7 +106,7 @@ impl FanOuts {
         for byte in some {
             match objects.open_dir(format!("{byte:02x}").as_bytes()) {
                 Ok(dir) => all.push(Flush::Dir(dir)),
-                // Whoever was about to make it did not get so far.
+                // The process that was about to create it did not get that far.
                 Err(e) if e.is_not_found() => {}
                 Err(e) => return Err(e),
             }
@@ -126,7 +126,7 @@ impl<'s> Naming<'s> {
         Naming { store }
     }
 
-    /// Says in a stage that names are about to be given in these folders.
+    /// Declares in a stage that names are about to be created in these folders.
     pub(crate) fn begin(&self, stage: &Dir, fan_outs: &FanOuts) -> Result<()> {
         let said = match self.store.options.durability {
             Durability::Full => fan_outs.encode(),
@@ -136,7 +136,7 @@ impl<'s> Naming<'s> {
         self.store.fs.write(&file, &stage.join(NAMING), &said)
     }
 
-    /// Says that they are durable.
+    /// Declares that they are durable.
     pub(crate) fn end(&self, stage: &Dir) -> Result<()> {
         if self.store.options.durability == Durability::None {
             self.note_unflushed()?;
@@ -144,28 +144,28 @@ impl<'s> Naming<'s> {
         self.store.fs.unlink(stage, NAMING).map(drop)
     }
 
-    /// Makes durable the names that the owner of a stage was giving, and says so.
+    /// Makes durable the names that the owner of a stage was creating, and declares it.
     pub(crate) fn settle(&self, stage: &Dir) -> Result<()> {
         let Some(said) = stage.read(NAMING)? else { return Ok(()) };
         FanOuts::decode(&said).flush(self.store)?;
         self.end(stage)
     }
 
-    /// Returns whether names are on their way from a stage, as far as that can be told.
+    /// Returns whether a stage has names that are not durable yet. Unknown counts as yes.
     pub(crate) fn is_open(&self, stage: &Dir) -> bool {
         !matches!(stage.stat(NAMING), Ok(None))
     }
 
-    /// Says that the names are no more.
+    /// Declares that the names were removed again.
     pub(crate) fn forget(&self, stage: &Dir) -> Result<()> {
         self.store.fs.unlink(stage, NAMING).map(drop)
     }
 
-    /// Removes the objects that a commit which failed gave their names; `Ok(false)` where something may
-    /// have come to need them.
+    /// Removes the names of objects that a failed commit created. Returns `Ok(false)` if another
+    /// generation may need them by now.
     ///
-    /// `high` is the highest number that was taken when it looked for its objects: a generation that
-    /// needs one of these has a higher one. And who is still on the way to one has the store lock.
+    /// `high` was the highest number when the commit searched for its objects: a generation that needs
+    /// one of these has a higher number. A process that is about to use one has the store lock.
     pub(crate) fn take_back_names(&self, high: u64, named: &[ObjectId]) -> Result<bool> {
         if named.is_empty() {
             return Ok(true);
@@ -181,7 +181,7 @@ impl<'s> Naming<'s> {
         Ok(true)
     }
 
-    /// Tells where others are giving names now, or were when they died.
+    /// Returns the folders in which other processes are creating names, or were when they died.
     pub(crate) fn of_others(&self, own: &[u8]) -> Result<FanOuts> {
         let staging = self.store.sub(STAGING)?;
         let mut found = FanOuts::Some(BTreeSet::new());
@@ -192,7 +192,7 @@ impl<'s> Naming<'s> {
             match staging.read(&[&name, &b"/"[..], NAMING].concat()) {
                 Ok(None) => {}
                 Ok(Some(said)) => found.add(FanOuts::decode(&said)),
-                // Another user's stage that hides what it does.
+                // Another user's stage that is unreadable.
                 Err(Error::Io { .. }) => found = FanOuts::All,
                 Err(e) => return Err(e),
             }
@@ -200,7 +200,7 @@ impl<'s> Naming<'s> {
         Ok(found)
     }
 
-    /// Says that the store holds what is not durable.
+    /// Records that parts of the store are not durable.
     fn note_unflushed(&self) -> Result<()> {
         match self.store.dir.stat(UNFLUSHED)? {
             Some(_) => Ok(()),
@@ -208,12 +208,13 @@ impl<'s> Naming<'s> {
         }
     }
 
-    /// Makes durable what writers without flushes left; or says of this one that it flushes nothing.
+    /// Makes durable the changes of writers without flushes. If this writer does not flush, records
+    /// that instead.
     pub(crate) fn settle_unflushed(&self, _: &CommitLock) -> Result<()> {
         if self.store.options.durability == Durability::None {
             return self.note_unflushed();
         }
-        // Under another name while it is done: what is written meanwhile is noted anew.
+        // The file is renamed during the flush, so that later changes create a new one.
         let noted = self.store.dir.stat(UNFLUSHED)?.is_some();
         if noted {
             self.store.fs.rename((&self.store.dir, UNFLUSHED), (&self.store.dir, UNFLUSHING))?;

@@ -1,9 +1,9 @@
 //! Objects: immutable inodes, named by their bytes and their executable bit.
 //!
-//! Owns `objects/`, `quarantine/` and `rotations`. An object is never opened for writing after it has its name,
-//! and a name is never given to another inode but in two cases that this module alone decides:
-//! its inode ran out of links (rotation), or its bytes are wrong (healing). An object that exists
-//! under its name is durable. Empty files have no object: each is made anew where it is needed.
+//! Owns `objects/`, `quarantine/` and `rotations`. An object is never opened for writing after it has
+//! its name. A name passes to another inode in only two cases, and only this module decides them: its
+//! inode has no links left (rotation), or its bytes are wrong (healing). An object that exists under
+//! its name is durable. Empty files have no object: each is created anew where it is needed.
 
 use std::fs::File;
 use std::io::Read;
@@ -29,10 +29,10 @@ use crate::threads::prelude::*;
 pub(crate) struct Objects<'h> {
     store: &'h StoreDir,
     dir: Dir,
-    /// One rotation at a time: whoever comes second finds a fresh inode.
+    /// One rotation at a time: the second caller finds a fresh inode.
     rotation: Mutex<()>,
-    /// Some path of the tree that is being made has another inode than its object, which nothing
-    /// else tells.
+    /// Whether some path of the tree being made has another inode than its object. It is recorded
+    /// nowhere else.
     apart: AtomicBool,
 }
 
@@ -58,7 +58,7 @@ impl<'h> Objects<'h> {
         })
     }
 
-    /// Opens the objects of a store that may have lost them: `None` if `objects/` is missing or replaced.
+    /// Opens the objects of a store. Returns `None` if `objects/` is missing or replaced.
     pub(crate) fn find(store: &'h StoreDir) -> Result<Option<Objects<'h>>> {
         match Objects::new(store) {
             Err(e) if e.is_not_found() => Ok(None),
@@ -71,12 +71,12 @@ impl<'h> Objects<'h> {
         &self.dir
     }
 
-    /// Notes that a path of the tree that is being made has another inode than its object.
+    /// Records that a path of the tree being made has another inode than its object.
     pub(crate) fn set_apart(&self) {
         self.apart.store(true, Relaxed);
     }
 
-    /// Returns whether that was noted of any path.
+    /// Returns whether that was recorded of any path.
     pub(crate) fn is_apart(&self) -> bool {
         self.apart.load(Relaxed)
     }
@@ -89,9 +89,8 @@ impl<'h> Objects<'h> {
         self.dir.open_file(&name(id))
     }
 
-    /// Returns whether the object's bytes are right. `Ok(false)` also where there is none, where its mode
-    /// keeps its owner from reading it, and where its name leads to its twin's inode, whose mode is
-    /// another.
+    /// Returns whether the object's bytes are right. Returns `Ok(false)` also if it is missing, if its
+    /// owner may not read it, and if its name leads to the inode of its twin, which has another mode.
     pub(crate) fn is_intact(&self, id: ObjectId) -> Result<bool> {
         let path = self.dir.join(&name(id));
         let file = match self.open(id) {
@@ -113,11 +112,11 @@ impl<'h> Objects<'h> {
         Ok(!twin.is_some_and(|twin| twin.same_inode(&stat)))
     }
 
-    /// Gives an object whose bytes are right the mode and mtime back that it was recorded with, as far
-    /// as they are given. `Ok(false)` where nothing is given, or where that is its owner's alone to do.
+    /// Restores the recorded mode and mtime of an object whose bytes are right, as far as they are
+    /// given. Returns `Ok(false)` if neither is given, or if only the owner may do it.
     ///
     /// # Durability
-    /// Not durable on return. After a power loss the next look sees the same again.
+    /// Not durable on return. After a power loss the next check finds the same again.
     pub(crate) fn restore(
         &self,
         id: ObjectId,
@@ -163,26 +162,27 @@ impl<'h> Objects<'h> {
         }
     }
 
-    /// Gives the object's name to a copy of it, which has links to spare.
+    /// Moves the object's name to a copy of it, which has links to spare.
     fn rotate(&self, _: &StoreShared, id: ObjectId) -> Result<()> {
         let object = name(id);
         let stage = StageDir::create(self.store)?;
         let copy = copy_file(self.store, (&self.dir, &object), (stage.dir(), b"copy"))?;
         self.store.fs.sync_file(&copy, &stage.dir().join(b"copy"))?;
-        // Whoever counts between the two may link the old inode after, so both are needed.
+        // A process that reads the counter between the two may link the old inode afterwards, so both
+        // are needed.
         count_rotation(self.store)?;
         self.store.fs.rename((stage.dir(), b"copy"), (&self.dir, &object))?;
         count_rotation(self.store)?;
         stage.remove(self.store)
     }
 
-    /// Gives a durable inode of a stage its name among the objects. `Ok(false)` when there is such
-    /// an object already, which then stays.
+    /// Creates the name of an object for a durable inode of a stage. Returns `Ok(false)` if the object
+    /// exists already: it stays.
     pub(crate) fn insert(&self, lock: &StoreShared, from: (&Dir, &[u8]), id: ObjectId) -> Result<bool> {
         let object = name(id);
         let fs = &self.store.fs;
         let mut result = fs.link(from, (&self.dir, &object));
-        // EACCES: root was killed after it made the folder, and before it gave it away.
+        // EACCES: root was killed after it created the folder, and before it changed its owner.
         let is_left =
             |e: &Error| is_errno(e, Errno::ACCESS) && fs.remove_dir(&self.dir, &object[..2]).is_ok();
         if matches!(&result, Err(e) if e.is_not_found() || is_left(e)) {
@@ -195,7 +195,7 @@ impl<'h> Objects<'h> {
                 self.set_apart();
                 Ok(false)
             }
-            // The stage used up all links of the inode; a copy takes the name.
+            // The stage used up all links of the inode. A copy gets the name.
             Err(e) if is_errno(&e, Errno::MLINK) => {
                 self.set_apart();
                 self.insert_copy(lock, from, &object)
@@ -216,7 +216,7 @@ impl<'h> Objects<'h> {
         Ok(linked)
     }
 
-    /// Takes a damaged object out of the way, keeping its bytes for a look.
+    /// Moves a damaged object to quarantine, where its bytes can be inspected.
     pub(crate) fn quarantine(&self, _: &CommitLock, id: ObjectId) -> Result<()> {
         let quarantine = self.store.sub(QUARANTINE)?;
         let fs = &self.store.fs;
@@ -235,7 +235,7 @@ impl<'h> Objects<'h> {
         }
     }
 
-    /// Lists the names of all objects, in the order of their ids; what is no object's name is
+    /// Lists the names of all objects, in the order of their ids. A name that is not an object's is
     /// `Err(path)`.
     pub(crate) fn list(&self) -> Result<Vec<std::result::Result<ObjectId, Vec<u8>>>> {
         let list = |(folder, kind): (Vec<u8>, Kind)| {
@@ -254,12 +254,12 @@ impl<'h> Objects<'h> {
     }
 }
 
-/// Tells a number that is another one after each rotation.
+/// Returns a number that changes with each rotation.
 pub(crate) fn rotations(store: &StoreDir) -> Result<u64> {
     Ok(store.dir.stat(ROTATIONS)?.map_or(0, |stat| stat.size))
 }
 
-/// Lets the file grow by a byte, durably.
+/// Appends a byte to the file, durably.
 fn count_rotation(store: &StoreDir) -> Result<()> {
     let file = store.fs.open_or_create(&store.dir, ROTATIONS)?;
     let path = store.dir.join(ROTATIONS);
@@ -269,7 +269,7 @@ fn count_rotation(store: &StoreDir) -> Result<()> {
     store.fs.sync_dir(&store.dir)
 }
 
-/// Makes a private copy of a file of ours, with its mode and mtime.
+/// Creates a private copy of a file of ours, with its mode and mtime.
 pub(crate) fn copy_file(store: &StoreDir, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<File> {
     let source = from.0.open_file(from.1)?;
     let stat = Stat::of(&source, &from.0.join(from.1))?;
@@ -281,7 +281,7 @@ pub(crate) fn copy_file(store: &StoreDir, from: (&Dir, &[u8]), to: (&Dir, &[u8])
     Ok(copy)
 }
 
-/// Makes an empty file: they are never shared, since there is nothing to save.
+/// Creates an empty file. Empty files are never shared, as that would save nothing.
 pub(crate) fn make_empty(store: &StoreDir, node: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
     let path = dir.join(name);
     let file = store.fs.create_with(dir, name, mode(node.executable))?;

@@ -1,12 +1,12 @@
-//! Records that are written and durable before they get their names: so that a change takes as few
-//! flushes as it can, one after the other.
+//! Records that are written and durable before they get their names, so that a change needs as few
+//! consecutive flushes as possible.
 //!
-//! A change that is noted in `sequence` first takes: one flush of all its records, side by side; one
-//! each for the note and for the change itself; and one for all that tells of the change. Each waits for
-//! the disk, and that is all the time it takes. Then the note ends, and nobody waits for that: should a
-//! power loss bring it back, recovery finds everything done as it says. The next change puts its own note
-//! in its place. Whoever else says anew what a change has told makes its end durable first
-//! ([`record::make_end_durable`]).
+//! A change with an intent in `sequence` takes these flushes: one for all its records, in parallel; one
+//! each for the intent and for the change itself; and one for all records that announce the change.
+//! Each waits for the disk, and the waits are the whole duration. Then the intent is removed, without a
+//! wait: if a power loss brings it back, recovery finds the change complete. The next change replaces
+//! the intent by its own. Another command that overwrites a record of the last change makes the end of
+//! that change durable first ([`record::make_end_durable`]).
 
 use std::fs::File;
 
@@ -18,7 +18,7 @@ use crate::parts::layout::{SEQUENCE, STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::record::wrap;
 
-/// A record on its way, in staging. Dropping it takes it back.
+/// A temporary record in staging. Dropping it removes the file.
 #[must_use]
 pub(crate) struct PendingWrite<'s> {
     store: &'s StoreDir,
@@ -32,7 +32,7 @@ pub(crate) struct PendingWrite<'s> {
 impl Drop for PendingWrite<'_> {
     fn drop(&mut self) {
         if let Some(temp) = self.temp.take() {
-            // Should this fail, the next holder of the commit lock removes it.
+            // If this fails, the next holder of the commit lock removes it.
             drop(self.store.fs.unlink(&self.staging, &temp));
         }
     }
@@ -49,7 +49,7 @@ impl<'s> PendingWrites<'s> {
         PendingWrites { store }
     }
 
-    /// Writes what is to stand at `folder/name`; not yet durable.
+    /// Writes the future content of `folder/name`; not yet durable.
     pub(crate) fn prepare(
         &self,
         _: &CommitLock,
@@ -62,10 +62,10 @@ impl<'s> PendingWrites<'s> {
         Ok(PendingWrite { store: self.store, staging, temp: Some(temp), file, dir, name: name.to_vec() })
     }
 
-    /// Notes a change, durably, and makes its records and what else it needs durable with it. Gives the
-    /// record that ends the note.
+    /// Writes the intent of a change durably, and makes its records and `more` durable with it. Returns
+    /// the record that removes the intent.
     ///
-    /// What is done meanwhile takes no time of its own. Where it fails nothing is noted.
+    /// The time of `meanwhile` is hidden by the flush. If it fails, no intent is written.
     pub(crate) fn begin_change<T>(
         &self,
         lock: &CommitLock,
@@ -86,8 +86,8 @@ impl<'s> PendingWrites<'s> {
         Ok((end, done))
     }
 
-    /// Puts a record of `sequence` in its place, durably: the note of a change, or the one that ends a
-    /// change which nothing else tells to have happened.
+    /// Installs a record of `sequence`, durably: the intent of a change, or the record that ends a
+    /// change if nothing else shows that it happened.
     pub(crate) fn install_sequence(&self, lock: &CommitLock, record: PendingWrite<'_>) -> Result<()> {
         record.put(lock)?;
         self.store.fs.sync_dir(&self.store.dir)
@@ -95,14 +95,14 @@ impl<'s> PendingWrites<'s> {
 }
 
 impl PendingWrite<'_> {
-    /// Gives what is to be flushed before it gets its name.
+    /// Returns the item that must be flushed before the rename.
     pub(crate) fn flush(&self) -> Result<Flush> {
         let path = self.dir.join(&self.name);
         let file = self.file.try_clone().map_err(|e| Error::io("open", &path, e))?;
         Ok(Flush::File(file, path))
     }
 
-    /// Gives it its name, in place of what has it. Durable once the folder is flushed.
+    /// Renames it to its name, replacing an existing file. Durable once the folder is flushed.
     pub(crate) fn put(mut self, _: &CommitLock) -> Result<()> {
         if let Some(temp) = &self.temp {
             self.store.fs.rename((&self.staging, temp), (&self.dir, &self.name))?;

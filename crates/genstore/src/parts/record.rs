@@ -29,7 +29,7 @@ pub(crate) fn read<T: DeserializeOwned>(store: &StoreDir, path: &[u8]) -> Result
     unwrap(&bytes).map(Some).map_err(|why| Error::damaged_file(&store.dir.join(path), why))
 }
 
-/// Puts a file of the store's own under `folder/name`, whole or not at all, durably.
+/// Writes a file of the store to `folder/name` atomically and durably.
 pub(crate) fn replace(
     store: &StoreDir,
     _: &CommitLock,
@@ -42,8 +42,8 @@ pub(crate) fn replace(
     store.fs.sync_dir(&dir)
 }
 
-/// Makes the end of the last change durable: a power loss may bring back the note of it, and recovery
-/// would say again what it said.
+/// Makes the end of the last change durable. Otherwise a power loss may bring back its intent, and
+/// recovery would write its records again.
 pub(crate) fn make_end_durable(store: &StoreDir, _: &CommitLock) -> Result<()> {
     store.fs.sync_dir(&store.dir)
 }

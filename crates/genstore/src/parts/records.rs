@@ -1,8 +1,8 @@
-//! Records: small files of local state, in text that any language reads.
+//! Records: small files of local state, in text that any language can read.
 //!
-//! One line of JSON, then the BLAKE3 of that line (without its newline) as 64 hex characters.
-//! Owns `pins/`, `marks/` and `sequence`; all are written under the commit lock, whole or not at
-//! all, and durable on return.
+//! One line of JSON, then the BLAKE3 of that line (without its newline) as 64 hex characters. Owns
+//! `pins/`, `marks/` and `sequence`. All are written atomically under the commit lock, and durable on
+//! return.
 
 use std::collections::BTreeMap;
 
@@ -22,12 +22,12 @@ use crate::parts::record;
 /// The records of a folder.
 pub(crate) struct Readable<K, T> {
     pub(crate) records: BTreeMap<K, T>,
-    /// One error for each that is damaged.
+    /// One error for each damaged record.
     pub(crate) damage: Vec<Error>,
 }
 
 impl<K, T> Readable<K, T> {
-    /// Returns them if none is damaged.
+    /// Returns the records if none is damaged.
     pub(crate) fn whole(self) -> Result<BTreeMap<K, T>> {
         self.damage.into_iter().next().map_or(Ok(self.records), Err)
     }
@@ -44,8 +44,8 @@ impl<'s> Records<'s> {
         Records { store }
     }
 
-    /// Reads the sequence. Where the file is gone, everything that ever named a generation tells
-    /// how far the numbers went.
+    /// Reads the sequence. If the file is missing, the highest number is derived from all other parts
+    /// that name a generation.
     pub(crate) fn sequence(&self) -> Result<Sequence> {
         if let Some(sequence) = record::read(self.store, SEQUENCE)? {
             return Ok(sequence);
@@ -53,7 +53,7 @@ impl<'s> Records<'s> {
         Ok(Sequence { high: self.highest_number()?, ..Sequence::default() })
     }
 
-    /// Returns the highest number that anything but the sequence names, 0 if nothing does.
+    /// Returns the highest number that any part other than the sequence names, or 0.
     pub(crate) fn highest_number(&self) -> Result<u64> {
         let newest = Generations::of(self.store).ids()?.last().map_or(0, |id| id.get());
         let pinned = self.pins()?.values().map(|pin| pin.generation.get()).max().unwrap_or(0);
@@ -72,7 +72,7 @@ impl<'s> Records<'s> {
             .noticed()?
             .max(Current::of(self.store).id().unwrap_or_default())
             .map_or(0, |id| id.get());
-        // What is still being removed had a number, too.
+        // Generations that are still being removed had a number, too.
         let removed = Generations::of(self.store).unlisted()?.last().map_or(0, |id| id.get());
         let known =
             [newest, pinned, marked, hold, shown, removed, Log::of(self.store).history()?.highest()];
@@ -87,10 +87,10 @@ impl<'s> Records<'s> {
         self.readable_pins()?.whole()
     }
 
-    /// Reads the pins that can be read, and what is wrong with the others.
+    /// Reads the readable pins, with an error for each of the others.
     pub(crate) fn readable_pins(&self) -> Result<Readable<PinName, PinRecord>> {
         let parse = |name: &[u8]| std::str::from_utf8(name).ok()?.parse().ok();
-        self.readable(PINS, parse, "it is no pin's name")
+        self.readable(PINS, parse, "it is not a pin's name")
     }
 
     fn readable<K: Ord, T: DeserializeOwned>(
@@ -125,7 +125,7 @@ impl<'s> Records<'s> {
         record::replace(self.store, lock, PINS, name.as_str().as_bytes(), &record::wrap(record))
     }
 
-    /// Removes a pin; `Ok(false)` when there was none.
+    /// Removes a pin. Returns `Ok(false)` if there was none.
     pub(crate) fn remove_pin(&self, _: &CommitLock, name: &PinName) -> Result<bool> {
         let dir = self.store.sub(PINS)?;
         let removed = self.store.fs.unlink(&dir, name.as_str().as_bytes())?;
@@ -137,13 +137,13 @@ impl<'s> Records<'s> {
         self.readable_marks()?.whole()
     }
 
-    /// Reads the marks that can be read, and what is wrong with the others.
+    /// Reads the readable marks, with an error for each of the others.
     pub(crate) fn readable_marks(&self) -> Result<Readable<GenerationId, MarkRecord>> {
         let parse = |name: &[u8]| GenerationId::parse(std::str::from_utf8(name).ok()?);
-        self.readable(MARKS, parse, "it is no generation's number")
+        self.readable(MARKS, parse, "it is not a generation's number")
     }
 
-    /// Writes a mark that is no part of a change; durable on return.
+    /// Writes a mark that is not part of a change; durable on return.
     pub(crate) fn write_mark(
         &self,
         lock: &CommitLock,
@@ -154,7 +154,7 @@ impl<'s> Records<'s> {
         record::replace(self.store, lock, MARKS, id.to_string().as_bytes(), &record::wrap(record))
     }
 
-    /// Removes the mark of a generation that is gone.
+    /// Removes the mark of a removed generation.
     pub(crate) fn remove_mark(&self, _: &CommitLock, id: GenerationId) -> Result<()> {
         let dir = self.store.sub(MARKS)?;
         self.store.fs.unlink(&dir, id.to_string().as_bytes())?;

@@ -1,9 +1,9 @@
-//! Stages: where a generation is put together, out of readers' sight.
+//! Stages: the folders in which generations are assembled, invisible to readers.
 //!
-//! Owns `staging/s-<id>/` and the lock file `staging/s-<id>.lock` beside it. The lock is made and
-//! held before the directory exists and goes last, so a directory whose lock is free, or gone, is
-//! debris, unless a claim (`claim`) says who it belongs to; one whose lock is held is never
-//! touched. Ids are random, so nobody meets the name of a stage twice.
+//! Owns `staging/s-<id>/` and the lock file `staging/s-<id>.lock` beside it. The lock is created and
+//! held before the directory exists, and is removed last. So a directory whose lock is free or missing
+//! is debris, unless a claim (`claim`) names its owner. A directory whose lock is held is never
+//! touched. Ids are random, so no name is ever used twice.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,36 +26,36 @@ use crate::parts::naming::Naming;
 
 const PREFIX: &str = "s-";
 const LOCK_SUFFIX: &str = ".lock";
-/// The generation that is being put together.
+/// The generation that is being assembled.
 pub(crate) const NEXT: &[u8] = b"generation";
-/// What programs of others write, before it is sealed.
+/// The output of other programs, before the stage is committed.
 pub(crate) const OUT: &[u8] = b"out";
 /// Bytes of streams, before the plan that names them is complete.
 const SPOOL: &[u8] = b"spool";
-/// A generation that is no more, whose tree becomes the next one's.
+/// A removed generation, whose tree becomes the next one's.
 pub(crate) const RETIRED: &[u8] = b"retired";
-/// The tree of new files, once another has taken its place.
+/// The tree of new files, after another tree replaced it.
 const PLACED: &[u8] = b"placed";
 
-/// The directories and the lock of a stage. Dropping it leaves debris for the next writer;
-/// [`StageDir::remove`] does not.
+/// The directories and the lock of a stage. If it is dropped, its files are debris for the next writer
+/// to remove. [`StageDir::remove`] removes them.
 #[must_use]
 pub(crate) struct StageDir {
     name: Vec<u8>,
     dir: Dir,
     next: Dir,
     tree: Dir,
-    /// It was begun apart from its commit, and outlives a commit that fails.
+    /// It was begun separately from its commit, and survives a commit that fails.
     claimed: bool,
     lock: Lock,
 }
 
-/// A stage that was taken over, with what its claim says: whether it holds, and which directory was
-/// made for others to write to.
+/// A stage that was taken over, with the state of its claim and the directory that was created for
+/// other programs.
 pub(crate) type Resumed = (StageDir, Standing, Option<FolderMark>);
 
 impl StageDir {
-    /// Makes an empty stage.
+    /// Creates an empty stage.
     pub(crate) fn create(store: &StoreDir) -> Result<StageDir> {
         let staging = store.sub(STAGING)?;
         loop {
@@ -63,7 +63,7 @@ impl StageDir {
                 store.fs.unique(&staging, PREFIX, LOCK_SUFFIX, |name| store.fs.create(&staging, name))?;
             let path = staging.join(&lock_name);
             let ours = Stat::of(&file, &path)?;
-            // Between our create and our lock, another may have taken this file for debris.
+            // Between our create and our lock, another process may have removed this file as debris.
             let Some(lock) = Lock::try_take(file, &path, Mode::Exclusive)? else {
                 continue;
             };
@@ -78,11 +78,11 @@ impl StageDir {
         }
     }
 
-    /// Takes over a stage that its maker let go of, with what its claim says: `None` where there is none
-    /// of this id, or none that was let go of.
+    /// Takes over a stage that its creator released, with the content of its claim. Returns `None` if
+    /// there is no stage with this id, or it was not released.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another process has it.
+    /// [`Error::Locked`] if another process has it.
     pub(crate) fn resume(store: &StoreDir, id: &StageId) -> Result<Option<Resumed>> {
         let staging = store.sub(STAGING)?;
         let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
@@ -109,31 +109,31 @@ impl StageDir {
 
     pub(crate) fn id(&self) -> StageId {
         let id = String::from_utf8_lossy(&self.name[PREFIX.len()..]);
-        id.parse().expect("stages are given random letters and digits")
+        id.parse().expect("the ids of stages are random letters and digits")
     }
 
-    /// Gives its name in `staging/`.
+    /// Returns its name in `staging/`.
     pub(crate) fn name(&self) -> &[u8] {
         &self.name
     }
 
-    /// Gives the stage's own directory, for whatever is on its way.
+    /// Returns the stage's own directory, for temporary files.
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
     }
 
-    /// Gives the directory that becomes `generations/<id>`.
+    /// Returns the directory that becomes `generations/<id>`.
     pub(crate) fn next(&self) -> &Dir {
         &self.next
     }
 
-    /// Gives the directory of the new generation's files.
+    /// Returns the directory of the new generation's files.
     pub(crate) fn tree(&self) -> &Dir {
         &self.tree
     }
 
-    /// Puts a file beside the manifest that is to be committed, in place of one that is there. What
-    /// it holds is not flushed.
+    /// Writes a file beside the manifest that will be committed, replacing an existing one. Its content
+    /// is not flushed.
     pub(crate) fn put_beside(
         &self,
         store: &StoreDir,
@@ -145,7 +145,7 @@ impl StageDir {
             .map(|(file, ())| file)
     }
 
-    /// Puts there what `write` gives, and gives what that gives and BLAKE3 of it all.
+    /// Writes the output of `write` there. Returns the result and the BLAKE3 of the output.
     pub(crate) fn put_pieces_beside<T>(
         &self,
         store: &StoreDir,
@@ -171,7 +171,7 @@ impl StageDir {
         Ok((file, written))
     }
 
-    /// Puts the tree of a retired generation in the place of the stage's own, and gives the latter.
+    /// Replaces the stage's own tree by the tree of a retired generation, and returns the former.
     pub(crate) fn exchange_tree(&mut self, store: &StoreDir, retired: &Dir) -> Result<Dir> {
         store.fs.rename_to_free((&self.next, TREE), (&self.dir, PLACED))?;
         store.fs.rename_to_free((retired, TREE), (&self.next, TREE))?;
@@ -187,14 +187,14 @@ impl StageDir {
         Ok(())
     }
 
-    /// Makes the directory that others write to.
+    /// Creates the directory that other programs write to.
     pub(crate) fn out(&self, store: &StoreDir) -> Result<Dir> {
         store.fs.make_dir(&self.dir, OUT)?;
         self.dir.open_dir(OUT)
     }
 
-    /// Opens the directory that others write to; `None` where that is not the one that was made.
-    /// Older programs did not note which one that was.
+    /// Opens the directory that other programs write to. Returns `None` if it is not the one that was
+    /// created. Older programs did not record which one that was.
     pub(crate) fn reopen_out(&self, made: Option<&FolderMark>) -> Result<Option<Dir>> {
         let out = match self.dir.open_dir(OUT) {
             Err(e) if is_absence(&e) || is_mount(&e) => return Ok(None),
@@ -204,13 +204,13 @@ impl StageDir {
         Ok(is_it.then_some(out))
     }
 
-    /// Gives the directory for the bytes of streams.
+    /// Returns the directory for the bytes of streams.
     pub(crate) fn spool(&self, store: &StoreDir) -> Result<Dir> {
         store.fs.make_dir(&self.dir, SPOOL)?;
         self.dir.open_dir(SPOOL)
     }
 
-    /// Makes the file that goes with the generation as its build's log.
+    /// Creates the file that becomes the build's log of the generation.
     pub(crate) fn log(&self, store: &StoreDir) -> Result<File> {
         let file = store.fs.create(&self.next, BUILD_LOG)?;
         store.fs.set_mode(&file, &self.next.join(BUILD_LOG), 0o644)?;
@@ -221,7 +221,7 @@ impl StageDir {
         self.claimed
     }
 
-    /// Ends the claim of a stage that is committed: what is left of it is debris from now on.
+    /// Removes the claim of a committed stage: the rest of it is debris from now on.
     pub(crate) fn end_claim(&self, store: &StoreDir) -> Result<()> {
         if !self.claimed {
             return Ok(());
@@ -229,20 +229,20 @@ impl StageDir {
         store.fs.unlink(&store.sub(STAGING)?, &[&self.name, CLAIM_SUFFIX.as_bytes()].concat()).map(drop)
     }
 
-    /// Lets go of the lock; from now on the stage's claim keeps it.
+    /// Releases the lock. From now on the stage is protected by its claim.
     pub(crate) fn let_go(self, store: &StoreDir, claim: &crate::parts::claim::Claim) -> Result<StageId> {
         Claims::of(store).write(&store.sub(STAGING)?, (&self.name, &self.dir), claim)?;
         Ok(self.id())
     }
 
-    /// Removes the stage with all that is left in it.
+    /// Removes the stage with everything in it.
     pub(crate) fn remove(self, store: &StoreDir) -> Result<()> {
         remove_named(store, &store.sub(STAGING)?, &self.name)?;
         drop(self.lock);
         Ok(())
     }
 
-    /// Takes back what was put together for a commit that failed: of a claimed stage only that.
+    /// Removes what was assembled for a commit that failed. Everything else of a claimed stage stays.
     pub(crate) fn give_up(self, store: &StoreDir) -> Result<()> {
         if self.claimed {
             return clear_work(store, &self.dir);
@@ -251,13 +251,13 @@ impl StageDir {
     }
 }
 
-/// Returns whether a path in the store is one where programs of others write to a stage.
+/// Returns whether a path in the store is the folder of a stage in which other programs write.
 pub(crate) fn is_others(path: &[u8]) -> bool {
     let mut names = path.split(|&byte| byte == b'/');
     names.next() == Some(STAGING) && names.nth(1) == Some(OUT) && names.next().is_none()
 }
 
-/// Removes what a commit that failed had put together; what others wrote stays.
+/// Removes what a failed commit had assembled. Output of other programs stays.
 fn clear_work(store: &StoreDir, dir: &Dir) -> Result<()> {
     Naming::of(store).settle(dir)?;
     for (name, _) in dir.list()? {
@@ -276,18 +276,18 @@ fn make_next(store: &StoreDir, dir: &Dir) -> Result<(Dir, Dir)> {
     Ok((next, tree))
 }
 
-/// Names the directory of staging through which a generation goes when it is removed. It has no
-/// lock, so the next sweep removes it should its remover die.
+/// Returns the name in staging to which a generation is moved when it is removed. It has no lock, so if
+/// the process dies, the next sweep removes it.
 pub(crate) fn grave(id: GenerationId) -> Vec<u8> {
     format!("{PREFIX}gone-{id}").into_bytes()
 }
 
-/// Begins the name of the same for what was kept of a refused stage.
+/// Returns the prefix of the corresponding name for a refused stage.
 pub(crate) fn failed_grave(number: &[u8]) -> String {
     format!("{PREFIX}gone-failed-{}-", String::from_utf8_lossy(number))
 }
 
-/// The claim goes first, so that a removal that is cut short leaves debris; the lock last.
+/// The claim is removed first, so that an interrupted removal leaves debris. The lock is removed last.
 fn remove_named(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<()> {
     match staging.open_dir(name) {
         Ok(stage) => Naming::of(store).settle(&stage)?,
@@ -299,7 +299,7 @@ fn remove_named(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<()> {
     store.fs.unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat()).map(drop)
 }
 
-/// Removes a stage whose commit happened, though whoever committed it did not live to do it.
+/// Removes a stage that was committed, if the process that committed it died before it could do so.
 pub(crate) fn remove_committed(store: &StoreDir, _: &CommitLock, id: &StageId) -> Result<()> {
     let staging = store.sub(STAGING)?;
     let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
@@ -309,9 +309,9 @@ pub(crate) fn remove_committed(store: &StoreDir, _: &CommitLock, id: &StageId) -
     }
 }
 
-/// Removes the stages of dead processes and those whose claim is over, and what gc or recovery was
-/// about to remove; returns what could not be removed, which the next sweep tries again. The commit
-/// lock keeps two sweeps apart.
+/// Removes the stages of dead processes, stages whose claim is over, and entries that gc or recovery
+/// was about to remove. Returns the paths that could not be removed, which the next sweep tries again.
+/// The commit lock excludes concurrent sweeps.
 pub(crate) fn sweep(store: &StoreDir, lock: &CommitLock) -> Result<Vec<Leftover>> {
     let staging = store.sub(STAGING)?;
     let mut left = Vec::new();
@@ -326,7 +326,8 @@ pub(crate) fn sweep(store: &StoreDir, lock: &CommitLock) -> Result<Vec<Leftover>
                 left.extend(tolerate(remove_named(store, &staging, name))?);
             }
         } else if let Some(name) = entry.strip_suffix(CLAIM_SUFFIX.as_bytes()) {
-            // A power loss kept it and took its stage: the lock file is made first and removed last.
+            // A power loss kept the claim and removed its stage: the lock file is created first and
+            // removed last.
             if staging.stat(&[name, LOCK_SUFFIX.as_bytes()].concat())?.is_none() {
                 tolerate(store.fs.unlink(&staging, &entry).map(drop))?;
             }
@@ -334,7 +335,7 @@ pub(crate) fn sweep(store: &StoreDir, lock: &CommitLock) -> Result<Vec<Leftover>
             && staging.stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?.is_none()
             && staging.stat(&entry)?.is_some()
         {
-            // No stage: see `grave`.
+            // Not a stage: see `grave`.
             left.extend(tolerate(store.fs.remove_all(&staging, &entry))?);
         }
     }
@@ -344,18 +345,18 @@ pub(crate) fn sweep(store: &StoreDir, lock: &CommitLock) -> Result<Vec<Leftover>
     Ok(left)
 }
 
-/// Returns whether nobody has a claim on a stage whose lock is free.
+/// Returns whether a stage whose lock is free has no valid claim.
 fn is_over(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<bool> {
     match Claims::of(store).claimed(staging, name) {
         Ok(claimed) => Ok(!matches!(claimed, Some((Standing::Holds, _)))),
-        // Who it belongs to cannot be told, so it is left to whoever aborts it.
+        // Its owner is unknown, so it is left until somebody aborts it.
         Err(Error::Damaged { .. }) => Ok(false),
         Err(e) => Err(e),
     }
 }
 
-/// What another user put into a stage, only that user or root can remove; and what is mounted there
-/// is somebody's. Neither is a reason to keep everybody out of the store.
+/// Tolerates files that only another user or root can remove, and mounts. They are no reason to keep
+/// all users out of the store.
 pub(crate) fn tolerate(removed: Result<()>) -> Result<Vec<Leftover>> {
     match removed {
         Err(Error::Left { left }) => Ok(left),
@@ -369,12 +370,12 @@ pub(crate) fn tolerate(removed: Result<()>) -> Result<Vec<Leftover>> {
     }
 }
 
-/// Takes the lock of a stage whose owner is gone.
+/// Takes the lock of a stage whose owner has ended.
 fn try_inherit(staging: &Dir, lock_name: &[u8]) -> Result<Option<Lock>> {
     let file = match staging.open_file(lock_name) {
         Ok(file) => file,
         Err(e) if e.is_not_found() => return Ok(None),
-        // Another user's stage, who alone can tell.
+        // Another user's stage: only that user can tell whether it is debris.
         Err(e) if is_errno(&e, Errno::ACCESS) => return Ok(None),
         Err(e) => return Err(e),
     };

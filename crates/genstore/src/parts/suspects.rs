@@ -1,4 +1,5 @@
-//! Suspects: what `verify` found damaged, for the next publish to look at again. Owns `suspects/`.
+//! Suspects: damaged objects and generations that `verify` found, for the next publish to check again.
+//! Owns `suspects/`.
 
 use crate::error::Result;
 use crate::model::ids::GenerationId;
@@ -7,7 +8,7 @@ use crate::model::tree::ObjectId;
 use crate::parts::layout::{SUSPECTS, StoreDir};
 use crate::parts::locks::CommitLock;
 
-/// What was found damaged and is not known to be whole again.
+/// Objects and generations that were found damaged and are not known to be repaired.
 #[derive(Default, Debug)]
 pub(crate) struct Suspects {
     pub(crate) objects: Vec<ObjectId>,
@@ -57,7 +58,7 @@ pub(crate) fn is_suspect_generation(store: &StoreDir, id: GenerationId) -> Resul
     Ok(store.sub(SUSPECTS)?.stat(&generation_marker(id))?.is_some())
 }
 
-/// Removes the marks of what is not there any more, or whole again.
+/// Removes the marks of repaired or removed objects and generations.
 pub(crate) fn clear_object_suspect(store: &StoreDir, _: &CommitLock, id: ObjectId) -> Result<()> {
     clear_suspect(store, &object_marker(id))
 }

@@ -1,9 +1,8 @@
-//! Views, as the store keeps them: one record per view, one more while a view is put in place, and
-//! the inventory of each mirror.
+//! The store's records of views: one per view, another one while a view is being installed, and the
+//! inventory of each mirror.
 //!
-//! Owns `views/`; all of it is written under the commit lock, whole or not at all, and durable on
-//! return. Paths are kept relative to the store's directory, so that a project that is moved as a
-//! whole keeps its views.
+//! Owns `views/`. All files are written atomically under the commit lock, and durable on return. Paths
+//! are relative to the store's directory, so a project that is moved as a whole keeps its views.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -22,14 +21,14 @@ use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
 use crate::parts::record::{self, wrap};
 
-/// What ends the name of the record of a view that is being put in place.
+/// The suffix of the record of a view that is being installed.
 const PENDING: &[u8] = b".pending";
-/// What ends the name of a mirror's inventory.
+/// The suffix of a mirror's inventory.
 const INVENTORY: &[u8] = b".mirror";
-/// What ends the name of the inventory that a mirror is to have next.
+/// The suffix of the next inventory of a mirror.
 const NEXT_INVENTORY: &[u8] = b".next";
 
-/// Bytes in a record's JSON: `%` and every byte that is not printable ASCII stand as `%xx`.
+/// Bytes in a record's JSON: `%` and every byte that is not printable ASCII are written as `%xx`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(crate) struct Escaped(pub(crate) Vec<u8>);
@@ -71,49 +70,49 @@ impl TryFrom<String> for Escaped {
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct ViewRecord {
-    /// From the store's directory: `../site`.
+    /// Relative to the store's directory: `../site`.
     pub(crate) path: Escaped,
-    /// What of the tree it shows, where that is not all of it.
+    /// The part of the tree that it shows, if that is not the whole tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<Escaped>,
     #[serde(rename = "as")]
     pub(crate) kind: ViewKind,
-    /// Of a mirror: its files are private copies.
+    /// For a mirror: whether its files are private copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) copy: bool,
     pub(crate) made: Moment,
-    /// The filesystem that it is on, where that is mounted apart from the store's.
+    /// The filesystem of the view, if it is mounted separately from the store's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) disk: Option<DiskRecord>,
 }
 
-/// A filesystem outside the store. While it is not mounted, nothing is put where it would be.
+/// A filesystem outside the store. While it is not mounted, nothing is written to its mount point.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct DiskRecord {
-    /// The way from the store's directory to where it is mounted.
+    /// The path from the store's directory to the mount point.
     pub(crate) at: Escaped,
-    /// The number that it has by its own account, where it has one.
+    /// The filesystem's own id, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<u64>,
 }
 
-/// A view that is being put in place: durable before the first step beside the view.
+/// A view that is being installed. This record is durable before the first change beside the view.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct PendingView {
     pub(crate) view: ViewRecord,
-    /// The name of the link or the mirror, beside the view, until it is in place; then that of
-    /// what stood there.
+    /// The name of the link or the mirror, beside the view, until it is in place. Then the name of the
+    /// entry that it replaced.
     pub(crate) temp: Escaped,
-    /// The name that what stood there is to have in the end.
+    /// The final name of the replaced entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) aside: Option<Escaped>,
-    /// The inode of the mirror's directory, from before anything is in it.
+    /// The inode of the mirror's directory, recorded while it is still empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) root: Option<u64>,
 }
 
 impl ViewRecord {
-    /// Names its record: stable, whatever bytes are in the path.
+    /// Returns the name of its record: stable for any bytes in the path.
     pub(crate) fn key(&self) -> Vec<u8> {
         Digest::of(&self.path.0).to_string().into_bytes()[..32].to_vec()
     }
@@ -122,18 +121,18 @@ impl ViewRecord {
         self.from.as_ref().map(|from| from.0.as_slice())
     }
 
-    /// Returns whether it asks for the same as another record of this view.
+    /// Returns whether it requests the same as another record of this view.
     pub(crate) fn asks_the_same(&self, other: &ViewRecord) -> bool {
         (&self.path, &self.from, self.kind, self.copy) == (&other.path, &other.from, other.kind, other.copy)
     }
 
-    /// Returns whether it is somewhere below the directory that the store is in, which is the project's as
-    /// a rule.
+    /// Returns whether it is somewhere below the parent directory of the store, which usually is the
+    /// project's.
     pub(crate) fn is_beside_store(&self) -> bool {
         !self.path.0.starts_with(b"../../")
     }
 
-    /// Returns whether it says what a view can be, under its own name.
+    /// Returns whether it is a valid view record under its own name.
     fn is_sound(&self, key: &[u8]) -> bool {
         let mut below = self.path.0.as_slice();
         while let Some(rest) = below.strip_prefix(b"../") {
@@ -146,7 +145,7 @@ impl ViewRecord {
 }
 
 impl PendingView {
-    /// Returns whether it names nothing but a view and names beside it.
+    /// Returns whether it contains only a view and names beside it.
     fn is_sound(&self, key: &[u8]) -> bool {
         let mut names = [Some(&self.temp), self.aside.as_ref()].into_iter().flatten();
         let are_names = names.all(|name| relpath::check(&name.0).is_ok() && !name.0.contains(&b'/'));
@@ -154,7 +153,7 @@ impl PendingView {
     }
 }
 
-/// Writes the way from one real directory to a real path.
+/// Returns the path from one real directory to a real path.
 pub(crate) fn relative(from: &Path, to: &Path) -> Vec<u8> {
     let (from, to): (Vec<Component<'_>>, Vec<_>) = (from.components().collect(), to.components().collect());
     let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
@@ -163,7 +162,7 @@ pub(crate) fn relative(from: &Path, to: &Path) -> Vec<u8> {
     names.join(&b'/')
 }
 
-/// Follows the way from a real directory.
+/// Resolves such a path from a real directory.
 pub(crate) fn follow(from: &Path, way: &[u8]) -> PathBuf {
     let mut path = from.to_owned();
     for name in way.split(|&b| b == b'/') {
@@ -186,12 +185,12 @@ impl<'s> ViewRecords<'s> {
         ViewRecords { store }
     }
 
-    /// Returns whether there is anything to read here: one readdir.
+    /// Returns whether there are any records: one readdir.
     pub(crate) fn any(&self) -> Result<bool> {
         Ok(!self.store.list(VIEWS)?.is_empty())
     }
 
-    /// Reads all records, in the order of their names; a damaged one stands as its error.
+    /// Reads all records, in the order of their names. A damaged one is an error in the list.
     pub(crate) fn list(&self) -> Result<Vec<Result<ViewRecord>>> {
         let names = self.store.list(VIEWS)?;
         let others = [PENDING, INVENTORY, NEXT_INVENTORY];
@@ -203,18 +202,18 @@ impl<'s> ViewRecords<'s> {
         let path = [VIEWS, b"/", name].concat();
         match record::read::<ViewRecord>(self.store, &path)? {
             Some(record) if !record.is_sound(name) => {
-                Err(Error::damaged_file(&self.store.dir.join(&path), "it is no view's record"))
+                Err(Error::damaged_file(&self.store.dir.join(&path), "it is not a view's record"))
             }
             record => Ok(record),
         }
     }
 
-    /// Lists the views that are being put in place, by the names of their records.
+    /// Lists the views that are being installed, by the names of their records.
     pub(crate) fn pending_views(&self) -> Result<Vec<Vec<u8>>> {
         self.view_keys(PENDING)
     }
 
-    /// Lists the views that have been mirrors, by the names of their records.
+    /// Lists the views that are or have been mirrors, by the names of their records.
     pub(crate) fn mirrors(&self) -> Result<BTreeSet<Vec<u8>>> {
         let (now, next) = (self.view_keys(INVENTORY)?, self.view_keys(NEXT_INVENTORY)?);
         Ok(now.into_iter().chain(next).collect())
@@ -225,12 +224,12 @@ impl<'s> ViewRecords<'s> {
         Ok(names.filter_map(|(name, _)| Some(name.strip_suffix(end)?.to_vec())).collect())
     }
 
-    /// Reads what is in a mirror.
+    /// Reads the inventory of a mirror.
     pub(crate) fn inventory(&self, key: &[u8]) -> Result<Option<Inventory>> {
         self.read_inventory(&[VIEWS, b"/", key, INVENTORY].concat())
     }
 
-    /// Tells what a mirror shows, if nothing is being put into it.
+    /// Returns the generation and mode of a mirror, unless it is being changed.
     pub(crate) fn mirror_shows(&self, key: &[u8]) -> Result<Option<Shows>> {
         let path = [VIEWS, b"/", key, INVENTORY].concat();
         if self.store.dir.stat(&[VIEWS, b"/", key, NEXT_INVENTORY].concat())?.is_some() {
@@ -240,7 +239,7 @@ impl<'s> ViewRecords<'s> {
         Shows::decode(&bytes).map(Some).map_err(|why| Error::damaged_file(&self.store.dir.join(&path), why))
     }
 
-    /// Reads what is being put into a mirror.
+    /// Reads the inventory that a mirror is being changed to.
     pub(crate) fn next_inventory(&self, key: &[u8]) -> Result<Option<Inventory>> {
         self.read_inventory(&[VIEWS, b"/", key, NEXT_INVENTORY].concat())
     }
@@ -252,7 +251,7 @@ impl<'s> ViewRecords<'s> {
             .map_err(|why| Error::damaged_file(&self.store.dir.join(path), why))
     }
 
-    /// Tells what a mirror is to have in it, before anything of it is put there.
+    /// Writes the next inventory of a mirror, before anything in the mirror is changed.
     pub(crate) fn write_next_inventory(
         &self,
         lock: &CommitLock,
@@ -263,7 +262,8 @@ impl<'s> ViewRecords<'s> {
         record::replace(self.store, lock, VIEWS, &[key, NEXT_INVENTORY].concat(), &next.encode())
     }
 
-    /// All of the next inventory is in the mirror, durably, and nothing else of ours.
+    /// Makes the next inventory the present one. The mirror must durably contain all of it, and nothing
+    /// else of ours.
     pub(crate) fn promote_inventory(&self, _: &CommitLock, key: &[u8]) -> Result<()> {
         let dir = self.store.sub(VIEWS)?;
         let (next, name) = ([key, NEXT_INVENTORY].concat(), [key, INVENTORY].concat());
@@ -274,7 +274,7 @@ impl<'s> ViewRecords<'s> {
         Ok(())
     }
 
-    /// Forgets what is being put into a mirror, and what is in it where that is over, too.
+    /// Removes the next inventory of a mirror, and the present one if `over` is true.
     pub(crate) fn forget_inventory(&self, _: &CommitLock, key: &[u8], over: bool) -> Result<()> {
         let dir = self.store.sub(VIEWS)?;
         let ends = if over { &[NEXT_INVENTORY, INVENTORY][..] } else { &[NEXT_INVENTORY] };
@@ -290,7 +290,7 @@ impl<'s> ViewRecords<'s> {
         let path = [VIEWS, b"/", key, PENDING].concat();
         match record::read::<PendingView>(self.store, &path)? {
             Some(pending) if !pending.is_sound(key) => {
-                Err(Error::damaged_file(&self.store.dir.join(&path), "it is no view's record"))
+                Err(Error::damaged_file(&self.store.dir.join(&path), "it is not a view's record"))
             }
             pending => Ok(pending),
         }
@@ -307,7 +307,7 @@ impl<'s> ViewRecords<'s> {
         record::replace(self.store, lock, VIEWS, &name, &wrap(pending))
     }
 
-    /// Makes the directory, which stores of older programs lack.
+    /// Creates the directory, which stores of older programs lack.
     fn need_views(&self) -> Result<()> {
         if self.store.dir.stat(VIEWS)?.is_none() {
             self.store.fs.make_dir(&self.store.dir, VIEWS)?;

@@ -1,8 +1,8 @@
-//! Flushing ahead: while a large publication is written, the disk is kept at work, so that the
-//! flush before the commit finds little left to do.
+//! Early writeback: during a large publication the disk is kept busy, so that the flush before the
+//! commit has little left to write.
 //!
-//! It is only ever an early part of that flush: a failure fails the publication, since the system
-//! tells of what it could not write back no more than once.
+//! It is only an early part of that flush. A failure fails the publication, because the system reports
+//! each writeback error only once.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
@@ -11,14 +11,14 @@ use crate::error::Result;
 use crate::fs::Durability;
 use crate::parts::layout::StoreDir;
 
-/// So much is written before the disk is given something to do: too little, and it writes its
-/// journal again and again; too much, and it is idle first and late in the end. Measured with 60,000
-/// files, where it takes a sixth off the whole.
+/// The number of bytes after which a flush begins. If it is too small, the journal is written again and
+/// again. If it is too large, the disk is idle first and late in the end. Measured with 60,000 files,
+/// where it saves a sixth of the total time.
 const PORTION: u64 = 128 << 20;
-/// What a file costs besides its bytes: its inode, its name, and what is left of its last block.
+/// The cost of a file besides its bytes: its inode, its name, and the rest of its last block.
 const PER_FILE: u64 = 8 << 10;
 
-/// Counts what is written, and has it flushed a portion at a time.
+/// Counts written bytes, and has them flushed a portion at a time.
 pub(crate) struct Writeback {
     state: Mutex<State>,
     woken: Condvar,
@@ -26,20 +26,20 @@ pub(crate) struct Writeback {
 
 #[derive(Default)]
 struct State {
-    /// Since the last flush began.
+    /// Bytes since the last flush began.
     written: u64,
     is_over: bool,
 }
 
 impl Writeback {
-    /// Does `work`, which tells how much it writes to the filesystem of `store`.
+    /// Runs `work`, which reports how much it writes to the filesystem of `store`.
     pub(crate) fn during<T>(store: &StoreDir, work: impl FnOnce(&Writeback) -> Result<T>) -> Result<T> {
         let ahead = Writeback { state: Mutex::default(), woken: Condvar::new() };
         if store.options.durability == Durability::None {
             return work(&ahead);
         }
         thread::scope(|scope| {
-            // Where the system gives no more threads, all is left to the flush at the end.
+            // If the system refuses another thread, everything is left to the final flush.
             let flusher = thread::Builder::new().spawn_scoped(scope, || ahead.flush(store)).ok();
             let over = Over(&ahead);
             let done = work(&ahead);
@@ -51,7 +51,7 @@ impl Writeback {
         })
     }
 
-    /// Notes that a file was written.
+    /// Records that a file was written.
     pub(crate) fn wrote(&self, bytes: u64) {
         let mut state = self.lock();
         let before = state.written;
@@ -81,7 +81,7 @@ impl Writeback {
     }
 }
 
-/// Ends the flushing, also when the work panics.
+/// Ends the flushing, also if the work panics.
 struct Over<'a>(&'a Writeback);
 
 impl Drop for Over<'_> {
