@@ -109,7 +109,7 @@ fn a_fault_may_be_at_a_stage() {
     // `current` has moved by then: what fails now is a warning.
     assert_eq!(faulted("view:kill").status, 137);
     let warned = faulted("view:eio-from").json("genstore.publish/1");
-    assert!(warned["warnings"].to_string().contains("look at the views"), "{warned}");
+    assert!(warned["warnings"].to_string().contains("check the views"), "{warned}");
     site.run("verify -q").ok();
 }
 

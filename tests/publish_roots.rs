@@ -167,8 +167,8 @@ fn roots_can_be_consumed_unless_they_overlap() {
         1,
         "",
         "error: 2 paths cannot be kept in a generation\n\
-         \x20 b cannot be moved in: its files ([DIR]/build/app) are also those of a\n\
-         \x20 c cannot be moved in: its files ([DIR]/target/server) are also those of d\n\
+         \x20 b cannot be moved in: its files ([DIR]/build/app) are also files of a\n\
+         \x20 c cannot be moved in: its files ([DIR]/target/server) are also files of d\n\
          hint: publish without --consume, which copies the files\n",
     );
     assert!(!site.has("genstore"));

@@ -102,7 +102,7 @@ fn a_view_may_come_before_what_it_shows() {
     site.run("view add later --from docs/api").is(0, "View [DIR]/later shows current/docs/api\n", nothing);
     let doc = site.run("view add later --from docs/api --json").is_json("genstore.view-add/1");
     assert_eq!((&doc["state"], &doc["change"]), (&json!("dangling"), &json!("unchanged")));
-    let still = "warning: the view [DIR]/later shows nothing: what is current has no docs/api\n";
+    let still = "warning: the view [DIR]/later shows nothing: the current generation has no docs/api\n";
     assert_eq!(warnings(&site), still);
     // A file where a folder is to be.
     site.tree("dist", &[("docs", "=no folder")]);
@@ -116,7 +116,7 @@ fn a_view_may_come_before_what_it_shows() {
 fn makes_the_directories_above_a_view_when_told_or_declared() {
     let site = two_parts();
     site.run("view add dist/libs/deep")
-        .fails(1, "error: there is no directory dist/libs to make dist/libs/deep in\n");
+        .fails(1, "error: cannot create dist/libs/deep: there is no directory dist/libs\n");
     assert!(!site.has("dist/libs"));
     site.run("view add dist/libs/deep --parents").prints("View [DIR]/dist/libs/deep shows current\n");
     assert_eq!(site.read("dist/libs/deep/app/file"), site.read("genstore/current/app/file"));
@@ -165,7 +165,7 @@ fn any_name_will_do() {
     let doc = site.run("view ls --json").is_json("genstore.view-list/1");
     assert!(doc["views"][0]["path_b64"].is_string(), "{doc}");
     fs::remove_file(site.path("").join(&name)).unwrap();
-    assert_eq!(warnings(&site), "warning: the view [DIR]/a\\n%\\xff b was removed; it was made again\n");
+    assert_eq!(warnings(&site), "warning: the view [DIR]/a\\n%\\xff b was removed; it was restored\n");
     site.run_with(&[OsStr::new("view"), OsStr::new("rm"), &name]).ok();
     assert_eq!(site.names(""), ["dist", "genstore"]);
     site.run("verify").ok();

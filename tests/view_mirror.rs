@@ -37,7 +37,7 @@ fn warnings(site: &Site) -> String {
 }
 
 fn left_alone(paths: &str) -> String {
-    format!("warning: in the view [DIR]/m is left alone what genstore did not put there: {paths}\n")
+    format!("warning: in the view [DIR]/m files that are not genstore's were left alone: {paths}\n")
 }
 
 /// Lists all that is below a folder.
@@ -184,7 +184,7 @@ fn a_folder_is_replaced_only_when_asked() {
         nothing,
     );
     site.run("view ls").ok();
-    let still = "warning: the view [DIR]/later shows nothing: what is current has no docs\n";
+    let still = "warning: the view [DIR]/later shows nothing: the current generation has no docs\n";
     assert_eq!(warnings(&site), still);
     site.tree("dist", &[ONE, &[("docs/a", "=a")]].concat());
     assert_eq!(warnings(&site), "");
@@ -241,7 +241,7 @@ fn declared_views_are_made_by_publishing() {
     site.tree("dist", TWO);
     let doc = site.run("publish dist --json");
     let warnings = &doc.json("genstore.publish/1")["warnings"];
-    let message = "the view [DIR]/www shows nothing: what is current has no gone";
+    let message = "the view [DIR]/www shows nothing: the current generation has no gone";
     assert_eq!(
         site.replace(&warnings.to_string()),
         json!([{"message": message, "not_durable": false}]).to_string()
@@ -264,7 +264,7 @@ fn declared_views_come_with_the_directories_that_they_are_in() {
     let refused = ["genstore/objects/no", "file"].map(|parent| {
         format!(
             "warning: the view [DIR]/{parent}/www could not be made: \
-             there is no directory [DIR]/{parent} to make [DIR]/{parent}/www in\n"
+             cannot create [DIR]/{parent}/www: there is no directory [DIR]/{parent}\n"
         )
     });
     let made = "      Made the view [DIR]/out/deep/www\n      Made the view [DIR]/out/libs\n";
@@ -276,7 +276,7 @@ fn declared_views_come_with_the_directories_that_they_are_in() {
     site.tree("dist", TWO);
     let told = site.run("publish dist").ok().stderr;
     for view in ["out/libs", "out/deep/www"] {
-        let again = format!("warning: the view [DIR]/{view} was removed; it was made again\n");
+        let again = format!("warning: the view [DIR]/{view} was removed; it was restored\n");
         assert!(told.contains(&again), "{told}");
     }
     assert_eq!(

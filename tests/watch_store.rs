@@ -80,7 +80,7 @@ fn a_build_that_writes_through_a_view_is_named_and_nothing_is_lost() {
     site.write("src/bad", "");
     assert_eq!(watch.event("published")["generation"], 2);
     let warning = watch.then("warning");
-    let told = "generation 1 was written to: removed a.txt; `genstore verify --repair` mends it";
+    let told = "generation 1 was written to: removed a.txt; `genstore verify --repair` repairs it";
     assert_eq!(warning["message"], told);
     assert_eq!(site.read("shown/a.txt"), "one", "what is current is whole");
     watch.end(&site);

@@ -11,7 +11,7 @@ use crate::harness::Site;
 
 const HINT: &str =
     "hint: `genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can\n";
-const MEND: &str = "`genstore verify --repair` mends it";
+const MEND: &str = "`genstore verify --repair` repairs it";
 
 #[test]
 fn a_link_that_a_build_tool_made_a_folder_comes_back() {
@@ -24,7 +24,7 @@ fn a_link_that_a_build_tool_made_a_folder_comes_back() {
     site.run("view ls").is(0, "[DIR]/libs  current/app  link  is a directory\n", hint);
     let kept = |name: &str| {
         format!(
-            "warning: the view [DIR]/libs was replaced by a directory, which is [DIR]/{name} now; it was made again\n"
+            "warning: the view [DIR]/libs was replaced by a directory, which is [DIR]/{name} now; it was restored\n"
         )
     };
     assert_eq!(warnings(&site), kept("libs.before-genstore"));
@@ -42,7 +42,7 @@ fn a_link_that_a_build_tool_made_a_folder_comes_back() {
     // An empty one is not worth keeping.
     take_place();
     fs::create_dir(site.path("libs")).unwrap();
-    let made = "warning: the view [DIR]/libs was replaced by a directory; it was made again\n";
+    let made = "warning: the view [DIR]/libs was replaced by a directory; it was restored\n";
     assert_eq!(site.run("rollback -q").ok().stderr, made);
     assert_eq!(site.read("libs/file"), "one");
     let names = ["dist", "genstore", "libs", "libs.before-genstore", "libs.before-genstore-2"];
@@ -59,7 +59,7 @@ fn what_became_of_a_view_is_told_by_every_commit() {
     remove();
     let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
     site.run("view ls").is(0, "[DIR]/www/site  current  link  is missing\n", hint);
-    let again = "warning: the view [DIR]/www/site was removed; it was made again\n";
+    let again = "warning: the view [DIR]/www/site was removed; it was restored\n";
     // Nothing to publish, something to publish, a way back, and where one is already.
     assert_eq!(warnings(&site), again);
     remove();
@@ -77,7 +77,7 @@ fn what_became_of_a_view_is_told_by_every_commit() {
     remove();
     site.write("www/site", "mine");
     let file = "warning: the view [DIR]/www/site was replaced by a file; \
-                move it away, then `genstore view add [DIR]/www/site` mends it\n";
+                move it away, then `genstore view add [DIR]/www/site` repairs it\n";
     assert_eq!((site.run("switch 2").ok().stderr, site.read("www/site")), (file.into(), "mine".into()));
     site.run("view ls").prints("[DIR]/www/site  current  link  is a file\n");
     fs::rename(site.path("www"), site.path("web")).unwrap();
@@ -97,8 +97,8 @@ fn a_directory_far_from_the_store_is_not_made_again() {
     site.run("view add www/site --store in/genstore").ok();
     // As a disk that is not mounted at the moment.
     fs::rename(site.path("www"), site.path("web")).unwrap();
-    let gone = "warning: the view [DIR]/www/site cannot be there, for the directory it was in is gone; \
-                `genstore view rm [DIR]/www/site` forgets it\n";
+    let gone = "warning: the view [DIR]/www/site cannot be restored, as its parent directory is missing; \
+                `genstore view rm [DIR]/www/site` removes its record\n";
     site.write("dist/a", "2");
     assert_eq!(site.run("publish dist -q --store in/genstore").ok().stderr, gone);
     site.run("view ls --store in/genstore")
@@ -240,7 +240,7 @@ fn verify_knows_records_and_their_damage() {
     // It keeps nobody out.
     let output = warnings(&site);
     assert!(output.contains("views/0123 is damaged: it is not a view's record\n"), "{output}");
-    let unfinished = "warning: a view could not be put in place for good yet: \
+    let unfinished = "warning: a view is not fully installed yet: \
                       [DIR]/genstore/views/0123.pending is damaged: it is cut short\n";
     assert!(output.contains(unfinished), "{output}");
     let fate = "  not mended: it is in quarantine now\n";

@@ -36,8 +36,8 @@ fn refuses_what_is_no_place_for_a_view() {
         ("[DIR]", "[DIR] holds the store", beside),
         ("..", ".. does not end with a name", name),
         ("/", "/ does not end with a name", name),
-        ("none/site", "there is no directory none to make none/site in", make),
-        ("file/site", "there is no directory file to make file/site in", make),
+        ("none/site", "cannot create none/site: there is no directory none", make),
+        ("file/site", "cannot create file/site: there is no directory file", make),
         ("file", "[DIR]/file is a file, and no view takes a file's place", move_it),
         ("file --replace", "[DIR]/file is a file, and no view takes a file's place", move_it),
         ("folder", "[DIR]/folder is a directory", keep),
@@ -117,7 +117,7 @@ fn replace_keeps_what_was_there() {
     fs::remove_file(site.path("site")).unwrap();
     symlink("/nowhere", site.path("site")).unwrap();
     let warning = "warning: the view [DIR]/site was replaced by a symlink to /nowhere; \
-                   `genstore view add [DIR]/site --from app --replace` mends it\n";
+                   `genstore view add [DIR]/site --from app --replace` repairs it\n";
     assert_eq!(warnings(&site), warning);
     let doc = site.run("view ls --json").is_json("genstore.view-list/1");
     let view = &doc["views"][0];
@@ -225,7 +225,7 @@ fn a_view_that_is_only_half_in_place_is_finished_by_the_next_writer() {
     assert_eq!(temp.len(), 1, "the folder waits for its name");
     let temp = temp[0].to_str().unwrap();
     let stdout = format!("View [DIR]/site shows current\nWhat was there is [DIR]/{temp} now\n");
-    let stderr = "warning: the view [DIR]/site is in place, but not for good yet: cannot rename \
+    let stderr = "warning: the view [DIR]/site is in place, but not durable yet: cannot rename \
                   [DIR]/site.before-genstore: Input/output error (os error 5)\n\
                   hint: mend the cause: the next publish finishes it\n";
     output.is(3, &site.replace(&stdout), stderr);
@@ -250,8 +250,8 @@ fn a_view_that_cannot_be_finished_can_be_given_up() {
     let kept = site.names("www").into_iter().find(|name| name.starts_with(".genstore-view-")).unwrap();
     assert!(step > Some(3), "{step:?}");
     fs::rename(site.path("www"), site.path("web")).unwrap();
-    let warning = "warning: the view [DIR]/www/site could not be put in place for good yet; \
-                   `genstore view rm [DIR]/www/site` gives it up\n";
+    let warning = "warning: the view [DIR]/www/site is not fully installed yet; \
+                   `genstore view rm [DIR]/www/site` cancels it\n";
     assert_eq!(warnings(&site), warning);
     site.run("view rm www/site").prints("Removed the view [DIR]/www/site; its link was gone already\n");
     assert_eq!(warnings(&site), "");

@@ -17,8 +17,9 @@ fn on_another_filesystem_there_are_copies_only() {
     site.run("publish dist").ok();
     let other = disk.path().canonicalize().unwrap();
     let path = other.join("m").display().to_string();
-    let refused =
-        format!("error: {path} is on another filesystem than the store, where no hard link leads\n");
+    let refused = format!(
+        "error: {path} is on another filesystem than the store, and hard links cannot cross filesystems\n"
+    );
     let hint = "hint: `--copy` makes copies instead of links\n";
     site.run(&format!("view add {path} --as mirror")).is(1, "", &format!("{refused}{hint}"));
     let names = || {
@@ -67,7 +68,7 @@ fn a_project_that_is_copied_keeps_its_mirrors() {
         run(dir, "view ls").prints(&listed);
         site.tree(&format!("{dir}/dist"), TWO);
         let told = format!(
-            "warning: in the view [DIR]/{dir}/m is left alone what genstore did not put there: mine\n"
+            "warning: in the view [DIR]/{dir}/m files that are not genstore's were left alone: mine\n"
         );
         assert_eq!(run(dir, "publish dist").ok().stderr, told);
         assert_eq!((site.read(&format!("{dir}/m/app/file")), site.has("q/m/gone")), ("two".into(), false));

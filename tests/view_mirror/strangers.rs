@@ -10,7 +10,7 @@ use super::{ONE, TWO, all, inode, left_alone, mirrored, stat, warnings};
 use crate::harness::Site;
 
 fn put_back(paths: &str) -> String {
-    format!("warning: in the view [DIR]/m was removed and is put back: {paths}\n")
+    format!("warning: in the view [DIR]/m removed files were restored: {paths}\n")
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn what_was_removed_is_put_back() {
     fs::remove_dir_all(site.path("m")).unwrap();
     let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
     site.run("view ls").is(0, "[DIR]/m  current  mirror  is missing\n", hint);
-    let again = "warning: the view [DIR]/m was removed; it was made again\n";
+    let again = "warning: the view [DIR]/m was removed; it was restored\n";
     site.tree("dist", TWO);
     assert_eq!(warnings(&site), again);
     assert_eq!(site.read("m/new/y"), "y");
@@ -115,12 +115,12 @@ fn what_was_removed_is_put_back() {
     fs::remove_dir_all(site.path("m")).unwrap();
     site.write("m", "mine");
     let file = "warning: the view [DIR]/m was replaced by a file; \
-                move it away, then `genstore view add [DIR]/m --as mirror` mends it\n";
+                move it away, then `genstore view add [DIR]/m --as mirror` repairs it\n";
     assert_eq!((warnings(&site), site.read("m")), (file.into(), "mine".into()));
     fs::remove_file(site.path("m")).unwrap();
     symlink("dist", site.path("m")).unwrap();
     let link = "warning: the view [DIR]/m was replaced by a symlink to dist; \
-                `genstore view add [DIR]/m --as mirror --replace` mends it\n";
+                `genstore view add [DIR]/m --as mirror --replace` repairs it\n";
     assert_eq!((warnings(&site), site.read("dist/new/y")), (link.into(), "y".into()));
     site.run("view rm m")
         .prints("Removed the view [DIR]/m; what is there now is a symlink to dist and was left alone\n");
@@ -171,7 +171,7 @@ fn a_write_through_a_mirror_is_told_and_mended() {
         };
         spoil("m/app/file", "bad, and longer");
         let told = "warning: generation 1 was written to: changed app/file; \
-                    `genstore verify --repair` mends it\n";
+                    `genstore verify --repair` repairs it\n";
         assert_eq!(publish(), told, "{way}");
         assert_eq!(site.read("genstore/current/app/file"), "one");
         assert_eq!(site.read("m/app/file"), "one");
@@ -198,7 +198,7 @@ fn a_damaged_inventory_keeps_nobody_out() {
     site.write(&path, &bytes[..bytes.len() - 1]);
     site.tree("dist", TWO);
     let told = format!(
-        "warning: the view [DIR]/m could not be brought to what is current: \
+        "warning: the view [DIR]/m could not be updated: \
          [DIR]/{path} is damaged: the length differs\n"
     );
     assert_eq!(warnings(&site), told);

@@ -262,7 +262,7 @@ impl Add {
         }
         if let ViewState::Strangers(paths) = &view.state {
             let names = some(paths);
-            let what = "is left alone what genstore did not put there";
+            let what = "files that are not genstore's were left alone";
             context.out.warn(&format!("in the view {path} {what}: {names}"));
         }
         context.warn_of(&added.warnings);
@@ -321,7 +321,7 @@ fn list(context: &Context<'_>) -> Result<u8> {
         let copy = if view.copy { " --copy" } else { "" };
         let from = view.from.as_ref().map_or(String::new(), |from| format!(" --from {from}"));
         let path = show(&view.path);
-        context.out.hint(&format!("`genstore view add {path}{kind}{copy}{from} --replace` mends it"));
+        context.out.hint(&format!("`genstore view add {path}{kind}{copy}{from} --replace` repairs it"));
     }
     Ok(exit::DONE)
 }

@@ -1,4 +1,4 @@
-//! What comes after `current` has moved: the notice, the end of the intent, a look at the views.
+//! The steps after `current` has moved: the notice, the end of the intent, the check of the views.
 
 use crate::error::Result;
 use crate::fs::Durability;
@@ -13,13 +13,12 @@ use crate::parts::pending_write::PendingWrite;
 use crate::views::refresh;
 use crate::warning::{AfterCommit, Warning};
 
-/// Returns whether all that was done survives a power loss.
+/// Returns whether all changes survive a power loss.
 pub(crate) fn is_durable(store: &StoreDir, warnings: &[Warning]) -> bool {
     store.options.durability == Durability::Full && !warnings.iter().any(|warning| warning.not_durable)
 }
 
-/// Makes durable what tells of a change: the log, the hold or its end, and the marks, if there are
-/// new ones.
+/// Makes the records that announce a change durable: the log, the hold or its removal, and new marks.
 pub(crate) fn sync_told(store: &StoreDir, is_marked: bool) -> Result<()> {
     let (log, path) = (store.fs.open_or_create(&store.dir, LOG)?, store.dir.join(LOG));
     let mut all = vec![Flush::Dir(store.dir.open_dir(b"")?), Flush::File(log, path)];
@@ -29,8 +28,8 @@ pub(crate) fn sync_told(store: &StoreDir, is_marked: bool) -> Result<()> {
     store.fs.sync_each(&all)
 }
 
-/// Does what comes last: notice, end of the intent, a look at the views. Nothing of it can undo
-/// the commit.
+/// Does the last steps: notice, end of the intent, check of the views. No failure here can undo the
+/// commit.
 pub(crate) fn tell(
     store: &StoreDir,
     lock: &CommitLock,
@@ -45,6 +44,6 @@ pub(crate) fn tell(
     }
     match store.fs.enter(FaultStage::View, &store.dir) {
         Ok(()) => after.warnings.extend(refresh::check_views(store, lock)),
-        failed => after.record("look at the views", failed),
+        failed => after.record("check the views", failed),
     }
 }

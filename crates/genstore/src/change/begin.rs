@@ -1,9 +1,9 @@
-//! Recovery: what the next writer does about a change that was cut short. Nobody needs to ask.
+//! Recovery: the next writer completes or undoes a change that was interrupted. No command is needed
+//! for it.
 //!
-//!
-//! The intent in `sequence` is durable before the first step of a change, and `current` alone
-//! tells whether the change happened: so whoever holds the commit lock next finishes it or takes
-//! it back, and comes to the same state wherever it was cut.
+//! The intent in `sequence` is durable before the first step of a change, and `current` alone shows
+//! whether the change happened. So the next holder of the commit lock completes or undoes the change,
+//! and reaches the same state wherever it was interrupted.
 
 use rustix::io::Errno;
 
@@ -29,14 +29,14 @@ use crate::parts::stage_dir::{grave, remove_committed, sweep, tolerate};
 use crate::parts::suspects;
 use crate::views::install;
 
-/// Takes the commit lock and settles what the last holder left.
+/// Takes the commit lock and settles the last holder's change.
 pub(crate) fn begin_commit(store: &StoreDir) -> Result<(CommitLock, Sequence)> {
     let lock = Locks::of(store).commit()?;
     let sequence = settle(store, &lock)?;
     Ok((lock, sequence))
 }
 
-/// Finishes or takes back the change that the sequence tells of, and removes all debris.
+/// Completes or undoes the change in the sequence's intent, and removes all debris.
 pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
     Current::of(store).remove_temps(lock)?;
     sweep(store, lock)?;
@@ -48,7 +48,8 @@ pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
         return Ok(sequence);
     };
     let current = Current::of(store).id()?;
-    // Where `current` was lost, the log alone tells, and nothing is taken back by what it does not say.
+    // If `current` was lost, only the log can show the activation, and a missing line does not undo
+    // anything.
     let shown = match current {
         Some(id) => Some(id),
         None => Log::of(store).history()?.last_activation().map(|line| line.generation),
@@ -70,7 +71,7 @@ pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
         }
         Intent::Activate { generation, marks, hold } if moved => {
             HoldFile::of(store).set(lock, hold.as_ref())?;
-            // gc may have been there before a power loss brought the intent back.
+            // gc may have removed them before a power loss brought the intent back.
             let ids = Generations::of(store).ids()?;
             for (id, mark) in marks {
                 if ids.contains(&id) {
@@ -82,16 +83,16 @@ pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
         Intent::Activate { generation, .. } => reread_shown(store, lock, generation),
     };
     match settled {
-        // Damage is `verify`'s and the next publish's; it must not keep everybody out.
+        // `verify` and the next publish handle the damage. It must not block all writers.
         Err(Error::Damaged { what: Damaged::Generation(id), .. }) => {
             suspects::suspect_generation(store, lock, id)?
         }
-        // The change stands; what is still to be told of it needs space, which gc must not: the
-        // intent stays for the next writer.
+        // The change has happened. Its records still need space, and gc must not fail for want of
+        // space. So the intent stays for the next writer.
         Err(e) if moved && (is_errno(&e, Errno::NOSPC) || is_errno(&e, Errno::DQUOT)) => {
             return Ok(sequence);
         }
-        // Nor does what took the place of the log keep everybody out: `verify` reports it.
+        // An entry that replaced the log must not block all writers either: `verify` reports it.
         Err(Error::Damaged { what: Damaged::File(path), .. }) if moved && path == store.dir.join(LOG) => {
             return Ok(sequence);
         }
@@ -101,7 +102,7 @@ pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
     Ok(sequence)
 }
 
-/// Removes a generation that was never shown to anybody.
+/// Removes a generation that never became current.
 fn take_back(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
     let (generations, staging) = (store.sub(GENERATIONS)?, store.sub(STAGING)?);
     let name = id.to_string().into_bytes();
@@ -120,7 +121,7 @@ fn take_back(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()
     tolerate(store.fs.remove_all(&staging, &grave)).map(drop)
 }
 
-/// Does what comes after the pointer: makes its move durable, and tells of it.
+/// Does the steps after the move of `current`: makes it durable and records it.
 fn finish(store: &StoreDir, lock: &CommitLock, id: GenerationId, stage: Option<StageId>) -> Result<()> {
     Current::of(store).make_durable(lock)?;
     let generation = Generations::of(store).open(id)?;
@@ -137,7 +138,7 @@ fn finish(store: &StoreDir, lock: &CommitLock, id: GenerationId, stage: Option<S
     Current::of(store).write_notice(lock, id, generation.head()?.tree)
 }
 
-/// Makes the log's line about a generation.
+/// Creates the log's line about a generation.
 pub(crate) fn publication(
     _store: &StoreDir,
     generation: &crate::parts::generations::Generation,
@@ -155,7 +156,7 @@ pub(crate) fn publication(
     })
 }
 
-/// An activation was cut short while it gave paths new inodes: which ones, the inodes tell.
+/// After an interrupted activation, reads from the inodes which paths got new ones.
 fn reread_shown(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
     let Some(generation) = Generations::of(store).find(id)? else {
         return Ok(());
@@ -163,7 +164,7 @@ fn reread_shown(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result
     let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
     let objects = Objects::new(store)?;
     let dir = match generation.tree_dir() {
-        // Nothing in it was made fresh.
+        // No path in it was renewed.
         Err(e) if is_refused(&e) => return Ok(()),
         dir => dir?,
     };
@@ -186,8 +187,8 @@ fn reread_shown(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result
             None => Ok(old.fresh.get(entry.path).copied()),
         };
         let own = match own {
-            // Something is mounted there, or it is locked up: it was not made fresh, and what was
-            // recorded of it still holds.
+            // Something is mounted there, or it is unreadable. It was not renewed, so its recorded
+            // mtime is still valid.
             Err(e) if is_refused(&e) => old.fresh.get(entry.path).copied(),
             own => own?,
         };
@@ -205,9 +206,9 @@ fn reread_shown(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result
 fn own_mtime(objects: &Objects<'_>, dir: &Dir, name: &[u8], file: &FileNode) -> Result<Option<Mtime>> {
     let is_other = |stat: &Stat| stat.kind == Kind::File && !stat.has_mtime(file.mtime);
     let Some(stat) = dir.stat(name)?.filter(is_other) else { return Ok(None) };
-    // Fails where another file is mounted on it.
+    // Fails if another file is mounted on it.
     drop(dir.open_file(name)?);
-    // The object's own inode is never made fresh: another mtime of it is damage.
+    // The object's own inode is never renewed: another mtime of it is damage.
     let object = if file.size > 0 { objects.stat(file.object())? } else { None };
     Ok(object.is_none_or(|object| !object.same_inode(&stat)).then_some(stat.mtime))
 }

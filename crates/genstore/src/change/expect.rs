@@ -1,23 +1,23 @@
-//! What must be current for a change to happen.
+//! The expected current generation of a change.
 
 use crate::error::{Error, Result};
 use crate::model::ids::GenerationId;
 use crate::parts::layout::StoreDir;
 use crate::parts::log::Log;
 
-/// What must be current for a commit to happen.
+/// The generation that must be current for a commit to succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Expect {
-    /// Whatever is.
+    /// Any generation, or none.
     #[default]
     Any,
-    /// Nothing: no generation has been activated yet.
+    /// None: no generation has been activated yet.
     Unborn,
     /// This generation.
     Current(GenerationId),
 }
 
-/// Compares what is current with what the caller expects.
+/// Compares the current generation with the caller's expectation.
 pub(crate) fn check_expected(store: &StoreDir, expect: Expect, found: Option<GenerationId>) -> Result<()> {
     let expected = match expect {
         Expect::Any => return Ok(()),

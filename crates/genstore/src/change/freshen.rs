@@ -1,14 +1,14 @@
-//! Freshness on the disk: new inodes for some paths of a generation, made in a stage and then put in
-//! their places.
+//! Freshness on the disk: creates new inodes for some paths of a generation in a stage, and then
+//! renames them to their places.
 //!
-//! 1. The inodes are made in the stage. What is linked or copied is looked at first (`look`); where it
-//!    is damaged, the object's bytes are taken instead.
-//! 2. They are flushed: for a kept generation together with the note of its activation, since until
-//!    then nothing of it has changed.
-//! 3. They are renamed to their places, and the record of what is shown to its own.
+//! 1. The inodes are created in the stage. A file is checked before it is linked or copied (`look`). If
+//!    it is damaged, the object's bytes are used instead.
+//! 2. They are flushed. For a kept generation the intent of its activation is flushed with them, since
+//!    nothing of the generation has changed until then.
+//! 3. They are renamed to their places, and the record of the published mtimes to its place.
 //! 4. The folders are flushed.
 //!
-//! Cut between 2 and 4, what the inodes show tells recovery what became of them.
+//! After an interruption between 2 and 4, recovery reads the state from the inodes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -33,44 +33,44 @@ use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::stage_dir::StageDir;
 use crate::threads::prelude::*;
 
-/// What is current, as the source of inodes that another generation keeps.
+/// The current generation, as the source of inodes that another generation keeps.
 pub(crate) struct Standing<'a> {
     pub(crate) generation: &'a Generation,
-    /// How far its files are believed by their ctimes.
+    /// Until which ctime its files are known to be unchanged.
     pub(crate) quiet: Quiet,
 }
 
-/// What makes a kept generation fresh, and is not in its place yet.
+/// The staged inodes and record of a kept generation.
 #[must_use]
 pub(crate) struct Freshening<'h> {
-    /// Where the inodes are, if there are any.
+    /// The stage with the inodes, if there are any.
     stage: Option<StageDir>,
-    /// What will be shown, where that is another than what was.
+    /// The new published mtimes, if they differ from the present ones.
     shown: Option<PendingWrite<'h>>,
-    /// What is to be flushed first.
+    /// The items to flush first.
     made: Vec<Flush>,
 }
 
 impl Freshening<'_> {
-    /// Gives what must be durable before the first of it is put in its place.
+    /// Returns the items that must be durable before the first rename.
     pub(crate) fn flushes(&mut self) -> Result<Vec<Flush>> {
         self.made.extend(self.shown.as_ref().map(PendingWrite::flush).transpose()?);
         Ok(std::mem::take(&mut self.made))
     }
 
-    /// Removes the stage, which is empty by now, or debris for the next writer.
+    /// Removes the stage, which is empty by now. If it remains, it is debris for the next writer.
     pub(crate) fn clear(self, store: &StoreDir) -> Result<()> {
         self.stage.map_or(Ok(()), |stage| stage.remove(store))
     }
 }
 
-/// Looks at files of a kept generation that stay as they are and that readers are not shown now.
-/// One that is damaged is to be made anew, with the mtime that it had.
+/// Checks the files of a kept generation that stay as they are and that readers are not shown now. A
+/// damaged file is scheduled to be recreated with the same mtime.
 pub(crate) fn look_at_stays(store: &StoreDir, kept: &Generation, freshness: &mut Freshness) -> Result<()> {
     let (objects, tree) = (Objects::new(store)?, kept.tree_dir()?);
     let is_damaged = |(path, file, mtime): &(Vec<u8>, FileNode, Mtime)| match open_parent(&tree, path) {
         Ok(at) => is_as_recorded(&objects, (&at.0, at.1), file, *mtime, Quiet::Unknown).map(|is| !is),
-        Err(e) if is_absence(&e) => Err(kept.damaged(&format!("{} is gone", relpath::show(path)))),
+        Err(e) if is_absence(&e) => Err(kept.damaged(&format!("{} is missing", relpath::show(path)))),
         Err(e) => Err(e),
     };
     let stays = std::mem::take(&mut freshness.stays);
@@ -82,7 +82,7 @@ pub(crate) fn look_at_stays(store: &StoreDir, kept: &Generation, freshness: &mut
     Ok(())
 }
 
-/// Step 1 for a kept generation.
+/// Does step 1 for a kept generation.
 pub(crate) fn stage_fresh<'s>(
     store: &'s StoreDir,
     lock: &CommitLock,
@@ -94,7 +94,7 @@ pub(crate) fn stage_fresh<'s>(
     match stage_fresh_in(store, lock, base, (kept, shown), freshness, &mut fresh) {
         Ok(()) => Ok(fresh),
         Err(error) => {
-            // Should this fail, the next writer removes it.
+            // If this fails, the next writer removes it.
             drop(fresh.clear(store));
             Err(error)
         }
@@ -121,7 +121,7 @@ fn stage_fresh_in<'h>(
     Ok(())
 }
 
-/// Steps 3 and 4 for a kept generation.
+/// Does steps 3 and 4 for a kept generation.
 ///
 /// # Durability
 /// On return all of it is durable.
@@ -143,7 +143,7 @@ pub(crate) fn put_fresh(
     store.fs.sync_each(&flushes)
 }
 
-/// Does all of it for a tree that is staged.
+/// Does all steps for a staged tree.
 ///
 /// # Durability
 /// On return it is durable.
@@ -158,8 +158,9 @@ pub(crate) fn freshen(
     store.fs.sync_each(&place_fresh(store, stage, tree, freshness)?)
 }
 
-/// Makes the inodes, and notes the mtimes that the filesystem kept. Gives what must be flushed before they are put in their places: a kept
-/// generation must not have names of bytes that a power loss takes away.
+/// Creates the inodes, and records the mtimes that the filesystem stored. Returns the items that must
+/// be flushed before the renames: a kept generation must not contain names of bytes that a power loss
+/// can remove.
 fn make_fresh(
     store: &StoreDir,
     stage: &StageDir,
@@ -188,7 +189,7 @@ fn make_fresh(
     Ok(made)
 }
 
-/// Renames the inodes to their places, and gives the folders to be flushed.
+/// Renames the inodes to their places. Returns the folders to be flushed.
 fn place_fresh(
     store: &StoreDir,
     stage: &StageDir,
@@ -201,7 +202,7 @@ fn place_fresh(
         let (dir, name) = open_parent(tree, path)?;
         let temp = temp_name(number);
         store.fs.rename((stage.dir(), &temp), (&dir, name))?;
-        // Renaming a file onto another name of the same inode does nothing, and leaves both.
+        // Renaming a file onto another name of the same inode does nothing, and leaves both names.
         if matches!(touch, Touch::Keep(_)) {
             store.fs.unlink(stage.dir(), &temp)?;
         }
@@ -216,34 +217,34 @@ fn place_fresh(
 }
 
 impl Standing<'_> {
-    /// Opens its tree; `None` where that is gone, so that there is nothing to keep.
+    /// Opens its tree. Returns `None` if the tree is missing, so that no inode can be kept.
     fn tree(&self) -> Result<Option<Dir>> {
         match self.generation.tree_dir() {
             Ok(tree) => Ok(Some(tree)),
             Err(Error::Damaged { .. }) => Ok(None),
-            // What a mount hides cannot be linked to.
+            // Files behind a mount cannot be linked.
             Err(e) if is_mount(&e) => Ok(None),
             Err(e) => Err(e),
         }
     }
 }
 
-/// Makes the inodes that paths of one generation are to have.
+/// Creates the new inodes for paths of one generation.
 struct Maker<'a> {
     store: &'a StoreDir,
     objects: &'a Objects<'a>,
     /// The current generation's tree.
     base: Option<Dir>,
     quiet: Quiet,
-    /// That of the generation that is made fresh.
+    /// The tree of the generation that is renewed.
     tree: &'a Dir,
 }
 
 impl Maker<'_> {
-    /// Makes the inode that a path is to have; returns it open where it is a new one.
+    /// Creates the new inode of a path. Returns it open if it is a copy.
     ///
     /// # Errors
-    /// [`Error::Damaged`] where the right bytes are neither at the path nor in the object.
+    /// [`Error::Damaged`] if the right bytes are neither at the path nor in the object.
     fn make_inode(
         &self,
         temp: (&Dir, &[u8]),
@@ -263,21 +264,21 @@ impl Maker<'_> {
         Ok((Some(copy), kept))
     }
 
-    /// Fails if a folder is in the place of a file: it cannot be renamed over.
+    /// Fails if a folder is in the place of a file: a file cannot be renamed over it.
     fn check_place(&self, path: &[u8]) -> Result<()> {
         match open_parent(self.tree, path) {
             Ok((dir, name)) if dir.stat(name)?.is_some_and(|stat| stat.kind == Kind::Dir) => {
                 Err(Error::damaged_file(&dir.join(name), "it is a directory"))
             }
             Err(e) if is_absence(&e) => {
-                Err(Error::damaged_file(&self.tree.join(path), "its folder is gone"))
+                Err(Error::damaged_file(&self.tree.join(path), "its folder is missing"))
             }
             Err(e) => Err(e),
             Ok(_) => Ok(()),
         }
     }
 
-    /// Links the inode that is current at a path, if it is as recorded.
+    /// Links the current generation's inode at a path, if it is as recorded.
     fn keep(&self, temp: (&Dir, &[u8]), path: &[u8], file: &FileNode, mtime: Mtime) -> Result<Kept> {
         let Some(base) = &self.base else { return Ok(Kept::Damaged) };
         let from = match open_parent(base, path) {
@@ -288,7 +289,8 @@ impl Maker<'_> {
             return Ok(Kept::Damaged);
         }
         match self.store.fs.link((&from.0, from.1), temp) {
-            // No link left, or another user's file: a copy has the same mtime.
+            // The inode has no links left, or the file belongs to another user. A copy has the same
+            // mtime.
             Err(e) if is_errno(&e, Errno::MLINK) || is_errno(&e, Errno::PERM) => {
                 objects::copy_file(self.store, (&from.0, from.1), temp).map(Kept::Copied)
             }
@@ -298,8 +300,8 @@ impl Maker<'_> {
         }
     }
 
-    /// Makes a copy of the right bytes: of the file at the path in the tree, or of the object. Returns the
-    /// mtime that the filesystem keeps of it.
+    /// Creates a copy of the right bytes, from the file at the path in the tree or from the object.
+    /// Returns the mtime that the filesystem stored.
     fn renew(
         &self,
         temp: (&Dir, &[u8]),
@@ -334,7 +336,7 @@ impl Maker<'_> {
             };
             let place = temp.0.join(temp.1);
             fs.set_mode(&copy, &place, object_name::mode(file.executable))?;
-            // The bytes of the copy are what counts: the file may change while it is copied.
+            // The bytes of the copy are checked, as the file may change while it is copied.
             if !has_digest(temp, file)? {
                 fs.unlink(temp.0, temp.1)?;
                 continue;
@@ -346,7 +348,7 @@ impl Maker<'_> {
     }
 }
 
-/// What became of an inode that was to be kept.
+/// The result of keeping an inode.
 enum Kept {
     Linked,
     Copied(File),
@@ -354,7 +356,7 @@ enum Kept {
     Damaged,
 }
 
-/// Names an inode on its way to a path, in a stage.
+/// Returns the temporary name of an inode in a stage.
 fn temp_name(number: usize) -> Vec<u8> {
     format!("fresh-{number}").into_bytes()
 }

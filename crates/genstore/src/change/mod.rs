@@ -1,7 +1,7 @@
-//! Floor 4: what every verb that moves `current` shares.
+//! Floor 4: the code that all verbs which move `current` share.
 //!
-//! `begin` takes the commit lock and recovers from a change that was cut short, `freshen` gives files
-//! that differ a newer mtime, `announce` does what comes after the move.
+//! `begin` takes the commit lock and recovers from an interrupted change. `freshen` gives changed files
+//! a newer mtime. `announce` does the steps after the move.
 
 pub(crate) mod announce;
 pub(crate) mod begin;

@@ -1,1 +1,1 @@
-//! What retention is asked about, and what the answer is made of.
+//! The inputs of retention, and its results.

@@ -1,8 +1,8 @@
-//! Losses: parts that a store had and has no more, as after a copy that dropped empty folders, links or
-//! single files. Finds them and changes nothing; [`crate::repair::rebuild`] makes them anew.
+//! Losses: parts that a store had and lost, for example in a copy that dropped empty folders, links or
+//! single files. Finds them and changes nothing. [`crate::repair::rebuild`] recreates them.
 //!
-//! Absence alone is no loss: a store that was just made has neither `current` nor `sequence` nor `log`. What is
-//! left of the store decides: a log that has a line about an activation, a generation that is there.
+//! Absence alone is not a loss: a new store has neither `current` nor `sequence` nor `log`. The
+//! remaining parts decide: an activation in the log, or an existing generation.
 
 use std::path::PathBuf;
 
@@ -23,10 +23,10 @@ use crate::parts::record;
 use crate::parts::records::Records;
 use crate::parts::view_records::ViewRecords;
 
-/// Returns the generation that is current, which is there.
+/// Returns the current generation, which exists.
 ///
 /// # Errors
-/// [`Error::Damaged`] if `current` names a generation that is not there, or if `current` is missing
+/// [`Error::Damaged`] if `current` names a generation that does not exist, or if `current` is missing
 /// although a generation was current.
 pub(crate) fn checked_current(store: &StoreDir) -> Result<Option<GenerationId>> {
     loop {
@@ -36,19 +36,19 @@ pub(crate) fn checked_current(store: &StoreDir) -> Result<Option<GenerationId>> 
         if store.dir.stat(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat())?.is_some() {
             return Ok(Some(id));
         }
-        // Another process may have moved `current`, and a third one collected what it left.
+        // Another process may have moved `current`, and a third one collected the old generation.
         if Current::of(store).id()? == Some(id) {
-            let cause = format!("it names generation {id}, which is not there");
+            let cause = format!("it names generation {id}, which does not exist");
             return Err(Error::damaged_file(&store.dir.join(CURRENT), cause));
         }
     }
 }
 
-/// Returns the generation that is current.
+/// Returns the current generation.
 ///
 /// # Errors
-/// As [`StoreDir::checked_current`]; codes `no-current` if nothing was published, `not-activated` if what was
-/// published is only kept.
+/// As [`checked_current`]. Code `no-current` if nothing was published, `not-activated` if generations
+/// are kept but none was activated.
 pub(crate) fn required_current(store: &StoreDir) -> Result<GenerationId> {
     if let Some(id) = checked_current(store)? {
         return Ok(id);
@@ -66,7 +66,7 @@ pub(crate) fn required_current(store: &StoreDir) -> Result<GenerationId> {
     })
 }
 
-/// Explains why `current` must not be missing; `None` if nothing was current yet.
+/// Returns the error for a missing `current`. `None` if no generation was current yet.
 fn lost_current(store: &StoreDir) -> Option<Error> {
     let lost = |cause: String| Some(Error::damaged_file(&store.dir.join(CURRENT), cause));
     let (history, ids) = match (Log::of(store).history(), settled_ids(store)) {
@@ -76,14 +76,14 @@ fn lost_current(store: &StoreDir) -> Option<Error> {
     match history.last_activation().map(|line| line.generation) {
         Some(id) => lost(format!("it is missing, and generation {id} was current last")),
         None if ids.is_empty() || !history.lines.is_empty() => None,
-        None => lost("it is missing, and so is the log that names what was current".to_owned()),
+        None => lost("it is missing, and so is the log that would name the generation".to_owned()),
     }
 }
 
-/// Lists the generations without the one that is on its way, and that recovery may take back.
+/// Lists the generations without the one in progress, which recovery may undo.
 fn settled_ids(store: &StoreDir) -> Result<Vec<GenerationId>> {
     let mut ids = Generations::of(store).ids()?;
-    // What cannot be read is reported elsewhere.
+    // Unreadable records are reported elsewhere.
     if let Ok(Some(sequence)) = record::read::<Sequence>(store, SEQUENCE)
         && let Some(Intent::Publish { generation, .. }) = sequence.intent
     {
@@ -92,8 +92,8 @@ fn settled_ids(store: &StoreDir) -> Result<Vec<GenerationId>> {
     Ok(ids)
 }
 
-/// Lists the parts of the layout, and the files at the top, that are missing or replaced. A store that
-/// nothing was published to has lost nothing.
+/// Lists the missing or replaced parts of the layout and files at the top. A store without publications
+/// has lost nothing.
 pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
     let state = store.layout_state()?;
     let mut lost: Vec<(PathBuf, String)> =
@@ -104,7 +104,7 @@ pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
         return Ok(lost);
     }
     let mut missing = |name: &[u8]| lost.push((store.dir.join(name), "it is missing".to_owned()));
-    // The first programs of this format made no `views`.
+    // The first programs of this format did not create `views`.
     state.missing.iter().filter(|name| **name != VIEWS).for_each(|name| missing(name));
     for name in [SEQUENCE, LOG] {
         if !ids.is_empty() && !is_used(name)? {
@@ -126,7 +126,7 @@ pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
     Ok(lost)
 }
 
-/// Lists the records that are damaged, or something else than a record, each by itself.
+/// Lists the records that are damaged or replaced by something else.
 pub(crate) fn damaged_records(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
     let mut note = |result: Result<()>| match result {
@@ -172,7 +172,7 @@ pub(crate) fn damaged_records(store: &StoreDir) -> Result<Vec<(PathBuf, String)>
     Ok(found)
 }
 
-/// Says that `sequence` tells of fewer numbers than were taken.
+/// Returns the message for a `sequence` whose highest number is too low.
 pub(crate) fn too_low(high: u64, known: u64) -> String {
-    format!("it says that {high} was the highest number taken, and {known} was")
+    format!("its highest number is {high}, but {known} was taken")
 }

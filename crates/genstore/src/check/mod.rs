@@ -1,4 +1,4 @@
-//! Floor 3: comparing a store with what it ought to be. Changes nothing.
+//! Floor 3: compares a store with its records. Changes nothing.
 
 pub(crate) mod lost;
 pub(crate) mod report;

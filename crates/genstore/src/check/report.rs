@@ -1,4 +1,4 @@
-//! What a check of a store found.
+//! The results of a check of a store.
 
 use std::path::PathBuf;
 
@@ -6,49 +6,48 @@ use crate::check::tree::Fault;
 use crate::model::ids::GenerationId;
 use crate::model::tree::ObjectId;
 
-/// The causes of damaged objects that step by step repair distinguishes.
+/// The causes of damaged objects that repair distinguishes.
 pub(crate) const MISSING: &str = "it is missing";
 
 pub(crate) const MODE_DIFFERS: &str = "its mode differs";
 
-/// An object that is not what its name says.
+/// A damaged object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedObject {
-    /// Which one.
+    /// Its id.
     pub id: ObjectId,
     /// Its recorded size in bytes.
     pub size: u64,
-    /// What is wrong with it.
+    /// The cause.
     pub cause: &'static str,
-    /// Every generation that needs it, and the path there; empty for an object that gc has not removed
+    /// Every generation that needs it, and the path there. Empty for an object that gc has not removed
     /// yet.
     pub uses: Vec<(GenerationId, Vec<u8>)>,
 }
 
-/// What `verify` found.
+/// The result of `verify`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Objects with wrong bytes, or none.
+    /// Objects that are missing or have wrong bytes.
     pub objects: Vec<DamagedObject>,
-    /// Generations whose manifest, or what is kept beside it, is damaged.
+    /// Generations whose manifest, or a file beside it, is damaged.
     pub generations: Vec<(GenerationId, String)>,
-    /// Paths of generations that differ from their manifests for other reasons than a damaged
-    /// object.
+    /// Paths of generations that differ from their manifests for other reasons than a damaged object.
     pub faults: Vec<(GenerationId, Fault)>,
-    /// Other files of the store that are damaged or do not belong there.
+    /// Other files of the store that are damaged or unknown.
     pub files: Vec<(PathBuf, String)>,
-    /// Paths that could share an inode and do not. It is no damage.
+    /// Paths that could share an inode and do not. This is not damage.
     pub unshared: Unshared,
-    /// How many generations were looked at.
+    /// The number of checked generations.
     pub checked_generations: u64,
-    /// How many objects were looked at.
+    /// The number of checked objects.
     pub checked_objects: u64,
-    /// Their sizes, added up.
+    /// The sum of their sizes.
     pub checked_bytes: u64,
 }
 
 impl VerifyReport {
-    /// Returns whether everything is as it ought to be.
+    /// Returns whether no damage was found.
     pub fn is_clean(&self) -> bool {
         self.objects.is_empty()
             && self.generations.is_empty()
@@ -57,13 +56,13 @@ impl VerifyReport {
     }
 }
 
-/// Paths of generations that have an inode of their own for no reason that is known.
+/// Paths of generations that have an inode of their own for no known reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unshared {
-    /// How many.
+    /// Their number.
     pub files: u64,
-    /// Their sizes, added up.
+    /// The sum of their sizes.
     pub bytes: u64,
-    /// Whether no object at all is shared: the store was copied without its links.
+    /// Whether no object at all is shared: the store was copied without its hard links.
     pub(crate) all: bool,
 }

@@ -1,4 +1,4 @@
-//! Checks of a whole store: objects, generations, records, and what does not belong there.
+//! Checks of a whole store: objects, generations, records, and unknown entries.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -50,9 +50,10 @@ pub(crate) fn check(
         };
         match known {
             Ok(known) if !known.tree.has_right_id() => {
-                report
-                    .generations
-                    .push((id, "its manifest: the tree's id is not that of the entries".to_owned()));
+                report.generations.push((
+                    id,
+                    "its manifest: the tree's id differs from the id of its entries".to_owned(),
+                ));
             }
             Ok(known) => all.push(known),
             Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
@@ -68,7 +69,7 @@ pub(crate) fn check(
     for known in &all {
         match check_generation(store, objects, known, depth) {
             Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| (known.id, fault))),
-            // It was damaged since it was read.
+            // It was damaged after it was read.
             Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
                 report.generations.push((id, cause));
             }
@@ -89,7 +90,8 @@ pub(crate) fn check(
     Ok((report, all))
 }
 
-/// Compares a generation's directory with its manifest. One that is gone meanwhile has no faults.
+/// Compares a generation's directory with its manifest. A generation that was removed meanwhile has no
+/// faults.
 fn check_generation(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
@@ -125,7 +127,7 @@ pub(crate) fn check_objects(
     report.checked_objects = uses.len() as u64;
     report.checked_bytes = uses.values().map(|uses| uses.file.size).sum();
     let mut todo: Vec<(ObjectId, Uses)> = uses.into_iter().collect();
-    // Names are hashes, so their order is that of the folders.
+    // Names are hashes, so their order is the order of the folders.
     todo.sort_by_key(|(id, _)| *id);
     let damaged: Vec<Option<DamagedObject>> = todo
         .into_par_iter()
@@ -146,7 +148,7 @@ pub(crate) fn check_objects(
     Ok(())
 }
 
-/// Hashes the objects that no generation names: gc has not removed them yet.
+/// Hashes the objects that no generation references: gc has not removed them yet.
 pub(crate) fn check_unused(
     _store: &StoreDir,
     objects: &Objects<'_>,
@@ -170,7 +172,7 @@ pub(crate) fn check_unused(
     Ok(())
 }
 
-/// Checks everything that is no generation and no object: the pointer, records, stray names.
+/// Checks everything except generations and objects: `current`, records, unknown names.
 pub(crate) fn check_files(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
@@ -178,7 +180,7 @@ pub(crate) fn check_files(
 ) -> Result<()> {
     report.files.extend(lost::lost_parts(store)?);
     match lost::damaged_records(store) {
-        // What took the place of a folder was named just now.
+        // An entry that replaced a folder was reported just before.
         Err(Error::Damaged { .. }) => {}
         found => report.files.extend(found?),
     }
@@ -194,7 +196,7 @@ pub(crate) fn check_files(
     for name in objects.map_or(Ok(vec![]), Objects::list)?.into_iter().filter_map(std::result::Result::err)
     {
         let path = [OBJECTS, b"/", &name].concat();
-        found(store.dir.join(&path), "it is no object's name".to_owned());
+        found(store.dir.join(&path), "it is not an object's name".to_owned());
     }
     for (name, kind) in store.list(GENERATIONS)? {
         let number = std::str::from_utf8(&name).ok().and_then(GenerationId::parse);
@@ -219,7 +221,7 @@ pub(crate) fn check_object(
         Err(e) => return Err(e),
     };
     if stat.kind != Kind::File {
-        return Ok(Some("it is no regular file"));
+        return Ok(Some("it is not a regular file"));
     }
     if stat.size != file.size {
         return Ok(Some("its size differs"));

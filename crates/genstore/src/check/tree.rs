@@ -1,4 +1,4 @@
-//! Checks of one generation's directory against its manifest, and mending what differs.
+//! Checks of one generation's directory against its manifest.
 
 use std::collections::HashSet;
 
@@ -19,33 +19,33 @@ use crate::parts::look::{Quiet, has_digest};
 use crate::parts::objects::Objects;
 use crate::threads::prelude::*;
 
-/// How closely `verify` looks.
+/// The depth of `verify`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Depth {
-    /// Every byte is hashed.
+    /// Hash every byte.
     #[default]
     Full,
-    /// Sizes, mtimes, modes and links.
+    /// Compare sizes, mtimes, modes and links.
     Quick,
 }
 
-/// In which way a path of a generation differs from the manifest.
+/// The kind of difference between a path of a generation and the manifest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// Nothing is there.
+    /// The path does not exist.
     Missing,
-    /// Something of another kind is there, or a symlink to elsewhere.
+    /// The entry has another kind, or is a symlink with another target.
     Replaced,
-    /// Its bytes are others.
+    /// Its bytes differ.
     Content,
-    /// Its mode is another.
+    /// Its mode differs.
     Mode,
-    /// Its mtime is another.
+    /// Its mtime differs.
     Mtime,
-    /// It is there, but in no manifest.
+    /// The path exists, but is not in the manifest.
     Stranger,
-    /// Something is mounted there, and hides it.
+    /// Something is mounted there and hides it.
     Mounted,
 }
 
@@ -54,12 +54,12 @@ pub enum FaultKind {
 pub struct Fault {
     /// The path in the generation.
     pub path: Vec<u8>,
-    /// What is wrong with it.
+    /// The difference.
     pub kind: FaultKind,
 }
 
-/// What is known of a generation. Nothing of it is open: a store may have more generations than a process
-/// may have descriptors.
+/// The manifest and published mtimes of a generation. No file of it is open: a store may have more
+/// generations than a process may have descriptors.
 pub(crate) struct LoadedGeneration {
     pub(crate) id: GenerationId,
     pub(crate) tree: Tree,
@@ -67,34 +67,33 @@ pub(crate) struct LoadedGeneration {
 }
 
 impl LoadedGeneration {
-    /// Reads the manifest, and what was shown.
+    /// Reads the manifest and the published mtimes.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`] if one of them is not as it was written.
+    /// [`crate::Error::Damaged`] if one of them differs from what was written.
     pub(crate) fn read(generation: &Generation) -> Result<LoadedGeneration> {
         let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
         Ok(LoadedGeneration { id: generation.id(), tree, shown })
     }
 
-    /// Opens the generation for a look at its tree, and leases it meanwhile. Returns `None` if gc, or a
-    /// publish that recycles, took it off the list since it was read.
+    /// Opens the generation and leases it, to check its tree. Returns `None` if gc, or a publish that
+    /// recycles, unlisted it since it was read.
     ///
-    /// The store lock, held shared, keeps only gc away.
+    /// The shared store lock blocks only gc.
     pub(crate) fn lease(&self, store: &StoreDir) -> Result<Option<Leased<'_>>> {
         let generation = Generations::of(store).find(self.id)?;
         Ok(generation.map(|generation| Leased { generation, known: self }))
     }
 }
 
-/// A generation that is open and leased, with what is known of it.
+/// An open generation with a lease, and its loaded manifest.
 pub(crate) struct Leased<'k> {
     pub(crate) generation: Generation,
     pub(crate) known: &'k LoadedGeneration,
 }
 
-/// Compares a generation's directory with its manifest. A file that is its object's inode is
-/// left to the check of the objects; any other is hashed here. With `only`, looks at the paths
-/// of one object.
+/// Compares a generation's directory with its manifest. A file that is its object's inode is left to
+/// the check of the objects. All others are hashed here. With `only`, checks the paths of one object.
 pub(crate) fn check_tree(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
@@ -107,16 +106,16 @@ pub(crate) fn check_tree(
     look(store, generation, (tree, shown), &Look { objects, bytes, only, within: None })
 }
 
-/// Compares a generation's directory with its manifest by one stat per path, without a look at the
-/// objects: what was written to since it was published.
+/// Compares a generation's directory with its manifest by one stat per path, without the objects: finds
+/// files that were written to since the publication.
 pub(crate) fn check_stats(store: &StoreDir, base: &CurrentGeneration) -> Result<Vec<Fault>> {
     let by_stat = Look { objects: None, bytes: Bytes::None, only: None, within: None };
     look(store, &base.generation, (&base.tree, &base.shown), &by_stat)
 }
 
-/// What is looked at, and how closely.
+/// The scope and depth of a comparison.
 pub(crate) struct Look<'a> {
-    /// A file that is its object's inode is not compared further; without them, all are.
+    /// A file that is its object's inode is not compared further. `None`: all files are compared.
     pub(crate) objects: Option<&'a Objects<'a>>,
     pub(crate) bytes: Bytes,
     /// Only the paths of this object.
@@ -125,11 +124,11 @@ pub(crate) struct Look<'a> {
     pub(crate) within: Option<&'a Part<'a>>,
 }
 
-/// Which files are read, of those that are not their object's inode.
+/// The files to read, of those that are not their object's inode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Bytes {
     All,
-    /// Those of which the ctime does not prove that nobody wrote to them.
+    /// Files whose ctime does not prove that they are unchanged.
     Doubtful(Quiet),
     None,
 }
@@ -137,14 +136,15 @@ pub(crate) enum Bytes {
 /// A part of a tree.
 #[derive(Default)]
 pub(crate) struct Part<'a> {
-    /// Folders, with every name directly in them.
+    /// Folders, with all their direct entries.
     pub(crate) folders: HashSet<&'a [u8]>,
     /// Single entries.
     pub(crate) entries: Vec<&'a [u8]>,
 }
 
 impl<'a> Part<'a> {
-    /// The entries at these paths, and the folders that they are or lie in.
+    /// The entries at these paths, and their folders. A path that is a folder is included with its
+    /// entries.
     pub(crate) fn around(paths: &[&'a [u8]]) -> Part<'a> {
         let folders = paths.iter().flat_map(|path| [*path, relpath::split(path).0]).collect();
         Part { folders, entries: paths.to_vec() }
@@ -162,7 +162,7 @@ pub(crate) fn look(
         Ok(root) => root,
         Err(e) if is_absence(&e) => {
             let missing = |path: &[u8]| Fault { path: path.to_vec(), kind: FaultKind::Missing };
-            // The tree's own folder, and all that is in it.
+            // The tree's own folder, and all its entries.
             let entries = (0..tree.len()).map(|index| missing(tree.path(index)));
             return Ok([missing(b"")].into_iter().chain(entries).collect());
         }
@@ -174,7 +174,7 @@ pub(crate) fn look(
     let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
     let mut all: Vec<(&[u8], &[u32])> = folders.iter().collect();
     if all.is_empty() {
-        // No entry tells of the folder of a tree without entries.
+        // A tree without entries has a folder, but no entry names it.
         all.push((b"", &[]));
     }
     if let Some(part) = how.within {
@@ -189,7 +189,7 @@ pub(crate) fn look(
         faults.extend(check.single(path)?);
     }
     faults.sort_by(|a, b| relpath::compare(&a.path, &b.path).then(a.kind.cmp(&b.kind)));
-    // Each folder that a mount hides finds that mount.
+    // A mount is found once for each folder that it hides.
     faults.dedup();
     Ok(faults)
 }
@@ -242,7 +242,7 @@ impl TreeCheck<'_> {
         Ok(faults)
     }
 
-    /// Makes the fault of a mount point that was not crossed.
+    /// Creates the fault of a mount point that was not crossed.
     fn mounted(&self, error: &crate::error::Error) -> Fault {
         let path = match error {
             crate::error::Error::Io { path, .. } => mount::below(self.root.path(), path),
@@ -251,7 +251,7 @@ impl TreeCheck<'_> {
         Fault { path, kind: FaultKind::Mounted }
     }
 
-    /// Looks at one entry of the tree.
+    /// Checks one entry of the tree.
     fn single(&self, path: &[u8]) -> Result<Vec<Fault>> {
         let Some(node) = self.tree.find(path) else { return Ok(vec![]) };
         let found =

@@ -1,4 +1,4 @@
-//! Paths of generations that have an inode of their own for no reason that is known.
+//! Paths of generations that have an inode of their own for no known reason.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ use crate::parts::layout::{GENERATIONS, StoreDir, TREE};
 use crate::parts::objects::Objects;
 use crate::threads::prelude::*;
 
-/// One path that shows an object.
+/// One path whose file is an object.
 pub(crate) struct Shows<'k> {
     pub(crate) known: &'k LoadedGeneration,
     pub(crate) path: &'k [u8],
@@ -29,8 +29,8 @@ impl Shows<'_> {
         self.known.shown.mtime(self.path, &self.file)
     }
 
-    /// Opens the folder of the path. Nothing leases the generation: this is for the holder of the store lock,
-    /// exclusively.
+    /// Opens the folder of the path. The generation is not leased, so the caller must hold the
+    /// exclusive store lock.
     pub(crate) fn open(&self, store: &StoreDir) -> Result<(Dir, &[u8])> {
         let id = self.known.id.to_string();
         let path = [GENERATIONS, b"/", id.as_bytes(), b"/", TREE, b"/", self.path].concat();
@@ -42,7 +42,7 @@ impl Shows<'_> {
         Ok(Flush::File(dir.open_file(name)?, dir.join(name)))
     }
 
-    /// Looks at what stands there; `None` for what is no regular file.
+    /// Returns the values of the file there. `None` if it is not a regular file.
     pub(crate) fn stat(&self, store: &StoreDir) -> Result<Option<Stat>> {
         match self.open(store).and_then(|(dir, name)| dir.stat(name)) {
             Ok(stat) => Ok(stat.filter(|stat| stat.kind == Kind::File)),
@@ -52,7 +52,7 @@ impl Shows<'_> {
     }
 }
 
-/// Lists every path that shows an object that is wanted, by object, oldest generation first.
+/// Lists every path whose file is a wanted object, by object, oldest generation first.
 pub(crate) fn shows(
     all: &[LoadedGeneration],
     is_wanted: impl Fn(ObjectId) -> bool,
@@ -78,14 +78,14 @@ pub(crate) fn stat_object(objects: &Objects<'_>, id: ObjectId) -> Result<Option<
     }
 }
 
-/// Returns whether one of two inodes is shared with nobody, though both hold the same bytes. After a rotation
-/// both have many links.
+/// Returns whether one of two inodes with the same bytes has a single link. After a rotation both have
+/// many links.
 pub(crate) fn is_apart(stat: &Stat, object: &Stat) -> bool {
     !object.same_inode(stat) && stat.size == object.size && (stat.links == 1 || object.links == 1)
 }
 
-/// Counts the paths that could share their object's inode and do not. Where an object has a link for each
-/// path, nothing is looked at.
+/// Counts the paths that could share their object's inode and do not. An object with a link for each
+/// path is skipped.
 pub(crate) fn unshared(
     store: &StoreDir,
     objects: &Objects<'_>,
@@ -119,14 +119,15 @@ pub(crate) fn unshared(
     Ok(sum)
 }
 
-/// Finds the paths of a generation that could share one of these objects' inodes and do not; returns the size
-/// of each.
+/// Finds the paths of a generation that could share one of these objects' inodes and do not. Returns
+/// the size of each.
 fn apart_in(
     store: &StoreDir,
     known: &LoadedGeneration,
     objects: &HashMap<ObjectId, Stat>,
 ) -> Result<Vec<u64>> {
-    // Made fresh: where the filesystem cut or clamped the newer mtime, it looks like the object's.
+    // A renewed file is skipped: if the filesystem rounded or clamped the newer mtime, it looks like
+    // the object's.
     let is_wanted = |(path, file): &(&[u8], FileNode)| {
         file.size > 0 && objects.contains_key(&file.object()) && !known.shown.fresh.contains_key(*path)
     };
@@ -134,7 +135,7 @@ fn apart_in(
     if wanted.is_empty() {
         return Ok(vec![]);
     }
-    // What is missing, mounted over or damaged is found by the check of the generation.
+    // Missing, hidden and damaged files are found by the check of the generation.
     let is_found =
         |error: &Error| matches!(error, Error::Damaged { .. }) || is_absence(error) || is_mount(error);
     let leased = match known.lease(store) {

@@ -74,7 +74,7 @@ impl FaultStage {
             FaultStage::Flush => "flush",
             FaultStage::Number => "take a number in",
             FaultStage::Pointer => "move current in",
-            FaultStage::View => "look at the views of",
+            FaultStage::View => "check the views of",
         }
     }
 }

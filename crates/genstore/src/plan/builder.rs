@@ -1,4 +1,4 @@
-//! Plans and their builder: the wanted entries, sorted and checked, and where their bytes come from.
+//! Plans and their builder: the wanted entries, sorted and checked, with the sources of their bytes.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -16,26 +16,26 @@ use crate::threads::prelude::*;
 #[derive(Debug)]
 #[must_use]
 pub struct Plan {
-    /// Every path, each followed by a NUL: the tree that the plan becomes goes on using them.
+    /// Every path, each followed by a NUL. The tree made from the plan shares these bytes.
     pub(crate) paths: Bytes,
-    /// Where each path ends.
+    /// The end of each path.
     ends: Vec<u32>,
-    /// What is to stand at each of them.
+    /// The entry at each path.
     pub(crate) what: Vec<What>,
-    /// Where it all comes from.
+    /// The roots of the sources.
     pub(crate) roots: Roots,
-    /// It is a [`crate::plan::ScanMemory`]'s, which wants to know of sources with several names.
+    /// Whether it was made by a [`crate::plan::ScanMemory`], which must know the sources with several names.
     pub(crate) remembered: bool,
 }
 
 impl Plan {
-    /// Begins an empty plan.
+    /// Returns an empty plan's builder.
     pub fn builder() -> PlanBuilder {
         PlanBuilder::default()
     }
 
-    /// Makes sure that no source of the plan lies in another, so that each file is moved in once,
-    /// and that nothing is mounted inside one: what is mounted there is not removed.
+    /// Checks that no source of the plan is inside another, so that each file is moved in once, and
+    /// that no source contains a mount point: a mounted filesystem is not removed.
     ///
     /// # Errors
     /// [`Error::BadPlan`] with every overlap and every mount point.
@@ -48,12 +48,12 @@ impl Plan {
         }
     }
 
-    /// Returns whether there is nothing in it.
+    /// Returns whether the plan is empty.
     pub fn is_empty(&self) -> bool {
         self.what.is_empty()
     }
 
-    /// Counts the files.
+    /// Returns the number of files.
     pub fn files(&self) -> usize {
         self.what.iter().filter(|what| matches!(what, What::File { .. })).count()
     }
@@ -62,19 +62,19 @@ impl Plan {
         self.what.len()
     }
 
-    /// Gives the path of an entry, by its place.
+    /// Returns the path of an entry, by its index.
     pub(crate) fn path(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends[index - 1] as usize + 1 };
         &self.paths[start..self.ends[index] as usize]
     }
 
-    /// Gives the paths of some entries, with a NUL between two.
+    /// Returns the paths of some entries, with a NUL between two.
     pub(crate) fn paths_of(&self, entries: Range<usize>) -> &[u8] {
         let start = if entries.start == 0 { 0 } else { self.ends[entries.start - 1] as usize + 1 };
         &self.paths[start..self.ends[entries.end - 1] as usize]
     }
 
-    /// Gives all paths, in their order.
+    /// Returns all paths, in order.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).map(|index| self.path(index))
     }
@@ -95,7 +95,7 @@ pub struct PlanBuilder {
 }
 
 impl PlanBuilder {
-    /// Says which symlinks may be in the plan.
+    /// Sets which symlinks may be in the plan.
     pub fn symlinks(mut self, symlinks: Symlinks) -> PlanBuilder {
         self.symlinks = symlinks;
         self
@@ -120,7 +120,7 @@ impl PlanBuilder {
         self
     }
 
-    /// Adds a directory, which matters only if nothing is put into it.
+    /// Adds a directory. It has an effect only if it stays empty.
     pub fn dir(mut self, path: impl Into<Vec<u8>>) -> PlanBuilder {
         self.add(path.into(), What::Dir);
         self
@@ -133,7 +133,7 @@ impl PlanBuilder {
         }
     }
 
-    /// Adds what stands in a folder, at a path that is known to be one.
+    /// Adds an entry of a folder whose path was checked.
     pub(crate) fn add_checked(&mut self, folder: &[u8], name: &[u8], what: What) {
         let start = self.paths.len();
         relpath::push_joined(&mut self.paths, folder, name);
@@ -141,7 +141,8 @@ impl PlanBuilder {
         self.paths.push(0);
     }
 
-    /// Adds a problem that the caller found, to be told with the others: a sentence's end.
+    /// Adds a problem that the caller found, to be reported with the others. `what` completes a
+    /// sentence that begins with the path.
     pub fn problem(&mut self, path: &[u8], kind: ProblemKind, what: impl Into<String>) {
         self.problems.push(Problem::new(path, kind, what));
     }
@@ -151,12 +152,12 @@ impl PlanBuilder {
         self.problems.extend_from_slice(problems);
     }
 
-    /// Counts entries and problems, for [`PlanBuilder::cut_back`].
+    /// Returns the number of entries and of problems, for [`PlanBuilder::cut_back`].
     pub(crate) fn lengths(&self) -> (usize, usize) {
         (self.items.len(), self.problems.len())
     }
 
-    /// Forgets what was added since.
+    /// Removes all later additions.
     pub(crate) fn cut_back(&mut self, (items, problems): (usize, usize)) {
         self.items.truncate(items);
         self.paths.truncate(self.items.last().map_or(0, |item| item.end + 1));
@@ -196,7 +197,7 @@ impl PlanBuilder {
         &self.paths[item.start..item.end]
     }
 
-    /// Puts the paths into the order of the items, where they are not yet: a scan finds them so.
+    /// Brings the paths into the order of the items, unless they are sorted already, as after a scan.
     fn line_up(&mut self) {
         let starts = self.items.iter().map(|item| item.start).chain([self.paths.len()]);
         let ends = self.items.iter().map(|item| item.end + 1);
@@ -212,7 +213,7 @@ impl PlanBuilder {
         self.paths = paths;
     }
 
-    /// Finds paths that stand twice or below a file, and drops folders that hold something.
+    /// Finds paths that occur twice or below a file, and removes folders that have entries.
     fn check_places(&mut self) {
         let mut problems = Vec::new();
         let mut last_other: Option<&Item> = None;
@@ -222,7 +223,8 @@ impl PlanBuilder {
             if matches!(item.what, What::Dir)
                 && next.is_some_and(|n| relpath::is_within(self.path(n), path))
             {
-                // The next entry is in it, or is it once more, as a folder again or as a clash.
+                // The next entry is inside it, or is the same path again: as a folder, or as a
+                // conflict.
                 keep[index] = false;
             }
             if let Some(other) = last_other
@@ -272,7 +274,7 @@ impl PlanBuilder {
         self.problems.append(&mut problems);
     }
 
-    /// Returns whether a link ever goes above the top. Only names decide that, and links on the way.
+    /// Returns whether a link ever leaves the top. Only names and the links on the way decide that.
     fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
         let at = |path: &[u8]| {
             let found = self.items.binary_search_by(|item| relpath::compare(self.path(item), path));
@@ -281,7 +283,7 @@ impl PlanBuilder {
                 _ => At::Dir,
             }
         };
-        // What leads to an absolute path is reported at that link; a loop leads nowhere.
+        // A link to an absolute path is reported at that link. A loop leads nowhere.
         links::follow(link, target, at) == Leads::Outside
     }
 }
@@ -339,7 +341,7 @@ mod tests {
     fn links_are_followed_by_what_they_are_not_by_how_they_read() {
         let inside = Plan::builder().dir("x/y").symlink("a/l", "../x/y/../..").symlink("loop", "loop");
         assert_eq!(problems(inside), [""; 0]);
-        // `here` is the top, so `here/..` leaves it, although it reads as if it stayed.
+        // `here` is the top, so `here/..` leaves the tree. As text it would stay inside.
         let outside = Plan::builder().symlink("here", ".").symlink("l", "here/../z");
         assert_eq!(problems(outside), ["l is a symlink that leaves the tree (to here/../z)"]);
         let any = Plan::builder().symlinks(Symlinks::Any).symlink("c", "/etc").symlink("d", "../..");

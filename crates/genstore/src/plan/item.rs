@@ -1,4 +1,4 @@
-//! The entries of a plan, and where their bytes come from.
+//! The entries of a plan, and the sources of their bytes.
 
 use std::fmt;
 use std::io::Read;
@@ -9,15 +9,15 @@ use crate::fs::Dir;
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
 
-/// Where a file's bytes come from.
+/// The source of a file's bytes.
 pub enum Source {
     /// Bytes in memory.
     Bytes(Vec<u8>),
-    /// A file on disk; it is copied, never linked.
+    /// A file on disk. It is copied, never linked.
     File(PathBuf),
     /// A stream, read once, while the plan is staged.
     Reader(Box<dyn Read + Send>),
-    /// Bytes that a stage has taken in already: see [`crate::publish::Stage::spool`].
+    /// Bytes that a stage has already taken in: see [`crate::publish::Stage::spool`].
     Spooled(Spooled),
 }
 
@@ -34,25 +34,25 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Bytes of a stream that a stage has taken in; they are moved into the store with it. A clone
-/// stands for the same bytes, at another path.
+/// Bytes of a stream that a stage has taken in. They are moved into the store with it. A clone refers
+/// to the same bytes, at another path.
 #[derive(Clone, Debug)]
 pub struct Spooled {
     pub(crate) dir: Arc<Dir>,
     pub(crate) name: Vec<u8>,
 }
 
-/// Which symlinks a plan may hold.
+/// The symlinks that a plan may contain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Symlinks {
-    /// Relative ones that stay inside the tree, whatever other links they pass through.
+    /// Relative links that stay inside the tree, also through other links on the way.
     #[default]
     Inside,
-    /// All of them, as they are.
+    /// All links, unchanged.
     Any,
 }
 
-/// An entry that was added to a plan, and where its path begins and ends among all paths.
+/// An entry that was added to a plan, with the start and end of its path among all paths.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) start: usize,
@@ -77,16 +77,16 @@ impl fmt::Debug for What {
 }
 
 pub(crate) enum ItemSource {
-    /// Below a scanned directory, at the item's path without the root's prefix. Whether it may be
-    /// executed is read off the file when it is opened.
+    /// Below a scanned directory, at the item's path without the root's prefix. The executable bit is
+    /// read from the file when it is opened.
     Scanned(Arc<ScannedRoot>),
-    /// By itself. There are few of these, so they may be large.
+    /// A single source. There are few of these, so they may be large.
     Given(Box<Given>),
 }
 
-/// A source that was named by itself.
+/// A source that was added by itself.
 pub(crate) enum Given {
-    /// A file that is a root: treated as those that were scanned.
+    /// A file that is a root. It is treated like a scanned file.
     Root(PathBuf),
     File(PathBuf),
     Spooled(Spooled),
@@ -99,21 +99,21 @@ pub(crate) enum Given {
 #[derive(Clone, Debug)]
 pub(crate) struct ScannedRoot {
     pub(crate) dir: Arc<Dir>,
-    /// Where in the plan its entries stand; empty at the top.
+    /// The path of its entries in the plan; empty at the top.
     pub(crate) prefix: Vec<u8>,
-    /// It is a stage's own: its files are moved in, and go with the stage.
+    /// Whether it is a stage's own directory: its files are moved in, and are removed with the stage.
     pub(crate) ours: bool,
-    /// The generation whose index tells what its files are, since nothing happened to them.
+    /// The generation whose index describes its files, if they are unchanged.
     pub(crate) indexed_by: Option<GenerationId>,
 }
 
 impl ScannedRoot {
-    /// Makes one whose entries stand at the top of the plan.
+    /// Creates one whose entries are at the top of the plan.
     pub(crate) fn of(dir: Dir) -> ScannedRoot {
         ScannedRoot { dir: Arc::new(dir), prefix: vec![], ours: false, indexed_by: None }
     }
 
-    /// Gives the part of a plan's path that lies below the directory.
+    /// Returns the part of a plan's path below the directory.
     pub(crate) fn below<'a>(&self, path: &'a [u8]) -> &'a [u8] {
         relpath::after(path, self.prefix.len())
     }

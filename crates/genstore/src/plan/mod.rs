@@ -1,8 +1,8 @@
-//! Plans: the wanted entries and where their bytes come from. A plan touches nothing.
+//! Plans: the wanted entries with the sources of their bytes. A plan changes nothing.
 //!
-//! A directory that is scanned and a builder that is fed give the same [`Plan`], so a build in
-//! memory and a build on disk take one way through the store, and the same content gets the same
-//! tree id. Whatever is wrong with a plan is reported all together.
+//! A scanned directory and a builder create the same [`Plan`]. So a build in memory and a build on disk
+//! take one path through the store, and the same content gets the same tree id. All problems of a plan
+//! are reported together.
 
 pub(crate) mod builder;
 pub(crate) mod item;

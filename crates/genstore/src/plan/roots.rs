@@ -11,16 +11,16 @@ use crate::plan::item::{Given, ItemSource, What};
 use crate::plan::scan::{self, ScanRules};
 
 impl PlanBuilder {
-    /// Puts all that the directory `path` holds below `name`, or the file `path` at `name`, with
-    /// its own executable bit and mtime. The globs of the rules are matched below a directory; a
-    /// file that is named is wanted.
+    /// Adds everything in the directory `path` below `name`, or the file `path` at `name`, with its own
+    /// executable bit and mtime. The globs of the rules are matched below a directory. A file that is a
+    /// root is always wanted.
     ///
-    /// What keeps it from being a root waits for [`PlanBuilder::build`], with all other problems:
-    /// a name that is no relative path, or lies below another root's; a path that is not there, is
-    /// neither directory nor file, lies in the store or holds it.
+    /// Problems of the root itself are reported by [`PlanBuilder::build`], with all others: a name that
+    /// is not a relative path, or is below another root's; a path that does not exist, is neither
+    /// directory nor file, is inside the store or contains it.
     ///
     /// # Errors
-    /// [`Error::Io`] where a directory cannot be read to its end.
+    /// [`Error::Io`] if a directory cannot be read to its end.
     pub fn root(&mut self, name: &[u8], path: &Path, rules: &ScanRules) -> Result<()> {
         let named = self.check_root_name(name);
         let bad = |why: &str| format!("cannot be a root: {}: {why}", show_path(path));
@@ -63,13 +63,13 @@ impl PlanBuilder {
             return Ok(());
         }
         let before = self.lengths();
-        // As in a scan: with `include`, folders follow from what is in them.
+        // As in a scan: with `include`, folders exist only through their entries.
         if rules.include.is_none() {
             self.add(name.to_vec(), What::Dir);
         }
         match scan::scan_real(self, name, path, real, rules) {
             Err(Error::BadSource { reason, .. }) => {
-                // What was found until then says nothing about the rest.
+                // The entries found so far say nothing about the rest.
                 self.cut_back(before);
                 self.problem(name, ProblemKind::Root, bad(&reason.to_string()));
                 Ok(())
@@ -78,7 +78,7 @@ impl PlanBuilder {
         }
     }
 
-    /// Returns whether a root may have this name; if not, that is a problem of the plan.
+    /// Returns whether a root may have this name. If not, adds a problem to the plan.
     fn check_root_name(&mut self, name: &[u8]) -> bool {
         let why = match relpath::check(name) {
             Err(why) => Some((name.to_vec(), why.to_string())),
@@ -177,7 +177,7 @@ mod tests {
         };
         let told = |name: &str, path: &str, other: &str| {
             let path = show_path(&top.join(path));
-            format!("{name} cannot be moved in: its files ({path}) are also those of {other}")
+            format!("{name} cannot be moved in: its files ({path}) are also files of {other}")
         };
         assert_eq!(overlaps(&[("a", "in")]), [""; 0]);
         assert_eq!(overlaps(&[("a", "in"), ("b", "in")]), [told("b", "in", "a")]);

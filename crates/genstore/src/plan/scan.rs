@@ -1,8 +1,8 @@
-//! Scans: making a plan of a directory.
+//! Scans: makes a plan from a directory.
 //!
-//! Folders are read level by level, those of one level in parallel, and then told in the order of a
-//! tree. Each is opened beneath the source, by handles and through no symlink, so nothing comes in
-//! from elsewhere when a folder is exchanged for another meanwhile.
+//! Folders are read level by level, the folders of one level in parallel, and then added in the order
+//! of a tree. Each is opened below the source, by handles and through no symlink. So no foreign entry
+//! gets in if a folder is replaced by another meanwhile.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -24,24 +24,24 @@ use crate::plan::builder::{Plan, PlanBuilder};
 use crate::plan::item::{ItemSource, ScannedRoot, Symlinks, What};
 use crate::threads::prelude::*;
 
-/// From paths longer than this on, folders are opened from a nearer one than the source: so one
-/// call takes little more than a path of this length, however deep it is.
+/// From paths of this length on, folders are opened from a nearer folder than the source. So one call
+/// resolves not much more than a path of this length, however deep the folder is.
 const NEAR: usize = 3500;
 
-/// What a scan takes in.
+/// The rules of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct ScanRules {
-    /// Which symlinks are allowed.
+    /// The allowed symlinks.
     pub symlinks: Symlinks,
-    /// If any: only files and links that match, by path below the directory.
+    /// If set: only files and links that match, by path below the directory.
     pub include: Option<GlobSet>,
-    /// Paths that are left out, with all that lies below them.
+    /// Paths that are left out, with everything below them.
     pub exclude: Option<GlobSet>,
     /// The store that is published to, which must not be in the source: see [`crate::Store::identity`].
     pub store: Option<StoreIdentity>,
 }
 
-/// Device and inode of a store's directory: how it is known whatever path leads to it.
+/// Device and inode of a store's directory, by which it is recognised under any path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoreIdentity {
     pub(crate) dev: u64,
@@ -49,10 +49,10 @@ pub struct StoreIdentity {
 }
 
 impl Plan {
-    /// Makes a plan of all that `dir` holds.
+    /// Makes a plan from all entries of `dir`.
     ///
     /// # Errors
-    /// [`Error::BadSource`] for the directory itself, [`Error::BadPlan`] for what is in it.
+    /// [`Error::BadSource`] for the directory itself, [`Error::BadPlan`] for its entries.
     pub fn scan(dir: &Path, rules: &ScanRules) -> Result<Plan> {
         let mut builder = Plan::builder().symlinks(rules.symlinks);
         builder.scan(b"", dir, rules)?;
@@ -61,15 +61,15 @@ impl Plan {
 }
 
 impl PlanBuilder {
-    /// Adds all that `dir` holds, below `prefix`.
+    /// Adds all entries of `dir`, below `prefix`.
     ///
     /// # Errors
-    /// [`Error::BadSource`]; what is wrong inside waits for [`PlanBuilder::build`].
+    /// [`Error::BadSource`]. Problems of its entries are reported by [`PlanBuilder::build`].
     pub fn scan(&mut self, prefix: &[u8], dir: &Path, rules: &ScanRules) -> Result<()> {
         scan(self, prefix, dir, rules)
     }
 
-    /// Adds all that a stage's own directory holds.
+    /// Adds all entries of a stage's own directory.
     pub(crate) fn scan_ours(&mut self, dir: &Dir, rules: &ScanRules) -> Result<()> {
         scan_ours(self, dir, rules)
     }
@@ -96,8 +96,9 @@ pub(crate) fn scan_real(
     walk(plan, dir, root, rules, &KnownFolders::default()).map(drop)
 }
 
-/// Scans a stage's own directory, which lies in the store and is nobody else's. What a build left
-/// mounted in it is a problem of the plan: its files are moved in, and these are not its files.
+/// Scans a stage's own directory, which is in the store and belongs to the stage alone. A mount that a
+/// build left in it is a problem of the plan: the files are moved in, and a mounted file is not in the
+/// directory.
 fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()> {
     for point in mounts_below(dir.path()) {
         plan.problem(&mount::below(dir.path(), &point), ProblemKind::MountPoint, MOUNT_POINT);
@@ -106,41 +107,41 @@ fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()>
     walk(plan, dir.path(), root, rules, &KnownFolders::default()).map(drop)
 }
 
-/// What is wrong with a path where something is mounted.
+/// The problem of a path where something is mounted.
 pub(crate) const MOUNT_POINT: &str = "is a mount point";
 
-/// A scan under way.
+/// A scan in progress.
 struct Walk<'a> {
-    /// As the caller named it.
+    /// The path as the caller gave it.
     source: &'a Path,
     root: Arc<ScannedRoot>,
-    /// The same directory, for files that are as the index of a generation tells.
+    /// The same directory, for files that are as the index of a generation describes.
     indexed: Arc<ScannedRoot>,
     rules: &'a ScanRules,
     known: &'a KnownFolders,
-    /// Root may read everything, so it need not ask.
+    /// Whether read access must be checked. Root may read everything.
     asks: bool,
 }
 
-/// A folder that is to be read.
+/// A folder that must be read.
 struct Folder {
-    /// As it stands in the plan; empty only at the top of one.
+    /// Its path in the plan; empty only at the top.
     path: Vec<u8>,
-    /// An open folder that it lies in, and the length of the part of the path that leads there.
+    /// An open folder above it, and the length of the part of the path that leads there.
     near: Arc<Dir>,
     led: usize,
 }
 
-/// Folders that are as an earlier scan of the same directory found them.
+/// Folders that are unchanged since an earlier scan of the same directory.
 #[derive(Default)]
 pub(crate) struct KnownFolders {
     pub(crate) folders: HashMap<Vec<u8>, KnownFolder>,
-    /// The generation that was made of what was found last.
+    /// The generation that was made from the last scan.
     pub(crate) published: Option<GenerationId>,
 }
 
 impl KnownFolders {
-    /// Takes in what was found, as far as nothing is wrong with it.
+    /// Takes over new listings that have no problems.
     pub(crate) fn renew(&mut self, found: Vec<Found>) {
         let fine = found.into_iter().filter(|found| found.listing.problems.is_empty());
         let known = |Found { listing, indexed, .. }: Found| {
@@ -152,37 +153,37 @@ impl KnownFolders {
 
 pub(crate) struct KnownFolder {
     listing: Arc<Listing>,
-    /// Its files are as they were when that generation was made of them.
+    /// Whether its files are as they were when that generation was made from them.
     pub(crate) indexed: bool,
 }
 
-/// What was found in a folder, in few bytes: there may be half a million names.
+/// The entries of a folder, in a compact form: there may be half a million names.
 #[derive(Default)]
 struct Listing {
-    /// Where the folder stands in the plan.
+    /// The folder's path in the plan.
     path: Vec<u8>,
-    /// The names in it, sorted, each followed by a NUL; and what each of them is.
+    /// The names in it, sorted, each followed by a NUL; and the kind of each.
     names: Vec<u8>,
     kinds: Vec<Kind>,
-    /// Where its symlinks lead to, in their order.
+    /// The targets of its symlinks, in order.
     targets: Vec<Vec<u8>>,
     problems: Vec<Problem>,
 }
 
-/// Where the folders of a folder can be opened from, and the length of the part of their paths that
-/// leads there.
+/// A folder from which the folders of a folder can be opened, and the length of the part of their paths
+/// that leads there.
 type Near = (Arc<Dir>, usize);
 
-/// A folder that was looked at, or was known.
+/// A folder that was read or was known.
 pub(crate) struct Found {
     listing: Arc<Listing>,
     indexed: bool,
     near: Option<Near>,
-    /// The number of the listing of its first folder; the others follow.
+    /// The index of the listing of its first folder. The others follow.
     folders_from: usize,
 }
 
-/// Adds all that a directory holds to a plan; gives its folders.
+/// Adds all entries of a directory to a plan. Returns its folders.
 pub(crate) fn walk(
     plan: &mut PlanBuilder,
     source: &Path,
@@ -199,8 +200,8 @@ pub(crate) fn walk(
 }
 
 impl Walk<'_> {
-    /// Reads all folders. The first listing is that of the source, and those of one level stand in
-    /// the order of their folders.
+    /// Reads all folders. The first listing is the source's, and the listings of one level are in the
+    /// order of their folders.
     fn all(&self) -> Result<Vec<Found>> {
         let near = Arc::new(self.root.dir.open_dir(b"")?);
         let led = self.root.prefix.len();
@@ -224,7 +225,7 @@ impl Walk<'_> {
         Ok(all)
     }
 
-    /// Takes a folder as it is known to be, or reads it.
+    /// Takes a folder from the known ones, or reads it.
     fn look(&self, folder: &Folder) -> Result<Found> {
         let (near, led) = (&folder.near, folder.led);
         match self.known.folders.get(&folder.path).filter(|_| folder.path.len() - led <= NEAR) {
@@ -241,8 +242,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads one folder, and tells where its folders can be opened from. What is wrong with it, or in
-    /// it, is told with all other problems.
+    /// Reads one folder. Returns its listing and the folder from which its folders can be opened. Its
+    /// problems are reported with all others.
     fn read(&self, folder: &Folder) -> Result<(Listing, Option<Near>)> {
         let mut listing = Listing { path: folder.path.clone(), ..Listing::default() };
         let open = || {
@@ -282,9 +283,9 @@ impl Walk<'_> {
         Ok((listing, Some(near)))
     }
 
-    /// Takes in one name of a folder, if the rules have it so.
+    /// Adds one name of a folder, if the rules allow it.
     fn take(&self, listing: &mut Listing, dir: &Dir, name: &[u8], kind: Kind) -> Result<()> {
-        // Filesystems of others may have longer names.
+        // Foreign filesystems may have longer names.
         if let Err(why) = relpath::check(name) {
             listing.problem(name, why.to_string());
             return Ok(());
@@ -327,13 +328,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Asks of a file why it may not be read, so that all that may not are named together.
+    /// Returns why a file cannot be read, so that all unreadable files are reported together.
     fn refusal(&self, dir: &Dir, name: &[u8]) -> Option<std::io::Error> {
         let may_read = || rustix::fs::accessat(dir, name, Access::READ_OK, AtFlags::EACCESS);
         if self.asks { may_read().err().map(std::io::Error::from) } else { None }
     }
 
-    /// Tells the plan what was found, in the order of a tree.
+    /// Adds the listings to the plan, in the order of a tree.
     fn tell(&self, all: &[Found], plan: &mut PlanBuilder) {
         all.iter().for_each(|found| plan.problems(&found.listing.problems));
         let enter = |number: usize| {
@@ -352,7 +353,7 @@ impl Walk<'_> {
                 Kind::Dir => {
                     let inner = *next;
                     *next += 1;
-                    // With `include`, folders follow from what is in them.
+                    // With `include`, folders exist only through their entries.
                     if all[inner].listing.kinds.is_empty() && self.rules.include.is_none() {
                         plan.add_checked(&listing.path, name, What::Dir);
                     }
@@ -382,7 +383,7 @@ impl Listing {
     }
 }
 
-/// Finds a source, which must not lie in the store, and gives its real path.
+/// Finds a source, which must not be inside the store, and returns its real path.
 pub(crate) fn find_source(dir: &Path, store: Option<StoreIdentity>) -> Result<(PathBuf, Metadata)> {
     let bad = |reason| Error::BadSource { path: dir.to_owned(), reason };
     let real = match std::fs::canonicalize(dir) {

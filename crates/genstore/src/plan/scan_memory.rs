@@ -1,8 +1,7 @@
-//! A directory that is scanned again and again: what was found in it is kept, and so only folders that
-//! something happened to are read again.
+//! Repeated scans of a directory: the listings are cached, so only changed folders are read again.
 //!
-//! What happened is told by the caller, who may hear of it from the system. Of a folder to which nothing
-//! happened not even its files are looked at, where what is published over is what they were published as.
+//! The caller reports the changes, for example from the system's notifications. Of an unchanged folder
+//! not even the files are checked if the current generation was made from them.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use crate::plan::item::ScannedRoot;
 use crate::plan::scan::{self, KnownFolders, ScanRules};
 use crate::publication::Publication;
 
-/// What the scans of one directory found, for the next one.
+/// A cache of the scans of one directory.
 #[must_use]
 pub struct ScanMemory {
     dir: PathBuf,
@@ -24,23 +23,23 @@ pub struct ScanMemory {
 }
 
 impl ScanMemory {
-    /// Remembers nothing yet of this directory, which is always scanned by these rules.
+    /// Creates an empty cache for this directory, which is always scanned by these rules.
     pub fn new(dir: &Path, rules: ScanRules) -> ScanMemory {
         ScanMemory { dir: dir.to_owned(), rules, scanned: None, known: KnownFolders::default() }
     }
 
-    /// Makes the plan that [`Plan::scan`] would make of the directory.
+    /// Makes the plan that [`Plan::scan`] would make from the directory.
     ///
-    /// `unchanged` is asked of folders by their paths below it, which is empty for itself. It says yes
-    /// only where nothing happened since right before the last call, failed or not: to the names in the
-    /// folder, to the bytes, modes and times of its files, and to the folder itself and those that it
-    /// lies in, so that it is that very folder. It need know nothing of what is in folders in it, nor of
-    /// what was done to a file by another name that it has in the directory.
+    /// `unchanged` is called with the paths of folders below the directory; the empty path is the
+    /// directory itself. It may return true only if nothing changed since right before the last call,
+    /// failed or not: the names in the folder, the bytes, modes and times of its files, the folder
+    /// itself and the folders above it, so that it is the same folder. Changes in its subfolders do not
+    /// matter, nor do changes to a file through another name in the directory.
     ///
     /// # Errors
-    /// Those of [`Plan::scan`].
+    /// As [`Plan::scan`].
     pub fn scan(&mut self, unchanged: impl Fn(&[u8]) -> bool) -> Result<Plan> {
-        // This comes first: whatever fails below, it will not be told again what changed.
+        // This comes first: if a later step fails, these changes are not reported again.
         self.known.folders.retain(|path, _| unchanged(path));
         let mut plan = Plan::builder().symlinks(self.rules.symlinks);
         plan.remembered = true;
@@ -54,7 +53,7 @@ impl ScanMemory {
         plan.roots.came_from(b"", &real);
         let dir = Dir::open(&real)?;
         let stat = dir.stat_self()?;
-        // On a filesystem of the network, others change what nobody here hears of.
+        // On a network filesystem, changes by other machines are not reported here.
         if self.scanned.replace((stat.dev, stat.ino)) != Some((stat.dev, stat.ino)) || !dir.is_local() {
             self.known.folders.clear();
         }
@@ -64,8 +63,8 @@ impl ScanMemory {
         plan.build()
     }
 
-    /// Takes in that the plan of the last scan was published: if a generation was made of it, its index
-    /// tells of all files. Those that have other names, too, are looked at each time.
+    /// Records that the plan of the last scan was published: if a generation was made from it, its
+    /// index describes all files. Files that have other names, too, are checked each time.
     pub fn published(&mut self, done: &Publication) {
         if done.changed {
             self.known.published = Some(done.generation);
@@ -75,7 +74,7 @@ impl ScanMemory {
         }
     }
 
-    /// Gives the folders that are remembered, by their paths below the directory.
+    /// Returns the cached folders, by their paths below the directory.
     pub fn folders(&self) -> impl Iterator<Item = &[u8]> {
         self.known.folders.keys().map(Vec::as_slice)
     }

@@ -1,4 +1,4 @@
-//! The directories and files that a plan was made of, by their real paths.
+//! The directories and files from which a plan was made, by their real paths.
 
 use std::path::{Path, PathBuf};
 
@@ -6,37 +6,37 @@ use crate::error::{Problem, ProblemKind, show_path};
 use crate::fs::mount;
 use crate::model::relpath;
 
-/// The roots that a plan was given so far.
+/// The roots of a plan so far.
 #[derive(Default, Debug)]
 pub(crate) struct Roots {
-    /// The names given to [`PlanBuilder::root`], good or bad.
+    /// The names given to [`PlanBuilder::root`], valid or not.
     pub(crate) names: Vec<Vec<u8>>,
-    /// Every directory that was scanned and every file that is a root, by name and real path.
+    /// Every scanned directory and every file that is a root, by name and real path.
     sources: Vec<(Vec<u8>, PathBuf)>,
 }
 
 impl Roots {
-    /// Remembers where the entries below `name` come from.
+    /// Records the source of the entries below `name`.
     pub(crate) fn came_from(&mut self, name: &[u8], real: &Path) {
         self.sources.push((name.to_vec(), real.to_owned()));
     }
 
-    /// Gives the names of the roots.
+    /// Returns the names of the roots.
     pub(crate) fn names(&self) -> &[Vec<u8>] {
         &self.names
     }
 
-    /// Finds the sources that lie in an earlier or a later one.
+    /// Finds the sources that are inside an earlier or a later one.
     pub(crate) fn overlaps(&self) -> Vec<Problem> {
         let mut found = Vec::new();
         for (at, (name, real)) in self.sources.iter().enumerate() {
             let others = self.sources.iter().enumerate().filter(|(other, _)| *other != at);
-            // Of two that are the same, the later one is named.
+            // Of two identical sources, the later one is reported.
             let mut outer =
                 others.filter(|(other, (_, o))| real.starts_with(o) && (real != o || *other < at));
             if let Some((_, (other, _))) = outer.next() {
                 let what = format!(
-                    "cannot be moved in: its files ({}) are also those of {}",
+                    "cannot be moved in: its files ({}) are also files of {}",
                     show_path(real),
                     relpath::show(other)
                 );
@@ -47,7 +47,7 @@ impl Roots {
         found
     }
 
-    /// Finds what is mounted inside the sources.
+    /// Finds the mount points inside the sources.
     pub(crate) fn mounts(&self) -> Vec<Problem> {
         let below = |(name, real): &(Vec<u8>, PathBuf)| {
             let problem = |point: PathBuf| {

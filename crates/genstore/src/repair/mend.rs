@@ -1,4 +1,4 @@
-//! Mending single paths of a generation.
+//! Repairs single paths of a generation.
 
 use rustix::io::Errno;
 
@@ -16,7 +16,7 @@ use crate::parts::locks::{CommitLock, StoreShared};
 use crate::parts::objects::{self, Objects, make_empty};
 use crate::parts::stage_dir::StageDir;
 
-/// Mends paths of generations, one by one.
+/// Repairs paths of generations, one by one.
 pub(crate) struct Mender<'a> {
     pub(crate) store: &'a StoreDir,
     pub(crate) guard: &'a StoreShared,
@@ -25,16 +25,16 @@ pub(crate) struct Mender<'a> {
 }
 
 impl Mender<'_> {
-    /// Makes a path what the manifest says, durably. `Ok(false)` when the bytes are nowhere.
+    /// Makes a path match the manifest, durably. Returns `Ok(false)` if the right bytes are lost.
     ///
-    /// The path is replaced by a rename, so a reader sees the old or the new. What is in the way
-    /// and not ours goes to quarantine. What a mount hides is left alone, as is the mount: `Ok(false)`.
+    /// The path is replaced by a rename, so a reader sees the old or the new entry. A foreign entry in
+    /// the way goes to quarantine. A mount point and the path hidden by it are left alone: `Ok(false)`.
     pub(crate) fn mend(&self, lock: &CommitLock, leased: &Leased<'_>, fault: &Fault) -> Result<bool> {
         if fault.kind == FaultKind::Mounted {
             return Ok(false);
         }
         match self.mend_path(lock, leased, fault) {
-            // Or it is a directory of a lower layer of overlayfs, which cannot be renamed.
+            // It is a mount, or a directory in a lower layer of overlayfs, which cannot be renamed.
             Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
             done => done,
         }
@@ -50,7 +50,7 @@ impl Mender<'_> {
         let root = generation.tree_dir()?;
         let node = known.tree.find(path);
         if matches!(node, None | Some(Node::EmptyDir)) && fault.kind == FaultKind::Mode {
-            // A folder; opening it proved that it is one.
+            // It is a folder: opening it proves that.
             let dir = root.open_dir(path)?;
             let (parent, name) = match path {
                 b"" => (generation.dir().open_dir(b"")?, TREE),
@@ -86,8 +86,8 @@ impl Mender<'_> {
         Ok(true)
     }
 
-    /// Puts a good file for `path` into the stage: the object's inode where its mtime is the one
-    /// that is shown, else a copy.
+    /// Puts a good file for `path` into the stage: the object's inode if its mtime is the published
+    /// one, otherwise a copy.
     fn prepare(&self, known: &LoadedGeneration, path: &[u8], file: FileNode, temp: &[u8]) -> Result<bool> {
         let fs = &self.store.fs;
         let mtime = known.shown.mtime(path, &file);
@@ -112,7 +112,7 @@ impl Mender<'_> {
         Ok(true)
     }
 
-    /// Gives an intact object the mode and mtime back that it was recorded with.
+    /// Restores the recorded mode and mtime of an intact object.
     pub(crate) fn restore_object(&self, file: FileNode) -> Result<()> {
         let id = file.object();
         let handle = self.objects.open(id)?;
@@ -127,7 +127,7 @@ impl Mender<'_> {
         self.store.fs.sync_file(&handle, &path)
     }
 
-    /// Makes the folder of a generation's files anew, in place of what is no folder.
+    /// Recreates the folder of a generation's files, in place of an entry that is not a folder.
     fn make_root(&self, generation: &Generation) -> Result<()> {
         self.put_aside(generation.dir(), TREE, generation)?;
         self.store.fs.make_dir(generation.dir(), TREE)?;

@@ -1,8 +1,9 @@
-//! Floor 5: mending what differs from what it ought to be.
+//! Floor 5: repairs differences between a store and its records.
 //!
-//! `mend` replaces single paths, `rescue` puts right objects and manifests, `rebuild` makes lost parts anew,
-//! `relink` gives back what a copy lost, `owners` gives back what belongs to others. `second_look` sees that
-//! `verify` reports nothing that a writer was just doing. `verbs/verify` drives all of them.
+//! `mend` replaces single paths, `rescue` repairs objects and manifests, `rebuild` recreates lost
+//! parts, `relink` restores links, modes and mtimes that a copy lost, `owners` restores ownership.
+//! `second_look` filters findings of `verify` that a concurrent writer caused. `verbs/verify` calls all
+//! of them.
 
 pub(crate) mod mend;
 pub(crate) mod owners;

@@ -1,8 +1,9 @@
-//! Whose the parts of a store are: found, counted, given back to the store's owner.
+//! Ownership of the parts of a store: finds foreign ones, counts them, and returns them to the store's
+//! owner.
 //!
-//! A store belongs to the owner of its directory; one that is shared, to its group. What an earlier
-//! program of root's left as its own keeps the owner from changing it. Finding that takes a stat for each
-//! name in the store and no lock; giving it back takes root.
+//! A store belongs to the owner of its directory; a shared store belongs to its group. Entries that an
+//! earlier command of root created as its own cannot be changed by the owner. The search takes a stat
+//! for each name in the store and no lock. Changing the owner takes root.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,27 +19,27 @@ use crate::parts::stage_dir::is_others;
 use crate::threads::prelude::*;
 use crate::warning::{AfterCommit, Warning};
 
-/// Paths of a store that belong to somebody else than the store.
+/// The paths of a store with a foreign owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Foreign {
-    /// How many.
+    /// Their number.
     pub count: u64,
-    /// One of them, the first in the order of paths.
+    /// The first of them in path order.
     pub first: Option<PathBuf>,
 }
 
-/// A path that belongs to somebody else.
+/// A path with a foreign owner.
 struct Found {
     path: Vec<u8>,
     stat: Stat,
 }
 
-/// Looks at every name in the store, but not at what programs write to stages.
+/// Checks every name in the store, except the output of programs in stages.
 pub(crate) fn foreign(store: &StoreDir) -> Result<Foreign> {
     Ok(sum_up(store, &find_foreign(store)?))
 }
 
-/// Looks at the names that every publish uses.
+/// Checks the names that every publish uses.
 pub(crate) fn foreign_at_top(store: &StoreDir) -> Result<Foreign> {
     let own = store.dir.stat_self()?;
     let mut found = Vec::new();
@@ -50,7 +51,7 @@ pub(crate) fn foreign_at_top(store: &StoreDir) -> Result<Foreign> {
     Ok(sum_up(store, &found))
 }
 
-/// Warns of what belongs to somebody else, as far as a publish looks for it.
+/// Warns about foreign names, as far as a publish checks for them.
 pub(crate) fn check_owners(store: &StoreDir) -> Vec<Warning> {
     let mut after = AfterCommit::default();
     match foreign_at_top(store) {
@@ -58,12 +59,12 @@ pub(crate) fn check_owners(store: &StoreDir) -> Vec<Warning> {
             let (path, first) = (show_path(store.dir.path()), show_path(&first));
             let whose = if store.fs.is_shared() { "the group" } else { "the owner" };
             after.warn(format!(
-                "of the store, {count} of the topmost names do not belong to {whose} of the store, the first is \
-                 {first}: `sudo genstore doctor --fix --store {path}` gives back what does not"
+                "{count} of the topmost names do not belong to {whose} of the store; the first is {first}: \
+                 `sudo genstore doctor --fix --store {path}` changes their owner"
             ));
         }
         Ok(_) => {}
-        Err(error) => after.warn_about("could not look at the store's owners", &error),
+        Err(error) => after.warn_about("could not check the store's owners", &error),
     }
     after.warnings
 }
@@ -75,7 +76,7 @@ fn sum_up(store: &StoreDir, found: &[Found]) -> Foreign {
 
 fn is_foreign(store: &StoreDir, own: &Stat, stat: &Stat) -> bool {
     match store.fs.is_shared() {
-        // A symlink's mode and group say nothing.
+        // The mode and group of a symlink are meaningless.
         true if stat.kind == Kind::Symlink => false,
         true => stat.gid != own.gid || (stat.kind == Kind::Dir && stat.mode & 0o070 != 0o070),
         false => stat.uid != own.uid,
@@ -98,12 +99,12 @@ fn find_foreign(store: &StoreDir) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// Finds the names of one folder that belong to somebody else, and the folders in it to go on with.
+/// Finds the foreign names in one folder, and its folders.
 fn foreign_in(store: &StoreDir, own: &Stat, folder: &[u8]) -> Result<(Vec<Found>, Vec<Vec<u8>>)> {
     let (mut found, mut folders) = (Vec::new(), Vec::new());
     let (names, dir) = match store.dir.open_dir(folder).and_then(|dir| Ok((dir.list()?, dir))) {
         Ok(listed) => listed,
-        // Gone meanwhile, or locked up: then it is foreign itself.
+        // It was removed meanwhile, or it is unreadable: then it is foreign itself.
         Err(e) if e.is_not_found() || is_refused(&e) => return Ok((found, folders)),
         Err(e) => return Err(e),
     };
@@ -120,24 +121,24 @@ fn foreign_in(store: &StoreDir, own: &Stat, folder: &[u8]) -> Result<(Vec<Found>
     Ok((found, folders))
 }
 
-/// Gives what belongs to somebody else back to the store's owner, or group; returns what was found
-/// before, and what is left.
+/// Changes the owner, or group, of foreign names to the store's. Returns the names found before, and
+/// the names that are left.
 ///
 /// # Errors
-/// Code `needs-root` for anybody but root.
+/// Code `needs-root` for any user other than root.
 ///
 /// # Locks
-/// The store lock, exclusively, and the commit lock.
+/// The exclusive store lock, and the commit lock.
 pub(crate) fn give_back(store: &StoreDir) -> Result<(Foreign, Foreign)> {
     if !rustix::process::geteuid().is_root() {
-        let why = "only root gives files to another user";
+        let why = "only root can change the owner of files";
         return Err(Error::refused(RefusedKind::NeedsRoot, why));
     }
     let _guard = Locks::of(store).exclude()?;
     let _lock = begin::begin_commit(store)?;
     let (own, found) = (store.dir.stat_self()?, find_foreign(store)?);
-    // A file may have a name that some user gave it to get hold of it: all of its names must be
-    // the store's, unless the system allows nobody such names.
+    // A user may have linked a foreign file into the store to get ownership of it. So all names of a
+    // file must be in the store, unless the system forbids such links.
     let mut names: HashMap<u64, u64> = HashMap::new();
     for file in found.iter().filter(|found| found.stat.kind == Kind::File) {
         *names.entry(file.stat.ino).or_default() += 1;

@@ -1,14 +1,15 @@
-//! Rebuilding what a store lost, from what is left of it: the part of `verify --repair` that comes before
-//! damaged bytes are mended.
+//! Rebuilds lost parts of a store from the remaining ones: the part of `verify --repair` that runs
+//! before damaged bytes are repaired.
 //!
-//! 1. What stands where a folder, a lock file or a record must be goes to quarantine; the layout is
-//!    completed. Locks come after that, since they need it.
-//! 2. `log` is written anew from the manifests, with a line about what is current; `current` is pointed at
-//!    what was activated last; then `sequence` is written, whose number covers all that ever named one.
-//! 3. A manifest that is missing is made anew from its generation's files and the log, what was shown from
+//! 1. An entry in the place of a folder, a lock file or a record goes to quarantine, and the layout is
+//!    completed. The locks are taken after that, as they need it.
+//! 2. `log` is rebuilt from the manifests, with a line about the current generation. `current` is
+//!    pointed at the generation that was activated last. Then `sequence` is written, with a number that
+//!    is at least as high as every number found.
+//! 3. A missing manifest is rebuilt from its generation's files and the log, the published mtimes from
 //!    the files.
 //!
-//! Each step can be cut and done again: nothing is removed, and a file is there whole or not at all.
+//! Each step can be interrupted and repeated: nothing is removed, and files are written atomically.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -46,15 +47,15 @@ type Found = Vec<(PathBuf, String)>;
 /// Names in quarantine have room for a random part.
 const MAX_PREFIX: usize = 200;
 
-/// Takes what is of the wrong kind out of the way of the layout. Returns all that was lost or
-/// replaced, most of which the next step of a repair completes.
+/// Moves entries of the wrong kind out of the layout. Returns all lost or replaced parts, most of which
+/// the next step of a repair completes.
 ///
 /// # Errors
-/// [`Error::Damaged`] if something took the place of `generations`: without the manifests in it nothing
-/// can be rebuilt, and it may be a link to where they are.
+/// [`Error::Damaged`] if another entry replaced `generations`: without the manifests in it nothing can
+/// be rebuilt, and it may be a link to them.
 ///
 /// # Locks
-/// None, for the lock files themselves may be missing.
+/// None, as the lock files themselves may be missing.
 pub(crate) fn mend_layout(store: &StoreDir) -> Result<Found> {
     let found = lost::lost_parts(store)?;
     for (name, cause) in store.layout_state()?.replaced {
@@ -66,7 +67,7 @@ pub(crate) fn mend_layout(store: &StoreDir) -> Result<Found> {
     Ok(found)
 }
 
-/// Rebuilds the files at the top that were lost: log, pointer, sequence, in this order.
+/// Rebuilds lost files at the top: log, `current`, sequence, in this order.
 ///
 /// # Durability
 /// On return all of it is durable.
@@ -106,8 +107,8 @@ pub(crate) fn rebuild_records(store: &StoreDir, lock: &CommitLock, sequence: &Se
     Ok(found)
 }
 
-/// Chooses what was most likely current: what the log names last, what a rollback holds, what the notice
-/// names, the newest good generation.
+/// Chooses the generation that was most likely current: the last in the log, the one of a hold, the one
+/// in the notice, or the newest good one.
 fn likely_current(store: &StoreDir) -> Result<Option<GenerationId>> {
     let ids = Generations::of(store).ids()?;
     let logged = Log::of(store).history()?.last_activation().map(|line| line.generation);
@@ -118,8 +119,8 @@ fn likely_current(store: &StoreDir) -> Result<Option<GenerationId>> {
     Ok(known.into_iter().flatten().find(|id| ids.contains(id)))
 }
 
-/// Writes a line for each generation whose manifest can be read, and one about what is current: whole or
-/// not at all.
+/// Writes a line for each generation with a readable manifest, and one about the current generation,
+/// atomically.
 fn rebuild_log(store: &StoreDir, lock: &CommitLock, current: Option<GenerationId>) -> Result<()> {
     let mut lines = Vec::new();
     let by = store.options.actor.clone();
@@ -135,7 +136,7 @@ fn rebuild_log(store: &StoreDir, lock: &CommitLock, current: Option<GenerationId
                 let time = std::time::SystemTime::from(head.created).into();
                 lines.push(Line { time, by: by.clone(), generation: id, event });
             }
-            // Without its manifest there is nothing to say of it.
+            // Without its manifest there are no facts for a line.
             Ok(None) | Err(Error::Damaged { .. }) => {}
             Err(e) => return Err(e),
         }
@@ -147,7 +148,7 @@ fn rebuild_log(store: &StoreDir, lock: &CommitLock, current: Option<GenerationId
     Log::of(store).write(lock, &lines)
 }
 
-/// Makes a generation current that was current before, and says so in the log where it does not yet.
+/// Makes a generation current again, and adds a line to the log if it is missing.
 fn point_again(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
     Current::of(store).set(lock, id)?;
     Current::of(store).make_durable(lock)?;
@@ -156,16 +157,16 @@ fn point_again(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<
         Log::of(store).sync()?;
     }
     match Generations::of(store).open(id).and_then(|generation| generation.head()) {
-        // Its damage is mended later.
+        // Its damage is repaired later.
         Err(Error::Damaged { .. }) => Ok(()),
         head => Current::of(store).write_notice(lock, id, head?.tree),
     }
 }
 
-/// Makes what is kept of a generation beside its tree anew, where that can be done.
+/// Rebuilds the manifest and the published mtimes of a generation, if possible.
 ///
 /// # Errors
-/// [`Error::Damaged`] where it cannot.
+/// [`Error::Damaged`] if it is impossible.
 pub(crate) fn rebuild_generation(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
     let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
     let dir = match store.dir.open_dir(&name) {
@@ -174,7 +175,7 @@ pub(crate) fn rebuild_generation(store: &StoreDir, lock: &CommitLock, id: Genera
     };
     if dir.stat(MANIFEST)?.is_none_or(|stat| stat.kind != Kind::File) {
         put_aside(store, &dir, MANIFEST, &format!("generation-{id}-"))?;
-        // An empty one, which is damaged: healing writes to it in place.
+        // An empty file, which counts as damaged: healing writes to it in place.
         let file = store.fs.create_with(&dir, MANIFEST, 0o444)?;
         store.fs.sync_file(&file, &dir.join(MANIFEST))?;
         store.fs.sync_dir(&dir)?;
@@ -192,8 +193,8 @@ pub(crate) fn rebuild_generation(store: &StoreDir, lock: &CommitLock, id: Genera
     suspects::clear_generation_suspect(store, lock, id)
 }
 
-/// Reads what is shown off the files: the mtimes of those that have an inode of their own. What earlier
-/// generations showed is lost with the record, so every other path counts as shown until now.
+/// Reads the published mtimes from the files that have an inode of their own. The mtimes of earlier
+/// generations are lost with the record, so every other path counts as shown until now.
 fn shown_by_files(store: &StoreDir, generation: &crate::parts::generations::Generation) -> Result<Shown> {
     let (tree, root) = (generation.manifest()?.tree, generation.tree_dir()?);
     let objects = Objects::new(store)?;
@@ -204,7 +205,7 @@ fn shown_by_files(store: &StoreDir, generation: &crate::parts::generations::Gene
         let found = crate::fs::dir::open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
         let stat = match found {
             Ok(Some(stat)) if stat.kind == Kind::File && !stat.has_mtime(file.mtime) => stat,
-            // What is missing shows nothing.
+            // A missing file shows nothing.
             Ok(_) => continue,
             Err(e) if crate::fs::errno::is_absence(&e) => continue,
             Err(e) => return Err(e),
@@ -217,8 +218,8 @@ fn shown_by_files(store: &StoreDir, generation: &crate::parts::generations::Gene
     Ok(shown)
 }
 
-/// Takes what has a path of the store, and must not, out of the way. `Ok(false)` for what is no place that
-/// repair may clear.
+/// Moves a wrong entry at a path of the store to quarantine. Returns `Ok(false)` if repair may not
+/// clear this path.
 pub(crate) fn move_aside_path(store: &StoreDir, path: &Path) -> Result<bool> {
     let Ok(below) = path.strip_prefix(store.dir.path()) else { return Ok(false) };
     move_aside(store, below.as_os_str().as_bytes())
@@ -238,7 +239,7 @@ fn move_aside(store: &StoreDir, below: &[u8]) -> Result<bool> {
         prefix.pop();
     }
     match put_aside(store, &dir, name, &format!("{prefix}-")) {
-        // It cannot be renamed: something is mounted there, or a lower layer of overlayfs holds it.
+        // It cannot be renamed: something is mounted there, or it is in a lower layer of overlayfs.
         Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => Ok(false),
         done => done.map(|()| true),
     }
@@ -248,13 +249,13 @@ fn is_replaced(store: &StoreDir, name: &[u8]) -> Result<bool> {
     Ok(store.layout_state()?.replaced.iter().any(|(replaced, _)| *replaced == name))
 }
 
-/// Renames something into the quarantine, durably, if it is there.
+/// Renames an entry into the quarantine, durably, if it exists.
 fn put_aside(store: &StoreDir, dir: &Dir, name: &[u8], prefix: &str) -> Result<()> {
     if dir.stat(name)?.is_none() {
         return Ok(());
     }
     if store.dir.stat(QUARANTINE)?.is_some_and(|stat| stat.kind != Kind::Dir) {
-        // It is in its own way; `quarantine-*` is a name of no meaning.
+        // The entry is `quarantine` itself. A name `quarantine-*` has no meaning.
         let prefix = format!("{}-", relpath::show(QUARANTINE));
         store.fs.unique(&store.dir, &prefix, "", |free| {
             store.fs.rename_to_free((&store.dir, QUARANTINE), (&store.dir, free))
@@ -269,7 +270,7 @@ fn put_aside(store: &StoreDir, dir: &Dir, name: &[u8], prefix: &str) -> Result<(
         .fs
         .unique(&quarantine, prefix, "", |free| store.fs.rename_to_free((dir, name), (&quarantine, free)));
     match moved {
-        // Another repair was here.
+        // Another repair has moved it.
         Err(e) if e.is_not_found() => return Ok(()),
         moved => drop(moved?),
     }

@@ -1,17 +1,18 @@
-//! Sharing again: what a copy of a store loses although no byte is wrong.
+//! Restores sharing: a copy of a store may lose it although all bytes are right.
 //!
-//! A copy may keep all bytes and lose the hard links, the mtimes and the modes, or leave `objects/` out. Then
-//! the generations have inodes of their own, which serve as well as objects:
+//! A copy may keep all bytes and lose the hard links, the mtimes and the modes, or leave out
+//! `objects/`. Then the generations have inodes of their own, which can serve as objects:
 //!
 //! 1. *Adopt.* A missing object gets its name back by a link to an intact file of a generation.
-//! 2. *Restore.* Objects get the mode and the mtime back that manifests record.
-//! 3. *Relink.* Paths whose inode nobody shares are replaced, by rename, by a link to their object, or to the
-//!    same file of another generation where freshness gives both another mtime.
+//! 2. *Restore.* Objects get the mode and the mtime that manifests record.
+//! 3. *Relink.* A path with an unshared inode is replaced, by rename, by a link to its object. If
+//!    freshness gave it another mtime, it is linked to the same file of another generation with that
+//!    mtime.
 //!
-//! Step 3 believes the bytes of a path because a check has just hashed them under the locks of a repair. Each
-//! step can be cut and done again. Hard links that are missing are no damage in general: a rotation, two
-//! writers of the same bytes and other owners leave paths with inodes of their own. So a check counts them, and
-//! calls a store damaged only where no object is shared at all.
+//! Step 3 relies on the bytes of a path because a check has just hashed them under the locks of a
+//! repair. Each step can be interrupted and repeated. Missing hard links are not damage in general: a
+//! rotation, two writers of the same bytes and foreign owners cause paths with inodes of their own. So
+//! a check counts them, and calls a store damaged only if no object is shared at all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -35,10 +36,10 @@ use crate::parts::records::Records;
 use crate::parts::stage_dir::StageDir;
 use crate::threads::prelude::*;
 
-/// A file on its way to a path.
+/// The temporary name of a new link.
 const TEMP: &[u8] = b"link";
 
-/// Does all three steps; `Ok(false)` if there was nothing to do.
+/// Does all three steps. Returns `Ok(false)` if there was nothing to do.
 ///
 /// # Durability
 /// On return all of it is durable.
@@ -71,7 +72,7 @@ struct Sharing<'a> {
     guard: &'a StoreShared,
     objects: &'a Objects<'a>,
     stage: &'a StageDir,
-    /// Paths that do not hold what the manifest says.
+    /// Paths whose entry differs from the manifest.
     bad: HashSet<(GenerationId, &'a [u8])>,
 }
 
@@ -87,7 +88,7 @@ impl Sharing<'_> {
         let gone: Vec<ObjectId> = gone.map(|object| object.id).collect();
         let adopted = self.adopt(&gone, shows)?;
         if adopted > 0 {
-            // Names passed to other inodes: what was noted of folders before is not believed.
+            // Names passed to other inodes, so earlier folder stamps are invalid.
             sequence.heals += 1;
             Records::of(self.store).write_sequence(lock, sequence)?;
         }
@@ -110,7 +111,7 @@ impl Sharing<'_> {
             Ok(None)
         });
         let found: Vec<_> = found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        // What has an object's name is durable.
+        // An inode must be durable before it gets an object's name.
         let mut bytes = ToFlush::default();
         for (_, shows) in &found {
             bytes.add(|| shows.flush(self.store))?;
@@ -120,7 +121,7 @@ impl Sharing<'_> {
         for (id, shows) in &found {
             let (dir, name) = shows.open(self.store)?;
             match self.objects.insert(self.guard, (&dir, name), *id) {
-                // Another owner's file: a copy is made of it instead.
+                // The file belongs to another user: a copy is made of it instead.
                 Err(e) if is_errno(&e, Errno::PERM) => continue,
                 done => drop(done?),
             }
@@ -138,7 +139,8 @@ impl Sharing<'_> {
         Ok(adopted)
     }
 
-    /// Returns whether a file can be the object that its path shows, and gives it the mode and the mtime of one.
+    /// Returns whether a file can become the object of its path, and sets its mode and mtime
+    /// accordingly.
     fn is_candidate(&self, shows: &Shows<'_>) -> Result<bool> {
         let fs = &self.store.fs;
         let is_bad = self.bad.contains(&(shows.known.id, shows.path));
@@ -157,7 +159,7 @@ impl Sharing<'_> {
         Ok(true)
     }
 
-    /// Step 2. An object whose mtime some manifest records keeps it.
+    /// Step 2. An object keeps its mtime if any manifest records it.
     fn restore(
         &self,
         damaged: &HashSet<ObjectId>,
@@ -205,7 +207,8 @@ impl Sharing<'_> {
                 continue;
             }
             let name = object_name::name(*id);
-            // What freshness gave a path is handed on to the same path of later generations.
+            // An inode that freshness created for a path is shared with the same path of later
+            // generations.
             let mut fresh: HashMap<(Mtime, &[u8]), (&Shows<'_>, Stat)> = HashMap::new();
             for shows in paths {
                 let is_bad = self.bad.contains(&(shows.known.id, shows.path));
@@ -238,10 +241,11 @@ impl Sharing<'_> {
         changed.flush(self)
     }
 
-    /// Gives an inode that is no object's the mtime and the mode that the path must show.
+    /// Sets the mtime and mode of an inode that is not an object's to the ones that the path must have.
     fn restore_path(&self, shows: &Shows<'_>, stat: &Stat) -> Result<bool> {
         let mode = object_name::mode(shows.file.executable);
-        // Another path that has this inode may want it as it is: then this path gets another inode later.
+        // Another path with this inode may need the present values. Then this path gets another inode
+        // later.
         if stat.links > 1 || (stat.has_mtime(shows.mtime()) && stat.mode == mode) {
             return Ok(false);
         }
@@ -252,12 +256,12 @@ impl Sharing<'_> {
         Ok(true)
     }
 
-    /// Replaces a path by a link; `Ok(false)` where no link can be made, and the path stays.
+    /// Replaces a path by a link. Returns `Ok(false)` if no link can be made, and the path stays.
     fn put_link(&self, from: (&Dir, &[u8]), to: (&Dir, &[u8])) -> Result<bool> {
         let fs = &self.store.fs;
         let temp = (self.stage.dir(), TEMP);
         match fs.link(from, temp) {
-            // No link left, or another owner's file.
+            // The inode has no links left, or the file belongs to another user.
             Err(e) if is_errno(&e, Errno::MLINK) || is_errno(&e, Errno::PERM) => return Ok(false),
             done => done?,
         }
@@ -279,13 +283,13 @@ impl ToFlush {
         if self.count <= MANY as u64 {
             self.each.push(flush()?);
         } else {
-            // So many handles need not stay open.
+            // This many handles need not stay open.
             self.each.clear();
         }
         Ok(())
     }
 
-    /// Flushes, and returns the number of things that were added.
+    /// Flushes, and returns the number of items that were added.
     fn flush(self, sharing: &Sharing<'_>) -> Result<u64> {
         match self.count {
             0 => {}

@@ -1,9 +1,8 @@
-//! Healing: putting right bytes where wrong ones were found.
+//! Healing: replaces wrong bytes by right ones.
 //!
-//! Owns `suspects/`: one empty file per object or generation that was found damaged, made before
-//! anything is done about it and removed when it is whole again. So damage that `verify` named is
-//! looked at by the next publish, whatever size and mtime say, and a healing that was cut short is
-//! taken up again.
+//! Owns `suspects/`: one empty file per object or generation that was found damaged. It is created
+//! before the repair starts, and removed when the repair is complete. So the next publish checks damage
+//! that `verify` reported, whatever its size and mtime are, and an interrupted repair is resumed.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +29,7 @@ use crate::parts::stage_dir::StageDir;
 use crate::parts::suspects;
 use crate::repair::mend::Mender;
 
-/// Heals objects: with the store lock, by which the objects are reached.
+/// Heals objects. It holds the store lock under which the objects were found.
 pub(crate) struct Healer<'a> {
     pub(crate) store: &'a StoreDir,
     pub(crate) guard: &'a StoreShared,
@@ -46,10 +45,11 @@ pub(crate) struct GoodFile<'a> {
 
 impl Healer<'_> {
     /// Replaces a damaged object by a good file, everywhere it is used. The damaged inode goes to
-    /// quarantine. Without a good file the object must be intact, and only its uses are mended.
+    /// quarantine. Without a good file the object must be intact, and only its uses are repaired.
     ///
     /// # Errors
-    /// Cut short anywhere, the mark in `suspects/` remains, and the next one takes it up again.
+    /// After an interruption at any point, the mark in `suspects/` remains, and the next repair resumes
+    /// it.
     pub(crate) fn heal(
         &self,
         lock: &CommitLock,
@@ -67,7 +67,7 @@ impl Healer<'_> {
             sequence.heals += 1;
             Records::of(store).write_sequence(lock, sequence)?;
         }
-        // Whoever gave it this name may have been cut short before it was durable.
+        // The process that created this name may have died before it was durable.
         store.fs.sync_dir(&objects.dir().open_dir(&object_name::name(id)[..2])?)?;
         let mender = Mender { store, guard: self.guard, objects, stage: &stage };
         let mut result = Ok(());
@@ -79,8 +79,8 @@ impl Healer<'_> {
         suspects::clear_object_suspect(store, lock, id)
     }
 
-    /// Gives a damaged object's name to a copy of a good file: the file itself may be shown with
-    /// another mtime.
+    /// Moves a damaged object's name to a copy of a good file. It is a copy because the file itself may
+    /// have another mtime.
     fn replace(&self, lock: &CommitLock, stage: &StageDir, good: GoodFile<'_>) -> Result<()> {
         let (store, objects, node) = (self.store, self.objects, good.node);
         let (id, temp, place) = (node.object(), b"object", stage.dir().join(b"object"));
@@ -94,7 +94,7 @@ impl Healer<'_> {
     }
 }
 
-/// Gives every path of a generation that shows the object its good inode.
+/// Returns every path of a generation that uses the object its good inode.
 fn relink(
     store: &StoreDir,
     lock: &CommitLock,
@@ -107,7 +107,7 @@ fn relink(
     };
     let known = match LoadedGeneration::read(&generation) {
         Ok(known) => known,
-        // A damage of its own, with a mark of its own.
+        // Its damage is separate, and has a mark of its own.
         Err(Error::Damaged { .. }) => return Ok(()),
         Err(e) => return Err(e),
     };
@@ -122,11 +122,11 @@ fn relink(
     Ok(())
 }
 
-/// Makes a damaged manifest anew from the generation's files and the log, and accepts it only
-/// if it is the one that was written, byte for byte. Returns the generation when it is whole.
+/// Rebuilds a damaged manifest from the generation's files and the log. It is accepted only if it is
+/// byte for byte the one that was written.
 ///
 /// # Errors
-/// [`Error::Damaged`] when that cannot be done.
+/// [`Error::Damaged`] if that is impossible.
 pub(crate) fn heal_generation(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
     let generation = match Generations::of(store).find(id)? {
         Some(generation) => generation,
@@ -141,8 +141,9 @@ pub(crate) fn heal_generation(store: &StoreDir, lock: &CommitLock, id: Generatio
     suspects::clear_generation_suspect(store, lock, id)
 }
 
-/// Reads what is current. Where its manifest is damaged, it is made anew if that can be done,
-/// and tells so; else its files themselves say what readers see. `None` where there is nothing.
+/// Reads the current generation. A damaged manifest is rebuilt if possible, which the second result
+/// reports. Otherwise the entries are read from its files, which is what readers see. `None` if nothing
+/// can be read.
 pub(crate) fn rescued_base(
     store: &StoreDir,
     lock: &CommitLock,
@@ -178,20 +179,20 @@ pub(crate) fn rebuild_manifest(
     _: &CommitLock,
     generation: &crate::parts::generations::Generation,
 ) -> Result<()> {
-    let lost = |why: &str| generation.damaged(&format!("its manifest, and it cannot be made anew: {why}"));
+    let lost = |why: &str| generation.damaged(&format!("its manifest, and it cannot be rebuilt: {why}"));
     let history = Log::of(store).history()?;
     let Some(Event::Publish { manifest: digest, created, note, facts, .. }) =
         history.publication(generation.id())
     else {
-        return Err(lost("the log does not know it"));
+        return Err(lost("the log has no line about it"));
     };
     let objects = Objects::new(store)?;
     let (tree, _) = read_tree(&objects, generation)?;
     let rebuilt = Manifest::new(tree, (*created).into(), note.clone(), facts.clone()).encode();
     if Digest::of(&rebuilt).to_string() != *digest {
-        return Err(lost("its files are not what they were"));
+        return Err(lost("its files have changed"));
     }
-    // In place, so that leases, which are locks on this inode, go on holding it.
+    // It is written in place, so that leases, which are locks on this inode, stay valid.
     let path = generation.dir().join(MANIFEST);
     let old = generation.dir().open_file(MANIFEST)?;
     store.fs.set_mode(&old, &path, 0o644)?;
@@ -202,7 +203,7 @@ pub(crate) fn rebuild_manifest(
     store.fs.sync_file(&file, &path)
 }
 
-/// Reads a generation's tree off its directory, and the mtimes that are not the objects'.
+/// Reads a generation's tree from its directory, and the mtimes that differ from the objects'.
 fn read_tree(
     objects: &Objects<'_>,
     generation: &crate::parts::generations::Generation,
@@ -232,7 +233,7 @@ fn read_tree(
                     }
                     found.push((path, FoundNode::File(node)));
                 }
-                Kind::Other => return Err(generation.damaged("its tree holds a special file")),
+                Kind::Other => return Err(generation.damaged("its tree contains a special file")),
             }
         }
     }
@@ -254,15 +255,15 @@ fn read_file_node(objects: &Objects<'_>, dir: &Dir, name: &[u8]) -> Result<(File
     let stat = Stat::of(&file, &path)?;
     let digest = objects::hash(&file, &path)?.0;
     let id = ObjectId { digest, executable: stat.mode & 0o100 != 0 };
-    // The manifest has the object's mtime; this inode may be one that was made fresh.
+    // The manifest has the object's mtime. This inode may be a renewed one.
     let mtime = if stat.size == 0 { None } else { objects.stat(id)?.map(|object| object.mtime) };
     let node =
         FileNode { digest, size: stat.size, executable: id.executable, mtime: mtime.unwrap_or(stat.mtime) };
     Ok((node, stat.mtime))
 }
 
-/// Looks for intact bytes of a damaged object: other inodes in generations that show it, its
-/// twin with the other mode, and the quarantine. Puts a good copy into the stage.
+/// Searches for intact bytes of a damaged object: other inodes in generations that use it, its twin
+/// with the other mode, and the quarantine. Puts a good copy into the stage.
 pub(crate) fn find_intact_copy(
     store: &StoreDir,
     objects: &Objects<'_>,
@@ -287,7 +288,7 @@ pub(crate) fn find_intact_copy(
     if put(objects.dir(), &object_name::name(twin))? {
         return Ok(true);
     }
-    // Opened one after the other: as many may show it as there are generations.
+    // Opened one after the other: it may be used by as many generations as there are.
     for (known, path) in uses {
         if let Some(leased) = known.lease(store)?
             && let Ok((dir, name)) = leased.generation.tree_dir().and_then(|root| open_parent(&root, path))

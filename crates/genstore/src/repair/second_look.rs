@@ -1,10 +1,10 @@
-//! The second look of `verify`, which a finding must survive before it is reported.
+//! The second check of `verify`, which every finding must pass before it is reported.
 //!
-//! The first look takes no lock that keeps writers out, so that nobody waits while much is read. A
-//! writer that moves `current`, or makes a generation fresh, is seen halfway then. So what was found
-//! is looked at once more under the commit lock, which is held for as long as the findings take. A
-//! change that was cut short is settled first, as every writer does it; where the store cannot be
-//! written to, what recovery would take back is left out.
+//! The first check takes no lock that blocks writers, so no writer waits while much is read. It may see
+//! the intermediate states of a writer that moves `current` or renews files of a generation. So the
+//! findings are checked again under the commit lock, which is held only for the time that the findings
+//! take. An interrupted change is settled first, as by every writer. If the store cannot be written to,
+//! the parts that recovery would undo are left out.
 
 use std::collections::BTreeMap;
 
@@ -24,10 +24,10 @@ use crate::parts::locks::{CommitLock, Locks};
 use crate::parts::objects::Objects;
 use crate::parts::records::Records;
 
-/// Keeps of a report what is still so under the commit lock.
+/// Keeps the findings of a report that still hold under the commit lock.
 ///
 /// # Locks
-/// Takes the commit lock, also on a read-only mount; where it is missing or does not work, none.
+/// Takes the commit lock, also on a read-only mount. If it is missing or unusable, none.
 pub(crate) fn look_again(
     store: &StoreDir,
     only: Option<GenerationId>,
@@ -51,7 +51,7 @@ pub(crate) fn look_again(
         let Some(generation) = open_again(store, id, &mut report)? else { continue };
         let mut left = faults_again(store, objects, &generation, depth, &found)?;
         if matches!(&under_way, Some(Intent::Activate { generation, .. }) if *generation == id) {
-            // Recovery reads these mtimes off the inodes.
+            // Recovery reads these mtimes from the inodes.
             left.retain(|fault| fault.kind != FaultKind::Mtime);
         }
         report.faults.extend(left.into_iter().map(|fault| (id, fault)));
@@ -64,23 +64,23 @@ pub(crate) fn look_again(
     Ok(report)
 }
 
-/// Settles a change that was cut short; returns the one that is still under way because the store
-/// cannot be written to.
+/// Settles an interrupted change. Returns the change that remains because the store cannot be written
+/// to.
 fn settle_if_possible(store: &StoreDir, lock: Option<&CommitLock>) -> Result<Option<Intent>> {
     if pending(store)?.is_none() {
         return Ok(None);
     }
-    // Whatever keeps it from being settled, what it would come to is known.
+    // If it cannot be settled for any reason, its outcome is known nevertheless.
     match lock.map(|lock| begin::settle(store, lock)) {
         Some(Ok(_)) => Ok(None),
         Some(Err(_)) | None => pending(store),
     }
 }
 
-/// Returns the change that was begun and that did not move `current`.
+/// Returns the change that has begun and has not moved `current`.
 fn pending(store: &StoreDir) -> Result<Option<Intent>> {
     let (sequence, current) = match (Records::of(store).sequence(), Current::of(store).id()) {
-        // Reported for itself.
+        // This damage is reported by its own check.
         (Err(Error::Damaged { .. }), _) | (_, Err(Error::Damaged { .. })) => return Ok(None),
         (sequence, current) => (sequence?, current?),
     };
@@ -90,7 +90,7 @@ fn pending(store: &StoreDir) -> Result<Option<Intent>> {
     }))
 }
 
-/// Opens and reads a generation again; one that is damaged still goes into the report.
+/// Opens and reads a generation again. A damaged one is added to the report.
 fn open_again(
     store: &StoreDir,
     id: GenerationId,
@@ -102,7 +102,7 @@ fn open_again(
     };
     match Generations::of(store).find(id).and_then(|found| found.map(read).transpose()) {
         Ok(Some((_, known))) if !known.tree.has_right_id() => {
-            let cause = "its manifest: the tree's id is not that of the entries".to_owned();
+            let cause = "its manifest: the tree's id differs from the id of its entries".to_owned();
             report.generations.push((id, cause));
             Ok(None)
         }
@@ -131,7 +131,7 @@ fn objects_again(
             }
             continue;
         }
-        // gc may have been there, after which nothing names it.
+        // gc may have removed all generations that use it.
         let mut uses = Vec::new();
         let mut file = None;
         for (id, path) in object.uses {
@@ -169,7 +169,7 @@ fn faults_again(
     let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
     let how = Look { objects, bytes, only: None, within: Some(&part) };
     let mut left = look(store, generation, (&known.tree, &known.shown), &how)?;
-    // Of a folder all names were looked at; what was not found before can wait for the next run.
+    // All names of a folder were checked. New findings are left for the next run.
     left.retain(|fault| {
         paths.iter().any(|path| relpath::is_within(&fault.path, path) || *path == fault.path)
     });

@@ -1,5 +1,5 @@
-//! The filesystem that a view is on, where it is mounted apart from the store's. While it is not
-//! mounted, an empty directory stands in its place, and the view must not be made in there.
+//! The filesystem of a view that is mounted separately from the store's. While it is not mounted, there
+//! is an empty directory in its place, in which the view must not be created.
 
 use crate::error::{Error, Result};
 use crate::fs::{Dir, mount};
@@ -8,8 +8,8 @@ use crate::parts::locks::CommitLock;
 use crate::parts::view_records::{DiskRecord, Escaped, ViewRecord, ViewRecords, relative};
 use crate::views::place::{self, ViewLocation};
 
-/// Returns what is to be noted of the filesystem of a view's directory; `None` where the store
-/// is on it, or below its mount point: then it is there whenever the store is.
+/// Returns the record of the filesystem of a view's directory. `None` if the store is on it or below
+/// its mount point: then it is mounted whenever the store exists.
 pub(crate) fn disk_of(store: &StoreDir, parent: &Dir) -> Result<Option<DiskRecord>> {
     let store = place::real_path(store)?;
     let found = mount::mount_point_of(parent.path());
@@ -20,7 +20,7 @@ pub(crate) fn disk_of(store: &StoreDir, parent: &Dir) -> Result<Option<DiskRecor
     Ok(Some(DiskRecord { at: Escaped(relative(&store, &at)), id: parent.filesystem_id() }))
 }
 
-/// Notes the filesystem of a mirror whose record does not tell of it.
+/// Records the filesystem of a mirror whose record lacks it.
 pub(crate) fn note_disk(
     store: &StoreDir,
     lock: &CommitLock,

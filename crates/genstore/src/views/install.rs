@@ -1,14 +1,14 @@
-//! Putting a view in place, without a moment in which its path is absent.
+//! Installs a view so that its path is never absent.
 //!
-//! 1. a pending record is made durable, with the names that are used beside the view;
-//! 2. the link or the whole mirror is made under a name of its own, in the same directory;
-//! 3. it gets its place by one rename: to a free name, over the link or the empty directory that was
-//!    there, or in exchange with whatever else was;
-//! 4. what came out of an exchange gets the name that it is kept under, or, where it was ours, is
-//!    removed; the directory is flushed;
-//! 5. the view's record is made durable, and the pending one ends.
+//! 1. A pending record is made durable, with the names that are used beside the view.
+//! 2. The link or the whole mirror is created under a temporary name in the same directory.
+//! 3. One rename installs it: to a free name, over the previous link or empty directory, or in exchange
+//!    with any other entry.
+//! 4. After an exchange, the previous entry is renamed to the name under which it is kept. If it was
+//!    ours, it is removed. The directory is flushed.
+//! 5. The view's record is made durable, and the pending one is removed.
 //!
-//! Cut before 3, the next writer takes it back; cut after it, it does 4 and 5.
+//! If it is interrupted before 3, the next writer undoes it. After 3, the next writer does 4 and 5.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ use crate::views::place::{self, ViewLocation};
 use crate::views::view::ViewState;
 use crate::warning::AfterCommit;
 
-/// How a view gets its name.
+/// The way in which a view gets its name.
 #[derive(Clone, Copy, PartialEq)]
 enum InstallMode {
     ToFreeName,
@@ -34,8 +34,8 @@ enum InstallMode {
     Exchange,
 }
 
-/// Steps 1 to 5. Gives the path under which what stood there is kept: what is replaced is, and
-/// what was ours as far as there is something in it that is not.
+/// Does steps 1 to 5. Returns the path under which the previous entry is kept: a foreign entry always
+/// is, one of ours only if it contains foreign files.
 pub(crate) fn put_in_place(
     store: &StoreDir,
     lock: &CommitLock,
@@ -75,7 +75,7 @@ pub(crate) fn put_in_place(
         InstallMode::Exchange => store.fs.exchange(temp, (parent, name)),
     });
     if let Err(error) = placed {
-        // Takes it back; if even that fails, the next writer does it.
+        // Undoes it. If even that fails, the next writer does it.
         drop(settle_view(store, lock, &pending));
         return Err(explain(error, way, is_mirror, place));
     }
@@ -89,27 +89,27 @@ pub(crate) fn put_in_place(
         (Err(_), Some(_)) => Some(temp.1.to_vec()),
     };
     if let Err(error) = settled {
-        let what = format!("the view {} is in place, but not for good yet", show_path(&place.path));
+        let what = format!("the view {} is in place, but not durable yet", show_path(&place.path));
         after.warn_about(&what, &error);
     }
     Ok(kept.map(|kept| parent.join(&kept)))
 }
 
-/// Finishes or takes back every view that was being put in place. What cannot be reached now
-/// stays for later, and keeps nobody out: it is outside the store.
+/// Completes or undoes every view that was being installed. A view that cannot be reached now is left
+/// for later, and causes no error: it is outside the store.
 pub(crate) fn settle_views(store: &StoreDir, lock: &CommitLock) -> Result<()> {
     for key in ViewRecords::of(store).pending_views()? {
         let settled = ViewRecords::of(store).read_pending(&key).and_then(|pending| match pending {
             Some(pending) => settle_view(store, lock, &pending).map(drop),
             None => Ok(()),
         });
-        // Told by `check_views`, which finds the record still there; damage by `verify`, too.
+        // `check_views` reports it, as the record still exists. `verify` reports damage, too.
         drop(settled);
     }
     mirror::settle_mirrors(store, lock)
 }
 
-/// Does what is left of one view: gives the name that what stood there got.
+/// Completes or undoes one view. Returns the name under which the previous entry is kept.
 pub(crate) fn settle_view(
     store: &StoreDir,
     lock: &CommitLock,
@@ -144,8 +144,8 @@ pub(crate) fn settle_view(
     Ok(kept)
 }
 
-/// Removes what was on its way, or what was ours and is no view any more. Anything else is never
-/// debris: it is what stood at the view's path, and gets its name.
+/// Removes a temporary entry, or one of ours that is not a view any more. Any other entry was at the
+/// view's path: it is never removed, but renamed.
 fn settle_temp(
     store: &StoreDir,
     lock: &CommitLock,
@@ -163,7 +163,7 @@ fn settle_temp(
             store.fs.remove_all(parent, temp)?;
             return Ok(None);
         }
-        // Just made, or it was empty when the view took its place; or a mirror that is a link now.
+        // Just created, or empty when the view replaced it; or a mirror that is now a link.
         (kind, Kind::Dir) if pending.aside.is_none() => {
             if kind == ViewKind::Link && ViewRecords::of(store).mirrors()?.contains(&pending.view.key()) {
                 mirror::clear_mirror(store, lock, &pending.view, place, temp)?;
@@ -190,7 +190,9 @@ fn settle_temp(
 fn explain(error: Error, way: InstallMode, is_mirror: bool, place: &ViewLocation) -> Error {
     let path = show_path(&place.path);
     if is_mirror && matches!(error, Error::Io { op: "link", .. }) && is_errno(&error, Errno::XDEV) {
-        let why = format!("{path} is on another filesystem than the store, where no hard link leads");
+        let why = format!(
+            "{path} is on another filesystem than the store, and hard links cannot cross filesystems"
+        );
         return Error::refused(RefusedKind::ViewOtherFilesystem, why);
     }
     const CANNOT: [Errno; 5] = [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP, Errno::XDEV];
@@ -201,7 +203,7 @@ fn explain(error: Error, way: InstallMode, is_mirror: bool, place: &ViewLocation
     error
 }
 
-/// Finds the name under which what stood at a view's path is kept: the first that is free.
+/// Finds the name under which the previous entry of a view's path is kept: the first that is free.
 fn free_name(parent: &Dir, name: &[u8]) -> Result<Vec<u8>> {
     let base = [name, b".before-genstore"].concat();
     let mut aside = base.clone();

@@ -1,10 +1,10 @@
-//! Floor 3: views, the paths outside the store that show what is current.
+//! Floor 3: views, the paths outside the store that show the current generation.
 //!
-//! `place` finds a view's path and what stands there, `state` names it, `install` puts a view in place,
-//! `refresh` runs after each commit. `mirror` keeps views that are directories of real files.
-//! Outside the store nothing is removed but a symlink that leads to its own `current`, an empty directory in a
-//! link's place, and what an inventory names in a mirror, looked at right before. What else a view takes the
-//! place of is renamed.
+//! `place` finds a view's path and the entry there, `state` classifies it, `install` installs a view,
+//! `refresh` runs after each commit. `mirror` updates views that are directories of real files. Outside
+//! the store only these are removed: a symlink to our own `current`, an empty directory that a link
+//! replaces, and the entries of a mirror's inventory, each checked right before. Any other entry that a
+//! view replaces is renamed.
 
 pub(crate) mod disk;
 pub(crate) mod install;

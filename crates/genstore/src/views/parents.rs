@@ -1,4 +1,4 @@
-//! The directories above a view, made with it where that is wished for.
+//! Creates the directories above a view, if requested.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -8,10 +8,10 @@ use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
 use crate::views::place;
 
-/// Makes the directories above a path that are not there; in the store, none.
+/// Creates the missing directories above a path, but none inside the store.
 ///
 /// # Durability
-/// On return they survive a power loss.
+/// On return they are durable.
 pub(crate) fn make_parents(store: &StoreDir, _: &CommitLock, path: &Path) -> Result<()> {
     let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
     let mut missing = Vec::new();
@@ -24,7 +24,7 @@ pub(crate) fn make_parents(store: &StoreDir, _: &CommitLock, path: &Path) -> Res
                 missing.extend(dir.file_name());
                 above = dir.parent();
             }
-            // Whoever wants the view finds out, and says so in its own words.
+            // The caller opens the view's path next, and reports this error in its own words.
             Err(_) => return Ok(()),
         }
     };

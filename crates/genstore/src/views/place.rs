@@ -1,4 +1,4 @@
-//! Where a view is: the way from the store to it and back, and what stands there.
+//! The location of a view: the path from the store to it and back, and the entry there.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
@@ -16,18 +16,18 @@ use crate::parts::layout::{CURRENT, GENERATIONS, StoreDir, TREE};
 use crate::parts::view_records::{Escaped, ViewRecord, ViewRecords, follow, relative};
 use crate::views::view::ViewState;
 
-/// Where a view's link is, or would be.
+/// The location of a view's link or mirror.
 pub(crate) struct ViewLocation {
     pub(crate) path: PathBuf,
-    /// What the link holds.
+    /// The target of the link.
     pub(crate) target: Vec<u8>,
     /// The same, without the part of the tree.
     current: Vec<u8>,
-    /// `None` when there is none any more.
+    /// `None` if the directory does not exist.
     parent: Option<Dir>,
-    /// Why the way there was not gone, where another user may have led it elsewhere.
+    /// The reason why the path was not followed: another user may have redirected it.
     refused: Option<String>,
-    /// Why nothing is to be put there now: the filesystem that it is on is not mounted.
+    /// The reason why nothing must be created there now: its filesystem is not mounted.
     pub(crate) unmounted: Option<String>,
 }
 
@@ -47,17 +47,17 @@ impl ViewLocation {
         self.parent.as_ref().ok_or_else(gone)
     }
 
-    /// Returns whether a symlink with this target shows the store's current generation.
+    /// Returns whether a symlink with this target leads to the store's `current`.
     pub(crate) fn is_ours(&self, target: &[u8]) -> bool {
         target.strip_prefix(self.current.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 
-    /// Checks that no other user may have led the way elsewhere.
+    /// Checks that no other user may have redirected the path.
     pub(crate) fn check_way(&self) -> Result<()> {
         if self.refused.is_some() { self.parent().map(drop) } else { Ok(()) }
     }
 
-    /// Looks at what stands there; whether a link shows anything is not asked.
+    /// Classifies the entry there. Whether a link's target exists is not checked.
     pub(crate) fn standing(&self) -> Result<ViewState> {
         let Some(parent) = &self.parent else {
             return Ok(if self.unmounted.is_some() { ViewState::Unmounted } else { ViewState::NoParent });
@@ -75,7 +75,7 @@ impl ViewLocation {
         })
     }
 
-    /// Makes the link where nothing is.
+    /// Recreates a missing link.
     pub(crate) fn make_again(&self, store: &StoreDir) -> Result<()> {
         let parent = self.parent()?;
         store.fs.within(parent)?.symlink(&self.target, parent, self.name())?;
@@ -88,7 +88,7 @@ pub(crate) fn real_path(store: &StoreDir) -> Result<PathBuf> {
     std::fs::canonicalize(path).map_err(|e| Error::io("find", path, e))
 }
 
-/// Checks that a view may be at this path, and gives the way there from the store.
+/// Checks that a view may be at this path, and returns the relative path from the store.
 pub(crate) fn new_view_path(store: &StoreDir, path: &Path) -> Result<Escaped> {
     let shown = show_path(path);
     if path.file_name().is_none() {
@@ -97,7 +97,7 @@ pub(crate) fn new_view_path(store: &StoreDir, path: &Path) -> Result<Escaped> {
     let real = real_place(store, path).map_err(|error| match is_gone(&error) {
         true => {
             let parent = path.parent().unwrap_or(path);
-            let why = format!("there is no directory {} to make {shown} in", show_path(parent));
+            let why = format!("cannot create {shown}: there is no directory {}", show_path(parent));
             Error::refused(RefusedKind::ViewNoParent, why)
         }
         false => error,
@@ -115,7 +115,7 @@ pub(crate) fn new_view_path(store: &StoreDir, path: &Path) -> Result<Escaped> {
     Ok(Escaped(relative(&home, &real)))
 }
 
-/// Tells how many levels above the store this is, if it is above it, by inodes.
+/// Returns how many levels above the store a path is, if it contains the store, by inodes.
 fn level_of(store: &StoreDir, real: &Path) -> Result<Option<usize>> {
     let home = real_path(store)?;
     let Ok(standing) = std::fs::symlink_metadata(real) else { return Ok(None) };
@@ -125,12 +125,12 @@ fn level_of(store: &StoreDir, real: &Path) -> Result<Option<usize>> {
     }))
 }
 
-/// Returns whether what stands at a path holds the store, as where a project was moved.
+/// Returns whether the entry at a path contains the store, for example after a project was moved.
 pub(crate) fn holds_store(store: &StoreDir, path: &Path) -> bool {
     !matches!(level_of(store, path), Ok(None))
 }
 
-/// Returns whether a directory is in the store, by inodes: a view shows the store's insides under
+/// Returns whether a directory is inside the store, by inodes: a view shows parts of the store under
 /// other names.
 pub(crate) fn lies_in_store(store: &StoreDir, real: &Path) -> Result<bool> {
     let own = store.dir.stat_self()?;
@@ -150,15 +150,17 @@ pub(crate) fn open_way(store: &StoreDir, path: &Path) -> Result<Dir> {
     way::open_way(&absolute, &owners)
 }
 
-/// Returns the real path of the directory that holds it, with its own name: that may be a symlink.
+/// Returns the real path of the parent directory, joined with the entry's own name: the entry itself
+/// may be a symlink.
 pub(crate) fn real_place(store: &StoreDir, path: &Path) -> Result<PathBuf> {
     let name = path.file_name().ok_or_else(|| Error::io("find", path, Errno::INVAL))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     Ok(open_way(store, parent.unwrap_or(Path::new(".")))?.path().join(name))
 }
 
-/// Tells it also of a directory in a part of the store that is mounted elsewhere. Of the folders in
-/// a generation's tree only the topmost is known, so what is mounted from further below is not.
+/// Returns whether a directory is inside the store, or inside a part of the store that is mounted
+/// elsewhere. Of a generation's tree only the topmost folder is known, so a mount of a deeper folder is
+/// not detected.
 pub(crate) fn is_part_of_store(store: &StoreDir, real: &Path) -> Result<bool> {
     if lies_in_store(store, real)? {
         return Ok(true);
@@ -183,11 +185,11 @@ pub(crate) fn is_part_of_store(store: &StoreDir, real: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Checks that nothing of the store's, and no view, is where something is to be made.
+/// Checks that a new path is outside the store and outside all views.
 pub(crate) fn check_target(store: &StoreDir, target: &Path) -> Result<()> {
     let shown = show_path(target);
     let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Where there is no such folder, nothing is made.
+    // If the folder does not exist, nothing is created.
     let Ok(parent) = std::fs::canonicalize(parent.unwrap_or(Path::new("."))) else { return Ok(()) };
     let real = parent.join(target.file_name().unwrap_or_default());
     if is_part_of_store(store, &parent)? {
@@ -199,7 +201,7 @@ pub(crate) fn check_target(store: &StoreDir, target: &Path) -> Result<()> {
         Some((meta.dev(), meta.ino()))
     };
     let own: Vec<_> = real.ancestors().filter_map(inode).collect();
-    // A damaged record is `verify`'s to tell.
+    // `verify` reports damaged records.
     for record in ViewRecords::of(store).list()?.into_iter().flatten() {
         let view = follow(&real_path(store)?, &record.path.0);
         if view == real || inode(&view).is_some_and(|view| own.contains(&view)) {
@@ -210,18 +212,18 @@ pub(crate) fn check_target(store: &StoreDir, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Finds where a record's view is.
+/// Finds the location of a record's view.
 pub(crate) fn place(store: &StoreDir, record: &ViewRecord) -> Result<ViewLocation> {
     let home = real_path(store)?;
     let path = follow(&home, &record.path.0);
     let above = path.parent().unwrap_or(&path);
     let mut refused = None;
     let parent = match open_way(store, above) {
-        // By now it leads into the store, where no view is made.
+        // It now leads into the store, where no view is created.
         Ok(dir) if lies_in_store(store, dir.path())? => None,
         Ok(dir) => Some(dir),
         Err(e) if is_gone(&e) => None,
-        // Whoever wants to go there hears of it; the record can be removed all the same.
+        // The error is reported when the path is used. The record can still be removed.
         Err(Error::Refused { kind: RefusedKind::ViewWay, why }) => {
             refused = Some(why);
             None
@@ -238,14 +240,14 @@ pub(crate) fn place(store: &StoreDir, record: &ViewRecord) -> Result<ViewLocatio
     Ok(place)
 }
 
-/// Returns whether there is no directory at a path, or none any more.
+/// Returns whether an error means that there is no directory at a path.
 pub(crate) fn is_gone(error: &Error) -> bool {
     let Error::Io { source, .. } = error else { return false };
     matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 impl ViewLocation {
-    /// Returns whether a real directory stands there.
+    /// Returns whether a real directory is there.
     pub(crate) fn is_directory(&self) -> Result<bool> {
         match self.parent() {
             Ok(parent) => Ok(parent.stat(self.name())?.is_some_and(|stat| stat.kind == Kind::Dir)
@@ -255,7 +257,7 @@ impl ViewLocation {
     }
 }
 
-/// Returns whether a directory has nothing in it.
+/// Returns whether a directory is empty.
 pub(crate) fn is_empty_directory(parent: &Dir, name: &[u8]) -> Result<bool> {
     match parent.open_dir(name) {
         Ok(dir) => Ok(dir.list()?.is_empty()),
@@ -264,7 +266,8 @@ pub(crate) fn is_empty_directory(parent: &Dir, name: &[u8]) -> Result<bool> {
     }
 }
 
-/// Returns why a view's filesystem is not there: nothing is mounted where it was, or another one.
+/// Returns why a view's filesystem is not available: its mount point is free, or has another
+/// filesystem.
 pub(crate) fn missing_disk(
     store: &StoreDir,
     record: &ViewRecord,
@@ -283,7 +286,7 @@ pub(crate) fn missing_disk(
     }
     let Ok(parent) = place.parent() else { return Ok(None) };
     let is_other = matches!((disk.id, parent.filesystem_id()), (Some(was), Some(is)) if was != is);
-    // Some filesystems are numbered by their device: then the view itself tells.
+    // Some filesystems derive their id from the device. Then the view itself is the evidence.
     if is_other && !stands_there(store, record, place, parent)? {
         return Ok(Some(format!("another filesystem is mounted on {shown}")));
     }

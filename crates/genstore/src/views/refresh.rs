@@ -1,6 +1,5 @@
-//! The look at views that each publish and activation takes: are they still ours, and did a program
-//! write through one. What is found is a warning; a view that is gone is made again, and mirrors are
-//! brought to what is current.
+//! The check of views after each publish and activation: are they unchanged, and did a program write
+//! through one. Findings are warnings. A missing view is recreated, and mirrors are updated.
 
 use crate::check::tree::{Fault, FaultKind, check_stats};
 use crate::error::{Error, RefusedKind, Result, chain, show_path};
@@ -16,11 +15,11 @@ use crate::views::view::{View, ViewState};
 use crate::views::{disk, install, mirror, parents, state};
 use crate::warning::{AfterCommit, Warning};
 
-/// So many paths are named in a warning; the rest is counted.
+/// The number of paths that a warning names. The rest is counted.
 const NAMED: usize = 10;
 
-/// Looks at every view, under the lock that moves `current`: makes again what is gone, and brings
-/// mirrors to what is current. Nothing of it is an error: what is current is current.
+/// Checks every view, under the lock that moves `current`: recreates missing ones and updates mirrors.
+/// No failure is an error, as the commit has happened.
 pub(crate) fn check_views(store: &StoreDir, lock: &CommitLock) -> Vec<Warning> {
     let mut after = AfterCommit::default();
     let records = ViewRecords::of(store).list();
@@ -29,13 +28,13 @@ pub(crate) fn check_views(store: &StoreDir, lock: &CommitLock) -> Vec<Warning> {
             for record in records {
                 match record.and_then(|record| check_view(store, lock, &record)) {
                     Ok(warnings) => after.warnings.extend(warnings),
-                    Err(error) => after.warn_about("could not look at a view", &error),
+                    Err(error) => after.warn_about("cannot check a view", &error),
                 }
             }
         }
-        Err(error) => after.warn_about("could not look at the views", &error),
+        Err(error) => after.warn_about("cannot check the views", &error),
     }
-    // Recovery has run: what is still there it could not finish.
+    // Recovery has run: it could not complete the remaining ones.
     for key in ViewRecords::of(store).pending_views().unwrap_or_default() {
         let place = ViewRecords::of(store)
             .read_pending(&key)
@@ -44,29 +43,29 @@ pub(crate) fn check_views(store: &StoreDir, lock: &CommitLock) -> Vec<Warning> {
             Ok(Some(place)) => {
                 let path = show_path(&place.path);
                 after.warn(format!(
-                    "the view {path} could not be put in place for good yet; \
-                     `genstore view rm {path}` gives it up"
+                    "the view {path} is not fully installed yet; \
+                     `genstore view rm {path}` cancels it"
                 ));
             }
             Ok(None) => {}
-            Err(error) => after.warn_about("a view could not be put in place for good yet", &error),
+            Err(error) => after.warn_about("a view is not fully installed yet", &error),
         }
     }
     after.warnings
 }
 
-/// Gives the warnings about one view, and makes it what it ought to be as far as that is ours.
+/// Restores one view as far as it is ours, and returns the warnings about it.
 fn check_view(store: &StoreDir, lock: &CommitLock, record: &ViewRecord) -> Result<Vec<Warning>> {
     let mut place = place::place(store, record)?;
     place.check_way()?;
     if let Some(why) = &place.unmounted {
         let mut after = AfterCommit::default();
         let path = show_path(&place.path);
-        after.warn(format!("the view {path} was left as it is: {why}; it follows once that is mounted"));
+        after.warn(format!("the view {path} was not updated: {why}; it is updated once that is mounted"));
         return Ok(after.warnings);
     }
     if place.parent().is_err() && record.is_beside_store() {
-        // A project was cleaned (`rm -rf dist`). Elsewhere a disk may not be there at the moment.
+        // A project was cleaned (`rm -rf dist`). At other places a disk may just not be mounted.
         parents::make_parents(store, lock, &place.path)?;
         place = place::place(store, record)?;
     }
@@ -74,7 +73,7 @@ fn check_view(store: &StoreDir, lock: &CommitLock, record: &ViewRecord) -> Resul
         let mut warnings = refresh_mirror(store, lock, record, &place);
         if let Err(error) = disk::note_disk(store, lock, record, &place) {
             let mut after = AfterCommit::default();
-            after.warn_about("could not note where a view is", &error);
+            after.warn_about("cannot record the filesystem of a view", &error);
             warnings.extend(after.warnings);
         }
         return Ok(warnings);
@@ -90,19 +89,19 @@ fn check_view(store: &StoreDir, lock: &CommitLock, record: &ViewRecord) -> Resul
         }
         ViewState::Dangling => shows_nothing(&view),
         ViewState::Elsewhere(target) => format!(
-            "the view {path} was replaced by a symlink to {}; `{again} --replace` mends it",
+            "the view {path} was replaced by a symlink to {}; `{again} --replace` repairs it",
             show(target)
         ),
         ViewState::File => {
-            format!("the view {path} was replaced by a file; move it away, then `{again}` mends it")
+            format!("the view {path} was replaced by a file; move it away, then `{again}` repairs it")
         }
         ViewState::NoParent => format!(
-            "the view {path} cannot be there, for the directory it was in is gone; \
-             `genstore view rm {path}` forgets it"
+            "the view {path} cannot be restored, as its parent directory is missing; \
+             `genstore view rm {path}` removes its record"
         ),
         ViewState::Mounted => format!(
-            "the view {path} was left as it is, for something is mounted there; \
-             unmount it, or `genstore view rm {path}` forgets the view"
+            "the view {path} was not updated, as something is mounted there; \
+             unmount it, or `genstore view rm {path}` removes its record"
         ),
         _ => return Ok(vec![]),
     };
@@ -110,7 +109,7 @@ fn check_view(store: &StoreDir, lock: &CommitLock, record: &ViewRecord) -> Resul
     Ok(after.warnings)
 }
 
-/// Makes a view again that was removed, or whose place a directory took, which is kept.
+/// Recreates a view that was removed, or that a directory replaced. The directory is kept.
 fn restore(
     store: &StoreDir,
     lock: &CommitLock,
@@ -132,17 +131,17 @@ fn restore(
         _ => install::put_in_place(store, lock, record, place, ViewChange::Retargeted, after),
     };
     after.warn(match restored {
-        Ok(None) => format!("the view {path} was {was}; it was made again"),
+        Ok(None) => format!("the view {path} was {was}; it was restored"),
         Ok(Some(kept)) => {
-            format!("the view {path} was {was}, which is {} now; it was made again", show_path(&kept))
+            format!("the view {path} was {was}, which is {} now; it was restored", show_path(&kept))
         }
         Err(error) => {
-            format!("the view {path} was {was}, and could not be made again: {}", chain(&error))
+            format!("the view {path} was {was}, and could not be restored: {}", chain(&error))
         }
     });
 }
 
-/// Brings a mirror to what is current, and tells what came up.
+/// Updates a mirror, and returns the warnings.
 fn refresh_mirror(
     store: &StoreDir,
     lock: &CommitLock,
@@ -155,12 +154,12 @@ fn refresh_mirror(
         Ok(updated) => {
             if !updated.put_back.is_empty() {
                 let names = name_some(&updated.put_back);
-                after.warn(format!("in the view {path} was removed and is put back: {names}"));
+                after.warn(format!("in the view {path} removed files were restored: {names}"));
             }
             if !updated.strangers.is_empty() {
                 let names = name_some(&updated.strangers);
                 after.warn(format!(
-                    "in the view {path} is left alone what genstore did not put there: {names}"
+                    "in the view {path} files that are not genstore's were left alone: {names}"
                 ));
             }
             if let (Ok(Some(_)), Ok(false)) =
@@ -170,14 +169,14 @@ fn refresh_mirror(
             }
         }
         Err(error) => {
-            let what = format!("the view {path} could not be brought to what is current");
+            let what = format!("the view {path} could not be updated");
             after.warn_about(&what, &error);
         }
     }
     after.warnings
 }
 
-/// Makes a mirror again what it was, after it could not be removed.
+/// Restores a mirror after its removal failed.
 pub(crate) fn bring_back(
     store: &StoreDir,
     lock: &CommitLock,
@@ -193,8 +192,8 @@ pub(crate) fn bring_back(
     }
 }
 
-/// Tells what was done to the current generation since it was published: build tools write
-/// through links. Only where there is a view; a stat for each of its files.
+/// Reports changes to the current generation since its publication: build tools write through links.
+/// Runs only if there is a view, and takes one stat per file.
 pub(crate) fn check_written_to(store: &StoreDir, base: Option<&CurrentGeneration>) -> Vec<Warning> {
     let mut after = AfterCommit::default();
     let found = match (ViewRecords::of(store).any(), base) {
@@ -205,18 +204,20 @@ pub(crate) fn check_written_to(store: &StoreDir, base: Option<&CurrentGeneration
     match found {
         Ok(None) => {}
         Ok(Some(message)) => after.warn(message),
-        Err(error) => after.warn_about("could not look at what is current", &error),
+        Err(error) => after.warn_about("cannot check the current generation", &error),
     }
     after.warnings
 }
 
 fn written_to(store: &StoreDir, base: &CurrentGeneration) -> Result<Option<String>> {
     let id = base.generation.id();
-    Ok(name_faults(check_stats(store, base)?)
-        .map(|what| format!("generation {id} was written to: {what}; `genstore verify --repair` mends it")))
+    Ok(name_faults(check_stats(store, base)?).map(|what| {
+        format!("generation {id} was written to: {what}; `genstore verify --repair` repairs it")
+    }))
 }
 
-/// Names what is wrong with paths of a generation, the first few of them; `None` where nothing is.
+/// Describes the faults of a generation's paths, naming the first few. Returns `None` if there are
+/// none.
 pub(crate) fn name_faults(mut faults: Vec<Fault>) -> Option<String> {
     // One path may differ in mode and mtime.
     faults.dedup_by(|a, b| a.path == b.path);
@@ -261,10 +262,10 @@ fn name_some(paths: &[Vec<u8>]) -> String {
 
 fn shows_nothing(view: &View) -> String {
     let from = view.from.as_ref().map_or("the tree".to_owned(), |from| from.to_string());
-    format!("the view {} shows nothing: what is current has no {from}", show_path(&view.path))
+    format!("the view {} shows nothing: the current generation has no {from}", show_path(&view.path))
 }
 
-/// Writes the command that adds a view as it was added.
+/// Returns the command that adds a view as it was added.
 fn add_again(view: &View) -> String {
     let kind = match view.kind {
         ViewKind::Link => "",

@@ -1,8 +1,8 @@
-//! Views: paths outside the store that show what is current.
+//! Views: paths outside the store that show the current generation.
 //!
-//! A link is a relative symlink `…/current[/SUBDIR]`, made once: commits move `current`, and the view
-//! with it. A mirror is a directory of real files, which each commit brings up to date (`mirror`). What
-//! stood at a view's path is kept beside it, never deleted (`view_put`).
+//! A link is a relative symlink `…/current[/SUBDIR]`, created once. A commit moves `current`, and so
+//! changes what the view shows. A mirror is a directory of real files, which each commit updates
+//! (`mirror`). The previous entry at a view's path is kept beside it, never deleted (`install`).
 
 use crate::error::Result;
 use crate::fs::errno::is_absence;
@@ -19,7 +19,7 @@ pub(crate) fn look_at_view(store: &StoreDir, record: &ViewRecord) -> Result<(Vie
     let place = place::place(store, record)?;
     let state = match place.standing()? {
         ViewState::Directory if record.kind == ViewKind::Mirror => mirror_state(store, record, &place)?,
-        // A link is none any more.
+        // A link is not a mirror any more.
         ViewState::Ok if record.kind == ViewKind::Mirror => ViewState::Elsewhere(place.target.clone()),
         ViewState::Ok if !shows_something(store, record)? => ViewState::Dangling,
         state => state,

@@ -1,4 +1,4 @@
-//! What a view is, as callers see it.
+//! Views in the public API.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -7,65 +7,68 @@ use crate::model::relpath::RelPath;
 use crate::model::view::{ViewChange, ViewKind};
 use crate::warning::Warning;
 
-/// What a view shows, and how it comes to its place.
+/// The options of a new view.
 #[derive(Clone, Debug, Default)]
 pub struct ViewOptions {
-    /// The part of the tree that it shows; all of it, if there is none.
+    /// The part of the tree that it shows. `None`: the whole tree.
     pub from: Option<RelPath>,
-    /// How it shows it.
+    /// Its kind.
     pub kind: ViewKind,
-    /// Of a mirror: make private copies, which its readers may write to.
+    /// For a mirror: create private copies, which its readers may write to.
     pub copy: bool,
-    /// Take the place of a directory or of somebody else's symlink.
+    /// Replace a directory or a foreign symlink.
     pub replace: bool,
-    /// Make the directories above it that are not there.
+    /// Create missing directories above it.
     pub parents: bool,
 }
 
-/// A view, with what stands at its path.
+/// A view, with the state of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// How it shows what is current.
+    /// Its kind.
     pub kind: ViewKind,
     /// The part of the tree that it shows.
     pub from: Option<RelPath>,
-    /// Of a mirror: its files are private copies.
+    /// For a mirror: whether its files are private copies.
     pub copy: bool,
-    /// What its link holds; nothing for a mirror.
+    /// The target of its link; empty for a mirror.
     pub target: Vec<u8>,
-    /// When it was made.
+    /// The time of its creation.
     pub made: SystemTime,
-    /// What stands there.
+    /// The state of its path.
     pub state: ViewState,
 }
 
-/// What stands at a view's path.
+/// The state of a view's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ViewState {
-    /// The link, and it leads to something; or the mirror of what is current, and nothing else.
+    /// The link, with an existing target; or the mirror of the current generation, without foreign
+    /// files.
     Ok,
-    /// The link or the mirror, but what is current has no such path, or nothing is current.
+    /// The link or the mirror, but the current generation has no such path, or no generation is
+    /// current.
     Dangling,
-    /// The mirror, of something else than what is current. The next command that writes mends it.
+    /// The mirror, of something other than the current generation. The next command that writes updates
+    /// it.
     Behind,
-    /// The mirror of what is current, and these paths in it that are not ours.
+    /// The mirror of the current generation, with these foreign paths in it.
     Strangers(Vec<Vec<u8>>),
-    /// Nothing.
+    /// No entry.
     Missing,
-    /// A symlink that leads elsewhere.
+    /// A symlink to another target.
     Elsewhere(Vec<u8>),
     /// A directory.
     Directory,
-    /// A file, or whatever else is no directory.
+    /// A file, or anything else that is not a directory.
     File,
-    /// Not even the directory that it was in.
+    /// Not even its parent directory exists.
     NoParent,
     /// A directory on which something is mounted.
     Mounted,
-    /// Nothing that counts: the filesystem that it is on is not mounted.
+    /// Unknown: the filesystem of the view is not mounted.
     Unmounted,
 }
 
@@ -75,11 +78,11 @@ pub enum ViewState {
 pub struct ViewAdded {
     /// The view.
     pub view: View,
-    /// What was done.
+    /// The change.
     pub change: ViewChange,
-    /// Where that is now which stood at its path.
+    /// The new path of the entry that was replaced.
     pub kept: Option<PathBuf>,
-    /// What went wrong once the view was in place; the next writer takes it up.
+    /// Failures after the view was in place. The next writer retries them.
     pub warnings: Vec<Warning>,
 }
 
@@ -87,10 +90,10 @@ pub struct ViewAdded {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ViewRemoved {
-    /// The view, with what stood at its path.
+    /// The view, with the state of its path.
     pub view: View,
     /// Whether there was a link or a mirror of ours to remove.
     pub unlinked: bool,
-    /// What was in a mirror, is not ours, and is still there.
+    /// The foreign files in a mirror, which are still there.
     pub strangers: Vec<Vec<u8>>,
 }

@@ -1,14 +1,14 @@
-//! The work on a mirror, so that whoever reads it meanwhile misses nothing.
+//! The changes to a mirror, in an order in which a reader misses no file.
 //!
-//! 1. folders are made;
-//! 2. files and symlinks are added, under their own names: a link never replaces;
-//! 3. what differs is replaced, each by one rename;
-//! 4. what is not wanted any more is deleted, files first, then folders;
-//! 5. what something of ours was in the way of is added;
-//! 6. the folders that were changed are flushed.
+//! 1. Folders are created.
+//! 2. Files and symlinks are added under their final names. A link never replaces an entry.
+//! 3. Differing entries are replaced, each by one rename.
+//! 4. Unwanted entries are deleted, files first, then folders.
+//! 5. Entries whose place one of ours occupied until then are added.
+//! 6. The changed folders are flushed.
 //!
-//! What is on its way lies in a directory beside the mirror, never in it. Before something is replaced
-//! or deleted it is looked at once more.
+//! Temporary files are in a directory beside the mirror, never in it. Each entry is checked again right
+//! before it is replaced or deleted.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -27,27 +27,27 @@ use crate::threads::prelude::*;
 use crate::views::mirror::compare::MirrorComparison;
 use crate::views::mirror::plan::Work;
 
-/// Does the work.
+/// Applies the changes.
 pub(crate) struct Hand<'a> {
-    /// What it makes belongs to the owner of the mirror.
+    /// New entries belong to the owner of the mirror.
     pub(crate) fs: &'a Fs,
     pub(crate) look: &'a MirrorComparison<'a>,
     /// The directory beside the mirror, and its name.
     pub(crate) beside: (&'a Dir, &'a [u8]),
-    /// Entries of which no link can be made: they are copied.
+    /// Entries that cannot be linked: they are copied.
     pub(crate) unlinkable: &'a BTreeSet<usize>,
 }
 
-/// What came up while working.
+/// The results of the changes.
 #[derive(Default)]
 pub(crate) struct Done {
-    /// What stood in the way, or was changed just now.
+    /// Foreign entries in the way, or entries that were changed just before.
     pub(crate) strangers: BTreeSet<Vec<u8>>,
-    /// Entries that could not be linked, and are to be copied.
+    /// Entries that could not be linked, and must be copied.
     pub(crate) unlinkable: BTreeSet<usize>,
 }
 
-/// How an entry comes to its name.
+/// The way in which an entry gets its name.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     ToFreeName,
@@ -55,7 +55,7 @@ enum Way {
 }
 
 impl Hand<'_> {
-    /// Does all of it.
+    /// Does all changes.
     pub(crate) fn work(&self, work: &Work) -> Result<Done> {
         let done = Mutex::new(Done::default());
         let spare = match self.needs_spare(work) {
@@ -98,7 +98,7 @@ impl Hand<'_> {
         Ok(())
     }
 
-    /// Something that came since the look stands in the way: that is not ours to decide.
+    /// An entry that appeared since the comparison is in the way. It is foreign and left alone.
     fn unless_in_the_way(&self, result: Result<()>, path: &[u8], done: &Mutex<Done>) -> Result<()> {
         const IN_THE_WAY: [Errno; 4] = [Errno::EXIST, Errno::NOTDIR, Errno::LOOP, Errno::ISDIR];
         match result {
@@ -136,7 +136,7 @@ impl Hand<'_> {
                     continue;
                 }
                 match self.put(index, &dir, way, spare, many) {
-                    // No link left, or another user's file.
+                    // The inode has no links left, or the file belongs to another user.
                     Err(e)
                         if !self.unlinkable.contains(&index)
                             && (is_errno(&e, Errno::MLINK) || is_errno(&e, Errno::PERM)) =>
@@ -181,7 +181,7 @@ impl Hand<'_> {
         }
     }
 
-    /// Makes a private copy that its owner may write to.
+    /// Creates a private copy that its owner may write to.
     fn copy(&self, from: (&[u8], &[u8]), file: FileNode, to: (&Dir, &[u8]), many: bool) -> Result<()> {
         let (fs, path) = (self.fs, to.0.join(to.1));
         let copy = fs.create(to.0, to.1)?;
@@ -237,7 +237,7 @@ impl Hand<'_> {
         for folder in folders {
             match root.open_dir(folder) {
                 Ok(dir) => fs.sync_dir(&dir)?,
-                // Removed itself, or something is in its way.
+                // The folder was removed itself, or another entry is in its place.
                 Err(e) if crate::fs::errno::is_absence(&e) || is_mount(&e) => {}
                 Err(e) => return Err(e),
             }

@@ -1,10 +1,11 @@
-//! The look at a mirror: what of it is as it ought to be, what is to be done, what is not ours.
-//! Changes nothing.
+//! Compares a mirror with the current generation: finds the entries that are right, the necessary
+//! changes, and the foreign entries. Changes nothing.
 //!
-//! A file is ours when an inventory names it and it is the inode that was linked there, or for
-//! copies, has the size and mtime that were set. An inode that nothing else links to may have been
-//! freed and taken for another file, so it must look as it did, too. Another inode that looks as it did
-//! is ours when it has the same bytes: a copy of the mirror may have got its root's number again.
+//! A file is ours if an inventory names it, and it is the inode that was linked there. A copy is ours
+//! if it has the size and mtime that were set. An inode with no other link may have been freed and
+//! reused for another file, so its size and mtime must match as well. Another inode with matching size
+//! and mtime is ours if it has the same bytes: a copy of the mirror may have got its root's inode
+//! number again.
 
 use std::collections::HashMap;
 
@@ -21,33 +22,33 @@ use crate::threads::prelude::*;
 use crate::views::mirror::plan::{Found, Verdict, Verdicts, sum_up};
 use crate::views::mirror::target::MirrorTarget;
 
-/// What is compared.
+/// The inputs of a comparison.
 pub(crate) struct MirrorComparison<'a> {
     pub(crate) root: &'a Dir,
     pub(crate) root_inode: u64,
-    /// What is there by our own account, what was on its way last.
+    /// The recorded entries of the mirror, and those of the last interrupted update.
     pub(crate) known: Vec<&'a Inventory>,
     pub(crate) wanted: &'a MirrorTarget,
 }
 
-/// What there is to know of one path before looking at it.
+/// The knowledge about one path before the disk is read.
 #[derive(Default, Clone, Copy)]
 struct Item {
     wanted: Option<usize>,
     folder_wanted: bool,
-    /// A folder that we made.
+    /// A folder that genstore created.
     folder_known: bool,
 }
 
-/// The folder of the generation whose files are wanted in a folder of the mirror: opened when one of them
-/// is asked for.
+/// The folder of the generation with the wanted files of a folder of the mirror. It is opened when the
+/// first of them is needed.
 struct Source<'a> {
     wanted: &'a MirrorTarget,
     dir: Option<Dir>,
 }
 
 impl Source<'_> {
-    /// Returns the inode of a file that is wanted in the folder.
+    /// Returns the inode of a wanted file of the folder.
     fn inode(&mut self, folder: &[u8], name: &[u8]) -> Result<u64> {
         let dir = match &mut self.dir {
             Some(dir) => dir,
@@ -58,11 +59,11 @@ impl Source<'_> {
     }
 }
 
-/// What was put at a path, and still is there.
+/// An entry that genstore created at a path, and that is still there.
 struct Ours<'a> {
     node: Node<'a>,
     inode: u64,
-    /// Has the size and the mtime that it had.
+    /// Whether it has the recorded size and mtime.
     looks_same: bool,
     inventory: &'a Inventory,
 }
@@ -70,7 +71,7 @@ struct Ours<'a> {
 type Items<'a> = HashMap<&'a [u8], HashMap<&'a [u8], Item>>;
 
 impl<'a> MirrorComparison<'a> {
-    /// Looks at every path that is wanted or known, and at what else is in their folders.
+    /// Checks every wanted or known path, and the other entries of their folders.
     pub(crate) fn take(&self) -> Result<Found> {
         let items = self.items();
         let verdicts: Vec<Verdicts> =
@@ -179,8 +180,8 @@ impl<'a> MirrorComparison<'a> {
         Ok(verdicts)
     }
 
-    /// Finds what is to be done about a path that is wanted: observes, decides, and looks closer where
-    /// the decision asks for it.
+    /// Finds the change for a wanted path: observes, decides, and reads more if the decision requires
+    /// it.
     fn wanted(
         &self,
         wanted: usize,
@@ -227,7 +228,7 @@ impl<'a> MirrorComparison<'a> {
         })
     }
 
-    /// Looks at what stands at a path that is wanted.
+    /// Observes the entry at a wanted path.
     fn observe(
         &self,
         entry: Entry<'_>,
@@ -252,7 +253,7 @@ impl<'a> MirrorComparison<'a> {
         })
     }
 
-    /// Compares what was put at a path with what is wanted there.
+    /// Compares a created entry with the wanted one.
     fn put(&self, ours: &Ours<'_>, wanted: Entry<'_>, stat: &Stat) -> Put {
         let (Node::File(known), Node::File(file)) = (ours.node, wanted.node) else {
             return Put::Other;
@@ -270,7 +271,7 @@ impl<'a> MirrorComparison<'a> {
         }
     }
 
-    /// Finds what was put at a path, if that is what stands there.
+    /// Returns the entry that genstore created at a path, if it is still there.
     fn ours(&self, dir: &Dir, name: &[u8], path: &[u8], stat: &Stat) -> Result<Option<Ours<'a>>> {
         for &inventory in self.known.iter().rev() {
             let Some(index) = inventory.tree.index_of(path) else { continue };
@@ -291,7 +292,7 @@ impl<'a> MirrorComparison<'a> {
                 _ => looks_same,
             };
             if is_ours {
-                // In a copy of the mirror the inode is another one.
+                // In a copy of the mirror the inode differs.
                 let inode = if inode == 0 { 0 } else { stat.ino };
                 return Ok(Some(Ours { node, inode, looks_same, inventory }));
             }
@@ -299,7 +300,7 @@ impl<'a> MirrorComparison<'a> {
         Ok(None)
     }
 
-    /// Returns whether what stands at a path now is ours, to be replaced or deleted.
+    /// Returns whether the present entry at a path is ours, and so may be replaced or deleted.
     pub(crate) fn is_ours(&self, dir: &Dir, path: &[u8]) -> Result<bool> {
         let name = relpath::split(path).1;
         match dir.stat(name)? {
@@ -308,8 +309,8 @@ impl<'a> MirrorComparison<'a> {
         }
     }
 
-    /// Returns whether an update that was cut may have left other bytes at a path, which look the same:
-    /// FAT does not tell two files in a row apart, whose mtimes differ by a second.
+    /// Returns whether an interrupted update may have left other bytes with the same size and mtime at
+    /// a path: FAT does not distinguish two consecutive mtimes that differ by a second.
     fn looks_like_another(&self, path: &[u8], file: &FileNode, stat: &Stat) -> bool {
         self.known.len() > 1
             && self.known.iter().any(|known| match known.tree.find(path) {
@@ -322,7 +323,7 @@ impl<'a> MirrorComparison<'a> {
         self.known.first().is_some_and(|known| known.tree.index_of(path).is_some())
     }
 
-    /// Finds what stands where a folder is to be, or one above it, and whether that is ours.
+    /// Finds the entry in the place of a wanted folder or of one above it, and whether it is ours.
     fn in_the_way(&self, path: &[u8]) -> Result<Option<(Vec<u8>, bool)>> {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         for end in ends.chain([path.len()]) {
@@ -360,7 +361,7 @@ mod tests {
     use crate::model::tree::Tree;
     use crate::model::tree::builder::TreeBuilder;
 
-    /// A mirror that an update was to make of `b`, where `a` was.
+    /// A mirror that an update was to change from `a` to `b`.
     #[test]
     fn what_fat_does_not_tell_apart_is_doubtful_after_an_update_that_was_cut() {
         let at = |secs| Mtime { secs, nanos: 0 };
@@ -383,7 +384,7 @@ mod tests {
             folders: BTreeSet::new(),
             source: None,
         };
-        // One after the other on FAT, or two seconds later.
+        // One second later, which FAT does not distinguish, or two seconds later.
         for (size_differs, later, doubtful) in [(false, 7, true), (false, 8, false), (true, 7, false)] {
             let (old, new) = (file(b"a", 6), file(if size_differs { b"bb" } else { b"b" }, later));
             let (now, next) = (inventory(old), inventory(new));

@@ -1,13 +1,14 @@
 //! Mirrors: views that are directories of real files.
 //!
 //! An update, under the commit lock:
-//! 1. the mirror is compared with what is current (`mirror_look`); where nothing differs, that is all;
-//! 2. what it is to have in it is made durable, beside what it has: so whatever is cut, both tell
-//!    what is ours;
-//! 3. the work is done (`mirror_work`), and flushed;
-//! 4. what it was to have is what it has: one rename.
+//! 1. The mirror is compared with the current generation (`compare`). If nothing differs, the update
+//!    ends.
+//! 2. The next inventory is made durable, beside the present one. After an interruption both together
+//!    list all entries that are ours.
+//! 3. The changes are applied (`apply`) and flushed.
+//! 4. One rename makes the next inventory the present one.
 //!
-//! Cut anywhere, the next command that writes begins again at 1.
+//! After an interruption at any point, the next command that writes begins again at 1.
 
 pub(crate) mod apply;
 pub(crate) mod compare;
@@ -37,21 +38,21 @@ use crate::views::mirror::plan::Found;
 use crate::views::mirror::target::MirrorTarget;
 use crate::views::place::{self, ViewLocation};
 
-/// What an update came upon.
+/// The results of an update.
 #[derive(Default, Debug)]
 pub(crate) struct MirrorDelta {
-    /// What is not ours, and was left alone.
+    /// Foreign entries, which were left alone.
     pub(crate) strangers: Vec<Vec<u8>>,
-    /// What had been removed, and was put back.
+    /// Entries that had been removed, and were restored.
     pub(crate) put_back: Vec<Vec<u8>>,
 }
 
-/// A mirror's directory, and what we put in it by our own account.
+/// A mirror's directory, and its recorded entries.
 struct MirrorState {
     root: Dir,
     root_inode: u64,
     now: Option<Inventory>,
-    /// What an update that was cut was about to make of it.
+    /// The next inventory of an interrupted update.
     next: Option<Inventory>,
 }
 
@@ -74,7 +75,7 @@ fn what_is_there(
     Ok(MirrorState { root_inode: root.stat_self()?.ino, root, now, next })
 }
 
-/// Brings a mirror whose directory is there to what is current.
+/// Updates an existing mirror to the current generation.
 pub(crate) fn update_mirror(
     store: &StoreDir,
     lock: &CommitLock,
@@ -91,7 +92,7 @@ pub(crate) fn update_mirror(
     let mut strangers = std::mem::take(&mut found.strangers);
     if found.work.len() > 0 || there.now.as_ref() != Some(&found.next) || there.next.is_some() {
         strangers.extend(do_work(store, lock, record, place, &look, &mut found)?);
-        // What a mount hides is as the last inventory tells, which goes on counting.
+        // For paths hidden by a mount, the last inventory stays valid.
         if !found.hidden {
             ViewRecords::of(store).promote_inventory(lock, &record.key())?;
         }
@@ -99,7 +100,7 @@ pub(crate) fn update_mirror(
     Ok(MirrorDelta { strangers: strangers.into_iter().collect(), put_back: found.gone })
 }
 
-/// Steps 2 and 3. Gives what turned out not to be ours.
+/// Does steps 2 and 3. Returns the entries that turned out to be foreign.
 fn do_work(
     store: &StoreDir,
     lock: &CommitLock,
@@ -119,7 +120,8 @@ fn do_work(
         if done.unlinkable.is_subset(&unlinkable) {
             return Ok(done.strangers);
         }
-        // A copy is known by other signs than a link: the inventory says so before it is made.
+        // A copy is recognised by other values than a link, so the inventory is changed before the copy
+        // is made.
         unlinkable.extend(done.unlinkable);
         let paths = unlinkable.iter().map(|index| look.wanted.tree.path(*index));
         for index in paths.filter_map(|path| found.next.tree.index_of(path)) {
@@ -131,7 +133,7 @@ fn do_work(
     }
 }
 
-/// Makes a new mirror under the name that it has until it is in place.
+/// Creates a new mirror under its temporary name.
 pub(crate) fn build_mirror(
     store: &StoreDir,
     lock: &CommitLock,
@@ -154,8 +156,8 @@ pub(crate) fn build_mirror(
     do_work(store, lock, &pending.view, place, &look, &mut found).map(drop)
 }
 
-/// Looks at a mirror whose directory is there, and changes nothing: tells whether it is behind,
-/// and what is not ours.
+/// Checks an existing mirror and changes nothing. Returns whether it is out of date, and the foreign
+/// entries.
 pub(crate) fn look_at_mirror(
     store: &StoreDir,
     record: &ViewRecord,
@@ -166,8 +168,8 @@ pub(crate) fn look_at_mirror(
     Ok((found.work.len() > 0, found.strangers.into_iter().collect()))
 }
 
-/// Brings mirrors to what is current that an update, or the one before it, did not get to. What
-/// cannot be done now is told by the look after the next commit.
+/// Updates mirrors whose last update was interrupted or skipped. Failures are reported by the check
+/// after the next commit.
 pub(crate) fn settle_mirrors(store: &StoreDir, lock: &CommitLock) -> Result<()> {
     for key in ViewRecords::of(store).mirrors()? {
         drop(settle_mirror(store, lock, &key));
@@ -188,8 +190,8 @@ fn settle_mirror(store: &StoreDir, lock: &CommitLock, key: &[u8]) -> Result<()> 
     update_mirror(store, lock, &record, &place).map(drop)
 }
 
-/// Removes from a directory what was put there for a view that is no mirror any more. Gives what
-/// is not ours, and stays.
+/// Removes the entries of a mirror from a directory that is not a view any more. Returns the foreign
+/// entries, which stay.
 pub(crate) fn clear_mirror(
     store: &StoreDir,
     lock: &CommitLock,
@@ -221,7 +223,7 @@ fn ought_to_show(store: &StoreDir, record: &ViewRecord) -> Result<Shows> {
     Ok(Shows { generation: Current::of(store).id()?, from, copies: record.copy })
 }
 
-/// Reads what a mirror is to show now.
+/// Reads the wanted state of a mirror.
 fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
     let shows = ought_to_show(store, record)?;
     let nothing = MirrorTarget { shows, ..MirrorTarget::nothing(Records::of(store).sequence()?.heals) };
@@ -251,14 +253,15 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
     Ok(MirrorTarget { tree: builder.finish(), folders, source, ..nothing })
 }
 
-/// Names the directory beside a mirror in which files are prepared. No other store uses it.
+/// Returns the name of the directory beside a mirror in which files are prepared. No other store uses
+/// it.
 pub(crate) fn spare_name(store: &StoreDir, record: &ViewRecord) -> Vec<u8> {
     name_beside(store, record, ".genstore-mirror-")
 }
 
-/// Makes a name beside a view that no other store makes: the way to the view is from the store,
-/// so from one directory it leads back to one store. It is the same after a restart, when
-/// devices have other numbers.
+/// Returns a name beside a view that no other store uses. It is derived from the path from the store to
+/// the view, and from one directory this path leads back to only one store. It is the same after a
+/// reboot, when devices have other numbers.
 pub(crate) fn name_beside(_store: &StoreDir, record: &ViewRecord, prefix: &str) -> Vec<u8> {
     format!("{prefix}{}", Digest::of(&record.path.0).short()).into_bytes()
 }

@@ -1,4 +1,4 @@
-//! What is to be done about a mirror, put together from what was found path by path.
+//! The changes to a mirror, derived from the verdicts about its paths.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use crate::model::inventory::Inventory;
 use crate::model::relpath;
 use crate::views::mirror::target::MirrorTarget;
 
-/// What is found of a path.
+/// The verdict about a path.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Verdict {
-    /// With the inode that it has; 0 for a copy.
+    /// With its present inode; 0 for a copy.
     Keep(usize, u64),
-    /// With the inode that it will have.
+    /// With its future inode.
     Add(usize, u64),
     AddLate(usize, u64),
     Replace(usize, u64),
@@ -23,14 +23,14 @@ pub(crate) enum Verdict {
     /// A folder that is not wanted any more.
     LeaveFolder,
     Stranger,
-    /// A mount point: what is below it is hidden.
+    /// A mount point: everything below it is hidden.
     Mount,
     Gone,
 }
 
 pub(crate) type Verdicts = Vec<(Vec<u8>, Verdict)>;
 
-/// What is to be done about a mirror; paths in it, each list in the order in which it is done.
+/// The changes to a mirror. Paths are relative to it, and each list is in the order of execution.
 #[derive(Default, Debug)]
 pub(crate) struct Work {
     pub(crate) folders: Vec<Vec<u8>>,
@@ -39,7 +39,7 @@ pub(crate) struct Work {
     pub(crate) replaced: Vec<usize>,
     pub(crate) deleted: Vec<Vec<u8>>,
     pub(crate) emptied: Vec<Vec<u8>>,
-    /// What something of ours is in the way of, until it is deleted.
+    /// Entries whose place one of ours occupies until it is deleted.
     pub(crate) late_folders: Vec<Vec<u8>>,
     pub(crate) late: Vec<usize>,
 }
@@ -52,7 +52,7 @@ impl Work {
         paths.into_iter().chain(entries).sum()
     }
 
-    /// Leaves nothing to do but to put these entries in their places.
+    /// Keeps only the work of creating these entries.
     pub(crate) fn only(mut self, entries: &BTreeSet<usize>) -> Work {
         for list in [&mut self.added, &mut self.replaced, &mut self.late] {
             list.retain(|index| entries.contains(index));
@@ -62,20 +62,20 @@ impl Work {
     }
 }
 
-/// What the look found.
+/// The result of a comparison.
 pub(crate) struct Found {
     pub(crate) work: Work,
-    /// What the mirror has in it when that is done.
+    /// The inventory of the mirror after the changes.
     pub(crate) next: Inventory,
-    /// What was not put there, or is not any more what was.
+    /// Foreign entries, and entries of ours that were changed.
     pub(crate) strangers: BTreeSet<Vec<u8>>,
-    /// What was put there, and is gone.
+    /// Entries that genstore created and that are now missing.
     pub(crate) gone: Vec<Vec<u8>>,
-    /// Something is mounted in it, so not all of it could be looked at.
+    /// Whether something is mounted in it, so that it could not be compared fully.
     pub(crate) hidden: bool,
 }
 
-/// Sorts what was found into work, and into what is not ours.
+/// Turns the verdicts into changes and a list of foreign entries.
 pub(crate) fn sum_up(wanted: &MirrorTarget, root: u64, mut verdicts: Verdicts) -> Result<Found> {
     verdicts.sort_by(|a, b| relpath::compare(&a.0, &b.0));
     let is = |wanted: Verdict| {
@@ -84,7 +84,7 @@ pub(crate) fn sum_up(wanted: &MirrorTarget, root: u64, mut verdicts: Verdicts) -
     };
     let mounts: BTreeSet<Vec<u8>> = is(Verdict::Mount).into_iter().collect();
     let strangers: BTreeSet<Vec<u8>> = is(Verdict::Stranger).into_iter().chain(mounts.clone()).collect();
-    // Sorted by bytes, what is below a path may stand apart from it.
+    // The order is by bytes, so entries below a path need not follow it directly.
     let holds_strangers = |path: &[u8]| {
         let below = [path, b"/"].concat();
         strangers.range(below.clone()..).next().is_some_and(|first| first.starts_with(&below))

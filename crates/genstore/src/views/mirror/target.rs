@@ -1,4 +1,4 @@
-//! What a mirror is to show.
+//! The wanted state of a mirror.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,23 @@ use crate::model::inventory::Shows;
 use crate::model::tree::Tree;
 use crate::parts::generations::Generation;
 
-/// What a mirror is to show.
+/// The wanted state of a mirror.
 pub(crate) struct MirrorTarget {
     pub(crate) shows: Shows,
     pub(crate) heals: u64,
-    /// Files, with the mtimes that are shown, and symlinks.
+    /// Files with their published mtimes, and symlinks.
     pub(crate) tree: Tree,
-    /// All folders but the mirror itself.
+    /// All folders except the mirror itself.
     pub(crate) folders: BTreeSet<Vec<u8>>,
-    /// Where the files are; the generation is leased.
+    /// The generation with its files, which is leased.
     pub(crate) source: Option<(Generation, Dir)>,
 }
 
 impl MirrorTarget {
-    /// Opens a folder of what is shown.
+    /// Opens a folder of the generation.
     pub(crate) fn folder(&self, path: &[u8]) -> Result<Dir> {
         let source = self.source.as_ref().map(|(_, dir)| dir);
-        source.expect("what is wanted comes from somewhere").open_dir(path)
+        source.expect("a target with files has a source").open_dir(path)
     }
 }
 
