@@ -8,7 +8,7 @@ use rustix::fs::XattrFlags;
 
 use crate::harness::Site;
 
-const PRIVATE: &str = "2 files that not everybody may read become readable to all, the first is b/c\n";
+const PRIVATE: &str = "2 files with restricted read permission become readable to all, the first is b/c\n";
 const SET_ID: &str = "1 file loses its set-user-id, set-group-id or sticky bit: run\n";
 
 fn chmod(site: &Site, path: &str, mode: u32) {
@@ -52,7 +52,7 @@ fn losses_are_refused_where_that_is_wished_for() {
         assert!(output.status == 1 && output.stderr.contains("become readable to all"), "{args}");
     }
     site.run("build -- /bin/sh -c umask${IFS}077;echo>$GENSTORE_OUT/x")
-        .fails(1, "error: 1 file that not everybody may read becomes readable to all: x");
+        .fails(1, "error: 1 file with restricted read permission becomes readable to all: x");
     assert_eq!(site.names("genstore/generations"), ["1"]);
     assert_eq!(site.names("genstore/staging"), [""; 0]);
     site.run("publish dist --always --lossy warn").ok();

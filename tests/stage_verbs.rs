@@ -40,7 +40,7 @@ fn a_stage_becomes_a_generation() {
         1,
         "",
         &format!(
-            "error: the stage {id} was committed already: it is generation 2\n\
+            "error: the stage {id} was committed before: it is generation 2\n\
              hint: `genstore show` tells of the generation\n"
         ),
     );
@@ -91,7 +91,7 @@ fn check(output: Output, id: &str, status: i32, error: &str, hint: &str) {
 fn says_what_became_of_a_stage() {
     let site = Site::new();
     let (id, path) = begin(&site);
-    let unknown = "there is no stage nope: it was aborted, it is over, or it never was";
+    let unknown = "there is no stage nope: it was aborted, it is over, or it never existed";
     check(site.run("commit nope"), &id, 1, unknown, "`genstore begin` prints the id of a new stage");
     let bad = "not a stage: a.b: a stage's id is letters and digits, as `genstore begin` prints it";
     check(site.run("commit a.b"), &id, 2, bad, "`genstore begin` prints a stage's id and path");

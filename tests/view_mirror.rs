@@ -143,7 +143,7 @@ fn a_view_may_change_its_kind() {
     assert_eq!(fs::read_link(site.path("v")).unwrap(), std::path::Path::new("genstore/current/app"));
     site.run("view add v --as mirror").ok();
     site.write("v/mine", "mine");
-    let taken = "error: [DIR]/v is a mirror that holds what genstore did not put there\n";
+    let taken = "error: [DIR]/v is a mirror that contains files that are not genstore's\n";
     site.run("view add v").fails(1, taken);
     assert!(stat(&site, "v").is_dir());
     let kept = "View [DIR]/v shows current\nWhat was there is [DIR]/v.before-genstore now\n";

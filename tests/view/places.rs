@@ -38,8 +38,8 @@ fn refuses_what_is_no_place_for_a_view() {
         ("/", "/ does not end with a name", name),
         ("none/site", "cannot create none/site: there is no directory none", make),
         ("file/site", "cannot create file/site: there is no directory file", make),
-        ("file", "[DIR]/file is a file, and no view takes a file's place", move_it),
-        ("file --replace", "[DIR]/file is a file, and no view takes a file's place", move_it),
+        ("file", "[DIR]/file is a file, and a view does not replace a file", move_it),
+        ("file --replace", "[DIR]/file is a file, and a view does not replace a file", move_it),
         ("folder", "[DIR]/folder is a directory", keep),
         ("other", "[DIR]/other is a symlink to folder", keep),
     ] {

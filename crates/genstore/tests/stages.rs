@@ -197,7 +197,7 @@ fn a_stage_that_was_left_is_its_owners() {
     owner.kill().unwrap();
     owner.wait().unwrap();
     refused(store.resume(&mine), "stage-expired", &format!("process {}, has ended", owner.id()));
-    refused(store.resume(&mine), "stage-unknown", "never was");
+    refused(store.resume(&mine), "stage-unknown", "never existed");
     assert_eq!(place.debris(), [""; 0]);
     // The next writer removes what nobody asked for again.
     left(Owner::Until(at(1_000_061)));
@@ -403,7 +403,7 @@ fn a_claim_that_a_power_loss_tore_is_over() {
             tear(&place.path().join(format!("staging/s-{id}.claim")));
         }
         if what != "alone" {
-            refused(store.resume(&resumed), "stage-expired", "the system was started anew since");
+            refused(store.resume(&resumed), "stage-expired", "the system was rebooted");
         }
         assert!(publish(&store, what).changed);
         assert_eq!(place.debris(), [""; 0], "{what}");

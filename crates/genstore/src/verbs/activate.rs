@@ -1,4 +1,4 @@
-//! Activation: making a generation current, and fresh before it is.
+//! Activation: renews files of a generation if necessary, and makes it current.
 
 use crate::change::expect::{self, Expect};
 use crate::change::freshen::{self, Standing};
@@ -24,46 +24,46 @@ use crate::threads;
 use crate::views::refresh;
 use crate::warning::{AfterCommit, Warning};
 
-/// What an activation did.
+/// The result of an activation.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Activation {
-    /// What is current now.
+    /// The current generation.
     pub generation: GenerationId,
     /// Its tree.
     pub tree: TreeId,
-    /// What was current before.
+    /// The generation that was current before.
     pub previous: Option<GenerationId>,
-    /// Files that got an inode of their own, to show a newer mtime.
+    /// The number of files that got an inode of their own, to show a newer mtime.
     pub refreshed: u64,
-    /// Whether all of it survives a power loss.
+    /// Whether all changes survive a power loss.
     pub durable: bool,
-    /// What went wrong afterwards.
+    /// Failures of later steps.
     pub warnings: Vec<Warning>,
 }
 
-/// Whether what is activated is to stay current.
+/// Whether the activated generation must stay current.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum HoldAfter {
-    /// Until a person says otherwise.
+    /// Until a person activates a generation.
     Held,
     /// Until the next publication.
     Free,
 }
 
-/// The marks that go with an activation.
+/// The marks that an activation writes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Marks {
-    /// All stay as they are.
+    /// No mark changes.
     Keep,
-    /// What becomes current is good.
+    /// The new current generation is good.
     NextIsGood,
-    /// What was current, if anything was, is bad: it was rolled back.
+    /// The previous current generation is bad, if there was one: it was rolled back.
     PreviousIsBad,
 }
 
 impl Marks {
-    /// Returns the mark that is written when `next` takes the place of `previous`.
+    /// Returns the mark that is written when `next` replaces `previous`.
     fn mark(
         self,
         next: GenerationId,
@@ -81,21 +81,21 @@ impl Marks {
     }
 }
 
-/// What comes of comparing a kept generation with what is current.
+/// The comparison of a kept generation with the current one.
 struct Compared {
     tree: TreeId,
-    /// What its own `shown` says.
+    /// Its own published mtimes.
     shown: Shown,
-    /// What is current, and what follows from it.
+    /// The current generation, and the necessary changes.
     base: Option<(Generation, Freshness)>,
-    /// Whether every byte of its manifest has been looked at.
+    /// Whether every byte of its manifest has been checked.
     is_checked: bool,
 }
 
 /// A kept generation that is about to become current.
 struct Next<'a> {
     generation: &'a Generation,
-    /// What its own `shown` says.
+    /// Its own published mtimes.
     shown: &'a Shown,
     base: Option<&'a mut (Generation, Freshness)>,
 }
@@ -103,7 +103,7 @@ struct Next<'a> {
 /// Makes a kept generation current.
 ///
 /// # Locks
-/// Takes the store lock, shared, and the commit lock.
+/// Takes the shared store lock, and the commit lock.
 ///
 /// # Durability
 /// On return the move is durable, unless a warning says otherwise.
@@ -158,7 +158,7 @@ pub(crate) fn activate(
     let end = match make_current(store, &lock, &sequence, &records, next, check) {
         Ok(end) => end,
         Err(error) => {
-            // What was begun is taken back at once; if even that fails, the next writer does it.
+            // Undoes the change at once. If even that fails, the next writer does it.
             drop(begin::settle(store, &lock));
             return Err(error);
         }
@@ -173,18 +173,17 @@ pub(crate) fn activate(
         after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
     }
     after.must_finish("write the log", Log::of(store).append(&lock, id, Event::Activate { previous }));
-    after.must_finish("keep what was noted", announce::sync_told(store, is_marked));
+    after.must_finish("make the log and the records durable", announce::sync_told(store, is_marked));
     announce::tell(store, &lock, &mut after, id, tree, end);
     let durable = announce::is_durable(store, &after.warnings);
     let warnings = after.warnings;
     Ok(Activation { generation: id, tree, previous, refreshed, durable, warnings })
 }
 
-/// Notes the change, makes the generation fresh, and moves `current`. Returns the record that ends
-/// the change.
+/// Writes the intent, renews the files, and moves `current`. Returns the record that ends the change.
 ///
 /// # Errors
-/// Whatever fails, `current` is as before; what else was begun is recovery's to take back.
+/// On any error `current` is unchanged. Recovery undoes the other steps.
 fn make_current<'h>(
     store: &'h StoreDir,
     lock: &CommitLock,
@@ -216,14 +215,14 @@ fn make_current<'h>(
     Ok(end)
 }
 
-/// Finds out what must be done to a kept generation before it may become current.
+/// Determines the changes to a kept generation before it may become current.
 fn compare(
     store: &StoreDir,
     lock: &CommitLock,
     next: &Generation,
     previous: Option<GenerationId>,
 ) -> Result<Compared> {
-    // The difference is a cache: whatever is wrong with this way, the manifests have the say.
+    // The delta is a cache: if this method fails for any reason, the manifests are compared.
     if let Some(previous) = previous
         && let Ok(Some(mut compared)) = compare_neighbours(store, next, previous)
     {
@@ -248,7 +247,7 @@ fn compare(
     Ok(Compared { tree: tree.id(), shown, base: base.transpose()?, is_checked: true })
 }
 
-/// Does it by the kept difference, where one of the two was made while the other was current.
+/// Does it by the delta, if one of the two was created while the other was current.
 fn compare_neighbours(
     store: &StoreDir,
     next: &Generation,
@@ -282,8 +281,8 @@ fn compare_neighbours(
     Ok(Some(Compared { tree: head.tree, shown, base: Some((base, freshness)), is_checked: false }))
 }
 
-/// Returns whether paths are the same inodes in what is current and in what is to be, not touched
-/// since `current` was moved. If not, the manifests are needed to look at them.
+/// Returns whether paths have the same inodes in the current generation and the next one, unchanged
+/// since `current` was moved. If not, the manifests are needed to check them.
 fn are_shared<'p>(
     store: &StoreDir,
     paths: impl Iterator<Item = &'p Vec<u8>>,

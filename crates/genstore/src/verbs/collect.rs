@@ -1,8 +1,9 @@
-//! Collecting: generations that nothing keeps, then objects that no manifest names.
+//! Collecting: removes unreferenced generations, then unreferenced objects.
 //!
-//! Liveness of objects comes from the manifests, never from link counts. Whatever cannot be read
-//! ends gc before its first unlink: only ENOENT is absence. A generation that another user locked up does
-//! not end it: it stays, and with it all objects, since it may need any of them.
+//! The live objects are derived from the manifests, never from link counts. An unreadable part
+//! ends gc before its first unlink: only ENOENT means absence. A generation that is unreadable because
+//! of another user's permissions does not end gc. It stays, and so do all objects, since it may need
+//! any of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ use crate::progress::Phase;
 use crate::threads::prelude::*;
 use crate::verbs::rollback;
 
-/// What a collection would do. [`crate::Store::collect`] does no more than this.
+/// The plan of a collection. [`crate::Store::collect`] never removes more than the plan lists.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct GcPlan {
@@ -41,47 +42,47 @@ pub struct GcPlan {
     pub verdicts: Vec<Verdict>,
     /// The rule.
     pub retention: Retention,
-    /// Objects that no kept generation names.
+    /// Objects that no kept generation references.
     pub(crate) objects: Vec<ObjectId>,
     /// Bytes of those objects, and of files that only removed generations have.
     pub freed_bytes: u64,
     /// Bytes of all objects, of files that have an inode of their own, of logs and of `failed/`.
     pub before_bytes: u64,
-    /// Generations that this user may not read, oldest first, which have no verdict. They stay; while
-    /// there are any, no object goes.
+    /// Generations that this user may not read, oldest first, which have no verdict. They stay. While
+    /// there are any, no object is removed.
     pub unread: Vec<(GenerationId, Leftover)>,
 }
 
 impl GcPlan {
-    /// Lists the generations that go, newest first.
+    /// Lists the generations to be removed, newest first.
     pub fn removed(&self) -> Vec<GenerationId> {
         self.verdicts.iter().filter(|verdict| !verdict.keeps()).map(|verdict| verdict.id).collect()
     }
 
-    /// Counts the objects that go.
+    /// Returns the number of objects to be removed.
     pub fn objects(&self) -> u64 {
         self.objects.len() as u64
     }
 }
 
-/// What a collection did.
+/// The result of a collection.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Collected {
-    /// Generations that are gone.
+    /// Removed generations.
     pub generations: Vec<GenerationId>,
-    /// Generations that the plan gave up and that something keeps by now.
+    /// Generations that the plan listed for removal and that have a reason to stay by now.
     pub spared: Vec<GenerationId>,
-    /// Number of objects that are gone.
+    /// Number of removed objects.
     pub objects: u64,
-    /// Their bytes, and those of files that only removed generations had.
+    /// Their bytes, and the bytes of files that only removed generations had.
     pub freed_bytes: u64,
-    /// What was there before.
+    /// The bytes before the collection.
     pub before_bytes: u64,
-    /// What could not be removed, of these generations and of what was to go before: a mount, or
-    /// what belongs to another user. Later commands that write try again.
+    /// Paths that could not be removed, of these generations and of earlier removals: mounts, or files
+    /// of another user. Later commands that write try again.
     pub left: Vec<Leftover>,
-    /// Generations that could not be taken off the list or read, and stay whole; each is in `left`, too.
+    /// Generations that could not be unlisted or read, and stay complete. Each is in `left`, too.
     pub stuck: Vec<GenerationId>,
 }
 
@@ -89,16 +90,16 @@ pub struct Collected {
 #[derive(Default)]
 pub(crate) struct Candidates {
     pub(crate) read: Vec<Candidate>,
-    /// Those of which nothing can be told, since they are another user's.
+    /// Generations that are unreadable because they belong to another user.
     unread: Vec<(GenerationId, Leftover)>,
 }
 
-/// What generations take up.
+/// The disk usage of generations.
 #[derive(Default)]
 struct Weighed {
-    /// The objects that they name, by id, each once.
+    /// The objects that they reference, by id, each once.
     objects: Vec<Named>,
-    /// Inodes that fresh files have, each once.
+    /// Inodes of renewed files, each once.
     private: HashMap<u64, Share>,
 }
 
@@ -108,7 +109,7 @@ struct Named {
     share: Share,
 }
 
-/// Bytes of one inode, and whether a generation that stays has it.
+/// Bytes of one inode, and whether a kept generation has it.
 #[derive(Clone, Copy)]
 struct Share {
     size: u64,
@@ -124,13 +125,13 @@ impl Weighed {
     }
 }
 
-/// Names the pins that hold a generation and have not expired.
+/// Returns the names of the unexpired pins on a generation.
 fn holding(pins: &BTreeMap<PinName, PinRecord>, id: GenerationId, now: SystemTime) -> Vec<String> {
     let holds = |pin: &&PinRecord| pin.generation == id && pin.holds(now);
     pins.iter().filter(|(_, pin)| holds(pin)).map(|(name, _)| name.to_string()).collect()
 }
 
-/// Merges two lists that are in order.
+/// Merges two sorted lists.
 fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
     if a.is_empty() || b.is_empty() {
         return if a.is_empty() { b } else { a };
@@ -149,9 +150,9 @@ fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
     all
 }
 
-/// Gathers what the rule of retention looks at.
+/// Reads the input of the retention rule.
 pub(crate) fn candidates(store: &StoreDir, now: SystemTime) -> Result<Candidates> {
-    // Where `current` is lost, all that tells what must stay is for a repair to judge.
+    // If `current` is lost, a repair must decide first which generation it was.
     let current = lost::checked_current(store)?;
     let (pins, marks, history) =
         (Records::of(store).pins()?, Records::of(store).marks()?, Log::of(store).history()?);
@@ -173,7 +174,7 @@ pub(crate) fn candidates(store: &StoreDir, now: SystemTime) -> Result<Candidates
         candidates.read.push(Candidate {
             id,
             created: history.made(id, created, now),
-            // Where the log is lost, everything was current a moment ago.
+            // If the log is lost, every generation counts as current until recently.
             last_current: last_current.get(&id).copied().or(since.filter(|_| unknown)),
             current: current == Some(id),
             good: is_good(&marks, id),
@@ -184,7 +185,7 @@ pub(crate) fn candidates(store: &StoreDir, now: SystemTime) -> Result<Candidates
     Ok(candidates)
 }
 
-/// Gathers the same of one generation, without a look at the others.
+/// Reads the same for one generation, without the others.
 pub(crate) fn candidate_alone(
     store: &StoreDir,
     id: GenerationId,
@@ -193,7 +194,7 @@ pub(crate) fn candidate_alone(
     let Some((created, leased)) = created_and_leased(store, id)? else { return Ok(None) };
     let (current, since) = (lost::checked_current(store)?, Current::of(store).since()?);
     let mut log = Log::of(store).backwards()?;
-    // Where the log does not know it, it was current a moment ago.
+    // If the log has no line about it, it counts as current until recently.
     let (mut ceased, mut last_current) = (None, since);
     while let Some(line) = log.next_naming(id)? {
         match line.event {
@@ -215,15 +216,15 @@ pub(crate) fn candidate_alone(
     Ok(Some(Candidate { id, created, last_current, current: current == Some(id), good, pins, leased }))
 }
 
-/// Tells when a generation was made, and whether a living process holds it; `None` for one that is
-/// gone.
+/// Returns the time of a generation's creation, and whether a living process has a lease on it. `None`
+/// for a removed one.
 fn created_and_leased(store: &StoreDir, id: GenerationId) -> Result<Option<(SystemTime, bool)>> {
     let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
     let head = generation.head()?;
     drop(generation);
     let leased = match Generations::of(store).exclude_leases(id) {
         Ok(lock) => lock.is_none(),
-        // A publish has recycled it just now.
+        // A publish has just recycled it.
         Err(e) if e.is_not_found() => return Ok(None),
         Err(e) => return Err(e),
     };
@@ -238,19 +239,19 @@ pub(crate) fn plan_gc(store: &StoreDir, retention: &Retention) -> Result<GcPlan>
     plan_objects(store, retention, (verdicts, candidates.unread), Verdict::keeps)
 }
 
-/// Names a generation that the system keeps where it is.
+/// Returns the leftover for a generation that the system does not let us read or remove.
 fn generation_left(store: &StoreDir, id: GenerationId, error: Error) -> Result<Option<Leftover>> {
     leftover(store.dir.join(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat()), error)
 }
 
-/// Plans what goes with the generations that are not kept.
+/// Plans the removal of objects, together with the generations that are not kept.
 fn plan_objects(
     store: &StoreDir,
     retention: &Retention,
     (verdicts, unread): (Vec<Verdict>, Vec<(GenerationId, Leftover)>),
     keeps: impl Fn(&Verdict) -> bool + Sync,
 ) -> Result<GcPlan> {
-    // One after the other per thread, so that memory does not grow with their number.
+    // Each thread reads one generation after the other, so memory does not grow with their number.
     let weighed = verdicts
         .par_iter()
         .map(|verdict| weigh(store, verdict.id, keeps(verdict)))
@@ -260,7 +261,7 @@ fn plan_objects(
     let mut named = weighed.objects.iter().peekable();
     let stat = |id| objects.as_ref().map_or(Ok(None), |objects| objects.stat(id));
     for id in objects.as_ref().map_or(Ok(vec![]), Objects::list)?.into_iter().flatten() {
-        // Both are in order. What is named and not there is `verify`'s to tell.
+        // Both lists are sorted. `verify` reports referenced objects that are missing.
         while named.next_if(|named| named.id < id).is_some() {}
         let share = match named.next_if(|named| named.id == id) {
             Some(named) => named.share,
@@ -289,17 +290,17 @@ fn plan_objects(
 
 fn weigh(store: &StoreDir, id: GenerationId, kept: bool) -> Result<Weighed> {
     let Some(generation) = Generations::of(store).find(id)? else {
-        // A publish has recycled it just now: then all is judged again before anything goes.
+        // A publish has just recycled it. Then everything is judged again before anything is removed.
         return Ok(Weighed::default());
     };
     let named = |(id, size)| Named { id, share: Share { size, kept } };
     let mut objects: Vec<Named> = generation.objects()?.into_iter().map(named).collect();
-    // Two digests that begin alike are rare: an integer settles it.
+    // Two digests with the same beginning are rare, so comparing an integer usually suffices.
     let start = |id: &ObjectId| u64::from_be_bytes(std::array::from_fn(|at| id.digest.as_bytes()[at]));
     objects.sort_unstable_by(|a, b| start(&a.id).cmp(&start(&b.id)).then_with(|| a.id.cmp(&b.id)));
     objects.dedup_by_key(|named| named.id);
     let shown = match generation.shown() {
-        // Only bytes are counted with it.
+        // Only byte counts depend on it.
         Err(e) if is_refused(&e) => Shown::default(),
         shown => shown?,
     };
@@ -308,8 +309,8 @@ fn weigh(store: &StoreDir, id: GenerationId, kept: bool) -> Result<Weighed> {
     Ok(Weighed { objects, private })
 }
 
-/// Plans anew under the locks. Manifests never change and numbers are not used again, so where
-/// the verdicts are those of the plan, so is all that was read for it.
+/// Plans again under the locks. Manifests never change and numbers are not reused. So if the verdicts
+/// are the same, all data that was read for the plan is still valid.
 fn plan_again(store: &StoreDir, plan: &GcPlan) -> Result<GcPlan> {
     let now = store.now();
     let candidates = candidates(store, now)?;
@@ -322,18 +323,18 @@ fn plan_again(store: &StoreDir, plan: &GcPlan) -> Result<GcPlan> {
     plan_gc(store, &plan.retention)
 }
 
-/// Removes what the plan gives up and still nothing keeps.
+/// Removes the generations and objects in the plan that still have no reason to stay.
 ///
 /// # Locks
-/// The store lock, exclusively, and the commit lock, so that no pin is made meanwhile.
+/// The exclusive store lock, and the commit lock, so that no pin is created meanwhile.
 ///
 /// # Durability
-/// A generation is off the list durably before the first of its objects goes. Cut short, the
-/// next writer removes what is left of the directories, and the next gc the objects.
+/// A generation is unlisted durably before the first of its objects is removed. After an interruption,
+/// the next writer removes the rest of the directories, and the next gc the objects.
 pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
     let guard = Locks::of(store).exclude()?;
     let (lock, _) = begin::begin_commit(store)?;
-    // Recovery passed it over in silence.
+    // Recovery ignored these failures.
     let left = sweep(store, &lock)?;
     let now = plan_again(store, plan)?;
     let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
@@ -366,7 +367,7 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
                 done.spared.push(id);
                 continue;
             }
-            // It keeps its objects, and nobody else: the others go.
+            // It keeps its own objects. The other generations are removed.
             Err(error) if is_refused(&error) => {
                 done.left.extend(generation_left(store, id, error)?);
                 done.stuck.push(id);
@@ -379,7 +380,7 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
         suspects::clear_generation_suspect(store, &lock, id)?;
     }
     for (id, grave) in graves {
-        // What is left of it is debris, which every later writer tries to remove.
+        // The rest of it is debris, which every later writer tries to remove.
         let removed = match grave {
             Some(grave) => store.fs.remove_all(&staging, &grave),
             None => Generations::of(store).remove_unlisted(&lock, id),
@@ -387,7 +388,8 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
         done.left.extend(tolerate(removed)?);
         store.options.progress.advance(1);
     }
-    // What is still on the list keeps its objects, given up or not: it was spared, or is in no plan.
+    // A generation that is still listed keeps its objects, whatever its verdict: it was spared, or is
+    // not in the plan.
     let after = if done.spared.is_empty() && still_dead.len() == done.generations.len() {
         now
     } else {
@@ -402,7 +404,7 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
     Ok(done)
 }
 
-/// Removes the marks of generations that are gone, which a collection that was cut short left.
+/// Removes the marks of removed generations, which an interrupted collection left.
 fn sweep_marks(store: &StoreDir, lock: &CommitLock) -> Result<()> {
     let ids: HashSet<GenerationId> = Generations::of(store).ids()?.into_iter().collect();
     for id in Records::of(store).marks()?.into_keys().filter(|id| !ids.contains(id)) {
@@ -446,7 +448,7 @@ fn sweep_objects(
     Ok(())
 }
 
-/// Makes of a refusal what is told of it: where it was met, where the system names a place within.
+/// Turns a refusal into a leftover. Its path is the one in the error if that is within the place.
 fn leftover(place: PathBuf, error: Error) -> Result<Option<Leftover>> {
     let Error::Io { path, source, .. } = error else { return Err(error) };
     let path = if path.starts_with(&place) { path } else { place };

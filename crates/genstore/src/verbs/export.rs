@@ -14,8 +14,9 @@ use crate::progress::Phase;
 use crate::threads::prelude::*;
 use crate::views::place;
 
-/// Copies a generation's tree to `to`, which must be absent or empty, and no part of the store or a view.
-/// No inode is shared, files may be written by their owner, and mtimes are as shown. The copy appears whole or not at all.
+/// Copies a generation's tree to `to`, which must be absent or empty, and outside the store and all
+/// views. No inode is shared, files are writable by their owner, and mtimes are the published ones. The
+/// copy appears atomically.
 pub(crate) fn export(store: &StoreDir, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
     let name = to
         .file_name()

@@ -1,5 +1,4 @@
-//! Questions: names of generations, lists, and what uses how much. Nothing here changes the disk.
-//!
+//! Queries: names of generations, lists, and disk usage. Nothing here changes the disk.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
@@ -20,18 +19,18 @@ use crate::parts::log::{History, Log};
 use crate::parts::records::Records;
 use crate::verbs::{collect, rollback};
 
-/// A pin as it stands.
+/// A pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pin {
     /// Its name.
     pub name: String,
-    /// What it holds.
+    /// The pinned generation.
     pub generation: GenerationId,
-    /// When it was made.
+    /// The time of its creation.
     pub made: SystemTime,
-    /// Why.
+    /// The reason.
     pub why: Option<String>,
-    /// When it ends.
+    /// The time of its end.
     pub until: Option<SystemTime>,
 }
 
@@ -44,28 +43,28 @@ pub struct Listed {
     pub head: Head,
     /// Whether it is current.
     pub current: bool,
-    /// Good or bad, and what was said of it.
+    /// Good or bad, and the reason.
     pub mark: (Mark, Option<String>),
-    /// Pins that hold it and have not expired.
+    /// Unexpired pins on it.
     pub pins: Vec<Pin>,
-    /// Bytes of objects that it brought to the store.
+    /// Bytes of objects that it added to the store.
     pub added_bytes: u64,
 }
 
 /// All generations.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Those that can be read, newest first.
+    /// The readable ones, newest first.
     pub generations: Vec<Listed>,
-    /// Those that cannot, and why.
+    /// The others, with the cause.
     pub damaged: Vec<(GenerationId, String)>,
-    /// Pins, marks and other records that cannot be read, each as an [`Error::Damaged`].
+    /// Pins, marks and other records that are unreadable, each as an [`Error::Damaged`].
     pub records: Vec<Error>,
 }
 
-/// Finds the generation that a person names.
+/// Finds the generation of a reference.
 pub(crate) fn resolve(store: &StoreDir, rev: &Rev) -> Result<GenerationId> {
-    // What is named by its number is found without a look at the others.
+    // A reference by number is resolved without a look at the others.
     let direct = match rev {
         Rev::Number(id) => Some(*id),
         Rev::Current { older: 0 } => Current::of(store).id()?,
@@ -98,7 +97,7 @@ pub(crate) fn resolve(store: &StoreDir, rev: &Rev) -> Result<GenerationId> {
             {
                 return Ok(record.generation);
             }
-            // The name may be that of a pin that cannot be read.
+            // The name may be that of an unreadable pin.
             let pins = found.whole()?;
             match by_tree(store, &ids, name)?.as_slice() {
                 [only] => Ok(*only),
@@ -109,8 +108,8 @@ pub(crate) fn resolve(store: &StoreDir, rev: &Rev) -> Result<GenerationId> {
     }
 }
 
-/// Finds the generations whose tree's id starts with six or more hex digits. Of several with
-/// the same tree the current one is meant, or the newest.
+/// Finds the generations whose tree's id starts with six or more hex digits. Of several with the same
+/// tree, the current one is returned, or the newest.
 fn by_tree(store: &StoreDir, ids: &[GenerationId], prefix: &str) -> Result<Vec<GenerationId>> {
     let is_hex = prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if prefix.len() < 6 || !is_hex {
@@ -143,16 +142,16 @@ pub(crate) fn list_generations(store: &StoreDir) -> Result<Listing> {
     list_where(store, |_| true)
 }
 
-/// Returns the line of one generation, or `None` if there is none that can be read.
+/// Returns the list entry of one generation, or `None` if it is missing or unreadable.
 ///
-/// Reads the manifest of the one before it only where the log does not tell what it added.
+/// Reads the manifest of the generation before it only if the log does not contain the added bytes.
 pub(crate) fn listed(store: &StoreDir, id: GenerationId) -> Result<Option<Listed>> {
     Ok(list_where(store, |other| other == id)?.generations.pop())
 }
 
 fn list_where(store: &StoreDir, is_wanted: impl Fn(GenerationId) -> bool) -> Result<Listing> {
     let now = store.now();
-    // A `current` that is damaged hides no generation.
+    // A damaged `current` hides no generation.
     let current = match Current::of(store).id() {
         Err(Error::Damaged { .. }) => None,
         current => current?,
@@ -179,12 +178,12 @@ fn list_where(store: &StoreDir, is_wanted: impl Fn(GenerationId) -> bool) -> Res
         let (generation, head) = match read {
             Ok(Some(read)) => read,
             Ok(None) => continue,
-            // One that is damaged does not hide the others.
+            // A damaged one does not hide the others.
             Err(Error::Damaged { cause, .. }) => {
                 all.damaged.push((id, cause));
                 continue;
             }
-            // Nor does one that another user locked up.
+            // An unreadable one of another user does not hide the others either.
             Err(e) if is_refused(&e) => {
                 all.damaged.push((id, chain(&e)));
                 continue;
@@ -193,7 +192,7 @@ fn list_where(store: &StoreDir, is_wanted: impl Fn(GenerationId) -> bool) -> Res
         };
         let added_bytes = match history.new_bytes(id) {
             Some(bytes) => bytes,
-            // The line was lost with its writer; the two manifests know as much.
+            // The line was lost with its writer. The two manifests have the same information.
             None => added_since(store, &generation, ids.get(nth + 1).copied())?,
         };
         let mark = marks.get(&id).map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
@@ -223,9 +222,9 @@ fn added_since(store: &StoreDir, generation: &Generation, older: Option<Generati
     Ok(objects.values().sum())
 }
 
-/// Tells what a collection would say of one generation now.
+/// Returns the verdict of a collection about one generation.
 ///
-/// Of the others no manifest is read: what they say matters only where a clock ran ahead.
+/// No manifest of the other generations is read: their times matter only if a clock ran ahead.
 pub(crate) fn verdict(
     store: &StoreDir,
     id: GenerationId,

@@ -1,8 +1,9 @@
-//! Rollback, which holds what it goes back to, and the end of the hold.
+//! Rollback, with the hold that it creates, and the end of the hold.
 //!
-//! A rollback goes to what was current before, and to nothing else: what was only kept has never been
-//! shown to anybody. The log tells which is which. It is read from its end, and no manifest but those
-//! of the two generations is opened, so a rollback costs the same however many generations there are.
+//! A rollback goes only to a generation that was current before: a generation that was only kept has
+//! never been shown to readers. The log distinguishes them. It is read from its end, and only the
+//! manifests of the two generations are opened. So a rollback costs the same however many generations
+//! there are.
 
 use std::collections::BTreeSet;
 
@@ -21,25 +22,26 @@ use crate::parts::log::{Backwards, Event, Log};
 use crate::parts::record;
 use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 
-/// Finds out which generations were current.
+/// Determines which generations were current.
 struct Lived<'h> {
     store: &'h StoreDir,
     log: Backwards,
-    /// Generations that the part of the log that was read knows to have been current.
+    /// Generations that were current, by the part of the log read so far.
     live: BTreeSet<GenerationId>,
-    /// Generations of which that part tells the making, which comes before all else of them.
+    /// Generations whose creation is in that part. Their creation is the first line about them.
     made: BTreeSet<GenerationId>,
-    /// Where the way back by the kept differences has got to: each generation was made while its base
+    /// The generation reached by following the deltas back: each generation was created while its base
     /// was current.
     base: Option<GenerationId>,
     bases: BTreeSet<GenerationId>,
 }
 
 impl Lived<'_> {
-    /// Returns whether a generation was current. Asked for one after the other, newest first.
+    /// Returns whether a generation was current. It must be called with one generation after the other,
+    /// newest first.
     ///
-    /// The log has the say. Where it does not know the generation at all, since it was lost or damaged,
-    /// the kept differences have; and where these end, everything counts as having been current.
+    /// The log decides. If the log has no line about the generation, since it was lost or damaged, the
+    /// deltas decide. Before the last known delta, every generation counts as having been current.
     fn was_current(&mut self, id: GenerationId) -> Result<bool> {
         loop {
             if self.live.contains(&id) {
@@ -67,7 +69,7 @@ impl Lived<'_> {
     }
 }
 
-/// Activates the newest good generation that is older than current and was current before it,
+/// Activates the newest good generation that is older than the current one and was current before it,
 /// `steps` times.
 pub(crate) fn rollback(store: &StoreDir, steps: u64, keep_good: bool) -> Result<Activation> {
     let current = match Current::of(store).id()? {
@@ -112,24 +114,24 @@ fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Resul
     Err(Error::refused(RefusedKind::NothingOlder, why))
 }
 
-/// Returns whether a generation is not marked as bad, reading no other mark.
+/// Returns whether a generation is not marked as bad, without reading other marks.
 pub(crate) fn is_good(store: &StoreDir, id: GenerationId) -> Result<bool> {
     let mark: Option<MarkRecord> = record::read(store, &[MARKS, b"/", id.to_string().as_bytes()].concat())?;
     Ok(mark.is_none_or(|record| record.mark == Mark::Good))
 }
 
-/// Returns what was current when a generation was committed, as its kept difference tells. `None`
-/// where there is none.
+/// Returns the generation that was current when a generation was committed, from its delta. `None` if
+/// it has none.
 fn base_of(store: &StoreDir, id: GenerationId) -> Result<Option<GenerationId>> {
     let path = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", DELTA].concat();
     let delta = store.dir.read(&path)?.and_then(|bytes| Delta::decode(&bytes).ok());
     Ok(delta.map(|delta| delta.base))
 }
 
-/// Ends a hold, and activates the newest good generation, if that is newer than current.
+/// Ends a hold, and activates the newest good generation if it is newer than the current one.
 pub(crate) fn end_hold(store: &StoreDir) -> Result<(Option<Hold>, Option<Activation>)> {
     let (lock, _) = begin::begin_commit(store)?;
-    // What cannot be read is no reason to keep it.
+    // An unreadable hold is removed as well.
     let hold = HoldFile::of(store).read().unwrap_or_default();
     let current = Current::of(store).id()?;
     let is_newer = |id: &GenerationId| current.is_some_and(|current| *id > current);

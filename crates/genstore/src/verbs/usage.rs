@@ -1,9 +1,9 @@
-//! How much of the disk each generation uses, counted in inodes.
+//! The disk usage of each generation, counted in inodes.
 //!
-//! Manifests name the objects of a generation. They do not tell which of its paths have an inode of their
-//! own: by freshness, after a rotation, or because the store was copied without its hard links. The link
-//! counts tell where to look: an object with fewer links than paths that show it is not the inode of all of
-//! them. Only those paths are looked at, so that a store whose links are whole costs no stat per path.
+//! Manifests list the objects of a generation. They do not say which of its paths have an inode of
+//! their own: by freshness, after a rotation, or because the store was copied without its hard links.
+//! The link counts show where to look: an object with fewer links than paths cannot be the inode of all
+//! of them. Only those paths are checked, so a store with all its links costs no stat per path.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -19,45 +19,46 @@ use crate::parts::objects::Objects;
 use crate::parts::view_records::ViewRecords;
 use crate::threads::prelude::*;
 
-/// How much of the store a generation uses, in bytes.
+/// The disk usage of a generation, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Its number.
     pub id: GenerationId,
-    /// Sizes of all its files.
+    /// The sum of the sizes of its files.
     pub apparent: u64,
-    /// Objects that no other generation names, and inodes that no other one has: freed by removing it.
+    /// Objects that no other generation references, and inodes that no other one has: the bytes that
+    /// its removal frees.
     pub exclusive: u64,
     /// Objects and inodes that others have, too.
     pub shared: u64,
 }
 
-/// What the generations of a store use.
+/// The disk usage of the generations of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageReport {
-    /// Those that can be read, newest first.
+    /// The readable ones, newest first.
     pub generations: Vec<Usage>,
-    /// Those that cannot, and why.
+    /// The others, with the cause.
     pub damaged: Vec<(GenerationId, String)>,
-    /// Bytes of all objects, of all other inodes of the generations that can be read, logs among them, and
-    /// of what is kept under `failed/`.
+    /// Bytes of all objects, of all other inodes of the readable generations with their logs, and of
+    /// `failed/`.
     pub store_bytes: u64,
 }
 
-/// What takes up space once, however many paths show it.
+/// A unit of disk space that is counted once, however many paths have it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Piece {
     Object(ObjectId),
     Inode(u64),
 }
 
-/// The objects that a generation names, each with its size and the number of paths that show it.
+/// The objects that a generation references, each with its size and the number of its paths.
 type Named = HashMap<ObjectId, (u64, u64)>;
 
-/// Adds up the sizes of all inodes of the store. What cannot be read is left out: a sum is no reason
-/// to fail.
+/// Adds up the sizes of all inodes of the store. Unreadable parts are left out: they are no reason to
+/// fail for a sum.
 ///
-/// Copies beside objects that are shared as well are not counted: that would take all manifests, which
+/// Private copies of objects that are also shared are not counted. That would take all manifests, which
 /// [`usage`] reads.
 pub(crate) fn stored_bytes(store: &StoreDir) -> Result<u64> {
     let (objects, is_shared) = match Objects::find(store)? {
@@ -88,7 +89,7 @@ pub(crate) fn stored_bytes(store: &StoreDir) -> Result<u64> {
     Ok(objects + private.values().sum::<u64>() + FailedBuilds::of(store).bytes()?)
 }
 
-/// Counts what each generation uses, newest first.
+/// Counts the disk usage of each generation, newest first.
 pub(crate) fn usage(store: &StoreDir) -> Result<UsageReport> {
     let mut report = UsageReport::default();
     let ids: Vec<(GenerationId, ())> =
@@ -116,8 +117,8 @@ pub(crate) fn usage(store: &StoreDir) -> Result<UsageReport> {
     Ok(report)
 }
 
-/// Reads something of each generation, each open only meanwhile. One that is gone is left out; one that is
-/// damaged goes to `damaged`, and does not hide the others.
+/// Reads something from each generation, which is open only meanwhile. A removed one is left out. A
+/// damaged one goes to `damaged`, and does not hide the others.
 fn read_each<A: Sync, T: Send>(
     store: &StoreDir,
     all: &[(GenerationId, A)],
@@ -149,7 +150,7 @@ fn object_stats(store: &StoreDir) -> Result<HashMap<ObjectId, Stat>> {
     Ok(stats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-/// Finds the objects that are not the inode of every path that shows them.
+/// Finds the objects that are not the inode of all of their paths.
 fn objects_apart(
     store: &StoreDir,
     objects: &HashMap<ObjectId, Stat>,
@@ -187,7 +188,7 @@ fn named(generation: &Generation) -> Result<Named> {
     Ok(named)
 }
 
-/// Lists the objects of a generation that are there, and the inodes that only its paths have.
+/// Lists the existing objects of a generation, and the inodes that only its paths have.
 fn pieces(
     generation: &Generation,
     named: &Named,
@@ -209,7 +210,7 @@ fn pieces(
                 continue;
             }
             let found = open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
-            // What is missing takes no space.
+            // A missing file takes no space.
             if let Ok(Some(stat)) = found
                 && objects.get(&file.object()).is_none_or(|object| !object.same_inode(&stat))
             {

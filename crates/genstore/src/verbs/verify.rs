@@ -1,9 +1,8 @@
-//! Verify: comparing all of a store with what it ought to be, and repairing what can be.
+//! Verify: compares the whole store with its records, and repairs it where possible.
 //!
-//! Looking works on a read-only mount, and keeps no writer waiting while it reads. What it finds is
-//! looked at once more before it is reported (`second_look`). Where the store may be written, a change
-//! that was cut short is settled then, and what was found damaged is noted in `suspects/`, so that the
-//! next publish looks at it again.
+//! The check works on a read-only mount, and no writer waits while it reads. Its findings are checked
+//! again before they are reported (`second_look`). If the store is writable, an interrupted change is
+//! settled then, and damage is recorded in `suspects/`, so that the next publish checks it again.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -31,7 +30,7 @@ use crate::repair::mend::Mender;
 use crate::repair::rescue::{self, GoodFile, Healer};
 use crate::repair::{rebuild, relink, second_look};
 
-/// So many times a repair looks again: what it mends may bring to light what was hidden.
+/// The number of rounds of a repair: repairs may reveal hidden damage.
 const MAX_ROUNDS: usize = 4;
 
 /// Checks all generations, or one.
@@ -45,18 +44,19 @@ pub(crate) fn verify(store: &StoreDir, only: Option<GenerationId>, depth: Depth)
     Ok(report)
 }
 
-/// Leaves a note of what is damaged for the next publish, where the store may be written.
+/// Records damage for the next publish, if the store is writable.
 fn note_suspects(store: &StoreDir, report: &VerifyReport) -> Result<()> {
     if report.objects.is_empty() && report.generations.is_empty() {
         return Ok(());
     }
     let noted = || -> Result<()> {
-        // Looking makes no part anew that is missing.
+        // A check does not recreate missing parts.
         if store.dir.stat(SUSPECTS)?.is_none_or(|stat| stat.kind != Kind::Dir) {
             return Ok(());
         }
         let Some(lock) = Locks::of(store).commit_unchanged()? else { return Ok(()) };
-        // Publishing reads each object that the current generation does not name.
+        // Only used objects are recorded: a publish reads every object that the current generation does
+        // not reference.
         for object in report.objects.iter().filter(|object| !object.uses.is_empty()) {
             suspects::suspect_object(store, &lock, object.id)?;
         }
@@ -71,16 +71,17 @@ fn note_suspects(store: &StoreDir, report: &VerifyReport) -> Result<()> {
     }
 }
 
-/// Mends what can be mended from intact copies, puts the rest into quarantine, and checks again.
+/// Repairs damage from intact copies, moves the rest to quarantine, and checks again.
 ///
 /// # Locks
-/// The store lock, exclusively, and the commit lock.
+/// The exclusive store lock, and the commit lock.
 pub(crate) fn repair(store: &StoreDir) -> Result<(VerifyReport, VerifyReport)> {
     let mut lost = rebuild::mend_layout(store)?;
     let guard = Locks::of(store).exclude()?;
     let (lock, mut sequence) = loop {
         match begin::begin_commit(store) {
-            // Nothing can begin without the records that it reads, so they are made anew first.
+            // No change can begin without the records that it reads, so they are moved away and rebuilt
+            // first.
             Err(Error::Damaged { what: Damaged::File(path), cause, .. })
                 if rebuild::move_aside_path(store, &path)? =>
             {
@@ -112,7 +113,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<(VerifyReport, VerifyReport)> {
         }
     }
     drop(known);
-    // Made anew already, or out of the way; what stands at those paths by now is whole.
+    // Already rebuilt or moved away: the present entries at those paths are intact.
     lost.retain(|(path, _)| !before.files.iter().any(|(other, _)| other == path));
     before.files.extend(lost);
     for object in &before.objects {
@@ -125,7 +126,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<(VerifyReport, VerifyReport)> {
     Ok((before, after))
 }
 
-/// Takes damaged records out of the way. A pin, a mark or a view is for a person to make again.
+/// Moves damaged records away. A person must recreate pins, marks and views.
 fn move_records_aside(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
     let mut moved = lost::damaged_records(store)?;
     let mut failed = Ok(());
@@ -181,7 +182,7 @@ fn repair_all(
         for (id, _) in &report.generations {
             match rebuild::rebuild_generation(store, lock, *id) {
                 Err(Error::Damaged { .. }) => match put_generation_aside(store, lock, *id) {
-                    // It cannot be renamed, and is told of again by the check that follows.
+                    // It cannot be renamed. The next check reports it again.
                     Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => {}
                     done => done?,
                 },
@@ -203,7 +204,7 @@ fn repair_all(
     done
 }
 
-/// A generation that cannot be mended goes to quarantine, unless readers are looking at it.
+/// Moves a generation that cannot be repaired to quarantine, unless it is the current one.
 fn put_generation_aside(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()> {
     if Current::of(store).id()? == Some(id) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Views: adding, listing and removing the paths outside the store that show what is current.
+//! Adds, lists and removes views: the paths outside the store that show the current generation.
 
 use std::path::{Path, PathBuf};
 
@@ -25,23 +25,23 @@ pub(crate) fn views(store: &StoreDir) -> Result<Vec<View>> {
     Ok(views)
 }
 
-/// Tells where the views are, by their records alone: what stands there is not looked at.
+/// Returns the paths of the views, from their records alone. The paths themselves are not checked.
 pub(crate) fn view_paths(store: &StoreDir) -> Result<Vec<PathBuf>> {
     let home = place::real_path(store)?;
-    // A damaged one is `verify`'s to tell.
+    // `verify` reports a damaged one.
     let records = ViewRecords::of(store).list()?.into_iter().flatten();
     Ok(records.map(|record| follow(&home, &record.path.0)).collect())
 }
 
-/// A view that is asked for, and where it is to be.
+/// A requested view, with its location.
 struct Asked {
     record: ViewRecord,
     place: ViewLocation,
-    /// The record of the view that is there already.
+    /// The record of the existing view.
     known: Option<ViewRecord>,
 }
 
-/// Adds a view, or changes what the one at this path shows.
+/// Adds a view, or changes the part of the tree that an existing one shows.
 ///
 /// # Locks
 /// The commit lock.
@@ -71,7 +71,7 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
             (change, install::put_in_place(store, &lock, &record, &place, change, &mut after)?)
         }
     };
-    // The view is in place, whatever keeps us from finding out what it shows.
+    // The view is in place, even if its state cannot be determined.
     let shows_nothing = matches!(shows_something(store, &record), Ok(false));
     let mut state = if shows_nothing { ViewState::Dangling } else { ViewState::Ok };
     if let (Action::Keep | Action::Record(_), ViewKind::Mirror) = (&action, record.kind) {
@@ -80,7 +80,7 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
             Ok(updated) => state = ViewState::Strangers(updated.strangers),
             Err(error) => {
                 let path = show_path(&place.path);
-                let what = format!("the view {path} could not be brought to what is current");
+                let what = format!("the view {path} could not be updated");
                 after.warn_about(&what, &error);
             }
         }
@@ -89,7 +89,7 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
     Ok(ViewAdded { view, change, kept, warnings: after.warnings })
 }
 
-/// Finds where a view is to be, and what the store knows of the path.
+/// Finds the location of a requested view, and the existing record.
 fn ask(store: &StoreDir, lock: &CommitLock, path: &Path, options: &ViewOptions) -> Result<Asked> {
     let mut record = ViewRecord {
         path: place::new_view_path(store, path)?,
@@ -100,12 +100,12 @@ fn ask(store: &StoreDir, lock: &CommitLock, path: &Path, options: &ViewOptions) 
         disk: None,
     };
     if let Some(pending) = ViewRecords::of(store).read_pending(&record.key())? {
-        // What kept the writers since from finishing it is for the caller to hear.
+        // A failure here is reported to the caller: it is what kept earlier writers from completing it.
         install::settle_view(store, lock, &pending)?;
     }
     let place = place::place(store, &record)?;
     place.parent()?;
-    // A damaged record says nothing.
+    // A damaged record counts as missing.
     let known = ViewRecords::of(store).read(&record.key()).ok().flatten();
     if let Some(known) = &known {
         place::place(store, known)?.parent()?;
@@ -114,7 +114,7 @@ fn ask(store: &StoreDir, lock: &CommitLock, path: &Path, options: &ViewOptions) 
     Ok(Asked { record, place, known })
 }
 
-/// Looks at what stands where a view is to be.
+/// Observes the entry at the path of a requested view.
 fn observe(store: &StoreDir, Asked { record, place, known }: &Asked) -> Result<Standing> {
     let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
     Ok(match place.standing()? {
@@ -142,13 +142,13 @@ fn refused(place: &ViewLocation, why: Refusal) -> Error {
     let taken = |what: &str| Error::refused(RefusedKind::ViewTaken, format!("{path} is {what}"));
     match why {
         Refusal::File => {
-            let why = format!("{path} is a file, and no view takes a file's place");
+            let why = format!("{path} is a file, and a view does not replace a file");
             Error::refused(RefusedKind::ViewFile, why)
         }
         Refusal::MountPoint => taken("a mount point"),
         Refusal::Directory => taken("a directory"),
         Refusal::Symlink(target) => taken(&format!("a symlink to {}", show(&target))),
-        Refusal::MirrorWithStrangers => taken("a mirror that holds what genstore did not put there"),
+        Refusal::MirrorWithStrangers => taken("a mirror that contains files that are not genstore's"),
     }
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn remove_view(store: &StoreDir, path: &Path) -> Result<ViewRemoved> 
     let (lock, _) = begin::begin_commit(store)?;
     let record = find_view(store, path)?;
     if let Some(pending) = ViewRecords::of(store).read_pending(&record.key())? {
-        // Recovery could not finish it. Without its directory there is nothing left to do.
+        // Recovery could not complete it. Without its directory there is nothing to complete.
         match place::place(store, &record)?.parent() {
             Ok(_) => drop(install::settle_view(store, &lock, &pending)?),
             Err(_) => ViewRecords::of(store).remove_pending(&lock, &record.key())?,
@@ -180,14 +180,14 @@ pub(crate) fn remove_view(store: &StoreDir, path: &Path) -> Result<ViewRemoved> 
     }
     let (parent, name) = (place.parent()?, place.name());
     let standing = parent.read_link(name)?;
-    // The link first: as long as there is a record, the next publish puts the link back.
+    // The link is removed first: while there is a record, the next publish restores the link.
     let removed = store
         .fs
         .unlink(parent, name)
         .and_then(|_| store.fs.sync_dir(parent))
         .and_then(|()| ViewRecords::of(store).remove(&lock, &record.key()));
     if let (Err(_), Some(target)) = (&removed, standing) {
-        // As it was; where this fails, too, what there is of a record decides.
+        // Undoes the removal. If this fails, too, the remaining record decides.
         drop(ViewRecords::of(store).write(&lock, &record));
         drop(store.fs.within(parent).and_then(|fs| fs.symlink(&target, parent, name)));
     }
@@ -200,9 +200,10 @@ pub(crate) fn remove_mirror(
     record: &ViewRecord,
     place: &ViewLocation,
 ) -> Result<ViewRemoved> {
-    // For the report alone: what is current may be damaged, and the mirror goes all the same.
+    // Only for the report: the current generation may be damaged, and the mirror is removed all the
+    // same.
     let state = mirror_state(store, record, place).unwrap_or(ViewState::Behind);
-    // Needs no space, and fails where nothing could be forgotten: on a read-only filesystem.
+    // Needs no space, and fails on a read-only filesystem, where the record could not be removed.
     store.fs.set_dir_mode(&store.dir, VIEWS)?;
     let removed = mirror::clear_mirror(store, lock, record, place, place.name()).and_then(|strangers| {
         ViewRecords::of(store).remove(lock, &record.key())?;
@@ -214,7 +215,7 @@ pub(crate) fn remove_mirror(
             Ok(ViewRemoved { view, unlinked: true, strangers })
         }
         Err(error) => {
-            // As it was; where this fails, too, the next writer does it, as long as there is a record.
+            // Undoes the removal. If this fails, too, the next writer does it while there is a record.
             drop(ViewRecords::of(store).write(lock, record));
             drop(refresh::bring_back(store, lock, record, place));
             Err(error)
@@ -231,18 +232,18 @@ pub(crate) fn has_view(store: &StoreDir, path: &Path) -> Result<bool> {
     }
 }
 
-/// Finds the record of the view at a path, whether or not there still is a directory for it.
+/// Finds the record of the view at a path, whether or not its directory still exists.
 pub(crate) fn find_view(store: &StoreDir, path: &Path) -> Result<ViewRecord> {
     let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
     let home = place::real_path(store)?;
-    // Without its directory, by its text alone.
+    // Without its directory it is found by its text alone.
     let by_text = || follow(Path::new("/"), &relative(Path::new("/"), &absolute));
     let real = place::real_place(store, &absolute).unwrap_or_else(|_| by_text());
     let mut names = Vec::new();
     let pending = ViewRecords::of(store).pending_views()?.into_iter();
     let pending = pending
         .filter_map(|key| Some(ViewRecords::of(store).read_pending(&key).transpose()?.map(|p| p.view)));
-    // A damaged one is not the one that is meant, or is `verify`'s to take away.
+    // A damaged record is skipped: it may be another view's, and `verify` removes it.
     for record in ViewRecords::of(store).list()?.into_iter().chain(pending).flatten() {
         let found = follow(&home, &record.path.0);
         if found == real {
@@ -250,7 +251,7 @@ pub(crate) fn find_view(store: &StoreDir, path: &Path) -> Result<ViewRecord> {
         }
         names.push(found);
     }
-    // As the store sees them: what all paths have in common makes none of them near.
+    // Relative to the store: the common part of all paths must not make names look similar.
     let way = |path: &Path| String::from_utf8_lossy(&relative(&home, path)).into_owned();
     let ways: Vec<String> = names.iter().map(|name| way(name)).collect();
     let near = nearest_names(ways.iter().map(String::as_str), &way(&real));

@@ -427,7 +427,7 @@ fn what_took_the_place_of_the_log_keeps_no_rollback_and_no_keeping_out() {
         let kept = staged.unaudited().commit(&keep).unwrap();
         assert_eq!((kept.generation, kept.current, kept.durable), (id(4), false, true));
         let told: Vec<&str> = kept.warnings.iter().map(|warning| warning.message.as_str()).collect();
-        assert_eq!(told, ["the log does not tell of this generation: something else has its place"]);
+        assert_eq!(told, ["the log has no line about this generation: another entry has replaced the log"]);
         drop(store.rollback(1, true).unwrap());
         assert_eq!(store.current().unwrap(), Some(id(2)));
         // What was kept stays, whoever writes next.

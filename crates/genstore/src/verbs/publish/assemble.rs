@@ -1,4 +1,4 @@
-//! Assembly: a generation's tree of hard links, folder by folder and in parallel.
+//! Assembly: creates a generation's tree of hard links, folder by folder and in parallel.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -21,9 +21,10 @@ use crate::threads::lock;
 use crate::threads::prelude::*;
 use crate::verbs::publish::ingest::context::{EntrySource, Ingested};
 
-/// Completes the tree of a stage: links what the store has, and makes what is never shared.
+/// Completes the tree of a stage: links existing objects, and creates the entries that are never
+/// shared.
 ///
-/// On return `ingested.placed` names for each new object an entry whose inode has links to spare.
+/// On return `ingested.placed` contains for each new object an entry whose inode has links to spare.
 pub(crate) fn assemble(
     store: &StoreDir,
     guard: &StoreShared,
@@ -41,19 +42,19 @@ pub(crate) fn assemble(
     Ok(())
 }
 
-/// A tree that is being put together.
+/// A tree that is being assembled.
 pub(crate) struct Assembly<'a> {
     pub(crate) store: &'a StoreDir,
     guard: &'a StoreShared,
     pub(crate) objects: &'a Objects<'a>,
     pub(crate) ingested: &'a Ingested,
     pub(crate) tree: &'a Dir,
-    /// Entries that took over from the first one, when that ran out of links.
+    /// Entries that replaced the first one after its inode ran out of links.
     primaries: Mutex<HashMap<ObjectId, u32>>,
 }
 
 impl<'a> Assembly<'a> {
-    /// Begins to put together what was ingested, in `tree`.
+    /// Starts to assemble the ingested entries in `tree`.
     pub(crate) fn new(
         store: &'a StoreDir,
         guard: &'a StoreShared,
@@ -64,7 +65,8 @@ impl<'a> Assembly<'a> {
         Assembly { store, guard, objects, ingested, tree, primaries: Mutex::new(HashMap::new()) }
     }
 
-    /// Gives the entries whose inodes are to be new objects in place of the ones that were placed.
+    /// Returns the entries whose inodes become the new objects, instead of the ones that were placed
+    /// first.
     pub(crate) fn finish(self) -> HashMap<ObjectId, u32> {
         self.primaries.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -83,7 +85,7 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
-    /// Makes an entry that was not placed, in its folder.
+    /// Creates an entry that was not placed, in its folder.
     pub(crate) fn entry(&self, index: u32, dir: &Dir) -> Result<()> {
         let entry = self.ingested.tree.get(index as usize);
         let name = relpath::split(entry.path).1;
@@ -99,8 +101,8 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// Links an entry to where its bytes were placed in this stage; where that inode has no link
-    /// left, this entry gets a copy and serves those that come after.
+    /// Links an entry to the path where its bytes were placed in this stage. If that inode has no links
+    /// left, this entry gets a copy, which later entries are linked to.
     fn twin(&self, index: u32, file: FileNode, dir: &Dir, name: &[u8]) -> Result<()> {
         let id = file.object();
         let link_to = |primary: u32| {

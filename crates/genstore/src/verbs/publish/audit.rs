@@ -1,7 +1,7 @@
-//! Audits: a staged tree is judged before it is committed.
+//! Audits: a staged tree is checked before it is committed.
 //!
-//! The rules look at the tree as a value; programs of others look at it on the disk, where every
-//! file has its path already. They must not change it: what they did is looked at afterwards.
+//! The rules use the tree as a value. Other programs read it on the disk, where every file has its
+//! final relative path. They must not change it, and this is checked afterwards.
 
 use std::path::Path;
 use std::time::Instant;
@@ -22,51 +22,51 @@ use crate::parts::suspects;
 use crate::verbs::publish::footprint::Footprint;
 use crate::verbs::publish::staged::Staged;
 
-/// A staged tree that may be committed. Dropping it takes it back.
+/// A staged tree that may be committed. Dropping it removes the stage.
 #[must_use]
 pub struct Audited<'s> {
     staged: Staged<'s>,
     findings: Vec<Finding>,
 }
 
-/// A staged tree that was refused. Dropping it takes it back.
+/// A staged tree that was refused. Dropping it removes the stage.
 #[must_use]
 pub struct Rejected<'s> {
     staged: Staged<'s>,
     findings: Vec<Finding>,
-    /// It is no longer what was staged.
+    /// Whether an audit changed the staged tree.
     changed: bool,
 }
 
-/// What an audit says of a staged tree.
+/// The result of an audit.
 #[must_use]
 pub enum Judged<'s> {
-    /// It may be committed; there may be warnings.
+    /// The tree may be committed. There may be warnings.
     Accepted(Audited<'s>),
-    /// It is refused.
+    /// The tree is refused.
     Rejected(Rejected<'s>),
 }
 
-/// The rule that no audit changes what it looks at.
+/// The rule that an audit must not change the tree.
 const UNCHANGED: &str = "unchanged-by-audit";
 
 impl<'s> Staged<'s> {
-    /// Judges the tree by rules alone.
+    /// Checks the tree by rules alone.
     ///
     /// # Errors
-    /// Only what kept it from finding out.
+    /// Only if the check cannot be done.
     pub fn audit(self, rules: &AuditRules) -> Result<Judged<'s>> {
         self.begin_audit()?;
         self.judge(rules, None::<fn(&Path) -> Result<Vec<Finding>>>)
     }
 
-    /// Judges the tree by rules, and by whatever `look` finds in its directory, where every file has
-    /// its path already. `look` must leave it as it is: what it changed is found and refuses the
-    /// tree, and what it wrote into objects that kept generations share is noted, for the next
-    /// publish to heal. A tree that is current already is not judged again.
+    /// Checks the tree by rules, and by the findings of `look` in its directory, where every file has
+    /// its final relative path. `look` must not change the tree: a change refuses the tree. If it wrote
+    /// to objects that kept generations share, they are recorded for the next publish to heal. A tree
+    /// that is current already is not checked again.
     ///
     /// # Errors
-    /// Those of `look`, and what kept it from finding out.
+    /// The errors of `look`, and those that prevent the check.
     pub fn audit_with<E: From<Error>>(
         self,
         rules: &AuditRules,
@@ -76,7 +76,7 @@ impl<'s> Staged<'s> {
         self.judge(rules, Some(look))
     }
 
-    /// Lets the tree be committed as it is.
+    /// Accepts the tree without an audit.
     pub fn unaudited(self) -> Audited<'s> {
         Audited { staged: self, findings: vec![] }
     }
@@ -118,7 +118,7 @@ impl<'s> Staged<'s> {
         })
     }
 
-    /// Notes the objects of kept generations that may have been written through.
+    /// Records the objects of kept generations that an audit may have written to.
     fn suspect(&self, differences: &[(Vec<u8>, &'static str)]) -> Result<()> {
         let (lock, _) = begin::begin_commit(self.store)?;
         for (path, _) in differences {
@@ -134,13 +134,13 @@ impl<'s> Staged<'s> {
     }
 }
 
-/// Judges a tree that is staged nowhere, by rules alone.
+/// Checks a tree without a stage, by rules alone.
 pub(crate) fn judge(store: &StoreDir, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
     Ok(audit::judge(rules, tree, last_good(store)?))
 }
 
-/// Finds what a new tree is compared with: the current generation, or where that is marked bad
-/// or cannot be read, the newest one that is neither.
+/// Finds the generation that a new tree is compared with: the current one, or if that is marked as bad
+/// or unreadable, the newest one that is neither.
 fn last_good(store: &StoreDir) -> Result<Option<LastGood>> {
     let marks = Records::of(store).marks()?;
     let mut ids = Generations::of(store).ids()?;
@@ -165,12 +165,12 @@ fn last_good(store: &StoreDir) -> Result<Option<LastGood>> {
 }
 
 impl<'s> Audited<'s> {
-    /// Gives what was found and does not refuse the tree.
+    /// Returns the findings, none of which refuses the tree.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// Gives the staged tree.
+    /// Returns the staged tree.
     pub fn tree(&self) -> &Tree {
         self.staged.tree()
     }
@@ -181,29 +181,29 @@ impl<'s> Audited<'s> {
 }
 
 impl<'s> Rejected<'s> {
-    /// Gives what was found: at least one that refuses the tree.
+    /// Returns the findings. At least one of them refuses the tree.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// Gives the staged tree.
+    /// Returns the staged tree.
     pub fn tree(&self) -> &Tree {
         self.staged.tree()
     }
 
-    /// Gives the staged work back, to be judged by other rules; `None` when an audit changed it.
+    /// Returns the staged tree, to be checked by other rules. `None` if an audit changed it.
     pub fn into_staged(self) -> Option<Staged<'s>> {
         (!self.changed).then_some(self.staged)
     }
 
-    /// Keeps the tree for a look, under `failed/` in the store, and ends the stage.
+    /// Keeps the tree for inspection under `failed/` in the store, and ends the stage.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Locked`].
     pub fn keep(mut self, keep: KeepFailed) -> Result<Failed> {
         let store = self.staged.store;
         let (lock, _) = begin::begin_commit(store)?;
-        let stage = self.staged.stage.take().expect("what was judged stands in a stage");
+        let stage = self.staged.stage.take().expect("a refused tree has a stage");
         let (tree, bytes) = (self.tree().id(), self.staged.ingested.new_bytes);
         let cause = Cause::Audit { tree, bytes, findings: self.findings };
         let kept = FailedBuilds::of(store).keep(&lock, &stage, cause, keep);

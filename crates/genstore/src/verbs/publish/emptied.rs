@@ -1,4 +1,4 @@
-//! Refuses to replace something by nothing: the input of a generator that died, of a disk that is not
+//! Refuses to replace entries by an empty input: the generator may have died, or a disk may not be
 //! mounted.
 
 use crate::error::{Error, RefusedKind, Result};
@@ -8,16 +8,17 @@ use crate::model::tree::{Node, Tree};
 use crate::plan::Plan;
 use crate::verbs::publish::staged::Staged;
 
-/// Whether an empty tree may become current in the place of one that is not.
+/// Whether an empty tree may replace a non-empty current one.
 ///
-/// Empty is what holds neither a file nor a symlink. Each root of [`crate::plan::PlanBuilder::root`] counts
-/// by itself: an empty one must not take the place of what is current at its name.
+/// A tree is empty if it contains neither a file nor a symlink. Each root of
+/// [`crate::plan::PlanBuilder::root`] is checked separately: an empty one must not replace the current
+/// entries at its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Emptying {
-    /// It is refused, with the code `empty-input`.
+    /// Refuse it, with the code `empty-input`.
     #[default]
     Refuse,
-    /// It may.
+    /// Allow it.
     Allow,
 }
 
@@ -32,8 +33,8 @@ impl Plan {
 }
 
 impl Staged<'_> {
-    /// Checks that the tree, once it is current, empties nothing that is current now. What cannot be
-    /// read holds nothing.
+    /// Checks that the tree would not empty a part of the current generation. An unreadable current
+    /// generation counts as empty.
     pub(crate) fn check_emptying(&self, emptying: Emptying) -> Result<()> {
         match (&self.base, emptying) {
             (Some(base), Emptying::Refuse) => {

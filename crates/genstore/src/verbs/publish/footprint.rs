@@ -1,10 +1,10 @@
-//! Footprints: what a staged tree looked like before others were let at it, and what they changed.
+//! Footprints: the state of a staged tree before other programs have access to it, and the changes that
+//! they made.
 //!
-//!
-//! A write, a chmod and a rename all move an inode's ctime, which no program can set back. A link
-//! that another publisher makes to a shared object moves it, too; so where nothing but the ctime
-//! differs, the bytes are hashed. The ctime has the grain of the kernel's tick: files that were
-//! made in the last moments before the footprint was taken are hashed in any case.
+//! A write, a chmod and a rename all change an inode's ctime, which no program can set back. A link
+//! that another publisher creates to a shared object changes it, too. So if only the ctime differs, the
+//! bytes are hashed. The ctime has the granularity of the kernel's tick: files that were created in the
+//! last moments before the footprint was taken are hashed in any case.
 
 use crate::error::Result;
 use crate::fs::folders::Folders;
@@ -17,11 +17,11 @@ use crate::threads::prelude::*;
 /// The kernel's tick is 1 to 10 ms.
 const GRAIN_NANOS: i128 = 20_000_000;
 
-/// What a tree looked like at one moment: per entry and per folder what stat tells.
+/// The state of a tree at one time: the stat values of each entry and each folder.
 pub(crate) struct Footprint {
     entries: Vec<Option<Stat>>,
     folders: Vec<Option<Stat>>,
-    /// What has a ctime from here on may have been changed within the same tick.
+    /// A file with a ctime from here on may have been changed within the same tick.
     racy_from: i128,
 }
 
@@ -65,7 +65,7 @@ impl Footprint {
         Ok(Footprint { entries, folders, racy_from: latest.unwrap_or(0) - GRAIN_NANOS })
     }
 
-    /// Finds what is no longer as it was: paths in the tree and in which way.
+    /// Finds the changes: paths in the tree, each with the kind of change.
     pub(crate) fn differences(&self, root: &Dir, tree: &Tree) -> Result<Vec<(Vec<u8>, &'static str)>> {
         let now = Footprint::take(root, tree)?;
         let mut found = Vec::new();
@@ -115,7 +115,7 @@ impl Footprint {
             return Ok(Some("has another mode"));
         }
         let Node::File(file) = tree.get(index).node else {
-            // An inode that is no file holds nothing else that could change; names are the folder's.
+            // Another kind of inode has no further state that could change. Names belong to the folder.
             return Ok(None);
         };
         if (old.size, old.mtime) != (new.size, new.mtime) {

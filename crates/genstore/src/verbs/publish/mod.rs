@@ -1,10 +1,10 @@
-//! Publishing: a plan becomes a staged tree, an audit judges it, `commit` makes it a generation.
+//! Publishing: a plan becomes a staged tree, an audit checks it, `commit` makes it a generation.
 //!
-//! Up to the rename of `current`, every error leaves it as it was; after that, nothing is an error. Nothing is
-//! changed in a tree that is on the list, but by freshness and healing: `recycle` takes its generation off the
-//! list, durably, before its first step. Nothing is hashed or linked under the commit lock, unless something
-//! else became current meanwhile or damage is healed: the lock is held for milliseconds, and where there are
-//! mirrors until they are up to date.
+//! Until the rename of `current`, every error leaves `current` unchanged. After that, no failure is an
+//! error. A listed tree is changed only by freshness and healing: `recycle` unlists its generation
+//! durably before its first step. Under the commit lock nothing is hashed or linked, unless another
+//! generation became current meanwhile or damage is healed. So the lock is held for milliseconds, or if
+//! there are mirrors, until they are up to date.
 
 pub(crate) mod assemble;
 pub(crate) mod audit;
@@ -49,7 +49,7 @@ fn add_index(_store: &StoreDir, base: Option<&mut CurrentGeneration>) -> Result<
     Ok(())
 }
 
-/// Hashes a plan and tells what its tree would be; writes nothing.
+/// Hashes a plan and returns the tree that it would become. Writes nothing.
 pub(crate) fn preview(store: &StoreDir, plan: &Plan) -> Result<Tree> {
     let guard = Locks::of(store).share()?;
     let objects = Objects::new(store)?;
@@ -76,11 +76,10 @@ pub(crate) fn preview(store: &StoreDir, plan: &Plan) -> Result<Tree> {
     Ok(ingest.run()?.tree)
 }
 
-/// Brings a plan into the store, out of readers' sight; into the stage that was begun for it,
-/// if one was.
+/// Stages a plan, invisible to readers, in the stage that was begun for it, if there is one.
 ///
 /// # Locks
-/// Takes the store lock, shared; what is returned holds it.
+/// Takes the shared store lock. The returned value holds it.
 pub(crate) fn stage<'s>(
     store: &'s StoreDir,
     begun: Option<StageDir>,
@@ -93,7 +92,7 @@ pub(crate) fn stage<'s>(
         plan.check_consume()?;
     }
     let guard = Locks::of(store).share()?;
-    // What a dead process left goes first: it may be what fills the disk.
+    // The files of dead processes are removed first: they may be the reason why the disk is full.
     let (lock, sequence) = begin::begin_commit(store)?;
     let (heals_seen, high_seen, rotations_seen) =
         (sequence.heals, sequence.high, objects::rotations(store)?);
@@ -104,7 +103,7 @@ pub(crate) fn stage<'s>(
     indexed?;
     let objects = Objects::new(store)?;
     let suspects = suspects::suspects(store)?;
-    // Where it is gone, the look at what is current says so.
+    // If it is missing, the check of the current generation reports it.
     let standing = base.as_ref().and_then(|base| base.generation.tree_dir().ok());
     store.fs.enter(FaultStage::Write, &store.dir)?;
     let start = Instant::now();
@@ -126,13 +125,13 @@ pub(crate) fn stage<'s>(
         consume: options.consume,
     };
     let result = ingest.run();
-    // It has served, and is large.
+    // It is not needed any more, and it is large.
     base.iter_mut().for_each(|base| base.index = None);
     let mut staged = Staged {
         store,
         guard,
         objects,
-        // On an error the stage still wants to be taken back, which is what dropping does.
+        // On an error the stage must still be removed, which dropping does.
         ingested: Ingested::default(),
         parts: plan.roots.names().to_vec(),
         base,

@@ -1,19 +1,19 @@
-//! Recycling: the tree of a generation that retention has given up becomes the next one's, by
-//! applying the difference of the two.
+//! Recycling: the tree of a generation without a reason to stay is changed into the next one, by
+//! applying their difference.
 //!
-//! 1. A spare is looked for: the newest generation that nothing keeps, of whose folders is known
-//!    what they looked like, and that shares most of its files with the new tree.
-//! 2. Under the commit lock it is judged again, and retired, durably, as gc does it, but into our
-//!    stage. From here on it is part of the stage: debris, should we die.
-//! 3. Its folders are compared with what they were. Where one is not a folder of ours any more, the
-//!    tree is assembled afresh.
-//! 4. It takes the place of the stage's own tree, in which only what is new to the store stands.
-//! 5. The difference is applied: names go, folders are made, new files are moved over, the rest is
-//!    linked. In a folder that somebody changed, every name is looked at.
+//! 1. A spare is chosen: the newest generation without a reason to stay that has folder stamps and
+//!    shares most of its files with the new tree.
+//! 2. Under the commit lock it is judged again, and retired durably, as by gc, but into our stage. From
+//!    then on it is part of the stage, and debris if this process dies.
+//! 3. Its folders are compared with their stamps. If one of them is not a folder of ours any more, the
+//!    tree is assembled instead.
+//! 4. It replaces the stage's own tree, which contains only files that are new to the store.
+//! 5. The difference is applied: names are removed, folders are created, new files are moved over,
+//!    other entries are linked. In a folder that somebody changed, every name is checked.
 //!
-//! The tree is then what assembly would have made, inode by inode: what has an inode of its own in
-//! the spare is made anew, and where the names of objects have passed to other inodes since
-//! (`heals`, `rotations`), or something is suspected of damage, there is no recycling.
+//! The result is the tree that assembly would have created, inode by inode. An entry of the spare with
+//! an inode of its own is recreated. If names of objects have passed to other inodes since (`heals`,
+//! `rotations`), or damage is suspected, nothing is recycled.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
@@ -59,21 +59,21 @@ struct Spare {
 }
 
 impl Staged<'_> {
-    /// Makes the tree of one that nothing needs any more; `Ok(false)` where there is none, and
-    /// nothing was done to the stage's tree.
+    /// Creates the tree from a generation without a reason to stay. Returns `Ok(false)` if there is
+    /// none, and the stage's tree is unchanged.
     pub(crate) fn recycle(&mut self, folders: &Folders<'_>) -> Result<bool> {
         let Some(retention) = self.retention.clone() else { return Ok(false) };
-        // What is damaged is healed first, everywhere that it shows.
+        // Damage is healed first, everywhere.
         if !self.ingested.damaged.is_empty() || self.healed_base {
             return Ok(false);
         }
         let ingested = &self.ingested;
         let (spare, after) = threads::join(|| self.find_spare(&retention), || all_folders(&ingested.tree));
-        // Whatever cannot be read here is for others to tell: there is another way.
+        // Unreadable parts are reported elsewhere: the tree can be assembled instead.
         let Ok(Some(spare)) = spare else { return Ok(false) };
         let is_object = |entry: usize| ingested.how[entry] == EntrySource::Object;
         let before = all_folders(&spare.tree);
-        // The note is a cache: what it says of other folders says nothing.
+        // The stamps are a cache: stamps of other folders are useless.
         if before.len() != spare.sealed.folders.len() {
             return Ok(false);
         }
@@ -83,7 +83,7 @@ impl Staged<'_> {
             return Ok(false);
         }
         self.retired = Some(spare.id);
-        let stage = self.stage.as_mut().expect("an assembly has its stage");
+        let stage = self.stage.as_mut().expect("an assembly has a stage");
         let retired = stage.dir().open_dir(RETIRED)?;
         let seen = match retired.open_dir(TREE) {
             Ok(tree) => folder_stamps::compare(self.store, &tree, &before, &spare.sealed.folders)?,
@@ -105,7 +105,7 @@ impl Staged<'_> {
             done: Mutex::default(),
         };
         let make = match recycling.clear_all() {
-            // Made immutable, say: the stage's own tree comes back, and is assembled.
+            // For example an immutable file. The stage's own tree is restored, and assembled.
             Err(e) if is_refused(&e) => {
                 drop(recycling);
                 stage.take_back_tree(self.store, &retired)?;
@@ -130,8 +130,8 @@ impl Staged<'_> {
         Ok(true)
     }
 
-    /// Looks for a generation to recycle: of those that retention gives up, the newest of whose
-    /// folders enough is known.
+    /// Finds a generation to recycle: of those without a reason to stay, the newest one with valid
+    /// folder stamps.
     fn find_spare(&self, retention: &Retention) -> Result<Option<Spare>> {
         let (store, now) = (self.store, self.store.now());
         let rotations = objects::rotations(store)?;
@@ -151,15 +151,15 @@ impl Staged<'_> {
         Ok(None)
     }
 
-    /// Takes the spare off the list, durably, and into the stage; `Ok(false)` where something keeps
-    /// it by now, or where the inodes of its tree cannot be told to be those of the objects.
+    /// Unlists the spare durably, and moves it into the stage. Returns `Ok(false)` if it has a reason
+    /// to stay by now, or if it is uncertain that the inodes of its tree are the objects'.
     ///
     /// # Locks
-    /// Takes the commit lock, so that no pin is made and nothing is activated or healed meanwhile,
-    /// and the lease of the spare, exclusively.
+    /// Takes the commit lock, so that no pin is created and nothing is activated or healed meanwhile,
+    /// and the exclusive lease of the spare.
     fn retire(&self, spare: &Spare, retention: &Retention) -> Result<bool> {
         let store = self.store;
-        let stage = self.stage.as_ref().expect("an assembly has its stage");
+        let stage = self.stage.as_ref().expect("an assembly has a stage");
         let (lock, sequence) = begin::begin_commit(store)?;
         let is_given_up = match inspect::verdict(store, spare.id, retention) {
             Ok(Some(verdict)) => !verdict.keeps(),
@@ -171,8 +171,8 @@ impl Staged<'_> {
         if !is_given_up || !as_sealed || !suspects.objects.is_empty() || !suspects.generations.is_empty() {
             return Ok(false);
         }
-        // Its tree would be part of the next generation. Where the system does not tell of mounts, the
-        // work on the tree stops at them.
+        // A mount in its tree would be part of the next generation. If the system does not list mounts,
+        // the work on the tree stops at them.
         let generation = store.dir.join(&[GENERATIONS, b"/", spare.id.to_string().as_bytes()].concat());
         if !mounts_below(&generation).is_empty() {
             return Ok(false);
@@ -180,7 +180,7 @@ impl Staged<'_> {
         match Generations::of(store).retire(&lock, spare.id, (stage.dir(), RETIRED)) {
             Ok(Retired::Moved) => {}
             Ok(Retired::Leased | Retired::Immovable) => return Ok(false),
-            // Another user's: it stays, gc tells of it, and the tree is assembled.
+            // It belongs to another user: it stays, gc reports it, and the tree is assembled.
             Err(e) if is_refused(&e) => return Ok(false),
             Err(e) => return Err(e),
         }
@@ -189,7 +189,7 @@ impl Staged<'_> {
         Ok(true)
     }
 
-    /// Lists what makes a recycled tree durable: what was changed in it, or all.
+    /// Lists the items that make a recycled tree durable: the changes in it, or the whole filesystem.
     pub(crate) fn to_flush_recycled(&self, recycled: &Recycled, stage: &StageDir) -> Result<Vec<Flush>> {
         let (tree, how) = (&self.ingested.tree, &self.ingested.how);
         let placed = (0..tree.len() as u32).filter(|entry| how[*entry as usize] == EntrySource::Placed);
@@ -209,12 +209,12 @@ impl Staged<'_> {
         Ok(all)
     }
 
-    /// Notes what the folders look like, for the day when this generation is recycled: once nothing
-    /// is changed in them any more. `body` is that of the manifest.
+    /// Writes the folder stamps, for a later recycling of this generation. They are taken after the
+    /// last change in the folders. `body` is the digest of the manifest.
     pub(crate) fn write_sealed(&self, body: Digest, shown: &Shown) -> Result<()> {
         let (Some(stage), true) = (&self.stage, self.retention.is_some()) else { return Ok(()) };
         let store = self.store;
-        // Elsewhere folders may be stamped by another clock.
+        // On other filesystems another clock may stamp the folders.
         if self.objects.is_apart() || !stage.tree().is_local() {
             return store.fs.unlink(stage.next(), SEALED).map(drop);
         }
@@ -238,19 +238,19 @@ impl Staged<'_> {
     }
 }
 
-/// A tree on its way from the old to the new.
+/// A tree that is being changed from the old to the new.
 struct Recycling<'a> {
     assembly: Assembly<'a>,
     spare: &'a Spare,
     patch: &'a Patch<'a>,
-    /// The folders of the old tree, in the order of paths, and what they look like now.
+    /// The folders of the old tree in path order, with the comparison with their stamps.
     before: &'a [&'a [u8]],
     seen: &'a [Seen],
-    /// Those of the new one.
+    /// The folders of the new tree.
     after: &'a [&'a [u8]],
-    /// What is directly in them.
+    /// Their direct entries.
     folders: &'a Folders<'a>,
-    /// The tree in which the new files stand.
+    /// The tree that contains the new files.
     placed: &'a Dir,
     done: Mutex<Done>,
 }
@@ -262,10 +262,10 @@ struct Done {
 }
 
 impl Recycling<'_> {
-    /// Removes what does not stay, and returns what is to be made, by folder.
+    /// Removes the entries that do not stay. Returns the entries to be created, by folder.
     fn clear_all(&self) -> Result<Vec<(&[u8], Vec<u32>)>> {
         let (fs, root) = (&self.assembly.store.fs, self.assembly.tree);
-        // It was moved, which changed its own entry for the folder above.
+        // The tree's folder was moved, which changed its `..` entry.
         self.note(b"");
         for path in &self.patch.dead {
             let (dir, name) = open_parent(root, path)?;
@@ -278,7 +278,7 @@ impl Recycling<'_> {
         todo.into_par_iter().map(|path| Ok((path, self.clear(path)?))).collect()
     }
 
-    /// Makes new folders, and what is to be in all of them.
+    /// Creates the new folders, and the missing entries of all folders.
     fn make_all<'p>(&'p self, mut make: Vec<(&'p [u8], Vec<u32>)>) -> Result<()> {
         let (fs, root) = (&self.assembly.store.fs, self.assembly.tree);
         for path in &self.patch.born {
@@ -288,7 +288,7 @@ impl Recycling<'_> {
             self.note(path);
             make.extend(self.patch.work.get(path).map(|work| (*path, work.make.clone())));
         }
-        // Others are linked to what is moved over.
+        // Other entries are linked to the moved ones.
         let how = |entry: u32| self.assembly.ingested.how[entry as usize];
         for placed in [true, false] {
             make.par_iter().try_for_each(|(path, entries)| {
@@ -312,12 +312,13 @@ impl Recycling<'_> {
         position(self.before, path).and_then(|_| position(self.after, path)).is_some()
     }
 
-    /// Returns whether it is a folder of the old tree that is not known to hold what it held.
+    /// Returns whether it is a folder of the old tree whose entries may have changed.
     fn is_touched(&self, path: &[u8]) -> bool {
         position(self.before, path).is_some_and(|at| self.seen[at] != Seen::Same)
     }
 
-    /// Removes from a folder of the old tree what does not stay, and gives what is to be made.
+    /// Removes the entries of a folder of the old tree that do not stay. Returns the entries to be
+    /// created.
     fn clear(&self, path: &[u8]) -> Result<Vec<u32>> {
         let dir = self.assembly.tree.open_dir(path)?;
         if self.is_touched(path) {
@@ -338,7 +339,7 @@ impl Recycling<'_> {
         Ok(make)
     }
 
-    /// Looks at every name in a folder.
+    /// Checks every name in a folder.
     fn clear_by_name(&self, path: &[u8], dir: &Dir) -> Result<Vec<u32>> {
         let tree = &self.assembly.ingested.tree;
         let is_file = |entry: &u32| tree.get(*entry as usize).node != Node::EmptyDir;
@@ -358,7 +359,7 @@ impl Recycling<'_> {
         Ok(missing.into_values().collect())
     }
 
-    /// Returns whether a name stands for what assembly would make of this entry.
+    /// Returns whether an existing name is what assembly would create for this entry.
     fn is_right(&self, entry: u32, dir: &Dir, name: &[u8]) -> Result<bool> {
         let Some(stat) = dir.stat(name)? else { return Ok(false) };
         let Assembly { store, ingested, objects, .. } = &self.assembly;
@@ -386,7 +387,7 @@ impl Recycling<'_> {
         self.assembly.store.fs.remove_all(dir, name)
     }
 
-    /// Makes an entry where nothing stands any more.
+    /// Creates an entry at a free name.
     fn make(&self, entry: u32, dir: &Dir) -> Result<()> {
         let Assembly { ingested, store, .. } = &self.assembly;
         let at = ingested.tree.get(entry as usize);
@@ -401,7 +402,7 @@ impl Recycling<'_> {
         store.fs.rename((&from, name), (dir, name))
     }
 
-    /// Notes a folder in which names change.
+    /// Records a folder in which names change.
     fn note(&self, path: &[u8]) {
         let mut done = lock(&self.done);
         if !done.changed.contains(path) {

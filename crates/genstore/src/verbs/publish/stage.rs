@@ -1,4 +1,4 @@
-//! Stages that others write to: begun, filled by whatever program, sealed.
+//! Stages that other programs write to: begun, filled by any program, then staged for a commit.
 
 use std::fs::File;
 use std::io::Read;
@@ -30,22 +30,23 @@ use crate::verbs::publish;
 use crate::verbs::publish::options::StageOptions;
 use crate::verbs::publish::staged::Staged;
 
-/// A directory in the store that programs write to, out of readers' sight, until it is sealed.
+/// A directory in the store that programs write to, invisible to readers, until it is staged for a
+/// commit.
 ///
-/// Dropping it removes it, unless it was resumed: then it is still its owner's.
+/// Dropping it removes it. A resumed stage is not removed: its owner keeps it.
 #[must_use]
 pub struct Stage<'s> {
     store: &'s StoreDir,
-    /// Gone once it is sealed, left to an owner or ended.
+    /// `None` once it is staged, left to an owner or ended.
     dir: Option<StageDir>,
-    /// The directory that was made for others to write to, whatever has its name by now; `None` for a
-    /// resumed stage where that is another one.
+    /// The directory that was created for other programs, whatever has its name by now. `None` for a
+    /// resumed stage if that is another one.
     out: Option<Dir>,
     path: PathBuf,
     spool: Mutex<Option<Spool>>,
 }
 
-/// Where streams are taken in.
+/// The directory in which streams are taken in.
 struct Spool {
     dir: Arc<Dir>,
     count: u64,
@@ -55,7 +56,7 @@ struct Spool {
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
         if let Some(dir) = self.dir.take() {
-            // What cannot be removed now is debris, which the next writer removes.
+            // A part that cannot be removed now is debris, which the next writer removes.
             drop(dir.give_up(self.store));
         }
     }
@@ -63,7 +64,7 @@ impl Drop for Stage<'_> {
 
 /// Begins a stage, held by this process.
 pub(crate) fn begin(store: &StoreDir) -> Result<Stage<'_>> {
-    // What a dead process left goes first: it may be what fills the disk.
+    // The files of dead processes are removed first: they may be the reason why the disk is full.
     drop(begin::begin_commit(store)?);
     let dir = StageDir::create(store)?;
     match dir.out(store) {
@@ -87,17 +88,17 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
         }
         resumed => resumed?,
     };
-    // Whoever committed it may not have lived to write the log; this does it. The stage itself is
-    // ours already, so it is not taken for debris.
+    // If the process that committed it died before it wrote the log, this writes it. The stage's lock
+    // is held already, so it is not removed as debris.
     drop(begin::begin_commit(store)?);
     if let Some(generation) = Log::of(store).history()?.made_of_stage(id)
         && Generations::of(store).find(generation)?.is_some()
     {
-        // Whoever committed it did not live to remove it.
+        // The process that committed it died before it could remove it.
         if let Some((dir, ..)) = resumed {
             dir.remove(store)?;
         }
-        let why = format!("the stage {id} was committed already: it is generation {generation}");
+        let why = format!("the stage {id} was committed before: it is generation {generation}");
         return Err(Error::refused(RefusedKind::StageCommitted, why));
     }
     let Some((dir, standing, made)) = resumed else {
@@ -108,7 +109,7 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
             ),
             None => Error::refused(
                 RefusedKind::StageUnknown,
-                format!("there is no stage {id}: it was aborted, it is over, or it never was"),
+                format!("there is no stage {id}: it was aborted, it is over, or it never existed"),
             ),
         });
     };
@@ -124,7 +125,7 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
         Standing::OwnerGone(pid) => {
             format!("the stage {id} is over: its owner, process {pid}, has ended")
         }
-        Standing::Rebooted => format!("the stage {id} is over: the system was started anew since"),
+        Standing::Rebooted => format!("the stage {id} is over: the system was rebooted"),
     };
     drop(dir.remove(store));
     Err(Error::refused(RefusedKind::StageExpired, why))
@@ -137,22 +138,22 @@ impl<'s> Stage<'s> {
     }
 
     fn dir(&self) -> &StageDir {
-        self.dir.as_ref().expect("it goes only with the stage itself")
+        self.dir.as_ref().expect("it is taken only together with the stage")
     }
 
-    /// Gives its name, by which another process resumes it.
+    /// Returns its id, by which another process resumes it.
     pub fn id(&self) -> StageId {
         self.dir().id()
     }
 
-    /// Gives the directory to write to: empty at first, of mode 0755.
+    /// Returns the directory to write to: empty at first, of mode 0755.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the directory that was made for others to write to, if it still has its name, or one that
-    /// was made there since: build tools empty their output by removing it. Anything else in its place is
-    /// somebody's own, or the store's.
+    /// Returns the directory that was created for other programs if it still has its name, or one that
+    /// was created there since: build tools empty their output by removing it. Any other entry in its
+    /// place is foreign, or belongs to the store.
     fn written_to(&self) -> Result<Dir> {
         let stage = self.dir().dir();
         let named = stage.stat(OUT)?;
@@ -172,33 +173,33 @@ impl<'s> Stage<'s> {
                 Ok(_) => Err(why("it is another directory")),
                 Err(e) => Err(e),
             },
-            _ => Err(why("it is no directory")),
+            _ => Err(why("it is not a directory")),
         }
     }
 
-    /// Makes the file that stays with the generation as the log of its build
-    /// (`generations/N/build.log`), or with what is kept of a failure.
+    /// Creates the file that stays with the generation as the log of its build
+    /// (`generations/N/build.log`), or with a failed build that is kept.
     ///
     /// # Errors
-    /// [`Error::Io`]: EEXIST when there is one already.
+    /// [`Error::Io`]: EEXIST if it exists already.
     pub fn log(&self) -> Result<File> {
         self.dir().log(self.store)
     }
 
-    /// Takes in the bytes of a stream, for a plan that is sealed with this stage. `mtime` is what
-    /// the file will show; none is now.
+    /// Takes in the bytes of a stream, for a plan that is staged with this stage. `mtime` is the mtime
+    /// of the file; `None` is now.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn spool(&self, bytes: &mut dyn Read, mtime: Option<SystemTime>) -> Result<Source> {
         let fs = &self.store.fs;
-        // Archives have many small members: the folder and the buffer are there once.
+        // Archives have many small members, so the folder and the buffer are created only once.
         let mut spool = lock(&self.spool);
         if spool.is_none() {
             let dir = Arc::new(self.dir().spool(self.store)?);
             *spool = Some(Spool { dir, count: 0, chunk: vec![0; CHUNK] });
         }
-        let Spool { dir, count, chunk } = spool.as_mut().expect("it was made above");
+        let Spool { dir, count, chunk } = spool.as_mut().expect("it was created above");
         let name = count.to_string().into_bytes();
         *count += 1;
         let file = fs.create(dir, &name)?;
@@ -215,19 +216,19 @@ impl<'s> Stage<'s> {
         Ok(Source::Spooled(Spooled { dir: dir.clone(), name }))
     }
 
-    /// Makes a plan of all that was written to its directory.
+    /// Makes a plan from all entries of its directory.
     ///
     /// # Errors
-    /// [`Error::BadPlan`], also for what is still mounted in it; code `stage-output-replaced` where
-    /// something else has its name that was not made there since: nothing of that is touched.
+    /// [`Error::BadPlan`], also for remaining mounts in it. Code `stage-output-replaced` if its name
+    /// belongs to an entry that was not created there since: such an entry is not touched.
     pub fn scan(&self, rules: &ScanRules) -> Result<Plan> {
         let mut builder = Plan::builder().symlinks(rules.symlinks);
         builder.scan_ours(&self.written_to()?, rules)?;
         builder.build()
     }
 
-    /// Brings all that was written to its directory into the store, where no reader sees it. Files
-    /// are moved in, so nothing may write to them any more.
+    /// Stages all entries of its directory, invisible to readers. Files are moved in, so no program may
+    /// write to them any more.
     ///
     /// # Errors
     /// As [`Stage::scan`]; [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
@@ -239,7 +240,7 @@ impl<'s> Stage<'s> {
         self.seal_plan(&plan, options)
     }
 
-    /// Brings a plan into the store, among whose sources may be what this stage has taken in.
+    /// Stages a plan, whose sources may include the spooled streams of this stage.
     ///
     /// # Errors
     /// As [`Stage::seal`].
@@ -247,24 +248,24 @@ impl<'s> Stage<'s> {
         publish::stage(self.store, self.dir.take(), plan, options)
     }
 
-    /// Leaves it to an owner; another process goes on with [`crate::Store::resume`].
+    /// Leaves it to an owner. Another process continues with [`crate::Store::resume`].
     ///
     /// # Errors
     /// Code `no-such-process`; [`Error::Io`]. Then the stage is removed.
     pub fn leave_to(mut self, owner: Owner) -> Result<StageId> {
         let made = self.out.as_ref().map(FolderMark::of).transpose()?;
         let claim = Claim { out: made, ..Claim::new(self.store, owner)? };
-        let dir = self.dir.take().expect("it goes only with the stage itself");
+        let dir = self.dir.take().expect("it is taken only together with the stage");
         dir.let_go(self.store, &claim)
     }
 
-    /// Ends it for a build that failed; keeps its log for a look.
+    /// Ends it after a failed build, and keeps the build's log for inspection.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Locked`].
     pub fn fail(mut self, why: &str, keep: KeepFailed) -> Result<Failed> {
         let (lock, _) = begin::begin_commit(self.store)?;
-        let dir = self.dir.take().expect("it goes only with the stage itself");
+        let dir = self.dir.take().expect("it is taken only together with the stage");
         let kept =
             FailedBuilds::of(self.store).keep(&lock, &dir, Cause::Build { why: why.to_owned() }, keep);
         drop(lock);
@@ -274,12 +275,12 @@ impl<'s> Stage<'s> {
         Ok(kept)
     }
 
-    /// Ends it, and removes all that was written to it.
+    /// Ends it, and removes everything in it.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn abort(mut self) -> Result<()> {
-        let dir = self.dir.take().expect("it goes only with the stage itself");
+        let dir = self.dir.take().expect("it is taken only together with the stage");
         dir.remove(self.store)
     }
 }

@@ -1,9 +1,9 @@
-//! A look at the current generation's own tree, before a publication is called unchanged.
+//! Checks the current generation's own tree, before a publication is called unchanged.
 //!
-//! `ingest` looked at every object. Here is looked at what else readers see: names, link targets,
-//! modes, and files that have an inode of their own. A folder of which `sealed` proves that it holds
-//! the names and inodes that it held costs one stat; in any other, each name costs one. Where all is
-//! as it should be, `sealed` is written anew, so that the next look is short.
+//! `ingest` has checked every object. This checks the rest of what readers see: names, link targets,
+//! modes, and files that have an inode of their own. A folder whose stamp proves that its names and
+//! inodes are unchanged costs one stat. In any other folder, each name costs one. If everything is
+//! right, the stamps are renewed, so that the next check is short.
 
 use crate::check::tree::{Bytes, Fault, Look, Part, look};
 use crate::error::Result;
@@ -22,16 +22,16 @@ use crate::threads::prelude::*;
 use crate::verbs::publish::staged::Staged;
 use crate::views::refresh::name_faults;
 
-/// What a look at the current generation found.
+/// The result of a check of the current generation.
 #[derive(Default)]
 pub(crate) struct Looked {
     faults: Vec<Fault>,
-    /// What is known of its folders now, where more is known than before.
+    /// New folder stamps, if there are more than before.
     sealed: Option<Sealed>,
 }
 
 impl Staged<'_> {
-    /// Looks at the current generation's own tree, without a lock.
+    /// Checks the current generation's own tree, without a lock.
     pub(crate) fn look_at_current(&self) -> Result<Looked> {
         let Some((base, body)) = self.base.as_ref().and_then(|base| Some((base, base.body?))) else {
             return Ok(Looked::default());
@@ -50,7 +50,7 @@ impl Staged<'_> {
         };
         let proven =
             seen.as_ref().map_or(0, |seen| seen.iter().filter(|seen| **seen == Seen::Same).count());
-        // Before the look: a change after it is seen by the next one.
+        // Taken before the check, so that the next check detects a later change.
         let now = if proven < all.len() { self.folders_now(base, &all) } else { None };
         let part = seen.as_ref().map(|seen| unproven(base, &all, seen));
         let how = Look {
@@ -71,11 +71,11 @@ impl Staged<'_> {
         Ok(Looked { faults, sealed })
     }
 
-    /// Fails if the current generation is damaged still, under the lock that heals; else notes what is
-    /// known of its folders.
+    /// Fails if the current generation is still damaged under the lock that heals. Otherwise writes the
+    /// new folder stamps.
     ///
     /// # Errors
-    /// [`crate::Error::Damaged`] with what is wrong.
+    /// [`crate::Error::Damaged`] with the faults.
     pub(crate) fn settle_unchanged(&self, lock: &CommitLock, looked: Looked, healed: u64) -> Result<()> {
         let Some(base) = &self.base else { return Ok(()) };
         if !looked.faults.is_empty() {
@@ -89,24 +89,24 @@ impl Staged<'_> {
                 None => Ok(()),
             };
         }
-        // Healing gives paths other inodes than those that were looked at.
+        // Healing gives paths other inodes than those that were checked.
         if let Some(sealed) = looked.sealed.filter(|_| healed == 0) {
             let folder = [GENERATIONS, b"/", base.generation.id().to_string().as_bytes()].concat();
             let written = PendingWrites::of(self.store).prepare(lock, &folder, SEALED, &sealed.encode());
-            // It is a cache: without it the next look takes longer.
+            // It is a cache: without it the next check takes longer.
             drop(written.and_then(|written| written.put(lock)));
         }
         Ok(())
     }
 
-    /// Reads what stat tells of the folders; `None` where that cannot be kept, or a folder is not there.
+    /// Takes the stamps of the folders. `None` if they cannot be used, or if a folder is missing.
     fn folders_now(&self, base: &CurrentGeneration, all: &[&[u8]]) -> Option<Vec<SourceStat>> {
         let tree = base.generation.tree_dir().ok().filter(crate::fs::Dir::is_local)?;
         folder_stamps::take(self.store, &tree, all, vec![SourceStat::default(); all.len()]).ok()
     }
 
-    /// Returns whether every file is its object's inode, but empty ones and those that `shown` names. With
-    /// `unproven`, looks only into those folders: the note of the others was taken when that held.
+    /// Returns whether every file is its object's inode, except empty ones and those in `shown`. With
+    /// `unproven`, checks only those folders: for the others it was true when their stamps were taken.
     fn is_all_linked(&self, base: &CurrentGeneration, unproven: Option<&Part<'_>>) -> Result<bool> {
         let tree = base.generation.tree_dir()?;
         let is_linked = |entry: usize| -> Result<bool> {
@@ -126,7 +126,8 @@ impl Staged<'_> {
     }
 }
 
-/// What must be looked at by name, where the rest of the folders is proven to be as it was.
+/// Returns the part that must be checked by name, if the stamps prove that the rest of the folders is
+/// unchanged.
 fn unproven<'a>(base: &'a CurrentGeneration, all: &[&'a [u8]], seen: &[Seen]) -> Part<'a> {
     let is_proven = |at: &usize| seen[*at] == Seen::Same;
     let folders = (0..all.len()).filter(|at| !is_proven(at)).map(|at| all[at]);

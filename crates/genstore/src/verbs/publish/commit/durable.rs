@@ -1,4 +1,4 @@
-//! Steps 1 to 4 of a commit, without a lock: manifest, flush, names of objects, fresh inodes.
+//! Steps 1 to 4 of a commit, without a lock: manifest, flush, names of objects, renewed inodes.
 
 use std::fs::File;
 use std::time::{Instant, SystemTime};
@@ -31,21 +31,22 @@ use crate::verbs::publish::staged::Staged;
 pub(super) struct Written {
     /// BLAKE3 of the whole file.
     pub(super) file: Digest,
-    /// BLAKE3 of what follows the frame.
+    /// BLAKE3 of the bytes after the frame.
     pub(super) body: Digest,
 }
 
-/// What a tree in its stage needs to become a generation: its manifest, durable with all that it names.
+/// A staged tree that is ready to become a generation: its manifest is durable, with everything that it
+/// references.
 pub(super) struct Flushed {
     pub(super) written: Written,
     pub(super) created: SystemTime,
     shown: Shown,
-    /// Files that got an inode of their own, to show a newer mtime.
+    /// The number of files that got an inode of their own, to show a newer mtime.
     pub(super) refreshed: u64,
 }
 
 impl Staged<'_> {
-    /// Steps 1 to 4.
+    /// Does steps 1 to 4.
     pub(super) fn flush(&mut self, options: &CommitOptions, created: SystemTime) -> Result<Flushed> {
         let start = Instant::now();
         self.store.options.progress.begin(Phase::Flush, None);
@@ -57,7 +58,7 @@ impl Staged<'_> {
         Ok(Flushed { written, created, shown, refreshed })
     }
 
-    /// Step 4 once more, beside another current generation.
+    /// Repeats step 4 for another current generation.
     pub(super) fn flush_again(&self, options: &CommitOptions, flushed: &mut Flushed) -> Result<()> {
         let Some(stage) = &self.stage else { return Ok(()) };
         flushed.refreshed += self.freshen(options, &mut flushed.shown)?;
@@ -65,9 +66,9 @@ impl Staged<'_> {
         self.write_sealed(flushed.written.body, &flushed.shown)
     }
 
-    /// Steps 1 to 3: manifest, flush, names.
+    /// Does steps 1 to 3: manifest, flush, names.
     fn make_durable(&self, options: &CommitOptions, created: SystemTime) -> Result<Written> {
-        let stage = self.stage.as_ref().expect("an assembled tree has its stage");
+        let stage = self.stage.as_ref().expect("an assembled tree has a stage");
         self.store.fs.enter(FaultStage::Flush, &self.store.dir)?;
         let (file, written) = self.write_manifest(stage, options, created)?;
         let mut all = self.to_flush(stage)?;
@@ -91,14 +92,14 @@ impl Staged<'_> {
         Ok((file, Written { file: whole, body }))
     }
 
-    /// Writes what is known of the sources beside the manifest. It is a cache, and not flushed.
+    /// Writes the index of the sources beside the manifest. It is a cache, and not flushed.
     fn write_index(&self, stage: &StageDir) -> Result<()> {
         let Some(index) = &self.ingested.sources else { return Ok(()) };
         stage.put_beside(self.store, INDEX, 0o644, &index.encode()).map(drop)
     }
 
-    /// Writes beside the manifest how it differs from what is current. It is a cache, and not
-    /// flushed; and what is current may be another one by the time of the commit.
+    /// Writes the delta to the current generation beside the manifest. It is a cache, and not flushed.
+    /// Another generation may be current by the time of the commit.
     fn write_delta(&self, stage: &StageDir, manifest: &Written) -> Result<()> {
         let base = self.base.as_ref().and_then(|base| Some((base, base.body?)));
         let delta = base.and_then(|(base, base_body)| {
@@ -107,12 +108,13 @@ impl Staged<'_> {
         });
         match delta {
             Some(delta) => stage.put_beside(self.store, DELTA, 0o644, &delta.encode()).map(drop),
-            // There may be one to what was current before.
+            // There may be a delta to the previous current generation.
             None => self.store.fs.unlink(stage.next(), DELTA).map(drop),
         }
     }
 
-    /// Lists what makes the stage durable: file by file where there is little, all where there is much.
+    /// Lists the items that make the stage durable: file by file if they are few, otherwise the whole
+    /// filesystem.
     fn to_flush(&self, stage: &StageDir) -> Result<Vec<Flush>> {
         if let Some(recycled) = &self.recycled {
             return self.to_flush_recycled(recycled, stage);
@@ -121,7 +123,7 @@ impl Staged<'_> {
         let placed = |how: &EntrySource| matches!(how, EntrySource::Placed | EntrySource::Made);
         let fresh = self.ingested.how.iter().filter(|how| placed(how)).count();
         let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-        // Copies in place of links are new files, too.
+        // Copies instead of links are new files, too.
         if fresh + folders.len() > MANY || self.objects.is_apart() {
             return Ok(vec![Flush::Filesystem(stage.tree().open_dir(b"")?)]);
         }
@@ -139,8 +141,9 @@ impl Staged<'_> {
         Ok(all)
     }
 
-    /// Gives every new object its name, and makes durable the names of all objects of the tree: those
-    /// that another publisher gave, and did not live to make durable or is about to, as well.
+    /// Creates the names of all new objects, and makes the names of all objects of the tree durable.
+    /// This includes names that another publisher created and has not made durable, or died before it
+    /// could.
     fn name_objects(&self, stage: &StageDir) -> Result<()> {
         let placed: Vec<_> = self.ingested.placed.iter().collect();
         let damaged = &self.ingested.damaged;
@@ -149,7 +152,7 @@ impl Staged<'_> {
             Naming::of(self.store).begin(stage.dir(), &own)?;
         }
         placed.into_par_iter().try_for_each(|(id, entry)| {
-            // The name of a damaged one is taken; healing frees it, under the commit lock.
+            // The name of a damaged object is taken. Healing frees it, under the commit lock.
             if damaged.contains(id) {
                 return Ok(());
             }
@@ -176,7 +179,7 @@ impl Staged<'_> {
         Ok(())
     }
 
-    /// Step 4. A generation that is only kept is made fresh when it is activated.
+    /// Does step 4. A generation that is only kept is renewed when it is activated.
     fn freshen(&self, options: &CommitOptions, shown: &mut Shown) -> Result<u64> {
         let lost =
             current_generation::load_lost(self.store, self.base.as_ref().map(|base| base.generation.id()))?;

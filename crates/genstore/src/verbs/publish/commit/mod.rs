@@ -1,17 +1,17 @@
-//! Commit: a staged tree becomes a generation, and current.
+//! Commit: makes a staged tree a generation, and the current one.
 //!
-//! The order of a commit, after which each step may be cut off (`store-layout.md`, "Commit"):
-//! 1. new objects and the tree are written in the stage (`ingest`, `assemble`), the manifest too;
-//! 2. one flush makes all of that durable;
-//! 3. the new objects get their names: what has a name is durable;
-//! 4. paths that need a newer mtime get inodes of their own, durably (`fresh`);
-//! 5. under the commit lock: the intent and the number are made durable;
-//! 6. the stage becomes `generations/<id>`, and the folders that gained names are flushed;
-//! 7. `current` is renamed over: the commit; and the store's folder is flushed;
-//! 8. the log, the notice and the end of the intent: if these fail the commit stands.
+//! The order of a commit, which may be interrupted after each step (`store-layout.md`, "Commit"):
+//! 1. New objects, the tree and the manifest are written in the stage (`ingest`, `assemble`).
+//! 2. One flush makes all of that durable.
+//! 3. The new objects get their names: an object with a name is durable.
+//! 4. Paths that need a newer mtime get inodes of their own, durably (`fresh`).
+//! 5. Under the commit lock, the intent and the number are made durable.
+//! 6. The stage becomes `generations/<id>`, and the folders with new names are flushed.
+//! 7. `current` is replaced by a rename, which is the commit, and the store's folder is flushed.
+//! 8. The log, the notice and the end of the intent follow. If these fail, the commit stands.
 //!
-//! Each value proves that the steps before it are done: [`Flushed`] (4), [`Locked`] (the lock is held and
-//! what is current is known), [`Placed`] (7).
+//! Each value proves that the steps before it are done: [`Flushed`] (4), [`Locked`] (the lock is held
+//! and the current generation is known), [`Placed`] (7).
 
 mod durable;
 mod place;
@@ -38,15 +38,15 @@ use crate::verbs::publish::unchanged::Looked;
 use crate::views::refresh;
 use crate::warning::AfterCommit;
 
-/// The commit lock is held, and what is current under it is known.
+/// The state under the commit lock.
 struct Locked {
     start: Instant,
     lock: CommitLock,
     sequence: Sequence,
     previous: Option<GenerationId>,
-    /// Damaged objects and generations that were mended in passing.
+    /// The number of damaged objects and generations that were repaired.
     healed: u64,
-    /// Another generation became current since this tree was compared with one.
+    /// Whether another generation became current since this tree was compared with one.
     is_overtaken: bool,
 }
 
@@ -54,9 +54,9 @@ impl Audited<'_> {
     /// Makes the tree a generation, and current.
     ///
     /// # Errors
-    /// [`Error::Refused`] where the tree is empty, and what is current is not: see
-    /// [`crate::publish::Emptying`]. [`Error::Lost`] when something else is current than expected. Whatever the error, `current`
-    /// is as before; and a stage that was resumed is still there, for another try.
+    /// [`Error::Refused`] if the tree is empty and the current one is not: see
+    /// [`crate::publish::Emptying`]. [`Error::Lost`] if the current generation is not the expected one.
+    /// On any error `current` is unchanged, and a resumed stage still exists, for another try.
     ///
     /// # Durability
     /// On return the generation survives a power loss, unless a warning says otherwise.
@@ -93,14 +93,15 @@ impl<'s> Staged<'s> {
             let locked = self.lock(start, options)?;
             if self.is_unchanged() {
                 if locked.is_overtaken {
-                    // Another generation with the same tree became current: it is looked at as well.
+                    // Another generation with the same tree became current: it is checked as well.
                     continue;
                 }
                 let refreshed = flushed.as_ref().map_or(0, |flushed| flushed.refreshed);
                 return self.end_unchanged(locked, looked, refreshed, after);
             }
             let Some(mut flushed) = flushed.take() else {
-                // What was current when we staged no longer is, so there is a tree to be made.
+                // The generation that was current when the tree was staged is not current any more, so
+                // the tree must be assembled.
                 drop(locked);
                 self.assemble_overtaken()?;
                 flushed = Some(self.flush(options, created)?);
@@ -123,7 +124,7 @@ impl<'s> Staged<'s> {
         self.is_current() && !self.always
     }
 
-    /// Takes the commit lock, and looks at what is current under it.
+    /// Takes the commit lock, and reads the current generation under it.
     fn lock(&mut self, start: Instant, options: &CommitOptions) -> Result<Locked> {
         let (lock, mut sequence) = begin::begin_commit(self.store)?;
         let previous = Current::of(self.store).id()?;
@@ -133,7 +134,7 @@ impl<'s> Staged<'s> {
         Ok(Locked { start, lock, sequence, previous, healed, is_overtaken })
     }
 
-    /// Makes the tree of a publication that was unchanged, and is not any more.
+    /// Assembles the tree of a publication that is not unchanged any more.
     fn assemble_overtaken(&mut self) -> Result<()> {
         if self.audit_skipped {
             return Err(Error::refused(
@@ -145,7 +146,7 @@ impl<'s> Staged<'s> {
         self.assemble(&Folders::of((0..tree.len()).map(|index| tree.path(index))))
     }
 
-    /// Ends a publication that makes no generation.
+    /// Ends a publication that creates no generation.
     fn end_unchanged(
         &mut self,
         locked: Locked,

@@ -1,4 +1,4 @@
-//! Steps 5 to 7 of a commit: the number, the place among the generations, and `current`.
+//! Steps 5 to 7 of a commit: the number, the entry in `generations/`, and `current`.
 
 use std::time::Instant;
 
@@ -20,22 +20,22 @@ use crate::verbs::publish::options::CommitOptions;
 use crate::verbs::publish::staged::Staged;
 use crate::warning::Warning;
 
-/// A generation that is in its place, and current if that was asked for.
+/// A generation in its place, which is current if that was requested.
 pub(super) struct Placed<'s> {
     pub(super) start: Instant,
     pub(super) lock: CommitLock,
     pub(super) stage: StageDir,
     pub(super) publication: Publication,
-    /// The log's line about it, and the record that ends the change: `None` if it is only kept, and both are
-    /// written.
+    /// The log's line about it, and the record that ends the change. `None` if it is only kept: then
+    /// both are written.
     pub(super) untold: Option<(Event, PendingWrite<'s>)>,
 }
 
 impl<'s> Staged<'s> {
-    /// Steps 5 to 7.
+    /// Does steps 5 to 7.
     ///
     /// # Errors
-    /// Whatever fails, everything is as before, or the next writer makes it so.
+    /// On any error the state is as before, or the next writer restores it.
     pub(super) fn place(
         &mut self,
         locked: Locked,
@@ -44,7 +44,7 @@ impl<'s> Staged<'s> {
         activate: bool,
     ) -> Result<Placed<'s>> {
         let Locked { start, lock, mut sequence, previous, healed, .. } = locked;
-        let stage = self.stage.take().expect("a tree that was flushed has its stage");
+        let stage = self.stage.take().expect("a flushed tree has a stage");
         let event = Event::Publish {
             manifest: flushed.written.file.to_string(),
             created: flushed.created.into(),
@@ -62,11 +62,12 @@ impl<'s> Staged<'s> {
             }
             if Log::of(self.store).is_replaced()? {
                 let message =
-                    "the log does not tell of this generation: something else has its place".to_owned();
+                    "the log has no line about this generation: another entry has replaced the log"
+                        .to_owned();
                 publication.warnings.push(Warning { message, not_durable: false });
             } else {
-                // A generation that is only kept is complete when its intent is gone; and whoever has
-                // its stage must find the line by then.
+                // A generation that is only kept is complete when its intent is removed. A process that
+                // resumes its stage must find the line by then.
                 Log::of(self.store).append(&lock, id, event)?;
                 Log::of(self.store).sync()?;
             }
@@ -75,7 +76,7 @@ impl<'s> Staged<'s> {
         match placed {
             Ok((publication, untold)) => Ok(Placed { start, lock, stage, publication, untold }),
             Err(error) => {
-                // Take it back at once; if even that fails, the next writer does it.
+                // Undo it at once. If even that fails, the next writer does it.
                 drop(begin::settle(self.store, &lock));
                 self.stage = Some(stage);
                 Err(error)
@@ -83,7 +84,7 @@ impl<'s> Staged<'s> {
         }
     }
 
-    /// From the number to the pointer.
+    /// From the number to the rename of `current`.
     fn take_place(
         &self,
         lock: &CommitLock,
@@ -116,7 +117,8 @@ impl<'s> Staged<'s> {
     }
 }
 
-/// Names a stage that was begun apart from its commit, so that its second commit can be told so.
+/// Returns the id of a stage that was begun separately from its commit, so that a second commit of it
+/// can be recognised.
 fn claimed_id(stage: &StageDir) -> Option<StageId> {
     stage.is_claimed().then(|| stage.id())
 }

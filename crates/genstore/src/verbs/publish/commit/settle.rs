@@ -1,4 +1,5 @@
-//! Under the commit lock, before a commit: what is current now, and damage that this tree heals.
+//! Under the commit lock, before a commit: reads the current generation, and heals damage with files of
+//! this tree.
 
 use crate::error::{Error, RefusedKind, Result};
 use crate::fs::dir::open_parent;
@@ -12,12 +13,12 @@ use crate::repair::rescue::{self, GoodFile, Healer};
 use crate::verbs::publish::staged::Staged;
 
 impl Staged<'_> {
-    /// Returns how far ctimes of the current generation's files are believed.
+    /// Returns until which ctime files of the current generation are known to be unchanged.
     pub(crate) fn quiet(&self) -> Result<Quiet> {
         if self.rehash { Ok(Quiet::Unknown) } else { look::quiet(self.store) }
     }
 
-    /// Looks at what is current now, under the commit lock; tells whether it is another one.
+    /// Reads the current generation under the commit lock. Returns whether it is another one.
     pub(super) fn rebase(&mut self, lock: &CommitLock, current: Option<GenerationId>) -> Result<bool> {
         if self.base.as_ref().map(|base| base.generation.id()) == current {
             return Ok(false);
@@ -26,7 +27,7 @@ impl Staged<'_> {
         Ok(true)
     }
 
-    /// Heals what was found damaged and is in this tree with the right bytes.
+    /// Heals damage for which this tree has the right bytes.
     pub(super) fn heal(&mut self, lock: &CommitLock, sequence: &mut Sequence) -> Result<u64> {
         if sequence.heals != self.heals_seen {
             return Err(Error::refused(
@@ -50,7 +51,7 @@ impl Staged<'_> {
             healed += 1;
         }
         for &id in suspects.objects.iter().filter(|id| !self.ingested.damaged.contains(id)) {
-            // Whoever replaced it was cut short before all paths that show it were mended.
+            // The process that replaced it was interrupted before all of its paths were repaired.
             if self.objects.is_intact(id)? {
                 healer.heal(lock, sequence, id, None)?;
                 healed += 1;
@@ -60,7 +61,7 @@ impl Staged<'_> {
             healed += u64::from(rescue::heal_generation(self.store, lock, id).is_ok());
         }
         if self.heals_seen != sequence.heals {
-            // Objects that were made good are copies of the files in this tree.
+            // Healed objects are copies of the files in this tree.
             self.objects.set_apart();
         }
         self.heals_seen = sequence.heals;

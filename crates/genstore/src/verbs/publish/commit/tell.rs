@@ -1,4 +1,4 @@
-//! What a commit did, and what it leaves behind.
+//! The result of a commit, and its last steps.
 
 use super::durable::is_empty_file;
 use super::place::Placed;
@@ -16,7 +16,7 @@ use crate::verbs::publish::staged::Staged;
 use crate::warning::{AfterCommit, Warning};
 
 impl Staged<'_> {
-    /// Step 8. Whatever fails now is a warning.
+    /// Does step 8. A failure is only a warning now.
     pub(super) fn announce(&mut self, placed: Placed<'_>, mut after: AfterCommit) -> Publication {
         let Placed { start, lock, stage, mut publication, untold } = placed;
         let (store, id, previous) = (self.store, publication.generation, publication.previous);
@@ -28,7 +28,7 @@ impl Staged<'_> {
             let event = Event::Activate { previous };
             after.must_finish("write the log", Log::of(store).append(&lock, id, event));
             after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
-            after.must_finish("keep the log", announce::sync_told(store, false));
+            after.must_finish("make the log durable", announce::sync_told(store, false));
             announce::tell(store, &lock, &mut after, id, publication.tree, end);
         } else {
             after.sealed(record::make_end_durable(store, &lock));
@@ -75,7 +75,7 @@ impl Staged<'_> {
         }
     }
 
-    /// Counts the files whose bytes were written; empty ones have none.
+    /// Returns the number of files whose bytes were written. Empty files have none.
     fn written_files(&self) -> u64 {
         let Ingested { tree, how, .. } = &self.ingested;
         let is_written =
@@ -83,7 +83,7 @@ impl Staged<'_> {
         (0..how.len()).filter(is_written).count() as u64
     }
 
-    /// Removes what the commit no longer needs: the emptied stage, and consumed sources.
+    /// Removes the emptied stage and the consumed sources.
     pub(super) fn clear_up(&mut self) -> Vec<Warning> {
         let mut after = AfterCommit::default();
         if let Some(stage) = self.stage.take() {

@@ -1,4 +1,4 @@
-//! Claims: which entry of a plan writes an object that the store does not have.
+//! Claims: decide which entry of a plan writes an object that the store does not have.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::model::tree::{Mtime, ObjectId};
 use crate::threads::{into_inner, lock};
 
-/// So many locks share the claims, so that threads seldom wait for each other.
+/// Number of locks that share the claims, so that threads seldom wait for each other.
 const SHARDS: usize = 64;
 
 /// The entry that writes an object, and the mtime that the object gets.
@@ -27,7 +27,7 @@ impl Claims {
         Claims { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    /// Claims an object. Returns the claim of another entry if there is one; then nothing changes.
+    /// Claims an object. If another entry has claimed it, returns that claim and changes nothing.
     pub(crate) fn claim(&self, id: ObjectId, claim: Claim) -> Option<Claim> {
         match self.shard(id).entry(id) {
             Entry::Occupied(other) => Some(*other.get()),
@@ -43,14 +43,14 @@ impl Claims {
         self.shard(id).get(&id).map(|claim| claim.mtime)
     }
 
-    /// Records the mtime that the filesystem made of it.
+    /// Records the mtime that the filesystem stored.
     pub(crate) fn set_mtime(&self, id: ObjectId, mtime: Mtime) {
         if let Some(claim) = self.shard(id).get_mut(&id) {
             claim.mtime = mtime;
         }
     }
 
-    /// Gives up a claim: the object was not written.
+    /// Releases a claim: the object was not written.
     pub(crate) fn release(&self, id: ObjectId) {
         self.shard(id).remove(&id);
     }

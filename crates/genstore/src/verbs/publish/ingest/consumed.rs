@@ -1,4 +1,4 @@
-//! Files that were given away: removed once they are committed.
+//! Consumed sources: removed once they are committed.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,18 +10,18 @@ use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Fs};
 use crate::model::relpath;
 
-/// A file that was given to us, and is removed once it is committed.
+/// A source that the caller gave away, and that is removed once it is committed.
 pub(crate) struct Consumed {
-    /// The directory that was scanned, if it lies in one.
+    /// The scanned directory that contains it, if any.
     pub(crate) root: Option<Arc<Dir>>,
-    /// Its path there, or its path.
+    /// Its path below that directory, or its full path.
     pub(crate) path: Vec<u8>,
     pub(crate) inode: (u64, u64),
 }
 
 impl Consumed {
-    /// Removes it, unless something else has its name by now: through no symlink and no mount point
-    /// below the directory that was scanned.
+    /// Removes it, unless another file has its name by now. No symlink and no mount point below the
+    /// scanned directory is followed.
     pub(crate) fn remove(&self, fs: &Fs) -> Result<()> {
         let (dir, name) = match &self.root {
             Some(root) => open_parent(&root.staying()?, &self.path)?,

@@ -1,4 +1,5 @@
-//! What ingest works on: the plan, what is current, what all threads share, and what comes of each file.
+//! The context of an ingest: the plan, the current generation, the state that all threads share, and
+//! the result for each file.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
@@ -24,32 +25,32 @@ use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 /// Where the inode of a new tree entry comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum EntrySource {
-    /// It stands in the stage's tree already, new to the store.
+    /// It is in the stage's tree already, new to the store.
     Placed,
     /// The store has the object.
     Object,
     /// The same bytes were placed at another path of this stage.
     Twin,
-    /// A symlink, an empty directory, or an empty file that was there before: made anew.
+    /// A symlink, an empty directory, or an empty file that existed before: created anew.
     Made,
 }
 
-/// A plan whose every byte has been read.
+/// A plan whose bytes have all been read.
 #[derive(Default)]
 pub(crate) struct Ingested {
     pub(crate) tree: Tree,
-    /// Per entry of the tree.
+    /// One per entry of the tree.
     pub(crate) how: Vec<EntrySource>,
-    /// For each new object the entry that it was placed at.
+    /// For each new object the entry at which it was placed.
     pub(crate) placed: HashMap<ObjectId, u32>,
-    /// Objects of the store whose bytes turned out to be wrong; the right ones are placed.
+    /// Objects of the store with wrong bytes. The right bytes were placed.
     pub(crate) damaged: Vec<ObjectId>,
-    /// How many objects had another mode or mtime than recorded, which was put right.
+    /// The number of objects whose mode or mtime differed from the record and was restored.
     pub(crate) restored: u64,
-    /// Files that `consume` moved in: what to remove once they are committed.
+    /// Files that `consume` moved in, to be removed once they are committed.
     pub(crate) consumed: Vec<Consumed>,
     pub(crate) new_bytes: u64,
-    /// What stat told of the sources, where they stay: for the next publish.
+    /// The stat values of the sources that stay where they are, for the next publish.
     pub(crate) sources: Option<SourceIndex>,
     /// Folders with sources that have other names, too.
     pub(crate) linked: BTreeSet<Vec<u8>>,
@@ -57,35 +58,35 @@ pub(crate) struct Ingested {
     pub(crate) losses: Losses,
 }
 
-/// What ingest may take for granted, and where it may write.
+/// The inputs of an ingest.
 pub(crate) struct Ingest<'a> {
     pub(crate) store: &'a StoreDir,
     pub(crate) _lock: &'a StoreShared,
     pub(crate) objects: &'a Objects<'a>,
     pub(crate) plan: &'a Plan,
     pub(crate) folders: &'a Folders<'a>,
-    /// What is current, as far as it can be read.
+    /// The current generation's tree, as far as it can be read.
     pub(crate) base: Option<&'a Tree>,
-    /// The directory that holds its files.
+    /// The directory of its files.
     pub(crate) standing: Option<&'a Dir>,
-    /// Which generation that is.
+    /// The number of that generation.
     pub(crate) base_id: Option<GenerationId>,
-    /// What is known of the sources of what is current.
+    /// The index of the current generation's sources.
     pub(crate) index: Option<&'a SourceIndex>,
-    /// How to handle sources with attributes that a generation does not keep.
+    /// The handling of sources with attributes that a generation does not keep.
     pub(crate) lossy: Lossy,
-    /// Only the store's owner reads what is published.
+    /// Whether only the store's owner reads the generations.
     pub(crate) is_private: bool,
-    /// Every source and every object is read, whatever is known of it.
+    /// Whether every source and every object is read, even if it is known.
     pub(crate) rehash: bool,
-    /// Objects that `verify` found wrong: looked at again whatever their size and mtime say.
+    /// Objects that `verify` found wrong. They are checked again whatever their size and mtime are.
     pub(crate) suspects: &'a [ObjectId],
-    /// Where new objects are written; without one, nothing is.
+    /// The stage for new objects. `None`: nothing is written.
     pub(crate) stage: Option<&'a LazyStage<'a>>,
     pub(crate) consume: bool,
 }
 
-/// A stage that is made when the first object needs it.
+/// A stage that is created when the first object needs it.
 pub(crate) struct LazyStage<'a> {
     store: &'a StoreDir,
     stage: OnceLock<StageDir>,
@@ -93,7 +94,7 @@ pub(crate) struct LazyStage<'a> {
 }
 
 impl<'a> LazyStage<'a> {
-    /// Gives the stage that there is already, or else one when it is needed.
+    /// Uses the given stage, or creates one when it is needed.
     pub(crate) fn new(store: &'a StoreDir, begun: Option<StageDir>) -> LazyStage<'a> {
         let stage = begun.map_or_else(OnceLock::new, OnceLock::from);
         LazyStage { store, stage, making: Mutex::new(()) }
@@ -120,15 +121,15 @@ impl<'a> LazyStage<'a> {
 impl Drop for LazyStage<'_> {
     fn drop(&mut self) {
         if let Some(stage) = self.stage.take() {
-            // What cannot be removed now is debris, which the next writer removes.
+            // A part that cannot be removed now is debris, which the next writer removes.
             drop(stage.give_up(self.store));
         }
     }
 }
 
-/// What the threads of an ingest write to.
+/// The state that the threads of an ingest share.
 pub(crate) struct Shared {
-    /// The filesystem of the first source, if it is one of this machine's.
+    /// The filesystem of the first source, if it is local.
     pub(crate) dev: OnceLock<Option<u64>>,
     pub(crate) claims: Claims,
     pub(crate) problems: Mutex<Vec<Problem>>,
@@ -154,7 +155,7 @@ impl Shared {
         }
     }
 
-    /// Refuses the plan if something is wrong with one of its sources.
+    /// Fails if any source has a problem.
     ///
     /// # Errors
     /// [`Error::BadPlan`].
@@ -168,9 +169,9 @@ impl Shared {
     }
 }
 
-/// What became of a file of the plan. Mostly nothing did, so that takes no room.
+/// The result for a file of the plan. Mostly it is unchanged, and then it takes no space.
 pub(crate) enum Done {
-    /// It and its source are as in what is current, and the store has its bytes.
+    /// The file and its source are unchanged, and the store has its bytes.
     AsBefore,
     New(Box<Taken>),
 }
@@ -179,6 +180,6 @@ pub(crate) enum Done {
 pub(crate) struct Taken {
     pub(crate) node: FileNode,
     pub(crate) how: EntrySource,
-    /// What stat told of its source, if that stays where it is.
+    /// The stat values of its source, if the source stays where it is.
     pub(crate) source: Option<SourceStat>,
 }

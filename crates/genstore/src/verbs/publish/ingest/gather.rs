@@ -1,4 +1,4 @@
-//! The tree of what was taken in, entry by entry in the order of the plan.
+//! Builds the tree of the ingested files, entry by entry in the order of the plan.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -13,10 +13,10 @@ use crate::verbs::publish::ingest::context::{Done, EntrySource};
 use crate::verbs::publish::ingest::linked::LinkedFolders;
 use crate::verbs::publish::ingest::reuse::Reuse;
 
-/// The tree of a plan, and what the next publish may use of its sources.
+/// The tree of a plan, and the data about its sources for the next publish.
 pub(crate) struct Gathered {
     pub(crate) tree: Tree,
-    /// Per entry of the tree.
+    /// One per entry of the tree.
     pub(crate) how: Vec<EntrySource>,
     pub(crate) new_bytes: u64,
     pub(crate) sources: Option<SourceIndex>,
@@ -24,7 +24,7 @@ pub(crate) struct Gathered {
     pub(crate) linked: BTreeSet<Vec<u8>>,
 }
 
-/// A tree that is being put together.
+/// A tree that is being built.
 pub(crate) struct Gathering<'a> {
     plan: &'a Plan,
     reuse: &'a Reuse<'a>,
@@ -37,8 +37,8 @@ pub(crate) struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    /// Begins with nothing. `start` is when the first source was read, or before; `linked` are the inodes
-    /// of sources that have several names.
+    /// Starts an empty tree. `start` is a time before the first source was read. `linked` are the
+    /// inodes of sources that have several names.
     pub(crate) fn new(
         plan: &'a Plan,
         reuse: &'a Reuse<'a>,
@@ -58,7 +58,8 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Adds all entries of the plan. `files` has one item per entry; of what is no file nothing is read.
+    /// Adds all entries of the plan. `files` has one item per entry. Items of entries that are not
+    /// files are ignored.
     pub(crate) fn add_all(&mut self, files: Vec<Done>) {
         let mut files = files.into_iter();
         loop {
@@ -73,7 +74,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Finds the files from the next entry on that are as before, and stand together in what is current.
+    /// Finds the unchanged files from the next entry on that are adjacent in the current generation.
     fn run(&self, files: &[Done]) -> Range<usize> {
         let entry = self.how.len();
         let Some(first) = self.reuse.entry_before(entry) else { return 0..0 };
@@ -86,7 +87,7 @@ impl<'a> Gathering<'a> {
         first..first + run
     }
 
-    /// Adds files that are as before: mostly all are, so they are copied together.
+    /// Adds unchanged files. Most files are unchanged, so they are copied together.
     fn add_run(&mut self, same: Range<usize>) {
         let entry = self.how.len();
         self.tree.push_files(self.reuse.base(), same.clone());
@@ -105,7 +106,7 @@ impl<'a> Gathering<'a> {
                 if file.how == EntrySource::Twin
                     && let Some(claim) = self.claims.get(&file.node.object())
                 {
-                    // By now it is known what the filesystem made of it.
+                    // By now the mtime that the filesystem stored is known.
                     file.node.mtime = claim.mtime;
                 }
                 self.linked.note(entry, file.source);
@@ -120,7 +121,7 @@ impl<'a> Gathering<'a> {
         self.how.push(way);
     }
 
-    /// Ends the tree. `dev` is the filesystem that all sources with an index lie on.
+    /// Completes the tree. `dev` is the filesystem of all sources in the index.
     pub(crate) fn finish(self, dev: Option<u64>) -> Gathered {
         let tree = self.tree.finish_at(self.plan.paths.clone());
         Gathered {
@@ -133,9 +134,9 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// Gathers what stat told of the sources, file by file.
+/// Collects the stat values of the sources, file by file.
 struct Sources {
-    /// When the first of them was read, or before.
+    /// A time before the first source was read.
     start: Mtime,
     files: Vec<SourceStat>,
 }
@@ -146,7 +147,7 @@ impl Sources {
         self.files.push(settled.unwrap_or_default());
     }
 
-    /// Returns the index, where there is anything to put into one.
+    /// Returns the index, or `None` if it would be empty.
     fn finish(self, tree: TreeId, dev: Option<u64>) -> Option<SourceIndex> {
         let known = self.files.iter().any(|stat| stat.ino != 0);
         dev.filter(|_| known).map(|dev| SourceIndex { tree, dev, files: self.files })

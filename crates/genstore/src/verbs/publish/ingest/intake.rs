@@ -1,7 +1,7 @@
-//! Intake: one file on its way into the store.
+//! Intake: takes one file into the store.
 //!
-//! The bytes are hashed as they are read, and what was hashed is what is written. Small files are
-//! read whole before anything is decided; large ones in chunks.
+//! The bytes are hashed as they are read, and the hashed bytes are the ones that are written. Small
+//! files are read whole before anything is decided, large ones in chunks.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -26,15 +26,15 @@ use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
 use crate::verbs::publish::ingest::reuse::{Before, source_stat};
 use crate::verbs::publish::ingest::task::{Intake, SourceOwnership};
 
-/// A file that changes while it is read is read again so many times.
+/// The number of attempts to read a file that changes while it is read.
 const ATTEMPTS: usize = 3;
 thread_local! {
-    /// One buffer per thread for all small files, and the chunks of large ones.
+    /// One buffer per thread for all small files, and for the chunks of large ones.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Intake<'_, '_> {
-    /// Takes in a source that was named by itself.
+    /// Takes in a single source.
     pub(crate) fn given(&mut self, given: &Given, executable: bool) -> Result<(FileNode, EntrySource)> {
         let (path, executable) = match given {
             Given::Bytes(bytes) => return self.bytes(bytes, executable),
@@ -55,8 +55,8 @@ impl Intake<'_, '_> {
         self.whole(bytes, executable, self.ingest.store.now().into(), None)
     }
 
-    /// Takes in a file of the disk. What was hashed is what is written; that it did not change
-    /// meanwhile is seen by its size, mtime and ctime before and after.
+    /// Takes in a file on disk. The hashed bytes are the ones that are written. A change meanwhile is
+    /// detected by its size, mtime and ctime before and after.
     pub(crate) fn disk(
         &mut self,
         from: (&Dir, &[u8]),
@@ -67,7 +67,7 @@ impl Intake<'_, '_> {
             && self.reuse.is_unchanged(&before, &stat, executable.unwrap_or(stat.mode & 0o100 != 0))?
             && let Some(known) = self.reuse.as_before(&before)?
         {
-            // What is to be refused is looked for in every file.
+            // Files that would be refused must be opened to be found.
             let file = match self.ingest.lossy {
                 Lossy::Refuse => Some(from.0.open_file(from.1)?),
                 _ => None,
@@ -81,7 +81,7 @@ impl Intake<'_, '_> {
         let is_spooled = self.give == SourceOwnership::Move && executable.is_some();
         for _ in 0..ATTEMPTS {
             let file = match from.0.open_file(from.1) {
-                // It was there when the directory was listed, so it is changing.
+                // It existed when the directory was listed, so it is changing.
                 Err(e) if e.is_not_found() && executable.is_none() => break,
                 file => file?,
             };
@@ -117,8 +117,8 @@ impl Intake<'_, '_> {
         Err(Error::SourceChanged { path })
     }
 
-    /// Takes in a file without a look at it: one of which it was said that nothing happened to it since
-    /// the index of what is current was made.
+    /// Takes in a file without reading its metadata, if the caller reported that it is unchanged since
+    /// the index of the current generation was made.
     pub(crate) fn unseen(&mut self, root: &ScannedRoot) -> Result<Option<(FileNode, EntrySource)>> {
         let may_believe = !self.ingest.rehash && self.ingest.lossy != Lossy::Refuse;
         if !may_believe || !self.ingest.believes(root) {
@@ -138,14 +138,14 @@ impl Intake<'_, '_> {
         Ok(done)
     }
 
-    /// Finds out whether the store or this stage has the bytes, and returns the entry that they make. If
-    /// not, they are this entry's to write.
+    /// Returns the entry of a file if the store or this stage has its bytes. If not, this entry must
+    /// write them.
     fn find(&self, node: &FileNode) -> Result<Option<(FileNode, EntrySource)>> {
         let (id, before) = (node.object(), self.before.as_ref());
         if let Some(mtime) = self.reuse.in_store(before, node)? {
             return Ok(Some((FileNode { mtime, ..*node }, EntrySource::Object)));
         }
-        // The right bytes of a damaged object keep the mtime that the manifests know.
+        // The right bytes of a damaged object keep the mtime that the manifests record.
         let mtime = self.reuse.recorded(before, id).unwrap_or(node.mtime);
         if let Some(Claim { mtime, .. }) = self.shared.claims.claim(id, Claim { entry: self.entry, mtime })
         {
@@ -158,7 +158,7 @@ impl Intake<'_, '_> {
         Ok(None)
     }
 
-    /// Notes what is not kept of a source.
+    /// Records the attributes of a source that are not kept.
     fn note_losses(&self, stat: &Stat, file: Option<&File>) {
         if self.ingest.lossy == Lossy::Allow {
             return;
@@ -169,11 +169,11 @@ impl Intake<'_, '_> {
         }
     }
 
-    /// Notes where the bytes came from.
+    /// Records the source of the bytes.
     fn remember(&mut self, from: (&Dir, &[u8]), stat: &Stat) {
         match self.give {
             SourceOwnership::Copy => {
-                // One filesystem is enough for an index: that of the first source.
+                // An index covers only one filesystem: that of the first source.
                 let dev = self.shared.dev.get_or_init(|| from.0.is_local().then_some(stat.dev));
                 self.source = (*dev == Some(stat.dev)).then(|| source_stat(stat));
                 if stat.links > 1 && self.ingest.plan.remembered {
@@ -192,7 +192,7 @@ impl Intake<'_, '_> {
         }
     }
 
-    /// Takes in bytes that are in memory.
+    /// Takes in bytes in memory.
     fn whole(
         &mut self,
         bytes: &[u8],
@@ -218,7 +218,7 @@ impl Intake<'_, '_> {
         self.seal(&file, &path, node)
     }
 
-    /// Takes in a file that is read in chunks. `None` when it changed meanwhile.
+    /// Takes in a file that is read in chunks. Returns `None` if it changed meanwhile.
     fn large(
         &mut self,
         file: &File,
@@ -229,8 +229,8 @@ impl Intake<'_, '_> {
     ) -> Result<Option<(FileNode, EntrySource)>> {
         let size = origin.stat.size;
         let mtime = origin.stat.mtime;
-        // Where the same path had the same size, the bytes are probably known: hash first, write
-        // perhaps. Elsewhere they are written while they are hashed, and thrown away if known.
+        // If the same path had the same size, the bytes are probably known: they are hashed first, and
+        // written only if new. Otherwise they are written while they are hashed, and removed if known.
         let has_known_size = self.before.is_some_and(|before| before.node.size == size);
         let may_move = self.may_move(origin);
         let copy = if has_known_size || may_move { None } else { self.create(executable)? };
@@ -256,7 +256,7 @@ impl Intake<'_, '_> {
         let Some(copy) = self.create(executable)? else {
             return Ok(Some((node, EntrySource::Placed)));
         };
-        // The claim is ours now; the second pass must find the same bytes.
+        // This entry has the claim now. The second pass must find the same bytes.
         rewind(file, path)?;
         let again = self.copy_hashing(file, &copy)?;
         if again != (digest, size) || !unchanged(file)? {
@@ -301,7 +301,7 @@ impl Intake<'_, '_> {
         }
     }
 
-    /// Keeps what was written at this entry's path if it is new, else removes it.
+    /// Keeps the file written at this entry's path if it is new, otherwise removes it.
     fn place(&mut self, copy: &File, node: FileNode) -> Result<(FileNode, EntrySource)> {
         match self.find(&node)? {
             Some(known) => self.discard().map(|()| known),
@@ -309,12 +309,12 @@ impl Intake<'_, '_> {
         }
     }
 
-    /// Copies a large file and hashes what the copy holds.
+    /// Copies a large file and hashes the bytes of the copy.
     fn copy_hashing(&self, file: &File, copy: &File) -> Result<(Digest, u64)> {
         use std::sync::atomic::Ordering::Relaxed;
         let path = self.path();
         let fs = &self.ingest.store.fs;
-        // The first failure chooses the way for the rest of this ingest.
+        // The first failure decides the method for the rest of this ingest.
         if self.shared.can_reflink.load(Relaxed) {
             if fs.reflink(file, copy, &path)? {
                 return objects::hash(copy, &path);
@@ -340,8 +340,9 @@ impl Intake<'_, '_> {
         })
     }
 
-    /// An empty file at a path that had an empty file keeps its mtime; there is no object to do it. Any
-    /// other is made here, because only then is it known what mtime the filesystem keeps.
+    /// An empty file keeps the mtime of an empty file that was at the same path before, as there is no
+    /// object that records it. Any other is created here, because its stored mtime is known only after
+    /// that.
     fn empty(&mut self, node: FileNode) -> Result<(FileNode, EntrySource)> {
         if let Some(Before { node: old, .. }) = self.before
             && old.object() == node.object()
@@ -371,7 +372,7 @@ impl Intake<'_, '_> {
         Ok(self.target.as_ref())
     }
 
-    /// Makes the file at this entry's path in the stage's tree.
+    /// Creates the file at this entry's path in the stage's tree.
     fn create(&mut self, executable: bool) -> Result<Option<File>> {
         let store = self.ingest.store;
         let name = relpath::split(self.path_in_plan).1;
@@ -381,13 +382,13 @@ impl Intake<'_, '_> {
         store.fs.create_with(dir, name, object_name::mode(executable)).map(Some)
     }
 
-    /// Removes the file again that was made at this entry's path.
+    /// Removes the file that was created at this entry's path.
     fn discard(&self) -> Result<()> {
         let name = relpath::split(self.path_in_plan).1;
         self.target.as_ref().map_or(Ok(()), |dir| self.ingest.store.fs.unlink(dir, name).map(drop))
     }
 
-    /// Gives a new file its mode and mtime, and notes which mtime the filesystem made of that.
+    /// Sets a new file's mode and mtime, and records the mtime that the filesystem stored.
     fn seal(&self, file: &File, path: &Path, node: FileNode) -> Result<(FileNode, EntrySource)> {
         let fs = &self.ingest.store.fs;
         let id = node.object();
@@ -400,8 +401,8 @@ impl Intake<'_, '_> {
         Ok((FileNode { mtime: kept, ..node }, EntrySource::Placed))
     }
 
-    /// Returns whether a source may be moved in: that is asked for, it is ours, and no other name leads to
-    /// it.
+    /// Returns whether a source may be moved in: the caller gave it away, we own it, and it has no
+    /// other name.
     fn may_move(&self, origin: &Origin<'_>) -> bool {
         self.give != SourceOwnership::Copy
             && self.ingest.stage.is_some()
@@ -410,7 +411,7 @@ impl Intake<'_, '_> {
             && self.ingest.store.dir.stat_self().is_ok_and(|store| store.dev == origin.stat.dev)
     }
 
-    /// Moves a source in: a link now, and its old name removed once it is committed.
+    /// Moves a source in: it is linked now, and its old name is removed once it is committed.
     fn move_in(&mut self, node: FileNode, origin: &Origin<'_>) -> Result<(FileNode, EntrySource)> {
         let store = self.ingest.store;
         let name = relpath::split(self.path_in_plan).1;
@@ -435,7 +436,7 @@ struct Origin<'a> {
     stat: &'a Stat,
 }
 
-/// Opens the folder of a file that is named by a path of the system, and gives the file's name.
+/// Opens the folder of a file at a path of the system. Returns it with the file's name.
 fn parent_of(path: &Path) -> Result<(Dir, &[u8])> {
     let Some((folder, name)) = path.parent().zip(path.file_name()) else {
         return Err(Error::BadSource { path: path.to_owned(), reason: BadSourceReason::NotAFile });

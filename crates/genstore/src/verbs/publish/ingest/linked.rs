@@ -1,5 +1,5 @@
-//! Sources that have several names: a change by one of them is a change of all, and whoever tells where
-//! something happened may tell of one alone.
+//! Sources that have several names: a change through one of them changes all, but the caller may report
+//! only one.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,7 +11,7 @@ use crate::threads::lock;
 use crate::verbs::publish::ingest::context::{Ingest, Shared};
 use crate::verbs::publish::ingest::reuse::Reuse;
 
-/// The folders of a plan in which such sources lie.
+/// The folders of a plan with such sources.
 pub(crate) struct LinkedFolders<'a> {
     plan: &'a Plan,
     inodes: HashSet<u64>,
@@ -23,7 +23,8 @@ impl<'a> LinkedFolders<'a> {
         LinkedFolders { plan, inodes, folders: BTreeSet::new() }
     }
 
-    /// Notes the folder of an entry if its source is one of them, by whatever name that was found out.
+    /// Records the folder of an entry if its source is one of them. It may have been found through
+    /// another name.
     pub(crate) fn note(&mut self, entry: usize, source: Option<SourceStat>) {
         if !self.inodes.is_empty() && source.is_some_and(|source| self.inodes.contains(&source.ino)) {
             let folder = relpath::split(self.plan.path(entry)).0;
@@ -39,12 +40,12 @@ impl<'a> LinkedFolders<'a> {
 }
 
 impl Ingest<'_> {
-    /// Returns whether files of this root are taken in without a look at them.
+    /// Returns whether files of this root are taken in without reading their metadata.
     pub(crate) fn believes(&self, root: &ScannedRoot) -> bool {
         root.indexed_by.is_some() && root.indexed_by == self.base_id
     }
 
-    /// Finds the entries, folder by folder, that were not looked at and that turned out to be files with
+    /// Finds the entries, folder by folder, that were taken in unread and turned out to be files with
     /// another name.
     pub(crate) fn believed_and_linked(&self, shared: &Shared, reuse: &Reuse<'_>) -> Vec<Vec<u32>> {
         let inodes = lock(&shared.linked);

@@ -1,7 +1,7 @@
 //! Attributes of source files that a generation does not keep, recorded during ingest.
 //!
-//! Mode bits come with the look at each file. Extended attributes take a call of their own, so they are
-//! listed only where a file is opened and read anew, or where they are to be refused.
+//! Mode bits are part of the stat of each file. Extended attributes take a separate call, so they are
+//! listed only for a file that is opened and read, or if they must be refused.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,22 +12,22 @@ use crate::fs::attributes::Attributes;
 use crate::model::relpath;
 use crate::warning::Warning;
 
-/// How to handle source files with attributes that a generation does not keep.
+/// The handling of source files with attributes that a generation does not keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Lossy {
-    /// They are published, with a warning.
+    /// Publish them, with a warning.
     #[default]
     Warn,
-    /// Nothing is published.
+    /// Publish nothing, and fail.
     Refuse,
-    /// They are published.
+    /// Publish them.
     Allow,
 }
 
-/// The attributes that one file loses.
+/// The kinds of attributes that a file can lose.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Loss {
-    /// Others could not read it.
+    /// Not everybody may read it.
     Private,
     SetId,
     Capabilities,
@@ -36,11 +36,11 @@ enum Loss {
 }
 
 impl Loss {
-    /// Ends the sentence that begins with a file.
+    /// Returns the end of the sentence that begins with a file.
     fn says(self, is_one: bool) -> &'static str {
         match (self, is_one) {
-            (Loss::Private, true) => "that not everybody may read becomes readable to all",
-            (Loss::Private, false) => "that not everybody may read become readable to all",
+            (Loss::Private, true) => "with restricted read permission becomes readable to all",
+            (Loss::Private, false) => "with restricted read permission become readable to all",
             (Loss::SetId, true) => "loses its set-user-id, set-group-id or sticky bit",
             (Loss::SetId, false) => "lose their set-user-id, set-group-id or sticky bits",
             (Loss::Capabilities, true) => "loses its capabilities",
@@ -58,8 +58,8 @@ impl Loss {
 pub(crate) struct Losses(BTreeMap<Loss, (u64, Vec<u8>)>);
 
 impl Losses {
-    /// Finds what is lost of one file; its attributes are known where it is open. In a private store a
-    /// private file stays one.
+    /// Finds the losses of one file. Its extended attributes are read if it is open. In a private store
+    /// a private file stays private.
     pub(crate) fn of(stat: &Stat, file: Option<&File>, is_private: bool) -> Losses {
         let attributes = file.map(Attributes::of).unwrap_or_default();
         let all = [
@@ -77,7 +77,7 @@ impl Losses {
         self.0.is_empty()
     }
 
-    /// Adds what is lost of the file at a path.
+    /// Adds the losses of the file at a path.
     pub(crate) fn add(&mut self, other: Losses, path: &[u8]) {
         for (loss, (count, _)) in other.0 {
             let known = self.0.entry(loss).or_insert_with(|| (0, path.to_vec()));
@@ -102,7 +102,7 @@ impl Losses {
         self.sentences().map(|message| Warning { message, not_durable: false }).collect()
     }
 
-    /// Refuses them, if there are any.
+    /// Fails if there are any.
     ///
     /// # Errors
     /// Code `lossy`.

@@ -1,8 +1,8 @@
-//! Ingest: reads every source once, in parallel, and writes what the store does not have.
+//! Ingest: reads every source once, in parallel, and writes the bytes that the store does not have.
 //!
-//! A new object is written straight to its path in the stage's tree; its name among the objects is
-//! a second link, given after the flush. What the store has already is linked later, when it is
-//! known that the tree is a new one at all: so publishing what is current writes nothing.
+//! A new object is written directly to its path in the stage's tree. Its name among the objects is a
+//! second link, created after the flush. Existing objects are linked later, once it is known that the
+//! tree is new. So publishing an unchanged tree writes nothing.
 
 pub(crate) mod claims;
 pub(crate) mod consumed;
@@ -34,15 +34,16 @@ use crate::verbs::publish::ingest::gather::{Gathered, Gathering};
 use crate::verbs::publish::ingest::reuse::Reuse;
 use crate::verbs::publish::ingest::task::{Intake, SourceOwnership};
 
-/// Files of one folder that one task takes: small enough to share out, large enough that opening
-/// the folder does not count.
+/// Number of files of one folder that one task takes: small enough to share the work, large enough that
+/// the cost of opening the folder is negligible.
 const BATCH: usize = 64;
 
-/// The source that a thread was at last, and its folders there.
+/// The last source of a thread, with its open folders.
 type Near<'p> = Option<(&'p ScannedRoot, DirCursor<'p>)>;
 
 impl<'a> Ingest<'a> {
-    /// Reads every source of the plan that may differ, and writes what the store does not have.
+    /// Reads every source of the plan that may have changed, and writes the bytes that the store does
+    /// not have.
     ///
     /// # Errors
     /// [`Error::BadPlan`] with all sources that cannot be taken in; [`Error::SourceChanged`],
@@ -73,7 +74,7 @@ impl<'a> Ingest<'a> {
         })
     }
 
-    /// Takes in all files. Returns one item per entry of the plan, whatever the entry is.
+    /// Takes in all files. Returns one item per entry of the plan, for all kinds of entries.
     fn take_in<'p>(&'p self, shared: &'p Shared, reuse: &'p Reuse<'p>) -> Result<Vec<Done>> {
         type Batches = Result<Vec<Vec<Done>>>;
         self.store.options.progress.begin(Phase::Store, Some(self.plan.len() as u64));
@@ -84,7 +85,7 @@ impl<'a> Ingest<'a> {
             let done: Batches = batches.par_iter().map_init(|| None, take).collect();
             let done = done?;
             let again = self.believed_and_linked(shared, reuse);
-            // Without the number of what is current nothing is believed.
+            // Without the current generation's number, no file is taken in unread.
             let looking = Ingest { base_id: None, ..*self };
             let second = Pass { ingest: &looking, ..first };
             let seen: Batches = again.par_iter().map(|batch| second.batch(&mut None, batch)).collect();
@@ -104,7 +105,7 @@ impl<'a> Ingest<'a> {
     }
 }
 
-/// One way through the files of a plan.
+/// One pass over the files of a plan.
 #[derive(Clone, Copy)]
 struct Pass<'a, 'w> {
     ingest: &'a Ingest<'a>,
@@ -136,7 +137,7 @@ impl<'a> Pass<'a, '_> {
         Ok(done)
     }
 
-    /// Takes in one file, whose folder in the stage is `target` once it is there.
+    /// Takes in one file. `target` is its folder in the stage, once it exists.
     fn file(
         &self,
         near: &mut Near<'a>,
@@ -189,7 +190,8 @@ impl<'a> Pass<'a, '_> {
     }
 }
 
-/// Errors that concern one source alone, so that all of them can be named together.
+/// Returns the problem for errors that concern only one source, so that all of them are reported
+/// together.
 fn problem_of(error: &Error) -> Option<(ProblemKind, String)> {
     match error {
         Error::Io { op: "open", source, .. }

@@ -1,4 +1,4 @@
-//! Where the paths of a plan stand in the current generation.
+//! Finds the paths of a plan in the current generation.
 
 use crate::model::relpath;
 use crate::model::tree::Tree;
@@ -6,13 +6,13 @@ use crate::model::tree::runs::RUN;
 use crate::plan::Plan;
 use crate::threads::prelude::*;
 
-/// So many entries are looked for by one thread at a time.
+/// Number of entries that one thread searches at a time.
 const COMPARED_TOGETHER: usize = 4096;
 
-/// Stands in the list of [`entries_before`] for an entry that is new.
+/// The value in the list of [`entries_before`] for a new entry.
 pub(crate) const NO_ENTRY: u32 = u32::MAX;
 
-/// Finds each path of a plan in what is current; both are sorted.
+/// Finds each path of a plan in the current generation. Both are sorted.
 pub(crate) fn entries_before(plan: &Plan, base: &Tree) -> Vec<u32> {
     let find = |start: usize| {
         let end = plan.len().min(start + COMPARED_TOGETHER);
@@ -20,7 +20,7 @@ pub(crate) fn entries_before(plan: &Plan, base: &Tree) -> Vec<u32> {
         while start + found.len() < end {
             let entry = start + found.len();
             let run = RUN.min(end - entry);
-            // Mostly the paths are those that were.
+            // Most paths are unchanged.
             if at + run <= base.len() && plan.paths_of(entry..entry + run) == base.paths_of(at..at + run) {
                 found.extend(at as u32..(at + run) as u32);
                 at += run;

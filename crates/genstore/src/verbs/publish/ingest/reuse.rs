@@ -20,34 +20,36 @@ use crate::verbs::publish::ingest::previous::{NO_ENTRY, entries_before};
 /// The file that the current generation has at the path of an entry.
 #[derive(Clone, Copy)]
 pub(crate) struct Before {
-    /// Its place among the entries of the current generation.
+    /// Its index among the entries of the current generation.
     entry: usize,
     pub(crate) node: FileNode,
-    /// What stat told of its source, if the index has it.
+    /// The stat values of its source, if the index has them.
     pub(crate) source: Option<SourceStat>,
 }
 
-/// What the current generation and the store have of the files of a plan.
+/// The files of the current generation and of the store that a plan may reuse.
 pub(crate) struct Reuse<'a> {
     objects: &'a Objects<'a>,
-    /// The current generation, as far as it can be read; else the empty tree.
+    /// The current generation's tree if it can be read, otherwise the empty tree.
     base: &'a Tree,
-    /// The directory that holds its files.
+    /// The directory of its files.
     standing: Option<&'a Dir>,
     index: Option<&'a SourceIndex>,
     /// Objects that `verify` found wrong.
     suspects: &'a [ObjectId],
-    /// Every source and every object is read, whatever is known of it.
+    /// Whether every source and every object is read, even if it is known.
     rehash: bool,
-    /// Modes and mtimes of objects may be put right.
+    /// Whether modes and mtimes of objects may be restored.
     may_restore: bool,
-    /// Per entry of the plan that of the current generation with the same path, or [`NO_ENTRY`].
+    /// For each entry of the plan the entry of the current generation with the same path, or
+    /// [`NO_ENTRY`].
     old: Vec<u32>,
     /// The files of the current generation, by their objects.
     recorded: ObjectMap,
-    /// Per entry of the current generation: its object is in the store, and looks as it is recorded.
+    /// For each entry of the current generation: whether its object is in the store and has the
+    /// recorded metadata.
     intact: Vec<AtomicBool>,
-    /// Objects whose mode or mtime was put right.
+    /// The number of objects whose mode or mtime was restored.
     restored: AtomicU64,
 }
 
@@ -69,17 +71,17 @@ impl<'a> Reuse<'a> {
         }
     }
 
-    /// Returns the current generation.
+    /// Returns the current generation's tree.
     pub(crate) fn base(&self) -> &'a Tree {
         self.base
     }
 
-    /// Counts the objects whose mode or mtime was put right.
+    /// Returns the number of objects whose mode or mtime was restored.
     pub(crate) fn restored(&self) -> u64 {
         self.restored.load(Relaxed)
     }
 
-    /// Returns the place in the current generation of what has the path of an entry.
+    /// Returns the index of the entry with the same path in the current generation.
     pub(crate) fn entry_before(&self, entry: usize) -> Option<usize> {
         self.old.get(entry).filter(|old| **old != NO_ENTRY).map(|old| *old as usize)
     }
@@ -93,15 +95,15 @@ impl<'a> Reuse<'a> {
         }
     }
 
-    /// Returns what the index has of the source of an entry of the current generation.
+    /// Returns the indexed stat values of the source of an entry of the current generation.
     pub(crate) fn source_of(&self, entry: usize) -> Option<SourceStat> {
         let source = self.index?.files[self.base.file_rank(entry)?];
         (source.ino != 0).then_some(source)
     }
 
-    /// Returns whether a source need not be read, as long as the store has its bytes: it is as it was when
-    /// the current generation was made of it, or it is the object's own inode, as an incremental builder
-    /// links it from the previous tree.
+    /// Returns whether a source need not be read, provided that the store has its bytes. Either it is
+    /// unchanged since the current generation was made from it, or it is the object's own inode, as
+    /// linked from the previous tree by an incremental builder.
     pub(crate) fn is_unchanged(&self, before: &Before, stat: &Stat, executable: bool) -> Result<bool> {
         let old = &before.node;
         if stat.kind != Kind::File || (stat.size, executable) != (old.size, old.executable) {
@@ -121,12 +123,12 @@ impl<'a> Reuse<'a> {
         Ok(self.objects.stat(id)?.is_some_and(|object| object.same_inode(stat)))
     }
 
-    /// Returns the entry of a file that is unchanged, if the store has its bytes still.
+    /// Returns the entry of an unchanged file, if the store still has its bytes.
     pub(crate) fn as_before(&self, before: &Before) -> Result<Option<(FileNode, EntrySource)>> {
         if before.node.size == 0 {
             return Ok(Some((before.node, EntrySource::Made)));
         }
-        // Looked at once for all files that are alike.
+        // Checked once for all files with the same object and mtime.
         let intact = &self.intact[self.recorded.first(before.entry)];
         if intact.load(Relaxed) {
             return Ok(Some((before.node, EntrySource::Object)));
@@ -138,7 +140,7 @@ impl<'a> Reuse<'a> {
         Ok(found.map(|mtime| (FileNode { mtime, ..before.node }, EntrySource::Object)))
     }
 
-    /// Returns the mtime of the object that has a file's bytes, if the store has an intact one.
+    /// Returns the mtime of the object with a file's bytes, if the store has an intact one.
     pub(crate) fn in_store(&self, before: Option<&Before>, node: &FileNode) -> Result<Option<Mtime>> {
         let id = node.object();
         let Some(stat) = self.objects.stat(id)? else { return Ok(None) };
@@ -166,15 +168,15 @@ impl<'a> Reuse<'a> {
         Ok(Some(recorded.filter(|mtime| stat.has_mtime(*mtime)).unwrap_or(stat.mtime)))
     }
 
-    /// Returns whether the store ought to have an object, or has a wrong one.
+    /// Returns whether the store should have an object, or has a wrong one.
     pub(crate) fn is_expected(&self, before: Option<&Before>, id: ObjectId) -> Result<bool> {
         let is_known = self.recorded(before, id).is_some() || self.suspects.contains(&id);
         Ok(is_known || self.objects.stat(id)?.is_some())
     }
 
-    /// Returns whether the current generation shows the object's own inode at this path, so that the
-    /// manifest's mtime is the object's. Another publisher may have brought the object with another
-    /// mtime at the same moment; then the inode at the path is a copy.
+    /// Returns whether the current generation has the object's own inode at this path, so that the
+    /// manifest's mtime is the object's. Another publisher may have added the object with another mtime
+    /// at the same time. Then the inode at the path is a copy.
     fn is_standing(&self, id: ObjectId, object: &Stat) -> Result<bool> {
         let Some(tree) = self.standing else { return Ok(false) };
         let Some(path) = self.recorded.path(self.base, id) else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! One file on its way in, and what is known of it.
+//! The state of one file during intake.
 
 use crate::fs::Dir;
 use crate::model::index::SourceStat;
@@ -6,18 +6,18 @@ use crate::plan::item::{Given, ItemSource, ScannedRoot};
 use crate::verbs::publish::ingest::context::{Ingest, Shared};
 use crate::verbs::publish::ingest::reuse::{Before, Reuse};
 
-/// What may be done with a source.
+/// The permitted use of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SourceOwnership {
     Copy,
-    /// It lies in our own stage, and goes with it.
+    /// It is in our own stage, and is removed with it.
     Move,
-    /// It was given to us, and is removed once it is committed.
+    /// The caller gave it away, and it is removed once it is committed.
     MoveAndRemove,
 }
 
 impl SourceOwnership {
-    /// Returns what may be done with a source; where the caller gives the sources away, `consume` is set.
+    /// Returns the permitted use of a source. `consume`: the caller gives the sources away.
     pub(crate) fn of(source: &ItemSource, consume: bool) -> SourceOwnership {
         match source {
             ItemSource::Scanned(root) if root.ours => SourceOwnership::Move,
@@ -32,7 +32,7 @@ impl SourceOwnership {
     }
 }
 
-/// One file on its way in.
+/// One file during intake.
 pub(crate) struct Intake<'a, 'b> {
     pub(crate) ingest: &'a Ingest<'a>,
     pub(crate) shared: &'a Shared,
@@ -42,9 +42,9 @@ pub(crate) struct Intake<'a, 'b> {
     pub(crate) path_in_plan: &'a [u8],
     pub(crate) entry: u32,
     pub(crate) give: SourceOwnership,
-    /// The directory that was scanned, if its source lies in one.
+    /// The scanned directory that contains its source, if any.
     pub(crate) root: Option<&'a ScannedRoot>,
     pub(crate) target: &'b mut Option<Dir>,
-    /// What stat told of the source, once it is taken in and if it stays where it is.
+    /// The stat values of the source, once it is taken in and if it stays where it is.
     pub(crate) source: Option<SourceStat>,
 }
