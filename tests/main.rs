@@ -51,6 +51,7 @@ mod show;
 mod signals;
 mod site_compiler;
 mod stage_verbs;
+mod stale;
 mod surroundings;
 mod switch;
 mod torture;

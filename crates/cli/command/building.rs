@@ -8,12 +8,14 @@ use std::time::Duration;
 use anyhow::Result;
 use genstore::audit::Failed;
 use genstore::error::RefusedKind;
+use genstore::plan::ScanRules;
 use genstore::publish::{Emptying, Stage};
 use genstore::{Error, Generation, GenerationId, Plan, Rev, Store};
 use genstore_run::{Job, Limits, Log};
 
 use crate::command::context::Context;
 use crate::command::running;
+use crate::command::stale::{self, Began, Prune, Stale};
 use crate::errors::{BuildFailed, Fail};
 use crate::text::human;
 
@@ -26,6 +28,8 @@ pub(crate) struct Builder {
     pub(crate) limits: Limits,
     /// The folder that the command writes to, where that is one of its own: it is published, and stays.
     output: Option<PathBuf>,
+    /// What is done about its stale files; `None` is nothing.
+    pub(crate) prune: Option<Prune>,
 }
 
 /// A build that can be started.
@@ -35,6 +39,8 @@ pub(crate) struct Prepared<'s> {
     pub(crate) log: Log,
     /// What is current, leased as long as the build may read it.
     pub(crate) previous: Option<Generation>,
+    /// When it began; `None` where that is not known.
+    pub(crate) began: Option<Began>,
 }
 
 impl Builder {
@@ -82,7 +88,14 @@ impl Builder {
             }
             (None, None) => None,
         };
-        Ok(Builder { job, limits, output })
+        let prune = match (&output, project) {
+            (Some(output), Some(project)) => {
+                Prune::read(project.config.build.prune, output, project.root())?
+            }
+            (Some(_), None) => Some(Prune::Name),
+            (None, _) => None,
+        };
+        Ok(Builder { job, limits, output, prune })
     }
 
     /// Names the command, on one short line.
@@ -112,7 +125,22 @@ impl Builder {
         job.env.push(("GENSTORE_OUT".into(), out.into()));
         surround(&mut job, store, previous.as_ref().map(Generation::id));
         let log = Log { file: stage.log()?, limit_bytes: LOG_LIMIT_BYTES };
-        Ok(Prepared { stage, job, log, previous })
+        let began = Began::at(&log.file);
+        Ok(Prepared { stage, job, log, previous, began })
+    }
+
+    /// Finds files of its output that a build which began then did not write, and does with them what the
+    /// project wants.
+    pub(crate) fn find_stale(
+        &self,
+        context: &Context<'_>,
+        rules: &ScanRules,
+        began: Option<Began>,
+    ) -> Result<Option<Stale>> {
+        let (Some(output), Some(prune)) = (self.output(), self.prune) else { return Ok(None) };
+        context.check_interrupted()?;
+        let stale = stale::find(output, rules, began, prune)?;
+        Ok((!stale.paths.is_empty()).then_some(stale))
     }
 
     /// Makes a plan of what the command wrote; none, with the reason, where that is nothing and must not

@@ -13,3 +13,4 @@ pub(crate) mod publishing;
 pub(crate) mod refs;
 pub(crate) mod running;
 pub(crate) mod stages;
+pub(crate) mod stale;

@@ -14,6 +14,7 @@ use crate::command::building::{Builder, Prepared, failed};
 use crate::command::context::Context;
 use crate::command::publishing::{Pending, Wishes};
 use crate::command::running::{self, Done};
+use crate::command::stale::Stale;
 use crate::render::output;
 use crate::render::publish::Scanned;
 use crate::text::{human, time};
@@ -41,7 +42,7 @@ impl Build {
         check_publish(context)?;
         let (store, created) = context.open_or_create(self.wishes.durability())?;
         let expect = self.wishes.expect(Some(&store))?;
-        let Prepared { stage, job, log, previous } = builder.prepare(&store)?;
+        let Prepared { stage, job, log, previous, began } = builder.prepare(&store)?;
         let json = context.out.json();
         let output = Output::to(move |stream, bytes| output::pass_on(stream, bytes, json)).with_log(log);
         context.progress.finish();
@@ -54,7 +55,14 @@ impl Build {
         }
         let start = Instant::now();
         let plan = match builder.plan(context, &stage, self.wishes.emptying(context)?, |output| {
-            Ok(Plan::scan(output, &context.scan_rules(Some(&store))?)?)
+            let rules = context.scan_rules(Some(&store))?;
+            if let Some(stale) = builder.find_stale(context, &rules, began)? {
+                context.out.warn(&stale.line(output));
+                if !stale.removed {
+                    context.out.hint(Stale::HINT);
+                }
+            }
+            Ok(Plan::scan(output, &rules)?)
         })? {
             Ok(plan) => plan,
             Err(why) => return Err(failed(context, stage, why, exit::FAILED)),

@@ -13,6 +13,7 @@ use super::events::{Event, millis};
 use super::prefix::{BUILD, prefix, sink};
 use super::state::{Building, Message, Stop, Watch};
 use crate::command::building::{self, Prepared};
+use crate::command::stale::Began;
 use crate::command::{declared, hooks, publishing, running};
 use crate::exit;
 use crate::project::config::SIGTERM;
@@ -42,7 +43,7 @@ impl<'a> Watch<'a> {
         self.builds += 1;
         let number = self.builds;
         let builder = &self.settings.builder;
-        let Prepared { stage, job, log, previous } = builder.prepare(self.store)?;
+        let Prepared { stage, job, log, previous, began } = builder.prepare(self.store)?;
         let (timeout, name) = (builder.limits.timeout, builder.name());
         self.tell(&Event::BuildStart { build: number });
         let json = self.context.out.json();
@@ -59,8 +60,17 @@ impl<'a> Watch<'a> {
         })?;
         let since = Instant::now();
         let kill_at = timeout.and_then(|timeout| since.checked_add(timeout));
-        self.building =
-            Some(Building { number, stage, _previous: previous, stopper, since, name, kill_at, why: None });
+        self.building = Some(Building {
+            number,
+            stage,
+            _previous: previous,
+            stopper,
+            since,
+            name,
+            kill_at,
+            why: None,
+            began,
+        });
         Ok(())
     }
 
@@ -132,7 +142,7 @@ impl<'a> Watch<'a> {
             self.look_after_build(number);
         }
         let result = if ok {
-            self.publish(building.stage)
+            self.publish(building.stage, building.began)
         } else {
             let why = running::ending(&building.name, ended);
             Err(building::failed(self.context, building.stage, why, ended.exit_code()))
@@ -180,15 +190,24 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn publish(&mut self, stage: Stage<'a>) -> Result<Told> {
+    fn publish(&mut self, stage: Stage<'a>, began: Option<Began>) -> Result<Told> {
         let start = Instant::now();
         let (context, store, known) = (self.context, self.store, self.output.as_mut());
+        let rules = context.scan_rules(Some(store))?;
+        let builder = &self.settings.builder;
+        let mut stale = None;
+        let find_stale = || builder.find_stale(context, &rules, began);
         let scan = |output: &Path| match known {
-            Some(known) => Ok(known.plan()?),
-            None => Ok(Plan::scan(output, &context.scan_rules(Some(store))?)?),
+            Some(known) => known.plan(find_stale, &mut stale),
+            None => {
+                stale = find_stale()?;
+                Ok(Plan::scan(output, &rules)?)
+            }
         };
+        let plan = builder.plan(context, &stage, self.settings.emptying, scan)?;
+        self.tell_of_stale(stale);
         let emptying = self.settings.emptying;
-        let plan: Plan = match self.settings.builder.plan(self.context, &stage, emptying, scan)? {
+        let plan: Plan = match plan {
             Ok(plan) => plan,
             Err(why) => return Err(building::failed(self.context, stage, why, exit::FAILED)),
         };

@@ -86,6 +86,16 @@ pub(crate) enum Event {
         restarted: bool,
         ms: u64,
     },
+    /// Files of the kept output that the build, a full run, did not write.
+    Stale {
+        build: u64,
+        /// They were removed before what was built was published.
+        removed: bool,
+        #[serde(flatten)]
+        paths: Paths,
+        #[serde(skip)]
+        line: String,
+    },
     /// What was built is current now.
     Published {
         generation: GenerationId,
@@ -337,6 +347,7 @@ impl Event {
                 let (style, text) = if *ok { (DIM, "Built") } else { (BAD, "Failed") };
                 verb(style, text, &format!("in {:.2} s", Duration::from_millis(*ms).as_secs_f64()))
             }
+            Event::Stale { line, removed, .. } => verb(if *removed { DIM } else { CARE }, "Stale", line),
             Event::Unchanged { generation, .. } => {
                 verb(DIM, "Unchanged", &format!("generation {generation} has all of it"))
             }

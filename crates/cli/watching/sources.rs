@@ -11,6 +11,7 @@ use super::events::{Event, Paths};
 use super::observed::Observed;
 use super::output::KnownOutput;
 use super::state::{Message, Of, Stop, Watch};
+use crate::command::stale::Stale;
 use crate::project::config::{OnBusy, SIGTERM};
 
 impl Watch<'_> {
@@ -52,6 +53,23 @@ impl Watch<'_> {
         if let Some(Err(why)) = self.output.as_mut().map(KnownOutput::follow) {
             self.forget_output(&why);
         }
+    }
+
+    /// Tells of stale files, once of each.
+    pub(super) fn tell_of_stale(&mut self, stale: Option<Stale>) {
+        let stale = stale.unwrap_or_default();
+        let known = std::mem::replace(&mut self.stale, stale);
+        let stale = &self.stale;
+        let is_new = stale.removed || stale.paths.iter().any(|path| !known.paths.contains(path));
+        let Some(output) = self.settings.builder.output().filter(|_| is_new) else { return };
+        let short = output.strip_prefix(&self.settings.root).unwrap_or(output);
+        let mut line = stale.line(short);
+        if !stale.removed {
+            line = format!("{line} (`prune` under [build] removes such files)");
+        }
+        let paths: Vec<PathBuf> = stale.paths.iter().map(|path| output.join(path)).collect();
+        let (build, removed) = (self.builds, stale.removed);
+        self.tell(&Event::Stale { build, removed, paths: self.paths(&paths), line });
     }
 
     fn forget_output(&mut self, why: &NoEvents) {

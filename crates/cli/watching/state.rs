@@ -23,6 +23,7 @@ use crate::command::building::Builder;
 use crate::command::context::Context;
 use crate::command::control::{Asker, Request};
 use crate::command::running;
+use crate::command::stale::{Began, Stale};
 use crate::project::config::{OnBusy, RunIn};
 use crate::render::failure::Failure;
 use crate::text::style::DIM;
@@ -87,6 +88,7 @@ pub(super) struct Building<'s> {
     pub(super) name: String,
     pub(super) kill_at: Option<Instant>,
     pub(super) why: Option<Stop>,
+    pub(super) began: Option<Began>,
 }
 
 /// Why a build is stopped.
@@ -112,6 +114,8 @@ pub(super) struct Watch<'a> {
     pub(super) unclaimed: Vec<String>,
     /// The builder's own folder, where events tell of it.
     pub(super) output: Option<KnownOutput>,
+    /// The stale files of that folder that were told of last.
+    pub(super) stale: Stale,
     /// What the sources were before the last build began.
     pub(super) built_from: Scan,
     pub(super) inputs: Inputs,
@@ -181,6 +185,7 @@ impl<'a> Watch<'a> {
             own,
             unclaimed,
             output: None,
+            stale: Stale::default(),
             built_from: Scan::default(),
             inputs: Inputs::default(),
             building: None,

@@ -18,6 +18,8 @@ pub(crate) struct BuildSection {
     pub(crate) cwd: Option<PathBuf>,
     /// The folder that the command writes to, where that is one of its own; relative to the file.
     pub(crate) output: Option<PathBuf>,
+    /// Remove files of `output` that a full run did not write; `false` also keeps them from being named.
+    pub(crate) prune: Option<bool>,
     pub(crate) env: BTreeMap<String, String>,
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Option<Duration>,
