@@ -1,6 +1,6 @@
-//! How long the pure part takes: manifests as bytes, trees from entries, differences.
+//! Measures the pure part: manifests as bytes, trees from entries, differences.
 //!
-//!     cargo bench -p genstore --bench model
+//! cargo bench -p genstore --bench model
 
 use std::hint::black_box;
 use std::time::{Duration, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use genstore::diff::diff;
 use genstore::generation::Manifest;
 use genstore::tree::{Digest, Entry, FileNode, Mtime, Node, Tree, TreeBuilder};
 
-/// Makes a tree of files, 50 in a folder; every hundredth has other bytes in each `edition`.
+/// Makes a tree of files, 50 in a folder. Every hundredth has other bytes in each `edition`.
 fn tree(entries: usize, edition: usize) -> Tree {
     let mut builder = TreeBuilder::default();
     for number in 0..entries {

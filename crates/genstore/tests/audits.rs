@@ -1,4 +1,5 @@
-//! Audits: what is refused, what is kept of it, and that no audit changes what it judges.
+//! Audits: refusals, the trees that are kept after a refusal, and the rule that an audit must not
+//! change the tree.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
@@ -81,7 +82,7 @@ fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
     assert_eq!(store.current().unwrap(), Some(first.generation));
     assert_eq!(fs::symlink_metadata(place.path().join("current")).unwrap().mtime_nsec(), before);
     assert_eq!(debris(&place.path()), [""; 0]);
-    // The work can be had back and judged by others, and numbers were not taken.
+    // The stage can be taken back and audited by other rules, and no number was taken.
     let Judged::Rejected(again) = stage(&store, &[("a", "1234567890")]).audit(&rules).unwrap() else {
         panic!("accepted");
     };
@@ -129,7 +130,7 @@ fn the_last_good_generation_is_the_measure() {
     let rules = AuditRules { max_growth: Some(Growth::Bytes(50)), ..AuditRules::default() };
     let new = "y".repeat(101);
     assert!(matches!(stage(&store, &[("a", &new)]).audit(&rules).unwrap(), Judged::Accepted(_)));
-    // Marked bad, it is no measure, although it is current.
+    // A generation marked as bad is not compared with, although it is current.
     store.mark(&"2".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
     let Judged::Rejected(rejected) = stage(&store, &[("a", &new)]).audit(&rules).unwrap() else {
         panic!("accepted");
@@ -137,13 +138,13 @@ fn the_last_good_generation_is_the_measure() {
     assert!(rejected.findings()[0].message.contains("generation 1 has 1"), "{:?}", rejected.findings());
 }
 
-/// What a program did to the stage, and what is said of it.
+/// A change by a program to the stage, and the expected findings.
 type Deed = (&'static str, fn(&Path), &'static [&'static str]);
 
 #[test]
 fn an_audit_that_changes_the_stage_is_caught() {
     fn write(path: PathBuf, text: &str) {
-        // As root writes through a read-only file.
+        // Root can write through a read-only file.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
@@ -215,7 +216,7 @@ fn an_audit_that_changes_the_stage_is_caught() {
             }
             Judged::Rejected(rejected) => {
                 assert_eq!(lines(rejected.findings()), expected, "{name}");
-                assert!(rejected.into_staged().is_none(), "{name}: it is no longer what was staged");
+                assert!(rejected.into_staged().is_none(), "{name}: the stage was changed");
                 assert_eq!(store.current().unwrap().unwrap().get(), 1, "{name}");
             }
         }
@@ -273,11 +274,11 @@ fn what_was_not_judged_is_not_published() {
     let store = place.open();
     drop(publish(&store, &[("a", "1")]));
     let rules = AuditRules { max_file: Some(0), ..AuditRules::default() };
-    // What is current already is not judged again...
+    // A tree that is current already is not audited again...
     let Judged::Accepted(audited) = stage(&store, &[("a", "1")]).audit(&rules).unwrap() else {
         panic!("refused");
     };
-    // ... so when it no longer is current, it may not become it.
+    // ... so if it is not current any more, it may not become current.
     drop(publish(&store, &[("a", "2")]));
     let error = audited.commit(&CommitOptions::default()).unwrap_err();
     assert_eq!(error.code(), "moved-meanwhile");

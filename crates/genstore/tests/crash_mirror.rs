@@ -1,5 +1,5 @@
-//! The fault countdown for mirrors: every call that changes the disk while a mirror is made, brought up
-//! to date, given another kind or removed is cut short or failed once. See the testkit's `countdown` for how.
+//! The fault countdown for mirrors: every call that changes the disk while a mirror is created,
+//! updated, converted or removed is interrupted or failed once. See the testkit's `countdown`.
 #![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
 use std::collections::BTreeMap;
@@ -18,10 +18,10 @@ use genstore_testkit::{
     Bystanders, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, one_at_a_time, scratch,
 };
 
-/// A file's bytes, a symlink's target, or nothing for a folder.
+/// A file's bytes, a symlink's target, or `None` for a folder.
 type Listing = BTreeMap<String, Option<String>>;
 
-/// What generations hold: `=bytes`, `>target`, `/`.
+/// The content of generations: `=bytes`, `>target`, `/`.
 const ONE: &[(&str, &str)] = &[
     ("app/file", "=one"),
     ("gone/deep/x", "=x"),
@@ -42,7 +42,7 @@ const TWO: &[(&str, &str)] = &[
     ("turn/inside", "=folder"),
 ];
 
-/// A place to work in: `store`, and the view `site`; and how is published there.
+/// A folder to work in, with `store` and the view `site`, and the way of publishing.
 struct Place(PathBuf, Way);
 
 impl Place {
@@ -70,7 +70,7 @@ impl Place {
         self.open(faults)?.add_view(&self.site(), options).map(drop)
     }
 
-    /// What a child is told that is to do a scenario's verb here.
+    /// The task of a child that does a scenario's verb here.
     fn task(&self, scenario: &Scenario) -> Task {
         Task { place: self.0.clone(), words: vec![scenario.name.to_owned(), self.1.to_string()] }
     }
@@ -84,12 +84,12 @@ impl Place {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Lists what a program finds at the view's path; `None` where there is nothing.
+    /// Lists the entries that a program finds at the view's path. `None` if there is no entry.
     fn standing(&self) -> Option<Listing> {
         fs::symlink_metadata(self.site()).is_ok().then(|| list(&self.site()))
     }
 
-    /// Lists the strangers: whatever is called `mine`, wherever in the place it is.
+    /// Counts the foreign files: all files called `mine`, wherever in the place they are.
     fn strangers(&self) -> usize {
         let all = list(&self.0);
         let mine =
@@ -136,7 +136,7 @@ struct Scenario {
     name: &'static str,
     prepare: fn(&Place),
     act: fn(&Place, Faults) -> genstore::Result<()>,
-    /// There is no view in the end.
+    /// Whether there is no view in the end.
     removed: bool,
 }
 
@@ -147,7 +147,8 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).expect("write");
 }
 
-/// Strangers in a mirror: beside what stays, in what goes, in a folder that is to be a file.
+/// Foreign files in a mirror: beside entries that stay, in a folder that is removed, in a folder that
+/// becomes a file.
 fn add_strangers(place: &Place) {
     for path in ["mine", "gone/deep/mine", "app/mine"] {
         write(&place.site().join(path), "mine");
@@ -279,7 +280,7 @@ fn find(name: &str) -> &'static Scenario {
 fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Listing>, had: usize, what: &str) {
     assert_eq!(place.strangers(), had, "{what}: strangers stay: {:?}", list(&place.0).keys());
 
-    // The next writer, whatever it does, brings a mirror to what is current.
+    // The next writer, whatever it does, updates a mirror.
     let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
     store.mark(&"@".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     check_nothing_left(place, what);
@@ -287,13 +288,13 @@ fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Listing>, h
         if fs::symlink_metadata(&view.path).is_ok_and(|meta| meta.is_dir()) && view.kind == ViewKind::Mirror
         {
             let is_whole = matches!(view.state, ViewState::Ok | ViewState::Strangers(_));
-            // What removed it was cut short, and nothing else moved since.
+            // The removal was interrupted, and no later command has run.
             assert!(is_whole || scenario.removed, "{what}: {:?}", view.state);
         }
     }
     assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
 
-    // And all comes to the state of an unbroken run.
+    // The final state is the state of an uninterrupted run.
     match (scenario.act)(place, Faults::default()) {
         Err(Error::UnknownView { .. }) | Ok(()) => {}
         Err(error) => panic!("{what}: the same again: {error}"),
@@ -330,12 +331,12 @@ fn run(scenario: &Scenario, way: Way) {
     let prepared = Place(dir.path().join("prepared"), way);
     fs::create_dir(&prepared.0).expect("mkdir");
     if way.recycle {
-        // Something to recycle.
+        // A generation to recycle.
         prepared.publish(Faults::default(), TWO).expect("publish");
     }
     prepared.publish(Faults::default(), ONE).expect("publish");
     let place = Place(dir.path().join("broken"), way);
-    // Not copied once it has a mirror: in a copy the inodes are others.
+    // The place is not copied once it has a mirror: in a copy the inodes differ.
     let prepare = || {
         copy_exactly(&prepared.0, &place.0);
         (scenario.prepare)(&place);
@@ -348,17 +349,17 @@ fn run(scenario: &Scenario, way: Way) {
     if way.recycle {
         assert!(fs::symlink_metadata(place.0.join("store/generations/1")).is_err(), "it is recycled");
     }
-    // What comes before a commit is tried in `crash`, and has nothing to do with mirrors.
+    // The steps before a commit are tested in `crash`, and do not concern mirrors.
     let moved = faults.seen().iter().position(|call| call.ends_with("/store/current"));
     let first = moved.map_or(1, |at| at as u64 + 1);
     fs::remove_dir_all(&place.0).expect("clean up");
     let points = count_down(&format!("{}, {way}", scenario.name), &KINDS, first, |fault, what| {
         prepare();
         let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
-        // On a disk that is gone nothing can be put back: the next publish does it.
+        // After EIO from one step on, nothing can be restored: the next publish does it.
         let gone = scenario.removed && fault.kind == FaultKind::EioFromHere;
         if end.is_failure() && !gone {
-            assert_eq!(place.standing(), before, "{what}: failed, and changed something");
+            assert_eq!(place.standing(), before, "{what}: it failed, but changed the view");
         }
         check_promises(scenario, &place, &after, had, what);
         outside.check(what);
@@ -368,7 +369,7 @@ fn run(scenario: &Scenario, way: Way) {
     assert!(points.iter().all(|&count| count > 3), "{}: {points:?}", scenario.name);
 }
 
-/// Not a test of its own: what a child does.
+/// Not a separate test: the code of a child.
 #[test]
 fn child() {
     let Some((Task { place, words }, faults)) = child_task() else {
@@ -392,7 +393,7 @@ fn a_mirror_converges_wherever_bringing_it_up_to_date_is_cut() {
     }
 }
 
-/// What publishes has bytes in memory: these are neither in the index nor consumed.
+/// The published files are bytes in memory, so they are neither in the index nor consumed.
 #[test]
 fn a_mirror_converges_where_the_tree_is_a_recycled_one() {
     for name in ["publish", "publish to copies"] {

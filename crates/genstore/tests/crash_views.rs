@@ -1,5 +1,5 @@
-//! The fault countdown for views: every call that changes the disk while a view is made, moved,
-//! removed or made again is cut short or failed once. See the testkit's `countdown` for how.
+//! The fault countdown for views: every call that changes the disk while a view is created, changed,
+//! removed or restored is interrupted or failed once. See the testkit's `countdown`.
 #![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
 use std::fs;
@@ -18,7 +18,7 @@ use genstore_testkit::{
     one_at_a_time, scratch,
 };
 
-/// A place to work in: `store`, and the view `site`; and how is published there.
+/// A folder to work in, with `store` and the view `site`, and the way of publishing.
 struct Place(PathBuf, Way);
 
 impl Place {
@@ -30,7 +30,7 @@ impl Place {
 
     fn publish(&self, faults: Faults, content: &str) -> genstore::Result<()> {
         let mut plan = Plan::builder();
-        // Enough of it stays the same for a tree to be recycled.
+        // Enough files stay the same for a tree to be recycled.
         for (path, text) in [("app/file", content), ("file", content), ("same", "same"), ("too", "same")] {
             plan = plan.file(path, false, Source::Bytes(text.into()));
         }
@@ -49,7 +49,7 @@ impl Place {
         self.open(faults)?.remove_view(&self.site()).map(drop)
     }
 
-    /// What a child is told that is to do a scenario's verb here.
+    /// The task of a child that does a scenario's verb here.
     fn task(&self, scenario: &Scenario) -> Task {
         Task { place: self.0.clone(), words: vec![scenario.name.to_owned(), self.1.to_string()] }
     }
@@ -63,7 +63,7 @@ impl Place {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// What a program finds at the view's path.
+    /// Returns the entry at the view's path.
     fn standing(&self) -> Standing {
         match fs::symlink_metadata(self.site()) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Standing::Nothing,
@@ -75,7 +75,7 @@ impl Place {
         }
     }
 
-    /// Returns whether the folder that was there before still is, wherever it is.
+    /// Returns whether the previous folder still exists, wherever it is.
     fn has_mine(&self) -> bool {
         self.names().iter().any(|name| {
             let path = self.0.join(name);
@@ -100,7 +100,7 @@ struct Scenario {
     name: &'static str,
     prepare: fn(&Place),
     act: fn(&Place, Faults) -> genstore::Result<()>,
-    /// What stands there in the end.
+    /// The target of the link in the end. Empty: there is no entry.
     after: &'static str,
     publishes: bool,
 }
@@ -110,7 +110,7 @@ const RECYCLING: Way = Way::ALL[3];
 const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "add",
-        // As a store of an older program.
+        // Like a store of an older program.
         prepare: |place| fs::remove_dir(place.0.join("store/views")).expect("remove"),
         act: |place, faults| place.add(faults, None, false),
         after: "store/current",
@@ -194,7 +194,7 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
     assert!(standing == *before || standing == after, "{what}: at the view stands {standing:?}");
     assert_eq!(place.has_mine(), had_mine, "{what}: the folder is kept: {:?}", place.names());
 
-    // The next writer, whatever it does, finishes or takes back.
+    // The next writer, whatever it does, completes or undoes the change.
     let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
     store.mark(&"@".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     let stray: Vec<String> =
@@ -206,7 +206,7 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
     }
     assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
 
-    // And all comes to the state of an unbroken run.
+    // The final state is the state of an uninterrupted run.
     match (scenario.act)(place, Faults::default()) {
         Err(Error::UnknownView { .. }) | Ok(()) => {}
         Err(error) => panic!("{what}: the same again: {error}"),
@@ -275,10 +275,10 @@ fn run(scenario: &Scenario, way: Way) {
             let oldest = place.0.join("store/generations/1");
             assert_eq!(fs::symlink_metadata(oldest).is_ok(), !way.recycle, "{what}");
         }
-        // On a disk that is gone nothing can be put back: the next publish does it.
+        // After EIO from one step on, nothing can be restored: the next publish does it.
         let gone = scenario.name == "remove" && fault.kind == FaultKind::EioFromHere;
         if end.is_failure() && !gone {
-            assert_eq!(place.standing(), before, "{what}: failed, and changed something");
+            assert_eq!(place.standing(), before, "{what}: it failed, but changed the view");
         }
         check_promises(scenario, &place, &before, had_mine, what);
         outside.check(what);
@@ -288,7 +288,7 @@ fn run(scenario: &Scenario, way: Way) {
     assert!(points.iter().all(|&count| count > 3), "{}: {points:?}", scenario.name);
 }
 
-/// Not a test of its own: what a child does.
+/// Not a separate test: the code of a child.
 #[test]
 fn child() {
     let Some((Task { place, words }, faults)) = child_task() else {
@@ -298,7 +298,7 @@ fn child() {
     (find(&words[0]).act)(&place, faults).expect("the verb itself works");
 }
 
-/// What is done beside the view, and what of it is durable before the next step.
+/// The order of the changes beside the view, and of their flushes.
 #[test]
 fn the_order_is_that_of_the_layout() {
     let dir = scratch();
@@ -318,7 +318,7 @@ fn the_order_is_that_of_the_layout() {
         };
         let calls = faults.seen().into_iter().filter(|call| !call.contains("/staging/"));
         let calls: Vec<String> = calls.filter(|call| !call.starts_with("chmod")).map(short).collect();
-        // Records are written and flushed on their way, under the name that they are to get.
+        // Records are written and flushed as temporary files, which are logged under their final names.
         calls
             .into_iter()
             .filter(|call| !call.starts_with("write ") && !call.starts_with("fsync /store/views/"))
@@ -358,7 +358,7 @@ fn a_view_is_the_old_thing_or_the_link_wherever_it_is_cut() {
     }
 }
 
-/// What publishes has bytes in memory: these are neither in the index nor consumed.
+/// The published files are bytes in memory, so they are neither in the index nor consumed.
 #[test]
 fn it_is_also_where_the_tree_is_a_recycled_one() {
     for scenario in SCENARIOS.iter().filter(|scenario| scenario.publishes) {

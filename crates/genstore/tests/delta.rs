@@ -1,5 +1,5 @@
-//! The kept difference: going from a generation to its neighbour comes to the same with it and
-//! without it, whatever is wrong with it.
+//! The delta: a switch between neighbours has the same result with it, without it, and with a damaged
+//! one.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and break files")]
 
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ const NEWEST: &[(&str, &str)] = &[("d/a", "=ONE"), ("d/b", "=TWO"), ("keep", "=k
 /// By path: the mtime, the number of links, and the paths that share the inode.
 type Files = BTreeMap<String, (i64, i64, u64, Vec<String>)>;
 
-/// A store, as long as somebody holds its folder; and how is published there.
+/// A store in a folder that the test keeps, and the way of publishing.
 struct Place(PathBuf, Way);
 
 impl Place {
@@ -62,7 +62,8 @@ impl Place {
         self.store().join(format!("generations/{generation}/delta"))
     }
 
-    /// Everything of the generations that an activation changes: what was shown, and the files.
+    /// Returns everything in the generations that an activation changes: the published mtimes, and the
+    /// files.
     fn state(&self) -> Vec<(Option<Vec<u8>>, Files)> {
         let mut inodes: BTreeMap<u64, Vec<String>> = BTreeMap::new();
         let mut files = vec![];
@@ -97,7 +98,7 @@ impl Place {
     }
 }
 
-/// Three generations, each with mtimes like the others': going back needs fresh ones.
+/// Makes three generations with similar mtimes, so that going back needs renewed ones.
 fn three(dir: &Path, way: Way) -> Place {
     let place = Place(dir.to_owned(), way);
     place.publish(1_000, OLD, &CommitOptions::default());
@@ -120,7 +121,7 @@ fn flip(path: &Path, at: u64) {
 }
 
 fn walk(place: &Place, check: &mut dyn FnMut(&str, u64, &Place)) {
-    // Neighbours in both directions, and not.
+    // Neighbours in both directions, and others.
     for (step, to) in [2, 1, 2, 3, 2, 1, 3, 1, 2, 3].into_iter().enumerate() {
         let secs = 9_000 + step as u64;
         let done = place.open(secs).activate(&to.to_string().parse().unwrap(), Expect::Any).unwrap();
@@ -133,7 +134,7 @@ fn walk(place: &Place, check: &mut dyn FnMut(&str, u64, &Place)) {
 
 #[test]
 fn with_it_and_without_it_the_same_is_done() {
-    // Not where the oldest of three is recycled.
+    // Recycling is left out: it would remove the oldest of the three.
     for way in Way::ALL.into_iter().filter(|way| !way.recycle) {
         check_with_and_without(way);
     }
@@ -143,7 +144,7 @@ fn check_with_and_without(way: Way) {
     let dir = scratch();
     let place = three(&dir.path().join("place"), way);
     assert!(!place.delta(1).exists() && place.delta(2).exists() && place.delta(3).exists());
-    // Another store's, of the same numbers and trees, but with other mtimes.
+    // A delta of another store, with the same numbers and trees, but with other mtimes.
     let other = Place(dir.path().join("other"), way);
     other.publish(2_000, OLD, &CommitOptions::default());
     other.publish(3_000, NEW, &CommitOptions::default());
@@ -178,7 +179,7 @@ fn check_with_and_without(way: Way) {
             assert!(expected.next() == Some(&(refreshed, place.state())), "{what}: {step}");
         });
     }
-    // One wrong bit, wherever it is.
+    // One wrong bit, at any position.
     for byte in (0..good.len() as u64).step_by(61) {
         let harmed = copy(&place, &dir.path().join(format!("byte {byte}")));
         flip(&harmed.delta(2), byte);
@@ -191,7 +192,7 @@ fn check_with_and_without(way: Way) {
     }
 }
 
-/// Publishes so many files, some of them changed.
+/// Publishes this number of files, some of them changed.
 fn publish_many(place: &Place, files: u32, changed: u32, activate: bool) {
     let mut plan = Plan::builder();
     for n in 0..files {
@@ -210,8 +211,8 @@ fn publish_many(place: &Place, files: u32, changed: u32, activate: bool) {
 
 #[test]
 fn neighbours_need_no_entries_of_manifests() {
-    // Generation 3 is only kept: it is compared with what was current meanwhile. Each walk ends
-    // with two that are no neighbours.
+    // Generation 3 is only kept: it is compared with the generation that was current meanwhile. Each
+    // walk ends with two that are not neighbours.
     for walk in [[1, 2, 1, 3], [3, 2, 3, 1]] {
         let dir = scratch();
         let place = Place(dir.path().to_owned(), Way::PLAIN);
@@ -224,7 +225,7 @@ fn neighbours_need_no_entries_of_manifests() {
                 drop(place.open(9_001).activate(&to.to_string().parse().unwrap(), Expect::Any).unwrap());
             })
         };
-        // The one that is to be shown is hashed, the other not even that.
+        // The manifest of the next generation is hashed, the other one is not even read.
         let both = manifest * 19 / 10;
         for to in &walk[..3] {
             let read = activate(*to);
@@ -260,7 +261,7 @@ fn a_damaged_manifest_does_not_become_current() {
         let dir = scratch();
         let place = three(&dir.path().join("place"), way);
         let manifest = place.store().join("generations/2/manifest");
-        // All of them in one way is enough: where the byte is has nothing to do with the way.
+        // One way is enough to try all bytes: the position of the byte does not depend on the way.
         let stride = if way == Way::PLAIN { 1 } else { 9 };
         for byte in (0..manifest.metadata().unwrap().len()).step_by(stride) {
             flip(&manifest, byte);

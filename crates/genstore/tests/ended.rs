@@ -1,5 +1,5 @@
-//! The end of a change is not waited for: a power loss may bring its intent back, and nothing that was
-//! said durably since may be unsaid by it (`store-layout.md`, "The end of a change").
+//! The end of a change is not flushed: a power loss may bring its intent back. Recovery must then not
+//! overwrite later durable changes (`store-layout.md`, "The end of a change").
 #![allow(clippy::disallowed_methods, reason = "tests read and write the store's files")]
 
 use std::fs;
@@ -13,7 +13,7 @@ use genstore::verify::Depth;
 use genstore::{CommitOptions, GenerationId, Options, Plan, Retention, Rev, Source, StageOptions, Store};
 use genstore_testkit::{at, scratch};
 
-/// What somebody does to a store.
+/// A change to a store.
 type Change = fn(&Store);
 
 fn open(store: &Path, faults: Faults) -> Store {
@@ -40,7 +40,7 @@ fn two(path: &Path) -> Store {
     store
 }
 
-/// Does something, and tells which calls that change the disk it made.
+/// Runs `act`, and returns the calls that change the disk.
 fn calls(path: &Path, act: impl FnOnce(&Store)) -> Vec<String> {
     let faults = Faults::record();
     act(&open(path, faults.clone()));
@@ -49,7 +49,7 @@ fn calls(path: &Path, act: impl FnOnce(&Store)) -> Vec<String> {
     faults.seen().iter().map(plain).collect()
 }
 
-/// Gives the intent that a change notes: the same change in a store of its own, without its end.
+/// Returns the intent that a change writes: does the same change in another store, without its end.
 fn intent(change: Change) -> Vec<u8> {
     let dir = scratch();
     let path = dir.path().join("store");
@@ -64,10 +64,10 @@ fn intent(change: Change) -> Vec<u8> {
     sequence
 }
 
-/// Brings back what a power loss may bring back, and lets the next writer find it.
+/// Restores the sequence that a power loss may bring back, and runs the next writer.
 fn bring_back(path: &Path, sequence: &[u8]) {
     fs::write(path.join("sequence"), sequence).unwrap();
-    // `pin` is a writer that says nothing of marks, holds or what is current.
+    // `pin` is a writer that changes neither marks nor holds nor `current`.
     let pin = "there".parse().unwrap();
     open(path, Faults::default()).pin(&Rev::Current { older: 0 }, &pin, None, None).unwrap();
     assert!(!fs::read_to_string(path.join("sequence")).unwrap().contains("intent"));
@@ -106,7 +106,7 @@ fn nobody_waits_for_the_end() {
         let end = calls.iter().rposition(|call| call == "rename sequence").unwrap();
         let flushes = calls[end..].iter().filter(|call| call.contains("sync")).count();
         assert_eq!(flushes, 0, "{calls:#?}");
-        // And all that the intent told is durable by then.
+        // All records that the intent covers are durable by then.
         let flushed = |what: &str| calls[..end].iter().rposition(|call| call == what);
         let last_told = calls[..end].iter().rposition(|call| call == "write log").unwrap();
         for told in ["fsync log", "fsync ."] {

@@ -1,4 +1,5 @@
-//! Faults at named stages: how a build tool that embeds the library tests its own publication.
+//! Faults at named stages: the way in which a build tool that embeds the library tests its own
+//! publication.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
@@ -26,7 +27,7 @@ fn tree(content: &str) -> Things {
     things(1_000, &[("file", &format!("={content}")), ("same", "=same"), ("too", "=same")])
 }
 
-/// Writes new bytes to `file`; where nothing was consumed, the rest stays as the index knows it.
+/// Writes new bytes to `file`. If sources are not consumed, the rest stays unchanged and indexed.
 fn build(source: &Path, content: &str, way: Way) {
     if way.consume {
         give(source, &tree(content));
@@ -71,7 +72,7 @@ fn check_each_stage(way: Way) {
             let shown = fs::read_to_string(dir.path().join("view/file")).unwrap();
             let is_whole = same_content(&read_tree(&source).unwrap(), &tree("new"));
             match (stage, result) {
-                // The commit has happened; what fails after it is a warning.
+                // The commit has happened. A later failure is a warning.
                 (FaultStage::View, Ok(done)) => {
                     assert_eq!((shown.as_str(), done.warnings.is_empty()), ("new", false), "{what}");
                     assert_eq!(done.recycled.is_some(), way.recycle, "{what}");

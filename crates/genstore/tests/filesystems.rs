@@ -42,8 +42,8 @@ fn some_tree() -> Things {
     )
 }
 
-/// Publishes what stands on the store's own filesystem, where it can be moved in, and on another
-/// one, and goes on after each in the same way.
+/// Publishes sources on the store's own filesystem, where they can be moved in, and on another one,
+/// alternately.
 fn publish_in(way: Way, dir: &Path) {
     let elsewhere = scratch();
     let store = open(dir).unwrap();
@@ -51,7 +51,7 @@ fn publish_in(way: Way, dir: &Path) {
     for (round, source) in [elsewhere.path(), dir, dir, dir, elsewhere.path()].into_iter().enumerate() {
         let source = source.join("given");
         tree.extend(things(1_000, &[("a", &format!("={round}"))]));
-        // What is neither consumed nor changed stays, and is known.
+        // An unchanged source that is not consumed stays, and is indexed.
         match round {
             3 if !way.consume => std::fs::write(source.join("a"), "3").unwrap(),
             _ => write_tree(&source, &tree),
@@ -67,7 +67,7 @@ fn publish_in(way: Way, dir: &Path) {
     assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{way}");
 }
 
-/// Everything that a store does, on a filesystem of its own, from a source on another one.
+/// All operations of a store, on a filesystem of its own, from a source on another one.
 fn round_trip(kind: &'static str, size_mib: u64) {
     let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else {
         return;
@@ -85,7 +85,7 @@ fn round_trip(kind: &'static str, size_mib: u64) {
     next.extend(things(500, &[("a", "=older"), ("new", "=n")]));
     next.remove("bin/x");
     write_tree(&source.path().join("s"), &next);
-    // From the same filesystem too, where it can share blocks.
+    // Also from the same filesystem, where it can share blocks.
     write_tree(&mount.path().join("s"), &next);
     let published = publish(&store, &mount.path().join("s"), Way::PLAIN).unwrap();
     assert_eq!(published.refreshed, 1, "the older file needs a newer mtime");
@@ -134,7 +134,7 @@ fn btrfs() {
     round_trip("btrfs", 128);
 }
 
-/// Fills a filesystem with publications until one fails, and sees that nothing else does.
+/// Fills a filesystem with publications until one fails, and checks that other commands still work.
 fn fill(mount: &LoopFs, plan: impl Fn(u64) -> Plan) {
     let store = open(&mount.path()).unwrap();
     let mut last = None;
@@ -158,7 +158,7 @@ fn fill(mount: &LoopFs, plan: impl Fn(u64) -> Plan) {
     assert_eq!(store.current().unwrap(), Some(generation));
     assert_eq!(debris(store.path()), [""; 0]);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
-    // gc needs no free space to begin with, and makes some.
+    // gc needs no free space to start, and frees some.
     let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::ZERO };
     let done = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
     assert_eq!(done.generations.len() as u64, round - 1);
@@ -225,7 +225,7 @@ fn objects_share_blocks_with_the_source_where_the_filesystem_can() {
     let grown = used().saturating_sub(before);
     println!("64 MiB published, {} KiB more used", grown >> 10);
     assert!(grown < 16 << 20, "{grown}");
-    // Its own inode all the same: the source may change.
+    // It has its own inode nevertheless: the source may change.
     fs::write(mount.path().join("s/large"), "other").unwrap();
     assert_eq!(fs::metadata(store.path().join("current/large")).unwrap().size(), bytes.len() as u64);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());

@@ -1,5 +1,5 @@
-//! Mtimes on filesystems that cut them to whole seconds or clamp them to a range: what is recorded is
-//! what stands, and what a filesystem cannot keep is no damage.
+//! Mtimes on filesystems that round them to whole seconds or clamp them to a range: the records match
+//! the files, and an mtime that a filesystem cannot store is not damage.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -21,8 +21,8 @@ use genstore::view::{ViewKind, ViewOptions, ViewState};
 use genstore::{CommitOptions, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{LoopFs, scratch};
 
-/// A filesystem and what it does: its name, the arguments of mkfs, whether it keeps fractions, and the
-/// range of what it keeps.
+/// A filesystem with its properties: its name, its size, the arguments of mkfs, whether it stores
+/// fractions, and the range of its mtimes.
 type Filesystem = (&'static str, u64, &'static [&'static str], bool, [i64; 2]);
 
 const WHOLE_SECONDS: Filesystem = ("ext4", 24, &["-I", "128"], false, [i32::MIN as i64, i32::MAX as i64]);
@@ -62,7 +62,7 @@ fn write(path: &Path, text: &str, (secs, nanos): (i64, u32)) {
     set_file_mtime(path, FileTime::from_unix_time(secs, nanos)).unwrap();
 }
 
-/// A file, another one with the same bytes and an empty one of each time.
+/// For each time a file, another one with the same bytes, and an empty one.
 fn write_all(source: &Path, version: &str) {
     fs::create_dir_all(source).unwrap();
     for (nth, time) in TIMES.into_iter().enumerate() {
@@ -77,7 +77,7 @@ fn mtime_of(path: &Path) -> Mtime {
     Mtime { secs: meta.mtime(), nanos: meta.mtime_nsec() as u32 }
 }
 
-/// Compares what the records of what is current say with what stands.
+/// Compares the recorded mtimes of the current generation with the files.
 fn assert_recorded(store: &Store) {
     let generation = store.open_generation(&"@".parse().unwrap()).unwrap();
     let (tree, shown) = (generation.manifest().unwrap().tree, generation.shown().unwrap());
@@ -120,7 +120,7 @@ fn round_trip((kind, size, extra, fractions, [first, last]): Filesystem) {
         }
     }
 
-    // Where bytes change, the mtime moves on by a whole second, also where the source's is older.
+    // If bytes change, the mtime advances by a whole second, even if the source's is older.
     let before: Vec<Mtime> = (0..4).map(|nth| in_current(&store, &format!("file-{nth}"))).collect();
     let empty = in_current(&store, "empty-0");
     write_all(&source, "two");
@@ -142,7 +142,7 @@ fn round_trip((kind, size, extra, fractions, [first, last]): Filesystem) {
     assert_clean(&store);
     drop(store);
 
-    // What was in memory is what is on the disk.
+    // After a remount the disk has the same values as the memory had.
     mount.unmount();
     mount.mount(&["ro"]).unwrap();
     let store = Store::open(&mount.path().join("store"), Options::new(Arc::new(SystemTime::now))).unwrap();
@@ -177,7 +177,7 @@ fn a_store_that_is_copied_to_a_coarser_filesystem_is_undamaged() {
 
     let store = Store::open(&mount.path().join("store"), Options::new(Arc::new(SystemTime::now))).unwrap();
     assert_clean(&store);
-    // Nothing of it is read or written again.
+    // None of it is read or written again.
     assert!(!publish(&store, &source).changed);
     write(&source.join("file-0"), "changed again", (2_100_000_000, 5));
     let done = publish(&store, &source);
@@ -188,7 +188,7 @@ fn a_store_that_is_copied_to_a_coarser_filesystem_is_undamaged() {
     let (before, after) = store.repair().unwrap();
     assert!(before.is_clean() && after.is_clean(), "{before:?}");
 
-    // What it can keep is still looked at.
+    // The part of an mtime that it can store is still checked.
     let path = store.path().join("current/file-1");
     set_file_mtime(&path, FileTime::from_unix_time(1_000_000_000, 0)).unwrap();
     let faults = store.verify(None, Depth::Quick).unwrap().faults;
@@ -204,7 +204,7 @@ fn a_lost_fraction_is_told_where_the_filesystem_keeps_fractions() {
     write_all(&source, "one");
     let store = open(scratch.path());
     drop(publish(&store, &source));
-    // As after a copy by a program that knows whole seconds alone.
+    // As after a copy by a program that supports only whole seconds.
     set_file_mtime(store.path().join("current/file-0"), FileTime::from_unix_time(1_000_000_000, 0))
         .unwrap();
     let faults = store.verify(None, Depth::Quick).unwrap().faults;
@@ -214,8 +214,8 @@ fn a_lost_fraction_is_told_where_the_filesystem_keeps_fractions() {
     assert_eq!(in_current(&store, "file-0").nanos, 123_456_789);
 }
 
-/// A mirror of copies on the coarse filesystem, of a store on a fine one; and one of links within the
-/// coarse one.
+/// A mirror of copies on the coarse filesystem, from a store on a fine one; and a mirror of links
+/// within the coarse one.
 #[test]
 fn a_mirror_on_a_coarser_filesystem_is_known_again() {
     let Some(mount) = LoopFs::make(WHOLE_SECONDS.0, WHOLE_SECONDS.1, WHOLE_SECONDS.2) else { return };
@@ -239,7 +239,7 @@ fn a_mirror_on_a_coarser_filesystem_is_known_again() {
                 assert_eq!(mtime_of(&site.join(name)).secs, kept_secs(&store, name), "{name}");
             }
         }
-        // What was written to is still told, in a file of the same length.
+        // A file that was written to is still reported, also if its length is the same.
         let path = site.join("file-0");
         let old = mtime_of(&path);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -252,7 +252,7 @@ fn a_mirror_on_a_coarser_filesystem_is_known_again() {
     }
 }
 
-/// What whole seconds of 32 bits make of what is shown.
+/// Returns a published mtime as a filesystem with 32-bit seconds stores it.
 fn kept_secs(store: &Store, name: &str) -> i64 {
     in_current(store, name).secs.clamp(i32::MIN.into(), i32::MAX.into())
 }

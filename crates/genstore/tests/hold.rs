@@ -1,5 +1,5 @@
-//! The hold after a rollback: it is there if and only if the rollback is, and what publishes without
-//! being asked obeys it.
+//! The hold after a rollback: it exists if and only if the rollback happened, and automatic
+//! publications obey it.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks")]
 
 use std::path::Path;
@@ -23,7 +23,7 @@ fn publish(store: &Store, content: &str, activate: Activate) -> Result<Publicati
     publish_in(Way::PLAIN, store, content, activate)
 }
 
-/// What is published has its bytes in memory: these are neither in the index nor consumed.
+/// The published files are bytes in memory, so they are neither in the index nor consumed.
 fn publish_in(way: Way, store: &Store, content: &str, activate: Activate) -> Result<Publication, Error> {
     let bytes = |content: &str| Source::Bytes(content.into());
     let plan = Plan::builder().file("file", false, bytes(content)).file("same", false, bytes("same"));
@@ -35,7 +35,7 @@ fn id(number: u64) -> GenerationId {
     GenerationId::new(number).unwrap()
 }
 
-/// Two generations.
+/// Makes two generations.
 fn two(dir: &Path, way: Way) -> Store {
     let store = open(dir, Faults::default());
     for content in ["one", "two"] {
@@ -44,7 +44,7 @@ fn two(dir: &Path, way: Way) -> Store {
     store
 }
 
-/// Two generations, and back to the first.
+/// Makes two generations, and goes back to the first.
 fn rolled_back(dir: &Path) -> Store {
     rolled_back_in(dir, Way::PLAIN)
 }
@@ -85,7 +85,7 @@ fn a_switch_ends_a_hold_even_to_what_is_current() {
 fn ending_a_hold_shows_the_newest_good_build_since() {
     let dir = scratch();
     let store = rolled_back(dir.path());
-    // Nothing but the generation that was left: it is marked bad.
+    // Only the generation that was current before is newer, and it is marked as bad.
     let (hold, activated) = store.end_hold().unwrap();
     assert_eq!((hold.map(|hold| hold.left), activated.map(|a| a.generation)), (Some(id(2)), None));
     assert_eq!(store.current().unwrap(), Some(id(1)));
@@ -118,7 +118,7 @@ fn a_hold_that_cannot_be_read_ends_like_any_other() {
     assert!(publish(&store, "three", Activate::UnlessHeld).unwrap().current);
 }
 
-/// Fails a verb at each call, has somebody else settle what is left, and looks.
+/// Fails a verb at each call, lets another writer settle it, and checks the hold.
 fn at_each_call(
     name: &str,
     prepare: impl Fn(&Path) -> Store,
@@ -141,7 +141,7 @@ fn at_each_call(
     assert!(points.iter().all(|&count| count > 3), "{name}: {points:?}");
 }
 
-/// `current` alone tells whether the rollback happened (INV-9).
+/// `current` alone shows whether the rollback happened (INV-9).
 #[test]
 fn a_hold_is_there_if_and_only_if_the_rollback_is() {
     for way in Way::COPYING {
@@ -163,7 +163,7 @@ fn a_hold_ends_if_and_only_if_the_publication_is() {
     }
 }
 
-/// The generation that was left is bad, and so the one that retention gives up.
+/// The generation that was left is bad, and so retention has no reason to keep it.
 #[test]
 fn what_a_rollback_left_is_recycled_and_the_hold_stays() {
     let dir = scratch();

@@ -14,8 +14,8 @@ use genstore::view::{ViewKind, ViewOptions};
 use genstore::{CommitOptions, Options, Plan, Publication, Source, StageOptions, Store};
 use genstore_testkit::{LoopFs, scratch};
 
-/// Name, length, and where there are bytes: in one piece in memory, read in pieces, with holes at the
-/// start, in the middle and at the end.
+/// Name, length, and the positions of bytes: files read at once and in pieces, with holes at the start,
+/// in the middle and at the end.
 const FILES: [(&str, u64, &[u64]); 6] = [
     ("odd", 70_001, &[0]),
     ("small", 300_000, &[100_000]),
@@ -24,7 +24,7 @@ const FILES: [(&str, u64, &[u64]); 6] = [
     ("middle", 4 << 20, &[0, 2 << 20, (3 << 20) + 1]),
     ("end", 4 << 20, &[0]),
 ];
-/// What each part may take: blocks, and what a filesystem keeps beside them.
+/// The space that each part may take: blocks and metadata.
 const ROOM: u64 = 256 << 10;
 
 fn open(dir: &Path) -> Store {
@@ -56,7 +56,7 @@ fn room(path: &Path) -> u64 {
     fs::metadata(path).unwrap().blocks() * 512
 }
 
-/// Sees that a folder has the files of another one, and takes no more room.
+/// Checks that a folder has the files of another one, and takes no more space.
 fn assert_sparse(found: &Path, expected: &Path) {
     for (name, ..) in FILES {
         let (found, expected) = (found.join(name), expected.join(name));
@@ -65,7 +65,7 @@ fn assert_sparse(found: &Path, expected: &Path) {
     }
 }
 
-/// All the ways by which a file comes to its place.
+/// Tries all the ways in which a file is written.
 fn every_way(dir: &Path) {
     let source = dir.join("s");
     write_all(&source, "one", 2_000_000_000);
@@ -80,7 +80,8 @@ fn every_way(dir: &Path) {
     assert_eq!(store.add_view(&mirror, &options).unwrap().warnings, []);
     assert_sparse(&mirror, &source);
 
-    // Of the same length, older: hashed first, then copied, and copied again for the newer mtime.
+    // A file of the same length, older: it is hashed first, then copied, and copied again for the newer
+    // mtime.
     write_all(&source, "two", 1_000_000_000);
     let done = publish(&store, &source);
     assert_eq!((done.refreshed, &*done.warnings), (5, &[][..]));
@@ -101,7 +102,7 @@ fn every_way(dir: &Path) {
     assert_sparse(&store.path().join("generations/1/tree"), &source);
     assert_sparse(&current, &source);
 
-    // Zeros in memory, in a stream, and in one that is spooled.
+    // Zeros in memory, in a stream, and in a spooled stream.
     fs::create_dir(dir.join("other")).unwrap();
     let other = open(&dir.join("other"));
     let mut plan = Plan::builder();
@@ -132,7 +133,7 @@ fn every_way(dir: &Path) {
     assert_sparse(&current.join("spooled"), &source);
 }
 
-/// Reads in pieces that end nowhere near a block.
+/// Reads in pieces that do not end at block boundaries.
 struct Slow(File);
 
 impl std::io::Read for Slow {

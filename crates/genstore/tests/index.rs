@@ -1,4 +1,4 @@
-//! The index: what did not change is not read again, and nothing that changed is missed.
+//! The index: unchanged files are not read again, and no change is missed.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
@@ -75,12 +75,12 @@ fn what_did_not_change_is_not_read() {
     assert!(!place.publish().changed);
     let all = StageOptions { rehash: true, ..StageOptions::default() };
     assert!(bytes_read(|| stage(all)) >= BIG, "with `rehash` all is read");
-    // The next generation has an index, too, also of what it did not read.
+    // The next generation has an index, too, which includes the files that it did not read.
     fs::write(place.source().join("d/a"), "changed").unwrap();
     place.settle();
     assert_eq!(place.publish().diff.modified, 1);
     assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2);
-    // Going back, the old one's is good for what is still as it was then.
+    // After a rollback, the old index is valid for files that are as they were then.
     drop(place.open().rollback(1, true).unwrap());
     assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2);
     assert_eq!(place.publish().generation.get(), 3);
@@ -109,7 +109,7 @@ fn what_an_incremental_builder_links_is_not_read() {
     };
     assert!(bytes_read(|| seal(stage, StageOptions::default())) < BIG / 2, "the linked file was read");
     assert!(bytes_read(|| seal(all, StageOptions { rehash: true, ..StageOptions::default() })) >= BIG);
-    // Written through, it is not what it was.
+    // If it was written through, it is read.
     let stage = build();
     fs::write(stage.path().join("big"), vec![8; BIG]).unwrap();
     let staged = stage.seal(&ScanRules::default(), StageOptions::default()).unwrap();
@@ -139,7 +139,7 @@ fn no_change_is_missed() {
     fs::rename(place.source().join("d/b"), place.source().join("x")).unwrap();
     fs::write(place.source().join("d/b"), "two").unwrap();
     check("a file at another's path", 1);
-    // Written while the clock of files stands: whatever its stat says, it is read again.
+    // Written within one tick of the file clock: it is read again whatever its stat values are.
     let mut unknown = 0;
     for round in 0..50 {
         write(&file, &format!("{round:03}"), mtime);
@@ -149,7 +149,7 @@ fn no_change_is_missed() {
         let index = fs::read(place.index(done.generation.get())).unwrap();
         unknown += index[88 + 48..].chunks(32).filter(|stat| stat[..8] == [0; 8]).count();
     }
-    assert!(unknown > 10, "what was written just now is not believed: {unknown}");
+    assert!(unknown > 10, "files written within one tick are not indexed: {unknown}");
     assert!(!place.publish().changed);
 }
 
@@ -167,7 +167,7 @@ fn a_damaged_index_is_not_believed() {
         fs::write(place.index(1), &good[..at]).unwrap();
         assert!(!place.publish().changed, "cut at {at}");
     }
-    // Another tree's is no index of this one.
+    // An index of another tree is ignored.
     fs::write(place.source().join("new"), "new").unwrap();
     assert!(place.publish().changed);
     fs::write(place.index(2), &good).unwrap();
@@ -185,7 +185,7 @@ fn what_the_store_lost_is_read_again() {
     let mended = place.publish();
     assert_eq!((mended.changed, mended.healed), (false, 1));
     assert!(object.exists());
-    // Written through by root, an object no longer looks as recorded, whatever the index says.
+    // If root writes through an object, its metadata differ from the record, whatever the index says.
     fs::write(&object, "TWO").unwrap();
     assert_eq!(place.publish().healed, 1);
     assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());

@@ -1,5 +1,5 @@
-//! What has an object's name is durable for whoever finds it (INV-3), also where whoever gave the name
-//! died, failed, or is still at it; and a publish that failed leaves no objects.
+//! An object with a name is durable for every publisher that finds it (INV-3), even if the publisher
+//! that created the name died, failed, or is still running. A failed publish leaves no objects.
 #![allow(clippy::disallowed_methods, reason = "tests read and write the store's files")]
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use genstore::verify::Depth;
 use genstore::{CommitOptions, Durability, Options, Plan, Publication, Source, StageOptions, Store};
 use genstore_testkit::{Task, at, child_task, debris, kill_at, scratch};
 
-/// What one publisher brings, and the next one finds.
+/// The files of the first publisher, which the second one finds.
 const SHARED: [&str; 3] = ["one", "two", "three"];
 
 fn open_with(path: &Path, faults: Faults, durability: Durability) -> Store {
@@ -35,7 +35,7 @@ fn publish(store: &Store, contents: &[&str]) -> genstore::Result<Publication> {
     staged.unaudited().commit(&CommitOptions::default())
 }
 
-/// What the second one publishes: all that the first one did, and something of its own.
+/// The files of the second publisher: all of the first one's, and one of its own.
 fn second() -> Vec<&'static str> {
     [&SHARED[..], &["four"]].concat()
 }
@@ -56,7 +56,7 @@ fn objects(path: &Path) -> BTreeSet<String> {
     found
 }
 
-/// Publishes, and gives the calls with paths below the store.
+/// Publishes, and returns the calls with paths below the store.
 fn calls(path: &Path, durability: Durability, act: impl FnOnce(&Store)) -> Vec<String> {
     let faults = Faults::record();
     act(&open_with(path, faults.clone(), durability));
@@ -68,7 +68,8 @@ fn calls(path: &Path, durability: Durability, act: impl FnOnce(&Store)) -> Vec<S
         .collect()
 }
 
-/// Tells which of these objects no call flushes before `current` moves: neither folder by folder nor all.
+/// Returns the objects that no call flushes before `current` moves, neither by folder nor by a flush of
+/// everything.
 fn unflushed(calls: &[String], objects: &BTreeSet<String>) -> Vec<String> {
     let moved = calls.iter().position(|call| call == "rename current").expect("it was published");
     let before = &calls[..moved];
@@ -80,7 +81,7 @@ fn unflushed(calls: &[String], objects: &BTreeSet<String>) -> Vec<String> {
     objects.iter().filter(|object| !is_flushed(object)).cloned().collect()
 }
 
-/// Not a test of its own: what a child does.
+/// Not a separate test: the code of a child.
 #[test]
 fn child() {
     let Some((Task { place, words }, faults)) = child_task() else {
@@ -90,7 +91,8 @@ fn child() {
     drop(publish(&open_with(&place, faults, durability), &SHARED).unwrap());
 }
 
-/// Between which steps, counted from 1, names are given that are not durable; and the number of steps.
+/// Returns the first and the last step, counted from 1, between which names exist that are not durable,
+/// and the number of steps.
 fn window(durability: Durability) -> (usize, usize, usize) {
     let dir = scratch();
     let path = dir.path().join("store");
@@ -121,7 +123,7 @@ fn names_of_a_publisher_that_died_are_made_durable_by_the_next_one() {
             assert_eq!(unflushed(&calls, &left), [""; 0], "killed at step {step}: {calls:#?}");
             reused += left.len();
         } else if step > last + 1 {
-            // What is durable is not flushed again: its folder at most, for the new object.
+            // Durable names are not flushed again: at most the folder of the new object.
             let folders = calls.iter().filter(|call| call.starts_with("fsync objects/")).count();
             assert!(folders <= 1, "killed at step {step}: {calls:#?}");
         }
@@ -138,7 +140,7 @@ fn names_that_another_publisher_is_giving_now_are_flushed_by_both() {
     let path = dir.path().join("store");
     first_generation(&path);
     let before = objects(&path);
-    // Killed right before its last flush; and somebody holds its lock, as if it lived.
+    // Killed right before its last flush. The test holds its lock, as if it were alive.
     let task = Task { place: path.clone(), words: vec!["full".to_owned()] };
     assert!(kill_at(last as u64, &task));
     let lock = debris(&path).into_iter().find(|name| name.ends_with(".lock")).unwrap();
@@ -148,7 +150,7 @@ fn names_that_another_publisher_is_giving_now_are_flushed_by_both() {
     assert_eq!(left.len(), SHARED.len());
     let found = calls(&path, Durability::Full, |store| drop(publish(store, &second()).unwrap()));
     assert_eq!(unflushed(&found, &left), [""; 0], "{found:#?}");
-    // Where nothing is common, nothing is flushed for it.
+    // If no folder is common, nothing is flushed for it.
     let found = calls(&path, Durability::Full, |store| drop(publish(store, &["base", "five"]).unwrap()));
     let folders = found.iter().filter(|call| call.starts_with("fsync objects/")).count();
     assert_eq!(folders, 1, "{found:#?}");
@@ -173,11 +175,11 @@ fn a_publish_that_fails_takes_its_objects_back() {
                 continue;
             }
             failed += 1;
-            // Where it could not even take the generation back, recovery does that, and gc the rest.
+            // If it could not even remove the generation, recovery does that, and gc the rest.
             let is_left = path.join("generations/2").exists();
             left += u64::from(is_left);
             assert!(is_left || objects(&path) == before, "{kind:?} at step {step}");
-            // The disk has room again, and the next one finds nothing of it.
+            // The disk has space again, and the next publish finds none of its objects.
             let done = publish(&open(&path, Faults::default()), &SHARED).unwrap();
             assert_eq!(done.new_objects, if is_left { 0 } else { 3 }, "{kind:?} at step {step}");
             assert_eq!(debris(&path), [""; 0], "{kind:?} at step {step}");
@@ -193,7 +195,7 @@ fn objects_that_others_may_need_are_left_and_flushed() {
     let dir = scratch();
     let path = dir.path().join("store");
     first_generation(&path);
-    // Somebody else stages, who may have found any object.
+    // Another publisher is staging, and may have found any object.
     let other = open(&path, Faults::default());
     let plan = Plan::builder().file("x", false, Source::Bytes("x".into())).build().unwrap();
     let staged = other.stage(&plan, StageOptions::default()).unwrap();
@@ -206,7 +208,7 @@ fn objects_that_others_may_need_are_left_and_flushed() {
     let found = calls(&path, Durability::Full, |store| drop(publish(store, &second()).unwrap()));
     assert_eq!(unflushed(&found, &left), [""; 0], "{found:#?}");
     drop(staged);
-    // A generation needs them by now, though the next one that fails is alone.
+    // A generation needs them by now, although the next failing publish is alone.
     let faults = Faults::inject(FaultPlan::stage(genstore::faults::FaultStage::Number, FaultKind::Eio));
     let store = open(&path, faults);
     let plan = Plan::builder().file("y", false, Source::Bytes("y".into())).build().unwrap();
@@ -239,7 +241,8 @@ fn what_was_written_without_flushes_is_flushed_by_the_next_one_that_does() {
         let found = calls(&path, Durability::Full, |store| drop(publish(store, &["seven"]).unwrap()));
         assert!(!flushes_all(&found), "{found:#?}");
     }
-    // A generation that was made so is not current durably: whoever writes next, whatever it is, does that.
+    // A generation made without flushes is not durably current. The next writer, of any kind, makes it
+    // so.
     let dir = scratch();
     let path = dir.path().join("store");
     first_generation(&path);
@@ -247,7 +250,7 @@ fn what_was_written_without_flushes_is_flushed_by_the_next_one_that_does() {
     let found = calls(&path, Durability::Full, |store| drop(publish(store, &SHARED).unwrap()));
     assert!(flushes_all(&found), "nothing else changes: {found:#?}");
     assert!(!path.join("unflushed").exists() && !path.join("unflushing").exists());
-    // Cut short in the middle of that, it is done by the one after it.
+    // If that is interrupted, the writer after it does it.
     drop(publish(&open_with(&path, Faults::default(), Durability::None), &second()).unwrap());
     let flush = found.iter().position(|call| call == "syncfs .").unwrap() as u64 + 1;
     let faults = Faults::inject(FaultPlan::step(flush, FaultKind::Eio));

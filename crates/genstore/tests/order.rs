@@ -1,4 +1,4 @@
-//! The order of a commit, read off the calls that change the disk: nothing is named before it is
+//! The order of a commit, read from the calls that change the disk: nothing gets a name before it is
 //! durable, and `current` moves last (`store-layout.md`, "Commit").
 #![allow(clippy::disallowed_methods, reason = "tests read clocks")]
 
@@ -19,13 +19,13 @@ fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability, 
     store.stage(&plan, way.staging()).unwrap().unaudited().commit(&CommitOptions::default()).unwrap()
 }
 
-/// Publishes twice and gives the calls of the second one.
+/// Publishes twice, and returns the calls of the second publication.
 fn calls(second: &[(&str, &str)], durability: Durability) -> Vec<String> {
     let first = things(1_000, &[("a", "=one"), ("b/c", "=two"), ("keep", "=k")]);
     calls_of_last(&[first, things(2_000, second)], durability, Way::PLAIN)
 }
 
-/// Publishes one tree after the other and gives the calls of the last one.
+/// Publishes one tree after the other, and returns the calls of the last publication.
 fn calls_of_last(trees: &[Things], durability: Durability, way: Way) -> Vec<String> {
     let dir = scratch();
     let (store, source) = (dir.path().join("store"), dir.path().join("source"));
@@ -38,7 +38,7 @@ fn calls_of_last(trees: &[Things], durability: Durability, way: Way) -> Vec<Stri
     seen(&faults, &store)
 }
 
-/// Gives the calls that were recorded, with paths below the store.
+/// Returns the recorded calls, with paths below the store.
 fn seen(faults: &Faults, store: &Path) -> Vec<String> {
     let root = format!("{}/", std::fs::canonicalize(store).unwrap().display());
     let plain = |call: &String| call.replace(&root, "").replace(root.trim_end_matches('/'), ".");
@@ -58,10 +58,9 @@ fn check_order(calls: &[String]) {
 }
 
 fn check_order_of(calls: &[String], generation: u64) {
-    // The intent stands in `sequence`: it is durable before the first step of the change (INV-8).
-    // What was shown is written, durably, once the objects have their names (step 4). The others are
-    // caches, which nobody waits for.
-    // So does what says that names are on their way.
+    // The intent is in `sequence`: it is durable before the first step of the change (INV-8). `shown`
+    // is written, durably, once the objects have their names (step 4). The others are caches, which are
+    // not flushed, and so is `naming`.
     let caches = ["/shown", "/sealed", "/index", "/delta", "/naming"];
     let is_later = |call: &str| caches.iter().any(|name| call.ends_with(name));
     let in_stage = |call: &str| call.contains("staging/s-") && !is_later(call);
@@ -115,7 +114,7 @@ fn a_small_commit_flushes_file_by_file_and_in_order() {
     }
 }
 
-/// Each mostly as the one before.
+/// Each tree is mostly the same as the one before.
 fn three_trees() -> [Things; 3] {
     let base = [("a", "=one"), ("b/c", "=two"), ("d/x", "=x"), ("d/y", "=y"), ("e", "="), ("f/g", "=g")];
     let mut trees = [things(1_000, &base), things(1_000, &base), things(1_000, &base)];
@@ -156,7 +155,7 @@ fn a_recycled_tree_is_retired_durably_before_it_is_changed() {
     let removed = position(&calls, |c| c.starts_with("unlink ") && c.contains("/generation/tree/"));
     let order = [retired, durable, taken, removed];
     assert!(order.is_sorted(), "{order:?} in {calls:#?}");
-    // What changed is flushed by name, and nothing else.
+    // Only the changes are flushed, by name.
     let fsyncs = |path: &str| calls.iter().any(|c| c.starts_with("fsync ") && c.ends_with(path));
     for path in ["tree/a", "tree/new/n", "tree/new", "generation/tree", "manifest"] {
         assert!(fsyncs(path), "{path}: {calls:#?}");
@@ -202,7 +201,7 @@ fn without_durability_the_order_is_the_same_and_nothing_is_flushed() {
     assert_eq!(none.iter().filter(|call| call.contains("sync")).count(), 0, "{none:#?}");
 }
 
-/// Publishing what is current changes nothing (INV-18).
+/// Publishing the current tree changes nothing (INV-18).
 #[test]
 fn publishing_what_is_current_makes_no_call() {
     let calls = calls(&[("a", "=one"), ("b/c", "=two"), ("keep", "=k")], Durability::Full);
@@ -226,7 +225,7 @@ fn what_a_rollback_shows_is_durable_before_it_is_current() {
     let after = |from: usize, what: &str| from + position(&calls[from..], |c| c == what);
     let noted = after(after(0, "rename sequence"), "fsync .");
     let pointer = after(0, "rename current");
-    // Before the note nothing of what is kept changes, and what will be is durable.
+    // Before the intent nothing in the kept generation changes, and the new inodes are durable.
     let made = position(&calls, |c| c.starts_with("fsync staging/s-") && c.ends_with("/fresh-0"));
     for (path, folder) in
         [("generations/1/tree/b/a", "generations/1/tree/b"), ("generations/1/shown", "generations/1")]

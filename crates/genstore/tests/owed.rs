@@ -1,4 +1,4 @@
-//! What fails once a change is there: the change stands, it is told that not all of it is durable, and
+//! Failures after the commit: the change stands, the command warns that it is not fully durable, and
 //! the next writer does the rest (`store-layout.md`, "Commit", steps 8 and 9).
 #![allow(clippy::disallowed_methods, reason = "tests read and write the store's files")]
 
@@ -12,7 +12,7 @@ use genstore::verify::Depth;
 use genstore::{CommitOptions, Durability, Options, Plan, Rev, Source, StageOptions, Store, Warning};
 use genstore_testkit::{at, scratch};
 
-/// What was done: whether it is durable, and what was warned of.
+/// The result of a verb: whether it is durable, and its warnings.
 type Done = (bool, Vec<Warning>);
 
 fn open(path: &Path, faults: Faults) -> Store {
@@ -40,7 +40,7 @@ struct Verb {
     act: fn(&Store) -> genstore::Result<Done>,
     /// The call by which the change happens, the last of its kind.
     commit: &'static str,
-    /// What the store's files tell of it in the end.
+    /// The expected final content of the store's files.
     tells: &'static [(&'static str, &'static str)],
 }
 
@@ -116,7 +116,7 @@ fn what_fails_after_the_commit_is_told_and_done_by_the_next_writer() {
                     "{what}"
                 );
             }
-            // Whoever writes next does what could not be done.
+            // The next writer does the missing steps.
             let pin = "next".parse().unwrap();
             open(&path, Faults::default()).pin(&"1".parse().unwrap(), &pin, None, None).unwrap();
             for (file, part) in verb.tells {

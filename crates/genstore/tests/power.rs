@@ -1,11 +1,11 @@
-//! Power loss, for real: a filesystem in a file, a child killed at every step, and then not the
-//! filesystem as the kernel still has it in memory, but a copy of what its device holds.
+//! Real power loss: a filesystem in a file, and a child killed at every step. The test then uses not
+//! the filesystem that the kernel still has in memory, but a copy of its device.
 //!
-//! What was written and never flushed is lost in that copy, as it would be without power. Whatever
-//! remains must be the whole old generation or the whole new one, and the next publish must work.
+//! Data that was written and never flushed is missing in that copy, as after a power loss. The rest
+//! must be the whole old generation or the whole new one, and the next publish must work.
 //!
-//! A folder of another filesystem is mounted in a stage that nobody owns any more, from before the verb, and
-//! in a generation that gc gives up after it: nothing changes in it, nor beside the store.
+//! A folder of another filesystem is mounted in a stage without an owner before the verb, and in a
+//! generation that gc removes after it. Nothing in it may change, nor anything beside the store.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -44,7 +44,7 @@ fn open(dir: &Path, faults: Faults) -> genstore::Result<Store> {
     Store::init(&dir.join("store"), options).map(|(store, _)| store)
 }
 
-/// Publishes a source; where it is to be consumed, one that is given to us on the same filesystem.
+/// Publishes a source. If it is to be consumed, uses one on the same filesystem.
 fn publish(store: &Store, dir: &Path, sources: &Path, name: &str, way: Way) -> genstore::Result<()> {
     let mut source = sources.join(name);
     if way.consume {
@@ -65,8 +65,9 @@ fn act(verb: &str, dir: &Path, sources: &Path, way: Way, faults: Faults) -> gens
     }
 }
 
-/// Has a publisher be killed at each `stride`th step, another one build on what it left, and then cuts
-/// the power: what the second one reported must be whole, also the objects that the first one named.
+/// Kills a publisher at each `stride`th step, lets a second one reuse its objects, and then cuts the
+/// power. Everything that the second one reported must be complete, including the objects that the
+/// first one named.
 fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
     let _one = one_at_a_time();
     let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
@@ -91,7 +92,7 @@ fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
         let finished = !kill_at(step as u64, &Task { place: fs.path(), words: words.into() });
         let store = open(&fs.path(), Faults::default()).unwrap();
         publish(&store, &fs.path(), sources.path(), "c", Way::PLAIN).unwrap();
-        // Before the store lets go of anything.
+        // Before the store is closed.
         fs.copy_image(&cut);
         drop(store);
         fs.unmount();
@@ -114,7 +115,7 @@ fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
     assert!(points * stride > 30, "{kind}: {points}");
 }
 
-/// Not a test of its own: what a child does.
+/// Not a separate test: the code of a child.
 #[test]
 fn child() {
     let Some((Task { place, words }, faults)) = child_task() else {
@@ -133,13 +134,13 @@ fn leave_stage(store: &Store) -> PathBuf {
     folder
 }
 
-/// Mounts a folder on one in a stage, which may be lost with the power: nothing flushed it.
+/// Mounts a folder on one in a stage. The stage may be lost with the power, as nothing flushed it.
 fn mount_in(folder: &Path, mounted: &Bystanders) {
     std::fs::create_dir_all(folder).unwrap();
     bind(mounted.path(), folder);
 }
 
-/// Collects, with a folder mounted in a generation that goes.
+/// Runs gc with a folder mounted in a generation that is removed.
 fn collect_around(store: &Store, mounted: &Bystanders, what: &str) {
     let listed = store.list().unwrap().generations;
     let old = listed.iter().find(|one| !one.current).expect("there is an older one").id;
@@ -151,10 +152,10 @@ fn collect_around(store: &Store, mounted: &Bystanders, what: &str) {
     mounted.check(what);
 }
 
-/// Cuts the power at each `stride`th step of `verb`; counts the steps.
+/// Cuts the power at each `stride`th step of `verb`, and counts the steps.
 ///
-/// A child that another test forks holds our files until it becomes its program, and the unmount
-/// fails: so one at a time, where tests are threads of one process.
+/// A child that another test forks holds our files until it executes its program, and the unmount
+/// fails. So tests that are threads of one process run one at a time.
 fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, stride: usize) {
     let _one = one_at_a_time();
     let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
@@ -237,7 +238,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
     assert!(points * stride > 30, "{kind}, {verb}, {way}: {points}");
 }
 
-/// It flushes each folder for itself alone; the journals of ext4 and xfs flush what came before, too.
+/// btrfs flushes each folder separately. The journals of ext4 and xfs also flush earlier changes.
 #[test]
 fn building_on_what_was_left_on_btrfs() {
     cut_after_reuse("btrfs", 128, 1);

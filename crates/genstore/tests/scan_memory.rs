@@ -1,5 +1,5 @@
-//! A scan that remembers: whatever changes, if that is told, what is published is what a scan of
-//! everything would publish, index and all.
+//! The cached scan: if the caller reports all changes, the result of a publication is the same as after
+//! a full scan, with the same index.
 #![allow(clippy::disallowed_methods, reason = "tests change files")]
 
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use tempfile::TempDir;
 
-/// What stat tells of a folder itself, and of what is in it.
+/// The stat values of a folder itself, and of its entries.
 type Look = (Vec<i64>, BTreeMap<Vec<u8>, Vec<i64>>);
 
-/// A source, and two stores that are to be the same.
+/// A source, and two stores that must be the same.
 struct Place {
     temp: TempDir,
     with: Store,
@@ -57,13 +57,13 @@ impl Place {
         self.temp.path().join("source")
     }
 
-    /// Makes the plan twice; what happened is found out by a look at everything.
+    /// Makes the plan twice. The changes are found by a full comparison.
     fn plans(&mut self) -> (Result<Plan>, Result<Plan>) {
         settle(self.temp.path());
         let mut now = BTreeMap::new();
         look(&self.source(), &mut vec![], &mut now);
         let before = std::mem::replace(&mut self.looked, now);
-        // Inode and mode; what happens in the folders around it is told by themselves.
+        // Only inode and mode: changes in the folders around it are reported for those folders.
         let itself =
             |map: &BTreeMap<Vec<u8>, Look>, path: &[u8]| map.get(path).map(|look| look.0[..2].to_vec());
         let same = |path: &[u8]| {
@@ -75,7 +75,7 @@ impl Place {
         (self.memory.scan(same), Plan::scan(&self.source(), &rules()))
     }
 
-    /// Publishes both ways, and makes sure that both are the same.
+    /// Publishes both ways, and checks that the results are the same.
     fn publish(&mut self, options: &StageOptions, commit: bool) -> Result<Option<Publication>> {
         let (with, without) = self.plans();
         let (with, without) = match (with, without) {
@@ -130,7 +130,7 @@ fn look(folder: &Path, path: &mut Vec<u8>, all: &mut BTreeMap<Vec<u8>, Look>) {
         let inner = folder.join(&name);
         let mut stamp = stamp(&inner);
         if fs::symlink_metadata(&inner).unwrap().is_dir() {
-            // What is in it is not asked for.
+            // It is not called for its entries.
             stamp.truncate(2);
             let length = path.len();
             if !path.is_empty() {
@@ -216,7 +216,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What is done after some steps.
+/// The action after some steps.
 #[derive(Clone, Debug)]
 enum Then {
     Publish,
@@ -236,7 +236,7 @@ fn then() -> impl Strategy<Value = Then> {
     ]
 }
 
-/// Problems of a plan are as good as a tree.
+/// Accepts problems of a plan as well as a tree.
 fn bearable<T>(done: Result<T>) -> std::result::Result<(), TestCaseError> {
     match done {
         Ok(_) | Err(Error::BadPlan { .. }) => Ok(()),
@@ -260,7 +260,7 @@ proptest! {
                 Then::Rehash => place.publish(&rehash, true),
                 Then::GiveUp => place.publish(&StageOptions::default(), false),
                 Then::RollBack => {
-                    // There may be nothing older.
+                    // There may be no older generation.
                     let done = [&place.with, &place.without].map(|store| store.rollback(1, true).is_ok());
                     prop_assert_eq!(done[0], done[1]);
                     place.publish(&StageOptions::default(), true)
@@ -279,7 +279,7 @@ proptest! {
     }
 }
 
-/// Gives the tree of what is scanned when nothing is said to have changed.
+/// Returns the tree of a scan for which no change is reported.
 fn told_nothing(place: &mut Place) -> genstore::tree::TreeId {
     let plan = place.memory.scan(|_| true).unwrap();
     place.with.stage(&plan, StageOptions::default()).unwrap().tree().id()
@@ -295,7 +295,7 @@ fn what_is_not_told_is_not_looked_at() {
     assert_ne!(second.tree, first.tree);
     fs::write(place.source().join("a/new"), "1").unwrap();
     assert_eq!(told_nothing(&mut place), second.tree);
-    // Another generation knows nothing of these files, so each is looked at.
+    // Another generation has no index of these files, so each is checked.
     fs::remove_file(place.source().join("a/new")).unwrap();
     fs::write(place.source().join("a/one"), "source/a/one").unwrap();
     drop(place.with.rollback(1, true).unwrap());
@@ -308,7 +308,7 @@ fn what_was_refused_is_looked_at_as_long_as_it_is_not_published() {
     let first = place.publish(&StageOptions::default(), true).unwrap().unwrap();
     fs::write(place.source().join("a/one"), "source/a/ONE").unwrap();
     place.publish(&StageOptions::default(), false).unwrap();
-    // Told of once, and given up then.
+    // Reported once, and then not published.
     let second = told_nothing(&mut place);
     assert_ne!(second, first.tree);
     symlink("/", place.source().join("bad")).unwrap();
@@ -327,7 +327,7 @@ fn the_index_speaks_of_files_that_were_written_anew_with_the_same_bytes() {
         place.publish(&StageOptions::default(), true).unwrap().unwrap().changed
     };
     assert!(publish("a/one", "1"));
-    // Nothing is committed, so there is no index that tells of the file as it is now.
+    // Nothing is committed, so no index describes the present file.
     assert!(!publish("a/one", "1"));
     assert!(publish("top", "2"));
     assert!(publish("top", "3"));

@@ -1,4 +1,4 @@
-//! Stages that others write to: who they belong to, what becomes of them, and what they give.
+//! Stages that other programs write to: their owners, their end, and their contents.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
@@ -34,7 +34,7 @@ impl Place {
         self.dir.path().join("store")
     }
 
-    /// Opens it with a clock that stands until it is moved on.
+    /// Opens it with a clock that stands still until the test moves it.
     fn open(&self) -> Store {
         let now = Arc::clone(&self.now);
         let mut options = Options::new(Arc::new(move || at(now.load(Ordering::Relaxed))));
@@ -64,7 +64,7 @@ fn publish(store: &Store, content: &str) -> Publication {
     commit(store.stage(&plan, StageOptions::default()).unwrap())
 }
 
-/// Writes as a program of others does.
+/// Writes as an external program does.
 fn shell(dir: &Path, script: &str) {
     let status = Command::new("sh").args(["-ec", script]).current_dir(dir).status().unwrap();
     assert!(status.success(), "{script}");
@@ -89,7 +89,7 @@ fn what_a_program_writes_is_moved_in() {
         stage.path(),
         "umask 077; mkdir -p bin sub/deep; echo one > a; cp a sub/deep/b; printf '#!' > bin/run; chmod 700 bin/run; ln -s a l; : > empty",
     );
-    // Of two with the same bytes one is moved in, and the other one becomes a link to it.
+    // Of two files with the same bytes one is moved in, and the other becomes a link to it.
     let inodes = ["a", "sub/deep/b"].map(|path| fs::metadata(stage.path().join(path)).unwrap().ino());
     let done = commit(seal(stage));
     let current = place.path().join("current");
@@ -146,7 +146,7 @@ fn dropping_a_stage_removes_it() {
     shell(stage.path(), "mkdir -p x/y; echo z > x/y/z; chmod 000 x/y");
     drop(stage);
     assert_eq!(place.debris(), [""; 0]);
-    // A plan that cannot be takes the stage with it.
+    // A plan with problems removes the stage.
     let stage = store.begin().unwrap();
     shell(stage.path(), "mkfifo pipe; ln -s /etc/passwd out");
     let Err(Error::BadPlan { problems }) = stage.seal(&ScanRules::default(), StageOptions::default())
@@ -190,7 +190,7 @@ fn a_stage_that_was_left_is_its_owners() {
         let stage = store.resume(id).unwrap();
         assert_eq!(fs::read_to_string(stage.path().join("file")).unwrap(), "mine\n");
         assert_eq!(stage.id(), *id);
-        // Dropped, it stays its owner's.
+        // If it is dropped, its owner keeps it.
     }
     place.wait(1);
     refused(store.resume(&timed), "stage-expired", "expired 0 s ago");
@@ -199,13 +199,13 @@ fn a_stage_that_was_left_is_its_owners() {
     refused(store.resume(&mine), "stage-expired", &format!("process {}, has ended", owner.id()));
     refused(store.resume(&mine), "stage-unknown", "never existed");
     assert_eq!(place.debris(), [""; 0]);
-    // The next writer removes what nobody asked for again.
+    // The next writer removes the stages that nobody resumed.
     left(Owner::Until(at(1_000_061)));
     place.wait(1);
     assert!(publish(&store, "sweeps again").changed);
     assert_eq!(place.debris(), [""; 0]);
     let stage = store.begin().unwrap();
-    refused(stage.leave_to(Owner::Process(1 << 30)), "no-such-process", "no process 1073741824");
+    refused(stage.leave_to(Owner::Process(1 << 30)), "no-such-process", "no process has pid 1073741824");
     assert_eq!(place.debris(), [""; 0]);
 }
 
@@ -237,7 +237,7 @@ fn a_commit_that_fails_leaves_the_stage_for_another_try() {
     assert_eq!(done.generation.get(), 2);
     assert_eq!(place.debris(), [""; 0]);
     refused(store.resume(&id), "stage-committed", "it is generation 2");
-    // Also when it is only kept.
+    // Also if it is only kept.
     let stage = store.begin().unwrap();
     shell(stage.path(), "echo third > file");
     let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
@@ -290,7 +290,7 @@ fn the_log_of_a_build_stays_with_what_it_made() {
     assert_eq!(place.debris(), [""; 0]);
 }
 
-/// What the store made for a program to write to, and what that program put in its place.
+/// The directory that the store created for a program, and the entry that the program put in its place.
 #[test]
 fn what_takes_the_place_of_the_output_is_refused_and_not_touched() {
     for script in [
@@ -386,7 +386,8 @@ fn a_claim_of_an_older_program_says_nothing_of_the_output() {
 fn a_claim_that_a_power_loss_tore_is_over() {
     let place = Place::new();
     let store = place.open();
-    // No claim is flushed, so all of its bytes may be lost, or be zeros; or its stage may be lost.
+    // Claims are not flushed, so all bytes of a claim may be missing or zeros, or its stage may be
+    // missing.
     type Tear = fn(&Path);
     let torn: [(&str, Tear); 3] = [
         ("empty", |claim| fs::write(claim, "").unwrap()),
@@ -408,7 +409,7 @@ fn a_claim_that_a_power_loss_tore_is_over() {
         assert!(publish(&store, what).changed);
         assert_eq!(place.debris(), [""; 0], "{what}");
     }
-    // One that says something else than it was written to say is left to its owner.
+    // A claim with other content is left to its owner.
     let id = store.begin().unwrap().leave_to(Owner::Process(std::process::id())).unwrap();
     fs::write(place.path().join(format!("staging/s-{id}.claim")), "{}\n").unwrap();
     assert!(publish(&store, "beside a damaged claim").changed);
@@ -427,7 +428,7 @@ fn beginning_and_leaving_a_stage_flushes_nothing() {
     store.resume(&id).unwrap().abort().unwrap();
     let calls = faults.seen();
     assert!(calls.iter().any(|call| call.starts_with("mkdir ")), "{calls:#?}");
-    // What lies in staging under a name of a record on its way is for whoever has the commit lock.
+    // Files in staging under the name of a temporary record are for the holder of the commit lock.
     assert!(!calls.iter().any(|call| call.contains("/tmp-")), "{calls:#?}");
     let flushes: Vec<_> = calls.iter().filter(|call| call.contains("sync")).collect();
     assert_eq!(flushes, [""; 0], "{calls:#?}");

@@ -1,7 +1,7 @@
-//! The fault countdown: every call that changes the disk, in every verb, is cut short or failed
-//! once, and after each the promises of the store hold.
+//! The fault countdown: every call that changes the disk, in every verb, is interrupted or failed once,
+//! and after each the promises of the store are checked.
 //!
-//! See the testkit's `countdown` for how. What stages is tried in every way of publishing.
+//! See the testkit's `countdown`. Scenarios that stage a tree run in every way of publishing.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks, and make and break files")]
 
 mod promises;
@@ -56,16 +56,16 @@ fn trees() -> Trees {
     Trees { a, b, c }
 }
 
-/// A place to work in: `store`, and `given-a`, `given-b` and `given-c`, which are to be consumed.
+/// A folder to work in, with `store`, and `given-a`, `given-b` and `given-c`, which are consumed.
 struct Place {
     dir: PathBuf,
-    /// The sources `a`, `b` and `c`: they stay where they are, for the index knows them by inode.
+    /// The sources `a`, `b` and `c`. They stay where they are, as the index records their inodes.
     sources: PathBuf,
     way: Way,
 }
 
 impl Place {
-    /// Names another folder, of the same sources.
+    /// Returns the place in another folder, with the same sources.
     fn at(&self, dir: PathBuf) -> Place {
         Place { dir, sources: self.sources.clone(), way: self.way }
     }
@@ -79,13 +79,13 @@ impl Place {
     }
 
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
-        // A clock that stands: what is made in one run equals what is made in another.
+        // The clock stands still, so that the results of two runs are equal.
         let mut options = Options::new(Arc::new(|| at(5_000)));
         options.faults = faults;
         Store::init(&self.store(), options).map(|(store, _)| store)
     }
 
-    /// Plans to publish a source, or what is given away in its place.
+    /// Plans to publish a source, or the one that is given away instead.
     fn plan(&self, store: &Store, source: &str) -> genstore::Result<Plan> {
         let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
         let dir = if self.way.consume { self.given(source) } else { self.sources.join(source) };
@@ -114,7 +114,7 @@ impl Place {
         }
     }
 
-    /// What a child is told that is to do a scenario's verb here.
+    /// The task of a child that does a scenario's verb here.
     fn task(&self, scenario: &Scenario) -> Task {
         let sources = self.sources.to_str().expect("a path of letters").to_owned();
         let words = vec![scenario.name.to_owned(), self.way.to_string(), sources];
@@ -136,7 +136,7 @@ fn prepare(scenario: &Scenario, dir: &Path, way: Way) -> Place {
     place
 }
 
-/// Copies what is prepared, and does the rest of it there.
+/// Copies the prepared place, and completes the preparation there.
 fn copy_prepared(scenario: &Scenario, prepared: &Place, name: &str) -> Place {
     let place = prepared.at(prepared.dir.with_file_name(name));
     copy_exactly(&prepared.dir, &place.dir);
@@ -144,7 +144,7 @@ fn copy_prepared(scenario: &Scenario, prepared: &Place, name: &str) -> Place {
     place
 }
 
-/// So many calls write `sealed` in a temporary file and rename it.
+/// Number of calls that write `sealed` to a temporary file and rename it.
 const MOST_STEPS_OF_A_CACHE: u64 = 8;
 
 fn run(name: &str, way: Way) {
@@ -168,12 +168,12 @@ fn run(name: &str, way: Way) {
     let points = count_down(&format!("{name}, {way}"), kinds(way), 1, |fault, what| {
         let place = copy_prepared(scenario, &prepared, "broken");
         let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
-        // A fault after the commit is a warning; one before it is an error.
+        // A fault after the commit is a warning, one before it is an error.
         if end.is_failure() && !scenario.mends {
             let shown = place.shown();
-            assert_eq!(shown.is_some(), before.is_some(), "{what}: failed, and changed something");
+            assert_eq!(shown.is_some(), before.is_some(), "{what}: it failed, but changed current");
             if let (Some(shown), Some(before)) = (&shown, &before) {
-                assert!(same_content(shown, before), "{what}: failed, and changed something");
+                assert!(same_content(shown, before), "{what}: it failed, but changed current");
             }
         }
         outside.check(what);
@@ -182,15 +182,15 @@ fn run(name: &str, way: Way) {
         std::fs::remove_dir_all(&place.dir).expect("clean up");
         end
     });
-    // Publishing what is current changes nothing, but of a source that it consumes, and but for `sealed`,
-    // a cache that is written where the folders were not changed just now.
+    // Publishing the current tree changes nothing, except that sources are consumed, and except
+    // `sealed`, a cache that is written if the folders were not changed just before.
     let idle = name == "publish of what is current" && !way.consume;
     let expected = if idle { 0..=MOST_STEPS_OF_A_CACHE } else { 1..=u64::MAX };
     assert!(points.iter().all(|count| expected.contains(count)), "{name}, {way}: {points:?}");
 }
 
-/// Where sources are consumed, each step is cut and failed, and no more: that a disk that is gone for
-/// good, or full, changes nothing there either is tried at each stage of a publication, by `faults.rs`.
+/// If sources are consumed, each step is only killed and failed once. A disk that disappears or is full
+/// is tested at each stage of a publication, by `faults.rs`.
 fn kinds(way: Way) -> &'static [FaultKind] {
     if way.consume { &KINDS[..2] } else { &KINDS }
 }
@@ -199,7 +199,7 @@ fn find(name: &str) -> &'static Scenario {
     SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario")
 }
 
-/// Not a test of its own: what a child does.
+/// Not a separate test: the code of a child.
 #[test]
 fn child() {
     let Some((Task { place: dir, words }, faults)) = child_task() else {
@@ -211,15 +211,15 @@ fn child() {
 
 /// The tests of one scenario.
 macro_rules! in_ways {
-    // What stages a tree.
+    // Scenarios that stage a tree.
     (every, $name:literal) => {
         in_ways!(tests, $name, plain: 0, recycled_and_consumed: 1, reread_and_consumed: 2, recycled: 3);
     };
-    // What meets trees of each way, and makes none.
+    // Scenarios that use trees of each way, and stage none.
     (copying, $name:literal) => {
         in_ways!(tests, $name, plain: 0, recycled: 3);
     };
-    // What consumes a source that was copied before.
+    // Scenarios that consume a source that was copied before.
     (indexed, $name:literal) => {
         in_ways!(tests, $name, recycled_and_consumed: 1);
     };

@@ -1,5 +1,4 @@
-//! The promises of the store, looked after: above all that `current` names one complete generation
-//! (INV-1).
+//! Checks the promises of the store, above all that `current` names one complete generation (INV-1).
 
 use genstore::Retention;
 use genstore::faults::Faults;
@@ -10,7 +9,7 @@ use genstore_testkit::{Things, Trees, debris, is_nothing_lost, object_inodes, re
 use super::scenarios::Scenario;
 use super::{Place, trees};
 
-/// What must hold after a fault, wherever it was.
+/// Checks the state after a fault at any step.
 pub(super) fn check_promises(
     scenario: &Scenario,
     place: &Place,
@@ -25,7 +24,7 @@ pub(super) fn check_promises(
         _ => false,
     };
     let is_new = shown.as_ref().is_some_and(|shown| same_content(shown, after));
-    // What is to be consumed is not touched before it is in a generation, and the commit has happened.
+    // Consumed sources are not touched before they are in a generation and the commit has happened.
     for source in Trees::NAMES {
         let given = place.given(source);
         if given.symlink_metadata().is_ok() {
@@ -40,7 +39,7 @@ pub(super) fn check_promises(
     let is_mended = scenario.mends && shown.as_ref().is_some_and(|shown| is_between(shown, before, after));
     assert!(is_old || is_new || is_mended, "{what}: current is neither the old nor the new: {shown:#?}");
 
-    // The next writer needs no help, and leaves the state of an unbroken run.
+    // The next writer needs no help, and reaches the state of an uninterrupted run.
     let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
     (scenario.act)(place, Faults::default()).or_else(already_done).unwrap_or_else(|e| {
         panic!("{what}: the same again: {e} ({:?})", std::error::Error::source(&e));
@@ -59,14 +58,14 @@ pub(super) fn check_promises(
     assert!(report.is_clean(), "{what}: not clean: {report:#?}");
     assert!(same_content(&place.shown().expect("published"), &trees().a), "{what}");
 
-    // And gc finds every object that nothing names.
+    // gc finds every unreferenced object.
     let rule = Retention { keep_last: 0, keep_within: None, grace: std::time::Duration::ZERO };
     let plan = store.plan_gc(&rule).unwrap_or_else(|e| panic!("{what}: {e}"));
     store.collect(&plan).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     assert_eq!(object_inodes(&place.store()).len(), 5, "{what}: five contents are not empty");
 }
 
-/// Damaged paths are mended one by one: each is as before or as it ought to be.
+/// Damaged paths are repaired one by one: each is unchanged or right.
 fn is_between(shown: &Things, before: Option<&Things>, after: &Things) -> bool {
     let Some(before) = before else { return false };
     shown.len() == after.len()
@@ -75,7 +74,7 @@ fn is_between(shown: &Things, before: Option<&Things>, after: &Things) -> bool {
             .all(|(path, thing)| before.get(path) == Some(thing) || after.get(path) == Some(thing))
 }
 
-/// A rollback that happened before it was cut has nothing older to go to.
+/// A rollback that happened before the interruption has no older generation to go to.
 fn already_done(error: genstore::Error) -> genstore::Result<()> {
     match error.code() {
         "nothing-older" | "no-such-pin" | "stage-committed" => Ok(()),

@@ -1,4 +1,4 @@
-//! The verbs under test: what is there before, and what is done.
+//! The verbs under test: the state before, and the action.
 
 use genstore::audit::{AuditRules, Judged, KeepFailed};
 use genstore::faults::Faults;
@@ -13,18 +13,18 @@ use genstore_testkit::{
 
 use super::{Place, trees};
 
-/// A verb under test: what is there before, and what is done.
+/// A verb under test: the state before, and the action.
 pub(super) struct Scenario {
     pub(super) name: &'static str,
-    /// Whether what is shown before is damaged.
+    /// Whether the previous current generation is damaged.
     pub(super) mends: bool,
     pub(super) prepare: fn(&Place),
-    /// What is done at each copy of the place before it, since it lies in no copy.
+    /// An action in each copy of the place before the verb, for state that cannot be copied.
     pub(super) prepare_each: fn(&Place),
     pub(super) act: fn(&Place, Faults) -> genstore::Result<()>,
 }
 
-/// The scenario that consumes what was copied before.
+/// The scenario that consumes sources that were copied before.
 pub(super) const KNOWN: &str = "third publish, of what the index knows";
 
 const PLAIN: Scenario =
@@ -62,7 +62,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: KNOWN,
         prepare: |place| place.publish("a"),
-        // The folder that was published before, and is to be consumed now that it is built again.
+        // The folder that was published before, and is consumed now that it was built again.
         prepare_each: |place| {
             let given = place.given("c");
             let mut built = trees().a;
@@ -217,7 +217,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             let store = place.open(faults)?;
             let stage = store.begin()?;
             write_tree(stage.path(), &trees().b);
-            // Over at once, so that the next writer removes it.
+            // It expires at once, so that the next writer removes it.
             stage.leave_to(Owner::Until(at(5_000))).map(drop)
         },
         ..PLAIN
@@ -234,7 +234,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         act: |place, faults| {
             let store = place.open(faults)?;
             if place.shown().is_some_and(|shown| same_content(&shown, &trees().b)) {
-                // The commit happened before it was cut: any writer removes what is left.
+                // The commit happened before the interruption: any writer removes the rest.
                 store.mark(&"@".parse().unwrap(), Mark::Good, None)?;
                 assert_eq!(debris(&place.store()), [""; 0], "the stage of a commit that happened");
                 return Ok(());
@@ -263,7 +263,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         prepare: |place| {
             place.publish("a");
             place.publish("b");
-            // The same bytes are an executable's, too: a copy to heal from.
+            // An executable has the same bytes, too: a copy to heal from.
             damage_object(place, b"second");
         },
         act: |place, faults| place.open(faults)?.repair().map(drop),
@@ -298,8 +298,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-/// Copies the store without its links, times and modes, and leaves out its objects, its empty folders and
-/// what tells of them.
+/// Copies the store without its links, times and modes, and without its objects, its empty folders and
+/// its records.
 fn lose_parts(place: &Place) {
     let (store, copy) = (place.store(), place.dir.join("copy"));
     let status =
@@ -315,7 +315,7 @@ fn lose_parts(place: &Place) {
     }
 }
 
-/// Refuses `b`, and keeps it for a look in place of what was refused before.
+/// Refuses `b`, and keeps it for inspection instead of the previous refused one.
 fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
     if place.way.consume {
         give(&place.given("b"), &trees().b);
@@ -353,7 +353,8 @@ fn act_publish(place: &Place, faults: Faults, source: &str) -> genstore::Result<
     place.publish_with(faults, source, Activate::Always).map(drop)
 }
 
-/// Somebody is at work in the oldest generation. Only what is recycled is clean afterwards.
+/// Changes the oldest generation like a stray program. The store is clean afterwards only if that
+/// generation is recycled.
 fn spoil(place: &Place) {
     if !place.way.recycle {
         return;
@@ -364,7 +365,7 @@ fn spoil(place: &Place) {
     std::fs::remove_file(tree.join("dir/twin")).expect("remove");
 }
 
-/// Writes through one name of an object, as root can; size and mtime stay, as with bit rot.
+/// Writes through one name of an object, as root can. Size and mtime stay, as with bit rot.
 fn damage_object(place: &Place, content: &[u8]) {
     let hex = genstore::tree::Digest::of(content).to_string();
     let path = place.store().join("objects").join(&hex[..2]).join(&hex[2..]);

@@ -11,13 +11,13 @@ use genstore_testkit::{Thing, scratch};
 
 use super::place::{Chance, Place, options};
 
-/// How many times each writer acts, and `verify` looks, at least.
+/// The minimum number of acts of each writer, and of checks.
 fn rounds() -> usize {
     let asked = std::env::var("GENSTORE_BESIDE").ok();
     asked.map_or(12, |count| count.parse().expect("GENSTORE_BESIDE is a number"))
 }
 
-/// A writer acts so many times while `verify` looks once, at most: the store does not grow without end.
+/// The maximum number of acts during one check, so that the store does not grow without limit.
 const AHEAD: usize = 16;
 
 fn keep_three() -> Retention {
@@ -81,7 +81,7 @@ fn verify_raises_no_false_alarm_beside_a_writer() {
             let verifier = scope.spawn(move || {
                 let begun = begun;
                 let store = Store::open(path, options()).unwrap();
-                // gc waits until nobody looks: so a look begins with each of its acts, and no other.
+                // gc waits until no check runs, so each check begins together with one of its acts.
                 let next = || {
                     if *name == "gc" {
                         return begun.recv().is_ok();
@@ -100,7 +100,7 @@ fn verify_raises_no_false_alarm_beside_a_writer() {
             while acts < rounds() || looks.load(Relaxed) < rounds() {
                 let round = acts;
                 acts += 1;
-                // Gone, when a look found something.
+                // Empty if a check found damage and ended the loop.
                 if begins.send(()).is_err() {
                     break;
                 }
@@ -109,7 +109,8 @@ fn verify_raises_no_false_alarm_beside_a_writer() {
             is_over.store(true, Relaxed);
             drop(begins);
             verifier.join().unwrap();
-            // What was recycled is no longer listed: not all stayed, although `verify` looked at them.
+            // Recycled generations are not listed any more: some were removed, although `verify` was
+            // checking them.
             assert!(*name != "recycle" || place.trees.len() < acts, "{} of {acts}", place.trees.len());
             acts
         });

@@ -1,4 +1,4 @@
-//! The kinds of damage: what is done, and what must come of it.
+//! The kinds of damage: the damage, and the expected result.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -9,15 +9,15 @@ use genstore_testkit::at;
 
 use super::place::{Chance, Place};
 
-/// What must come of damage that nobody saw yet.
+/// The expected result of damage that has not been seen yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Comes {
-    /// `verify` sees it, and no verb makes a generation of it.
+    /// `verify` finds it, and no verb makes a generation from it.
     Seen,
-    /// `verify` sees it. Stat tells nothing of it, so publishing sees it only where it reads: with
-    /// `rehash`, and once `verify` has noted it.
+    /// `verify` finds it. The stat values do not show it, so a publish finds it only if it reads the
+    /// file: with `rehash`, and once `verify` has recorded it.
     SeenByReading,
-    /// Nothing that is lost matters: caches, debris, what is made anew.
+    /// Nothing of value is lost: caches, debris, and parts that are recreated.
     Harmless,
     /// No verb opens the store.
     Refused,
@@ -33,7 +33,7 @@ pub(crate) struct Kind {
 use Comes::{Harmless, Refused, Seen, SeenByReading};
 
 pub(crate) const KINDS: &[Kind] = &[
-    // Objects. Each serves several generations by one inode.
+    // Objects. Each is used by several generations through one inode.
     Kind {
         name: "object: bit, mtime kept",
         comes: SeenByReading,
@@ -158,7 +158,7 @@ pub(crate) const KINDS: &[Kind] = &[
         },
     },
     Kind { name: "tree: removed", comes: Seen, act: |p, c| fs::remove_dir_all(tree(p, c)).unwrap() },
-    // What is kept beside a tree.
+    // Files beside a tree.
     Kind { name: "manifest: bit", comes: Seen, act: |p, c| flip(&beside(p, c, "manifest"), c, true) },
     Kind { name: "manifest: cut", comes: Seen, act: |p, c| resize(&beside(p, c, "manifest"), -1, true) },
     Kind {
@@ -227,7 +227,7 @@ fn object(place: &Place, chance: &mut Chance) -> PathBuf {
     chance.choose(&place.objects()).clone()
 }
 
-/// Makes an object that no manifest names.
+/// Creates an object that no manifest references.
 fn without_users(place: &Place) -> PathBuf {
     let hex = genstore::tree::Digest::of(b"nobody's").to_string();
     let folder = place.at("objects").join(&hex[..2]);
@@ -243,7 +243,7 @@ fn own(place: &Place, chance: &mut Chance) -> PathBuf {
     place.at("generations").join(path)
 }
 
-/// The tree of a generation, of the current one every second time.
+/// Returns the tree of a generation, of the current one every second time.
 fn tree(place: &Place, chance: &mut Chance) -> PathBuf {
     place.tree(*chance.choose(&[1, 4, 2, 4, 3, 4]))
 }
@@ -256,7 +256,7 @@ fn only_file(dir: &Path) -> PathBuf {
     fs::read_dir(dir).unwrap().next().unwrap().unwrap().path()
 }
 
-/// Opens a file to write to, whatever its mode; and sets mode and mtime back, if that is asked for.
+/// Opens a file for writing, whatever its mode. Restores the mode, and the mtime if requested.
 fn change(path: &Path, keeps_mtime: bool, act: impl FnOnce(&fs::File)) {
     let meta = path.metadata().unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -302,7 +302,7 @@ fn to_folder(path: &Path) {
     fs::create_dir(path).unwrap();
 }
 
-/// Puts another file of the same size and mode in the place of one.
+/// Replaces a file by another one of the same size and mode.
 fn to_file(path: &Path, keeps_mtime: bool) {
     let meta = path.metadata().unwrap();
     fs::remove_file(path).unwrap();
@@ -313,7 +313,7 @@ fn to_file(path: &Path, keeps_mtime: bool) {
     fs::set_permissions(path, meta.permissions()).unwrap();
 }
 
-/// Gives an executable object's name to the inode of its twin.
+/// Moves an executable object's name to the inode of its twin.
 fn twin(place: &Place, _: &mut Chance) {
     let hex = genstore::tree::Digest::of(b"the same in all of them").to_string();
     let plain = place.at("objects").join(&hex[..2]).join(&hex[2..]);

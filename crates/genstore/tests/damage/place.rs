@@ -1,4 +1,4 @@
-//! A store with something of everything in it, and what it ought to hold.
+//! A store with entries of every kind, and its expected content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,13 +29,13 @@ impl Chance {
         (self.next() % limit as u64) as usize
     }
 
-    /// Chooses one; there must be one.
+    /// Chooses one. There must be one.
     pub(crate) fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 }
 
-/// The store, its source, every generation's tree as it was published, and a folder beside all of it.
+/// The store, its source, every generation's tree as it was published, and a folder beside everything.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) store: Store,
@@ -55,8 +55,8 @@ pub(crate) fn id(number: u64) -> GenerationId {
 }
 
 impl Place {
-    /// Makes the store: generations 1 to 4, of which 4 is current and 3 was never shown; with own inodes,
-    /// twins, links, empty files and folders; and with a pin, a mark and a view.
+    /// Makes the store: generations 1 to 4, of which 4 is current and 3 was never current; with own
+    /// inodes, twins, links, empty files and folders; and with a pin, a mark and a view.
     pub(crate) fn make(dir: &Path) -> Place {
         let store = Store::init(&dir.join("store"), options()).unwrap().0;
         let outside = Bystanders::make(&dir.join("outside"));
@@ -94,7 +94,7 @@ impl Place {
         place
     }
 
-    /// Publishes a tree and notes what it holds.
+    /// Publishes a tree and records its content.
     pub(crate) fn publish(
         &mut self,
         tree: &Things,
@@ -105,7 +105,7 @@ impl Place {
         self.publish_source(tree, options, activate)
     }
 
-    /// Publishes the source, which holds this tree.
+    /// Publishes the source, which contains this tree.
     fn publish_source(
         &mut self,
         tree: &Things,
@@ -147,7 +147,8 @@ impl Place {
         all
     }
 
-    /// Returns the generations whose trees hold other names, bytes, bits or targets than published.
+    /// Returns the generations whose trees have other names, bytes, bits or targets than were
+    /// published.
     pub(crate) fn differing(&self) -> Vec<u64> {
         let is_there = |number: &u64| self.at(&format!("generations/{number}")).symlink_metadata().is_ok();
         let differs = |number: &u64| {

@@ -1,4 +1,5 @@
-//! Damage at rest: seen by `verify`, carried on by no verb, mended by repair and the right bytes.
+//! Damage at rest: `verify` finds it, no verb copies it to another generation, and repair together with
+//! the right bytes removes it.
 
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use genstore_testkit::{Thing, Things, Way, at, bind, in_own_mounts, scratch, unm
 use super::kinds::{Comes, KINDS, Kind};
 use super::place::{Chance, Place, options};
 
-/// How many are tried; the gate tries each kind a few times.
+/// The number of cases. The gate tries each kind a few times.
 fn count() -> usize {
     let asked = std::env::var("GENSTORE_DAMAGES").ok();
     asked.map_or(3 * KINDS.len(), |count| count.parse().expect("GENSTORE_DAMAGES is a number"))
 }
 
-/// What is done next, by somebody who does not know of the damage.
+/// The next command, by a user who does not know of the damage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
     Nothing,
@@ -44,7 +45,7 @@ impl Next {
 #[test]
 fn every_damage_is_seen_and_none_is_carried_on() {
     assert!(KINDS.len() >= 40);
-    // All that fail are named, not the first alone.
+    // All failures are reported, not only the first.
     let is_wrong = |nth: &usize| {
         std::panic::catch_unwind(|| one(&KINDS[nth % KINDS.len()], *nth as u64, false)).is_err()
     };
@@ -53,8 +54,8 @@ fn every_damage_is_seen_and_none_is_carried_on() {
     println!("{} damages of {} kinds", count(), KINDS.len());
 }
 
-/// In a stage that nobody owns, while the damage is done and mended; and in the generations that gc then
-/// removes.
+/// Mounts in a stage without an owner while the damage is done and repaired, and in the generations
+/// that gc then removes.
 #[test]
 fn no_damage_opens_a_way_to_what_is_mounted_inside() {
     if !in_own_mounts("rest::no_damage_opens_a_way_to_what_is_mounted_inside") {
@@ -119,7 +120,7 @@ fn one(kind: &Kind, seed: u64, with_mounts: bool) {
         unmount_below(&place.dir);
         return;
     }
-    // Stat tells nothing of it, so publishing is right from when `verify` has read it.
+    // The stat values do not show it, so publishing is right only after `verify` has read it.
     let is_known = kind.comes == Comes::SeenByReading;
     if is_known {
         assert!(!verify(&place, &what), "{what}: not seen");
@@ -164,11 +165,11 @@ fn act(place: &mut Place, next: Next, what: &str) {
         Next::Rollback => place.store.rollback(1, false).map(|done| done.generation.get()),
     };
     match done {
-        // What readers see now is what was published.
+        // Readers now see the tree that was published.
         Ok(current) => {
             let own = matches!(next, Next::Switch(_) | Next::Rollback);
             let differs = place.differing().contains(&current);
-            // An activation does not look at what is the same in both, nor at names.
+            // An activation checks neither files that are the same in both generations, nor names.
             assert!(!differs || own, "{what}: generation {current} differs");
         }
         Err(Error::Damaged { .. }) => {}
@@ -187,7 +188,7 @@ fn publish(place: &mut Place, tree: &Things, options: StageOptions, what: &str) 
     Ok(done.generation.get())
 }
 
-/// Repair, and whoever has the right bytes.
+/// Repairs, and publishes the right bytes.
 fn mend(place: &mut Place, what: &str) {
     let (_, _) = place.store.repair().unwrap_or_else(|error| panic!("{what}: repair: {error}"));
     let contents: Vec<Things> = place.trees.values().cloned().collect();

@@ -1,4 +1,4 @@
-//! A verb that fails settles what it began, so that nothing is left for the next writer.
+//! A verb that fails settles its own change, so that the next writer has nothing to recover.
 
 use std::fs;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ fn a_rollback_that_fails_leaves_nothing_begun() {
         let end = fault.fail(|faults| with(&place, faults).rollback(1, false).map(drop));
         if end.is_failure() {
             let sequence = fs::read_to_string(place.at("sequence")).unwrap();
-            // What is left to be written down needs space, too.
+            // The remaining records need space, too.
             let is_full = fault.kind == FaultKind::Full;
             assert!(is_full || !sequence.contains("intent"), "{words}: {sequence}");
             let report = place.store.verify(None, Depth::Full).unwrap();
@@ -30,7 +30,8 @@ fn a_rollback_that_fails_leaves_nothing_begun() {
     });
 }
 
-/// Once nothing can be written any more, the change stays as it was cut; `verify` tells it from damage.
+/// If nothing can be written any more, the change stays interrupted. `verify` distinguishes it from
+/// damage.
 #[test]
 fn what_a_dying_disk_cut_short_is_no_damage() {
     count_down("switch", &[FaultKind::EioFromHere], 1, |fault: Fault, words| {
@@ -50,7 +51,7 @@ fn what_was_killed_is_no_damage() {
     let mut place = Place::make(dir.path());
     drop(place.switch(2).unwrap());
     drop(place.publish(&things(1, &[("a", "=fifth")]), genstore::StageOptions::default(), true).unwrap());
-    // As if a switch had been killed when the inodes were in their places and `shown` was not.
+    // As if a switch had been killed after the inodes were in their places and before `shown` was.
     let own = place.tree(2).join("own");
     let shown = fs::read(place.at("generations/2/shown")).unwrap();
     drop(place.switch(2).unwrap());

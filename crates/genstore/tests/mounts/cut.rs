@@ -1,4 +1,5 @@
-//! Mounts inside while a verb is cut or fails at every step, and generations that cannot be renamed.
+//! Mounts inside the store while a verb is interrupted or fails at every step, and generations that
+//! cannot be renamed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,7 +19,7 @@ use genstore_testkit::{
 
 use super::{keep_one, names, open};
 
-/// What is done beside a mount, at every step of which something goes wrong.
+/// The verb that runs beside a mount, and fails at each of its steps.
 pub(super) fn act(verb: &str, dir: &Path, faults: Faults) -> genstore::Result<()> {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
@@ -39,8 +40,8 @@ pub(super) fn act(verb: &str, dir: &Path, faults: Faults) -> genstore::Result<()
     }
 }
 
-/// A place with three generations and a stage whose claim is over, with mounts in all but what is
-/// current; and the tree of a fourth one.
+/// Prepares a place with three generations and a stage whose claim is over, with mounts in all except
+/// the current one; and the tree of a fourth.
 fn prepare_mounts(dir: &Path, outside: &Path) {
     let publish = |content: &str| {
         let content = format!("={content}");
@@ -50,7 +51,7 @@ fn prepare_mounts(dir: &Path, outside: &Path) {
     fs::create_dir(dir).unwrap();
     let store = open_at(dir);
     publish("1");
-    // No two of them are ever recycled: something is mounted in each.
+    // No two of them are ever recycled: each contains a mount.
     bind(outside, &dir.join("store/generations/1/tree/b"));
     publish("2");
     let uploads = dir.join("store/generations/2/tree/uploads");
@@ -77,7 +78,7 @@ fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
     }
     let dir = scratch();
     let outside = Bystanders::make(&dir.path().join("outside"));
-    // What stages is tried at every step without mounts, by `crash`.
+    // Staging is tried at every step without mounts, by `crash`.
     let kinds = |verb| if verb == "gc" { &KINDS[..2] } else { &KINDS[1..2] };
     for verb in ["gc", "publish", "rollback"] {
         let points = count_down(&format!("{verb} beside mounts"), kinds(verb), 1, |fault, what| {
@@ -86,7 +87,7 @@ fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
             let task = Task { place: place.clone(), words: vec![verb.to_owned()] };
             let end = fault.meet(&task, |faults| act(verb, &place, faults));
             outside.check(what);
-            // Nobody is kept out, and nothing is lost once it is unmounted.
+            // No user is kept out, and nothing is lost once it is unmounted.
             act("publish", &place, Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
             act("gc", &place, Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
             outside.check(what);
@@ -124,7 +125,7 @@ fn a_generation_that_cannot_be_renamed_is_whole_or_off_the_list() {
         let end = fault.meet(&Task { place: place.clone(), words: vec!["gc".to_owned()] }, |faults| {
             act("gc", &place, faults)
         });
-        // What is on the list is whole: before the next writer, and after it.
+        // Every listed generation is complete, before the next writer and after it.
         let store = open_at(&place);
         for listed in store.list().unwrap().generations {
             let generation = store.open_generation(&genstore::Rev::Number(listed.id)).unwrap();

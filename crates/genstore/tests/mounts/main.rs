@@ -1,5 +1,5 @@
-//! Mounts inside a store, a stage, a mirror and a source: none is entered by what removes, links or
-//! changes, what cannot be removed is named and left, and nobody is kept out by it.
+//! Mounts inside a store, a stage, a mirror and a source: no removal, link or change enters them, paths
+//! that cannot be removed are reported and left, and no user is kept out.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks, and make and break files")]
 
 mod cut;
@@ -115,7 +115,7 @@ fn gc_leaves_what_is_mounted_in_a_generation_and_goes_on() {
         names_mount(&done.left, format!("/tree/{place}").trim_end_matches('/'));
         assert_eq!((done.spared.len(), site.generations().len()), (0, 1), "{place}");
         site.outside.check(place);
-        // Everything but the way to the mount is gone, and each later gc names it again.
+        // Everything except the path to the mount is removed, and each later gc reports it again.
         let grave = site.path(&format!("store/staging/s-gone-{id}"));
         assert_eq!(names(&grave), ["tree"], "{place}");
         drop(site.publish(&format!("three{place}")));
@@ -154,7 +154,7 @@ fn a_stage_with_a_mount_is_left_and_retried() {
     unmount(&at);
     drop(site.publish("after the unmount"));
     assert_eq!(debris(site.store.path()), [""; 0]);
-    // Failed: the log is kept, and what is left is named.
+    // Failed: the log is kept, and the remaining paths are reported.
     let (stage, at) = begin();
     let failed = stage.fail("exit status 1", KeepFailed::default()).unwrap();
     names_mount(&failed.left, "/out/deep/dev");
@@ -231,8 +231,8 @@ fn what_is_mounted_in_current_hinders_no_writer() {
         site.outside.check("verify and repair");
     }
     assert_eq!(site.generations().len(), 4, "none with a mount is recycled");
-    // What is hidden cannot be made newer for readers of the older generation.
-    let Err(error) = site.store.rollback(1, true) else { panic!("what is hidden was gone back to") };
+    // Hidden files cannot be renewed for readers of the older generation.
+    let Err(error) = site.store.rollback(1, true) else { panic!("it went back to hidden files") };
     assert!(error.to_string().starts_with("cannot cross the mount point"), "{error}");
     site.outside.check("rollback");
     assert_eq!(site.store.list().unwrap().generations.len(), 4);
@@ -263,7 +263,7 @@ fn refused_ones_are_evicted_around_what_is_mounted_in_them() {
     assert_eq!(names(&site.path("store/failed")), ["5"]);
 }
 
-/// Not a test of its own: what a child does.
+/// Not a separate test: the code of a child.
 #[test]
 fn child() {
     let Some((Task { place, words }, faults)) = child_task() else { return };

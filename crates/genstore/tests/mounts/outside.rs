@@ -1,4 +1,4 @@
-//! Mounts outside the store: in what is consumed, in mirrors, and below views.
+//! Mounts outside the store: in consumed sources, in mirrors, and below views.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -29,12 +29,12 @@ fn nothing_is_consumed_across_a_mount_point() {
     };
     assert_eq!((&*problems[0].path, problems.len()), (&b"mounted"[..], 1));
     site.outside.check("refused");
-    // Copied it may be.
+    // It may be copied.
     let staged = site.store.stage(&plan, StageOptions::default()).unwrap();
     drop(staged.unaudited().commit(&CommitOptions::default()).unwrap());
     site.outside.check("copied");
     assert_eq!(fs::read(site.path("store/current/mounted/file")).unwrap(), b"bystander");
-    // Nor where it is mounted after the plan was made.
+    // Also not if it is mounted after the plan was made.
     unmount(&given.join("mounted"));
     fs::write(given.join("mounted/file"), "mine").unwrap();
     let plan = Plan::scan(&given, &ScanRules::default()).unwrap();
@@ -75,10 +75,10 @@ fn a_mirror_is_updated_around_what_is_mounted_in_it() {
         drop(site.store.add_view(&view, &mirror(copy)).unwrap());
         bind(site.outside.path(), &view.join("up"));
         let done = site.publish("two");
-        assert!(done.warnings.iter().any(|w| w.message.ends_with("did not put there: up")), "{done:?}");
+        assert!(done.warnings.iter().any(|w| w.message.ends_with("were left alone: up")), "{done:?}");
         assert_eq!(fs::read(view.join("a")).unwrap(), b"two");
         site.outside.check("update");
-        // The folder goes from the tree.
+        // The folder is removed from the tree.
         write_tree(&site.path("dist"), &things(1_000, &[("a", "=three")]));
         let plan = Plan::scan(&site.path("dist"), &ScanRules::default()).unwrap();
         let staged = site.store.stage(&plan, StageOptions::default()).unwrap();
@@ -133,17 +133,17 @@ fn a_view_waits_for_its_filesystem() {
             panic!("it was added below the mount point")
         };
         assert_eq!((kind, names(&disk)), (RefusedKind::ViewNotMounted, vec![]));
-        // Not even the directory is there, which is made again where a project was cleaned.
+        // Not even the directory exists, which is recreated if a project was cleaned.
         fs::remove_dir(&disk).unwrap();
         drop(site.publish("three"));
         assert!(!disk.try_exists().unwrap());
-        // The filesystem is back.
+        // The filesystem is mounted again.
         fs::create_dir(&disk).unwrap();
         bind(&device, &disk);
         let done = site.publish("four");
         assert_eq!(fs::read(view.join("a")).unwrap(), b"four", "{done:?}");
         assert_eq!(site.store.views().unwrap()[0].state, ViewState::Ok);
-        // Given up while it is away, it stays as it is.
+        // If the view is removed while the filesystem is not mounted, its files stay.
         unmount(&disk);
         assert!(!site.store.remove_view(&view).unwrap().unlinked);
         assert_eq!(names(&disk), [""; 0]);

@@ -1,5 +1,5 @@
-//! Root in a store of somebody else: what it makes belongs to the store's owner, who can go on
-//! afterwards, also where root was killed. Needs root; set-group-id folders need nobody.
+//! Root in a store of another user: everything that root creates belongs to the store's owner, who can
+//! continue afterwards, even if root was killed. Needs root, except the test of set-group-id folders.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -28,11 +28,11 @@ use genstore_testkit::{
 };
 use tempfile::TempDir;
 
-/// Numbers that no system hands out by itself.
+/// Ids that no system assigns by itself.
 const USER: u32 = 61_001;
 const GROUP: u32 = 61_000;
 
-/// What a child of this program is told by: a folder to work in, as the user.
+/// The environment variable for a child of this program: a folder to work in, as the user.
 const AS_USER: &str = "GENSTORE_OWNERS_AS_USER";
 
 fn open(place: &Path, faults: Faults) -> Store {
@@ -52,7 +52,7 @@ fn plan(text: &str) -> PlanBuilder {
     })
 }
 
-/// Publishes, and makes the tree of one that is beyond the newest `keep`, where there is one.
+/// Publishes, and recycles a generation beyond the newest `keep`, if there is one.
 fn publish(store: &Store, text: &str, keep: usize) -> genstore::Publication {
     let retention = Retention { keep_last: keep, keep_within: None, grace: Duration::ZERO };
     let options = StageOptions { recycle: Some(retention), ..StageOptions::default() };
@@ -65,7 +65,7 @@ fn collect(store: &Store) {
     drop(store.collect(&store.plan_gc(&retention).unwrap()).unwrap());
 }
 
-/// Everything that makes something, by name.
+/// All acts that create files, by name.
 fn act(name: &str, store: &Store, place: &Path) {
     match name {
         "publish" => drop(publish(store, "new", 9)),
@@ -128,7 +128,7 @@ const ACTS: [&str; 11] = [
     "publish", "recycle", "rollback", "gc", "notes", "stage", "failed", "left", "views", "export", "repair",
 ];
 
-/// Makes a folder of the user's with a store of the user's, two generations in it.
+/// Makes a folder of the user's with a store of the user's, with two generations.
 fn user_place() -> TempDir {
     let dir = scratch();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -140,14 +140,14 @@ fn user_place() -> TempDir {
     dir
 }
 
-/// Gives all of a folder to the user.
+/// Changes the owner of a folder with everything below it to the user.
 fn give_all(dir: &Path) {
     for path in all(dir) {
         lchown(path, Some(USER), Some(GROUP)).unwrap();
     }
 }
 
-/// Lists a folder and all below it, through no symlink.
+/// Lists a folder and everything below it, through no symlink.
 fn all(dir: &Path) -> Vec<PathBuf> {
     let (mut found, mut folders) = (vec![dir.to_owned()], vec![dir.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -162,7 +162,7 @@ fn all(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Lists what does not belong to the user.
+/// Lists the paths that do not belong to the user.
 fn foreign(dir: &Path) -> Vec<PathBuf> {
     let is_foreign = |path: &PathBuf| {
         let meta = path.symlink_metadata().unwrap();
@@ -171,7 +171,7 @@ fn foreign(dir: &Path) -> Vec<PathBuf> {
     all(dir).into_iter().filter(is_foreign).collect()
 }
 
-/// Has the user go on in a place: publish, recycle, go back, collect, look after it.
+/// Runs the user's next commands in a place: publish, recycle, roll back, collect, verify.
 fn user_goes_on(place: &Path, what: &str) {
     as_user(place, what, None);
 }
@@ -191,7 +191,7 @@ fn as_user(place: &Path, what: &str, also: Option<&str>) {
     assert!(output.status.success() && text.contains("the user went on"), "{what}: {text}");
 }
 
-/// Not a test: what the others have their children do.
+/// Not a test: the code of the children.
 #[test]
 fn child() {
     if let Some(words) = std::env::var_os(shared::AS_MEMBER) {
@@ -205,7 +205,7 @@ fn child() {
     } else if let Some(place) = std::env::var_os(AS_USER) {
         assert_eq!(rustix::process::geteuid().as_raw(), USER);
         let store = open(Path::new(&place), Faults::default());
-        // The same bytes first: what root had begun of them is in the way, or is used.
+        // The same bytes first: root's unfinished files are in the way, or are used.
         assert_eq!(other_warnings(publish(&store, "new", 9).warnings), []);
         for text in ["four", "five", "six"] {
             let published = publish(&store, text, 1);
@@ -221,8 +221,8 @@ fn child() {
     }
 }
 
-/// Leaves out the warning about what belongs to others: a folder that root had made, and had not given
-/// away yet when it was killed.
+/// Leaves out the warning about foreign names: a folder that root had created, and whose owner it had
+/// not changed yet when it was killed.
 fn other_warnings(mut warnings: Vec<genstore::Warning>) -> Vec<genstore::Warning> {
     warnings.retain(|warning| !warning.message.contains("do not belong to the owner of the store"));
     warnings
@@ -255,7 +255,7 @@ fn a_store_that_root_makes_belongs_to_the_owner_of_the_folder() {
     user_goes_on(dir.path(), "a new store");
 }
 
-/// Root in its own store pays nothing, and nothing of it changes hands.
+/// Root in its own store makes no additional calls, and no owner changes.
 #[test]
 fn roots_own_store_stays_roots() {
     if !is_root() {
@@ -276,7 +276,7 @@ fn the_user_goes_on_wherever_root_was_killed() {
     }
     for name in ["publish", "failed"] {
         let original = user_place();
-        // Its first file of this kind, so that the name itself is cut, too.
+        // The first file of this kind, so that the creation of the log is interrupted, too.
         fs::remove_file(original.path().join("store/log")).unwrap();
         let mut steps = 0;
         for step in 1.. {
@@ -296,7 +296,7 @@ fn the_user_goes_on_wherever_root_was_killed() {
     }
 }
 
-/// What an earlier command of root left is given back by the next one.
+/// The next command of root changes the owner of the files that an earlier one left.
 #[test]
 fn root_gives_back_what_it_finds_as_its_own() {
     if !is_root() {
@@ -309,7 +309,7 @@ fn root_gives_back_what_it_finds_as_its_own() {
     assert_eq!(log.metadata().unwrap().uid(), USER);
 }
 
-/// A file with a second name may be anything: it keeps its owner.
+/// A file with a second name may be any file: it keeps its owner.
 #[test]
 fn root_gives_away_nothing_that_has_a_second_name() {
     if !is_root() {
@@ -323,7 +323,7 @@ fn root_gives_away_nothing_that_has_a_second_name() {
     assert_eq!(other.metadata().unwrap().uid(), 0);
 }
 
-/// Folders of a group inherit the set-group-id bit, and are what they ought to be.
+/// Folders of a group inherit the set-group-id bit, which is not a fault.
 #[test]
 fn the_set_group_id_bit_of_a_folder_says_nothing() {
     let dir = scratch();
@@ -340,7 +340,7 @@ fn the_set_group_id_bit_of_a_folder_says_nothing() {
     assert_eq!(tree.join("d1").metadata().unwrap().mode() & 0o7777, 0o2755);
     let report = store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "{report:#?}");
-    // A stage that is looked at before and after an audit; a tree that is recycled; a mirror.
+    // A stage that is checked before and after an audit; a tree that is recycled; a mirror.
     let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
     assert_eq!(store.add_view(&dir.path().join("mirror"), &mirror).unwrap().warnings, []);
     genstore_testkit::settle(dir.path());
@@ -348,7 +348,7 @@ fn the_set_group_id_bit_of_a_folder_says_nothing() {
     assert_eq!((published.recycled.map(|id| id.get()), published.warnings), (Some(1), vec![]));
     let report = store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "{report:#?}");
-    // Any other bit does say something.
+    // Any other bit is a fault.
     fs::set_permissions(tree.join("d1"), fs::Permissions::from_mode(0o2775)).unwrap();
     assert_eq!(store.verify(None, Depth::Quick).unwrap().faults.len(), 1);
     write_tree(&dir.path().join("dist"), &things(1_000, &[("a/b", "=1")]));
@@ -362,10 +362,10 @@ fn the_set_group_id_bit_of_a_folder_says_nothing() {
     assert!(modes.values().all(|mode| *mode == 0o755), "{modes:#?}");
 }
 
-/// Set for a user who meets what only root can remove.
+/// Set for a user who meets files that only root can remove.
 const STUCK: &str = "GENSTORE_OWNERS_STUCK";
 
-/// Generation 2, which would be recycled, cannot be moved; 1 and 3 are in nobody's way.
+/// Generation 2, which would be recycled, cannot be moved. 1 and 3 are not affected.
 fn user_collects(store: &Store) {
     let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
     let published = publish(store, "four", 1);
@@ -394,17 +394,17 @@ fn a_generation_that_cannot_be_removed_is_named_and_keeps_nothing_else() {
     let place = user_place();
     lchown(place.path().join("store/generations/2"), Some(0), Some(0)).unwrap();
     as_user(place.path(), "a generation of root's", Some(STUCK));
-    // With the rights to do it all of it goes.
+    // With the necessary rights all of it is removed.
     let store = open(place.path(), Faults::default());
     let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
     let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
     assert_eq!((done.generations.len(), done.left), (1, vec![]));
 }
 
-/// Set for a user who meets what only root can read.
+/// Set for a user who meets files that only root can read.
 const LOCKED: &str = "GENSTORE_OWNERS_LOCKED";
 
-/// Generation 2 cannot be read, nor two of what was refused.
+/// Neither generation 2 nor two of the refused publications can be read.
 fn user_goes_past_what_is_locked(store: &Store) {
     let denied = "Permission denied (os error 13)";
     let told = |left: &[genstore::error::Leftover]| -> Vec<(PathBuf, String)> {
@@ -417,7 +417,7 @@ fn user_goes_past_what_is_locked(store: &Store) {
     let id = |n: u64| genstore::GenerationId::new(n).unwrap();
     for _ in 0..2 {
         let plan = store.plan_gc(&retention).unwrap();
-        assert_eq!(plan.objects(), 0, "what it needs is not known");
+        assert_eq!(plan.objects(), 0, "its objects are unknown");
         let done = store.collect(&plan).unwrap();
         assert_eq!((done.stuck, done.objects), (vec![id(2)], 0));
         assert_eq!(told(&done.left), [locked("generations/2")]);
@@ -426,7 +426,7 @@ fn user_goes_past_what_is_locked(store: &Store) {
         assert_eq!(list.damaged.iter().map(|(id, _)| id.get()).collect::<Vec<_>>(), [2]);
     }
     assert_eq!(genstore_testkit::object_inodes(store.path()), objects);
-    // What was refused: the newest one is kept, and all others go but those two.
+    // Refused publications: the newest one is kept, and all others except those two are removed.
     for number in 3..6 {
         let keep = genstore::audit::KeepFailed { count: 1, bytes: 1 << 30 };
         let failed = store.begin().unwrap().fail("exit status 1", keep).unwrap();
@@ -454,7 +454,7 @@ fn what_cannot_be_read_is_named_and_keeps_its_objects() {
     }
     let place = user_place();
     let store = open(place.path(), Faults::default());
-    // A folder that may not be listed, and one whose files are another user's.
+    // A folder that may not be listed, and one whose files belong to another user.
     for mode in [0o700, 0o755] {
         let failed = store.begin().unwrap().fail("exit status 1", Default::default()).unwrap();
         fs::set_permissions(&failed.path, fs::Permissions::from_mode(mode)).unwrap();
@@ -463,8 +463,8 @@ fn what_cannot_be_read_is_named_and_keeps_its_objects() {
     let generation = place.path().join("store/generations/2");
     fs::set_permissions(&generation, fs::Permissions::from_mode(0o700)).unwrap();
     lchown(&generation, Some(0), Some(0)).unwrap();
-    as_user(place.path(), "what only root can read", Some(LOCKED));
-    // It is whole, and with the rights to do it all of it goes.
+    as_user(place.path(), "files that only root can read", Some(LOCKED));
+    // It is complete, and with the necessary rights all of it is removed.
     fs::set_permissions(&generation, fs::Permissions::from_mode(0o755)).unwrap();
     let report = store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "{report:#?}");
@@ -474,7 +474,7 @@ fn what_cannot_be_read_is_named_and_keeps_its_objects() {
     assert!(done.objects > 0);
 }
 
-/// What cannot be removed from a tree that is to be recycled keeps no publish from its own.
+/// If a tree to be recycled cannot be changed, the publish assembles its own instead.
 #[test]
 fn a_tree_that_cannot_be_changed_is_given_up_for_a_fresh_one() {
     let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -495,7 +495,7 @@ fn a_tree_that_cannot_be_changed_is_given_up_for_a_fresh_one() {
     drop(chattr("-i", dir.path()));
     assert_eq!((published.generation.get(), published.recycled.map(|id| id.get())), (3, Some(1)));
     assert!(report.is_clean(), "{report:#?}");
-    // The next writer removes what was left of it.
+    // The next writer removes the rest of it.
     drop(publish(&store, "four", 9));
     assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);
 }

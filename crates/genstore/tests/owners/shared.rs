@@ -2,10 +2,10 @@
 
 use super::*;
 
-/// What a member of the group is told by: an act, its number, a place.
+/// The environment variable for a member of the group: an act, its number, a place.
 pub(super) const AS_MEMBER: &str = "GENSTORE_OWNERS_AS_MEMBER";
 
-/// Has one of two members of the group, with a umask that gives nothing away, act in a place.
+/// Runs an act of one of two members of the group in a place, with a umask that removes all rights of others.
 fn member(user: u32, place: &Path, what: &str, nth: usize) {
     let program = std::env::current_exe().unwrap();
     let ids = [format!("--reuid={user}"), format!("--regid={user}"), format!("--groups={GROUP}")];
@@ -39,7 +39,8 @@ pub(super) fn member_acts(words: &str) {
             assert_eq!((published.changed, published.warnings), (true, vec![]));
         }
         "recycle" => {
-            // A tree with copies of another member's objects is not taken, and a new one is made.
+            // A tree with copies of another member's objects is not recycled, and a new one is
+            // assembled.
             let published = publish(&store, nth, 1);
             assert_eq!((published.changed, published.warnings), (true, vec![]));
         }
@@ -52,7 +53,7 @@ pub(super) fn member_acts(words: &str) {
         "watch" => drop(store.lock_watch().unwrap()),
         "begin" => {
             let stage = store.begin().unwrap();
-            // What programs write is as readable as they make it.
+            // The output of programs keeps the modes that they set.
             let readable = |path: PathBuf, text: &str| {
                 fs::write(&path, text).unwrap();
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -96,7 +97,7 @@ fn a_shared_store_works_for_all_members_of_its_group() {
     ];
     for (nth, what) in acts.into_iter().enumerate() {
         match what {
-            // By root, whom the owner of the store's folder owns all that it makes.
+            // By root: everything that root creates belongs to the owner of the store's folder.
             "repair" => act(what, &open(dir.path(), Faults::default()), dir.path()),
             _ => member(BOTH[nth % 2], dir.path(), what, nth),
         }
@@ -132,7 +133,7 @@ fn a_private_store_is_its_owners_alone() {
     drop(publish(&store, "one", 9));
     assert!(dir.path().join("mirror/a").exists());
     assert_eq!((mode(&dir.path().join("mirror")), mode(&path)), (0o700, 0o700));
-    // One that is there is closed; one that is shared is not.
+    // An existing store is closed, unless it is shared.
     let other = dir.path().join("other");
     drop(Store::init(&other, options()).unwrap());
     assert!(!Store::init_for(&other, options(), Audience::Owner).unwrap().1);

@@ -1,4 +1,4 @@
-//! What is not recycled, and what is lost with a refusal.
+//! Generations that are not recycled, and the losses of a refusal.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -25,12 +25,12 @@ fn a_spare_whose_folders_are_others_is_only_removed() {
                 let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
                 fs::set_permissions(&folder, mode).unwrap();
             }
-            // What is below it looks as it did.
+            // The entries below it look the same.
             "moved" => {
                 fs::rename(place.tree(1).join("d"), place.tree(1).join("aside")).unwrap();
                 symlink("aside", place.tree(1).join("d")).unwrap();
             }
-            // Nothing is below it.
+            // There is nothing below it.
             "file" => {
                 fs::remove_dir(place.tree(1).join("hollow")).unwrap();
                 fs::write(place.tree(1).join("hollow"), "").unwrap();
@@ -121,7 +121,7 @@ fn where_objects_were_healed_nothing_older_is_recycled() {
         drop(publish(&tree_a()));
         assert!(place.tree(1).exists() && place.tree(2).exists() && place.tree(3).exists(), "{way}");
         assert!(place.open().verify(None, Depth::Full).unwrap().is_clean(), "{way}");
-        // What was made since is good again.
+        // Generations made since then are good again.
         assert_eq!(place.publish_and_compare(&tree_c()), None, "{way}");
         assert_eq!(place.publish_and_compare(&tree_a()), Some(4), "{way}");
     }

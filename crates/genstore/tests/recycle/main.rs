@@ -1,4 +1,4 @@
-//! Recycling: a tree that was made of another is, inode by inode, what assembly makes.
+//! Recycling: a tree made from another one is the same as an assembled one, inode by inode.
 #![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 mod kept;
@@ -52,8 +52,8 @@ impl Place {
         open(&self.store(), Faults::default())
     }
 
-    /// Publishes, and the same in a copy of the store without recycling; gives the generation that
-    /// was recycled. When gc was there, too, the two must be the same.
+    /// Publishes, also in a copy of the store without recycling. Returns the recycled generation. After
+    /// gc in the copy, the two must be the same.
     fn publish_and_compare(&self, things: &Things) -> Option<u64> {
         let other = self.0.path().join("other");
         if self.store().exists() {
@@ -98,14 +98,14 @@ fn publish(store: &Path, source: &Path, recycle: Option<Retention>) -> Publicati
     publish_with(&open(store, Faults::default()), source, recycle, || ()).unwrap()
 }
 
-/// Publishes what a source holds by now.
+/// Publishes the present content of a source.
 fn publish_in(store: &Store, source: &Path, way: Way) -> Publication {
     let plan = Plan::scan(source, &ScanRules::default()).unwrap();
     let staged = store.stage(&plan, way.staging()).unwrap();
     staged.unaudited().commit(&CommitOptions::default()).unwrap()
 }
 
-/// Publishes, and does something when all is staged.
+/// Publishes, and runs `act` when everything is staged.
 fn publish_with(
     store: &Store,
     source: &Path,
@@ -124,7 +124,7 @@ fn publish_with(
     }
 }
 
-/// What a store's objects and trees are: kind, mode, bytes, mtime, and all names of the inode.
+/// Lists the inodes of a store's objects and trees: kind, mode, bytes, mtime, and all names.
 fn inodes(store: &Path) -> BTreeMap<String, String> {
     let mut names: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
     let mut seen: BTreeMap<String, (u64, u64, String)> = BTreeMap::new();
@@ -138,7 +138,7 @@ fn inodes(store: &Path) -> BTreeMap<String, String> {
             let in_tree = name.starts_with("objects") || name.contains("/tree");
             if meta.is_dir() {
                 folders.push(below);
-                // Which folders of objects there are is left to what was published before.
+                // The folders of objects depend on earlier publications, so they are left out.
                 if name.contains("/tree") {
                     seen.insert(name, (0, 0, format!("{:o}", meta.mode())));
                 }
@@ -185,7 +185,7 @@ fn tree_a() -> Things {
     )
 }
 
-/// Of other kinds, other modes, and with older files, so that some need a newer mtime.
+/// Entries of other kinds and modes, with older files, so that some need a newer mtime.
 fn tree_b() -> Things {
     things(
         900,
@@ -211,7 +211,7 @@ fn tree_b() -> Things {
     )
 }
 
-/// Mostly as `tree_a`.
+/// Mostly the same as `tree_a`.
 fn tree_c() -> Things {
     let mut tree = tree_a();
     tree.retain(|path, _| path != "d/same-2" && path != "swap-4");

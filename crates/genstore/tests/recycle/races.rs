@@ -1,4 +1,4 @@
-//! Several at once: publishers that recycle, readers, gc.
+//! Concurrent publishers that recycle, readers, and gc.
 
 use std::fs;
 use std::sync::atomic::AtomicUsize;
@@ -13,7 +13,7 @@ use genstore_testkit::{
 
 use super::{LAST, Place, publish_in, tree_a, tree_c};
 
-/// Looks at a generation, which a lease keeps meanwhile.
+/// Checks a generation, which a lease keeps meanwhile.
 fn check_whole(generation: &genstore::Generation) {
     let tree = generation.manifest().unwrap().tree;
     let shown = read_tree(&generation.path()).unwrap();
@@ -27,7 +27,7 @@ fn check_whole(generation: &genstore::Generation) {
     }
 }
 
-/// Counts one down, also where its thread panics: others wait for it.
+/// Decrements a counter, also if its thread panics: others wait for it.
 struct AtEnd<'a>(&'a AtomicUsize);
 
 impl Drop for AtEnd<'_> {
@@ -53,7 +53,7 @@ fn publishers_collectors_and_readers_get_along() {
                 let source = place.0.path().join(format!("source-{publisher}"));
                 fs::create_dir(source.with_extension("wait")).unwrap();
                 let mut last = None;
-                // Any way by turns; what is not consumed is built again where it stands.
+                // Any way in turn. A source that is not consumed is changed in place.
                 for (round, way) in (0..ROUNDS).zip(Way::ALL.into_iter().cycle()) {
                     let mut tree = if round % 3 == 0 { tree_a() } else { tree_c() };
                     let text = format!("={publisher} {round}");
@@ -78,7 +78,7 @@ fn publishers_collectors_and_readers_get_along() {
                 let store = place.open();
                 while at_work() {
                     let ids: Vec<_> = store.list().unwrap().generations.iter().map(|g| g.id).collect();
-                    // One looks at what is current, the other at what is about to go.
+                    // One reads the current generation, the other one that is about to be removed.
                     let id = if nth == 0 { ids.first() } else { ids.last() };
                     match store.open_generation(&Rev::Number(*id.unwrap())) {
                         Ok(generation) => check_whole(&generation),

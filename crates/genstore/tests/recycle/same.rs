@@ -1,4 +1,4 @@
-//! What is recycled is what assembly makes, with the work of the changes.
+//! A recycled tree is the same as an assembled one, at the cost of the changes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -19,13 +19,13 @@ fn a_recycled_tree_is_what_assembly_makes() {
         .iter()
         .map(|tree| place.publish_and_compare(tree))
         .collect();
-    // Each is made of the one before the last; that one shares too little where all is other.
+    // Each is made from the one before the last. If everything differs, that one shares too little.
     assert_eq!(recycled, [None, None, Some(1), None, None, Some(4), None]);
 }
 
 /// Some paths, with some bytes, mostly the same ones.
 fn some_things() -> impl Strategy<Value = Things> {
-    // Of several files that bring the same bytes any may be the first: so all have one mtime.
+    // Of several files with the same new bytes any may be the first, so all have one mtime.
     let path = "(a|b|c)(/(a|b|c|d)){0,2}";
     let what = prop::sample::select(vec!["=", "=1", "=1", "=2", "!1", ">a", ">b", "/"]);
     (prop::collection::vec((path, what), 1..14), 1u64..4).prop_map(|(list, secs)| {
@@ -38,7 +38,7 @@ fn some_things() -> impl Strategy<Value = Things> {
                 tree.extend(things(secs * 1_000, &[(&path, what)]));
             }
         }
-        // What makes any two trees share enough.
+        // Enough common files for any two trees.
         let common = (0..14).map(|n| (format!("z/{}/{n}", n % 3), format!("={}", n % 5)));
         let common: Vec<(String, String)> = common.collect();
         let common: Vec<(&str, &str)> = common.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
@@ -85,7 +85,7 @@ fn the_work_is_that_of_the_changes() {
 
 #[test]
 fn what_somebody_did_to_the_spare_is_undone() {
-    // Folders that had settled when they were looked at, and folders that had not.
+    // Folders that had settled when their stamps were taken, and folders that had not.
     for settled in [false, true] {
         let place = Place::new();
         let source = place.0.path().join("source");
@@ -111,7 +111,7 @@ fn what_somebody_did_to_the_spare_is_undone() {
         fs::File::options().append(true).open(&file).unwrap().set_modified(mtime).unwrap();
         fs::remove_file(spare.join("link")).unwrap();
         symlink("elsewhere", spare.join("link")).unwrap();
-        // An empty file is nobody else's: who writes to it moves nothing in its folder.
+        // An empty file has one name only: writing to it changes nothing in its folder.
         let file = spare.join("e/stays-empty");
         fs::write(&file, "mine").unwrap();
         fs::File::options().append(true).open(&file).unwrap().set_modified(at(1_000)).unwrap();

@@ -11,7 +11,7 @@ use genstore_testkit::{copy_exactly, read_tree, scratch, things};
 use super::lost::{drop_empty_folders, files, repair, verify};
 use super::{collect, commit, id, memory, open, publish_things};
 
-/// Copies a store with `cp`, by these flags.
+/// Copies a store with `cp` and these flags.
 fn copied(store: &Store, dir: &Path, flags: &[&str]) -> Store {
     let to = dir.join("copied");
     let status =
@@ -20,7 +20,7 @@ fn copied(store: &Store, dir: &Path, flags: &[&str]) -> Store {
     Store::open(&to, super::ticking(2_000_000)).unwrap()
 }
 
-/// The bytes of all inodes below a folder that are files.
+/// Returns the sum of the sizes of all regular files below a folder, each inode once.
 fn inode_bytes(dir: &Path, seen: &mut BTreeSet<u64>) -> u64 {
     let mut bytes = 0;
     for entry in fs::read_dir(dir).unwrap() {
@@ -45,7 +45,7 @@ fn real_bytes(store: &Store) -> u64 {
     bytes
 }
 
-/// A store whose current generation has fresh inodes, and which shares much.
+/// Makes a store whose current generation has renewed inodes, and which shares much.
 fn shared(dir: &Path) -> Store {
     let store = open(dir);
     let big = "=".to_owned() + &"0123456789".repeat(100);
@@ -132,7 +132,7 @@ fn everything_at_once_takes_one_run() {
 fn an_object_that_ran_out_of_links_is_no_loss() {
     let dir = scratch();
     let store = shared(dir.path());
-    // As a rotation does it: the name passes to a copy, and the old inode keeps its links.
+    // Like a rotation: the name passes to a copy, and the old inode keeps its links.
     let hex = genstore::tree::Digest::of("0123456789".repeat(100).as_bytes()).to_string();
     let object = store.path().join("objects").join(&hex[..2]).join(&hex[2..]);
     let copy = dir.path().join("copy");
@@ -146,5 +146,5 @@ fn an_object_that_ran_out_of_links_is_no_loss() {
     assert!(repair(&store).is_clean());
     assert_eq!(object.metadata().unwrap().ino(), inode);
     let path = store.path().join("generations/1/tree/big");
-    assert_ne!(path.metadata().unwrap().ino(), inode, "left as it is");
+    assert_ne!(path.metadata().unwrap().ino(), inode, "it is not relinked");
 }

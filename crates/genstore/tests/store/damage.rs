@@ -1,4 +1,4 @@
-//! Harm done to a store: it is named, and healed.
+//! Damage of a store is reported and repaired.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -11,7 +11,7 @@ use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things
 
 use super::{collect, commit, id, memory, open, publish_in};
 
-/// Flips one bit of a file; the mtime stays, as when a disk rots.
+/// Flips one bit of a file. The mtime stays, as with bit rot.
 fn flip(path: &Path, at: u64) {
     let meta = path.metadata().unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -38,12 +38,12 @@ fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
         }
         damaged.push(store.path().join("generations/1/manifest"));
         damaged.push(store.path().join("generations/2/manifest"));
-        // All of them in one way is enough: where the byte is has nothing to do with the way.
+        // One way is enough to try all bytes: the position of the byte does not depend on the way.
         let stride = if way == Way::PLAIN { 1 } else { 9 };
         for path in damaged {
             let old = path.ends_with("manifest") || !content_of(&path).starts_with(b"old");
             if !old {
-                continue; // Its right bytes are in no source any more.
+                continue; // The right bytes are in no source any more.
             }
             for byte in (0..path.metadata().unwrap().len()).step_by(stride) {
                 let what = format!("{way}, {} byte {byte}", path.display());
@@ -77,7 +77,7 @@ fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
         let store = open(dir.path());
         let content = things(1_000, &[("a", "=hello"), ("b", "=hello")]);
         drop(publish_in(way, &store, dir.path(), &content));
-        // As root, or after chmod: through the path that readers use. The mtime tells.
+        // By root, or after chmod, through the path that readers use. The mtime changes.
         let path = store.path().join("current/a");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(&path, "HELLO").unwrap();
@@ -156,7 +156,7 @@ fn healing_does_not_take_a_fresh_inode_for_the_object() {
         drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new"), ("b", "=b")])));
         flip(&object("old"), 0);
         assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
-        // The older bytes come back: they are healed, and shown with a newer mtime.
+        // The older bytes are published again: they are healed, and shown with a newer mtime.
         let back = publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")]));
         assert_eq!((back.healed, back.refreshed), (1, 1));
         assert_eq!(object("old").metadata().unwrap().mtime(), 1_000);
@@ -194,12 +194,12 @@ fn a_damaged_current_generation_does_not_bar_the_way_back() {
         let store = open(dir.path());
         drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old")])));
         drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new")])));
-        // Not to be made anew: the log is gone, too.
+        // It cannot be rebuilt: the log is missing, too.
         fs::remove_file(store.path().join("log")).unwrap();
         flip(&store.path().join("generations/2/manifest"), 100);
         assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
         let meta = store.path().join("current/a").metadata().unwrap();
-        assert!(meta.mtime() > 2_000, "what was shown is read off the files");
+        assert!(meta.mtime() > 2_000, "the published mtimes are read from the files");
         let (before, after) = store.repair().unwrap();
         assert_eq!(before.generations.len(), 1);
         assert!(after.is_clean(), "put aside: {after:?}");
@@ -213,7 +213,8 @@ fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
     let store = open(dir.path());
     drop(commit(&store, &memory(&[("a", "1")])).unwrap());
     drop(commit(&store, &memory(&[("a", "2")])).unwrap());
-    // As if a rollback had been cut after its intent, and the disk then harmed the manifest.
+    // As if a rollback had been interrupted after its intent, and the disk had then damaged the
+    // manifest.
     let intent =
         "{\"high\":2,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":1,\"marks\":[]}}";
     let record = format!("{intent}\n{}\n", genstore::tree::Digest::of(intent.as_bytes()));
@@ -243,6 +244,6 @@ fn whatever_took_the_place_of_current_is_put_aside() {
         assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
         let (_, after) = store.repair().unwrap();
         assert!(after.is_clean(), "{after:?}");
-        assert_eq!(store.current().unwrap(), Some(id(1)), "what was activated last");
+        assert_eq!(store.current().unwrap(), Some(id(1)), "the last activated generation");
     }
 }

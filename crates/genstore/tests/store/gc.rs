@@ -1,4 +1,4 @@
-//! What a rollback and gc pass over, keep and remove.
+//! The generations that a rollback and gc skip, keep and remove.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things
 
 use super::{collect, commit, id, memory, open};
 
-/// What is current, pinned, leased or within retention is not collected (INV-13).
+/// Current, pinned, leased and retained generations are not collected (INV-13).
 #[test]
 fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     let dir = scratch();
@@ -49,7 +49,7 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     ));
 }
 
-/// Publishes contents, one after the other; those that end with `-` are only kept.
+/// Publishes contents, one after the other. A content that ends with `-` is only kept.
 fn publish_all(store: &Store, contents: &[&str]) {
     for content in contents {
         let activate = if content.ends_with('-') { Activate::Never } else { Activate::Always };
@@ -92,10 +92,10 @@ fn rollback_goes_to_what_was_current_whatever_is_left_of_the_log() {
         ("no log", Box::new(|store: &Path| fs::remove_file(store.join("log")).unwrap()), 2),
         ("an empty log", Box::new(log(|_| String::new())), 2),
         ("a log of zeros", Box::new(log(|text| "\0".repeat(text.len()))), 2),
-        // What followed 2 tells that it was current; and where that is lost, its own line does.
+        // The activation after 2 shows that 2 was current. If that line is lost, its own line shows it.
         ("no activation of 2", Box::new(without_activation(2)), 2),
         ("no activation of 5", Box::new(without_activation(5)), 2),
-        // What followed it tells that it was current; and of 3 and 4 nothing does.
+        // The activation after it shows that it was current. No line shows it for 3 and 4.
         (
             "no line of 2",
             Box::new(log(|text| {
@@ -110,7 +110,7 @@ fn rollback_goes_to_what_was_current_whatever_is_left_of_the_log() {
             })),
             2,
         ),
-        // Then everything counts as having been current.
+        // Then every generation counts as having been current.
         ("neither log nor differences", Box::new(without_deltas), 4),
     ];
     for (what, harm, expected) in harms {
@@ -138,7 +138,7 @@ fn what_is_named_by_its_number_needs_no_other_generation() {
     assert!(store.plan_gc(&rule).is_err());
 }
 
-/// Bytes that this thread has read so far; `None` where the system does not tell.
+/// Returns the number of bytes that this thread has read. `None` if the system does not report it.
 fn bytes_read() -> Option<u64> {
     let text = fs::read_to_string("/proc/thread-self/io").ok()?;
     text.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok())
@@ -198,7 +198,7 @@ fn one_verdict_is_that_of_all() {
     let clock = Arc::clone(&now);
     let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
     let store = Store::init(&dir.path().join("store"), options).unwrap().0;
-    // The clock runs years ahead for two publications, and is set back to long ago for one.
+    // The clock runs years ahead for two publications, and is set back a long time for one.
     for (secs, contents) in [
         (10_000, &["1", "2-"][..]),
         (1 << 33, &["3", "4-"]),
@@ -234,7 +234,8 @@ fn one_verdict_is_that_of_all() {
         }
     }
     drop(lease);
-    // Without the lease and the pin, what was made ahead is kept no longer than what came next.
+    // Without the lease and the pin, a generation from the clock that ran ahead is kept no longer than
+    // the next one.
     store.unpin(&"first".parse().unwrap()).unwrap();
     assert_eq!(kept[2], ("", 0, 150, vec![8, 7, 5, 4, 3, 1]));
     now.store(10_251, Ordering::Relaxed);
@@ -342,7 +343,7 @@ fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
     let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
     let plan = store.plan_gc(&rule).unwrap();
     assert_eq!((plan.removed(), plan.objects()), (vec![id(1)], 1));
-    // The bytes come back, and are given up once more: by a generation that the plan knows nothing of.
+    // The bytes are published again, and unreferenced again, by a generation that is not in the plan.
     for text in ["old", "newest"] {
         drop(commit(&store, &memory(&[("n", text)])).unwrap());
     }
@@ -354,7 +355,7 @@ fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
     assert_eq!(object_inodes(store.path()).len(), 1);
 }
 
-/// Wide enough to be shared out to threads, and with something at every level.
+/// Wide enough to be shared among threads, with entries at every level.
 #[test]
 fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
     let dir = scratch();
@@ -372,7 +373,7 @@ fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
         }
     }
     drop(commit(&store, &plan.build().unwrap()).unwrap());
-    // Folders that nobody may list or change do not keep gc from it.
+    // Folders that nobody may list or change do not hinder gc.
     let tree = store.path().join("generations/1/tree");
     for folder in ["3", "3/3", "3/3/c"] {
         fs::set_permissions(tree.join(folder), fs::Permissions::from_mode(0o000)).unwrap();

@@ -1,4 +1,4 @@
-//! What holds in every store, whatever it has been through (`store-layout.md`, "Invariants").
+//! The invariants of every store, after any history (`store-layout.md`, "Invariants").
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ fn inode(path: &Path) -> u64 {
     path.metadata().unwrap().ino()
 }
 
-/// Neither the same bytes from another file nor a rollback nor gc gives the name of an object to another
+/// Neither the same bytes from another file nor a rollback nor gc moves an object's name to another
 /// inode (INV-4).
 #[test]
 fn an_object_keeps_its_inode() {
@@ -46,7 +46,7 @@ fn an_object_keeps_its_inode() {
     }
 }
 
-/// gc asks manifests what an object is needed for, and never its link count (INV-11).
+/// gc derives the need for an object from manifests, never from its link count (INV-11).
 #[test]
 fn links_keep_no_object_and_lose_none() {
     let dir = scratch();
@@ -65,7 +65,7 @@ fn links_keep_no_object_and_lose_none() {
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
 
-/// gc takes a generation off the list, durably, before the first object goes (INV-12).
+/// gc unlists a generation durably before it removes the first object (INV-12).
 #[test]
 fn objects_go_after_the_generation_that_names_them() {
     let dir = scratch();
@@ -111,7 +111,7 @@ fn what_others_hold_open_keeps_its_inode() {
     assert_eq!(inodes(&store), before);
 }
 
-/// Nothing that is done with a generation changes its manifest (INV-6).
+/// No operation on a generation changes its manifest (INV-6).
 #[test]
 fn a_manifest_never_changes() {
     let dir = scratch();
@@ -124,7 +124,7 @@ fn a_manifest_never_changes() {
         drop(publish_in(Way::PLAIN, &store, dir.path(), &things(5_000 - n, &[("a", &format!("={n}"))])));
     }
     let before = manifests();
-    // The older bytes are shown with a newer mtime: that stands beside the manifest.
+    // The older bytes are shown with a newer mtime, which is recorded beside the manifest.
     drop(store.rollback(1, false).unwrap());
     store.mark(&"3".parse().unwrap(), Mark::Bad, Some("a reason".to_owned())).unwrap();
     store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();

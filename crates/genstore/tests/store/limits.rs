@@ -1,4 +1,4 @@
-//! More files and deeper folders than a filesystem likes.
+//! Numbers of files and depths of folders beyond the limits of a filesystem.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -11,7 +11,7 @@ use super::{collect, commit, id, memory, open, ticking};
 
 #[test]
 fn seventy_thousand_equal_files_need_more_than_one_inode() {
-    // The limit of 65,000 links is ext4's, so this goes where the build is, not into memory.
+    // The limit of 65,000 links is ext4's, so this uses the build folder, not a filesystem in memory.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut plan = Plan::builder();
     let names: Vec<String> = (0..70_000).map(|n| format!("{}/{n}", n % 100)).collect();
@@ -29,7 +29,7 @@ fn seventy_thousand_equal_files_need_more_than_one_inode() {
     println!("{} inodes", inodes.len());
     assert!(inodes.len() <= 2, "the files share as few inodes as the filesystem allows");
     assert_eq!(object_inodes(store.path()).len(), 1);
-    // The next generation links to the object until that has no link left either.
+    // The next generation links to the object until that has no links left either.
     let mut plan = Plan::builder();
     for name in &names {
         plan = plan.file(format!("again/{name}"), false, Source::Bytes(b"all the same".to_vec()));
@@ -57,11 +57,11 @@ fn ten_thousand_folders_deep() {
     let copy = dir.path().join("copy");
     assert_eq!(store.export(&generation, &copy).unwrap(), (1, 9));
     drop(generation);
-    // From the disk, too: the copy is scanned and found to be the same.
+    // From the disk, too: the exported copy is scanned and found to be the same.
     let again = commit(&store, &Plan::scan(&copy, &ScanRules::default()).unwrap()).unwrap();
     assert!(!again.changed);
     drop(commit(&store, &memory(&[("flat", "1")])).unwrap());
     assert_eq!(collect(&store, 1).generations, [id(1)]);
-    // The standard library's removal is recursive, and this is deep; rm is not.
+    // The standard library's removal is recursive, and this is too deep for it. rm is not recursive.
     assert!(std::process::Command::new("rm").arg("-rf").arg(&copy).status().unwrap().success());
 }

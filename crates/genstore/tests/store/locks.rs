@@ -1,4 +1,4 @@
-//! Who can keep writers out.
+//! The users who can block writers.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,7 +13,7 @@ use genstore_testkit::scratch;
 
 use super::{commit, memory, open, ticking};
 
-/// A user who has nothing to do with the store.
+/// A user without rights to the store.
 const STRANGER: u32 = 65_534;
 
 fn mode(store: &Store, lock: &str) -> u32 {
@@ -39,7 +39,7 @@ fn lock_files_are_for_those_who_may_write_to_the_store() {
     drop(store.lock_watch().unwrap());
     for (store_mode, expected) in [(0o755, 0o600), (0o775, 0o660), (0o777, 0o666), (0o700, 0o600)] {
         set_mode(store.path(), store_mode);
-        // As the first programs of this format made them.
+        // As the first programs of this format created them.
         locks.iter().for_each(|lock| set_mode(&store.path().join(lock), 0o644));
         drop(commit(&store, &memory(&[("n", &store_mode.to_string())])).unwrap());
         drop(store.lock_watch().unwrap());
@@ -54,7 +54,7 @@ fn whoever_completes_a_store_writes_no_notice_beside_a_writer() {
     let dir = scratch();
     let store = open(dir.path());
     let notice = store.path().join("notice");
-    // As it looks to a process that begins to make the store, while another one is at its first commit.
+    // The view of a process that begins to create the store, while another one is at its first commit.
     let unmake = || fs::remove_dir(store.path().join("views")).unwrap();
     unmake();
     fs::write(&notice, "").unwrap();
@@ -103,7 +103,7 @@ fn a_stranger_who_holds_a_lock_is_named_and_cannot_take_it_again() {
         holder.wait().unwrap();
         drop(commit(&hasty, &memory(&[("n", lock)])).unwrap());
         assert!(!flock(&store, lock).arg("true").status().unwrap().success(), "{lock}");
-        // Looking needs no lock that only writers may take.
+        // A check needs no lock that only writers may take.
         assert_eq!(mode(&store, lock), 0o600);
     }
 }

@@ -14,7 +14,7 @@ use genstore_testkit::{copy_exactly, read_tree, same_content, scratch, things};
 
 use super::{collect, commit, id, memory, open, publish_things};
 
-/// A store of three generations, with the second one current after a rollback that marked nothing.
+/// A store of three generations, with the second one current after a rollback that set no mark.
 fn three(dir: &Path) -> Store {
     let store = open(dir);
     for n in 1..=3 {
@@ -36,7 +36,7 @@ pub(super) fn drop_empty_folders(dir: &Path) {
     }
 }
 
-/// Every path below a folder, with what it is.
+/// Every path below a folder, with its kind.
 fn everything(dir: &Path) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -54,13 +54,13 @@ pub(super) fn verify(store: &Store) -> VerifyReport {
     store.verify(None, Depth::Full).unwrap()
 }
 
-/// Names of the files that a report tells of, from the store on.
+/// Names of the files in a report, relative to the store.
 pub(super) fn files(store: &Store, report: &VerifyReport) -> Vec<String> {
     let name = |path: &Path| path.strip_prefix(store.path()).unwrap().display().to_string();
     report.files.iter().map(|(path, _)| name(path)).collect()
 }
 
-/// Repairs in one run, and tells what was found.
+/// Repairs in one run, and returns the findings.
 pub(super) fn repair(store: &Store) -> VerifyReport {
     let (before, after) = store.repair().unwrap();
     assert!(after.is_clean(), "{after:#?}");
@@ -186,7 +186,7 @@ fn a_lost_pointer_is_put_back_and_nothing_is_collected_meanwhile() {
         assert_eq!(store.list().unwrap().generations.len(), 3, "{nth}: it hides no generation");
         assert_eq!(files(&store, &verify(&store)), ["current"], "{nth}");
         assert_eq!(files(&store, &repair(&store)), ["current"], "{nth}");
-        assert_eq!(store.current().unwrap(), Some(id(2)), "{nth}: what was activated last");
+        assert_eq!(store.current().unwrap(), Some(id(2)), "{nth}: the last activated generation");
         assert_eq!(collect(&store, 0).generations, [id(3), id(1)], "{nth}");
     }
 }
@@ -235,7 +235,7 @@ fn numbers_are_not_used_again_although_the_sequence_is_lost_or_old() {
             drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
         }
         drop(store.activate(&"3".parse::<Rev>().unwrap(), Expect::Any).unwrap());
-        // Only the log knows of the fourth one then.
+        // Then only the log has the number of the fourth one.
         assert_eq!(collect(&store, 0).generations, [id(4), id(2), id(1)]);
         match is_old {
             true => fs::write(store.path().join("sequence"), &old).unwrap(),
@@ -364,7 +364,7 @@ fn the_folders_of_a_tree_are_put_back() {
     assert_eq!(missing, [(id(1), &b""[..]), (id(2), b"v"), (id(2), b"w/x")], "{report:?}");
     drop(repair(&store));
     assert!(store.path().join("generations/1/tree").is_dir());
-    // A whole tree that is gone is made of the objects.
+    // A whole missing tree is recreated from the objects.
     fs::remove_dir_all(store.path().join("generations/2/tree")).unwrap();
     drop(repair(&store));
     assert_eq!(fs::read(store.path().join("current/a")).unwrap(), b"1");
@@ -386,7 +386,7 @@ fn what_was_shown_is_read_off_the_files() {
     assert_eq!(verify(&store).generations.len(), 1);
     assert_eq!(repair(&store).generations.len(), 1);
     let after = a.metadata().unwrap();
-    assert_eq!((after.mtime(), after.ino()), (mtime, inode), "what is current shows the same");
+    assert_eq!((after.mtime(), after.ino()), (mtime, inode), "the current generation is unchanged");
     drop(store.activate(&"2".parse::<Rev>().unwrap(), Expect::Any).unwrap());
     assert!(a.metadata().unwrap().mtime() > mtime);
 }
@@ -430,7 +430,7 @@ fn what_took_the_place_of_the_log_keeps_no_rollback_and_no_keeping_out() {
         assert_eq!(told, ["the log has no line about this generation: another entry has replaced the log"]);
         drop(store.rollback(1, true).unwrap());
         assert_eq!(store.current().unwrap(), Some(id(2)));
-        // What was kept stays, whoever writes next.
+        // The kept generation stays after the next writer.
         drop(store.rollback(1, true).unwrap());
         assert_eq!(store.list().unwrap().generations.len(), 4);
         assert_eq!(files(&store, &repair(&store)), ["log"]);
@@ -473,7 +473,7 @@ fn marks_that_a_cut_collection_left_are_swept() {
     store.mark(&"1".parse::<Rev>().unwrap(), Mark::Bad, None).unwrap();
     let mark = fs::read(store.path().join("marks/1")).unwrap();
     assert_eq!(collect(&store, 1).generations, [id(1)]);
-    // As if it had been killed right after the generation was taken off the list.
+    // As if it had been killed right after the generation was unlisted.
     fs::write(store.path().join("marks/1"), mark).unwrap();
     fs::write(store.path().join("suspects/generation-1"), "").unwrap();
     assert_eq!(collect(&store, 1).generations, []);

@@ -1,4 +1,4 @@
-//! What the store promises to those who use the library.
+//! The promises of the store to users of the library.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -28,7 +28,7 @@ use genstore::{
 };
 use genstore_testkit::{Thing, Things, Way, at, give, read_tree, scratch, settle, write_tree};
 
-/// A clock that moves a second each time it is read.
+/// A clock that advances by a second each time it is read.
 fn ticking(start: u64) -> Options {
     let ticks = AtomicU64::new(start);
     Options::new(Arc::new(move || at(ticks.fetch_add(1, Ordering::Relaxed))))
@@ -52,8 +52,8 @@ fn publish_things(store: &Store, dir: &Path, things: &Things) -> Publication {
     publish(store, &dir.join("source"))
 }
 
-/// Gives a source, settled where it stays, and publishes it in some way. What the source holds
-/// already is not written again.
+/// Prepares a source, settled if it stays, and publishes it in some way. Unchanged files of the source
+/// are not written again.
 fn publish_in(way: Way, store: &Store, dir: &Path, things: &Things) -> Publication {
     let source = dir.join("source");
     if give(&source, things) && !way.consume {

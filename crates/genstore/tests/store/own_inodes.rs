@@ -1,5 +1,5 @@
-//! Damage of files that have an inode of their own, and of the current tree's own names: no verb
-//! carries it into another generation or calls it unchanged.
+//! Damage of files that have an inode of their own, and of the current tree's own names: no verb copies
+//! it to another generation or calls it unchanged.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -16,8 +16,8 @@ use genstore_testkit::{
 
 use super::{id, open, publish_in};
 
-/// A store whose generation 2 shows `own` by an inode of its own: it was published with an mtime that
-/// is not later.
+/// A store whose generation 2 has an own inode for `own`: it was published with an mtime that is not
+/// later.
 fn with_own_inode(dir: &Path) -> (Store, Things) {
     let store = open(dir);
     drop(publish_in(Way::PLAIN, &store, dir, &things(1_000, &[("own", "=one"), ("d/b", "=b")])));
@@ -29,7 +29,7 @@ fn with_own_inode(dir: &Path) -> (Store, Things) {
 
 type Damage = fn(&Path);
 
-/// Ways to damage a file; the last one keeps all that stat tells but the ctime.
+/// Ways to damage a file. The last one keeps all stat values except the ctime.
 const HARMS: [(&str, Damage); 6] = [
     ("grown", |path| write_through(path, b"longer than it was")),
     ("cut", |path| write_through(path, b"")),
@@ -103,7 +103,7 @@ fn a_switch_does_not_carry_a_damaged_own_inode_back() {
     for (harm, act) in HARMS {
         let dir = scratch();
         let (store, _) = with_own_inode(dir.path());
-        // The third has the bytes of the second at that path, and was never shown.
+        // The third has the bytes of the second at that path, and was never current.
         let third = things(1_000, &[("own", "=two"), ("d/b", "=b"), ("more", "=more")]);
         write_tree(&dir.path().join("source"), &third);
         let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
@@ -143,7 +143,7 @@ fn a_switch_to_what_was_only_kept_looks_at_what_it_shows() {
 
 type Harm = (&'static str, fn(&Path));
 
-/// What may happen to the names of a tree, and to files that no object stands behind.
+/// Damage to the names of a tree, and to files without an object.
 const TREE_HARMS: [Harm; 15] = [
     ("added", |tree| fs::write(tree.join("stranger"), "x").unwrap()),
     ("added below", |tree| fs::write(tree.join("d/stranger"), "x").unwrap()),
@@ -183,7 +183,7 @@ const TREE_HARMS: [Harm; 15] = [
     }),
 ];
 
-/// Publishes what is current again.
+/// Publishes the current tree again.
 fn publish_again(way: Way, store: &Store, dir: &Path, now: &Things) -> genstore::Result<bool> {
     let source = dir.join("source");
     give(&source, now);
@@ -196,7 +196,7 @@ fn publish_again(way: Way, store: &Store, dir: &Path, now: &Things) -> genstore:
 fn what_is_current_is_not_called_unchanged_when_its_tree_is_damaged() {
     let own: Vec<Harm> = HARMS.iter().map(|(harm, _)| (*harm, no_harm as fn(&Path))).collect();
     for (nth, (harm, act)) in TREE_HARMS.iter().chain(&own).enumerate() {
-        // Without a look before, and with two: then the folders are known, and passed over.
+        // Without a check before, and with two: then the folders have stamps, and are skipped.
         for looks_before in [0, 2] {
             let way = Way::ALL[(nth + looks_before / 2) % Way::ALL.len()];
             let what = format!("{way}, {looks_before} looks before, {harm}");
@@ -284,7 +284,7 @@ fn a_rollback_does_not_make_current_what_differs_and_is_damaged() {
                 Err(error) => {
                     assert_eq!(error.code(), "damaged", "{what}");
                     assert_eq!(store.current().unwrap(), Some(id(3)), "{what}");
-                    // The object is the same inode: its bytes are nowhere.
+                    // The object is the same inode, so its bytes are lost.
                     assert!(!own, "{what}: {error}");
                 }
             }

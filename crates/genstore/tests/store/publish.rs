@@ -1,4 +1,4 @@
-//! What a publication takes in, and what it shows.
+//! The inputs and the results of a publication.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use genstore_testkit::{read_tree, same_content, scratch, things, write_tree};
 
 use super::{commit, id, memory, open, publish, publish_things, ticking};
 
-/// The same content has the same id, whichever way it came (INV-18).
+/// The same content has the same id, from any kind of source (INV-18).
 #[test]
 fn memory_disk_and_stream_give_one_tree() {
     let dir = scratch();
@@ -113,7 +113,7 @@ fn an_unchanged_path_keeps_inode_and_mtime_and_a_changed_one_moves_forward() {
     assert!(newer.1 < 6_000);
     assert_eq!(stat("empty").1, empty.1);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
-    // Back and forth: at every path the mtime only ever grows.
+    // Back and forth: at every path the mtime only increases.
     let mut last = stat("older").1;
     for _ in 0..3 {
         for rev in ["1", "2"] {

@@ -1,4 +1,4 @@
-//! Several at once: publishers, readers and gc.
+//! Concurrent publishers, readers and gc.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn a_rollback_that_was_overtaken_while_it_waited_is_lost() {
     writer.lock().unwrap();
     let done = std::thread::scope(|scope| {
         let rollback = scope.spawn(|| open(dir.path()).rollback(1, false));
-        // It has looked at what is current once it holds the store lock, and waits for this writer.
+        // It has read the current generation once it holds the store lock, and waits for this writer.
         let exclusive = lock("locks/store");
         while exclusive.try_lock().is_ok() {
             exclusive.unlock().unwrap();
@@ -102,7 +102,7 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
                         let staged = store.stage(&plan, way.staging()).unwrap();
                         match staged.unaudited().commit(&options) {
                             Ok(_) => wins += 1,
-                            // Who lost has all that was to be consumed.
+                            // A publisher that lost the race still has all sources to be consumed.
                             Err(Error::Lost { .. }) => {
                                 let left = read_tree(&source).unwrap();
                                 losses += u64::from(same_content(&left, &tree));
@@ -133,7 +133,7 @@ fn publishers_readers_and_gc_do_not_harm_each_other() {
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
 
-/// In generations that all of gc's and the publishers' rules give up, and in a stage that nobody owns.
+/// In generations that neither gc's nor the publishers' rules keep, and in a stage without an owner.
 #[test]
 fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
     if !in_own_mounts("races::publishers_and_gc_leave_alone_what_is_mounted_inside") {
@@ -174,7 +174,7 @@ fn publish_read_and_collect(dir: &Path) {
             scope.spawn(move || {
                 let store = Store::open(path, ticking(1_000_000)).unwrap();
                 for (round, way) in (0..40).zip(Way::ALL.into_iter().cycle()) {
-                    // Few contents, so that objects come, go, and come back.
+                    // Few contents, so that objects are created, removed and created again.
                     let text = format!("={}", (worker + round) % 5);
                     drop(publish_in(way, &store, &dir, &things(1_000, &[("a", &text), ("b", &text)])));
                 }
@@ -190,7 +190,7 @@ fn publish_read_and_collect(dir: &Path) {
         scope.spawn(|| {
             let store = Store::open(&path, ticking(1_000_000)).unwrap();
             while busy() {
-                // What is leased stays whole, although gc is after everything.
+                // A leased generation stays complete, although gc tries to remove everything.
                 let Ok(generation) = store.open_generation(&"@".parse().unwrap()) else {
                     continue;
                 };
