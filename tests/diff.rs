@@ -67,7 +67,7 @@ fn shows_lines() {
         "error: neither side has 1\n\
          hint: generations come before -p: `genstore diff 41 42 -p PATH`; `genstore show --tree` lists paths\n",
     );
-    site.run("diff -p ../x").fails(2, "error: not a path in a generation: ../x: the path holds `..`\n");
+    site.run("diff -p ../x").fails(2, "error: not a path in a generation: ../x: the path contains `..`\n");
 }
 
 #[test]

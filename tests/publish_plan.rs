@@ -124,7 +124,7 @@ fn all_bad_lines_are_named_together() {
         (7, Some("d"), "the mode `4755` holds more than permissions, which cannot be kept"),
         (7, Some("d"), "cannot come from build/none: there is no such file"),
         (8, Some("e"), "cannot come from build/folder: it is not a file"),
-        (9, Some("../f"), "the path holds `..`"),
+        (9, Some("../f"), "the path contains `..`"),
         (9, Some("../f"), "has more than one of `source`, `bytes`, `text`, `symlink`, `dir`"),
         (10, Some("g"), "is an absolute symlink (to /etc)"),
         (11, None, "ends in the middle of an entry"),

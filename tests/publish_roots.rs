@@ -110,7 +110,7 @@ fn all_bad_roots_are_named_together() {
                 "error: 11 paths cannot be kept in a generation",
                 "  cannot be a root: the path is empty",
                 "  /abs cannot be a root: the path is absolute",
-                "  ../x cannot be a root: the path holds `..`",
+                "  ../x cannot be a root: the path contains `..`",
                 "  a cannot be a root: another root has this name",
                 "  a/b cannot be a root: it lies in the root a",
                 "  a/etc is an absolute symlink (to /etc)",

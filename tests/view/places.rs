@@ -53,9 +53,9 @@ fn refuses_what_is_no_place_for_a_view() {
         assert_eq!((&error["code"], &error["exit"]), (&json!(code), &json!(1)));
     }
     for (from, why) in [
-        ("../x", "the path holds `..`"),
+        ("../x", "the path contains `..`"),
         ("/x", "the path is absolute"),
-        ("a//b", "the path holds an empty name or `.`"),
+        ("a//b", "the path contains an empty name or `.`"),
     ] {
         let message = format!("error: not a path in a generation: {from}: {why}\n");
         site.run(&format!("view add new --from {from}")).fails(2, &message);

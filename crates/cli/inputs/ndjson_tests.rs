@@ -70,8 +70,8 @@ fn each_line_is_judged_by_itself() {
     check(r#"{"path_b64":"YQ","text":""}"#, "line 1: `path_b64` is not base64");
     check(r#"{"path":"","text":""}"#, "line 1: the path is empty");
     check(r#"{"path":"/a","text":""}"#, "line 1: /a the path is absolute");
-    check(r#"{"path":"a/../b","text":""}"#, "line 1: a/../b the path holds `..`");
-    check(r#"{"path":"a\u0000","text":""}"#, "line 1: a\\u{0} the path holds a NUL byte");
+    check(r#"{"path":"a/../b","text":""}"#, "line 1: a/../b the path contains `..`");
+    check(r#"{"path":"a\u0000","text":""}"#, "line 1: a\\u{0} the path contains a NUL byte");
     check(
         r#"{"path":"a","text":"","mode":"4755"}"#,
         "line 1: a the mode `4755` holds more than permissions, which cannot be kept",

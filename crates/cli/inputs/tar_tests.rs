@@ -77,9 +77,9 @@ fn every_hostile_member_is_named() {
         wrong(&archive(&members), None),
         [
             "/etc/passwd the path is absolute",
-            "../up the path holds `..`",
+            "../up the path contains `..`",
             "a stands twice",
-            "a/../../b the path holds `..`",
+            "a/../../b the path contains `..`",
             "abs is an absolute symlink (to /etc)",
             "block is a device",
             "char is a device",

@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(
             problems(plan),
             [
-                "../up the path holds `..`",
+                "../up the path contains `..`",
                 "a stands twice",
                 "a/b lies below something that is not a directory",
                 "c is an absolute symlink (to /etc)",

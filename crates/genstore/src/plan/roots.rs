@@ -150,8 +150,8 @@ mod tests {
                 "c/d/e|cannot be a root: it lies in the root c/d".to_owned(),
                 "device|cannot be a root: /dev/null: it is a device".to_owned(),
                 format!("gone|cannot be a root: {top}/gone: there is no such file or directory"),
-                "nul\\u{0}|cannot be a root: the path holds a NUL byte".to_owned(),
-                "x/../y|cannot be a root: the path holds `..`".to_owned(),
+                "nul\\u{0}|cannot be a root: the path contains a NUL byte".to_owned(),
+                "x/../y|cannot be a root: the path contains `..`".to_owned(),
             ]
         );
     }
