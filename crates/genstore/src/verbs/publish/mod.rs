@@ -114,7 +114,7 @@ pub(crate) fn stage<'s>(
         plan,
         folders: &folders,
         base: base.as_ref().map(|base| &base.tree),
-        standing: standing.as_ref(),
+        standing: standing.as_ref().zip(base.as_ref().map(|base| &base.shown)),
         base_id: base.as_ref().map(|base| base.generation.id()),
         index: base.as_ref().and_then(|base| base.index.as_ref()),
         lossy: options.lossy,

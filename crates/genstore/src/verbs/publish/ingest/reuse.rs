@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
 use crate::fs::{Dir, Kind, Stat};
+use crate::model::fresh::Shown;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
 use crate::model::object_name;
@@ -32,8 +33,8 @@ pub(crate) struct Reuse<'a> {
     objects: &'a Objects<'a>,
     /// The current generation's tree if it can be read, otherwise the empty tree.
     base: &'a Tree,
-    /// The directory of its files.
-    standing: Option<&'a Dir>,
+    /// The directory of its files, and the mtimes that they show there.
+    standing: Option<(&'a Dir, &'a Shown)>,
     index: Option<&'a SourceIndex>,
     /// Objects that `verify` found wrong.
     suspects: &'a [ObjectId],
@@ -174,12 +175,15 @@ impl<'a> Reuse<'a> {
         Ok(is_known || self.objects.stat(id)?.is_some())
     }
 
-    /// Returns whether the current generation has the object's own inode at this path, so that the
-    /// manifest's mtime is the object's. Another publisher may have added the object with another mtime
-    /// at the same time. Then the inode at the path is a copy.
+    /// Returns whether the current generation has the object's own inode at this path, with the manifest's
+    /// mtime. Another publisher may have added the object with another mtime at the same time. Then the
+    /// inode at the path is a copy, or it is the object's and `shown` records the object's mtime.
     fn is_standing(&self, id: ObjectId, object: &Stat) -> Result<bool> {
-        let Some(tree) = self.standing else { return Ok(false) };
+        let Some((tree, shown)) = self.standing else { return Ok(false) };
         let Some(path) = self.recorded.path(self.base, id) else { return Ok(false) };
+        if shown.fresh.contains_key(path) {
+            return Ok(false);
+        }
         let at = match open_parent(tree, path) {
             Err(e) if is_absence(&e) => return Ok(false),
             at => at?,
