@@ -26,7 +26,7 @@ struct House {
     present: &'static [&'static str],
 }
 
-const HOUSES: [House; 6] = [
+const HOUSES: [House; 7] = [
     House {
         folder: "crates/cli",
         programs: &["main.rs", "testing.rs"],
@@ -50,6 +50,7 @@ const HOUSES: [House; 6] = [
     LIBRARY,
     House { folder: "crates/run/src", programs: &[], floors: &[], present: &[] },
     House { folder: "crates/watch/src", programs: &[], floors: &[], present: &[] },
+    House { folder: "crates/simulator/src", programs: &[], floors: &[], present: &[] },
     House { folder: "crates/testkit/src", programs: &[], floors: &[], present: &[] },
     House { folder: "crates/torture/src", programs: &[], floors: &[], present: &[] },
 ];

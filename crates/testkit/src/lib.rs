@@ -15,7 +15,7 @@ mod way;
 
 pub use clock::{at, settle};
 pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
-pub use genstore_torture::trees::{Thing, Things, read_tree, same_content, things};
+pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, things};
 pub use loopfs::{LoopFs, target_dir};
 pub use mounts::{Bystanders, bind, in_own_mounts, mount, unmount, unmount_below};
 pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};

@@ -1,0 +1,23 @@
+//! A model of a store in memory, and plans of steps that are taken in it and in a real one.
+//!
+//! After each step the two are compared: what is current and its bytes, which generations are there, marks,
+//! pins, the hold, views, objects, mtimes, and that `verify` finds nothing, or finds the damage that was done.
+//! A plan follows from its seed; one that fails is made shorter as long as it fails.
+//!
+//! Dev only.
+#![allow(clippy::disallowed_methods, reason = "plans make and break files")]
+
+mod chance;
+mod check;
+mod damage;
+mod model;
+mod outcome;
+mod perform;
+mod plan;
+mod seen;
+mod step;
+mod tree;
+mod world;
+
+pub use plan::{Tried, plan, run, shrink, take};
+pub use step::{Act, Damage, Edit, Expected, Fault, Keep, Publish, Step, Way, What};

@@ -1,0 +1,185 @@
+//! Taking a step in the real store.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use genstore::generation::Mark;
+use genstore::plan::ScanRules;
+use genstore::publish::{Expect, Staged};
+use genstore::view::{ViewKind, ViewOptions};
+use genstore::{CommitOptions, Error, GenerationId, Plan, Retention, Source, StageOptions, Store};
+use genstore_testkit::{Thing, Things, at, is_nothing_lost, put, read_tree, settle, write_tree};
+
+use crate::seen::{PINS, State, VIEWS};
+use crate::step::{Act, Expected, Keep, Publish, Way};
+use crate::tree;
+use crate::world::{Did, World, fail};
+
+/// The rule of retention that a step names.
+pub(crate) fn retention(keep: Keep) -> Retention {
+    Retention {
+        keep_last: usize::from(keep.last),
+        keep_within: keep.within.map(|secs| Duration::from_secs(u64::from(secs))),
+        grace: Duration::from_secs(u64::from(keep.grace)),
+    }
+}
+
+impl World {
+    /// Takes a step in the real store. The first error is one of the simulation: what was seen of it must not be.
+    pub(crate) fn perform(&mut self, store: &Store, act: &Act) -> Result<Did, String> {
+        let rev = |n: u8| self.model.pick(n).unwrap_or(77).to_string().parse().expect("a number");
+        let pin = |n: u8| PINS[usize::from(n) % PINS.len()].parse().expect("a name");
+        let view = |n: u8| self.place().join(VIEWS[usize::from(n) % VIEWS.len()]);
+        Ok(match act {
+            Act::Publish(publish) => return self.publish(store, publish),
+            Act::Rollback { steps, keep_good } => store.rollback(*steps, *keep_good).map(drop),
+            Act::Switch(n) => store.activate(&rev(*n), Expect::Any).map(drop),
+            Act::EndHold => store.end_hold().map(drop),
+            Act::Collect(keep) => {
+                store.plan_gc(&retention(*keep)).and_then(|plan| store.collect(&plan)).map(drop)
+            }
+            Act::Pin { generation, name, secs } => {
+                let until = secs.map(|secs| at(self.model.now + u64::from(secs)));
+                store.pin(&rev(*generation), &pin(*name), None, until).map(drop)
+            }
+            Act::Unpin(name) => store.unpin(&pin(*name)),
+            Act::Mark(n, good) => {
+                let mark = if *good { Mark::Good } else { Mark::Bad };
+                store.mark(&rev(*n), mark, None).map(drop)
+            }
+            Act::AddView(n) => {
+                let kind = if *n == 0 { ViewKind::Link } else { ViewKind::Mirror };
+                let options = ViewOptions { kind, copy: *n == 2, ..ViewOptions::default() };
+                store.add_view(&view(*n), &options).map(drop)
+            }
+            Act::RemoveView(n) => store.remove_view(&view(*n)).map(drop),
+            Act::Clock(_) | Act::Damage(..) | Act::Verify | Act::Repair => Ok(()),
+        })
+    }
+
+    fn publish(&mut self, store: &Store, publish: &Publish) -> Result<Did, String> {
+        let wanted = self.model.wanted.clone();
+        let given = self.place().join("given");
+        let expect = self.expect(publish.expect);
+        if publish.way == Way::Consume {
+            write_tree(&given, &wanted);
+        }
+        let did = match self.stage(store, publish, &wanted) {
+            Err(error) => return Err(error),
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(staged)) => {
+                if let Some(act) = &publish.meanwhile {
+                    self.adopt_retired(publish)?;
+                    self.act(act, None).map_err(|error| format!("meanwhile: {error}"))?;
+                    if !self.model.damage.any {
+                        self.check_times().map_err(|error| format!("meanwhile: {error}"))?;
+                    }
+                    // What somebody else publishes is not what is wanted here.
+                    self.model.wanted = wanted.clone();
+                }
+                let activate = publish.activate;
+                let commit = CommitOptions { expect, activate, ..CommitOptions::default() };
+                staged.unaudited().commit(&commit).map(drop)
+            }
+        };
+        if publish.way == Way::Consume {
+            self.check_given(&given, &wanted, &did)?;
+        }
+        Ok(did)
+    }
+
+    /// What was consumed is committed, or still there.
+    fn check_given(&self, given: &Path, wanted: &Things, did: &Did) -> Result<(), String> {
+        if !self.model.damage.any && !is_nothing_lost(given, wanted, self.store.path()) {
+            fail!("{did:?}: consumed files are lost");
+        }
+        let left = read_tree(given).unwrap_or_default();
+        let has_files = left.values().any(|thing| matches!(thing, Thing::File(..)));
+        if did.is_ok() && has_files && !self.faulty {
+            fail!("{left:?} is left of what was consumed");
+        }
+        fs::remove_dir_all(given).or_else(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(format!("remove what was consumed: {e}")),
+        })
+    }
+
+    /// Staging takes a generation that it recycles off the list.
+    fn adopt_retired(&mut self, publish: &Publish) -> Result<(), String> {
+        let seen = State::of_store(&self.store, self.place())?;
+        let may = publish.recycle.map(|keep| self.model.given_up(keep)).unwrap_or_default();
+        let gone: Vec<u64> =
+            self.model.generations.keys().copied().filter(|id| !seen.generations.contains(id)).collect();
+        for id in gone {
+            if !may.contains(&id) {
+                fail!("INV-13: {id} is recycled");
+            }
+            self.model.forget(id);
+        }
+        Ok(())
+    }
+
+    fn expect(&self, expect: Expected) -> Expect {
+        let id = |number| GenerationId::new(number).expect("a number");
+        match (expect, self.model.current) {
+            (Expected::Any, _) => Expect::Any,
+            (Expected::Right, None) => Expect::Unborn,
+            (Expected::Right, Some(current)) => Expect::Current(id(current)),
+            (Expected::Wrong, Some(_)) => Expect::Unborn,
+            (Expected::Wrong, None) => Expect::Current(id(1)),
+        }
+    }
+
+    fn stage<'s>(
+        &mut self,
+        store: &'s Store,
+        publish: &Publish,
+        wanted: &Things,
+    ) -> Result<Result<Staged<'s>, Error>, String> {
+        let options = StageOptions {
+            recycle: publish.recycle.map(retention),
+            always: publish.always,
+            rehash: publish.rehash,
+            consume: publish.way == Way::Consume,
+            ..StageOptions::default()
+        };
+        let (source, given) = (self.place().join("source"), self.place().join("given"));
+        let scanned = |dir: &Path, options| {
+            Plan::scan(dir, &ScanRules::default()).and_then(|plan| store.stage(&plan, options))
+        };
+        Ok(match publish.way {
+            Way::Copy | Way::CopySettled => {
+                tree::change(&source, &self.source, wanted).map_err(|e| format!("the source: {e}"))?;
+                self.source = wanted.clone();
+                if publish.way == Way::CopySettled {
+                    settle(self.place());
+                }
+                scanned(&source, options)
+            }
+            Way::Consume => scanned(&given, options),
+            Way::Memory => memory(wanted).and_then(|plan| store.stage(&plan, options)),
+            Way::Stage => match store.begin() {
+                Err(error) => Err(error),
+                Ok(stage) => {
+                    put(stage.path(), wanted).map_err(|e| format!("the stage: {e}"))?;
+                    stage.seal(&ScanRules::default(), options)
+                }
+            },
+        })
+    }
+}
+
+fn memory(wanted: &Things) -> Result<Plan, Error> {
+    let mut plan = Plan::builder();
+    for (path, thing) in wanted {
+        plan = match thing {
+            Thing::File(bytes, executable, _) => {
+                plan.file(path.as_str(), *executable, Source::Bytes(bytes.clone()))
+            }
+            Thing::Link(target) => plan.symlink(path.as_str(), target.as_str()),
+            Thing::Dir => plan.dir(path.as_str()),
+        };
+    }
+    plan.build()
+}

@@ -1,0 +1,194 @@
+//! A real store beside its model: a step is taken in both, and what comes of it is compared.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use genstore::faults::{FaultKind, FaultPlan, Faults};
+use genstore::{Options, Store};
+use genstore_testkit::{Things, at, scratch};
+use tempfile::TempDir;
+
+use crate::model::Model;
+use crate::outcome::{Outcomes, is_between, outcomes};
+use crate::seen::State;
+use crate::step::{Act, Fault, Step};
+use crate::tree;
+
+/// When a simulation starts, in seconds since 1970.
+const START: u64 = 1_000_000;
+
+/// What a step did.
+pub(crate) type Did = Result<(), genstore::Error>;
+
+/// A store, its model, and the folder with all of it.
+pub(crate) struct World {
+    dir: TempDir,
+    pub(crate) store: Store,
+    pub(crate) model: Model,
+    clock: Arc<AtomicU64>,
+    /// What the source folder holds.
+    pub(crate) source: Things,
+    /// How many faults were met.
+    pub(crate) met: u64,
+    /// The step that is being taken has a fault, or one before it had.
+    pub(crate) faulty: bool,
+}
+
+/// Says what is wrong, and ends the step.
+macro_rules! fail {
+    ($($words:tt)*) => { return Err(format!($($words)*)) };
+}
+pub(crate) use fail;
+
+impl World {
+    pub(crate) fn new() -> World {
+        let (dir, clock) = (scratch(), Arc::new(AtomicU64::new(START)));
+        let store = open(&dir.path().join("store"), &clock, Faults::default()).expect("make a store");
+        let model = Model { now: START, ..Model::default() };
+        World { dir, store, model, clock, source: Things::new(), met: 0, faulty: false }
+    }
+
+    pub(crate) fn place(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A path in the store.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.store.path().join(path)
+    }
+
+    pub(crate) fn tree(&self, generation: u64) -> PathBuf {
+        self.at(&format!("generations/{generation}/tree"))
+    }
+
+    /// Opens the store once more, as another process does.
+    pub(crate) fn open(&self, faults: Faults) -> Result<Store, genstore::Error> {
+        open(self.store.path(), &self.clock, faults)
+    }
+
+    /// Takes a step, and compares what came of it.
+    pub(crate) fn step(&mut self, step: &Step) -> Result<(), String> {
+        self.set_clock(self.model.now + 1);
+        match &step.act {
+            Act::Clock(by) => {
+                self.model.times_unknown |= *by < 0;
+                self.set_clock(self.model.now.saturating_add_signed(*by).max(START / 2));
+            }
+            Act::Damage(damage, n) => self.damage(*damage, *n)?,
+            Act::Verify => self.verify()?,
+            Act::Repair => self.repair()?,
+            act => self.act(act, step.fault)?,
+        }
+        self.check()
+    }
+
+    fn set_clock(&mut self, to: u64) {
+        self.model.now = to;
+        self.clock.store(to, Ordering::SeqCst);
+    }
+
+    /// Does what is not done behind the store's back, with a fault, and judges what came of it.
+    pub(crate) fn act(&mut self, act: &Act, fault: Option<Fault>) -> Result<(), String> {
+        if let Act::Publish(publish) = act {
+            publish.edits.iter().for_each(|edit| tree::edit(&mut self.model.wanted, edit));
+        }
+        let Some(fault) = fault else {
+            let store = self.store.clone();
+            let did = self.perform(&store, act)?;
+            return self.judge(act, did, None);
+        };
+        self.faulty = true;
+        let faults = Faults::inject(FaultPlan::step(fault.at, fault.kind));
+        let did = match self.open(faults.clone()) {
+            Ok(store) => self.perform(&store, act)?,
+            Err(error) => Err(error),
+        };
+        if faults.count() < fault.at {
+            return self.judge(act, did, None);
+        }
+        self.met += 1;
+        self.model.times_unknown = true;
+        // Everybody is another process from here on; and the first that writes recovers.
+        self.store = self.open(Faults::default()).map_err(|e| format!("open after a fault: {e}"))?;
+        match self.store.unpin(&"nobody".parse().expect("a name")) {
+            Err(error) if error.code() == "no-such-pin" => {}
+            Err(error) if self.model.damage.any && error.code() == "damaged" => {}
+            other => fail!("recovery after a fault: {other:?}"),
+        }
+        self.judge(act, did, Some(fault.kind))
+    }
+
+    /// Judges what came of a step, and goes on with the model that fits.
+    fn judge(&mut self, act: &Act, did: Did, fault: Option<FaultKind>) -> Result<(), String> {
+        if self.model.damage.any {
+            return self.judge_damaged(act, did);
+        }
+        let seen = State::of_store(&self.store, self.place())?;
+        let before = State::of_model(&self.model);
+        let new: Vec<u64> = seen.generations.difference(&before.generations).copied().collect();
+        let made = new.first().copied().unwrap_or(self.model.high + 1);
+        if made <= self.model.high {
+            fail!("INV-7: {made} was taken before");
+        }
+        let may = outcomes(&self.model, act, made);
+        let gone: BTreeSet<u64> = before.generations.difference(&seen.generations).copied().collect();
+        if !gone.is_subset(&may.removable) {
+            fail!("INV-13: gone are {gone:?}, and only {:?} may be", may.removable);
+        }
+        let mut candidates: Vec<Model> = may.done.clone();
+        match (&did, fault) {
+            (Ok(()), _) if may.removes_all && gone != may.removable => {
+                fail!("gone are {gone:?}, and {:?} are to be", may.removable)
+            }
+            (Ok(()), _) if candidates.is_empty() => fail!("done, and not refused: {:?}", may.refused),
+            (Ok(()), _) => {}
+            (Err(error), None) if !may.refused.contains(&error.code()) => {
+                fail!("refused with {}: {error}; {:?}", error.code(), std::error::Error::source(error))
+            }
+            (Err(_), _) => candidates = vec![self.model.clone()],
+        }
+        for mut model in candidates.clone() {
+            gone.iter().for_each(|id| model.forget(*id));
+            if State::of_model(&model) == seen {
+                self.model = model;
+                return Ok(());
+            }
+        }
+        if fault.is_some() && self.adopt(&may, &seen) {
+            return Ok(());
+        }
+        candidates.iter_mut().for_each(|model| gone.iter().for_each(|id| model.forget(*id)));
+        let wanted: Vec<State> = candidates.iter().map(State::of_model).collect();
+        fail!("{did:?}: the store is {seen:?} and ought to be one of {wanted:?}")
+    }
+
+    /// Goes on with what a fault left of a step that moves nothing.
+    fn adopt(&mut self, may: &Outcomes, seen: &State) -> bool {
+        let before = State::of_model(&self.model);
+        let fits = |after: &&Model| {
+            let mut before = before.clone();
+            before.generations.retain(|id| !may.removable.contains(id) || seen.generations.contains(id));
+            let mut after = State::of_model(after);
+            after.generations.retain(|id| !may.removable.contains(id) || seen.generations.contains(id));
+            is_between(seen, &before, &after)
+        };
+        let Some(after) = may.done.iter().find(fits) else { return false };
+        let mut model = after.clone();
+        model.generations.retain(|id, _| seen.generations.contains(id));
+        for (id, one) in &mut model.generations {
+            one.good = !seen.bad.contains(id);
+        }
+        (model.held, model.pins, model.views) = (seen.held, seen.pins.clone(), seen.views.clone());
+        self.model = model;
+        true
+    }
+}
+
+fn open(path: &Path, clock: &Arc<AtomicU64>, faults: Faults) -> Result<Store, genstore::Error> {
+    let clock = clock.clone();
+    let mut options = Options::new(Arc::new(move || at(clock.load(Ordering::SeqCst))));
+    options.faults = faults;
+    Store::init(path, options).map(|(store, _)| store)
+}
