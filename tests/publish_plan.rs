@@ -59,12 +59,12 @@ fn four_ways_in_give_one_tree() {
     // Symlinks are the one thing that cannot be a root.
     assert_eq!((&roots["removed"], &roots["added"], &roots["modified"]), (&json!(2), &json!(0), &json!(0)));
     let memory = Plan::builder()
-        .file("css/site.css", false, Source::File(site.path("build/site.css")))
-        .file("bin/run", true, Source::Bytes(b"#!/bin/sh\n".to_vec()))
-        .file("bin/plain", false, Source::Bytes(b"#!/bin/sh\n".to_vec()))
-        .file("page", false, Source::Bytes("<h1>grüße</h1>\n".into()))
-        .file("raw", true, Source::Reader(Box::new(&b"\0\xff\n"[..])))
-        .file("aliased", false, Source::Bytes(b"body {}\n".to_vec()))
+        .file("css/site.css", Source::File(site.path("build/site.css")))
+        .executable("bin/run", Source::Bytes(b"#!/bin/sh\n".to_vec()))
+        .file("bin/plain", Source::Bytes(b"#!/bin/sh\n".to_vec()))
+        .file("page", Source::Bytes("<h1>grüße</h1>\n".into()))
+        .executable("raw", Source::Reader(Box::new(&b"\0\xff\n"[..])))
+        .file("aliased", Source::Bytes(b"body {}\n".to_vec()))
         .symlink("latest", "css/site.css")
         .symlink(*b"\xff", *b"\xfe")
         .dir("empty")

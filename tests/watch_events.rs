@@ -309,9 +309,9 @@ fn what_the_system_tells_is_enough_to_remember_the_rest() {
         fs::write(dir.join("a/a/one"), "1").unwrap();
         let stores = ["with", "without"].map(|name| {
             let options = Options::new(Arc::new(|| genstore_testkit::at(2_000_000)));
-            Store::init(&temp.path().join(name), options).unwrap().0
+            Store::init(&temp.path().join(name), options).unwrap().store
         });
-        let rules = ScanRules { symlinks: Symlinks::Any, ..ScanRules::default() };
+        let rules = ScanRules::default().symlinks(Symlinks::Any);
         let mut memory = ScanMemory::new(&dir, rules.clone());
         let mut witness = Witness::begin(&dir).unwrap();
         for round in 0..25 {

@@ -148,7 +148,7 @@ impl fmt::Display for InputProblem {
 
 impl From<Problem> for InputProblem {
     fn from(problem: Problem) -> InputProblem {
-        let Problem { path, kind, what } = problem;
+        let Problem { path, kind, what, .. } = problem;
         InputProblem { line: None, path: Some(path), kind, what }
     }
 }

@@ -15,13 +15,7 @@ pub(crate) fn rules() -> Result<AuditRules> {
     let require: Result<Vec<Pattern>, _> = parts.into_iter().map(Pattern::new).collect();
     let forbid = vec![Pattern::new("**/*.tmp").map_err(|e| anyhow::anyhow!("{e}"))?];
     let require = require.map_err(|e| anyhow::anyhow!("{e}"))?;
-    Ok(AuditRules {
-        require,
-        forbid,
-        min_files_ratio: Some(0.5),
-        closed_links: true,
-        ..AuditRules::default()
-    })
+    Ok(AuditRules::default().require(require).forbid(forbid).min_files_ratio(0.5).closed_links())
 }
 
 /// Says a finding in one line.

@@ -97,10 +97,11 @@ fn build(args: &Args, fault: Option<Fault>, phases: &mut Phases) -> Result<Publi
     let mut options = Options::new(Arc::new(SystemTime::now));
     options.faults = Fault::of_the_store(fault);
     args.store.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-    let (store, _) = Store::init(&args.store, options)?;
+    let store = Store::init(&args.store, options)?.store;
     let outputs = phases.run("plan", || plan::plan(&args.source, args.build))?;
     // A fault needs a publication to strike.
-    let stage_options = StageOptions { always: fault.is_some(), ..StageOptions::default() };
+    let mut stage_options = StageOptions::default();
+    stage_options.always = fault.is_some();
     let staged = if args.memory {
         let mut memory = Memory::default();
         make(args, phases, outputs, &mut memory)?;
@@ -111,10 +112,8 @@ fn build(args: &Args, fault: Option<Fault>, phases: &mut Phases) -> Result<Publi
         phases.run("stage", || Ok(stage.seal(&ScanRules::default(), stage_options)?))?
     };
     let audited = judge(args, phases, staged)?;
-    let options = CommitOptions {
-        facts: args.build.map(|build| ("build".to_owned(), build.to_string())).into_iter().collect(),
-        ..CommitOptions::default()
-    };
+    let options =
+        CommitOptions::default().facts(args.build.map(|build| ("build".to_owned(), build.to_string())));
     phases.run("commit", || Ok(audited.commit(&options)?))
 }
 

@@ -29,7 +29,8 @@ impl Memory {
     /// Makes the store's plan of it.
     pub(crate) fn into_plan(self) -> Result<Plan> {
         let add = |plan: genstore::plan::PlanBuilder, (path, output): (String, Output)| {
-            plan.file(path, output.executable, Source::Bytes(output.bytes))
+            let source = Source::Bytes(output.bytes);
+            if output.executable { plan.executable(path, source) } else { plan.file(path, source) }
         };
         Ok(self.0.into_iter().fold(Plan::builder(), add).build()?)
     }

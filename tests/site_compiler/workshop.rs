@@ -74,7 +74,7 @@ impl Workshop {
         self.build(&["--build", "1"]).ok();
         let store = self.open();
         for (view, from) in [("www", "site"), ("tool", "app")] {
-            let options = ViewOptions { from: Some(RelPath::new(from).unwrap()), ..ViewOptions::default() };
+            let options = ViewOptions::default().from(RelPath::new(from).unwrap());
             assert!(store.add_view(&self.dir.join(view), &options).unwrap().warnings.is_empty());
         }
         self.edit();

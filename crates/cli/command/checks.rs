@@ -102,16 +102,14 @@ fn finding(line: &str) -> Finding {
         genstore::tree::show_path(words.join(" ").as_bytes())
     };
     match serde_json::from_str::<Line>(line) {
-        Ok(Line { rule, path, severity, message }) => Finding {
-            rule: one_line(rule.as_deref().unwrap_or(RULE)),
-            severity: if severity.as_deref() == Some("warning") {
-                Severity::Warning
-            } else {
-                Severity::Error
-            },
-            path: path.map(String::into_bytes),
-            message: one_line(&message),
-        },
+        Ok(Line { rule, path, severity, message }) => {
+            let severity = match severity.as_deref() {
+                Some("warning") => Severity::Warning,
+                _ => Severity::Error,
+            };
+            let rule = one_line(rule.as_deref().unwrap_or(RULE));
+            Finding::new(&rule, severity, path.as_deref().map(str::as_bytes), one_line(&message))
+        }
         // What cannot be understood may be what refuses the tree.
         Err(_) => Finding::error(RULE, None, format!("no finding: {}", human::line(line, 100))),
     }

@@ -318,17 +318,16 @@ impl<'a> Context<'a> {
     /// Opens the store, or makes it and says so; tells whether it is a new one.
     pub(crate) fn open_or_create(&self, durability: Option<Durability>) -> Result<(Store, bool)> {
         let found = self.find_store()?;
-        let (store, created) = match self.open_found(&found, durability) {
-            Ok(store) => (store, false),
-            Err(error) => match error.downcast_ref::<Error>() {
-                Some(Error::NotAStore { .. }) => Store::init(&found.path, self.options(durability)?)?,
-                _ => return Err(error),
-            },
-        };
-        if created {
-            self.out.note(&format!("   Created the store {}", show(store.path())));
+        match self.open_found(&found, durability) {
+            Ok(store) => return Ok((store, false)),
+            Err(error) if matches!(error.downcast_ref(), Some(Error::NotAStore { .. })) => {}
+            Err(error) => return Err(error),
         }
-        Ok((store, created))
+        let made = Store::init(&found.path, self.options(durability)?)?;
+        if made.is_new {
+            self.out.note(&format!("   Created the store {}", show(made.store.path())));
+        }
+        Ok((made.store, made.is_new))
     }
 
     pub(crate) fn open_found(&self, found: &Found, durability: Option<Durability>) -> Result<Store> {
@@ -357,8 +356,8 @@ impl<'a> Context<'a> {
 
     /// Gives the rules of a scan for this store.
     pub(crate) fn scan_rules(&self, store: Option<&Store>) -> Result<ScanRules> {
-        let mut rules =
-            ScanRules { store: store.map(Store::identity).transpose()?, ..ScanRules::default() };
+        let mut rules = ScanRules::default();
+        rules.store = store.map(Store::identity).transpose()?;
         if let Some(project) = self.project()? {
             let wanted = &project.config.publish;
             rules.symlinks = wanted.symlinks;

@@ -67,8 +67,8 @@ pub(crate) fn make_views(context: &Context<'_>, store: &Store) -> Vec<Warning> {
 
 fn make_view(context: &Context<'_>, store: &Store, path: &Path, section: &ViewSection) -> Vec<Warning> {
     let ViewSection { kind, from, copy, .. } = section;
-    let options =
-        ViewOptions { kind: *kind, from: from.clone(), copy: *copy, replace: false, parents: true };
+    let mut options = ViewOptions::default().parents();
+    (options.kind, options.from, options.copy) = (*kind, from.clone(), *copy);
     let made = store.has_view(path).and_then(|is_there| match is_there {
         true => Ok(None),
         false => store.add_view(path, &options).map(Some),
@@ -82,7 +82,7 @@ fn make_view(context: &Context<'_>, store: &Store, path: &Path, section: &ViewSe
         Err(error) => {
             let error = anyhow::Error::from(error);
             let message = format!("the view {} could not be made: {error:#}", show(path));
-            vec![Warning { message, not_durable: false }]
+            vec![Warning::new(message)]
         }
     }
 }

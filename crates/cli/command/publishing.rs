@@ -119,7 +119,10 @@ impl Wishes {
             Some(AboutLosses::Allow) => Lossy::Allow,
             None => lossy(context)?,
         };
-        Ok(StageOptions { always: self.always, consume, rehash: self.rehash, recycle, lossy })
+        let mut options = StageOptions::default().lossy(lossy);
+        (options.always, options.rehash) = (self.always, self.rehash);
+        (options.consume, options.recycle) = (consume, recycle);
+        Ok(options)
     }
 }
 
@@ -146,13 +149,14 @@ impl Wishes {
         let audited = audit(context, staged)?;
         let findings = audited.findings().to_vec();
         context.check_interrupted()?;
-        let mut done = audited.commit(&CommitOptions {
-            note: self.message.clone().unwrap_or_default(),
-            facts,
-            expect,
-            activate: if self.no_activate { Activate::Never } else { Activate::Always },
-            emptying: self.emptying(context)?,
-        })?;
+        let mut done = audited.commit(
+            &CommitOptions::default()
+                .note(self.message.clone().unwrap_or_default())
+                .facts(facts)
+                .expect(expect)
+                .activate(if self.no_activate { Activate::Never } else { Activate::Always })
+                .emptying(self.emptying(context)?),
+        )?;
         if done.changed {
             context.out.has_changed(format!("generation {} was published", done.generation));
         }

@@ -173,8 +173,8 @@ impl Look<'_> {
             let path = below.join(entry.file_name());
             // One that vanishes is somebody else's.
             let Ok(meta) = entry.metadata() else { continue };
-            let bytes = std::ffi::OsStr::from_bytes(path.as_os_str().as_bytes());
-            if self.rules.exclude.as_ref().is_some_and(|globs| globs.is_match(bytes)) {
+            let bytes = path.as_os_str().as_bytes();
+            if self.rules.exclude.as_ref().is_some_and(|globs| globs.matches(bytes)) {
                 continue;
             }
             if meta.is_dir() {
@@ -183,7 +183,7 @@ impl Look<'_> {
                 }
                 continue;
             }
-            if self.rules.include.as_ref().is_some_and(|globs| !globs.is_match(bytes)) {
+            if self.rules.include.as_ref().is_some_and(|globs| !globs.matches(bytes)) {
                 continue;
             }
             match ctime(&meta) >= self.began.ctime {

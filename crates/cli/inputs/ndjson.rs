@@ -68,7 +68,8 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
             Ok(Line::Entry(path, what)) => {
                 places.push((path.clone(), number));
                 plan = match what {
-                    What::File { executable, source } => plan.file(path, executable, source),
+                    What::File { executable: true, source } => plan.executable(path, source),
+                    What::File { source, .. } => plan.file(path, source),
                     What::Symlink(target) => plan.symlink(path, target),
                     What::Dir => plan.dir(path),
                 };

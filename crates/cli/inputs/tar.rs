@@ -9,9 +9,9 @@ use std::io::Read;
 
 use anyhow::Result;
 use genstore::error::ProblemKind;
-use genstore::plan::Symlinks;
+use genstore::plan::{PlanBuilder, Symlinks};
 use genstore::tree::RelPath;
-use genstore::{Error, Plan};
+use genstore::{Error, Plan, Source};
 
 use super::members::{Archive, Kind};
 use super::spool::{Kept, Spool};
@@ -59,13 +59,13 @@ pub(crate) fn read(
                     Ok(error) => archive.failed(error),
                     Err(other) => other,
                 })?;
-                plan = plan.file(path.clone(), executable, kept.source());
+                plan = add_file(plan, path.clone(), executable, kept.source());
                 before.insert(path, Before::File(kept, executable));
             }
             Kind::HardLink(target) => match before.get(below_top(&target)) {
                 Some(Before::File(kept, executable)) => {
                     room.take(kept.size_bytes, &path)?;
-                    plan = plan.file(path, *executable, kept.source());
+                    plan = add_file(plan, path, *executable, kept.source());
                 }
                 // A symlink may have several names, too.
                 Some(Before::Symlink(target)) => plan = plan.symlink(path, target.clone()),
@@ -128,6 +128,10 @@ fn below_top(path: &[u8]) -> &[u8] {
         path = rest;
     }
     if path == b"." { b"" } else { path }
+}
+
+fn add_file(plan: PlanBuilder, path: Vec<u8>, executable: bool, source: Source) -> PlanBuilder {
+    if executable { plan.executable(path, source) } else { plan.file(path, source) }
 }
 
 #[cfg(test)]

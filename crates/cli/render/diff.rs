@@ -104,7 +104,7 @@ pub(crate) fn name_status(diff: &Diff<'_>) -> String {
 
 /// Adds up: `4 paths: 1 added, 1 removed, 1 changed, 1 renamed; +11.7 KiB`.
 pub(crate) fn totals(diff: &Diff<'_>) -> String {
-    let DiffSummary { added, removed, modified, renamed, bytes } = diff.summary;
+    let DiffSummary { added, removed, modified, renamed, bytes, .. } = diff.summary;
     let all = added + removed + modified + renamed;
     if all == 0 {
         return "no differences\n".to_owned();

@@ -193,7 +193,7 @@ mod tests {
     fn the_hint_is_for_what_must_be_solved_first() {
         use ProblemKind::{MountPoint, NotMovable, Root, Symlink, Unfit};
         let check = |kinds: &[ProblemKind], expected: &str| {
-            let problem = |kind: &ProblemKind| Problem { path: vec![], kind: *kind, what: String::new() };
+            let problem = |kind: &ProblemKind| Problem::new(b"", *kind, "");
             let hint = hint_of_plan(&kinds.iter().map(problem).collect::<Vec<_>>());
             assert!(hint.contains(expected), "{kinds:?}: {hint}");
         };

@@ -66,7 +66,7 @@ struct SummaryDoc {
 
 impl SummaryDoc {
     fn of(summary: DiffSummary) -> SummaryDoc {
-        let DiffSummary { added, removed, modified, renamed, bytes } = summary;
+        let DiffSummary { added, removed, modified, renamed, bytes, .. } = summary;
         SummaryDoc { added, removed, modified, renamed, bytes }
     }
 }

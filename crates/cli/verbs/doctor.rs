@@ -112,11 +112,10 @@ impl Doctor {
                 _ => return Err(error),
             },
         };
-        if let (true, Some(store)) = (self.fix, &store) {
-            let (before, _) = store.give_back()?;
-            if before.count > 0 {
-                context.out.has_changed("owners were mended");
-            }
+        if let (true, Some(store)) = (self.fix, &store)
+            && store.give_back()?.before.count > 0
+        {
+            context.out.has_changed("owners were mended");
         }
         let place = store.as_ref().map_or(&*found.path, Store::path);
         // Beside the store: where it is, or will be.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use genstore::generation::Exported;
 use genstore::{Error, GenerationId, Rev};
 use serde::Serialize;
 
@@ -41,13 +42,14 @@ impl Export {
         let store = context.open()?;
         let generation = store.open_generation(&self.generation)?;
         let tree = generation.head()?.tree;
-        let (files, bytes) = store.export(&generation, &self.dir).map_err(|error| match error {
-            Error::NotEmpty { path } => {
-                let message = format!("{} is there already, and not empty", show(&path));
-                Fail::new("not-empty", message, "name a directory that is absent or empty").into()
-            }
-            other => anyhow::Error::from(other),
-        })?;
+        let Exported { files, bytes, .. } =
+            store.export(&generation, &self.dir).map_err(|error| match error {
+                Error::NotEmpty { path } => {
+                    let message = format!("{} is there already, and not empty", show(&path));
+                    Fail::new("not-empty", message, "name a directory that is absent or empty").into()
+                }
+                other => anyhow::Error::from(other),
+            })?;
         context.out.has_changed(format!("generation {} was exported", generation.id()));
         context.progress.finish();
         let document = ExportDoc {

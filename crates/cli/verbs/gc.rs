@@ -122,11 +122,11 @@ impl Gc {
     }
 
     fn retention(&self, project: Retention) -> Retention {
-        Retention {
-            keep_last: self.keep_last.unwrap_or(project.keep_last),
-            keep_within: self.keep_within.or(project.keep_within),
-            grace: self.grace.unwrap_or(project.grace),
-        }
+        let mut rule = project;
+        rule.keep_last = self.keep_last.unwrap_or(rule.keep_last);
+        rule.keep_within = self.keep_within.or(rule.keep_within);
+        rule.grace = self.grace.unwrap_or(rule.grace);
+        rule
     }
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Audience, Store};
+use genstore::{Audience, Initialized, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;
@@ -37,7 +37,8 @@ impl Init {
             (_, true) => Audience::Owner,
             _ => Audience::Everybody,
         };
-        let (store, created) = Store::init_for(&found.path, context.options(None)?, audience)?;
+        let Initialized { store, is_new: created, .. } =
+            Store::init_for(&found.path, context.options(None)?, audience)?;
         if created {
             context.out.has_changed("the store was created");
         }

@@ -85,7 +85,7 @@ impl ListedDoc {
 impl List {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        let Listing { generations: all, damaged, records } = store.list()?;
+        let Listing { generations: all, damaged, records, .. } = store.list()?;
         let store_bytes = store.stored_bytes()?;
         let (current, lost) = current_or_damage(&store)?;
         let records: Vec<Error> = records.into_iter().chain(lost).collect();

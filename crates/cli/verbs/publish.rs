@@ -74,7 +74,7 @@ impl Publish {
             None => {
                 // An expectation that an absent store cannot meet leaves it absent.
                 check_expected(expect, None)?;
-                made = Store::init(&found.path, context.options(durability)?)?.0;
+                made = Store::init(&found.path, context.options(durability)?)?.store;
                 if !context.out.json() {
                     context.out.confirm(&(), || format!("   Created the store {}\n", show(made.path())));
                 }
@@ -130,7 +130,7 @@ impl Publish {
         };
         let emptied = match base.number() {
             Some(id) if !self.wishes.only_keeps() && self.wishes.emptying(context)? == Emptying::Refuse => {
-                scanned.plan.check_emptying(&tree, (id, &base.tree))
+                scanned.plan.check_emptying(&tree, id, &base.tree)
             }
             _ => Ok(()),
         };
@@ -188,6 +188,6 @@ fn temporary_store(options: Options) -> Result<(tempfile::TempDir, Store)> {
     let mut options = options;
     // A dry run changes nothing that a fault could be about.
     options.faults = genstore::faults::Faults::default();
-    let (store, _) = Store::init(&temp.path().join("store"), options)?;
+    let store = Store::init(&temp.path().join("store"), options)?.store;
     Ok((temp, store))
 }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use genstore::GenerationId;
+use genstore::publish::HoldEnded;
 use serde::Serialize;
 
 use super::switch::{moved, tell_refreshed};
@@ -34,7 +35,7 @@ impl Resume {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
         context.check_hooks()?;
-        let (hold, activated) = store.end_hold()?;
+        let HoldEnded { hold, activation: activated, .. } = store.end_hold()?;
         let Some(done) = activated else {
             let current = store.current()?;
             let document = ResumeDoc {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 use genstore::gc::Reason;
+use genstore::publish::MarkLeft;
 use genstore::{GenerationId, Store};
 
 use super::switch::{ActivationDoc, moved, tell_refreshed};
@@ -25,7 +26,8 @@ impl Rollback {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
         context.check_hooks()?;
-        let done = store.rollback(self.steps, self.keep_good)?;
+        let left = if self.keep_good { MarkLeft::Unchanged } else { MarkLeft::Bad };
+        let done = store.rollback(self.steps, left)?;
         context.out.has_changed(format!("generation {} is current now", done.generation));
         let marked = done.previous.filter(|_| !self.keep_good);
         context.out.confirm_text(|| {

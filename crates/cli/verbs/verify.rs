@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use genstore::tree::ObjectId;
-use genstore::verify::{DamagedObject, Depth, TreeFault, TreeFaultKind, Unshared, VerifyReport};
+use genstore::verify::{DamagedObject, Depth, Repaired, TreeFault, TreeFaultKind, Unshared, VerifyReport};
 use genstore::{GenerationId, Rev, Store};
 use serde::Serialize;
 
@@ -246,7 +246,7 @@ impl Verify {
 }
 
 fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
-    let (before, after) = store.repair()?;
+    let Repaired { before, after, .. } = store.repair()?;
     mend_owners(context, store)?;
     context.progress.finish();
     if before != after {

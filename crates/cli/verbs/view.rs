@@ -232,8 +232,9 @@ impl Add {
         };
         let from = self.from.as_ref().map(path_in_tree).transpose()?;
         let store = context.open()?;
-        let options =
-            ViewOptions { from, kind, copy: self.copy, replace: self.replace, parents: self.parents };
+        let mut options = ViewOptions::default();
+        (options.from, options.kind, options.copy) = (from, kind, self.copy);
+        (options.replace, options.parents) = (self.replace, self.parents);
         let added = store.add_view(&self.path, &options)?;
         let view = &added.view;
         let path = show(&view.path);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::{Durability, Retention, StageOptions};
+use genstore::{Durability, StageOptions};
 use genstore_run::Stdin;
 use genstore_watch::{BadSources, Child, Restart, SourceRules, Sources, Variables};
 
@@ -109,7 +109,8 @@ impl Watch {
         let retain = own.map(|project| &project.config.retain);
         let auto = retain.and_then(|retain| retain.auto).unwrap_or(true);
         let grace = retain.and_then(|retain| retain.grace).unwrap_or(GRACE);
-        let recycle = if auto { Some(Retention { grace, ..context.retention()? }) } else { None };
+        let mut stage = StageOptions::default().lossy(publishing::lossy(context)?);
+        stage.recycle = if auto { Some(context.retention()?.grace(grace)) } else { None };
         let settings = Settings {
             builder,
             sources: Arc::new(sources),
@@ -121,7 +122,7 @@ impl Watch {
             programs,
             run_in: self.run_in.or(section.run_in).unwrap_or_default(),
             emptying: publishing::emptying(context, self.allow_empty)?,
-            stage: StageOptions { recycle, lossy: publishing::lossy(context)?, ..StageOptions::default() },
+            stage,
         };
         context.progress.finish();
         watching::run(context, &store, settings)

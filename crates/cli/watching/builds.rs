@@ -226,7 +226,7 @@ impl<'a> Watch<'a> {
         // Sources changed while it ran: it may be made of a state that they never had.
         let is_mixed = self.wanted && !self.settings.show_changed && !self.inputs.are_the_builds_own();
         let activate = if is_mixed { Activate::Never } else { Activate::UnlessHeld };
-        let mut done = audited.commit(&CommitOptions { activate, emptying, ..CommitOptions::default() })?;
+        let mut done = audited.commit(&CommitOptions::default().activate(activate).emptying(emptying))?;
         self.output.iter_mut().for_each(|output| output.published(&done));
         done.warnings.extend(declared::make_views(self.context, self.store));
         self.look_at_views();

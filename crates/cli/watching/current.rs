@@ -62,7 +62,8 @@ impl Watch<'_> {
         };
         for view in views.into_iter().filter(|view| view.state == ViewState::Missing) {
             let View { path, kind, from, copy, .. } = view;
-            let options = ViewOptions { kind, from, copy, replace: false, parents: true };
+            let mut options = ViewOptions::default().parents();
+            (options.kind, options.from, options.copy) = (kind, from, copy);
             match self.store.add_view(&path, &options) {
                 Ok(_) => self.warn(format!("the view {} was removed, and is made anew", show(&path))),
                 Err(error) => self.fail(&error.into()),

@@ -142,6 +142,7 @@ pub enum Damaged {
 
 /// Something that could not be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Leftover {
     /// Where it is.
     pub path: PathBuf,
@@ -151,6 +152,7 @@ pub struct Leftover {
 
 /// A process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Holder {
     /// Its id; 0 for a process that this one cannot see.
     pub pid: u32,
@@ -162,6 +164,7 @@ pub struct Holder {
 
 /// Something in a plan that no generation can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Problem {
     /// The path in the plan.
     pub path: Vec<u8>,
@@ -172,7 +175,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(path: &[u8], kind: ProblemKind, what: impl Into<String>) -> Problem {
+    /// Creates a problem. `what` is a sentence's end.
+    pub fn new(path: &[u8], kind: ProblemKind, what: impl Into<String>) -> Problem {
         Problem { path: path.to_vec(), kind, what: what.into() }
     }
 }

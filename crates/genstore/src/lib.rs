@@ -14,7 +14,7 @@
 //! let (store, _) = Store::init(&path, options)?;
 //!
 //! let plan = Plan::builder()
-//!     .file("index.html", false, Source::Bytes(b"<h1>hello</h1>".to_vec()))
+//!     .file("index.html", Source::Bytes(b"<h1>hello</h1>".to_vec()))
 //!     .build()?;
 //! let staged = store.stage(&plan, StageOptions::default())?;
 //! let published = staged.unaudited().commit(&CommitOptions::default())?;
@@ -50,18 +50,20 @@ pub mod publish {
     pub use crate::parts::claim::Owner;
     pub use crate::parts::hold::{Activate, Hold};
     pub use crate::parts::locks::WatchLock;
+    pub use crate::plan::emptied::Emptying;
     pub use crate::publication::{Publication, Times};
     pub use crate::verbs::activate::Activation;
-    pub use crate::verbs::publish::emptied::Emptying;
     pub use crate::verbs::publish::ingest::lossy::Lossy;
     pub use crate::verbs::publish::options::{CommitOptions, StageOptions};
     pub use crate::verbs::publish::stage::Stage;
     pub use crate::verbs::publish::staged::Staged;
+    pub use crate::verbs::rollback::{HoldEnded, MarkLeft};
 }
 
 /// Rules and programs that judge a staged tree before it may be committed.
 pub mod audit {
-    pub use crate::model::audit::{AuditRules, Finding, Growth, LastGood, NotAPattern, Pattern, Severity};
+    pub use crate::model::audit::{AuditRules, Finding, Growth, LastGood, Severity};
+    pub use crate::model::pattern::{NotAPattern, Pattern, Patterns};
     pub use crate::parts::failed::{Failed, KeepFailed};
     pub use crate::verbs::publish::audit::{Audited, Judged, Rejected};
 }
@@ -86,6 +88,7 @@ pub mod generation {
     pub use crate::model::ids::{GenerationId, NotAPinName, PinName, Rev};
     pub use crate::model::records::Mark;
     pub use crate::parts::generations::Generation;
+    pub use crate::verbs::export::Exported;
     pub use crate::verbs::inspect::{Listed, Listing, Pin};
     pub use crate::verbs::usage::{Usage, UsageReport};
 }
@@ -106,7 +109,8 @@ pub mod view {
 pub mod verify {
     pub use crate::check::report::{DamagedObject, Unshared, VerifyReport};
     pub use crate::check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
-    pub use crate::repair::owners::Foreign;
+    pub use crate::repair::owners::{Foreign, GivenBack};
+    pub use crate::verbs::verify::Repaired;
 }
 
 /// Calls that fail or are cut short, for tests.
@@ -127,5 +131,5 @@ pub use parts::layout::{Audience, Clock, Options};
 pub use plan::{Plan, Source};
 #[doc(no_inline)]
 pub use publish::{CommitOptions, Publication, StageOptions};
-pub use store::Store;
+pub use store::{Initialized, Store};
 pub use warning::Warning;

@@ -10,6 +10,7 @@ use crate::warning::Warning;
 
 /// How long the parts of a publication took.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Times {
     /// Hashing the sources and writing new objects.
     pub store: Duration,
@@ -26,6 +27,7 @@ pub struct Times {
 /// What a publication did.
 #[derive(Clone, Debug)]
 #[must_use]
+#[non_exhaustive]
 pub struct Publication {
     /// The new generation; or the current one if nothing changed.
     pub generation: GenerationId,

@@ -24,16 +24,19 @@ use crate::parts::locks::{Locks, WatchLock};
 use crate::parts::records::Records;
 use crate::plan::Plan;
 use crate::plan::scan::StoreIdentity;
-use crate::repair::owners::{self, Foreign};
+use crate::repair::owners::{self, Foreign, GivenBack};
 use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 use crate::verbs::collect::{self, Collected, GcPlan};
+use crate::verbs::export::{self, Exported};
 use crate::verbs::inspect::{self, Listed, Listing, Pin};
 use crate::verbs::publish::options::StageOptions;
 use crate::verbs::publish::stage::{self, Stage};
 use crate::verbs::publish::staged::Staged;
 use crate::verbs::publish::{self, audit};
+use crate::verbs::rollback::{self, HoldEnded, MarkLeft};
 use crate::verbs::usage::{self, UsageReport};
-use crate::verbs::{export, rollback, verify, views};
+use crate::verbs::verify::{self, Repaired};
+use crate::verbs::views;
 use crate::views::view::{View, ViewAdded, ViewOptions, ViewRemoved};
 
 /// A store of generations, on one filesystem.
@@ -44,6 +47,16 @@ use crate::views::view::{View, ViewAdded, ViewOptions, ViewRemoved};
 #[derive(Clone)]
 pub struct Store {
     store: Arc<StoreDir>,
+}
+
+/// The result of [`Store::init`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Initialized {
+    /// The store.
+    pub store: Store,
+    /// Whether it is new.
+    pub is_new: bool,
 }
 
 impl Store {
@@ -63,7 +76,7 @@ impl Store {
     ///
     /// # Durability
     /// The store survives a crash on return; cut short, the next call completes it.
-    pub fn init(path: &Path, options: Options) -> Result<(Store, bool)> {
+    pub fn init(path: &Path, options: Options) -> Result<Initialized> {
         Store::init_for(path, options, Audience::Everybody)
     }
 
@@ -76,13 +89,13 @@ impl Store {
     ///
     /// # Durability
     /// As [`Store::init`].
-    pub fn init_for(path: &Path, options: Options, audience: Audience) -> Result<(Store, bool)> {
+    pub fn init_for(path: &Path, options: Options, audience: Audience) -> Result<Initialized> {
         let (store, made) = StoreDir::create(path, options, audience)?;
         // Where somebody else has the lock already, that one writes it.
         if made && let Some(lock) = Locks::of(&store).try_commit()? {
             Current::of(&store).restore_notice(&lock)?;
         }
-        Ok((Store { store: Arc::new(store) }, made))
+        Ok(Initialized { store: Store { store: Arc::new(store) }, is_new: made })
     }
 
     /// Gives the real path of the store.
@@ -216,8 +229,8 @@ impl Store {
     ///
     /// # Errors
     /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
-    pub fn rollback(&self, steps: u64, keep_good: bool) -> Result<Activation> {
-        rollback::rollback(&self.store, steps, keep_good)
+    pub fn rollback(&self, steps: u64, left: MarkLeft) -> Result<Activation> {
+        rollback::rollback(&self.store, steps, left)
     }
 
     /// Returns whether a rollback holds what is current: see [`crate::publish::Activate::UnlessHeld`].
@@ -233,7 +246,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::activate`].
-    pub fn end_hold(&self) -> Result<(Option<Hold>, Option<Activation>)> {
+    pub fn end_hold(&self) -> Result<HoldEnded> {
         rollback::end_hold(&self.store)
     }
 
@@ -439,7 +452,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Io`].
-    pub fn repair(&self) -> Result<(VerifyReport, VerifyReport)> {
+    pub fn repair(&self) -> Result<Repaired> {
         verify::repair(&self.store)
     }
 
@@ -459,7 +472,7 @@ impl Store {
     ///
     /// # Locks
     /// The store lock, exclusively, and the commit lock.
-    pub fn give_back(&self) -> Result<(Foreign, Foreign)> {
+    pub fn give_back(&self) -> Result<GivenBack> {
         owners::give_back(&self.store)
     }
 
@@ -469,7 +482,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::Damaged`], [`Error::Io`], and [`Error::Refused`] with the codes
     /// `bad-target`, `target-in-store` and `target-in-view`; then there is no copy.
-    pub fn export(&self, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
+    pub fn export(&self, generation: &Generation, to: &Path) -> Result<Exported> {
         export::export(&self.store, generation, to)
     }
 }

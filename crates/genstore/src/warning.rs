@@ -4,12 +4,20 @@ use crate::error::{Error, Result, chain};
 
 /// Something that went wrong after `current` had moved: the commit stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Warning {
     /// What could not be done.
     pub message: String,
     /// Whether a power loss may undo what was done, or a part of what is told of it. The next writer
     /// makes it durable.
     pub not_durable: bool,
+}
+
+impl Warning {
+    /// Creates a warning of something that a power loss does not undo.
+    pub fn new(message: impl Into<String>) -> Warning {
+        Warning { message: message.into(), not_durable: false }
+    }
 }
 
 /// Collects what goes wrong once `current` has moved.

@@ -23,14 +23,14 @@ impl Place {
     }
 
     fn open(&self) -> Store {
-        Store::init(&self.path(), Options::new(Arc::new(|| at(1_000_000)))).unwrap().0
+        Store::init(&self.path(), Options::new(Arc::new(|| at(1_000_000)))).unwrap().store
     }
 }
 
 fn plan(files: &[(&str, &str)]) -> Plan {
     let mut plan = Plan::builder();
     for (path, content) in files {
-        plan = plan.file(*path, false, Source::Bytes(content.as_bytes().to_vec()));
+        plan = plan.file(*path, Source::Bytes(content.as_bytes().to_vec()));
     }
     plan.build().unwrap()
 }
@@ -59,12 +59,10 @@ fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
     let store = place.open();
     let first = publish(&store, &[("a", "12345"), ("b", "1")]);
     let before = fs::symlink_metadata(place.path().join("current")).unwrap().mtime_nsec();
-    let rules = AuditRules {
-        max_growth: Some(Growth::Percent(50)),
-        min_files_ratio: Some(0.9),
-        require: vec![Pattern::new("*.html").unwrap()],
-        ..AuditRules::default()
-    };
+    let rules = AuditRules::default()
+        .max_growth(Growth::Percent(50))
+        .min_files_ratio(0.9)
+        .require(vec![Pattern::new("*.html").unwrap()]);
     let staged = stage(&store, &[("a", "1234567890")]);
     let Judged::Rejected(rejected) = staged.audit(&rules).unwrap() else { panic!("accepted") };
     let expected = [
@@ -98,7 +96,7 @@ fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
 fn what_was_refused_is_bounded() {
     let place = Place(scratch());
     let store = place.open();
-    let rules = AuditRules { max_file: Some(0), ..AuditRules::default() };
+    let rules = AuditRules::default().max_file(0);
     let refuse = |content: &str, keep: KeepFailed| {
         let Judged::Rejected(rejected) = stage(&store, &[("a", content)]).audit(&rules).unwrap() else {
             panic!("accepted");
@@ -110,11 +108,11 @@ fn what_was_refused_is_bounded() {
         names.sort();
         names
     };
-    let two = KeepFailed { count: 2, bytes: 1000 };
+    let two = KeepFailed::default().count(2).bytes(1000);
     assert_eq!(refuse("1", two), ["1"]);
     assert_eq!(refuse("12", two), ["1", "2"]);
     assert_eq!(refuse("123", two), ["2", "3"]);
-    let few_bytes = KeepFailed { count: 9, bytes: 7 };
+    let few_bytes = KeepFailed::default().count(9).bytes(7);
     assert_eq!(refuse("1234", few_bytes), ["3", "4"], "3 and 4 bytes fit, 2 more do not");
     assert_eq!(refuse("1234567890", few_bytes), ["5"], "the newest stays whatever it takes");
     assert_eq!(debris(&place.path()), [""; 0]);
@@ -127,7 +125,7 @@ fn the_last_good_generation_is_the_measure() {
     let big = "x".repeat(100);
     drop(publish(&store, &[("a", "x")]));
     drop(publish(&store, &[("a", &big)]));
-    let rules = AuditRules { max_growth: Some(Growth::Bytes(50)), ..AuditRules::default() };
+    let rules = AuditRules::default().max_growth(Growth::Bytes(50));
     let new = "y".repeat(101);
     assert!(matches!(stage(&store, &[("a", &new)]).audit(&rules).unwrap(), Judged::Accepted(_)));
     // A generation marked as bad is not compared with, although it is current.
@@ -252,8 +250,7 @@ fn findings_of_programs_count_by_their_weight() {
     let place = Place(scratch());
     let store = place.open();
     let warning = |_: &Path| {
-        let finding = Finding::error("spelling", Some(b"a"), "has a typo");
-        Ok::<_, Error>(vec![Finding { severity: Severity::Warning, ..finding }])
+        Ok::<_, Error>(vec![Finding::new("spelling", Severity::Warning, Some(b"a"), "has a typo")])
     };
     let Judged::Accepted(audited) =
         stage(&store, &[("a", "1")]).audit_with(&AuditRules::default(), warning).unwrap()
@@ -273,7 +270,7 @@ fn what_was_not_judged_is_not_published() {
     let place = Place(scratch());
     let store = place.open();
     drop(publish(&store, &[("a", "1")]));
-    let rules = AuditRules { max_file: Some(0), ..AuditRules::default() };
+    let rules = AuditRules::default().max_file(0);
     // A tree that is current already is not audited again...
     let Judged::Accepted(audited) = stage(&store, &[("a", "1")]).audit(&rules).unwrap() else {
         panic!("refused");

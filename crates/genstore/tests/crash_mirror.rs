@@ -49,14 +49,14 @@ impl Place {
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
         let mut options = Options::new(Arc::new(|| at(5_000)));
         options.faults = faults;
-        Store::init(&self.0.join("store"), options).map(|(store, _)| store)
+        Store::init(&self.0.join("store"), options).map(|made| made.store)
     }
 
     fn publish(&self, faults: Faults, content: &[(&str, &str)]) -> genstore::Result<()> {
         let mut plan = Plan::builder();
         for (path, what) in content {
             plan = match what.split_at(1) {
-                ("=", bytes) => plan.file(*path, false, Source::Bytes(bytes.as_bytes().to_vec())),
+                ("=", bytes) => plan.file(*path, Source::Bytes(bytes.as_bytes().to_vec())),
                 (">", target) => plan.symlink(*path, target),
                 _ => plan.dir(*path),
             };
@@ -121,15 +121,15 @@ fn list(dir: &Path) -> Listing {
 }
 
 fn mirror() -> ViewOptions {
-    ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() }
+    ViewOptions::mirror()
 }
 
 fn copies() -> ViewOptions {
-    ViewOptions { copy: true, ..mirror() }
+    mirror().copy()
 }
 
 fn replacing(options: ViewOptions) -> ViewOptions {
-    ViewOptions { replace: true, ..options }
+    options.replace()
 }
 
 struct Scenario {
@@ -219,10 +219,7 @@ const SCENARIOS: &[Scenario] = &[
             place.add(NO_FAULTS(), &mirror()).expect("add");
             add_strangers(place);
         },
-        act: |place, faults| {
-            let from = Some(RelPath::new("app").expect("a path"));
-            place.add(faults, &ViewOptions { from, ..mirror() })
-        },
+        act: |place, faults| place.add(faults, &mirror().from(RelPath::new("app").expect("a path"))),
         removed: false,
     },
     Scenario {

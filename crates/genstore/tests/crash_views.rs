@@ -25,14 +25,14 @@ impl Place {
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
         let mut options = Options::new(Arc::new(|| at(5_000)));
         options.faults = faults;
-        Store::init(&self.0.join("store"), options).map(|(store, _)| store)
+        Store::init(&self.0.join("store"), options).map(|made| made.store)
     }
 
     fn publish(&self, faults: Faults, content: &str) -> genstore::Result<()> {
         let mut plan = Plan::builder();
         // Enough files stay the same for a tree to be recycled.
         for (path, text) in [("app/file", content), ("file", content), ("same", "same"), ("too", "same")] {
-            plan = plan.file(path, false, Source::Bytes(text.into()));
+            plan = plan.file(path, Source::Bytes(text.into()));
         }
         let plan = plan.build()?;
         let store = self.open(faults)?;
@@ -41,7 +41,8 @@ impl Place {
 
     fn add(&self, faults: Faults, from: Option<&str>, replace: bool) -> genstore::Result<()> {
         let from = from.map(|from| RelPath::new(from).expect("a path"));
-        let options = ViewOptions { from, replace, ..ViewOptions::default() };
+        let mut options = ViewOptions::default();
+        (options.from, options.replace) = (from, replace);
         self.open(faults)?.add_view(&self.site(), &options).map(drop)
     }
 
@@ -239,7 +240,7 @@ fn directories_that_are_made_for_a_view_are_no_debris() {
         fs::create_dir(&place.0).expect("mkdir");
         place.publish(Faults::default(), "one").expect("publish");
         let path = place.0.join("not/there/site");
-        let options = ViewOptions { parents: true, ..ViewOptions::default() };
+        let options = ViewOptions::default().parents();
         let end = fault.fail(|faults| place.open(faults)?.add_view(&path, &options).map(drop));
         let store = place.open(Faults::default()).expect("open");
         let again = store.add_view(&path, &options).unwrap_or_else(|e| panic!("{what}: {e}"));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use genstore::error::Damaged;
 use genstore::plan::ScanRules;
-use genstore::publish::Expect;
+use genstore::publish::{Expect, MarkLeft};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, GenerationId, Options, Plan, Source, StageOptions, Store};
 use genstore_testkit::{Way, at, bytes_read, copy_exactly, scratch, things, write_tree};
@@ -47,7 +47,7 @@ impl Place {
     }
 
     fn open(&self, secs: u64) -> Store {
-        Store::init(&self.store(), Options::new(Arc::new(move || at(secs)))).unwrap().0
+        Store::init(&self.store(), Options::new(Arc::new(move || at(secs)))).unwrap().store
     }
 
     fn publish(&self, secs: u64, list: &[(&str, &str)], options: &CommitOptions) {
@@ -197,15 +197,15 @@ fn publish_many(place: &Place, files: u32, changed: u32, activate: bool) {
     let mut plan = Plan::builder();
     for n in 0..files {
         let text = if n < changed { "changed" } else { "" };
-        plan = plan.file(format!("{n:05}").as_str(), false, Source::Bytes(text.into()));
+        plan = plan.file(format!("{n:05}").as_str(), Source::Bytes(text.into()));
     }
     let mut options = Options::new(Arc::new(move || at(8_000 + u64::from(changed))));
     options.durability = genstore::Durability::None;
-    let store = Store::init(&place.store(), options).unwrap().0;
+    let store = Store::init(&place.store(), options).unwrap().store;
     let staged = store.stage(&plan.build().unwrap(), StageOptions::default()).unwrap();
     let activate =
         if activate { genstore::publish::Activate::Always } else { genstore::publish::Activate::Never };
-    let options = CommitOptions { activate, ..CommitOptions::default() };
+    let options = CommitOptions::default().activate(activate);
     drop(staged.unaudited().commit(&options).unwrap());
 }
 
@@ -265,7 +265,7 @@ fn a_damaged_manifest_does_not_become_current() {
         let stride = if way == Way::PLAIN { 1 } else { 9 };
         for byte in (0..manifest.metadata().unwrap().len()).step_by(stride) {
             flip(&manifest, byte);
-            let error = place.open(9_000).rollback(1, true).unwrap_err();
+            let error = place.open(9_000).rollback(1, MarkLeft::Unchanged).unwrap_err();
             let id = GenerationId::new(2).unwrap();
             assert!(
                 matches!(error, Error::Damaged { what: Damaged::Generation(found), .. } if found == id),
@@ -273,7 +273,11 @@ fn a_damaged_manifest_does_not_become_current() {
             );
             flip(&manifest, byte);
         }
-        assert_eq!(place.open(9_000).rollback(1, true).unwrap().generation.get(), 2, "{way}");
+        assert_eq!(
+            place.open(9_000).rollback(1, MarkLeft::Unchanged).unwrap().generation.get(),
+            2,
+            "{way}"
+        );
     }
 }
 
@@ -283,7 +287,7 @@ fn it_is_that_to_what_was_current_at_the_commit() {
     let place = Place(dir.path().join("place"), Way::PLAIN);
     place.publish(1_000, OLD, &CommitOptions::default());
     let store = place.open(9_000);
-    let plan = |text: &str| Plan::builder().file("d/a", false, Source::Bytes(text.into())).build().unwrap();
+    let plan = |text: &str| Plan::builder().file("d/a", Source::Bytes(text.into())).build().unwrap();
     let late = store.stage(&plan("late"), StageOptions::default()).unwrap().unaudited();
     place.publish(1_000, NEW, &CommitOptions::default());
     assert_eq!(late.commit(&CommitOptions::default()).unwrap().generation.get(), 3);
@@ -295,7 +299,7 @@ fn it_is_that_to_what_was_current_at_the_commit() {
     let without = copy(&place, &dir.path().join("without"));
     fs::remove_file(without.delta(3)).unwrap();
     for place in [&place, &without] {
-        drop(place.open(9_001).rollback(1, true).unwrap());
+        drop(place.open(9_001).rollback(1, MarkLeft::Unchanged).unwrap());
     }
     assert!(place.state() == without.state());
 }

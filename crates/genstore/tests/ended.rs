@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
 use genstore::generation::Mark;
-use genstore::publish::{Activate, Expect};
+use genstore::publish::{Activate, Expect, MarkLeft};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, GenerationId, Options, Plan, Retention, Rev, Source, StageOptions, Store};
 use genstore_testkit::{at, scratch};
@@ -19,7 +19,7 @@ type Change = fn(&Store);
 fn open(store: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
     options.faults = faults;
-    Store::init(store, options).unwrap().0
+    Store::init(store, options).unwrap().store
 }
 
 fn id(number: u64) -> GenerationId {
@@ -27,7 +27,7 @@ fn id(number: u64) -> GenerationId {
 }
 
 fn publish(store: &Store, content: &str) {
-    let plan = Plan::builder().file("file", false, Source::Bytes(content.into())).build().unwrap();
+    let plan = Plan::builder().file("file", Source::Bytes(content.into())).build().unwrap();
     let staged = store.stage(&plan, StageOptions::default()).unwrap();
     assert!(staged.unaudited().commit(&CommitOptions::default()).unwrap().current);
 }
@@ -75,7 +75,7 @@ fn bring_back(path: &Path, sequence: &[u8]) {
 }
 
 fn roll_back(store: &Store) {
-    drop(store.rollback(1, false).unwrap());
+    drop(store.rollback(1, MarkLeft::Bad).unwrap());
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_generation_that_is_gone_gets_no_mark() {
     let path = dir.path().join("store");
     let store = two(&path);
     roll_back(&store);
-    let rule = Retention { keep_last: 1, grace: std::time::Duration::ZERO, ..Retention::default() };
+    let rule = Retention::only_last(1);
     let collected = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
     assert_eq!(collected.generations, [id(2)]);
     bring_back(&path, &sequence);
@@ -167,8 +167,8 @@ fn a_generation_that_is_only_kept_is_there_once_its_intent_is_gone_for_good() {
     let path = dir.path().join("store");
     drop(two(&path));
     let calls = calls(&path, |store| {
-        let plan = Plan::builder().file("file", false, Source::Bytes("kept".into())).build().unwrap();
-        let options = CommitOptions { activate: Activate::Never, ..CommitOptions::default() };
+        let plan = Plan::builder().file("file", Source::Bytes("kept".into())).build().unwrap();
+        let options = CommitOptions::default().activate(Activate::Never);
         let staged = store.stage(&plan, StageOptions::default()).unwrap();
         assert!(!staged.unaudited().commit(&options).unwrap().current);
     });

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use genstore::audit::{AuditRules, Judged};
 use genstore::faults::{FaultPlan, FaultStage, Faults};
 use genstore::plan::ScanRules;
-use genstore::tree::RelPath;
 use genstore::verify::Depth;
 use genstore::view::ViewOptions;
 use genstore::{CommitOptions, Error, Options, Plan, Publication, Store};
@@ -20,7 +19,7 @@ use genstore_testkit::{
 fn open(dir: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
     options.faults = faults;
-    Store::init(&dir.join("store"), options).unwrap().0
+    Store::init(&dir.join("store"), options).unwrap().store
 }
 
 fn tree(content: &str) -> Things {
@@ -64,7 +63,7 @@ fn check_each_stage(way: Way) {
             build(&source, "old", way);
             settle(dir.path());
             assert!(publish(&store, &source, way).unwrap().changed);
-            let view = ViewOptions { from: None::<RelPath>, ..ViewOptions::default() };
+            let view = ViewOptions::default();
             drop(store.add_view(&dir.path().join("view"), &view).unwrap());
             let broken = open(dir.path(), Faults::inject(FaultPlan::stage(stage, kind)));
             build(&source, "new", way);

@@ -9,9 +9,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use genstore::plan::ScanRules;
+use genstore::publish::MarkLeft;
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, Options, Plan, Publication, Retention, Source, StageOptions, Store};
 use genstore_testkit::{
@@ -19,7 +20,7 @@ use genstore_testkit::{
 };
 
 fn open(dir: &Path) -> genstore::Result<Store> {
-    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).map(|(store, _)| store)
+    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).map(|made| made.store)
 }
 
 fn publish(store: &Store, source: &Path, way: Way) -> genstore::Result<Publication> {
@@ -91,10 +92,10 @@ fn round_trip(kind: &'static str, size_mib: u64) {
     assert_eq!(published.refreshed, 1, "the older file needs a newer mtime");
     assert!(!publish(&store, &source.path().join("s"), Way::PLAIN).unwrap().changed);
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &next));
-    drop(store.rollback(1, false).unwrap());
+    drop(store.rollback(1, MarkLeft::Bad).unwrap());
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &some_tree()));
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
-    let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(0);
     assert_eq!(store.collect(&store.plan_gc(&rule).unwrap()).unwrap().generations.len(), 1);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
     drop(store);
@@ -159,7 +160,7 @@ fn fill(mount: &LoopFs, plan: impl Fn(u64) -> Plan) {
     assert_eq!(debris(store.path()), [""; 0]);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
     // gc needs no free space to start, and frees some.
-    let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(0);
     let done = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
     assert_eq!(done.generations.len() as u64, round - 1);
     let published = store.stage(&plan(round + 1), StageOptions::default()).unwrap();
@@ -182,7 +183,7 @@ fn a_disk_without_space() {
                     state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (state >> 56) as u8
             });
-            plan = plan.file(format!("f{n}"), false, Source::Bytes(bytes.collect()));
+            plan = plan.file(format!("f{n}"), Source::Bytes(bytes.collect()));
         }
         plan.build().unwrap()
     });
@@ -196,7 +197,7 @@ fn a_disk_without_inodes() {
     fill(&mount, |round| {
         let mut plan = Plan::builder();
         for n in 0..40 {
-            plan = plan.file(format!("d{n}/f"), false, Source::Bytes(format!("{round} {n}").into_bytes()));
+            plan = plan.file(format!("d{n}/f"), Source::Bytes(format!("{round} {n}").into_bytes()));
         }
         plan.build().unwrap()
     });

@@ -15,9 +15,10 @@ use std::time::SystemTime;
 
 use filetime::{FileTime, set_file_mtime};
 use genstore::plan::ScanRules;
+use genstore::publish::MarkLeft;
 use genstore::tree::{Mtime, Node};
-use genstore::verify::{Depth, TreeFaultKind};
-use genstore::view::{ViewKind, ViewOptions, ViewState};
+use genstore::verify::{Depth, Repaired, TreeFaultKind};
+use genstore::view::{ViewOptions, ViewState};
 use genstore::{CommitOptions, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{LoopFs, scratch};
 
@@ -48,7 +49,7 @@ const TIMES: [(i64, u32); 9] = [
 ];
 
 fn open(dir: &Path) -> Store {
-    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().0
+    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().store
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {
@@ -136,7 +137,7 @@ fn round_trip((kind, size, extra, fractions, [first, last]): Filesystem) {
     assert_recorded(&store);
     assert!(!publish(&store, &source).changed);
     let before: Vec<Mtime> = (0..4).map(|nth| in_current(&store, &format!("file-{nth}"))).collect();
-    drop(store.rollback(1, false).unwrap());
+    drop(store.rollback(1, MarkLeft::Bad).unwrap());
     before.iter().enumerate().for_each(|(nth, before)| moved_on(*before, &format!("file-{nth}")));
     assert_recorded(&store);
     assert_clean(&store);
@@ -183,9 +184,9 @@ fn a_store_that_is_copied_to_a_coarser_filesystem_is_undamaged() {
     let done = publish(&store, &source);
     assert_eq!((done.new_objects, done.refreshed, done.healed), (1, 0, 0), "{done:?}");
     assert_clean(&store);
-    drop(store.rollback(2, false).unwrap());
+    drop(store.rollback(2, MarkLeft::Bad).unwrap());
     assert_clean(&store);
-    let (before, after) = store.repair().unwrap();
+    let Repaired { before, after, .. } = store.repair().unwrap();
     assert!(before.is_clean() && after.is_clean(), "{before:?}");
 
     // The part of an mtime that it can store is still checked.
@@ -193,7 +194,7 @@ fn a_store_that_is_copied_to_a_coarser_filesystem_is_undamaged() {
     set_file_mtime(&path, FileTime::from_unix_time(1_000_000_000, 0)).unwrap();
     let faults = store.verify(None, Depth::Quick).unwrap().faults;
     assert!(!faults.is_empty() && faults.iter().all(|(_, fault)| fault.kind == TreeFaultKind::Mtime));
-    assert!(store.repair().unwrap().1.is_clean());
+    assert!(store.repair().unwrap().after.is_clean());
     assert_eq!(in_current(&store, "file-1").secs, 1_000_000_001);
 }
 
@@ -210,7 +211,7 @@ fn a_lost_fraction_is_told_where_the_filesystem_keeps_fractions() {
     let faults = store.verify(None, Depth::Quick).unwrap().faults;
     // The twin is the same inode.
     assert_eq!(faults.len(), 2, "{faults:?}");
-    assert!(store.repair().unwrap().1.is_clean());
+    assert!(store.repair().unwrap().after.is_clean());
     assert_eq!(in_current(&store, "file-0").nanos, 123_456_789);
 }
 
@@ -226,7 +227,8 @@ fn a_mirror_on_a_coarser_filesystem_is_known_again() {
         let store = open(dir);
         drop(publish(&store, &source));
         let site = mount.path().join(format!("site-{copy}"));
-        let options = ViewOptions { kind: ViewKind::Mirror, copy, ..ViewOptions::default() };
+        let mut options = ViewOptions::mirror();
+        options.copy = copy;
         assert_eq!(store.add_view(&site, &options).unwrap().warnings, []);
         let state = || store.views().unwrap().remove(0).state;
         for round in 0..3 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use genstore::faults::Faults;
 use genstore::generation::Mark;
-use genstore::publish::{Activate, Expect};
+use genstore::publish::{Activate, Expect, HoldEnded, MarkLeft};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, GenerationId, Options, Plan, Publication, Rev, Source, Store};
 use genstore_testkit::{FAILURES, Way, at, count_down, debris, scratch};
@@ -16,7 +16,7 @@ fn open(dir: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
     options.actor = "a test".to_owned();
     options.faults = faults;
-    Store::init(&dir.join("store"), options).unwrap().0
+    Store::init(&dir.join("store"), options).unwrap().store
 }
 
 fn publish(store: &Store, content: &str, activate: Activate) -> Result<Publication, Error> {
@@ -26,9 +26,9 @@ fn publish(store: &Store, content: &str, activate: Activate) -> Result<Publicati
 /// The published files are bytes in memory, so they are neither in the index nor consumed.
 fn publish_in(way: Way, store: &Store, content: &str, activate: Activate) -> Result<Publication, Error> {
     let bytes = |content: &str| Source::Bytes(content.into());
-    let plan = Plan::builder().file("file", false, bytes(content)).file("same", false, bytes("same"));
+    let plan = Plan::builder().file("file", bytes(content)).file("same", bytes("same"));
     let staged = store.stage(&plan.build()?, way.staging())?;
-    staged.unaudited().commit(&CommitOptions { activate, ..CommitOptions::default() })
+    staged.unaudited().commit(&CommitOptions::default().activate(activate))
 }
 
 fn id(number: u64) -> GenerationId {
@@ -51,7 +51,7 @@ fn rolled_back(dir: &Path) -> Store {
 
 fn rolled_back_in(dir: &Path, way: Way) -> Store {
     let store = two(dir, way);
-    assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
+    assert_eq!(store.rollback(1, MarkLeft::Bad).unwrap().generation, id(1));
     store
 }
 
@@ -86,23 +86,23 @@ fn ending_a_hold_shows_the_newest_good_build_since() {
     let dir = scratch();
     let store = rolled_back(dir.path());
     // Only the generation that was current before is newer, and it is marked as bad.
-    let (hold, activated) = store.end_hold().unwrap();
+    let HoldEnded { hold, activation: activated, .. } = store.end_hold().unwrap();
     assert_eq!((hold.map(|hold| hold.left), activated.map(|a| a.generation)), (Some(id(2)), None));
     assert_eq!(store.current().unwrap(), Some(id(1)));
 
     drop(publish(&store, "three", Activate::Always).unwrap());
-    drop(store.rollback(1, true).unwrap());
+    drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
     for content in ["four", "five"] {
         assert!(!publish(&store, content, Activate::UnlessHeld).unwrap().current);
     }
     store.mark(&Rev::Number(id(5)), Mark::Bad, None).unwrap();
-    let (_, activated) = store.end_hold().unwrap();
+    let HoldEnded { activation: activated, .. } = store.end_hold().unwrap();
     assert_eq!(activated.map(|a| (a.previous, a.generation)), Some((Some(id(1)), id(4))));
     assert_eq!(store.hold().unwrap(), None);
 
     // Without a hold, nothing is done.
     drop(publish(&store, "six", Activate::Never).unwrap());
-    let (hold, activated) = store.end_hold().unwrap();
+    let HoldEnded { hold, activation: activated, .. } = store.end_hold().unwrap();
     assert!(hold.is_none() && activated.is_none());
     assert_eq!(store.current().unwrap(), Some(id(4)));
 }
@@ -113,7 +113,8 @@ fn a_hold_that_cannot_be_read_ends_like_any_other() {
     let store = rolled_back(dir.path());
     std::fs::write(store.path().join("hold"), "no record\n").unwrap();
     assert_eq!(store.hold().unwrap_err().code(), "damaged");
-    assert!(matches!(store.end_hold().unwrap(), (None, None)));
+    let ended = store.end_hold().unwrap();
+    assert!(ended.hold.is_none() && ended.activation.is_none());
     assert_eq!(store.hold().unwrap(), None);
     assert!(publish(&store, "three", Activate::UnlessHeld).unwrap().current);
 }
@@ -146,7 +147,7 @@ fn at_each_call(
 fn a_hold_is_there_if_and_only_if_the_rollback_is() {
     for way in Way::COPYING {
         let prepare = |dir: &Path| two(dir, way);
-        let rollback = |store: &Store| store.rollback(1, false).map(drop);
+        let rollback = |store: &Store| store.rollback(1, MarkLeft::Bad).map(drop);
         at_each_call(&format!("rollback, {way}"), prepare, rollback, |current| current == 1);
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use filetime::{FileTime, set_file_mtime};
 use genstore::plan::ScanRules;
 use genstore::verify::Depth;
-use genstore::view::{ViewKind, ViewOptions};
+use genstore::view::ViewOptions;
 use genstore::{CommitOptions, Options, Plan, Publication, Source, StageOptions, Store};
 use genstore_testkit::{LoopFs, scratch};
 
@@ -28,7 +28,7 @@ const FILES: [(&str, u64, &[u64]); 6] = [
 const ROOM: u64 = 256 << 10;
 
 fn open(dir: &Path) -> Store {
-    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().0
+    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().store
 }
 
 fn commit(store: &Store, plan: &Plan) -> Publication {
@@ -76,7 +76,7 @@ fn every_way(dir: &Path) {
     assert_sparse(&current, &source);
 
     let mirror = dir.join("mirror");
-    let options = ViewOptions { kind: ViewKind::Mirror, copy: true, ..ViewOptions::default() };
+    let options = ViewOptions::mirror().copy();
     assert_eq!(store.add_view(&mirror, &options).unwrap().warnings, []);
     assert_sparse(&mirror, &source);
 
@@ -110,7 +110,6 @@ fn every_way(dir: &Path) {
         let path = source.join(name);
         plan = plan.file(
             name,
-            false,
             match len > 1 << 20 {
                 true => Source::Reader(Box::new(File::open(path).unwrap())),
                 false => Source::Bytes(fs::read(path).unwrap()),
@@ -124,7 +123,7 @@ fn every_way(dir: &Path) {
     let mut plan = Plan::builder();
     for (nth, (name, ..)) in FILES.into_iter().enumerate() {
         let mut bytes = Slow(File::open(source.join(name)).unwrap());
-        plan = plan.file(format!("spooled/{name}"), false, stage.spool(&mut bytes, None).unwrap());
+        plan = plan.file(format!("spooled/{name}"), stage.spool(&mut bytes, None).unwrap());
         let spooled = store.path().join(format!("staging/s-{}/spool/{nth}", stage.id()));
         assert!(room(&spooled) <= room(&source.join(name)) + ROOM, "{name} takes {}", room(&spooled));
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use genstore::plan::ScanRules;
+use genstore::publish::MarkLeft;
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{at, bytes_read, read_tree, same_content, scratch, settle, things, write_tree};
@@ -38,7 +39,7 @@ impl Place {
     }
 
     fn open(&self) -> Store {
-        Store::init(&self.0.path().join("store"), Options::new(Arc::new(|| at(2_000_000)))).unwrap().0
+        Store::init(&self.0.path().join("store"), Options::new(Arc::new(|| at(2_000_000)))).unwrap().store
     }
 
     fn publish(&self) -> Publication {
@@ -73,7 +74,7 @@ fn what_did_not_change_is_not_read() {
     let stage = |options| drop(place.open().stage(&plan(), options).unwrap());
     assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2, "the big file was read");
     assert!(!place.publish().changed);
-    let all = StageOptions { rehash: true, ..StageOptions::default() };
+    let all = StageOptions::default().rehash();
     assert!(bytes_read(|| stage(all)) >= BIG, "with `rehash` all is read");
     // The next generation has an index, too, which includes the files that it did not read.
     fs::write(place.source().join("d/a"), "changed").unwrap();
@@ -81,7 +82,7 @@ fn what_did_not_change_is_not_read() {
     assert_eq!(place.publish().diff.modified, 1);
     assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2);
     // After a rollback, the old index is valid for files that are as they were then.
-    drop(place.open().rollback(1, true).unwrap());
+    drop(place.open().rollback(1, MarkLeft::Unchanged).unwrap());
     assert!(bytes_read(|| stage(StageOptions::default())) < BIG / 2);
     assert_eq!(place.publish().generation.get(), 3);
     // Without it, everything is read again.
@@ -108,7 +109,7 @@ fn what_an_incremental_builder_links_is_not_read() {
         drop(stage.seal(&ScanRules::default(), options).unwrap())
     };
     assert!(bytes_read(|| seal(stage, StageOptions::default())) < BIG / 2, "the linked file was read");
-    assert!(bytes_read(|| seal(all, StageOptions { rehash: true, ..StageOptions::default() })) >= BIG);
+    assert!(bytes_read(|| seal(all, StageOptions::default().rehash())) >= BIG);
     // If it was written through, it is read.
     let stage = build();
     fs::write(stage.path().join("big"), vec![8; BIG]).unwrap();

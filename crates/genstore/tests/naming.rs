@@ -19,7 +19,7 @@ fn open_with(path: &Path, faults: Faults, durability: Durability) -> Store {
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
     options.faults = faults;
     options.durability = durability;
-    Store::init(path, options).unwrap().0
+    Store::init(path, options).unwrap().store
 }
 
 fn open(path: &Path, faults: Faults) -> Store {
@@ -29,7 +29,7 @@ fn open(path: &Path, faults: Faults) -> Store {
 fn publish(store: &Store, contents: &[&str]) -> genstore::Result<Publication> {
     let mut plan = Plan::builder();
     for content in contents {
-        plan = plan.file(format!("d/{content}"), false, Source::Bytes(content.as_bytes().to_vec()));
+        plan = plan.file(format!("d/{content}"), Source::Bytes(content.as_bytes().to_vec()));
     }
     let staged = store.stage(&plan.build().unwrap(), StageOptions::default())?;
     staged.unaudited().commit(&CommitOptions::default())
@@ -197,7 +197,7 @@ fn objects_that_others_may_need_are_left_and_flushed() {
     first_generation(&path);
     // Another publisher is staging, and may have found any object.
     let other = open(&path, Faults::default());
-    let plan = Plan::builder().file("x", false, Source::Bytes("x".into())).build().unwrap();
+    let plan = Plan::builder().file("x", Source::Bytes("x".into())).build().unwrap();
     let staged = other.stage(&plan, StageOptions::default()).unwrap();
     let before = objects(&path);
     // The last flush of names fails.
@@ -211,7 +211,7 @@ fn objects_that_others_may_need_are_left_and_flushed() {
     // A generation needs them by now, although the next failing publish is alone.
     let faults = Faults::inject(FaultPlan::stage(genstore::faults::FaultStage::Number, FaultKind::Eio));
     let store = open(&path, faults);
-    let plan = Plan::builder().file("y", false, Source::Bytes("y".into())).build().unwrap();
+    let plan = Plan::builder().file("y", Source::Bytes("y".into())).build().unwrap();
     let staged = store.stage(&plan, StageOptions::default()).unwrap();
     drop(publish(&open(&path, Faults::default()), &["y"]).unwrap());
     assert!(staged.unaudited().commit(&CommitOptions::default()).is_err());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use genstore::faults::Faults;
 use genstore::plan::ScanRules;
+use genstore::publish::MarkLeft;
 use genstore::{CommitOptions, Durability, Options, Plan, Publication, Store};
 use genstore_testkit::{Things, Way, at, scratch, things, write_tree};
 
@@ -14,7 +15,7 @@ fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability, 
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
     options.durability = durability;
-    let (store, _) = Store::init(store, options).unwrap();
+    let store = Store::init(store, options).unwrap().store;
     let plan = Plan::scan(source, &ScanRules::default()).unwrap();
     store.stage(&plan, way.staging()).unwrap().unaudited().commit(&CommitOptions::default()).unwrap()
 }
@@ -219,7 +220,7 @@ fn what_a_rollback_shows_is_durable_before_it_is_current() {
     let faults = Faults::record();
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults.clone();
-    let done = Store::open(&store, options).unwrap().rollback(1, false).unwrap();
+    let done = Store::open(&store, options).unwrap().rollback(1, MarkLeft::Bad).unwrap();
     assert_eq!(done.refreshed, 1);
     let calls = seen(&faults, &store);
     let after = |from: usize, what: &str| from + position(&calls[from..], |c| c == what);

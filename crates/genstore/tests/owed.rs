@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
-use genstore::publish::{Activate, Expect};
+use genstore::publish::{Activate, Expect, MarkLeft};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Durability, Options, Plan, Rev, Source, StageOptions, Store, Warning};
 use genstore_testkit::{at, scratch};
@@ -18,13 +18,13 @@ type Done = (bool, Vec<Warning>);
 fn open(path: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
     options.faults = faults;
-    Store::init(path, options).unwrap().0
+    Store::init(path, options).unwrap().store
 }
 
 fn publish(store: &Store, content: &str, activate: Activate) -> genstore::Result<Done> {
-    let plan = Plan::builder().file("file", false, Source::Bytes(content.into())).build().unwrap();
+    let plan = Plan::builder().file("file", Source::Bytes(content.into())).build().unwrap();
     let staged = store.stage(&plan, StageOptions::default())?;
-    let done = staged.unaudited().commit(&CommitOptions { activate, ..CommitOptions::default() })?;
+    let done = staged.unaudited().commit(&CommitOptions::default().activate(activate))?;
     Ok((done.durable, done.warnings))
 }
 
@@ -63,7 +63,7 @@ const VERBS: [Verb; 4] = [
     },
     Verb {
         name: "rollback",
-        act: |store| store.rollback(1, false).map(|done| (done.durable, done.warnings)),
+        act: |store| store.rollback(1, MarkLeft::Bad).map(|done| (done.durable, done.warnings)),
         commit: "rename current",
         tells: &[
             ("log", "\"generation\":1,\"event\":\"activate\",\"previous\":2"),
@@ -137,6 +137,6 @@ fn without_flushes_nothing_is_durable() {
     let path = dir.path().join("store");
     let mut options = Options::new(Arc::new(|| at(1_000_000)));
     options.durability = Durability::None;
-    let store = Store::init(&path, options).unwrap().0;
+    let store = Store::init(&path, options).unwrap().store;
     assert_eq!(publish(&store, "one", Activate::Always).unwrap(), (false, vec![]));
 }

@@ -14,11 +14,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use genstore::faults::Faults;
 use genstore::plan::ScanRules;
-use genstore::publish::Owner;
+use genstore::publish::{MarkLeft, Owner};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Options, Plan, Retention, Store};
 use genstore_testkit::{
@@ -41,7 +40,7 @@ fn trees() -> Trees {
 fn open(dir: &Path, faults: Faults) -> genstore::Result<Store> {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
-    Store::init(&dir.join("store"), options).map(|(store, _)| store)
+    Store::init(&dir.join("store"), options).map(|made| made.store)
 }
 
 /// Publishes a source. If it is to be consumed, uses one on the same filesystem.
@@ -60,7 +59,7 @@ fn act(verb: &str, dir: &Path, sources: &Path, way: Way, faults: Faults) -> gens
     match verb {
         "publish" => publish(&store, dir, sources, "b", way),
         "publish again" => publish(&store, dir, sources, "c", way),
-        "rollback" => store.rollback(1, false).map(drop),
+        "rollback" => store.rollback(1, MarkLeft::Bad).map(drop),
         other => panic!("{other}"),
     }
 }
@@ -145,7 +144,7 @@ fn collect_around(store: &Store, mounted: &Bystanders, what: &str) {
     let listed = store.list().unwrap().generations;
     let old = listed.iter().find(|one| !one.current).expect("there is an older one").id;
     bind(mounted.path(), &store.path().join(format!("generations/{old}/tree/d")));
-    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(1);
     let done = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
     let is_left = |end: &str| done.left.iter().any(|left| left.path.ends_with(end));
     assert!(is_left("tree/d") && is_left("deep/mounted"), "{what}: {:?}", done.left);

@@ -9,8 +9,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use genstore::audit::Patterns;
 use genstore::plan::{ScanMemory, ScanRules};
-use genstore::publish::Emptying;
+use genstore::publish::{Emptying, MarkLeft};
 use genstore::{CommitOptions, Error, Options, Plan, Publication, Result, StageOptions, Store};
 use genstore_testkit::{at, scratch, settle};
 use proptest::prelude::*;
@@ -30,11 +31,7 @@ struct Place {
 }
 
 fn rules() -> ScanRules {
-    let globs = |text: &str| {
-        let glob = globset::Glob::new(text).unwrap();
-        globset::GlobSet::builder().add(glob).build().unwrap()
-    };
-    ScanRules { exclude: Some(globs("**/no")), ..ScanRules::default() }
+    ScanRules::default().exclude(Patterns::new(["**/no"]).unwrap())
 }
 
 impl Place {
@@ -42,7 +39,7 @@ impl Place {
         let temp = scratch();
         let open = |name: &str| {
             let options = Options::new(Arc::new(|| at(2_000_000)));
-            Store::init(&temp.path().join(name), options).unwrap().0
+            Store::init(&temp.path().join(name), options).unwrap().store
         };
         let (with, without) = (open("with"), open("without"));
         fs::create_dir_all(temp.path().join("source/a/b")).unwrap();
@@ -93,7 +90,7 @@ impl Place {
         if !commit {
             return Ok(None);
         }
-        let empty_or_not = CommitOptions { emptying: Emptying::Allow, ..CommitOptions::default() };
+        let empty_or_not = CommitOptions::default().emptying(Emptying::Allow);
         let done = with.unaudited().commit(&empty_or_not)?;
         let other = without.unaudited().commit(&empty_or_not)?;
         assert_eq!(
@@ -254,21 +251,21 @@ proptest! {
         bearable(place.publish(&StageOptions::default(), true))?;
         for (steps, then) in rounds {
             steps.iter().for_each(|step| take(step, &place.source()));
-            let rehash = StageOptions { rehash: true, ..StageOptions::default() };
+            let rehash = StageOptions::default().rehash();
             bearable(match then {
                 Then::Publish => place.publish(&StageOptions::default(), true),
                 Then::Rehash => place.publish(&rehash, true),
                 Then::GiveUp => place.publish(&StageOptions::default(), false),
                 Then::RollBack => {
                     // There may be no older generation.
-                    let done = [&place.with, &place.without].map(|store| store.rollback(1, true).is_ok());
+                    let done = [&place.with, &place.without].map(|store| store.rollback(1, MarkLeft::Unchanged).is_ok());
                     prop_assert_eq!(done[0], done[1]);
                     place.publish(&StageOptions::default(), true)
                 }
                 Then::Other(text) => {
                     for store in [&place.with, &place.without] {
                         let source = genstore::Source::Bytes(vec![text]);
-                        let plan = Plan::builder().file("a/one", false, source).build().unwrap();
+                        let plan = Plan::builder().file("a/one", source).build().unwrap();
                         let staged = store.stage(&plan, StageOptions::default()).unwrap();
                         drop(staged.unaudited().commit(&CommitOptions::default()).unwrap());
                     }
@@ -298,7 +295,7 @@ fn what_is_not_told_is_not_looked_at() {
     // Another generation has no index of these files, so each is checked.
     fs::remove_file(place.source().join("a/new")).unwrap();
     fs::write(place.source().join("a/one"), "source/a/one").unwrap();
-    drop(place.with.rollback(1, true).unwrap());
+    drop(place.with.rollback(1, MarkLeft::Unchanged).unwrap());
     assert_eq!(told_nothing(&mut place), first.tree);
 }
 

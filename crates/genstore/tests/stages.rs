@@ -39,7 +39,7 @@ impl Place {
         let now = Arc::clone(&self.now);
         let mut options = Options::new(Arc::new(move || at(now.load(Ordering::Relaxed))));
         options.lock_timeout = Duration::from_millis(50);
-        Store::init(&self.path(), options).unwrap().0
+        Store::init(&self.path(), options).unwrap().store
     }
 
     fn wait(&self, secs: u64) {
@@ -60,7 +60,7 @@ fn commit(staged: Staged<'_>) -> Publication {
 }
 
 fn publish(store: &Store, content: &str) -> Publication {
-    let plan = Plan::builder().file("file", false, Source::Bytes(content.into())).build().unwrap();
+    let plan = Plan::builder().file("file", Source::Bytes(content.into())).build().unwrap();
     commit(store.stage(&plan, StageOptions::default()).unwrap())
 }
 
@@ -103,11 +103,11 @@ fn what_a_program_writes_is_moved_in() {
     assert_eq!(place.debris(), [""; 0]);
     // The same as a plan in memory.
     let memory = Plan::builder()
-        .file("a", false, Source::Bytes(b"one\n".to_vec()))
-        .file("bin/run", true, Source::Bytes(b"#!".to_vec()))
-        .file("empty", false, Source::Bytes(vec![]))
+        .file("a", Source::Bytes(b"one\n".to_vec()))
+        .executable("bin/run", Source::Bytes(b"#!".to_vec()))
+        .file("empty", Source::Bytes(vec![]))
         .symlink("l", "a")
-        .file("sub/deep/b", false, Source::Bytes(b"one\n".to_vec()));
+        .file("sub/deep/b", Source::Bytes(b"one\n".to_vec()));
     assert_eq!(store.preview(&memory.build().unwrap()).unwrap().id(), done.tree);
     assert_eq!((done.written, done.files), (2, 4), "`one` and the tool; the empty file has no object");
 }
@@ -122,9 +122,9 @@ fn streams_are_spooled_and_named_by_a_plan() {
     let Source::Spooled(twin) = &spooled else { panic!("{spooled:?}") };
     let twin = Source::Spooled(twin.clone());
     let plan = Plan::builder()
-        .file("a/big", false, spooled)
-        .file("b", true, stage.spool(&mut &b"tool"[..], None).unwrap())
-        .file("twin", false, twin)
+        .file("a/big", spooled)
+        .executable("b", stage.spool(&mut &b"tool"[..], None).unwrap())
+        .file("twin", twin)
         .build()
         .unwrap();
     let done = commit(stage.seal_plan(&plan, StageOptions::default()).unwrap());
@@ -231,7 +231,7 @@ fn a_commit_that_fails_leaves_the_stage_for_another_try() {
     shell(stage.path(), "echo second > file");
     let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
     let staged = seal(store.resume(&id).unwrap());
-    let lost = CommitOptions { expect: Expect::Unborn, ..CommitOptions::default() };
+    let lost = CommitOptions::default().expect(Expect::Unborn);
     assert!(matches!(staged.unaudited().commit(&lost), Err(Error::Lost { .. })));
     let done = commit(seal(store.resume(&id).unwrap()));
     assert_eq!(done.generation.get(), 2);
@@ -241,7 +241,7 @@ fn a_commit_that_fails_leaves_the_stage_for_another_try() {
     let stage = store.begin().unwrap();
     shell(stage.path(), "echo third > file");
     let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
-    let kept = CommitOptions { activate: genstore::publish::Activate::Never, ..CommitOptions::default() };
+    let kept = CommitOptions::default().activate(genstore::publish::Activate::Never);
     assert!(seal(store.resume(&id).unwrap()).unaudited().commit(&kept).unwrap().changed);
     refused(store.resume(&id), "stage-committed", "it is generation 3");
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
@@ -254,7 +254,7 @@ fn a_refused_stage_is_told_so() {
     let stage = store.begin().unwrap();
     shell(stage.path(), "echo bad > file");
     let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
-    let rules = AuditRules { max_total: Some(1), ..AuditRules::default() };
+    let rules = AuditRules::default().max_total(1);
     let Judged::Rejected(rejected) = seal(store.resume(&id).unwrap()).audit(&rules).unwrap() else {
         panic!("it is too large");
     };
@@ -279,7 +279,7 @@ fn the_log_of_a_build_stays_with_what_it_made() {
     for number in 1..=3 {
         let stage = store.begin().unwrap();
         write(&stage, "broken\n");
-        let failed = stage.fail("exit status 7", KeepFailed { count: 2, bytes: 100 }).unwrap();
+        let failed = stage.fail("exit status 7", KeepFailed::default().count(2).bytes(100)).unwrap();
         assert_eq!(failed.number, number);
         assert_eq!(fs::read_to_string(failed.path.join("build.log")).unwrap(), "broken\n");
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use genstore::generation::Mark;
 use genstore::plan::ScanRules;
-use genstore::publish::{Expect, Staged};
-use genstore::view::{ViewKind, ViewOptions};
+use genstore::publish::{Expect, MarkLeft, Staged};
+use genstore::view::ViewOptions;
 use genstore::{CommitOptions, Error, GenerationId, Plan, Retention, Source, StageOptions, Store};
 use genstore_testkit::{Thing, Things, at, is_nothing_lost, put, read_tree, settle, write_tree};
 
@@ -18,11 +18,10 @@ use crate::world::{Did, World, fail};
 
 /// The rule of retention that a step names.
 pub(crate) fn retention(keep: Keep) -> Retention {
-    Retention {
-        keep_last: usize::from(keep.last),
-        keep_within: keep.within.map(|secs| Duration::from_secs(u64::from(secs))),
-        grace: Duration::from_secs(u64::from(keep.grace)),
-    }
+    let grace = Duration::from_secs(u64::from(keep.grace));
+    let mut rule = Retention::only_last(usize::from(keep.last)).grace(grace);
+    rule.keep_within = keep.within.map(|secs| Duration::from_secs(u64::from(secs)));
+    rule
 }
 
 impl World {
@@ -33,7 +32,10 @@ impl World {
         let view = |n: u8| self.place().join(VIEWS[usize::from(n) % VIEWS.len()]);
         Ok(match act {
             Act::Publish(publish) => return self.publish(store, publish),
-            Act::Rollback { steps, keep_good } => store.rollback(*steps, *keep_good).map(drop),
+            Act::Rollback { steps, keep_good } => {
+                let left = if *keep_good { MarkLeft::Unchanged } else { MarkLeft::Bad };
+                store.rollback(*steps, left).map(drop)
+            }
             Act::Switch(n) => store.activate(&rev(*n), Expect::Any).map(drop),
             Act::EndHold => store.end_hold().map(drop),
             Act::Collect(keep) => {
@@ -49,8 +51,11 @@ impl World {
                 store.mark(&rev(*n), mark, None).map(drop)
             }
             Act::AddView(n) => {
-                let kind = if *n == 0 { ViewKind::Link } else { ViewKind::Mirror };
-                let options = ViewOptions { kind, copy: *n == 2, ..ViewOptions::default() };
+                let options = match *n {
+                    0 => ViewOptions::link(),
+                    2 => ViewOptions::mirror().copy(),
+                    _ => ViewOptions::mirror(),
+                };
                 store.add_view(&view(*n), &options).map(drop)
             }
             Act::RemoveView(n) => store.remove_view(&view(*n)).map(drop),
@@ -79,7 +84,7 @@ impl World {
                     self.model.wanted = wanted.clone();
                 }
                 let activate = publish.activate;
-                let commit = CommitOptions { expect, activate, ..CommitOptions::default() };
+                let commit = CommitOptions::default().expect(expect).activate(activate);
                 staged.unaudited().commit(&commit).map(drop)
             }
         };
@@ -137,13 +142,10 @@ impl World {
         publish: &Publish,
         wanted: &Things,
     ) -> Result<Result<Staged<'s>, Error>, String> {
-        let options = StageOptions {
-            recycle: publish.recycle.map(retention),
-            always: publish.always,
-            rehash: publish.rehash,
-            consume: publish.way == Way::Consume,
-            ..StageOptions::default()
-        };
+        let mut options = StageOptions::default();
+        options.recycle = publish.recycle.map(retention);
+        (options.always, options.rehash) = (publish.always, publish.rehash);
+        options.consume = publish.way == Way::Consume;
         let (source, given) = (self.place().join("source"), self.place().join("given"));
         let scanned = |dir: &Path, options| {
             Plan::scan(dir, &ScanRules::default()).and_then(|plan| store.stage(&plan, options))
@@ -175,7 +177,12 @@ fn memory(wanted: &Things) -> Result<Plan, Error> {
     for (path, thing) in wanted {
         plan = match thing {
             Thing::File(bytes, executable, _) => {
-                plan.file(path.as_str(), *executable, Source::Bytes(bytes.clone()))
+                let source = Source::Bytes(bytes.clone());
+                if *executable {
+                    plan.executable(path.as_str(), source)
+                } else {
+                    plan.file(path.as_str(), source)
+                }
             }
             Thing::Link(target) => plan.symlink(path.as_str(), target.as_str()),
             Thing::Dir => plan.dir(path.as_str()),

@@ -190,5 +190,5 @@ fn open(path: &Path, clock: &Arc<AtomicU64>, faults: Faults) -> Result<Store, ge
     let clock = clock.clone();
     let mut options = Options::new(Arc::new(move || at(clock.load(Ordering::SeqCst))));
     options.faults = faults;
-    Store::init(path, options).map(|(store, _)| store)
+    Store::init(path, options).map(|made| made.store)
 }

@@ -1,7 +1,6 @@
 //! The ways of publishing: with and without each of the short cuts.
 
 use std::fmt;
-use std::time::Duration;
 
 use genstore::{Retention, StageOptions};
 
@@ -31,13 +30,10 @@ impl Way {
 
     /// Gives the way's options. What is recycled is all but the last good generation.
     pub fn staging(self) -> StageOptions {
-        let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
-        StageOptions {
-            recycle: self.recycle.then_some(rule),
-            rehash: !self.index,
-            consume: self.consume,
-            ..StageOptions::default()
-        }
+        let mut options = StageOptions::default();
+        options.recycle = self.recycle.then_some(Retention::only_last(1));
+        (options.rehash, options.consume) = (!self.index, self.consume);
+        options
     }
 
     /// Gives the flags of `genstore publish` for it; what is recycled is said by [`Way::project`].

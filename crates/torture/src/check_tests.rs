@@ -50,7 +50,7 @@ impl Broken {
 
 fn publish(place: &Path, source: &Path) {
     let options = Options::new(Arc::new(|| SystemTime::UNIX_EPOCH));
-    let (store, _) = Store::init(&place.join(place::STORE), options).unwrap();
+    let store = Store::init(&place.join(place::STORE), options).unwrap().store;
     let plan = Plan::scan(source, &ScanRules::default()).unwrap();
     let staged = store.stage(&plan, StageOptions::default()).unwrap();
     drop(staged.unaudited().commit(&CommitOptions::default()).unwrap());

@@ -49,27 +49,20 @@ impl AuditSection {
     /// Gives the rules. In a project that has any, symlinks must lead to something, unless it says
     /// otherwise.
     pub(crate) fn rules(&self) -> AuditRules {
-        let rules = AuditRules {
-            max_file: self.max_file,
-            max_total: self.max_total,
-            max_growth: self.max_growth,
-            min_files_ratio: self.min_files_ratio,
-            require: self.require.clone(),
-            forbid: self.forbid.clone(),
-            closed_links: false,
-        };
+        let mut rules = AuditRules::default().require(self.require.clone()).forbid(self.forbid.clone());
+        (rules.max_file, rules.max_total) = (self.max_file, self.max_total);
+        (rules.max_growth, rules.min_files_ratio) = (self.max_growth, self.min_files_ratio);
         let any = !rules.is_empty() || !self.run.is_empty();
-        let closed_links = self.links.map_or(any, |links| links == Links::Closed);
-        AuditRules { closed_links, ..rules }
+        rules.closed_links = self.links.map_or(any, |links| links == Links::Closed);
+        rules
     }
 
     /// Tells how much of what was refused is kept.
     pub(crate) fn keep_failed(&self) -> KeepFailed {
         let default = KeepFailed::default();
-        KeepFailed {
-            count: self.keep_failed.unwrap_or(default.count),
-            bytes: self.keep_failed_bytes.unwrap_or(default.bytes),
-        }
+        KeepFailed::default()
+            .count(self.keep_failed.unwrap_or(default.count))
+            .bytes(self.keep_failed_bytes.unwrap_or(default.bytes))
     }
 }
 

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use genstore::audit::Patterns;
 use genstore::plan::Symlinks;
 use genstore::publish::Lossy;
 use genstore::{Durability, Retention};
-use globset::GlobSet;
 use serde::Deserialize;
 
 use crate::errors::Fail;
@@ -117,9 +117,9 @@ pub(crate) struct StoreSection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PublishSection {
     #[serde(deserialize_with = "globs")]
-    pub(crate) include: Option<GlobSet>,
+    pub(crate) include: Option<Patterns>,
     #[serde(deserialize_with = "globs")]
-    pub(crate) exclude: Option<GlobSet>,
+    pub(crate) exclude: Option<Patterns>,
     #[serde(deserialize_with = "symlinks")]
     pub(crate) symlinks: Symlinks,
     /// Allows an empty tree to replace one that is not empty.
@@ -144,12 +144,11 @@ pub(crate) struct RetainSection {
 impl RetainSection {
     /// Fills what the file leaves open.
     pub(crate) fn retention(&self) -> Retention {
-        let default = Retention::default();
-        Retention {
-            keep_last: self.keep_last.unwrap_or(default.keep_last),
-            keep_within: self.keep_within.or(default.keep_within),
-            grace: self.grace.unwrap_or(default.grace),
-        }
+        let mut rule = Retention::default();
+        rule.keep_last = self.keep_last.unwrap_or(rule.keep_last);
+        rule.keep_within = self.keep_within.or(rule.keep_within);
+        rule.grace = self.grace.unwrap_or(rule.grace);
+        rule
     }
 }
 
@@ -217,13 +216,12 @@ mod tests {
         let from = genstore::tree::RelPath::new("a/b").unwrap();
         let mirror = (Path::new("m"), ViewKind::Mirror, Some(from), true);
         assert_eq!(views, [(Path::new("w"), ViewKind::Link, None, false), mirror]);
-        assert!(config.publish.include.unwrap().is_match("a/b.js"));
+        assert!(config.publish.include.unwrap().matches(b"a/b.js"));
         let exclude = config.publish.exclude.unwrap();
-        assert!(exclude.is_match("a.map") && !exclude.is_match("a/b.map"));
+        assert!(exclude.matches(b"a.map") && !exclude.matches(b"a/b.map"));
         assert_eq!(config.retain.auto, Some(true));
         let retention = config.retain.retention();
-        let (within, grace) = (Some(Duration::from_secs(7200)), Duration::ZERO);
-        assert_eq!(retention, Retention { keep_last: 3, keep_within: within, grace });
+        assert_eq!(retention, Retention::only_last(3).keep_within(Duration::from_secs(7200)));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use genstore::Durability;
+use genstore::audit::Patterns;
 use genstore::plan::Symlinks;
 use genstore::publish::Lossy;
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Deserializer};
 
 use crate::text::time;
@@ -49,12 +49,6 @@ pub(super) fn not_one_of(found: &str, a: &str, b: &str) -> String {
 
 /// Patterns are matched against the whole path below the published directory; `*` stops at `/`,
 /// `**` does not.
-pub(super) fn globs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GlobSet>, D::Error> {
-    use serde::de::Error;
-    let mut set = GlobSetBuilder::new();
-    for pattern in Vec::<String>::deserialize(from)? {
-        let glob = GlobBuilder::new(&pattern).literal_separator(true).build();
-        set.add(glob.map_err(|e| D::Error::custom(e.to_string()))?);
-    }
-    set.build().map(Some).map_err(|e| D::Error::custom(e.to_string()))
+pub(super) fn globs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Patterns>, D::Error> {
+    Patterns::new(Vec::<String>::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
 }

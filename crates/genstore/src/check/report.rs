@@ -13,6 +13,7 @@ pub(crate) const MODE_DIFFERS: &str = "its mode differs";
 
 /// A damaged object.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DamagedObject {
     /// Its id.
     pub id: ObjectId,
@@ -27,6 +28,7 @@ pub struct DamagedObject {
 
 /// The result of `verify`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Objects that are missing or have wrong bytes.
     pub objects: Vec<DamagedObject>,
@@ -58,6 +60,7 @@ impl VerifyReport {
 
 /// Paths of generations that have an inode of their own for no known reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unshared {
     /// Their number.
     pub files: u64,

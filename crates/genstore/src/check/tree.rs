@@ -51,6 +51,7 @@ pub enum FaultKind {
 
 /// A path of a generation that differs from the manifest.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
 pub struct Fault {
     /// The path in the generation.
     pub path: Vec<u8>,

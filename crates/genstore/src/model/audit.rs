@@ -1,51 +1,11 @@
 //! Audits: the rules that a staged tree must satisfy to be published. The input is rules and a tree,
 //! the output is findings. A finding is data, not an error.
 
-use std::fmt;
-
-use globset::{GlobBuilder, GlobMatcher};
-
 use crate::model::ids::GenerationId;
 use crate::model::links::{At, Leads, follow};
+use crate::model::pattern::Pattern;
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
-
-/// A pattern for paths in a tree: `*` stops at `/`, `**` does not.
-#[derive(Clone, Debug)]
-pub struct Pattern(GlobMatcher);
-
-/// The reason why a text is not a valid pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAPattern(String);
-
-impl fmt::Display for NotAPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NotAPattern {}
-
-impl Pattern {
-    /// Parses a pattern.
-    ///
-    /// # Errors
-    /// [`NotAPattern`].
-    pub fn new(text: &str) -> Result<Pattern, NotAPattern> {
-        let glob = GlobBuilder::new(text).literal_separator(true).build();
-        glob.map(|glob| Pattern(glob.compile_matcher())).map_err(|e| NotAPattern(e.to_string()))
-    }
-
-    /// Returns the pattern as it was written.
-    pub fn as_str(&self) -> &str {
-        self.0.glob().glob()
-    }
-
-    fn matches(&self, path: &[u8]) -> bool {
-        use std::os::unix::ffi::OsStrExt;
-        self.0.is_match(std::ffi::OsStr::from_bytes(path))
-    }
-}
 
 /// The permitted growth over the last good generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +18,7 @@ pub enum Growth {
 
 /// The rules of an audit. The default has none.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct AuditRules {
     /// The largest size of one file, in bytes.
     pub max_file: Option<u64>,
@@ -76,6 +37,48 @@ pub struct AuditRules {
 }
 
 impl AuditRules {
+    /// Limits the size of one file, in bytes.
+    pub fn max_file(mut self, bytes: u64) -> AuditRules {
+        self.max_file = Some(bytes);
+        self
+    }
+
+    /// Limits the size of all files together, in bytes.
+    pub fn max_total(mut self, bytes: u64) -> AuditRules {
+        self.max_total = Some(bytes);
+        self
+    }
+
+    /// Limits the growth against the last good generation.
+    pub fn max_growth(mut self, growth: Growth) -> AuditRules {
+        self.max_growth = Some(growth);
+        self
+    }
+
+    /// Sets the smallest number of files, as a fraction of the last good generation's number.
+    pub fn min_files_ratio(mut self, ratio: f64) -> AuditRules {
+        self.min_files_ratio = Some(ratio);
+        self
+    }
+
+    /// Requires files: each pattern must match one, and no matching file may be empty.
+    pub fn require(mut self, patterns: impl IntoIterator<Item = Pattern>) -> AuditRules {
+        self.require.extend(patterns);
+        self
+    }
+
+    /// Forbids entries: no pattern may match one.
+    pub fn forbid(mut self, patterns: impl IntoIterator<Item = Pattern>) -> AuditRules {
+        self.forbid.extend(patterns);
+        self
+    }
+
+    /// Requires every symlink to lead to an entry of the tree.
+    pub fn closed_links(mut self) -> AuditRules {
+        self.closed_links = true;
+        self
+    }
+
     /// Returns whether there are no rules.
     pub fn is_empty(&self) -> bool {
         let AuditRules { max_file, max_total, max_growth, min_files_ratio, require, forbid, closed_links } =
@@ -92,6 +95,7 @@ impl AuditRules {
 
 /// The last good generation, with which a tree is compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct LastGood {
     /// Its number.
     pub generation: GenerationId,
@@ -112,6 +116,7 @@ pub enum Severity {
 
 /// A finding of an audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Finding {
     /// The name of the rule: `max_file`, or the name that a command uses.
     pub rule: String,
@@ -124,10 +129,15 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Creates a finding.
+    pub fn new(rule: &str, severity: Severity, path: Option<&[u8]>, message: impl Into<String>) -> Finding {
+        let path = path.map(<[u8]>::to_vec);
+        Finding { rule: rule.to_owned(), severity, path, message: message.into() }
+    }
+
     /// Creates a finding that refuses the tree.
     pub fn error(rule: &str, path: Option<&[u8]>, message: impl Into<String>) -> Finding {
-        let path = path.map(<[u8]>::to_vec);
-        Finding { rule: rule.to_owned(), severity: Severity::Error, path, message: message.into() }
+        Finding::new(rule, Severity::Error, path, message)
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) const MAX_FACTS_LEN: usize = 256 << 10;
 
 /// The head of a manifest: the facts about a generation without its entries.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Head {
     /// Id of the tree.
     pub tree: TreeId,
@@ -56,6 +57,7 @@ pub struct Head {
 
 /// The immutable description of one generation.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Manifest {
     /// Id, counts, note and facts.
     pub head: Head,

@@ -45,6 +45,7 @@ impl<'a> Change<'a> {
 
 /// Counts of a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DiffSummary {
     /// Paths that only the new tree has.
     pub added: u64,

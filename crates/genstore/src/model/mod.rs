@@ -23,6 +23,7 @@ pub(crate) mod object_map;
 pub(crate) mod object_name;
 pub(crate) mod pairs;
 pub(crate) mod patch;
+pub(crate) mod pattern;
 pub(crate) mod records;
 pub(crate) mod relpath;
 pub(crate) mod retention;

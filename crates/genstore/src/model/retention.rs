@@ -6,6 +6,7 @@ use super::ids::GenerationId;
 
 /// The generations to keep, beyond those that are current, pinned or leased.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Retention {
     /// This number of the newest good generations.
     pub keep_last: usize,
@@ -20,6 +21,31 @@ impl Default for Retention {
     /// The last five good ones, and ten minutes of grace.
     fn default() -> Retention {
         Retention { keep_last: 5, keep_within: None, grace: Duration::from_secs(600) }
+    }
+}
+
+impl Retention {
+    /// Keeps this number of the newest good generations, without grace.
+    pub const fn only_last(generations: usize) -> Retention {
+        Retention { keep_last: generations, keep_within: None, grace: Duration::ZERO }
+    }
+
+    /// Keeps this number of the newest good generations.
+    pub fn keep_last(mut self, generations: usize) -> Retention {
+        self.keep_last = generations;
+        self
+    }
+
+    /// Keeps generations made within this duration.
+    pub fn keep_within(mut self, duration: Duration) -> Retention {
+        self.keep_within = Some(duration);
+        self
+    }
+
+    /// Keeps generations that were current within this duration.
+    pub fn grace(mut self, duration: Duration) -> Retention {
+        self.grace = duration;
+        self
     }
 }
 
@@ -62,6 +88,7 @@ pub enum Reason {
 
 /// The result for one generation. It is removed if there is no reason to keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Its number.
     pub id: GenerationId,

@@ -24,6 +24,7 @@ const REPORT: &[u8] = b"report.json";
 
 /// The limits for refused publications that are kept for inspection. The newest one is always kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct KeepFailed {
     /// The largest number of them.
     pub count: usize,
@@ -38,8 +39,23 @@ impl Default for KeepFailed {
     }
 }
 
+impl KeepFailed {
+    /// Sets the largest number of them.
+    pub fn count(mut self, count: usize) -> KeepFailed {
+        self.count = count;
+        self
+    }
+
+    /// Sets the largest sum of their sizes in bytes.
+    pub fn bytes(mut self, bytes: u64) -> KeepFailed {
+        self.bytes = bytes;
+        self
+    }
+}
+
 /// A refused publication that was kept for inspection.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Failed {
     /// Its number: one more than the highest number that still existed when it was kept.
     pub number: u64,

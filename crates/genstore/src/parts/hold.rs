@@ -16,6 +16,7 @@ use crate::parts::record::{self, wrap};
 
 /// A hold: `current` must stay where a rollback put it.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct Hold {
     /// The generation that was rolled back to.
     pub generation: GenerationId,

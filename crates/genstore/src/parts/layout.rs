@@ -64,6 +64,7 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// The options with which a store is opened.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Options {
     /// The clock: `Arc::new(SystemTime::now)`.
     pub clock: Clock,
@@ -92,6 +93,37 @@ impl Options {
             #[cfg(feature = "faults")]
             faults: Faults::default(),
         }
+    }
+
+    /// Sets who acts.
+    pub fn actor(mut self, actor: impl Into<String>) -> Options {
+        self.actor = actor.into();
+        self
+    }
+
+    /// Sets what a commit waits for before it reports success.
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
+        self
+    }
+
+    /// Sets how long to wait for a lock.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Options {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// Sets the receiver of progress.
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Options {
+        self.progress = progress;
+        self
+    }
+
+    /// Sets which calls that change the disk fail or are cut short.
+    #[cfg(feature = "faults")]
+    pub fn faults(mut self, faults: Faults) -> Options {
+        self.faults = faults;
+        self
     }
 }
 

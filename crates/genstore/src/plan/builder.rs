@@ -102,7 +102,16 @@ impl PlanBuilder {
     }
 
     /// Adds a file. Its folders need not be added.
-    pub fn file(mut self, path: impl Into<Vec<u8>>, executable: bool, source: Source) -> PlanBuilder {
+    pub fn file(self, path: impl Into<Vec<u8>>, source: Source) -> PlanBuilder {
+        self.add_file(path.into(), source, false)
+    }
+
+    /// Adds a file that may be executed.
+    pub fn executable(self, path: impl Into<Vec<u8>>, source: Source) -> PlanBuilder {
+        self.add_file(path.into(), source, true)
+    }
+
+    fn add_file(mut self, path: Vec<u8>, source: Source, executable: bool) -> PlanBuilder {
         let source = match source {
             Source::Bytes(bytes) => Given::Bytes(bytes),
             Source::File(path) => Given::File(path),
@@ -110,7 +119,7 @@ impl PlanBuilder {
             Source::Spooled(spooled) => Given::Spooled(spooled),
         };
         let source = ItemSource::Given(Box::new(source));
-        self.add(path.into(), What::File { source, executable });
+        self.add(path, What::File { source, executable });
         self
     }
 
@@ -309,10 +318,10 @@ mod tests {
     #[test]
     fn all_problems_come_together() {
         let plan = Plan::builder()
-            .file("a", false, bytes(""))
-            .file("a", false, bytes("2"))
-            .file("a/b", false, bytes(""))
-            .file("../up", false, bytes(""))
+            .file("a", bytes(""))
+            .file("a", bytes("2"))
+            .file("a/b", bytes(""))
+            .file("../up", bytes(""))
             .symlink("c", "/etc")
             .symlink("d", "x/../../y");
         assert_eq!(
@@ -329,11 +338,11 @@ mod tests {
 
     #[test]
     fn a_folder_counts_only_while_it_is_empty() {
-        let plan = Plan::builder().dir("a").dir("a").file("b/c", false, bytes("")).dir("b").dir("a/d");
+        let plan = Plan::builder().dir("a").dir("a").file("b/c", bytes("")).dir("b").dir("a/d");
         let plan = plan.build().unwrap();
         let paths: Vec<_> = plan.paths().map(String::from_utf8_lossy).collect();
         assert_eq!(paths, ["a/d", "b/c"]);
-        let clash = Plan::builder().dir("a").file("a", false, bytes(""));
+        let clash = Plan::builder().dir("a").file("a", bytes(""));
         assert_eq!(problems(clash), ["a is both a directory and something else"]);
     }
 

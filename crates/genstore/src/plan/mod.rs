@@ -5,6 +5,7 @@
 //! are reported together.
 
 pub(crate) mod builder;
+pub(crate) mod emptied;
 pub(crate) mod item;
 pub(crate) mod roots;
 pub(crate) mod scan;

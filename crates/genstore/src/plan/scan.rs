@@ -5,20 +5,18 @@
 //! gets in if a folder is replaced by another meanwhile.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs::Metadata;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use globset::GlobSet;
 use rustix::fs::{Access, AtFlags};
 
 use crate::error::{BadSourceReason, Error, Problem, ProblemKind, Result};
 use crate::fs::mount::{self, is_mount, mounts_below};
 use crate::fs::{Dir, Kind};
 use crate::model::ids::GenerationId;
+use crate::model::pattern::Patterns;
 use crate::model::relpath;
 use crate::plan::builder::{Plan, PlanBuilder};
 use crate::plan::item::{ItemSource, ScannedRoot, Symlinks, What};
@@ -30,15 +28,42 @@ const NEAR: usize = 3500;
 
 /// The rules of a scan.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ScanRules {
     /// The allowed symlinks.
     pub symlinks: Symlinks,
     /// If set: only files and links that match, by path below the directory.
-    pub include: Option<GlobSet>,
+    pub include: Option<Patterns>,
     /// Paths that are left out, with everything below them.
-    pub exclude: Option<GlobSet>,
+    pub exclude: Option<Patterns>,
     /// The store that is published to, which must not be in the source: see [`crate::Store::identity`].
     pub store: Option<StoreIdentity>,
+}
+
+impl ScanRules {
+    /// Sets the allowed symlinks.
+    pub fn symlinks(mut self, symlinks: Symlinks) -> ScanRules {
+        self.symlinks = symlinks;
+        self
+    }
+
+    /// Leaves out files and links that do not match.
+    pub fn include(mut self, patterns: Patterns) -> ScanRules {
+        self.include = Some(patterns);
+        self
+    }
+
+    /// Leaves out the paths that match, with everything below them.
+    pub fn exclude(mut self, patterns: Patterns) -> ScanRules {
+        self.exclude = Some(patterns);
+        self
+    }
+
+    /// Refuses a source that holds this store: see [`crate::Store::identity`].
+    pub fn store(mut self, store: StoreIdentity) -> ScanRules {
+        self.store = Some(store);
+        self
+    }
 }
 
 /// Device and inode of a store's directory, by which it is recognised under any path.
@@ -290,14 +315,14 @@ impl Walk<'_> {
             listing.problem(name, why.to_string());
             return Ok(());
         }
-        let matches = |globs: &GlobSet| {
+        let matches = |patterns: &Patterns| {
             let path = relpath::join(&listing.path, name);
-            globs.is_match(OsStr::from_bytes(self.root.below(&path)))
+            patterns.matches(self.root.below(&path))
         };
         if self.rules.exclude.as_ref().is_some_and(matches) {
             return Ok(());
         }
-        if kind != Kind::Dir && self.rules.include.as_ref().is_some_and(|globs| !matches(globs)) {
+        if kind != Kind::Dir && self.rules.include.as_ref().is_some_and(|patterns| !matches(patterns)) {
             return Ok(());
         }
         match kind {

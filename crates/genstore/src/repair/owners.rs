@@ -21,6 +21,7 @@ use crate::warning::{AfterCommit, Warning};
 
 /// The paths of a store with a foreign owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Foreign {
     /// Their number.
     pub count: u64,
@@ -121,6 +122,16 @@ fn foreign_in(store: &StoreDir, own: &Stat, folder: &[u8]) -> Result<(Vec<Found>
     Ok((found, folders))
 }
 
+/// The result of giving foreign paths back to the owner of the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct GivenBack {
+    /// The foreign paths that were found.
+    pub before: Foreign,
+    /// The foreign paths that are left.
+    pub after: Foreign,
+}
+
 /// Changes the owner, or group, of foreign names to the store's. Returns the names found before, and
 /// the names that are left.
 ///
@@ -129,7 +140,7 @@ fn foreign_in(store: &StoreDir, own: &Stat, folder: &[u8]) -> Result<(Vec<Found>
 ///
 /// # Locks
 /// The exclusive store lock, and the commit lock.
-pub(crate) fn give_back(store: &StoreDir) -> Result<(Foreign, Foreign)> {
+pub(crate) fn give_back(store: &StoreDir) -> Result<GivenBack> {
     if !rustix::process::geteuid().is_root() {
         let why = "only root can change the owner of files";
         return Err(Error::refused(RefusedKind::NeedsRoot, why));
@@ -156,5 +167,5 @@ pub(crate) fn give_back(store: &StoreDir) -> Result<(Foreign, Foreign)> {
         }
     }
     let left = sum_up(store, &find_foreign(store)?);
-    Ok((sum_up(store, &found), left))
+    Ok(GivenBack { before: sum_up(store, &found), after: left })
 }

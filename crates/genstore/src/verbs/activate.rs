@@ -27,6 +27,7 @@ use crate::warning::{AfterCommit, Warning};
 /// The result of an activation.
 #[derive(Clone, Debug)]
 #[must_use]
+#[non_exhaustive]
 pub struct Activation {
     /// The current generation.
     pub generation: GenerationId,

@@ -37,6 +37,7 @@ use crate::verbs::rollback;
 /// The plan of a collection. [`crate::Store::collect`] never removes more than the plan lists.
 #[derive(Clone, Debug)]
 #[must_use]
+#[non_exhaustive]
 pub struct GcPlan {
     /// Every generation, newest first, with the reasons that keep it.
     pub verdicts: Vec<Verdict>,
@@ -68,6 +69,7 @@ impl GcPlan {
 /// The result of a collection.
 #[derive(Clone, Debug, Default)]
 #[must_use]
+#[non_exhaustive]
 pub struct Collected {
     /// Removed generations.
     pub generations: Vec<GenerationId>,

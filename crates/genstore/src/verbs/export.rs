@@ -14,10 +14,20 @@ use crate::progress::Phase;
 use crate::threads::prelude::*;
 use crate::views::place;
 
+/// The result of an export.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Exported {
+    /// The number of files.
+    pub files: u64,
+    /// The sum of their sizes.
+    pub bytes: u64,
+}
+
 /// Copies a generation's tree to `to`, which must be absent or empty, and outside the store and all
 /// views. No inode is shared, files are writable by their owner, and mtimes are the published ones. The
 /// copy appears atomically.
-pub(crate) fn export(store: &StoreDir, generation: &Generation, to: &Path) -> Result<(u64, u64)> {
+pub(crate) fn export(store: &StoreDir, generation: &Generation, to: &Path) -> Result<Exported> {
     let name = to
         .file_name()
         .ok_or_else(|| Error::refused(RefusedKind::BadTarget, "the target needs a name of its own"))?;
@@ -50,7 +60,7 @@ pub(crate) fn export(store: &StoreDir, generation: &Generation, to: &Path) -> Re
     done
 }
 
-fn copy_out(store: &StoreDir, fs: &Fs, generation: &Generation, target: &Dir) -> Result<(u64, u64)> {
+fn copy_out(store: &StoreDir, fs: &Fs, generation: &Generation, target: &Dir) -> Result<Exported> {
     let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
     let source = generation.tree_dir()?;
     let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
@@ -81,5 +91,5 @@ fn copy_out(store: &StoreDir, fs: &Fs, generation: &Generation, target: &Dir) ->
             Ok(())
         },
     )?;
-    Ok((tree.files(), tree.bytes()))
+    Ok(Exported { files: tree.files(), bytes: tree.bytes() })
 }

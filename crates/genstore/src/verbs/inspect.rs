@@ -21,6 +21,7 @@ use crate::verbs::{collect, rollback};
 
 /// A pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pin {
     /// Its name.
     pub name: String,
@@ -36,6 +37,7 @@ pub struct Pin {
 
 /// One generation of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listed {
     /// Its number.
     pub id: GenerationId,
@@ -53,6 +55,7 @@ pub struct Listed {
 
 /// All generations.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Listing {
     /// The readable ones, newest first.
     pub generations: Vec<Listed>,

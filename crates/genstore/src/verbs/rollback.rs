@@ -22,6 +22,27 @@ use crate::parts::log::{Backwards, Event, Log};
 use crate::parts::record;
 use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 
+/// The mark that a rollback leaves on the generation that was current.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MarkLeft {
+    /// Mark it as bad, so that neither a rollback nor the end of a hold activates it again.
+    #[default]
+    Bad,
+    /// Leave its mark unchanged.
+    Unchanged,
+}
+
+/// The result of ending a hold.
+#[derive(Clone, Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct HoldEnded {
+    /// The hold that ended. `None` if there was none.
+    pub hold: Option<Hold>,
+    /// The activation of a newer generation. `None` if there was none to activate.
+    pub activation: Option<Activation>,
+}
+
 /// Determines which generations were current.
 struct Lived<'h> {
     store: &'h StoreDir,
@@ -71,13 +92,16 @@ impl Lived<'_> {
 
 /// Activates the newest good generation that is older than the current one and was current before it,
 /// `steps` times.
-pub(crate) fn rollback(store: &StoreDir, steps: u64, keep_good: bool) -> Result<Activation> {
+pub(crate) fn rollback(store: &StoreDir, steps: u64, left: MarkLeft) -> Result<Activation> {
     let current = match Current::of(store).id()? {
         Some(current) => current,
         None => lost::required_current(store)?,
     };
     let target = rollback_target(store, current, steps.max(1))?;
-    let marks = if keep_good { Marks::Keep } else { Marks::PreviousIsBad };
+    let marks = match left {
+        MarkLeft::Bad => Marks::PreviousIsBad,
+        MarkLeft::Unchanged => Marks::Keep,
+    };
     activate::activate(store, target, Expect::Current(current), marks, HoldAfter::Held)
 }
 
@@ -129,7 +153,7 @@ fn base_of(store: &StoreDir, id: GenerationId) -> Result<Option<GenerationId>> {
 }
 
 /// Ends a hold, and activates the newest good generation if it is newer than the current one.
-pub(crate) fn end_hold(store: &StoreDir) -> Result<(Option<Hold>, Option<Activation>)> {
+pub(crate) fn end_hold(store: &StoreDir) -> Result<HoldEnded> {
     let (lock, _) = begin::begin_commit(store)?;
     // An unreadable hold is removed as well.
     let hold = HoldFile::of(store).read().unwrap_or_default();
@@ -146,8 +170,8 @@ pub(crate) fn end_hold(store: &StoreDir) -> Result<(Option<Hold>, Option<Activat
         drop(lock);
         let activated =
             activate::activate(store, next, Expect::Current(current), Marks::Keep, HoldAfter::Free)?;
-        return Ok((hold, Some(activated)));
+        return Ok(HoldEnded { hold, activation: Some(activated) });
     }
     HoldFile::of(store).set(&lock, None)?;
-    Ok((hold, None))
+    Ok(HoldEnded { hold, activation: None })
 }

@@ -21,6 +21,7 @@ use crate::threads::prelude::*;
 
 /// The disk usage of a generation, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Usage {
     /// Its number.
     pub id: GenerationId,
@@ -35,6 +36,7 @@ pub struct Usage {
 
 /// The disk usage of the generations of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UsageReport {
     /// The readable ones, newest first.
     pub generations: Vec<Usage>,

@@ -71,11 +71,21 @@ fn note_suspects(store: &StoreDir, report: &VerifyReport) -> Result<()> {
     }
 }
 
+/// The result of a repair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// The damage that was found.
+    pub before: VerifyReport,
+    /// The damage that is left.
+    pub after: VerifyReport,
+}
+
 /// Repairs damage from intact copies, moves the rest to quarantine, and checks again.
 ///
 /// # Locks
 /// The exclusive store lock, and the commit lock.
-pub(crate) fn repair(store: &StoreDir) -> Result<(VerifyReport, VerifyReport)> {
+pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
     let mut lost = rebuild::mend_layout(store)?;
     let guard = Locks::of(store).exclude()?;
     let (lock, mut sequence) = loop {
@@ -123,7 +133,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<(VerifyReport, VerifyReport)> {
     }
     drop(lock);
     note_suspects(store, &after)?;
-    Ok((before, after))
+    Ok(Repaired { before, after })
 }
 
 /// Moves damaged records away. A person must recreate pins, marks and views.

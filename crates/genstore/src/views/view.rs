@@ -9,6 +9,7 @@ use crate::warning::Warning;
 
 /// The options of a new view.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ViewOptions {
     /// The part of the tree that it shows. `None`: the whole tree.
     pub from: Option<RelPath>,
@@ -22,8 +23,45 @@ pub struct ViewOptions {
     pub parents: bool,
 }
 
+impl ViewOptions {
+    /// Creates the options of a symlink.
+    pub fn link() -> ViewOptions {
+        ViewOptions::default()
+    }
+
+    /// Creates the options of a mirror: a directory that each commit updates.
+    pub fn mirror() -> ViewOptions {
+        ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() }
+    }
+
+    /// Shows a part of the tree.
+    pub fn from(mut self, from: RelPath) -> ViewOptions {
+        self.from = Some(from);
+        self
+    }
+
+    /// Creates private copies in a mirror, which its readers may write to.
+    pub fn copy(mut self) -> ViewOptions {
+        self.copy = true;
+        self
+    }
+
+    /// Replaces a directory or a foreign symlink.
+    pub fn replace(mut self) -> ViewOptions {
+        self.replace = true;
+        self
+    }
+
+    /// Creates missing directories above it.
+    pub fn parents(mut self) -> ViewOptions {
+        self.parents = true;
+        self
+    }
+}
+
 /// A view, with the state of its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct View {
     /// Its path.
     pub path: PathBuf,
@@ -75,6 +113,7 @@ pub enum ViewState {
 /// A view that was added.
 #[derive(Clone, Debug)]
 #[must_use]
+#[non_exhaustive]
 pub struct ViewAdded {
     /// The view.
     pub view: View,
@@ -89,6 +128,7 @@ pub struct ViewAdded {
 /// A view that was removed.
 #[derive(Clone, Debug)]
 #[must_use]
+#[non_exhaustive]
 pub struct ViewRemoved {
     /// The view, with the state of its path.
     pub view: View,

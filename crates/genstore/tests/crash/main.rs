@@ -82,12 +82,12 @@ impl Place {
         // The clock stands still, so that the results of two runs are equal.
         let mut options = Options::new(Arc::new(|| at(5_000)));
         options.faults = faults;
-        Store::init(&self.store(), options).map(|(store, _)| store)
+        Store::init(&self.store(), options).map(|made| made.store)
     }
 
     /// Plans to publish a source, or the one that is given away instead.
     fn plan(&self, store: &Store, source: &str) -> genstore::Result<Plan> {
-        let rules = ScanRules { store: Some(store.identity()?), ..ScanRules::default() };
+        let rules = ScanRules::default().store(store.identity()?);
         let dir = if self.way.consume { self.given(source) } else { self.sources.join(source) };
         Plan::scan(&dir, &rules)
     }
@@ -103,7 +103,7 @@ impl Place {
         }
         let store = self.open(faults)?;
         let staged = store.stage(&self.plan(&store, source)?, self.way.staging())?;
-        staged.unaudited().commit(&CommitOptions { activate, ..CommitOptions::default() })
+        staged.unaudited().commit(&CommitOptions::default().activate(activate))
     }
 
     fn publish(&self, source: &str) {

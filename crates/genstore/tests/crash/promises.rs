@@ -59,7 +59,7 @@ pub(super) fn check_promises(
     assert!(same_content(&place.shown().expect("published"), &trees().a), "{what}");
 
     // gc finds every unreferenced object.
-    let rule = Retention { keep_last: 0, keep_within: None, grace: std::time::Duration::ZERO };
+    let rule = Retention::only_last(0);
     let plan = store.plan_gc(&rule).unwrap_or_else(|e| panic!("{what}: {e}"));
     store.collect(&plan).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     assert_eq!(object_inodes(&place.store()).len(), 5, "{what}: five contents are not empty");

@@ -4,7 +4,7 @@ use genstore::audit::{AuditRules, Judged, KeepFailed};
 use genstore::faults::Faults;
 use genstore::generation::Mark;
 use genstore::plan::ScanRules;
-use genstore::publish::{Activate, Expect, Owner};
+use genstore::publish::{Activate, Expect, MarkLeft, Owner};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Plan, Retention};
 use genstore_testkit::{
@@ -122,7 +122,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             place.publish("a");
             place.publish("b");
         },
-        act: |place, faults| place.open(faults)?.rollback(1, false).map(drop),
+        act: |place, faults| place.open(faults)?.rollback(1, MarkLeft::Bad).map(drop),
         ..PLAIN
     },
     Scenario {
@@ -130,7 +130,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         prepare: |place| {
             place.publish("a");
             place.publish("b");
-            place.open(Faults::default()).unwrap().rollback(1, false).map(drop).unwrap();
+            place.open(Faults::default()).unwrap().rollback(1, MarkLeft::Bad).map(drop).unwrap();
         },
         act: |place, faults| place.open(faults)?.activate(&"2".parse().unwrap(), Expect::Any).map(drop),
         ..PLAIN
@@ -172,7 +172,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             place.publish("b");
             cut(place, "rollback", "rename", "store/current");
         },
-        act: |place, faults| place.open(faults)?.rollback(1, false).map(drop),
+        act: |place, faults| place.open(faults)?.rollback(1, MarkLeft::Bad).map(drop),
         ..PLAIN
     },
     Scenario {
@@ -322,15 +322,15 @@ fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
     }
     let store = place.open(faults)?;
     let staged = store.stage(&place.plan(&store, "b")?, place.way.staging())?;
-    match staged.audit(&AuditRules { max_total: Some(1), ..AuditRules::default() })? {
-        Judged::Rejected(rejected) => rejected.keep(KeepFailed { count: 1, bytes: 0 }).map(drop),
+    match staged.audit(&AuditRules::default().max_total(1))? {
+        Judged::Rejected(rejected) => rejected.keep(KeepFailed::default().count(1).bytes(0)).map(drop),
         Judged::Accepted(_) => panic!("more than a byte is refused"),
     }
 }
 
 fn collect_all(place: &Place, faults: Faults) -> genstore::Result<()> {
     let store = place.open(faults)?;
-    let rule = Retention { keep_last: 0, keep_within: None, grace: std::time::Duration::ZERO };
+    let rule = Retention::only_last(0);
     let plan = store.plan_gc(&rule)?;
     store.collect(&plan).map(drop)
 }

@@ -1,9 +1,9 @@
 //! `verify` beside every writer raises no false alarm.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
 
 use genstore::generation::Mark;
+use genstore::publish::MarkLeft;
 use genstore::verify::Depth;
 use genstore::view::ViewOptions;
 use genstore::{Retention, StageOptions, Store};
@@ -21,7 +21,7 @@ fn rounds() -> usize {
 const AHEAD: usize = 16;
 
 fn keep_three() -> Retention {
-    Retention { keep_last: 3, keep_within: None, grace: Duration::ZERO }
+    Retention::only_last(3)
 }
 
 /// One act of a writer.
@@ -39,12 +39,12 @@ const WRITERS: &[(&str, Act)] = &[
         let text = format!("{round}{}", chance.below(10)).into_bytes();
         let mut tree = newest.clone();
         tree.insert("round".into(), Thing::File(text, false, 1_000));
-        let options = StageOptions { recycle: Some(keep_three()), ..StageOptions::default() };
+        let options = StageOptions::default().recycle(keep_three());
         place.publish(&tree, options, true).map(drop)
     }),
     ("rollback", |place, _, _| {
         drop(place.switch(4)?);
-        place.store.rollback(1, true).map(drop)
+        place.store.rollback(1, MarkLeft::Unchanged).map(drop)
     }),
     ("gc", |place, _, _| place.store.collect(&place.store.plan_gc(&keep_three())?).map(drop)),
     ("pin", |place, _, _| {

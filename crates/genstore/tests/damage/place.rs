@@ -58,7 +58,7 @@ impl Place {
     /// Makes the store: generations 1 to 4, of which 4 is current and 3 was never current; with own
     /// inodes, twins, links, empty files and folders; and with a pin, a mark and a view.
     pub(crate) fn make(dir: &Path) -> Place {
-        let store = Store::init(&dir.join("store"), options()).unwrap().0;
+        let store = Store::init(&dir.join("store"), options()).unwrap().store;
         let outside = Bystanders::make(&dir.join("outside"));
         let mut place = Place { dir: dir.to_owned(), store, trees: BTreeMap::new(), outside };
         let first = things(
@@ -115,7 +115,7 @@ impl Place {
         let plan = Plan::scan(&self.source(), &ScanRules::default())?;
         let activate =
             if activate { genstore::publish::Activate::Always } else { genstore::publish::Activate::Never };
-        let commit = CommitOptions { activate, ..CommitOptions::default() };
+        let commit = CommitOptions::default().activate(activate);
         let done = self.store.stage(&plan, options)?.unaudited().commit(&commit)?;
         if let Some(gone) = done.recycled {
             self.trees.remove(&gone.get());

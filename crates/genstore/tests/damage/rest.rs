@@ -1,10 +1,8 @@
 //! Damage at rest: `verify` finds it, no verb copies it to another generation, and repair together with
 //! the right bytes removes it.
 
-use std::time::Duration;
-
-use genstore::publish::Owner;
-use genstore::verify::Depth;
+use genstore::publish::{MarkLeft, Owner};
+use genstore::verify::{Depth, Repaired};
 use genstore::{Error, Retention, StageOptions, Store};
 use genstore_testkit::{Thing, Things, Way, at, bind, in_own_mounts, scratch, unmount_below};
 
@@ -90,7 +88,7 @@ fn collect_around_mounts(place: &Place, what: &str) {
         bind(place.outside.path(), &place.tree(id.get()).join("v"));
     }
     place.outside.check(what);
-    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(1);
     let done = place.store.collect(&place.store.plan_gc(&rule).unwrap()).unwrap();
     // One more in the stage.
     assert!(!done.generations.is_empty(), "{what}");
@@ -158,11 +156,9 @@ fn act(place: &mut Place, next: Next, what: &str) {
         Next::Nothing => return,
         Next::Publish(way) => publish(place, &more, way.staging(), what),
         Next::PublishSame(way) => publish(place, &fourth, way.staging(), what),
-        Next::PublishAlways(way) => {
-            publish(place, &fourth, StageOptions { always: true, ..way.staging() }, what)
-        }
+        Next::PublishAlways(way) => publish(place, &fourth, way.staging().always(), what),
         Next::Switch(to) => place.switch(to).map(|done| done.generation.get()),
-        Next::Rollback => place.store.rollback(1, false).map(|done| done.generation.get()),
+        Next::Rollback => place.store.rollback(1, MarkLeft::Bad).map(|done| done.generation.get()),
     };
     match done {
         // Readers now see the tree that was published.
@@ -190,7 +186,7 @@ fn publish(place: &mut Place, tree: &Things, options: StageOptions, what: &str) 
 
 /// Repairs, and publishes the right bytes.
 fn mend(place: &mut Place, what: &str) {
-    let (_, _) = place.store.repair().unwrap_or_else(|error| panic!("{what}: repair: {error}"));
+    let Repaired { .. } = place.store.repair().unwrap_or_else(|error| panic!("{what}: repair: {error}"));
     let contents: Vec<Things> = place.trees.values().cloned().collect();
     for tree in contents {
         let done = place.publish(&tree, StageOptions::default(), true);

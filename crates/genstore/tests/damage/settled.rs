@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use genstore::faults::{FaultKind, Faults};
-use genstore::publish::Expect;
+use genstore::publish::{Expect, MarkLeft};
 use genstore::verify::Depth;
 use genstore::{Options, Store};
 use genstore_testkit::{End, Fault, at, count_down, scratch, things};
@@ -16,7 +16,7 @@ fn a_rollback_that_fails_leaves_nothing_begun() {
     count_down("rollback", &[FaultKind::Eio, FaultKind::Full], 1, |fault, words| {
         let dir = scratch();
         let place = Place::make(dir.path());
-        let end = fault.fail(|faults| with(&place, faults).rollback(1, false).map(drop));
+        let end = fault.fail(|faults| with(&place, faults).rollback(1, MarkLeft::Bad).map(drop));
         if end.is_failure() {
             let sequence = fs::read_to_string(place.at("sequence")).unwrap();
             // The remaining records need space, too.

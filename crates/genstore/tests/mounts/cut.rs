@@ -9,7 +9,7 @@ use std::sync::Arc;
 use genstore::audit::KeepFailed;
 use genstore::faults::Faults;
 use genstore::plan::ScanRules;
-use genstore::publish::Owner;
+use genstore::publish::{MarkLeft, Owner};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Options, Plan, StageOptions, Store};
 use genstore_testkit::{
@@ -23,8 +23,8 @@ use super::{keep_one, names, open};
 pub(super) fn act(verb: &str, dir: &Path, faults: Faults) -> genstore::Result<()> {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
-    let store = Store::init(&dir.join("store"), options)?.0;
-    let recycle = StageOptions { recycle: Some(keep_one()), ..StageOptions::default() };
+    let store = Store::init(&dir.join("store"), options)?.store;
+    let recycle = StageOptions::default().recycle(keep_one());
     match verb {
         "publish kept" => {
             let plan = Plan::scan(&dir.join("dist"), &ScanRules::default())?;
@@ -32,7 +32,7 @@ pub(super) fn act(verb: &str, dir: &Path, faults: Faults) -> genstore::Result<()
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         }
         "gc" => store.collect(&store.plan_gc(&keep_one())?).map(drop),
-        "rollback" => store.rollback(1, true).map(drop),
+        "rollback" => store.rollback(1, MarkLeft::Unchanged).map(drop),
         _ => {
             let plan = Plan::scan(&dir.join("dist"), &ScanRules::default())?;
             store.stage(&plan, recycle)?.unaudited().commit(&CommitOptions::default()).map(drop)
@@ -67,7 +67,7 @@ fn prepare_mounts(dir: &Path, outside: &Path) {
 }
 
 fn open_at(dir: &Path) -> Store {
-    Store::init(&dir.join("store"), Options::new(Arc::new(|| at(5_000)))).unwrap().0
+    Store::init(&dir.join("store"), Options::new(Arc::new(|| at(5_000)))).unwrap().store
 }
 
 /// INV-17.
@@ -165,7 +165,7 @@ fn a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled() {
     if !in_own_mounts("cut::a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled") {
         return;
     }
-    let recycle = StageOptions { recycle: Some(keep_one()), ..StageOptions::default() };
+    let recycle = StageOptions::default().recycle(keep_one());
     for way in [StageOptions::default(), recycle] {
         let dir = scratch();
         for name in ["lower", "upper", "merged"] {
@@ -192,7 +192,7 @@ fn a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled() {
         let done = publish(&merged, "4", way);
         assert_eq!((done.generation.get(), done.recycled), (4, None), "{done:?}");
         let store = open(&merged);
-        let keep = KeepFailed { count: 1, bytes: 1 << 30 };
+        let keep = KeepFailed::default().count(1).bytes(1 << 30);
         assert_eq!(store.begin().unwrap().fail("exit status 1", keep).unwrap().left, []);
         assert_eq!(names(&merged.join("store/failed")), ["2"]);
         let plan = store.plan_gc(&keep_one()).unwrap();

@@ -9,12 +9,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use genstore::audit::KeepFailed;
 use genstore::error::RefusedKind;
 use genstore::plan::ScanRules;
-use genstore::publish::Owner;
+use genstore::publish::{MarkLeft, Owner};
 use genstore::verify::{Depth, TreeFaultKind};
 use genstore::{CommitOptions, Error, Options, Plan, Publication, Retention, StageOptions, Store};
 use genstore_testkit::{
@@ -67,11 +67,11 @@ impl Site {
 }
 
 fn open(dir: &Path) -> Store {
-    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().0
+    Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().store
 }
 
 fn keep_one() -> Retention {
-    Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO }
+    Retention::only_last(1)
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -218,7 +218,7 @@ fn what_is_mounted_in_current_hinders_no_writer() {
         return;
     }
     let site = Site::new();
-    let recycle = || StageOptions { recycle: Some(keep_one()), ..StageOptions::default() };
+    let recycle = || StageOptions::default().recycle(keep_one());
     for round in 0..4 {
         let id = site.publish_with(&format!("round {round}"), recycle()).generation.get();
         bind(site.outside.path(), &site.tree(id, "up"));
@@ -232,7 +232,9 @@ fn what_is_mounted_in_current_hinders_no_writer() {
     }
     assert_eq!(site.generations().len(), 4, "none with a mount is recycled");
     // Hidden files cannot be renewed for readers of the older generation.
-    let Err(error) = site.store.rollback(1, true) else { panic!("it went back to hidden files") };
+    let Err(error) = site.store.rollback(1, MarkLeft::Unchanged) else {
+        panic!("it went back to hidden files")
+    };
     assert!(error.to_string().starts_with("cannot cross the mount point"), "{error}");
     site.outside.check("rollback");
     assert_eq!(site.store.list().unwrap().generations.len(), 4);
@@ -247,7 +249,7 @@ fn refused_ones_are_evicted_around_what_is_mounted_in_them() {
         return;
     }
     let site = Site::new();
-    let keep = KeepFailed { count: 1, bytes: 1 << 30 };
+    let keep = KeepFailed::default().count(1).bytes(1 << 30);
     let fail = || site.store.begin().unwrap().fail("exit status 1", keep).unwrap();
     let first = fail();
     bind(site.outside.path(), &first.path.join("tree"));

@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 
 use genstore::error::RefusedKind;
 use genstore::plan::ScanRules;
-use genstore::view::{ViewKind, ViewOptions, ViewState};
+use genstore::publish::MarkLeft;
+use genstore::view::{ViewOptions, ViewState};
 use genstore::{CommitOptions, Error, Plan, StageOptions};
 use genstore_testkit::{bind, in_own_mounts, mount, things, unmount, write_tree};
 
@@ -23,7 +24,7 @@ fn nothing_is_consumed_across_a_mount_point() {
     fs::write(given.join("file"), "1").unwrap();
     bind(site.outside.path(), &given.join("mounted"));
     let plan = Plan::scan(&given, &ScanRules::default()).unwrap();
-    let consume = StageOptions { consume: true, ..StageOptions::default() };
+    let consume = StageOptions::default().consume();
     let Err(Error::BadPlan { problems }) = site.store.stage(&plan, consume.clone()) else {
         panic!("not refused")
     };
@@ -48,8 +49,7 @@ fn nothing_is_consumed_across_a_mount_point() {
     unmount(&given.join("mounted"));
     write_tree(&given, &things(1_000, &[("sub/a", "=a"), ("b", "=b")]));
     let plan = Plan::scan(&given, &ScanRules::default()).unwrap();
-    let staged =
-        site.store.stage(&plan, StageOptions { consume: true, ..StageOptions::default() }).unwrap();
+    let staged = site.store.stage(&plan, StageOptions::default().consume()).unwrap();
     fs::rename(given.join("sub"), given.join("moved")).unwrap();
     symlink(site.outside.path(), given.join("sub")).unwrap();
     fs::remove_file(given.join("b")).unwrap();
@@ -60,7 +60,8 @@ fn nothing_is_consumed_across_a_mount_point() {
 }
 
 fn mirror(copy: bool) -> ViewOptions {
-    ViewOptions { kind: ViewKind::Mirror, copy, ..ViewOptions::default() }
+    let mirror = ViewOptions::mirror();
+    if copy { mirror.copy() } else { mirror }
 }
 
 #[test]
@@ -128,7 +129,7 @@ fn a_view_waits_for_its_filesystem() {
         let nothing = |text: &str| text.contains("nothing is mounted on");
         assert!(done.warnings.iter().any(|warning| nothing(&warning.message)), "{done:?}");
         assert_eq!(site.store.views().unwrap()[0].state, ViewState::Unmounted);
-        drop(site.store.rollback(1, true).unwrap());
+        drop(site.store.rollback(1, MarkLeft::Unchanged).unwrap());
         let Err(Error::Refused { kind, .. }) = site.store.add_view(&view, &options) else {
             panic!("it was added below the mount point")
         };

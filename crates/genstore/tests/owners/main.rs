@@ -17,10 +17,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genstore::publish::Owner;
+use genstore::publish::{MarkLeft, Owner};
 use genstore::{
     Audience, CommitOptions, Options, Plan, Retention, Source, StageOptions, Store, faults::Faults,
-    plan::PlanBuilder, plan::ScanRules, verify::Depth, view::ViewKind, view::ViewOptions,
+    plan::PlanBuilder, plan::ScanRules, verify::Depth, view::ViewOptions,
 };
 use genstore_testkit::{
     Task, at, child_task, copy_exactly, has_program, is_root, kill_at, scratch, skip_on_this_machine,
@@ -39,29 +39,30 @@ fn open(place: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.lock_timeout = Duration::from_secs(5);
     options.faults = faults;
-    Store::init(&place.join("store"), options).unwrap().0
+    Store::init(&place.join("store"), options).unwrap().store
 }
 
 fn plan(text: &str) -> PlanBuilder {
     let bytes = |text: &str| Source::Bytes(text.as_bytes().to_vec());
-    let plan = Plan::builder().file("a", false, bytes(text)).file("empty", false, bytes("")).dir("hollow");
+    let plan = Plan::builder().file("a", bytes(text)).file("empty", bytes("")).dir("hollow");
     let plan = plan.symlink("link", "a");
     (0..8).fold(plan, |plan, n| {
         let path = format!("d{}/{n}", n % 3);
-        plan.file(path, n == 0, bytes(&if n < 6 { format!("same {n}") } else { format!("{text} {n}") }))
+        let source = bytes(&if n < 6 { format!("same {n}") } else { format!("{text} {n}") });
+        if n == 0 { plan.executable(path, source) } else { plan.file(path, source) }
     })
 }
 
 /// Publishes, and recycles a generation beyond the newest `keep`, if there is one.
 fn publish(store: &Store, text: &str, keep: usize) -> genstore::Publication {
-    let retention = Retention { keep_last: keep, keep_within: None, grace: Duration::ZERO };
-    let options = StageOptions { recycle: Some(retention), ..StageOptions::default() };
+    let retention = Retention::only_last(keep);
+    let options = StageOptions::default().recycle(retention);
     let plan = plan(text).build().unwrap();
     store.stage(&plan, options).unwrap().unaudited().commit(&CommitOptions::default()).unwrap()
 }
 
 fn collect(store: &Store) {
-    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let retention = Retention::only_last(1);
     drop(store.collect(&store.plan_gc(&retention).unwrap()).unwrap());
 }
 
@@ -73,7 +74,7 @@ fn act(name: &str, store: &Store, place: &Path) {
             let published = publish(store, "new", 1);
             assert!(published.recycled.is_some(), "there is one to recycle");
         }
-        "rollback" => drop(store.rollback(1, false).unwrap()),
+        "rollback" => drop(store.rollback(1, MarkLeft::Bad).unwrap()),
         "gc" => collect(store),
         "notes" => {
             store.pin(&"1".parse().unwrap(), &"p".parse().unwrap(), None, None).unwrap();
@@ -97,13 +98,9 @@ fn act(name: &str, store: &Store, place: &Path) {
         "left" => drop(store.begin().unwrap().leave_to(Owner::Until(at(9_000))).unwrap()),
         "views" => {
             let link = ViewOptions::default();
-            let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
-            let copy = ViewOptions { copy: true, ..mirror.clone() };
-            drop(
-                store
-                    .add_view(&place.join("made/for/link"), &ViewOptions { parents: true, ..link })
-                    .unwrap(),
-            );
+            let mirror = ViewOptions::mirror();
+            let copy = mirror.clone().copy();
+            drop(store.add_view(&place.join("made/for/link"), &link.parents()).unwrap());
             drop(store.add_view(&place.join("mirror"), &mirror).unwrap());
             drop(store.add_view(&place.join("copy"), &copy).unwrap());
             drop(publish(store, "for the mirrors", 9));
@@ -211,7 +208,7 @@ fn child() {
             let published = publish(&store, text, 1);
             assert_eq!((published.changed, other_warnings(published.warnings)), (true, vec![]), "{text}");
         }
-        drop(store.rollback(1, false).unwrap());
+        drop(store.rollback(1, MarkLeft::Bad).unwrap());
         let current = store.current().unwrap().unwrap();
         store.pin(&current.to_string().parse().unwrap(), &"user".parse().unwrap(), None, None).unwrap();
         collect(&store);
@@ -341,7 +338,7 @@ fn the_set_group_id_bit_of_a_folder_says_nothing() {
     let report = store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "{report:#?}");
     // A stage that is checked before and after an audit; a tree that is recycled; a mirror.
-    let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
+    let mirror = ViewOptions::mirror();
     assert_eq!(store.add_view(&dir.path().join("mirror"), &mirror).unwrap().warnings, []);
     genstore_testkit::settle(dir.path());
     let published = publish(&store, "three", 1);
@@ -367,7 +364,7 @@ const STUCK: &str = "GENSTORE_OWNERS_STUCK";
 
 /// Generation 2, which would be recycled, cannot be moved. 1 and 3 are not affected.
 fn user_collects(store: &Store) {
-    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let retention = Retention::only_last(1);
     let published = publish(store, "four", 1);
     assert!(published.changed && published.recycled.is_none() && published.warnings.is_empty());
     let id = |n: u64| genstore::GenerationId::new(n).unwrap();
@@ -396,7 +393,7 @@ fn a_generation_that_cannot_be_removed_is_named_and_keeps_nothing_else() {
     as_user(place.path(), "a generation of root's", Some(STUCK));
     // With the necessary rights all of it is removed.
     let store = open(place.path(), Faults::default());
-    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let retention = Retention::only_last(1);
     let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
     assert_eq!((done.generations.len(), done.left), (1, vec![]));
 }
@@ -413,7 +410,7 @@ fn user_goes_past_what_is_locked(store: &Store) {
     let locked = |name: &str| (store.path().join(name), denied.to_owned());
     assert!(publish(store, "four", 1).changed);
     let objects = genstore_testkit::object_inodes(store.path());
-    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let retention = Retention::only_last(1);
     let id = |n: u64| genstore::GenerationId::new(n).unwrap();
     for _ in 0..2 {
         let plan = store.plan_gc(&retention).unwrap();
@@ -428,7 +425,7 @@ fn user_goes_past_what_is_locked(store: &Store) {
     assert_eq!(genstore_testkit::object_inodes(store.path()), objects);
     // Refused publications: the newest one is kept, and all others except those two are removed.
     for number in 3..6 {
-        let keep = genstore::audit::KeepFailed { count: 1, bytes: 1 << 30 };
+        let keep = genstore::audit::KeepFailed::default().count(1).bytes(1 << 30);
         let failed = store.begin().unwrap().fail("exit status 1", keep).unwrap();
         assert_eq!(failed.number, number);
         let left = told(&failed.left);
@@ -468,7 +465,7 @@ fn what_cannot_be_read_is_named_and_keeps_its_objects() {
     fs::set_permissions(&generation, fs::Permissions::from_mode(0o755)).unwrap();
     let report = store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "{report:#?}");
-    let retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let retention = Retention::only_last(1);
     let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
     assert_eq!((done.generations.len(), done.left), (1, vec![]));
     assert!(done.objects > 0);

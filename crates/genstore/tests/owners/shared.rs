@@ -1,6 +1,7 @@
 //! Stores for a group, and for their owner alone.
 
 use super::*;
+use genstore::publish::MarkLeft;
 
 /// The environment variable for a member of the group: an act, its number, a place.
 pub(super) const AS_MEMBER: &str = "GENSTORE_OWNERS_AS_MEMBER";
@@ -29,7 +30,7 @@ pub(super) fn member_acts(words: &str) {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.lock_timeout = Duration::from_secs(5);
     let store = match words[0] {
-        "init" => Store::init_for(&place.join("store"), options, Audience::Group).unwrap().0,
+        "init" => Store::init_for(&place.join("store"), options, Audience::Group).unwrap().store,
         _ => open(place, Faults::default()),
     };
     match words[0] {
@@ -44,7 +45,7 @@ pub(super) fn member_acts(words: &str) {
             let published = publish(&store, nth, 1);
             assert_eq!((published.changed, published.warnings), (true, vec![]));
         }
-        "rollback" => assert_eq!(store.rollback(1, false).unwrap().warnings, []),
+        "rollback" => assert_eq!(store.rollback(1, MarkLeft::Bad).unwrap().warnings, []),
         "unmark" => {
             let id = store.current().unwrap().unwrap().to_string();
             store.mark(&id.parse().unwrap(), genstore::generation::Mark::Good, None).unwrap();
@@ -71,7 +72,7 @@ pub(super) fn member_acts(words: &str) {
             assert_eq!(staged.unaudited().commit(&CommitOptions::default()).unwrap().warnings, []);
         }
         "mirror" => {
-            let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
+            let mirror = ViewOptions::mirror();
             assert_eq!(store.add_view(&place.join("mirror"), &mirror).unwrap().warnings, []);
         }
         name => act(name, &store, place),
@@ -124,11 +125,12 @@ fn a_private_store_is_its_owners_alone() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let options = || Options::new(Arc::new(|| at(5_000)));
     let path = dir.path().join("store");
-    let (store, created) = Store::init_for(&path, options(), Audience::Owner).unwrap();
-    assert!(created);
+    let made = Store::init_for(&path, options(), Audience::Owner).unwrap();
+    assert!(made.is_new);
+    let store = made.store;
     let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
     assert_eq!(mode(&path), 0o700);
-    let mirror = ViewOptions { kind: ViewKind::Mirror, ..ViewOptions::default() };
+    let mirror = ViewOptions::mirror();
     drop(store.add_view(&dir.path().join("mirror"), &mirror).unwrap());
     drop(publish(&store, "one", 9));
     assert!(dir.path().join("mirror/a").exists());
@@ -136,12 +138,12 @@ fn a_private_store_is_its_owners_alone() {
     // An existing store is closed, unless it is shared.
     let other = dir.path().join("other");
     drop(Store::init(&other, options()).unwrap());
-    assert!(!Store::init_for(&other, options(), Audience::Owner).unwrap().1);
+    assert!(!Store::init_for(&other, options(), Audience::Owner).unwrap().is_new);
     assert_eq!(mode(&other), 0o700);
-    let code = |result: genstore::Result<(Store, bool)>| result.err().map(|error| error.code());
+    let code = |result: genstore::Result<genstore::Initialized>| result.err().map(|error| error.code());
     assert_eq!(code(Store::init_for(&other, options(), Audience::Group)), Some("store-not-shared"));
     let group = dir.path().join("group");
-    assert!(Store::init_for(&group, options(), Audience::Group).unwrap().1);
-    assert!(!Store::init_for(&group, options(), Audience::Group).unwrap().1);
+    assert!(Store::init_for(&group, options(), Audience::Group).unwrap().is_new);
+    assert!(!Store::init_for(&group, options(), Audience::Group).unwrap().is_new);
     assert_eq!(code(Store::init_for(&group, options(), Audience::Owner)), Some("store-shared"));
 }

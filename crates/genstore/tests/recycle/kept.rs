@@ -75,8 +75,8 @@ fn what_something_keeps_is_not_recycled() {
     };
     keeps("lease", &lease, LAST);
     keeps("pin", &pin, LAST);
-    keeps("last two", &|_| None, Retention { keep_last: 2, ..LAST });
-    keeps("grace", &|_| None, Retention { grace: Duration::from_secs(1), ..LAST });
+    keeps("last two", &|_| None, LAST.keep_last(2));
+    keeps("grace", &|_| None, LAST.grace(Duration::from_secs(1)));
     keeps(
         "no record",
         &|place| fs::remove_file(place.tree(1).with_file_name("sealed")).map_or(None, |()| None),
@@ -135,9 +135,8 @@ fn a_refused_audit_loses_only_what_was_given_up() {
     write_tree(&place.0.path().join("source"), &tree_c());
     let plan = Plan::scan(&place.0.path().join("source"), &ScanRules::default()).unwrap();
     let store = place.open();
-    let staged =
-        store.stage(&plan, StageOptions { recycle: Some(LAST), ..StageOptions::default() }).unwrap();
-    match staged.audit(&AuditRules { max_total: Some(1), ..AuditRules::default() }).unwrap() {
+    let staged = store.stage(&plan, StageOptions::default().recycle(LAST)).unwrap();
+    match staged.audit(&AuditRules::default().max_total(1)).unwrap() {
         Judged::Rejected(rejected) => drop(rejected),
         Judged::Accepted(_) => panic!("more than a byte is refused"),
     }

@@ -10,7 +10,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use genstore::audit::{AuditRules, Judged};
 use genstore::faults::Faults;
@@ -22,7 +21,7 @@ use genstore::{
 use genstore_testkit::{Things, Way, at, copy_exactly, debris, scratch, things, write_tree};
 use tempfile::TempDir;
 
-const LAST: Retention = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+const LAST: Retention = Retention::only_last(1);
 
 struct Place(TempDir);
 
@@ -65,7 +64,7 @@ impl Place {
         assert_eq!((done.written, done.new_objects), (fresh.written, fresh.new_objects));
         for store in [&self.store(), &other] {
             let store = open(store, Faults::default());
-            let rule = Retention { keep_last: 2, ..LAST };
+            let rule = LAST.keep_last(2);
             let plan = store.plan_gc(&rule).unwrap();
             drop(store.collect(&plan).unwrap());
             let report = store.verify(None, Depth::Full).unwrap();
@@ -91,7 +90,7 @@ impl Place {
 fn open(store: &Path, faults: Faults) -> Store {
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.faults = faults;
-    Store::init(store, options).unwrap().0
+    Store::init(store, options).unwrap().store
 }
 
 fn publish(store: &Path, source: &Path, recycle: Option<Retention>) -> Publication {
@@ -113,7 +112,9 @@ fn publish_with(
     meanwhile: impl FnOnce(),
 ) -> Result<Publication, Error> {
     let plan = Plan::scan(source, &ScanRules::default())?;
-    let staged = store.stage(&plan, StageOptions { recycle, ..StageOptions::default() })?;
+    let mut options = StageOptions::default();
+    options.recycle = recycle;
+    let staged = store.stage(&plan, options)?;
     let judged = staged.audit_with(&AuditRules::default(), |_| {
         meanwhile();
         Ok::<_, Error>(vec![])

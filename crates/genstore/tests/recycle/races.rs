@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use genstore::tree::Digest;
 use genstore::verify::Depth;
-use genstore::{Error, Retention, Rev};
+use genstore::{Error, Rev};
 use genstore_testkit::{
     Bystanders, Thing, Way, change_tree, debris, read_tree, settle, things, write_tree,
 };
@@ -91,7 +91,7 @@ fn publishers_collectors_and_readers_get_along() {
         scope.spawn(|| {
             let store = place.open();
             while at_work() {
-                let plan = store.plan_gc(&Retention { keep_last: 3, ..LAST }).unwrap();
+                let plan = store.plan_gc(&LAST.keep_last(3)).unwrap();
                 drop(store.collect(&plan).unwrap());
                 let report = store.verify(None, Depth::Quick).unwrap();
                 assert!(report.is_clean(), "{report:#?}");

@@ -5,8 +5,9 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use genstore::faults::Faults;
+use genstore::publish::MarkLeft;
 use genstore::verify::Depth;
-use genstore::{Durability, GenerationId, Options, Retention, Store};
+use genstore::{Durability, GenerationId, Options, Store};
 use genstore_testkit::{Things, at, settle, things, write_tree};
 use proptest::prelude::*;
 
@@ -123,12 +124,12 @@ fn what_somebody_did_to_the_spare_is_undone() {
 fn going_back_and_forth_leaves_nothing_stale() {
     let place = Place::new();
     for tree in [tree_a(), tree_b(), tree_c()] {
-        drop(place.publish_by(&tree, Some(Retention { keep_last: 9, ..LAST })));
+        drop(place.publish_by(&tree, Some(LAST.keep_last(9))));
     }
-    drop(place.open().rollback(2, true).unwrap());
+    drop(place.open().rollback(2, MarkLeft::Unchanged).unwrap());
     drop(place.open().activate(&"3".parse().unwrap(), genstore::publish::Expect::Any).unwrap());
     // Generations 1 and 3 have inodes of their own now.
-    drop(place.publish_by(&tree_a(), Some(Retention { keep_last: 9, ..LAST })));
+    drop(place.publish_by(&tree_a(), Some(LAST.keep_last(9))));
     assert_eq!(place.publish_and_compare(&tree_c()), Some(3));
     assert_eq!(place.publish_and_compare(&tree_a()), Some(4));
 }
@@ -139,7 +140,7 @@ fn what_was_not_flushed_is_flushed_when_it_is_recycled() {
     let source = place.0.path().join("source");
     let mut options = Options::new(Arc::new(|| at(5_000)));
     options.durability = Durability::None;
-    let (careless, _) = Store::init(&place.store(), options).unwrap();
+    let careless = Store::init(&place.store(), options).unwrap().store;
     for tree in [tree_a(), tree_b()] {
         write_tree(&source, &tree);
         drop(publish_with(&careless, &source, Some(LAST), || ()).unwrap());

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use genstore::Store;
+use genstore::publish::MarkLeft;
 use genstore_testkit::{copy_exactly, read_tree, scratch, things};
 
 use super::lost::{drop_empty_folders, files, repair, verify};
@@ -54,7 +55,7 @@ fn shared(dir: &Path) -> Store {
     drop(publish_things(&store, dir, &tree("=one")));
     drop(publish_things(&store, dir, &tree("=two")));
     drop(publish_things(&store, dir, &things(1_000, &[("a", "=one"), ("big", &big), ("v", "/")])));
-    drop(store.rollback(1, true).unwrap());
+    drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
     assert!(verify(&store).is_clean());
     store
 }

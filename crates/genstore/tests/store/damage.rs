@@ -5,7 +5,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use genstore::error::Damaged;
-use genstore::verify::Depth;
+use genstore::publish::MarkLeft;
+use genstore::verify::{Depth, Repaired};
 use genstore::{Error, StageOptions};
 use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things};
 
@@ -102,7 +103,7 @@ fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() 
             genstore::tree::ObjectId { digest: genstore::tree::Digest::of(b"precious"), executable: false };
         let hex = object.digest.to_string();
         flip(&store.path().join("objects").join(&hex[..2]).join(&hex[2..]), 0);
-        let (before, after) = store.repair().unwrap();
+        let Repaired { before, after, .. } = store.repair().unwrap();
         assert_eq!(before.objects[0].cause, "its hash differs");
         assert_eq!(after.objects[0].cause, "it is missing");
         assert_eq!(after.objects[0].uses, [(id(1), b"a".to_vec())]);
@@ -134,7 +135,7 @@ fn repair_mends_what_people_do_to_a_generation() {
         fs::remove_file(tree.join("l")).unwrap();
         std::os::unix::fs::symlink("b", tree.join("l")).unwrap();
         fs::set_permissions(&tree, fs::Permissions::from_mode(0o700)).unwrap();
-        let (before, after) = store.repair().unwrap();
+        let Repaired { before, after, .. } = store.repair().unwrap();
         assert!(before.faults.len() >= 7, "{before:#?}");
         assert!(after.is_clean(), "{after:#?}");
         let shown = read_tree(&store.path().join("current")).unwrap();
@@ -174,13 +175,13 @@ fn a_number_is_not_used_again_although_the_sequence_is_lost() {
     for n in 1..=3 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
     }
-    drop(store.rollback(1, false).unwrap());
+    drop(store.rollback(1, MarkLeft::Bad).unwrap());
     assert_eq!(collect(&store, 0).generations, [id(3), id(1)]);
     flip(&store.path().join("sequence"), 3);
     let stage = store.stage(&memory(&[("n", "4")]), StageOptions::default()).map(drop).unwrap_err();
     assert_eq!(stage.code(), "damaged");
     assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
-    let (before, after) = store.repair().unwrap();
+    let Repaired { before, after, .. } = store.repair().unwrap();
     assert_eq!(before.files.len(), 1, "{before:?}");
     assert!(after.is_clean(), "{after:?}");
     assert_eq!(commit(&store, &memory(&[("n", "4")])).unwrap().generation, id(4));
@@ -197,10 +198,10 @@ fn a_damaged_current_generation_does_not_bar_the_way_back() {
         // It cannot be rebuilt: the log is missing, too.
         fs::remove_file(store.path().join("log")).unwrap();
         flip(&store.path().join("generations/2/manifest"), 100);
-        assert_eq!(store.rollback(1, false).unwrap().generation, id(1));
+        assert_eq!(store.rollback(1, MarkLeft::Bad).unwrap().generation, id(1));
         let meta = store.path().join("current/a").metadata().unwrap();
         assert!(meta.mtime() > 2_000, "the published mtimes are read from the files");
-        let (before, after) = store.repair().unwrap();
+        let Repaired { before, after, .. } = store.repair().unwrap();
         assert_eq!(before.generations.len(), 1);
         assert!(after.is_clean(), "put aside: {after:?}");
     }
@@ -232,7 +233,7 @@ fn whatever_took_the_place_of_current_is_put_aside() {
     let store = open(dir.path());
     drop(commit(&store, &memory(&[("a", "1")])).unwrap());
     drop(commit(&store, &memory(&[("a", "2")])).unwrap());
-    drop(store.rollback(1, true).unwrap());
+    drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
     let current = store.path().join("current");
     for harm in [
         |current: &Path| fs::create_dir(current).unwrap(),
@@ -242,7 +243,7 @@ fn whatever_took_the_place_of_current_is_put_aside() {
         fs::remove_file(&current).unwrap();
         harm(&current);
         assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
-        let (_, after) = store.repair().unwrap();
+        let Repaired { after, .. } = store.repair().unwrap();
         assert!(after.is_clean(), "{after:?}");
         assert_eq!(store.current().unwrap(), Some(id(1)), "the last activated generation");
     }

@@ -11,7 +11,7 @@ use genstore::error::RefusedKind;
 use genstore::gc::Reason;
 use genstore::generation::Mark;
 use genstore::plan::Symlinks;
-use genstore::publish::{Activate, Expect};
+use genstore::publish::{Activate, Expect, MarkLeft};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, Options, Plan, Retention, Source, StageOptions, Store};
 use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things, write_tree};
@@ -28,11 +28,11 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
     }
     store.mark(&"4".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
-    let back = store.rollback(1, false).unwrap();
+    let back = store.rollback(1, MarkLeft::Bad).unwrap();
     assert_eq!((back.generation, back.previous), (id(3), Some(id(5))));
     store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();
     let lease = store.open_generation(&"4".parse().unwrap()).unwrap();
-    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(1);
     let plan = store.plan_gc(&rule).unwrap();
     let done = store.collect(&plan).unwrap();
     assert_eq!(plan.removed(), done.generations);
@@ -44,7 +44,7 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     // Numbers are never used again.
     assert_eq!(commit(&store, &memory(&[("n", "6")])).unwrap().generation, id(6));
     assert!(matches!(
-        store.rollback(9, false),
+        store.rollback(9, MarkLeft::Bad),
         Err(Error::Refused { kind: RefusedKind::NothingOlder, .. })
     ));
 }
@@ -54,7 +54,7 @@ fn publish_all(store: &Store, contents: &[&str]) {
     for content in contents {
         let activate = if content.ends_with('-') { Activate::Never } else { Activate::Always };
         let staged = store.stage(&memory(&[("n", content)]), StageOptions::default()).unwrap();
-        let options = CommitOptions { activate, ..CommitOptions::default() };
+        let options = CommitOptions::default().activate(activate);
         drop(staged.unaudited().commit(&options).unwrap());
     }
 }
@@ -118,7 +118,7 @@ fn rollback_goes_to_what_was_current_whatever_is_left_of_the_log() {
         let store = open(dir.path());
         publish_all(&store, &["1", "2", "3-", "4-", "5"]);
         harm(store.path());
-        assert_eq!(store.rollback(1, false).unwrap().generation, id(expected), "{what}");
+        assert_eq!(store.rollback(1, MarkLeft::Bad).unwrap().generation, id(expected), "{what}");
     }
 }
 
@@ -130,7 +130,7 @@ fn what_is_named_by_its_number_needs_no_other_generation() {
     for number in [1, 2, 5] {
         fs::remove_file(store.path().join(format!("generations/{number}/manifest"))).unwrap();
     }
-    let rule = Retention { keep_last: 2, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(2);
     assert_eq!(store.open_generation(&"3".parse().unwrap()).unwrap().id(), id(3));
     assert_eq!(store.resolve(&"@".parse().unwrap()).unwrap(), id(5));
     let reasons = |number| store.verdict(id(number), &rule).unwrap().unwrap().reasons;
@@ -157,7 +157,7 @@ fn a_rollback_reads_two_manifests_and_the_end_of_the_log() {
     fs::write(&log, "an older line\n".repeat(1 << 20) + &lines).unwrap();
     let before = bytes_read();
     for expected in [4, 2] {
-        assert_eq!(store.rollback(1, false).unwrap().generation, id(expected));
+        assert_eq!(store.rollback(1, MarkLeft::Bad).unwrap().generation, id(expected));
     }
     match bytes_read().zip(before) {
         Some((after, before)) => assert!(after - before < 1 << 20, "{} bytes were read", after - before),
@@ -188,7 +188,7 @@ fn gc_drops_the_lines_of_generations_that_are_gone_once_the_log_is_long() {
     drop(collect(&store, 2));
     assert_eq!(lines(), all[2..]);
     assert_eq!(store.list().unwrap().generations.len(), 2);
-    assert_eq!(store.rollback(1, false).unwrap().generation, id(2));
+    assert_eq!(store.rollback(1, MarkLeft::Bad).unwrap().generation, id(2));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn one_verdict_is_that_of_all() {
     let now = Arc::new(AtomicU64::new(10_000));
     let clock = Arc::clone(&now);
     let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
-    let store = Store::init(&dir.path().join("store"), options).unwrap().0;
+    let store = Store::init(&dir.path().join("store"), options).unwrap().store;
     // The clock runs years ahead for two publications, and is set back a long time for one.
     for (secs, contents) in [
         (10_000, &["1", "2-"][..]),
@@ -217,10 +217,9 @@ fn one_verdict_is_that_of_all() {
         if !harm.is_empty() {
             fs::remove_file(store.path().join(harm)).unwrap();
         }
-        for (last, within, grace) in [(0, 0, 0), (2, 0, 0), (0, 150, 0), (0, 0, 150), (9, 1 << 34, 1 << 34)]
-        {
-            let (keep_within, grace) = (Some(Duration::from_secs(within)), Duration::from_secs(grace));
-            let rule = Retention { keep_last: last, keep_within, grace };
+        for (last, secs, grace) in [(0, 0, 0), (2, 0, 0), (0, 150, 0), (0, 0, 150), (9, 1 << 34, 1 << 34)] {
+            let (within, grace) = (Duration::from_secs(secs), Duration::from_secs(grace));
+            let rule = Retention::only_last(last).keep_within(within).grace(grace);
             let all = store.plan_gc(&rule).unwrap().verdicts;
             for verdict in &all {
                 assert_eq!(
@@ -230,7 +229,7 @@ fn one_verdict_is_that_of_all() {
                 );
             }
             let ids = all.iter().filter(|verdict| verdict.keeps()).map(|verdict| verdict.id.get());
-            kept.push((harm, last, within, ids.collect::<Vec<_>>()));
+            kept.push((harm, last, secs, ids.collect::<Vec<_>>()));
         }
     }
     drop(lease);
@@ -239,8 +238,7 @@ fn one_verdict_is_that_of_all() {
     store.unpin(&"first".parse().unwrap()).unwrap();
     assert_eq!(kept[2], ("", 0, 150, vec![8, 7, 5, 4, 3, 1]));
     now.store(10_251, Ordering::Relaxed);
-    let rule =
-        Retention { keep_last: 0, keep_within: Some(Duration::from_secs(150)), grace: Duration::ZERO };
+    let rule = Retention::only_last(0).keep_within(Duration::from_secs(150));
     assert_eq!(store.plan_gc(&rule).unwrap().removed(), [id(6), id(5), id(4), id(3), id(2), id(1)]);
 }
 
@@ -250,12 +248,12 @@ fn what_was_left_while_a_clock_ran_ahead_has_no_grace_for_years() {
     let now = Arc::new(AtomicU64::new(10_000));
     let clock = Arc::clone(&now);
     let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
-    let store = Store::init(&dir.path().join("store"), options).unwrap().0;
+    let store = Store::init(&dir.path().join("store"), options).unwrap().store;
     for (secs, content) in [(10_000, "1"), (1 << 33, "2"), (10_100, "3")] {
         now.store(secs, Ordering::Relaxed);
         publish_all(&store, &[content]);
     }
-    let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::from_secs(100) };
+    let rule = Retention::default().keep_last(0).grace(Duration::from_secs(100));
     assert_eq!(store.plan_gc(&rule).unwrap().removed(), []);
     now.store(10_200, Ordering::Relaxed);
     assert_eq!(store.plan_gc(&rule).unwrap().removed(), [id(2), id(1)]);
@@ -267,17 +265,13 @@ fn what_was_made_while_a_clock_ran_ahead_is_as_old_as_what_came_next_though_that
     let now = Arc::new(AtomicU64::new(10_000));
     let clock = Arc::clone(&now);
     let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
-    let store = Store::init(&dir.path().join("store"), options).unwrap().0;
+    let store = Store::init(&dir.path().join("store"), options).unwrap().store;
     for (secs, content) in [(10_000, "1"), (1 << 33, "2-"), (10_100, "3")] {
         now.store(secs, Ordering::Relaxed);
         publish_all(&store, &[content]);
     }
     drop(store.activate(&"1".parse().unwrap(), Expect::Any).unwrap());
-    let within = |secs| Retention {
-        keep_last: 0,
-        keep_within: Some(Duration::from_secs(secs)),
-        grace: Duration::ZERO,
-    };
+    let within = |secs| Retention::only_last(0).keep_within(Duration::from_secs(secs));
     store.pin(&"2".parse().unwrap(), &"meanwhile".parse().unwrap(), None, None).unwrap();
     now.store(20_000, Ordering::Relaxed);
     let done = store.collect(&store.plan_gc(&within(150)).unwrap()).unwrap();
@@ -297,13 +291,13 @@ fn what_the_log_lost_has_its_grace_all_the_same() {
     for (what, harm) in harms {
         let dir = scratch();
         let store =
-            Store::init(&dir.path().join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().0;
+            Store::init(&dir.path().join("store"), Options::new(Arc::new(SystemTime::now))).unwrap().store;
         publish_all(&store, &["1", "2"]);
         let log = store.path().join("log");
         let left = harm(&fs::read_to_string(&log).unwrap());
         fs::write(&log, left).unwrap();
         let grace = Duration::from_secs(3600);
-        let rule = Retention { keep_last: 0, keep_within: None, grace };
+        let rule = Retention::default().keep_last(0).grace(grace);
         let all = store.plan_gc(&rule).unwrap().verdicts;
         let reasons: Vec<_> = all.iter().map(|verdict| &*verdict.reasons).collect();
         assert_eq!(reasons, [[Reason::Current], [Reason::Grace(grace)]], "{what}");
@@ -321,7 +315,7 @@ fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
     for n in 1..=3 {
         drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
     }
-    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(1);
     let plan = store.plan_gc(&rule).unwrap();
     assert_eq!(plan.removed(), [id(2), id(1)]);
     store.pin(&"2".parse().unwrap(), &"late".parse().unwrap(), None, None).unwrap();
@@ -340,7 +334,7 @@ fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
     for text in ["old", "new"] {
         drop(commit(&store, &memory(&[("n", text)])).unwrap());
     }
-    let rule = Retention { keep_last: 1, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(1);
     let plan = store.plan_gc(&rule).unwrap();
     assert_eq!((plan.removed(), plan.objects()), (vec![id(1)], 1));
     // The bytes are published again, and unreferenced again, by a generation that is not in the plan.
@@ -363,11 +357,10 @@ fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
     let store = open(dir.path());
     let outside = dir.path().join("outside");
     write_tree(&outside, &things(1_000, &[("kept", "=1"), ("below/kept", "=2")]));
-    let mut plan =
-        Plan::builder().symlinks(Symlinks::Any).file("file", false, Source::Bytes(b"0".to_vec()));
+    let mut plan = Plan::builder().symlinks(Symlinks::Any).file("file", Source::Bytes(b"0".to_vec()));
     for folder in (0..12).flat_map(|a| (0..12).map(move |b| format!("{a}/{b}"))) {
         let bytes = Source::Bytes(folder.clone().into_bytes());
-        plan = plan.file(format!("{folder}/c/file"), false, bytes).dir(format!("{folder}/c/empty"));
+        plan = plan.file(format!("{folder}/c/file"), bytes).dir(format!("{folder}/c/empty"));
         for level in [folder.clone(), format!("{folder}/c")] {
             plan = plan.symlink(format!("{level}/link"), outside.to_str().unwrap());
         }

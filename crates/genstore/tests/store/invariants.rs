@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use genstore::Store;
 use genstore::faults::Faults;
 use genstore::generation::Mark;
-use genstore::publish::Expect;
+use genstore::publish::{Expect, MarkLeft};
 use genstore::tree::Digest;
 use genstore::verify::Depth;
 use genstore_testkit::{Way, copy_exactly, object_inodes, scratch, things};
@@ -39,7 +39,7 @@ fn an_object_keeps_its_inode() {
             drop(publish_in(way, &store, dir.path(), &next));
             assert_eq!(inode(&object(&store, "the same")), first, "{way}, {n}");
         }
-        drop(store.rollback(1, false).unwrap());
+        drop(store.rollback(1, MarkLeft::Bad).unwrap());
         drop(collect(&store, 0));
         assert_eq!(inode(&object(&store, "the same")), first, "{way}");
         assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{way}");
@@ -104,7 +104,7 @@ fn what_others_hold_open_keeps_its_inode() {
     for n in ["2", "3"] {
         drop(commit(&open(dir.path()), &memory(&[("n", n)])).unwrap());
     }
-    drop(store.rollback(1, false).unwrap());
+    drop(store.rollback(1, MarkLeft::Bad).unwrap());
     drop(collect(&store, 0));
     drop(store.lock_watch().unwrap());
     drop(store.repair().unwrap());
@@ -125,7 +125,7 @@ fn a_manifest_never_changes() {
     }
     let before = manifests();
     // The older bytes are shown with a newer mtime, which is recorded beside the manifest.
-    drop(store.rollback(1, false).unwrap());
+    drop(store.rollback(1, MarkLeft::Bad).unwrap());
     store.mark(&"3".parse().unwrap(), Mark::Bad, Some("a reason".to_owned())).unwrap();
     store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();
     drop(store.activate(&"3".parse().unwrap(), Expect::Any).unwrap());

@@ -16,11 +16,11 @@ fn seventy_thousand_equal_files_need_more_than_one_inode() {
     let mut plan = Plan::builder();
     let names: Vec<String> = (0..70_000).map(|n| format!("{}/{n}", n % 100)).collect();
     for name in &names {
-        plan = plan.file(name.as_str(), false, Source::Bytes(b"all the same".to_vec()));
+        plan = plan.file(name.as_str(), Source::Bytes(b"all the same".to_vec()));
     }
     let mut options = ticking(1_000);
     options.durability = genstore::Durability::None;
-    let store = Store::init(&dir.path().join("store"), options).unwrap().0;
+    let store = Store::init(&dir.path().join("store"), options).unwrap().store;
     drop(commit(&store, &plan.build().unwrap()).unwrap());
     let inodes: std::collections::BTreeSet<u64> = names
         .iter()
@@ -32,7 +32,7 @@ fn seventy_thousand_equal_files_need_more_than_one_inode() {
     // The next generation links to the object until that has no links left either.
     let mut plan = Plan::builder();
     for name in &names {
-        plan = plan.file(format!("again/{name}"), false, Source::Bytes(b"all the same".to_vec()));
+        plan = plan.file(format!("again/{name}"), Source::Bytes(b"all the same".to_vec()));
     }
     drop(commit(&store, &plan.build().unwrap()).unwrap());
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
@@ -47,7 +47,7 @@ fn ten_thousand_folders_deep() {
     // Names of one letter: 20,000 bytes of path, five times PATH_MAX.
     let deep = "d/".repeat(10_000);
     let plan = Plan::builder()
-        .file(format!("{deep}file"), false, Source::Bytes(b"down here".to_vec()))
+        .file(format!("{deep}file"), Source::Bytes(b"down here".to_vec()))
         .symlink(format!("{deep}link"), "file")
         .build()
         .unwrap();
@@ -55,7 +55,8 @@ fn ten_thousand_folders_deep() {
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
     let generation = store.open_generation(&"@".parse().unwrap()).unwrap();
     let copy = dir.path().join("copy");
-    assert_eq!(store.export(&generation, &copy).unwrap(), (1, 9));
+    let exported = store.export(&generation, &copy).unwrap();
+    assert_eq!((exported.files, exported.bytes), (1, 9));
     drop(generation);
     // From the disk, too: the exported copy is scanned and found to be the same.
     let again = commit(&store, &Plan::scan(&copy, &ScanRules::default()).unwrap()).unwrap();

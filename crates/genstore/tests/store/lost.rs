@@ -7,9 +7,9 @@ use std::path::Path;
 
 use genstore::error::Damaged;
 use genstore::generation::Mark;
-use genstore::publish::Expect;
-use genstore::verify::{Depth, VerifyReport};
-use genstore::{Error, Retention, Rev, StageOptions, Store};
+use genstore::publish::{Expect, MarkLeft};
+use genstore::verify::{Depth, Repaired, VerifyReport};
+use genstore::{CommitOptions, Error, Retention, Rev, StageOptions, Store};
 use genstore_testkit::{copy_exactly, read_tree, same_content, scratch, things};
 
 use super::{collect, commit, id, memory, open, publish_things};
@@ -21,7 +21,7 @@ fn three(dir: &Path) -> Store {
         let n = n.to_string();
         drop(commit(&store, &memory(&[("n", &n), ("same", "same"), ("d/deep", &n)])).unwrap());
     }
-    drop(store.rollback(1, true).unwrap());
+    drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
     store
 }
 
@@ -62,7 +62,7 @@ pub(super) fn files(store: &Store, report: &VerifyReport) -> Vec<String> {
 
 /// Repairs in one run, and returns the findings.
 pub(super) fn repair(store: &Store) -> VerifyReport {
-    let (before, after) = store.repair().unwrap();
+    let Repaired { before, after, .. } = store.repair().unwrap();
     assert!(after.is_clean(), "{after:#?}");
     assert!(verify(store).is_clean());
     before
@@ -73,13 +73,13 @@ fn every_writer_completes_a_store_that_lost_its_empty_folders() {
     type Verb = fn(&Store) -> genstore::Result<()>;
     let verbs: [(&str, Verb); 8] = [
         ("publish", |store| commit(store, &memory(&[("n", "4")])).map(drop)),
-        ("rollback", |store| store.rollback(1, false).map(drop)),
+        ("rollback", |store| store.rollback(1, MarkLeft::Bad).map(drop)),
         ("switch", |store| store.activate(&"3".parse().unwrap(), Expect::Any).map(drop)),
         ("pin", |store| store.pin(&"1".parse().unwrap(), &"p".parse().unwrap(), None, None).map(drop)),
         ("mark", |store| store.mark(&"1".parse().unwrap(), Mark::Bad, None).map(drop)),
         ("begin", |store| store.begin().map(drop)),
         ("gc", |store| {
-            let rule = Retention { keep_last: 1, keep_within: None, grace: std::time::Duration::ZERO };
+            let rule = Retention::only_last(1);
             store.collect(&store.plan_gc(&rule)?).map(drop)
         }),
         ("repair", |store| store.repair().map(drop)),
@@ -151,8 +151,7 @@ fn a_store_that_was_just_made_has_lost_nothing() {
     assert!(verify(&store).is_clean());
     assert_eq!(store.required_current().unwrap_err().code(), "no-current");
     // Kept, and never current.
-    let kept =
-        genstore::CommitOptions { activate: genstore::publish::Activate::Never, ..Default::default() };
+    let kept = CommitOptions::default().activate(genstore::publish::Activate::Never);
     let staged = store.stage(&memory(&[("a", "1")]), StageOptions::default()).unwrap();
     drop(staged.unaudited().commit(&kept).unwrap());
     assert!(verify(&store).is_clean());
@@ -317,7 +316,7 @@ fn what_took_the_place_of_a_part_is_put_aside_in_one_run() {
             harm(&path);
             let store = Store::open(&place.join("store"), super::ticking(2_000_000)).unwrap();
             assert!(!verify(&store).is_clean(), "{what}");
-            let (before, after) = store.repair().unwrap_or_else(|e| panic!("{what}: {e}"));
+            let Repaired { before, after, .. } = store.repair().unwrap_or_else(|e| panic!("{what}: {e}"));
             assert!(!before.is_clean(), "{what}");
             assert!(after.is_clean(), "{what}: {after:#?}");
             assert!(same_content(&read_tree(&place.join("store/current")).unwrap(), &shown), "{what}");
@@ -376,7 +375,7 @@ fn what_was_shown_is_read_off_the_files() {
     let store = open(dir.path());
     drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")])));
     drop(publish_things(&store, dir.path(), &things(2_000, &[("a", "=new"), ("b", "=b")])));
-    drop(store.rollback(1, true).unwrap());
+    drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
     let a = store.path().join("current/a");
     let (mtime, inode) = (a.metadata().unwrap().mtime(), a.metadata().unwrap().ino());
     assert!(mtime > 2_000);
@@ -421,17 +420,16 @@ fn what_took_the_place_of_the_log_keeps_no_rollback_and_no_keeping_out() {
         }
         fs::remove_file(store.path().join("log")).unwrap();
         replace(&store.path().join("log"));
-        let keep =
-            genstore::CommitOptions { activate: genstore::publish::Activate::Never, ..Default::default() };
+        let keep = CommitOptions::default().activate(genstore::publish::Activate::Never);
         let staged = store.stage(&memory(&[("n", "4")]), StageOptions::default()).unwrap();
         let kept = staged.unaudited().commit(&keep).unwrap();
         assert_eq!((kept.generation, kept.current, kept.durable), (id(4), false, true));
         let told: Vec<&str> = kept.warnings.iter().map(|warning| warning.message.as_str()).collect();
         assert_eq!(told, ["the log has no line about this generation: another entry has replaced the log"]);
-        drop(store.rollback(1, true).unwrap());
+        drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
         assert_eq!(store.current().unwrap(), Some(id(2)));
         // The kept generation stays after the next writer.
-        drop(store.rollback(1, true).unwrap());
+        drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
         assert_eq!(store.list().unwrap().generations.len(), 4);
         assert_eq!(files(&store, &repair(&store)), ["log"]);
         assert_eq!(store.current().unwrap(), Some(id(1)));

@@ -20,7 +20,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use genstore::plan::ScanRules;
 use genstore::{
@@ -35,7 +34,7 @@ fn ticking(start: u64) -> Options {
 }
 
 fn open(dir: &Path) -> Store {
-    Store::init(&dir.join("store"), ticking(1_000_000)).unwrap().0
+    Store::init(&dir.join("store"), ticking(1_000_000)).unwrap().store
 }
 
 fn commit(store: &Store, plan: &Plan) -> genstore::Result<Publication> {
@@ -43,7 +42,7 @@ fn commit(store: &Store, plan: &Plan) -> genstore::Result<Publication> {
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {
-    let rules = ScanRules { store: Some(store.identity().unwrap()), ..ScanRules::default() };
+    let rules = ScanRules::default().store(store.identity().unwrap());
     commit(store, &Plan::scan(source, &rules).unwrap()).unwrap()
 }
 
@@ -72,13 +71,13 @@ fn publish_in(way: Way, store: &Store, dir: &Path, things: &Things) -> Publicati
 fn memory(files: &[(&str, &str)]) -> Plan {
     let mut plan = Plan::builder();
     for (path, content) in files {
-        plan = plan.file(*path, false, Source::Bytes(content.as_bytes().to_vec()));
+        plan = plan.file(*path, Source::Bytes(content.as_bytes().to_vec()));
     }
     plan.build().unwrap()
 }
 
 fn collect(store: &Store, keep_last: usize) -> genstore::gc::Collected {
-    let rule = Retention { keep_last, keep_within: None, grace: Duration::ZERO };
+    let rule = Retention::only_last(keep_last);
     store.collect(&store.plan_gc(&rule).unwrap()).unwrap()
 }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use genstore::error::Damaged;
 use genstore::plan::ScanRules;
-use genstore::publish::Expect;
-use genstore::verify::Depth;
+use genstore::publish::{Expect, MarkLeft};
+use genstore::verify::{Depth, Repaired};
 use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
 use genstore_testkit::{
     Thing, Things, Way, give, read_tree, same_content, scratch, settle, things, write_tree,
@@ -81,7 +81,7 @@ fn a_publish_does_not_carry_a_damaged_own_inode_on() {
             let mtime = tree(&store, 3).join("own").metadata().unwrap().mtime();
             assert!(mtime > 1_000, "{what}: it stays fresh");
             assert!(!store.verify(None, Depth::Full).unwrap().is_clean(), "{what}: still seen");
-            let (_, after) = store.repair().unwrap();
+            let Repaired { after, .. } = store.repair().unwrap();
             assert!(after.is_clean(), "{what}: {after:#?}");
         }
     }
@@ -107,8 +107,7 @@ fn a_switch_does_not_carry_a_damaged_own_inode_back() {
         let third = things(1_000, &[("own", "=two"), ("d/b", "=b"), ("more", "=more")]);
         write_tree(&dir.path().join("source"), &third);
         let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
-        let keep =
-            CommitOptions { activate: genstore::publish::Activate::Never, ..CommitOptions::default() };
+        let keep = CommitOptions::default().activate(genstore::publish::Activate::Never);
         let staged = store.stage(&plan, StageOptions::default()).unwrap();
         drop(staged.unaudited().commit(&keep).unwrap());
         act(&tree(&store, 2).join("own"));
@@ -127,8 +126,7 @@ fn a_switch_to_what_was_only_kept_looks_at_what_it_shows() {
         third.insert("own".into(), Thing::File(b"3".into(), false, 3_000_000_000));
         write_tree(&dir.path().join("source"), &third);
         let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
-        let keep =
-            CommitOptions { activate: genstore::publish::Activate::Never, ..CommitOptions::default() };
+        let keep = CommitOptions::default().activate(genstore::publish::Activate::Never);
         let staged = store.stage(&plan, StageOptions::default()).unwrap();
         drop(staged.unaudited().commit(&keep).unwrap());
         act(&tree(&store, 3).join("own"));
@@ -218,7 +216,7 @@ fn what_is_current_is_not_called_unchanged_when_its_tree_is_damaged() {
             assert_eq!(*found, id(2), "{what}");
             assert!(cause.starts_with("its tree was written to: "), "{what}: {cause}");
             assert!(!store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
-            let (_, after) = store.repair().unwrap();
+            let Repaired { after, .. } = store.repair().unwrap();
             assert!(after.is_clean(), "{what}: {after:#?}");
             assert!(!publish_again(way, &store, dir.path(), &now).unwrap(), "{what}");
             assert_holds(&store, 2, &now, &what);
@@ -238,7 +236,7 @@ fn names_in_a_tree_without_entries_are_seen() {
     fs::write(tree(&store, 1).join("stranger"), "x").unwrap();
     assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
     assert!(publish_again(Way::PLAIN, &store, dir.path(), &nothing).is_err());
-    assert!(store.repair().unwrap().1.is_clean());
+    assert!(store.repair().unwrap().after.is_clean());
 }
 
 #[test]
@@ -279,7 +277,7 @@ fn a_rollback_does_not_make_current_what_differs_and_is_damaged() {
             newer.insert(if own { "own" } else { "d/b" }.into(), Thing::File(b"3".into(), false, 1_000));
             drop(publish_in(Way::PLAIN, &store, dir.path(), &newer));
             act(&tree(&store, 2).join(if own { "own" } else { "d/b" }));
-            match store.rollback(1, false) {
+            match store.rollback(1, MarkLeft::Bad) {
                 Ok(_) => assert_holds(&store, 2, &now, &what),
                 Err(error) => {
                     assert_eq!(error.code(), "damaged", "{what}");

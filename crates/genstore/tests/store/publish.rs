@@ -31,10 +31,10 @@ fn memory_disk_and_stream_give_one_tree() {
     let on_disk = publish_things(&open(dir.path()), dir.path(), &source).tree;
     let build = |wrap: fn(&[u8]) -> Source| {
         let plan = Plan::builder()
-            .file("big", false, wrap(big.as_bytes()))
-            .file("a", false, wrap(b"one"))
-            .file("bin/tool", true, wrap(b"two"))
-            .file("empty", false, wrap(b""))
+            .file("big", wrap(big.as_bytes()))
+            .file("a", wrap(b"one"))
+            .executable("bin/tool", wrap(b"two"))
+            .file("empty", wrap(b""))
             .symlink("l", "a")
             .dir("void");
         plan.build().unwrap()
@@ -43,7 +43,7 @@ fn memory_disk_and_stream_give_one_tree() {
         ("memory", build(|bytes| Source::Bytes(bytes.to_vec()))),
         ("stream", build(|bytes| Source::Reader(Box::new(std::io::Cursor::new(bytes.to_vec()))))),
     ] {
-        let store = Store::init(&dir.path().join(name), ticking(5_000)).unwrap().0;
+        let store = Store::init(&dir.path().join(name), ticking(5_000)).unwrap().store;
         assert_eq!(store.preview(&build(|b| Source::Bytes(b.to_vec()))).unwrap().id(), on_disk);
         let published = commit(&store, &plan).unwrap();
         assert_eq!(published.tree, on_disk, "{name}");
@@ -73,7 +73,7 @@ fn consume_moves_what_is_ours_alone_and_removes_the_rest() {
     let inode = |path: &Path| path.metadata().unwrap().ino();
     let (mine, shared) = (inode(&source.join("mine")), inode(&source.join("shared")));
     let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
-    let options = StageOptions { consume: true, ..StageOptions::default() };
+    let options = StageOptions::default().consume();
     let done = store.stage(&plan, options).unwrap().unaudited().commit(&CommitOptions::default()).unwrap();
     assert_eq!(done.warnings, []);
     assert_eq!(inode(&store.path().join("current/mine")), mine, "moved");
@@ -181,7 +181,7 @@ fn links_that_leave_the_tree_are_refused_unless_asked_for() {
     );
     let refused = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap_err();
     assert!(matches!(&refused, Error::BadPlan { problems } if problems.len() == 2), "{refused:?}");
-    let rules = ScanRules { symlinks: Symlinks::Any, ..ScanRules::default() };
+    let rules = ScanRules::default().symlinks(Symlinks::Any);
     drop(commit(&store, &Plan::scan(&dir.path().join("source"), &rules).unwrap()).unwrap());
     assert_eq!(fs::read_link(store.path().join("current/a")).unwrap(), Path::new("/etc/passwd"));
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use genstore::generation::Mark;
 use genstore::plan::ScanRules;
-use genstore::publish::{Expect, Owner};
+use genstore::publish::{Expect, MarkLeft, Owner};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
 use genstore_testkit::{
@@ -29,8 +29,7 @@ fn a_lost_race_says_who_and_when() {
     let other = Store::open(store.path(), options).unwrap();
     drop(commit(&other, &memory(&[("a", "theirs")])).unwrap());
     let expect = Expect::Current(id(1));
-    let lost =
-        staged.unaudited().commit(&CommitOptions { expect, ..CommitOptions::default() }).unwrap_err();
+    let lost = staged.unaudited().commit(&CommitOptions::default().expect(expect)).unwrap_err();
     match lost {
         Error::Lost { expected, found, by, at } => {
             assert_eq!((expected, found), (Some(id(1)), Some(id(2))));
@@ -54,7 +53,7 @@ fn a_rollback_that_was_overtaken_while_it_waited_is_lost() {
     let writer = lock("locks/commit");
     writer.lock().unwrap();
     let done = std::thread::scope(|scope| {
-        let rollback = scope.spawn(|| open(dir.path()).rollback(1, false));
+        let rollback = scope.spawn(|| open(dir.path()).rollback(1, MarkLeft::Bad));
         // It has read the current generation once it holds the store lock, and waits for this writer.
         let exclusive = lock("locks/store");
         while exclusive.try_lock().is_ok() {
@@ -98,7 +97,7 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
                         let tree = things(1_000, &[("n", &text), ("same", "=s"), ("too", "=s")]);
                         write_tree(&source, &tree);
                         let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
-                        let options = CommitOptions { expect, ..CommitOptions::default() };
+                        let options = CommitOptions::default().expect(expect);
                         let staged = store.stage(&plan, way.staging()).unwrap();
                         match staged.unaudited().commit(&options) {
                             Ok(_) => wins += 1,

@@ -9,7 +9,6 @@
 pub(crate) mod assemble;
 pub(crate) mod audit;
 pub(crate) mod commit;
-pub(crate) mod emptied;
 pub(crate) mod footprint;
 pub(crate) mod ingest;
 pub(crate) mod options;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crate::change::expect::Expect;
 use crate::model::retention::Retention;
 use crate::parts::hold::Activate;
-use crate::verbs::publish::emptied::Emptying;
+use crate::plan::emptied::Emptying;
 use crate::verbs::publish::ingest::lossy::Lossy;
 
 /// How a plan is staged.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct StageOptions {
     /// Make a generation even if its tree is the current one's.
     pub always: bool,
@@ -25,8 +26,41 @@ pub struct StageOptions {
     pub lossy: Lossy,
 }
 
+impl StageOptions {
+    /// Makes a generation even if its tree is the current one's.
+    pub fn always(mut self) -> StageOptions {
+        self.always = true;
+        self
+    }
+
+    /// Moves the files of the plan's roots in, and removes all of them once they are committed.
+    pub fn consume(mut self) -> StageOptions {
+        self.consume = true;
+        self
+    }
+
+    /// Reads every source and every object, whatever the index and stat say of them.
+    pub fn rehash(mut self) -> StageOptions {
+        self.rehash = true;
+        self
+    }
+
+    /// Makes the new tree from that of a generation which this rule gives up, if there is one.
+    pub fn recycle(mut self, retention: Retention) -> StageOptions {
+        self.recycle = Some(retention);
+        self
+    }
+
+    /// Sets how to handle files with access rights or attributes that a generation does not keep.
+    pub fn lossy(mut self, lossy: Lossy) -> StageOptions {
+        self.lossy = lossy;
+        self
+    }
+}
+
 /// How a staged tree is committed.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CommitOptions {
     /// A person's words.
     pub note: String,
@@ -50,5 +84,43 @@ impl Default for CommitOptions {
             activate: Activate::Always,
             emptying: Emptying::Refuse,
         }
+    }
+}
+
+impl CommitOptions {
+    /// Sets the note: a person's words.
+    pub fn note(mut self, note: impl Into<String>) -> CommitOptions {
+        self.note = note.into();
+        self
+    }
+
+    /// Adds a fact.
+    pub fn fact(mut self, key: impl Into<String>, value: impl Into<String>) -> CommitOptions {
+        self.facts.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds facts.
+    pub fn facts(mut self, facts: impl IntoIterator<Item = (String, String)>) -> CommitOptions {
+        self.facts.extend(facts);
+        self
+    }
+
+    /// Sets what must be current for the commit to happen.
+    pub fn expect(mut self, expect: Expect) -> CommitOptions {
+        self.expect = expect;
+        self
+    }
+
+    /// Sets whether the new generation becomes current, or is only kept.
+    pub fn activate(mut self, activate: Activate) -> CommitOptions {
+        self.activate = activate;
+        self
+    }
+
+    /// Sets whether the new generation may become current if it is empty.
+    pub fn emptying(mut self, emptying: Emptying) -> CommitOptions {
+        self.emptying = emptying;
+        self
     }
 }

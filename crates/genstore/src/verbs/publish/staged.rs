@@ -17,6 +17,7 @@ use crate::parts::locks::StoreShared;
 use crate::parts::naming::Naming;
 use crate::parts::objects::Objects;
 use crate::parts::stage_dir::StageDir;
+use crate::plan::emptied::{self, Emptying};
 use crate::publication::Times;
 use crate::threads::lock;
 use crate::verbs::publish::assemble::assemble;
@@ -95,6 +96,17 @@ impl Staged<'_> {
         // Without its manifest, a new generation is the only way to have one.
         let base = self.base.as_ref().filter(|base| base.body.is_some());
         base.is_some_and(|base| base.tree.id() == self.ingested.tree.id())
+    }
+
+    /// Checks that the tree would not empty a part of the current generation. An unreadable current
+    /// generation counts as empty.
+    pub(crate) fn check_emptying(&self, emptying: Emptying) -> Result<()> {
+        match (&self.base, emptying) {
+            (Some(base), Emptying::Refuse) => {
+                emptied::check(&self.parts, &self.ingested.tree, base.generation.id(), &base.tree)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes back what a commit that failed had put together, and the objects that it brought: they

@@ -5,8 +5,7 @@ use crate::error::{Error, RefusedKind, Result};
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
-use crate::plan::Plan;
-use crate::verbs::publish::staged::Staged;
+use crate::plan::builder::Plan;
 
 /// Whether an empty tree may replace a non-empty current one.
 ///
@@ -23,29 +22,18 @@ pub enum Emptying {
 }
 
 impl Plan {
-    /// Checks that a commit of this plan, whose tree is `tree`, would not empty `current`.
+    /// Checks that a commit of this plan, whose tree is `tree`, would not empty generation `id`, whose tree
+    /// is `current`.
     ///
     /// # Errors
     /// [`Error::Refused`], as the commit would; see [`Emptying::Refuse`].
-    pub fn check_emptying(&self, tree: &Tree, (id, current): (GenerationId, &Tree)) -> Result<()> {
+    pub fn check_emptying(&self, tree: &Tree, id: GenerationId, current: &Tree) -> Result<()> {
         check(self.roots.names(), tree, id, current)
     }
 }
 
-impl Staged<'_> {
-    /// Checks that the tree would not empty a part of the current generation. An unreadable current
-    /// generation counts as empty.
-    pub(crate) fn check_emptying(&self, emptying: Emptying) -> Result<()> {
-        match (&self.base, emptying) {
-            (Some(base), Emptying::Refuse) => {
-                check(&self.parts, &self.ingested.tree, base.generation.id(), &base.tree)
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-fn check(parts: &[Vec<u8>], tree: &Tree, id: GenerationId, current: &Tree) -> Result<()> {
+/// Checks that `tree`, whose roots are `parts`, empties nothing of `current`.
+pub(crate) fn check(parts: &[Vec<u8>], tree: &Tree, id: GenerationId, current: &Tree) -> Result<()> {
     let whole: &[u8] = b"";
     let parts = std::iter::once(whole).chain(parts.iter().map(Vec::as_slice));
     for part in parts {
