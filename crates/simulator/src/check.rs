@@ -1,4 +1,4 @@
-//! What must hold after each step, by a look at the disk.
+//! Checks the store after each step by reading the disk.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,7 +69,7 @@ impl World {
     /// INV-15: where the bytes at a path of `current` change, the mtime moves forward by a second or more.
     pub(crate) fn check_times(&mut self) -> Result<(), String> {
         let Ok(found) = read_tree(&self.at("current")) else { return Ok(()) };
-        let shown = match self.store.open_generation(&"@".parse().expect("what is current")) {
+        let shown = match self.store.open_generation(&"@".parse().expect("the revision @")) {
             Ok(generation) => generation.shown().map_err(|e| format!("shown: {e}"))?,
             Err(_) => return Ok(()),
         };

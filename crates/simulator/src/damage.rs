@@ -38,7 +38,7 @@ impl World {
             self.model.times_unknown = true;
         }
         if damage == Damage::NoShown {
-            // What was shown before is not known any more, but for what is current.
+            // The store has lost the record of mtimes at earlier paths.
             self.model.seen.clear();
         }
         Ok(())
@@ -162,7 +162,7 @@ impl World {
         Ok(())
     }
 
-    /// What holds beside damage: no other generation differs than those that were damaged.
+    /// Fails if a generation differs that was not damaged.
     pub(crate) fn check_damaged(&mut self) -> Result<(), String> {
         let differing = self.differing();
         let spread: Vec<_> = differing.difference(&self.model.damage.touched).collect();

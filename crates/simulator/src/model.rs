@@ -21,7 +21,7 @@ pub(crate) struct Generation {
     pub(crate) good: bool,
 }
 
-/// What was last shown at a path of `current`.
+/// The file that was last shown at a path of `current`.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) secs: u64,
@@ -42,7 +42,7 @@ pub(crate) struct Model {
     /// Pins, with their ends.
     pub(crate) pins: BTreeMap<u8, (u64, Option<u64>)>,
     pub(crate) views: BTreeSet<u8>,
-    /// What is to be published next, with mtimes.
+    /// The tree of the next publication, with mtimes.
     pub(crate) wanted: Things,
     pub(crate) seen: BTreeMap<String, Seen>,
     /// The clock went back, or a fault left the times of changes unknown: ages tell nothing exact.
@@ -50,7 +50,7 @@ pub(crate) struct Model {
     pub(crate) damage: Damaged,
 }
 
-/// What is damaged at rest and not mended yet.
+/// Damage at rest that is not repaired yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Damaged {
     /// Something is.

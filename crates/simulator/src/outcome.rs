@@ -1,4 +1,4 @@
-//! What may come of a step, by the model alone.
+//! The outcomes that the model allows for a step.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::seen::State;
 use crate::step::{Act, Expected, Publish};
 
-/// What may come of a step.
+/// The outcomes that the model allows for a step.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     /// The store as it may be after it.

@@ -80,7 +80,7 @@ impl World {
                     if !self.model.damage.any {
                         self.check_times().map_err(|error| format!("meanwhile: {error}"))?;
                     }
-                    // What somebody else publishes is not what is wanted here.
+                    // The other publisher changed the wanted tree.
                     self.model.wanted = wanted.clone();
                 }
                 let activate = publish.activate;
@@ -94,7 +94,7 @@ impl World {
         Ok(did)
     }
 
-    /// What was consumed is committed, or still there.
+    /// Fails if a consumed file is neither committed nor in its folder.
     fn check_given(&self, given: &Path, wanted: &Things, did: &Did) -> Result<(), String> {
         if !self.model.damage.any && !is_nothing_lost(given, wanted, self.store.path()) {
             fail!("{did:?}: consumed files are lost");

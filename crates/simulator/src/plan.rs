@@ -120,7 +120,7 @@ fn edit(chance: &mut Chance) -> Edit {
     Edit { path: chance.below(10) as u8, what, time }
 }
 
-/// What was tried.
+/// Counts of steps and faults.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Tried {
     /// Steps that were taken.

@@ -1,4 +1,4 @@
-//! What a store is seen to hold, by its public methods and by a look at the disk.
+//! The state of a real store, read by its public methods and from the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use genstore::generation::Mark;
 
 use crate::model::Model;
 
-/// What a store holds, without the trees.
+/// The contents of a store, without the trees.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct State {
     pub(crate) current: Option<u64>,

@@ -9,13 +9,13 @@ use genstore::publish::Activate;
 /// One step of a plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// What is done.
+    /// The action.
     pub act: Act,
-    /// What goes wrong while it is done.
+    /// The fault during the action.
     pub fault: Option<Fault>,
 }
 
-/// What goes wrong at a call that changes the disk.
+/// A fault at a call that changes the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
     /// What.
@@ -24,7 +24,7 @@ pub struct Fault {
     pub at: u64,
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
     /// Changes the wanted tree and publishes it.
@@ -69,10 +69,10 @@ pub enum Act {
     Repair,
 }
 
-/// How the wanted tree is published.
+/// A publication of the wanted tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Publish {
-    /// What changes in the wanted tree first.
+    /// The changes of the wanted tree before it.
     pub edits: Vec<Edit>,
     /// Where the bytes come from.
     pub way: Way,
@@ -84,9 +84,9 @@ pub struct Publish {
     pub rehash: bool,
     /// Whether it becomes current.
     pub activate: Activate,
-    /// What must be current.
+    /// The expected current generation.
     pub expect: Expected,
-    /// What is done by somebody else between staging and commit.
+    /// The action of another process between staging and commit.
     pub meanwhile: Option<Box<Act>>,
 }
 
@@ -105,14 +105,14 @@ pub enum Way {
     Stage,
 }
 
-/// What must be current for a publication to happen.
+/// The expected current generation of a publication.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expected {
     /// Whatever is.
     Any,
     /// What is.
     Right,
-    /// What is not.
+    /// Another one than the current one.
     Wrong,
 }
 
@@ -121,24 +121,24 @@ pub enum Expected {
 pub struct Keep {
     /// So many of the newest good ones.
     pub last: u8,
-    /// Those made within so many seconds.
+    /// Generations made within so many seconds.
     pub within: Option<u16>,
-    /// Those that were current within so many seconds.
+    /// Generations that were current within so many seconds.
     pub grace: u16,
 }
 
 /// A change of one path of the wanted tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Edit {
-    /// Which path, of ten.
+    /// The number of the path, of ten.
     pub path: u8,
-    /// What stands there then.
+    /// The new entry.
     pub what: What,
-    /// Which mtime, of five.
+    /// The number of the mtime, of five.
     pub time: u8,
 }
 
-/// What an edit puts at its path.
+/// The entry that an edit makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
     /// Nothing.
@@ -153,7 +153,7 @@ pub enum What {
     Folder,
 }
 
-/// What is broken at rest.
+/// A kind of damage at rest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Damage {
     /// A bit of an object; its mtime stays, so that only reading finds it.

@@ -20,7 +20,7 @@ pub(crate) const FUTURE: u64 = 4_102_444_800;
 /// The contents of files.
 pub(crate) const CONTENTS: [&[u8]; 5] = [b"", b"one", b"two", b"three and more", &[7; 5_000]];
 
-/// Makes one change. What stands in its way goes.
+/// Makes one change. Entries in its way are removed.
 pub(crate) fn edit(tree: &mut Things, edit: &Edit) {
     let path = PATHS[edit.path as usize % PATHS.len()];
     let below = format!("{path}/");
@@ -56,7 +56,7 @@ pub(crate) fn undated(tree: &Things) -> Things {
     tree.iter().map(|(path, thing)| (path.clone(), plain(thing))).collect()
 }
 
-/// Makes of a folder that holds `from` one that holds `to`. What is the same keeps its inode.
+/// Makes of a folder that holds `from` one that holds `to`. Unchanged files keep their inodes.
 pub(crate) fn change(dir: &Path, from: &Things, to: &Things) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let is_file = |thing: Option<&Thing>| matches!(thing, Some(Thing::File(..)));

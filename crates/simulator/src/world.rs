@@ -19,7 +19,7 @@ use crate::tree;
 /// When a simulation starts, in seconds since 1970.
 const START: u64 = 1_000_000;
 
-/// What a step did.
+/// The result of an action in the real store.
 pub(crate) type Did = Result<(), genstore::Error>;
 
 /// A store, its model, and the folder with all of it.
@@ -28,15 +28,15 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) model: Model,
     clock: Arc<AtomicU64>,
-    /// What the source folder holds.
+    /// The contents of the source folder.
     pub(crate) source: Things,
-    /// How many faults were met.
+    /// The number of faults that were met.
     pub(crate) met: u64,
     /// The step that is being taken has a fault, or one before it had.
     pub(crate) faulty: bool,
 }
 
-/// Says what is wrong, and ends the step.
+/// Returns the message as the error of the step.
 macro_rules! fail {
     ($($words:tt)*) => { return Err(format!($($words)*)) };
 }
