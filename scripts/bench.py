@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures genstore beside its peers, in paired runs, on one filesystem, with a warm cache.
+"""Measures genstore and its peers, in paired runs, on one filesystem, with a warm cache.
 
 In every run of a step each tool does the same work on the same source, in an order that rotates
 from run to run, so that a slow moment of the machine falls on all of them. Between two timed
@@ -50,7 +50,7 @@ class Failed(Exception):
 
 
 def environment():
-    """What every child sees: nobody's configuration, nobody's language."""
+    """Returns the environment of every child: no user configuration, no locale."""
     return {
         "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
         "HOME": str(WORK),
@@ -108,24 +108,24 @@ def run(*commands):
 
 
 def settle():
-    """Lets what earlier commands left dirty reach the disk, outside the timed part."""
+    """Flushes dirty data of earlier commands, outside the timed part."""
     os.sync()
     time.sleep(0.1)
 
 
 def remove(path):
-    """Removes a tree, in a process of its own: half a million names would swell ours."""
+    """Removes a tree, in a separate process: half a million names would increase this one's memory."""
     if os.path.lexists(path):
         subprocess.run(["rm", "-rf", "--", str(path)], check=True)
 
 
 def warm(top):
-    """Reads every file once: a virtual machine may have its page cache taken away meanwhile."""
+    """Reads every file once: a virtual machine may lose its page cache meanwhile."""
     run(["sh", "-c", 'find "$1/" -type f -print0 | xargs -0 cat >/dev/null', "sh", top])
 
 
 class Attic:
-    """Where trees wait that are done with, because deleting them would spoil the next runs.
+    """Holds finished trees, because deleting them would disturb the next runs.
 
     ext4 without a journal does not take a deleted inode again for up to six minutes (RECENTCY_MIN
     and RECENTCY_DIRTY in fs/ext4/ialloc.c), and steps over all of them at each creation: after
@@ -145,7 +145,7 @@ class Attic:
             os.rename(path, ATTIC / str(self.count))
 
     def make_room(self):
-        """Empties the attic, and waits, when a round might not find room on the disk."""
+        """Empties the attic, and waits, if the disk may be too full for a round."""
         if shutil.disk_usage(WORK).free < self.room and self.count:
             say("  (emptying the attic)")
             remove(ATTIC)
@@ -163,7 +163,7 @@ class Attic:
 
 
 def no_journal(path):
-    """True for ext4 without a journal: it alone shows no `data=` among its options."""
+    """Returns whether it is ext4 without a journal: only that shows no `data=` among its options."""
     device = os.stat(path).st_dev
     name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
     try:
@@ -180,7 +180,7 @@ def say(text):
 
 
 def files_below(top):
-    """Yields (path, size) of every regular file, in an order that never varies."""
+    """Yields (path, size) of every regular file, in a fixed order."""
     with os.scandir(top) as listing:
         entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
@@ -191,7 +191,7 @@ def files_below(top):
 
 
 def make_t0(into):
-    """1,000 files of 0.2 to 2 kB: to try the bench itself, its times say nothing."""
+    """1,000 files of 0.2 to 2 kB: to test the bench itself; its times mean nothing."""
     small_files(into, random.Random(0), 20, 50)
 
 
@@ -236,7 +236,7 @@ TREES = {  # name: (maker, folder within, fewest and most files)
 
 
 def tree(name):
-    """Gives the tree's directory, its number of files and its bytes; makes it when it is absent.
+    """Returns the tree's directory, its number of files and its bytes; creates it if it is absent.
 
     A tree gets its final name when it is complete. One made from another package list is stale.
     """
@@ -265,7 +265,7 @@ def same_bytes(a, b):
 
 
 def fork(action):
-    """Starts the action in a forked child and gives its process id."""
+    """Starts the action in a forked child and returns its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -280,7 +280,7 @@ def fork(action):
 
 
 def forked(action):
-    """Runs the action in a forked child and gives its exit code."""
+    """Runs the action in a forked child and returns its exit code."""
     pid = fork(action)
     try:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -342,7 +342,7 @@ class Tool:
         return self.dir / f"gen-{number}"
 
     def reset(self):
-        """Back to nothing published."""
+        """Removes all publications."""
         self.attic.make_room()
         self.attic.take(self.dir)
         self.dir.mkdir()
@@ -357,10 +357,10 @@ class Tool:
         raise NotImplementedError
 
     def check(self, sample, edited):
-        """Refuses a run that did not do what was measured: `edited` paths, None for all."""
+        """Fails if a run did not publish the expected change: `edited` paths, None for all."""
 
     def own(self):
-        """What it has of its own that a publish looks at: warm, as the source is."""
+        """Returns the tool's own files that a publish reads; they are cached, like the source."""
         return [self.generation(self.number)]
 
 
@@ -471,7 +471,7 @@ class Git(Tool):
         repo = ["git", f"--git-dir={self.dir / 'repo'}"]
         git = [*repo, f"--work-tree={SRC}", "-c", "gc.auto=0"]
         return [
-            # -f: a node_modules is full of ignore files that are not ours.
+            # -f: a node_modules contains ignore files of its packages.
             [*git, "add", "-A", "-f", "."],
             [*git, "commit", "-q", "-m", "bench"],
             [*repo, "worktree", "add", "-q", "--detach", new, "HEAD"],
@@ -491,7 +491,7 @@ WALK_ALL = "walk and stat (find per core)"
 OBJECTS = "stat each object (find per core)"
 WRITE = "read, hash, write, flush (per core)"
 
-# What a step cannot be done without, done by plain tools: the first of these that was measured.
+# The limit of each step, measured with plain tools: the first of these that was measured.
 LIMITS_OF = [  # (step, tool of ours, its limits)
     ("first publish", Genstore, [(WRITE,), (COPY, FLUSH), (WALK, READ)]),
     ("nothing changed", Genstore, [(WALK_ALL, OBJECTS)]),
@@ -505,7 +505,7 @@ LIMITS_OF = [  # (step, tool of ours, its limits)
 
 
 class Act(NamedTuple):
-    """What one tool does in each round of a step; only `timed` is timed."""
+    """The work of one tool in each round of a step; only `timed` is timed."""
 
     name: str
     timed: Callable[[], Sample]
@@ -524,7 +524,7 @@ class Bench:
         self.one_percent = files // 100
 
     def tool(self, kind):
-        """The one instance of a tool, or None where it is not wanted or not installed."""
+        """The one instance of a tool, or None if it is not selected or not installed."""
         if kind not in self.tools:
             mine = issubclass(kind, Genstore)
             wanted = self.only in (None, "genstore" if mine else "peers")
@@ -538,7 +538,7 @@ class Bench:
         self.results.setdefault(step, {}).setdefault(name, []).append(sample)
 
     def rounds(self, step, acts, before=None, runs=None, reads_source=False):
-        """Runs the acts that there are once per round, in rotated order, flushed in between."""
+        """Runs the given acts once per round, in rotated order, flushed in between."""
         acts = [act for act in acts if act]
         for number in range(runs or self.runs):
             if before:
@@ -583,7 +583,7 @@ class Bench:
         return run(*tool.publish())
 
     def catch_up(self, tools):
-        """Brings every tool, untimed, to where it has published SRC as it is now."""
+        """Makes every tool publish SRC in its present state, untimed."""
         for tool in tools:
             if tool.number == 0:
                 tool.reset()
@@ -602,7 +602,7 @@ class Bench:
         for kind in (CpSync, Git, Rsync):  # not met again
             if self.tool(kind):
                 self.attic.take(self.tool(kind).dir)
-        # What cp spends on reading and writing, and what on the flush, are limits of the machine.
+        # The times that cp spends on reading and writing, and on the flush, are limits of the machine.
         for sample in self.results["first publish"].get(CpSync.name, []):
             for limit, seconds in zip((COPY, FLUSH), sample.parts):
                 self.record(LIMITS, limit, Sample([seconds], sample.peak_mb * 1024))
@@ -623,14 +623,14 @@ class Bench:
             self.attic.take(self.tool(Recycling).dir)
 
     def begin_to_recycle(self):
-        """It has something to recycle from its third publication on."""
+        """It can recycle from its third publication on."""
         recycling = self.tool(Recycling)
         while recycling and recycling.number < 2:
             self.catch_up([recycling])
             self.editor.edit(10)
 
     def two_generations(self):
-        """Gives genstore and ostree, each with two newest generations that differ in 10 files."""
+        """Returns genstore and ostree, each with two newest generations that differ in 10 files."""
         kinds = [Genstore, Ostree]
         tools = [tool for tool in map(self.tool, kinds) if tool]
         if self.pair != self.editor.round:
@@ -698,7 +698,7 @@ class Bench:
         self.rounds("verify", acts)
 
     def gc(self):
-        """Collects one generation that shares 99 % with the one that stays."""
+        """Collects one generation that shares 99 % with the remaining one."""
 
         def act(tool, name, collect):
             return tool and Act(
@@ -732,12 +732,12 @@ class Bench:
             ], runs=4 * self.runs)
 
     def limits(self):
-        """What this machine takes for the parts of a publish, with plain tools."""
+        """Measures the machine's time for the parts of a publish, with plain tools."""
         names, made = WORK / "names", []
         with open(names, "wb") as out:
             subprocess.run(["find", SRC, "-type", "f", "-print0"], stdout=out, check=True)
         cores = os.cpu_count() or 1
-        # No file is that large, but find has to stat each of them to know.
+        # No file is that large, but find must stat each file to know.
         find = ["find", SRC, "-size", "+9999G"]
 
         def link():
@@ -749,11 +749,11 @@ class Bench:
             for limit, seconds in zip((LINK, FLUSH_LINKS), sample.parts):
                 self.record(LIMITS, limit, Sample([seconds], sample.peak_mb * 1024))
 
-        # The whole tree comes out of that, so it goes to no log.
+        # The output contains the whole tree, so it is not logged.
         silent = ["sh", "-c", 'exec "$@" >/dev/null', "sh"]
         cat = [*silent, "xargs", "-0", "-a", names, "-n", "500", "-P", cores, "cat"]
         hashes = [sys.executable, __file__, "--hash-all", names]
-        # As many at a time as there are cores, each with some of the topmost folders.
+        # As many processes as there are cores, each with some of the top-level folders.
         shared = 'cd "$1" && shift && ls -A | xargs -P "$1" -n 16 '
 
         def find_all(top):
@@ -780,7 +780,7 @@ class Bench:
             has_blake3() and Act(HASH, lambda: run(hashes)),
         ], reads_source=True)
         del self.results[LIMITS][LINK + ", and flush"]  # both parts have lines of their own
-        # After all else, because what is deleted slows down what is made next: see `Attic`.
+        # This comes last, because deleting files slows down creating new ones: see `Attic`.
         again = [run(["cp", "-al", SRC, WORK / f"again-{number}"]) and WORK / f"again-{number}"
                  for number in range(self.runs)]
         self.rounds(LIMITS, [
@@ -796,8 +796,8 @@ def has_blake3():
 
 def hash_all(names, into):
     """Hashes every file named in `names`, one process per core: the limit for verify. With `into`,
-    what was read is also written there, once: the limit for a first publish, but for the flush."""
-    from blake3 import blake3  # the one thing here that is not in the standard library
+    the bytes are also written there, once: the limit for a first publish, but for the flush."""
+    from blake3 import blake3  # the only import from outside the standard library
 
     paths = Path(names).read_bytes().split(b"\0")[:-1]
     cores = os.cpu_count() or 1
@@ -830,7 +830,7 @@ def show(seconds):
 
 def rows(results):
     """One row per step and tool; the ratio is the tool's time over genstore's, run by run."""
-    # The machine's limits come last, though the first step has already found two of them.
+    # The machine's limits come last, although the first step has already found two of them.
     for step, tools in sorted(results.items(), key=lambda item: item[0] == LIMITS):
         mine = tools.get(Genstore.name)
         for name, samples in tools.items():
@@ -954,7 +954,7 @@ line {{ stroke: #30363d }}
 """
 
 
-# (tree, step, tool of ours, beside what, at least so many times faster than it)
+# (tree, step, our tool, the other tool, at least this many times faster than it)
 RATIOS = [
     ("t1", "first publish", Genstore, Ostree.name, 5),
     ("t1", "first publish", Genstore, CpSync.name, 1 / 1.2),
@@ -967,7 +967,7 @@ RATIOS = [
     ("t2", "first publish", Genstore, WRITE, 1 / 1.3),
     ("t2", "verify", Genstore, HASH, 0.8),
 ]
-# (tree, step, tool of ours, seconds at most)
+# (tree, step, our tool, seconds at most)
 TIMES = [
     ("t1", "rollback, none to refresh", Genstore, 0.010),
     ("t1", "gc of one generation", Genstore, 0.400),
@@ -982,7 +982,7 @@ PEAKS = {"t1": 150, "t3": 200}
 
 
 def floors(lines, tree_name):
-    """Yields (promise, measured, kept) for what genstore promises of a tree."""
+    """Yields (promise, measured, kept) for genstore's promises about a tree."""
     found = {(line["step"], line["tool"]): line for line in lines}
     for tree_of, step, mine, other, least in RATIOS:
         ours = found.get((step, mine.name))
@@ -1004,7 +1004,7 @@ def floors(lines, tree_name):
 
 
 def machine():
-    """What a reader needs to judge the numbers by. No names of machines or people."""
+    """Returns the facts needed to judge the numbers. No names of machines or people."""
 
     def first_line(*argv):
         try:
@@ -1106,7 +1106,7 @@ def arguments():
 
 @contextlib.contextmanager
 def workplace():
-    """The work directory, ours alone while the lock is held, gone afterwards.
+    """The work directory, exclusive while the lock is held, removed afterwards.
 
     What a killed bench left is removed by the next one.
     """
@@ -1129,7 +1129,8 @@ def workplace():
 
 
 def measure(options):
-    # When the last bench removed its work, or when we shall remove what a killed one left.
+    # The time when the last bench removed its work, or when this one will remove the remains of a killed
+    # one.
     emptied = time.time() if WORK.exists() else BENCH.stat().st_mtime if BENCH.exists() else 0
     with workplace():
         source, files, size = tree(options.tree)

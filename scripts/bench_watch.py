@@ -1,4 +1,4 @@
-"""Measures `genstore watch`: what it adds to a build and to a restart, and what it costs to idle.
+"""Measures `genstore watch`: its overhead for a build and a restart, and its cost when idle.
 
 scripts/bench watch [--files 10000] [--changed 10] [--runs 20] [--genstore PROGRAM]
 
@@ -26,7 +26,7 @@ FOLDERS = 200
 
 
 class Watch:
-    """A watch under way; each event with the time at which it came."""
+    """A running watch, and its events with their times."""
 
     def __init__(self, program, project, build):
         argv = [program, "watch", "--json", "--debounce", f"{DEBOUNCE * 1000:.0f}ms", "--output", "out",
@@ -40,7 +40,7 @@ class Watch:
             self.events.put((time.perf_counter(), json.loads(line)))
 
     def until(self, **wanted):
-        """Waits for an event with these fields; gives when it came, and what it says."""
+        """Waits for an event with these fields; returns its time and its content."""
         while True:
             at, event = self.events.get(timeout=60)
             if event["event"] in ("error", "warning"):
@@ -49,7 +49,7 @@ class Watch:
                 return at, event
 
     def cost(self):
-        """Processor seconds so far, and resident bytes."""
+        """Returns the processor seconds so far, and the resident bytes."""
         stat = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         ticks = os.sysconf("SC_CLK_TCK")
         return (int(stat[11]) + int(stat[12])) / ticks, int(stat[21]) * os.sysconf("SC_PAGE_SIZE")
@@ -60,13 +60,13 @@ class Watch:
 
 
 def make(project, files):
-    """Sources, and beside them what a builder made of them."""
+    """Creates the sources, and the outputs of a builder beside them."""
     for top in ("src", "out"):
         for n in range(files):
             path = project / top / f"{n % FOLDERS:03}" / f"{n}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"file {n} of {top}\n" * 20)
-    # Generations are given up soon, as they are after a while in life: their trees are recycled.
+    # Generations are given up early, as they are in longer use: their trees are recycled.
     retain = '[retain]\nkeep_last = 2\ngrace = "0s"\n'
     (project / "genstore.toml").write_text(retain + '[watch]\npaths = ["src"]\n')
 
@@ -83,7 +83,7 @@ def measure(watch, project, changed, runs):
         stopped, _ = watch.until(event="child", state="stopped")
         started, _ = watch.until(event="child", state="started")
         commits.append(published - last - DEBOUNCE - (ended - began))
-        # The child stops as soon as it is told; its own stop time is part of what is measured.
+        # The child stops at once when it gets the signal; its own stop time is part of the measurement.
         restarts.append(started - published)
         phases.append((began - last - DEBOUNCE, ended - began, published - ended))
     return commits, restarts, phases
@@ -105,7 +105,7 @@ def main():
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     make(WORK, options.files)
-    # An incremental builder: it writes the outputs of what changed.
+    # An incremental builder: it writes only the outputs of changed sources.
     copy = "; ".join(f"cp src/{n % FOLDERS:03}/{n}.txt out/{n % FOLDERS:03}/" for n in range(options.changed))
     watch = Watch(Path(options.genstore).resolve(), WORK, copy)
     try:

@@ -1,4 +1,4 @@
-//! The `[audit]` table: what it refuses, what is said of it, and what is kept.
+//! The `[audit]` table: the refusals, their messages, and the kept trees.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ fn every_finding_is_told() {
          forbid: app.js.map matches **/*.map\n  \
          links: dangling leads to nothing (to nowhere)\n  \
          require: index.html is required by index.html and empty\n\
-         hint: nothing that readers see was changed; look at what was refused in [DIR]/genstore/failed/1\n",
+         hint: readers see no change; the refused output is kept in [DIR]/genstore/failed/1\n",
     );
     assert!(!site.has("genstore/current"));
     assert_eq!(site.read("genstore/failed/1/tree/app.js"), "12345");
@@ -81,7 +81,7 @@ fn a_command_that_fails_refuses() {
         "   Created the store [DIR]/genstore\n",
         "error: the audit refused the output: 2 findings\n  run: exit 3 exited with 3\n  \
          run: sh -c kill -9 $$ was killed by signal 9\n\
-         hint: nothing that readers see was changed; look at what was refused in [DIR]/genstore/failed/1\n",
+         hint: readers see no change; the refused output is kept in [DIR]/genstore/failed/1\n",
     );
     site.write("genstore.toml", "[audit]\nrun = ['no-such-checker']\n");
     let output = site.run("publish dist");
@@ -97,7 +97,7 @@ fn a_command_that_fails_refuses() {
     site.run("publish dist").fails(127, "error: cannot run no-such-checker");
     site.write("genstore.toml", "[audit]\nrun = ['sleep 1000']\ntimeout = '50ms'\n");
     site.run("publish dist")
-        .fails(5, "error: the audit refused the output: 1 finding\n  run: sleep 1000 took longer");
+        .fails(5, "error: the audit refused the output: 1 finding\n  run: sleep 1000 timed out");
     assert_eq!(site.names("genstore/staging"), [""; 0]);
 }
 
@@ -110,7 +110,7 @@ fn a_command_that_changes_the_stage_is_caught() {
         "error: the audit refused the output: 2 findings\n  \
          unchanged-by-audit: app.js was written to by an audit\n  \
          unchanged-by-audit: new was added by an audit\n\
-         hint: nothing that readers see was changed; look at what was refused in [DIR]/genstore/failed/1\n",
+         hint: readers see no change; the refused output is kept in [DIR]/genstore/failed/1\n",
     );
     assert!(!site.has("genstore/current"));
 }
@@ -126,7 +126,7 @@ fn growth_is_measured_against_the_last_good_generation() {
     let few = "min_files_ratio: 1 files are fewer than 0.5 of the 3 of generation 1\n";
     let output = site.run("publish dist").fails(5, "error:");
     assert!(output.stderr.contains(few), "{}", output.stderr);
-    // What is published already is not judged again.
+    // Content that is already published is not audited again.
     site.tree(
         "dist",
         &[("index.html", "=<h1>"), ("app.js", "=12345"), ("app.js.map", "={}"), ("l", ">app.js")],
@@ -149,7 +149,7 @@ fn builds_and_stages_are_audited_too() {
     site.run(&format!("commit {id}"))
         .fails(5, "error: the audit refused the output: 1 finding\n  forbid: a.map matches");
     let again = site.run(&format!("commit {id}")).fails(1, "error: the stage");
-    assert!(again.stderr.contains("was refused: it is kept as failed/2\nhint: look at report.json there"));
+    assert!(again.stderr.contains("was refused: it is kept as failed/2\nhint: read report.json there"));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_dry_run_is_judged_too() {
         "   Scanned 3 files, 11 B in [TIME]\nnothing -> dist [ID]\nA  app.js               +5 B\nA  app.js.map           +2 B\n\
          A  index.html           +4 B\nA  l           symlink\n4 paths: 4 added; +11 B\n",
         "error: the audit refused the output: 1 finding\n  forbid: app.js.map matches **/*.map\n\
-         hint: nothing that readers see was changed\n",
+         hint: readers see no change\n",
     );
     assert!(!site.has("genstore"));
 }

@@ -1,4 +1,4 @@
-//! Bad input, case by case: each gets its message and its exit code, and changes nothing.
+//! Bad input, case by case: each gives its message and its exit code, and changes nothing.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,7 +13,7 @@ use genstore_testkit::target_dir;
 
 use crate::harness::Site;
 
-/// What must not change: everything in the store that a reader or a later writer sees.
+/// Returns the state that must not change: everything in the store that a reader or a later writer sees.
 fn state(site: &Site) -> Vec<(String, u64, i64)> {
     let mut all = Vec::new();
     let mut folders = vec![site.path("genstore")];
@@ -28,7 +28,7 @@ fn state(site: &Site) -> Vec<(String, u64, i64)> {
         }
     }
     all.sort();
-    // Folders where a stage came and went have another mtime.
+    // A folder that held a stage for a while has another mtime.
     all.iter().map(|(path, ino, _)| (path.clone(), *ino, 0)).collect()
 }
 
@@ -62,7 +62,7 @@ fn sources_that_cannot_be_published() {
         1,
         "error: cannot publish view: it lies in the store, or is a view of it\n",
     );
-    // By device and inode, not by the text of a path.
+    // The check is by device and inode, not by the text of a path.
     symlink(".", site.path("alias")).unwrap();
     refuses(&site, "publish alias/genstore/current/img/..", 1, "error: cannot publish");
 }
@@ -96,7 +96,7 @@ fn everything_that_cannot_be_kept_is_named_at_once() {
     assert_eq!(squeezed(&stderr).contains("null is a device"), root, "{stderr}");
 }
 
-/// Folds runs of blanks, so that a table reads as sentences.
+/// Collapses runs of blanks, so that a table reads as sentences.
 fn squeezed(text: &str) -> String {
     text.lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").replace(": ", " "))
@@ -114,7 +114,7 @@ fn what_may_not_be_read_is_named_at_once() {
     for (path, mode) in [("dist/a", 0o000), ("dist/b", 0o200), ("dist/d", 0o000), ("", 0o777)] {
         fs::set_permissions(site.path(path), fs::Permissions::from_mode(mode)).unwrap();
     }
-    // As nobody, who owns none of it. The program may lie where nobody may go, so a copy is run.
+    // The user nobody owns none of it. The program may be in a folder closed to nobody, so a copy is run.
     fs::copy(env!("CARGO_BIN_EXE_genstore"), site.path("genstore-program")).unwrap();
     let output = Command::new(site.path("genstore-program"))
         .env_clear()
@@ -138,13 +138,14 @@ fn a_file_that_changes_while_it_is_read() {
     let site = Site::published();
     site.write("dist/growing", "x");
     let file = fs::File::options().append(true).open(site.path("dist/growing")).unwrap();
-    // Large enough that reading it takes many turns of the thread below; a hole, so it costs no space.
+    // The file is large enough that reading it takes many turns of the thread below. It is a hole, so it
+    // takes no space.
     file.set_len(96 << 20).unwrap();
     let done = AtomicBool::new(false);
     let ended = &done;
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            // A change of mtime at every moment: the file is never twice the same.
+            // The mtime changes continuously: the file never looks the same twice.
             let mut now = std::time::UNIX_EPOCH;
             while !ended.load(Ordering::Relaxed) {
                 now += std::time::Duration::from_secs(1);
@@ -198,7 +199,7 @@ fn stores_that_are_none_or_newer_or_locked() {
     }
     assert_eq!(site.names("newer"), ["format"]);
 
-    // Somebody collects, for ever.
+    // A gc that never ends holds the lock.
     let lock = fs::File::open(site.path("genstore/locks/store")).unwrap();
     lock.lock().unwrap();
     let stderr =
@@ -226,7 +227,7 @@ fn a_full_disk_at_every_step() {
             assert!(output.stderr.contains("hint: "), "{}", output.stderr);
             assert_eq!(site.run("current").stdout, "2\n", "step {step}");
         } else {
-            // After the commit it is a warning, and never "publish failed".
+            // After the commit a failure is a warning, and never "publish failed".
             assert_eq!(output.status, 0, "step {step}: {}", output.stderr);
             assert!(output.stdout.contains("Published generation"), "{}", output.stdout);
             break;
@@ -280,7 +281,7 @@ fn whatever_the_umask_others_may_read() {
     for file in ["format", "notice", "log", "sequence"] {
         assert_eq!(mode(file), 0o644, "{file}");
     }
-    // Whoever can open these can keep writers out.
+    // A user who can open these files can block writers.
     for file in ["locks/store", "locks/commit"] {
         assert_eq!(mode(file), 0o600, "{file}");
     }

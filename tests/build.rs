@@ -1,4 +1,4 @@
-//! `build`: what a command wrote is published, or nothing is.
+//! `build`: the output of a command is published completely, or not at all.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ fn publishes_what_the_command_wrote() {
     assert!(log == "hello\ncareful\n" || log == "careful\nhello\n", "{log}");
     assert_eq!(site.names("genstore/staging"), [""; 0]);
     let out = build(&site, script).ok();
-    assert!(out.stdout.ends_with("Unchanged: generation 1 [ID] is current already\n"), "{}", out.stdout);
+    assert!(out.stdout.ends_with("Unchanged: generation 1 [ID] is already current\n"), "{}", out.stdout);
     assert!(!site.has("genstore/generations/2"));
 }
 
@@ -53,7 +53,7 @@ fn a_build_that_fails_changes_nothing() {
     build(&site, script).is(
         3,
         "",
-        "it broke\nerror: the build failed: sh exited with 3\nhint: nothing that readers see was changed; its log \
+        "it broke\nerror: the build failed: sh exited with 3\nhint: readers see no change; its log \
          is kept in [DIR]/genstore/failed/1\n",
     );
     assert_eq!(site.path("genstore/current").read_link().unwrap(), before);
@@ -62,7 +62,7 @@ fn a_build_that_fails_changes_nothing() {
     build(&site, "kill -SEGV $$").fails(139, "error: the build failed: sh was killed by signal 11\n");
     build(&site, "true").fails(1, "error: the build failed: it wrote nothing to GENSTORE_OUT\n");
     let slow = site.command("build --timeout 50ms").args(&["--", "sh", "-c", "sleep 1000"]).run();
-    slow.fails(124, "error: the build failed: sh took longer than it may\n");
+    slow.fails(124, "error: the build failed: sh timed out\n");
     assert_eq!(site.path("genstore/current").read_link().unwrap(), before);
     site.run("verify").ok();
 }
@@ -79,7 +79,7 @@ fn a_command_that_cannot_be_started() {
     site.run("build").is(
         2,
         "",
-        "error: there is no command to build with\nhint: name one after `--`, or as `command` under [build] in \
+        "error: no build command is set\nhint: give one after `--`, or set `command` under [build] in \
          genstore.toml\n",
     );
     assert_eq!(site.names("genstore/staging"), [""; 0]);
@@ -96,7 +96,7 @@ fn the_project_says_how_to_build() {
     std::fs::create_dir_all(site.path("src/deep")).unwrap();
     site.command("build").dir("src/deep").run().ok();
     assert_eq!(site.read("genstore/current/a"), "project in src\n");
-    // A command that is given runs where it was given.
+    // A command from the command line runs in the current directory.
     let script = "echo $WHO in $(basename $PWD) > $GENSTORE_OUT/a";
     site.command("build").args(&["--", "sh", "-c", script]).dir("src/deep").run().ok();
     assert_eq!(site.read("genstore/current/a"), "project in deep\n");
@@ -128,7 +128,7 @@ fn incremental_builders_get_the_previous_tree() {
     site.run("verify").ok();
 }
 
-/// Returns whether a process is there, and no zombie.
+/// Returns whether a process exists and is no zombie.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
@@ -140,7 +140,7 @@ fn an_interrupted_build_leaves_nothing() {
         let site = Site::published();
         site.write("genstore.toml", "[build]\nstop_timeout = '100ms'\n");
         let before = site.path("genstore/current").read_link().unwrap();
-        // A grandchild in a session of its own, and one that does not listen.
+        // A grandchild in a session of its own, and one that ignores signals.
         let script = "setsid sh -c 'echo $$ > far; sleep 1000' & (trap '' TERM INT; echo $$ > near; sleep 1000) & \
                       echo 1 > \"$GENSTORE_OUT/a\"; echo up; wait";
         let mut run = site.command("build").args(&["--", "sh", "-c", script]).spawn();
@@ -166,7 +166,7 @@ fn grandchildren_do_not_survive() {
     let site = Site::new();
     let script = "setsid sh -c 'echo $$ > pid; exec sleep 1000' & while ! [ -s pid ]; do :; done; echo 1 > \"$GENSTORE_OUT/a\"";
     build(&site, script).ok();
-    assert!(!lives(&site.read("pid")), "what the build started lives on");
+    assert!(!lives(&site.read("pid")), "a process of the build is alive");
 }
 
 #[test]

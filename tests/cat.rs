@@ -39,7 +39,7 @@ fn only_files_have_bytes() {
     symlink(&site, "dist/link");
     fs::create_dir(site.path("dist/dir")).unwrap();
     site.run("publish dist").ok();
-    let hint = "hint: `genstore show --tree` lists what a generation holds\n";
+    let hint = "hint: `genstore show --tree` lists the files of a generation\n";
     site.run("cat @ nothing").is(1, "", &format!("error: nothing is not in this generation\n{hint}"));
     site.run("cat @ link").is(1, "", &format!("error: link is not a file\n{hint}"));
     site.run("cat 1 img").is(1, "", &format!("error: img is a directory\n{hint}"));
@@ -79,7 +79,7 @@ fn an_output_that_goes_away_is_no_failure_a_full_one_is() {
     let site = Site::published();
     site.write("dist/big", vec![b'x'; 1 << 20]);
     site.run("publish dist").ok();
-    // The pipe holds less than the file, and nobody reads it to the end.
+    // The pipe holds less than the file, and is not read to its end.
     let mut running = site.command("cat @ big").spawn();
     assert_eq!(running.pipe_start(2), b"xx");
     let output = running.end_without_reading(&site);
@@ -88,6 +88,6 @@ fn an_output_that_goes_away_is_no_failure_a_full_one_is() {
         1,
         "",
         "error: cannot write to standard output\n  No space left on device (os error 28)\n\
-         hint: make room where the output goes, or send it elsewhere\n",
+         hint: free some space, or redirect the output\n",
     );
 }

@@ -1,6 +1,6 @@
-//! Programs that watch, build with or serve what is current: each by its recipe of the README.
+//! Programs that watch, build with or serve the current generation: each by its recipe in the README.
 //!
-//! The programs of npm are those of `consumers/package.json`, which `scripts/setup` installs.
+//! The npm programs are those of `consumers/package.json`, which `scripts/setup` installs.
 
 mod lazy;
 mod project;
@@ -10,32 +10,32 @@ mod started;
 use project::Project;
 use see::Viewer;
 
-/// A program, and the way in which it notices commits.
+/// A program, and its way of noticing commits.
 struct Consumer {
-    /// As the README's table calls it.
+    /// The name in the README's table.
     name: &'static str,
     way: Way,
     view: View,
-    /// The folders of `consumers/fixtures` that its project is made of.
+    /// The folders of `consumers/fixtures` that form its project.
     fixtures: &'static [&'static str],
-    /// Waits until it shows this version in all that it shows.
+    /// Waits until everything that it shows is of this version.
     see: fn(&mut Viewer<'_>, &str),
 }
 
-/// What the table shows as the way, and what a shell runs.
+/// The recipe in the table, and the command that a shell runs.
 enum Way {
-    /// A command, and what it is told besides in a test.
+    /// A command, and its additional arguments in a test.
     Runs(&'static str, &'static str),
-    /// What one of the fixtures says, and the command.
+    /// A line of one of the fixtures, and the command.
     Says(&'static str, &'static str),
 }
 
-/// How `dist/libs` shows what is current.
+/// The kind of view at `dist/libs`.
 enum View {
     Link,
-    /// File by file: a program that looks meanwhile sees files of two generations.
+    /// File by file: a program that reads meanwhile sees files of two generations.
     Mirror,
-    /// The same, each file an inode of its own: what watches the inode of a file sees it go.
+    /// The same with an inode per file: a watch of a file's inode sees the file go.
     Copies,
 }
 
@@ -70,7 +70,7 @@ const CADDY_PORT: &str = " --listen 127.0.0.1:$PORT";
 const LOCAL: &str = " -H 127.0.0.1";
 const VITE_PORT: &str = " --host 127.0.0.1 --port $PORT --strictPort";
 
-/// Makes a test of each consumer, and the list of them all.
+/// Creates a test of each consumer, and the list of them all.
 macro_rules! consumers {
     ($($test:ident: $name:literal, $way:expr, $view:expr, $fixtures:expr, $see:ident;)+) => {
         const CONSUMERS: &[Consumer] = &[$(Consumer {
@@ -107,8 +107,8 @@ consumers! {
     caddy: "Caddy", Runs(CADDY, CADDY_PORT), Link, [], served;
 }
 
-/// Starts it on the first version; then it must show three more, the last but one again, and the last
-/// of two that follow each other at once.
+/// Starts it on the first version. Then it must show three more, the last but one again, and the last of
+/// two that follow each other at once.
 fn notices_each_commit(consumer: &Consumer) {
     let Some(project) = Project::new(consumer) else { return };
     project.publish("1");
@@ -124,17 +124,19 @@ fn notices_each_commit(consumer: &Consumer) {
         project.publish(version);
         (consumer.see)(&mut viewer, version);
     }
-    // By the system's clock, as the publications: an mtime that is far ahead of the clock is given anew.
+    // The system's clock is used, like for the publications: an mtime far ahead of the clock is assigned
+    // anew.
     project.site.command("rollback").env("GENSTORE_NOW", "").run().ok();
     (consumer.see)(&mut viewer, "3");
-    // At once: what it reads in between may be of both, and what it ends with is the last.
+    // The two commits follow at once: the program may read a mixture in between, but must end with the
+    // last.
     viewer.may_mix = true;
     project.publish("5");
     project.publish("6");
     (consumer.see)(&mut viewer, "6");
 }
 
-/// Reads the rows of the README's table, in cells.
+/// Reads the rows of the README's table as cells.
 fn rows() -> Vec<Vec<String>> {
     let readme = include_str!("../README.md");
     let section = readme.split("## Consumers that watch\n").nth(1).expect("the section");

@@ -86,12 +86,12 @@ fn says_that_it_is_lost() {
     let site = Site::published();
     std::fs::remove_file(site.path("genstore/current")).unwrap();
     let error = "[DIR]/genstore/current is damaged: it is missing, and generation 2 was current last\n";
-    let hint =
-        "hint: `genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can\n";
+    let hint = "hint: `genstore verify` lists all damage, `genstore verify --repair` repairs what it can\n";
     for verb in ["current", "path", "show", "rollback", "gc", "cat @ a.txt"] {
         site.run(verb).is(4, "", &format!("error: {error}{hint}"));
     }
-    let warning = format!("warning: {error}hint: `genstore verify --repair` mends what can be mended\n");
+    let warning =
+        format!("warning: {error}hint: run `genstore verify --repair` to repair what can be repaired\n");
     for verb in ["list", "du"] {
         let output = site.run(verb);
         assert_eq!((output.status, &output.stderr), (4, &warning), "{verb}");
@@ -108,7 +108,7 @@ fn says_that_all_is_only_kept() {
     site.tree("dist", &[("a", "=1")]);
     site.run("publish dist --no-activate").ok();
     let error = "error: no generation is current: the only one was kept, not activated\n\
-                 hint: `genstore switch N` makes one current; `genstore list` shows all\n";
+                 hint: `genstore switch N` activates one; `genstore list` shows all\n";
     site.run("current").is(1, "", error);
     site.run("list").ok();
     site.run("gc").ok();

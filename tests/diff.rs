@@ -163,7 +163,7 @@ fn compares_with_a_directory() {
     );
     let doc = site.run("diff @ dist --json").is_json("genstore.diff/1");
     assert_eq!((&doc["to"], &doc["directory"]), (&json!(null), &json!({"path": "dist"})));
-    // A name that both a pin and a directory have means the pin; a path never does.
+    // A name that both a pin and a directory have means the pin; a path always means the directory.
     site.run("pin 1 dist").ok();
     let text = site.run("diff 1 dist").ok().stdout;
     assert!(text.starts_with("1 [ID] -> 1 [ID]\n"), "{text}");

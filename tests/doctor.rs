@@ -1,4 +1,4 @@
-//! `doctor`: what holds here.
+//! `doctor`: checks of the system and the filesystem.
 
 use serde_json::json;
 
@@ -19,8 +19,8 @@ fn tells_what_holds_and_leaves_nothing() {
         "Store [DIR]/genstore\n",
         "ok    file locks           work\n",
         "ok    hard links           work\n",
-        "ok    rename exchange      works: `view add --replace` leaves no gap\n",
-        "ok    case                 README and readme are two names\n",
+        "ok    rename exchange      works: `view add --replace` is atomic\n",
+        "ok    case                 README and readme are different names\n",
         "ok    view [DIR]/images: a link\n      good for programs that resolve it once",
         "      not for watchers that do not see a link retargeted (node --watch,",
         "ok    view [DIR]/mirror: a mirror\n      good for watchers of files (tsx watch, nodemon,",
@@ -50,7 +50,7 @@ fn tells_programs() {
 #[test]
 fn a_project_elsewhere_is_told() {
     let site = Site::new();
-    // Tests work in memory where they can; the machine's own disk is another filesystem then.
+    // Tests run in memory if possible; the machine's disk is another filesystem then.
     let other = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let dev =
         |path: &std::path::Path| std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(path).unwrap());
@@ -60,7 +60,7 @@ fn a_project_elsewhere_is_told() {
     }
     site.write("genstore.toml", format!("[store]\npath = '{}/store'\n", other.path().display()));
     let output = site.run("doctor").ok();
-    let line = "care  same filesystem      [DIR] lies on another one: files are copied, not moved\n";
+    let line = "care  same filesystem      [DIR] is on another filesystem: files are copied, not moved\n";
     assert!(output.stdout.contains(line), "{}", output.stdout);
 }
 
@@ -78,7 +78,10 @@ fn looks_without_writing_and_tries_where_that_is_wished_for() {
     genstore_testkit::settle(&site.path("dist"));
     let looked = site.run("doctor").ok().stdout;
     assert!(looked.contains("ok    file locks           work\n"), "{looked}");
-    assert!(looked.contains("ok    case                 README and readme are two names\n"), "{looked}");
+    assert!(
+        looked.contains("ok    case                 README and readme are different names\n"),
+        "{looked}"
+    );
     assert_eq!(stamp(), before, "something was made in the store, or beside it");
     let tried = site.run("doctor --probe").ok().stdout;
     assert!(tried.contains("ok    hard links           work\n"), "{tried}");
@@ -103,26 +106,26 @@ fn what_belongs_to_others_is_told_and_given_back() {
     let all = ["log", "current", "objects", "generations/1", "generations/2/tree/a.txt"];
     for mend in ["doctor --fix", "verify --repair"] {
         take(&all);
-        // An object has several names, and all of them are the store's.
+        // An object has several names, and all of them belong to the store.
         let object = owner("genstore/generations/2/tree/a.txt");
         assert_eq!(object, OTHER);
         let told = site.run("doctor").ok().stdout;
         assert!(told.contains("care  owners"), "{told}");
         assert!(
-            told.contains(" names in the store that the store's owner does not own, the first is"),
+            told.contains(" names in the store not owned by the store's owner; the first is"),
             "{told}"
         );
         let warned = site.run("publish dist --always").ok().stderr;
         assert!(warned.contains("3 of the topmost names do not belong to the owner"), "{warned}");
         assert!(warned.contains("`sudo genstore doctor --fix --store [DIR]/genstore`"), "{warned}");
-        assert!(site.run("verify").ok().stderr.contains("does not own"));
+        assert!(site.run("verify").ok().stderr.contains("not owned by"));
         site.run(mend).ok();
         for name in all {
             assert_eq!(owner(&format!("genstore/{name}")), 0, "{mend}: {name}");
         }
         let told = site.run("doctor").ok().stdout;
         assert!(
-            told.contains("ok    owners               all of the store belongs to its owner\n"),
+            told.contains("ok    owners               the whole store belongs to its owner\n"),
             "{told}"
         );
         site.run("publish dist --always").ok();

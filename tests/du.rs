@@ -38,7 +38,7 @@ fn says_that_a_store_is_empty() {
     site.run("du").is(
         0,
         "",
-        "The store [DIR]/genstore holds no generation yet\nhint: publish something: `genstore publish DIR`\n",
+        "The store [DIR]/genstore has no generations yet\nhint: publish one with `genstore publish DIR`\n",
     );
     let doc = site.run("du --json").is_json("genstore.du/1");
     assert_eq!(doc, json!({"schema": "genstore.du/1", "generations": [], "store_bytes": 0}));
@@ -62,11 +62,11 @@ fn logs_of_builds_count() {
         (&own["generation"], &own["exclusive_bytes"], &own["freed_bytes"]),
         (&json!(3), &json!(9), &json!(9))
     );
-    // Of a build that failed, the log and the report.
+    // The log and the report of a failed build.
     site.command("build -- sh -c").args(&["echo 1234; exit 1"]).run();
     let report = site.path("genstore/failed/1/report.json").metadata().unwrap().len();
     assert_eq!(total(), 28 + 9 + 5 + report);
-    // What goes with its generation is freed.
+    // Removing a generation frees its log, too.
     site.run("switch 2").ok();
     site.run("mark 3 bad").ok();
     let gc = site.run("gc --keep-last 0 --grace 0s --json").json("genstore.gc/1");

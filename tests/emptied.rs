@@ -1,5 +1,4 @@
-//! What is empty does not take the place of what is not, whichever way it comes, unless that is asked
-//! for.
+//! An empty tree does not replace one that is not empty, whatever its input is, unless that is allowed.
 
 use std::fs;
 
@@ -14,7 +13,7 @@ const NO_MEMBERS: [u8; 1024] = [0; 1024];
 #[track_caller]
 fn is_refused(site: &Site, output: &Output, why: &str) {
     let text = format!(
-        "error: {why}\nhint: was the input made, and is its disk mounted? `--allow-empty` publishes it all the same\n"
+        "error: {why}\nhint: check that the input was created and its disk is mounted; `--allow-empty` publishes it anyway\n"
     );
     assert!(output.stderr.ends_with(&text), "{}\nexpected:\n{text}", output.stderr);
     assert_eq!(output.status, 1);
@@ -44,7 +43,7 @@ fn an_empty_input_is_refused_in_every_way() {
     let stage = site.run("begin --ttl 1h").ok().stdout;
     let stage = stage.split_whitespace().next().unwrap();
     is_refused(&site, &site.run(&format!("commit {stage}")), NOTHING);
-    // A stage that is refused is still there.
+    // A refused stage still exists.
     site.run(&format!("commit {stage} --allow-empty")).ok();
     site.run("current").prints("3\n");
 }
@@ -67,7 +66,7 @@ fn each_root_counts_by_itself() {
     fs::create_dir(site.path("none")).unwrap();
     let refused = site.run("publish --root docs=none --root app=app");
     is_refused(&site, &refused, "the input is empty at docs, where generation 2 has 2 entries");
-    // What is not among the roots goes, as was said; and what was empty may be.
+    // A path that is in no root is removed, as requested. A root may be empty if it was empty before.
     site.run("publish --root docs=docs --root more=none").ok();
     site.run("publish --root docs=none --root more=none --allow-empty").ok();
 }
@@ -80,7 +79,7 @@ fn nothing_in_the_place_of_nothing_is_no_loss() {
     site.run("publish none --always").ok();
     site.tree("dist", &[("a", "=a")]);
     site.run("publish dist").ok();
-    // What is only kept takes nobody's place.
+    // A generation that is only kept replaces nothing.
     site.run("publish none --no-activate").ok();
     site.run("publish none -n --no-activate").ok();
     site.run("current").prints("3\n");

@@ -34,7 +34,7 @@ fn tells_its_own_failures_from_the_command_s() {
         126,
         "",
         "error: cannot run ./plain\n  Permission denied (os error 13)\n\
-         hint: is it a program, and may you execute it?\n",
+         hint: check that it is a program and that you may execute it\n",
     );
     site.run("exec -- ./genstore").fails(126, "error: cannot run ./genstore\n  Permission denied");
     site.run("exec 9 -- true").fails(125, "error: no generation is called 9\n");
@@ -61,8 +61,8 @@ fn holds_the_generation_as_long_as_it_lives() {
 #[test]
 fn a_child_of_the_command_holds_it_too() {
     let site = Site::published();
-    // The command ends at once; what it started waits for the end of its input. Shells give what
-    // they put into the background no input of its own, so it is kept open as descriptor 9.
+    // The command ends at once; its child waits for the end of its input. Shells give background processes
+    // no stdin of their own, so it is kept open as descriptor 9.
     let script = "exec 9<&0; (read end <&9; echo over) & echo started";
     let mut reader = site.command("exec 1 -- sh -c").args(&[script]).spawn();
     assert_eq!(reader.line(), "started");
@@ -71,7 +71,7 @@ fn a_child_of_the_command_holds_it_too() {
     reader.close_stdin();
     assert_eq!(reader.line(), "over");
     reader.end(&site);
-    // Nobody waits for the orphan; the end of its output comes a moment before the end of its lease.
+    // The orphan is not waited for. The end of its output comes shortly before the end of its lease.
     let gc = || site.run("gc --keep-last 1 --grace 0 -n").ok().stdout;
     eventually("the lease ends", || gc().contains("remove  1  older than last 1\n"));
 }
@@ -89,5 +89,5 @@ fn a_killed_holder_lets_go() {
 #[test]
 fn its_help_warns_of_closed_descriptors() {
     let help = Site::new().run("exec --help").ok().stdout;
-    assert!(help.contains("(sudo, su, some daemons) gives the hold up"), "{help}");
+    assert!(help.contains("(sudo, su, some daemons) releases it"), "{help}");
 }

@@ -31,7 +31,7 @@ fn all_that_readers_are_shown_is_copied() {
         site.tree("dist", &[("a", content), ("d/empty", "/"), ("l", ">a"), ("none", "=")]);
         site.run("publish dist").ok();
     }
-    // Shown with another mtime than its object has.
+    // The file is shown with another mtime than its object has.
     site.run("rollback -q").ok();
     site.run("export @ out -q").prints("");
     assert_eq!(read_tree(&site.path("out")).unwrap(), read_tree(&site.path("genstore/current")).unwrap());
@@ -54,7 +54,7 @@ fn leaves_what_is_there_alone() {
     site.run("export 1 dist").is(
         1,
         "",
-        "error: dist is there already, and not empty\nhint: name a directory that is absent or empty\n",
+        "error: dist already exists and is not empty\nhint: name a directory that does not exist or is empty\n",
     );
     assert_eq!(site.run("export 1 dist --json").json_error()["code"], "not-empty");
     site.run("export 1 no/where").fails(1, "error: cannot open ");
@@ -86,7 +86,7 @@ fn nothing_is_put_into_the_store_or_a_view() {
             1,
             "",
             &format!(
-                "error: {target} lies in the store, or in a view of it\nhint: name a directory elsewhere\n"
+                "error: {target} lies in the store, or in a view of it\nhint: name a directory outside of it\n"
             ),
         );
         assert_eq!(site.run(&format!("export 1 {target} --json")).json_error()["code"], "target-in-store");
@@ -97,13 +97,13 @@ fn nothing_is_put_into_the_store_or_a_view() {
         assert_eq!(site.run(&format!("export 1 {target} --json")).json_error()["code"], "target-in-view");
     }
     assert!(read_tree(&site.path("")).unwrap() == before);
-    // Nor where a view was, and comes back.
+    // Nor at the path of a missing view, which will be created again.
     fs::remove_file(site.path("link")).unwrap();
     site.run("export 1 link").fails(1, "error: link is, or lies in, the view ");
     site.run("export 1 aside/out").ok();
 }
 
-/// Runs commands where parts of the store are mounted elsewhere.
+/// Runs commands with parts of the store mounted elsewhere.
 #[test]
 fn a_part_of_the_store_is_known_where_it_is_mounted() {
     let site = Site::published();

@@ -1,4 +1,4 @@
-//! Finding the store and the project's file.
+//! The search for the store and the project's file.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::Site;
 
-/// Stores `a`, `b`, `c` and `genstore`, told apart by the number that is current.
+/// Creates stores `a`, `b`, `c` and `genstore`, which differ in the number of their current generation.
 fn stores() -> Site {
     let site = Site::new();
     site.tree("dist", &[("f", "=1")]);
@@ -36,7 +36,7 @@ fn flag_beats_environment_beats_project_beats_folder() {
     // The nearest file counts, and only its own keys.
     site.write("sub/genstore.toml", "[store]\npath = '../b'\n");
     assert_eq!(current("", ""), "3\n");
-    // It makes a project of its own, of which the stores above are no part.
+    // The file makes a project of its own, which does not include the stores above.
     site.write("sub/genstore.toml", "");
     let none = site.command("current").dir("sub/deep").run();
     none.fails(10, "error: there is no store in the project of [DIR]/sub/deep; [DIR]/genstore belongs to");
@@ -55,7 +55,7 @@ fn flags_stand_before_and_after_the_verb() {
         1,
         "",
         "error: cannot go to no\n  No such file or directory (os error 2)\n\
-         hint: check the spelling; the directory above it must be there\n",
+         hint: check the spelling; the parent directory must exist\n",
     );
 }
 
@@ -81,10 +81,10 @@ fn there_may_be_none() {
         10,
         "",
         "error: there is no store in [DIR] or above it\n\
-         hint: `genstore publish DIR` makes one and publishes DIR; or name one with --store\n",
+         hint: `genstore publish DIR` creates one and publishes DIR; or name one with --store\n",
     );
     let error = "error: plain is not a genstore store\n\
-                 hint: make one with `genstore init`, or name another with --store or GENSTORE_STORE\n";
+                 hint: create one with `genstore init`, or name another with --store or GENSTORE_STORE\n";
     site.run("list --store plain").is(10, "", error);
     site.run("list --store plain/file").fails(10, "error: plain/file is not a genstore store\n");
     site.command("list")
@@ -108,7 +108,7 @@ fn a_newer_store_is_left_alone() {
             12,
             "",
             "error: the store [DIR]/a needs a newer genstore (format 2)\n\
-             hint: use the genstore that wrote it, or a newer one; nothing was changed\n",
+             hint: use the version of genstore that wrote it, or a newer one; nothing was changed\n",
         );
     }
     assert_eq!(site.names("a"), before);
@@ -126,7 +126,7 @@ fn an_unknown_key_gets_a_suggestion() {
     check("[publsh]\n", "1: unknown key `publsh`", "did you mean `publish`?");
     let known = "known here: store, publish, retain, build, audit, watch, hooks, view";
     check("[nothing]\n", "1: unknown key `nothing`", known);
-    let correct = "correct the file; genstore does not guess what it was to say";
+    let correct = "correct the file";
     check("[retain]\ngrace = '5'\n", "2: not a duration: 5 (write it like 30s, 10m, 2h or 7d)", correct);
     check("[store]\ndurability = 'some'\n", "2: \"some\" is neither \"full\" nor \"none\"", correct);
     check("[publish]\nsymlinks = 'x'\n", "2: \"x\" is neither \"inside\" nor \"any\"", correct);

@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::harness::Site;
 
-/// Later than the grace time allows.
+/// A time after the grace time.
 const LATER: &str = "2026-01-02T04:04:05Z";
 
-/// Five generations: 1 and 2 as published, 3 marked as bad, 4 a pinned one, 5 the current one.
+/// Creates five generations: 1 and 2 as published, 3 marked as bad, 4 pinned, 5 current.
 fn five() -> Site {
     let site = Site::published();
     for content in ["3", "44", "555"] {
@@ -56,8 +56,8 @@ fn every_reason_is_named() {
          Would remove nothing: 34 B\n",
     );
     let text = site.run("gc -n --keep-last 0 --grace 0").ok().stdout;
-    assert!(text.contains("remove  2  nothing keeps it\n"), "{text}");
-    // Five good ones, and ten minutes.
+    assert!(text.contains("remove  2  not kept by any rule\n"), "{text}");
+    // The defaults are five good generations and ten minutes.
     let text = site.run("gc -n").ok().stdout;
     assert!(text.contains("keep  3  was current less than 10m ago\nkeep  2  last 5; was"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Flags and variables that every verb knows, help, and what is said of a bad command line.
+//! Global flags and variables, help, and errors of the command line.
 
 use std::fs::File;
 
@@ -28,7 +28,7 @@ fn colours_are_for_terminals_or_on_demand() {
 fn progress_stays_away_from_pipes() {
     let site = Site::published();
     site.run("verify --progress auto").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
-    // Done long before the bar's patience is over.
+    // The run is over before the bar's delay.
     site.run("verify --progress never").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
     site.run("verify --progress some").fails(2, "error: invalid value 'some' for '--progress <WHEN>'");
 }
@@ -42,12 +42,12 @@ fn a_lock_that_is_held_is_waited_for_so_long() {
     assert_eq!(output.status, 11);
     let held = "error: [DIR]/genstore/locks/commit is locked, waited 0.0 s; held by process [PID] (";
     assert!(output.stderr.starts_with(held), "{}", output.stderr);
-    let hint = ")\nhint: wait for the holder to finish, or wait longer with --lock-timeout 10m\n";
+    let hint = ")\nhint: wait for that process to end, or use a longer timeout: --lock-timeout 10m\n";
     assert!(output.stderr.ends_with(hint), "{}", output.stderr);
     let error = site.run("--json mark 1 bad --lock-timeout 1ms").json_error();
     assert_eq!((&error["code"], &error["exit"]), (&json!("locked"), &json!(11)));
     assert_eq!(error["holders"][0]["pid"], std::process::id());
-    // It is worth the wait.
+    // This run waits for the lock.
     let waiting = site.command("mark 1 bad --lock-timeout 1m").spawn();
     drop(lock);
     waiting.end(&site).prints("Marked generation 1 as bad\n");
@@ -61,12 +61,12 @@ fn the_clock_and_the_faults_are_checked() {
         2,
         "",
         "error: the fixed time is not an RFC 3339 time: now\n\
-         hint: write it like 2031-05-01T12:00:00Z, or leave it out\n",
+         hint: write it like 2031-05-01T12:00:00Z, or omit it\n",
     );
     for fault in ["x", "1", "x:kill", "1:burn", "flush:burn", "Flush:eio", "flush"] {
         let error = format!(
             "error: the fault is not understood: {fault}\n\
-             hint: write it like 7:eio, or leave it out\n"
+             hint: write it like 7:eio, or omit it\n"
         );
         site.command("list").env("GENSTORE_FAULT", fault).run().is(2, "", &error);
     }
@@ -76,7 +76,7 @@ fn the_clock_and_the_faults_are_checked() {
 fn injected_failures_name_operation_path_and_cause() {
     let site = Site::published();
     site.write("dist/a.txt", "3");
-    let hint = "hint: nothing that readers see was changed; make room (`genstore gc` may free some) and try again\n";
+    let hint = "hint: readers see no change; free some space (`genstore gc` may help) and try again\n";
     let output = site.command("publish dist").env("GENSTORE_FAULT", "1:enospc").run();
     assert_eq!((output.status, output.stdout.as_str()), (1, ""));
     assert!(output.stderr.starts_with("error: cannot "), "{}", output.stderr);
@@ -106,7 +106,7 @@ fn a_fault_may_be_at_a_stage() {
     }
     let full = faulted("write:enospc").json_error();
     assert_eq!(full["causes"][0], "No space left on device (os error 28)");
-    // `current` has moved by then: what fails now is a warning.
+    // `current` has moved by then, so a failure is a warning.
     assert_eq!(faulted("view:kill").status, 137);
     let warned = faulted("view:eio-from").json("genstore.publish/1");
     assert!(warned["warnings"].to_string().contains("check the views"), "{warned}");
@@ -132,7 +132,7 @@ fn who_reads_no_further_is_no_failure() {
 fn a_full_output_fails_what_changed_nothing() {
     let site = Site::published();
     let error = "error: cannot write to standard output\n  No space left on device (os error 28)\n\
-                 hint: make room where the output goes, or send it elsewhere\n";
+                 hint: free some space, or redirect the output\n";
     for args in
         ["list", "show", "current", "path", "diff", "du", "verify", "gc -n", "publish dist -n", "--help"]
     {
@@ -153,7 +153,7 @@ fn a_full_output_leaves_changes_partly_told() {
         ("pin 2 p", "generation 2 was pinned"),
         ("unpin p", "the pin p was removed"),
         ("export 2 out", "generation 2 was exported"),
-        ("gc --keep-last 0 --grace 0", "what nothing keeps was removed"),
+        ("gc --keep-last 0 --grace 0", "unreferenced generations and objects were removed"),
         ("init --store new", "the store was created"),
     ] {
         let output = site.command(args).stdout_to("/dev/full").run();
@@ -167,7 +167,7 @@ fn a_full_output_leaves_changes_partly_told() {
 fn help_is_data() {
     let site = Site::new();
     let help = site.run("--help").ok();
-    assert!(help.stdout.starts_with("Publishes build outputs as generations: "), "{}", help.stdout);
+    assert!(help.stdout.starts_with("Publish build outputs as generations: "), "{}", help.stdout);
     assert_eq!(help.stderr, "");
     assert_eq!(site.run("help").ok().stdout, help.stdout);
     assert_eq!(site.run("help gc").ok().stdout, site.run("gc --help").ok().stdout);
@@ -206,7 +206,7 @@ fn a_bad_command_line_is_told_to_people_and_programs() {
     let site = Site::new();
     let none = site.run("");
     assert_eq!((none.status, none.stdout.as_str()), (2, ""));
-    assert!(none.stderr.starts_with("Publishes build outputs"), "{}", none.stderr);
+    assert!(none.stderr.starts_with("Publish build outputs"), "{}", none.stderr);
     site.run("publsh")
         .fails(2, "error: unrecognized verb 'publsh'\n\n  tip: a similar verb exists: 'publish'\n");
     site.run("list --jsn").fails(
@@ -236,7 +236,7 @@ fn a_bad_command_line_is_told_to_people_and_programs() {
     );
 }
 
-/// Control characters of both sets, and what sets the direction of text.
+/// Control characters of both sets, and characters that set the direction of text.
 const OBEYED: [&str; 9] = [
     "\u{9b}31m",
     "\u{85}",
@@ -262,7 +262,7 @@ fn nothing_that_a_terminal_obeys_is_printed_raw() {
                 c,
                 '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             );
-            assert!(!directs, "{c:?} is told of {args:?}: {told}");
+            assert!(!directs, "{c:?} in the output of {args:?}: {told}");
         }
         told
     };
@@ -296,14 +296,14 @@ fn nothing_that_a_terminal_obeys_is_printed_raw() {
             }
         }
     }
-    // In a document it is there all the same.
+    // A document contains the character, escaped.
     let odd = OBEYED[6];
     site.command("publish dist --always -q -m").args(&[odd]).run().ok();
     assert_eq!(site.run("show --json").json("genstore.show/1")["note"], odd);
     assert!(check(&["list", "--json"]).contains("\\u202etxt.exe"));
 }
 
-/// Where colours are wanted, those of others are not.
+/// Colours in foreign text are escaped even if colours are on.
 #[test]
 fn colours_in_what_others_wrote_are_printed_as_text() {
     let site = Site::published();

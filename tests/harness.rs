@@ -1,8 +1,8 @@
-//! A small harness: a folder of its own for each test, a program that sees nothing but it, and
-//! output in which what differs from run to run is replaced.
+//! A small test harness: a folder for each test, a program that sees only that folder, and output without
+//! the parts that differ from run to run.
 //!
-//! Replaced are the folder (`[DIR]`), digests and their first eight characters (`[ID]`), process
-//! numbers (`[PID]`) and durations (`in [TIME]`).
+//! Placeholders replace the folder (`[DIR]`), digests and their first eight characters (`[ID]`), pids
+//! (`[PID]`) and durations (`in [TIME]`).
 
 #![allow(dead_code, reason = "not every test binary needs all of it")]
 
@@ -20,18 +20,18 @@ use genstore_testkit::{self as testkit, Way};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program that tests run: the shipped one, but that `GENSTORE_NOW` fixes its clock and
-/// `GENSTORE_FAULT` makes its calls fail, and that nothing above `GENSTORE_GROUND` matters. `crates/cli/testing.rs` tells how; `seams.rs` compares the two.
+/// The program that tests run. It is the shipped one, except that `GENSTORE_NOW` fixes its clock,
+/// `GENSTORE_FAULT` injects faults, and nothing above `GENSTORE_GROUND` is read: see
+/// `crates/cli/testing.rs`. `seams.rs` compares the two.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_genstore-testing");
 
-/// The program as it is shipped.
+/// The shipped program.
 pub const SHIPPED: &str = env!("CARGO_BIN_EXE_genstore");
 
-/// What the program's clock shows, unless a test says otherwise.
+/// The default time of the program's clock.
 pub const NOW: &str = "2026-01-02T03:04:05Z";
 
-/// The mtime of the first files that a site makes: a day before [`NOW`]. Later ones are newer, as
-/// they are in life.
+/// The mtime of the first files of a site: a day before [`NOW`]. Later files are newer, as in real use.
 const MTIME: u64 = 1_767_236_645;
 
 /// The trees of [`Site::published`].
@@ -40,7 +40,7 @@ const FIRST: &[(&str, &str)] =
 const SECOND: &[(&str, &str)] =
     &[("a.txt", "=one\ntwo\n"), ("logo.svg", "=<svg/>"), ("new.txt", "=new\n"), ("run", "!#!")];
 
-/// Waiting longer than this for something to happen means that it does not.
+/// The time after which an event counts as missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The folder of one test.
@@ -51,19 +51,19 @@ pub struct Site {
 }
 
 impl Site {
-    /// Makes an empty one.
+    /// Creates an empty site.
     pub fn new() -> Site {
         Site::in_folder(testkit::scratch())
     }
 
-    /// Makes one in this empty folder.
+    /// Creates a site in this empty folder.
     pub fn in_folder(temp: TempDir) -> Site {
         let dir = temp.path().canonicalize().unwrap();
         Site { dir, mtime: AtomicU64::new(MTIME), _temp: temp }
     }
 
-    /// Makes one with a store in which `dist` was published twice: `a.txt` was changed, `new.txt`
-    /// came, `old.txt` went, `logo.svg` moved.
+    /// Creates a site with a store in which `dist` was published twice: `a.txt` was changed, `new.txt`
+    /// added, `old.txt` removed, `logo.svg` renamed.
     pub fn published() -> Site {
         let site = Site::new();
         site.tree("dist", FIRST);
@@ -73,7 +73,7 @@ impl Site {
         site
     }
 
-    /// Makes the same in a way of publishing. `dist` is whole, also where it was consumed.
+    /// Creates the same in a way of publishing. `dist` is complete, even if it was consumed.
     pub fn published_in(way: Way) -> Site {
         let site = Site::new();
         site.tree("dist", FIRST);
@@ -86,22 +86,22 @@ impl Site {
         site
     }
 
-    /// Publishes `dist` in a way; the project's file becomes that way's.
+    /// Publishes `dist` in a way, which replaces the project's file.
     pub fn publish_in(&self, way: Way, args: &str) -> Output {
         fs::write(self.path("genstore.toml"), way.project()).unwrap();
         if way.index {
-            // What was written just now, the index does not believe.
+            // The index does not believe in files that were written just now.
             testkit::settle(&self.dir);
         }
         self.command("publish dist").args(way.flags()).args(&words(args)).run()
     }
 
-    /// Gives a path in the folder.
+    /// Returns a path in the folder.
     pub fn path(&self, below: impl AsRef<Path>) -> PathBuf {
         self.dir.join(below)
     }
 
-    /// Writes a tree, as [`testkit::things`] reads it, in place of what was there.
+    /// Writes a tree in the notation of [`testkit::things`], replacing what was there.
     pub fn tree(&self, below: &str, list: &[(&str, &str)]) {
         testkit::write_tree(&self.path(below), &testkit::things(self.later(), list));
     }
@@ -137,12 +137,12 @@ impl Site {
         names
     }
 
-    /// Returns whether anything has this name.
+    /// Returns whether a file of any kind has this name.
     pub fn has(&self, below: &str) -> bool {
         self.path(below).symlink_metadata().is_ok()
     }
 
-    /// Runs the program with arguments that hold no spaces.
+    /// Runs the program with arguments without spaces.
     pub fn run(&self, args: &str) -> Output {
         self.command(args).run()
     }
@@ -152,7 +152,7 @@ impl Site {
         self.command("").args(args).run()
     }
 
-    /// Prepares a run, with arguments that hold no spaces.
+    /// Prepares a run, with arguments without spaces.
     pub fn command(&self, args: &str) -> Run<'_> {
         let mut command = Command::new(PROGRAM);
         command.env_clear().current_dir(&self.dir).stdin(Stdio::null());
@@ -161,7 +161,7 @@ impl Site {
         Run { site: self, command }
     }
 
-    /// Prepares a run of the shipped program, whose clock and faults nobody sets.
+    /// Prepares a run of the shipped program, with the real clock and without faults.
     pub fn shipped(&self, args: &str) -> Run<'_> {
         let mut command = Command::new(SHIPPED);
         command.env_clear().current_dir(&self.dir).stdin(Stdio::null());
@@ -169,7 +169,7 @@ impl Site {
         Run { site: self, command }
     }
 
-    /// Replaces what differs from run to run.
+    /// Replaces the parts that differ from run to run.
     pub fn replace(&self, text: &str) -> String {
         let text = text.replace(&*self.dir.to_string_lossy(), "[DIR]");
         let text = replace_words(&text, |word| {
@@ -200,14 +200,14 @@ fn replace_words(text: &str, with: impl Fn(&str) -> Option<String>) -> String {
     out
 }
 
-/// Replaces what follows `lead`, as far as it is made of such characters.
+/// Replaces the characters of this kind that follow `lead`.
 fn replace_between(text: &str, lead: &str, by: &str, of: impl Fn(char) -> bool) -> String {
     let mut parts = text.split(lead);
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         out.push_str(lead);
         let end = part.find(|c| !of(c)).unwrap_or(part.len());
-        // A number with a point in it, or any number where no point is asked for.
+        // A duration has a point; other numbers need none.
         let is_it = end > 0 && (by != "[TIME]" || part[..end].contains('.'));
         out.push_str(if is_it { by } else { &part[..end] });
         out.push_str(&part[end..]);
@@ -243,7 +243,7 @@ impl Run<'_> {
         self
     }
 
-    /// Runs it by another program, whose last arguments are this run's program and arguments.
+    /// Runs it under another program, whose last arguments are this run's program and arguments.
     pub fn under<S: AsRef<OsStr>>(mut self, wrapper: &[S]) -> Self {
         let Some((program, args)) = wrapper.split_first() else { return self };
         let mut command = Command::new(program);
@@ -257,7 +257,7 @@ impl Run<'_> {
         self
     }
 
-    /// Runs it to its end, and gives what it printed, or `None` where it did not succeed.
+    /// Runs it to its end. Returns its output, or `None` if it failed.
     pub fn try_run(mut self) -> Option<Output> {
         let output = self.command.output().ok().filter(|output| output.status.success())?;
         Some(Output::new(self.site, output.status, output.stdout, &output.stderr))
@@ -268,7 +268,7 @@ impl Run<'_> {
         self.stdout_is(fs::File::options().write(true).open(path).unwrap())
     }
 
-    /// Sends stdout there.
+    /// Sends stdout to this destination.
     pub fn stdout_is(mut self, to: impl Into<Stdio>) -> Self {
         self.command.stdout(to);
         self
@@ -280,7 +280,7 @@ impl Run<'_> {
         Output::new(self.site, output.status, output.stdout, &output.stderr)
     }
 
-    /// Runs it to its end, with these bytes as its stdin.
+    /// Runs it to its end, with these bytes as stdin.
     pub fn run_on(mut self, bytes: &[u8]) -> Output {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
@@ -289,13 +289,13 @@ impl Run<'_> {
         self.run()
     }
 
-    /// Starts it, with pipes to all of its ends.
+    /// Starts it, with pipes for all streams.
     pub fn spawn(self) -> Running {
         Running::of(self.command)
     }
 }
 
-/// A run under way; ends with this value.
+/// A running program, which is killed on drop.
 pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -304,7 +304,7 @@ pub struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Has ended already, or ends now.
+        // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -319,7 +319,7 @@ impl Running {
         Running { child, stdin, stdout }
     }
 
-    /// Gives its process number.
+    /// Returns its pid.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -331,7 +331,7 @@ impl Running {
         line.trim_end().to_owned()
     }
 
-    /// Gives its lines of stdout as they come, from another thread.
+    /// Returns its lines of stdout as they come, read by another thread.
     pub fn lines(&mut self) -> Receiver<String> {
         let (sender, lines) = channel();
         let stdout = self.stdout.take().unwrap();
@@ -359,7 +359,7 @@ impl Running {
         stdin.flush().unwrap();
     }
 
-    /// Sends it SIGKILL, and waits until it is gone.
+    /// Sends it SIGKILL, and waits for its end.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -383,13 +383,13 @@ impl Running {
         bytes
     }
 
-    /// Closes its stdout, waits for its end, and gives what it said.
+    /// Closes its stdout, waits for its end, and returns its output.
     pub fn end_without_reading(mut self, site: &Site) -> Output {
         drop(self.stdout.take());
         self.end(site)
     }
 
-    /// Waits for its end, and gives what it printed since the last line that was read.
+    /// Waits for its end, and returns the output since the last line that was read.
     pub fn end(mut self, site: &Site) -> Output {
         self.close_stdin();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -402,7 +402,7 @@ impl Running {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 #[track_caller]
 pub fn eventually(what: &str, is: impl Fn() -> bool) {
     let start = Instant::now();
@@ -412,15 +412,15 @@ pub fn eventually(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// What a run printed, and how it ended.
+/// The output of a run, and its exit status.
 pub struct Output {
-    /// As a shell tells it: 128 and more for a signal.
+    /// The status as a shell reports it: 128 and more for a signal.
     pub status: i32,
-    /// With the parts replaced that differ.
+    /// stdout with placeholders.
     pub stdout: String,
-    /// With the parts replaced that differ.
+    /// stderr with placeholders.
     pub stderr: String,
-    /// As it came.
+    /// stdout unchanged.
     pub bytes: Vec<u8>,
 }
 
@@ -434,7 +434,7 @@ impl Output {
         }
     }
 
-    /// Compares all of it.
+    /// Compares status, stdout and stderr.
     #[track_caller]
     pub fn is(self, status: i32, stdout: &str, stderr: &str) -> Output {
         let found =
@@ -444,20 +444,20 @@ impl Output {
         self
     }
 
-    /// Compares status and stdout of a run that has nothing to say besides.
+    /// Compares status and stdout of a run without messages.
     #[track_caller]
     pub fn prints(self, stdout: &str) -> Output {
         self.is(0, stdout, "")
     }
 
-    /// Makes sure that it succeeded.
+    /// Checks that the run succeeded.
     #[track_caller]
     pub fn ok(self) -> Output {
         assert!(self.status == 0, "status {}\n{}{}", self.status, self.stdout, self.stderr);
         self
     }
 
-    /// Makes sure that it failed with this status, printed no data, and began its message so.
+    /// Checks that the run failed with this status, printed no data, and that its message begins like this.
     #[track_caller]
     pub fn fails(self, status: i32, message: &str) -> Output {
         let found = format!("status {}\n{}{}", self.status, self.stdout, self.stderr);
@@ -466,20 +466,20 @@ impl Output {
         self
     }
 
-    /// Reads stdout as one JSON document, as it came; its first field must be this schema.
+    /// Parses stdout as one JSON document, whose first field must be this schema.
     #[track_caller]
     pub fn json(&self, schema: &str) -> Value {
         document(&self.bytes, schema)
     }
 
-    /// Reads the document of a run that succeeded and said nothing else.
+    /// Parses the document of a run that succeeded without messages.
     #[track_caller]
     pub fn is_json(&self, schema: &str) -> Value {
         assert_eq!((self.status, self.stderr.as_str()), (0, ""));
         self.json(schema)
     }
 
-    /// Reads stderr as one JSON document: an error.
+    /// Parses stderr as one JSON document: an error.
     #[track_caller]
     pub fn json_error(&self) -> Value {
         assert_eq!(self.stdout, "", "an error has no data");

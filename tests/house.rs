@@ -1,7 +1,7 @@
 //! The rules of the sources: floors, sizes, and that `store-layout.md` and the tests name the same things.
 //!
-//! Alone: `cargo nextest run -p genstore-house`. Nothing of the workspace is built for it but this test and
-//! what reads the sources (`crates/house`).
+//! Run it alone with `cargo nextest run -p genstore-house`. That builds only this test and the library that
+//! reads the sources (`crates/house`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use genstore_house::{Crate, Module, circles, reached, read_crate, read_files, sources};
 
-/// The most lines of a file and of a function, and the most parameters of a function without `self`.
+/// The limits of lines per file, lines per function, and parameters per function (without `self`).
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 80;
 const PARAMETERS: usize = 6;
@@ -22,7 +22,7 @@ struct House {
     /// Folders and files at the top, the lowest first: each imports only what stands before it. The root
     /// (`lib.rs`) imports all of them, and nothing imports the root.
     floors: &'static [&'static str],
-    /// Imports that break a rule today: without them there is none upwards, and no circle of files.
+    /// Imports that break a rule today. There is no other upward import, and no other circle of files.
     present: &'static [&'static str],
 }
 
@@ -95,7 +95,7 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// Compares what breaks a rule with what is known to break it today.
+/// Compares the violations of a rule with the known ones.
 #[track_caller]
 fn check(rule: &str, found: &BTreeSet<String>, present: &[&str]) {
     let present: BTreeSet<String> = present.iter().map(|text| text.to_string()).collect();
@@ -114,7 +114,7 @@ impl House {
         read_crate(&workspace().join(self.folder), self.programs)
     }
 
-    /// Returns whether an import leads from a folder to one that does not stand below it.
+    /// Returns whether an import leads from a folder to one that is not below it.
     fn is_upward(&self, (from, to): &(Module, Module)) -> bool {
         let floor = |module: &Module| match module.first() {
             Some(top) => self.floors.iter().position(|floor| floor == top),
@@ -184,14 +184,14 @@ fn the_methods_of_a_type_stand_in_one_folder() {
         let has_folder = |module: &Module| {
             read.modules.iter().any(|other| other.len() > module.len() && other.starts_with(module))
         };
-        // A module that has modules below it stands in their folder.
+        // A module with submodules is in their folder.
         let folder = |module: &Module| match has_folder(module) {
             true => module.clone(),
             false => module[..module.len().saturating_sub(1)].to_vec(),
         };
         for ((_, name), modules) in &read.methods {
             let all: BTreeSet<Module> = modules.iter().map(folder).collect();
-            // A folder and those below it are one place; the crate's root is no such folder.
+            // A folder and its subfolders are one place; the crate's root is no such folder.
             let is_below = |inner: &Module, outer: &Module| {
                 !outer.is_empty() && inner.len() > outer.len() && inner.starts_with(outer)
             };

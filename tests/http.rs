@@ -1,28 +1,28 @@
-//! The least of HTTP that tests ask servers with.
+//! A minimal HTTP client for tests.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Its `Last-Modified`.
+    /// The `Last-Modified` header.
     pub date: Option<String>,
     pub body: String,
 }
 
-/// Asks a server of this machine for a path, which begins with no slash.
+/// Requests a path, without a leading slash, from a server on this machine.
 ///
 /// # Errors
 ///
-/// Nobody listens there, or nobody answers in time.
+/// If no server listens there, or if it does not answer in time.
 pub fn get(port: u16, path: &str, since: Option<&str>) -> Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(90)))?;
     let since = since.map_or(String::new(), |date| format!("If-Modified-Since: {date}\r\n"));
-    // A server of version 1.0 sends no chunks, and closes.
+    // A server sends no chunks in version 1.0, and closes the connection.
     write!(stream, "GET /{path} HTTP/1.0\r\nHost: localhost\r\n{since}\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -33,7 +33,7 @@ pub fn get(port: u16, path: &str, since: Option<&str>) -> Result<Answer> {
     Ok(Answer { status, date, body: body.to_owned() })
 }
 
-/// Finds a port that nobody listens on.
+/// Finds a port on which no server listens.
 pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

@@ -8,7 +8,7 @@ fn makes_a_store_once() {
     site.run("init").prints("Created the store [DIR]/genstore\n");
     assert_eq!(site.read("genstore/format"), "genstore 1\n");
     assert_eq!(site.read("genstore/.gitignore"), "*\n");
-    site.run("init").prints("The store [DIR]/genstore is there already\n");
+    site.run("init").prints("The store [DIR]/genstore already exists\n");
 }
 
 #[test]
@@ -76,14 +76,14 @@ fn leaves_what_is_no_store_alone() {
         1,
         "",
         "error: [DIR]/full holds something else and cannot become a store\n\
-         hint: name a directory that is absent or empty\n",
+         hint: name a directory that does not exist or is empty\n",
     );
     assert_eq!(site.names("full"), ["file"]);
     site.run("init --store absent/st").is(
         1,
         "",
         "error: cannot open [DIR]/absent\n  No such file or directory (os error 2)\n\
-         hint: check the spelling; the directory above it must be there\n",
+         hint: check the spelling; the parent directory must exist\n",
     );
     site.write("file", "");
     site.run("init --store file").fails(1, "error: ");
@@ -95,7 +95,7 @@ fn completes_what_a_crash_cut_short() {
     let site = Site::new();
     site.write("st/format", "");
     site.run("init --store st").prints("Created the store [DIR]/st\n");
-    site.run("init --store st").prints("The store [DIR]/st is there already\n");
+    site.run("init --store st").prints("The store [DIR]/st already exists\n");
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn a_store_may_be_for_a_group_or_for_its_owner_alone() {
     let site = Site::new();
     let mode = |below: &str| site.path(below).metadata().unwrap().mode() & 0o7777;
     site.run("init --shared --store group")
-        .prints("Created the store [DIR]/group for the members of its group\n");
+        .prints("Created the store [DIR]/group, shared with its group\n");
     assert_eq!((mode("group"), mode("group/objects"), mode("group/notice")), (0o2775, 0o2775, 0o664));
-    site.run("init --shared --store group").prints("The store [DIR]/group is there already\n");
+    site.run("init --shared --store group").prints("The store [DIR]/group already exists\n");
     site.run("init --private --store own")
-        .prints("Created the store [DIR]/own for its owner alone, also through views\n");
+        .prints("Created the store [DIR]/own, readable by its owner only, also through views\n");
     assert_eq!(mode("own"), 0o700);
     site.run("init --shared --store own")
         .fails(1, "error: [DIR]/own exists already and is not shared with a group");

@@ -1,4 +1,4 @@
-//! Leases: what a living process holds is never collected, and what it held is, once it is gone.
+//! Leases: a generation is not collected while a living process holds it, and is collected after that.
 
 use genstore_testkit::Way;
 use serde_json::Value;
@@ -9,7 +9,7 @@ fn gc(site: &Site) -> String {
     site.run("gc --keep-last 1 --grace 0s").ok().stdout
 }
 
-/// Published in a way that leaves the oldest one where it is.
+/// Creates three generations in a way that keeps the oldest one.
 fn three_generations(way: Way) -> Site {
     assert!(!way.recycle);
     let site = Site::published_in(way);
@@ -27,7 +27,7 @@ fn gc_keeps_what_exec_holds_and_a_killed_holder_frees_it() {
     let kept = gc(&site);
     assert!(kept.contains("keep    1  leased"), "{kept}");
     assert!(kept.contains("remove  2"), "{kept}");
-    // The program goes on reading a generation that nothing else keeps.
+    // The program still reads a generation that nothing else keeps.
     holder.close_stdin();
     assert_eq!(holder.line(), "one");
     assert_eq!(holder.end(&site).status, 0);
@@ -45,7 +45,7 @@ fn gc_keeps_what_exec_holds_and_a_killed_holder_frees_it() {
 #[test]
 fn a_lease_lasts_as_long_as_any_child_that_inherited_it() {
     let site = three_generations(Way::ALL[2]);
-    // The shell ends at once; what it started goes on, and holds the lease.
+    // The shell ends at once; its child continues, and holds the lease.
     let script = "echo ready; (cat; cat $GENSTORE_ROOT/a.txt) <&3 & exit 0";
     let mut holder = site.command("exec 1 -- sh").args(&["-c", &format!("exec 3<&0; {script}")]).spawn();
     assert_eq!(holder.line(), "ready");
@@ -53,7 +53,7 @@ fn a_lease_lasts_as_long_as_any_child_that_inherited_it() {
     holder.close_stdin();
     assert_eq!(holder.line(), "one");
     assert_eq!(holder.end(&site).status, 0);
-    // Its output is closed a moment before its lease is.
+    // Its output is closed shortly before its lease ends.
     eventually("the lease ends", || gc(&site).contains("remove  1"));
 }
 
@@ -76,7 +76,7 @@ fn what_exec_holds_is_not_recycled() {
         publish("=two\n");
         let mut held = holder("exec 1 -- sh");
         assert_eq!(publish("=three\n"), Value::Null, "{way}");
-        // The one after it is free.
+        // The generation after it is free.
         assert_eq!(publish("=four\n"), 2, "{way}");
         held.close_stdin();
         assert_eq!(held.line(), "one");

@@ -60,7 +60,8 @@ fn tells_programs() {
 fn says_that_a_store_is_empty() {
     let site = Site::new();
     site.run("init").ok();
-    let said = "The store [DIR]/genstore holds no generation yet\nhint: publish something: `genstore publish DIR`\n";
+    let said =
+        "The store [DIR]/genstore has no generations yet\nhint: publish one with `genstore publish DIR`\n";
     site.run("list").is(0, "", said);
     site.run("list -q").prints("");
     let doc = site.run("list --json").is_json("genstore.list/1");
@@ -80,7 +81,7 @@ fn a_damaged_generation_does_not_hide_the_others() {
     let lines = "\x20 2  [ID]  just now  4 files  20 B  +12 B  (current)\n\
                  1 generation, 28 B on disk (20 B apparent)\n";
     let warning = format!(
-        "warning: generation 1 is damaged: {cause}\nhint: `genstore verify --repair` mends what can be mended\n"
+        "warning: generation 1 is damaged: {cause}\nhint: run `genstore verify --repair` to repair what can be repaired\n"
     );
     site.run("list").is(4, lines, &warning);
     let output = site.run("list --json");
@@ -104,7 +105,7 @@ fn a_damaged_record_hides_no_generation() {
         output.stderr,
         "warning: [DIR]/genstore/pins/spoilt is damaged: it is cut short\n\
          warning: [DIR]/genstore/marks/2 is damaged: it is not a regular file\n\
-         hint: `genstore verify --repair` mends what can be mended\n"
+         hint: run `genstore verify --repair` to repair what can be repaired\n"
     );
     let doc = site.run("list --json").json("genstore.list/1");
     assert_eq!(doc["records"].as_array().unwrap().len(), 2);

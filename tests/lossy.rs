@@ -1,4 +1,4 @@
-//! What a generation does not keep of its sources: said once per publish, or refused.
+//! Attributes of sources that a generation does not keep: one warning per publish, or a refusal.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +29,7 @@ fn modes_that_are_lost_are_said_with_a_count_and_the_first_path() {
     let site = lossy();
     let told = site.run("publish dist").ok().stderr;
     assert!(told.contains(PRIVATE) && told.contains(SET_ID), "{told}");
-    // Once per publish, also of what is known from the one before; and to programs.
+    // One warning per publish, also for reused files, and also for programs.
     testkit::settle(&site.path(""));
     site.write("dist/a", "11");
     let doc = site.run("publish dist --json").ok().json("genstore.publish/1");
@@ -82,14 +82,14 @@ fn attributes_are_looked_for_in_what_is_read_and_in_all_where_they_are_refused()
     testkit::settle(&site.path(""));
     let lost = "2 files lose their extended attributes, the first is a\n";
     assert!(site.run("publish dist").ok().stderr.contains(lost));
-    // Nothing of the two is read, so nothing is looked for; where it is refused, it is.
+    // Neither file is read, so nothing is checked; with `refuse` both are checked.
     site.write("dist/c", "33");
     assert_eq!(site.run("publish dist").ok().stderr, "");
     site.run("publish dist --always --lossy refuse").fails(1, &format!("error: {lost}"));
     assert!(site.run("publish dist --always --rehash").ok().stderr.contains(lost));
 }
 
-/// An access list as the system keeps it: the owner and this user may do all, others may read.
+/// Returns an access list in the system's format: the owner and this user may do all, others may read.
 pub fn access_list(user: u32) -> Vec<u8> {
     const NO_ID: u32 = u32::MAX;
     let entries: [(u16, u16, u32); 5] =
@@ -114,7 +114,7 @@ fn access_lists_and_capabilities_are_lost() {
         }
         done.is_ok()
     };
-    // The second revision: that the program has CAP_NET_BIND_SERVICE from its start.
+    // The second revision of file capabilities: the program starts with CAP_NET_BIND_SERVICE.
     let capability = [&[1, 0, 0, 2, 0, 4][..], &[0; 14]].concat();
     if !set("dist/b", "system.posix_acl_access", &access_list(2777))
         || !set("dist/c", "system.posix_acl_access", &access_list(2777))

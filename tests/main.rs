@@ -1,5 +1,5 @@
-//! Black-box tests of the program: one file per verb, one for the global flags, one for the ways
-//! of publishing.
+//! Black-box tests of the program: one file per verb, one for the global flags, one for the ways of
+//! publishing.
 
 #![allow(
     missing_docs,

@@ -1,5 +1,5 @@
-//! What the program says and how it ends where something is mounted inside a store or a stage, or took
-//! the place of a build's output.
+//! Messages and exit statuses if something is mounted inside a store or a stage, or took the place of a
+//! build's output.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::Site;
 
-/// Later than the grace time allows.
+/// A time after the grace time.
 const LATER: &str = "2026-01-02T04:04:05Z";
 
 #[test]
@@ -29,7 +29,7 @@ fn gc_names_the_mount_and_ends_with_3() {
     let mount = "[DIR]/genstore/staging/s-gone-1/tree/uploads";
     let warning = format!("warning: could not remove {mount}: something is mounted there\n");
     assert_eq!((out.status, out.stderr.contains(&warning)), (3, true), "{}{}", out.stdout, out.stderr);
-    assert!(out.stderr.contains("hint: all around it is removed"), "{}", out.stderr);
+    assert!(out.stderr.contains("hint: everything around it was removed"), "{}", out.stderr);
     let at = site.path("genstore/staging/s-gone-1/tree/uploads");
     let doc = gc("--json").json("genstore.gc/1");
     assert_eq!(doc["left"], json!([{ "path": at, "why": "something is mounted there" }]));

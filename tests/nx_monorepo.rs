@@ -1,5 +1,5 @@
-//! The example `nx-monorepo`: real builds of Nx under readers that never pause, and an API that is
-//! started anew on each commit.
+//! The example `nx-monorepo`: real builds of Nx while readers read without a pause, and an API that
+//! restarts on each commit.
 //!
 //! Its packages are those of `examples/nx-monorepo/package.json`, which `scripts/setup` installs.
 
@@ -27,19 +27,19 @@ fn read(name: &str) -> String {
     fs::read_to_string(Path::new(HERE).join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// Gives the script of `package.json` that the recipe is about, as a line of a shell.
+/// Returns the script of `package.json` in the recipe, as a shell command.
 fn dev() -> String {
     let package: Value = serde_json::from_str(&read("package.json")).unwrap();
     package["scripts"]["dev"].as_str().unwrap().to_owned()
 }
 
-/// Waits until the API answers with this release; whatever it answers, it is of one release.
+/// Waits until the API answers with this release. Each answer must be of one release.
 fn wait_for_release(port: u16, release: &str) {
     eventually("the API answers with the release", || {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
         let mut answer = String::new();
         let asked = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
-        // One that is stopped just now ends without an answer.
+        // An API that is being stopped closes the connection without an answer.
         if asked.and_then(|()| stream.read_to_string(&mut answer)).is_err() || answer.is_empty() {
             return false;
         }
@@ -98,7 +98,7 @@ fn readers_of_what_genstore_publishes_have_no_bad_reads() {
     ] {
         assert_eq!(row[..3], expected, "{stdout}");
     }
-    // That there is something to be missed is shown by the build without genstore.
+    // The build without genstore shows that readers can miss files.
     assert!([plain_once, plain_paths].iter().all(|row| row[5] != "0"), "{stdout}");
     assert_eq!(once[5..], ["0", "0", "0", "4"], "{stdout}");
     assert_eq!([paths[5], paths[6], paths[8]], ["0", "0", "4"], "{stdout}");
@@ -116,7 +116,7 @@ fn the_api_answers_with_each_commit_from_one_generation() {
     assert!(status.unwrap().success());
     symlink(format!("{HERE}/node_modules"), site.path("node_modules")).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // As npm does it, but told in JSON.
+    // Runs the script like npm, with JSON events.
     let dev = dev();
     let run = dev.strip_prefix("genstore watch --run '").and_then(|rest| rest.strip_suffix('\'')).unwrap();
     let command = site.command("watch --json --run").args(&[run]).env("PORT", port.to_string());

@@ -38,13 +38,13 @@ fn a_pin_ends_when_it_was_to_end() {
 #[test]
 fn refuses_what_is_no_time_or_no_name() {
     let site = Site::published();
-    let hint = "hint: leave --until out to pin for good\n";
+    let hint = "hint: omit --until to pin without expiry\n";
     let check = |until: &str, error: &str| {
         site.run(&format!("pin 1 p --until {until}")).is(2, "", &format!("error: {error}\n{hint}"));
     };
     check("soon", "not a time: soon (write it like 2031-05-01, 2031-05-01T12:00:00Z or 7d)");
-    check("2026-01-01", "--until 2026-01-01 00:00:00 UTC is over already");
-    check("0", "--until 2026-01-02 03:04:05 UTC is over already");
+    check("2026-01-01", "--until 2026-01-01 00:00:00 UTC is in the past");
+    check("0", "--until 2026-01-02 03:04:05 UTC is in the past");
     for name in ["9a", "a/b", "@"] {
         let error = format!(
             "error: invalid value '{name}' for '<NAME>': \
@@ -66,7 +66,7 @@ fn a_name_holds_one_generation() {
         1,
         "",
         "error: the pin p holds generation 1 already\n\
-         hint: take another name, or remove that pin first with `genstore unpin`\n",
+         hint: choose another name, or remove that pin first with `genstore unpin`\n",
     );
     site.run("unpin q").is(1, "", "error: there is no pin q\nhint: `genstore list` shows the pins\n");
     assert_eq!(site.run("pin 2 p --json").json_error()["code"], "pin-taken");

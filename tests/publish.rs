@@ -32,7 +32,7 @@ fn makes_the_store_and_publishes() {
          \x20Published generation 2 [ID] (was 1): +1 ~1 -1, 1 renamed in [TIME]\n",
     );
     site.run("publish dist")
-        .prints("   Scanned 3 files, 14 B in [TIME]\nUnchanged: generation 2 [ID] is current already\n");
+        .prints("   Scanned 3 files, 14 B in [TIME]\nUnchanged: generation 2 [ID] is already current\n");
     assert_eq!(site.names("genstore/generations"), ["1", "2"]);
 }
 
@@ -83,13 +83,13 @@ fn keeps_note_and_facts() {
 fn refuses_malformed_values() {
     let site = site();
     for fact in ["x", "=1"] {
-        let message = format!("error: invalid value '{fact}' for '--fact <K=V>': a fact is KEY=VALUE\n");
+        let message = format!("error: invalid value '{fact}' for '--fact <K=V>': expected KEY=VALUE\n");
         site.run(&format!("publish dist --fact {fact}")).fails(2, &message);
     }
     site.run("publish dist --fact a=1 --fact a=2").is(
         2,
         "",
-        "error: the fact a stands twice\nhint: give each key one value\n",
+        "error: the fact a is given twice\nhint: give each key only once\n",
     );
     site.run("publish dist --durability some")
         .fails(2, "error: invalid value 'some' for '--durability <full|none>'");
@@ -100,12 +100,12 @@ fn refuses_malformed_values() {
 #[test]
 fn expects_what_is_current() {
     let site = site();
-    // Nothing is made for an expectation that cannot be met.
+    // No store is created for an expectation that cannot be met.
     site.run("publish dist --expect 1").is(
         6,
         "",
         "error: expected current generation 1, found none\n\
-         hint: look at what is current with `genstore show`, then publish again and expect that\n",
+         hint: check the current generation with `genstore show`, then publish again and expect that one\n",
     );
     site.run("publish dist --expect stable").fails(1, "error: no generation is called stable\n");
     assert!(!site.has("genstore"));
@@ -116,7 +116,7 @@ fn expects_what_is_current() {
         "",
         "error: expected current generation none, found 1 \
          (made current at 2026-01-02 03:04:05 UTC by user tester, process [PID], genstore publish)\n\
-         hint: look at what is current with `genstore show`, then publish again and expect that\n",
+         hint: check the current generation with `genstore show`, then publish again and expect that one\n",
     );
     site.run("publish dist --expect 1").ok();
     site.write("dist/a", "3");
@@ -130,7 +130,7 @@ fn expects_what_is_current() {
         "at": "2026-01-02T03:04:05Z",
     });
     assert_eq!(error["lost"], lost);
-    // Generation 2 is gone, and was expected all the same.
+    // Generation 2 is gone, but can still be expected.
     site.run("gc --keep-last 1 --grace 0").ok();
     site.run("publish dist --expect 2").fails(6, "error: expected current generation 2, found 3");
     site.run("publish dist --expect nothing").fails(1, "error: no generation is called nothing\n");
@@ -220,7 +220,7 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
     site.run("current").prints("1\n");
     site.write("dist/a", "one\n");
     site.run("publish dist -n")
-        .prints("   Scanned 3 files, 12 B in [TIME]\nUnchanged: generation 1 [ID] is current already\n");
+        .prints("   Scanned 3 files, 12 B in [TIME]\nUnchanged: generation 1 [ID] is already current\n");
     site.run("publish dist -n --always").prints(
         "   Scanned 3 files, 12 B in [TIME]\n1 [ID] -> dist [ID]\nno differences\n\
          Would publish it; nothing was written\n",
@@ -251,7 +251,7 @@ fn refuses_sources_that_cannot_be() {
     let check = |args: &str, error: &str, hint: &str| {
         site.run(args).is(1, "", &format!("error: cannot publish {error}\nhint: {hint}\n"));
     };
-    let store_in_it = "publish the build's output directory, or put the store elsewhere with --store";
+    let store_in_it = "publish only the build's output directory, or put the store elsewhere with --store";
     check(
         "publish no",
         "no: there is no such directory",
@@ -266,7 +266,7 @@ fn refuses_sources_that_cannot_be() {
     check("publish dist --store dist/s/st", "dist: the store lies in it", store_in_it);
     assert_eq!(site.names(""), ["dist"]);
     site.run("publish dist").ok();
-    let own = "name the build's own output, not what genstore made of it";
+    let own = "name the build's own output, not a directory of genstore";
     check("publish .", ".: the store lies in it", store_in_it);
     check("publish genstore", "genstore: it is the store itself", own);
     check("publish genstore/current", "genstore/current: it lies in the store, or is a view of it", own);
@@ -291,7 +291,7 @@ fn names_everything_that_cannot_be_kept() {
          \x20 ab\\ns is an absolute symlink (to /etc)\n\
          \x20 s/up is a symlink that leaves the tree (to ../../x)\n\
          \x20 sock is a socket\n\
-         hint: leave them out with `exclude` under [publish] in genstore.toml, \
+         hint: exclude them with `exclude` under [publish] in genstore.toml, \
          or allow such links with `symlinks = \"any\"` there\n",
     );
     let error = site.run("publish dist --json").json_error();
@@ -304,7 +304,7 @@ fn names_everything_that_cannot_be_kept() {
     ]);
     assert_eq!(error["problems"], expected);
     assert!(!site.has("genstore"));
-    // What the project leaves out or allows is no problem.
+    // Entries that the project excludes or allows are no problem.
     site.write("genstore.toml", "[publish]\nexclude = ['sock']\nsymlinks = 'any'\n");
     site.run("publish dist").ok();
     assert_eq!(fs::read_link(site.path("genstore/current/s/up")).unwrap().to_str(), Some("../../x"));
@@ -315,7 +315,7 @@ fn names_everything_that_cannot_be_kept() {
         1,
         "",
         "error: 1 path cannot be kept in a generation\n  sock is a socket\n\
-         hint: remove what cannot be kept, or leave it out with `exclude` under [publish] in genstore.toml\n",
+         hint: remove these entries, or exclude them with `exclude` under [publish] in genstore.toml\n",
     );
 }
 
@@ -342,7 +342,7 @@ fn a_lost_report_is_no_failure() {
         "",
         "warning: generation 1 was published, but the report could not be written\n\
          \x20 No space left on device (os error 28)\n\
-         hint: what was done stands; look at it with `genstore list`\n",
+         hint: the change is done; check it with `genstore list`\n",
     );
     site.write("dist/a", "2");
     let lost = site.command("publish dist --json").stdout_to("/dev/full").run();
@@ -357,8 +357,8 @@ fn a_flush_that_fails_after_the_commit_is_partly_done() {
     let site = site();
     site.run("publish dist").ok();
     site.write("dist/a", "2");
-    // The calls of a publication are the same on two copies, once the sources are old enough for the
-    // index: without one it is four calls less. Find the flush of the commit.
+    // The calls of a publication are the same on two copies, once the sources are old enough for the index:
+    // without an index there are four calls less. This finds the flush of the commit.
     let written = Instant::now();
     eventually("the sources are settled", || written.elapsed() > Duration::from_millis(200));
     let trace = format!("trace:{}", site.path("trace").display());
@@ -369,7 +369,7 @@ fn a_flush_that_fails_after_the_commit_is_partly_done() {
     let calls: Vec<&str> = text.lines().collect();
     let moved =
         calls.iter().position(|call| call.starts_with("rename") && call.ends_with("/current")).unwrap();
-    // That of `current`, and those of the log and the store's folder once it is told.
+    // The flush of `current`, and the flushes of the log and the store's folder after it.
     let flushes = (moved..calls.len()).filter(|at| calls[*at].contains("sync"));
     let flushes: Vec<usize> = flushes.map(|at| at + 1).collect();
     assert_eq!(flushes.len(), 3, "{calls:#?}");
@@ -386,7 +386,7 @@ fn a_flush_that_fails_after_the_commit_is_partly_done() {
         assert!(text.stdout.contains(" Published generation 2 [ID] (was 1)"), "{}", text.stdout);
         assert!(text.stderr.starts_with("warning: "), "{}", text.stderr);
         assert!(
-            text.stderr.contains("\nhint: what was done stands, and the next command"),
+            text.stderr.contains("\nhint: the change is done, and the next command"),
             "{}",
             text.stderr
         );
@@ -394,7 +394,7 @@ fn a_flush_that_fails_after_the_commit_is_partly_done() {
         let doc: serde_json::Value = serde_json::from_str(&run(&store, "--json").stdout).unwrap();
         assert_eq!((&doc["durable"], &doc["changed"]), (&false.into(), &true.into()), "{doc}");
         assert!(doc["warnings"][0]["message"].to_string().contains("the next writer"), "{doc}");
-        // Which it is to do.
+        // The next command finishes it.
         site.run(&format!("mark 2 good --store {store}")).ok();
         let log = site.read(&format!("{store}/log"));
         assert_eq!(log.matches("\"generation\":2,").count(), 2, "{log}");
@@ -428,9 +428,9 @@ fn recycles_what_retention_gives_up() {
     assert_eq!((&doc["generation"], &doc["recycled"]), (&json!(3), &json!(1)));
     assert_eq!(site.names("genstore/generations"), ["2", "3"]);
     let talk = publish("fourth", "publish dist -v").stderr;
-    let line = "generation 2 was given up by retention; its tree became the new one\n";
+    let line = "generation 2 was no longer kept; its tree was recycled for the new one\n";
     assert!(talk.contains(line), "{talk}");
-    // Builds and stages of others as well.
+    // The same holds for builds and stages.
     site.write("dist/a", "fifth");
     let script = "cp -r dist/. \"$GENSTORE_OUT\"";
     let doc = site.command("--json build -- sh").args(&["-c", script]).run().ok();
@@ -446,7 +446,7 @@ fn recycles_what_retention_gives_up() {
     assert_eq!(doc["recycled"], json!(4));
     site.run("verify").ok();
     assert_eq!(site.names("genstore/staging"), [""; 0]);
-    // What only recycled generations had is left to gc.
+    // Objects that only recycled generations had are left to gc.
     let doc = site.run("gc --json").ok().json("genstore.gc/1");
     assert!(doc["objects"].as_u64().unwrap() >= 3, "{doc}");
 }

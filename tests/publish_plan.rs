@@ -41,7 +41,7 @@ fn four_ways_in_give_one_tree() {
     assert_eq!(fs::read(current("raw")).unwrap(), b"\0\xff\n");
     let time = |path: std::path::PathBuf| path.metadata().unwrap().modified().unwrap();
     assert_eq!(time(current("bin/run")), time(site.path("build/run")));
-    // From stdin, from a directory, from an archive, and from memory.
+    // The same content from stdin, from a directory, from an archive, and from memory.
     let tree = &published["tree"];
     let again = site.command("publish --plan - --json").run_on(PLAN.as_bytes());
     assert_eq!(again.is_json("genstore.publish/1")["tree"], *tree);
@@ -56,7 +56,7 @@ fn four_ways_in_give_one_tree() {
     let roots = "publish --json --root css/site.css=copy/css/site.css --root bin=copy/bin --root page=copy/page \
                  --root raw=copy/raw --root empty=copy/empty --root aliased=copy/aliased";
     let roots = site.run(roots).is_json("genstore.publish/1");
-    // Symlinks are the one thing that cannot be a root.
+    // Only symlinks cannot be roots.
     assert_eq!((&roots["removed"], &roots["added"], &roots["modified"]), (&json!(2), &json!(0), &json!(0)));
     let memory = Plan::builder()
         .file("css/site.css", Source::File(site.path("build/site.css")))
@@ -121,8 +121,8 @@ fn all_bad_lines_are_named_together() {
         (4, Some("a"), "stands twice (also on line 1)"),
         (5, Some("a/b"), "lies below something that is not a directory"),
         (6, Some("c"), "`bytes` is not base64"),
-        (7, Some("d"), "the mode `4755` holds more than permissions, which cannot be kept"),
-        (7, Some("d"), "cannot come from build/none: there is no such file"),
+        (7, Some("d"), "the mode `4755` has bits other than permissions, which cannot be kept"),
+        (7, Some("d"), "cannot come from build/none: it does not exist"),
         (8, Some("e"), "cannot come from build/folder: it is not a file"),
         (9, Some("../f"), "the path contains `..`"),
         (9, Some("../f"), "has more than one of `source`, `bytes`, `text`, `symlink`, `dir`"),
@@ -162,7 +162,7 @@ fn all_bad_lines_are_named_together() {
         "",
         "error: cannot open none.ndjson\n\
          \x20 No such file or directory (os error 2)\n\
-         hint: check the spelling; the directory above it must be there\n",
+         hint: check the spelling; the parent directory must exist\n",
     );
     site.run("publish --plan build").fails(1, "error: cannot read build\n  Is a directory");
 }
@@ -176,7 +176,7 @@ fn what_may_not_be_read_is_a_problem_of_its_line() {
     fs::set_permissions(site.path("build/run"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(site.path(""), fs::Permissions::from_mode(0o777)).unwrap();
     site.write("plan", "{\"path\":\"run\",\"source\":\"build/run\"}\n");
-    // As nobody. The program may lie where nobody may go, so a copy is run.
+    // The user nobody. The program may be in a folder closed to nobody, so a copy is run.
     fs::copy(env!("CARGO_BIN_EXE_genstore"), site.path("genstore-program")).unwrap();
     for (args, told) in [
         (["publish", "--plan", "plan"], "  line 1: run cannot come from build/run: Permission denied"),

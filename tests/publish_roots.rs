@@ -51,16 +51,16 @@ fn several_roots_become_one_generation() {
     assert_eq!((modes("bin/server"), modes("app/main.js")), (0o555, 0o444));
     assert_eq!(mtime(&site, "genstore/current/bin/server"), mtime(&site, "target/server"));
     assert_eq!(mtime(&site, "genstore/current/static/css/a.css"), mtime(&site, "build/site/css/a.css"));
-    // The same as one directory with the same content.
+    // The result equals one directory with the same content.
     let whole = site.path("whole");
     fs::create_dir_all(whole.join("bin")).unwrap();
     genstore_testkit::copy_exactly(&site.path("build/site"), &whole.join("static"));
     genstore_testkit::copy_exactly(&site.path("build/app"), &whole.join("app"));
     genstore_testkit::copy_exactly(&site.path("target/server"), &whole.join("bin/server"));
     site.run("publish whole")
-        .prints("   Scanned 6 files, 24 B in [TIME]\nUnchanged: generation 1 [ID] is current already\n");
+        .prints("   Scanned 6 files, 24 B in [TIME]\nUnchanged: generation 1 [ID] is already current\n");
     site.run(ALL)
-        .prints("   Scanned 6 files, 24 B in [TIME]\nUnchanged: generation 1 [ID] is current already\n");
+        .prints("   Scanned 6 files, 24 B in [TIME]\nUnchanged: generation 1 [ID] is already current\n");
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn globs_are_matched_below_each_root() {
     site.run(ALL).ok();
     assert_eq!(site.names("genstore/current/static"), ["css", "index.html", "v"]);
     assert_eq!(site.names("genstore/current/app"), ["main.js"]);
-    // A file that is named is wanted.
+    // A file that is named as a root is never excluded.
     assert_eq!(site.names("genstore/current/bin"), ["server"]);
 }
 
@@ -119,7 +119,7 @@ fn all_bad_roots_are_named_together() {
                 "  gone cannot be a root: build/none: there is no such file or directory",
                 "  pipe cannot be a root: build/app/pipe: it is a FIFO",
                 &format!("  store cannot be a root: genstore/current: {store}"),
-                "hint: give each --root a name of its own, and a path that is there and apart from the store",
+                "hint: give each --root a different name, and an existing path outside the store",
             ]
         );
         assert_eq!((output.status, output.stdout.as_str()), (1, ""));
@@ -152,7 +152,7 @@ fn one_way_in_at_a_time() {
         assert!(output.stderr.contains("' cannot be used with '"), "{args}: {}", output.stderr);
     }
     site.run("publish --root a")
-        .fails(2, "error: invalid value 'a' for '--root <NAME=PATH>': a root is NAME=PATH\n");
+        .fails(2, "error: invalid value 'a' for '--root <NAME=PATH>': expected NAME=PATH\n");
     site.run("publish build --max-total 1M")
         .fails(2, "error: the argument '[DIR]' cannot be used with '--max-total <SIZE>'\n");
     assert_eq!(site.names(""), ["build", "target"]);
@@ -169,7 +169,7 @@ fn roots_can_be_consumed_unless_they_overlap() {
         "error: 2 paths cannot be kept in a generation\n\
          \x20 b cannot be moved in: its files ([DIR]/build/app) are also files of a\n\
          \x20 c cannot be moved in: its files ([DIR]/target/server) are also files of d\n\
-         hint: publish without --consume, which copies the files\n",
+         hint: publish without --consume, to copy the files\n",
     );
     assert!(!site.has("genstore"));
     let inode = |path: &str| {

@@ -1,4 +1,4 @@
-//! `publish --from-tar`, of archives that the system's tar makes.
+//! `publish --from-tar`, with archives of the system's tar.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::harness::Site;
 
-/// Makes an archive of `src`.
+/// Creates an archive of `src`.
 fn tar(site: &Site, args: &[&str]) -> Vec<u8> {
     let mut command = Command::new("tar");
     command.args(["cf", "-"]).args(args).args(["-C", "src", "."]).current_dir(site.path(""));
@@ -37,7 +37,7 @@ fn long(site: &Site) {
 fn every_format_gives_what_was_packed() {
     let site = site();
     for format in ["v7", "ustar", "gnu", "oldgnu", "pax"] {
-        // Without a blank: `--format=v7` has no fraction of a second, nor have these files.
+        // The mtimes have no fraction: `--format=v7` cannot store one.
         let bytes = tar(&site, &[&format!("--format={format}")]);
         let store = format!("store-{format}");
         let args = format!("publish --from-tar - --store {store}");
@@ -84,7 +84,7 @@ fn times_come_from_the_members() {
     assert_eq!(time("genstore/current/a"), (1_000_000_000, 123_456_789));
     assert_eq!(time("genstore/current/d/same"), (1_000_000_000, 123_456_789));
     assert_eq!(time("genstore/current/bin/run"), (-2, 500_000_000));
-    // Without pax a time before 1970 is a negative binary number, in whole seconds.
+    // Without pax, a time before 1970 is a negative binary number, in whole seconds.
     let gnu = tar(&site, &["--format=gnu"]);
     site.command("publish --from-tar - --store other").run_on(&gnu).ok();
     assert_eq!(time("other/current/a"), (1_000_000_000, 0));
@@ -111,7 +111,7 @@ fn members_that_cannot_be_kept_are_named_together() {
     assert!(!site.has("genstore"));
     fs::remove_file(site.path("src/d/fifo")).unwrap();
     fs::remove_file(site.path("src/d/up")).unwrap();
-    // Appended once more: of two files with one path none is right.
+    // The file is appended once more: of two files with one path neither is right.
     let twice = tar(&site, &["-C", "src", "./a", "-C", ".."]);
     site.command("publish --from-tar -").run_on(&twice).is(
         1,
@@ -119,7 +119,7 @@ fn members_that_cannot_be_kept_are_named_together() {
         "error: cannot publish standard input: 1 problem\n  a stands twice\n\
          hint: make the archive without these members; nothing was written\n",
     );
-    // Absolute names are kept by -P only.
+    // Only -P keeps absolute names.
     let file = site.path("src/a");
     let absolute = Command::new("tar").args(["cPf", "-"]).arg(&file).output().unwrap().stdout;
     let told = format!("\n  {} the path is absolute\n", site.replace(file.to_str().unwrap()));
@@ -131,7 +131,8 @@ fn members_that_cannot_be_kept_are_named_together() {
 fn sparse_members_keep_their_holes() {
     let site = Site::new();
     site.tree("src", &[("before", "=b"), ("z-after", "=z")]);
-    // All hole, a hole at either end, and more parts than a header, or a block after it, holds.
+    // A file that is all hole, one with a hole at either end, and one with more parts than a header, or a
+    // block after it, can hold.
     for (name, len, parts, apart) in [
         ("all", 3 << 20, 0, 0),
         ("start", 3 << 20, 1, 0),
@@ -160,7 +161,7 @@ fn sparse_members_keep_their_holes() {
             let (found, expected) = (room(&format!("{store}/current")), room("src"));
             assert!(found <= expected, "{args:?} {name}: {found} and not {expected}");
         }
-        // A part of them is no archive.
+        // A part of an archive is no archive.
         let args = format!("publish --from-tar - --store cut-{nth}");
         site.command(&args)
             .run_on(&bytes[..bytes.len() / 2])
@@ -175,7 +176,7 @@ fn a_broken_archive_changes_nothing() {
     site.run("publish src").ok();
     site.write("src/big", vec![7; 5000]);
     let bytes = tar(&site, &[]);
-    // What follows the end marker's first block is padding.
+    // Everything after the first block of the end marker is padding.
     let end = bytes.chunks(512).position(|block| block.iter().all(|&b| b == 0)).unwrap() * 512;
     for cut in (0..=end).step_by(256) {
         let output = site.command("publish --from-tar -").run_on(&bytes[..cut]);
@@ -190,7 +191,7 @@ fn a_broken_archive_changes_nothing() {
     site.command("publish --from-tar -").run_on(&flipped).is(
         1,
         "",
-        "error: standard input is no tar archive\n\
+        "error: standard input is not a tar archive\n\
          hint: name an uncompressed tar archive, or pipe it in with `--from-tar -`\n",
     );
     site.write("x.tar", &bytes);
@@ -199,7 +200,7 @@ fn a_broken_archive_changes_nothing() {
         1,
         "",
         "error: x.tar.gz is compressed with gzip\n\
-         hint: unpack it on the way: `gunzip < FILE | genstore publish --from-tar -`\n",
+         hint: decompress it: `gunzip < FILE | genstore publish --from-tar -`\n",
     );
 }
 
@@ -212,7 +213,7 @@ fn no_more_is_taken_in_than_was_allowed() {
         1,
         "",
         "error: x.tar holds more than 4.0 KiB: stopped at the member big\n\
-         hint: nothing was written; if the archive is right, allow more with --max-total\n",
+         hint: nothing was written; allow more with --max-total\n",
     );
     let error = site.run("publish --from-tar x.tar --max-total 4K --json -n").json_error();
     assert_eq!((&error["code"], &error["exit"]), (&json!("too-large"), &json!(1)));
@@ -238,7 +239,7 @@ fn nothing_stays_of_what_was_spooled() {
         assert_eq!(output.status, i32::from(cut > 0), "{}", output.stderr);
         assert_eq!(site.names("tmp"), [""; 0]);
     }
-    // Where nothing can be spooled, that is said.
+    // If nothing can be spooled, the message says so.
     let output =
         site.command("--store other publish --from-tar -").env("TMPDIR", site.path("none")).run_on(&bytes);
     output.fails(1, "error: cannot make a directory in [DIR]/none\n");

@@ -1,5 +1,5 @@
-//! The layout is enough to read a store: a reader in another language, written from
-//! `store-layout.md` alone, finds in a store what the program published, and names what is damaged.
+//! The layout is enough to read a store: a reader in another language, written from `store-layout.md`
+//! alone, finds what the program published, and names damage.
 
 #![allow(clippy::disallowed_methods, clippy::print_stderr)]
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader.py");
 
-/// A folder of one test, with a source and a store in it.
+/// The folder of one test, with a source and a store in it.
 struct Site {
     dir: PathBuf,
 }
@@ -30,7 +30,7 @@ impl Drop for Site {
 }
 
 impl Site {
-    /// Makes an empty site; `None`, with a printed reason, where the reader cannot run.
+    /// Creates an empty site. Returns `None`, with a printed reason, if the reader cannot run.
     fn new(name: &str) -> Option<Site> {
         let probe = Command::new("python3").args(["-c", "import blake3"]).output();
         let why = match probe {
@@ -65,7 +65,7 @@ impl Site {
         full
     }
 
-    /// Runs the program and gives its JSON.
+    /// Runs the program and returns its JSON.
     fn genstore(&self, args: &[&str]) -> Value {
         let output = Command::new(env!("CARGO_BIN_EXE_genstore"))
             .env_clear()
@@ -100,7 +100,7 @@ fn text(key: &str, bytes: &[u8]) -> (String, Value) {
     }
 }
 
-/// Describes a source as the reader describes a generation, but for the mtimes, by path.
+/// Describes a source in the reader's format, without mtimes, by path.
 fn expected(root: &Path) -> BTreeMap<Vec<u8>, Value> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -142,8 +142,8 @@ fn expected(root: &Path) -> BTreeMap<Vec<u8>, Value> {
     found
 }
 
-/// Compares one generation of the reader's document with what was published; mtimes with what
-/// programs see in the generation's directory.
+/// Compares one generation of the reader's document with the published source, and its mtimes with those in
+/// the generation's directory.
 fn check_generation(found: &Value, published: &BTreeMap<Vec<u8>, Value>, tree: &Path) {
     let mut by_path = BTreeMap::new();
     for entry in found["entries"].as_array().unwrap() {
@@ -251,7 +251,7 @@ fn reads_what_was_published() {
     assert_eq!(notice, format!("{:<20} {}\n", 2, second["tree"].as_str().unwrap()));
 }
 
-/// Turns one bit of a file over, and leaves its mode as it was.
+/// Flips one bit of a file, and keeps its mode.
 fn damage(path: &Path, at: u64) {
     let mode = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();

@@ -1,12 +1,12 @@
-//! How far a project reaches: which store its file speaks for, where its views may be, and that a store
-//! of another project is not taken.
+//! The reach of a project: the store that its file applies to, the allowed places of its views, and that
+//! stores of other projects are not used.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::harness::Site;
 
-/// A project with a store of three generations, and another store with as many.
+/// Creates a project with a store of three generations, and another store with as many.
 fn two_stores() -> Site {
     let site = Site::new();
     site.tree("p/dist", &[("a", "=1")]);
@@ -35,15 +35,15 @@ fn a_file_speaks_for_its_own_store_alone() {
             .contains("Would remove nothing")
     );
     assert_eq!(at("switch 1 -q --store ../elsewhere").stderr, "");
-    let note = "[DIR]/p/genstore.toml speaks for the store [DIR]/p/genstore: [retain], [hooks], [[view]] not applied\n";
+    let note = "[DIR]/p/genstore.toml is for the store [DIR]/p/genstore: [retain], [hooks], [[view]] not applied\n";
     assert_eq!(at("publish dist --always --store ../elsewhere").stderr, note);
     assert_eq!(at("build --store ../elsewhere -- sh -c >$GENSTORE_OUT/b").stderr, note);
     assert!(!site.has("p/www"));
-    // What it says of the output is for whatever is published.
+    // Its rules for the output apply to every publication.
     site.write("p/genstore.toml", format!("{toml}[publish]\nexclude = ['a']\n[audit]\nforbid = ['b']\n"));
     site.write("p/dist/b", "2");
     assert_eq!(site.command("publish dist --store ../elsewhere").dir("p").run().status, 5);
-    // By whatever name: its own.
+    // The store is its own under any name.
     for store in ["genstore", "../p/genstore", "dist/../genstore"] {
         assert!(
             at(&format!("gc -n --store {store}")).stdout.contains("Would remove 2 generations"),
@@ -136,8 +136,8 @@ fn a_store_above_the_projects_root_is_another_projects() {
         site.write(&format!("p/blog/{marker}"), text);
         site.write("p/blog/deep/dist/a", "2");
         let run = |args: &str| site.command(args).dir("p/blog/deep").run();
-        let beyond = "[DIR]/p/genstore belongs to another one\n\
-                      hint: to use it all the same: --store [DIR]/p/genstore; `genstore publish DIR` makes one";
+        let beyond = "[DIR]/p/genstore belongs to another project\n\
+                      hint: to use that one: --store [DIR]/p/genstore; `genstore publish DIR` creates one";
         for args in ["list", "gc", "rollback", "switch 1", "mark 1 bad"] {
             let message = format!("error: there is no store in the project of [DIR]/p/blog/deep; {beyond}");
             run(args).fails(10, &message);
@@ -156,11 +156,11 @@ fn a_store_above_the_projects_root_is_another_projects() {
             Some("generations/3/tree")
         );
         site.run("current --store p/genstore").prints("3\n");
-        // That of the root itself is its own.
+        // A store in the root is the project's own.
         site.run("publish p/dist -q --store p/blog/genstore").ok();
         fs::remove_dir_all(site.path("p/blog/deep/genstore")).ok();
         run("list").ok();
-        // And so is a project's file above the root.
+        // So is a project's file above the root.
         if marker != "genstore.toml" {
             site.write("p/genstore.toml", "[store]\npath = '../elsewhere'\n[publish]\nexclude = ['a']\n");
             fs::remove_dir_all(site.path("p/blog/genstore")).unwrap();
@@ -168,7 +168,7 @@ fn a_store_above_the_projects_root_is_another_projects() {
             assert!(site.has("p/blog/deep/genstore/current/a"));
         }
     }
-    // Not every package is the root of one.
+    // Not every package is the root of a project.
     let site = two_stores();
     site.write("p/blog/package.json", "{\"keywords\": [\"workspaces\"]}");
     site.command("current").dir("p/blog").run().prints("3\n");
@@ -192,7 +192,7 @@ fn declared_views_lie_inside_the_project() {
     for view in
         ["../out/v", "inside/../../out/v", "way/v", "way/new/v", "short/../../out/v", &outside, "../p2/v"]
     {
-        let message = format!("error: the view {view} of [DIR]/p/genstore.toml lies outside the project\n");
+        let message = format!("error: the view {view} of [DIR]/p/genstore.toml is outside the project\n");
         publish(view, "").fails(1, &site.replace(&message));
         let built = site.command("build -- sh -c echo>$GENSTORE_OUT/x").dir("p").run();
         built.fails(1, &site.replace(&message));
@@ -203,7 +203,7 @@ fn declared_views_lie_inside_the_project() {
         publish(view, "-q").ok();
         assert!(site.has(&format!("p/{view}/a")), "{view}");
     }
-    // The user says otherwise: in the configuration, by a flag, or by hand.
+    // The user allows it: in the configuration, by a flag, or by hand.
     let config = format!("views = [\"{}\"]\n", site.path("out").display());
     site.write("home/.config/genstore/config.toml", config);
     publish("way/v", "-q").ok();

@@ -1,8 +1,8 @@
-//! The README's console sessions, run as they stand.
+//! Runs the README's console sessions literally.
 
 use crate::harness::Site;
 
-/// Reads the sessions: each command with the output that the README shows for it.
+/// Parses the sessions: each command with its output in the README.
 fn sessions() -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     let mut inside = false;

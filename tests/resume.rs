@@ -1,4 +1,4 @@
-//! `resume`. What a hold keeps `watch` from is tested in `watch.rs`.
+//! `resume`. `watch.rs` tests the effect of a hold on `watch`.
 
 use serde_json::json;
 
@@ -7,9 +7,9 @@ use crate::harness::Site;
 #[test]
 fn shows_what_was_built_since_the_rollback() {
     let site = Site::published();
-    site.run("resume").prints("Nothing is held\n");
+    site.run("resume").prints("There is no hold\n");
     site.run("rollback").ok();
-    // A third one, which is only kept, as a watch would.
+    // A third generation that is only kept, like a watch would.
     site.write("dist/a.txt", "three");
     site.run("publish dist --no-activate").ok();
     site.run("resume").prints("Resumed: 1 [ID] -> 3 [ID]\n");
@@ -26,7 +26,7 @@ fn shows_what_was_built_since_the_rollback() {
 fn what_a_rollback_left_as_bad_stays_left() {
     let site = Site::published();
     site.run("rollback").ok();
-    site.run("resume").prints("Resumed: nothing newer was built, 1 stays current\n");
+    site.run("resume").prints("Resumed: there is no newer build, 1 stays current\n");
     site.run("current").prints("1\n");
-    site.run("resume").prints("Nothing is held\n");
+    site.run("resume").prints("There is no hold\n");
 }

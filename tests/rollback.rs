@@ -19,7 +19,7 @@ fn goes_back_and_marks() {
         1,
         "",
         "error: there is no good generation older than 1\n\
-         hint: `genstore list` shows what there is; `genstore switch` goes to any of them\n",
+         hint: `genstore list` shows all generations; `genstore switch` activates any of them\n",
     );
 }
 
@@ -109,7 +109,7 @@ fn says_what_it_passes_over() {
         1,
         "",
         "error: there is no good generation older than 2 that was current before (1 never was)\n\
-         hint: `genstore list` shows what there is; `genstore switch` goes to any of them\n",
+         hint: `genstore list` shows all generations; `genstore switch` activates any of them\n",
     );
     site.run("current").prints("2\n");
 }

@@ -1,5 +1,5 @@
-//! The clock and the faults of the shipped program: nothing that a stranger can set reaches them. All
-//! else is the same as in the program that the other tests run.
+//! The clock and the faults of the shipped program: nothing that a stranger can set reaches them. Otherwise
+//! it equals the program that the other tests run.
 
 use std::fs;
 use std::io::Write;
@@ -27,7 +27,8 @@ fn the_environment_sets_neither_clock_nor_fault() {
     let times: Vec<&Value> =
         list["generations"].as_array().unwrap().iter().map(|generation| &generation["time"]).collect();
     assert!(times.len() == 6 && times.iter().all(|time| *time != NOW), "{times:?}");
-    // A pin that the real clock has not reached keeps, whatever a variable says.
+    // The real clock has not reached the end of the pin, so it keeps the generation, whatever the variable
+    // is.
     site.shipped("pin 1 p --until 1h").run().ok();
     let late =
         site.shipped("gc --keep-last 1 --grace 0 --json").env("GENSTORE_NOW", "2099-01-01T00:00:00Z");
@@ -35,7 +36,7 @@ fn the_environment_sets_neither_clock_nor_fault() {
     assert_eq!(site.names("genstore/generations"), ["1", "6"]);
 }
 
-/// Looks for a word. Windows of each length take a debug build half a minute.
+/// Searches for a word. Windows of each length take a debug build half a minute.
 fn has_word(bytes: &[u8], word: &[u8]) -> bool {
     bytes.split(|byte| *byte == word[0]).any(|rest| rest.starts_with(&word[1..]))
 }
@@ -60,7 +61,7 @@ fn the_shipped_program_does_not_know_the_variables() {
     }
 }
 
-/// Runs a child of the torture that is none, with this as its stdin, at a place; returns its stderr.
+/// Runs a fake child of the torture at a place, with this as its stdin; returns its stderr.
 fn trial(site: &Site, program: &str, args: &[&str], message: &str) -> String {
     let mut command = Command::new(program);
     command.args(args).current_dir(site.path("")).env_clear().env("PATH", "/usr/bin:/bin");
@@ -97,7 +98,7 @@ fn a_stranger_cannot_speak_to_a_trial() {
     assert!(!site.has("trace"));
 }
 
-/// A parent that is this program, by having become it, holds no end of a pipe between two others.
+/// A parent that became this program by exec holds no end of a pipe between two others.
 #[test]
 fn a_trial_needs_the_pipe_of_its_parent() {
     let site = Site::published();
@@ -114,7 +115,7 @@ fn a_trial_needs_the_pipe_of_its_parent() {
         let mut command = Command::new("sh");
         command.args(["-c", &script]).current_dir(site.path("")).env_clear().env("PATH", "/usr/bin:/bin");
         let mut parent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        // Its end is that of the trial.
+        // It ends with the status of the trial.
         let told = std::io::read_to_string(parent.stderr.take().unwrap()).unwrap();
         let lives = parent.try_wait().unwrap().is_none();
         parent.kill().unwrap();

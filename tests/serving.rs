@@ -1,4 +1,4 @@
-//! A file server over `current`: no client is ever told "not modified" of bytes it does not have.
+//! A file server over `current`: no client gets "not modified" for bytes that it does not have.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -50,7 +50,7 @@ fn never_a_stale_304() {
         &[("index.html", "=two"), ("app.js", "=same"), ("extra.css", "=a")],
         &[("index.html", "=three"), ("app.js", "=other"), ("extra.css", "=b")],
     ];
-    // Each in another way; the last one makes its tree of the first's.
+    // Each publication uses another way; the last one recycles the tree of the first.
     site.write("genstore.toml", "[retain]\nauto = true\nkeep_last = 3\ngrace = '0s'\n");
     let mut ways = Way::ALL.into_iter().cycle();
     let mut publish = |nth: usize| {
@@ -61,7 +61,7 @@ fn never_a_stale_304() {
     };
     publish(0);
     let Some(server) = Server::start(&site) else { return };
-    // Whatever a client was ever given: path and date, and the bytes that came with them.
+    // All answers that a client has received: path and date, and their bytes.
     let mut kept: BTreeMap<(&str, String), String> = BTreeMap::new();
     let mut unchanged = 0;
     let mut check = |step: &str| {

@@ -134,9 +134,9 @@ fn another_s_damage_hides_what_concerns_both() {
     std::fs::remove_file(&manifest).unwrap();
     std::fs::write(&manifest, "no").unwrap();
     let text = site.run("show").ok().stdout;
-    let unknown = "not known: another generation is damaged\n";
+    let unknown = "unknown: another generation is damaged\n";
     assert!(text.contains(&format!("  shared    {unknown}")), "{text}");
-    // What keeps it is told without a look at the others.
+    // The reasons that keep it do not depend on the other generations.
     assert!(text.contains("  kept by   current; last 5\n"), "{text}");
     let doc = site.run("show --json").is_json("genstore.show/1");
     assert_eq!((&doc["kept_by"], &doc["shared_bytes"]), (&json!(["current", "last 5"]), &json!(null)));

@@ -1,17 +1,16 @@
-//! What the commands that the program runs inherit of its signals: nothing, but that they are not to end.
+//! Commands that the program runs inherit no signal state, except for the ignored end signals.
 
 use crate::harness::{Run, Site};
 
 /// SIGHUP, SIGINT, SIGQUIT and SIGTERM, which stay ignored as under `nohup`; SIGILL, SIGFPE and SIGSEGV,
-/// which cannot be caught, and neither can 32 and 33, which programs that started this one may have had
-/// ignored in it.
+/// which cannot be caught; and 32 and 33, which an earlier program may have ignored.
 const MAY_BE_IGNORED: u64 = 0x4007 | 0x0488 | LIBRARY;
 const LIBRARY: u64 = 0x1_8000_0000;
 
-/// Writes what a command has ignored and blocked.
+/// Prints the ignored and the blocked signals of a command.
 const TELL: &str = "grep -E '^Sig(Ign|Blk)' /proc/self/status";
 
-/// Runs it with every signal ignored and blocked; `None`, with a printed reason, where that cannot be.
+/// Runs the command with every signal ignored and blocked.
 fn deafened(run: Run<'_>) -> Run<'_> {
     run.under(&["env", "--ignore-signal", "--block-signal"])
 }
@@ -49,7 +48,7 @@ fn commands_begin_with_default_signals() {
     is_clear(&site.read("hook"));
 }
 
-/// What was ignored so that a program outlives its terminal stays so.
+/// Signals that are ignored so that a program outlives its terminal stay ignored.
 #[test]
 fn nohup_stays_nohup() {
     let site = Site::published();

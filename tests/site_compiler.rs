@@ -1,5 +1,5 @@
-//! "Builds as transactions", by the example `site_compiler`: every promise that a build tool makes
-//! when it publishes through the store, as a test.
+//! "Builds as transactions", by the example `site_compiler`: tests of every promise that a build tool makes
+//! when it publishes through the store.
 
 mod calls;
 mod failing;
@@ -51,8 +51,7 @@ fn the_commands_of_the_readme_do_what_it_shows() {
     assert!(built.stdout.starts_with("Published generation 1 "), "{}", built.stdout);
     let failed = run(fail);
     assert_eq!((failed.status, failed.stdout.as_str()), (1, ""));
-    let shown: Vec<&str> =
-        shown.iter().map(|line| line.strip_prefix("# ").expect("what it prints")).collect();
+    let shown: Vec<&str> = shown.iter().map(|line| line.strip_prefix("# ").expect("the output")).collect();
     assert_eq!(failed.stderr.lines().collect::<Vec<_>>(), shown);
 }
 
@@ -78,7 +77,7 @@ fn each_file_is_replaced_by_a_same_filesystem_temporary_and_an_atomic_rename() {
         assert!(from.starts_with(store.join("staging")), "{call:?}");
         let dev = |path: &Path| path.symlink_metadata().unwrap().dev();
         assert_eq!(dev(&store.join("staging")), dev(&store.join("current")));
-        // The new generation gets its place whole, before that, and is not touched there.
+        // The new generation is complete before it gets its place, and is not changed there.
         let new = fs::canonicalize(store.join("current")).unwrap().parent().unwrap().to_owned();
         let placed: Vec<_> =
             calls.iter().filter(|call| call.changes(|path| path.starts_with(&new))).collect();
@@ -91,7 +90,7 @@ fn each_file_is_replaced_by_a_same_filesystem_temporary_and_an_atomic_rename() {
     assert_eq!(shop.current(), 3);
 }
 
-/// Modes of all that lies below, by path.
+/// Returns the modes of everything below a folder, by path.
 fn modes(root: &Path) -> BTreeMap<PathBuf, u32> {
     let mut lines = BTreeMap::new();
     snapshot_below(root, &mut lines);
@@ -128,7 +127,7 @@ fn modes_are_the_same_whatever_the_umask_and_everybody_can_read() {
         assert_eq!(*mode, expected, "{}", path.display());
     }
     assert_eq!(tree.metadata().unwrap().permissions().mode() & 0o7777, 0o755);
-    // As somebody else, through `current`.
+    // Another user, through `current`.
     let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     let script =
         "cd genstore/current/ && find . -type f -exec cat {} + >/dev/null && app/run list && bin/server";
@@ -155,7 +154,7 @@ fn unchanged_files_keep_inode_and_mtime_and_changed_ones_move_forward() {
     shop.build(&["--memory"]).ok();
     for round in 0..4 {
         let old = fs::canonicalize(&current).unwrap();
-        // There and back again, so that bytes come which the store has, with the mtime they had.
+        // The content alternates, so bytes return that the store already has, with their old mtime.
         shop.write("source/assets/note.txt", &format!("note {}\n", round % 2));
         let text = if round % 2 == 0 { "Another text." } else { "The first text." };
         shop.write("source/guide/readers.md", &format!("# What a reader sees\n{text}\n"));

@@ -70,13 +70,13 @@ fn prune_removes_it_and_leaves_alone_what_is_not_published() {
 fn prune_does_not_touch_a_project() {
     let site = project("prune = true\n");
     for (output, shown, why) in
-        [(".", "[DIR]/.", "holds the project"), ("/nowhere/x", "/nowhere/x", "lies outside the project")]
+        [(".", "[DIR]/.", "contains the project"), ("/nowhere/x", "/nowhere/x", "is outside the project")]
     {
         site.command("build").args(&["--output", output]).run().is(
             2,
             "",
             &format!(
-                "error: `prune` under [build] removes no files of {shown}: it {why}\nhint: name a folder of the \
+                "error: `prune` under [build] cannot remove files of {shown}: it {why}\nhint: name a folder of the \
                  project as `output` that only the build writes to\n"
             ),
         );

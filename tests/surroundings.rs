@@ -1,9 +1,9 @@
-//! Every verb in surroundings that hosts have: limits of processes, descriptors, file sizes and
-//! memory, nowhere to put temporary files, no `/proc`, no home, closed descriptors, a working directory
-//! that was removed, names and variables that are not UTF-8, a stdout that does not take anything.
+//! Every verb in unusual surroundings: limits of processes, descriptors, file sizes and memory, no
+//! temporary folder, no `/proc`, no home, closed descriptors, a working directory that was removed, names
+//! and variables that are not UTF-8, a stdout that cannot be written to.
 //!
-//! In each of them a verb does its work, or says what is wrong: it does not panic, exits with a
-//! documented status, and leaves a sound store that is unchanged where the verb failed.
+//! In each of them a verb does its work, or prints what is wrong. It does not panic, exits with a
+//! documented status, and leaves a sound store, which is unchanged if the verb failed.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,27 +14,27 @@ use crate::harness::{Output, Run, Site};
 /// The statuses of `genstore help`.
 const DOCUMENTED: [i32; 16] = [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 124, 125, 126, 127, 130, 143];
 
-/// Users who are no other's, one for each test: processes are counted by user.
+/// User ids that nothing else uses, one for each test: processes are counted by user.
 const USERS: [&str; 2] = ["2777", "2778"];
 
-/// What a verb that succeeded has done to the list of generations, with their pins and marks.
+/// The change that a successful verb makes to the list of generations, with their pins and marks.
 #[derive(Clone, Copy, PartialEq)]
 enum Leaves {
-    /// Nothing.
+    /// No change.
     Same,
-    /// Something.
+    /// A change.
     Other,
-    /// It depends.
+    /// It depends on the case.
     Any,
 }
 use Leaves::{Any, Other, Same};
 
-/// An example of each verb, and of each verb below a verb. `STAGE` is a stage that was begun.
+/// An example of each verb, and of each nested verb. `STAGE` is an open stage.
 const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("init", &["init", "--store", "another"], Same),
     ("publish", &["publish", "new"], Other),
     ("build", &["build", "--", "sh", "-c", "trap '' XFSZ; cp -R new/. \"$GENSTORE_OUT\""], Other),
-    // Its own build ends it.
+    // The build of the watch ends it.
     (
         "watch",
         &[
@@ -48,7 +48,7 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
         ],
         Any,
     ),
-    // Nobody watches.
+    // No watch runs.
     ("rebuild", &["rebuild"], Same),
     ("restart", &["restart", "api"], Same),
     ("begin", &["begin", "--ttl", "1h"], Same),
@@ -82,7 +82,7 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("help", &["help"], Same),
 ];
 
-/// Lists the verbs that the program itself lists, those below a verb as `view add`.
+/// Lists the verbs in the program's help, and nested verbs like `view add`.
 fn verbs(site: &Site) -> Vec<String> {
     let listed = |help: Output, heading: &str| -> Vec<String> {
         let lines = help.stdout.lines().skip_while(|line| *line != heading).skip(1);
@@ -101,11 +101,11 @@ fn verbs(site: &Site) -> Vec<String> {
     all
 }
 
-/// Folders for the trials of one surrounding: a model, and a copy of it for each.
+/// Folders for the trials in one kind of surroundings: a model, and a copy of it for each.
 struct Trials {
     site: Site,
     stage: String,
-    /// What is run before the program, in the place of nothing.
+    /// The program that runs instead when the surroundings are normal.
     calm: Vec<&'static str>,
 }
 
@@ -123,12 +123,12 @@ impl Trials {
         for name in ["genstore", "genstore.toml", "new", "site"] {
             std::fs::rename(site.path(name), site.path("model").join(name)).unwrap();
         }
-        // Its target is relative: the copies lie as deep.
+        // The target of the view is relative, so the copies have the same depth.
         std::fs::remove_file(site.path("model/site")).unwrap();
         Trials { site, stage, calm: vec![] }
     }
 
-    /// All runs are those of another user, where this one may become one.
+    /// Runs everything as another user, if this user can change to one.
     fn of_a_user(user: &'static str) -> Option<Trials> {
         let mut trials = Trials::new();
         trials.calm =
@@ -142,7 +142,7 @@ impl Trials {
         runs.then_some(trials)
     }
 
-    /// Tries every verb. `surround` is what makes the surrounding: a program that runs another.
+    /// Tries every verb. `surround` creates the surroundings: a program that runs another.
     fn all(
         &self,
         name: &str,
@@ -172,7 +172,7 @@ impl Trials {
         assert!(copied.unwrap().success());
         let calm = |args: &str| site.command(args).dir("trial").under(&self.calm).run();
         calm("view add site").ok();
-        // The log of a build that failed takes space, and changes no generation.
+        // The log of a failed build takes space, but changes no generation.
         let list = || {
             let list = calm("list --json").ok().json("genstore.list/1");
             (list["current"].clone(), list["generations"].clone(), list["damaged"].clone())
@@ -189,7 +189,7 @@ impl Trials {
                 vec![OsStr::new("--store"), store.as_os_str()]
             })
             .collect();
-        // The store's flag is not for the command.
+        // The store's flag must not reach the command.
         let parts: Vec<&[&OsStr]> = args.splitn(2, |arg| *arg == "--").collect();
         let args = match parts.as_slice() {
             [own, command] => {
@@ -198,7 +198,7 @@ impl Trials {
             }
             _ => args,
         };
-        // Its number is what the build of `watch` sends a signal to.
+        // The build of `watch` sends a signal to this pid.
         let wrapper = ["sh", "-c", "echo $$ > pid && exec \"$@\"", "sh"];
         let wrapper = [&wrapper, self.calm.as_slice(), surround].concat();
         let run =
@@ -225,7 +225,7 @@ impl Trials {
     }
 }
 
-/// Returns whether a filesystem can be mounted, for this test alone.
+/// Returns whether a filesystem can be mounted for this test.
 fn mounts() -> bool {
     let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     let can = tried.is_ok_and(|output| output.status.success());
@@ -244,7 +244,7 @@ fn as_it_is_everything_works() {
     for (verb, status) in Trials::new().all("as it is", &["env"], as_it_is) {
         let expected = match verb.as_str() {
             "watch" => 143,
-            // There is nobody to ask.
+            // No watch runs that could answer.
             "rebuild" | "restart" => 1,
             _ => 0,
         };
@@ -255,13 +255,13 @@ fn as_it_is_everything_works() {
 #[test]
 fn at_a_limit_of_processes() {
     if let Some(trials) = Trials::of_a_user(USERS[0]) {
-        // None besides the program itself, and one.
+        // No process besides the program itself, and then one more.
         trials.all("no more processes", &["prlimit", "--nproc=1:1"], as_it_is);
         trials.all("few processes", &["prlimit", "--nproc=2:2"], as_it_is);
     }
 }
 
-/// With no thread to be had, what needs no process of another does its work.
+/// A verb that needs no other process works without any new thread.
 #[test]
 fn without_threads_the_work_is_done() {
     let Some(trials) = Trials::of_a_user(USERS[1]) else { return };
@@ -293,7 +293,7 @@ fn with_more_generations_than_descriptors() {
     site.tree("one", &[("a", "=one"), ("deep/b", "=b"), ("deep/c", "=c")]);
     site.tree("two", &[("a", "=two"), ("deep/b", "=b"), ("deep/c", "=c")]);
     for number in 1..=GENERATIONS {
-        // Freshness makes an inode of its own of `a` each time.
+        // Freshness gives `a` a new inode each time.
         site.run(if number % 2 == 1 { "publish one" } else { "publish two" }).ok();
     }
     let run = |args: &str| {
@@ -315,10 +315,10 @@ fn with_more_generations_than_descriptors() {
         run("verify --repair").ok();
         run("verify").ok();
     };
-    // A path that all generations lost.
+    // A path that is missing in all generations.
     every_tree(&|tree| std::fs::remove_file(site.path(tree).join("deep/b")).unwrap());
     is_mended();
-    // An object of which only the last generation that shows it has a copy.
+    // An object whose only copy is in the last generation that shows it.
     let spoil = |path: &std::path::Path| {
         let (mode, time) = (path.metadata().unwrap().permissions(), path.metadata().unwrap().modified());
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
@@ -335,7 +335,7 @@ fn with_more_generations_than_descriptors() {
     std::fs::rename(&kept, &last).unwrap();
     is_mended();
     assert_eq!(site.read("genstore/generations/1/tree/deep/c"), "c");
-    // A manifest that nothing is left of in any other generation than what is current.
+    // A manifest of which no other generation than the current one has anything.
     for number in 1..GENERATIONS {
         std::fs::remove_file(site.path(format!("genstore/generations/{number}/manifest"))).unwrap();
     }
@@ -411,7 +411,7 @@ fn with_names_that_are_not_utf8() {
     trials.all("a store that is not there", &["env"], |run| run.env("GENSTORE_STORE", store));
 }
 
-/// A path of any bytes can be given to each flag that takes one.
+/// Each flag that takes a path accepts any bytes.
 #[test]
 fn paths_of_any_bytes() {
     let site = Site::published();

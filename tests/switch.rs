@@ -10,7 +10,7 @@ fn goes_in_either_direction() {
     site.run("switch 1").prints("Switched: 2 [ID] -> 1 [ID] (first)\n");
     site.run("current").prints("1\n");
     site.run("switch 2").prints("Switched: 1 [ID] -> 2 [ID]\n");
-    site.run("switch 2").prints("Unchanged: generation 2 [ID] is current already\n");
+    site.run("switch 2").prints("Unchanged: generation 2 [ID] is already current\n");
     site.run("switch 1 -q").prints("");
 }
 

@@ -1,5 +1,5 @@
-//! `torture`: what is told, what is left, and that the store keeps its promises on this machine's
-//! filesystem, and on ext4, xfs and btrfs.
+//! `torture`: its output, its remains, and that the store keeps its promises on this machine's filesystem,
+//! and on ext4, xfs and btrfs.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Site, eventually};
 
-/// The abilities differ from machine to machine.
+/// Splits off the first line: the features differ from machine to machine.
 fn first_line(text: &str) -> (&str, &str) {
     text.split_once('\n').unwrap()
 }
@@ -19,7 +19,7 @@ fn tells_of_each_scenario_and_leaves_nothing() {
     let site = Site::new();
     site.write("dir/mine", "mine");
     symlink("mine", site.path("dir/link")).unwrap();
-    // Neither of the two is any business of the scratch stores.
+    // Neither of the two may affect the scratch stores.
     site.write("genstore.toml", "[audit]\nmax_total = 0\n");
     let run = site.command("torture dir --steps 1 --kinds kill,eio --only publish");
     let output = run.env("GENSTORE_STORE", "dir/store").run();
@@ -45,14 +45,14 @@ publish to a mirror                      184       4       2       2       0    
 total                                  1,111      42      21      20       1      40       2           0
 42 trials in [TIME]: no violations
 ";
-    // The steps of a commit may become more or fewer; the table's form may not.
+    // The number of steps of a commit may change, but not the form of the table.
     assert_eq!(without_points(rest), without_points(expected), "{rest}");
     assert_eq!((output.status, output.stderr.as_str()), (0, ""));
     assert_eq!(site.names("dir"), ["link", "mine"]);
     assert_eq!((site.read("dir/mine").as_str(), site.names("").len()), ("mine", 2));
 }
 
-/// Puts `#` in the place of the numbers of the first column.
+/// Replaces the numbers of the first column by `#`.
 fn without_points(text: &str) -> String {
     let line = |line: &str| match line
         .get(36..44)
@@ -106,7 +106,8 @@ fn refuses_what_it_cannot_do() {
     site.run("torture file").fails(1, no_folder);
     site.run("torture . --steps 0").fails(2, "error: invalid value '0' for '--steps <all|N>'");
     site.run("torture . --kinds kill,burn").fails(2, "error: invalid value 'burn' for '--kinds <LIST>'");
-    site.run("torture . --only nothing").fails(2, "error: no scenario has such a name\nhint: there are: ");
+    site.run("torture . --only nothing")
+        .fails(2, "error: no scenario has that text in its name\nhint: the scenarios are: ");
     assert_eq!(site.names(""), ["file"]);
 }
 
@@ -118,7 +119,7 @@ fn nothing_is_tried_in_a_store() {
         let error = site.run(&format!("torture {dir} --json")).json_error();
         assert_eq!(error["code"], "target-in-store");
         let message = error["message"].as_str().unwrap();
-        assert!(site.replace(message).ends_with(" lies in the store [DIR]/genstore"), "{message}");
+        assert!(site.replace(message).ends_with(" is inside the store [DIR]/genstore"), "{message}");
     }
     assert!(read_tree(&site.path("")).unwrap() == before);
 }
@@ -140,8 +141,8 @@ fn an_interruption_leaves_nothing() {
     assert_eq!(site.names(""), [""; 0]);
 }
 
-/// Tries each scenario on a filesystem of its own, and then that nothing is tried where nothing can
-/// be written.
+/// Tries each scenario on a filesystem of its own. Then checks that nothing is tried if the filesystem is
+/// read-only.
 fn on(kind: &'static str, size_mib: u64) {
     let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else {
         return;

@@ -1,4 +1,4 @@
-//! Whose configuration and stores are obeyed, what is told of commands, and how a user says otherwise.
+//! Trust in configurations and stores, messages about commands, and the user's ways to change both.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -8,16 +8,17 @@ use genstore_testkit::is_root;
 
 use crate::harness::{Output, Run, Site};
 
-/// A user and a group that are nobody here.
+/// A user and a group that do not exist here.
 pub const STRANGER: u32 = 26_660;
 
-/// A project file that runs a command wherever one can stand.
+/// A project file with a command in every place that accepts one.
 const COMMANDS: &str = "[build]\ncommand = 'echo 1 > $GENSTORE_OUT/f; echo build >> ../ran'\n\
     [audit]\nrun = ['echo audit >> ../ran']\n\
     [hooks]\npost_commit = 'echo hook >> ../ran'\n\
     [watch]\npaths = ['.']\nrun = ['echo watch >> ../ran']\n";
 
-/// A site with a store `st`, and a folder to work in below one in which everybody has files, as in /tmp.
+/// Creates a site with a store `st`, and a working folder below a folder that everybody may write to, like
+/// /tmp.
 fn shared_folder() -> Site {
     let site = Site::new();
     site.tree("pub/mine/dist", &[("a", "=1")]);
@@ -27,11 +28,11 @@ fn shared_folder() -> Site {
     site
 }
 
-/// What commands say of the project file in [`folder_with_a_strangers_file`].
+/// The error about the project file in [`folder_with_a_strangers_file`].
 const STRANGERS_FILE: &str =
-    "[DIR]/pub/genstore.toml is not obeyed: [DIR]/pub/genstore.toml belongs to user 26660";
+    "[DIR]/pub/genstore.toml is not trusted: [DIR]/pub/genstore.toml belongs to user 26660";
 
-/// The shared folder, with a project file of somebody else above the folder to work in.
+/// Creates the shared folder, with another user's project file above the working folder.
 fn folder_with_a_strangers_file() -> Site {
     let site = shared_folder();
     site.write("pub/genstore.toml", COMMANDS);
@@ -44,12 +45,12 @@ impl Site {
         fs::set_permissions(self.path(path), Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Gives a path to somebody else. Only root can.
+    /// Changes the owner of a path to another user. Only root can do that.
     fn give_away(&self, path: &str) {
         chown(self.path(path), Some(STRANGER), Some(STRANGER)).unwrap();
     }
 
-    /// Prepares a run in the folder of [`shared_folder`], with a home of its own.
+    /// Prepares a run in the folder of [`shared_folder`], with its own home.
     fn mine(&self, args: &str) -> Run<'_> {
         self.at_home(args).dir("pub/mine")
     }
@@ -86,7 +87,7 @@ fn no_command_of_a_stranger_runs() {
         untrusted(site.mine(args).run(), why);
     }
     assert_eq!(site.mine("list --json").run().json_error()["code"], "untrusted");
-    // A store that was named has nothing to do with the file.
+    // The file does not apply to a store that was named explicitly.
     for args in ["list", "switch 1", "gc", "rollback --keep-good", "verify"] {
         let output = site.mine(&format!("{args} --store ../../st")).run();
         assert!(!output.stderr.contains("genstore.toml"), "{args}: {}", output.stderr);
@@ -94,7 +95,7 @@ fn no_command_of_a_stranger_runs() {
     assert!(!site.has("ran") && !site.has("pub/ran") && !site.has("pub/genstore"));
     site.mine("publish dist --no-project --store ../../st").run().ok();
     assert!(!site.has("ran") && !site.has("pub/ran"));
-    // An own file that is nearer, empty as it may be, ends the way up.
+    // A nearer file of the user's own ends the search, even if it is empty.
     site.write("pub/mine/genstore.toml", "");
     site.mine("publish dist").run().ok();
     assert!(!site.has("ran") && site.has("pub/mine/genstore/current"));
@@ -111,11 +112,11 @@ fn a_user_may_trust_a_strangers_file() {
         fs::remove_file(site.path("ran")).ok();
         ran
     };
-    // Once.
+    // Trust for one run.
     site.mine("build --trust -q").run().ok();
     assert_eq!(ran(), "build\naudit\nhook\n");
     untrusted(site.mine("build").run(), why);
-    // Always, by folder: that of the file, or one above it.
+    // Permanent trust, by folder: that of the file, or one above it.
     for folder in ["pub", "."] {
         let folder = site.path(folder).canonicalize().unwrap();
         site.write("home/.config/genstore/config.toml", format!("trusted = [\"{}\"]\n", folder.display()));
@@ -127,9 +128,9 @@ fn a_user_may_trust_a_strangers_file() {
         format!("trusted = [\"{}\"]\n", site.path("st").display()),
     );
     untrusted(site.mine("build").run(), why);
-    // As it is.
+    // Trust in the present form of the file.
     let told = site.mine("trust").run().ok().stdout;
-    assert!(told.starts_with("Trusted [DIR]/pub/genstore.toml as it is: [build] echo 1 "), "{told}");
+    assert!(told.starts_with("Trusted [DIR]/pub/genstore.toml, which runs [build] echo 1 "), "{told}");
     site.mine("build -q").run().ok();
     assert_eq!(ran(), "build\n");
     site.write("pub/genstore.toml", format!("{COMMANDS}poll = '1s'\n"));
@@ -157,7 +158,7 @@ fn a_file_that_others_may_change_is_a_strangers() {
         match expected {
             None => drop(output.ok()),
             Some(who) => {
-                let why = format!("[DIR]/p/genstore.toml is not obeyed: {who} may write to [DIR]/{path}");
+                let why = format!("[DIR]/p/genstore.toml is not trusted: {who} may write to [DIR]/{path}");
                 untrusted(output, &why);
             }
         }
@@ -170,29 +171,29 @@ fn a_file_that_others_may_change_is_a_strangers() {
         check(path, 0o775, STRANGER, Some("group 26660"));
         check(path, 0o757, 0, Some("everybody"));
         if path != "p" {
-            // The bit of /tmp protects names in a folder, not bytes in a file.
+            // The sticky bit of /tmp protects names in a folder, not bytes in a file.
             check(path, 0o1757, 0, Some("everybody"));
         }
-        // Nobody else is in root's group.
+        // root's group has no other members.
         check(path, 0o775, 0, None);
     }
-    // There nobody can replace what belongs to somebody else.
+    // Nobody can replace another user's file there.
     check("p", 0o1777, 0, None);
     check("p", 0o1775, STRANGER, None);
-    // Where one stands is no matter: it is not on the way to the file.
+    // The working directory does not matter: it is not part of the file's path.
     check("p/deep", 0o777, 0, None);
-    // The link, and what it leads to.
+    // The link, and its target.
     site.write("else/real.toml", "[hooks]\npost_commit = 'touch ran'\n");
     fs::remove_file(site.path("p/genstore.toml")).unwrap();
     symlink("../else/real.toml", site.path("p/genstore.toml")).unwrap();
     site.command("publish dist --always -q").dir("p/deep").run().ok();
     assert!(site.has("p/ran"));
     site.mode("else", 0o777);
-    let why = "[DIR]/p/genstore.toml is not obeyed: everybody may write to [DIR]/else";
+    let why = "[DIR]/p/genstore.toml is not trusted: everybody may write to [DIR]/else";
     untrusted(site.command("publish dist").dir("p/deep").run(), why);
     site.mode("else", 0o755);
     std::os::unix::fs::lchown(site.path("p/genstore.toml"), Some(STRANGER), None).unwrap();
-    let why = "[DIR]/p/genstore.toml is not obeyed: [DIR]/p/genstore.toml belongs to user 26660";
+    let why = "[DIR]/p/genstore.toml is not trusted: [DIR]/p/genstore.toml belongs to user 26660";
     untrusted(site.command("publish dist").dir("p/deep").run(), why);
 }
 
@@ -206,8 +207,8 @@ fn under_sudo_the_invoking_user_counts() {
     site.write("genstore.toml", "[hooks]\npost_commit = 'touch ran'\n");
     site.give_away("genstore.toml");
     let publish = |uid: &str| site.command("publish dist --always -q").env("SUDO_UID", uid).run();
-    publish("26661").fails(1, "error: [DIR]/genstore.toml is not obeyed: ");
-    publish("x").fails(1, "error: [DIR]/genstore.toml is not obeyed: ");
+    publish("26661").fails(1, "error: [DIR]/genstore.toml is not trusted: ");
+    publish("x").fails(1, "error: [DIR]/genstore.toml is not trusted: ");
     assert!(!site.has("ran"));
     publish("26660").ok();
     assert!(site.has("ran"));
@@ -220,7 +221,7 @@ fn a_strangers_store_is_not_found() {
     }
     let site = shared_folder();
     let refused =
-        "error: the store [DIR]/pub/genstore is not used: [DIR]/pub/genstore belongs to user 26660\n";
+        "error: the store [DIR]/pub/genstore is not trusted: [DIR]/pub/genstore belongs to user 26660\n";
     site.run("publish pub/mine/dist --store pub/genstore").ok();
     site.give_away("pub/genstore");
     for args in ["publish dist", "list", "gc", "current", "build -- true", "begin --ttl 1h", "verify"] {
@@ -231,17 +232,17 @@ fn a_strangers_store_is_not_found() {
     let config = format!("trusted = [\"{}\"]\n", site.path("pub").display());
     site.write("home/.config/genstore/config.toml", config);
     site.mine("list").run().ok();
-    // In a folder of the store's owner root is at home: it goes on for that owner.
+    // root may use a folder of the store's owner: it acts for that owner.
     fs::remove_dir_all(site.path("home")).unwrap();
     site.mode("pub", 0o755);
     site.give_away("pub");
     site.command("list").dir("pub").run().ok();
-    // But not where everybody could have made it.
+    // But not if everybody could have created it.
     site.mode("pub", 0o777);
     site.command("list")
         .dir("pub")
         .run()
-        .fails(1, "error: the store [DIR]/pub/genstore is not used: everybody may write to [DIR]/pub\n");
+        .fails(1, "error: the store [DIR]/pub/genstore is not trusted: everybody may write to [DIR]/pub\n");
 }
 
 #[test]
@@ -260,7 +261,8 @@ fn a_group_finds_its_store() {
     for folder in site.path("").ancestors().take(1) {
         fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     }
-    // As a user of the group who is not the owner: the program may lie where only root may go.
+    // A member of the group who is not the owner. The program may be in a folder closed to others, so a
+    // copy is run.
     fs::copy(crate::harness::PROGRAM, site.path("program")).unwrap();
     let list = |groups: &str| {
         let ground = site.path("").canonicalize().unwrap();
@@ -277,19 +279,19 @@ fn a_group_finds_its_store() {
     let refused = |groups: &str| {
         let output = list(groups);
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(1) && text.contains(" is not used: "), "{text}");
+        assert!(output.status.code() == Some(1) && text.contains(" is not trusted: "), "{text}");
     };
     refused("--clear-groups");
-    // Where everybody may make folders, the group's number says nothing.
+    // If everybody may create folders, the group's number proves nothing.
     site.mode("web", 0o1777);
     refused("--groups=26660");
-    // A store that its group may not write to is its owner's.
+    // A store that its group cannot write to is its owner's.
     site.mode("web", 0o2775);
     site.mode("web/genstore", 0o2755);
     refused("--groups=26660");
     site.mode("web/genstore", 0o2775);
     assert!(list("--groups=26660").status.success());
-    // So is one in a folder of somebody who has nothing to do with the group.
+    // So is one in a folder of a user outside the group.
     chown(site.path("web"), Some(26_662), Some(26_662)).unwrap();
     site.mode("web", 0o755);
     refused("--groups=26660");
@@ -302,7 +304,7 @@ fn commands_are_told_of_when_they_are_new() {
     site.write("genstore.toml", "[hooks]\npost_commit = 'echo   done'\n[audit]\nrun = [['true', 'x']]\n");
     let said = |args: &str| site.at_home(args).run().ok().stderr;
     let line = "[DIR]/genstore.toml runs [audit] true x; [hooks] echo done\n";
-    // Where nothing is said, nothing is remembered.
+    // If nothing is shown, nothing is remembered.
     assert_eq!(said("publish dist -q"), "done\n");
     assert_eq!(said("publish dist --always --json"), "done\n");
     assert_eq!(said("list"), "");
@@ -321,7 +323,7 @@ fn commands_are_told_of_when_they_are_new() {
     assert_eq!(said("build"), "");
     let folders = site.path("home/.local/state/genstore").metadata().unwrap().permissions().mode();
     assert_eq!(folders & 0o777, 0o700);
-    // Without a home nothing can be remembered, and nothing is told of.
+    // Without a home nothing can be remembered, and nothing is shown.
     assert_eq!(site.run("build").ok().stderr, "");
 }
 
@@ -333,23 +335,24 @@ fn where_the_user_wants_to_be_asked_nothing_runs_before() {
     site.write("genstore.toml", COMMANDS.replace("../ran", "ran"));
     site.run("publish dist -q --no-project").ok();
     site.run("publish dist -q --no-project --always").ok();
-    let why = "the commands of [DIR]/genstore.toml have not been allowed";
+    let why = "the commands of [DIR]/genstore.toml are not allowed yet";
     for args in ["publish dist", "build", "watch", "switch 1", "rollback"] {
         untrusted(site.at_home(args).run(), why);
     }
     assert_eq!(site.at_home("build --json").run().json_error()["code"], "not-allowed");
     assert!(!site.has("ran"));
     site.run("current").prints("2\n");
-    // What runs no command asks nothing, and a command of one's own is none of the file's.
+    // A verb that runs no command of the file needs no trust, and a command of the user's own is not the
+    // file's.
     site.at_home("list -q").run().ok();
     site.at_home("publish dist -n -q").run().ok();
-    // A project cannot switch that off.
+    // A project cannot turn that off.
     site.write("genstore.toml", "require_trust = false\n");
     site.at_home("build").run().fails(2, "error: [DIR]/genstore.toml:1: unknown key `require_trust`");
     site.write("genstore.toml", "[build]\ncommand = 'echo 1 > $GENSTORE_OUT/f'\n");
     site.at_home("trust")
         .run()
-        .prints("Trusted [DIR]/genstore.toml as it is: [build] echo 1 > $GENSTORE_OUT/f\n");
+        .prints("Trusted [DIR]/genstore.toml, which runs [build] echo 1 > $GENSTORE_OUT/f\n");
     site.at_home("build -q").run().ok();
     site.write("genstore.toml", "[build]\ncommand = 'echo 2 > $GENSTORE_OUT/f'\n");
     untrusted(site.at_home("build").run(), why);
@@ -362,7 +365,7 @@ fn where_the_user_wants_to_be_asked_nothing_runs_before() {
     site.at_home("trust --revoke -q").run().ok();
     untrusted(site.at_home("build").run(), why);
     site.write("genstore.toml", "");
-    site.at_home("trust").run().prints("Trusted [DIR]/genstore.toml as it is: it runs no commands\n");
+    site.at_home("trust").run().prints("Trusted [DIR]/genstore.toml: it runs no commands\n");
     fs::remove_file(site.path("genstore.toml")).unwrap();
     site.at_home("trust").run().fails(1, "error: there is no genstore.toml in [DIR] or above it\n");
 }
@@ -377,10 +380,11 @@ fn the_users_own_configuration_is_checked_too() {
     site.write(config, "require_trst = true\n");
     publish(&site).fails(2, "error: [DIR]/home/.config/genstore/config.toml:1: unknown key `require_trst`");
     site.write(config, "trusted = ['here']\n");
-    publish(&site).fails(2, "error: [DIR]/home/.config/genstore/config.toml: here is no absolute path\n");
+    publish(&site)
+        .fails(2, "error: [DIR]/home/.config/genstore/config.toml: here is not an absolute path\n");
     site.write(config, "require_trust = false\n");
     site.mode("home/.config", 0o777);
-    let why = "your configuration [DIR]/home/.config/genstore/config.toml is not obeyed: \
+    let why = "your configuration [DIR]/home/.config/genstore/config.toml is not trusted: \
                everybody may write to [DIR]/home/.config";
     untrusted(publish(&site), why);
     site.mode("home/.config", 0o755);
@@ -391,11 +395,11 @@ fn the_users_own_configuration_is_checked_too() {
         "error: cannot read [DIR]/home/.config/genstore/config.toml\n  it is not a regular file\n",
     );
     assert!(!site.has("ran") && !site.has("genstore"));
-    // XDG_CONFIG_HOME goes before HOME; a relative one counts for nothing.
+    // XDG_CONFIG_HOME takes precedence over HOME; a relative one is ignored.
     site.write("xdg/genstore/config.toml", "require_trust = true\n");
     fs::remove_file(site.path(config)).unwrap();
     let output = site.at_home("publish dist").env("XDG_CONFIG_HOME", site.path("xdg")).run();
-    untrusted(output, "the commands of [DIR]/genstore.toml have not been allowed");
+    untrusted(output, "the commands of [DIR]/genstore.toml are not allowed yet");
     site.at_home("publish dist -q").env("XDG_CONFIG_HOME", "xdg").run().ok();
     assert!(site.has("ran"));
 }
@@ -434,7 +438,7 @@ fn reading_a_configuration_never_blocks() {
         site.write(name, b"\xff");
         check("it is not UTF-8\n");
     }
-    // No root of a project, whatever it is.
+    // This does not mark the root of a project, whatever the file is.
     assert!(Command::new("mkfifo").arg(site.path("sub/package.json")).status().unwrap().success());
     site.command("list").dir("sub").run().ok();
 }
@@ -453,7 +457,7 @@ fn a_view_is_not_led_elsewhere_by_another_user() {
     for args in ["pub/sub/link", "pub/sub/deep/mirror --as mirror"] {
         site.run(&format!("view add {args}")).ok();
     }
-    // The owner of `pub` puts a link in the place of a folder of root's.
+    // The owner of `pub` replaces a folder of root's by a link.
     fs::rename(site.path("pub/sub"), site.path("pub/before")).unwrap();
     symlink("../precious", site.path("pub/sub")).unwrap();
     std::os::unix::fs::lchown(site.path("pub/sub"), Some(STRANGER), None).unwrap();
@@ -473,9 +477,9 @@ fn a_view_is_not_led_elsewhere_by_another_user() {
         (vec!["a".into(), "deep".into()], "mine".into())
     );
     assert_eq!(site.names("precious/deep"), [""; 0]);
-    // Removing gives a record up, whatever stands there.
+    // `view rm` removes the record, whatever is at the path.
     site.run("view rm pub/sub/link").ok();
-    // The same link from whoever may be trusted is followed, as by any program.
+    // The same link of a trusted owner is followed, as by any program.
     std::os::unix::fs::lchown(site.path("pub/sub"), Some(0), None).unwrap();
     chown(site.path("pub"), Some(0), None).unwrap();
     site.run("view add pub/sub/new").ok();

@@ -1,4 +1,4 @@
-//! What others may have written is not believed: the memory of `trust`, and files with access lists.
+//! Files that others may have written are not trusted: the memory of `trust`, and files with access lists.
 
 use genstore_testkit::skip_on_this_machine;
 use rustix::fs::XattrFlags;
@@ -21,7 +21,7 @@ fn a_memory_that_others_may_write_to_is_neither_read_nor_written() {
     let publish = || site.at_home("publish dist -q").run();
     untrusted(
         site.at_home("publish dist").run(),
-        "the commands of [DIR]/genstore.toml have not been allowed",
+        "the commands of [DIR]/genstore.toml are not allowed yet",
     );
     let before = site.names(folder);
     std::fs::remove_file(site.path(folder).join(&before[0])).unwrap();
@@ -55,7 +55,7 @@ fn an_access_list_may_let_others_in() {
             return;
         }
         let why = format!(
-            "[DIR]/p/genstore.toml is not obeyed: others may write to [DIR]/{path} (it has an access list)"
+            "[DIR]/p/genstore.toml is not trusted: others may write to [DIR]/{path} (it has an access list)"
         );
         untrusted(site.command("publish dist").dir("p").run(), &why);
         rustix::fs::removexattr(&place, "system.posix_acl_access").unwrap();
@@ -79,7 +79,7 @@ fn each_kind_of_command_waits_to_be_allowed() {
         ("[build]\ncommand = 'true'\n[watch]\nrun = ['touch ran']\n", "watch"),
     ] {
         site.write("genstore.toml", text);
-        let why = "the commands of [DIR]/genstore.toml have not been allowed";
+        let why = "the commands of [DIR]/genstore.toml are not allowed yet";
         untrusted(site.at_home(args).run(), why);
         assert!(!site.has("ran") && !site.has("genstore/current"), "{text}");
     }

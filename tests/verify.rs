@@ -10,7 +10,7 @@ use crate::harness::Site;
 
 const HINT: &str = "hint: `genstore verify --repair`, or publish the right bytes again\n";
 
-/// Overwrites a file of the store as a careless root would: through the shared inode.
+/// Overwrites a file of the store through the shared inode, like a careless root.
 fn spoil(site: &Site, path: &str, bytes: &str) {
     let path = site.path(path);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -49,7 +49,7 @@ fn names_a_damaged_object_and_all_it_serves() {
                      \x20 in generation 2 at logo.svg\n";
         let verified = "Verified 2 generations, 6 objects, 28 B: 1 fault\n";
         site.run("verify").is(4, &format!("{found}{verified}"), HINT);
-        // Size and mtime are as they were.
+        // Size and mtime are unchanged.
         site.run("verify --quick").ok();
         let output = site.run("verify --json");
         assert_eq!(output.status, 4);
@@ -60,13 +60,12 @@ fn names_a_damaged_object_and_all_it_serves() {
             "uses": [{"generation": 1, "path": "img/logo.svg"}, {"generation": 2, "path": "logo.svg"}],
         }]);
         assert_eq!((&doc["ok"], &doc["damaged"]), (&json!(false), &expected));
-        // Nothing has the right bytes, until they are published again.
-        let left =
-            "  not mended: it is missing\nRepaired 2 generations, 6 objects, 28 B: 0 of 1 fault mended\n";
-        let hint = "hint: publish the right bytes again: that mends the objects they are in\n";
+        // No copy has the right bytes, until they are published again.
+        let left = "  not repaired: it is missing\nRepaired 2 generations, 6 objects, 28 B: 0 of 1 fault repaired\n";
+        let hint = "hint: publish the right bytes again to repair their objects\n";
         site.run("verify --repair").is(4, &format!("{found}{left}"), hint);
         let text = site.publish_in(way, "").ok().stdout;
-        assert!(text.contains("    Mended 1 damaged object or generation in passing\n"), "{way}: {text}");
+        assert!(text.contains("  Repaired 1 damaged object or generation\n"), "{way}: {text}");
         site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
         assert_eq!(site.names("dist").is_empty(), way.consume, "{way}");
     }
@@ -112,14 +111,12 @@ fn names_every_other_fault() {
     let mended = output.stdout.matches("  mended\n").count();
     assert_eq!((output.status, mended), (3, 4), "{}", output.stdout);
     assert!(
-        output
-            .stdout
-            .contains("pins/p is damaged: it is cut short\n  not mended: it is in quarantine now\n")
+        output.stdout.contains("pins/p is damaged: it is cut short\n  not repaired: moved to quarantine\n")
     );
-    assert!(output.stdout.ends_with("28 B: 4 of 5 faults mended\n"), "{}", output.stdout);
+    assert!(output.stdout.ends_with("28 B: 4 of 5 faults repaired\n"), "{}", output.stdout);
     assert_eq!(
         output.stderr,
-        "hint: what is in quarantine is lost to the store: publish, pin, mark or view it again\n"
+        "hint: the store no longer uses what is in quarantine: publish, pin, mark or view it again\n"
     );
     site.run("verify").ok();
 }
@@ -130,7 +127,7 @@ fn repairs_from_intact_copies() {
     fs::remove_file(site.path("genstore/current/a.txt")).unwrap();
     site.run("verify --repair").prints(
         "error: generation 2: a.txt is missing\n  mended\n\
-         Repaired 2 generations, 6 objects, 28 B: 1 of 1 fault mended\n",
+         Repaired 2 generations, 6 objects, 28 B: 1 of 1 fault repaired\n",
     );
     assert_eq!(site.read("genstore/current/a.txt"), "one\ntwo\n");
     let doc = site.run("verify --repair --json").is_json("genstore.verify/1");
@@ -151,7 +148,7 @@ fn a_damaged_manifest_is_made_anew() {
     assert_eq!(doc["generations"][0]["generation"], 1);
     site.run("verify --repair").prints(
         "error: generation 1 is damaged: its manifest: shorter than its frame\n  mended\n\
-         Repaired 2 generations, 4 objects, 20 B: 1 of 1 fault mended\n",
+         Repaired 2 generations, 4 objects, 20 B: 1 of 1 fault repaired\n",
     );
     site.run("verify").ok();
 }
@@ -164,9 +161,9 @@ fn a_generation_that_nothing_can_mend_goes_to_quarantine() {
     site.run("verify --repair").is(
         3,
         "error: generation 1 is damaged: its manifest: shorter than its frame\n\
-         \x20 not mended: it is in quarantine now\n\
-         Repaired 2 generations, 4 objects, 20 B: 0 of 1 fault mended\n",
-        "hint: what is in quarantine is lost to the store: publish, pin, mark or view it again\n",
+         \x20 not repaired: moved to quarantine\n\
+         Repaired 2 generations, 4 objects, 20 B: 0 of 1 fault repaired\n",
+        "hint: the store no longer uses what is in quarantine: publish, pin, mark or view it again\n",
     );
     site.run("verify").ok();
     assert_eq!(site.names("genstore/generations"), ["2"]);
@@ -190,7 +187,7 @@ fn names_what_a_copy_lost_and_gives_it_back_in_one_run() {
     assert!(!site.has("genstore/pins"), "looking makes nothing");
     let output = site.run("verify --repair").ok();
     assert!(output.stdout.contains(&format!("{lost}  mended\n")), "{}", output.stdout);
-    assert!(output.stdout.ends_with("28 B: 13 of 13 faults mended\n"), "{}", output.stdout);
+    assert!(output.stdout.ends_with("28 B: 13 of 13 faults repaired\n"), "{}", output.stdout);
     site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
     site.run("current").prints("2\n");
 }
@@ -205,7 +202,7 @@ fn notes_files_that_could_be_links() {
     site.run("verify").is(
         0,
         "Verified 2 generations, 6 objects, 28 B: no damage\n",
-        "1 file of generations could share inodes with others: 2 B\nhint: `genstore verify --repair` links them\n",
+        "1 file could share inodes with other files, to save 2 B\nhint: run `genstore verify --repair` to link them\n",
     );
     let doc = site.run("verify --json").json("genstore.verify/1");
     assert_eq!((&doc["ok"], &doc["unshared"]), (&json!(true), &json!({"files": 1, "bytes": 2})));

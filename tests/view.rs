@@ -1,4 +1,4 @@
-//! `view`: paths outside the store that show what is current.
+//! `view`: paths outside the store that show the current generation.
 
 mod commits;
 mod places;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::harness::Site;
 
-/// A site whose generations have two parts.
+/// Creates a site whose generations have two parts.
 fn two_parts() -> Site {
     let site = Site::new();
     parts(&site, "one");
@@ -30,7 +30,7 @@ fn link(site: &Site, path: &str) -> String {
     fs::read_link(site.path(path)).unwrap().to_str().unwrap().to_owned()
 }
 
-/// The publish line, with what it warns of.
+/// Publishes, and returns the warnings.
 fn warnings(site: &Site) -> String {
     let output = site.run("publish dist");
     assert_eq!(output.status, 0, "{}", output.stderr);
@@ -49,8 +49,8 @@ fn a_view_is_made_once_and_shows_what_is_current() {
     assert_eq!((site.read("site/app/file"), inode()), ("two".to_owned(), first));
     site.run("rollback").ok();
     assert_eq!((site.read("site/app/file"), inode()), ("one".to_owned(), first));
-    site.run("view add site").prints("Unchanged: the view [DIR]/site shows current already\n");
-    // Another part: the link alone is another one.
+    site.run("view add site").prints("Unchanged: the view [DIR]/site already shows current\n");
+    // Another part: only the link changes.
     site.run("view add site --from ./app/").prints("View [DIR]/site shows current/app\n");
     assert_eq!(
         (link(&site, "site"), site.read("site/file")),
@@ -69,7 +69,7 @@ fn a_link_that_is_ours_already_gets_its_record_back() {
     let site = two_parts();
     symlink("genstore/current/app", site.path("site")).unwrap();
     site.run("view add site --from app")
-        .prints("Unchanged: the view [DIR]/site shows current/app already\n");
+        .prints("Unchanged: the view [DIR]/site already shows current/app\n");
     site.run("view ls").prints("[DIR]/site  current/app  link  ok\n");
 }
 
@@ -104,7 +104,7 @@ fn a_view_may_come_before_what_it_shows() {
     assert_eq!((&doc["state"], &doc["change"]), (&json!("dangling"), &json!("unchanged")));
     let still = "warning: the view [DIR]/later shows nothing: the current generation has no docs/api\n";
     assert_eq!(warnings(&site), still);
-    // A file where a folder is to be.
+    // A file at the path of a folder.
     site.tree("dist", &[("docs", "=no folder")]);
     assert_eq!(warnings(&site), still);
     site.tree("dist", &[("docs/api/index", "=x")]);
@@ -120,7 +120,8 @@ fn makes_the_directories_above_a_view_when_told_or_declared() {
     assert!(!site.has("dist/libs"));
     site.run("view add dist/libs/deep --parents").prints("View [DIR]/dist/libs/deep shows current\n");
     assert_eq!(site.read("dist/libs/deep/app/file"), site.read("genstore/current/app/file"));
-    site.run("view add genstore/new/deep -p").fails(1, "error: there is no directory genstore/new");
+    site.run("view add genstore/new/deep -p")
+        .fails(1, "error: cannot create genstore/new/deep: there is no directory genstore/new");
     assert!(!site.has("genstore/new"));
     site.write("genstore.toml", "[[view]]\npath = 'out/of/libs'\n");
     site.write("other/b", "1");
@@ -140,7 +141,7 @@ fn rm_leaves_alone_what_is_not_ours() {
     let error = site.run("view rm doc --json").json_error();
     assert_eq!((&error["code"], &error["near"][0]), (&json!("no-such-view"), &json!("[DIR]/docs")));
     site.run("view rm site")
-        .prints("Removed the view [DIR]/site; what is there now is a directory and was left alone\n");
+        .prints("Removed the view [DIR]/site; the path now is a directory and was left alone\n");
     assert_eq!(site.read("site/mine"), "mine");
     let doc = site.run("view rm docs --json").is_json("genstore.view-remove/1");
     let expected = json!({
@@ -150,7 +151,7 @@ fn rm_leaves_alone_what_is_not_ours() {
     assert_eq!(doc, expected);
     site.run("view rm docs")
         .fails(1, "error: there is no view docs\nhint: `genstore view ls` shows all views\n");
-    let none = "The store [DIR]/genstore has no views\nhint: make one: `genstore view add PATH`\n";
+    let none = "The store [DIR]/genstore has no views\nhint: add one with `genstore view add PATH`\n";
     site.run("view ls").is(0, "", none);
     assert_eq!(site.run("view ls --json").is_json("genstore.view-list/1")["views"], json!([]));
 }

@@ -1,4 +1,4 @@
-//! `view add --as mirror`: directories of real files that show what is current.
+//! `view add --as mirror`: directories of real files that show the current generation.
 
 mod places;
 mod strangers;
@@ -29,7 +29,7 @@ fn mirrored(args: &str) -> Site {
     site
 }
 
-/// The publish line, with what it warns of.
+/// Publishes, and returns the warnings.
 fn warnings(site: &Site) -> String {
     let output = site.run("publish dist");
     assert_eq!(output.status, 0, "{}", output.stderr);
@@ -40,7 +40,7 @@ fn left_alone(paths: &str) -> String {
     format!("warning: in the view [DIR]/m files that are not genstore's were left alone: {paths}\n")
 }
 
-/// Lists all that is below a folder.
+/// Lists everything below a folder.
 fn all(site: &Site, folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     for name in site.names(folder) {
@@ -82,13 +82,13 @@ fn a_mirror_is_a_folder_of_the_same_files() {
     let now = stat(&site, "m/run");
     assert_eq!((now.ino(), now.mtime_nsec(), now.mode()), (run.ino(), run.mtime_nsec(), run.mode()));
     let two = stat(&site, "m/app/file").mtime();
-    // Going back, the mtime goes forward, as in the generation.
+    // After a rollback the mtime moves forward, as in the generation.
     site.run("rollback -q").prints("");
     assert_eq!(site.read("m/app/file"), "one");
     assert!(stat(&site, "m/app/file").mtime() > two);
     assert_eq!(inode(&site, "m/app/file"), inode(&site, &format!("{tree}/app/file")));
     assert_eq!(site.names(""), ["dist", "genstore", "m"]);
-    site.run("view add m --as mirror").prints("Unchanged: the view [DIR]/m mirrors current already\n");
+    site.run("view add m --as mirror").prints("Unchanged: the view [DIR]/m already mirrors current\n");
     site.run("view add m --as mirror --from app").prints("View [DIR]/m mirrors current/app\n");
     assert_eq!(all(&site, "m"), ["m/file", "m/same"]);
     site.run("view ls").prints("[DIR]/m  current/app  mirror  ok\n");
@@ -117,14 +117,14 @@ fn copies_are_private() {
     site.tree("dist", TWO);
     assert_eq!(warnings(&site), "");
     assert_eq!((site.read("m/app/file"), inode(&site, "m/app/same")), ("two".into(), same));
-    // What is written to a copy is its writer's, and the generation is as it was.
+    // A change of a copy stays, and the generation does not change.
     site.write("m/app/same", "mine");
     assert_eq!(warnings(&site), left_alone("app/same"));
     assert_eq!(
         (site.read("m/app/same"), site.read("genstore/current/app/same")),
         ("mine".into(), "same".into())
     );
-    // Links in place of copies: all but that.
+    // Links replace the copies, except that one.
     site.run("view add m --as mirror").is(0, "View [DIR]/m mirrors current\n", &left_alone("app/same"));
     assert_eq!(inode(&site, "m/app/file"), inode(&site, "genstore/generations/2/tree/app/file"));
     site.run("verify").ok();
@@ -146,14 +146,14 @@ fn a_view_may_change_its_kind() {
     let taken = "error: [DIR]/v is a mirror that contains files that are not genstore's\n";
     site.run("view add v").fails(1, taken);
     assert!(stat(&site, "v").is_dir());
-    let kept = "View [DIR]/v shows current\nWhat was there is [DIR]/v.before-genstore now\n";
+    let kept = "View [DIR]/v shows current\nThe former content is now [DIR]/v.before-genstore\n";
     site.run("view add v --replace").prints(kept);
     assert_eq!(site.read("v.before-genstore/mine"), "mine");
     assert_eq!(site.names("genstore/views").len(), 1);
-    // In a mirror's place another one.
+    // Another mirror replaces a mirror.
     site.run("view add v --as mirror").ok();
     site.write("v/mine", "too");
-    let kept = "View [DIR]/v mirrors current\nWhat was there is [DIR]/v.before-genstore-2 now\n";
+    let kept = "View [DIR]/v mirrors current\nThe former content is now [DIR]/v.before-genstore-2\n";
     site.run("view add v --as mirror --replace").prints(kept);
     assert_eq!((site.read("v.before-genstore-2/mine"), site.has("v/mine")), ("too".into(), false));
     assert_eq!(warnings(&site), "");
@@ -165,10 +165,10 @@ fn a_folder_is_replaced_only_when_asked() {
     site.tree("dist", ONE);
     site.run("publish dist").ok();
     site.write("m/mine", "mine");
-    let keep = "hint: `--replace` puts the view in its place, and keeps what is there beside it\n";
+    let keep = "hint: `--replace` puts the view in its place, and keeps the old one beside it\n";
     site.run("view add m --as mirror").is(1, "", &format!("error: [DIR]/m is a directory\n{keep}"));
     assert_eq!(all(&site, "m"), ["m/mine"]);
-    let kept = "View [DIR]/m mirrors current\nWhat was there is [DIR]/m.before-genstore now\n";
+    let kept = "View [DIR]/m mirrors current\nThe former content is now [DIR]/m.before-genstore\n";
     site.run("view add m --as mirror --replace").prints(kept);
     assert_eq!(
         (site.read("m.before-genstore/mine"), site.read("m/app/file")),
@@ -229,8 +229,8 @@ fn declared_views_are_made_by_publishing() {
     site.write("taken/mine", "mine");
     site.tree("dist", ONE);
     let output = site.run("publish dist").ok();
-    let made = "      Made the view [DIR]/www\n      Made the view [DIR]/libs\n";
-    let taken = "warning: the view [DIR]/taken could not be made: [DIR]/taken is a directory\n";
+    let made = "   Created the view [DIR]/www\n   Created the view [DIR]/libs\n";
+    let taken = "warning: cannot create the view [DIR]/taken: [DIR]/taken is a directory\n";
     assert_eq!(output.stderr, format!("{made}{taken}"));
     let ls =
         "[DIR]/libs  current      mirror of copies  ok\n[DIR]/www   current/app  link              ok\n";
@@ -263,15 +263,15 @@ fn declared_views_come_with_the_directories_that_they_are_in() {
     site.tree("dist", ONE);
     let refused = ["genstore/objects/no", "file"].map(|parent| {
         format!(
-            "warning: the view [DIR]/{parent}/www could not be made: \
+            "warning: cannot create the view [DIR]/{parent}/www: \
              cannot create [DIR]/{parent}/www: there is no directory [DIR]/{parent}\n"
         )
     });
-    let made = "      Made the view [DIR]/out/deep/www\n      Made the view [DIR]/out/libs\n";
+    let made = "   Created the view [DIR]/out/deep/www\n   Created the view [DIR]/out/libs\n";
     assert_eq!(site.run("publish dist").ok().stderr, format!("{made}{}", refused.concat()));
     assert_eq!(site.read("out/deep/www/app/file"), "one");
     assert!(!site.has("genstore/objects/no"));
-    // As `rm -rf dist` does, before a build from nothing.
+    // Like `rm -rf dist`, before a build from scratch.
     fs::remove_dir_all(site.path("out")).unwrap();
     site.tree("dist", TWO);
     let told = site.run("publish dist").ok().stderr;

@@ -48,7 +48,7 @@ fn a_change_that_is_no_change_of_current_does_not_end_it() {
 fn returns_at_once_when_it_is_another_already() {
     let site = Site::published();
     site.run("wait --after 1").prints("2\n");
-    // It is gone, and was seen all the same.
+    // Generation 77 is gone, but counts as seen.
     site.run("wait --after 77").prints("2\n");
     site.run("wait --after nobody").fails(1, "error: no generation is called nobody\n");
 }
@@ -56,7 +56,7 @@ fn returns_at_once_when_it_is_another_already() {
 #[test]
 fn gives_up_in_time() {
     let site = Site::published();
-    let hint = "hint: wait longer with --timeout, or leave it out\n";
+    let hint = "hint: use a longer --timeout, or omit it\n";
     site.run("wait --timeout 10ms").is(1, "", &format!("error: waited 10ms: 2 is still current\n{hint}"));
     site.run("wait --timeout 0 --after @").is(
         1,
@@ -83,7 +83,7 @@ fn ends_when_the_store_goes_away() {
     let site = Site::published();
     let waiting = site.command("wait").spawn();
     waiting.wait_for_watch();
-    // In one step: half removed, it would be a folder that is no store.
+    // The rename is one step: a half-removed store would be a folder that is no store.
     std::fs::rename(site.path("genstore"), site.path("gone")).unwrap();
     std::fs::remove_dir_all(site.path("gone")).unwrap();
     waiting.end(&site).fails(10, "error: [DIR]/genstore is not a genstore store\n");

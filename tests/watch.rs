@@ -1,5 +1,5 @@
-//! `watch`: when it builds and when it does not, what it tells, and that nothing of it is left. What
-//! runs on a commit is tested in `watch_run.rs`, what it does to its store in `watch_store.rs`.
+//! `watch`: when it builds, its messages, and that no process of it remains. `watch_run.rs` tests the
+//! programs that run on a commit, `watch_store.rs` the effects on the store.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::harness::{Output, Running, Site, eventually};
 
-/// Longer than anything takes on a busy machine.
+/// A time longer than any step on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// A watch under way, as an editor's plug-in sees it.
+/// A running watch, as an editor's plug-in sees it.
 pub struct Loop {
     running: Running,
     lines: Receiver<String>,
@@ -23,14 +23,14 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// Starts it with these flags, and with a build in shell, where the project has none.
+    /// Starts it with these flags, and with a build in shell if the project has none.
     pub fn start(site: &Site, flags: &str, build: &str) -> Loop {
         let command = site.command(&format!("watch --json {flags}"));
         let build: &[&str] = if build.is_empty() { &[] } else { &["--", "sh", "-c", build] };
         Loop::of(command.args(build).spawn())
     }
 
-    /// Takes over one that was started.
+    /// Uses a run that was started elsewhere.
     pub fn of(mut running: Running) -> Loop {
         let lines = running.lines();
         let mut watch = Loop { running, lines, events: vec![] };
@@ -62,7 +62,7 @@ impl Loop {
         }
     }
 
-    /// Waits for the next event; `None` where none came, or no more will.
+    /// Waits for the next event. Returns `None` if none came, or if the watch has ended.
     pub fn next(&mut self) -> Option<Value> {
         let line = match self.lines.recv_timeout(LONG) {
             Ok(line) => line,
@@ -95,14 +95,14 @@ impl Loop {
         self.running.kill();
     }
 
-    /// Waits for its end.
+    /// Sends a signal and waits for the end.
     fn end_after(self, signal: &str, site: &Site) -> Output {
         self.signal(signal);
         self.lines.iter().for_each(drop);
         self.running.end_without_reading(site)
     }
 
-    /// Ends it by this signal.
+    /// Sends this signal, and checks the end.
     pub fn end_by(self, signal: &str, site: &Site) {
         let number = match signal {
             "HUP" => 1,
@@ -112,13 +112,13 @@ impl Loop {
         assert_eq!(self.end_after(signal, site).status, 128 + number, "{signal}");
     }
 
-    /// Ends it.
+    /// Ends the watch.
     pub fn end(self, site: &Site) {
         self.end_by("INT", site);
     }
 }
 
-/// A project that is built by copying its sources.
+/// Creates a project whose build copies its sources.
 pub fn project(more: &str) -> Site {
     let site = Site::new();
     site.write("src/a.txt", "one");
@@ -155,7 +155,7 @@ fn builds_first_and_whenever_sources_change() {
     assert_eq!(second["modified"], 1);
     assert_eq!(site.read("genstore/current/lib/a.txt"), "two");
 
-    // A touch is a change of the sources, but what is built is the same: nobody is woken.
+    // A touch changes the sources, but the output is the same: nothing is restarted.
     let notice = fs::metadata(site.path("genstore/notice")).unwrap().modified().unwrap();
     site.write("src/a.txt", "two");
     watch.then("change");
@@ -182,7 +182,7 @@ fn a_folder_full_of_new_files_is_one_change_and_one_build() {
     watch.then("build-end");
     watch.then("published");
     assert_eq!(site.read("genstore/current/list").lines().count(), 41);
-    // Had there been another build, this one would not be the third.
+    // If another build had run, this one would not be the third.
     fs::remove_dir_all(site.path("src/deep")).unwrap();
     assert_eq!(watch.then("change")["count"], 40);
     assert_eq!(watch.then("build-start")["build"], 3);
@@ -213,14 +213,14 @@ fn what_fails_or_is_refused_is_told_and_the_old_goes_on_being_served() {
     watch.end(&site);
 }
 
-/// A build that says that it began, and ends when it is told to.
+/// Returns a build that reports its begin, and ends on request.
 pub fn gated(site: &Site) -> &'static str {
     let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
     assert!(made.success());
     "cp src/* $GENSTORE_OUT/ && echo >> copied && read go < gate"
 }
 
-/// Waits until so many builds have read their sources.
+/// Waits until this many builds have read their sources.
 pub fn wait_for_copy(site: &Site, builds: usize) {
     eventually("the build has read its sources", || {
         site.has("copied") && site.read("copied").lines().count() >= builds
@@ -243,7 +243,7 @@ fn changes_during_a_build_make_one_more_build() {
     }
     open_gate(&site);
     watch.then("build-end");
-    // Nobody sees what may be a mixture.
+    // A possible mixture is not shown.
     let kept = watch.then("kept");
     assert_eq!((&kept["generation"], &kept["why"]), (&1.into(), &"inputs-changed".into()));
     assert!(!site.has("genstore/current"));
@@ -252,7 +252,7 @@ fn changes_during_a_build_make_one_more_build() {
     watch.then("build-end");
     assert_eq!(watch.then("published")["generation"], 2);
     assert_eq!(site.read("genstore/current/a.txt"), "three");
-    // Exactly one more: the next one is the third.
+    // There is exactly one more build: the next one is the third.
     site.write("src/a.txt", "four");
     watch.then("change");
     assert_eq!(watch.then("build-start")["build"], 3);
@@ -263,7 +263,7 @@ fn changes_during_a_build_make_one_more_build() {
 #[test]
 fn an_input_that_changed_while_it_was_built_is_said_and_built_again() {
     let site = project("");
-    // The change comes before the end of the debounce, and so is found at the end of the build.
+    // The change comes before the end of the debounce, so the end of the build finds it.
     let mut watch = Loop::start(&site, "--debounce 2s", gated(&site));
     watch.then("build-start");
     wait_for_copy(&site, 1);
@@ -325,7 +325,7 @@ fn its_own_outputs_are_no_sources() {
     watch.then("build-start");
     watch.then("build-end");
     watch.then("published");
-    // A view beside the sources; and what a program writes next to the store's things.
+    // A view beside the sources, and a file that a program writes into the store.
     site.run("view add shown").ok();
     symlink("a.txt", site.path("built.log.1")).unwrap();
     let change = watch.then("change");
@@ -345,7 +345,7 @@ fn its_own_outputs_are_no_sources() {
 
 #[test]
 fn a_build_that_writes_sources_does_not_build_for_ever() {
-    // The same bytes each time: one more build tells that nothing changed.
+    // The same bytes each time: one more build finds that nothing changed.
     let site = project("");
     let mut watch = Loop::start(&site, "", "echo same > src/generated; cp src/* $GENSTORE_OUT/");
     assert_eq!(watch.event("inputs-changed")["paths"][0], "src/generated");
@@ -358,17 +358,17 @@ fn a_build_that_writes_sources_does_not_build_for_ever() {
     assert_eq!(watch.then("build-start")["build"], 3);
     watch.end(&site);
 
-    // Others each time: after some, it is said.
+    // Other bytes each time: after some builds, a message is printed.
     let site = project("");
     let mut watch = Loop::start(&site, "", "echo x >> src/generated; cp src/a.txt $GENSTORE_OUT/");
-    // That it is the build's own work is known by the third, which is shown.
+    // The third build, which is shown, proves that the build itself makes the changes.
     watch.event("published");
     let warning = watch.event("warning");
     let message = warning["message"].as_str().unwrap();
     assert!(message.starts_with("sources change during each build (src/generated)"), "{message}");
     let builds = watch.events.iter().filter(|event| event["event"] == "build-start").count();
     assert_eq!(builds, 5);
-    // It may have been a person after all: another one follows, after a pause.
+    // A person may have made the change after all: another build follows, after a pause.
     watch.then("build-start");
     watch.end(&site);
 }
@@ -390,7 +390,7 @@ fn bad_input_is_told() {
     site.write("src/a", "");
     let no_paths = "error: there is nothing to watch\n";
     site.run("watch -- true").fails(2, no_paths);
-    site.run("watch --path src").fails(2, "error: there is no command to build with\n");
+    site.run("watch --path src").fails(2, "error: no build command is set\n");
     site.run("watch --path gone --path away -- true").is(
         2,
         "",
@@ -425,7 +425,7 @@ fn an_editor_that_goes_away_ends_it() {
     let mut running = site.command("watch --json").spawn();
     let ready: Value = serde_json::from_str(&running.line()).unwrap();
     assert_eq!(ready["event"], "ready");
-    // Nobody reads its events any more: that is found out with the next one.
+    // The reader of its events is gone; the next event finds that out.
     assert_eq!(running.end_without_reading(&site).status, 0);
     assert_eq!(site.names("genstore/staging"), [""; 0]);
 }
@@ -435,7 +435,7 @@ fn people_read_lines() {
     let site = project("");
     let mut running = site.command("watch").spawn();
     let lines = running.lines();
-    // After the time of day.
+    // The rest of the line after the time of day.
     let line = || site.replace(&lines.recv_timeout(LONG).unwrap()["00:00:00 ".len()..]);
     assert_eq!(line(), "  Watching 1 file (1 directory)");
     assert_eq!(line(), "  Building (build 1)");

@@ -1,4 +1,4 @@
-//! What a running `watch` is asked for: `rebuild`, `restart`, and the key `r`.
+//! Requests to a running `watch`: `rebuild`, `restart`, and the key `r`.
 
 use std::process::Command;
 
@@ -10,8 +10,8 @@ fn rebuild_builds_though_nothing_changed() {
     let mut watch = Loop::start(&site, "", gated(&site));
     watch.then("build-start");
     wait_for_copy(&site, 1);
-    // While one runs, one more follows it, however often it is asked for; and this one is shown.
-    site.run("rebuild").prints("The watch builds\n");
+    // During a build one more is queued, however many requests come; and this one is shown.
+    site.run("rebuild").prints("The watch is building\n");
     site.run("rebuild --json").is_json("genstore.rebuild/1");
     open_gate(&site);
     watch.then("build-end");
@@ -34,7 +34,7 @@ fn restart_starts_one_program_anew() {
     let mut watch = Loop::start(&site, "", "");
     watch.child("api", "started");
     watch.child("web", "started");
-    site.run("restart web").prints("The watch starts web anew\n");
+    site.run("restart web").prints("The watch restarts web\n");
     watch.child("web", "stopped");
     watch.child("web", "started");
     let run = site.run("restart wbe --json");

@@ -1,5 +1,4 @@
-//! `watch` looks again only where events say that something happened: whatever happens, it finds what a
-//! look at everything would find.
+//! `watch` rescans only the paths of events. It must always find the same as a full scan.
 
 use std::fs;
 use std::io::Write;
@@ -18,7 +17,7 @@ use serde_json::Value;
 use crate::harness::{Running, Site};
 use crate::watch::{Loop, project};
 
-/// Waits for the next build to be told as published, and gives what changed before it.
+/// Waits for the next published build, and returns the changes before it.
 fn changed(watch: &mut Loop) -> Vec<String> {
     let change = watch.event("change");
     watch.event("published");
@@ -70,7 +69,7 @@ fn rules_of_git_that_change_hold_at_once() {
     }
     let mut watch = Loop::start(&site, "--ext log --ext txt", "date +%N > $GENSTORE_OUT/built");
     watch.event("published");
-    // The file itself is no source, by its extension; what it leaves out is none any more.
+    // The extension excludes the file itself; the files that it excludes are no longer sources.
     site.write("src/b/.gitignore", "*.log\n");
     assert_eq!(changed(&mut watch), ["src/b/c/y.log"]);
     site.write("src/b/c/y.log", "22");
@@ -83,7 +82,7 @@ fn rules_of_git_that_change_hold_at_once() {
     watch.end(&site);
 }
 
-/// A project whose builder keeps its output, and does what it is told.
+/// A project whose builder keeps its output, and runs given commands.
 struct Kept {
     site: Site,
     watch: Loop,
@@ -99,12 +98,12 @@ impl Kept {
         let mut watch = Loop::start(&site, "--output out", "sh todo");
         watch.event("published");
         let mut kept = Kept { site, watch, builds: 0 };
-        // From the second build on, it is known what the first one left.
+        // From the second build on, the state after the first one is known.
         kept.build("echo 1 > out/c/1");
         kept
     }
 
-    /// Builds once more; what is published must be what is there.
+    /// Builds once more; the publication must equal the folder.
     #[track_caller]
     fn build(&mut self, todo: &str) -> Value {
         let done = self.publish(todo);
@@ -169,7 +168,7 @@ fn what_was_not_published_is_found_again() {
 #[test]
 fn of_what_no_event_tells_another_generation_does() {
     let mut kept = Kept::new();
-    // A second name, of which nobody hears.
+    // A second name, for which no event comes.
     fs::hard_link(kept.site.path("out/3"), kept.site.path("behind")).unwrap();
     fs::write(kept.site.path("behind"), "4\n").unwrap();
     kept.publish("echo 2 > out/c/1");
@@ -185,7 +184,7 @@ fn of_what_no_event_tells_another_generation_does() {
 fn where_the_output_has_too_many_folders_the_sources_are_watched_still() {
     let site = project("");
     site.write("todo", "mkdir -p out/a/b/c/d; date +%N > out/a/b/c/d/built");
-    // In a user namespace of its own the limit is one's own: for the notice, the sources, and two more.
+    // A user namespace has its own limit: for the notice, the sources, and two more.
     let script = "echo 4 > /proc/sys/user/max_inotify_watches &&";
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "sh", "-c"]).current_dir(site.path(""));
@@ -204,7 +203,7 @@ fn where_the_output_has_too_many_folders_the_sources_are_watched_still() {
     watch.event("published");
     let message = watch.event("warning")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("sysctl fs.inotify.max_user_watches="), "{message}");
-    assert!(message.ends_with("the whole output is looked at after each build"), "{message}");
+    assert!(message.ends_with("the whole output is scanned after each build"), "{message}");
     for text in ["1", "2"] {
         site.write("src/a.txt", text);
         watch.event("published");
@@ -212,7 +211,7 @@ fn where_the_output_has_too_many_folders_the_sources_are_watched_still() {
     watch.end(&site);
 }
 
-/// Numbers that are as good as random, the same each time.
+/// A pseudo-random sequence that is the same each time.
 struct Dice(u64);
 
 impl Dice {
@@ -231,7 +230,7 @@ impl Dice {
         path
     }
 
-    /// Does something to a folder, as a builder might.
+    /// Changes a folder, as a builder might.
     fn change(&mut self, dir: &Path) {
         let (path, other) = (self.path(dir), self.path(dir));
         let text = self.below(1000).to_string();
@@ -315,7 +314,7 @@ fn what_the_system_tells_is_enough_to_remember_the_rest() {
         let mut memory = ScanMemory::new(&dir, rules.clone());
         let mut witness = Witness::begin(&dir).unwrap();
         for round in 0..25 {
-            // Times are to be believed, so that both stores believe the same of them.
+            // Settled times make both stores trust the same files.
             genstore_testkit::settle(temp.path());
             let same = witness.ask(Instant::now());
             remembered += memory.folders().filter(|folder| same(folder)).count();
@@ -333,7 +332,7 @@ fn what_the_system_tells_is_enough_to_remember_the_rest() {
             witness.watch(memory.folders()).unwrap();
             (0..dice.below(4)).for_each(|_| dice.change(&dir));
             if dice.below(3) == 0 {
-                // By one of their names, files are written to that have others.
+                // Some files with several names are written to by one of them.
                 let linked = linked_files(&dir);
                 if !linked.is_empty() {
                     fs::write(&linked[dice.below(linked.len())], format!("linked {round}")).unwrap();

@@ -1,4 +1,4 @@
-//! `[watch.run.NAME]`: what each program reads of its own, what starts it anew, and what it gets.
+//! `[watch.run.NAME]`: the sources of each program, its restarts, and its variables.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{Site, eventually};
 use crate::watch::{Loop, project};
 
-/// Writes what it sees, and serves until it is stopped.
+/// Prints what it sees, and runs until it is stopped.
 const TELL: &str = "echo $GENSTORE_GENERATION $A $(cat app.txt) >> starts; exec sleep 1000";
 
 fn starts(site: &Site) -> Vec<String> {
@@ -36,7 +36,7 @@ fn a_program_is_started_anew_for_what_it_reads_of_its_own_without_a_build() {
     assert_eq!((&restart["name"], &restart["paths"]), (&json!("api"), &json!(["app.txt"])));
     watch.child("api", "started");
     started(&site, &["1 v1", "1 v2"]);
-    // Its variables, though their folder was not there.
+    // Its variables, though their folder did not exist.
     site.write("conf/.env", "A='one two' # of its own\n");
     watch.child("api", "started");
     site.write("src/a.txt", "two");
@@ -46,7 +46,7 @@ fn a_program_is_started_anew_for_what_it_reads_of_its_own_without_a_build() {
     started(&site, &seen);
     let builds = watch.events.iter().filter(|event| event["event"] == "build-start").count();
     assert_eq!(builds, 2, "none for its own sources");
-    // What cannot be read is said, and mended.
+    // An unreadable file is reported, and corrected.
     site.write("conf/.env", "not a line");
     let failed = watch.child("api", "failed");
     assert!(
@@ -190,7 +190,7 @@ fn what_takes_its_time_to_stop_is_said_while_it_lasts() {
     watch.end(&site);
 }
 
-/// A terminal's Ctrl-C comes again from each runner above that passes it on.
+/// A terminal's Ctrl-C arrives again from each runner above that forwards it.
 #[test]
 fn one_interruption_is_one_however_often_it_comes_within_a_second() {
     let drain =
@@ -216,9 +216,12 @@ fn a_table_that_cannot_be_is_refused() {
         assert!(run.stderr.contains(message), "{}", run.stderr);
     };
     check("[watch.run.api]\ncommand = 'x'\nrestrat = 'never'", "restrat");
-    check("[watch.run.api]\ncommand = 'x'\nrestart = 'always'", "is none of commit, change, never");
+    check("[watch.run.api]\ncommand = 'x'\nrestart = 'always'", "is not commit, change or never");
     check("[watch.run.api]\npaths = ['src']", "the key `command` is missing");
-    check("[watch.run.api]\ncommand = 'x'\npaths = ['src']\nrestart = 'never'", "is never started anew");
+    check(
+        "[watch.run.api]\ncommand = 'x'\npaths = ['src']\nrestart = 'never'",
+        "has paths but never restarts",
+    );
     check("[watch.run.api]\ncommand = 'x'\npaths = ['nowhere']", "cannot watch");
     check("run = ['api: x', 'api: y']", "two programs are called api");
 }

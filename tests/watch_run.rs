@@ -1,5 +1,5 @@
-//! `watch --run`: programs that run on what is current, and are started anew after each commit; and
-//! `[hooks]`. However the watch ends, no process of it is left.
+//! `watch --run`: programs that run on the current generation and restart after each commit; and `[hooks]`.
+//! No process remains, however the watch ends.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,13 @@ use serde_json::json;
 use crate::harness::{Site, eventually};
 use crate::watch::{Loop, project};
 
-/// Returns whether a process lives; one that waits to be reaped does not.
+/// Returns whether a process is alive; a zombie is not.
 fn lives(pid: u64) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
 }
 
-/// Reads numbers that programs wrote down.
+/// Reads the numbers that programs wrote to a file.
 fn pids(site: &Site, file: &str) -> Vec<u64> {
     let text = if site.has(file) { site.read(file) } else { String::new() };
     text.lines().filter_map(|line| line.parse().ok()).collect()
@@ -27,7 +27,7 @@ fn wait_for_pids(site: &Site, file: &str, count: usize) -> Vec<u64> {
     pids(site, file)
 }
 
-/// Writes its number and that of its child down, and serves until it is stopped.
+/// Records its pid and that of its child, and runs until it is stopped.
 const SERVER: &str = "echo $$ >> pids; sleep 1000 & echo $! >> pids; wait";
 
 #[test]
@@ -38,7 +38,7 @@ fn programs_run_on_what_is_current_and_are_started_anew_after_a_commit() {
     watch.event("published");
     let first = watch.child("api", "started")["pid"].as_u64().unwrap();
     eventually("it ran", || site.has("saw-1") && site.read("saw-1") == "one");
-    // Nothing changed: it goes on.
+    // Nothing changed, so it keeps running.
     site.write("src/a.txt", "one");
     watch.event("unchanged");
     assert!(lives(first));
@@ -49,7 +49,7 @@ fn programs_run_on_what_is_current_and_are_started_anew_after_a_commit() {
     watch.child("api", "started");
     assert!(!lives(first));
     eventually("it ran", || site.has("saw-2") && site.read("saw-2") == "two");
-    // Also after a commit by somebody else.
+    // It also restarts after another program's commit.
     site.run("rollback").ok();
     watch.event("activated");
     watch.child("api", "started");
@@ -86,7 +86,8 @@ fn a_generation_stays_as_long_as_a_program_runs_on_it() {
     let mut watch = Loop::start(&site, "", "");
     watch.child("api", "started");
     site.tree("other", &[("x", "=1")]);
-    // Made current before the watch hears of it, or after: what runs on 1 keeps it until it has ended.
+    // Whether it is activated before the watch notices or after: the program on 1 keeps that generation
+    // until it ends.
     site.run("publish other --no-activate").ok();
     let plan = site.run("gc --keep-last 1 --grace 0s -n").ok().stdout;
     assert!(plan.contains("  1  current; leased"), "{plan}");
@@ -166,7 +167,7 @@ fn several_programs_stop_together_and_their_lines_are_told_apart() {
     wait_for("     a | hello");
     wait_for("   Started a (process ");
     wait_for(&format!("longer | {}", site.path("genstore/generations/1/tree").display()));
-    // The rest of it has no end of line, and comes with the end.
+    // The rest has no line feed, and arrives with the end.
     wait_for("printf | ready");
     running.signal("INT");
     wait_for("printf | no-end");
@@ -194,7 +195,7 @@ fn however_it_ends_no_process_and_no_debris_is_left() {
         }
         eventually("all of them are gone", || pids.iter().all(|pid| !lives(*pid)));
         if signal == "KILL" {
-            // Nobody could clean up; the next one does.
+            // Nothing was cleaned up; the next command does it.
             site.run("mark @ good").ok();
         }
         assert_eq!(site.names("genstore/staging"), [""; 0], "{signal}");
@@ -206,7 +207,7 @@ fn however_it_ends_no_process_and_no_debris_is_left() {
 #[test]
 fn a_terminal_that_is_closed_ends_it() {
     let site = project(&format!("run = [\"api: {SERVER}\"]\n"));
-    // Python's pty is a terminal; its end hangs up.
+    // Python's pty is a terminal; closing it sends a hangup.
     let script = "import os, pty, select, sys\n\
                   pid, master = pty.fork()\n\
                   if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
@@ -255,8 +256,8 @@ fn a_build_or_a_program_that_is_killed_is_like_one_that_fails() {
     watch.end(&site);
 }
 
-/// Whatever moved current: a hook that fails is told of in the document, and what is current as it is in
-/// the end.
+/// For every verb that moves `current`: the document reports a failed hook, and the final current
+/// generation.
 #[test]
 fn hooks_that_fail_are_told_of_to_programs() {
     let failing = "[build]\ncommand = 'cp src/* $GENSTORE_OUT/'\n[hooks]\npost_commit = 'exit 7'\n";
@@ -304,11 +305,11 @@ fn a_hook_that_rolls_back_is_told_of() {
     assert_eq!((run.status, &told["generation"], &told["current"]), (3, &json!(2), &json!(false)));
     let messages: Vec<&str> =
         told["warnings"].as_array().unwrap().iter().map(|w| w["message"].as_str().unwrap()).collect();
-    let not_current = "generation 2 is not current any more: generation 1 is";
+    let not_current = "generation 2 is no longer current: generation 1 is";
     assert_eq!(messages, ["the hook post_commit: false exited with 1", not_current]);
     site.run("current").prints("1\n");
     let told = site.run("publish src --always");
-    assert!(told.stderr.contains("warning: generation 3 is not current any more: generation 1 is\n"));
+    assert!(told.stderr.contains("warning: generation 3 is no longer current: generation 1 is\n"));
     let run = site.run("switch 2 --json");
     let told = run.json("genstore.switch/1");
     assert_eq!((run.status, &told["generation"], &told["current"]), (3, &json!(2), &json!(false)));
@@ -321,8 +322,7 @@ fn a_hook_that_takes_too_long_is_ended() {
     let site =
         project("[hooks]\npost_commit = ['echo $$ >> pids; exec sleep 1000', 'true']\ntimeout = '1s'\n");
     let done = site.run("build");
-    let warning =
-        "warning: the hook post_commit: echo $$ >> pids; exec sleep 1000 took longer than it may\n";
+    let warning = "warning: the hook post_commit: echo $$ >> pids; exec sleep 1000 timed out\n";
     assert!(done.status == 3 && done.stderr.contains(warning), "{}", done.stderr);
     assert!(pids(&site, "pids").iter().all(|pid| !lives(*pid)));
     site.run("current").prints("1\n");
@@ -345,7 +345,7 @@ fn hooks_run_after_each_move_of_current() {
         "[hooks]\npost_commit = 'echo $GENSTORE_VERB $GENSTORE_GENERATION ${GENSTORE_PREVIOUS:-none} >> hooks; \
                         test -e \"$GENSTORE_ROOT\" || echo gone >> hooks'\n",
     );
-    // What a variable said before is not believed.
+    // Earlier values of these variables are ignored.
     site.command("build").env("GENSTORE_PREVIOUS", "7").env("GENSTORE_GENERATION", "8").run().ok();
     site.run("publish src").ok();
     site.run("publish src").ok();
@@ -361,7 +361,7 @@ fn hooks_run_after_each_move_of_current() {
     watch.end(&site);
     let expected = "build 1 none\npublish 2 1\nrollback 1 2\nresume 3 1\nswitch 1 3\nwatch 4 1\n";
     assert_eq!(site.read("hooks"), expected);
-    // What fails there does not undo the commit.
+    // A failure there does not undo the commit.
     site.write("genstore.toml", "[hooks]\npost_commit = [['false'], '']\n");
     site.write("src/a.txt", "three");
     let done = site.run("publish src");
@@ -371,7 +371,7 @@ fn hooks_run_after_each_move_of_current() {
             3,
             "warning: the hook post_commit: false exited with 1\n\
              warning: a command of [hooks] post_commit is empty\n\
-             hint: the commit stands: mend the hook's command, and run it by hand\n"
+             hint: the commit is done: fix the hook's command, and run it by hand\n"
         )
     );
     assert!(Path::new(&site.path("genstore/generations/5")).is_dir());

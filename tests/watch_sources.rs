@@ -1,4 +1,4 @@
-//! `watch`: what counts as a source, with the real git and what editors do.
+//! `watch`: the files that count as sources, with the real git and like editors write them.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::Site;
 use crate::watch::{Loop, project};
 
-/// A project in a repository whose user ignores what IDEs keep, in the file that all repositories share.
+/// Creates a project in a repository whose user has a global ignore file with the names of an IDE.
 fn repository(site: &Site) {
     site.write("home/git/ignore", ".idea/\n*.orig\n");
     site.write(".gitignore", "/genstore/\n/home/\n*.log\n/gen/\n");
@@ -34,7 +34,7 @@ fn start(site: &Site, more: &str) -> Loop {
     Loop::of(command.args(&build).spawn())
 }
 
-/// Takes the next change, and sees its build through.
+/// Waits for the next change, and for the end of its build.
 #[track_caller]
 fn built_for(watch: &mut Loop, paths: &[&str]) {
     let change = watch.event("change");
@@ -55,7 +55,7 @@ fn a_build_comes_of_what_git_would_show_and_of_nothing_else() {
     site.write("src/.a.txt.swp", "1");
     site.write("src/#a.txt#", "1");
     std::os::unix::fs::symlink("me@host.1", site.path("src/.#a.txt")).unwrap();
-    // The first build that comes is that of a file that is ignored and tracked all the same.
+    // The first build is for a file that is ignored but tracked.
     site.write("gen/kept.txt", "two");
     built_for(&mut watch, &["gen/kept.txt"]);
     site.write("src/.ignore", "b.txt\n");
@@ -91,7 +91,7 @@ fn what_a_build_makes_and_removes_needs_no_other_build() {
     assert!(made.success());
     let build = "f=src/config.$$.mjs; echo x > $f; read go < gate; rm $f; cp src/a.txt $GENSTORE_OUT/";
     let mut watch = Loop::start(&site, "", build);
-    // The file is seen while the build runs, by a look of its own.
+    // A separate check during the build finds the file.
     assert_eq!(watch.event("change")["queued"], true);
     fs::write(site.path("gate"), "go\n").unwrap();
     watch.event("build-end");
@@ -109,10 +109,10 @@ fn sources_are_looked_at_when_git_is_done() {
     repository(&site);
     let mut watch = start(&site, "paths = ['src']\n");
     watch.event("published");
-    // Not through the site, which sets times of its own.
+    // The site would set the mtime, so the file is written directly.
     fs::write(site.path(".git/index.lock"), "").unwrap();
     site.write("src/a.txt", "half of a checkout");
-    // It takes its time, which is said.
+    // The wait is reported.
     let waiting = watch.event("waiting");
     assert_eq!(waiting["paths"][0], ".git/index.lock");
     site.write("src/a.txt", "two");
@@ -142,7 +142,7 @@ fn sources_are_looked_at_when_git_is_done() {
 fn where_no_more_can_be_watched_it_polls_and_names_the_sysctl() {
     let site = project("");
     site.write("src/deep/er/b.txt", "");
-    // In a user namespace of its own the limit is one's own.
+    // A user namespace has its own limit.
     let limit = |then: &str| {
         let script = format!("echo 2 > /proc/sys/user/max_inotify_watches && {then}");
         let mut command = Command::new("unshare");

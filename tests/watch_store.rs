@@ -1,4 +1,4 @@
-//! `watch` and its store: what a rollback, another watch, retention, views and a kill mean for both.
+//! `watch` and its store: the effects of a rollback, a second watch, retention, views and a kill.
 
 use std::fs;
 
@@ -20,10 +20,10 @@ fn a_rollback_is_not_overtaken() {
     let kept = watch.event("kept");
     assert_eq!(numbers(&kept, ["generation", "current"]), [Some(3), Some(1)]);
     assert_eq!(site.read("genstore/current/lib/a.txt"), "one");
-    // The same again is not kept twice.
+    // The same content is not kept twice.
     site.write("src/a.txt", "three");
     assert_eq!(watch.event("unchanged")["generation"], 3);
-    // A watch that is begun anew holds, too.
+    // A new watch respects the hold, too.
     watch.end(&site);
     let mut watch = Loop::start(&site, "", "");
     assert_eq!(watch.events[0]["held"], true);
@@ -44,7 +44,7 @@ fn the_second_watch_of_a_store_is_refused_and_names_the_first() {
     assert_eq!(refused.status, 11);
     let error = refused.json_error();
     assert_eq!(error["holders"][0]["pid"], watch.pid());
-    assert_eq!(error["hint"], "one process watches for a store at a time: end that one first");
+    assert_eq!(error["hint"], "only one process can watch a store: end the other one first");
     watch.end(&site);
     let watch = Loop::start(&site, "", "");
     watch.end(&site);
@@ -82,7 +82,7 @@ fn a_build_that_writes_through_a_view_is_named_and_nothing_is_lost() {
     let warning = watch.then("warning");
     let told = "generation 1 was written to: removed a.txt; `genstore verify --repair` repairs it";
     assert_eq!(warning["message"], told);
-    assert_eq!(site.read("shown/a.txt"), "one", "what is current is whole");
+    assert_eq!(site.read("shown/a.txt"), "one", "the current tree is whole");
     watch.end(&site);
     site.run("verify --repair");
     site.run("cat 1 a.txt").prints("one");
@@ -111,7 +111,7 @@ fn a_build_whose_output_is_the_view_or_in_the_store_is_refused() {
 
 #[test]
 fn killed_at_any_event_it_leaves_a_whole_store_and_no_process() {
-    // Ready, build, child, a change, and so on: each is a moment to be killed at.
+    // The watch is killed after each of these events: ready, build, child, a change, and so on.
     for events in 1..=12 {
         let site = project("run = ['echo $$ >> pids; exec sleep 1000']\n");
         let mut watch = Loop::start(&site, "--debounce 5ms", "echo $$ >> pids; cp src/* $GENSTORE_OUT/");
@@ -124,7 +124,7 @@ fn killed_at_any_event_it_leaves_a_whole_store_and_no_process() {
         let pids = if site.has("pids") { site.read("pids") } else { String::new() };
         for pid in pids.lines() {
             let there = format!("/proc/{pid}/cmdline");
-            // Empty for one that waits to be reaped.
+            // The file is empty for a zombie.
             eventually("it is gone", || fs::read(&there).map_or(true, |line| line.is_empty()));
         }
         let (report, current) = (site.run("verify").ok(), site.run("current"));
@@ -135,7 +135,7 @@ fn killed_at_any_event_it_leaves_a_whole_store_and_no_process() {
     }
 }
 
-/// As `git clean -fdx` does it.
+/// Removes files like `git clean -fdx`.
 #[test]
 fn a_store_that_is_removed_is_made_anew_and_all_is_served_again() {
     let site = project("[watch.run]\napi = 'exec sleep 1000'\n[[view]]\npath = 'shown'\n");
@@ -181,7 +181,7 @@ fn resume_does_not_show_what_was_built_while_sources_changed() {
     open_gate(&site);
     let kept = watch.event("kept");
     assert_eq!((&kept["generation"], &kept["why"]), (&3.into(), &"inputs-changed".into()));
-    site.run("resume").prints("Resumed: nothing newer was built, 1 stays current\n");
+    site.run("resume").prints("Resumed: there is no newer build, 1 stays current\n");
     watch.end(&site);
 }
 
@@ -194,7 +194,7 @@ fn a_view_that_is_removed_is_made_anew_at_once() {
         fs::remove_file(site.path("deep/shown")).unwrap();
         let warning = watch.event("warning");
         assert!(
-            warning["message"].as_str().unwrap().ends_with("/deep/shown was removed, and is made anew")
+            warning["message"].as_str().unwrap().ends_with("/deep/shown was removed and is created again")
         );
         assert_eq!(site.read("deep/shown/lib/a.txt"), "one");
         fs::remove_dir_all(site.path("copied")).unwrap();

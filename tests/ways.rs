@@ -11,7 +11,7 @@ const BIG: usize = 4 << 20;
 /// Counts the bytes that a publication reads.
 fn bytes_read(site: &Site, args: &str) -> usize {
     let mut running = site.command("publish dist --json").args(&[args]).spawn();
-    // Nothing more is read once the report is out.
+    // Nothing is read after the report.
     while !running.line().is_empty() {}
     let io = fs::read_to_string(format!("/proc/{}/io", running.pid())).unwrap();
     running.end(site).ok();

@@ -1,6 +1,6 @@
-//! The command line: global flags, the verbs, and what is said when it cannot be understood.
+//! The command line: the global flags, the verbs, and the errors for arguments that cannot be parsed.
 //!
-//! Each verb's own arguments stand in its file.
+//! The file of each verb defines its own arguments.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -22,16 +22,16 @@ const AFTER_HELP: &str = "\
 REF names a generation: 42 (its number), @ (current), @- and @-3 (older ones), a pin's name, or
 six or more hex digits of its tree's id.
 
-The store is, in this order: --store, GENSTORE_STORE, and the nearest of store.path of a
-genstore.toml and a genstore folder, here or above, up to the project's root.
+The store is looked up in this order: --store, GENSTORE_STORE, then the nearest store.path of a
+genstore.toml or genstore folder, in this directory or above, up to the project's root.
 
-Exit status: 0 done; 1 failed, `diff --exit-code` found differences, or `torture` a promise that
-did not hold; 2 usage; 3 partly done; 4 damage found; 5 an audit refused the output; 6 something
-else was current than --expect says; 10 no store here; 11 the wait for a lock ran out; 12 the store
-needs a newer genstore; exec and build: 124 took too long, 125 could not start, 126 not executable,
-127 not found, else the command's own; 130 and 143 interrupted.";
+Exit status: 0 success; 1 failure, differences found by `diff --exit-code`, or a broken promise
+found by `torture`; 2 usage error; 3 partly done; 4 damage found; 5 output refused by an audit;
+6 another generation was current than --expect names; 10 no store here; 11 lock timeout; 12 the
+store needs a newer genstore. exec and build: 124 timeout, 125 could not start, 126 not executable,
+127 not found, otherwise the command's own status; 130 and 143 interrupted.";
 
-/// Publishes build outputs as generations: readers see the whole old one or the whole new one.
+/// Publish build outputs as generations: readers see the whole old one or the whole new one
 #[derive(Parser)]
 #[command(name = "genstore", bin_name = "genstore", version, after_help = AFTER_HELP)]
 #[command(max_term_width = 100, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
@@ -46,21 +46,21 @@ pub(crate) struct Cli {
 /// Calls a macro with every verb: variant, module, name.
 macro_rules! verbs {
     ($($(#[$attribute:meta])* $verb:ident = $module:ident, $name:literal;)*) => {
-        /// What to do.
+        /// The verb to run.
         #[derive(Subcommand)]
         pub(crate) enum Verb {
             $($(#[$attribute])* #[command(name = $name)] $verb(verbs::$module::$verb),)*
         }
 
         impl Verb {
-            /// Gives its name, for the log.
+            /// Returns its name, for the log.
             pub(crate) fn name(&self) -> &'static str {
                 match self {
                     $(Verb::$verb(_) => $name,)*
                 }
             }
 
-            /// Does it, and gives the exit status.
+            /// Runs the verb and returns the exit status.
             pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
                 match self {
                     $(Verb::$verb(args) => args.run(context),)*
@@ -71,52 +71,54 @@ macro_rules! verbs {
 }
 
 verbs! {
-    /// Make an empty store
+    /// Create an empty store
     Init = init, "init";
     /// Publish a directory as a new generation
     ///
-    /// Or several directories and files (--root), a tar archive (--from-tar), or a plan (--plan): a
-    /// line for each entry, like {"path":"css/site.css","source":"build/site.css"}. Instead of
-    /// source stands one of text, bytes (in base64), symlink, or "dir":true; files may have a mode,
-    /// like "0755". For names that are not UTF-8 there are path_b64, source_b64 and symlink_b64.
+    /// The input may also be several directories and files (--root), a tar archive (--from-tar), or a plan
+    /// (--plan). A plan has one line of JSON per entry, like
+    /// {"path":"css/site.css","source":"build/site.css"}. Instead of source, an entry may have text, bytes
+    /// (in base64), symlink, or "dir":true. Files may have a mode, like "0755". Names that are not UTF-8 go
+    /// into path_b64, source_b64 and symlink_b64.
     Publish = publish, "publish";
-    /// Run a command that writes to a stage, and publish what it wrote
+    /// Run a command that writes to a stage, and publish its output
     ///
     /// The command writes to the directory GENSTORE_OUT, which is empty at first. GENSTORE_PREV is the
-    /// current generation's directory, to be read only, and GENSTORE_GENERATION its number. stdin is
-    /// empty; the output is passed on and kept as build.log beside the generation, or under failed/
-    /// in the store. Nothing that the command started outlives it. What fails is not published.
+    /// directory of the current generation (read only), and GENSTORE_GENERATION its number. stdin is empty.
+    /// The command's messages are printed, and kept as build.log beside the generation, or under failed/ in
+    /// the store. All processes that the command started are stopped when it ends. A failed build is not
+    /// published.
     Build = build, "build";
-    /// Build when sources change, publish what was built, and run programs on it
+    /// Build and publish when sources change, and run programs on the result
     ///
-    /// Sources are files of the given paths that git would not ignore, without node_modules. The build
-    /// is run as by `build`, once at first, and then whenever they changed and it has been quiet for a
-    /// while. A build that fails, or is refused by an audit, is told of, and what is current goes on
-    /// being served; one that changes nothing wakes nobody. After a rollback what is built is kept, and
-    /// not made current, until `resume`.
+    /// The sources are the files of the given paths that git would not ignore, without node_modules. The
+    /// build runs as with `build`: once at the start, and again after each change, when no source has
+    /// changed for a while. If a build fails or an audit refuses it, the error is reported and the current
+    /// generation stays. A build that changes nothing triggers nothing. After a rollback, new builds are
+    /// kept but not made current, until `resume`.
     ///
-    /// Programs (--run) are started on the generation that is current: GENSTORE_ROOT is its directory,
-    /// GENSTORE_GENERATION its number, and gc leaves it alone as long as they run. After a commit they
-    /// are told to stop, with all that they started, and started anew. With --json each event is a line.
+    /// Programs (--run) start on the current generation: GENSTORE_ROOT is its directory,
+    /// GENSTORE_GENERATION its number, and gc keeps it while they run. After a commit they are stopped,
+    /// with all processes that they started, and restarted. With --json each event is one line.
     Watch = watch, "watch";
-    /// Have a running `watch` build, though no source changed
+    /// Make a running `watch` build now, even if no source changed
     Rebuild = rebuild, "rebuild";
-    /// Have a running `watch` start one of its programs anew
+    /// Make a running `watch` restart one of its programs
     Restart = restart, "restart";
-    /// Begin a stage: print its id, and a directory to write to
+    /// Begin a stage: print its id and a directory to write to
     ///
-    /// Any program may write to the directory; nothing of it is seen until `commit` makes it a
-    /// generation. The stage belongs to a process or lasts for a time: nobody else touches it until
-    /// then, and afterwards the next command that writes to the store removes it.
+    /// Any program may write to the directory. Readers see nothing of it until `commit` makes it a
+    /// generation. The stage belongs to a process, or lasts for a limited time, and is protected until
+    /// then. After that, the next command that writes to the store removes it.
     Begin = begin, "begin";
-    /// Make a stage that was begun a new generation
+    /// Publish a stage as a new generation
     Commit = commit, "commit";
-    /// End a stage that was begun, and remove what was written to it
+    /// Abort a stage, and remove its files
     Abort = abort, "abort";
     /// List the generations, newest first
     #[command(visible_aliases = ["log", "ls"])]
     List = list, "list";
-    /// Show one generation, and what keeps it
+    /// Show one generation, and the reasons for which gc keeps it
     Show = show, "show";
     /// Print the number of the current generation
     Current = current, "current";
@@ -126,71 +128,70 @@ verbs! {
     Diff = diff, "diff";
     /// Print the bytes of one file
     Cat = cat, "cat";
-    /// Copy a generation to a directory, as plain private files
+    /// Copy a generation to a directory, as independent plain files
     Export = export, "export";
     /// Go back to the newest good generation that was current before
     Rollback = rollback, "rollback";
-    /// After a rollback: let `watch` show what it builds again
+    /// End the hold of a rollback, and let `watch` activate its builds again
     ///
-    /// A rollback holds what it went back to: what `watch` builds from then on is kept, but not made
-    /// current. This ends the hold, and makes the newest good generation since current. So do
-    /// `switch` and `publish`, with the generation of their own.
+    /// A rollback holds the generation that it activates: from then on, `watch` keeps its builds but does
+    /// not make them current. This command ends the hold, and activates the newest good generation built
+    /// since. `switch` and `publish` also end the hold, with the generation that they activate.
     Resume = resume, "resume";
     /// Make any kept generation current
     Switch = switch, "switch";
-    /// Say of a generation that it is good or bad
+    /// Mark a generation as good or bad
     Mark = mark, "mark";
     /// Keep a generation under a name
     Pin = pin, "pin";
     /// Remove a pin
     Unpin = unpin, "unpin";
-    /// Remove generations that nothing keeps, and objects that none of the others has
+    /// Remove unreferenced generations and objects
     Gc = gc, "gc";
     /// Check every byte of the store
     Verify = verify, "verify";
-    /// Run a command that holds a generation
+    /// Run a command that keeps a generation in use
     ///
-    /// GENSTORE_ROOT is the generation's directory, GENSTORE_GENERATION its number. gc leaves the
-    /// generation alone as long as the command lives, or any process it started. A command that
-    /// closes the descriptors it inherits (sudo, su, some daemons) gives the hold up. The working
-    /// directory stays as it is.
+    /// GENSTORE_ROOT is the generation's directory, GENSTORE_GENERATION its number. gc keeps the generation
+    /// while the command, or any process that it started, is running. A command that closes inherited
+    /// descriptors (sudo, su, some daemons) releases it. The working directory does not change.
     Exec = exec, "exec";
-    /// Show what is current at paths outside the store
+    /// Show the current generation at paths outside the store
     View = view, "view";
-    /// Tell how much space each generation uses
+    /// Show the disk usage of each generation
     Du = du, "du";
-    /// Tell what the system and the filesystem can do for the store, and whom each view suits
+    /// Check the system and the filesystem, and list which programs each view supports
     Doctor = doctor, "doctor";
     /// Wait until another generation is current, and print its number
     Wait = wait, "wait";
-    /// Break stores on a filesystem of yours in every way, and see that its promises hold there
+    /// Test on a real filesystem whether the store survives crashes and disk errors
     ///
-    /// The program runs against scratch stores in a folder of its own in DIR. At each call that
-    /// changes the disk, and in each way (--kinds), it is killed or failed once; then readers must
-    /// see the complete old or the complete new tree, and the next command must need no help. A
-    /// loss of power is not tried. The default is a sample; `--steps all` takes minutes. Exit
-    /// status 1: a promise did not hold; the folder of such a trial is kept.
+    /// The program runs against temporary stores in a folder that it creates in DIR. It is killed, or gets
+    /// an error, once at each call that changes the disk and in each way (--kinds). After each, readers
+    /// must see the complete old or the complete new tree, and the next command must succeed without help.
+    /// Power loss is not tested. The default is a sample; `--steps all` takes minutes. Exit status 1: a
+    /// promise did not hold; the folder of that trial is kept.
     Torture = torture, "torture";
-    /// Obey a project's file as it is now, until it changes
+    /// Trust a project's file in its present form, until it changes
     ///
-    /// A genstore.toml of your own is obeyed as it is, unless `require_trust = true` stands in your
-    /// configuration (config.toml in ~/.config/genstore): then its commands run only after this. One
-    /// that others own or may write to is refused, unless this, --trust, or the list `trusted` in your
-    /// configuration says otherwise.
+    /// A genstore.toml that you own is trusted by default. With `require_trust = true` in your
+    /// configuration (config.toml in ~/.config/genstore), its commands run only after this command. A file
+    /// that other users own or may write to is refused, unless you allow it by this command, by --trust, or
+    /// by the list `trusted` in your configuration.
     Trust = trust, "trust";
-    /// Print a shell's completions
+    /// Print shell completions
     Completions = completions, "completions";
 }
 
 impl Verb {
-    /// Gives the exit status of failures that are the program's own, where others would be taken
-    /// for those of the command that it runs.
+    /// Returns the exit status for the program's own failures, if other statuses would look like those of
+    /// the command that it runs.
     pub(crate) fn failure_exit(&self) -> Option<u8> {
         matches!(self, Verb::Exec(_)).then_some(exit::EXEC_FAILED)
     }
 }
 
-/// Understands the arguments.
+/// Parses the arguments.
 pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
     Cli::try_parse_from(args).map_err(|error| {
         // Errors about arguments quote them, so the arguments are escaped first.
@@ -200,7 +201,7 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
     })
 }
 
-/// An argument without what a terminal would obey or hide.
+/// Returns an argument with control characters and invisible characters escaped.
 fn shown(arg: &OsString) -> OsString {
     match arg.to_str() {
         Some(text) if !text.chars().any(is_unsafe) => arg.clone(),
@@ -208,14 +209,14 @@ fn shown(arg: &OsString) -> OsString {
     }
 }
 
-/// A command line that asks for help, or that makes no sense.
+/// A command line that asks for help or is invalid.
 pub(crate) struct Stopped {
     error: clap::Error,
     globals: Globals,
 }
 
 impl Stopped {
-    /// The global flags could not be read with the rest, so they are picked out one by one.
+    /// Picks out the global flags one by one, because the command line as a whole cannot be parsed.
     fn new(error: clap::Error, args: &[OsString]) -> Stopped {
         let own: Vec<&str> =
             args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str()).collect();
@@ -239,7 +240,7 @@ impl Stopped {
         Stopped { error, globals }
     }
 
-    /// Says so.
+    /// Prints the help or the error, and returns the exit status.
     pub(crate) fn tell(self) -> ExitCode {
         let out = Out::new(&self.globals);
         let text = in_our_words(&self.error.render().ansi().to_string());
@@ -257,7 +258,7 @@ impl Stopped {
         ExitCode::from(status)
     }
 
-    /// The first paragraph of what clap says.
+    /// Returns the first paragraph of clap's message.
     fn message(&self) -> String {
         let missing = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
         if missing.contains(&self.error.kind()) {
@@ -279,7 +280,7 @@ impl Stopped {
     }
 }
 
-/// clap says "subcommand"; we say "verb".
+/// Replaces clap's "subcommand" by "verb".
 fn in_our_words(text: &str) -> String {
     text.replace("subcommand", "verb")
 }

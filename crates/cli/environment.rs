@@ -1,5 +1,4 @@
-//! What the program takes from its surroundings: arguments, variables, the clock. Nothing else in
-//! the program reads them.
+//! The environment of the program: arguments, variables, the clock. Nothing else in the program reads them.
 
 #![allow(
     clippy::disallowed_methods,
@@ -15,28 +14,28 @@ use std::time::SystemTime;
 use genstore::Clock;
 use jiff::Timestamp;
 
-/// A reading of the surroundings.
+/// A snapshot of the environment.
 pub(crate) struct Environment {
-    /// The arguments, the program's own name first.
+    /// The arguments, starting with the program's own name.
     pub(crate) args: Vec<OsString>,
     /// `GENSTORE_STORE`: the store to use.
     pub(crate) store: Option<PathBuf>,
-    /// The folder of the user's own configuration: `XDG_CONFIG_HOME`, or `.config` in `HOME`.
+    /// The folder of the user's configuration: `XDG_CONFIG_HOME`, or `.config` in `HOME`.
     pub(crate) config_home: Option<PathBuf>,
-    /// The folder of what is remembered: `XDG_STATE_HOME`, or `.local/state` in `HOME`.
+    /// The folder of remembered state: `XDG_STATE_HOME`, or `.local/state` in `HOME`.
     pub(crate) state_home: Option<PathBuf>,
-    /// `SUDO_UID`: the user who called sudo.
+    /// `SUDO_UID`: the user who ran sudo.
     pub(crate) sudo_uid: Option<u32>,
-    /// Who the user is, for the log: `user root`, or `uid 0` where there is no name.
+    /// The user's name in the log: `user root`, or `uid 0` if there is no name.
     pub(crate) user: String,
 }
 
 impl Environment {
     pub(crate) fn read() -> Environment {
-        // An empty variable is an unset one, as in most programs.
+        // An empty variable counts as unset, as in most programs.
         let filled = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let text = |name: &str| filled(name).map(|value| value.to_string_lossy().into_owned());
-        // A relative folder is to be ignored, says the specification of XDG.
+        // The XDG specification requires that relative folders are ignored.
         let absolute = |name: &str| filled(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = |name: &str, below: &str| {
             absolute(name).or_else(|| absolute("HOME").map(|home| home.join(below)))
@@ -55,7 +54,7 @@ impl Environment {
     }
 }
 
-/// Makes the clock: the system's, or one that stands still.
+/// Returns the clock: the system's, or a fixed one.
 pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
     let Some(text) = fixed else { return Ok(Arc::new(SystemTime::now)) };
     let instant: Timestamp = text.parse().map_err(|_| {
@@ -70,8 +69,8 @@ pub(crate) fn has(name: &str) -> bool {
     env::var_os(name).is_some()
 }
 
-/// Returns the variables by which commands write colours though their output is a pipe, as many as the
-/// terminal has; none where the user has said so or otherwise.
+/// Returns the variables that make commands print colours into a pipe, with the terminal's number of
+/// colours. Returns none if the user has set `FORCE_COLOR` or `NO_COLOR`.
 pub(crate) fn force_colors() -> Vec<(OsString, OsString)> {
     if has("FORCE_COLOR") || has("NO_COLOR") {
         return vec![];
@@ -92,12 +91,12 @@ pub(crate) fn force_colors() -> Vec<(OsString, OsString)> {
         .into()
 }
 
-/// Reads the clock.
+/// Returns the current time.
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }
 
-/// Names the directory for temporary files: `TMPDIR`, or `/tmp`.
+/// Returns the directory for temporary files: `TMPDIR`, or `/tmp`.
 pub(crate) fn temp_dir() -> PathBuf {
     env::temp_dir()
 }

@@ -1,4 +1,4 @@
-//! The errors that the program itself finds. What is printed of them: `render::failure`.
+//! The program's own errors. `render::failure` prints them.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use genstore_run::Ended;
 use crate::exit;
 use crate::text::human;
 
-/// A failure that the program itself finds.
+/// An error of the program itself.
 #[derive(Debug)]
 pub(crate) struct Fail {
     pub(crate) code: &'static str,
@@ -24,7 +24,7 @@ impl Fail {
         Fail { code, exit: exit::FAILED, message: message.into(), hint: hint.into() }
     }
 
-    /// A value that means nothing.
+    /// Creates the error of an invalid argument.
     pub(crate) fn usage(code: &'static str, message: impl Into<String>) -> Fail {
         let hint = "see `genstore help`".to_owned();
         Fail { code, exit: exit::USAGE, message: message.into(), hint }
@@ -43,11 +43,11 @@ impl fmt::Display for Fail {
 
 impl std::error::Error for Fail {}
 
-/// An audit's refusal.
+/// The refusal of an audit.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) findings: Vec<Finding>,
-    /// Where the refused tree is kept for a look.
+    /// The place where the refused tree is kept.
     pub(crate) failed: Option<Failed>,
 }
 
@@ -65,12 +65,12 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// A build that failed.
+/// A failed build.
 #[derive(Debug)]
 pub(crate) struct BuildFailed {
     pub(crate) why: String,
     pub(crate) status: u8,
-    /// Where its log is kept.
+    /// The place where its log is kept.
     pub(crate) failed: Option<Failed>,
 }
 
@@ -82,7 +82,7 @@ impl fmt::Display for BuildFailed {
 
 impl std::error::Error for BuildFailed {}
 
-/// All that is wrong with an input that was read whole.
+/// All problems of an input.
 #[derive(Debug)]
 pub(crate) struct BadInput {
     pub(crate) message: String,
@@ -90,21 +90,21 @@ pub(crate) struct BadInput {
     pub(crate) problems: Vec<InputProblem>,
 }
 
-/// One thing that is wrong, and where it stands.
+/// One problem, and its place.
 #[derive(Debug)]
 pub(crate) struct InputProblem {
     /// The line of a plan.
     pub(crate) line: Option<u64>,
-    /// The path in the plan, as far as it could be read.
+    /// The path in the plan, if it could be read.
     pub(crate) path: Option<Vec<u8>>,
     pub(crate) kind: ProblemKind,
-    /// A sentence's end.
+    /// The end of a sentence that starts with the path.
     pub(crate) what: String,
 }
 
 impl BadInput {
     pub(crate) fn new(input: &str, hint: &str, problems: Vec<InputProblem>) -> BadInput {
-        // Links that lead elsewhere are the one thing that a project may allow.
+        // A symlink out of the tree is the only problem that a project may allow.
         let links = problems.iter().any(|problem| problem.kind == ProblemKind::Symlink);
         let allow = match links {
             true => ", or allow such links with `symlinks = \"any\"` under [publish] in genstore.toml",
@@ -128,7 +128,7 @@ impl fmt::Display for BadInput {
 impl std::error::Error for BadInput {}
 
 impl InputProblem {
-    /// Makes a problem of a line by itself.
+    /// Creates a problem of a single line.
     pub(crate) fn of_line(line: u64, path: Option<Vec<u8>>, what: impl Into<String>) -> InputProblem {
         InputProblem { line: Some(line), path, kind: ProblemKind::Unfit, what: what.into() }
     }
@@ -153,18 +153,18 @@ impl From<Problem> for InputProblem {
     }
 }
 
-/// Makes the error of a run that a signal ended.
+/// Creates the error of a run that a signal ended.
 pub(crate) fn interrupted(signal: i32) -> Fail {
-    let hint = "nothing that readers see was changed";
+    let hint = "readers see no change";
     let status = Ended::Interrupted(signal).exit_code();
     Fail::new("interrupted", format!("interrupted by signal {signal}"), hint).with_exit(status)
 }
 
-/// What helps against EAGAIN of fork and clone.
+/// The hint for EAGAIN of fork and clone.
 pub(crate) const MORE_PROCESSES: &str =
     "the limit of processes is reached: end some, or raise it (`ulimit -u`)";
 
-/// Returns whether an error only says that nothing is there.
+/// Returns whether an error only means that a file does not exist.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }

@@ -1,4 +1,4 @@
-//! The flags that every verb takes.
+//! The global flags.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use clap::{Args, ValueEnum};
 
 use crate::text::time;
 
-/// Flags that every verb takes, before it or after it.
+/// Flags that every verb accepts, before it or after it.
 #[derive(Args)]
 #[command(next_help_heading = "Global flags")]
 pub(crate) struct Globals {
-    /// The store
+    /// The store to use
     #[arg(long, value_name = "DIR", global = true, value_parser = filled_path())]
     pub(crate) store: Option<PathBuf>,
-    /// Work as if started in DIR
+    /// Run as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true, value_parser = filled_path())]
     pub(crate) chdir: Option<PathBuf>,
-    /// Use the project's file and the store found here even if another user owns them
+    /// Trust the project's file and the store found here, even if another user owns them
     #[arg(long, global = true)]
     pub(crate) trust: bool,
-    /// Read no project's file
+    /// Ignore the project's file
     #[arg(long, global = true, conflicts_with = "trust")]
     pub(crate) no_project: bool,
     /// Print one JSON document, and errors as JSON on stderr
@@ -33,18 +33,18 @@ pub(crate) struct Globals {
     /// When to show progress on stderr: auto, always, never
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto", hide_possible_values = true)]
     pub(crate) progress: When,
-    /// No hints, no notes, no confirmations
+    /// Do not print hints, notes and confirmations
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more
+    /// Print more details
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
-    /// How long to wait for locks
+    /// The longest time to wait for locks
     #[arg(long, value_name = "DUR", global = true, default_value = "60s", value_parser = time::parse_duration)]
     pub(crate) lock_timeout: Duration,
 }
 
-/// When to do what suits a terminal.
+/// A choice that depends on whether the output is a terminal.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum When {
     Auto,
@@ -52,7 +52,7 @@ pub(crate) enum When {
     Never,
 }
 
-/// Reads a path, of any bytes but none.
+/// Returns the parser of a path, which may have any bytes but must not be empty.
 pub(crate) fn filled_path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new()
         .try_map(|text| if text.is_empty() { Err("it is empty") } else { Ok(PathBuf::from(text)) })

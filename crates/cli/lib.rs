@@ -1,10 +1,10 @@
-//! genstore, the program: reads arguments, calls the library, and tells what happened.
+//! genstore, the program: parses arguments, calls the library, and prints the result.
 //!
-//! Data goes to stdout, talk to stderr. The disk is changed by the library alone; the exceptions are
-//! the throw-away store of a dry run, the scratch folder of `torture` and what `trust` remembers.
+//! Data goes to stdout, messages go to stderr. Only the library changes the disk, with three exceptions:
+//! the temporary store of a dry run, the scratch folder of `torture`, and the records of `trust`.
 //!
-//! `main.rs` is the shipped program. `testing.rs` is the same program for the tests of this project,
-//! whose clock and faults come from the environment; it is built only with the feature `testing`.
+//! `main.rs` is the shipped program. `testing.rs` is the same program for this project's tests: its clock
+//! and faults come from the environment. It is built only with the feature `testing`.
 
 mod args;
 mod command;
@@ -36,7 +36,7 @@ pub fn run(seams: Seams) -> ExitCode {
     if environment.args.get(1).is_some_and(|arg| arg == running::GUARD) {
         return genstore_run::guard();
     }
-    // A limit of file sizes fails the write then, and kills nobody.
+    // Exceeding the limit of file sizes then fails the write instead of killing the process.
     genstore_run::survive_file_limit();
     let seams = genstore_torture::receive(&mut environment.args).unwrap_or(seams);
     let cli = match args::parse(&environment.args) {
@@ -56,6 +56,6 @@ pub fn run(seams: Seams) -> ExitCode {
         Ok(status) => settle(&out, status),
         Err(error) => Failure::of(&error).tell(&out, verb.failure_exit()),
     };
-    // A trace that is not written is a failure of the test that asked for it.
+    // An unwritten trace is a failure of the test that asked for it.
     ExitCode::from(context.faults.write_trace().map_or(exit::FAILED, |()| status))
 }

@@ -1,5 +1,5 @@
-//! The shipped program. Nothing in its environment, arguments or configuration sets its clock or makes
-//! its calls fail: compare `testing.rs`.
+//! The shipped program. Its environment, arguments and configuration cannot set its clock or inject faults;
+//! `testing.rs` can.
 
 use std::process::ExitCode;
 

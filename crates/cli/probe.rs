@@ -1,7 +1,6 @@
-//! What a filesystem can do, found out by looking, or by trying it in a folder of its own; and what the
-//! system says of itself.
+//! Probes a filesystem, by inspection or by trying it in a scratch folder, and reads limits of the system.
 
-#![allow(clippy::disallowed_methods, reason = "what is made and removed here is a throw-away folder's")]
+#![allow(clippy::disallowed_methods, reason = "it creates and removes files of a scratch folder only")]
 
 use std::fs::{self, File};
 use std::io;
@@ -9,25 +8,25 @@ use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, ioctl_ficlone, renameat_with};
 
-/// What a filesystem can do.
+/// The features of a filesystem.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub(crate) struct Abilities {
     pub(crate) flock: bool,
     pub(crate) hard_links: bool,
-    /// A symlink can take the place of a directory in one step (`view add --replace`).
+    /// A symlink can replace a directory in one step (`view add --replace`).
     pub(crate) exchange: bool,
     /// Copies share their blocks.
     pub(crate) reflink: bool,
-    /// `README` and `readme` are one name.
+    /// `README` and `readme` are the same name.
     pub(crate) folds_case: bool,
 }
 
-/// Finds out what the filesystem below an empty folder can do; the folder is empty again then.
+/// Tests what the filesystem can do in an empty folder, and leaves the folder empty.
 pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
     let (one, two) = (dir.join("one"), dir.join("two"));
     fs::write(&one, [1; 8192])?;
     let (first, second) = (File::open(&one)?, File::open(&one)?);
-    // Held once, it must not be had a second time.
+    // A second lock must fail while the first is held.
     let flock = first.try_lock().is_ok() && matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock));
     drop((first, second));
     let hard_links = fs::hard_link(&one, &two).is_ok();
@@ -43,7 +42,7 @@ pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
     Ok(Abilities { flock, hard_links, exchange, reflink, folds_case })
 }
 
-/// The known abilities of a filesystem. `None` means that only a trial can find out.
+/// The known features of a filesystem. `None` means that only a test can find out.
 pub(crate) struct KnownAbilities {
     pub(crate) flock: Option<bool>,
     pub(crate) hard_links: Option<bool>,
@@ -64,8 +63,8 @@ impl From<Abilities> for KnownAbilities {
     }
 }
 
-/// Finds out what the filesystem of a directory can do without writing to it: by its name, and by looks
-/// at what is there.
+/// Finds out what the filesystem of a directory can do without writing to it: by its type, and by looking
+/// at existing files.
 pub(crate) fn look(dir: &Path, filesystem: &str) -> KnownAbilities {
     let one_of = |yes: &[&str], no: &[&str]| match filesystem {
         name if yes.contains(&name) => Some(true),
@@ -86,14 +85,14 @@ pub(crate) fn look(dir: &Path, filesystem: &str) -> KnownAbilities {
     }
 }
 
-/// Takes a lock on the directory itself, which writes nothing; held once, it must not be had a second time.
+/// Locks the directory itself, which writes nothing. A second lock must fail while the first is held.
 fn flock_on(dir: &Path) -> Option<bool> {
     let (first, second) = (File::open(dir).ok()?, File::open(dir).ok()?);
     first.try_lock().ok()?;
     Some(matches!(second.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
-/// Looks for a name that is there under another one, too: with its letters the other way round.
+/// Looks for an existing name that can also be found with the case of its letters swapped.
 fn folds_case(dir: &Path) -> Option<bool> {
     let swap =
         |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
@@ -104,7 +103,7 @@ fn folds_case(dir: &Path) -> Option<bool> {
     Some(dir.join(swapped(telling)).symlink_metadata().is_ok())
 }
 
-/// Names the filesystem that a path lies on, as the system's list of mounts does.
+/// Returns the type of the filesystem that holds a path, from the system's list of mounts.
 pub(crate) fn filesystem_of(path: &Path) -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let mount = |line: &str| {
@@ -113,12 +112,12 @@ pub(crate) fn filesystem_of(path: &Path) -> Option<String> {
         let depth = Path::new(&point).components().count();
         path.starts_with(&point).then(|| (depth, right.split(' ').next().map(str::to_owned)))
     };
-    // Of two at one point the later one is seen.
+    // Of two mounts at one point, the later one is visible.
     mounts.lines().filter_map(mount).max_by_key(|(depth, _)| *depth)?.1
 }
 
-/// How many watches of inotify the system allows a user, and how many this user's processes hold as
-/// far as they can be looked at.
+/// Returns how many inotify watches the system allows a user, and how many the user's readable processes
+/// hold.
 pub(crate) fn inotify_watches() -> Option<(u64, u64)> {
     let limit = number_in("/proc/sys/fs/inotify/max_user_watches")?;
     let own = rustix::process::geteuid().as_raw();
@@ -134,12 +133,12 @@ pub(crate) fn inotify_watches() -> Option<(u64, u64)> {
     Some((limit, used))
 }
 
-/// Reads a setting of the system.
+/// Reads a numeric setting of the system.
 pub(crate) fn number_in(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// Tells how many names a file may have on a filesystem, where that is a limit anybody meets.
+/// Returns the limit of names per file on a filesystem, if it is low enough to matter.
 pub(crate) fn link_limit(filesystem: &str) -> Option<u64> {
     match filesystem {
         "ext2" => Some(32_000),

@@ -1,11 +1,9 @@
-//! The program as the tests of this project run it: the shipped one, but for a clock that may stand
-//! still and for faults, which it reads from its environment. It is built only with the feature
-//! `testing`, beside the shipped program, which has none of this.
+//! The program as this project's tests run it: the shipped program with a settable clock and with faults,
+//! both read from the environment. It is built only with the feature `testing`, beside the shipped program.
 //!
-//! `GENSTORE_NOW` (RFC 3339) fixes the clock. `GENSTORE_FAULT` is a fault as
-//! [`genstore_cli::Seams::fault`] reads it, or `trace:FILE`: then the calls that change the disk are
-//! written to FILE, one per line, in place of what it held. `GENSTORE_GROUND` is
-//! [`genstore_cli::Seams::ground`].
+//! `GENSTORE_NOW` (RFC 3339) fixes the clock. `GENSTORE_FAULT` is a fault in the format of
+//! [`genstore_cli::Seams::fault`], or `trace:FILE`, which writes the calls that change the disk to FILE,
+//! one per line, replacing its content. `GENSTORE_GROUND` is [`genstore_cli::Seams::ground`].
 
 #![allow(clippy::disallowed_methods, reason = "a program for tests: it reads variables and replaces FILE")]
 
@@ -24,7 +22,7 @@ fn main() -> ExitCode {
         ground: filled("GENSTORE_GROUND").map(Into::into),
     };
     if let Some(file) = seams.fault.as_ref().and_then(|fault| fault.strip_prefix("trace:")) {
-        // That it is not there is as good. Whatever else is wrong with it, writing finds out.
+        // A missing file is fine. Any other problem shows when the trace is written.
         std::fs::remove_file(file).ok();
         seams.trace = Some(file.into());
         seams.fault = None;

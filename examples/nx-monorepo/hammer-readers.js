@@ -1,4 +1,4 @@
-// The readers: processes that read all files of the libraries again and again, without a pause.
+// The readers: processes that read all files of the libraries in an endless loop.
 "use strict";
 
 const { fork } = require("node:child_process");
@@ -109,7 +109,7 @@ function once(child, event) {
 if (require.main === module) {
   const [kind, root] = process.argv.slice(2);
   let reader;
-  // Nobody is left to be told.
+  // The parent is gone, so nobody needs the results.
   process.on("disconnect", () => process.exit(1));
   process.on("message", (message) => {
     if (message === "stop") reader.stopped = true;

@@ -1,4 +1,4 @@
-//! The application: a generated shell program of several files that holds the assets.
+//! The application: a generated shell program of several files that contains the assets.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

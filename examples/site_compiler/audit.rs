@@ -1,4 +1,4 @@
-//! The last look at what is about to be published: rules, links, and the manifest's truth.
+//! The audit before the publication: rules, links, and the correctness of the manifest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use genstore::audit::{AuditRules, Finding, Pattern};
 use genstore::tree::Digest;
 
-/// The rules that the store judges by.
+/// Returns the rules for the store.
 pub(crate) fn rules() -> Result<AuditRules> {
     let parts =
         ["site/index.html", "site/style.css", "app/run", "bin/server", "manifest.json", "report.txt"];
@@ -18,13 +18,13 @@ pub(crate) fn rules() -> Result<AuditRules> {
     Ok(AuditRules::default().require(require).forbid(forbid).min_files_ratio(0.5).closed_links())
 }
 
-/// Says a finding in one line.
+/// Formats a finding as one line.
 pub(crate) fn line(finding: &Finding) -> String {
     let path = finding.path.as_deref().map(|path| genstore::tree::show_path(path).to_string() + ": ");
     format!("{}{} ({})", path.unwrap_or_default(), finding.message, finding.rule)
 }
 
-/// Looks at everything that was staged; changes nothing.
+/// Checks everything that was staged, without changing it.
 pub(crate) fn look(tree: &Path) -> Result<Vec<Finding>> {
     let files = list(tree)?;
     let mut findings = Vec::new();
@@ -44,7 +44,7 @@ pub(crate) fn look(tree: &Path) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Compares the manifest with what is there.
+/// Compares the manifest with the files.
 fn check_manifest(tree: &Path, files: &BTreeSet<String>, findings: &mut Vec<Finding>) -> Result<()> {
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(tree.join("manifest.json"))?)?;
     let mut find = |path: &str, what: &str| {
@@ -82,14 +82,14 @@ fn list(tree: &Path) -> Result<BTreeSet<String>> {
     Ok(files)
 }
 
-/// Finds all that a page or a style sheet leads to.
+/// Finds all link targets of a page or a style sheet.
 fn targets(text: &str) -> impl Iterator<Item = &str> {
     [("href=\"", '"'), ("src=\"", '"'), ("url(", ')')].into_iter().flat_map(move |(lead, end)| {
         text.split(lead).skip(1).filter_map(move |rest| Some(rest.split_once(end)?.0))
     })
 }
 
-/// Gives the path in the tree that a link on a page leads to.
+/// Returns the path in the tree that a link on a page leads to.
 fn resolve(page: &str, target: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();

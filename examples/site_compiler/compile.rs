@@ -1,4 +1,4 @@
-//! Programs of others: the compiler of the server, and whatever else runs in a shell.
+//! Runs other programs: the compiler of the server, and shell commands.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Makes the server: by the compiler, or as a copy of this program.
+/// Creates the server: by the compiler, or as a copy of this program.
 pub(crate) fn server(out: &Path, compiler: Option<&str>, build: Option<u64>) -> Result<()> {
     match compiler {
         Some(compiler) => {

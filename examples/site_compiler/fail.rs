@@ -1,4 +1,4 @@
-//! Faults that are asked for: in a phase of the compiler, in a stage of the store, or at one call.
+//! Requested faults: in a phase of the compiler, in a stage of the store, or at one call.
 
 use anyhow::{Result, bail};
 use genstore::faults::{FaultKind, FaultPlan, FaultStage, Faults};
@@ -12,7 +12,7 @@ enum At {
     Store(FaultPlan),
 }
 
-/// What goes wrong, and where.
+/// A fault and its place.
 #[derive(Clone, Copy)]
 pub(crate) struct Fault {
     at: At,
@@ -20,13 +20,13 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// Reads `WHERE[:HOW]`.
+    /// Parses `WHERE[:HOW]`.
     pub(crate) fn parse_place(text: &str) -> Result<Fault> {
         let (place, kind) = split(text)?;
         if let Some(phase) = PHASES.into_iter().find(|phase| *phase == place) {
             return Ok(Fault { at: At::Phase(phase), kind });
         }
-        // The store has a plan, a write and an audit of its own.
+        // The store has its own plan, write and audit.
         let stage = FaultStage::ALL.into_iter().find(|stage| {
             let name = stage.name();
             if PHASES.contains(&name) { place.strip_prefix("store-") == Some(name) } else { place == name }
@@ -37,13 +37,13 @@ impl Fault {
         }
     }
 
-    /// Reads `N[:HOW]`.
+    /// Parses `N[:HOW]`.
     pub(crate) fn parse_step(text: &str) -> Result<Fault> {
         let (step, kind) = split(text)?;
         Ok(Fault { at: At::Store(FaultPlan::step(step.parse()?, kind)), kind })
     }
 
-    /// Gives the store's part of it.
+    /// Returns the faults of the store.
     pub(crate) fn of_the_store(fault: Option<Fault>) -> Faults {
         match fault {
             Some(Fault { at: At::Store(plan), .. }) => Faults::inject(plan),
@@ -51,7 +51,7 @@ impl Fault {
         }
     }
 
-    /// Fails, if this is the phase.
+    /// Fails, if this is the requested phase.
     pub(crate) fn strike(self, name: &str) -> Result<()> {
         match self.at {
             At::Phase(phase) if phase == name => {}

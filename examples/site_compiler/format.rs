@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-/// Gives an output as it is published.
+/// Returns an output in its published form.
 pub(crate) fn format(path: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     match path.rsplit_once('.').map(|(_, ending)| ending) {
         Some("html" | "css") => {

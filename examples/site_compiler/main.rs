@@ -1,9 +1,9 @@
 //! A small site compiler that publishes all of its outputs as one generation.
 //!
-//! A folder of pages, a style sheet and assets becomes `site/`, an application with the assets in
-//! it (`app/`), a server (`bin/server`), `manifest.json` and `report.txt`. All of it is planned,
-//! written, formatted and compiled out of readers' sight, judged as a whole, and committed at one
-//! moment. Each of these phases, and each stage of the store, can be made to fail:
+//! A folder of pages, a style sheet and assets becomes `site/`, an application with the assets in it
+//! (`app/`), a server (`bin/server`), `manifest.json` and `report.txt`. All of it is planned, written,
+//! formatted and compiled where readers do not see it, audited as a whole, and committed atomically. Each
+//! of these phases, and each stage of the store, can be made to fail:
 //!
 //! ```sh
 //! cargo run --release --example site_compiler -- --store /tmp/x/genstore examples/site_compiler/site
@@ -41,35 +41,35 @@ use fail::Fault;
 use phases::Phases;
 use target::{Disk, Memory, Target};
 
-/// Compiles a site and publishes everything that came of it in one commit.
+/// Compile a site and publish all outputs in one commit.
 #[derive(Parser)]
 struct Args {
     /// The folder with the pages (`*.md`), the style sheet (`style.css`) and `assets/`.
     source: PathBuf,
-    /// The store; it is made if there is none.
+    /// The store; it is created if it does not exist.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// Builds in memory.
+    /// Build in memory.
     #[arg(long, conflicts_with = "disk")]
     memory: bool,
-    /// Builds in a folder of the store that nobody reads (the default).
+    /// Build in a private folder of the store (the default).
     #[arg(long)]
     disk: bool,
-    /// A number that every part of the build shows.
+    /// A number that appears in every part of the build.
     #[arg(long, value_name = "N")]
     build: Option<u64>,
-    /// A command that makes the server: it writes an executable file to $OUT. Without it the
-    /// server is a copy of this program.
+    /// A command that creates the server: it writes an executable file to $OUT. Without it the server is a
+    /// copy of this program.
     #[arg(long, value_name = "CMD")]
     compiler: Option<String>,
-    /// A command that tries out the deployment of what was staged, in $STAGED, and changes nothing.
+    /// A command that checks the deployment of the staged tree in $STAGED, without changing it.
     #[arg(long, value_name = "CMD")]
     deploy_recipe: Option<String>,
-    /// Fails there: plan, write, format, compile, audit, deploy-recipe, store-plan, store-write,
-    /// store-audit, flush, number, pointer or view; with `:kill` or `:enospc` in that way.
+    /// Fail at this place: plan, write, format, compile, audit, deploy-recipe, store-plan, store-write,
+    /// store-audit, flush, number, pointer or view; `:kill` or `:enospc` selects the kind.
     #[arg(long, value_name = "WHERE[:HOW]", value_parser = Fault::parse_place)]
     fail_at: Option<Fault>,
-    /// Fails at the Nth call that changes the store; with `:kill` or `:enospc` in that way.
+    /// Fail at the Nth call that changes the store; `:kill` or `:enospc` selects the kind.
     #[arg(long, value_name = "N[:HOW]", value_parser = Fault::parse_step, conflicts_with = "fail_at")]
     fail_step: Option<Fault>,
 }
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     match build(&args, fault, &mut phases) {
         Ok(published) => {
             phases.tell(&published);
-            // The commit stands, but not all that belongs to it was done.
+            // The commit is done, but some work after it failed.
             ExitCode::from(if published.warnings.is_empty() { 0 } else { 3 })
         }
         Err(error) => {
@@ -92,14 +92,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// From the source to the commit; whatever fails leaves what is served as it was.
+/// Runs everything from the source to the commit. A failure leaves the published site unchanged.
 fn build(args: &Args, fault: Option<Fault>, phases: &mut Phases) -> Result<Publication> {
     let mut options = Options::new(Arc::new(SystemTime::now));
     options.faults = Fault::of_the_store(fault);
     args.store.parent().map_or(Ok(()), std::fs::create_dir_all)?;
     let store = Store::init(&args.store, options)?.store;
     let outputs = phases.run("plan", || plan::plan(&args.source, args.build))?;
-    // A fault needs a publication to strike.
+    // A fault needs a publication in which it can occur.
     let mut stage_options = StageOptions::default();
     stage_options.always = fault.is_some();
     let staged = if args.memory {
@@ -117,7 +117,7 @@ fn build(args: &Args, fault: Option<Fault>, phases: &mut Phases) -> Result<Publi
     phases.run("commit", || Ok(audited.commit(&options)?))
 }
 
-/// Writes, formats and compiles the outputs: in the same way in memory and on the disk.
+/// Writes, formats and compiles the outputs, in the same way in memory and on the disk.
 fn make(args: &Args, phases: &mut Phases, outputs: plan::Outputs, to: &mut impl Target) -> Result<()> {
     phases.run("write", || outputs.files.iter().try_for_each(|(path, output)| to.write(path, output)))?;
     phases.run("format", || {
@@ -137,7 +137,7 @@ fn make(args: &Args, phases: &mut Phases, outputs: plan::Outputs, to: &mut impl 
     })
 }
 
-/// Lets the rules, the link checker and the deployment recipe look at what was staged.
+/// Runs the rules, the link checker and the deployment recipe on the staged tree.
 fn judge<'s>(args: &Args, phases: &mut Phases, staged: Staged<'s>) -> Result<genstore::audit::Audited<'s>> {
     phases.enter("audit");
     let judged = staged.audit_with(&audit::rules()?, |tree| {

@@ -1,4 +1,4 @@
-//! The phases of a build: which one it is in, how long each took, and the statistics of the end.
+//! The phases of a build: the current one, the duration of each, and the final statistics.
 
 use std::time::{Duration, Instant};
 
@@ -18,17 +18,17 @@ impl Phases {
         Phases { fault, now: "open", times: vec![] }
     }
 
-    /// Names the phase that the build is in.
+    /// Returns the name of the current phase.
     pub(crate) fn now(&self) -> &'static str {
         self.now
     }
 
-    /// Says which phase the build is in.
+    /// Enters a phase.
     pub(crate) fn enter(&mut self, name: &'static str) {
         self.now = name;
     }
 
-    /// Does the work of a phase. A fault that was asked for strikes when the work is done.
+    /// Runs the work of a phase. A requested fault occurs at its end.
     pub(crate) fn run<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.enter(name);
         let start = Instant::now();
@@ -41,7 +41,7 @@ impl Phases {
         Ok(done)
     }
 
-    /// Tells what was published and how long it took.
+    /// Prints the result of the publication and the durations.
     pub(crate) fn tell(&self, published: &Publication) {
         let (id, diff) = (published.generation, published.diff);
         let what = if published.changed { "Published" } else { "Unchanged:" };

@@ -1,4 +1,4 @@
-//! The planner: from a folder of sources to every output, in memory. It writes nothing.
+//! The planner: computes every output from a folder of sources, in memory. It writes nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::render::{self, Names};
 use crate::{app, format};
 
-/// One file of the outcome.
+/// One output file.
 #[derive(Clone)]
 pub(crate) struct Output {
     pub(crate) bytes: Vec<u8>,
@@ -24,7 +24,7 @@ impl Output {
     }
 }
 
-/// All that can be said before anything is compiled.
+/// The outputs that are known before anything is compiled.
 pub(crate) struct Outputs {
     pub(crate) files: BTreeMap<String, Output>,
     build: Option<u64>,
@@ -66,7 +66,7 @@ pub(crate) fn plan(source: &Path, build: Option<u64>) -> Result<Outputs> {
     Ok(outputs)
 }
 
-/// Tells of what was built: the manifest, and the statistics, which it lists, too.
+/// Creates the manifest and the statistics. The manifest also lists the statistics.
 pub(crate) fn describe(outputs: &Outputs, built: &[(String, Output)]) -> Result<Vec<(String, Output)>> {
     let bytes: usize = built.iter().map(|(_, output)| output.bytes.len()).sum();
     let shown = outputs.build.map_or("none".to_owned(), |build| build.to_string());
@@ -90,7 +90,7 @@ pub(crate) fn describe(outputs: &Outputs, built: &[(String, Output)]) -> Result<
     Ok(vec![("manifest.json".to_owned(), manifest), ("report.txt".to_owned(), report)])
 }
 
-/// Reads the sources, by path, the parts of which are divided by `/`.
+/// Reads the sources by path, with `/` between the parts.
 fn read(source: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![String::new()];
@@ -99,7 +99,7 @@ fn read(source: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
             let entry = entry?;
             let name = entry.file_name().into_string().unwrap_or_default();
-            // So that a name needs no quoting, in whatever it is written into.
+            // A plain name needs no quoting in any output.
             if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
                 bail!("{} has a name that is not plain", entry.path().display());
             }

@@ -6,10 +6,10 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result};
 
-/// What assets are called once they are published.
+/// The published names of assets.
 #[derive(Default)]
 pub(crate) struct Names {
-    /// By path in the source; with a part of their digest, so that each name has one content.
+    /// The name by path in the source. It contains a part of the digest, so each name has one content.
     pub(crate) assets: BTreeMap<String, String>,
 }
 
@@ -90,7 +90,7 @@ fn inline(text: &str, top: &str, names: &Names) -> Result<String> {
     Ok(out)
 }
 
-/// Gives what a target is called in the site.
+/// Returns the published name of a target.
 fn published(target: &str, top: &str, names: &Names) -> Result<String> {
     if target.contains("://") {
         return Ok(target.to_owned());
@@ -99,7 +99,7 @@ fn published(target: &str, top: &str, names: &Names) -> Result<String> {
         let name = names.assets.get(target).with_context(|| format!("there is no {target}"))?;
         return Ok(format!("{top}{name}"));
     }
-    // Whether there is such a page is for the audit to say.
+    // The audit checks whether the page exists.
     Ok(match target.strip_suffix(".md") {
         Some(stem) => format!("{top}{stem}.html"),
         None => format!("{top}{target}"),

@@ -1,4 +1,4 @@
-//! Where outputs are made: in memory, or in a folder of the disk. What comes of both is the same.
+//! The place of the outputs: in memory, or in a folder on the disk. The results are the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ pub(crate) trait Target {
     /// Reads an output back.
     fn read(&self, path: &str) -> Result<Output>;
 
-    /// Lets a program make an output that is a file.
+    /// Runs a program that creates an output file.
     fn compile(&mut self, path: &str, program: impl FnOnce(&Path) -> Result<()>) -> Result<()>;
 }
 
@@ -26,7 +26,7 @@ pub(crate) trait Target {
 pub(crate) struct Memory(BTreeMap<String, Output>);
 
 impl Memory {
-    /// Makes the store's plan of it.
+    /// Converts the outputs to a plan for the store.
     pub(crate) fn into_plan(self) -> Result<Plan> {
         let add = |plan: genstore::plan::PlanBuilder, (path, output): (String, Output)| {
             let source = Source::Bytes(output.bytes);
@@ -54,7 +54,7 @@ impl Target for Memory {
     }
 }
 
-/// The folder that the outputs are in.
+/// The folder of the outputs.
 pub(crate) struct Disk<'a>(pub(crate) &'a Path);
 
 impl Target for Disk<'_> {

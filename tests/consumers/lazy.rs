@@ -1,13 +1,13 @@
-//! A process that loads modules late: all of one generation, whatever is published meanwhile.
+//! A process that loads modules late gets all of them from one generation, whatever is published meanwhile.
 
 use super::project::{Project, has_node, path};
 
 const MODULES: usize = 40;
 
-/// How many modules are loaded between two commits.
+/// The number of modules that are loaded between two commits.
 const BETWEEN: usize = 8;
 
-/// Publishes all modules, changed.
+/// Publishes all modules with changes.
 fn publish(project: &Project, version: usize) {
     for nth in 0..MODULES {
         let text = format!("export const version = {version};\n");
@@ -16,9 +16,8 @@ fn publish(project: &Project, version: usize) {
     project.site.run("publish --root lazy=build/lazy").ok();
 }
 
-/// Loads module after module in a process that was started so, and counts those that came from the
-/// first generation. After every few of them another is published, and all are collected that nobody
-/// holds.
+/// Loads module after module in a process with these arguments, and counts those of the first generation.
+/// After every few modules another generation is published, and unused generations are collected.
 fn loaded(args: &[&str]) -> Option<(usize, Vec<String>)> {
     if !has_node() {
         return None;

@@ -1,4 +1,4 @@
-//! The project of one consumer: its sources, the libraries that are published, and the view of them.
+//! The project of one consumer: its sources, the published libraries, and the view of them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::http::free_port;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/consumers");
 
-/// A project, and where its program may write besides.
+/// A project, and the folder for its program's other files.
 pub(super) struct Project {
     pub(super) site: Site,
     pub(super) port: u16,
@@ -27,7 +27,7 @@ pub(super) fn has_node() -> bool {
     genstore_testkit::has_node_modules(Path::new(HERE))
 }
 
-/// Reads the fixtures that a consumer's project begins with, by their paths in it.
+/// Reads the initial files of a consumer's project, by their paths in it.
 pub(super) fn fixtures(consumer: &Consumer) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     for fixture in consumer.fixtures {
@@ -49,7 +49,7 @@ pub(super) fn fixtures(consumer: &Consumer) -> BTreeMap<PathBuf, String> {
 }
 
 impl Project {
-    /// Makes the project of a consumer, or says why there can be none.
+    /// Creates the project of a consumer, or records that its test is skipped.
     pub(super) fn new(consumer: &Consumer) -> Option<Project> {
         let command = consumer.command();
         match command.split(' ').next().unwrap() {
@@ -68,23 +68,23 @@ impl Project {
         Some(project)
     }
 
-    /// Makes one without sources.
+    /// Creates a project without sources.
     ///
-    /// It is beside `node_modules`, not in the system's folder for temporary files: Turbopack follows
-    /// no link that leaves the folder with the lockfile.
+    /// It is beside `node_modules`, not in the system's temporary folder: Turbopack follows no link that
+    /// leaves the folder with the lockfile.
     pub(super) fn empty() -> Project {
         let sites = Path::new(HERE).join("sites");
         fs::create_dir_all(&sites).unwrap();
         let temp = tempfile::Builder::new().prefix("site-").tempdir_in(sites).unwrap();
         let site = Site::in_folder(temp);
         fs::create_dir(site.path("dist")).unwrap();
-        // Paths of sockets are short: this one is not below the checkout.
+        // Paths of sockets must be short, so this folder is not below the checkout.
         Project { site, port: free_port(), home: tempfile::tempdir().unwrap() }
     }
 
     /// Publishes the libraries in this version: two that change, and one that never does.
     ///
-    /// The times are the system's: some watchers compare them with their own.
+    /// The times are the system's: some watchers compare them with their own clock.
     pub(super) fn publish(&self, version: &str) {
         let libs = self.site.path("build/libs");
         fs::create_dir_all(&libs).unwrap();
@@ -100,7 +100,7 @@ impl Project {
         self.site.command("publish build/libs").env("GENSTORE_NOW", "").run().ok();
     }
 
-    /// Starts a program of the project, as a shell would.
+    /// Starts a program of the project like a shell.
     pub(super) fn start(&self, run: &str) -> Started {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("exec {run} 2>&1")]).env_clear().current_dir(self.site.path(""));
@@ -115,7 +115,7 @@ impl Project {
     }
 }
 
-/// Gives the paths of programs: ours, those of npm, and the system's.
+/// Returns the search path of programs: our own, those of npm, and the system's.
 pub(super) fn path() -> String {
     let ours = Path::new(env!("CARGO_BIN_EXE_genstore")).parent().unwrap().display();
     let system = std::env::var("PATH").unwrap();

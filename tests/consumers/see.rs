@@ -1,4 +1,4 @@
-//! How it is seen that a program shows a version.
+//! Observes the version that a program shows.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -10,23 +10,23 @@ use super::project::Project;
 use super::started::Started;
 use crate::http::{Answer, get};
 
-/// Who looks at what a program shows.
+/// An observer of a program.
 pub(super) struct Viewer<'a> {
     project: &'a Project,
     started: Started,
-    /// The dates of the files that it got from a server, by path.
+    /// The dates of the files that a server sent, by path.
     dates: BTreeMap<&'static str, String>,
-    /// Whether it may show a mixture for a moment.
+    /// Whether the program may show a mixture for a moment.
     pub(super) may_mix: bool,
-    /// Where a browser would be told to load its page again.
+    /// The channel on which a browser would be asked to reload its page.
     told: Option<TcpStream>,
 }
 
-/// Finds `a=X b=Y` in a text, and gives the version if there is any.
+/// Finds `a=X b=Y` in a text, and returns the version, if there is one.
 ///
 /// # Panics
 ///
-/// X and Y are not the same, and there may be no such mixture.
+/// If X and Y differ, and a mixture is not allowed.
 fn version(text: &str, may_mix: bool) -> Option<&str> {
     let digit = |lead: &str| {
         let rest = text.split(lead).nth(1)?;
@@ -38,24 +38,24 @@ fn version(text: &str, may_mix: bool) -> Option<&str> {
 }
 
 impl Viewer<'_> {
-    /// Begins to look at a program.
+    /// Starts to observe a program.
     pub(super) fn new(project: &Project, started: Started, may_mix: bool) -> Viewer<'_> {
         Viewer { project, started, dates: BTreeMap::new(), may_mix, told: None }
     }
 
-    /// It says so.
+    /// Waits until the program prints the version.
     pub(super) fn said(&mut self, expected: &str) {
         let may_mix = self.may_mix;
         self.started.says(&format!("version {expected}"), |line| version(line, may_mix) == Some(expected));
     }
 
-    /// It says that it is ready, and then its HTTP server answers so.
+    /// Waits until the program prints that it is ready, and its HTTP server answers with the version.
     pub(super) fn ready_and_answered(&mut self, expected: &str) {
         self.said(expected);
         self.answered(expected);
     }
 
-    /// Its HTTP server answers so, sooner or later.
+    /// Waits until its HTTP server answers with the version.
     pub(super) fn answered(&mut self, expected: &str) {
         self.started.until(&format!("an answer with version {expected}"), || {
             let answer = get(self.project.port, "", None).map_err(|error| error.to_string())?;
@@ -66,7 +66,7 @@ impl Viewer<'_> {
         });
     }
 
-    /// After it said that it had compiled, its bundle says so.
+    /// Waits until the program prints that it has compiled, and its bundle has the version.
     pub(super) fn bundled(&mut self, expected: &str) {
         let bundle = self.project.site.path("dist/bundle.cjs");
         self.started.says(&format!("a bundle of version {expected}"), |line| {
@@ -77,7 +77,7 @@ impl Viewer<'_> {
         });
     }
 
-    /// It tells the browser to load the page again, and the modules that it then gives say so.
+    /// Waits until the program asks the browser to reload, and its modules have the version.
     pub(super) fn reloaded(&mut self, expected: &str) {
         let port = self.project.port;
         match &mut self.told {
@@ -95,8 +95,8 @@ impl Viewer<'_> {
         });
     }
 
-    /// It serves the files so at once, also to those who have others; and tells of what is the same
-    /// that it is the same.
+    /// Checks that the server sends this version at once, also to clients with another version, and that it
+    /// answers "not modified" for unchanged files.
     pub(super) fn served(&mut self, expected: &str) {
         let port = self.project.port;
         if self.dates.is_empty() {
@@ -116,7 +116,7 @@ impl Viewer<'_> {
     }
 }
 
-/// Opens a WebSocket as the client of Vite does.
+/// Opens a WebSocket like the client of Vite.
 fn socket(port: u16) -> Result<TcpStream, String> {
     let open = || {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -127,14 +127,14 @@ fn socket(port: u16) -> Result<TcpStream, String> {
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Protocol: vite-hmr\r\n\r\n"
         )?;
-        // Its first message.
+        // The first message of the server.
         read_until(&mut stream, "\"connected\"")?;
         Ok(stream)
     };
     open().map_err(|error: std::io::Error| error.to_string())
 }
 
-/// Reads until these bytes came.
+/// Reads until this text came.
 fn read_until(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
     let mut found = Vec::new();
     let mut byte = [0];

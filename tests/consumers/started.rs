@@ -1,4 +1,4 @@
-//! A program that goes on until the test is over, and what it says.
+//! A program that runs until the end of the test, and its output.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Waiting longer than this for something to happen means that it does not. A busy machine of two
-/// processors takes its time to bundle.
+/// The time after which an event counts as missing. A busy machine with two processors takes long to
+/// bundle.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How long a program is left alone before it is asked again.
+/// The pause between two requests to a program.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A program with all that it starts: ends with this value.
+/// A program with all of its children, which are killed on drop.
 pub(super) struct Started {
     child: Child,
     lines: Receiver<String>,
@@ -23,7 +23,7 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Starts it in a process group of its own.
+    /// Starts the program in a process group of its own.
     pub(super) fn start(mut command: Command) -> Started {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("start a shell");
@@ -41,7 +41,7 @@ impl Started {
         Started { child, lines, log: String::new() }
     }
 
-    /// Waits until it says a line that is one.
+    /// Waits for a matching line of its output.
     pub(super) fn says(&mut self, what: &str, mut is_it: impl FnMut(&str) -> bool) {
         let start = Instant::now();
         loop {
@@ -54,8 +54,8 @@ impl Started {
         }
     }
 
-    /// Tries something until it succeeds, now and then: a program that is asked says so, which is no
-    /// reason to ask it again at once.
+    /// Retries a request until it succeeds, with pauses. A program that prints a line for each request is
+    /// not asked again because of that line.
     pub(super) fn until<T>(&mut self, what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
         let start = Instant::now();
         loop {
@@ -69,13 +69,13 @@ impl Started {
         }
     }
 
-    /// Listens that long.
+    /// Reads its output for this time.
     fn listen(&mut self, time: Duration) {
         let start = Instant::now();
         while self.line(time.saturating_sub(start.elapsed())).is_some() {}
     }
 
-    /// Waits that long for a line.
+    /// Waits this long for a line.
     fn line(&mut self, wait: Duration) -> Option<String> {
         match self.lines.recv_timeout(wait) {
             Ok(line) => {
@@ -91,10 +91,10 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // Whoever has ended already needs no signal.
+        // The program may have ended already.
         kill_process_group(Pid::from_child(&self.child), Signal::KILL).ok();
         drop(self.child.wait());
-        // The last of them closes the pipe, and then the folder may go.
+        // When the last process ends, the pipe is closed; then the folder can be removed.
         while self.lines.recv_timeout(Duration::from_secs(10)).is_ok() {}
     }
 }

@@ -1,38 +1,38 @@
-//! System calls that change the disk, as strace saw them.
+//! System calls that change the disk, from strace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A call, with the paths that it names.
+/// A call, with its paths.
 #[derive(PartialEq, Debug)]
 pub struct Call {
     pub name: String,
     pub paths: Vec<PathBuf>,
-    /// It opens a file so that it can be written to, or makes one.
+    /// Whether it opens a file for writing, or creates one.
     pub writes: bool,
-    /// It succeeded.
+    /// Whether it succeeded.
     pub done: bool,
     line: String,
 }
 
 impl Call {
-    /// Returns whether it changes anything at such a path.
+    /// Returns whether it changes a matching path.
     pub fn changes(&self, is: impl Fn(&Path) -> bool) -> bool {
         match self.name.as_str() {
             "open" | "openat" | "openat2" => self.writes && self.paths.iter().any(|path| is(path)),
-            // The first path of a link is only looked at.
+            // The first path of a link is only read.
             "link" | "linkat" | "symlink" | "symlinkat" => self.paths.last().is_some_and(|path| is(path)),
             _ => self.paths.iter().any(|path| is(path)),
         }
     }
 }
 
-/// With `?`, since not every machine and every strace knows all of them.
+/// The `?` marks calls that some machines or versions of strace do not know.
 const CALLS: &str = "?open,?openat,?openat2,?creat,?rename,?renameat,?renameat2,?link,?linkat,?symlink,?symlinkat,?unlink,?unlinkat,?rmdir,?mkdir,?mkdirat,?mknod,?mknodat,?truncate,?ftruncate,?fallocate,?chmod,?fchmod,?fchmodat,?fchmodat2,?chown,?fchown,?lchown,?fchownat,?utimensat,?setxattr,?fsetxattr,?copy_file_range";
 
-/// Runs a command under strace and gives its calls, in their order; `None`, with a printed reason,
-/// where that cannot be done.
+/// Runs a command under strace and returns its calls in order. Returns `None`, with a printed reason, if
+/// that is impossible.
 pub fn traced(command: &Command, trace: &Path) -> Option<Vec<Call>> {
     let dir = command.get_current_dir().unwrap();
     let output = Command::new("strace")
@@ -77,13 +77,13 @@ pub fn traced(command: &Command, trace: &Path) -> Option<Vec<Call>> {
 
 fn call(line: &str, dir: &Path) -> Option<Call> {
     let (name, rest) = line.split_once('(')?;
-    // No path in these tests holds a quote, a bracket or a comma.
+    // No path in these tests contains a quote, a bracket or a comma.
     let (args, result) = rest.rsplit_once(") ")?;
     let mut paths = Vec::new();
     let mut base: Option<PathBuf> = None;
     for arg in args.split(", ") {
         if let Some((_, path)) = arg.split_once('<') {
-            // A handle by itself is what the call is about, unless a name follows.
+            // A handle alone is the subject of the call, unless a name follows.
             paths.extend(base.replace(path.trim_end_matches('>').into()));
         } else if let Some(name) = arg.strip_prefix('"') {
             let name = name.trim_end_matches('"');
@@ -91,7 +91,7 @@ fn call(line: &str, dir: &Path) -> Option<Call> {
         }
     }
     paths.extend(base);
-    // What a symlink is to hold is no path that is touched.
+    // The target of a symlink is not a path that the call uses.
     if name.starts_with("symlink") {
         paths.remove(0);
     }

@@ -1,4 +1,4 @@
-//! Builds that fail, are killed, or find the disk full: what was committed stays as it is.
+//! Builds that fail, are killed, or find the disk full: the committed generation does not change.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use genstore_testkit::{LoopFs, debris, read_tree, same_content};
 
 use super::workshop::{BEFORE_THE_POINTER, Built, Workshop, complete, snapshot_below};
 
-/// The exit status of a process that got SIGKILL, as a shell tells it.
+/// The exit status of a process that got SIGKILL, as a shell reports it.
 const KILLED: i32 = 128 + 9;
 
 #[test]
@@ -26,7 +26,7 @@ fn no_output_changes_until_planning_formatting_and_the_final_audit_succeeded() {
             }
         }
     }
-    // What fails by itself.
+    // Failures without an injected fault.
     let page = shop.read("source/index.md");
     shop.write("source/index.md", &format!("{page}[nowhere](guide/none.md)\n"));
     let built = shop.build(&["--build", "2"]);
@@ -41,7 +41,7 @@ fn no_output_changes_until_planning_formatting_and_the_final_audit_succeeded() {
                    hint: generations/1/tree is served, as before\n";
     assert_eq!(built.stderr, message);
     assert_eq!(shop.snapshot(), before);
-    // What nothing fails changes all of it at once, and a view's trouble comes after that.
+    // Without a failure everything changes at once; trouble with a view comes after that.
     let built = shop.build(&["--build", "2", "--fail-at", "view"]);
     assert_eq!(built.status, 3, "{}", built.stderr);
     assert_ne!(shop.snapshot(), before);
@@ -102,7 +102,7 @@ fn a_full_disk_leaves_the_committed_generation_intact() {
     fs::write(shop.path("source/assets/big.bin"), &noise).unwrap();
     let filler = shop.path("filler");
     for left in [0_u64, 300_000, 1_000_000, 2_000_000] {
-        // All that is there but so many bytes; what was removed is free only once that is on disk.
+        // All but this many bytes are used. Removed files are free only after a flush.
         rustix::fs::syncfs(fs::File::open(disk.path()).unwrap()).unwrap();
         let stat = rustix::fs::statvfs(disk.path()).unwrap();
         let size = (stat.f_bavail * stat.f_frsize).saturating_sub(left);
@@ -157,7 +157,7 @@ fn interrupted_publication_recovers_deterministically() {
     let tree = whole.build(&["--build", "2"]).ok().tree();
     let new = whole.shown();
     assert!(!same_content(&old, &new));
-    // Somebody else is building, too, and is alive.
+    // Another build is running.
     let store = base.open();
     let stage = store.begin().unwrap();
     let mine = stage.path().join("mine");
@@ -192,7 +192,8 @@ fn interrupted_publication_recovers_deterministically() {
                         "half done",
                         "{way} {step}"
                     );
-                    // No generation but the one before, and no notice but of the one that is current.
+                    // There is no generation other than the one before, and the notice names the current
+                    // one.
                     let current = shop.current();
                     assert_eq!(shop.generations(), [1, current], "{way} {step}");
                     let notice = shop.read("genstore/notice");

@@ -1,4 +1,4 @@
-//! Readers and servers at work while builds are published.
+//! Readers and servers that run while builds are published.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,8 +12,8 @@ use notify::Watcher;
 use super::workshop::{Workshop, complete};
 use crate::harness::eventually;
 
-/// Publishes builds up to this number, in memory and on the disk in turns; after every other one
-/// waits until it was seen.
+/// Publishes builds up to this number, alternately from memory and from the disk. After every second one it
+/// waits until readers have seen it.
 fn publish_builds(shop: &Workshop, last: u64, seen: &Mutex<BTreeSet<u64>>) {
     for build in 2..=last {
         let way = if build % 2 == 0 { "--disk" } else { "--memory" };
@@ -33,7 +33,7 @@ fn site_app_manifest_report_and_binary_are_one_generation() {
     let over = AtomicBool::new(false);
     let (reads, seen) = (AtomicU64::new(0), Mutex::new(BTreeSet::new()));
     let current = shop.store().join("current");
-    // What a view shows, given which generation `current` was resolved to.
+    // The path behind a view, from the generation that `current` was resolved to.
     let behind = |view: &str, tree: &Path| {
         let target = fs::read_link(shop.path(view)).unwrap();
         let part = target.strip_prefix("genstore/current").expect("views lead to current");
@@ -75,7 +75,7 @@ fn a_server_or_restart_logic_sees_committed_generations_only() {
     let (sender, events) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.expect("a notice").kind.is_modify() {
-            // Nobody listens any more once the last one was told.
+            // The receiver ends after the last message.
             let _: Result<(), _> = sender.send(());
         }
     })
@@ -86,13 +86,13 @@ fn a_server_or_restart_logic_sees_committed_generations_only() {
         let (notice, store, told) = (&notice, &store, &told);
         scope.spawn(move || {
             while !told.lock().unwrap().contains(&last) {
-                events.recv_timeout(Duration::from_secs(20)).expect("each commit is told");
+                events.recv_timeout(Duration::from_secs(20)).expect("each commit sends a notice");
                 let text = fs::read_to_string(notice).unwrap();
                 let number: u64 = text.split_whitespace().next().unwrap().parse().unwrap();
                 let tree = fs::canonicalize(store.join("current")).expect("there is a current one");
                 let current: u64 =
                     tree.parent().unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap();
-                assert!(current >= number, "{current} is current, but {number} was told");
+                assert!(current >= number, "{current} is current, but the notice named {number}");
                 // Generations and builds have the same numbers here.
                 assert_eq!(complete(|part| tree.join(part)), Ok(current));
                 told.lock().unwrap().insert(number);

@@ -17,11 +17,11 @@ use genstore_testkit::{Things, copy_exactly, read_tree, scratch};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Makes a server that says which build it is of; quicker than copying the example, which the
+/// Creates a server that prints the number of its build. This is faster than copying the example, which the
 /// test of memory and disk builds does.
 const COMPILER: &str = r#"printf '#!/bin/sh\necho "build %s"\n' "$BUILD" >"$OUT.tmp" && chmod 755 "$OUT.tmp" && mv "$OUT.tmp" "$OUT""#;
 
-/// All the places where a build can fail before anything that is served may change.
+/// The places where a build can fail before anything that is served may change.
 pub const BEFORE_THE_POINTER: [&str; 12] = [
     "plan",
     "write",
@@ -43,13 +43,13 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Makes one with the example's own source and no store.
+    /// Creates a workshop with the example's own source and no store.
     pub fn new() -> Workshop {
         let temp = scratch();
         Workshop { _temp: None, ..Workshop::at(temp.path()) }.keep(temp)
     }
 
-    /// Makes one in a folder that is there.
+    /// Creates a workshop in an existing folder.
     pub fn at(dir: &Path) -> Workshop {
         let dir = dir.canonicalize().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/site_compiler/site");
@@ -61,8 +61,8 @@ impl Workshop {
         Workshop { _temp: Some(temp), ..self }
     }
 
-    /// Makes one in which build 1 is served, also through the views `www` and `tool`; then the
-    /// source was edited.
+    /// Creates a workshop in which build 1 is served, also through the views `www` and `tool`, and the
+    /// source was edited since.
     pub fn served() -> Workshop {
         let shop = Workshop::new();
         shop.serve();
@@ -91,7 +91,7 @@ impl Workshop {
         self.write("source/guide/new.md", "# New\nBack to [the first page](index.md).\n");
     }
 
-    /// Copies all of it.
+    /// Copies the whole folder.
     pub fn copy(&self) -> Workshop {
         let temp = scratch();
         let dir = temp.path().canonicalize().unwrap().join("copy");
@@ -133,12 +133,12 @@ impl Workshop {
         numbers
     }
 
-    /// Tells what is served, with mtimes.
+    /// Returns the tree that is served, with mtimes.
     pub fn shown(&self) -> Things {
         read_tree(&self.store().join("current")).unwrap()
     }
 
-    /// Makes sure that every byte of the store is what it ought to be.
+    /// Checks every byte of the store.
     #[track_caller]
     pub fn verify(&self) {
         let report = self.open().verify(None, Depth::Full).unwrap();
@@ -165,8 +165,8 @@ impl Workshop {
         Built::of(&mut self.command(args))
     }
 
-    /// Describes all that a reader can reach: `current`, the views, and everything behind them,
-    /// with inodes, modes, sizes, mtimes and bytes.
+    /// Describes everything that a reader can reach: `current`, the views, and their targets, with inodes,
+    /// modes, sizes, mtimes and bytes.
     pub fn snapshot(&self) -> BTreeMap<PathBuf, String> {
         let mut lines = BTreeMap::new();
         for root in ["genstore/current", "www", "tool"] {
@@ -199,7 +199,7 @@ fn describe(path: &Path) -> String {
     format!("{inode} {mode:o} {size} {}.{:09}", meta.mtime(), meta.mtime_nsec())
 }
 
-/// Finds the example beside this test's binary, built from the sources as they are.
+/// Finds the example beside this test's binary, built from the present sources.
 pub fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join("examples/site_compiler");
@@ -207,7 +207,7 @@ pub fn example() -> PathBuf {
     let Ok(built) = path.metadata().and_then(|meta| meta.modified()) else {
         panic!("{} is not there: {advice}", path.display());
     };
-    // `cargo test --test cli` leaves it as it was. Cargo wrote down what it is made of.
+    // `cargo test --test cli` does not rebuild it. Cargo's `.d` file lists its sources.
     let made_of = fs::read_to_string(path.with_extension("d")).unwrap_or_default();
     for source in made_of.split_whitespace().skip(1) {
         let newer = fs::metadata(source).and_then(|meta| meta.modified()).is_ok_and(|at| at > built);
@@ -216,9 +216,9 @@ pub fn example() -> PathBuf {
     path
 }
 
-/// A run of the example that is over.
+/// A finished run of the example.
 pub struct Built {
-    /// As a shell tells it: 128 and more for a signal.
+    /// The status as a shell reports it: 128 and more for a signal.
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
@@ -240,14 +240,14 @@ impl Built {
         self
     }
 
-    /// Gives the tree id that it printed.
+    /// Returns the tree id that it printed.
     pub fn tree(&self) -> String {
         self.stdout.lines().next().and_then(|line| line.split(' ').next_back()).unwrap().to_owned()
     }
 }
 
-/// Makes sure that a tree is all of one build, as its manifest says, and gives the build's number.
-/// `of` gives the path to read a part from.
+/// Checks that a tree is of one build, by its manifest, and returns the build's number. `of` returns the
+/// path from which to read a part.
 pub fn complete(of: impl Fn(&str) -> PathBuf) -> Result<u64, String> {
     let read = |path: &str| fs::read(of(path)).map_err(|e| format!("{path}: {e}"));
     let manifest: Value = serde_json::from_slice(&read("manifest.json")?).map_err(|e| e.to_string())?;

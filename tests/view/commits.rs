@@ -1,4 +1,4 @@
-//! What each commit tells of the views, and puts right.
+//! Reports and repairs of views at each commit.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use super::{link, parts, two_parts, warnings};
 use crate::harness::Site;
 
 const HINT: &str =
-    "hint: `genstore verify` tells all that is damaged, `genstore verify --repair` mends what it can\n";
+    "hint: `genstore verify` lists all damage, `genstore verify --repair` repairs what it can\n";
 const MEND: &str = "`genstore verify --repair` repairs it";
 
 #[test]
@@ -20,7 +20,7 @@ fn a_link_that_a_build_tool_made_a_folder_comes_back() {
     let take_place = || fs::remove_file(site.path("libs")).unwrap();
     take_place();
     site.write("libs/built", "built");
-    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
+    let hint = "hint: the next publish creates missing views again, and keeps what is at their paths now\n";
     site.run("view ls").is(0, "[DIR]/libs  current/app  link  is a directory\n", hint);
     let kept = |name: &str| {
         format!(
@@ -39,7 +39,7 @@ fn a_link_that_a_build_tool_made_a_folder_comes_back() {
     assert_eq!(site.read("libs/built"), "again");
     parts(&site, "two");
     assert_eq!(warnings(&site), kept("libs.before-genstore-2"));
-    // An empty one is not worth keeping.
+    // An empty folder is removed.
     take_place();
     fs::create_dir(site.path("libs")).unwrap();
     let made = "warning: the view [DIR]/libs was replaced by a directory; it was restored\n";
@@ -57,10 +57,10 @@ fn what_became_of_a_view_is_told_by_every_commit() {
     site.run("view add www/site").ok();
     let remove = || fs::remove_file(site.path("www/site")).unwrap();
     remove();
-    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
+    let hint = "hint: the next publish creates missing views again, and keeps what is at their paths now\n";
     site.run("view ls").is(0, "[DIR]/www/site  current  link  is missing\n", hint);
     let again = "warning: the view [DIR]/www/site was removed; it was restored\n";
-    // Nothing to publish, something to publish, a way back, and where one is already.
+    // Publishing nothing, publishing something, a rollback, and a switch to the current generation.
     assert_eq!(warnings(&site), again);
     remove();
     parts(&site, "two");
@@ -81,8 +81,8 @@ fn what_became_of_a_view_is_told_by_every_commit() {
     assert_eq!((site.run("switch 2").ok().stderr, site.read("www/site")), (file.into(), "mine".into()));
     site.run("view ls").prints("[DIR]/www/site  current  link  is a file\n");
     fs::rename(site.path("www"), site.path("web")).unwrap();
-    // A project that was cleaned: what was in it comes back, with the directory.
-    site.run("view ls").prints("[DIR]/www/site  current  link  has no directory to be in\n");
+    // A cleaned project: the view returns, with its directory.
+    site.run("view ls").prints("[DIR]/www/site  current  link  has no parent directory\n");
     assert_eq!(warnings(&site), again);
     site.run("view ls").prints("[DIR]/www/site  current  link  ok\n");
 }
@@ -95,21 +95,21 @@ fn a_directory_far_from_the_store_is_not_made_again() {
     fs::create_dir(site.path("in")).unwrap();
     site.run("publish dist --store in/genstore").ok();
     site.run("view add www/site --store in/genstore").ok();
-    // As a disk that is not mounted at the moment.
+    // Like a disk that is not mounted now.
     fs::rename(site.path("www"), site.path("web")).unwrap();
     let gone = "warning: the view [DIR]/www/site cannot be restored, as its parent directory is missing; \
                 `genstore view rm [DIR]/www/site` removes its record\n";
     site.write("dist/a", "2");
     assert_eq!(site.run("publish dist -q --store in/genstore").ok().stderr, gone);
     site.run("view ls --store in/genstore")
-        .prints("[DIR]/www/site  current  link  has no directory to be in\n");
+        .prints("[DIR]/www/site  current  link  has no parent directory\n");
     site.run("view rm www/site --store in/genstore")
-        .prints("Removed the view [DIR]/www/site; its link was gone already\n");
+        .prints("Removed the view [DIR]/www/site; its link was already gone\n");
     site.write("dist/a", "3");
     assert_eq!(site.run("publish dist -q --store in/genstore").ok().stderr, "");
 }
 
-/// Overwrites a file of the store through the view of it.
+/// Overwrites a file of the store through its view.
 fn spoil(site: &Site, path: &str, bytes: &str) {
     fs::set_permissions(site.path(path), fs::Permissions::from_mode(0o644)).unwrap();
     site.write(path, bytes);
@@ -128,24 +128,24 @@ fn a_write_through_a_view_is_told_and_mended() {
         parts(&site, "one");
         publish(&[]);
         site.run("view add www").ok();
-        // The same bytes serve two paths. To publish the right ones again mends both.
+        // The same bytes serve two paths. Publishing the right ones again repairs both.
         spoil(&site, "www/app/file", "bad, and longer");
         let output = publish(&[]);
         let warning =
             format!("warning: generation 1 was written to: changed app/file, site/file; {MEND}\n");
         assert_eq!(output.stderr, warning, "{way}");
-        let mended = "    Mended 1 damaged object or generation in passing\n";
+        let mended = "  Repaired 1 damaged object or generation\n";
         assert!(output.stdout.contains(mended), "{way}: {}", output.stdout);
         assert_eq!((site.read("www/app/file"), site.read("www/site/file")), ("one".into(), "one".into()));
         site.run("verify").ok();
         assert_eq!(publish(&[]).stderr, "");
-        // Of the same size this time, and the next generation still needs the right ones.
+        // The size is unchanged this time, and the next generation still needs the right bytes.
         spoil(&site, "www/app/file", "two");
         assert_eq!(publish(&[("new", "=new")]).stderr, warning, "{way}");
         assert_eq!(site.read("www/app/file"), "one");
         assert_eq!(site.read("genstore/generations/1/tree/app/file"), "one");
         site.run("verify").ok();
-        // And the one after it, for which the first would have been recycled.
+        // So does the one after it, for which the first would have been recycled.
         assert_eq!(publish(&[("newer", "=newer")]).stderr, "", "{way}");
         assert_eq!(site.names("www"), ["app", "newer", "site"]);
         assert_eq!(site.read("www/site/file"), "one");
@@ -159,7 +159,7 @@ fn what_came_and_went_through_a_view_is_told() {
     site.write("dist/new", "new");
     site.run("publish dist").ok();
     site.run("view add www").ok();
-    // What came, what went, and too many to name.
+    // Added names, removed names, and more than are listed.
     site.write("www/stranger", "x");
     fs::remove_file(site.path("www/new")).unwrap();
     let told =
@@ -168,7 +168,7 @@ fn what_came_and_went_through_a_view_is_told() {
     for nth in 0..20 {
         site.write(&format!("www/more/{nth:02}"), "x");
     }
-    // The folder is one stranger, whatever is in it.
+    // The folder counts as one foreign entry, whatever is in it.
     assert_eq!(damaged(&site), told("added more, stranger; removed new"));
     for nth in 0..12 {
         site.write(&format!("www/site/{nth:02}"), "x");
@@ -178,7 +178,7 @@ fn what_came_and_went_through_a_view_is_told() {
     let output = damaged(&site);
     assert!(output.contains("; and 5 more paths\n"), "{output}");
     assert!(output.contains(&added), "{output}");
-    // A new generation has none of it, and says what became of the old one.
+    // A new generation has none of them, and the message names those of the old one.
     site.write("dist/newer", "newer");
     let output = warnings(&site);
     assert!(output.starts_with("warning: generation 2 was written to: added more"), "{output}");
@@ -188,7 +188,7 @@ fn what_came_and_went_through_a_view_is_told() {
     assert_eq!(warnings(&site), "");
 }
 
-/// Publishes over a damaged tree what is current already, and returns what is said of that.
+/// Publishes the current content over a damaged tree, and returns the report.
 fn damaged(site: &Site) -> String {
     let output = site.run("publish dist");
     assert_eq!((output.status, output.stdout.contains("Unchanged")), (4, false), "{}", output.stderr);
@@ -203,7 +203,7 @@ fn what_is_current_is_looked_at_without_views_too() {
     assert_eq!(damaged(&site), format!("{told}{HINT}"));
     assert_eq!(site.run("verify --repair").status, 0);
     assert_eq!(warnings(&site), "");
-    // As a store of an older program, which has no such directory.
+    // Like a store of an older program, which has no such directory.
     fs::remove_dir(site.path("genstore/views")).unwrap();
     site.run("view ls").ok();
     parts(&site, "two");
@@ -221,7 +221,7 @@ fn verify_knows_records_and_their_damage() {
     let name = site.names("genstore/views").remove(0);
     let path = format!("genstore/views/{name}");
     let bytes = site.read(&path);
-    // A record under another's name says nothing, nor does a torn one.
+    // A record under another name has no effect, and neither has a torn one.
     site.write("genstore/views/0123", &bytes);
     site.write(&path, &bytes[..bytes.len() - 2]);
     site.write("genstore/views/0123.pending", "no");
@@ -237,19 +237,19 @@ fn verify_knows_records_and_their_damage() {
     };
     let hint = "hint: `genstore verify --repair`, or publish the right bytes again\n";
     site.run("verify").is(4, &(lines("") + all), hint);
-    // It keeps nobody out.
+    // It blocks no writer.
     let output = warnings(&site);
     assert!(output.contains("views/0123 is damaged: it is not a view's record\n"), "{output}");
     let unfinished = "warning: a view is not fully installed yet: \
                       [DIR]/genstore/views/0123.pending is damaged: it is cut short\n";
     assert!(output.contains(unfinished), "{output}");
-    let fate = "  not mended: it is in quarantine now\n";
+    let fate = "  not repaired: moved to quarantine\n";
     site.run("verify --repair").is(
         3,
-        &(lines(fate) + "Repaired 1 generation, 1 object, 3 B: 0 of 3 faults mended\n"),
-        "hint: what is in quarantine is lost to the store: publish, pin, mark or view it again\n",
+        &(lines(fate) + "Repaired 1 generation, 1 object, 3 B: 0 of 3 faults repaired\n"),
+        "hint: the store no longer uses what is in quarantine: publish, pin, mark or view it again\n",
     );
     site.run("verify").ok();
-    site.run("view add site").prints("Unchanged: the view [DIR]/site shows current already\n");
+    site.run("view add site").prints("Unchanged: the view [DIR]/site already shows current\n");
     site.run("view ls").prints("[DIR]/site  current  link  ok\n");
 }

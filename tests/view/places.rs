@@ -1,4 +1,4 @@
-//! Where a view may be, and what it takes the place of.
+//! The allowed places of views, and the things that they replace.
 
 use std::fs;
 use std::io::Read;
@@ -20,12 +20,12 @@ fn refuses_what_is_no_place_for_a_view() {
     site.write("file", "mine");
     site.write("folder/mine", "mine");
     symlink("folder", site.path("other")).unwrap();
-    let outside = "hint: a view is a path outside the store; name one beside it\n";
-    let beside = "hint: a view shows what is in the store; name a path beside it\n";
-    let keep = "hint: `--replace` puts the view in its place, and keeps what is there beside it\n";
+    let outside = "hint: name a path outside the store\n";
+    let beside = "hint: name a path that does not contain the store\n";
+    let keep = "hint: `--replace` puts the view in its place, and keeps the old one beside it\n";
     let move_it = "hint: move it away first, or name another path\n";
     let name = "hint: name the link itself, as in `genstore view add site`\n";
-    let make = "hint: make it with --parents, or check the spelling\n";
+    let make = "hint: create it with --parents, or check the spelling\n";
     for (args, message, hint) in [
         ("genstore", "genstore is the store itself", outside),
         ("genstore/site", "genstore/site lies in the store", outside),
@@ -63,7 +63,7 @@ fn refuses_what_is_no_place_for_a_view() {
     site.run("view add new --as copy")
         .fails(2, "error: invalid value 'copy' for '--as <KIND>'\n  [possible values: link, mirror]\n");
     site.run("view add new --copy").fails(2, "error: a link has no files to copy\n");
-    // Nothing of it was done.
+    // Nothing was done.
     assert_eq!(site.names(""), ["dist", "file", "folder", "genstore", "other", "shown"]);
     assert_eq!((site.names("genstore/views").len(), link(&site, "other")), (1, "folder".into()));
 }
@@ -96,7 +96,7 @@ fn the_store_is_known_by_its_inode() {
 fn replace_keeps_what_was_there() {
     let site = two_parts();
     site.write("site/deep/mine", "mine");
-    let kept = "View [DIR]/site shows current/app\nWhat was there is [DIR]/site.before-genstore now\n";
+    let kept = "View [DIR]/site shows current/app\nThe former content is now [DIR]/site.before-genstore\n";
     site.run("view add site --from app --replace").prints(kept);
     assert_eq!(
         (site.read("site/file"), site.read("site.before-genstore/deep/mine")),
@@ -113,7 +113,7 @@ fn replace_keeps_what_was_there() {
     });
     assert_eq!(doc, expected);
     assert_eq!(site.read("site.before-genstore-2/again"), "again");
-    // And somebody else's link, whose target is kept too.
+    // A link of another program, whose target is kept, too.
     fs::remove_file(site.path("site")).unwrap();
     symlink("/nowhere", site.path("site")).unwrap();
     let warning = "warning: the view [DIR]/site was replaced by a symlink to /nowhere; \
@@ -140,7 +140,7 @@ fn there_is_no_gap_while_a_folder_is_replaced() {
         }
     }
     std::thread::scope(|scope| {
-        // The reader ends with this block, however that ends.
+        // The reader ends with this block, even if the block panics.
         let _stop = Stop(&done);
         let reader = scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
@@ -157,7 +157,7 @@ fn there_is_no_gap_while_a_folder_is_replaced() {
                 reader.is_finished() || reads.load(Ordering::SeqCst) > before
             });
             site.run("view add site --from app --replace").ok();
-            // The folder comes back as it went, without a gap either.
+            // The folder returns without a gap, too.
             let temp = site.path(format!("folder-{round}"));
             site.tree(&format!("folder-{round}"), &[("file", "=mine")]);
             let (at, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
@@ -193,7 +193,7 @@ fn where_names_cannot_be_exchanged_the_folder_stays() {
         return;
     };
     let expected = "error: the filesystem of [DIR]/site cannot exchange two names\n\
-                    hint: move what is there away first, then add the view\n";
+                    hint: move the directory away first, then add the view\n";
     assert_eq!(site.replace(&String::from_utf8_lossy(&output.stderr)), expected);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(site.read("site/mine"), "mine");
@@ -224,10 +224,10 @@ fn a_view_that_is_only_half_in_place_is_finished_by_the_next_writer() {
     let temp = kept.filter(|name| name.as_bytes().starts_with(b".genstore-view-")).collect::<Vec<_>>();
     assert_eq!(temp.len(), 1, "the folder waits for its name");
     let temp = temp[0].to_str().unwrap();
-    let stdout = format!("View [DIR]/site shows current\nWhat was there is [DIR]/{temp} now\n");
+    let stdout = format!("View [DIR]/site shows current\nThe former content is now [DIR]/{temp}\n");
     let stderr = "warning: the view [DIR]/site is in place, but not durable yet: cannot rename \
                   [DIR]/site.before-genstore: Input/output error (os error 5)\n\
-                  hint: mend the cause: the next publish finishes it\n";
+                  hint: fix the cause; the next publish finishes the view\n";
     output.is(3, &site.replace(&stdout), stderr);
     assert_eq!(warnings(&site), "");
     assert_eq!(site.read("site.before-genstore/mine"), "mine");
@@ -241,7 +241,7 @@ fn a_view_that_cannot_be_finished_can_be_given_up() {
     site.write("www/site/mine", "mine");
     let add =
         |fault: String| site.command("view add www/site --replace").env("GENSTORE_FAULT", fault).run();
-    // At the first step that is met after the link is in place.
+    // The first step after the link is in place.
     let step = (1..).find(|step| {
         let status = add(format!("{step}:eio")).status;
         assert!([1, 3].contains(&status), "{status}");
@@ -253,7 +253,7 @@ fn a_view_that_cannot_be_finished_can_be_given_up() {
     let warning = "warning: the view [DIR]/www/site is not fully installed yet; \
                    `genstore view rm [DIR]/www/site` cancels it\n";
     assert_eq!(warnings(&site), warning);
-    site.run("view rm www/site").prints("Removed the view [DIR]/www/site; its link was gone already\n");
+    site.run("view rm www/site").prints("Removed the view [DIR]/www/site; its link was already gone\n");
     assert_eq!(warnings(&site), "");
     assert!(site.names("genstore/views").is_empty());
     assert_eq!(site.read(&format!("web/{kept}/mine")), "mine");

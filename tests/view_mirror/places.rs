@@ -1,4 +1,4 @@
-//! Mirrors on other filesystems, in projects that are moved, and where no link can be made.
+//! Mirrors on other filesystems, in projects that are moved, and without hard links.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! What others do to a mirror: it is left alone, put back, or told.
+//! Foreign changes of a mirror: they are left alone, reverted, or reported.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,13 +22,13 @@ fn strangers_are_never_touched() {
     for path in mine {
         site.write(path, "mine");
     }
-    // Replaced by somebody, though it looks the same: another inode.
+    // Another program replaced it by an equal file: the inode differs.
     let file = stat(&site, "m/app/file");
     fs::remove_file(site.path("m/app/file")).unwrap();
     fs::write(site.path("m/app/file"), "own").unwrap();
     let handle = fs::File::options().append(true).open(site.path("m/app/file")).unwrap();
     handle.set_modified(file.modified().unwrap()).unwrap();
-    // A symlink where a folder was: nothing is done beyond it.
+    // A symlink replaced a folder: nothing beyond it is changed.
     fs::remove_dir(site.path("m/hollow")).unwrap();
     symlink("../elsewhere", site.path("m/hollow")).unwrap();
     let told = "app/file, gone/deep/mine, hollow, mine, new";
@@ -52,7 +52,7 @@ fn strangers_are_never_touched() {
         ("own".into(), inode(&site, "genstore/current/run"))
     );
     assert!(!site.has("m/gone/deep/x"));
-    // What is moved out of the way makes room.
+    // Moving the foreign entries away makes room.
     for path in ["m/new", "m/hollow", "m/app/file", "m/gone/deep/mine"] {
         fs::remove_file(site.path(path)).unwrap();
     }
@@ -62,7 +62,7 @@ fn strangers_are_never_touched() {
         ("y".into(), "z".into(), "two".into())
     );
     assert!(!site.has("m/gone"));
-    let left = "Removed the view [DIR]/m; left in it, as it is not ours: mine\n";
+    let left = "Removed the view [DIR]/m; left in place, because genstore did not put it there: mine\n";
     site.run("view rm m").prints(left);
     assert_eq!(all(&site, "m"), ["m/mine"]);
     assert_eq!(warnings(&site), "");
@@ -99,19 +99,19 @@ fn what_was_removed_is_put_back() {
     let site = mirrored("");
     fs::remove_file(site.path("m/app/file")).unwrap();
     fs::remove_dir_all(site.path("m/gone")).unwrap();
-    let hint = "hint: the next publish brings mirrors to what is current\n";
-    site.run("view ls").is(0, "[DIR]/m  current  mirror  is behind\n", hint);
+    let hint = "hint: the next publish updates the mirrors\n";
+    site.run("view ls").is(0, "[DIR]/m  current  mirror  is out of date\n", hint);
     assert_eq!(warnings(&site), put_back("app/file, gone/deep/x"));
     assert_eq!((site.read("m/app/file"), site.read("m/gone/deep/x")), ("one".into(), "x".into()));
-    // All of it.
+    // The whole mirror.
     fs::remove_dir_all(site.path("m")).unwrap();
-    let hint = "hint: the next publish makes views again that are gone, and keeps what is there now\n";
+    let hint = "hint: the next publish creates missing views again, and keeps what is at their paths now\n";
     site.run("view ls").is(0, "[DIR]/m  current  mirror  is missing\n", hint);
     let again = "warning: the view [DIR]/m was removed; it was restored\n";
     site.tree("dist", TWO);
     assert_eq!(warnings(&site), again);
     assert_eq!(site.read("m/new/y"), "y");
-    // Something else in its place is not ours.
+    // Another folder in its place is not the store's own.
     fs::remove_dir_all(site.path("m")).unwrap();
     site.write("m", "mine");
     let file = "warning: the view [DIR]/m was replaced by a file; \
@@ -123,14 +123,14 @@ fn what_was_removed_is_put_back() {
                 `genstore view add [DIR]/m --as mirror --replace` repairs it\n";
     assert_eq!((warnings(&site), site.read("dist/new/y")), (link.into(), "y".into()));
     site.run("view rm m")
-        .prints("Removed the view [DIR]/m; what is there now is a symlink to dist and was left alone\n");
+        .prints("Removed the view [DIR]/m; the path now is a symlink to dist and was left alone\n");
     assert!(site.names("genstore/views").is_empty());
 }
 
 #[test]
 fn it_knows_its_files_when_their_generation_is_gone() {
     let site = mirrored("");
-    // Nobody brings the mirror up to date meanwhile.
+    // No other command updates the mirror meanwhile.
     fs::rename(site.path("m"), site.path("away")).unwrap();
     site.run("-q view rm m").ok();
     fs::rename(site.path("away"), site.path("m")).unwrap();
@@ -141,7 +141,7 @@ fn it_knows_its_files_when_their_generation_is_gone() {
     fault.run().ok();
     let old = inode(&site, "m/app/file");
     site.run("mark 1 bad").ok();
-    // The next command that writes brought it to what is current.
+    // The next writing command updated it to the current generation.
     assert_ne!(inode(&site, "m/app/file"), old);
     assert_eq!(site.read("m/app/file"), "two");
     site.tree("dist", ONE);
@@ -176,7 +176,7 @@ fn a_write_through_a_mirror_is_told_and_mended() {
         assert_eq!(site.read("genstore/current/app/file"), "one");
         assert_eq!(site.read("m/app/file"), "one");
         site.run("verify").ok();
-        // By repair, the mirror waits for the next command that commits.
+        // After a repair, the mirror is updated by the next command that commits.
         spoil("m/app/same", "bad!");
         site.write("genstore/quarantine/good", "same");
         site.run("verify --repair");
@@ -205,7 +205,7 @@ fn a_damaged_inventory_keeps_nobody_out() {
     assert_eq!(site.read("m/app/file"), "one");
     assert_eq!(site.run("verify").status, 4);
     assert_eq!(site.run("verify --repair").status, 3);
-    // Without it, what is as it is to be is known, and the rest is not ours.
+    // Without the inventory, files that are as wanted are recognised, and all others are foreign.
     assert_eq!(warnings(&site), left_alone("app/file, gone, hollow, latest"));
     assert_eq!((site.read("m/new/y"), site.read("m/app/file")), ("y".into(), "one".into()));
     site.run("view add m --as mirror --replace").ok();

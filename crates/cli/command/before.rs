@@ -1,5 +1,5 @@
-//! Checks before a publication: its commands may run, its views may be made, and where it goes is no
-//! surprise.
+//! Checks before a publication: its commands are allowed, its views are allowed, and the user sees where it
+//! goes.
 
 use anyhow::Result;
 
@@ -8,10 +8,10 @@ use crate::command::declared;
 use crate::project::find::Origin;
 use crate::text::escape::show;
 
-/// Checks what a publication does besides publishing, and says where it goes.
+/// Checks the side effects of a publication, and prints its destination.
 ///
 /// # Errors
-/// Where commands may not run, or a view lies outside the project.
+/// If the project's commands are not allowed, or a view lies outside the project.
 pub(crate) fn check_publish(context: &Context<'_>) -> Result<()> {
     let found = context.find_store()?;
     context.check_hooks()?;
@@ -28,7 +28,7 @@ pub(crate) fn check_publish(context: &Context<'_>) -> Result<()> {
         if !sections.is_empty() {
             let (file, sections) = (show(&project.file), sections.join(", "));
             let own = show(&own_store(project));
-            context.out.note(&format!("{file} speaks for the store {own}: {sections} not applied"));
+            context.out.note(&format!("{file} is for the store {own}: {sections} not applied"));
         }
     }
     match found.origin {

@@ -1,5 +1,5 @@
-//! What `build` and `watch` have in common: the command of a build, the stage that it writes to or
-//! beside, and the plan of what it wrote.
+//! The common steps of `build` and `watch`: the build command, its stage or output folder, and the plan of
+//! its output.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,32 +19,33 @@ use crate::command::stale::{self, Began, Prune, Stale};
 use crate::errors::{BuildFailed, Fail};
 use crate::text::human;
 
-/// So much of a build's output is kept.
+/// The largest part of a build's output that is kept.
 const LOG_LIMIT_BYTES: u64 = 64 << 20;
 
-/// How a project is built.
+/// The build of a project.
 pub(crate) struct Builder {
     job: Job,
     pub(crate) limits: Limits,
-    /// The folder that the command writes to, where that is one of its own: it is published, and stays.
+    /// The folder that the command writes to and keeps, if it does not use `GENSTORE_OUT`. It is published,
+    /// and stays.
     output: Option<PathBuf>,
-    /// What is done about its stale files; `None` is nothing.
+    /// The treatment of its stale files; `None` ignores them.
     pub(crate) prune: Option<Prune>,
 }
 
-/// A build that can be started.
+/// A build that is ready to start.
 pub(crate) struct Prepared<'s> {
     pub(crate) stage: Stage<'s>,
     pub(crate) job: Job,
     pub(crate) log: Log,
-    /// What is current, leased as long as the build may read it.
+    /// The current generation, leased as long as the build may read it.
     pub(crate) previous: Option<Generation>,
     /// When it began; `None` where that is not known.
     pub(crate) began: Option<Began>,
 }
 
 impl Builder {
-    /// Finds out how: the command that is given, where the program was started; or else the
+    /// Creates a builder from the given command, which runs in the current directory, or else from the
     /// project's.
     pub(crate) fn new(
         context: &Context<'_>,
@@ -58,8 +59,8 @@ impl Builder {
             _ if !command.is_empty() => command.to_vec(),
             Some(command) => command.words(),
             None => {
-                let fail = Fail::usage("no-command", "there is no command to build with");
-                let hint = "name one after `--`, or as `command` under [build] in genstore.toml";
+                let fail = Fail::usage("no-command", "no build command is set");
+                let hint = "give one after `--`, or set `command` under [build] in genstore.toml";
                 return Err(Fail { hint: hint.to_owned(), ..fail }.into());
             }
         };
@@ -98,7 +99,7 @@ impl Builder {
         Ok(Builder { job, limits, output, prune })
     }
 
-    /// Names the command, on one short line.
+    /// Returns the command as one short line.
     pub(crate) fn name(&self) -> String {
         let words = [&self.job.program].into_iter().chain(&self.job.args);
         let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
@@ -108,12 +109,12 @@ impl Builder {
         }
     }
 
-    /// Gives the folder that the command writes to, where that is one of its own.
+    /// Returns the folder that the command writes to and keeps, if there is one.
     pub(crate) fn output(&self) -> Option<&Path> {
         self.output.as_deref()
     }
 
-    /// Makes all ready for the command: a stage, its log, and what the command is told.
+    /// Prepares the command: its stage, its log, and its environment.
     pub(crate) fn prepare<'s>(&self, store: &'s Store) -> Result<Prepared<'s>> {
         let previous = match store.current()? {
             Some(id) => Some(store.open_generation(&Rev::Number(id))?),
@@ -143,8 +144,8 @@ impl Builder {
         Ok((!stale.paths.is_empty()).then_some(stale))
     }
 
-    /// Makes a plan of what the command wrote; none, with the reason, where that is nothing and must not
-    /// be. `scan` looks at a folder of its own.
+    /// Creates a plan of the command's output. Returns the reason instead if the output is empty or missing
+    /// and must not be. `scan` scans a folder that the command keeps.
     pub(crate) fn plan(
         &self,
         context: &Context<'_>,
@@ -156,14 +157,14 @@ impl Builder {
             Some(output) => match std::fs::symlink_metadata(output) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Ok(Err(format!(
-                        "it did not make its output, {}",
+                        "it did not create its output folder {}",
                         crate::text::escape::show(output)
                     )));
                 }
                 _ => (scan(output)?, crate::text::escape::show(output)),
             },
             None => match stage.scan(&context.scan_rules(None)?) {
-                // The build fails by it, with its log kept.
+                // The build fails with this reason, and its log is kept.
                 Err(Error::Refused { kind: RefusedKind::StageOutputReplaced, why }) => return Ok(Err(why)),
                 plan => (plan?, "GENSTORE_OUT".to_owned()),
             },
@@ -173,7 +174,7 @@ impl Builder {
     }
 }
 
-/// Ends the stage of a build that failed, and keeps its log.
+/// Ends the stage of a failed build, and keeps its log.
 pub(crate) fn failed(context: &Context<'_>, stage: Stage<'_>, why: String, status: u8) -> anyhow::Error {
     let keep = match context.own_project() {
         Ok(project) => project.map(|p| p.config.audit.keep_failed()).unwrap_or_default(),
@@ -189,7 +190,7 @@ pub(crate) fn failed(context: &Context<'_>, stage: Stage<'_>, why: String, statu
     BuildFailed { why, status, failed }.into()
 }
 
-/// Tells the command of the generation that is current, which incremental builders begin from.
+/// Passes the current generation to the command, for incremental builds.
 fn surround(job: &mut Job, store: &Store, previous: Option<GenerationId>) {
     match previous {
         Some(id) => job.env.extend([

@@ -1,9 +1,9 @@
-//! Audit commands: each looks at the staged tree and says what it finds.
+//! Audit commands: each checks the staged tree and reports findings.
 //!
-//! A command gets the tree's directory as `GENSTORE_STAGED`, and a file to write findings to as
-//! `GENSTORE_FINDINGS`: one JSON object per line, with `message` and, if there is more to say,
-//! `rule`, `path` and `severity` (`error` or `warning`). If it fails without a finding, that it
-//! failed is the finding.
+//! A command gets the tree's directory as `GENSTORE_STAGED`, and a file for its findings as
+//! `GENSTORE_FINDINGS`. Each line of the file is a JSON object with `message` and, optionally, `rule`,
+//! `path` and `severity` (`error` or `warning`). If the command fails without a finding, its failure is the
+//! finding.
 
 use std::io::Read;
 use std::path::Path;
@@ -22,19 +22,19 @@ use crate::project::config::{AuditSection, CommandLine};
 use crate::render::output;
 use crate::text::human;
 
-/// The rule that a command finds itself in where it names none.
+/// The rule of a finding that names none.
 const RULE: &str = "run";
 
 /// The project's audit commands.
 pub(crate) struct Checks<'a> {
     pub(crate) context: &'a Context<'a>,
     pub(crate) section: &'a AuditSection,
-    /// Where they run.
+    /// The directory in which the commands run.
     pub(crate) root: &'a Path,
 }
 
 impl Checks<'_> {
-    /// Runs all of them on a staged tree.
+    /// Runs all commands on a staged tree.
     pub(crate) fn run(&self, staged: &Path) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         for command in &self.section.run {
@@ -56,7 +56,7 @@ impl Checks<'_> {
             ("GENSTORE_FINDINGS".into(), file.path().into()),
         ];
         let limits = Limits { timeout: self.section.timeout, ..Limits::default() };
-        // All of it is talk: what was found stands in the file.
+        // Both streams are messages: the findings are in the file.
         let output = Output::to(|_, bytes| output::pass_to_stderr(bytes));
         let done = running::run(self.context, &job, output, limits)?;
         let mut findings = read(&file)?;
@@ -70,7 +70,7 @@ impl Checks<'_> {
     }
 }
 
-/// A line of the file.
+/// A line of the findings file.
 #[derive(Deserialize)]
 struct Line {
     #[serde(default)]
@@ -82,13 +82,13 @@ struct Line {
     message: String,
 }
 
-/// So much of what a command found is read.
+/// The largest part of a findings file that is read.
 const MAX_BYTES: u64 = 64 << 20;
 
 fn read(file: &NamedTempFile) -> Result<Vec<Finding>> {
     let fail = |source| Error::Io { op: "read", path: file.path().to_owned(), source };
     let mut bytes = Vec::new();
-    // By its name: the command may have written a new file in its place.
+    // The file is opened by its name, because the command may have replaced it.
     let opened = std::fs::File::open(file.path()).map_err(fail)?;
     opened.take(MAX_BYTES).read_to_end(&mut bytes).map_err(fail)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -96,7 +96,7 @@ fn read(file: &NamedTempFile) -> Result<Vec<Finding>> {
 }
 
 fn finding(line: &str) -> Finding {
-    // What a command wrote goes to a terminal: on one line, without control characters.
+    // Findings are printed to terminals: one line each, without control characters.
     let one_line = |text: &str| {
         let words: Vec<&str> = text.split_whitespace().collect();
         genstore::tree::show_path(words.join(" ").as_bytes())
@@ -110,7 +110,7 @@ fn finding(line: &str) -> Finding {
             let rule = one_line(rule.as_deref().unwrap_or(RULE));
             Finding::new(&rule, severity, path.as_deref().map(str::as_bytes), one_line(&message))
         }
-        // What cannot be understood may be what refuses the tree.
+        // A line that cannot be parsed counts as an error, because it may be the one that refuses the tree.
         Err(_) => Finding::error(RULE, None, format!("no finding: {}", human::line(line, 100))),
     }
 }

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::render::patch::Content;
 use crate::text::escape::show;
 
-/// Files beyond this many bytes are not compared line by line.
+/// Larger files are not compared line by line.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// One side.
@@ -30,7 +30,7 @@ enum Place {
 }
 
 impl Side {
-    /// What was there before anything was published.
+    /// The side before anything was published.
     pub(crate) fn nothing() -> Side {
         Side { tree: Tree::empty(), place: Place::Nothing }
     }
@@ -40,13 +40,13 @@ impl Side {
         Ok(Side { tree: generation.manifest()?.tree, place: Place::Generation(generation) })
     }
 
-    /// A directory, as it would be published.
+    /// A directory, in the form in which it would be published.
     pub(crate) fn directory(store: &Store, dir: &Path, rules: &ScanRules) -> Result<Side> {
         let tree = store.preview(&Plan::scan(dir, rules)?)?;
         Ok(Side { tree, place: Place::Directory(dir.to_owned()) })
     }
 
-    /// Gives the number, where it has one.
+    /// Returns the generation's number, if the side is a generation.
     pub(crate) fn number(&self) -> Option<genstore::GenerationId> {
         match &self.place {
             Place::Generation(generation) => Some(generation.id()),
@@ -54,7 +54,7 @@ impl Side {
         }
     }
 
-    /// Gives the path, where it is a directory.
+    /// Returns the path, if the side is a directory.
     pub(crate) fn dir(&self) -> Option<&Path> {
         match &self.place {
             Place::Directory(dir) => Some(dir),
@@ -62,7 +62,7 @@ impl Side {
         }
     }
 
-    /// Names it in a headline.
+    /// Returns the name of the side for a headline.
     pub(crate) fn title(&self) -> String {
         match &self.place {
             Place::Nothing => "nothing".to_owned(),
@@ -71,7 +71,7 @@ impl Side {
         }
     }
 
-    /// Reads what stands at an entry of this side.
+    /// Reads the content of an entry of this side.
     pub(crate) fn content(&self, entry: Option<Entry<'_>>) -> Result<Content> {
         Ok(match entry.map(|entry| (entry.path, entry.node)) {
             None | Some((_, Node::EmptyDir)) => Content::Absent,
@@ -89,7 +89,7 @@ impl Side {
             Place::Generation(generation) => {
                 let place = below(&generation.path());
                 let bytes = match read_file(&place) {
-                    // Deeper than one path may be: the library goes down step by step.
+                    // The path is longer than the system allows: the library opens it folder by folder.
                     Err(e) if is_too_long(&e) => {
                         let mut bytes = Vec::new();
                         generation.cat(path, &mut bytes)?;
@@ -124,16 +124,16 @@ fn is_too_long(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::InvalidFilename
 }
 
-/// Opens without following a symlink and without waiting for a FIFO's other end: what was a file a
-/// moment ago may be anything by now.
+/// Opens a file without following a symlink and without blocking on a FIFO, because the file may have been
+/// replaced since the comparison.
 fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if !file.metadata()?.is_file() {
-        return Err(std::io::Error::other("it is no file any more"));
+        return Err(std::io::Error::other("it is no longer a file"));
     }
     let mut bytes = Vec::new();
-    // One byte more tells that it grew; the digest will differ then.
+    // One more byte shows that the file grew; the digest then differs.
     file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! What a verb works with: the outputs, the clock, the store that was found, the project's wishes.
+//! The context of a verb: the outputs, the clock, the store that was found, the project's settings.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,14 @@ use crate::render::progress::Bar;
 use crate::text::escape::show;
 use crate::{environment, exit};
 
-const FIRST_PUBLISH: &str = "`genstore publish DIR` makes one and publishes DIR; or name one with --store";
+const FIRST_PUBLISH: &str =
+    "`genstore publish DIR` creates one and publishes DIR; or name one with --store";
 
-/// What a run gets from `main`.
+/// The input of a run, from `main`.
 pub(crate) struct Started<'a> {
     pub(crate) environment: Environment,
     pub(crate) seams: &'a Seams,
-    /// Describes the command line, for completions.
+    /// Returns the command line's definition, for completions.
     pub(crate) command_line: fn() -> clap::Command,
 }
 
@@ -45,9 +46,9 @@ pub(crate) struct Context<'a> {
     lock_timeout: Duration,
     flag: Option<PathBuf>,
     environment: Option<PathBuf>,
-    /// The file of rules that git reads where its configuration names none.
+    /// The ignore file that git reads if its configuration names none.
     pub(crate) user_ignore: Option<PathBuf>,
-    /// Where the program was started; `None` where that directory was removed since.
+    /// The directory in which the program was started; `None` if it was removed since.
     dir: Option<PathBuf>,
     command_line: fn() -> clap::Command,
     pub(crate) trust: Trust,
@@ -79,7 +80,7 @@ impl<'a> Context<'a> {
             Err(source) => return Err(Error::Io { op: "find", path: ".".into(), source }.into()),
         };
         let bad = |message: String, like: &str| Fail {
-            hint: format!("write it like {like}, or leave it out"),
+            hint: format!("write it like {like}, or omit it"),
             ..Fail::usage("bad-seam", message)
         };
         let trust = Trust::new(&environment, globals.trust, seams.ground.as_deref());
@@ -106,23 +107,23 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// Catches signals from now on, for commands of others to be ended first.
+    /// Catches signals from now on, so that commands are ended before the program is.
     pub(crate) fn interrupts(&self) -> Result<&Interrupts> {
         if self.interrupts.get().is_none() {
             let installed = Self::catch_signals()?;
-            // Empty until now.
+            // The cell was empty until now.
             let _: Result<(), _> = self.interrupts.set(installed);
         }
         Ok(self.interrupts.get().expect("it was set above"))
     }
 
-    /// Catches signals for one who waits for them: what others have seen of them does not count.
+    /// Catches signals for a wait of its own, which ignores signals that were caught before.
     pub(crate) fn catch_signals() -> Result<Interrupts> {
         let install = |source| Error::Io { op: "catch signals with", path: "/proc".into(), source };
         Ok(Interrupts::install().map_err(install)?)
     }
 
-    /// Stops before a commit that a caught signal says should not happen.
+    /// Stops before a commit if a signal was caught.
     pub(crate) fn check_interrupted(&self) -> Result<()> {
         match self.interrupts.get().and_then(|interrupts| interrupts.signal()) {
             Some(signal) => Err(interrupted(signal).into()),
@@ -130,12 +131,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Describes the command line: every verb with its arguments.
+    /// Returns the definition of the command line: every verb with its arguments.
     pub(crate) fn command_line(&self) -> clap::Command {
         (self.command_line)()
     }
 
-    /// Names the verb that runs.
+    /// Returns the name of the verb.
     pub(crate) fn verb(&self) -> &str {
         &self.verb
     }
@@ -144,8 +145,8 @@ impl<'a> Context<'a> {
         (self.clock)()
     }
 
-    /// Returns the path from the root, as it is meant from where the program was started. Where that
-    /// is gone it stays relative, and nothing can be found or made there.
+    /// Returns the path as an absolute one, relative to the directory in which the program was started. If
+    /// that directory is gone the path stays relative, and nothing can be found or created there.
     pub(crate) fn absolute(&self, path: &Path) -> PathBuf {
         self.dir.as_ref().map_or(path.to_owned(), |dir| dir.join(path))
     }
@@ -153,16 +154,16 @@ impl<'a> Context<'a> {
     /// Returns the directory that the program was started in.
     fn dir(&self) -> Result<&Path> {
         self.dir.as_deref().ok_or_else(|| {
-            let hint = "go to a directory that is there, or name one with -C, or the store with --store";
-            let message = "the directory that this was started in was removed";
+            let hint = "change to another directory, or name one with -C, or name the store with --store";
+            let message = "the current directory was removed";
             Fail::new("no-directory", message, hint).into()
         })
     }
 
-    /// Looks at the folders up to the project's root, once.
+    /// Searches the folders up to the project's root, once.
     fn around(&self) -> Result<&Around> {
         if self.around.get().is_none() {
-            // Empty until now.
+            // The cell was empty until now.
             let around = |dir: &PathBuf| find::around(dir, self.trust.ground.as_deref());
             // A directory that is gone is in no project.
             let found = self.dir.as_ref().map(around).transpose()?.unwrap_or_default();
@@ -174,7 +175,7 @@ impl<'a> Context<'a> {
     /// Returns the project's file, if there is one here or above.
     ///
     /// # Errors
-    /// Also where it is not to be obeyed: see [`crate::project::trust`].
+    /// Also if the file is not trusted: see [`crate::project::trust`].
     pub(crate) fn project(&self) -> Result<Option<&Project>> {
         if self.project.get().is_none() {
             let file = if self.no_project { None } else { self.around()?.project.clone() };
@@ -182,30 +183,30 @@ impl<'a> Context<'a> {
             if let Some(project) = &found {
                 self.out.detail(&format!("project file {}", show(&project.file)));
             }
-            // Empty until now.
+            // The cell was empty until now.
             let _: Result<(), _> = self.project.set(found);
         }
         Ok(self.project.get().and_then(Option::as_ref))
     }
 
-    /// Returns the project's file where it speaks for the store that is used: where that is the one that
-    /// it names, or the one that a first publish makes in its folder. What it says of a store, as how
-    /// many generations are kept, is not for another one.
+    /// Returns the project's file if it applies to the store in use: the store that it names, or the one
+    /// that a first publish creates in its folder. Its settings for a store, such as retention, do not
+    /// apply to other stores.
     pub(crate) fn own_project(&self) -> Result<Option<&Project>> {
         let found = self.find_store()?;
         let named = matches!(found.origin, Origin::Flag | Origin::Environment);
         let project = match self.project() {
-            // This file does not apply to the store, so its owner does not matter.
+            // The file does not apply to this store, so its owner does not matter.
             Err(error) if named && is_untrusted(&error) => None,
             project => project?,
         };
         Ok(project.filter(|project| is_same_place(&self.absolute(&found.path), &own_store(project))))
     }
 
-    /// Lets the commands of the project run, which are told of where they are new.
+    /// Checks that the project's commands may run, and prints new ones.
     ///
     /// # Errors
-    /// Where the user is to be asked first.
+    /// If the user must allow them first.
     pub(crate) fn check_commands(&self) -> Result<()> {
         match self.project()? {
             Some(project) => self.trust.check_commands(project, self.out),
@@ -213,7 +214,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Does the same before something becomes current, for what is run then.
+    /// Checks the commands that run after an activation in the same way.
     pub(crate) fn check_hooks(&self) -> Result<()> {
         match self.own_project()? {
             Some(project) if !project.config.hooks.post_commit.is_empty() => {
@@ -223,17 +224,17 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Returns the store above the project's root: another project's.
+    /// Returns the store above the project's root, which belongs to another project.
     pub(crate) fn store_beyond(&self) -> Result<Option<&Path>> {
         Ok(self.around()?.beyond.as_deref())
     }
 
-    /// Returns whether a path lies directly in the directory that the program was started in.
+    /// Returns whether a path lies directly in the directory in which the program was started.
     pub(crate) fn is_here(&self, path: &Path) -> bool {
         self.absolute(path).parent() == self.dir.as_deref()
     }
 
-    /// Returns the store that someone named.
+    /// Returns the store that the user named.
     fn named(&self) -> Option<Found> {
         let found = |path: &PathBuf, origin| Found { path: path.clone(), origin };
         let flag = self.flag.as_ref().map(|path| found(path, Origin::Flag));
@@ -248,11 +249,11 @@ impl<'a> Context<'a> {
         Ok(path.map(|path| Found { path: project.root().join(path), origin }))
     }
 
-    /// Finds the store that there is, or the place where a first publish makes one. Later calls return the
+    /// Finds the existing store, or the place where a first publish creates it. Later calls return the
     /// same.
     pub(crate) fn find_store(&self) -> Result<Found> {
         if self.found.get().is_none() {
-            // Empty until now.
+            // The cell was empty until now.
             let _: Result<(), _> = self.found.set(self.look_for_store()?);
         }
         Ok(self.found.get().expect("it was set above").clone())
@@ -281,7 +282,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Finds the place of a new store: the one that was named, or `genstore` in the project's root.
+    /// Returns the place of a new store: the named one, or `genstore` in the project's root.
     pub(crate) fn new_store(&self) -> Result<Found> {
         if let Some(named) = self.named().map_or_else(|| self.project_store(), |named| Ok(Some(named)))? {
             return Ok(named);
@@ -293,20 +294,22 @@ impl<'a> Context<'a> {
         Ok(Found { path: root.join(find::STORE_FOLDER), origin: Origin::Default })
     }
 
-    /// Opens the store, which must be there.
+    /// Opens the store, which must exist.
     pub(crate) fn open(&self) -> Result<Store> {
         self.open_with(None)
     }
 
-    /// Opens the store, which must be there, with a durability of its own.
+    /// Opens the store, which must exist, with this durability.
     pub(crate) fn open_with(&self, durability: Option<Durability>) -> Result<Store> {
         let found = self.find_store()?;
         if found.origin == Origin::Default {
             let (dir, mut hint) = (show(self.dir()?), FIRST_PUBLISH.to_owned());
             let message = match self.around()?.beyond.as_deref().map(show) {
                 Some(beyond) => {
-                    hint = format!("to use it all the same: --store {beyond}; {FIRST_PUBLISH}");
-                    format!("there is no store in the project of {dir}; {beyond} belongs to another one")
+                    hint = format!("to use that one: --store {beyond}; {FIRST_PUBLISH}");
+                    format!(
+                        "there is no store in the project of {dir}; {beyond} belongs to another project"
+                    )
                 }
                 None => format!("there is no store in {dir} or above it"),
             };
@@ -315,7 +318,7 @@ impl<'a> Context<'a> {
         self.open_found(&found, durability)
     }
 
-    /// Opens the store, or makes it and says so; tells whether it is a new one.
+    /// Opens the store, or creates it with a note. The `bool` is whether it is new.
     pub(crate) fn open_or_create(&self, durability: Option<Durability>) -> Result<(Store, bool)> {
         let found = self.find_store()?;
         match self.open_found(&found, durability) {
@@ -335,7 +338,7 @@ impl<'a> Context<'a> {
         Ok(Store::open(&found.path, self.options(durability)?)?)
     }
 
-    /// Gives the options for a store. The durability is the one given, or the project's, or full.
+    /// Returns the options for a store. The durability is the given one, or the project's, or full.
     pub(crate) fn options(&self, durability: Option<Durability>) -> Result<Options> {
         let mut options = Options::new(Arc::clone(&self.clock));
         options.actor.clone_from(&self.actor);
@@ -349,12 +352,12 @@ impl<'a> Context<'a> {
         Ok(options)
     }
 
-    /// Gives the rule of retention, as far as the project has one.
+    /// Returns the retention of the project, or the default.
     pub(crate) fn retention(&self) -> Result<Retention> {
         Ok(self.own_project()?.map_or_else(Retention::default, |p| p.config.retain.retention()))
     }
 
-    /// Gives the rules of a scan for this store.
+    /// Returns the scan rules for this store.
     pub(crate) fn scan_rules(&self, store: Option<&Store>) -> Result<ScanRules> {
         let mut rules = ScanRules::default();
         rules.store = store.map(Store::identity).transpose()?;
@@ -367,7 +370,7 @@ impl<'a> Context<'a> {
         Ok(rules)
     }
 
-    /// Tells of what went wrong after a commit, and gives the exit status that this makes.
+    /// Prints the warnings of a commit, and returns the exit status that they cause.
     pub(crate) fn warn_of(&self, warnings: &[Warning]) -> u8 {
         for warning in warnings {
             self.out.warn(&warning.message);
@@ -376,20 +379,20 @@ impl<'a> Context<'a> {
             return exit::DONE;
         }
         self.out.hint(
-            "what was done stands, and the next command that changes the store makes it durable: see the \
+            "the change is done, and the next command that changes the store makes it durable: see the \
              system's log, then run `genstore verify`",
         );
         exit::PARTLY
     }
 }
 
-/// Returns the place of the store that a project's file speaks for.
+/// Returns the place of the store that a project's file applies to.
 pub(crate) fn own_store(project: &Project) -> PathBuf {
     let path = project.config.store.path.as_deref().unwrap_or(find::STORE_FOLDER.as_ref());
     project.root().join(path)
 }
 
-/// Compares two places, of which the last name may not be there yet.
+/// Compares two places. Their last name may not exist yet.
 fn is_same_place(a: &Path, b: &Path) -> bool {
     let real = |path: &Path| {
         path.canonicalize().ok().or_else(|| {

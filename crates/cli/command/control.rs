@@ -1,5 +1,5 @@
-//! What is asked of a running `watch`, over a socket that has no file: its name is made of the store's device
-//! and inode. Only the same user and root are heard, and believed.
+//! Requests to a running `watch`, over an abstract Unix socket: its name is made from the store's device
+//! and inode. Only requests and answers of the same user and of root are accepted.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -16,46 +16,46 @@ use serde::{Deserialize, Serialize};
 use crate::command::running;
 use crate::errors::Fail;
 
-/// Who has said nothing after so long is not waited for.
+/// The time after which a silent peer is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A request, or an answer, is no longer than this.
+/// The largest request or answer.
 const LONGEST: u64 = 1 << 16;
 
-/// What is asked of a watch.
+/// A request to a watch.
 #[derive(Serialize, Deserialize, Debug)]
 #[serde(tag = "ask", rename_all = "lowercase")]
 pub(crate) enum Request {
-    /// To build, though no source changed.
+    /// Build, even if no source changed.
     Rebuild,
-    /// To start a program anew.
+    /// Restart a program.
     Restart { name: String },
 }
 
-/// What it says to that.
+/// The answer of a watch.
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) struct Answer {
-    /// It does it.
+    /// Whether the watch accepted the request.
     pub(crate) done: bool,
-    /// The number of its process.
+    /// The pid of the watch.
     pub(crate) pid: u32,
-    /// The names of its programs, where it has none of the name that was asked for.
+    /// The names of its programs, if none has the requested name.
     pub(crate) names: Vec<String>,
 }
 
-/// Who asked, waiting for the answer.
+/// A client that waits for the answer.
 pub(crate) struct Asker(UnixStream);
 
 impl Asker {
-    /// Answers. That nobody waits for it any more is no failure.
+    /// Sends the answer. A client that is gone is no failure.
     pub(crate) fn answer(self, answer: &Answer) {
         send(&self.0, answer).unwrap_or_default();
     }
 }
 
-/// Asks the watch of this store.
+/// Sends a request to the watch of this store.
 ///
 /// # Errors
-/// Where none runs, or none that answers.
+/// If no watch runs, or if it does not answer.
 pub(crate) fn ask(store: &Store, request: &Request) -> Result<Answer> {
     let asked = (|| {
         let stream = UnixStream::connect_addr(&address(store)?)?;
@@ -69,21 +69,21 @@ pub(crate) fn ask(store: &Store, request: &Request) -> Result<Answer> {
     })
 }
 
-/// Hears what is asked, as long as it lives.
+/// Receives requests until it is dropped.
 pub(crate) struct Listener(UnixListener);
 
 impl Listener {
-    /// Begins to hear; `heard` is called in another thread.
+    /// Starts to receive requests; `heard` is called in another thread.
     ///
     /// # Errors
-    /// Where there can be no such socket, or no thread.
+    /// If the socket or the thread cannot be created.
     pub(crate) fn begin(
         store: &Store,
         heard: impl Fn(Request, Asker) + Send + 'static,
     ) -> Result<Listener> {
         let listener = UnixListener::bind_addr(&address(store)?)?;
         let ours = Listener(listener.try_clone()?);
-        running::spawn("hears what is asked of the watch", move || {
+        running::spawn("receives requests to the watch", move || {
             while let Ok((stream, _)) = listener.accept() {
                 if check_peer(&stream).is_ok()
                     && let Ok(request) = receive(&stream)
@@ -97,7 +97,7 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// Ends the thread, which gives the name free.
+    /// Ends the thread, which frees the name.
     fn drop(&mut self) {
         shutdown(&self.0, Shutdown::Both).unwrap_or_default();
     }

@@ -1,4 +1,4 @@
-//! The views that the project's file declares: publishing makes those that are not there.
+//! The views that the project's file declares. Publishing creates missing ones.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -11,8 +11,8 @@ use crate::errors::Fail;
 use crate::project::config::{Project, ViewSection};
 use crate::text::escape::show;
 
-/// Checks, before anything is published, that the views lie inside the project, or where the user lets
-/// projects have views. One that the store knows already was added by a person.
+/// Checks, before anything is published, that the views lie inside the project, or in a folder that the
+/// user allows. A view that the store already knows was added by the user.
 pub(crate) fn check(context: &Context<'_>, project: &Project) -> Result<()> {
     let root = project.root();
     for section in &project.config.view {
@@ -26,7 +26,7 @@ pub(crate) fn check(context: &Context<'_>, project: &Project) -> Result<()> {
             continue;
         }
         let message =
-            format!("the view {} of {} lies outside the project", show(&section.path), show(&project.file));
+            format!("the view {} of {} is outside the project", show(&section.path), show(&project.file));
         let hint = "list its folder as `views` in your configuration, let it pass once with --trust, or add it \
                     by hand with `genstore view add`";
         return Err(Fail::new("view-outside", message, hint).into());
@@ -34,8 +34,8 @@ pub(crate) fn check(context: &Context<'_>, project: &Project) -> Result<()> {
     Ok(())
 }
 
-/// Returns the folder that a view is in, or would be, without symlinks. `None` where it has none: then
-/// no view can be made.
+/// Returns the folder that contains or would contain a view, without symlinks. Returns `None` if there is
+/// none: then the view cannot be created.
 fn folder_of(path: &Path) -> Option<PathBuf> {
     let mut real = PathBuf::new();
     let mut is_there = true;
@@ -44,7 +44,7 @@ fn folder_of(path: &Path) -> Option<PathBuf> {
             Component::ParentDir => drop(real.pop()),
             part => real.push(part),
         }
-        // A link must be followed before a `..` after it.
+        // A symlink must be resolved before a `..` that follows it.
         if is_there {
             match real.canonicalize() {
                 Ok(path) => real = path,
@@ -55,10 +55,10 @@ fn folder_of(path: &Path) -> Option<PathBuf> {
     Some(real)
 }
 
-/// Makes the views that the project declares and the store does not know. The commit stands: what
-/// cannot be made is a warning.
+/// Creates the views that the project declares and the store does not know. The commit is done, so a view
+/// that cannot be created is a warning.
 pub(crate) fn make_views(context: &Context<'_>, store: &Store) -> Vec<Warning> {
-    // It was read before anything was published.
+    // The file was read before anything was published.
     let Ok(Some(project)) = context.own_project() else { return vec![] };
     let make =
         |section: &ViewSection| make_view(context, store, &project.root().join(&section.path), section);
@@ -76,12 +76,12 @@ fn make_view(context: &Context<'_>, store: &Store, path: &Path, section: &ViewSe
     match made {
         Ok(None) => vec![],
         Ok(Some(added)) => {
-            context.out.note(&format!("      Made the view {}", show(&added.view.path)));
+            context.out.note(&format!("   Created the view {}", show(&added.view.path)));
             added.warnings
         }
         Err(error) => {
             let error = anyhow::Error::from(error);
-            let message = format!("the view {} could not be made: {error:#}", show(path));
+            let message = format!("cannot create the view {}: {error:#}", show(path));
             vec![Warning::new(message)]
         }
     }

@@ -1,6 +1,6 @@
-//! `[hooks]`: commands of the project that are run once `current` has moved.
+//! `[hooks]`: commands of the project that run after `current` has moved.
 //!
-//! A failing hook is a warning, and the exit status is 3: the commit stands.
+//! The commit is done, so a failing hook is a warning with exit status 3.
 
 use genstore::{GenerationId, Store};
 use genstore_run::{Ended, Limits, Output};
@@ -19,7 +19,7 @@ pub(crate) struct HooksEnded {
 }
 
 impl HooksEnded {
-    /// Tells of no commands: what was committed is current, or is not.
+    /// The result without any commands.
     pub(crate) fn without(current: Option<GenerationId>) -> HooksEnded {
         HooksEnded { failed: false, current }
     }
@@ -29,17 +29,17 @@ impl HooksEnded {
         self.current == Some(generation)
     }
 
-    /// Makes the exit status of a verb, which is `status` but for them.
+    /// Returns the exit status of a verb: `status`, or "partly done" if a hook failed.
     pub(crate) fn status(&self, context: &Context<'_>, status: u8) -> u8 {
         if !self.failed || status != exit::DONE {
             return status;
         }
-        context.out.hint("the commit stands: mend the hook's command, and run it by hand");
+        context.out.hint("the commit is done: fix the hook's command, and run it by hand");
         exit::PARTLY
     }
 }
 
-/// Runs the commands of `[hooks] post_commit`, one after the other, in the project's root.
+/// Runs the commands of `[hooks] post_commit` in order, in the project's root.
 pub(crate) fn post_commit(
     context: &Context<'_>,
     store: &Store,
@@ -47,7 +47,7 @@ pub(crate) fn post_commit(
     previous: Option<GenerationId>,
 ) -> HooksEnded {
     let mut ended = HooksEnded::without(Some(generation));
-    // A file that cannot be read was told of before anything moved.
+    // An unreadable file was reported before anything moved.
     let Ok(Some(project)) = context.own_project() else { return ended };
     let hooks = &project.config.hooks;
     let fail = |text: &str| {
@@ -74,7 +74,7 @@ pub(crate) fn post_commit(
             None => job.env_remove.push("GENSTORE_PREVIOUS".into()),
         }
         let limits = Limits { timeout: hooks.timeout, ..Limits::default() };
-        // stdout is for what the verb has to tell.
+        // stdout is reserved for the verb's output.
         let output = Output::to(|_, bytes| output::pass_to_stderr(bytes));
         match running::run(context, &job, output, limits) {
             Ok(done) if done.finished.ended == Ended::Exited(0) => {}
@@ -89,12 +89,14 @@ pub(crate) fn post_commit(
         // A command may have rolled back.
         match store.current() {
             Ok(current) => ended.current = current,
-            Err(error) => ended.failed = fail(&format!("what is current after the hooks: {error}")),
+            Err(error) => {
+                ended.failed = fail(&format!("cannot read the current generation after the hooks: {error}"))
+            }
         }
     }
     if ended.current != Some(generation) {
         let now = ended.current.map_or("nothing".to_owned(), |id| format!("generation {id}"));
-        context.out.warn(&format!("generation {generation} is not current any more: {now} is"));
+        context.out.warn(&format!("generation {generation} is no longer current: {now} is"));
     }
     ended
 }

@@ -1,4 +1,4 @@
-//! What several verbs share: the context of a run, and the steps from a command of others to a commit.
+//! The shared parts of verbs: the context of a run, and the steps from running a command to a commit.
 
 pub(crate) mod before;
 pub(crate) mod building;

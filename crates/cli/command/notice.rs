@@ -1,4 +1,4 @@
-//! The store's notice, as a wake-up call: what counts is `current` itself, looked at after each.
+//! The store's notice as a wake-up call. Only `current` itself decides; it is read after each wake.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,8 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::command::context::Context;
 
-/// Calls `wake`, in another thread, when the notice is written, as long as what it gives lives. Where
-/// that cannot be had, there is nothing but to look again and again.
+/// Calls `wake`, in another thread, when the notice is written, until the result is dropped. If the system
+/// grants no watch, callers must poll.
 pub(crate) fn watch(
     context: &Context<'_>,
     store: &Store,
@@ -17,7 +17,7 @@ pub(crate) fn watch(
     watch_paths(context, "the notice", &[store.notice_path()], wake)
 }
 
-/// Does the same for what happens at these paths, or in them where they are folders.
+/// Does the same for changes of these paths, or in these folders.
 pub(crate) fn watch_paths(
     context: &Context<'_>,
     what: &str,
@@ -25,11 +25,11 @@ pub(crate) fn watch_paths(
     wake: impl Fn() + Send + 'static,
 ) -> Option<RecommendedWatcher> {
     if !genstore_watch::can_start_threads(1) {
-        context.out.detail(&format!("no thread can be started to watch {what}; looking again and again"));
+        context.out.detail(&format!("cannot start a thread to watch {what}; polling instead"));
         return None;
     }
     let heard = move |event: notify::Result<Event>| {
-        // Reading is no change.
+        // Read accesses are no changes.
         if !event.is_ok_and(|event| event.kind.is_access()) {
             wake();
         }
@@ -42,7 +42,7 @@ pub(crate) fn watch_paths(
     match watcher {
         Ok(watcher) => Some(watcher),
         Err(error) => {
-            context.out.detail(&format!("cannot watch {what} ({error}); looking again and again"));
+            context.out.detail(&format!("cannot watch {what} ({error}); polling instead"));
             None
         }
     }

@@ -1,5 +1,5 @@
-//! What `publish`, `build` and `commit` have in common: wishes for the commit, the audit of what
-//! was staged, the commit, and the report.
+//! The common steps of `publish`, `build` and `commit`: the arguments of the commit, the audit of the
+//! staged tree, the commit, and the report.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -17,35 +17,35 @@ use crate::command::{declared, hooks, refs};
 use crate::errors::{Fail, Refused};
 use crate::render::publish::{self, PublishDoc, Scanned};
 
-/// What is wished for the new generation.
+/// The arguments of a publication.
 #[derive(Args, Default)]
 pub(crate) struct Wishes {
     /// A note for people
     #[arg(short, long, value_name = "MSG")]
     message: Option<String>,
-    /// A fact for programs; may stand several times
+    /// A fact for programs; may be repeated
     #[arg(long = "fact", value_name = "K=V", value_parser = parse_fact)]
     facts: Vec<(String, String)>,
-    /// Publish only if this generation is current (`none`: if nothing has been published)
+    /// Publish only if this generation is current (`none`: if nothing was published before)
     #[arg(long, value_name = "REF|none")]
     expect: Option<String>,
-    /// Keep the new generation, but leave current as it is
+    /// Keep the new generation without making it current
     #[arg(long)]
     no_activate: bool,
-    /// Make a generation even if nothing changed
+    /// Create a generation even if nothing changed
     #[arg(long)]
     pub(crate) always: bool,
-    /// Publish also what is empty, in the place of what is not
+    /// Publish an empty tree even if it replaces one that is not empty
     #[arg(long)]
     allow_empty: bool,
-    /// Read every file, also those that are as they were when the current generation was made
+    /// Read every file, even if its metadata is unchanged
     #[arg(long)]
     rehash: bool,
-    /// Files that lose access rights or attributes: `warn` of them (unless the project says otherwise),
-    /// `refuse` or `allow` them
+    /// The handling of files that lose access rights or attributes: `warn` (the default, unless the project
+    /// says otherwise), `refuse` or `allow`
     #[arg(long, value_name = "warn|refuse|allow", hide_possible_values = true)]
     lossy: Option<AboutLosses>,
-    /// What success means: `full` (it survives a power loss) or `none` (for development loops)
+    /// When to report success: `full` (the result survives a power loss) or `none` (for development loops)
     #[arg(long, value_name = "full|none", hide_possible_values = true)]
     durability: Option<Wanted>,
 }
@@ -66,26 +66,26 @@ enum Wanted {
 fn parse_fact(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("a fact is KEY=VALUE"),
+        _ => Err("expected KEY=VALUE"),
     }
 }
 
 impl Wishes {
-    /// Reads the facts, of which each key has one value.
+    /// Parses the facts. Each key may be given once.
     pub(crate) fn facts(&self) -> Result<BTreeMap<String, String>> {
         let mut facts = BTreeMap::new();
         for (key, value) in &self.facts {
             if facts.insert(key.clone(), value.clone()).is_some() {
                 let shown = genstore::tree::show_path(key.as_bytes());
-                let hint = "give each key one value".to_owned();
-                let fail = Fail::usage("bad-fact", format!("the fact {shown} stands twice"));
+                let hint = "give each key only once".to_owned();
+                let fail = Fail::usage("bad-fact", format!("the fact {shown} is given twice"));
                 return Err(Fail { hint, ..fail }.into());
             }
         }
         Ok(facts)
     }
 
-    /// Gives what success is to mean, if that was said.
+    /// Returns the durability of the arguments, if given.
     pub(crate) fn durability(&self) -> Option<Durability> {
         self.durability.map(|wanted| match wanted {
             Wanted::Full => Durability::Full,
@@ -93,22 +93,22 @@ impl Wishes {
         })
     }
 
-    /// Reads what must be current.
+    /// Parses the expected current generation.
     pub(crate) fn expect(&self, store: Option<&Store>) -> Result<Expect> {
         refs::expected(store, self.expect.as_deref())
     }
 
-    /// Returns whether what is empty may become current.
+    /// Returns whether an empty tree may become current.
     pub(crate) fn emptying(&self, context: &Context<'_>) -> Result<Emptying> {
         emptying(context, self.allow_empty)
     }
 
-    /// Returns whether the new generation is only to be kept.
+    /// Returns whether the new generation is kept without becoming current.
     pub(crate) fn only_keeps(&self) -> bool {
         self.no_activate
     }
 
-    /// Gives the options for staging; where the project wants that, what retention gives up is
+    /// Returns the options for staging. If the project asks for it, generations that retention gives up are
     /// recycled.
     pub(crate) fn stage_options(&self, context: &Context<'_>, consume: bool) -> Result<StageOptions> {
         let retain = context.own_project()?.map(|project| &project.config.retain);
@@ -126,10 +126,10 @@ impl Wishes {
     }
 }
 
-/// What is known of a publication before its commit.
+/// A publication before its commit.
 pub(crate) struct Pending<'a> {
     pub(crate) store: &'a Store,
-    /// The store was made for it.
+    /// Whether the store was created for it.
     pub(crate) created: bool,
     pub(crate) scanned: &'a Scanned,
     pub(crate) facts: BTreeMap<String, String>,
@@ -138,7 +138,7 @@ pub(crate) struct Pending<'a> {
 }
 
 impl Wishes {
-    /// Audits what was staged, commits it, tells, and gives the exit status.
+    /// Audits the staged tree, commits it, prints the report, and returns the exit status.
     pub(crate) fn conclude(
         &self,
         context: &Context<'_>,
@@ -171,7 +171,7 @@ impl Wishes {
             true => hooks::post_commit(context, store, done.generation, done.previous),
             false => HooksEnded::without(done.current.then_some(done.generation)),
         };
-        // The document tells how it all ended.
+        // The document shows the final state.
         done.current = ended.leave_current(done.generation);
         let document = PublishDoc::done(context.out, store, scanned, &done, created, &findings);
         context.out.confirm_document(&document);
@@ -179,18 +179,18 @@ impl Wishes {
     }
 }
 
-/// Returns whether what is empty may become current, as a flag or the project says.
+/// Returns whether an empty tree may become current, by the flag or the project.
 pub(crate) fn emptying(context: &Context<'_>, flag: bool) -> Result<Emptying> {
     let project = context.project()?.is_some_and(|project| project.config.publish.allow_empty);
     Ok(if flag || project { Emptying::Allow } else { Emptying::Refuse })
 }
 
-/// Tells what the project wants to be done about files that lose more than a generation can keep.
+/// Returns the project's rule for files that lose attributes.
 pub(crate) fn lossy(context: &Context<'_>) -> Result<Lossy> {
     Ok(context.project()?.map_or_else(Lossy::default, |project| project.config.publish.lossy))
 }
 
-/// Judges what was staged as the project wants it judged.
+/// Audits the staged tree by the project's rules.
 pub(crate) fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Audited<'s>> {
     let Some(project) = context.project()? else { return Ok(staged.unaudited()) };
     let section = &project.config.audit;
@@ -206,7 +206,7 @@ pub(crate) fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Aud
         Judged::Rejected(rejected) => {
             let findings = rejected.findings().to_vec();
             context.progress.finish();
-            // How much is kept is the store's matter; this project may not be its own.
+            // The number of kept trees is a setting of the store; this project may not be the store's own.
             let own = context.own_project()?;
             let failed =
                 keep(context, rejected, own.map(|p| p.config.audit.keep_failed()).unwrap_or_default());
@@ -215,7 +215,7 @@ pub(crate) fn audit<'s>(context: &Context<'_>, staged: Staged<'s>) -> Result<Aud
     }
 }
 
-/// Keeps a refused tree for a look. That this fails must not hide why it was refused.
+/// Keeps a refused tree for inspection. If that fails, the reason of the refusal must still be shown.
 fn keep(
     context: &Context<'_>,
     rejected: Rejected<'_>,
@@ -224,7 +224,7 @@ fn keep(
     match rejected.keep(keep) {
         Ok(failed) => Some(failed),
         Err(error) => {
-            context.out.warn(&format!("what was refused could not be kept for a look: {error}"));
+            context.out.warn(&format!("cannot keep the refused output: {error}"));
             None
         }
     }

@@ -13,8 +13,8 @@ use crate::errors::Fail;
 /// The current generation, as a REF.
 pub(crate) const CURRENT: Rev = Rev::Current { older: 0 };
 
-/// Finds the generation that is or was called so: a number is taken as it is, for its generation
-/// may have been collected since somebody saw it.
+/// Finds the generation that has or had this name. A number is used as it is, because its generation may
+/// have been collected since the user saw it.
 pub(crate) fn remembered(store: &Store, rev: &Rev) -> Result<GenerationId> {
     match (store.resolve(rev), rev) {
         (Ok(id), _) => Ok(id),
@@ -23,7 +23,7 @@ pub(crate) fn remembered(store: &Store, rev: &Rev) -> Result<GenerationId> {
     }
 }
 
-/// Reads what `--expect` says.
+/// Parses the value of `--expect`.
 pub(crate) fn expected(store: Option<&Store>, text: Option<&str>) -> Result<Expect> {
     match (text, store) {
         (None, _) => Ok(Expect::Any),
@@ -43,7 +43,7 @@ pub(crate) fn rev(text: &str) -> Rev {
     }
 }
 
-/// Reads a path in a tree. `./` in front and `/` at the end are how shells complete names.
+/// Parses a path in a tree. A leading `./` and a trailing `/` come from shell completion and are ignored.
 pub(crate) fn path_in_tree(path: &OsString) -> Result<RelPath> {
     let bytes = path.clone().into_vec();
     let mut name: &[u8] = &bytes;

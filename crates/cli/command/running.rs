@@ -1,4 +1,4 @@
-//! Running commands of others: builds and audits, of which nothing survives.
+//! Runs commands such as builds and audits. No process of a command survives it.
 
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::errors::{Fail, MORE_PROCESSES, interrupted};
 use crate::exit;
 use crate::text::escape::show;
 
-/// The one argument with which the program is its own guard: see [`genstore_run::guard`].
+/// The single argument with which the program runs as its own guard: see [`genstore_run::guard`].
 pub(crate) const GUARD: &str = "run-guard";
 
-/// How a command ended, and after how long.
+/// The end of a command, and its duration.
 pub(crate) struct Done {
     pub(crate) finished: Finished,
     pub(crate) time: Duration,
@@ -23,8 +23,8 @@ pub(crate) struct Done {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// Where it could not be started, with the exit statuses of shells; and where this process was
-/// interrupted meanwhile.
+/// If it could not be started, with the exit statuses of shells; or if this process was interrupted
+/// meanwhile.
 pub(crate) fn run(context: &Context<'_>, job: &Job, output: Output, limits: Limits) -> Result<Done> {
     let interrupts = context.interrupts()?;
     let begun = Instant::now();
@@ -37,29 +37,29 @@ pub(crate) fn run(context: &Context<'_>, job: &Job, output: Output, limits: Limi
     let report = &finished.output;
     if finished.survivors > 0 {
         context.out.warn(&format!(
-            "{} of the command belong to another user and live on",
+            "{} of the command could not be stopped, because another user owns them",
             crate::text::human::count(finished.survivors.into(), "process")
         ));
     }
     for error in [&report.log_error, &report.read_error, &report.sink_error].into_iter().flatten() {
         if error.kind() != std::io::ErrorKind::BrokenPipe {
-            context.out.warn(&format!("not all of the command's output was passed on: {error}"));
+            context.out.warn(&format!("part of the command's output was lost: {error}"));
         }
     }
     Ok(Done { finished, time })
 }
 
-/// Says how a command ended that did not end well.
+/// Describes how a command failed.
 pub(crate) fn ending(name: &str, ended: Ended) -> String {
     match ended {
         Ended::Exited(code) => format!("{name} exited with {code}"),
         Ended::Signaled(signal) => format!("{name} was killed by signal {signal}"),
-        Ended::TimedOut => format!("{name} took longer than it may"),
-        _ => format!("what became of {name} is not known"),
+        Ended::TimedOut => format!("{name} timed out"),
+        _ => format!("{name} ended in an unknown way"),
     }
 }
 
-/// Says that a program cannot be run, with the exit statuses of shells.
+/// Returns the error of a program that cannot run, with the exit statuses of shells.
 pub(crate) fn cannot_run(program: &OsStr, is_absent: bool) -> Fail {
     let (code, status, hint) = match is_absent {
         true => (
@@ -67,9 +67,11 @@ pub(crate) fn cannot_run(program: &OsStr, is_absent: bool) -> Fail {
             exit::NOT_FOUND,
             "check the spelling and PATH; a script's interpreter may be missing",
         ),
-        false => {
-            ("command-not-executable", exit::NOT_EXECUTABLE, "is it a program, and may you execute it?")
-        }
+        false => (
+            "command-not-executable",
+            exit::NOT_EXECUTABLE,
+            "check that it is a program and that you may execute it",
+        ),
     };
     Fail::new(code, format!("cannot run {}", show(program.as_ref())), hint).with_exit(status)
 }
@@ -95,7 +97,7 @@ pub(crate) fn not_started(error: StartError) -> anyhow::Error {
     }
 }
 
-/// Starts a thread. `what` says what it does.
+/// Starts a thread. `what` names its work in the error message.
 pub(crate) fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     match std::thread::Builder::new().spawn(work) {
         Ok(_) => Ok(()),
@@ -106,7 +108,7 @@ pub(crate) fn spawn(what: &str, work: impl FnOnce() + Send + 'static) -> Result<
     }
 }
 
-/// Describes a command by its words; `None` where there are none.
+/// Creates a job from the words of a command. Returns `None` if there are none.
 pub(crate) fn job(words: &[OsString]) -> Option<Job> {
     let (program, args) = words.split_first()?;
     let mut job = Job::new(program);
@@ -114,7 +116,7 @@ pub(crate) fn job(words: &[OsString]) -> Option<Job> {
     Some(job)
 }
 
-/// Makes the error of a command that nobody can run.
+/// Returns the error of an empty command.
 pub(crate) fn no_command(place: &str) -> Fail {
     let hint = "write it as text for the shell, or as a list of words";
     Fail {

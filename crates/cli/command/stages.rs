@@ -1,4 +1,4 @@
-//! How a stage is named on the command line: by its id, or by the path that `begin` printed.
+//! The name of a stage on the command line: its id, or the path that `begin` printed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -13,13 +13,13 @@ use crate::errors::Fail;
 
 #[derive(Args)]
 pub(crate) struct StageArg {
-    /// The stage, as `begin` named it: its id or its path
+    /// The stage: the id or the path that `begin` printed
     #[arg(value_name = "STAGE")]
     stage: OsString,
 }
 
 impl StageArg {
-    /// Finds the id.
+    /// Parses the id.
     pub(crate) fn id(&self, store: &Store) -> Result<StageId> {
         let shown = genstore::tree::show_path(self.stage.as_bytes());
         let bad = |why: String| -> anyhow::Error {
@@ -32,7 +32,7 @@ impl StageArg {
         }
         let path = Path::new(&self.stage);
         let absolute = std::path::absolute(path).map_err(|e| bad(e.to_string()))?;
-        // STORE/staging/s-ID/out, or the folder above.
+        // The path is STORE/staging/s-ID/out, or the folder above it.
         let stage = match absolute.file_name() == Some(OsStr::new("out")) {
             true => absolute.parent().unwrap_or(&absolute),
             false => &absolute,
@@ -40,14 +40,14 @@ impl StageArg {
         let id = stage.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix("s-"));
         let home = stage.parent().and_then(Path::parent);
         let (Some(id), Some(home)) = (id.and_then(|id| id.parse().ok()), home) else {
-            return Err(bad("no stage has such a path".to_owned()));
+            return Err(bad("this is not the path of a stage".to_owned()));
         };
         if std::fs::canonicalize(home).ok().as_deref() != Some(store.path()) {
             let message = format!(
-                "the stage {shown} is not one of the store {}",
+                "the stage {shown} does not belong to the store {}",
                 crate::text::escape::show(store.path())
             );
-            let hint = "name the store that it was begun in with --store";
+            let hint = "name the stage's own store with --store";
             return Err(Fail::new("stage-foreign", message, hint).into());
         }
         Ok(id)

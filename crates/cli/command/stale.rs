@@ -1,8 +1,9 @@
-//! Stale outputs: files of a kept output folder that the last build did not write, as those of a source
-//! that was deleted or renamed.
+//! Stale outputs: files of a kept output folder that the last build did not write, such as those of a
+//! deleted or renamed source.
 //!
-//! A file was written by a build if its ctime is not earlier than the build's beginning, by the clock of the
-//! filesystem. Only a full run tells something about the others: one that wrote more than half of the files.
+//! A file was written by a build if its ctime is not earlier than the start of the build, by the clock of
+//! the filesystem. Other files are known to be stale only after a full run: one that wrote more than half
+//! of the files.
 
 #![allow(clippy::disallowed_methods, reason = "the output folder is the builder's and no part of a store")]
 
@@ -18,10 +19,10 @@ use crate::errors::Fail;
 use crate::text::escape::show;
 use crate::text::human;
 
-/// So many stale files are named on a line.
+/// The most stale files that are listed on a line.
 const NAMED: usize = 5;
 
-/// The beginning of a build, by the clock of a filesystem.
+/// The start of a build, by the clock of a filesystem.
 #[derive(Clone, Copy)]
 pub(crate) struct Began {
     dev: u64,
@@ -29,7 +30,7 @@ pub(crate) struct Began {
 }
 
 impl Began {
-    /// Reads the time off a file that was just made.
+    /// Reads the time from a file that was just created.
     pub(crate) fn at(file: &File) -> Option<Began> {
         let meta = file.metadata().ok()?;
         Some(Began { dev: meta.dev(), ctime: ctime(&meta) })
@@ -40,20 +41,20 @@ fn ctime(meta: &Metadata) -> (i64, i64) {
     (meta.ctime(), meta.ctime_nsec())
 }
 
-/// What is done about stale outputs.
+/// The treatment of stale outputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Prune {
-    /// They are named.
+    /// They are listed.
     Name,
     /// They are removed.
     Remove,
 }
 
 impl Prune {
-    /// Reads `[build] prune`. Returns `None` where stale outputs are to be left alone.
+    /// Interprets `[build] prune`. Returns `None` if stale outputs are ignored.
     ///
     /// # Errors
-    /// Fails where the output folder holds the project, or lies outside it: its files may be others' then.
+    /// Fails if the output folder contains the project, or is outside it: its files may be others' then.
     pub(crate) fn read(wanted: Option<bool>, output: &Path, root: &Path) -> Result<Option<Prune>> {
         match wanted {
             None => Ok(Some(Prune::Name)),
@@ -61,12 +62,12 @@ impl Prune {
             Some(true) => {
                 let (root, real_output) = (real(root), real(output));
                 let why = match () {
-                    () if root.starts_with(&real_output) => "holds the project",
-                    () if !real_output.starts_with(&root) => "lies outside the project",
+                    () if root.starts_with(&real_output) => "contains the project",
+                    () if !real_output.starts_with(&root) => "is outside the project",
                     () => return Ok(Some(Prune::Remove)),
                 };
                 let message =
-                    format!("`prune` under [build] removes no files of {}: it {why}", show(output));
+                    format!("`prune` under [build] cannot remove files of {}: it {why}", show(output));
                 let fail = Fail::usage("bad-prune", message);
                 let hint = "name a folder of the project as `output` that only the build writes to";
                 Err(Fail { hint: hint.to_owned(), ..fail }.into())
@@ -77,7 +78,7 @@ impl Prune {
 
 fn real(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| match (path.parent(), path.file_name()) {
-        // It is not there yet.
+        // The folder does not exist yet.
         (Some(parent), Some(name)) => real(parent).join(name),
         _ => path.to_owned(),
     })
@@ -87,12 +88,12 @@ fn real(path: &Path) -> PathBuf {
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(crate) struct Stale {
     pub(crate) paths: Vec<PathBuf>,
-    /// They were removed.
+    /// Whether they were removed.
     pub(crate) removed: bool,
 }
 
 impl Stale {
-    /// Describes them on one line.
+    /// Lists them on one line.
     pub(crate) fn line(&self, output: &Path) -> String {
         let named: Vec<String> = self.paths.iter().take(NAMED).map(|path| show(path)).collect();
         let more = match self.paths.len().saturating_sub(NAMED) {
@@ -108,19 +109,19 @@ impl Stale {
         }
     }
 
-    /// Returns whether one of them lies below this folder, which is empty for the whole output.
+    /// Returns whether one of them is in this folder. The empty path stands for the whole output.
     pub(crate) fn touches(&self, folder: &[u8]) -> bool {
         let folder = Path::new(std::ffi::OsStr::from_bytes(folder));
         self.paths.iter().any(|path| path.starts_with(folder))
     }
 
-    /// What may be done about those that were only named.
-    pub(crate) const HINT: &str = "remove them if no source makes them any more; `prune = true` under [build] \
-         removes what a full run does not write, `prune = false` says nothing";
+    /// The hint for listed files.
+    pub(crate) const HINT: &str = "remove them if no source produces them any more; `prune = true` under [build] \
+         removes files that a full run does not write, `prune = false` hides this note";
 }
 
-/// Finds what a build that began then did not write, and removes it where that is wanted. Nothing is found
-/// where the build was no full run, and where the folder's filesystem has another clock.
+/// Finds the files that a build since `began` did not write, and removes them with [`Prune::Remove`]. Finds
+/// nothing if the build was no full run, or if the folder's filesystem has another clock.
 pub(crate) fn find(output: &Path, rules: &ScanRules, began: Option<Began>, prune: Prune) -> Result<Stale> {
     let Some(began) = began else { return Ok(Stale::default()) };
     let mut look = Look { rules, began, written: 0, unwritten: vec![] };
@@ -142,7 +143,7 @@ pub(crate) fn find(output: &Path, rules: &ScanRules, began: Option<Began>, prune
     Ok(Stale { removed: prune == Prune::Remove && !paths.is_empty(), paths })
 }
 
-/// Removes a file, and the folders that are empty then.
+/// Removes a file, and the folders that become empty.
 fn remove(output: &Path, path: &Path) -> Result<()> {
     let place = output.join(path);
     match std::fs::remove_file(&place) {
@@ -152,7 +153,7 @@ fn remove(output: &Path, path: &Path) -> Result<()> {
         _ => {}
     }
     let above = path.ancestors().skip(1).take_while(|above| !above.as_os_str().is_empty());
-    // The first that holds something ends it.
+    // The first folder that is not empty ends the loop.
     above.map(|above| std::fs::remove_dir(output.join(above))).take_while(Result::is_ok).for_each(drop);
     Ok(())
 }
@@ -171,7 +172,7 @@ impl Look<'_> {
         for entry in std::fs::read_dir(&place).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let path = below.join(entry.file_name());
-            // One that vanishes is somebody else's.
+            // A file that vanishes was removed by another program.
             let Ok(meta) = entry.metadata() else { continue };
             let bytes = path.as_os_str().as_bytes();
             if self.rules.exclude.as_ref().is_some_and(|globs| globs.matches(bytes)) {

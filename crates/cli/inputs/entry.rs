@@ -1,4 +1,4 @@
-//! One line of a plan: a JSON object, checked by itself.
+//! One line of a plan: a JSON object, checked separately.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -18,8 +18,7 @@ use crate::text::human;
 use crate::text::nearest::nearest;
 use crate::text::plain::plain;
 
-/// An entry as a line gives it. What is not UTF-8 is given as base64, as in the documents of
-/// `--json`.
+/// The fields of a line. Values that are not UTF-8 are given as base64, as in the documents of `--json`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Line {
@@ -37,38 +36,37 @@ struct Line {
     end: bool,
 }
 
-/// What a line is.
+/// A parsed line.
 pub(crate) enum Read {
-    /// A path, and what is to stand there.
+    /// A path and its content.
     Entry(Vec<u8>, What),
-    /// The first line of a plan that has a last one.
+    /// The first line of a plan that announces a last one.
     Begin,
     /// The last line.
     End,
 }
 
-/// What is to stand at a path.
+/// The content of a path.
 pub(crate) enum What {
     File { executable: bool, source: Source },
     Symlink(Vec<u8>),
     Dir,
 }
 
-/// Why a line is no entry.
+/// An invalid line.
 pub(crate) struct Refused {
-    /// Its path, if that could be read.
+    /// Its path, if it could be parsed.
     pub(crate) path: Option<Vec<u8>>,
     /// Never empty.
     pub(crate) problems: Vec<String>,
 }
 
-/// Reads a line: a path that can be in a tree, and what is to stand there; or where the plan begins or
-/// ends.
+/// Parses a line: a valid path and its content, or the begin or end of the plan.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// All problems of the line.
 pub(crate) fn read(bytes: &[u8]) -> Result<Read, Refused> {
-    // The parser would take a list as well.
+    // serde would also accept a list.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Refused { path: None, problems: vec!["is no JSON object".to_owned()] });
     }
@@ -113,7 +111,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Read, Refused> {
 }
 
 impl Line {
-    /// Reads a line that says where the plan begins or ends, and nothing else.
+    /// Parses a line that marks the begin or the end of the plan, and nothing else.
     fn frame(self) -> Result<Read, Refused> {
         let begins = self.begin;
         match self {
@@ -138,7 +136,7 @@ impl Line {
         }
     }
 
-    /// Gives the one thing that the line says. A mode is for files; another has none.
+    /// Returns the content that the line gives. Only files may have a mode.
     fn what(self, mode: Option<bool>, problems: &mut Vec<String>) -> Result<What, String> {
         let given = [
             self.source.is_some() || self.source_b64.is_some(),
@@ -167,7 +165,7 @@ impl Line {
             return Ok(What::File { executable: mode.unwrap_or(own), source: Source::File(real) });
         }
         if mode.is_some() {
-            problems.push("has a `mode`, which only files have".to_owned());
+            problems.push("has a `mode`, which is for files only".to_owned());
         }
         match one_of("symlink", self.symlink, self.symlink_b64)? {
             Some(target) => Ok(What::Symlink(target)),
@@ -176,7 +174,7 @@ impl Line {
     }
 }
 
-/// Takes a value that is given as text or as base64.
+/// Returns a value that is given as text or as base64.
 fn one_of(key: &str, text: Option<String>, b64: Option<String>) -> Result<Option<Vec<u8>>, String> {
     match (text, b64) {
         (Some(_), Some(_)) => Err(format!("has both `{key}` and `{key}_b64`")),
@@ -190,18 +188,18 @@ fn base64(key: &str, text: &str) -> Result<Vec<u8>, String> {
     STANDARD.decode(text).map_err(|_| format!("`{key}` is not base64"))
 }
 
-/// Reads an octal mode, and tells whether the owner may execute.
+/// Parses an octal mode. Returns whether the owner may execute.
 fn parse_mode(text: &str) -> Result<bool, String> {
     let shown = one_line(text);
     let octal = text.bytes().all(|b| matches!(b, b'0'..=b'7'));
     match u32::from_str_radix(text, 8).ok().filter(|_| octal) {
         Some(mode) if mode <= 0o777 => Ok(mode & 0o100 != 0),
-        Some(_) => Err(format!("the mode `{shown}` holds more than permissions, which cannot be kept")),
+        Some(_) => Err(format!("the mode `{shown}` has bits other than permissions, which cannot be kept")),
         None => Err(format!("the mode `{shown}` is not octal, like 0644")),
     }
 }
 
-/// Finds a source file, through symlinks, and tells whether its owner may execute it.
+/// Finds a source file, through symlinks. Also returns whether its owner may execute it.
 fn find_source(path: &Path) -> Result<(PathBuf, bool), String> {
     let bad = |why: &str| format!("cannot come from {}: {why}", show(path));
     let find = || -> std::io::Result<(PathBuf, std::fs::Metadata)> {
@@ -211,7 +209,7 @@ fn find_source(path: &Path) -> Result<(PathBuf, bool), String> {
     };
     let (real, meta) = match find() {
         Ok(found) => found,
-        Err(e) if is_absence(&e) => return Err(bad("there is no such file")),
+        Err(e) if is_absence(&e) => return Err(bad("it does not exist")),
         Err(e) => return Err(bad(&e.to_string())),
     };
     if !meta.is_file() {
@@ -223,13 +221,13 @@ fn find_source(path: &Path) -> Result<(PathBuf, bool), String> {
     }
 }
 
-/// Makes of the parser's error a sentence, with a suggestion.
+/// Converts the parser's error to a sentence, with a suggestion.
 fn explain(error: &serde_json::Error) -> String {
     if error.is_eof() {
         return "ends in the middle of an entry".to_owned();
     }
     let text = error.to_string();
-    // All that the parser sees is this line: its own line number means nothing.
+    // The parser sees only this line, so its own line number is useless.
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&place).unwrap_or(&text);
     // The parser quotes names: unknown field `x`, expected one of `a`, `b`.
@@ -241,13 +239,13 @@ fn explain(error: &serde_json::Error) -> String {
         let shown = one_line(unknown);
         return match nearest(unknown, &known) {
             Some(near) => format!("unknown key `{shown}`, did you mean `{near}`?"),
-            None => format!("unknown key `{shown}`, known are {}", known.join(", ")),
+            None => format!("unknown key `{shown}`, expected one of {}", known.join(", ")),
         };
     }
-    format!("is no entry: {} (column {})", one_line(&plain(text)), error.column())
+    format!("is not an entry: {} (column {})", one_line(&plain(text)), error.column())
 }
 
-/// What others wrote, on one line and not too long.
+/// Returns foreign text on one line, shortened.
 fn one_line(text: &str) -> String {
     human::line(text, 100)
 }

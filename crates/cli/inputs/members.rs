@@ -1,10 +1,9 @@
-//! The members of a tar archive, one after the other: ustar, GNU, pax and v7. Reads blocks in
-//! order, and holds one block and the names of one member at a time. What an archive says about
-//! itself is believed only as far as its bytes bear it out.
+//! Reads the members of a tar archive in order: ustar, GNU, pax and v7. It holds one block and the names of
+//! one member at a time. The sizes in an archive are not trusted before its bytes confirm them.
 //!
-//! The crate `tar` decodes the headers. Its `Archive` is not used, because it takes an archive that
-//! stops at a member's end for a whole one, reads names of any length into memory, passes over global
-//! headers, and does not know sparse files of the pax formats or hard links with bytes.
+//! The crate `tar` decodes the headers. Its `Archive` is not used for four reasons: it accepts an archive
+//! that is cut at the end of a member, reads names of any length into memory, ignores global headers, and
+//! does not support sparse files of the pax formats or hard links with bytes.
 
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, SystemTime};
@@ -20,13 +19,13 @@ use crate::errors::Fail;
 const BLOCK: usize = 512;
 /// The longest name or extended header. Paths on Linux end at 4 KiB.
 const META_MAX: u64 = 1 << 20;
-/// What is read beyond the end marker, so that whoever pads a pipe with zeros is not cut off.
+/// The most bytes read after the end marker, so that a writer that pads a pipe with zeros gets no SIGPIPE.
 const PADDING_MAX: u64 = 1 << 20;
 
-/// Where sizes are limited, so are headers: to as much, but no less than this (two million members).
+/// If sizes are limited, headers have the same limit, but at least this one (two million members).
 const HEADERS_MIN: u64 = 1 << 30;
 
-/// How compressed files begin, what made them, and what unpacks them.
+/// The magic numbers of compressed files, their formats, and the programs that unpack them.
 const COMPRESSED: [(&[u8], &str, &str); 4] = [
     (b"\x1f\x8b", "gzip", "gunzip"),
     (b"\x28\xb5\x2f\xfd", "zstd", "zstd -d"),
@@ -34,7 +33,7 @@ const COMPRESSED: [(&[u8], &str, &str); 4] = [
     (b"BZh", "bzip2", "bunzip2"),
 ];
 
-/// What a member is.
+/// The kind of a member.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     File {
@@ -45,31 +44,31 @@ pub(crate) enum Kind {
     HardLink(Vec<u8>),
     Symlink(Vec<u8>),
     Dir,
-    /// What no tree can hold, as a sentence's end.
+    /// A kind that no tree can hold, as the end of a sentence.
     Other(String),
 }
 
-/// One member; its bytes come from [`Archive::bytes`].
+/// One member. [`Archive::bytes`] returns its bytes.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// As the archive has it.
+    /// The path, as in the archive.
     pub(crate) path: Vec<u8>,
     pub(crate) kind: Kind,
     pub(crate) size_bytes: u64,
-    /// How many of them are in holes, and not in the archive.
+    /// The number of bytes in holes, which are not in the archive.
     pub(crate) hole_bytes: u64,
 }
 
-/// A reader whose next block can be looked at.
+/// A reader with a lookahead of one block.
 struct Ahead<'a> {
     reader: io::BufReader<&'a mut dyn Read>,
     block: [u8; BLOCK],
-    /// What of `block` is still to be read.
+    /// The part of `block` that is still unread.
     left: std::ops::Range<usize>,
 }
 
 impl Ahead<'_> {
-    /// Looks at the next block, or what there is of it at the end.
+    /// Returns the next block without consuming it; at the end of the input, a part of it.
     fn look(&mut self) -> io::Result<&[u8]> {
         if self.left.is_empty() {
             self.left = 0..fill(&mut self.reader, &mut self.block)?;
@@ -93,24 +92,24 @@ impl Read for Ahead<'_> {
 pub(crate) struct Archive<'a> {
     reader: Ahead<'a>,
     name: &'a str,
-    /// The last member whose header was read.
+    /// The member whose header was read last.
     last: Option<Vec<u8>>,
-    /// Whether that member's bytes are still to come.
+    /// Whether that member's bytes are still unread.
     inside: bool,
-    /// How many of its bytes are still to come, and how much padding after them.
+    /// The number of its bytes that are still unread, and of padding after them.
     left: u64,
     padding: u64,
-    /// Where those bytes belong, if it is a sparse file.
+    /// The position of those bytes, if it is a sparse file.
     layout: Option<Layout>,
-    /// What looks like the end marker may be the bytes of a hard link.
+    /// Whether an apparent end marker may be the bytes of a hard link.
     is_end_doubtful: bool,
     global: Option<Pax>,
-    /// How many bytes of headers and names may still come.
+    /// The number of bytes of headers and names that may still follow.
     headers_left: u64,
 }
 
 impl<'a> Archive<'a> {
-    /// Begins to read. `limit` is for all headers together, so that an archive without end ends.
+    /// Starts to read. `limit` is for all headers together, so that an endless archive is stopped.
     pub(crate) fn new(reader: &'a mut dyn Read, name: &'a str, limit: Option<u64>) -> Archive<'a> {
         Archive {
             reader: Ahead {
@@ -130,8 +129,8 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// Goes to the next member, past what is left of the last one. `None` at the end marker, which
-    /// must be there.
+    /// Moves to the next member, past the unread rest of the last one. Returns `None` at the end marker,
+    /// which must exist.
     pub(crate) fn next(&mut self) -> Result<Option<Member>> {
         let (mut long_path, mut long_link, mut pax) = (None, None, None);
         loop {
@@ -144,7 +143,7 @@ impl<'a> Archive<'a> {
                 EntryType::XGlobalHeader => {
                     self.global = Some(self.pax(size)?.or(&self.global.take().unwrap_or_default()));
                 }
-                // The label of a tape (GNU).
+                // A volume label (GNU).
                 kind if kind.as_byte() == b'V' => {
                     let size = self.number(size)?;
                     self.take_headers(size)?;
@@ -160,7 +159,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// Makes a member of its header, and of what stood before it.
+    /// Creates a member from its header and the extended headers before it.
     fn member(
         &mut self,
         header: &Header,
@@ -176,10 +175,10 @@ impl<'a> Archive<'a> {
         let in_header = || header.link_name_bytes().unwrap_or_default().into_owned();
         let link = || pax.link.clone().or(long_link).unwrap_or_else(in_header);
         let kind = match header.entry_type() {
-            // Before POSIX a folder was a file whose name ends so.
+            // Before POSIX, a folder was a file whose name ends in a slash.
             EntryType::Regular if path.ends_with(b"/") && pax.sparse.is_none() => Kind::Dir,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(header, &pax)?,
-            // Its bytes are those of the other member, so they do for a file.
+            // The bytes of such a link equal those of its target, so it can be read as a file.
             EntryType::Link if self.has_bytes(stored, is_pax)? => self.file(header, &pax)?,
             EntryType::Link => {
                 stored = 0;
@@ -217,9 +216,9 @@ impl<'a> Archive<'a> {
         })
     }
 
-    /// Returns whether a hard link's bytes come next. Old formats give it the size of the other member, and
-    /// no bytes. POSIX of 2001 allows them (pax, cpio and bsdtar write them when asked), but only in
-    /// its own format, which a member without an extended header does not tell.
+    /// Returns whether a hard link's bytes follow. Old formats give the link the size of its target, and no
+    /// bytes. POSIX of 2001 allows bytes (pax, cpio and bsdtar write them on request), but only in its own
+    /// format, which cannot be recognised without an extended header.
     fn has_bytes(&mut self, size: u64, is_pax: bool) -> Result<bool> {
         if size == 0 || is_pax {
             return Ok(size > 0);
@@ -228,7 +227,7 @@ impl<'a> Archive<'a> {
             Ok(next) => <[u8; BLOCK]>::try_from(next),
             Err(e) => return Err(self.failed(e)),
         };
-        // Where the archive is cut, the next header says so.
+        // If the archive is cut here, reading the next header reports it.
         let Ok(next) = next else { return Ok(false) };
         let is_zero = next == [0; BLOCK];
         self.is_end_doubtful = is_zero;
@@ -252,7 +251,8 @@ impl<'a> Archive<'a> {
         read.and_then(|()| Layout::new(size, &map, stored)).ok_or_else(|| malformed(self))
     }
 
-    /// Reads that of one with an extended header. In the format 1.0 it is the first of what is stored.
+    /// Reads the map of a sparse file with an extended header. In format 1.0 it is at the start of the
+    /// stored bytes.
     fn pax_sparse(&mut self, pax: &Pax, stored: &mut u64) -> Result<Layout> {
         let records = pax.sparse.as_ref();
         let malformed = |archive: &Archive<'_>| archive.broken("has a malformed map of a sparse file");
@@ -276,13 +276,13 @@ impl<'a> Archive<'a> {
         Layout::new(size, &map, *stored).ok_or_else(|| malformed(self))
     }
 
-    /// Gives the bytes of the member, holes as zeros, as many as its header says. Where the archive ends before,
-    /// they fail with `UnexpectedEof`.
+    /// Returns a reader of the member's bytes, with holes as zeros, of exactly the size in the header. If
+    /// the archive ends early, it fails with `UnexpectedEof`.
     pub(crate) fn bytes(&mut self) -> impl Read + '_ {
         Bytes(self)
     }
 
-    /// Makes an error of what failed while [`Archive::bytes`] were read.
+    /// Converts a failure of reading [`Archive::bytes`] to an error.
     pub(crate) fn failed(&self, error: io::Error) -> anyhow::Error {
         match error.kind() {
             ErrorKind::UnexpectedEof => self.broken("is cut short"),
@@ -290,7 +290,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// Says where an archive is broken.
+    /// Creates an error with the place in the archive.
     fn broken(&self, how: &str) -> anyhow::Error {
         let place = match &self.last {
             Some(member) if self.inside => format!("in the member {}", genstore::tree::show_path(member)),
@@ -301,7 +301,7 @@ impl<'a> Archive<'a> {
         Fail::new("bad-tar", format!("{} {how} {place}", self.name), hint).into()
     }
 
-    /// Reads the next header, past what is left of the last member. `None` at the end marker.
+    /// Reads the next header, past the unread rest of the last member. Returns `None` at the end marker.
     fn header(&mut self) -> Result<Option<Header>> {
         self.skip()?;
         self.inside = false;
@@ -322,14 +322,14 @@ impl<'a> Archive<'a> {
             true => Ok(Some(header)),
             false if self.last.is_none() => {
                 let hint = "name an uncompressed tar archive, or pipe it in with `--from-tar -`";
-                Err(Fail::new("bad-tar", format!("{} is no tar archive", self.name), hint).into())
+                Err(Fail::new("bad-tar", format!("{} is not a tar archive", self.name), hint).into())
             }
             false => Err(self.broken("has a header with a wrong checksum")),
         }
     }
 
-    /// Checks what follows a block of zeros: another one, or nothing. A lone one is a hole in an
-    /// archive that goes on.
+    /// Checks the bytes after a block of zeros: another such block, or the end. A lone one is a gap in an
+    /// archive that continues.
     fn end(&mut self) -> Result<()> {
         let mut block = [0; BLOCK];
         fill(&mut self.reader, &mut block).map_err(|e| self.failed(e))?;
@@ -340,7 +340,7 @@ impl<'a> Archive<'a> {
         let read = self.reader.by_ref().take(PADDING_MAX).read_to_end(&mut padding);
         read.map_err(|e| cannot_read(self.name, e))?;
         match self.is_end_doubtful && padding.iter().any(|&b| b != 0) {
-            true => Err(self.broken("goes on beyond the end marker")),
+            true => Err(self.broken("continues after the end marker")),
             false => Ok(()),
         }
     }
@@ -350,8 +350,7 @@ impl<'a> Archive<'a> {
             None => Ok(()),
             Some((_, by, unpack)) => {
                 let message = format!("{} is compressed with {by}", self.name);
-                let hint =
-                    format!("unpack it on the way: `{unpack} < FILE | genstore publish --from-tar -`");
+                let hint = format!("decompress it: `{unpack} < FILE | genstore publish --from-tar -`");
                 Err(Fail::new("bad-tar", message, hint).into())
             }
         }
@@ -382,7 +381,7 @@ impl<'a> Archive<'a> {
     }
 
     fn mtime(&self, header: &Header) -> Result<SystemTime> {
-        // In binary it is signed, which the crate does not know.
+        // Binary values are signed, which the crate does not support.
         let seconds = header.mtime().map_err(|_| self.broken("has a malformed header"))? as i64;
         let span = Duration::from_secs(seconds.unsigned_abs());
         let time = match seconds {
@@ -392,13 +391,13 @@ impl<'a> Archive<'a> {
         time.ok_or_else(|| self.broken("has a malformed header"))
     }
 
-    /// Says that so many bytes come next, and the padding of their last block.
+    /// Sets the number of bytes that follow, and the padding of their last block.
     fn expect(&mut self, size: u64) {
         self.left = size;
         self.padding = size.next_multiple_of(BLOCK as u64) - size;
     }
 
-    /// Passes over what is left of a member.
+    /// Skips the unread rest of a member.
     fn skip(&mut self) -> Result<()> {
         self.layout = None;
         let due = self.left + self.padding;
@@ -443,7 +442,7 @@ impl Read for Bytes<'_, '_> {
     }
 }
 
-/// What the archive holds of a member.
+/// The stored bytes of a member.
 struct Stored<'b, 'a> {
     reader: &'b mut Ahead<'a>,
     left: &'b mut u64,
@@ -465,7 +464,7 @@ impl Read for Stored<'_, '_> {
     }
 }
 
-/// Returns whether a block is a header, by the sum of its bytes.
+/// Returns whether a block is a header, by its checksum.
 fn has_right_sum(block: &[u8; BLOCK]) -> bool {
     let sum = |of: fn(u8) -> i64| -> i64 {
         let field = 148..156;
@@ -473,7 +472,7 @@ fn has_right_sum(block: &[u8; BLOCK]) -> bool {
     };
     let mut header = Header::new_old();
     *header.as_mut_bytes() = *block;
-    // Some old programs add up signed bytes.
+    // Some old programs sum signed bytes.
     let sums = [sum(i64::from), sum(|b| i64::from(b as i8))];
     header.cksum().is_ok_and(|stored| sums.contains(&i64::from(stored)))
 }
@@ -484,7 +483,7 @@ fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Reads a whole block, or what there is of it at the end.
+/// Reads a whole block; at the end of the input, a part of it.
 fn fill(reader: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < block.len() {

@@ -1,7 +1,8 @@
-//! What `publish` publishes: a directory, several roots, a plan as NDJSON, or a tar archive. Each
-//! becomes a [`Plan`](genstore::Plan), so the same content gets the same tree id whichever way it came.
-//! What an archive says of itself allocates nothing: names and extended headers are capped, bytes go through
-//! the spool in small pieces, and a size counts against the limit before anything of it is read.
+//! The inputs of `publish`: a directory, several roots, a plan as NDJSON, or a tar archive. Each becomes a
+//! [`Plan`](genstore::Plan), so the same content has the same tree id whatever its input was.
+//!
+//! The sizes in an archive allocate nothing: names and extended headers are capped, bytes pass through the
+//! spool in small pieces, and a size counts against the limit before any byte is read.
 
 mod entry;
 mod members;
@@ -29,28 +30,28 @@ use crate::text::{human, size};
 use roots::Root;
 use source::{name_of, open, would_hold};
 
-/// What to publish, and limits of it.
+/// The input to publish, and its limits.
 #[derive(Args)]
 #[group(skip)]
 pub(crate) struct Inputs {
     #[command(flatten)]
     from: From,
-    /// Stop reading an archive that holds more than SIZE (write it like 500M or 2GiB)
+    /// Refuse an archive that holds more than SIZE (write it like 500M or 2GiB)
     #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with_all = ["dir", "roots", "plan"])]
     max_total: Option<u64>,
 }
 
-/// The one thing that is published.
+/// The one input that is published.
 #[derive(Args)]
 #[group(id = "input", required = true, multiple = false)]
 struct From {
     /// The directory to publish
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Put a directory, or a single file, at NAME; may stand several times
+    /// Put a directory or a single file at NAME; may be repeated
     #[arg(long = "root", value_name = "NAME=PATH", value_parser = roots::parser())]
     roots: Vec<Root>,
-    /// Publish what the lines of FILE name, each a JSON object
+    /// Publish the entries listed in FILE, one JSON object per line
     #[arg(long, value_name = "FILE|-")]
     plan: Option<PathBuf>,
     /// Publish the members of a tar archive
@@ -59,13 +60,13 @@ struct From {
 }
 
 impl Inputs {
-    /// Returns whether it is a stream whose bytes a stage must take in before there is a plan.
+    /// Returns whether the input is a stream, whose bytes a stage must receive before there is a plan.
     pub(crate) fn is_stream(&self) -> bool {
         self.from.from_tar.is_some()
     }
 
-    /// Makes a plan of it. `place` is where the store is, or will be made if there is none yet;
-    /// `stage` takes in what comes as a stream.
+    /// Creates a plan of the input. `place` is the path of the store, or of the store to be created.
+    /// `stage` receives streams.
     pub(crate) fn plan(
         &self,
         context: &Context<'_>,
@@ -96,13 +97,13 @@ impl Inputs {
         Ok(Scanned { plan, time: start.elapsed(), build: None })
     }
 
-    /// Tells how many bytes an archive may hold: as the flag says, or else as the audit allows.
+    /// Returns the most bytes that an archive may hold: by the flag, or else by the audit.
     fn limit(&self, context: &Context<'_>) -> Result<Option<u64>> {
         let audit = context.project()?.and_then(|project| project.config.audit.max_total);
         Ok(self.max_total.or(audit))
     }
 
-    /// Names it, for the head of a difference.
+    /// Returns the name of the input for the headline of a difference.
     pub(crate) fn title(&self) -> String {
         let from = &self.from;
         match (&from.dir, from.plan.as_ref().or(from.from_tar.as_ref())) {

@@ -1,8 +1,8 @@
-//! `--plan`: one entry per line, each a JSON object. Every line is looked at, whatever is wrong with
-//! those before it, and all problems come together. What the lines hold stays in memory.
+//! `--plan`: one entry per line, each a JSON object. Every line is checked, and all problems are reported
+//! together. The content of the lines stays in memory.
 //!
-//! A plan whose first line is `{"begin":true}` promises that its last is `{"end":true}`: without that it
-//! was cut off, and is refused. An end line may stand without the promise; nothing may follow it.
+//! A plan whose first line is `{"begin":true}` must have the last line `{"end":true}`. Without that line it
+//! was cut off, and is refused. An end line is also allowed alone; nothing may follow it.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
@@ -17,14 +17,14 @@ use super::source::cannot_read;
 use crate::errors::{BadInput, InputProblem};
 use crate::text::human;
 
-/// The longest line. A plan with larger files names them as `source`.
+/// The longest line. Plans name larger files as `source`.
 const LINE_MAX: u64 = 256 << 20;
-/// Something with so many bad lines is no plan; the rest of it is not read.
+/// An input with this many bad lines is no plan; the rest is not read.
 const PROBLEMS_MAX: usize = 1000;
 
 const HINT: &str = "correct the plan";
 
-/// Reads a plan.
+/// Parses a plan.
 ///
 /// # Errors
 /// [`BadInput`] with every problem.
@@ -90,23 +90,23 @@ fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u6
     Err(BadInput::new(name, HINT, problems).into())
 }
 
-/// Where a plan begins and ends, as far as it says so.
+/// The begin and end lines of a plan.
 #[derive(Default)]
 struct Frame {
-    /// A line that is not blank was seen.
+    /// Whether a line that is not blank was seen.
     begun: bool,
     promised: bool,
     ended: bool,
-    /// A line behind the end was told of.
+    /// Whether a line after the end was reported.
     told: bool,
 }
 
 impl Frame {
-    /// Takes in a line; returns what is wrong with its place.
+    /// Records a line. Returns the problem of its position.
     fn see(&mut self, line: &Result<Line, Refused>) -> Option<&'static str> {
         let first = !std::mem::replace(&mut self.begun, true);
         if self.ended {
-            return (!std::mem::replace(&mut self.told, true)).then_some("stands behind the plan's end");
+            return (!std::mem::replace(&mut self.told, true)).then_some("is after the plan's end");
         }
         match line {
             Ok(Line::Begin) if first => self.promised = true,
@@ -117,14 +117,14 @@ impl Frame {
         None
     }
 
-    /// Returns the problem of a plan that does not end as it promised.
+    /// Returns the problem of a plan that lacks its announced end.
     fn cut_off(&self, line: u64) -> Option<InputProblem> {
-        let what = "the plan is cut off: it has no line {\"end\":true}, which its first line promises";
+        let what = "the plan is cut off: its first line announces a line {\"end\":true}, which is missing";
         (self.promised && !self.ended).then(|| InputProblem::of_line(line, None, what))
     }
 }
 
-/// Gives each problem the last line that has its path, and in words those before it.
+/// Adds to each problem the last line with its path, and mentions the earlier lines.
 fn with_lines(problems: Vec<Problem>, places: &[(Vec<u8>, u64)]) -> Vec<InputProblem> {
     let mut lines: HashMap<&[u8], Vec<u64>> = HashMap::new();
     for (path, line) in places {

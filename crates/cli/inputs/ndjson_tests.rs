@@ -19,7 +19,7 @@ fn a_plan_may_say_where_it_ends() {
     };
     let (begin, end, entry) = (r#"{"begin":true}"#, r#"{"end":true}"#, r#"{"path":"a","text":""}"#);
     let cut = |line| {
-        let what = "the plan is cut off: it has no line {\"end\":true}, which its first line promises";
+        let what = "the plan is cut off: its first line announces a line {\"end\":true}, which is missing";
         format!("line {line}: {what}")
     };
     check(&[begin, entry, end], &[]);
@@ -30,7 +30,7 @@ fn a_plan_may_say_where_it_ends() {
     check(&[entry, begin, end], &["line 2: has `begin`, which only the first line may have"]);
     check(
         &[end, entry, "", entry],
-        &["line 2: stands behind the plan's end", "line 4: a stands twice (also on line 2)"],
+        &["line 2: is after the plan's end", "line 4: a stands twice (also on line 2)"],
     );
     check(&[r#"{"begin":true,"end":true}"#], &["line 1: has more than one of `begin`, `end` and an entry"]);
     check(
@@ -74,34 +74,34 @@ fn each_line_is_judged_by_itself() {
     check(r#"{"path":"a\u0000","text":""}"#, "line 1: a\\u{0} the path contains a NUL byte");
     check(
         r#"{"path":"a","text":"","mode":"4755"}"#,
-        "line 1: a the mode `4755` holds more than permissions, which cannot be kept",
+        "line 1: a the mode `4755` has bits other than permissions, which cannot be kept",
     );
     check(r#"{"path":"a","text":"","mode":"0o755"}"#, "line 1: a the mode `0o755` is not octal, like 0644");
     check(r#"{"path":"a","text":"","mode":"+755"}"#, "line 1: a the mode `+755` is not octal, like 0644");
     check(r#"{"path":"a","text":"","mode":""}"#, "line 1: a the mode `` is not octal, like 0644");
-    check(r#"{"path":"a","dir":true,"mode":"755"}"#, "line 1: a has a `mode`, which only files have");
+    check(r#"{"path":"a","dir":true,"mode":"755"}"#, "line 1: a has a `mode`, which is for files only");
     check(r#"{"path":"a","symlink":""}"#, "line 1: a is a symlink without a target (to )");
-    check(r#"{"path":"a","source":""}"#, "line 1: a cannot come from : there is no such file");
-    check(
-        r#"{"path":"a","source":"/nowhere"}"#,
-        "line 1: a cannot come from /nowhere: there is no such file",
-    );
+    check(r#"{"path":"a","source":""}"#, "line 1: a cannot come from : it does not exist");
+    check(r#"{"path":"a","source":"/nowhere"}"#, "line 1: a cannot come from /nowhere: it does not exist");
     check(r#"{"path":"a","source":"/"}"#, "line 1: a cannot come from /: it is not a file");
     check(r#"{"path":"a","pth":"b"}"#, "line 1: unknown key `pth`, did you mean `path`?");
     check(
         r#"{"size":1}"#,
-        "line 1: unknown key `size`, known are path, path_b64, mode, source, source_b64, bytes, text, \
+        "line 1: unknown key `size`, expected one of path, path_b64, mode, source, source_b64, bytes, text, \
          symlink, symlink_b64, dir, begin, end",
     );
     check(
         r#"{"path":1}"#,
-        "line 1: is no entry: it is the number 1, and must be text, in quotes (column 9)",
+        "line 1: is not an entry: it is the number 1, and must be text, in quotes (column 9)",
     );
-    check(r#"{"path":"a","path":"b"}"#, "line 1: is no entry: the key `path` stands twice (column 18)");
+    check(
+        r#"{"path":"a","path":"b"}"#,
+        "line 1: is not an entry: the key `path` is given twice (column 18)",
+    );
     check("[]", "line 1: is no JSON object");
     check(r#"["a"]"#, "line 1: is no JSON object");
     check("x", "line 1: is no JSON object");
-    check("{x", "line 1: is no entry: key must be a string (column 2)");
+    check("{x", "line 1: is not an entry: key must be a string (column 2)");
     check(r#"{"path":"a","te"#, "line 1: ends in the middle of an entry");
 }
 

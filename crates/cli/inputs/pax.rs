@@ -1,11 +1,11 @@
-//! The records of an extended header of a tar archive (pax): `LENGTH KEY=VALUE\n`, as many as there
-//! are. A value may hold line feeds, so records are cut by their lengths.
+//! The records of an extended header of a tar archive (pax): any number of `LENGTH KEY=VALUE\n`. A value
+//! may contain line feeds, so records are split by their lengths.
 
 use std::time::{Duration, SystemTime};
 
 use super::sparse::Records;
 
-/// What an extended header says about the next member, as far as a tree keeps it.
+/// The fields of an extended header that a tree keeps.
 #[derive(Default, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pax {
     pub(crate) path: Option<Vec<u8>>,
@@ -16,7 +16,7 @@ pub(crate) struct Pax {
 }
 
 impl Pax {
-    /// Reads the records. `None` if they are malformed.
+    /// Parses the records. Returns `None` if they are malformed.
     pub(crate) fn parse(mut bytes: &[u8]) -> Option<Pax> {
         let mut pax = Pax::default();
         let mut sparse_name = None;
@@ -42,12 +42,12 @@ impl Pax {
                 }
             }
         }
-        // The path of a sparse file is one that was made up for other programs.
+        // The path of a sparse file is a placeholder for other programs.
         pax.path = sparse_name.or(pax.path);
         Some(pax)
     }
 
-    /// Takes from `global` what this one leaves open.
+    /// Fills missing fields from `global`.
     pub(crate) fn or(self, global: &Pax) -> Pax {
         Pax {
             path: self.path.or_else(|| global.path.clone()),
@@ -63,7 +63,7 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// Reads seconds since 1970 with a fraction, perhaps negative.
+/// Parses seconds since 1970 with a fraction, possibly negative.
 fn parse_time(text: &str) -> Option<SystemTime> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let (negative, digits) = match whole.strip_prefix('-') {
@@ -73,7 +73,7 @@ fn parse_time(text: &str) -> Option<SystemTime> {
     if ![digits, fraction].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit())) {
         return None;
     }
-    // Beyond nanoseconds nothing is kept.
+    // Digits beyond nanoseconds are dropped.
     let nanos = format!("{:0<9}", fraction.get(..9).unwrap_or(fraction)).parse().ok()?;
     let span = Duration::new(digits.parse().ok()?, nanos);
     match negative {

@@ -13,26 +13,26 @@ use genstore::plan::ScanRules;
 use super::source::would_hold;
 use crate::text::escape::show;
 
-/// One root as it was given.
+/// One root, as given.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
     name: Vec<u8>,
     path: PathBuf,
 }
 
-/// Reads NAME=PATH, of any bytes. The first `=` parts them: a path may hold one, a name may not.
+/// Parses NAME=PATH, of any bytes. The first `=` separates them: a path may contain one, a name may not.
 pub(crate) fn parser() -> impl TypedValueParser<Value = Root> {
     OsStringValueParser::new().try_map(|text: OsString| {
         let bytes = text.into_vec();
         let Some(at) = bytes.iter().position(|&b| b == b'=') else {
-            return Err("a root is NAME=PATH");
+            return Err("expected NAME=PATH");
         };
         let path = std::ffi::OsStr::from_bytes(&bytes[at + 1..]).into();
         Ok(Root { name: bytes[..at].to_vec(), path })
     })
 }
 
-/// Makes a plan of all roots. `future` is where a store will be made, if there is none yet.
+/// Creates a plan of all roots. `future` is the path of a store that is yet to be created.
 pub(crate) fn plan(roots: &[Root], rules: &ScanRules, future: Option<&Path>) -> Result<Plan> {
     let mut plan = Plan::builder().symlinks(rules.symlinks);
     for root in roots {

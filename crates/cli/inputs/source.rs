@@ -1,4 +1,4 @@
-//! The files and folders that inputs are read from.
+//! The files and folders of inputs.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,10 +9,10 @@ use genstore::Error;
 
 use crate::text::escape::show;
 
-/// Returns whether a store that is made at `place` would lie in `source`.
+/// Returns whether a store created at `place` would lie in `source`.
 pub(super) fn would_hold(source: &Path, place: &Path) -> bool {
     let find = |path: &Path| std::fs::canonicalize(path).ok();
-    // What is missing here is reported by whoever needs it.
+    // A missing path is reported where it is used.
     let (Some(real), Ok(absolute)) = (find(source), std::path::absolute(place)) else { return false };
     absolute.ancestors().any(|above| find(above).as_ref() == Some(&real))
 }
@@ -25,7 +25,7 @@ fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-/// Opens a file, or stdin for `-`, and names it.
+/// Opens a file, or stdin for `-`. Also returns its name.
 pub(super) fn open(file: &Path) -> Result<(String, Box<dyn Read>)> {
     if is_stdin(file) {
         return Ok((name_of(file), Box::new(std::io::stdin().lock())));
@@ -35,7 +35,7 @@ pub(super) fn open(file: &Path) -> Result<(String, Box<dyn Read>)> {
     Ok((name_of(file), Box::new(opened)))
 }
 
-/// Makes an error of a failed read of an input.
+/// Creates the error of a failed read of an input.
 pub(super) fn cannot_read(input: &str, source: std::io::Error) -> Error {
     Error::Io { op: "read", path: input.into(), source }
 }

@@ -1,8 +1,8 @@
-//! Sparse members of a tar archive: which parts of the file the archive has. The rest is zeros.
+//! Sparse members of a tar archive: the parts of the file that the archive holds. The rest is zeros.
 //!
-//! GNU tar writes them in four ways: with its type `S`, and with extended headers of the formats 0.0,
-//! 0.1 and 1.0. In 1.0 the map stands before the bytes; see <https://www.gnu.org/software/tar/manual>,
-//! "Storing Sparse Files".
+//! GNU tar writes them in four ways: with its type `S`, and with extended headers of the formats 0.0, 0.1
+//! and 1.0. In 1.0 the map precedes the bytes; see <https://www.gnu.org/software/tar/manual>, "Storing
+//! Sparse Files".
 
 use std::io::{self, ErrorKind, Read};
 
@@ -10,13 +10,13 @@ use ::tar::GnuSparseHeader;
 
 /// The most parts of one file: 16 MiB of memory.
 const PARTS_MAX: usize = 1 << 20;
-/// Each part of an archive begins at a block, so that all but the last are whole ones.
+/// The block size. Each part begins at a block, so all parts but the last are whole blocks.
 const BLOCK: u64 = 512;
 
-/// What an extended header says of a sparse file.
+/// The records of an extended header about a sparse file.
 #[derive(Default, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Records {
-    /// The major number of the format; 1 says that the map is with the bytes.
+    /// The major version of the format; in version 1 the map precedes the bytes.
     pub(crate) major: Option<u64>,
     /// The length of the file.
     pub(crate) size: Option<u64>,
@@ -25,7 +25,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Takes in a record whose key begins with `GNU.sparse.`; `None` if it is malformed.
+    /// Adds a record whose key begins with `GNU.sparse.`. Returns `None` if it is malformed.
     pub(crate) fn take(&mut self, key: &[u8], value: &str) -> Option<()> {
         let number = || value.parse::<u64>().ok();
         match key {
@@ -42,8 +42,8 @@ impl Records {
     }
 }
 
-/// The map of the format 1.0, as it is read: decimal numbers, each with a line feed; how many parts
-/// there are, then offset and length of each.
+/// The map of format 1.0 while it is read: decimal numbers, each with a line feed: the number of parts,
+/// then offset and length of each.
 #[derive(Default)]
 pub(crate) struct MapReader {
     numbers: Vec<u64>,
@@ -51,7 +51,7 @@ pub(crate) struct MapReader {
 }
 
 impl MapReader {
-    /// Takes in a block; tells whether the map is whole. `None` if it is malformed.
+    /// Adds a block. Returns whether the map is complete, or `None` if it is malformed.
     pub(crate) fn take(&mut self, block: &[u8]) -> Option<bool> {
         for byte in block {
             match (byte, self.digits) {
@@ -76,14 +76,14 @@ impl MapReader {
         Some(false)
     }
 
-    /// Gives offset and length of each part.
+    /// Returns offset and length of each part.
     pub(crate) fn finish(mut self) -> Vec<u64> {
         self.numbers.drain(..1);
         self.numbers
     }
 }
 
-/// Reads the parts of a header of the type `S`, or of a block that goes on with them.
+/// Reads the parts of a header of type `S`, or of a block that continues them.
 pub(crate) fn parts_of(headers: &[GnuSparseHeader], map: &mut Vec<u64>) -> Option<()> {
     for header in headers.iter().filter(|header| !header.is_empty()) {
         map.extend([header.offset().ok()?, header.length().ok()?]);
@@ -95,16 +95,16 @@ pub(crate) fn parts_of(headers: &[GnuSparseHeader], map: &mut Vec<u64>) -> Optio
 #[derive(Debug)]
 pub(crate) struct Layout {
     size: u64,
-    /// Start and end of each part, in the order of the file.
+    /// Start and end of each part, in file order.
     parts: std::vec::IntoIter<(u64, u64)>,
-    /// The part that is read, or comes next.
+    /// The current part, or the next one.
     part: Option<(u64, u64)>,
     at: u64,
 }
 
 impl Layout {
-    /// Checks that the parts lie in the file, one after the other, and are all that the archive
-    /// stores; `None` if not.
+    /// Checks that the parts are in order, lie within the file, and cover the stored bytes. Returns `None`
+    /// if not.
     pub(crate) fn new(size: u64, map: &[u64], stored: u64) -> Option<Layout> {
         let (mut end, mut left, mut is_last) = (0u64, stored, false);
         let mut parts = Vec::new();
@@ -131,7 +131,7 @@ impl Layout {
         self.size
     }
 
-    /// Reads the file's next bytes; those of its parts come from `stored`.
+    /// Reads the file's next bytes. Bytes of parts come from `stored`.
     pub(crate) fn read(&mut self, stored: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
         if self.part.is_some_and(|(_, end)| self.at == end) {
             self.part = self.parts.next();
@@ -184,7 +184,7 @@ mod tests {
         let stored = [&block[..], b"xyz"].concat();
         check(530, &[10, 512, 527, 3], &stored, Some(&whole));
         check(530, &[10, 512, 522, 0, 527, 3], &stored, Some(&whole));
-        // Out of order, overlapping, beyond the end, more or less than is stored, half a pair.
+        // Out of order, overlapping, beyond the end, more or less than the stored bytes, half a pair.
         check(530, &[527, 3, 10, 512], &stored, None);
         check(530, &[10, 512, 521, 3], &stored, None);
         check(529, &[10, 512, 527, 3], &stored, None);
@@ -192,7 +192,7 @@ mod tests {
         check(530, &[10, 512, 527, 3], &block, None);
         check(530, &[10, 512, 527], &block, None);
         check(u64::MAX, &[u64::MAX, 2], b"ab", None);
-        // Where the next part would begin is not certain.
+        // The beginning of the next part would be ambiguous.
         check(530, &[0, 3, 10, 3], b"abcabc", None);
     }
 
@@ -212,7 +212,7 @@ mod tests {
         for bad in [&b"\n"[..], b"x\n", b"1\n0\n\0", b"-1\n", b"99999999999999999999\n", b"1048577\n"] {
             assert_eq!(read(&[bad, &[0; 512]]), None, "{}", String::from_utf8_lossy(bad));
         }
-        // Too many parts are refused before they are read, wherever their number stands.
+        // Too many parts are refused before they are read, wherever the number is.
         assert_eq!(MapReader::default().take(b"1048577\n"), None);
         assert_eq!(MapReader::default().take(b"1048576\n"), Some(false));
         let mut map = vec![0; 2 * PARTS_MAX];

@@ -1,5 +1,4 @@
-//! Where bytes stay that come from a stream, until their plan is staged. This file is the one
-//! place that knows where that is.
+//! The place of streamed bytes until their plan is staged. Only this file knows that place.
 
 use std::io::{self, ErrorKind, Read};
 use std::time::SystemTime;
@@ -16,7 +15,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Gives them to a plan. The same bytes may be given several times.
+    /// Returns them as a source for a plan. The same bytes may be used several times.
     pub(crate) fn source(&self) -> Source {
         match &self.source {
             Source::Spooled(spooled) => Source::Spooled(spooled.clone()),
@@ -26,10 +25,10 @@ impl Kept {
     }
 }
 
-/// Keeps bytes.
+/// A store of streamed bytes.
 pub(crate) trait Spool {
-    /// Reads `bytes` to their end, and keeps them with the mtime that the manifest is to have. What
-    /// `bytes` fails with comes back as it is, an [`std::io::Error`].
+    /// Reads `bytes` to their end, and keeps them with the mtime that the manifest will have. A failure of
+    /// `bytes` is returned as it is, an [`std::io::Error`].
     fn keep(&mut self, bytes: &mut dyn Read, mtime: SystemTime) -> Result<Kept>;
 }
 
@@ -37,7 +36,7 @@ impl Spool for &Stage<'_> {
     fn keep(&mut self, bytes: &mut dyn Read, mtime: SystemTime) -> Result<Kept> {
         let mut watched = Watched { bytes, size_bytes: 0, failure: None };
         let kept = self.spool(&mut watched, Some(mtime));
-        // That the stream failed is the archive's fault, anything else the store's.
+        // A failure of the stream is the archive's fault; any other is the store's.
         if let Some(failure) = watched.failure {
             return Err(failure.into());
         }
@@ -45,7 +44,7 @@ impl Spool for &Stage<'_> {
     }
 }
 
-/// A stream that counts what was read of it, and remembers why it failed.
+/// A stream that counts its bytes, and remembers why it failed.
 struct Watched<'a> {
     bytes: &'a mut dyn Read,
     size_bytes: u64,
@@ -69,7 +68,7 @@ impl Read for Watched<'_> {
     }
 }
 
-/// A spool in memory, for tests of what reads archives.
+/// A spool in memory, for tests of archive readers.
 #[cfg(test)]
 pub(crate) struct Memory;
 

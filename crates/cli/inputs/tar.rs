@@ -1,8 +1,8 @@
 //! `--from-tar`: a plan of the members of a tar archive.
 //!
-//! What a tree cannot hold is named all together, at the end. What makes the rest unreadable, or
-//! more than was allowed, ends it at once. Bytes are spooled, so memory is needed for names alone. A
-//! hole of a sparse file counts as the bytes that it is read as: they must be hashed.
+//! Members that no tree can hold are reported together, at the end. An error that makes the rest
+//! unreadable, or exceeds a limit, ends the reading at once. Bytes are spooled, so memory is needed for
+//! names only. A hole of a sparse file counts as its zeros: they must be hashed.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -20,8 +20,8 @@ use crate::text::human;
 
 const HINT: &str = "make the archive without these members";
 
-/// Where no limit was given, so much may be in holes: a few bytes of an archive could keep a processor
-/// busy for years.
+/// The limit of holes if no limit is set: a few bytes of an archive could otherwise keep a processor busy
+/// for years.
 const HOLES_MAX: u64 = 1 << 40;
 
 /// Reads an archive. `limit` is for the sizes of all members together.
@@ -42,7 +42,7 @@ pub(crate) fn read(
     let mut holes = Room { input: name, limit: Some(limit.unwrap_or(HOLES_MAX)), used: 0 };
     while let Some(member) = archive.next()? {
         let path = below_top(&member.path).to_vec();
-        // By what the header says, before anything is read; no more is read than it says.
+        // The header's size counts before any byte is read. At most that many bytes are read.
         room.take(member.size_bytes, &path)?;
         holes.take(member.hole_bytes, &path)?;
         if member.kind == Kind::Dir && path.is_empty() {
@@ -71,7 +71,7 @@ pub(crate) fn read(
                 Some(Before::Symlink(target)) => plan = plan.symlink(path, target.clone()),
                 None => {
                     let target = genstore::tree::show_path(&target);
-                    let what = format!("is a hard link to {target}, which is no file before it");
+                    let what = format!("is a hard link to {target}, which is not an earlier file");
                     plan.problem(&path, ProblemKind::Unfit, what);
                 }
             },
@@ -92,13 +92,13 @@ pub(crate) fn read(
     })
 }
 
-/// A member that a hard link may be to.
+/// A member that a hard link may refer to.
 enum Before {
     File(Kept, bool),
     Symlink(Vec<u8>),
 }
 
-/// How much an archive may hold.
+/// The number of bytes that an archive may still hold.
 struct Room<'a> {
     input: &'a str,
     limit: Option<u64>,
@@ -111,12 +111,12 @@ impl Room<'_> {
         let Some(limit) = self.limit.filter(|limit| self.used > *limit) else { return Ok(()) };
         let (limit, member) = (human::bytes(limit), genstore::tree::show_path(member));
         let message = format!("{} holds more than {limit}: stopped at the member {member}", self.input);
-        let hint = "nothing was written; if the archive is right, allow more with --max-total";
+        let hint = "nothing was written; allow more with --max-total";
         Err(Fail::new("too-large", message, hint).into())
     }
 }
 
-/// Gives the part of a member's path below the top, which archives call `.` or `./`.
+/// Returns the part of a member's path below the top, which archives call `.` or `./`.
 fn below_top(path: &[u8]) -> &[u8] {
     let mut path = path;
     while let Some(rest) = path.strip_prefix(b"./") {

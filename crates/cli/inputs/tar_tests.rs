@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::super::spool::Memory;
 use super::*;
 
-/// A member with a header as it is given: path, type, link.
+/// Returns a header with this path, type and link.
 fn member(path: &[u8], kind: EntryType, link: &[u8], size: u64) -> Header {
     let mut header = Header::new_gnu();
     let old = header.as_old_mut();
@@ -38,7 +38,7 @@ fn read_with(bytes: &[u8], limit: Option<u64>) -> Result<Plan> {
     read(&mut &*bytes, "x.tar", Symlinks::Inside, limit, &mut Memory)
 }
 
-/// What is wrong with it: problems, or the one message.
+/// Returns the problems, or the single message.
 fn wrong(bytes: &[u8], limit: Option<u64>) -> Vec<String> {
     match read_with(bytes, limit) {
         Ok(_) => vec![],
@@ -85,8 +85,8 @@ fn every_hostile_member_is_named() {
             "char is a device",
             "d/below lies below something that is not a directory",
             "fifo is a FIFO",
-            "hard is a hard link to nowhere, which is no file before it",
-            "late is a hard link to z, which is no file before it",
+            "hard is a hard link to nowhere, which is not an earlier file",
+            "late is a hard link to z, which is not an earlier file",
             "link/through lies below something that is not a directory",
             "odd is of an unknown type (Z)",
             "out is a symlink that leaves the tree (to ../../x)",
@@ -112,12 +112,12 @@ fn broken_archives_say_where() {
     flipped[1024] ^= 1;
     check(&flipped, "x.tar has a header with a wrong checksum after the member first");
     flipped[0] ^= 1;
-    check(&flipped, "x.tar is no tar archive");
+    check(&flipped, "x.tar is not a tar archive");
     let mut huge = member(b"huge", EntryType::Regular, b"", 0);
     huge.set_size(u64::MAX);
     huge.set_cksum();
     check(&[&good[..1024], huge.as_bytes()].concat(), "x.tar has a malformed header in the member huge");
-    // A name that would fill the memory.
+    // A name that would exhaust the memory.
     let long = member(b"././@LongLink", EntryType::GNULongName, b"", 1 << 40);
     check(
         &[&good[..1024], long.as_bytes()].concat(),
@@ -133,7 +133,7 @@ fn broken_archives_say_where() {
     }
 }
 
-/// Counts what is read of it.
+/// An endless stream that counts the bytes that are read.
 struct Endless {
     start: Vec<u8>,
     read: usize,
@@ -154,11 +154,11 @@ fn a_bomb_is_stopped_before_it_is_read() {
     let members = [file("a", b"12345"), file("b", b"12345"), other("c", b'1', "a")];
     let bytes = archive(&members);
     assert_eq!(wrong(&bytes, Some(15)), [""; 0]);
-    // A hard link is as large as what it is a link to.
+    // A hard link is as large as its target.
     assert_eq!(wrong(&bytes, Some(14)), ["x.tar holds more than 14 B: stopped at the member c"]);
     assert_eq!(wrong(&bytes, Some(9)), ["x.tar holds more than 9 B: stopped at the member b"]);
     assert_eq!(wrong(&bytes, Some(0)), ["x.tar holds more than 0 B: stopped at the member a"]);
-    // Of any type, with a path of any kind.
+    // The limit applies to members of any type, with any path.
     let mut hole = member(b"../bomb", EntryType::GNUSparse, b"", 0);
     hole.as_gnu_mut().unwrap().set_real_size(1 << 50);
     hole.set_cksum();
@@ -176,7 +176,7 @@ fn a_bomb_is_stopped_before_it_is_read() {
     }
 }
 
-/// A sparse file of GNU's own type: offset and length of each part.
+/// Returns a sparse file of GNU's own type, from offset and length of each part.
 fn old_sparse(path: &str, size: u64, parts: &[(u64, u64)]) -> Vec<u8> {
     let stored: u64 = parts.iter().map(|(_, length)| length).sum();
     let mut header = member(path.as_bytes(), EntryType::GNUSparse, b"", stored);
@@ -245,14 +245,14 @@ fn hard_links_may_have_bytes() {
     };
     check(&[first(), (link(4), b"1234"), last()], 3);
     check(&[first(), (lost, b"zz"), last()], 3);
-    // A size without bytes, as old formats have it: before another member, and at the end.
+    // A size without bytes, as in old formats: before another member, and at the end.
     check(&[first(), (link(4), b""), last()], 3);
     check(&[first(), (link(4), b"")], 2);
-    // Bytes that look like a header, or like the end, where only the format tells.
+    // Bytes that look like a header, or like the end; only the format shows that they are neither.
     check(&[first(), extended(), (link(512), header), last()], 3);
     check(&[first(), extended(), (link(1024), &END), last()], 3);
     let bytes = archive(&[first(), (link(1024), &END), last()]);
-    assert_eq!(wrong(&bytes, None), ["x.tar goes on beyond the end marker after the member b"]);
+    assert_eq!(wrong(&bytes, None), ["x.tar continues after the end marker after the member b"]);
     let bytes = archive(&[first(), (link(4), b"1234"), last()]);
     assert_eq!(wrong(&bytes, Some(7)), ["x.tar holds more than 7 B: stopped at the member b"]);
 }
@@ -270,7 +270,7 @@ fn members(bytes: &[u8]) -> Vec<(String, Kind, Vec<u8>)> {
     all
 }
 
-/// An extended header with one record or several.
+/// Returns an extended header with one or more records.
 fn records(kind: EntryType, text: &'static [u8]) -> (Header, &'static [u8]) {
     (member(b"pax", kind, b"", text.len() as u64), text)
 }
@@ -288,7 +288,7 @@ fn a_global_header_holds_for_members_that_say_nothing_themselves() {
         file("a", b"1"),
         records(EntryType::XHeader, b"11 mtime=7\n"),
         file("b", b"2"),
-        // What it does not name stays as it was.
+        // Fields that the header does not name stay unchanged.
         records(EntryType::XGlobalHeader, b"17 comment=later\n"),
         file("c", b"3"),
         records(EntryType::XGlobalHeader, b"11 mtime=9\n"),
@@ -344,7 +344,7 @@ fn old_and_odd_members_are_what_they_stand_for() {
     assert!(executable(3) && !executable(4), "the owner's bit counts");
 }
 
-/// Headers for ever: names of a member that never comes.
+/// An endless stream of headers: names of a member that never comes.
 struct Names {
     block: Vec<u8>,
     read: u64,
@@ -432,7 +432,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
             if mend {
-                // So that the change gets past the checksum.
+                // Corrects the checksum, so that the change gets past it.
                 let start = at / 512 * 512;
                 let mut header = Header::new_old();
                 header.as_mut_bytes().copy_from_slice(&bytes[start..start + 512]);

@@ -1,8 +1,8 @@
-//! Finding the store and the project's file, from the working directory upwards.
+//! Finds the store and the project's file, from the working directory upwards.
 //!
-//! The way up ends at the project's root: the nearest folder with a project file, of a version control
-//! system, or of a package manager's workspaces. What lies above it belongs to another project: it is
-//! named, and not taken.
+//! The search ends at the project's root: the nearest folder with a project file, with a folder of a
+//! version control system, or with workspaces of a package manager. A store above it belongs to another
+//! project: it is mentioned, but not used.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use anyhow::Result;
 use super::trust::regular;
 use crate::errors::is_absence;
 
-/// The project's file.
+/// The name of the project's file.
 pub(crate) const PROJECT_FILE: &str = "genstore.toml";
 
-/// A store's name, where nobody gave another.
+/// The default name of a store.
 pub(crate) const STORE_FOLDER: &str = "genstore";
 
-/// What only the root of a project has: folders (or, of a linked worktree, files) of version control
-/// systems, and files of package managers.
+/// Names that only the root of a project has: folders of version control systems (files in a linked
+/// worktree), and files of package managers.
 const ROOTS: [&str; 8] =
     [".git", ".hg", ".jj", ".svn", ".pijul", "_darcs", ".fslckout", "pnpm-workspace.yaml"];
 
-/// How a store was found.
+/// The way in which a store was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// By `--store`.
@@ -32,44 +32,44 @@ pub(crate) enum Origin {
     Environment,
     /// By `store.path` of this file.
     Project(PathBuf),
-    /// It is a `genstore/` folder here or above.
+    /// As a `genstore/` folder here or above.
     Folder,
-    /// Nobody named one: it is where a first publish makes it.
+    /// Not at all: this is the place where a first publish creates it.
     Default,
 }
 
 impl Origin {
-    /// Says so: a sentence's end.
+    /// Describes it, as the end of a sentence.
     pub(crate) fn text(&self) -> String {
         match self {
             Origin::Flag => "by --store".to_owned(),
             Origin::Environment => "by GENSTORE_STORE".to_owned(),
             Origin::Project(file) => format!("by store.path of {}", crate::text::escape::show(file)),
             Origin::Folder => "as a genstore folder here or above".to_owned(),
-            Origin::Default => "by nobody".to_owned(),
+            Origin::Default => "by default".to_owned(),
         }
     }
 }
 
-/// A store's place.
+/// The place of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
     pub(crate) origin: Origin,
 }
 
-/// What lies between a folder and the root of its project.
+/// The findings between a folder and the root of its project.
 #[derive(Default, Debug)]
 pub(crate) struct Around {
     /// The project's file. It lies in the root.
     pub(crate) project: Option<PathBuf>,
     /// The nearest store.
     pub(crate) store: Option<PathBuf>,
-    /// The nearest store above the root: another project's.
+    /// The nearest store above the root, which belongs to another project.
     pub(crate) beyond: Option<PathBuf>,
 }
 
-/// Looks at a folder and at those above it, up to the ground if there is one.
+/// Searches a folder and those above it, up to the ground if there is one.
 pub(crate) fn around(start: &Path, ground: Option<&Path>) -> Result<Around> {
     let mut around = Around::default();
     let mut is_beyond = false;
@@ -109,9 +109,9 @@ fn is_root(dir: &Path) -> Result<bool> {
             return Ok(true);
         }
     }
-    // What cannot be read is no package's.
+    // An unreadable file is no package.
     let package = regular::read_text(&dir.join("package.json")).unwrap_or_default();
-    // The whole of it is parsed only where it can be one.
+    // The file is parsed only if it can have the key.
     Ok(package.contains("\"workspaces\"")
         && serde_json::from_str::<serde_json::Value>(&package)
             .is_ok_and(|package| package.get("workspaces").is_some()))
@@ -120,8 +120,8 @@ fn is_root(dir: &Path) -> Result<bool> {
 fn is_there(path: &Path) -> Result<bool> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
-        // A neighbour's directory that we may not look into (`/home/genstore`, say) is no store of ours
-        // either.
+        // A directory of another user that is not accessible (`/home/genstore`, say) is not the user's
+        // store either.
         Err(e) if is_absence(&e) || e.kind() == io::ErrorKind::PermissionDenied => Ok(false),
         Err(source) => Err(genstore::Error::Io { op: "look at", path: path.to_owned(), source }.into()),
     }

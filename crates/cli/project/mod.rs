@@ -1,4 +1,4 @@
-//! The project around the working directory: its file, its store, and whether they are obeyed.
+//! The project around the working directory: its file, its store, and whether they are trusted.
 
 pub(crate) mod config;
 pub(crate) mod find;

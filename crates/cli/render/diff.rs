@@ -1,4 +1,4 @@
-//! Differences of two trees, as lists for people.
+//! Formats differences of two trees as lists for people.
 
 use genstore::diff::{Change, Diff, DiffSummary};
 use genstore::tree::{Entry, Node};
@@ -32,7 +32,7 @@ fn kind(entry: Entry<'_>) -> &'static str {
     }
 }
 
-/// Gives what stands in the columns for the sizes and for their difference.
+/// Returns the columns of the sizes and of their difference.
 fn sizes(change: &Change<'_>) -> (String, String) {
     let size = |entry: Option<Entry<'_>>| match entry.map(|entry| entry.node) {
         Some(Node::File(file)) => Some(file.size),
@@ -42,7 +42,7 @@ fn sizes(change: &Change<'_>) -> (String, String) {
     let growth = new.unwrap_or(0) as i64 - old.unwrap_or(0) as i64;
     let what = match *change {
         Change::Added(entry) | Change::Removed(entry) => match entry.node {
-            // An empty file adds nothing, which is not the same as being unchanged.
+            // An empty file adds nothing, which must not look like "unchanged".
             Node::File(file) if file.size == 0 => return ("empty".to_owned(), String::new()),
             Node::File(_) => String::new(),
             _ => return (kind(entry).to_owned(), String::new()),
@@ -74,7 +74,7 @@ pub(crate) fn list(diff: &Diff<'_>) -> String {
     human::table(&diff.changes.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Lists every path with the number of lines that came and went.
+/// Lists every path with its numbers of added and removed lines.
 pub(crate) fn stat(diff: &Diff<'_>, lines: &[Lines]) -> String {
     let row = |(change, lines): (&Change<'_>, &Lines)| -> Vec<Cell> {
         let (letter, style) = letter(change);
@@ -90,7 +90,7 @@ pub(crate) fn stat(diff: &Diff<'_>, lines: &[Lines]) -> String {
     human::table(&diff.changes.iter().zip(lines).map(row).collect::<Vec<_>>())
 }
 
-/// Lists letters and paths between tabs, for programs that read lines.
+/// Lists letters and paths, separated by tabs, for programs.
 pub(crate) fn name_status(diff: &Diff<'_>) -> String {
     let line = |change: &Change<'_>| {
         let from = match change {
@@ -102,7 +102,7 @@ pub(crate) fn name_status(diff: &Diff<'_>) -> String {
     diff.changes.iter().map(line).collect()
 }
 
-/// Adds up: `4 paths: 1 added, 1 removed, 1 changed, 1 renamed; +11.7 KiB`.
+/// Returns the totals: `4 paths: 1 added, 1 removed, 1 changed, 1 renamed; +11.7 KiB`.
 pub(crate) fn totals(diff: &Diff<'_>) -> String {
     let DiffSummary { added, removed, modified, renamed, bytes, .. } = diff.summary;
     let all = added + removed + modified + renamed;
@@ -118,7 +118,7 @@ pub(crate) fn totals(diff: &Diff<'_>) -> String {
     format!("{}: {}; {}\n", human::count(all, "path"), parts.join(", "), human::delta(bytes))
 }
 
-/// Says in a few characters how much changed: `+3 ~14 -1`.
+/// Returns the size of the change in a few characters: `+3 ~14 -1`.
 pub(crate) fn brief(summary: &DiffSummary) -> String {
     let moved = match summary.renamed {
         0 => String::new(),

@@ -1,4 +1,4 @@
-//! What is printed of an error: one line, its causes, what it concerns, a hint, and the exit status.
+//! Prints an error: one line, its causes, the paths concerned, a hint, and the exit status.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ use crate::text::escape::show;
 use crate::text::style::{BAD, CARE};
 use crate::text::{human, time};
 
-/// So many findings are shown to people.
+/// The most findings that are printed for people.
 const MANY_LINES: usize = 50;
 
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ struct HolderDoc {
     uid: Option<u32>,
 }
 
-/// All that is told of a failure: the document `genstore.error/1`.
+/// A failure: the document `genstore.error/1`.
 #[derive(Serialize)]
 pub(crate) struct Failure {
     schema: &'static str,
@@ -94,7 +94,7 @@ struct LostDoc {
 }
 
 impl Failure {
-    /// Gathers what there is to tell.
+    /// Collects the details of an error.
     pub(crate) fn of(error: &anyhow::Error) -> Failure {
         let mut causes: Vec<String> = error.chain().skip(1).map(one_line).collect();
         causes.dedup();
@@ -140,7 +140,7 @@ impl Failure {
         failure
     }
 
-    /// Makes a failure of a command line that clap refused.
+    /// Creates the failure of a command line that clap refused.
     pub(crate) fn usage(message: &str, hint: String) -> Failure {
         let fail = Fail { hint, ..Fail::usage("usage", one_line(message)) };
         Failure::of(&fail.into())
@@ -152,13 +152,13 @@ impl Failure {
         self.findings = refused.findings.iter().map(FindingDoc::of).collect();
         self.lines = refused.findings.iter().take(MANY_LINES).map(finding_line).collect();
         if let Some(more) = refused.findings.len().checked_sub(MANY_LINES).filter(|more| *more > 0) {
-            self.lines.push(format!("and {} more, which --json tells", human::number(more as u64)));
+            self.lines.push(format!("and {} more, which --json lists", human::number(more as u64)));
         }
-        self.tell_kept(refused.failed.as_ref(), "look at what was refused in");
+        self.tell_kept(refused.failed.as_ref(), "the refused output is kept in");
     }
 
     fn tell_kept(&mut self, failed: Option<&Failed>, lead: &str) {
-        self.hint = "nothing that readers see was changed".to_owned();
+        self.hint = "readers see no change".to_owned();
         if let Some(failed) = failed {
             self.hint.push_str(&format!("; {lead} {}", show(&failed.path)));
             let left = failed.left.iter().map(|left| format!("could not remove {}", leftover_line(left)));
@@ -221,8 +221,8 @@ impl Failure {
         }
     }
 
-    /// Tells it on stderr, with the warnings before it, and gives the exit status; `own` stands in for statuses that would be
-    /// taken for the command's.
+    /// Prints the failure on stderr, after the warnings, and returns the exit status. `own` replaces a
+    /// status that could be mistaken for the command's.
     pub(crate) fn tell(mut self, out: &Out, own: Option<u8>) -> u8 {
         if let Some(own) = own
             && ![exit::NOT_FOUND, exit::NOT_EXECUTABLE].contains(&self.exit)
@@ -234,7 +234,7 @@ impl Failure {
         self.exit
     }
 
-    /// Tells it as something that did not undo what was done.
+    /// Prints it as a warning, because the change itself succeeded.
     pub(crate) fn tell_as_warning(self, out: &Out) -> u8 {
         self.print(out, &format!("{CARE}warning:{CARE:#}"));
         self.exit
@@ -253,7 +253,7 @@ impl Failure {
     }
 }
 
-/// A message may quote what others wrote; it stays one line without a full stop.
+/// Returns the text as one line without a full stop. It may quote foreign text.
 fn one_line(text: impl fmt::Display) -> String {
     let text = text.to_string();
     let line: Vec<&str> = text.split_whitespace().collect();
@@ -272,18 +272,18 @@ fn exit_of(error: &Error) -> u8 {
     }
 }
 
-/// Returns the exit status of a run, which a report that could not be written changes: that nobody reads
-/// on (a closed pipe) is nothing; a change that stands is "partly done"; else the run failed.
+/// Returns the exit status of a run whose report could not be written. A closed pipe is no failure. If the
+/// store was changed, the status is "partly done". Otherwise the run failed.
 pub(crate) fn settle(out: &Out, status: u8) -> u8 {
     let Some(lost) = out.take_lost_report() else { return status };
     let (fail, warns) = match lost.stands {
         Some(what) => {
             let message = format!("{what}, but the report could not be written");
-            let hint = "what was done stands; look at it with `genstore list`";
+            let hint = "the change is done; check it with `genstore list`";
             (Fail::new("output", message, hint).with_exit(exit::PARTLY), true)
         }
         None => {
-            let hint = "make room where the output goes, or send it elsewhere";
+            let hint = "free some space, or redirect the output";
             (Fail::new("output", "cannot write to standard output", hint), false)
         }
     };

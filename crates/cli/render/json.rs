@@ -1,5 +1,5 @@
-//! Pieces of the JSON documents. Each verb's document stands in the verb's file; its first field
-//! is `schema`. Within `/1` fields are only ever added.
+//! Parts of the JSON documents. The file of each verb defines its document, whose first field is `schema`.
+//! Within `/1`, fields are only added.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::render::output::Out;
 use crate::text::time;
 
-/// A path: as text where it is UTF-8 without control characters, else as base64.
+/// A path: as text if it is UTF-8 without control characters, otherwise as base64.
 #[derive(Serialize, Default)]
 pub(crate) struct PathField {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ impl PathField {
     }
 }
 
-/// The path that a file had.
+/// The former path of a file.
 #[derive(Serialize, Default)]
 pub(crate) struct FromPathField {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +51,7 @@ impl FromPathField {
     }
 }
 
-/// Gives bytes as text, or else as base64.
+/// Returns bytes as text, or else as base64.
 pub(crate) fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => (Some(text.to_owned()), None),
@@ -63,7 +63,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// What an audit found.
+/// A finding of an audit.
 #[derive(Serialize)]
 pub(crate) struct FindingDoc {
     rule: String,
@@ -87,7 +87,7 @@ impl FindingDoc {
     }
 }
 
-/// What stands at a path.
+/// The content of a path.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum NodeDoc {
@@ -188,7 +188,7 @@ impl ChangeDoc {
     }
 }
 
-/// A place that an object serves.
+/// A path that uses an object.
 #[derive(Serialize)]
 pub(crate) struct UseDoc {
     generation: GenerationId,
@@ -222,7 +222,7 @@ impl PinDoc {
     }
 }
 
-/// Something that went wrong after a commit.
+/// A failure after a commit.
 #[derive(Serialize)]
 pub(crate) struct WarningDoc {
     message: String,
@@ -235,7 +235,7 @@ impl WarningDoc {
         warnings.iter().map(doc).collect()
     }
 
-    /// Takes those that the program itself has to tell.
+    /// Takes the warnings that the program itself has recorded.
     pub(crate) fn told(out: &Out) -> Vec<WarningDoc> {
         let doc = |message| WarningDoc { message, not_durable: false };
         out.take_warnings().into_iter().map(doc).collect()

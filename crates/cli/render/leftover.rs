@@ -1,4 +1,4 @@
-//! What could not be removed: its document, its line, and what to do about it.
+//! Files that could not be removed: their document, their line, and their hint.
 
 use genstore::error::Leftover;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::json::PathField;
 use super::output::Out;
 use crate::text::escape::show;
 
-/// Something that could not be removed.
+/// A file that could not be removed.
 #[derive(Serialize)]
 pub(crate) struct LeftoverDoc {
     #[serde(flatten)]
@@ -21,12 +21,12 @@ impl LeftoverDoc {
     }
 }
 
-/// Says on one line what could not be removed.
+/// Formats a file that could not be removed as one line.
 pub(crate) fn leftover_line(left: &Leftover) -> String {
     format!("{}: {}", show(&left.path), left.why)
 }
 
-/// Warns of what could not be removed, which later commands try again.
+/// Warns of files that could not be removed. Later commands try again.
 pub(crate) fn warn_of_left(out: &Out, left: &[Leftover]) {
     for left in left {
         out.warn(&format!("could not remove {}", leftover_line(left)));
@@ -36,6 +36,6 @@ pub(crate) fn warn_of_left(out: &Out, left: &[Leftover]) {
     }
 }
 
-/// How to solve the problem.
-pub(crate) const LEFT_HINT: &str = "all around it is removed; unmount what is mounted there, or act as its owner or as root: \
+/// The hint for files that could not be removed.
+pub(crate) const LEFT_HINT: &str = "everything around it was removed; unmount the filesystem there, or act as the owner or as root: \
      the next command that writes removes the rest";

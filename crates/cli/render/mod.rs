@@ -1,4 +1,4 @@
-//! What the program prints: the two outputs, the documents, the lists, and what is said of an error.
+//! The output of the program: the two streams, the documents, the lists, and the error messages.
 
 pub(crate) mod diff;
 pub(crate) mod failure;

@@ -1,7 +1,7 @@
-//! Data on stdout, talk on stderr. Owns both: no other module writes to them.
+//! Writes data to stdout and messages to stderr. No other module writes to them.
 //!
-//! A write to stdout that fails is remembered rather than returned: what the verb did to the store
-//! stands, whatever becomes of the report. `render::failure::settle` makes the exit status of it.
+//! A failed write to stdout is remembered rather than returned: the verb's effect on the store is done,
+//! even if the report is lost. `render::failure::settle` turns it into the exit status.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -18,7 +18,7 @@ use crate::globals::{Globals, When};
 use crate::text::escape::{harmless, is_unsafe};
 use crate::text::style::{BOLD, CARE, DIM};
 
-/// Writes a document, in which all such characters are escaped as JSON has it.
+/// Formats a document, with all unsafe characters escaped as in JSON.
 fn json_of(document: &impl Serialize) -> String {
     let text = serde_json::to_string(document).expect("documents are plain values");
     if !text.chars().any(is_unsafe) {
@@ -26,7 +26,7 @@ fn json_of(document: &impl Serialize) -> String {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        // They stand in strings alone, and none needs a pair of escapes.
+        // These characters occur in strings only, and none needs a surrogate pair.
         if is_unsafe(c) { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
     }
     out
@@ -35,7 +35,7 @@ fn json_of(document: &impl Serialize) -> String {
 /// A report that could not be written.
 pub(crate) struct LostReport {
     pub(crate) error: io::Error,
-    /// What happened to the store all the same, as a sentence.
+    /// The change to the store that was made nevertheless, as a sentence.
     pub(crate) stands: Option<String>,
 }
 
@@ -47,9 +47,9 @@ pub(crate) struct Out {
     pub(crate) colored: bool,
     colored_talk: bool,
     failure: RefCell<Option<io::Error>>,
-    /// Warnings that a document is to hold.
+    /// Warnings for the next document.
     unsaid: RefCell<Vec<String>>,
-    /// What happened to the store, as a sentence: from then on a lost report is not a failure.
+    /// The change to the store, as a sentence. If it is set, a lost report is not a failure.
     changed: RefCell<Option<String>>,
 }
 
@@ -82,30 +82,30 @@ impl Out {
 
     /// Returns the variables that keep the colours of commands whose output is passed on.
     pub(crate) fn colors_of_commands(&self) -> Vec<(OsString, OsString)> {
-        // Where stdout is a document's, it goes to stderr.
+        // With --json the output goes to stderr.
         let colored = if self.json { self.colored_talk } else { self.colored };
         if colored { environment::force_colors() } else { vec![] }
     }
 
-    /// Prints what was asked for, as a document or as text.
+    /// Prints the result, as a document or as text.
     pub(crate) fn emit(&self, document: &impl Serialize, human: impl FnOnce() -> String) {
         if self.json { self.document(document) } else { self.text(&human()) }
     }
 
-    /// Prints what was done. `-q` leaves the text out.
+    /// Prints a confirmation. `-q` omits the text.
     pub(crate) fn confirm(&self, document: &impl Serialize, human: impl FnOnce() -> String) {
         self.confirm_text(human);
         self.confirm_document(document);
     }
 
-    /// Prints what was done, for people.
+    /// Prints a confirmation for people.
     pub(crate) fn confirm_text(&self, human: impl FnOnce() -> String) {
         if !self.json && !self.quiet {
             self.text(&human());
         }
     }
 
-    /// Prints what was done, for programs.
+    /// Prints a confirmation for programs.
     pub(crate) fn confirm_document(&self, document: &impl Serialize) {
         if self.json {
             self.document(document);
@@ -116,7 +116,7 @@ impl Out {
         self.bytes(format!("{}\n", json_of(document)).as_bytes());
     }
 
-    /// Prints text, in colours where they are wanted.
+    /// Prints text, with colours if they are enabled.
     pub(crate) fn text(&self, text: &str) {
         let text = &harmless(text);
         let _line = end_open_line(|end| self.bytes(end));
@@ -126,19 +126,19 @@ impl Out {
         }
     }
 
-    /// Prints bytes as they are.
+    /// Prints bytes unchanged.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
         let mut writer = Stdout(self);
-        // Remembered by the writer.
+        // The writer remembers the failure.
         let _: io::Result<()> = writer.write_all(bytes).and_then(|()| writer.flush());
     }
 
-    /// Gives stdout as a writer that stops at the first failure.
+    /// Returns stdout as a writer that stops at the first failure.
     pub(crate) fn writer(&self) -> impl Write + '_ {
         Stdout(self)
     }
 
-    /// Says that the store is another one from here on.
+    /// Records a change to the store.
     pub(crate) fn has_changed(&self, what: impl Into<String>) {
         *self.changed.borrow_mut() = Some(what.into());
     }
@@ -147,14 +147,15 @@ impl Out {
         self.failure.borrow().is_some()
     }
 
-    /// Returns why the report could not be written to stdout; `None` if it was, or if nobody read on.
+    /// Returns why the report could not be written to stdout. Returns `None` if it was written, or if the
+    /// reader closed the pipe.
     pub(crate) fn take_lost_report(&self) -> Option<LostReport> {
         let failure = self.failure.take();
         let error = failure.filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
         Some(LostReport { error, stands: self.changed.take() })
     }
 
-    /// Writes to stderr. There is nobody to tell that this failed.
+    /// Writes to stderr. A failure cannot be reported anywhere.
     pub(crate) fn talk(&self, text: &str) {
         let text = harmless(text);
         let text = match self.colored_talk {
@@ -171,34 +172,34 @@ impl Out {
         let _: io::Result<()> = writeln!(io::stderr().lock(), "{}", json_of(document));
     }
 
-    /// Says what to do next. Not where programs read, and not under `-q`.
+    /// Prints a hint, except with `--json` or `-q`.
     pub(crate) fn hint(&self, text: &str) {
         if !self.quiet && !self.json {
             self.talk(&format!("{BOLD}hint:{BOLD:#} {text}\n"));
         }
     }
 
-    /// Returns whether notes are read.
+    /// Returns whether notes are printed.
     pub(crate) fn notes(&self) -> bool {
         !self.quiet && !self.json
     }
 
-    /// Says something by the way.
+    /// Prints a note.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             self.talk(&format!("{text}\n"));
         }
     }
 
-    /// Says something that only `-v` asks for.
+    /// Prints a detail, only with `-v`.
     pub(crate) fn detail(&self, text: &str) {
         if self.verbose && !self.json {
             self.talk(&format!("{DIM}{text}{DIM:#}\n"));
         }
     }
 
-    /// Warns of something that did not keep the verb from what it was to do. For programs it waits
-    /// until a document takes it: see [`Out::take_warnings`].
+    /// Prints a warning of something that did not stop the verb. With `--json` it is kept for the next
+    /// document: see [`Out::take_warnings`].
     pub(crate) fn warn(&self, text: &str) {
         match self.json {
             true => self.unsaid.borrow_mut().push(text.to_owned()),
@@ -206,13 +207,13 @@ impl Out {
         }
     }
 
-    /// Returns the warnings that a document is to hold: those since this was called last.
+    /// Returns the warnings since the last call, for a document.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         self.unsaid.take()
     }
 }
 
-/// Passes output of a command on, as it came; all of it to stderr where stdout is a document's.
+/// Passes the output of a command on unchanged; all of it to stderr if stdout has a document.
 pub(crate) fn pass_on(stream: Stream, bytes: &[u8], json: bool) -> io::Result<()> {
     match stream {
         Stream::Stdout if !json => {
@@ -223,10 +224,10 @@ pub(crate) fn pass_on(stream: Stream, bytes: &[u8], json: bool) -> io::Result<()
     }
 }
 
-/// Whose line is not complete, where several programs write to one terminal.
+/// The writer whose line is incomplete, if several programs write to one terminal.
 static OPEN_LINE: Mutex<Option<usize>> = Mutex::new(None);
 
-/// One of several writers to one terminal, none of which writes into another's line.
+/// One of several writers to one terminal. None of them writes into another's line.
 pub(crate) struct LineWriter {
     number: usize,
     stream: Stream,
@@ -234,13 +235,14 @@ pub(crate) struct LineWriter {
 }
 
 impl LineWriter {
-    /// Writes to this stream; to stderr where stdout is a document's.
+    /// Creates a writer to this stream; to stderr if stdout has a document.
     pub(crate) fn new(stream: Stream, json: bool) -> LineWriter {
         static WRITERS: AtomicUsize = AtomicUsize::new(0);
         LineWriter { number: WRITERS.fetch_add(1, Ordering::Relaxed), stream, json }
     }
 
-    /// Writes what `text` returns, which takes whether the writer's own line was left open and still is.
+    /// Writes the result of `text`. Its argument is whether the writer's own line was left open and still
+    /// is.
     pub(crate) fn write(&self, text: impl FnOnce(bool) -> Vec<u8>) -> io::Result<()> {
         let mut open = OPEN_LINE.lock().unwrap_or_else(PoisonError::into_inner);
         let is_mine = *open == Some(self.number);
@@ -254,7 +256,7 @@ impl LineWriter {
     }
 }
 
-/// Ends the line that a program has begun, and keeps others from beginning one as long as the result lives.
+/// Ends the line that a program has begun. Others cannot begin one until the result is dropped.
 fn end_open_line(write: impl FnOnce(&[u8])) -> MutexGuard<'static, Option<usize>> {
     let mut open = OPEN_LINE.lock().unwrap_or_else(PoisonError::into_inner);
     if open.take().is_some() {
@@ -263,7 +265,7 @@ fn end_open_line(write: impl FnOnce(&[u8])) -> MutexGuard<'static, Option<usize>
     open
 }
 
-/// Passes output of a command on to stderr.
+/// Passes the output of a command on to stderr.
 pub(crate) fn pass_to_stderr(bytes: &[u8]) -> io::Result<()> {
     io::stderr().lock().write_all(bytes)
 }

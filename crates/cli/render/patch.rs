@@ -1,7 +1,7 @@
-//! Patches as `git apply` and `patch -p1` read them.
+//! Formats patches for `git apply` and `patch -p1`.
 //!
-//! What git has no words for (an empty directory, a file too large to compare line by line) stands
-//! between the patches as a line that both skip.
+//! Changes that git cannot express (an empty directory, a file too large to compare line by line) are lines
+//! between the patches that both programs skip.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::text::style::BOLD;
 
-/// The comparison is cut short after this long: the patch stays right, but may be larger than
-/// it need be.
+/// The comparison is cut short after this time: the patch is still correct, but may be larger than
+/// necessary.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const PLACE: Style = AnsiColor::Cyan.on_default();
@@ -34,7 +34,7 @@ impl Content {
     fn text(&self) -> Option<&[u8]> {
         match self {
             Content::Absent => Some(b""),
-            // git looks for a NUL in as many bytes.
+            // git checks the same number of bytes for a NUL.
             Content::Bytes(bytes) => (!bytes.iter().take(8000).any(|&b| b == 0)).then_some(bytes),
             Content::TooLarge => None,
         }
@@ -48,7 +48,7 @@ pub(crate) enum Lines {
     Binary,
 }
 
-/// Counts the lines that came and went.
+/// Counts the added and removed lines.
 pub(crate) fn count_lines(old: &Content, new: &Content) -> Lines {
     let (Some(old), Some(new)) = (old.text(), new.text()) else { return Lines::Binary };
     let (old, new) = (split(old), split(new));
@@ -63,7 +63,7 @@ pub(crate) fn count_lines(old: &Content, new: &Content) -> Lines {
     Lines::Text { added, removed }
 }
 
-/// Writes the patch of one path.
+/// Formats the patch of one path.
 pub(crate) fn patch(change: &Change<'_>, old: &Content, new: &Content, colored: bool) -> Vec<u8> {
     let mut patch = Patch { out: Vec::new(), colored };
     match *change {
@@ -81,7 +81,7 @@ fn is_file(entry: Entry<'_>) -> bool {
     matches!(entry.node, Node::File(_))
 }
 
-/// Gives the mode as git writes it; none for a directory.
+/// Returns the mode as git writes it, or `None` for a directory.
 fn mode(entry: Entry<'_>) -> Option<&'static str> {
     match entry.node {
         Node::File(file) if file.executable => Some("100755"),
@@ -99,7 +99,7 @@ fn compare<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> TextDiff<'a, 'a, [u8]> {
     TextDiff::configure().timeout(PATIENCE).newline_terminated(true).diff_slices(old, new)
 }
 
-/// Quotes a path as git does, where it holds what a patch cannot show plainly.
+/// Quotes a path like git, if a patch cannot show it plainly.
 fn quote(side: &str, path: &[u8]) -> Vec<u8> {
     let full = [side.as_bytes(), b"/", path].concat();
     let plain = std::str::from_utf8(&full)
@@ -125,7 +125,7 @@ struct Patch {
 }
 
 impl Patch {
-    /// Writes a line whose own end, if it has one, comes after the style's.
+    /// Writes a line. Its line feed, if it has one, comes after the end of the style.
     fn line(&mut self, style: Style, parts: &[&[u8]]) {
         let text = parts.concat();
         let text = text.strip_suffix(b"\n").unwrap_or(&text);
@@ -198,7 +198,7 @@ impl Patch {
     fn hunks(&mut self, a: &[u8], b: &[u8], old: &[u8], new: &[u8]) {
         let (old, new) = (split(old), split(new));
         let diff = compare(&old, &new);
-        // A tab ends a name that holds a space, as `patch` wants it.
+        // A tab ends a name that contains a space, as `patch` requires.
         let end = |name: &[u8]| -> &[u8] { if name.contains(&b' ') { b"\t" } else { b"" } };
         for (nth, hunk) in diff.unified_diff().iter_hunks().enumerate() {
             if nth == 0 {

@@ -1,5 +1,5 @@
-//! A progress bar on stderr, for what lasts: it appears after half a second, and only where a
-//! person looks (or `--progress always` says so).
+//! A progress bar on stderr. It appears after half a second, and only on a terminal (or with `--progress
+//! always`).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::globals::{Globals, When};
 
-/// What is done sooner needs no bar.
+/// The delay before the bar appears.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often it moves.
+/// The interval between its movements.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The bar, or none.
+/// The bar, if there is one.
 #[derive(Clone, Default)]
 pub(crate) struct Bar(Option<Arc<Shared>>);
 
@@ -47,7 +47,7 @@ impl Bar {
         Bar(Some(Arc::new(Shared { bar, state, finished: Condvar::new() })))
     }
 
-    /// Gives what the library tells its progress to.
+    /// Returns the listener for the library's progress.
     pub(crate) fn listener(&self) -> Arc<dyn Progress> {
         match &self.0 {
             Some(shared) => Arc::new(Listener(Arc::clone(shared))),
@@ -55,7 +55,7 @@ impl Bar {
         }
     }
 
-    /// Takes the bar away, before anything else is printed.
+    /// Removes the bar, before anything else is printed.
     pub(crate) fn finish(&self) {
         if let Some(shared) = &self.0 {
             *lock(&shared.state) = State::Finished;
@@ -66,7 +66,7 @@ impl Bar {
 }
 
 impl Shared {
-    /// Shows the bar once the patience is over, unless all is done by then, and moves it.
+    /// Shows the bar after the delay, unless the work is done by then, and moves it.
     fn show_until_finished(self: Arc<Shared>) {
         let wait = |time| {
             let state = lock(&self.state);
@@ -81,14 +81,14 @@ impl Shared {
             };
             self.bar.set_draw_target(target);
         }
-        // A flush has no steps; the bar moves all the same.
+        // A flush has no steps; the bar moves nevertheless.
         while wait(TICK) {
             self.bar.tick();
         }
     }
 }
 
-/// Moves the bar along.
+/// Moves the bar.
 struct Listener(Arc<Shared>);
 
 impl Progress for Listener {
@@ -97,7 +97,7 @@ impl Progress for Listener {
         if *state == State::Waiting {
             *state = State::Started;
             let shared = Arc::clone(&self.0);
-            // Where the system grants no thread, there is no bar.
+            // If the system grants no thread, there is no bar.
             std::thread::Builder::new().spawn(move || shared.show_until_finished()).ok();
         }
         drop(state);
@@ -132,7 +132,7 @@ impl Progress for Listener {
     }
 }
 
-/// A stderr that is no terminal: the bar is drawn all the same, on a line of 80 columns.
+/// A stderr that is no terminal: the bar is drawn nevertheless, on a line of 80 columns.
 #[derive(Debug)]
 struct Plain;
 

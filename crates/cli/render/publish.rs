@@ -1,4 +1,4 @@
-//! What `publish` tells: its document, and its lines for people.
+//! The output of `publish`: its document, and its lines for people.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::render::output::Out;
 use crate::text::human;
 use crate::text::style::{DIM, GOOD};
 
-/// What is published, as it was found.
+/// The input of a publication, after the scan.
 pub(crate) struct Scanned {
     pub(crate) plan: Plan,
     pub(crate) time: Duration,
-    /// How long it was built, where that is known.
+    /// The duration of the build, if there was one.
     pub(crate) build: Option<Duration>,
 }
 
@@ -42,7 +42,7 @@ struct Millis {
     commit: u64,
 }
 
-/// The document `genstore.publish/1`, of a dry run as well.
+/// The document `genstore.publish/1`, also of a dry run.
 #[derive(Serialize)]
 pub(crate) struct PublishDoc {
     schema: &'static str,
@@ -86,7 +86,7 @@ pub(crate) struct PublishDoc {
 }
 
 impl PublishDoc {
-    /// Tells of a publication.
+    /// Creates the document of a publication.
     pub(crate) fn done(
         out: &Out,
         store: &Store,
@@ -134,12 +134,12 @@ impl PublishDoc {
         }
     }
 
-    /// Tells of what an audit found.
+    /// Adds the findings of an audit.
     pub(crate) fn add_findings(&mut self, findings: &[Finding]) {
         self.findings = findings.iter().map(FindingDoc::of).collect();
     }
 
-    /// Tells of a dry run.
+    /// Creates the document of a dry run.
     pub(crate) fn preview(
         scanned: &Scanned,
         hashed: Duration,
@@ -180,17 +180,17 @@ impl PublishDoc {
     }
 }
 
-/// What a dry run of what may be published ends with.
+/// The last line of a successful dry run.
 pub(crate) const WOULD_PUBLISH: &str = "Would publish it; nothing was written\n";
 
-/// Says what a dry run found.
+/// Formats the result of a dry run.
 pub(crate) fn preview(base: &str, title: &str, tree: &Tree, found: &Diff<'_>) -> String {
     let head = format!("{} -> {title} {}\n", base, tree.id().short());
     let totals = list::totals(found);
     format!("{head}{}{totals}", list::list(found))
 }
 
-/// Says what a publication did.
+/// Formats the result of a publication.
 pub(crate) fn report(scanned: &Scanned, done: &Publication, total: Duration) -> String {
     let mut text = scanned.line(done.bytes);
     if done.changed || done.new_objects > 0 {
@@ -204,7 +204,7 @@ pub(crate) fn report(scanned: &Scanned, done: &Publication, total: Duration) -> 
     }
     if done.healed > 0 {
         let what = human::count(done.healed, "damaged object or generation");
-        text.push_str(&format!("    Mended {what} in passing\n"));
+        text.push_str(&format!("  Repaired {what}\n"));
     }
     if !done.changed {
         text.push_str(&unchanged(done.generation, done.tree));
@@ -226,24 +226,24 @@ pub(crate) fn report(scanned: &Scanned, done: &Publication, total: Duration) -> 
     text
 }
 
-/// Says that there was nothing to do.
+/// Formats the result of an unchanged publication.
 pub(crate) fn unchanged(id: GenerationId, tree: TreeId) -> String {
-    format!("Unchanged: generation {id} {DIM}{}{DIM:#} is current already\n", tree.short())
+    format!("Unchanged: generation {id} {DIM}{}{DIM:#} is already current\n", tree.short())
 }
 
-/// Says what an audit found: rule, path, what.
+/// Formats a finding of an audit: rule, path, message.
 pub(crate) fn finding_line(finding: &Finding) -> String {
     let path = finding.path.as_deref().map(|path| format!("{} ", genstore::tree::show_path(path)));
     format!("{}: {}{}", finding.rule, path.unwrap_or_default(), finding.message)
 }
 
-/// Says what only `-v` asks for.
+/// Prints the details for `-v`.
 pub(crate) fn tell_more(out: &Out, done: &Publication) {
     if done.refreshed > 0 {
         out.detail(&format!("{} got a newer mtime", human::count(done.refreshed, "file")));
     }
     if let Some(id) = done.recycled {
-        out.detail(&format!("generation {id} was given up by retention; its tree became the new one"));
+        out.detail(&format!("generation {id} was no longer kept; its tree was recycled for the new one"));
     }
     let times = done.times;
     out.detail(&format!(

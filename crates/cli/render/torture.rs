@@ -1,5 +1,4 @@
-//! What is printed of a torture: a line per scenario, the violations, the document
-//! `genstore.torture/1`.
+//! The output of a torture: a line per scenario, the violations, the document `genstore.torture/1`.
 
 use std::time::Duration;
 
@@ -39,17 +38,17 @@ fn cells(counts: &Counts) -> [String; 8] {
 
 const HEADS: [&str; 8] = ["points", "tried", "killed", "failed", "done", "old", "new", "violations"];
 
-/// Writes the heads of the columns.
+/// Formats the heads of the columns.
 pub(crate) fn heads() -> String {
     format!("{BOLD}{}{BOLD:#}\n", line("scenario", &HEADS.map(str::to_owned)))
 }
 
-/// Writes a row.
+/// Formats a row.
 pub(crate) fn row(name: &str, counts: &Counts) -> String {
     line(name, &cells(counts)) + "\n"
 }
 
-/// Rows come one by one, while the rest is still being tried: so the widths are fixed.
+/// Formats a line. The widths are fixed, because rows are printed while other trials still run.
 fn line(name: &str, cells: &[String]) -> String {
     let widest = SCENARIOS.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
     let mut text = format!("{name:widest$}");
@@ -73,7 +72,7 @@ pub(crate) struct ViolationDoc {
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<String>,
     what: String,
-    /// The folder that is kept for a look.
+    /// The folder that is kept for inspection.
     #[serde(flatten)]
     kept: PathField,
 }
@@ -97,7 +96,7 @@ impl ViolationDoc {
     }
 }
 
-/// Prints a violation for people.
+/// Formats a violation for people.
 pub(crate) fn violation(violation: &Violation) -> String {
     let at = match violation.fault.point {
         Point::Call(step) => format!("step {step}"),
@@ -114,14 +113,14 @@ pub(crate) fn violation(violation: &Violation) -> String {
     )
 }
 
-/// The document.
+/// The document of a torture.
 #[derive(Serialize)]
 pub(crate) struct TortureDoc {
     pub(crate) schema: &'static str,
     pub(crate) ok: bool,
     pub(crate) filesystem: Option<String>,
     pub(crate) abilities: Abilities,
-    /// So many points of each scenario were tried; absent: all.
+    /// The number of points that were tried in each scenario; absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) steps: Option<usize>,
     pub(crate) kinds: Vec<&'static str>,
@@ -138,7 +137,7 @@ pub(crate) struct ScenarioDoc {
     pub(crate) counts: CountsDoc,
 }
 
-/// Says what the filesystem is and can do.
+/// Describes the filesystem and its features.
 pub(crate) fn ground(filesystem: Option<&str>, abilities: Abilities, dir: &str) -> String {
     let word = |has: bool, what: &str| format!("{}{what}", if has { "" } else { "no " });
     format!(
@@ -151,7 +150,7 @@ pub(crate) fn ground(filesystem: Option<&str>, abilities: Abilities, dir: &str) 
     )
 }
 
-/// Says what came of it.
+/// Formats the result.
 pub(crate) fn result(total: &Counts, took: Duration) -> String {
     let tried = format!("{} in {:.1} s", human::count(total.tried, "trial"), took.as_secs_f64());
     match total.violations {

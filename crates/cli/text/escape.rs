@@ -1,22 +1,22 @@
-//! Text that others chose, made harmless for a terminal.
+//! Makes foreign text harmless for a terminal.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-/// Shows a path of the system on one line.
+/// Formats a path of the system on one line.
 pub(crate) fn show(path: &Path) -> String {
     genstore::tree::show_path(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
 }
 
-/// Returns whether a terminal obeys a character, or hides it, or writes it in another order: control
-/// characters of both sets, and those that set the direction of text.
+/// Returns whether a terminal interprets a character, hides it, or reorders text because of it: control
+/// characters of both sets, and characters that set the direction of text.
 pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes what a terminal must not get, in text of our own that quotes others'. Line ends, tabs and the
-/// beginnings of colours stay.
+/// Escapes unsafe characters in the program's own text that quotes foreign text. Line ends, tabs and the
+/// start of colour sequences stay.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let is_bad = |c: char| is_unsafe(c) && !matches!(c, '\n' | '\t' | '\x1b');
     if !text.chars().any(is_bad) {

@@ -1,4 +1,4 @@
-//! Numbers, sizes, reasons and tables for people.
+//! Formats numbers, sizes, reasons and tables for people.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::time;
 
-/// Writes a number with a comma between each three digits.
+/// Formats a number with a comma between each three digits.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -23,7 +23,7 @@ pub(crate) fn number(number: u64) -> String {
     out
 }
 
-/// Writes `1 file` or `1,284 files`.
+/// Formats `1 file` or `1,284 files`.
 pub(crate) fn count(count: u64, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
@@ -31,7 +31,7 @@ pub(crate) fn count(count: u64, what: &str) -> String {
     }
 }
 
-/// Makes a plural: files, processes, directories.
+/// Returns the plural: files, processes, directories.
 fn plural(what: &str) -> String {
     let ends = |ends: &[&str]| ends.iter().any(|end| what.ends_with(end));
     match what.strip_suffix('y') {
@@ -41,12 +41,12 @@ fn plural(what: &str) -> String {
     }
 }
 
-/// The columns that text takes on a terminal.
+/// Returns the number of columns that a text takes on a terminal.
 pub(crate) fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// Returns the start of a text that takes at most so many columns.
+/// Returns the start of a text that takes at most this many columns.
 fn first_columns(text: &str, most: usize) -> &str {
     let mut taken = 0;
     let fits = |c: char| {
@@ -57,14 +57,14 @@ fn first_columns(text: &str, most: usize) -> &str {
     end.map_or(text, |(at, _)| &text[..at])
 }
 
-/// Writes a size: bytes below 1 KiB, else one decimal of the unit that fits.
+/// Formats a size: bytes below 1 KiB, otherwise one decimal of the largest fitting unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes} B");
     }
     let mut size = bytes as f64 / 1024.0;
     for unit in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
-        // What rounds to 1024.0 is 1.0 of the next.
+        // A value that rounds to 1024.0 is 1.0 of the next unit.
         if size < 1023.95 {
             return format!("{size:.1} {unit}");
         }
@@ -73,7 +73,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{size:.1} EiB")
 }
 
-/// Writes a difference of sizes with its sign; none is `=`.
+/// Formats a difference of sizes with its sign; zero is `=`.
 pub(crate) fn delta(delta: i64) -> String {
     match delta {
         0 => "=".to_owned(),
@@ -82,7 +82,7 @@ pub(crate) fn delta(delta: i64) -> String {
     }
 }
 
-/// Writes text of others on one line, shortened to so many columns.
+/// Formats foreign text on one line, shortened to this many columns.
 pub(crate) fn line(text: &str, width: usize) -> String {
     let words: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().collect();
     let shown = genstore::tree::show_path(words.join(" ").as_bytes());
@@ -93,7 +93,7 @@ pub(crate) fn line(text: &str, width: usize) -> String {
     format!("{}…", first_columns(&shown, width - 1))
 }
 
-/// Says why a generation stays.
+/// Describes why a generation is kept.
 pub(crate) fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Current => "current".to_owned(),
@@ -106,17 +106,17 @@ pub(crate) fn reason(reason: &Reason) -> String {
     }
 }
 
-/// Says why a generation stays or goes.
+/// Describes why a generation is kept or removed.
 pub(crate) fn reasons(verdict: &Verdict, keep_last: usize) -> Vec<String> {
     match verdict.keeps() {
         true => verdict.reasons.iter().map(reason).collect(),
         false if !verdict.good => vec!["marked as bad".to_owned()],
-        false if keep_last == 0 => vec!["nothing keeps it".to_owned()],
+        false if keep_last == 0 => vec!["not kept by any rule".to_owned()],
         false => vec![format!("older than last {keep_last}")],
     }
 }
 
-/// Says what stands beside a generation in a list.
+/// Returns the tags of a generation in a list.
 pub(crate) fn tags(current: bool, mark: &(Mark, Option<String>), pins: &[Pin]) -> String {
     let mut tags = Vec::new();
     if current {
@@ -132,7 +132,7 @@ pub(crate) fn tags(current: bool, mark: &(Mark, Option<String>), pins: &[Pin]) -
     tags.join("; ")
 }
 
-/// Lists where an object is used, one line per path.
+/// Lists the paths that use an object, one line per path.
 pub(crate) fn uses(uses: &[(GenerationId, Vec<u8>)]) -> Vec<String> {
     let mut by_path: BTreeMap<&[u8], Vec<GenerationId>> = BTreeMap::new();
     for (id, path) in uses {
@@ -153,12 +153,12 @@ pub(crate) struct Cell {
     right: bool,
 }
 
-/// A cell that starts where its column starts.
+/// Creates a cell that is aligned to the left.
 pub(crate) fn left(text: impl Into<String>) -> Cell {
     Cell { text: text.into(), style: Style::new(), right: false }
 }
 
-/// A cell that ends where its column ends.
+/// Creates a cell that is aligned to the right.
 pub(crate) fn right(text: impl Into<String>) -> Cell {
     Cell { right: true, ..left(text) }
 }
@@ -169,10 +169,10 @@ impl Cell {
     }
 }
 
-/// Cells that are wider than this stand out of their column rather than push all others away.
+/// A wider cell exceeds its column rather than widening it for all rows.
 const WIDEST: usize = 64;
 
-/// Aligns rows; columns stand two spaces apart, and nothing hangs over at the end of a line.
+/// Aligns rows. Columns are two spaces apart, and lines have no trailing spaces.
 pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |at: usize| {
@@ -189,7 +189,7 @@ pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
             let (before, after) = if cell.right { (space, 0) } else { (0, space) };
             let style = cell.style;
             out.push_str(&format!("{:1$}{style}{2}{style:#}", "", gap + before, cell.text));
-            // A column that is empty in every row takes no room.
+            // A column that is empty in every row takes no space.
             gap = after + if *width == 0 && cell.text.is_empty() { 0 } else { 2 };
         }
         out.push('\n');

@@ -1,4 +1,4 @@
-//! Words and numbers: written for people, and read from arguments and files. Pure functions of text.
+//! Formats and parses texts and numbers. Pure functions of text.
 
 pub(crate) mod escape;
 pub(crate) mod human;

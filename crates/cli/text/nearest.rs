@@ -1,6 +1,6 @@
-//! Suggestions: the known name that a misspelt one is most like.
+//! Suggestions: the known name that is most similar to an unknown one.
 
-/// Returns the known name that is most like an unknown one; `None` if none is near.
+/// Returns the known name that is most similar to an unknown one, or `None` if none is similar.
 pub(crate) fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     let score = |name: &str| strsim::jaro_winkler(unknown, name);
     let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;

@@ -1,6 +1,6 @@
 //! Rewords the type errors of the TOML and JSON parsers so that they do not name Rust types.
 
-/// Says what is wrong with a value, from a message such as `invalid type: string "x", expected usize`.
+/// Rewords a message such as `invalid type: string "x", expected usize`.
 pub(crate) fn plain(message: &str) -> String {
     let lead = ["invalid type: ", "invalid value: "];
     if message.contains("untagged enum") {
@@ -20,7 +20,7 @@ pub(crate) fn plain(message: &str) -> String {
         return format!("the key {key} is missing");
     }
     if let Some(key) = message.strip_prefix("duplicate field ") {
-        return format!("the key {key} stands twice");
+        return format!("the key {key} is given twice");
     }
     message.to_owned()
 }

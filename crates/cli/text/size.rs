@@ -1,6 +1,6 @@
-//! Sizes as people write them.
+//! Parses sizes.
 
-/// Units, in bytes. As everywhere in the program, K is 1024.
+/// The units, in bytes. As everywhere in the program, K is 1024.
 const UNITS: [(&str, u64); 10] = [
     ("", 1),
     ("B", 1),
@@ -14,7 +14,7 @@ const UNITS: [(&str, u64); 10] = [
     ("TiB", 1 << 40),
 ];
 
-/// Reads a size in bytes: `1048576`, `500M`, `2GiB`.
+/// Parses a size in bytes: `1048576`, `500M`, `2GiB`.
 pub(crate) fn parse(text: &str) -> Result<u64, String> {
     let bad = || {
         let shown = genstore::tree::show_path(text.as_bytes());

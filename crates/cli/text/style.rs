@@ -1,4 +1,4 @@
-//! The styles of the program's text.
+//! The styles of the program's output.
 
 use anstyle::{AnsiColor, Style};
 

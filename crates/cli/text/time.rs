@@ -1,4 +1,4 @@
-//! Times and durations, as people and programs write and read them.
+//! Formats and parses times and durations, for people and programs.
 //!
 //! Only the program reads the clock; the library takes it as an argument.
 
@@ -10,30 +10,30 @@ use jiff::tz::TimeZone;
 use jiff::{RoundMode, Span, SpanRelativeTo, SpanRound, Timestamp, Unit};
 
 fn timestamp(time: SystemTime) -> Timestamp {
-    // Beyond the years that the calendar knows there is nothing better to say than its ends.
+    // Times beyond the range of the calendar are clamped to its ends.
     Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
         true => Timestamp::MIN,
         false => Timestamp::MAX,
     })
 }
 
-/// Writes a time as programs read it: RFC 3339, UTC.
+/// Formats a time for programs: RFC 3339, UTC.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     timestamp(time).to_string()
 }
 
-/// Writes a time as people read it, in their own time zone.
+/// Formats a time for people, in the local time zone.
 pub(crate) fn local(time: SystemTime) -> String {
     let zoned = timestamp(time).to_zoned(TimeZone::system());
     zoned.strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
-/// Writes the time of day, in people's own time zone.
+/// Formats the time of day, in the local time zone.
 pub(crate) fn of_day(time: SystemTime) -> String {
     timestamp(time).to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
 }
 
-/// Tells how long ago a time was, roughly.
+/// Describes roughly how long ago a time was.
 pub(crate) fn ago(time: SystemTime, now: SystemTime) -> String {
     let secs = match now.duration_since(time) {
         Ok(age) => age.as_secs(),
@@ -50,13 +50,14 @@ pub(crate) fn ago(time: SystemTime, now: SystemTime) -> String {
     }
 }
 
-/// Reads a duration: `500ms`, `90s`, `10m`, `1h30m`, `7d`, `2w`, or `0`. A day has 24 hours.
+/// Parses a duration: `500ms`, `90s`, `10m`, `1h30m`, `7d`, `2w`, or `0`. A day has 24 hours.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
     let bad = || format!("not a duration: {} (write it like 30s, 10m, 2h or 7d)", shown(text));
-    // jiff knows signs, fractions and blanks as well: nobody needs them, and scripts may hold a typing error.
+    // jiff also accepts signs, fractions and blanks. They are not needed, and could be typing errors in
+    // scripts.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()) {
         return Err(bad());
     }
@@ -65,7 +66,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| bad())
 }
 
-/// Reads a moment: RFC 3339, a day (its start, here), or a duration from `now` on.
+/// Parses a moment: RFC 3339, a date (its start in the local time zone), or a duration from `now`.
 pub(crate) fn parse_moment(text: &str, now: SystemTime) -> Result<SystemTime, String> {
     if let Ok(duration) = parse_duration(text) {
         return now.checked_add(duration).ok_or_else(|| format!("too far away: {}", shown(text)));
@@ -79,7 +80,7 @@ pub(crate) fn parse_moment(text: &str, now: SystemTime) -> Result<SystemTime, St
     })
 }
 
-/// Writes a duration as [`parse_duration`] reads it, to the millisecond.
+/// Formats a duration for [`parse_duration`], to the millisecond.
 pub(crate) fn duration(duration: Duration) -> String {
     let units = SpanRound::new().largest(Unit::Day).smallest(Unit::Millisecond).days_are_24_hours();
     let span = Span::try_from(duration).and_then(|span| span.round(units.mode(RoundMode::Trunc)));
@@ -88,7 +89,7 @@ pub(crate) fn duration(duration: Duration) -> String {
             let printer = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
             printer.span_to_string(&span)
         }
-        // Longer than the calendar.
+        // The duration is longer than the calendar.
         Err(_) => format!("{}s", duration.as_secs()),
     }
 }

@@ -1,4 +1,4 @@
-//! `abort`: ends a stage that was begun, and removes what was written to it.
+//! `abort`: ends a stage, and removes its files.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `begin`: makes a stage that any program may write to, and leaves it to its owner.
+//! `begin`: creates a stage that any program may write to, and assigns it to an owner.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ pub(crate) struct Begin {
     owner: OwnerArgs,
 }
 
-/// Whose the stage is, until it is committed.
+/// The owner of the stage until it is committed.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct OwnerArgs {
-    /// The stage is over when this process has ended: `--owner-pid $$` in a script
+    /// End the stage when this process ends: `--owner-pid $$` in a script
     #[arg(long, value_name = "PID")]
     owner_pid: Option<u32>,
-    /// The stage is over after so long
+    /// End the stage after this time
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     ttl: Option<Duration>,
 }

@@ -1,4 +1,4 @@
-//! `build`: runs a command that writes to a stage, and publishes what it wrote.
+//! `build`: runs a command that writes to a stage, and publishes its output.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,13 +24,13 @@ use crate::{exit, globals};
 pub(crate) struct Build {
     #[command(flatten)]
     wishes: Wishes,
-    /// Publish this folder, which the command writes to and keeps; instead of GENSTORE_OUT
+    /// Publish this folder, which the command writes to and keeps, instead of GENSTORE_OUT
     #[arg(long, value_name = "DIR", value_parser = globals::filled_path())]
     output: Option<PathBuf>,
-    /// Stop the command after so long
+    /// Stop the command after this time
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     timeout: Option<Duration>,
-    /// The command and its arguments; without one, that of the project's file
+    /// The command and its arguments [default: the command of the project's file]
     #[arg(value_name = "CMD", last = true)]
     command: Vec<OsString>,
 }

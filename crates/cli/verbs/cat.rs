@@ -18,7 +18,7 @@ pub(crate) struct Cat {
     /// The generation
     #[arg(value_name = "REF")]
     generation: Rev,
-    /// The file's path in it
+    /// The file's path in the generation
     #[arg(value_name = "PATH")]
     path: OsString,
 }
@@ -43,7 +43,7 @@ impl Cat {
         let generation = context.open()?.open_generation(&self.generation)?;
         if !context.out.json() {
             let done = generation.cat(path.as_bytes(), &mut context.out.writer());
-            // What became of the output is told at the end.
+            // An error of the output is reported at the end.
             if !context.out.has_failed() {
                 done?;
             }

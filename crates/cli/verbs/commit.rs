@@ -1,4 +1,4 @@
-//! `commit`: seals a stage that was begun, audits it, and makes it a generation.
+//! `commit`: seals a stage, audits it, and publishes it as a generation.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! `completions`: prints what a shell needs to complete our arguments.
+//! `completions`: prints a shell's completion script.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `current`: prints the number of the current generation. One readlink.
+//! `current`: prints the number of the current generation. It takes one readlink.
 
 use anyhow::Result;
 use clap::Args;

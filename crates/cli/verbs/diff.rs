@@ -22,19 +22,19 @@ use crate::text::human;
 
 #[derive(Args)]
 pub(crate) struct Diff {
-    /// The old side: a generation; @- unless given
+    /// The old side: a generation [default: @-]
     #[arg(value_name = "A")]
     old: Option<String>,
-    /// The new side: a generation or a directory; @ unless given
+    /// The new side: a generation or a directory [default: @]
     #[arg(value_name = "B")]
     new: Option<OsString>,
-    /// Count the lines that came and went
+    /// Count the added and removed lines
     #[arg(long, conflicts_with_all = ["name_status", "patch"])]
     stat: bool,
-    /// List letters and paths only, between tabs
+    /// List only change letters and paths, separated by tabs
     #[arg(long, conflicts_with = "patch")]
     name_status: bool,
-    /// Show the lines themselves, of all paths or of these; `git apply` takes it
+    /// Print the changes as a patch for `git apply`, of all paths or of these
     #[arg(short, long, value_name = "PATH", num_args = 0..)]
     patch: Option<Vec<OsString>>,
     /// Exit with 1 if there is a difference
@@ -111,8 +111,8 @@ impl Diff {
         Ok((old, new))
     }
 
-    /// Keeps the paths that were asked for. One that neither side has is an error, so that a
-    /// slip of the pen does not look like "no difference".
+    /// Keeps only the requested paths. A path that neither side has is an error, so that a typo does not
+    /// look like "no difference".
     fn choose(&self, found: &mut Difference<'_>, paths: &[RelPath], old: &Side, new: &Side) -> Result<()> {
         for path in paths {
             let name = path.as_bytes();
@@ -197,7 +197,7 @@ impl Diff {
     }
 }
 
-/// Reads the new side: a REF; or a directory, if it reads like a path or no generation has the name.
+/// Reads the new side: a directory, if it looks like a path or no generation has the name; otherwise a REF.
 fn new_side(context: &Context<'_>, store: &Store, text: &OsString) -> Result<Side> {
     let dir = Path::new(text);
     let directory = || Side::directory(store, dir, &context.scan_rules(Some(store))?);
@@ -215,7 +215,7 @@ fn new_side(context: &Context<'_>, store: &Store, text: &OsString) -> Result<Sid
     }
 }
 
-/// Without arguments there must be two generations.
+/// Explains that a comparison without arguments needs two generations.
 fn explain_first(store: &Store, error: anyhow::Error) -> anyhow::Error {
     match (error.downcast_ref(), store.current()) {
         (Some(Error::UnknownRev { .. }), Ok(Some(current))) => {
@@ -229,7 +229,7 @@ fn explain_first(store: &Store, error: anyhow::Error) -> anyhow::Error {
 
 fn contents(old: &Side, new: &Side, change: &Change<'_>) -> Result<(Content, Content)> {
     match change {
-        // The same bytes on both sides need not be read.
+        // A pure rename has the same bytes on both sides, so they are not read.
         Change::Renamed(..) => Ok((old.content(None)?, new.content(None)?)),
         _ => Ok((old.content(change.from())?, new.content(change.to())?)),
     }

@@ -1,4 +1,4 @@
-//! `doctor`: what holds for the real directories, and whom each view suits.
+//! `doctor`: checks the real directories and the system, and lists which programs each view supports.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -20,20 +20,20 @@ use crate::text::style::{BAD, CARE, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Doctor {
-    /// Find out what the filesystem can do by trying it, in a directory beside the store that is removed
+    /// Test the filesystem by writing to a temporary directory beside the store
     #[arg(long)]
     probe: bool,
-    /// Give what belongs to other users back to the store's owner; needs root
+    /// Give files of other users back to the store's owner; needs root
     #[arg(long)]
     fix: bool,
 }
 
-/// How something stands.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Standing {
     Good,
-    /// It works, with a difference that one should know of.
+    /// It works, with a difference that users should know.
     Care,
     /// A store does not work here.
     Bad,
@@ -68,7 +68,7 @@ struct DoctorDoc {
     views: Vec<ViewDoc>,
 }
 
-/// What a view is good for: measured with three publications in a row.
+/// The programs that a view supports, as measured with three publications in a row.
 struct Suits {
     what: &'static str,
     good: &'static str,
@@ -97,7 +97,7 @@ fn suits(view: &View) -> &'static Suits {
     }
 }
 
-/// Returns whether a view is there and shows what is current.
+/// Returns whether a view is in place and shows the current generation.
 fn is_ok(view: &View) -> bool {
     matches!(view.state, ViewState::Ok | ViewState::Strangers(_))
 }
@@ -115,10 +115,10 @@ impl Doctor {
         if let (true, Some(store)) = (self.fix, &store)
             && store.give_back()?.before.count > 0
         {
-            context.out.has_changed("owners were mended");
+            context.out.has_changed("owners were corrected");
         }
         let place = store.as_ref().map_or(&*found.path, Store::path);
-        // Beside the store: where it is, or will be.
+        // The place beside the store, or where it would be.
         let parent = place.parent().unwrap_or(Path::new("/"));
         let checks = checks(parent, store.as_ref(), context, self.probe)?;
         let views = store.as_ref().map_or(Ok(vec![]), Store::views)?;
@@ -135,44 +135,44 @@ impl Doctor {
     }
 }
 
-/// Says what does not belong to the store's owner.
+/// Describes the files that do not belong to the store's owner.
 pub(crate) fn owners_text(foreign: &Foreign) -> String {
     let first = foreign.first.as_deref().map(show).unwrap_or_default();
     let what = human::count(foreign.count, "name");
-    format!("{what} in the store that the store's owner does not own, the first is {first}")
+    format!("{what} in the store not owned by the store's owner; the first is {first}")
 }
 
 fn owners(foreign: &Foreign) -> (Standing, String) {
     match foreign.count {
-        0 => (Standing::Good, "all of the store belongs to its owner".to_owned()),
+        0 => (Standing::Good, "the whole store belongs to its owner".to_owned()),
         _ => (
             Standing::Care,
-            format!("{}; `sudo genstore doctor --fix` gives it back", owners_text(foreign)),
+            format!("{}; `sudo genstore doctor --fix` gives them back", owners_text(foreign)),
         ),
     }
 }
 
-/// Judges an ability: good where it is there or not known.
+/// Judges a feature: good if it is present or unknown.
 fn unless(has: Option<bool>, otherwise: Standing) -> Standing {
     if has == Some(false) { otherwise } else { Standing::Good }
 }
 
 /// Describes what the filesystem can do: the name of each ability, its standing and a text.
 fn ability_texts(can: &probe::KnownAbilities) -> [(&'static str, Standing, &'static str); 5] {
-    let unknown = "not known of this filesystem: `genstore doctor --probe` tries it";
+    let unknown = "unknown for this filesystem; `genstore doctor --probe` tests it";
     let file_locks = match can.flock {
         Some(true) => "work",
-        Some(false) => "do not work: a store can be read here, not written",
+        Some(false) => "do not work: a store here is read-only",
         None => unknown,
     };
     let hard_links = match can.hard_links {
         Some(true) => "work",
-        Some(false) => "do not work: there can be no store here",
+        Some(false) => "do not work: a store cannot be created here",
         None => unknown,
     };
     let rename_exchange = match can.exchange {
-        Some(true) => "works: `view add --replace` leaves no gap",
-        Some(false) => "does not work: `view add --replace` is refused, move the directory away first",
+        Some(true) => "works: `view add --replace` is atomic",
+        Some(false) => "does not work: `view add --replace` is refused; move the directory away first",
         None => unknown,
     };
     let reflink = match can.reflink {
@@ -181,8 +181,8 @@ fn ability_texts(can: &probe::KnownAbilities) -> [(&'static str, Standing, &'sta
         None => unknown,
     };
     let case = match can.folds_case {
-        Some(true) => "README and readme are one name: trees with both cannot be published",
-        Some(false) => "README and readme are two names",
+        Some(true) => "README and readme are the same name: trees with both cannot be published",
+        Some(false) => "README and readme are different names",
         None => unknown,
     };
     [
@@ -226,20 +226,20 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bo
     if let Some(value) = probe::number_in("/proc/sys/fs/protected_hardlinks") {
         let text = match value {
             0 => "off",
-            _ => "on: only a file's owner links to it, so one user should do all the publishing",
+            _ => "on: only its owner can link a file, so all publishing should be done by one user",
         };
         add("protected_hardlinks", Standing::Good, text.to_owned());
     }
     if let Some((limit, used)) = probe::inotify_watches() {
         let left = limit.saturating_sub(used);
         let text = format!("{} of {} watches left", human::number(left), human::number(limit));
-        let few = "; more with `sysctl fs.inotify.max_user_watches=524288`";
+        let few = "; raise it with `sysctl fs.inotify.max_user_watches=524288`";
         let standing = unless(Some(left > 8192), Standing::Care);
         add("inotify", standing, if standing == Standing::Care { text + few } else { text });
     }
     let root = context.project()?.map(|project| project.root().to_owned());
     if let Some(root) = root.filter(|root| dev(root) != dev(store.map_or(parent, Store::path))) {
-        let text = format!("{} lies on another one: files are copied, not moved", show(&root));
+        let text = format!("{} is on another filesystem: files are copied, not moved", show(&root));
         add("same filesystem", Standing::Care, text);
     }
     Ok(checks)

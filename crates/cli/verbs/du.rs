@@ -1,4 +1,4 @@
-//! `du`: how much of the store each generation uses.
+//! `du`: shows the disk usage of each generation.
 
 use anyhow::Result;
 use clap::Args;

@@ -1,8 +1,8 @@
-//! `exec`: becomes a command that holds a lease on a generation.
+//! `exec`: replaces itself by a command that holds a lease on a generation.
 //!
-//! The program does not stand between: it gives the lease's descriptor to the command and becomes
-//! it, so signals and the exit status need no forwarding, and the lease lives as long as the
-//! command or any child that has the descriptor.
+//! The command inherits the lease's descriptor and takes over this process by execve. So signals and the
+//! exit status need no forwarding, and the lease lives as long as the command or any child that has the
+//! descriptor.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -36,10 +36,10 @@ impl Exec {
         generation.share_lease_with_children()?;
         context.out.detail(&format!("generation {} at {}", generation.id(), show(&root)));
         context.progress.finish();
-        // There is no coming back, so what is left to do at the end is done now.
-        // The command must run all the same.
+        // execve does not return, so final work is done now. The command runs even if the trace cannot be
+        // written.
         context.faults.write_trace().unwrap_or_default();
-        // Without /proc the command inherits what is ignored here.
+        // If /proc is missing, the command inherits the signals that are ignored here.
         genstore_run::default_signals_for_commands().ok();
         let Some((program, args)) = self.command.split_first() else { return Ok(exit::DONE) };
         let error = Command::new(program)

@@ -1,4 +1,4 @@
-//! `export`: copies a generation out of the store; no file of the copy shares anything with it.
+//! `export`: copies a generation out of the store. The copy shares no inode with it.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub(crate) struct Export {
     /// The generation
     #[arg(value_name = "REF")]
     generation: Rev,
-    /// The directory to make; it must be absent or empty
+    /// The directory to create; it must not exist or be empty
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }
@@ -45,8 +45,8 @@ impl Export {
         let Exported { files, bytes, .. } =
             store.export(&generation, &self.dir).map_err(|error| match error {
                 Error::NotEmpty { path } => {
-                    let message = format!("{} is there already, and not empty", show(&path));
-                    Fail::new("not-empty", message, "name a directory that is absent or empty").into()
+                    let message = format!("{} already exists and is not empty", show(&path));
+                    Fail::new("not-empty", message, "name a directory that does not exist or is empty").into()
                 }
                 other => anyhow::Error::from(other),
             })?;

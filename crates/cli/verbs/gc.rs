@@ -1,4 +1,5 @@
-//! `gc`: removes what nothing keeps, and says of each generation why it stays or goes.
+//! `gc`: removes unreferenced generations and objects, and prints for each generation why it is kept or
+//! removed.
 
 use std::time::Duration;
 
@@ -18,16 +19,16 @@ use crate::text::time;
 
 #[derive(Args)]
 pub(crate) struct Gc {
-    /// Keep so many of the newest good generations (5, unless the project says otherwise)
+    /// Keep this many of the newest good generations [default: 5, or the project's setting]
     #[arg(long, value_name = "N")]
     keep_last: Option<usize>,
-    /// Keep generations that were made within this time
+    /// Keep generations created within this time
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     keep_within: Option<Duration>,
-    /// Keep generations that were current within this time (10m, unless the project says otherwise)
+    /// Keep generations that were current within this time [default: 10m, or the project's setting]
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     grace: Option<Duration>,
-    /// Show what would be removed; remove nothing
+    /// Show what would be removed, without removing it
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -56,7 +57,7 @@ struct VerdictDoc {
     is_unread: bool,
 }
 
-/// What went, or would go.
+/// The totals of what was or would be removed.
 struct Totals {
     generations: u64,
     objects: u64,
@@ -90,7 +91,7 @@ impl Gc {
                 *verdict = VerdictDoc { keeps: true, reasons: vec![reason.to_owned()], ..verdict.clone() };
             }
             if !done.generations.is_empty() || done.objects > 0 {
-                context.out.has_changed("what nothing keeps was removed");
+                context.out.has_changed("unreferenced generations and objects were removed");
             }
             Totals {
                 generations: done.generations.len() as u64,

@@ -1,4 +1,4 @@
-//! `init`: makes an empty store.
+//! `init`: creates an empty store.
 
 use anyhow::Result;
 use clap::Args;
@@ -13,10 +13,10 @@ use crate::text::style::GOOD;
 
 #[derive(Args)]
 pub(crate) struct Init {
-    /// All members of its directory's group may publish, roll back and collect, whatever their umask
+    /// Let all members of the directory's group publish, roll back and collect, whatever their umask
     #[arg(long, conflicts_with = "private")]
     shared: bool,
-    /// Nobody but its owner may enter it; then only the owner reads through its views
+    /// Let only the owner enter the store; its views are then readable by the owner only
     #[arg(long)]
     private: bool,
 }
@@ -47,13 +47,13 @@ impl Init {
         context.out.confirm(&document, || match created {
             true => {
                 let whom = match audience {
-                    Audience::Group => " for the members of its group",
-                    Audience::Owner => " for its owner alone, also through views",
+                    Audience::Group => ", shared with its group",
+                    Audience::Owner => ", readable by its owner only, also through views",
                     _ => "",
                 };
                 format!("{GOOD}Created{GOOD:#} the store {}{whom}\n", show(store.path()))
             }
-            false => format!("The store {} is there already\n", show(store.path())),
+            false => format!("The store {} already exists\n", show(store.path())),
         });
         Ok(exit::DONE)
     }

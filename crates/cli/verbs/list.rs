@@ -1,4 +1,4 @@
-//! `list`: all generations, newest first.
+//! `list`: lists all generations, newest first.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::text::human::{self, Cell, left, right};
 use crate::text::style::{BAD, DIM, GOOD};
 use crate::text::time;
 
-/// So much of a note stands in a list.
+/// The width of a note in the list.
 const NOTE_WIDTH: usize = 50;
 
 #[derive(Args)]
@@ -28,7 +28,7 @@ struct ListDoc {
     current: Option<GenerationId>,
     generations: Vec<ListedDoc>,
     damaged: Vec<DamagedDoc>,
-    /// What is wrong with pins, marks, the log and `current`.
+    /// Damage of pins, marks, the log and `current`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     records: Vec<String>,
     store_bytes: u64,
@@ -105,7 +105,7 @@ impl List {
     }
 }
 
-/// Returns what is current; or, where that cannot be said, the damage that is the reason.
+/// Returns the current generation, or the damage that hides it.
 pub(crate) fn current_or_damage(store: &Store) -> Result<(Option<GenerationId>, Option<Error>)> {
     match store.checked_current() {
         Err(damage @ Error::Damaged { .. }) => Ok((None, Some(damage))),
@@ -128,14 +128,14 @@ pub(crate) fn tell_damage(
     if damaged.is_empty() && records.is_empty() {
         return exit::DONE;
     }
-    context.out.hint("`genstore verify --repair` mends what can be mended");
+    context.out.hint("run `genstore verify --repair` to repair what can be repaired");
     exit::DAMAGED
 }
 
-/// Says that there is nothing to show.
+/// Prints a note that the store has no generations.
 pub(crate) fn tell_empty(context: &Context<'_>, store: &Store) {
-    context.out.note(&format!("The store {} holds no generation yet", show(store.path())));
-    context.out.hint("publish something: `genstore publish DIR`");
+    context.out.note(&format!("The store {} has no generations yet", show(store.path())));
+    context.out.hint("publish one with `genstore publish DIR`");
 }
 
 fn text(context: &Context<'_>, all: &[Listed], store_bytes: u64) -> String {

@@ -1,4 +1,4 @@
-//! `mark`: says of a generation that it is good or bad.
+//! `mark`: marks a generation as good or bad.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -16,10 +16,10 @@ pub(crate) struct Mark {
     /// The generation
     #[arg(value_name = "REF")]
     generation: Rev,
-    /// What it is: `rollback` passes over bad ones, and gc does not count them among the last
+    /// The mark: `rollback` skips bad generations, and gc does not count them among the last to keep
     #[arg(value_name = "good|bad", hide_possible_values = true)]
     mark: Word,
-    /// Why
+    /// The reason
     #[arg(short, long, value_name = "WHY")]
     message: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `path`: prints the directory of a generation, as it is, for `$(…)`.
+//! `path`: prints the directory of a generation unescaped, for `$(…)`.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -22,7 +22,7 @@ impl Path {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
         let id = match self.generation {
-            // One readlink; anything else is looked up.
+            // The current generation takes one readlink; any other REF is looked up.
             Rev::Current { older: 0 } => match store.current()? {
                 Some(id) => id,
                 None => store.required_current()?,

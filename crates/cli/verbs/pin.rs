@@ -21,10 +21,10 @@ pub(crate) struct Pin {
     /// The pin's name; it may be used as a REF
     #[arg(value_name = "NAME")]
     name: PinName,
-    /// Why
+    /// The reason
     #[arg(short, long, value_name = "WHY")]
     message: Option<String>,
-    /// When the pin ends: 2031-05-01, 2031-05-01T12:00:00Z, or from now on 7d
+    /// When the pin expires: 2031-05-01, 2031-05-01T12:00:00Z, or a duration from now like 7d
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }
@@ -61,18 +61,18 @@ impl Pin {
     fn until(&self, now: SystemTime) -> Result<Option<SystemTime>> {
         let Some(text) = &self.until else { return Ok(None) };
         let bad = |message: String| {
-            let hint = "leave --until out to pin for good".to_owned();
+            let hint = "omit --until to pin without expiry".to_owned();
             Fail { hint, ..Fail::usage("bad-time", message) }
         };
         let until = time::parse_moment(text, now).map_err(bad)?;
         if until <= now {
-            return Err(bad(format!("--until {} is over already", time::local(until))).into());
+            return Err(bad(format!("--until {} is in the past", time::local(until))).into());
         }
         Ok(Some(until))
     }
 }
 
-/// Writes a pin on one line: `stable: why (until …)`.
+/// Formats a pin on one line: `stable: why (until …)`.
 pub(crate) fn describe(pin: &Held) -> String {
     let why = pin.why.as_ref().map_or(String::new(), |why| format!(": {}", human::line(why, 80)));
     let until = pin.until.map_or(String::new(), |until| format!(" (until {})", time::local(until)));

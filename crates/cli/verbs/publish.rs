@@ -1,4 +1,4 @@
-//! `publish`: plans what is given, stages it, and commits it as a new generation.
+//! `publish`: plans the input, stages it, and commits it as a new generation.
 
 use std::path::Path;
 use std::time::Instant;
@@ -28,7 +28,7 @@ pub(crate) struct Publish {
     /// Move the files into the store instead of copying them
     #[arg(long, conflicts_with_all = ["plan", "from_tar"])]
     consume: bool,
-    /// Show what would be published; write nothing
+    /// Show what would be published, without writing anything
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -53,8 +53,8 @@ impl Publish {
             check_publish(context)?;
         }
         let expect = self.wishes.expect(existing.as_ref())?;
-        // What comes as a stream is taken in by a stage: the store's, or where there is none yet, or
-        // nothing is to be written, that of one in the system's directory for temporary files.
+        // Streamed input is received by a stage: the store's own or, if there is no store yet or nothing is
+        // to be written, one of a temporary store.
         let streamed = self.inputs.is_stream();
         let needed = if existing.is_none() { self.dry_run || streamed } else { self.dry_run && streamed };
         let spare = match needed {
@@ -72,7 +72,7 @@ impl Publish {
         let store = match &existing {
             Some(store) => store,
             None => {
-                // An expectation that an absent store cannot meet leaves it absent.
+                // If the expectation fails, the store must not be created.
                 check_expected(expect, None)?;
                 made = Store::init(&found.path, context.options(durability)?)?.store;
                 if !context.out.json() {
@@ -105,7 +105,7 @@ impl Publish {
         Ok(scanned)
     }
 
-    /// Tells what would be published. Where there is no store yet, the spare one does the hashing.
+    /// Prints what would be published. If there is no store yet, the temporary one does the hashing.
     fn preview(
         &self,
         context: &Context<'_>,
@@ -124,7 +124,7 @@ impl Publish {
         let found = diff(&base.tree, &tree);
         let changed = base.number().is_none() || tree.id() != base.tree.id() || self.wishes.always;
         let findings = match context.project()?.filter(|_| changed) {
-            // Commands have nothing to look at yet.
+            // Audit commands need a staged tree, which a dry run does not have.
             Some(project) => store.judge(&tree, &project.config.audit.rules())?,
             None => vec![],
         };
@@ -153,14 +153,13 @@ impl Publish {
     }
 }
 
-/// Makes sure that a store may be made at `store`, before anything is done, as the library would
-/// find out afterwards.
+/// Checks early that a store may be created at `store`. The library would check it only after the work.
 fn check_place(store: &Path) -> Result<()> {
     match std::fs::read_dir(store) {
         Err(e) if is_absence(&e) => {}
         Err(source) => return Err(Error::Io { op: "list", path: store.to_owned(), source }.into()),
         Ok(names) => {
-            // A lone marker is a store whose making was cut short: it may be completed.
+            // A lone marker is a store whose creation was interrupted: it may be completed.
             let foreign =
                 |name: std::io::Result<std::fs::DirEntry>| name.map_or(true, |n| n.file_name() != "format");
             if names.into_iter().any(foreign) {
@@ -186,7 +185,7 @@ fn temporary_store(options: Options) -> Result<(tempfile::TempDir, Store)> {
         .tempdir()
         .map_err(|source| Error::Io { op: "make a directory in", path: environment::temp_dir(), source })?;
     let mut options = options;
-    // A dry run changes nothing that a fault could be about.
+    // A dry run changes nothing, so faults do not apply.
     options.faults = genstore::faults::Faults::default();
     let store = Store::init(&temp.path().join("store"), options)?.store;
     Ok((temp, store))

@@ -1,4 +1,4 @@
-//! `rebuild`: has a running `watch` build, though no source changed.
+//! `rebuild`: makes a running `watch` build, even if no source changed.
 
 use anyhow::Result;
 use clap::Args;
@@ -14,7 +14,7 @@ pub(crate) struct Rebuild {}
 #[derive(Serialize)]
 struct RebuildDoc {
     schema: &'static str,
-    /// The process of the watch.
+    /// The pid of the watch.
     pid: u32,
 }
 
@@ -22,7 +22,7 @@ impl Rebuild {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let pid = ask(&context.open()?, &Request::Rebuild)?.pid;
         let document = RebuildDoc { schema: "genstore.rebuild/1", pid };
-        context.out.confirm(&document, || "The watch builds\n".to_owned());
+        context.out.confirm(&document, || "The watch is building\n".to_owned());
         Ok(exit::DONE)
     }
 }

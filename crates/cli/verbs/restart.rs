@@ -1,4 +1,4 @@
-//! `restart`: has a running `watch` start one of its programs anew.
+//! `restart`: makes a running `watch` restart one of its programs.
 
 use anyhow::Result;
 use clap::Args;
@@ -11,7 +11,7 @@ use crate::exit;
 
 #[derive(Args)]
 pub(crate) struct Restart {
-    /// The program, as its lines are marked
+    /// The program's name, as in the prefix of its output
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -27,7 +27,7 @@ impl Restart {
         let name = self.name.clone();
         let answer = ask(&context.open()?, &Request::Restart { name })?;
         if !answer.done {
-            let message = format!("the watch runs no program {}", self.name);
+            let message = format!("the watch runs no program called {}", self.name);
             let hint = match answer.names.is_empty() {
                 true => "name programs under [watch.run] in genstore.toml".to_owned(),
                 false => format!("it runs {}", answer.names.join(", ")),
@@ -35,7 +35,7 @@ impl Restart {
             return Err(Fail::new("no-program", message, hint).into());
         }
         let document = RestartDoc { schema: "genstore.restart/1", name: &self.name };
-        context.out.confirm(&document, || format!("The watch starts {} anew\n", self.name));
+        context.out.confirm(&document, || format!("The watch restarts {}\n", self.name));
         Ok(exit::DONE)
     }
 }

@@ -1,4 +1,4 @@
-//! `resume`: lets `watch` activate again after a rollback, and shows what was built meanwhile.
+//! `resume`: lets `watch` activate again after a rollback, and activates what was built meanwhile.
 
 use anyhow::Result;
 use clap::Args;
@@ -24,7 +24,7 @@ struct ResumeDoc {
     generation: Option<GenerationId>,
     previous: Option<GenerationId>,
     changed: bool,
-    /// The generation is current now, after the hooks.
+    /// Whether the generation is still current after the hooks.
     current: bool,
     refreshed: u64,
     durable: bool,
@@ -51,9 +51,9 @@ impl Resume {
             };
             context.out.confirm(&document, || match (&hold, current) {
                 (Some(_), Some(current)) => {
-                    format!("{GOOD}Resumed:{GOOD:#} nothing newer was built, {current} stays current\n")
+                    format!("{GOOD}Resumed:{GOOD:#} there is no newer build, {current} stays current\n")
                 }
-                _ => "Nothing is held\n".to_owned(),
+                _ => "There is no hold\n".to_owned(),
             });
             return Ok(exit::DONE);
         };

@@ -1,4 +1,4 @@
-//! `rollback`: goes back to an older good generation, and marks the one it leaves.
+//! `rollback`: activates an older good generation, and marks the one it leaves as bad.
 
 use anyhow::Result;
 use clap::Args;
@@ -14,10 +14,10 @@ use crate::text::{human, time};
 
 #[derive(Args)]
 pub(crate) struct Rollback {
-    /// How many good generations to go back
+    /// The number of good generations to go back
     #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
-    /// Do not mark the generation that is left as bad
+    /// Do not mark the current generation as bad
     #[arg(long)]
     keep_good: bool,
 }
@@ -47,12 +47,12 @@ impl Rollback {
     }
 }
 
-/// Says how long the generation that was left stays.
+/// Describes how long gc keeps the generation that was left.
 fn fate(context: &Context<'_>, store: &Store, left: GenerationId) -> Result<String> {
     let retention = context.retention()?;
-    // The rollback is done; what cannot be found out now is no failure of it.
+    // The rollback is done, so an error here does not fail it.
     let Ok(Some(verdict)) = store.verdict(left, &retention) else {
-        return Ok(format!("`genstore show {left}` tells what keeps it"));
+        return Ok(format!("`genstore show {left}` shows what keeps it"));
     };
     let other: Vec<String> =
         verdict.reasons.iter().filter(|r| !matches!(r, Reason::Grace(_))).map(human::reason).collect();

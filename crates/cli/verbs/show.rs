@@ -1,4 +1,4 @@
-//! `show`: one generation, what it uses, and what keeps it.
+//! `show`: shows one generation, its disk usage, and what keeps it.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +18,14 @@ use crate::text::human::{self, Cell, left, right};
 use crate::text::style::{BAD, BOLD, DIM};
 use crate::text::time;
 
-const UNKNOWN: &str = "not known: another generation is damaged";
+const UNKNOWN: &str = "unknown: another generation is damaged";
 
 #[derive(Args)]
 pub(crate) struct Show {
     /// The generation
     #[arg(value_name = "REF", default_value = "@")]
     generation: Rev,
-    /// List its entries, too
+    /// Also list its entries
     #[arg(long)]
     tree: bool,
 }
@@ -60,15 +60,15 @@ impl Show {
         let store = context.open()?;
         let generation = store.open_generation(&self.generation)?;
         let id = generation.id();
-        // A damaged one says so here; another's damage hides nothing but what concerns both.
+        // Fails if this generation is damaged. Damage of another one hides only what depends on both.
         generation.head()?;
         let Some(listed) = store.listed(id)? else {
-            // Our lease keeps it; only a repair takes a generation away under one.
+            // The lease keeps the generation; only a repair removes one in spite of a lease.
             return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] }.into());
         };
         let usage = usage(&store, id)?;
         let retention = context.retention()?;
-        // The lease that was just taken is ours, and ends with us.
+        // The lease taken above would count as a reason to keep the generation.
         drop(generation);
         let kept_by = match store.verdict(id, &retention) {
             Ok(Some(verdict)) if verdict.keeps() => Some(human::reasons(&verdict, retention.keep_last)),
@@ -114,7 +114,7 @@ impl Show {
     }
 }
 
-/// Tells what the generation uses; nothing where another generation's damage hides it.
+/// Returns the disk usage of the generation, or `None` if damage of another generation hides it.
 fn usage(store: &Store, id: genstore::GenerationId) -> Result<Option<Usage>> {
     let all = store.usage()?;
     let whole = all.damaged.is_empty();

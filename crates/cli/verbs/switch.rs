@@ -20,7 +20,7 @@ pub(crate) struct Switch {
     generation: Rev,
 }
 
-/// What an activation did; `rollback` tells the same.
+/// The result of an activation, also for `rollback`.
 #[derive(Serialize)]
 pub(crate) struct ActivationDoc {
     schema: &'static str,
@@ -28,7 +28,7 @@ pub(crate) struct ActivationDoc {
     tree: String,
     previous: Option<GenerationId>,
     changed: bool,
-    /// The generation is current now, after the hooks.
+    /// Whether the generation is still current after the hooks.
     current: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) marked_bad: Option<GenerationId>,
@@ -77,7 +77,7 @@ impl Switch {
         context.out.confirm_text(|| match changed {
             true => format!("{GOOD}Switched:{GOOD:#} {}\n", moved(&store, &done)),
             false => format!(
-                "Unchanged: generation {} {DIM}{}{DIM:#} is current already\n",
+                "Unchanged: generation {} {DIM}{}{DIM:#} is already current\n",
                 done.generation,
                 done.tree.short(),
             ),
@@ -93,9 +93,9 @@ impl Switch {
     }
 }
 
-/// Writes a move: `42 9f3ac1d2 -> 41 77b0e6aa (fix header)`.
+/// Formats a move: `42 9f3ac1d2 -> 41 77b0e6aa (fix header)`.
 pub(crate) fn moved(store: &Store, done: &Activation) -> String {
-    // What can no longer be read is left out: the move is done.
+    // The move is done, so a part that cannot be read is left out.
     let head = |id: GenerationId| store.open_generation(&Rev::Number(id)).and_then(|g| g.head()).ok();
     let from = match done.previous {
         None => "nothing".to_owned(),

@@ -1,4 +1,4 @@
-//! `torture`: proves on a filesystem of the user's that the store keeps its promises there.
+//! `torture`: tests on a user's filesystem that the store keeps its promises there.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -21,17 +21,17 @@ use crate::text::escape::show;
 
 #[derive(Args)]
 pub(crate) struct Torture {
-    /// How many of the calls that change the disk are cut and failed in each command
+    /// The number of calls that change the disk to test in each command
     #[arg(long, value_name = "all|N", default_value = "2", value_parser = parse_steps)]
     steps: Steps,
-    /// What goes wrong: kill, eio (once), eio-from (and at all later calls), enospc
+    /// The faults to inject: kill, eio (once), eio-from (and at all later calls), enospc
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_kind)]
     #[arg(default_value = "kill,eio,eio-from,enospc")]
     kinds: Vec<FaultKind>,
-    /// Try only the scenarios whose name has this in it
+    /// Run only scenarios whose name contains this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// A directory on the filesystem; a folder is made in it, and removed in the end
+    /// A directory on the filesystem to test; a folder is created in it, and removed at the end
     #[arg(value_name = "DIR", value_parser = crate::globals::filled_path())]
     dir: PathBuf,
 }
@@ -46,7 +46,7 @@ fn parse_steps(text: &str) -> Result<Steps, &'static str> {
     match text.parse() {
         _ if text == "all" => Ok(Steps::All),
         Ok(count @ 1..) => Ok(Steps::Sample(count)),
-        _ => Err("it is neither all nor a number from 1"),
+        _ => Err("expected `all` or a number from 1"),
     }
 }
 
@@ -54,7 +54,7 @@ impl Torture {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
         let scenarios = self.scenarios()?;
-        // Before the folder is made, so that nothing ends us without removing it.
+        // This comes before the folder is made, so that an interrupt still removes it.
         let interrupts =
             Interrupts::install().map_err(|e| io("catch signals with", Path::new("/proc"), e))?;
         let dir = self.dir.canonicalize().map_err(|e| io("find", &self.dir, e))?;
@@ -121,8 +121,8 @@ impl Torture {
         let scenarios: Vec<_> = SCENARIOS.iter().filter(|scenario| is_wanted(scenario.name)).collect();
         if scenarios.is_empty() {
             let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
-            let hint = format!("there are: {}", names.join("; "));
-            let fail = Fail::usage("no-such-scenario", "no scenario has such a name");
+            let hint = format!("the scenarios are: {}", names.join("; "));
+            let fail = Fail::usage("no-such-scenario", "no scenario has that text in its name");
             return Err(Fail { hint, ..fail }.into());
         }
         Ok(scenarios)
@@ -140,10 +140,10 @@ fn io(op: &'static str, path: &Path, source: std::io::Error) -> Error {
     Error::Io { op, path: path.to_owned(), source }
 }
 
-/// Makes the scratch folder with the sources in it.
+/// Creates the scratch folder and the sources in it.
 ///
 /// # Errors
-/// Where the filesystem cannot hold a store.
+/// If the filesystem cannot hold a store.
 fn ground(dir: &Path) -> Result<(TempDir, Abilities)> {
     let scratch = scratch_in(dir).map_err(|e| io("make a folder in", dir, e))?;
     let found = probe::probe(scratch.path()).map_err(|e| io("write to", scratch.path(), e))?;
@@ -171,12 +171,12 @@ fn scratch_in(dir: &Path) -> std::io::Result<TempDir> {
     tempfile::Builder::new().prefix("genstore-torture-").tempdir_in(dir)
 }
 
-/// Checks that the folder to be made is no stranger in somebody's store, where `gc` and `verify` meet it.
+/// Refuses a directory inside a store, where `gc` and `verify` would find the scratch folder.
 fn refuse_within_a_store(context: &Context<'_>, dir: &Path) -> Result<()> {
     let options = context.options(Some(Durability::None))?;
     let is_store =
         |dir: &&Path| matches!(Store::open(dir, options.clone()), Ok(_) | Err(Error::NewerFormat { .. }));
     let Some(store) = dir.ancestors().find(is_store) else { return Ok(()) };
-    let message = format!("{} lies in the store {}", show(dir), show(store));
-    Err(Fail::new("target-in-store", message, "name a directory elsewhere").into())
+    let message = format!("{} is inside the store {}", show(dir), show(store));
+    Err(Fail::new("target-in-store", message, "name a directory outside of it").into())
 }

@@ -1,4 +1,4 @@
-//! `trust`: obeys a project's file as it is now, until it changes.
+//! `trust`: trusts a project's file in its present form, until it changes.
 
 use std::path::PathBuf;
 
@@ -17,10 +17,10 @@ use crate::text::style::GOOD;
 
 #[derive(Args)]
 pub(crate) struct Trust {
-    /// The folder of the project; without one, that of the project's file here or above
+    /// The folder of the project [default: that of the nearest project's file here or above]
     #[arg(value_name = "DIR", value_parser = crate::globals::filled_path())]
     dir: Option<PathBuf>,
-    /// Take it back
+    /// Revoke the trust
     #[arg(long)]
     revoke: bool,
 }
@@ -47,7 +47,7 @@ impl Trust {
         };
         let (changed, commands) = match self.revoke {
             true => (context.trust.revoke(&file)?, vec![]),
-            // What cannot be understood is not remembered by mistake: it would be refused anyway.
+            // A file that cannot be parsed is not trusted by mistake: it would be refused anyway.
             false => (true, config::parse::<Config>(&file, &context.trust.allow(&file)?)?.commands()),
         };
         let schema = "genstore.trust/1";
@@ -63,10 +63,10 @@ impl Trust {
                 format!("{} is not trusted{}\n", show(&file), if changed { " any more" } else { "" })
             }
             (false, true) => {
-                format!("{GOOD}Trusted{GOOD:#} {} as it is: it runs no commands\n", show(&file))
+                format!("{GOOD}Trusted{GOOD:#} {}: it runs no commands\n", show(&file))
             }
             (false, false) => {
-                format!("{GOOD}Trusted{GOOD:#} {} as it is: {}\n", show(&file), trust::told(&commands))
+                format!("{GOOD}Trusted{GOOD:#} {}, which runs {}\n", show(&file), trust::told(&commands))
             }
         });
         Ok(exit::DONE)

@@ -1,4 +1,4 @@
-//! `verify`: compares the store with what it ought to be, and mends it.
+//! `verify`: checks the store, and repairs it.
 
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
@@ -20,13 +20,13 @@ use crate::text::style::{BAD, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// Only this generation
+    /// Check only this generation
     #[arg(value_name = "REF")]
     generation: Option<Rev>,
-    /// Compare sizes, times, modes and links; hash nothing
+    /// Compare sizes, times, modes and links, without hashing
     #[arg(long)]
     quick: bool,
-    /// Mend what can be mended from intact copies, and put the rest into quarantine
+    /// Repair damage from intact copies, and move what cannot be repaired to quarantine
     #[arg(long, conflicts_with_all = ["generation", "quick"])]
     repair: bool,
 }
@@ -38,13 +38,13 @@ struct VerifyDoc {
     #[serde(flatten)]
     found: FoundDoc,
     checked: CheckedDoc,
-    /// Paths that could share an inode and do not: no damage, and `--repair` links them.
+    /// Paths that could share an inode and do not. This is no damage; `--repair` links them.
     #[serde(skip_serializing_if = "Option::is_none")]
     unshared: Option<UnsharedDoc>,
-    /// After a repair: what could not be mended.
+    /// After a repair: what could not be repaired.
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<FoundDoc>,
-    /// After a repair: generations and records that were taken away, because nothing can mend them.
+    /// After a repair: generations and records that were moved away, because nothing can repair them.
     #[serde(skip_serializing_if = "Option::is_none")]
     quarantined: Option<Vec<String>>,
 }
@@ -138,7 +138,7 @@ impl FoundDoc {
     }
 }
 
-/// Gives the name of a fault for programs, and for people.
+/// Returns the name of a fault for programs, and for people.
 fn rule(kind: TreeFaultKind) -> (&'static str, &'static str) {
     match kind {
         TreeFaultKind::Missing => ("missing", "is missing"),
@@ -152,20 +152,20 @@ fn rule(kind: TreeFaultKind) -> (&'static str, &'static str) {
     }
 }
 
-/// One thing that was found.
+/// One finding.
 struct Item {
     key: Key,
-    /// What it is: `object …`, `generation 41: assets/app.js`.
+    /// The damaged thing: `object …`, `generation 41: assets/app.js`.
     what: String,
-    /// What is wrong with it, after `what`.
+    /// The fault; it follows `what` in the sentence.
     cause: String,
     /// The same in a few words, as a sentence.
     short: String,
-    /// Where it is used.
+    /// The paths that use it.
     places: Vec<String>,
 }
 
-/// What tells one finding from another.
+/// The identity of a finding.
 #[derive(PartialEq)]
 enum Key {
     Object(ObjectId),
@@ -174,8 +174,8 @@ enum Key {
     File(PathBuf),
 }
 
-/// Lists the findings for people. What is wrong with a path because its object is damaged is left
-/// to the object's line.
+/// Lists the findings for people. If a path is wrong because its object is damaged, only the object is
+/// listed.
 fn items(report: &VerifyReport) -> Vec<Item> {
     let item = |key, what: String, cause: String| {
         let short = format!("it {cause}");
@@ -267,12 +267,12 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     };
     context.out.emit(&document, || {
         let fate = |item: &Item| match left.iter().find(|other| other.key == item.key) {
-            Some(other) => format!("{BAD}not mended:{BAD:#} {}", other.short),
-            None if gone(&item.key) => format!("{BAD}not mended:{BAD:#} it is in quarantine now"),
+            Some(other) => format!("{BAD}not repaired:{BAD:#} {}", other.short),
+            None if gone(&item.key) => format!("{BAD}not repaired:{BAD:#} moved to quarantine"),
             None => format!("{GOOD}mended{GOOD:#}"),
         };
         let mut text: String = found.iter().map(|item| lines(item, Some(&fate(item)))).collect();
-        // A repair may bring to light what was hidden, by a damaged manifest for instance.
+        // A repair may reveal further damage, for instance damage that a bad manifest had hidden.
         for item in left.iter().filter(|item| !found.iter().any(|other| other.key == item.key)) {
             text.push_str(&lines(item, Some("found by the repair")));
         }
@@ -280,32 +280,34 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
         let mended = found.len() - kept - quarantined.len();
         let result = match found.len() {
             0 => format!("{GOOD}no damage{GOOD:#}"),
-            all => format!("{mended} of {} mended", human::count(all as u64, "fault")),
+            all => format!("{mended} of {} repaired", human::count(all as u64, "fault")),
         };
         format!("{text}{}: {result}\n", looked_at("Repaired", &before))
     });
     if !after.is_clean() {
-        context.out.hint("publish the right bytes again: that mends the objects they are in");
+        context.out.hint("publish the right bytes again to repair their objects");
         return Ok(exit::DAMAGED);
     }
     if !quarantined.is_empty() {
-        context.out.hint("what is in quarantine is lost to the store: publish, pin, mark or view it again");
+        context
+            .out
+            .hint("the store no longer uses what is in quarantine: publish, pin, mark or view it again");
         return Ok(exit::PARTLY);
     }
     Ok(exit::DONE)
 }
 
-/// Notes files that take up space of their own though their bytes are in the store already.
+/// Notes files that use extra space although the store already has their bytes.
 fn tell_unshared(context: &Context<'_>, report: &VerifyReport) {
     let Unshared { files, bytes, .. } = report.unshared;
     if files > 0 {
         let (files, bytes) = (human::count(files, "file"), human::bytes(bytes));
-        context.out.note(&format!("{files} of generations could share inodes with others: {bytes}"));
-        context.out.hint("`genstore verify --repair` links them");
+        context.out.note(&format!("{files} could share inodes with other files, to save {bytes}"));
+        context.out.hint("run `genstore verify --repair` to link them");
     }
 }
 
-/// Gives back to the store's owner what is somebody else's, where this user may.
+/// Returns files of other users to the store's owner, if this user is root.
 fn mend_owners(context: &Context<'_>, store: &Store) -> Result<()> {
     if rustix::process::geteuid().is_root() {
         store.give_back()?;
@@ -313,21 +315,22 @@ fn mend_owners(context: &Context<'_>, store: &Store) -> Result<()> {
     tell_owners(context, store)
 }
 
-/// Warns of what does not belong to the store's owner: no damage, but the owner may not change it.
+/// Warns of files that do not belong to the store's owner. This is no damage, but the owner may not be able
+/// to change them.
 fn tell_owners(context: &Context<'_>, store: &Store) -> Result<()> {
     let foreign = store.foreign()?;
     if foreign.count > 0 {
         context.out.warn(&super::doctor::owners_text(&foreign));
-        context.out.hint("`sudo genstore doctor --fix` gives it back");
+        context.out.hint("`sudo genstore doctor --fix` gives them back");
     }
     Ok(())
 }
 
-/// Returns whether a repair took away what it could not mend.
+/// Returns whether a repair moved the finding away because it could not repair it.
 fn is_gone(store: &Store, key: &Key) -> bool {
     match key {
         Key::Generation(id) => store.resolve(&Rev::Number(*id)).is_err(),
-        // A pin, a mark or a view says what nothing else in the store knows.
+        // Pins, marks and views hold information that exists nowhere else in the store.
         Key::File(path) => {
             let lost = path
                 .strip_prefix(store.path())

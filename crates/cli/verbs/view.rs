@@ -1,4 +1,4 @@
-//! `view`: paths outside the store that show what is current.
+//! `view`: manages paths outside the store that show the current generation.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,44 +26,44 @@ pub(crate) struct View {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Make a path show what is current, from now on
+    /// Add a view: a path that always shows the current generation
     ///
-    /// A link is a symlink that is made once and then left alone: each publish, rollback and switch
-    /// changes what it shows, at one moment. A mirror is a directory of real files, which each of them
-    /// brings up to date file by file, for programs that must see files change. A view that is there
-    /// already is left as it is, or made to show another part, or to show it in another way.
+    /// A link is a symlink that is created once and then left alone. Each publish, rollback and switch
+    /// changes what it shows, atomically. A mirror is a directory of real files that each of them updates
+    /// file by file, for programs that must see files change. If the view exists already, it is left as it
+    /// is, or changed to another part or another kind.
     Add(Add),
-    /// List the views, and what stands at their paths
+    /// List the views and their states
     Ls(Ls),
-    /// Remove a view; what is not ours is left alone, in a mirror, too
+    /// Remove a view; files that are not the store's own are left alone, also in a mirror
     Rm(Rm),
 }
 
 #[derive(Args)]
 struct Add {
-    /// Where the view is to be, outside the store
+    /// The path of the view, outside the store
     #[arg(value_name = "PATH")]
     path: PathBuf,
-    /// How it shows what is current
+    /// The kind of view
     #[arg(long = "as", value_name = "KIND", value_enum, default_value = "link")]
     kind: Kind,
-    /// Of a mirror: make private copies, which programs may write to, or on another filesystem
+    /// Create private copies in a mirror, for programs that write to them or for another filesystem
     #[arg(long)]
     copy: bool,
-    /// Show this part of the tree alone
+    /// Show only this part of the tree
     #[arg(long, value_name = "SUBDIR")]
     from: Option<OsString>,
-    /// Take the place of a directory or of another symlink, and keep it as PATH.before-genstore
+    /// Replace a directory or another symlink, and keep it as PATH.before-genstore
     #[arg(long)]
     replace: bool,
-    /// Make the directories above PATH that are not there
+    /// Create missing parent directories of PATH
     #[arg(short, long)]
     parents: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
-    /// A symlink to what is current
+    /// A symlink to the current generation
     Link,
     /// A directory of real files
     Mirror,
@@ -74,7 +74,7 @@ struct Ls {}
 
 #[derive(Args)]
 struct Rm {
-    /// Where the view is
+    /// The path of the view
     #[arg(value_name = "PATH")]
     path: PathBuf,
 }
@@ -101,11 +101,11 @@ struct ListDoc {
 #[derive(Serialize)]
 struct RemovedDoc {
     schema: &'static str,
-    /// Whether there was a link or a mirror of ours to remove.
+    /// Whether there was a link or a mirror of the store's own to remove.
     unlinked: bool,
     #[serde(flatten)]
     view: ViewDoc,
-    /// What was in a mirror, is not ours, and is still there.
+    /// Files in a mirror that are not the store's own and were left there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<PathField>,
 }
@@ -132,7 +132,7 @@ struct ViewDoc {
     leads_to: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     leads_to_b64: Option<String>,
-    /// Paths in a mirror that are not ours.
+    /// Paths in a mirror that are not the store's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strangers: Vec<PathField>,
 }
@@ -173,12 +173,12 @@ pub(crate) fn kind(kind: ViewKind) -> &'static str {
     }
 }
 
-/// Gives the name of a state for programs, and for people.
+/// Returns the name of a state for programs, and for people.
 fn state(state: &ViewState) -> (&'static str, String) {
     let (name, text) = match state {
         ViewState::Ok => ("ok", "ok"),
         ViewState::Dangling => ("dangling", "shows nothing yet"),
-        ViewState::Behind => ("behind", "is behind"),
+        ViewState::Behind => ("behind", "is out of date"),
         ViewState::Strangers(paths) => {
             let what = if paths.len() == 1 { "stranger" } else { "strangers" };
             return ("strangers", format!("ok, with {} {what}: {}", paths.len(), some(paths)));
@@ -189,7 +189,7 @@ fn state(state: &ViewState) -> (&'static str, String) {
         }
         ViewState::Directory => ("directory", "is a directory"),
         ViewState::File => ("file", "is a file"),
-        ViewState::NoParent => ("no-parent", "has no directory to be in"),
+        ViewState::NoParent => ("no-parent", "has no parent directory"),
         ViewState::Unmounted => ("unmounted", "is on a filesystem that is not mounted"),
         ViewState::Mounted => ("mounted", "is hidden by what is mounted there"),
         _ => ("other", "is something else"),
@@ -197,14 +197,14 @@ fn state(state: &ViewState) -> (&'static str, String) {
     (name, text.to_owned())
 }
 
-/// Names the first few paths.
+/// Lists the first few paths.
 fn some(paths: &[Vec<u8>]) -> String {
     const NAMED: usize = 3;
     let names: Vec<String> = paths.iter().take(NAMED).map(|path| genstore::tree::show_path(path)).collect();
     names.join(", ") + if paths.len() > NAMED { ", …" } else { "" }
 }
 
-/// Says what a view shows: `current/app`.
+/// Describes what a view shows: `current/app`.
 fn shows(view: &Known) -> String {
     view.from.as_ref().map_or("current".to_owned(), |from| format!("current/{from}"))
 }
@@ -224,7 +224,7 @@ impl Add {
         let kind = match self.kind {
             Kind::Link if self.copy => {
                 let fail = Fail::usage("copy-of-a-link", "a link has no files to copy");
-                let hint = "make it a mirror with `--as mirror`, or leave --copy out".to_owned();
+                let hint = "use `--as mirror`, or omit --copy".to_owned();
                 return Err(Fail { hint, ..fail }.into());
             }
             Kind::Link => ViewKind::Link,
@@ -270,7 +270,7 @@ impl Add {
         if added.warnings.is_empty() {
             return Ok(exit::DONE);
         }
-        context.out.hint("mend the cause: the next publish finishes it");
+        context.out.hint("fix the cause; the next publish finishes the view");
         Ok(exit::PARTLY)
     }
 }
@@ -282,11 +282,11 @@ fn text(added: &ViewAdded) -> String {
         _ => "shows",
     };
     let mut text = match added.change {
-        ViewChange::Unchanged => format!("Unchanged: the view {path} {how} {shows} already\n"),
+        ViewChange::Unchanged => format!("Unchanged: the view {path} already {how} {shows}\n"),
         _ => format!("{GOOD}View{GOOD:#} {path} {how} {shows}\n"),
     };
     if let Some(kept) = &added.kept {
-        text.push_str(&format!("What was there is {} now\n", show(kept)));
+        text.push_str(&format!("The former content is now {}\n", show(kept)));
     }
     text
 }
@@ -308,14 +308,16 @@ fn list(context: &Context<'_>) -> Result<u8> {
     });
     if views.is_empty() {
         context.out.note(&format!("The store {} has no views", show(store.path())));
-        context.out.hint("make one: `genstore view add PATH`");
+        context.out.hint("add one with `genstore view add PATH`");
     }
     let lost = |view: &Known| matches!(view.state, ViewState::Missing | ViewState::Directory);
     if views.iter().any(lost) {
-        context.out.hint("the next publish makes views again that are gone, and keeps what is there now");
+        context
+            .out
+            .hint("the next publish creates missing views again, and keeps what is at their paths now");
     }
     if views.iter().any(|view| view.state == ViewState::Behind) {
-        context.out.hint("the next publish brings mirrors to what is current");
+        context.out.hint("the next publish updates the mirrors");
     }
     if let Some(view) = views.iter().find(|view| matches!(view.state, ViewState::Elsewhere(_))) {
         let kind = if view.kind == ViewKind::Mirror { " --as mirror" } else { "" };
@@ -338,16 +340,19 @@ impl Rm {
         let document = RemovedDoc { schema, unlinked, view: ViewDoc::of(&removed.view), left };
         context.out.confirm(&document, || {
             let gone = match removed.view.kind {
-                ViewKind::Mirror => "it was gone already",
-                _ => "its link was gone already",
+                ViewKind::Mirror => "it was already gone",
+                _ => "its link was already gone",
             };
             let left = match &removed.view.state {
                 _ if !removed.strangers.is_empty() => {
-                    format!("left in it, as it is not ours: {}", some(&removed.strangers))
+                    format!(
+                        "left in place, because genstore did not put it there: {}",
+                        some(&removed.strangers)
+                    )
                 }
                 _ if unlinked => return format!("Removed the view {path}\n"),
                 ViewState::Missing | ViewState::NoParent => gone.to_owned(),
-                standing => format!("what is there now {} and was left alone", state(standing).1),
+                standing => format!("the path now {} and was left alone", state(standing).1),
             };
             format!("Removed the view {path}; {left}\n")
         });

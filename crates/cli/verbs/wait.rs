@@ -1,7 +1,7 @@
 //! `wait`: returns when another generation is current.
 //!
-//! The notice file only wakes us up: what counts is `current` itself, looked at after each wake
-//! and at least once a second, for a watch may miss what happens and some filesystems have none.
+//! The notice file only wakes the process. The result depends on `current` itself, which is read after each
+//! wake and at least once a second: inotify may lose events, and some filesystems have none.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use crate::exit;
 use crate::render::json::PathField;
 use crate::text::time;
 
-/// The longest that a missed notice goes unseen.
+/// The longest delay after a lost event.
 const AT_LEAST: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(crate) struct Wait {
-    /// Return as soon as current is another one than this; what is current now, unless given
+    /// Return as soon as another generation than this is current [default: the current one]
     #[arg(long, value_name = "REF")]
     after: Option<Rev>,
     /// Give up after this long, with exit status 1
@@ -61,13 +61,13 @@ impl Wait {
     ) -> Result<GenerationId> {
         let (wake, woken) = channel();
         let notice = wake.clone();
-        // Watching begins before the first look, so that nothing falls between the two. Nobody listens
-        // any more only when the wait is over.
+        // The watch begins before the first check, so that no change is lost in between. Sending fails only
+        // after the wait is over.
         let _watch = notice::watch(context, store, move || notice.send(()).unwrap_or_default());
         loop {
             match store.current()? {
                 Some(current) if Some(current) != after => return Ok(current),
-                // Is the store itself gone? Then this says so.
+                // If the store itself is gone, this returns the error.
                 None if after.is_some() => drop(context.open()?),
                 _ => {}
             }
@@ -88,5 +88,5 @@ impl Wait {
 fn timed_out(timeout: Duration, after: Option<GenerationId>) -> Fail {
     let still = after.map_or("nothing is current".to_owned(), |id| format!("{id} is still current"));
     let message = format!("waited {}: {still}", time::duration(timeout));
-    Fail::new("timeout", message, "wait longer with --timeout, or leave it out")
+    Fail::new("timeout", message, "use a longer --timeout, or omit it")
 }

@@ -1,4 +1,4 @@
-//! `watch`: builds when sources change, publishes what was built, and runs programs on it.
+//! `watch`: builds and publishes when sources change, and runs programs on the result.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -27,54 +27,55 @@ use crate::watching::{self, Program, Settings};
 
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// What was current stays for so long, unless the project says otherwise: in a loop there are many.
+/// The grace time of former current generations, unless the project says otherwise. It is short because a
+/// loop makes many.
 const GRACE: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// Run this after each commit, on what is current then; may stand several times
+    /// Run this command on the current generation after each commit; may be repeated
     #[arg(long, value_name = "[NAME: ]CMD")]
     run: Vec<String>,
-    /// Where they run: `project`, or `generation` (its directory)
+    /// Where the commands run: `project`, or `generation` (its directory)
     #[arg(long, value_name = "WHERE", hide_possible_values = true)]
     run_in: Option<RunIn>,
-    /// Watch this file or directory; instead of those of the project's file
+    /// Watch this file or directory, instead of those in the project's file
     #[arg(long = "path", value_name = "PATH", value_parser = globals::filled_path())]
     paths: Vec<PathBuf>,
-    /// Only files with this extension count; may stand several times
+    /// Watch only files with this extension; may be repeated
     #[arg(long = "ext", value_name = "EXT")]
     extensions: Vec<String>,
-    /// What does not count, as in a .gitignore file; may stand several times
+    /// Ignore files that match this pattern, as in a .gitignore file; may be repeated
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     ignore: Vec<String>,
-    /// How long it must have been quiet before a build
+    /// The time without changes before a build
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     debounce: Option<Duration>,
-    /// What a change does to the build that runs: `queue` (another comes after it) or `restart`
+    /// The action when a source changes during a build: `queue` (build again after it) or `restart`
     #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     on_busy: Option<OnBusy>,
-    /// What tells a running program to stop
+    /// The signal that stops a running program
     #[arg(long, value_name = "SIGNAL", value_parser = parse_signal)]
     stop_signal: Option<i32>,
-    /// How long it may take to stop before it is killed
+    /// The time for a program to stop before it is killed
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     stop_timeout: Option<Duration>,
-    /// Look at the sources so often, instead of waiting for events
+    /// Check the sources at this interval, instead of waiting for events
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     poll: Option<Duration>,
-    /// Show also what was built while sources changed; without it, that is only kept
+    /// Also activate builds whose sources changed while they ran; by default they are only kept
     #[arg(long)]
     show_changed: bool,
-    /// Publish this folder, which the build writes to and keeps; instead of GENSTORE_OUT
+    /// Publish this folder, which the build writes to and keeps, instead of GENSTORE_OUT
     #[arg(long, value_name = "DIR", value_parser = globals::filled_path())]
     output: Option<PathBuf>,
-    /// Publish also what is empty, in the place of what is not
+    /// Publish an empty output even if it replaces one that is not empty
     #[arg(long)]
     allow_empty: bool,
-    /// Stop a build after so long
+    /// Stop a build after this time
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     timeout: Option<Duration>,
-    /// The command that builds, and its arguments; without one, that of the project's file
+    /// The build command and its arguments [default: the command of the project's file]
     #[arg(value_name = "BUILD", last = true)]
     command: Vec<OsString>,
 }
@@ -103,7 +104,7 @@ impl Watch {
         }
         check_publish(context)?;
         let own = context.own_project()?;
-        // What a power loss may undo is built again.
+        // A publication that a power loss undoes is built again.
         let durability = own.and_then(|project| project.config.store.durability);
         let (store, _) = context.open_or_create(Some(durability.unwrap_or(Durability::None)))?;
         let retain = own.map(|project| &project.config.retain);
@@ -148,8 +149,8 @@ impl Watch {
         checked(rules, "`paths` and `ignore` under [watch], or --path and --ignore")
     }
 
-    /// Collects the programs of the arguments, run where this one was started; else those of the project's
-    /// file.
+    /// Collects the programs of the arguments, which run in the current directory; if there are none, those
+    /// of the project's file.
     fn programs(&self, context: &Context<'_>, section: &WatchSection, root: &Path) -> Result<Vec<Program>> {
         let from_text = |text: &String| {
             let (name, command) = procfile(text);
@@ -164,7 +165,7 @@ impl Watch {
         };
         let mut taken: BTreeSet<String> = BTreeSet::new();
         let mut programs = Vec::new();
-        // Names that were given go first: those that are made up give way.
+        // Given names come first, so that generated names avoid them.
         named.sort_by_key(|(name, _)| name.is_none());
         for (name, program) in named {
             let words = program.command.words();
@@ -201,7 +202,7 @@ impl Watch {
         Ok(programs)
     }
 
-    /// Finds out what a program reads of its own; `None` where the project does not say.
+    /// Returns the sources that only this program reads, or `None` if the project does not list them.
     fn own_sources(
         &self,
         context: &Context<'_>,
@@ -216,8 +217,8 @@ impl Watch {
             return Ok(None);
         }
         if program.restart == Some(Restart::Never) {
-            let fail = Fail::usage("bad-run", format!("{name} has paths, and is never started anew"));
-            let hint = "leave `paths` out, or say `restart = \"change\"`";
+            let fail = Fail::usage("bad-run", format!("{name} has paths but never restarts"));
+            let hint = "omit `paths`, or set `restart = \"change\"`";
             return Err(Fail { hint: hint.to_owned(), ..fail }.into());
         }
         let entries = sort_entries(program.paths.iter().flatten(), |path| root.join(path));
@@ -235,7 +236,7 @@ fn checked(rules: SourceRules, place: &str) -> Result<Sources> {
     })
 }
 
-/// Sorts the entries of a `paths`: `PATH?` need not be there, and `!PATTERN` does not count.
+/// Sorts the entries of a `paths` list: `PATH?` may be missing, and `!PATTERN` is ignored.
 fn sort_entries<'a>(
     entries: impl IntoIterator<Item = &'a PathBuf>,
     from: impl Fn(&Path) -> PathBuf,
@@ -252,7 +253,7 @@ fn sort_entries<'a>(
     rules
 }
 
-/// Reads a line of a Procfile: `NAME: CMD`, or a command alone.
+/// Parses a line of a Procfile: `NAME: CMD`, or a command alone.
 fn procfile(text: &str) -> (Option<String>, CommandLine) {
     let is_name = |name: &str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
@@ -265,7 +266,7 @@ fn procfile(text: &str) -> (Option<String>, CommandLine) {
     }
 }
 
-/// Makes up a name: that of the program, with a number where it is taken.
+/// Generates a name: that of the program, with a number if it is taken.
 fn free_name(command: &str, taken: &mut BTreeSet<String>) -> String {
     let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or("run");
     let base = genstore::tree::show_path(program.rsplit('/').next().unwrap_or(program).as_bytes());

@@ -1,4 +1,4 @@
-//! The builds: one at a time, each in a stage of its own, which is published or given up.
+//! The builds: one at a time, each in a stage of its own, which is published or discarded.
 
 use std::path::Path;
 use std::time::Instant;
@@ -18,12 +18,12 @@ use crate::command::{declared, hooks, publishing, running};
 use crate::exit;
 use crate::project::config::SIGTERM;
 
-/// After so many publications, what retention has given up is removed.
+/// The number of publications after which generations that retention gave up are removed.
 const COLLECT_EVERY: u64 = 20;
 
-/// What was said of a build that ended well.
+/// The report of a successful build.
 enum Told {
-    /// It came to what is current already.
+    /// The output equals the current generation.
     Unchanged,
     Other,
 }
@@ -53,7 +53,7 @@ impl<'a> Watch<'a> {
         let mut running = start(&guard, &job, output).map_err(running::not_started)?;
         let stopper = running.stopper().map_err(anyhow::Error::from)?;
         let tell = self.sender.clone();
-        // Where it cannot be started, the command ends with its closure.
+        // If the thread cannot be started, dropping its closure ends the command.
         running::spawn("waits for the build", move || {
             running.wait(None, None);
             tell.send(Message::Built(number, running.finish())).unwrap_or_default();
@@ -83,7 +83,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Tells when a build that runs has to be stopped, or killed.
+    /// Returns when a running build must be stopped or killed.
     pub(super) fn build_due(&self) -> Option<Instant> {
         self.building.as_ref().and_then(|building| building.kill_at)
     }
@@ -123,7 +123,7 @@ impl<'a> Watch<'a> {
             ms: millis(took),
         };
         match building.why {
-            // Also where the signal has come, and its message has not.
+            // The signal may have come before its message.
             _ if self.context.check_interrupted().is_err() => return self.give_up(building.stage),
             Some(Stop::End) => return self.give_up(building.stage),
             Some(Stop::Restart) => {
@@ -158,8 +158,8 @@ impl<'a> Watch<'a> {
         self.build_if_wanted();
     }
 
-    /// Removes what retention has given up: not each time, since each publication makes its tree of one
-    /// of those.
+    /// Removes generations that retention gave up. It does not do so each time, because each publication
+    /// recycles one of their trees.
     fn collect_at_times(&mut self) {
         self.published += 1;
         let due = self.published.is_multiple_of(COLLECT_EVERY) && !self.wanted;
@@ -182,7 +182,7 @@ impl<'a> Watch<'a> {
     }
 
     pub(super) fn give_up(&mut self, stage: Stage<'_>) {
-        // With a store that was removed, its stage is gone.
+        // If the store was removed, the stage is gone with it.
         if let Err(error) = stage.abort()
             && !self.store_gone
         {
@@ -223,7 +223,7 @@ impl<'a> Watch<'a> {
         let audited = publishing::audit(self.context, staged)?;
         let findings = audited.findings().to_vec();
         self.context.check_interrupted()?;
-        // Sources changed while it ran: it may be made of a state that they never had.
+        // Sources changed while it ran: it may be of a state that the sources never had.
         let is_mixed = self.wanted && !self.settings.show_changed && !self.inputs.are_the_builds_own();
         let activate = if is_mixed { Activate::Never } else { Activate::UnlessHeld };
         let mut done = audited.commit(&CommitOptions::default().activate(activate).emptying(emptying))?;
@@ -248,8 +248,8 @@ impl<'a> Watch<'a> {
         };
         self.tell(&event);
         if is_mixed && done.changed {
-            // So that neither `resume` nor a later rollback goes to it.
-            let why = "sources changed while it was built".to_owned();
+            // The mark keeps `resume` and later rollbacks from it.
+            let why = "sources changed during the build".to_owned();
             self.store.mark(&Rev::Number(done.generation), Mark::Bad, Some(why))?;
         }
         for warning in &done.warnings {

@@ -1,4 +1,4 @@
-//! What is current: moved by our own commits, or by somebody else; and the children that run on it.
+//! The current generation, which this watch or another program moves; and the children that run on it.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::project::config::RunIn;
 use crate::text::escape::show;
 
 impl Watch<'_> {
-    /// Takes in that somebody else made another generation current.
+    /// Handles a move of `current` by another program.
     pub(super) fn look_at_current(&mut self) {
         self.look_at_views();
         let current = match self.store.current() {
@@ -29,12 +29,12 @@ impl Watch<'_> {
         self.show();
     }
 
-    /// Makes those views anew that were removed, and watches the folders that they lie in.
+    /// Creates removed views again, and watches the folders that contain them.
     pub(super) fn look_at_views(&mut self) {
         if self.current.is_none() || self.ending.is_some() {
             return;
         }
-        // What cannot be read is said by the next commit.
+        // The next commit reports a record that cannot be read.
         let paths = self.store.view_paths().unwrap_or_default();
         let mut folders: Vec<PathBuf> =
             paths.iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
@@ -65,7 +65,7 @@ impl Watch<'_> {
             let mut options = ViewOptions::default().parents();
             (options.kind, options.from, options.copy) = (kind, from, copy);
             match self.store.add_view(&path, &options) {
-                Ok(_) => self.warn(format!("the view {} was removed, and is made anew", show(&path))),
+                Ok(_) => self.warn(format!("the view {} was removed and is created again", show(&path))),
                 Err(error) => self.fail(&error.into()),
             }
         }
@@ -89,12 +89,12 @@ impl Watch<'_> {
         }
     }
 
-    /// Starts the children on what is current.
+    /// Starts the children on the current generation.
     pub(super) fn show(&mut self) {
         let Some(id) = self.current.filter(|id| self.shown != Some(*id) && self.ending.is_none()) else {
             return;
         };
-        // The lease keeps it as long as a child may read it.
+        // The lease keeps the generation as long as a child may read it.
         let lease = match self.store.open_generation(&Rev::Number(id)) {
             Ok(generation) => generation,
             Err(error) => return self.fail(&error.into()),

@@ -1,16 +1,16 @@
-//! Files of variables (`.env`), as Node, Docker and the dotenv packages read them.
+//! Files of variables (`.env`), in the format of Node, Docker and the dotenv packages.
 
 use std::path::Path;
 
 use crate::text::escape::show;
 
-/// A file of variables is no longer than this.
+/// The largest file of variables.
 const LONGEST: u64 = 1 << 20;
 
-/// Reads a file of variables. What is not there has none.
+/// Reads a file of variables. A missing file has none.
 ///
 /// # Errors
-/// A sentence on why it cannot be read.
+/// A sentence with the reason why it cannot be read.
 pub(super) fn read(file: &Path) -> Result<Vec<(String, String)>, String> {
     let fail = |why: &dyn std::fmt::Display| Err(format!("{}: {why}", show(file)));
     match std::fs::metadata(file) {
@@ -26,11 +26,12 @@ pub(super) fn read(file: &Path) -> Result<Vec<(String, String)>, String> {
     }
 }
 
-/// Parses `NAME=VALUE` lines: `export` before the name and comments are passed over. A value in double
-/// quotes has `\n` and the like, and may go over several lines, as one in single quotes or backticks may.
+/// Parses `NAME=VALUE` lines. `export` before the name and comments are ignored. A value in double quotes
+/// may contain escapes such as `\n`. A quoted value (double quotes, single quotes, backticks) may span
+/// several lines.
 ///
 /// # Errors
-/// The number of the first line that is none.
+/// The number of the first invalid line.
 fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     let mut variables = Vec::new();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -48,7 +49,7 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
         if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '\0') {
             return Err(number);
         }
-        // In the rest and not in the line: a value in quotes may be longer.
+        // The value is taken from the rest, not from the line, because a quoted value may span lines.
         let begin = rest.find('=').ok_or(number)? + 1;
         let (value, then) = value(&rest[begin..]).ok_or(number)?;
         variables.push((name.to_owned(), value));
@@ -57,7 +58,7 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, usize> {
     Ok(variables)
 }
 
-/// Reads a value, and returns what comes after its line; `None` where a quote has no end.
+/// Reads a value, and returns the text after its line. Returns `None` if a quote is not closed.
 fn value(text: &str) -> Option<(String, &str)> {
     let text = text.trim_start_matches([' ', '\t']);
     let (quote, bare) = match text.chars().next() {

@@ -1,4 +1,4 @@
-//! What `watch` tells: a line of JSON for each event, or a line for people.
+//! The events of `watch`: a line of JSON for each, or a line for people.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::render::json::{FindingDoc, PathField, text_or_base64};
 use crate::text::human;
 use crate::text::style::{BAD, CARE, DIM, GOOD};
 
-/// So many paths stand in an event; `count` tells of all.
+/// The most paths in an event; `count` is the total.
 const NAMED: usize = 100;
 
-/// Something that happened, and when.
+/// An event, and its time.
 #[derive(Serialize)]
 pub(crate) struct Timed<'a> {
     #[serde(flatten)]
@@ -28,32 +28,32 @@ pub(crate) struct Timed<'a> {
     pub(crate) time: String,
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
-    /// Sources are watched from here on; the first build comes next.
+    /// The sources are watched from here on; the first build follows.
     Ready {
         schema: &'static str,
         pid: u32,
         files: usize,
-        /// Directories that are watched.
+        /// The number of watched directories.
         watched: usize,
-        /// No events are to be had: the sources are looked at again and again.
+        /// Whether the sources are polled, because there are no events.
         polling: bool,
         generation: Option<GenerationId>,
-        /// A rollback holds what is current.
+        /// Whether a rollback holds the current generation.
         held: bool,
     },
-    /// Sources are others than before.
+    /// Sources have changed.
     Change {
         #[serde(flatten)]
         paths: Paths,
-        /// A build runs, and another one comes after it.
+        /// Whether a build is running, so that another one follows it.
         queued: bool,
     },
-    /// What a program reads of its own changed, or a build for a change came to nothing new: it is started
-    /// anew.
+    /// A program restarts, because its own sources changed, or because a build after a change had the same
+    /// result.
     Restart {
         name: String,
         #[serde(flatten)]
@@ -65,11 +65,11 @@ pub(crate) enum Event {
         paths: Paths,
         build: u64,
     },
-    /// Sources changed while the build ran, and are now what they were before it: none follows.
+    /// Sources changed while the build ran, and are now as before it; no build follows.
     InputsRestored {
         build: u64,
     },
-    /// Git changes the sources, which are looked at when it is done: the file that says so.
+    /// Git is changing the sources, which are checked when it is done. The path is git's lock file.
     Waiting {
         #[serde(flatten)]
         paths: Paths,
@@ -80,23 +80,23 @@ pub(crate) enum Event {
     BuildEnd {
         build: u64,
         ok: bool,
-        /// `None` where it was stopped, or killed by a signal.
+        /// The exit code; `None` if it was stopped, or killed by a signal.
         exit: Option<i32>,
-        /// It was stopped, since sources changed.
+        /// Whether it was stopped because sources changed.
         restarted: bool,
         ms: u64,
     },
     /// Files of the kept output that the build, a full run, did not write.
     Stale {
         build: u64,
-        /// They were removed before what was built was published.
+        /// Whether they were removed before the publication.
         removed: bool,
         #[serde(flatten)]
         paths: Paths,
         #[serde(skip)]
         line: String,
     },
-    /// What was built is current now.
+    /// The build is current now.
     Published {
         generation: GenerationId,
         tree: String,
@@ -115,26 +115,27 @@ pub(crate) enum Event {
         #[serde(skip)]
         line: String,
     },
-    /// What was built is what is current already, or what was kept last.
+    /// The build equals the current generation, or the one that was kept last.
     Unchanged {
         generation: GenerationId,
         tree: String,
     },
-    /// What was built is kept and not shown.
+    /// The build is kept and not activated.
     Kept {
         generation: GenerationId,
         tree: String,
         durable: bool,
         current: Option<GenerationId>,
-        /// `held`: a rollback holds what is current. `inputs-changed`: sources changed while it was built.
+        /// `held`: a rollback holds the current generation. `inputs-changed`: sources changed during the
+        /// build.
         why: &'static str,
     },
-    /// The store was removed: it is made anew, and the watch begins anew with it.
+    /// The store was removed: it is created again, and the watch starts over with it.
     StoreGone {
         #[serde(flatten)]
         path: PathField,
     },
-    /// Somebody else made another generation current.
+    /// Another program made another generation current.
     Activated {
         generation: Option<GenerationId>,
         previous: Option<GenerationId>,
@@ -158,7 +159,7 @@ pub(crate) enum Event {
         #[serde(skip)]
         line: String,
     },
-    /// What retention had given up was removed.
+    /// Generations that retention gave up were removed.
     Collected {
         generations: Vec<GenerationId>,
         objects: u64,
@@ -167,7 +168,7 @@ pub(crate) enum Event {
     Warning {
         message: String,
     },
-    /// A build failed, was refused, or could not be published. What is current goes on being served.
+    /// A build failed, was refused, or could not be published. The current generation stays.
     Error {
         #[serde(flatten)]
         failure: Box<Failure>,
@@ -178,7 +179,7 @@ pub(crate) enum Event {
     },
 }
 
-/// Paths, as far as they are named.
+/// The first paths of a list.
 #[derive(Serialize)]
 pub(crate) struct Paths {
     count: usize,
@@ -190,7 +191,7 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// Names paths from the project's root, where they lie in it.
+    /// Lists paths relative to the project's root, if they are in it.
     pub(crate) fn new(changed: &[PathBuf], root: &Path) -> Paths {
         let short = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
         let (mut paths, mut paths_b64) = (Vec::new(), Vec::new());
@@ -208,7 +209,7 @@ impl Paths {
         Paths { count: changed.len(), paths, paths_b64, line }
     }
 
-    /// Names the first, and counts the others.
+    /// Returns the first path, and the number of the others.
     pub(crate) fn line(&self) -> &str {
         &self.line
     }
@@ -259,8 +260,8 @@ impl Event {
                     Some(after) => format!("; it is killed in {} s", after.as_secs_f64().ceil()),
                     None => String::new(),
                 };
-                message = Some("it takes its time to stop".to_owned());
-                ("stopping", verb(CARE, "Stopping", &format!("{name}, which takes its time{then}")))
+                message = Some("it is slow to stop".to_owned());
+                ("stopping", verb(CARE, "Stopping", &format!("{name}, which is slow to stop{then}")))
             }
             News::Stopped { ended, killed } => {
                 end = Some(ended);
@@ -271,21 +272,18 @@ impl Event {
             }
             News::Done => {
                 end = Some(Ended::Exited(0));
-                ("done", verb(DIM, "Done", &format!("{name}; the next commit starts it again")))
+                ("done", verb(DIM, "Done", &format!("{name}; the next commit restarts it")))
             }
             News::Crashed { ended, again_after } => {
                 end = Some(ended);
                 again = Some(millis(again_after));
                 let how = running::ending(&name, ended);
                 let after = crate::text::time::duration(again_after);
-                ("crashed", verb(BAD, "Crashed", &format!("{how}; it is started again in {after}")))
+                ("crashed", verb(BAD, "Crashed", &format!("{how}; it restarts in {after}")))
             }
             News::CannotRun { why } => {
-                let line = verb(
-                    BAD,
-                    "Failed",
-                    &format!("{name} cannot be run: {why}; the next commit tries again"),
-                );
+                let line =
+                    verb(BAD, "Failed", &format!("{name} cannot run: {why}; the next commit retries"));
                 message = Some(why);
                 ("failed", line)
             }
@@ -308,12 +306,12 @@ impl Event {
         }
     }
 
-    /// Says it to people.
+    /// Formats the event for people.
     pub(crate) fn line(&self) -> String {
         match self {
             Event::Ready { files, watched, polling, held, generation, .. } => {
                 let how = match polling {
-                    true => "looked at again and again".to_owned(),
+                    true => "polling".to_owned(),
                     false => human::count(*watched as u64, "directory"),
                 };
                 let mut text =
@@ -329,7 +327,7 @@ impl Event {
             }
             Event::Restart { name, paths } => {
                 let why = if paths.count == 0 { "sources" } else { &paths.line };
-                verb(DIM, "Changed", &format!("{why}: {name} is started anew"))
+                verb(DIM, "Changed", &format!("{why}: {name} restarts"))
             }
             Event::InputsChanged { paths, build } => verb(
                 CARE,
@@ -337,34 +335,34 @@ impl Event {
                 &format!("{} while build {build} ran, which may have read it", paths.line),
             ),
             Event::InputsRestored { build } => {
-                let text = format!("sources are what they were before build {build}: none follows");
+                let text = format!("sources are as before build {build}: no build follows");
                 verb(DIM, "Unchanged", &text)
             }
             Event::Waiting { paths } => verb(DIM, "Waiting", &format!("for git ({})", paths.line)),
             Event::BuildStart { build } => verb(GOOD, "Building", &format!("{DIM}(build {build}){DIM:#}")),
-            Event::BuildEnd { restarted: true, .. } => verb(CARE, "Stopped", "the build: it begins anew"),
+            Event::BuildEnd { restarted: true, .. } => verb(CARE, "Stopped", "the build: it restarts"),
             Event::BuildEnd { ok, ms, .. } => {
                 let (style, text) = if *ok { (DIM, "Built") } else { (BAD, "Failed") };
                 verb(style, text, &format!("in {:.2} s", Duration::from_millis(*ms).as_secs_f64()))
             }
             Event::Stale { line, removed, .. } => verb(if *removed { DIM } else { CARE }, "Stale", line),
             Event::Unchanged { generation, .. } => {
-                verb(DIM, "Unchanged", &format!("generation {generation} has all of it"))
+                verb(DIM, "Unchanged", &format!("generation {generation} already has this content"))
             }
             Event::Kept { generation, why: "inputs-changed", .. } => {
                 let text =
-                    format!("generation {generation}, not shown: sources changed while it was built");
+                    format!("generation {generation}, not activated: sources changed during the build");
                 verb(CARE, "Kept", &text)
             }
-            Event::StoreGone { .. } => verb(CARE, "Removed", "the store is gone; it is made anew"),
+            Event::StoreGone { .. } => verb(CARE, "Removed", "the store is gone; it is created again"),
             Event::Kept { generation, current, .. } => {
-                let text = verb(CARE, "Kept", &format!("generation {generation}; it is not shown"));
+                let text = verb(CARE, "Kept", &format!("generation {generation}, not activated"));
                 format!("{text}{}", current.map(held_line).unwrap_or_default())
             }
             Event::Activated { generation, held, .. } => match generation {
                 Some(id) if *held => held_line(*id),
-                Some(id) => verb(GOOD, "Current", &format!("is generation {id} now")),
-                None => verb(CARE, "Current", "is nothing now"),
+                Some(id) => verb(GOOD, "Current", &format!("is now generation {id}")),
+                None => verb(CARE, "Current", "is now nothing"),
             },
             Event::Child { line, .. } | Event::Published { line, .. } => line.clone(),
             Event::Collected { generations, bytes, .. } => {
@@ -372,7 +370,7 @@ impl Event {
                 verb(DIM, "Collected", &format!("{what}, {}", human::bytes(*bytes)))
             }
             Event::Warning { message } => format!("{CARE}warning:{CARE:#} {message}\n"),
-            // Told on stderr, with its hint.
+            // The error is printed on stderr, with its hint.
             Event::Error { .. } => String::new(),
             Event::End { .. } => verb(DIM, "Ended", ""),
         }
@@ -380,11 +378,11 @@ impl Event {
 }
 
 fn held_line(id: GenerationId) -> String {
-    let text = format!("generation {id} after a rollback; `genstore resume` shows what is built since");
+    let text = format!("generation {id} after a rollback; `genstore resume` activates builds again");
     verb(CARE, "Held", &text)
 }
 
-/// Writes a line as all of them look: the verb to the right of its column.
+/// Formats a line, with the verb aligned to the right of its column.
 fn verb(style: anstyle::Style, verb: &str, text: &str) -> String {
     format!("{style}{verb:>10}{style:#} {text}").trim_end().to_owned() + "\n"
 }

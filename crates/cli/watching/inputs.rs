@@ -1,10 +1,9 @@
-//! Sources that change while a build runs: changed by a person, so that another build must follow, or
-//! by the build itself, so that none may.
+//! Sources that change while a build runs. If a person changed them, another build must follow; if the
+//! build itself did, no build may follow.
 //!
-//! A file that a build writes anew each time with the same bytes is known by them: what was hashed when
-//! it changed during a build, and is the same when it changed during the next one, is no change. One
-//! that is another one each time would have builds follow each other without end: after some, there is
-//! a pause before each.
+//! A file that each build rewrites with the same bytes is recognised by its digest: it was hashed when it
+//! changed during one build, and an equal digest during the next build is no change. A file that each build
+//! writes differently would cause builds without end. After some builds there is a pause before each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,26 +11,25 @@ use std::time::Duration;
 
 use genstore::tree::Digest;
 
-/// So many builds follow each other at once.
+/// The number of builds that may follow each other at once.
 const IN_A_ROW: u32 = 5;
-/// The longest pause between builds that bring about each other.
+/// The longest pause between builds that cause each other.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(crate) struct Inputs {
-    /// What was in files when they had changed during a build; `None` where there was no file.
+    /// The content of files after they changed during a build; `None` if there was no file.
     known: BTreeMap<PathBuf, Option<Digest>>,
     in_a_row: u32,
     last: Vec<PathBuf>,
-    /// What changed during the build that runs or ran last, and during the one before it.
+    /// The changes during the current or last build, and during the one before it.
     during: [BTreeSet<PathBuf>; 2],
-    /// So many builds before it had the same changes as the one before them.
+    /// The number of earlier builds in a row with the same changes.
     alike: u32,
 }
 
 impl Inputs {
-    /// Gives those of the changed files whose bytes are others than when they last changed during a
-    /// build.
+    /// Returns the changed files whose bytes differ from those at their last change during a build.
     pub(crate) fn really_changed(&mut self, changed: &[PathBuf]) -> Vec<PathBuf> {
         let mut really = Vec::new();
         for path in changed {
@@ -47,15 +45,15 @@ impl Inputs {
         really
     }
 
-    /// Begins to collect what changes during a build.
+    /// Starts to collect the changes during a build.
     pub(crate) fn begin_build(&mut self) {
         self.alike = if self.is_like_the_one_before() { self.alike + 1 } else { 0 };
         self.during.swap(0, 1);
         self.during[0].clear();
     }
 
-    /// Returns whether the changes during a build are its own work: the same files changed during each of
-    /// three builds in a row.
+    /// Returns whether the build itself makes the changes: the same files changed during each of three
+    /// builds in a row.
     pub(crate) fn are_the_builds_own(&self) -> bool {
         self.alike > 0 && self.is_like_the_one_before()
     }
@@ -65,13 +63,13 @@ impl Inputs {
         !this.is_empty() && this == before
     }
 
-    /// Notes a change that no build can have made.
+    /// Records a change that no build can have made.
     pub(crate) fn changed_between_builds(&mut self) {
         self.in_a_row = 0;
     }
 
-    /// Counts a build that follows another one; gives the pause before it, and whether there was none
-    /// before. It may be a person's change after all, so it is only put off, longer each time.
+    /// Counts a build that follows another one. Returns the pause before it, and whether it is the first
+    /// pause. A person may have made the change after all, so the build is only delayed, longer each time.
     pub(crate) fn pause_before_next(&mut self) -> (Duration, bool) {
         self.in_a_row += 1;
         let beyond = self.in_a_row.checked_sub(IN_A_ROW);
@@ -79,13 +77,13 @@ impl Inputs {
         (pause.unwrap_or_default().min(LONGEST_PAUSE), beyond == Some(0))
     }
 
-    /// Gives what changed last.
+    /// Returns the last changes.
     pub(crate) fn last(&self) -> &[PathBuf] {
         &self.last
     }
 }
 
-/// What cannot be read is as good as absent: the build cannot read it either.
+/// A file that cannot be read counts as absent: the build cannot read it either.
 fn digest(path: &Path) -> Option<Digest> {
     std::fs::read(path).ok().map(|bytes| Digest::of(&bytes))
 }

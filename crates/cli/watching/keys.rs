@@ -1,4 +1,4 @@
-//! Keys in the terminal: `r` and Enter build again.
+//! Keys in the terminal: `r` and Enter start a build.
 
 use std::io::{IsTerminal, Read, stdin};
 use std::sync::mpsc::Sender;
@@ -14,10 +14,10 @@ use crate::command::context::Context;
 use crate::command::control::Request;
 use crate::command::running;
 
-/// Who watches in the background looks so often whether it still does.
+/// The interval at which a process in the background checks whether it still is.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Begins to read keys, where there is a terminal and a person reads.
+/// Starts to read keys, if there is a terminal and a person reads it.
 pub(super) fn listen(context: &Context<'_>, tell: &Sender<Message>) -> Result<()> {
     if context.out.json() || !stdin().is_terminal() {
         return Ok(());
@@ -42,7 +42,7 @@ pub(super) fn listen(context: &Context<'_>, tell: &Sender<Message>) -> Result<()
     })
 }
 
-/// Reads from the terminal, but not from the background: that would stop this process.
+/// Reads from the terminal. In the background it does not read, because that would stop this process.
 fn read(bytes: &mut [u8]) -> std::io::Result<usize> {
     let pause = Timespec::try_from(PAUSE).ok();
     loop {
@@ -50,7 +50,8 @@ fn read(bytes: &mut [u8]) -> std::io::Result<usize> {
         let stdin = stdin();
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
         match is_foreground {
-            // It may be sent to the background meanwhile, so it is asked again before the read.
+            // The process may be moved to the background meanwhile, so this is checked again before the
+            // read.
             true => drop(poll(&mut fds, None)),
             false => drop(poll(&mut [], pause.as_ref())),
         }

@@ -1,11 +1,10 @@
-//! The loop of `watch`: sources change, a build runs, what it wrote is committed, and children are
-//! started anew on it.
+//! The loop of `watch`: sources change, a build runs, its output is committed, and children restart on it.
 //!
-//! One thread does all of it, and waits in one place for what others tell it: that something may have
-//! changed, that `current` moved, that the build or a child has ended, that it is to end itself. Events
-//! tell when and where to look: what changed, a scan tells by comparison with the one before.
-//! Only this thread starts, stops and commits. Threads that wait for a process, for events or for signals send
-//! a message and do nothing else.
+//! One thread does all of this, and waits in one place for messages: that something may have changed, that
+//! `current` moved, that the build or a child has ended, that the watch must end. Events show only when and
+//! where to scan; the changes come from comparing the scan with the one before.
+//! Only this thread starts, stops and commits. Threads that wait for a process, for events or for signals
+//! only send a message.
 
 mod builds;
 mod current;
@@ -38,21 +37,21 @@ pub(crate) use programs::variables;
 use state::{Message, Of, Stop, Watch};
 pub(crate) use state::{Program, Settings};
 
-/// `current` is looked at so often where no notice comes: a watch may miss what happens.
+/// The interval of reading `current` without a notice, because a watch may lose events.
 const LOOK_AT_CURRENT: Duration = Duration::from_secs(5);
-/// And so often once nothing is current any more.
+/// The interval when nothing is current any more.
 const LOOK_AT_STORE: Duration = Duration::from_millis(200);
 
-/// Watches until it is interrupted, and returns the exit status; `None` if the store was removed, and is to
-/// be made anew.
+/// Watches until it is interrupted, and returns the exit status. Returns `None` if the store was removed,
+/// and must be created again.
 pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> Result<Option<u8>> {
     let _lock = store.lock_watch()?;
     let (sender, inbox) = channel();
-    // For what runs between commits; and for the thread that waits for signals.
+    // One is for commands between commits; the other for the thread that waits for signals.
     context.interrupts()?;
     let signals = Context::catch_signals()?;
     let tell = sender.clone();
-    // It waits for signals as long as the process lives.
+    // The thread waits for signals as long as the process lives.
     running::spawn("waits for signals", move || {
         let mut known = 0;
         loop {
@@ -64,21 +63,21 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
         }
     })?;
     let tell = sender.clone();
-    // Of commits and activations by others.
+    // The notice reports commits and activations by other programs.
     let _notice = notice::watch(context, store, move || tell.send(Message::Notice).unwrap_or_default());
     let tell = sender.clone();
     let heard = move |request, asker| tell.send(Message::Asked(request, Some(asker))).unwrap_or_default();
     let _listener = match Listener::begin(store, heard) {
         Ok(listener) => Some(listener),
         Err(error) => {
-            context.out.detail(&format!("`rebuild` and `restart` cannot be heard: {error:#}"));
+            context.out.detail(&format!("`rebuild` and `restart` do not work: {error:#}"));
             None
         }
     };
     keys::listen(context, &sender)?;
     let mut watch = Watch::new(context, store, settings, sender, inbox)?;
     let done = watch.run();
-    // Whatever went wrong: nothing is left behind.
+    // No process is left behind, even after an error.
     watch.children.kill();
     watch.building = None;
     while !watch.children.are_gone() {
@@ -107,10 +106,10 @@ impl<'a> Watch<'a> {
             generation: self.current,
             held: self.is_held(),
         });
-        // What there is already need not wait for a build.
+        // The current generation need not wait for a build.
         self.show();
         self.look_at_views();
-        // The first one must be able to run at all; what later ones lack is told, and waited for.
+        // The first build must be able to start. Problems of later builds are reported, and the loop waits.
         self.build()?;
         loop {
             if let (Some(signal), None, true) = (self.ending, &self.building, self.children.are_gone()) {
@@ -134,14 +133,14 @@ impl<'a> Watch<'a> {
                 }
                 Some(Message::Signal(signal, count)) => self.end(signal, count > 1),
             }
-            // Whoever read our events is gone: an editor that was closed.
+            // The reader of the events is gone, such as a closed editor.
             if self.ending.is_none() && self.context.out.has_failed() {
                 self.end(0, false);
             }
         }
     }
 
-    /// Does what is due by now.
+    /// Does everything that is due by now.
     fn attend(&mut self, now: Instant) {
         self.tell_warnings();
         let news = self.children.tick(now);
@@ -163,9 +162,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Returns when to look at the sources of each.
+    /// Returns when to check each set of sources.
     fn looks(&self) -> impl Iterator<Item = (Of, Instant)> {
-        // At all of those of the build, whatever was heard: between builds.
+        // Between builds, the sources of the build may need a full scan even without events.
         let build = self.sources.due(self.building.is_none()).map(|at| (Of::Build, at));
         let own = self.own.iter().enumerate();
         build.into_iter().chain(own.filter_map(|(n, (_, own))| Some((Of::Program(n), own.due(true)?))))
@@ -177,7 +176,7 @@ impl<'a> Watch<'a> {
 
     fn next_message(&self) -> Option<Message> {
         let idle = self.ending.is_none();
-        // It may be on its way out.
+        // The store may be being removed.
         let is_lost = idle && self.current.is_none() && self.shown.is_some();
         let due = [
             self.children.due(),
@@ -187,7 +186,7 @@ impl<'a> Watch<'a> {
             Some(Instant::now() + if is_lost { LOOK_AT_STORE } else { LOOK_AT_CURRENT }),
         ];
         let wait = due.into_iter().flatten().min()?.saturating_duration_since(Instant::now());
-        // The loop has a sender itself, so all that can go wrong is that nothing comes.
+        // The loop itself holds a sender, so the only error is a timeout.
         self.inbox.recv_timeout(wait).ok()
     }
 

@@ -1,4 +1,4 @@
-//! Sources under observation: hearing that they may have changed, and finding out what did.
+//! Observed sources: receives events of possible changes, and finds the changes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,29 +9,29 @@ use genstore_watch::{Debounce, NoEvents, Scan, Sources, Touched, Wake, poll_inte
 
 use crate::environment;
 
-/// How often sources are looked at where there are no events.
+/// The interval of polling if there are no events.
 const POLL: Duration = Duration::from_secs(1);
-/// How often it is asked whether git is done.
+/// The interval of checking whether git is done.
 const GIT_PAUSE: Duration = Duration::from_millis(100);
-/// After so long that git works is said.
+/// The time after which waiting for git is reported.
 const GIT_SAID: Duration = Duration::from_secs(2);
 
-/// Sources, and what they were when they were last looked at.
+/// Sources, and their last scan.
 pub(super) struct Observed {
     pub(super) sources: Arc<Sources>,
     wake: Wake,
     debounce: Debounce,
-    /// Look so often, and do not wait for events.
+    /// The interval of polling, if the user chose it instead of events.
     poll: Option<Duration>,
-    /// When to look next, where no events wake.
+    /// The time of the next poll, if there are no events.
     poll_at: Option<Instant>,
     pub(super) seen: Scan,
     problems: Vec<String>,
-    /// Something was heard since this was asked last.
+    /// Whether an event came since the last query.
     heard: Arc<AtomicBool>,
-    /// A message says so already.
+    /// Whether a message about events is already under way.
     told: Arc<AtomicBool>,
-    /// Git changes them: since when, and when to look whether it still does.
+    /// If git is changing the sources: since when, and when to check again.
     git_works: Option<(Instant, Instant)>,
 }
 
@@ -51,10 +51,11 @@ impl Observed {
         }
     }
 
-    /// Begins to hear of changes; `tell` is called in another thread, and then not before [`Observed::hear`].
+    /// Starts to receive events. `tell` is called in another thread, and then not again before
+    /// [`Observed::hear`].
     ///
     /// # Errors
-    /// Where there are no events: then it looks again and again.
+    /// If there are no events: then it polls.
     pub(super) fn listen(&mut self, tell: impl Fn() + Send + 'static) -> Result<(), NoEvents> {
         if let Some(poll) = self.poll {
             self.poll_at = Some(Instant::now() + poll);
@@ -65,7 +66,7 @@ impl Observed {
         let (heard, told) = (Arc::clone(&self.heard), Arc::clone(&self.told));
         let hear = move || {
             heard.store(true, Ordering::SeqCst);
-            // A checkout makes thousands of events: one message says as much, until it is read.
+            // A checkout makes thousands of events: one message is enough until it is read.
             if !told.swap(true, Ordering::SeqCst) {
                 tell();
             }
@@ -80,52 +81,52 @@ impl Observed {
         Ok(())
     }
 
-    /// Takes in that something may have changed.
+    /// Records that something may have changed.
     pub(super) fn hear(&mut self, now: Instant) {
         self.told.store(false, Ordering::SeqCst);
         self.debounce.hear(now);
     }
 
-    /// Forgets what was heard so far.
+    /// Forgets the events so far.
     pub(super) fn begin(&self) {
         self.heard.store(false, Ordering::SeqCst);
     }
 
-    /// Returns whether something may have happened since this or [`Observed::begin`] was called: what
-    /// happened before is heard by then.
+    /// Returns whether an event came since this or [`Observed::begin`] was called. Events of everything
+    /// before the call have arrived by then.
     pub(super) fn has_heard(&self) -> bool {
         self.wake.catch_up();
         self.heard.swap(false, Ordering::SeqCst) || self.wake.is_deaf()
     }
 
-    /// Returns whether more changes are to be expected.
+    /// Returns whether more changes are expected.
     pub(super) fn is_restless(&self) -> bool {
         self.debounce.due().is_some()
     }
 
-    /// Returns whether it looks again and again.
+    /// Returns whether it polls.
     pub(super) fn is_polling(&self) -> bool {
         self.wake.is_deaf()
     }
 
-    /// Counts the directories that are watched.
+    /// Returns the number of watched directories.
     pub(super) fn watched(&self) -> usize {
         self.wake.watched()
     }
 
-    /// Returns when to look again; `whole` if that may be at everything.
+    /// Returns when to check again. With `whole` that includes full scans.
     pub(super) fn due(&self, whole: bool) -> Option<Instant> {
         let whole = self.wake.due().filter(|_| whole);
         let due = [self.debounce.due(), self.poll_at, whole].into_iter().flatten().min()?;
         Some(self.git_works.map_or(due, |(_, again)| due.max(again)))
     }
 
-    /// Looks at what may have changed since the last look, and watches what directories there are. Returns
-    /// what changed, and what went wrong with the events: from then on it looks again and again.
+    /// Rescans everything that may have changed since the last scan, and watches the directories that
+    /// exist. Returns the changes, and the failure of events, if there is one: from then on it polls.
     pub(super) fn look(&mut self) -> (Vec<PathBuf>, Option<NoEvents>) {
         let mut start = Instant::now();
         self.debounce.take(start);
-        // What happens after this is heard the next time.
+        // Later changes are reported the next time.
         let mut touched = self.wake.touched(start);
         let mut scan = self.sources.scan_again(&self.seen, &touched);
         let mut failed = None;
@@ -135,7 +136,7 @@ impl Observed {
             }
             match self.wake.follow(&scan, &touched) {
                 Ok(new) if new.is_empty() => break,
-                // What happened in new directories before they were watched, another look finds.
+                // Another scan finds changes in new directories before they were watched.
                 Ok(new) => touched = new,
                 Err(why) => {
                     self.wake = Wake::deaf();
@@ -151,14 +152,14 @@ impl Observed {
         (changed, failed)
     }
 
-    /// Returns what could not be looked at, and was not said before.
+    /// Returns the problems that were not reported before.
     pub(super) fn new_problems(&mut self) -> Vec<String> {
         let known = std::mem::replace(&mut self.problems, self.seen.problems.clone());
         self.problems.iter().filter(|problem| !known.contains(problem)).cloned().collect()
     }
 
-    /// Returns whether git changes the sources right now: then they are looked at when it is done. `say` is
-    /// called once it takes long, with the file that tells.
+    /// Returns whether git is changing the sources right now: then they are checked when it is done. `say`
+    /// is called once it takes long, with git's lock file.
     pub(super) fn git_is_at_work(&mut self, say: impl FnOnce(PathBuf)) -> bool {
         let now = Instant::now();
         let Some(by) = self.sources.git_works(environment::now()) else {

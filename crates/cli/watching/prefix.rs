@@ -1,4 +1,4 @@
-//! Output of several programs on one terminal: each line with the name of its program.
+//! Output of several programs on one terminal: each line starts with the name of its program.
 
 use genstore_run::Stream;
 use genstore_watch::Lines;
@@ -16,10 +16,10 @@ const COLORS: [anstyle::AnsiColor; 6] = [
     anstyle::AnsiColor::Green,
     anstyle::AnsiColor::Red,
 ];
-/// What the build's output is prefixed with, where there are children.
+/// The prefix of the build's output, if there are children.
 pub(super) const BUILD: &str = "build";
 
-/// Makes the prefix of a program's lines.
+/// Returns the prefix of a program's lines.
 pub(super) fn prefix(names: &[String], name: &str, colored: bool) -> String {
     let width = names.iter().map(|name| human::columns(name)).max().unwrap_or(0).max(BUILD.len());
     let at = names.iter().position(|other| other == name);
@@ -27,7 +27,7 @@ pub(super) fn prefix(names: &[String], name: &str, colored: bool) -> String {
         Some(at) => COLORS[at % COLORS.len()].on_default().bold(),
         None => DIM,
     };
-    // Not by the formatter, which counts characters: some take two columns.
+    // The formatter counts characters, but some take two columns.
     let space = " ".repeat(width.saturating_sub(human::columns(name)));
     match colored {
         true => format!("{style}{space}{name} |{style:#} "),
@@ -60,14 +60,14 @@ impl Sink {
             if !is_mine {
                 lines.interrupted();
             }
-            // Nothing comes after a pause.
+            // An empty slice reports a pause.
             if bytes.is_empty() { lines.pause() } else { lines.take(bytes) }
         })
     }
 }
 
 impl Drop for Sink {
-    /// What a program wrote last may lack the end of its line.
+    /// Writes the last line, which may lack its line feed.
     fn drop(&mut self) {
         for (lines, writer) in [&mut self.stdout, &mut self.stderr] {
             let end = |is_mine: bool| {

@@ -1,4 +1,4 @@
-//! The programs: what each reads of its own, and when it is started anew.
+//! The programs: the sources that each of them reads, and its restarts.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use super::state::Watch;
 use crate::command::control::{Answer, Asker, Request};
 use crate::environment;
 
-/// Reads the variables of a program that this process does not have itself: who starts the watch has the
-/// last word, as with Node's `--env-file`.
+/// Reads the variables of a program, except those that this process has itself: the environment of the
+/// watch takes precedence, as with Node's `--env-file`.
 pub(crate) fn variables(file: &Path) -> Result<Vec<(OsString, OsString)>, String> {
     let variables = env_file::read(file)?.into_iter().filter(|(name, _)| !environment::has(name));
     Ok(variables.map(|(name, value)| (name.into(), value.into())).collect())
 }
 
 impl Watch<'_> {
-    /// Starts a program anew, for a change of what it reads of its own.
+    /// Restarts a program because its own sources changed.
     pub(super) fn restart_for(&mut self, own: usize, changed: &[PathBuf]) {
         let name = self.own[own].0.clone();
         self.tell(&Event::Restart { name: name.clone(), paths: self.paths(changed) });
@@ -26,7 +26,7 @@ impl Watch<'_> {
         self.tell_of_children(news);
     }
 
-    /// Does what somebody asked for, by a verb or a key.
+    /// Executes a request from a verb or a key.
     pub(super) fn do_what_was_asked(&mut self, request: &Request, asker: Option<Asker>) {
         let done = match request {
             Request::Rebuild => {
@@ -51,8 +51,8 @@ impl Watch<'_> {
         }
     }
 
-    /// Starts those anew of which nobody said what they read of their own. Sources changed, and the build
-    /// came to nothing new: the change may be theirs.
+    /// Restarts the programs without sources of their own. Sources changed, and the build had the same
+    /// result: the change may concern these programs.
     pub(super) fn restart_those_that_may_read_the_sources(&mut self) {
         for name in self.unclaimed.clone() {
             self.tell(&Event::Restart { name, paths: self.paths(&[]) });

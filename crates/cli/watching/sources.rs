@@ -1,4 +1,4 @@
-//! The sources of the builds and of the programs: what is to be done when they changed.
+//! The sources of the builds and of the programs, and the actions after a change.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::command::stale::Stale;
 use crate::project::config::{OnBusy, SIGTERM};
 
 impl Watch<'_> {
-    /// Begins to hear of changes, or to look again and again.
+    /// Starts to receive events, or to poll.
     pub(super) fn listen(&mut self, of: Of) {
         let tell = self.sender.clone();
         let hear = move || tell.send(Message::Heard(of)).unwrap_or_default();
@@ -32,11 +32,11 @@ impl Watch<'_> {
     }
 
     fn warn_of_polling(&self, why: &NoEvents) {
-        let then = "until then the sources are looked at again and again";
+        let then = "until then the sources are polled";
         self.warn(format!("{why}{}; {then}", remedy(why)));
     }
 
-    /// Begins to remember what is in the builder's own folder, where it has one and events tell of it.
+    /// Starts to remember the content of the builder's own folder, if it has one and there are events.
     pub(super) fn listen_to_output(&mut self) -> Result<()> {
         let Some(output) = self.settings.builder.output().filter(|_| !self.sources.is_polling()) else {
             return Ok(());
@@ -48,14 +48,14 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Watches what the last build left in that folder, for the next one.
+    /// Watches the content that the last build left in that folder, for the next build.
     pub(super) fn follow_output(&mut self) {
         if let Some(Err(why)) = self.output.as_mut().map(KnownOutput::follow) {
             self.forget_output(&why);
         }
     }
 
-    /// Tells of stale files, once of each.
+    /// Reports stale files, once each.
     pub(super) fn tell_of_stale(&mut self, stale: Option<Stale>) {
         let stale = stale.unwrap_or_default();
         let known = std::mem::replace(&mut self.stale, stale);
@@ -73,20 +73,20 @@ impl Watch<'_> {
     }
 
     fn forget_output(&mut self, why: &NoEvents) {
-        // The watches that it has are needed for the sources.
+        // The sources need the watches of the output.
         self.output = None;
-        let then = "until then the whole output is looked at after each build";
+        let then = "until then the whole output is scanned after each build";
         self.warn(format!("{why}{}; {then}", remedy(why)));
     }
 
-    /// Looks at what may have changed since the last look, and returns what did.
+    /// Rescans everything that may have changed since the last scan, and returns the changes.
     pub(super) fn look_at(&mut self, of: Of) -> Vec<PathBuf> {
         let never = never(self.store, self.settings.builder.output());
         let observed = self.observed(of);
         observed.sources.set_never(&never);
         let (mut changed, failed) = observed.look();
         if let Some(why) = failed {
-            // The output has watches, too, and can do without.
+            // The watches of the output can be given up.
             if self.output.is_some() {
                 self.forget_output(&why);
                 self.listen(of);
@@ -98,12 +98,12 @@ impl Watch<'_> {
             }
         }
         for problem in self.observed(of).new_problems() {
-            self.warn(format!("could not look at a source: {problem}"));
+            self.warn(format!("cannot read a source: {problem}"));
         }
         changed
     }
 
-    /// Finds out what changed since the last look, and does what is to be done about it.
+    /// Finds the changes since the last scan, and acts on them.
     pub(super) fn look(&mut self, of: Of) {
         if self.git_is_at_work(of) {
             return;
@@ -137,7 +137,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Finds out what changed while the build ran and was not told of yet: if anything was heard.
+    /// Finds changes during the build that were not reported yet, if there were events.
     pub(super) fn look_after_build(&mut self, number: u64) {
         if !self.sources.has_heard() {
             return;
@@ -148,14 +148,14 @@ impl Watch<'_> {
             self.tell(&Event::InputsChanged { paths: self.paths(&changed), build: number });
             self.wanted = true;
         }
-        // As after a file that a build made beside its configuration, and removed.
+        // This happens when a build creates a file beside its configuration, and removes it again.
         if self.wanted && self.built_from.changes(&self.sources.seen).is_empty() {
             self.tell(&Event::InputsRestored { build: number });
             self.wanted = false;
         }
     }
 
-    /// Returns whether git changes the sources right now. Then they are looked at when it is done.
+    /// Returns whether git is changing the sources right now. Then they are checked when it is done.
     fn git_is_at_work(&mut self, of: Of) -> bool {
         let mut by = None;
         let is_at_work = self.observed(of).git_is_at_work(|path| by = Some(path));
@@ -165,8 +165,8 @@ impl Watch<'_> {
         is_at_work
     }
 
-    /// Builds again at once, if that is wanted; but not where more changes are to be expected, nor
-    /// where one build brings about the next.
+    /// Builds again at once, if that is wanted. It waits if more changes are expected, or if one build
+    /// causes the next.
     pub(super) fn build_if_wanted(&mut self) {
         if std::mem::take(&mut self.asked) {
             self.wanted = true;
@@ -195,7 +195,7 @@ impl Watch<'_> {
     }
 }
 
-/// Tells what to do where the system gives no events.
+/// Returns the remedy if the system gives no events.
 fn remedy(why: &NoEvents) -> &'static str {
     match why {
         NoEvents::Watches => "; raise it with `sysctl fs.inotify.max_user_watches=1048576`",
@@ -205,11 +205,11 @@ fn remedy(why: &NoEvents) -> &'static str {
     }
 }
 
-/// What the builds and the store write: never a source.
+/// Returns the outputs of the builds and the store, which are never sources.
 fn never(store: &Store, output: Option<&Path>) -> Vec<PathBuf> {
     let mut never = vec![store.path().to_owned()];
     never.extend(output.map(Path::to_owned));
-    // What cannot be read is told of by the next commit.
+    // The next commit reports a record that cannot be read.
     never.extend(store.view_paths().unwrap_or_default());
     never
 }

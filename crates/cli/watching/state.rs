@@ -1,4 +1,4 @@
-//! What the loop of `watch` knows, and how it tells of it.
+//! The state of the loop of `watch`, and its reports.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,17 +29,17 @@ use crate::render::failure::Failure;
 use crate::text::style::DIM;
 use crate::text::time;
 
-/// What is wished for.
+/// The settings of the loop.
 pub(crate) struct Settings {
     pub(crate) builder: Builder,
     pub(crate) sources: Arc<Sources>,
-    /// What paths are shown from.
+    /// The folder that printed paths are relative to.
     pub(crate) root: PathBuf,
     pub(crate) debounce: Duration,
-    /// Look so often, and do not wait for events.
+    /// The interval of polling, if it replaces events.
     pub(crate) poll: Option<Duration>,
     pub(crate) on_busy: OnBusy,
-    /// Show also builds during which sources changed.
+    /// Whether to activate builds during which sources changed.
     pub(crate) show_changed: bool,
     pub(crate) programs: Vec<Program>,
     pub(crate) run_in: RunIn,
@@ -50,38 +50,38 @@ pub(crate) struct Settings {
 /// A program of the watch.
 pub(crate) struct Program {
     pub(crate) child: Child,
-    /// What it reads of its own; `None` where the project does not say.
+    /// The sources that only the program reads; `None` if the project does not list them.
     pub(crate) own: Option<Arc<Sources>>,
 }
 
-/// Whose sources.
+/// The owner of sources.
 #[derive(Clone, Copy)]
 pub(super) enum Of {
     Build,
-    /// Those of a program that has its own.
+    /// A program with its own sources.
     Program(usize),
 }
 
-/// What other threads tell the loop.
+/// A message from another thread to the loop.
 pub(super) enum Message {
     /// Sources may have changed.
     Heard(Of),
     /// `current` may have moved.
     Notice,
-    /// Somebody asks for something; who pressed a key expects no answer.
+    /// A request. A key press has no asker.
     Asked(Request, Option<Asker>),
     /// The build with this number has ended.
     Built(u64, Finished),
     Child(ChildEnded),
-    /// The first signal, and how many have come.
+    /// The first signal, and the number of signals so far.
     Signal(i32, usize),
 }
 
-/// A build that runs.
+/// A running build.
 pub(super) struct Building<'s> {
     pub(super) number: u64,
     pub(super) stage: Stage<'s>,
-    /// Held until the build has ended.
+    /// The lease of the previous generation, held until the build has ended.
     pub(super) _previous: Option<Generation>,
     pub(super) stopper: Stopper,
     pub(super) since: Instant,
@@ -91,7 +91,7 @@ pub(super) struct Building<'s> {
     pub(super) began: Option<Began>,
 }
 
-/// Why a build is stopped.
+/// The reason for which a build is stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// Sources changed.
@@ -108,25 +108,25 @@ pub(super) struct Watch<'a> {
     pub(super) store: &'a Store,
     pub(super) settings: Settings,
     pub(super) sources: Observed,
-    /// What programs read of their own, by their names.
+    /// The sources of programs, by their names.
     pub(super) own: Vec<(String, Observed)>,
-    /// The names of those that commits start anew, and of which nobody said what they read.
+    /// The names of the programs that restart on commits and have no sources of their own.
     pub(super) unclaimed: Vec<String>,
-    /// The builder's own folder, where events tell of it.
+    /// The builder's own folder, if there are events for it.
     pub(super) output: Option<KnownOutput>,
-    /// The stale files of that folder that were told of last.
+    /// The stale files of that folder in the last report.
     pub(super) stale: Stale,
-    /// What the sources were before the last build began.
+    /// The sources before the last build began.
     pub(super) built_from: Scan,
     pub(super) inputs: Inputs,
     pub(super) building: Option<Building<'a>>,
-    /// Another build is to follow.
+    /// Whether another build must follow.
     pub(super) wanted: bool,
-    /// And one more, since somebody asked for it.
+    /// Whether a build was requested in addition.
     pub(super) asked: bool,
-    /// When it is to begin, where it is not to begin at once.
+    /// The time of the next build, if it is delayed.
     pub(super) again_at: Option<Instant>,
-    /// The build that runs, or ran last, was made for a change of the sources.
+    /// Whether the current or last build was for a change of the sources.
     pub(super) for_change: bool,
     pub(super) builds: u64,
     pub(super) published: u64,
@@ -134,14 +134,14 @@ pub(super) struct Watch<'a> {
     pub(super) names: Vec<String>,
     pub(super) children: Children<Generation>,
     pub(super) current: Option<GenerationId>,
-    /// The children were started on it.
+    /// The generation on which the children were started.
     pub(super) shown: Option<GenerationId>,
-    /// What was kept last while a rollback held current.
+    /// The last kept generation while a rollback held `current`.
     pub(super) kept: Option<(GenerationId, TreeId)>,
     pub(super) ending: Option<i32>,
-    /// The folders that views lie in, and what watches them.
+    /// The folders that contain views, and their watcher.
     pub(super) views: (Vec<PathBuf>, Option<RecommendedWatcher>),
-    /// It ends because its store was removed.
+    /// Whether the watch ends because its store was removed.
     pub(super) store_gone: bool,
     pub(super) sender: Sender<Message>,
     pub(super) inbox: Receiver<Message>,
@@ -231,14 +231,14 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Tells of what went wrong beside the loop, as in a hook.
+    /// Prints warnings of other parts, such as hooks.
     pub(super) fn tell_warnings(&self) {
         for message in self.context.out.take_warnings() {
             self.tell(&Event::Warning { message });
         }
     }
 
-    /// Tells of a failure that the watch survives.
+    /// Prints a failure that does not end the watch.
     pub(super) fn fail(&self, error: &anyhow::Error) {
         let failure = Failure::of(error);
         match self.context.out.json() {

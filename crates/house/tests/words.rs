@@ -9,36 +9,8 @@ use genstore_house::{findings, texts};
 
 /// Folders whose files have not been rewritten yet, without the folders below them. A folder that is in
 /// order by now must be taken off the list.
-const UNSWEPT: &[&str] = &[
-    "",
-    "crates",
-    "crates/cli",
-    "crates/cli/command",
-    "crates/cli/inputs",
-    "crates/cli/project",
-    "crates/cli/project/config",
-    "crates/cli/project/trust",
-    "crates/cli/render",
-    "crates/cli/text",
-    "crates/cli/verbs",
-    "crates/cli/watching",
-    "crates/genstore/src",
-    "crates/genstore/src/error",
-    "crates/genstore/src/verbs/publish",
-    "crates/run/src",
-    "crates/run/tests",
-    "crates/testkit/src",
-    "crates/torture/src",
-    "crates/watch/src",
-    "examples/nx-monorepo",
-    "examples/site_compiler",
-    "scripts",
-    "tests",
-    "tests/consumers",
-    "tests/site_compiler",
-    "tests/view",
-    "tests/view_mirror",
-];
+const UNSWEPT: &[&str] =
+    &["crates/genstore/src", "crates/genstore/src/error", "crates/genstore/src/verbs/publish"];
 
 /// Files that quote bad English as examples.
 const EXAMPLES: &[&str] = &["STYLE.md", "crates/house/src/words.rs"];

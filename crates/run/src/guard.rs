@@ -1,8 +1,8 @@
-//! The guard: the process that stands between the caller and the command.
+//! The guard: the process between the caller and the command.
 //!
-//! It has one thread, and waits for two things: orders over its stdin, and the death of children.
-//! Until the command's group was killed for the last time, the command itself is not reaped, dead
-//! as it may be: so nobody else can get the number of its group.
+//! It has one thread, and waits for two things: orders over its stdin, and the death of children. The
+//! command is not reaped before the last kill of its group, even if it is dead. So no other process can get
+//! the number of its group.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -27,15 +27,15 @@ use crate::job::{Job, Stdin};
 use crate::procs;
 use crate::wire::{End, Inbox, Order, Report, Step, send};
 
-/// Is the guard: does what the caller says over stdin, until nothing of the command is left.
+/// Runs as the guard: obeys the caller's orders from stdin, until no process of the command is left.
 ///
-/// The hidden verb that a [`GuardCommand`](crate::GuardCommand) names calls this, early in `main`
-/// and before any thread is started, and exits with what it gives.
+/// The hidden verb that a [`GuardCommand`](crate::GuardCommand) names calls this early in `main`, before
+/// any thread is started, and exits with the result.
 pub fn guard() -> ExitCode {
-    // By hand, from a terminal, stdin is no socket and the first read fails.
+    // If a person runs this in a terminal, stdin is no socket and the first read fails.
     match io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).and_then(|caller| serve(&caller)) {
         Ok(()) => ExitCode::SUCCESS,
-        // There is nobody to tell: the caller is dead, or was never there.
+        // Nobody can receive the error: the caller is dead, or never existed.
         Err(_) => ExitCode::from(125),
     }
 }
@@ -50,7 +50,7 @@ fn serve(caller: &UnixStream) -> io::Result<()> {
         match inbox.take()? {
             Some(Order::Start(job)) => break job,
             Some(_) => return Err(io::ErrorKind::InvalidData.into()),
-            // The caller died before it had said what to start.
+            // The caller died before it sent the job.
             None if !inbox.fill(caller)? => return Ok(()),
             None => {}
         }
@@ -60,12 +60,12 @@ fn serve(caller: &UnixStream) -> io::Result<()> {
     {
         return refuse(caller, Step::Directory, &error);
     }
-    // The writing end of its stdin, if that has no end, is closed when the guard ends.
+    // The writing end of an open stdin is closed when the guard ends.
     let (leader, _stdin) = match spawn(&job) {
         Ok(spawned) => spawned,
         Err(error) => return refuse(caller, Step::Command, &error),
     };
-    // Whatever goes wrong from here on: first the command is ended.
+    // After any error from here on, the command is ended first.
     let watched = send(caller, &Report::Started(leader.as_raw_pid() as u32))
         .and_then(|()| Watch { caller, inbox, deaths, leader, stopping: false }.until_end());
     let (how, survivors) = end_all(leader);
@@ -74,17 +74,17 @@ fn serve(caller: &UnixStream) -> io::Result<()> {
 }
 
 fn refuse(caller: &UnixStream, step: Step, error: &io::Error) -> io::Result<()> {
-    // Only an argument with a NUL in it fails without a call to the system.
+    // Only an argument with a NUL fails without a system call.
     let errno = error.raw_os_error().unwrap_or(Errno::INVAL.raw_os_error());
     send(caller, &Report::Refused(step, errno))
 }
 
-/// Makes this process fit to be a guard; gives what becomes readable when a child dies.
+/// Prepares this process to be a guard. Returns a socket that becomes readable when a child dies.
 fn prepare() -> io::Result<UnixStream> {
-    // Away from the caller's terminal: what is typed there reaches the caller alone, which decides.
+    // The session detaches it from the caller's terminal: a Ctrl-C reaches only the caller, which decides.
     setsid()?;
-    // Signals that come all the same (to everybody, from a system that goes down) are for the
-    // caller and the command. Not by ignoring them: the command would inherit that.
+    // Other signals (to all processes, at shutdown) are for the caller and the command. They are caught,
+    // not ignored, because the command would inherit an ignored signal.
     for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         if !procs::is_ignored(signal)? {
             flag::register(signal, Arc::default())?;
@@ -115,22 +115,22 @@ fn spawn(job: &Job) -> io::Result<(Pid, Option<PipeWriter>)> {
     Ok((Pid::from_child(&child), writer))
 }
 
-/// The time between the command's start and the killing.
+/// The state between the command's start and the killing.
 struct Watch<'a> {
     caller: &'a UnixStream,
     inbox: Inbox,
     deaths: UnixStream,
     leader: Pid,
-    /// The command was asked to end, and its group gets the time that the caller gives it.
+    /// Whether the command was asked to end, and its group has the caller's stop time.
     stopping: bool,
 }
 
 impl Watch<'_> {
-    /// Returns when everything is to be killed: the command has ended, or the caller says so, or
-    /// is dead.
+    /// Returns when everything must be killed: the command has ended, or the caller orders it, or the
+    /// caller is dead.
     fn until_end(mut self) -> io::Result<()> {
         loop {
-            // Before looking, so that no death between looking and waiting is missed.
+            // The socket is drained before the check, so that no death between check and wait is missed.
             while let Ok(1..) = self.deaths.read(&mut [0; 64]) {}
             if is_dead(WaitId::Pid(self.leader))? {
                 if !self.stopping || !procs::group_lives(self.leader)? {
@@ -162,11 +162,11 @@ impl Watch<'_> {
     fn stop(&mut self, signal: i32) -> io::Result<()> {
         self.stopping = true;
         let signal = Signal::from_named_raw(signal).ok_or(Errno::INVAL)?;
-        // A stopped process does not die of a signal before it goes on.
+        // A stopped process dies of a signal only after it continues.
         for signal in [signal, Signal::CONT] {
-            // There is no group, where a command of its own will has moved to another.
+            // The group does not exist if the command has moved itself to another one.
             if kill_process_group(self.leader, signal).is_err() {
-                // That it may not be signalled, the killing will find out, and report.
+                // If it may not be signalled, the killing finds out and reports that.
                 kill_process(self.leader, signal).or_else(|error| match error {
                     Errno::PERM | Errno::SRCH => Ok(()),
                     other => Err(other),
@@ -176,7 +176,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Reaps the dead among the adopted, and leaves the command.
+    /// Reaps dead adopted processes, but not the command.
     fn reap_adopted(&self) -> io::Result<()> {
         for child in procs::children()? {
             if child != self.leader {
@@ -187,13 +187,13 @@ impl Watch<'_> {
     }
 }
 
-/// Returns whether such a child is dead, and leaves it there.
+/// Returns whether a child is dead, without reaping it.
 fn is_dead(child: WaitId<'_>) -> io::Result<bool> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     Ok(waitid(child, options)?.is_some())
 }
 
-/// Waits for one child; gives `None` if it is alive and was not to be waited for.
+/// Waits for one child. Returns `None` if it is alive and the options say not to wait.
 fn wait_for(child: Pid, options: WaitOptions) -> io::Result<Option<WaitStatus>> {
     loop {
         match waitpid(Some(child), options) {
@@ -204,13 +204,13 @@ fn wait_for(child: Pid, options: WaitOptions) -> io::Result<Option<WaitStatus>> 
     }
 }
 
-/// Kills the command, its group and all its descendants, and reaps them, until none is left but
-/// those that this user may not kill. Gives how the command ended, and how many are left.
+/// Kills the command, its group and all its descendants, and reaps them, until only processes are left that
+/// this user may not kill. Returns how the command ended, and how many processes are left.
 ///
-/// Only children are killed by number: nobody else can have the number of a child that was not
-/// reaped. When they are dead, their own children have become ours, and the next round is theirs.
+/// Only children are killed by number: no other process can have the number of a child that was not reaped.
+/// When they are dead, their own children are adopted, and the next round kills those.
 fn end_all(leader: Pid) -> (End, u32) {
-    // In one stroke, so that nothing in the group can fork away from it. The rest follows below.
+    // One call kills the whole group, so no process of it can fork away. The others follow below.
     kill_process_group(leader, Signal::KILL).ok();
     let mut how = End::Survived;
     let mut beyond = BTreeSet::new();
@@ -230,11 +230,11 @@ fn end_all(leader: Pid) -> (End, u32) {
                 continue;
             }
             Err(Errno::INTR) => continue,
-            // No children: this, and not a list of processes, is how the end is known.
+            // Having no children proves the end; a list of processes would not.
             Err(Errno::CHILD) => break 0,
             Ok(None) | Err(_) => {}
         }
-        // Some live. Without a list of them, no more can be said than that.
+        // Some are alive. Without a list of them, their number is unknown.
         let Ok(children) = procs::children() else { break 1 };
         let mut dying = vec![];
         for child in &children {

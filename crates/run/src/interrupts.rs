@@ -13,26 +13,26 @@ use signal_hook::low_level::pipe;
 
 use crate::procs;
 
-/// SIGINT, SIGTERM and SIGHUP, caught for the rest of this process's life.
+/// SIGINT, SIGTERM and SIGHUP, caught for the rest of the process's life.
 ///
-/// Installed once, early; whoever waits for a command waits for these, too. A thread that waits for
-/// them by itself has a value of its own: each signal comes to every value, and to one waiter of each.
+/// It is installed once, early. A wait for a command also waits for these signals. A thread that waits for
+/// signals has its own value: each signal reaches every value, and one waiter of each.
 #[derive(Debug)]
 pub struct Interrupts {
-    /// The handler of each signal writes a byte into the other end.
+    /// The handler of each signal writes a byte to the other end.
     sources: Vec<(i32, UnixStream)>,
     seen: Mutex<Seen>,
 }
 
-/// However many signals come within this time, a person asked once: a Ctrl-C comes from the terminal, and
-/// again from each runner above (npm, yarn, make) that passes it on.
+/// Signals within this time count as one: a Ctrl-C comes from the terminal, and again from each runner
+/// above (npm, yarn, make) that forwards it.
 const ONCE: Duration = Duration::from_secs(1);
 
 #[derive(Default, Debug)]
 struct Seen {
     first: Option<i32>,
     count: usize,
-    /// When the last one came that was counted.
+    /// The time of the last counted signal.
     last: Option<Instant>,
 }
 
@@ -46,31 +46,31 @@ impl Seen {
     }
 }
 
-/// From now on a write past the limit of file sizes (`ulimit -f`) fails with EFBIG; without this,
-/// SIGXFSZ kills the process. Commands that are started later have the signal's default again, since
-/// it is caught here and not ignored.
+/// Makes writes beyond the limit of file sizes (`ulimit -f`) fail with EFBIG. Otherwise SIGXFSZ kills the
+/// process. Commands that are started later have the signal's default again, because it is caught here and
+/// not ignored.
 pub fn survive_file_limit() {
-    // It fails for signals that cannot be caught, and this one can.
+    // Registering fails only for signals that cannot be caught.
     flag::register(SIGXFSZ, Arc::default()).ok();
 }
 
-/// From now on, what this process starts or becomes has signals at their defaults, also those that it
-/// was itself started with ignored: they are caught, and a new program starts without handlers. None is
-/// blocked in this thread any more.
+/// Restores the default signals for commands that this process starts or becomes, including signals that it
+/// inherited as ignored: they are caught, and a new program starts without handlers. The signal mask of
+/// this thread is emptied.
 ///
-/// What asks a program to end (SIGHUP, SIGINT, SIGQUIT, SIGTERM) stays ignored, as under `nohup`. So do
-/// the signals of errors (SIGILL, SIGFPE, SIGSEGV) and the two that the C library keeps for itself (32
-/// and 33), which cannot be caught in this way: where this process was started with them ignored.
+/// Some signals stay ignored if this process was started with them ignored: those that end a program
+/// (SIGHUP, SIGINT, SIGQUIT, SIGTERM), as under `nohup`; and the signals of errors (SIGILL, SIGFPE,
+/// SIGSEGV) and the two that the C library reserves (32 and 33), which cannot be caught in this way.
 ///
 /// # Errors
-/// Where `/proc` does not tell what is ignored. Then all stays as it was.
+/// If `/proc` does not show which signals are ignored. Then nothing changes.
 pub fn default_signals_for_commands() -> io::Result<()> {
     SigSet::empty().thread_set_mask()?;
     let ignored = procs::ignored()?;
     let left_alone = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
     for signal in (1..=64).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
         if !left_alone.contains(&signal) && !FORBIDDEN.contains(&signal) {
-            // It fails for 32 and 33 alone.
+            // Registering fails only for 32 and 33.
             flag::register(signal, Arc::default()).ok();
         }
     }
@@ -78,12 +78,12 @@ pub fn default_signals_for_commands() -> io::Result<()> {
 }
 
 impl Interrupts {
-    /// Catches the three signals, but leaves alone what was ignored when the process was started:
-    /// a program under `nohup` is not interrupted by a hang-up.
+    /// Catches the three signals, except those that were ignored when the process was started: a program
+    /// under `nohup` is not interrupted by a hangup.
     ///
     /// # Errors
     ///
-    /// Where `/proc` or the handlers cannot be had.
+    /// If `/proc` or the handlers are not available.
     pub fn install() -> io::Result<Interrupts> {
         let mut sources = vec![];
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -98,13 +98,13 @@ impl Interrupts {
         Ok(Interrupts { sources, seen: Mutex::default() })
     }
 
-    /// Gives the first of the signals that has come.
+    /// Returns the first signal that has come.
     pub fn signal(&self) -> Option<i32> {
         self.look().0
     }
 
-    /// Waits until more than `known` signals have come; returns the first of all, and how many. Those that
-    /// come within a second are one.
+    /// Waits until more than `known` signals have come. Returns the first of all, and their number. Signals
+    /// within a second count as one.
     pub fn wait_for_more(&self, known: usize) -> (i32, usize) {
         loop {
             if let (Some(signal), count) = self.look()
@@ -113,17 +113,17 @@ impl Interrupts {
                 return (signal, count);
             }
             let mut fds: Vec<_> = self.poll_fds().collect();
-            // However it ends, the next look tells.
+            // The result does not matter: the next check reads the sockets.
             poll(&mut fds, None).ok();
         }
     }
 
-    /// Gives the first signal and how many have come.
+    /// Returns the first signal and the number of signals.
     pub(crate) fn look(&self) -> (Option<i32>, usize) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (signal, source) in &self.sources {
             let mut source = source;
-            // An error is "no more" and nothing else.
+            // An error also means that there is nothing to read.
             while let Ok(1..) = source.read(&mut [0; 64]) {
                 seen.take(*signal, Instant::now());
             }
@@ -131,7 +131,7 @@ impl Interrupts {
         (seen.first, seen.count)
     }
 
-    /// What becomes readable when a signal comes.
+    /// Returns the descriptors that become readable when a signal comes.
     pub(crate) fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         self.sources.iter().map(|(_, source)| PollFd::new(source, PollFlags::IN))
     }

@@ -1,39 +1,38 @@
-//! What is to be run, and through which guard.
+//! The job to run, and the guard that runs it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// A command, where it runs, and how its environment differs from the caller's.
+/// A command, its directory, and the changes to its environment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Job {
-    /// The program: a path, or a name that is looked up in `PATH`. A relative path is meant from
-    /// `cwd`.
+    /// The program: a path, or a name that is looked up in `PATH`. A relative path is relative to `cwd`.
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Where it runs; the caller's directory if `None`.
+    /// The working directory; `None` means the caller's.
     pub cwd: Option<PathBuf>,
-    /// Variables that are set, over those of the caller.
+    /// Variables that are set in addition to the caller's.
     pub env: Vec<(OsString, OsString)>,
-    /// Variables of the caller that the command does not get.
+    /// Variables of the caller that are removed.
     pub env_remove: Vec<OsString>,
-    /// What it reads from its stdin.
+    /// The stdin of the command.
     pub stdin: Stdin,
 }
 
-/// What a command reads from its stdin.
+/// The stdin of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Stdin {
-    /// Nothing: it is at its end.
+    /// It is empty.
     #[default]
     Empty,
-    /// Nothing, and it has no end: a pipe that is open as long as the command runs. Many programs that
-    /// watch end when their stdin does.
+    /// It is an open pipe without data, as long as the command runs. Many watching programs end when their
+    /// stdin does.
     Open,
 }
 
 impl Job {
-    /// Describes a program without arguments, in the caller's directory and environment.
+    /// Creates a job without arguments, in the caller's directory and environment.
     pub fn new(program: impl Into<OsString>) -> Job {
         Job {
             program: program.into(),
@@ -46,8 +45,7 @@ impl Job {
     }
 }
 
-/// How the caller's own program is started as a guard: it must do nothing but call
-/// [`guard`](crate::guard).
+/// The way to start the caller's own program as a guard. It must only call [`guard`](crate::guard).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GuardCommand {
     /// The program.
@@ -57,7 +55,7 @@ pub struct GuardCommand {
 }
 
 impl GuardCommand {
-    /// Names the running program itself, even if its file has been replaced since it was started.
+    /// Returns the running program itself, even if its file was replaced since the start.
     pub fn this_program<A: Into<OsString>>(args: impl IntoIterator<Item = A>) -> GuardCommand {
         let args = args.into_iter().map(Into::into).collect();
         GuardCommand { program: "/proc/self/exe".into(), args }

@@ -1,10 +1,10 @@
-//! Runs a command so that nothing of it survives.
+//! Runs a command so that no process of it survives.
 //!
-//! The caller does not start the command itself. It starts a **guard**: its own program once more,
-//! with hidden arguments, which calls [`guard`]. The guard starts the command in a process group of
-//! its own, adopts every descendant that loses its parent, and kills all that is left when the
-//! command has ended, when the caller says so, or when the caller has died, however it died. Only
-//! when nothing is left does it say how the command ended.
+//! The caller does not start the command itself. It starts a **guard**: its own program once more, with
+//! hidden arguments, which calls [`guard`]. The guard starts the command in a process group of its own and
+//! adopts every descendant that loses its parent. It kills all remaining processes when the command has
+//! ended, when the caller orders it, or when the caller has died in any way. Only then does it report how
+//! the command ended.
 //!
 //! ```no_run
 //! use genstore_run::{GuardCommand, Interrupts, Job, Limits, Output, run_to_end, start};
@@ -20,17 +20,17 @@
 //! # }
 //! ```
 //!
-//! What the command sees: a stdin that is empty, or says nothing ([`Stdin`]); pipes as stdout and stderr; no terminal, not even
-//! through `/dev/tty`, so that it can never be stopped for reading from one; default signal
-//! dispositions and an empty mask, except that SIGHUP, SIGINT, SIGQUIT and SIGTERM stay ignored where
-//! the caller was told to ignore them (`nohup`); see [`default_signals_for_commands`].
+//! The command gets an empty or open stdin ([`Stdin`]) and pipes as stdout and stderr. It has no terminal,
+//! not even through `/dev/tty`, so reading from a terminal can never stop it. It starts with default signal
+//! dispositions and an empty mask, except that SIGHUP, SIGINT, SIGQUIT and SIGTERM stay ignored if the
+//! caller was started so (`nohup`); see [`default_signals_for_commands`].
 //!
-//! What is beyond this crate: processes that the command asks others to start (a daemon that runs
-//! already, a container engine), and processes that the caller may not kill ([`Finished::survivors`]).
-//! The guard does not reap the command before the last signal to its group, and kills only its own children by
-//! number: so no signal can hit a stranger that got a freed number. It decides nothing: timeouts and
-//! interruptions are the caller's. The end of the socket, which the kernel sees to however the caller dies, is
-//! the one order that needs no caller.
+//! This crate does not control processes that the command asks others to start (a running daemon, a
+//! container engine), and processes that the caller may not kill ([`Finished::survivors`]).
+//! The guard does not reap the command before the last signal to its group, and kills only its own children
+//! by number: so no signal can hit a foreign process that got a freed number. It decides nothing: the
+//! caller decides on timeouts and interruptions. The end of the socket is the only order that needs no
+//! caller: the kernel sends it, however the caller dies.
 
 mod guard;
 mod interrupts;

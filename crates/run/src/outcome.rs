@@ -1,4 +1,4 @@
-//! How a command ended, or why it never began.
+//! The end of a command, or the reason why it did not start.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,29 +7,29 @@ use std::path::PathBuf;
 
 use crate::output::OutputReport;
 
-/// How a command ended.
+/// The end of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Ended {
-    /// By itself, with this exit code.
+    /// It exited with this code.
     Exited(i32),
-    /// By this signal.
+    /// It was killed by this signal.
     Signaled(i32),
-    /// It was stopped, because its time was up.
+    /// It was stopped by its timeout.
     TimedOut,
     /// It was stopped, because the caller received this signal.
     Interrupted(i32),
-    /// Nobody knows: its guard was killed, or the command could not be. If the guard was, the
-    /// command's process group was killed all the same, but what had left the group may live on.
+    /// Unknown: its guard was killed, or the command could not be killed. If the guard was killed, the
+    /// command's process group was killed nevertheless, but processes outside the group may survive.
     Lost,
 }
 
 impl Ended {
-    /// Gives the exit code that says the same, as shells have it: the command's own, 128 + n for
-    /// signal n, 124 for a timeout as timeout(1) does, and 125 where it is not known.
+    /// Returns the exit code in the convention of shells: the command's own, 128 + n for signal n, 124 for
+    /// a timeout like timeout(1), and 125 if it is unknown.
     pub fn exit_code(self) -> u8 {
         match self {
-            // Linux keeps no more than these eight bits of what a process gives to exit().
+            // Linux keeps only these eight bits of the argument of exit().
             Ended::Exited(code) => (code & 0xff) as u8,
             Ended::Signaled(signal) | Ended::Interrupted(signal) => of_signal(signal),
             Ended::TimedOut => 124,
@@ -42,20 +42,20 @@ fn of_signal(signal: i32) -> u8 {
     128 | (signal & 0x7f) as u8
 }
 
-/// All that is known at the end of a run.
+/// The result of a run.
 #[derive(Debug)]
 #[must_use]
 pub struct Finished {
-    /// How the command ended.
+    /// The end of the command.
     pub ended: Ended,
-    /// How many processes it left that the caller may not kill (those of another user). Nothing
-    /// else is left.
+    /// The number of processes that the caller may not kill (those of another user). No other process is
+    /// left.
     pub survivors: u32,
-    /// What became of its output.
+    /// The report about its output.
     pub output: OutputReport,
 }
 
-/// Why a command was not started.
+/// The reason why a command was not started.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
@@ -63,37 +63,37 @@ pub enum StartError {
     NotFound {
         /// The program.
         program: OsString,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The program cannot be executed.
     NotExecutable {
         /// The program.
         program: OsString,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Its working directory cannot be entered.
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The guard could not be started, or could not do its work.
     Guard {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         op: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// This signal killed the guard before it started anything. Until the guard has a session of
-    /// its own, which is its first step, a Ctrl-C reaches it together with its caller.
+    /// This signal killed the guard before it started anything. Until the guard has its own session, which
+    /// is its first step, a Ctrl-C reaches it together with its caller.
     Interrupted(i32),
 }
 
 impl StartError {
-    /// Gives the exit code that says the same, as shells have it.
+    /// Returns the exit code in the convention of shells.
     pub fn exit_code(&self) -> u8 {
         match self {
             StartError::NotFound { .. } => 127,

@@ -1,4 +1,4 @@
-//! The command's output on its way to the caller and into a log.
+//! Passes the command's output to the caller and to a log.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -12,10 +12,10 @@ use rustix::io::{Errno, ioctl_fionread};
 /// The line that ends a log which has reached its limit.
 pub const LOG_CUT: &str = "[log cut: the rest is not kept]\n";
 
-/// After so long without output a sink is called with no bytes, once.
+/// The pause in the output after which a sink is called once with no bytes.
 pub const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where bytes of the command came out.
+/// The stream of output bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Stream {
     /// Its stdout.
@@ -26,12 +26,12 @@ pub enum Stream {
 
 type Sink = Box<dyn FnMut(Stream, &[u8]) -> io::Result<()> + Send>;
 
-/// Where the command's output goes.
+/// The destination of the command's output.
 ///
-/// One thread passes both streams on, as bytes in order of arrival. What fails there does not
-/// disturb the command: it is remembered ([`OutputReport`]), and the rest goes on without it. A
-/// sink that blocks makes the command wait for it, as a pipe would. It is called with no bytes when
-/// nothing has come for [`PAUSE`]: a sink that keeps the beginning of a line can pass it on then.
+/// One thread passes both streams on, as bytes in order of arrival. A failure there does not disturb the
+/// command: it is recorded ([`OutputReport`]), and the rest continues without it. A sink that blocks makes
+/// the command wait, like a pipe. It is called with no bytes after a pause of [`PAUSE`], so that a sink
+/// that buffers the beginning of a line can pass it on.
 pub struct Output {
     sink: Sink,
     log: Option<Log>,
@@ -40,32 +40,32 @@ pub struct Output {
 /// A file that takes both streams, up to a limit.
 #[derive(Debug)]
 pub struct Log {
-    /// Where to write.
+    /// The file.
     pub file: File,
-    /// How many bytes of output are kept. One line more says that there was more, [`LOG_CUT`].
+    /// The number of output bytes that are kept. If there is more, the line [`LOG_CUT`] follows.
     pub limit_bytes: u64,
 }
 
-/// What became of the output.
+/// The report about the output.
 #[derive(Default, Debug)]
 pub struct OutputReport {
-    /// The log has reached its limit.
+    /// Whether the log has reached its limit.
     pub log_cut: bool,
     /// The first failed write to the log; nothing was logged after it.
     pub log_error: Option<io::Error>,
-    /// What the sink failed with; it was not called again.
+    /// The failure of the sink; it was not called again.
     pub sink_error: Option<io::Error>,
-    /// Why the output could not be read to its end.
+    /// The failure of reading the output.
     pub read_error: Option<io::Error>,
 }
 
 impl Output {
-    /// Passes the output on to `sink`.
+    /// Creates an output that goes to `sink`.
     pub fn to(sink: impl FnMut(Stream, &[u8]) -> io::Result<()> + Send + 'static) -> Output {
         Output { sink: Box::new(sink), log: None }
     }
 
-    /// Writes it to a log, too.
+    /// Also writes it to a log.
     #[must_use]
     pub fn with_log(mut self, log: Log) -> Output {
         self.log = Some(log);
@@ -77,12 +77,12 @@ impl Output {
 #[derive(Debug)]
 pub(crate) struct Pump {
     thread: JoinHandle<OutputReport>,
-    /// Closed when all who could write are dead.
+    /// Closed when all possible writers are dead.
     end: PipeWriter,
 }
 
 impl Pump {
-    /// Starts the thread, and gives the ends that become the command's stdout and stderr.
+    /// Starts the thread. Returns the writing ends for the command's stdout and stderr.
     pub(crate) fn start(output: Output) -> io::Result<(Pump, PipeWriter, PipeWriter)> {
         let (stdout, stdout_writer) = io::pipe()?;
         let (stderr, stderr_writer) = io::pipe()?;
@@ -95,7 +95,7 @@ impl Pump {
         Ok((Pump { thread, end }, stdout_writer, stderr_writer))
     }
 
-    /// Passes on what is still in the pipes, and ends. All who could write must be dead.
+    /// Passes on the rest in the pipes, and ends. All possible writers must be dead.
     pub(crate) fn finish(self) -> OutputReport {
         drop(self.end);
         self.thread.join().unwrap_or_else(|panic| panic::resume_unwind(panic))
@@ -105,7 +105,7 @@ impl Pump {
 struct Passing {
     output: Output,
     logged_bytes: u64,
-    /// The last byte that was logged did not end a line.
+    /// Whether the last logged byte did not end a line.
     line_open: bool,
     report: OutputReport,
 }
@@ -114,14 +114,14 @@ impl Passing {
     fn run(mut self, mut sources: Vec<(Stream, PipeReader)>, ended: &PipeReader) -> OutputReport {
         let mut buffer = vec![0; 64 << 10];
         let result = self.pass_until(&mut sources, ended, &mut buffer).and_then(|()| {
-            // Not to the end of the pipes: somebody outside may have been given a writing end.
+            // It does not read to the end of the pipes: a foreign process may hold a writing end.
             sources.iter().try_for_each(|(stream, pipe)| self.drain(*stream, pipe, &mut buffer))
         });
         self.report.read_error = result.err();
         self.report
     }
 
-    /// Passes on what comes, until both streams or the run have ended.
+    /// Passes output on until both streams or the run have ended.
     fn pass_until(
         &mut self,
         sources: &mut Vec<(Stream, PipeReader)>,
@@ -129,7 +129,7 @@ impl Passing {
         buffer: &mut [u8],
     ) -> io::Result<()> {
         let pause = Timespec::try_from(PAUSE).ok();
-        // The streams on which something came since the last pause.
+        // The streams with output since the last pause.
         let mut stirred: Vec<Stream> = vec![];
         while !sources.is_empty() {
             let mut fds: Vec<_> = sources
@@ -166,7 +166,7 @@ impl Passing {
         Ok(())
     }
 
-    /// Passes on what is in the pipe now.
+    /// Passes on the bytes that are in the pipe now.
     fn drain(&mut self, stream: Stream, pipe: &PipeReader, buffer: &mut [u8]) -> io::Result<()> {
         let mut rest = pipe.take(ioctl_fionread(pipe)?);
         loop {
@@ -217,15 +217,15 @@ mod tests {
 
     use super::*;
 
-    /// What was written before the end comes, though the reader was busy until after it, and
-    /// though somebody still holds the writing ends.
+    /// Output that was written before the end arrives, even if the reader was busy until after it, and if
+    /// another process still holds the writing ends.
     #[test]
     fn what_is_in_the_pipes_at_the_end_is_passed_on() {
         let (sender, chunks) = mpsc::channel();
         let (go, gate) = mpsc::channel::<()>();
         let sink = move |stream, bytes: &[u8]| {
             sender.send((stream, bytes.to_vec())).map_err(io::Error::other)?;
-            // Once told to go on, this does not wait again.
+            // After the first release, this does not wait again.
             gate.recv().or(Ok(()))
         };
         let (pump, mut stdout, mut stderr) = Pump::start(Output::to(sink)).unwrap();

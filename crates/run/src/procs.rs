@@ -1,4 +1,4 @@
-//! Processes, as `/proc` shows them.
+//! Reads processes from `/proc`.
 
 use std::fs;
 use std::io;
@@ -8,14 +8,14 @@ use std::process::{Child, Command};
 
 use rustix::process::{Pid, getgid, getpid};
 
-/// What the kernel calls a group that the user namespace does not have.
+/// The kernel's number for a group that the user namespace does not map.
 const NO_GROUP: u32 = 65534;
 
 /// Starts a command by fork and exec.
 ///
-/// The standard library prefers `posix_spawn`, and that of glibc leaves the signals that it keeps for
-/// itself (32 and 33, the first of the real-time signals) ignored in the command. A group, here the one
-/// that this process has, keeps the library from it.
+/// The standard library prefers `posix_spawn`. glibc's version leaves its reserved signals (32 and 33, the
+/// first of the real-time signals) ignored in the command. Setting a group, here the one that this process
+/// has, makes the library use fork.
 pub(crate) fn fork_and_exec(command: &mut Command) -> io::Result<Child> {
     let group = getgid().as_raw();
     if group != NO_GROUP {
@@ -24,18 +24,18 @@ pub(crate) fn fork_and_exec(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// A process at the time it was looked at.
+/// A process at the time of reading.
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) parent: i32,
     pub(crate) group: i32,
-    /// It is dead and waits for its parent to ask.
+    /// Whether it is a zombie.
     pub(crate) zombie: bool,
 }
 
-/// Lists the children of this process, dead ones too.
+/// Lists the children of this process, including dead ones.
 ///
-/// One that is adopted while the list is made may be missing; the next list has it.
+/// A process that is adopted meanwhile may be missing; the next list has it.
 pub(crate) fn children() -> io::Result<Vec<Pid>> {
     let me = getpid().as_raw_pid();
     Ok(all()?.into_iter().filter(|process| process.parent == me).map(|process| process.pid).collect())
@@ -47,11 +47,11 @@ pub(crate) fn group_lives(group: Pid) -> io::Result<bool> {
     Ok(all()?.iter().any(|process| process.group == group && !process.zombie))
 }
 
-/// Lists all processes that may be looked at.
+/// Lists all readable processes.
 ///
 /// # Errors
 ///
-/// Where `/proc` does not even show this process: then an empty list would prove nothing.
+/// If `/proc` does not even show this process: then an empty list would prove nothing.
 fn all() -> io::Result<Vec<Process>> {
     let mut processes = vec![];
     for entry in fs::read_dir("/proc")? {
@@ -59,7 +59,7 @@ fn all() -> io::Result<Vec<Process>> {
         if !entry.file_name().as_encoded_bytes()[0].is_ascii_digit() {
             continue;
         }
-        // One that cannot be read has just ended, or is hidden because it is somebody else's.
+        // A process that cannot be read has just ended, or is hidden because another user owns it.
         let Ok(stat) = fs::read(entry.path().join("stat")) else { continue };
         processes.extend(parse(&stat));
     }
@@ -70,7 +70,7 @@ fn all() -> io::Result<Vec<Process>> {
     Ok(processes)
 }
 
-/// Reads `pid (name) state parent group …`, where the name may hold anything.
+/// Parses `pid (name) state parent group …`. The name may contain anything.
 fn parse(stat: &[u8]) -> Option<Process> {
     let open = stat.iter().position(|&byte| byte == b'(')?;
     let close = stat.iter().rposition(|&byte| byte == b')')?;
@@ -85,12 +85,12 @@ fn parse(stat: &[u8]) -> Option<Process> {
     })
 }
 
-/// Returns whether this process was started with the signal ignored, as `nohup` does.
+/// Returns whether this process was started with the signal ignored, as by `nohup`.
 pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
     Ok(ignored()? >> (signal - 1) & 1 == 1)
 }
 
-/// Returns the signals that this process ignores, a bit for each, the lowest for signal 1.
+/// Returns the signals that this process ignores, one bit each, the lowest for signal 1.
 pub(crate) fn ignored() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     status

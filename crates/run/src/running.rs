@@ -1,4 +1,4 @@
-//! The caller's side: starting a command, waiting for it, ending it.
+//! The caller's side: starts a command, waits for it, ends it.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -18,8 +18,7 @@ use crate::output::{Output, OutputReport, Pump};
 use crate::procs;
 use crate::wire::{End, Inbox, Order, Report, Step, send};
 
-/// A command that was started. Dropping it kills the command and all its descendants, and waits
-/// until they are gone.
+/// A started command. Dropping it kills the command and all its descendants, and waits until they are gone.
 #[derive(Debug)]
 #[must_use]
 pub struct Running {
@@ -29,28 +28,28 @@ pub struct Running {
     ended: Option<(Ended, u32)>,
 }
 
-/// What a wait ended with.
+/// The result of a wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The command has ended, and nothing of it is left.
+    /// The command has ended, and no process of it is left.
     Ended(Ended),
-    /// This process was interrupted, now or earlier: its first signal. The command still runs.
+    /// This process was interrupted, now or earlier, first by this signal. The command still runs.
     Interrupted(i32),
     /// The deadline has come. The command still runs.
     Deadline,
 }
 
-/// How long a command may take.
+/// The time limits of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// From the start until it is told to stop; `None` is for ever.
+    /// The time from the start to the stop signal; `None` means no limit.
     pub timeout: Option<Duration>,
-    /// From the signal that tells it to stop until it is killed.
+    /// The time from the stop signal to the kill.
     pub stop_timeout: Duration,
 }
 
 impl Default for Limits {
-    /// No timeout, and 10 seconds to stop.
+    /// Returns no timeout, and 10 seconds to stop.
     fn default() -> Limits {
         Limits { timeout: None, stop_timeout: Duration::from_secs(10) }
     }
@@ -60,10 +59,10 @@ impl Default for Limits {
 ///
 /// # Errors
 ///
-/// Where it does not run. Then nothing is left.
+/// If it does not run. Then no process is left.
 pub fn start(guard: &GuardCommand, job: &Job, output: Output) -> Result<Running, StartError> {
     let mut caller = Caller::start(guard, output)?;
-    // That it cannot be told is found out below: the guard is dead.
+    // A failed send means that the guard is dead, which is found out below.
     let sent = send(&caller.socket, &Order::Start(job.clone()));
     let fail = |source: io::Error| {
         let program = job.program.clone();
@@ -101,11 +100,11 @@ pub fn start(guard: &GuardCommand, job: &Job, output: Output) -> Result<Running,
     }
 }
 
-/// Waits for the command's end, and sees to it that it comes.
+/// Waits for the command's end, and ends it if necessary.
 ///
-/// When the time is up, the command's group gets SIGTERM; when this process is interrupted, the
-/// signal that did it. If that does not end the group within `stop_timeout`, or if this process is
-/// interrupted again, everything is killed.
+/// At the timeout, the command's group gets SIGTERM; at an interruption of this process, it gets the same
+/// signal. If the group does not end within `stop_timeout`, or if this process is interrupted again,
+/// everything is killed.
 pub fn run_to_end(mut running: Running, limits: Limits, interrupts: &Interrupts) -> Finished {
     let deadline = limits.timeout.and_then(|timeout| running.started.checked_add(timeout));
     let (why, signal, known) = match running.wait(deadline, Some(interrupts)) {
@@ -120,15 +119,15 @@ pub fn run_to_end(mut running: Running, limits: Limits, interrupts: &Interrupts)
 }
 
 impl Running {
-    /// Gives the pid of the command, which is that of its process group, too.
+    /// Returns the pid of the command, which is also the number of its process group.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Gives what ends the command from another thread, while this one waits.
+    /// Returns a handle with which another thread ends the command while this one waits.
     ///
     /// # Errors
-    /// Where no more descriptors are to be had.
+    /// If no more descriptors are available.
     pub fn stopper(&self) -> io::Result<Stopper> {
         Ok(Stopper { socket: self.caller.socket.try_clone()? })
     }
@@ -138,15 +137,15 @@ impl Running {
         self.wait_beyond(deadline, interrupts.map(|interrupts| (interrupts, 0)))
     }
 
-    /// Sends the signal to the command's group, gives the group `stop_timeout` to end, then kills
-    /// what is left. Gives how the command itself ended.
+    /// Sends the signal to the command's group, gives the group `stop_timeout` to end, then kills the rest.
+    /// Returns how the command itself ended.
     pub fn stop(mut self, signal: i32, stop_timeout: Duration) -> Finished {
         self.tell(&Order::Stop(signal));
         self.wait_beyond(Instant::now().checked_add(stop_timeout), None);
         self.finish()
     }
 
-    /// Kills what still lives, and gives all that is known.
+    /// Kills all remaining processes, and returns the result.
     pub fn finish(mut self) -> Finished {
         self.tell(&Order::Kill);
         self.wait_beyond(None, None);
@@ -154,7 +153,7 @@ impl Running {
         Finished { ended, survivors, output: self.caller.close() }
     }
 
-    /// Waits as `wait` does, but only for interruptions after the first `known` ones.
+    /// Waits like `wait`, but only for interruptions after the first `known` ones.
     fn wait_beyond(
         &mut self,
         deadline: Option<Instant>,
@@ -171,7 +170,7 @@ impl Running {
                 return Event::Interrupted(signal);
             }
             let rest = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            // A time that is too long for the system is for ever.
+            // A time that is too long for the system means no limit.
             let timeout = rest.and_then(|rest| Timespec::try_from(rest).ok());
             let mut fds = vec![PollFd::new(&self.caller.socket, PollFlags::IN)];
             fds.extend(interrupts.iter().flat_map(|(interrupts, _)| interrupts.poll_fds()));
@@ -186,7 +185,7 @@ impl Running {
         }
     }
 
-    /// Takes in what the guard says.
+    /// Handles a report of the guard.
     fn hear(&mut self) {
         match self.caller.report() {
             Ok(Some(Report::Ended { how, survivors })) => {
@@ -201,17 +200,17 @@ impl Running {
         }
     }
 
-    /// Does what can be done without a guard.
+    /// Does what is possible without a guard.
     fn lost(&mut self) {
         self.ended = Some((Ended::Lost, 0));
         if let Some(group) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
-            // It fails if the group is gone, which is what is wanted.
+            // It fails if the group is already gone.
             kill_process_group(group, Signal::KILL).ok();
         }
     }
 
     fn tell(&self, order: &Order) {
-        // A guard that does not hear is dead or about to be, which the next wait finds out.
+        // A guard that does not receive is dead or about to die; the next wait finds that out.
         send(&self.caller.socket, order).ok();
     }
 }
@@ -225,7 +224,7 @@ pub struct Stopper {
 impl Stopper {
     /// Sends the signal to the command's group.
     pub fn stop(&self, signal: i32) {
-        // A guard that does not hear is dead or about to be, which whoever waits finds out.
+        // A guard that does not receive is dead or about to die; the waiting thread finds that out.
         send(&self.socket, &Order::Stop(signal)).ok();
     }
 
@@ -235,7 +234,7 @@ impl Stopper {
     }
 }
 
-/// The connection with a guard. Dropping it makes the guard kill everything, and waits for that.
+/// The connection to a guard. Dropping it makes the guard kill everything, and waits for that.
 #[derive(Debug)]
 struct Caller {
     guard: Child,
@@ -252,12 +251,12 @@ impl Caller {
         let mut command = Command::new(&guard.program);
         command.args(&guard.args).stdin(std::os::fd::OwnedFd::from(theirs)).stdout(stdout).stderr(stderr);
         let guard = procs::fork_and_exec(&mut command).map_err(fail("start"))?;
-        // With it go our copies of the writing ends.
+        // This also drops this process's copies of the writing ends.
         drop(command);
         Ok(Caller { guard, socket, inbox: Inbox::default(), pump: Some(pump) })
     }
 
-    /// Waits for the next report; gives `None` if the guard is dead.
+    /// Waits for the next report. Returns `None` if the guard is dead.
     fn report(&mut self) -> io::Result<Option<Report>> {
         loop {
             match self.inbox.take()? {
@@ -269,8 +268,8 @@ impl Caller {
     }
 
     fn close(&mut self) -> OutputReport {
-        // If the guard still runs, this is the end of its caller, and so of the command. It fails
-        // if the guard is gone already.
+        // If the guard still runs, it sees this as the end of its caller, and ends the command. It fails if
+        // the guard is already gone.
         self.socket.shutdown(std::net::Shutdown::Both).ok();
         self.guard.wait().ok();
         self.pump.take().map(Pump::finish).unwrap_or_default()

@@ -1,8 +1,7 @@
-//! What caller and guard say to each other over their socket.
+//! The messages between caller and guard over their socket.
 //!
-//! A message is its length (`u32`), one byte that names it, and its fields; numbers are
-//! little-endian, strings have their length (`u32`) before them. Both ends are the same program,
-//! so there are no versions.
+//! A message is its length (`u32`), one byte for its kind, and its fields. Numbers are little-endian,
+//! strings are preceded by their length (`u32`). Both ends are the same program, so there are no versions.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
@@ -11,10 +10,10 @@ use std::os::unix::net::UnixStream;
 
 use crate::job::{Job, Stdin};
 
-/// What the caller tells the guard. The end of the stream says: kill everything.
+/// A message from the caller to the guard. The end of the stream means: kill everything.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Order {
-    /// The first order, and given once.
+    /// The first order, sent once.
     Start(Job),
     /// Sends this signal to the command's group, and lets the group end.
     Stop(i32),
@@ -22,18 +21,18 @@ pub(crate) enum Order {
     Kill,
 }
 
-/// What the guard tells the caller.
+/// A message from the guard to the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Report {
-    /// The command runs and has this pid, which is its group's, too.
+    /// The command runs with this pid, which is also the number of its group.
     Started(u32),
     /// The command was not started, because of this errno. The guard ends.
     Refused(Step, i32),
-    /// The command has ended and nothing of it is left but `survivors`. The guard ends.
+    /// The command has ended, and only `survivors` processes of it are left. The guard ends.
     Ended { how: End, survivors: u32 },
 }
 
-/// How the command itself ended.
+/// The end of the command itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Exited(i32),
@@ -42,7 +41,7 @@ pub(crate) enum End {
     Survived,
 }
 
-/// What failed when the command was to be started.
+/// The step of the start that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     Guard,
@@ -151,7 +150,7 @@ fn put_list(out: &mut Vec<u8>, list: &[impl AsRef<OsStr>]) {
     }
 }
 
-/// The rest of a message that is being read.
+/// The unread rest of a message.
 pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -175,7 +174,7 @@ impl Fields<'_> {
     }
 }
 
-/// Sends a message whole.
+/// Sends a whole message.
 pub(crate) fn send(mut stream: &UnixStream, message: &impl Message) -> io::Result<()> {
     let mut bytes = vec![0; 4];
     message.write(&mut bytes);
@@ -184,12 +183,12 @@ pub(crate) fn send(mut stream: &UnixStream, message: &impl Message) -> io::Resul
     stream.write_all(&bytes)
 }
 
-/// What has come over the socket and was not yet looked at.
+/// Bytes that were received and not yet parsed.
 #[derive(Default, Debug)]
 pub(crate) struct Inbox(Vec<u8>);
 
 impl Inbox {
-    /// Reads once, which waits if nothing has come. Gives `false` at the end of the stream.
+    /// Reads once, and waits if nothing has come. Returns `false` at the end of the stream.
     pub(crate) fn fill(&mut self, mut stream: &UnixStream) -> io::Result<bool> {
         let mut chunk = [0; 4096];
         loop {
@@ -199,14 +198,14 @@ impl Inbox {
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The other end died with words of ours unread: the end all the same.
+                // The other end died without reading a message of this end: this is also an end.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Takes the oldest message, if it is there in full.
+    /// Takes the oldest message, if it is complete.
     pub(crate) fn take<M: Message>(&mut self) -> io::Result<Option<M>> {
         let Some((length, rest)) = self.0.split_first_chunk() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
@@ -246,8 +245,8 @@ mod tests {
         bytes
     }
 
-    /// Every message comes whole however it is cut, none comes early, and none of its beginnings
-    /// nor an addition to it passes for one.
+    /// Every message arrives whole, however it is cut, and none arrives early. No prefix and no extension
+    /// of it is accepted.
     fn there_and_back<M: Message + PartialEq + Debug>(message: M) {
         let bytes = bytes_of(&message);
         let mut inbox = Inbox::default();

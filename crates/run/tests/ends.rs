@@ -1,4 +1,4 @@
-//! How commands end, and what they find when they begin.
+//! The end of commands, and the environment in which they start.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -8,7 +8,7 @@ use genstore_run::{Ended, Event, Job, Limits, Output, StartError, Stream, start}
 
 use crate::support::*;
 
-/// Runs to the end, and gives stdout with it.
+/// Runs a job to its end. Also returns its stdout.
 fn stdout_of(job: &Job) -> (Ended, Vec<u8>) {
     let bytes = Arc::new(Mutex::new(vec![]));
     let sink = {
@@ -62,7 +62,7 @@ fn a_program_that_cannot_be_executed() {
         assert!(matches!(error, StartError::NotExecutable { .. }), "{error:?}");
         assert_eq!(error.exit_code(), 126);
     }
-    // An argument that no program can be given.
+    // No program accepts this argument.
     let error =
         start(&guard(), &Job { args: vec!["a\0b".into()], ..Job::new("true") }, quiet()).unwrap_err();
     assert!(matches!(error, StartError::NotExecutable { .. }), "{error:?}");
@@ -107,7 +107,7 @@ fn no_descriptor_of_the_guard_is_passed_on() {
 
 #[test]
 fn signals_have_their_default_effects() {
-    /// The first 31 signals; the next are the C library's own affair.
+    /// Returns the first 31 signals; the next ones belong to the C library.
     fn mask(status: &str, name: &str) -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         u64::from_str_radix(line.trim(), 16).unwrap() & 0x7fff_ffff
@@ -118,7 +118,7 @@ fn signals_have_their_default_effects() {
     let status = String::from_utf8(status).unwrap();
     assert_eq!(mask(&status, "SigBlk:"), 0);
     assert_eq!(mask(&status, "SigCgt:"), 0);
-    // Rust ignores SIGPIPE for itself; what else is ignored was so before these tests began.
+    // Rust ignores SIGPIPE for itself. Other ignored signals were ignored before these tests began.
     assert_eq!(mask(&status, "SigIgn:"), mask(&own, "SigIgn:") & !(1 << 12));
 }
 

@@ -1,7 +1,7 @@
-//! The crate, used as a program uses it; `helper` is that program.
+//! Tests of the crate, used like a program uses it; `helper` is that program.
 //!
-//! What is alive is known by a FIFO: every process of a run holds it open for writing, so its end
-//! is their end, however far they have wandered.
+//! A FIFO shows which processes are alive: every process of a run holds it open for writing, so it is
+//! closed when all have ended, whatever their group or session is.
 
 mod ends;
 mod nothing_left;

@@ -1,4 +1,4 @@
-//! Nothing of a command survives, however it or its caller ends.
+//! No process of a command survives, however the command or its caller ends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use crate::support::*;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
-/// A caller in a process of its own.
+/// Starts a caller in a process of its own.
 fn parent(alive: &Alive, script: &str) -> Child {
     let mut command = Command::new(HELPER);
     command.args(["parent", script]).env("ALIVE", alive.path()).spawn().unwrap()
@@ -54,7 +54,7 @@ fn when_its_time_is_up() {
 fn when_the_caller_is_interrupted() {
     for (name, number) in [("-INT", 2), ("-TERM", 15), ("-HUP", 1)] {
         let mut alive = Alive::new();
-        // The command tells which signal it was given, and ends as if nothing had been.
+        // The command prints the signal that it got, and exits normally.
         let script = format!(
             "trap 'echo 1 >&9; exit 0' HUP; trap 'echo 2 >&9; exit 0' INT; trap 'echo 15 >&9; exit 0' TERM
              {FAMILY} echo $$ >&9; wait"
@@ -78,7 +78,7 @@ fn when_the_caller_is_killed() {
     until("the end of all", || !alive.is_held() && !pids.iter().any(|&pid| is_there(pid)));
 }
 
-/// A caller that dies before the guard has read anything, and in the midst of telling it.
+/// A caller that dies before the guard has read anything, or while it sends the job.
 #[test]
 fn when_the_caller_is_killed_before_the_guard_knows_what_to_start() {
     for said in [&[][..], &[200, 0, 0, 0, b'j']] {
@@ -90,14 +90,14 @@ fn when_the_caller_is_killed_before_the_guard_knows_what_to_start() {
     }
 }
 
-/// The moments are many, from before there is a guard until after the command has children. The
-/// guard does not hold the FIFO, so here all are known by their environment.
+/// The delays range from before the guard exists until after the command has children. The guard does not
+/// hold the FIFO, so here all processes are recognised by their environment.
 #[test]
 fn when_the_caller_is_killed_at_any_moment() {
     for delay in 0..40 {
         let alive = Alive::new();
         let mut parent = parent(&alive, &format!("{FAMILY} wait"));
-        // This waits for nothing: it chooses the moment.
+        // This sleep chooses the moment; it does not wait for anything.
         std::thread::sleep(Duration::from_micros(delay * 250));
         parent.kill().unwrap();
         parent.wait().unwrap();
@@ -106,7 +106,7 @@ fn when_the_caller_is_killed_at_any_moment() {
     }
 }
 
-/// Whether any process has this in its environment.
+/// Returns whether any process has this in its environment.
 fn somebody_has(variable: &str) -> bool {
     std::fs::read_dir("/proc").unwrap().any(|entry| {
         let environment = std::fs::read(entry.unwrap().path().join("environ")).unwrap_or_default();
@@ -146,13 +146,13 @@ fn a_second_interruption_kills_at_once() {
     assert_eq!(alive.line(), "ready");
     signal(parent.id(), "-TERM");
     assert_eq!(alive.line(), "heard");
-    // Those that come within a second are one.
+    // Signals within a second count as one.
     while parent.try_wait().unwrap().is_none() {
         signal(parent.id(), "-TERM");
         std::thread::yield_now();
     }
     assert_eq!(parent.wait().unwrap().code(), Some(143));
-    // The first alone would have given it 10 seconds.
+    // The first one alone would have allowed 10 seconds.
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
     alive.assert_nobody(&[]);
 }
@@ -160,7 +160,7 @@ fn a_second_interruption_kills_at_once() {
 #[test]
 fn a_group_that_is_stopped_gets_its_time() {
     let mut alive = Alive::new();
-    // The command dies of the signal at once; its child needs a moment more.
+    // The command dies of the signal at once; its child takes a little longer.
     let script = "exec 9>\"$ALIVE\"
         sh -c 'trap \"sleep 0.3; echo saved >&9; exit\" TERM; echo ready >&9; while :; do sleep 0.05; done' &
         wait";

@@ -1,4 +1,4 @@
-//! The command's output: passed on, logged, cut, and never in the command's way.
+//! The command's output: it is passed on, logged and cut, and never blocks the command.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -50,7 +50,7 @@ fn both_streams_come_and_are_logged_as_they_come() {
     assert_eq!(text(file), "onetwothree\n");
 }
 
-/// All is there when the run has ended, also what the reader had not come to yet.
+/// All output is there when the run has ended, even what the reader had not read yet.
 #[test]
 fn nothing_is_lost_at_the_end() {
     let (sender, chunks) = mpsc::channel();
@@ -63,7 +63,7 @@ fn nothing_is_lost_at_the_end() {
 
 #[test]
 fn a_log_has_a_limit() {
-    // What is printed, the limit, what is kept.
+    // The printed text, the limit, the kept text.
     for (printed, limit, kept) in [
         ("abc", 3, "abc".to_owned()),
         ("abcd", 3, format!("abc\n{LOG_CUT}")),
@@ -80,7 +80,7 @@ fn a_log_has_a_limit() {
         assert_eq!(finished.output.log_cut, kept.contains(LOG_CUT));
         let all = chunks.iter().flatten().count();
         let passed = printed.replace("\\n", "\n").len() + if kept.contains(LOG_CUT) { 4 } else { 0 };
-        assert_eq!(all, passed, "what is not kept is passed on");
+        assert_eq!(all, passed, "all output is passed on");
     }
 }
 
@@ -112,7 +112,7 @@ fn a_failing_sink_disturbs_nobody() {
     file.read_exact_at(&mut [0; 1], 299_999).unwrap();
 }
 
-/// Somebody outside who got hold of the pipe cannot make the run wait.
+/// A foreign process that holds the pipe cannot make the run wait.
 #[test]
 fn an_outsider_with_the_pipe_holds_nothing_up() {
     let mut alive = Alive::new();

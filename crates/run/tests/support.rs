@@ -1,4 +1,4 @@
-//! Running scripts under a guard, and knowing who is alive.
+//! Runs scripts under a guard, and finds out which processes are alive.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,11 +12,11 @@ use tempfile::TempDir;
 
 pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_genstore-run-helper");
 
-/// How long a test waits for what must come, before it fails.
+/// The longest time that a test waits for an event before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Leaves one process in the command's group, one in a session of its own, and a daemon that has
-/// forked twice. Each holds the FIFO `$ALIVE` open and writes its pid there.
+/// Leaves one process in the command's group, one in a session of its own, and a daemon that has forked
+/// twice. Each holds the FIFO `$ALIVE` open and writes its pid to it.
 pub(crate) const FAMILY: &str = r#"
 exec 9>"$ALIVE"
 sh -c 'echo $$ >&9; exec sleep 300' &
@@ -24,7 +24,7 @@ setsid sh -c 'echo $$ >&9; exec sleep 300' &
 setsid sh -c '(sh -c "echo \$\$ >&9; exec sleep 300" &) & exit'
 "#;
 
-/// How many processes [`FAMILY`] leaves.
+/// The number of processes that [`FAMILY`] leaves.
 pub(crate) const FAMILY_SIZE: usize = 3;
 
 pub(crate) fn guard() -> GuardCommand {
@@ -47,12 +47,12 @@ pub(crate) fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
 }
 
-/// Whether there is such a process, dead ones that were not reaped included.
+/// Returns whether the process exists, including zombies.
 pub(crate) fn is_there(pid: u32) -> bool {
     PathBuf::from(format!("/proc/{pid}")).try_exists().unwrap()
 }
 
-/// Waits for what no event announces.
+/// Polls for a condition that no event announces.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -61,7 +61,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The FIFO that the processes of a run hold.
+/// The FIFO that the processes of a run hold open.
 pub(crate) struct Alive {
     dir: TempDir,
     reader: BufReader<File>,
@@ -84,7 +84,7 @@ impl Alive {
         self.dir.path().join("alive")
     }
 
-    /// Waits for so many lines, each with a pid.
+    /// Waits for this many lines, each with a pid.
     pub(crate) fn pids(&mut self, count: usize) -> Vec<u32> {
         (0..count).map(|_| self.line().parse().unwrap()).collect()
     }
@@ -101,7 +101,7 @@ impl Alive {
         line.trim_end().to_owned()
     }
 
-    /// Whether any process still holds the FIFO.
+    /// Returns whether any process still holds the FIFO.
     pub(crate) fn is_held(&mut self) -> bool {
         match self.reader.read(&mut [0; 64]) {
             Ok(0) => false,
@@ -113,7 +113,7 @@ impl Alive {
         }
     }
 
-    /// Nobody holds it now, and nobody waits to be reaped.
+    /// Checks that no process holds the FIFO, and that none is a zombie.
     pub(crate) fn assert_nobody(&mut self, pids: &[u32]) {
         assert!(!self.is_held(), "somebody is alive");
         let left: Vec<_> = pids.iter().filter(|&&pid| is_there(pid)).collect();
@@ -121,7 +121,7 @@ impl Alive {
     }
 }
 
-/// A FIFO that a script reads lines from: it goes on when the test says so.
+/// A FIFO from which a script reads lines: it continues when the test writes one.
 pub(crate) struct Gate {
     dir: TempDir,
     file: File,

@@ -1,19 +1,19 @@
-//! The clock of tests, and that of files.
+//! The clock of tests, and the clock of files.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// A moment, in whole seconds since 1970.
+/// Returns a time, in whole seconds since 1970.
 pub fn at(secs: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(secs)
 }
 
-/// Waits until the clock of files has gone on far enough beyond what was written last: what stat
-/// tells of that is to be believed from then on. Leaves nothing in `dir`.
+/// Waits until the clock of files is far enough beyond the last write that stat results of that file can be
+/// trusted. Leaves nothing in `dir`.
 ///
-/// The clock is the one that the store reads: newer kernels stamp files with a finer one, which runs
-/// ahead of it by a tick or more (multigrain timestamps).
+/// The clock is the one that the store reads. Newer kernels stamp files with a finer clock, which is ahead
+/// of it by a tick or more (multigrain timestamps).
 pub fn settle(dir: &Path) {
     let probe = dir.join("settle-probe");
     fs::write(&probe, "").expect("write");

@@ -1,9 +1,9 @@
-//! The fault countdown: a verb is run again and again, with a fault at step 1, 2, 3, …, until a run
-//! gets through without meeting it.
+//! The fault countdown: runs a verb again and again, with a fault at step 1, 2, 3, …, until a run ends
+//! without meeting the fault.
 //!
-//! Kills happen in a child: the test program itself, run once more, of which only the test `child`
-//! does something there.
-#![allow(clippy::print_stdout, reason = "says how many fault points there were")]
+//! Kills happen in a child process: the test program itself, run once more, in which only the test `child`
+//! does something.
+#![allow(clippy::print_stdout, reason = "prints the number of fault points")]
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -12,42 +12,42 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
 
-/// Everything that can go wrong at a step.
+/// Every kind of fault at a step.
 pub const KINDS: [FaultKind; 4] =
     [FaultKind::Kill, FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
 
-/// What goes wrong at one step, without a kill.
+/// The kinds of faults without the kill.
 pub const FAILURES: [FaultKind; 3] = [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
 
 /// One fault, at one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// What.
+    /// The kind of fault.
     pub kind: FaultKind,
-    /// At which call that changes the disk, counted from 1.
+    /// The call that changes the disk, counted from 1.
     pub step: u64,
 }
 
-/// How a verb with a fault ended.
+/// The end of a verb with a fault.
 #[derive(Debug)]
 pub enum End {
-    /// The fault was at a later step than it has.
+    /// The fault's step is later than the verb's last step.
     Unmet,
-    /// It was killed.
+    /// The verb was killed.
     Killed,
-    /// The fault was met, and the verb ended so.
+    /// The verb met the fault, and returned this.
     Met(genstore::Result<()>),
 }
 
 impl End {
-    /// Returns whether the verb gave back an error.
+    /// Returns whether the verb returned an error.
     pub fn is_failure(&self) -> bool {
         matches!(self, End::Met(Err(_)))
     }
 }
 
-/// Tries each fault of `kinds` at each step from `first` on; counts the steps of each kind, and
-/// prints them. An attempt gets words for messages, too.
+/// Tries each fault of `kinds` at each step, starting at `first`. Counts and prints the steps of each kind.
+/// `attempt` also gets a description for messages.
 pub fn count_down(
     name: &str,
     kinds: &[FaultKind],
@@ -68,7 +68,7 @@ pub fn count_down(
 }
 
 impl Fault {
-    /// Does `act` with this fault. Where that is a kill, a child does it instead: its task is `task`.
+    /// Runs `act` with this fault. A child runs `task` instead if the fault is a kill.
     pub fn meet(self, task: &Task, act: impl FnOnce(Faults) -> genstore::Result<()>) -> End {
         if self.kind == FaultKind::Kill {
             return if kill_at(self.step, task) { End::Killed } else { End::Unmet };
@@ -76,7 +76,7 @@ impl Fault {
         self.fail(act)
     }
 
-    /// Does `act` with this fault, which is no kill.
+    /// Runs `act` with this fault, which is no kill.
     pub fn fail(self, act: impl FnOnce(Faults) -> genstore::Result<()>) -> End {
         let faults = Faults::inject(FaultPlan::step(self.step, self.kind));
         let result = act(faults.clone());
@@ -86,18 +86,18 @@ impl Fault {
     }
 }
 
-/// What a child is told: where, and words of which the test program knows what they mean.
+/// The task of a child: a folder, and words that the test program understands.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The folder to work in.
     pub place: PathBuf,
-    /// What to do there. None has a line break.
+    /// The words of the task, without line breaks.
     pub words: Vec<String>,
 }
 
 const CHILD: &str = "GENSTORE_FAULT_CHILD";
 
-/// Has a child do a task, and be killed at `step`; tells whether it got that far.
+/// Runs a task in a child that is killed at `step`. Returns whether the child got that far.
 pub fn kill_at(step: u64, task: &Task) -> bool {
     let place = task.place.to_str().expect("a path of letters");
     let lines = format!("{step}\n{place}\n{}", task.words.join("\n"));
@@ -117,7 +117,7 @@ pub fn kill_at(step: u64, task: &Task) -> bool {
     }
 }
 
-/// In a child: gives its task, and the fault that kills it.
+/// Returns the task and the fault of this process, if it is a child.
 pub fn child_task() -> Option<(Task, Faults)> {
     let lines = std::env::var(CHILD).ok()?;
     let mut lines = lines.split('\n').map(str::to_owned);
@@ -127,10 +127,10 @@ pub fn child_task() -> Option<(Task, Faults)> {
     Some((Task { place, words: lines.collect() }, Faults::inject(kill)))
 }
 
-/// Keeps the other tests of this program waiting.
+/// Blocks the other tests of this program.
 ///
-/// While one test forks a child, the child has another's locks until it becomes its program: so one
-/// at a time, where tests are threads of one process.
+/// A forked child holds the locks of other tests until it executes its program. So tests that are threads
+/// of one process must fork one at a time.
 pub fn one_at_a_time() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,5 @@
-//! What the tests of genstore share: folders that vanish, trees that are easy to write down, and
-//! checks of a whole store that do not use the code under test.
+//! Shared parts of the tests of genstore: temporary folders, trees in a short notation, and checks of a
+//! whole store that do not use the code under test.
 //!
 //! Dev only.
 #![allow(clippy::disallowed_methods, reason = "tests make and break files")]
@@ -28,9 +28,9 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// A folder that is removed in the end.
+/// Creates a folder that is removed at the end.
 ///
-/// In memory where the machine offers that: thousands of fault runs flush thousands of times.
+/// It is in memory if possible, because thousands of fault runs flush thousands of times.
 pub fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let builder = tempfile::Builder::new().prefix("genstore-test-").to_owned();
@@ -41,7 +41,7 @@ pub fn scratch() -> TempDir {
     .expect("a folder for the test")
 }
 
-/// Counts the bytes that this process read meanwhile.
+/// Counts the bytes that this process reads while `act` runs.
 pub fn bytes_read(act: impl FnOnce()) -> usize {
     let read = || -> usize {
         let io = std::fs::read_to_string("/proc/self/io").unwrap();
@@ -53,7 +53,7 @@ pub fn bytes_read(act: impl FnOnce()) -> usize {
     read() - before
 }
 
-/// Lists what a dead process left: anything in `staging/`.
+/// Lists the debris of dead processes: anything in `staging/`.
 pub fn debris(store: &Path) -> Vec<String> {
     genstore_torture::trees::names(&store.join("staging")).expect("list staging")
 }
@@ -63,7 +63,7 @@ pub fn object_inodes(store: &Path) -> BTreeSet<u64> {
     genstore_torture::trees::object_inodes(store).expect("list the objects")
 }
 
-/// Copies a folder as it is, hard links, modes and mtimes included.
+/// Copies a folder with its hard links, modes and mtimes.
 pub fn copy_exactly(from: &Path, to: &Path) {
     let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("run cp");
     assert!(status.success(), "cp -a failed");

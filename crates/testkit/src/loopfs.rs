@@ -1,11 +1,11 @@
-//! Real filesystems in files, for tests as root: ext4, xfs and btrfs over a loop device.
+//! Real filesystems in files, for tests that run as root: ext4, xfs and btrfs over a loop device.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// Writing back ends by itself once nobody writes; so many copies take longer than that.
+/// The limit of copies. Writeback ends once nothing writes; this many copies take longer than that.
 const MOST_COPIES: u32 = 100;
 
 /// A filesystem in a file, mounted until it is dropped.
@@ -16,10 +16,10 @@ pub struct LoopFs {
 }
 
 impl LoopFs {
-    /// Makes and mounts one of `size_mib`; `None`, with a printed reason, where that cannot be done.
-    /// `extra` goes to mkfs.
+    /// Creates and mounts a filesystem of `size_mib`. Returns `None`, with a printed reason, if that is
+    /// impossible. `extra` is passed to mkfs.
     pub fn make(kind: &'static str, size_mib: u64, extra: &[&str]) -> Option<LoopFs> {
-        // Not in memory: tmpfs would hide what the loop device did not write yet.
+        // Not in memory: tmpfs would hide writes that the loop device has not done yet.
         let dir = tempfile::Builder::new().prefix("genstore-loop-").tempdir_in(target_dir()).ok()?;
         std::fs::create_dir(dir.path().join("mnt")).ok()?;
         let mut fs = LoopFs { dir, kind, mounted: false };
@@ -42,12 +42,12 @@ impl LoopFs {
         }
     }
 
-    /// The folder that it is mounted on.
+    /// Returns its mount point.
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("mnt")
     }
 
-    /// The file that holds it.
+    /// Returns the file that contains it.
     pub fn image(&self) -> PathBuf {
         self.dir.path().join("image")
     }
@@ -63,18 +63,18 @@ impl LoopFs {
         Ok(())
     }
 
-    /// Takes it off.
+    /// Unmounts it.
     pub fn unmount(&mut self) {
         if std::mem::take(&mut self.mounted) {
             run(Command::new("umount").arg(self.path())).expect("unmount");
         }
     }
 
-    /// Copies what the device holds at this moment: what a power loss now would leave.
+    /// Copies the current content of the device: the state after a power loss now.
     ///
-    /// The kernel may write back while the image is read, and a copy that has a later write but not an
-    /// earlier one is nothing that a power loss leaves. So the copy is compared with the image, and made
-    /// again until both are the same: each write that it lacks then came after all that it has.
+    /// The kernel may write back while the image is read. A copy with a later write but without an earlier
+    /// one is not a state that a power loss can leave. So the copy is compared with the image, and repeated
+    /// until both are equal: each write that it lacks then came after all that it has.
     pub fn copy_image(&self, to: &Path) {
         for _ in 0..MOST_COPIES {
             run(Command::new("cp").args(["--sparse=always"]).arg(self.image()).arg(to))
@@ -86,7 +86,7 @@ impl LoopFs {
         panic!("the device was written to during each of {MOST_COPIES} copies");
     }
 
-    /// Puts another image in its place; it must not be mounted.
+    /// Restores another image. The filesystem must not be mounted.
     pub fn restore_image(&self, from: &Path) {
         assert!(!self.mounted, "unmount first");
         run(Command::new("cp").args(["--sparse=always"]).arg(from).arg(self.image()))
@@ -97,13 +97,13 @@ impl LoopFs {
 impl Drop for LoopFs {
     fn drop(&mut self) {
         if self.mounted {
-            // Lazily: a failing test may still have files open there.
+            // The unmount is lazy, because a failing test may still have open files.
             drop(run(Command::new("umount").arg("-l").arg(self.path())));
         }
     }
 }
 
-/// Where the build puts things: on a disk, and ignored by git.
+/// Returns the build's target folder: on a disk, and ignored by git.
 pub fn target_dir() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tmp");
     std::fs::create_dir_all(&here).expect("make target/tmp");

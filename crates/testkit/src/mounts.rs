@@ -1,5 +1,5 @@
-//! Mounts for tests as root, in a mount namespace of the test's own, and folders outside a store of
-//! which nothing may change.
+//! Mounts for tests that run as root, in a mount namespace of the test's own; and folders outside a store
+//! in which nothing may change.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -12,8 +12,8 @@ use crate::skip::{is_root, skip_on_this_machine};
 
 const INSIDE: &str = "GENSTORE_TEST_OWN_MOUNTS";
 
-/// Returns true in a process that has a mount namespace of its own, where the calling test goes on. Else
-/// runs the test `name` in such a process, and returns false; or records that it is skipped.
+/// Returns true in a process with its own mount namespace, where the calling test continues. Otherwise runs
+/// the test `name` in such a process and returns false, or records that it is skipped.
 pub fn in_own_mounts(name: &str) -> bool {
     if std::env::var_os(INSIDE).is_some_and(|inside| inside == OsStr::new(name)) {
         return true;
@@ -43,7 +43,7 @@ pub fn in_own_mounts(name: &str) -> bool {
     false
 }
 
-/// Shows a folder or a file at another path, too.
+/// Bind-mounts a folder or a file at another path.
 pub fn bind(from: &Path, to: &Path) {
     mount(&["--bind".as_ref(), from.as_ref(), to.as_ref()]);
 }
@@ -58,7 +58,7 @@ pub fn unmount(at: &Path) {
     run(Command::new("umount").arg(at));
 }
 
-/// Unmounts all that is mounted below a folder whose path has no blanks.
+/// Unmounts every mount below a folder whose path has no blanks.
 pub fn unmount_below(dir: &Path) {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
     let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
@@ -72,11 +72,11 @@ fn run(command: &mut Command) {
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// What a file or folder outside the store looks like: inode, mode, links, size, times, and its bytes or
-/// where it leads.
+/// The state of a file or folder outside the store: inode, mode, links, size, times, and its bytes or
+/// target.
 type Look = (u64, u32, u64, u64, (i64, i64), (i64, i64), Vec<u8>);
 
-/// Folders outside the store of which nothing may change. Looks once more when it is dropped.
+/// Folders outside the store in which nothing may change. They are checked once more on drop.
 #[derive(Debug)]
 pub struct Bystanders {
     dir: PathBuf,
@@ -84,7 +84,7 @@ pub struct Bystanders {
 }
 
 impl Bystanders {
-    /// Makes a folder with some files, among them names that a store uses, and remembers all of it.
+    /// Creates a folder with some files, among them names that a store uses, and records its state.
     pub fn make(dir: &Path) -> Bystanders {
         for (path, bytes) in [
             ("file", "bystander"),
@@ -100,17 +100,17 @@ impl Bystanders {
         Bystanders::watch(dir)
     }
 
-    /// Remembers what is in a folder.
+    /// Records the state of a folder.
     pub fn watch(dir: &Path) -> Bystanders {
         Bystanders { dir: dir.to_owned(), before: look(dir) }
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.dir
     }
 
-    /// Fails if anything in the folder is not as it was: names, bytes, modes, links and times.
+    /// Fails if anything in the folder changed: names, bytes, modes, links or times.
     #[track_caller]
     pub fn check(&self, when: &str) {
         assert_eq!(look(&self.dir), self.before, "{when}: something outside the store changed");
@@ -119,7 +119,7 @@ impl Bystanders {
 
 impl Drop for Bystanders {
     fn drop(&mut self) {
-        // The whole place is gone where a test removed it.
+        // A test may have removed the whole place.
         if !std::thread::panicking() && self.dir.symlink_metadata().is_ok() {
             self.check("in the end");
         }

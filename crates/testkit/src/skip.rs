@@ -1,4 +1,4 @@
-//! Skipped tests. Every test that cannot run what it is for says so here, with the reason.
+//! Skipped tests. Every test that cannot run records this here, with the reason.
 //!
 //! The reason is printed, and appended to the file that `GENSTORE_SKIPS` names. `scripts/check` sets
 //! that variable, ends with a table of all reasons, and fails if `scripts/setup` could have avoided
@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What a skipped test lacks.
+/// The thing that a skipped test lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lack {
     /// A program or package that `scripts/setup` can install.
@@ -25,7 +25,7 @@ pub fn skip_without_package(what: impl Display) {
     record(Lack::Package, &format!("{what} is not installed"));
 }
 
-/// Records that the calling test is skipped because of what this machine lacks.
+/// Records that the calling test is skipped because this machine lacks something.
 pub fn skip_on_this_machine(why: impl Display) {
     record(Lack::Machine, &why.to_string());
 }
@@ -56,7 +56,7 @@ pub fn has_node_modules(folder: &Path) -> bool {
     let installed = std::fs::read(folder.join("node_modules/.installed"));
     let is_installed = installed.is_ok_and(|bytes| bytes == lockfile);
     if !is_installed {
-        skip_without_package(format!("what {}/package-lock.json lists", folder.display()));
+        skip_without_package(format!("a package of {}/package-lock.json", folder.display()));
     }
     is_installed
 }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_absent_is_found_out() {
-        // What asks for a test records a skip, and the gate counts those.
+        // The other functions would record a skip, which the gate counts.
         assert!(can_start("sh"));
         assert!(!can_start("genstore-no-such-program"));
     }

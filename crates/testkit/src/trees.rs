@@ -1,4 +1,4 @@
-//! Three trees that are published one after the other, each by the name of its source.
+//! Three trees that are published in turn, named after their sources.
 
 use std::fs;
 use std::path::Path;
@@ -7,13 +7,14 @@ use genstore_torture::trees::{Thing, Things};
 
 use crate::things::write_tree;
 
-/// What the sources `a`, `b` and `c` hold.
+/// The trees of the sources `a`, `b` and `c`.
 pub struct Trees {
     /// The first.
     pub a: Things,
-    /// With older files than the first, so that some need a newer mtime when they replace them.
+    /// The second tree. Its files are older than the first's, so some need a newer mtime when they replace
+    /// those.
     pub b: Things,
-    /// Mostly as the first.
+    /// The third tree, which is mostly like the first.
     pub c: Things,
 }
 
@@ -21,7 +22,7 @@ impl Trees {
     /// The names of the sources.
     pub const NAMES: [&str; 3] = ["a", "b", "c"];
 
-    /// Gives the tree of a source.
+    /// Returns the tree of a source.
     pub fn get(&self, name: &str) -> &Things {
         match name {
             "a" => &self.a,
@@ -31,8 +32,8 @@ impl Trees {
         }
     }
 
-    /// Writes the sources. What the others have in common with the first is one inode, as in one
-    /// folder that a build tool writes to again and again: so the index knows it.
+    /// Writes the sources. Files that other sources share with the first are one inode, as in a folder that
+    /// a build tool rewrites: so the index recognises them.
     pub fn write(&self, dir: &Path) {
         let content = |thing: &Thing| match thing {
             Thing::File(bytes, executable, _) => Some((bytes.clone(), *executable)),

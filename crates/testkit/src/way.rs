@@ -1,34 +1,34 @@
-//! The ways of publishing: with and without each of the short cuts.
+//! The ways of publishing: with and without each of the shortcuts.
 
 use std::fmt;
 
 use genstore::{Retention, StageOptions};
 
-/// Which short cuts a publication takes.
+/// The shortcuts of a publication.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Way {
-    /// The new tree is made of one that retention gives up.
+    /// Whether the new tree is built from one that retention gives up.
     pub recycle: bool,
-    /// Sources that the index knows are not read.
+    /// Whether sources that the index knows are reused unread.
     pub index: bool,
-    /// Sources are moved in, and removed after the commit.
+    /// Whether sources are moved in, and removed after the commit.
     pub consume: bool,
 }
 
 impl Way {
-    /// Any two settings meet in one of these, whichever the two are.
+    /// The ways. Each pair of settings occurs in one of them.
     pub const ALL: [Way; 4] = [
         Way { recycle: false, index: true, consume: false },
         Way { recycle: true, index: true, consume: true },
         Way { recycle: false, index: false, consume: true },
         Way { recycle: true, index: false, consume: false },
     ];
-    /// As without any flag.
+    /// The way without any flag.
     pub const PLAIN: Way = Way::ALL[0];
-    /// Those that leave the sources where they are.
+    /// The ways that leave the sources in place.
     pub const COPYING: [Way; 2] = [Way::ALL[0], Way::ALL[3]];
 
-    /// Gives the way's options. What is recycled is all but the last good generation.
+    /// Returns the staging options. All but the last good generation are recycled.
     pub fn staging(self) -> StageOptions {
         let mut options = StageOptions::default();
         options.recycle = self.recycle.then_some(Retention::only_last(1));
@@ -36,7 +36,7 @@ impl Way {
         options
     }
 
-    /// Gives the flags of `genstore publish` for it; what is recycled is said by [`Way::project`].
+    /// Returns the flags of `genstore publish`. [`Way::project`] turns recycling on.
     pub fn flags(self) -> &'static [&'static str] {
         match (self.index, self.consume) {
             (true, false) => &[],
@@ -46,7 +46,7 @@ impl Way {
         }
     }
 
-    /// Gives the project's file for it: the rule of [`Way::staging`].
+    /// Returns the project's file: the rule of [`Way::staging`].
     pub fn project(self) -> &'static str {
         match self.recycle {
             true => "[retain]\nauto = true\nkeep_last = 1\ngrace = '0s'\n",
@@ -54,7 +54,7 @@ impl Way {
         }
     }
 
-    /// Finds one of [`Way::ALL`] by its name.
+    /// Returns the one of [`Way::ALL`] with this name.
     pub fn named(name: &str) -> Way {
         let found = Way::ALL.into_iter().find(|way| way.to_string() == name);
         found.unwrap_or_else(|| panic!("no way is called {name}"))

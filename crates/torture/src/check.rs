@@ -1,5 +1,4 @@
-//! What must hold, whatever went wrong: judged by looking at the disk alone, without the store's
-//! own code.
+//! Checks the state after a fault by reading the disk, without the store's own code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,12 +13,12 @@ use genstore::tree::{Digest, show_path};
 use crate::place::{self, CURRENT, GIVEN, STORE};
 use crate::trees::{self, walk};
 
-/// The paths where readers look: what is current, and the views that scenarios make.
+/// The paths that readers use: `current`, and the views that scenarios create.
 const SHOWN: [&str; 5] = [CURRENT, "site", "part", "mirror", "copies"];
-/// Those of them that are brought up to date file by file.
+/// The paths that are updated file by file.
 const MIRRORS: [&str; 2] = ["mirror", "copies"];
 
-/// What stands at one path of a tree.
+/// The content of one path of a tree.
 #[derive(PartialEq, Eq, Clone, Debug)]
 pub(crate) enum Thing {
     File { mode: u32, digest: Digest },
@@ -30,7 +29,7 @@ pub(crate) enum Thing {
 /// A tree, by path.
 pub(crate) type Listing = BTreeMap<Vec<u8>, Thing>;
 
-/// Lists a tree with all its bytes, following `dir` itself.
+/// Lists a tree with all its bytes. `dir` itself may be a symlink.
 fn list(dir: &Path) -> io::Result<Listing> {
     let mut found = Listing::new();
     for entry in walk(dir, 1) {
@@ -38,7 +37,7 @@ fn list(dir: &Path) -> io::Result<Listing> {
         let (path, meta) = (entry.path(), fs::symlink_metadata(entry.path())?);
         let mode = meta.mode() & 0o7777;
         let thing = if meta.is_dir() {
-            // The set-group-id bit is inherited from the folder above.
+            // The set-group-id bit is inherited from the parent folder.
             Thing::Dir { mode: mode & !0o2000 }
         } else if meta.is_symlink() {
             Thing::Link(fs::read_link(path)?.into_os_string().into_vec())
@@ -50,16 +49,16 @@ fn list(dir: &Path) -> io::Result<Listing> {
     Ok(found)
 }
 
-/// What readers see of a place.
+/// The state of a place that readers see.
 #[derive(PartialEq, Eq, Clone, Debug, Default)]
 pub(crate) struct Shown {
     trees: BTreeMap<&'static str, Listing>,
-    /// A folder of the user's at the path of a view.
+    /// The user's folder at the path of a view.
     folder: Option<Listing>,
 }
 
 impl Shown {
-    /// Looks at a place. What is there and cannot be read is a violation, which is said.
+    /// Reads a place. Anything that exists and cannot be read is a violation.
     pub(crate) fn of(place: &Path) -> Result<Shown, String> {
         let mut shown = Shown::default();
         for name in SHOWN {
@@ -78,8 +77,8 @@ impl Shown {
         Ok(shown)
     }
 
-    /// Judges what readers see after a fault: at each path the complete old tree or the complete
-    /// new one. In a mirror, and where damage is mended, each file is as before or as it ought to be.
+    /// Checks the state after a fault: each path must show the complete old tree or the complete new one.
+    /// In a mirror, and while damage is repaired, each file may be old or new by itself.
     pub(crate) fn judge(&self, before: &Shown, after: &Shown, mends: bool) -> Result<(), String> {
         for name in SHOWN {
             let found = self.trees.get(name);
@@ -93,7 +92,7 @@ impl Shown {
                 }
                 _ => false,
             };
-            // What both have is never missing, and a new mirror never incomplete.
+            // A file of both trees is never missing, and a new mirror is never incomplete.
             let is_on_the_way = || match (found, old) {
                 (Some(found), Some(old)) => {
                     let empty = Listing::new();
@@ -108,7 +107,7 @@ impl Shown {
             };
             let is_mixed = (mends && is_between()) || (MIRRORS.contains(&name) && is_on_the_way());
             if found != old && found != new && !is_mixed {
-                // Told is what keeps it from being the tree that it is nearer to.
+                // The message lists the differences from the nearer tree.
                 let told = [old, new].map(|wanted| differences(found, wanted));
                 let nearest = told.iter().min_by_key(|told| told.len()).cloned().unwrap_or_default();
                 return Err(format!("{name} is neither the old nor the new tree: {}", nearest.join(", ")));
@@ -117,12 +116,12 @@ impl Shown {
         Ok(())
     }
 
-    /// Says how it differs from what it ought to be, if it does.
+    /// Fails with the differences from the wanted state, if there are any.
     pub(crate) fn compare(&self, wanted: &Shown) -> Result<(), String> {
         self.compare_at(&SHOWN, wanted)
     }
 
-    /// The same of what is current alone, whatever becomes of the views.
+    /// Does the same for `current` only, whatever the state of the views is.
     pub(crate) fn compare_current(&self, wanted: &Shown) -> Result<(), String> {
         self.compare_at(&[CURRENT], wanted)
     }
@@ -137,7 +136,7 @@ impl Shown {
         Ok(())
     }
 
-    /// Makes sure that the user's folder still is somewhere beside the path where it was.
+    /// Checks that the user's folder still exists somewhere beside its path.
     pub(crate) fn check_folder(&self, place: &Path) -> Result<(), String> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let names = names(place)?;
@@ -153,8 +152,8 @@ impl Shown {
     }
 }
 
-/// Lists what is to be consumed; empty where nothing is. Of a mode only the x bit counts: a file
-/// that is moved in is read-only before it is committed.
+/// Lists the folder to be consumed; empty if there is none. Only the x bit of modes counts: a file that is
+/// moved in is read-only before it is committed.
 pub(crate) fn given(place: &Path) -> Result<Listing, String> {
     let dir = place.join(GIVEN);
     let mut listing = match list(&dir) {
@@ -170,8 +169,8 @@ pub(crate) fn given(place: &Path) -> Result<Listing, String> {
     Ok(listing)
 }
 
-/// Judges what a fault left of what is to be consumed: all of it, unless it was committed, and
-/// nothing else in any case.
+/// Checks the folder to be consumed after a fault: all of it is left, unless it was committed, and nothing
+/// else is in it.
 pub(crate) fn judge_given(left: &Listing, given: &Listing, is_committed: bool) -> Result<(), String> {
     let is_as_given = |(path, thing): (&Vec<u8>, &Thing)| given.get(path) == Some(thing);
     if left == given || (is_committed && left.iter().all(is_as_given)) {
@@ -182,7 +181,7 @@ pub(crate) fn judge_given(left: &Listing, given: &Listing, is_committed: bool) -
     Err(format!("{GIVEN}: {told}{more}"))
 }
 
-/// Makes sure that no file is left of what was consumed.
+/// Checks that no consumed file is left.
 pub(crate) fn judge_consumed(place: &Path) -> Result<(), String> {
     let left = given(place)?;
     match left.iter().find(|(_, thing)| matches!(thing, Thing::File { .. })) {
@@ -191,7 +190,7 @@ pub(crate) fn judge_consumed(place: &Path) -> Result<(), String> {
     }
 }
 
-/// So many differences are told.
+/// The most differences in a message.
 const MANY: usize = 4;
 
 fn differences(found: Option<&Listing>, wanted: Option<&Listing>) -> Vec<String> {
@@ -221,8 +220,7 @@ fn differences(found: Option<&Listing>, wanted: Option<&Listing>) -> Vec<String>
     told
 }
 
-/// Judges what lies outside the store and is none of its views: names, bytes, modes, mtimes and links
-/// are as they were.
+/// Checks that files outside the store and its views are unchanged: names, bytes, modes, mtimes and links.
 pub(crate) fn judge_outside(place: &Path) -> Result<(), String> {
     let dir = place::outside(place);
     let found = list(&dir).map_err(|e| unread(&dir, &e))?;
@@ -241,7 +239,7 @@ pub(crate) fn judge_outside(place: &Path) -> Result<(), String> {
     if files == place::OUTSIDE.len() { Ok(()) } else { changed("the folder") }
 }
 
-/// Lists what a dead process left and nobody removed.
+/// Lists debris that no later command removed.
 pub(crate) fn debris(place: &Path) -> Result<Vec<String>, String> {
     let mut left = Vec::new();
     for folder in ["staging", "views"] {
@@ -261,7 +259,7 @@ pub(crate) fn objects(place: &Path) -> Result<usize, String> {
     trees::object_inodes(&store).map(|inodes| inodes.len()).map_err(|e| unread(&store.join("objects"), &e))
 }
 
-/// Lists the stages that were begun, and have an owner.
+/// Lists the stages with an owner.
 pub(crate) fn stages(place: &Path) -> Result<Vec<String>, String> {
     let names = names(&place.join(STORE).join("staging"))?;
     let id = |name: &String| Some(name.strip_prefix("s-")?.strip_suffix(".claim")?.to_owned());
@@ -276,17 +274,17 @@ fn unread(path: &Path, error: &io::Error) -> String {
     format!("{} cannot be read: {error}", show_path(path.as_os_str().as_bytes()))
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum End {
     Killed,
-    /// Readers must see what they saw before.
+    /// The run failed: readers must see the old state.
     Failed,
-    /// With a warning, perhaps.
+    /// The run succeeded, perhaps with a warning.
     Done,
 }
 
-/// Judges how a run ended: killed where it was to be, else as documented.
+/// Checks the end of a run: it was killed, or its exit status is the documented one.
 pub(crate) fn judge_end(
     exit: Option<i32>,
     signal: Option<i32>,

@@ -1,4 +1,4 @@
-//! The checks themselves: a store is broken by hand, and each of them must say so.
+//! Tests of the checks: a store is broken by hand, and each check must find it.
 
 #![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::check::{self, End, Shown, judge_end};
 use crate::place;
 
-/// A place whose store was published to from `a` and then from `b`, and what was shown in between.
+/// A place whose store was published to from `a` and then from `b`, and the states in between.
 struct Broken {
     path: PathBuf,
     before: Shown,
@@ -40,7 +40,7 @@ impl Broken {
         Broken { path, before, after, _temp: temp }
     }
 
-    /// Breaks something; gives what the checks say of it.
+    /// Breaks something, and compares the message of the checks.
     #[track_caller]
     fn says(&self, expected: &str) {
         let told = Shown::of(&self.path).and_then(|shown| shown.judge(&self.before, &self.after, false));
@@ -140,7 +140,7 @@ fn a_view_that_shows_half_is_told() {
 #[test]
 fn what_is_between_is_fine_only_where_damage_is_mended() {
     let broken = Broken::new();
-    // The new tree with one file as it was in the old one.
+    // The new tree with one file of the old one.
     let path = broken.path.join("store/current/a.txt");
     fs::remove_file(&path).unwrap();
     fs::hard_link(broken.path.join("store/generations/1/tree/a.txt"), &path).unwrap();
@@ -172,7 +172,7 @@ fn a_mirror_may_be_on_the_way_and_misses_nothing() {
     assert_eq!(judge(&Shown::of(&broken.path).unwrap()), Ok(()));
     fs::remove_file(mirror.join("dir/b.txt")).unwrap();
     assert_eq!(judge(&Shown::of(&broken.path).unwrap()), Ok(()));
-    // Both trees have it.
+    // Both trees have this file.
     fs::remove_file(mirror.join("bin/run")).unwrap();
     assert!(judge(&Shown::of(&broken.path).unwrap()).is_err());
     fs::copy(new.join("bin/run"), mirror.join("bin/run")).unwrap();
@@ -233,7 +233,7 @@ fn what_was_given_away_is_whole_or_committed() {
     let judge =
         |is_committed| check::judge_given(&check::given(&broken.path).unwrap(), &given, is_committed);
     assert_eq!(check::judge_consumed(&broken.path), Err("given: a.txt is not consumed".to_owned()));
-    // As one that is moved in.
+    // A file that is being moved in is read-only.
     fs::set_permissions(path("a.txt"), std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
     assert_eq!(judge(false), Ok(()));
     fs::remove_file(path("a.txt")).unwrap();
@@ -263,7 +263,7 @@ fn ends_are_as_documented() {
     check(Some(1), None, Eio, 0, Ok(End::Failed));
     check(Some(101), None, Eio, 0, Err("it ended with the exit status 101"));
     check(Some(4), None, Eio, 0, Err("it ended with the exit status 4"));
-    // An audit that refuses: what it lets through is no success.
+    // An audit refuses: success would be wrong.
     check(Some(5), None, Eio, 5, Ok(End::Failed));
     check(Some(0), None, Eio, 5, Err("it ended with the exit status 0"));
 }

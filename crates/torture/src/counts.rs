@@ -5,24 +5,24 @@ use std::path::PathBuf;
 use crate::check::End;
 use crate::trial::{Fault, Outcome};
 
-/// What came of the trials of one scenario, or of all.
+/// The results of the trials of one scenario, or of all.
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
-    /// Places where something can go wrong.
+    /// The number of points where something can go wrong.
     pub points: u64,
-    /// Trials.
+    /// The number of trials.
     pub tried: u64,
-    /// The program was killed.
+    /// The trials in which the program was killed.
     pub killed: u64,
-    /// It failed.
+    /// The trials in which it failed.
     pub failed: u64,
-    /// It succeeded all the same.
+    /// The trials in which it succeeded nevertheless.
     pub done: u64,
-    /// Readers see what was there before.
+    /// The trials after which readers see the old state.
     pub old: u64,
-    /// Readers see what the command was to bring.
+    /// The trials after which readers see the new state.
     pub new: u64,
-    /// A promise did not hold.
+    /// The trials in which a promise did not hold.
     pub violations: u64,
 }
 
@@ -41,7 +41,7 @@ impl Counts {
         if outcome.new { self.new += 1 } else { self.old += 1 }
     }
 
-    /// Adds the numbers of other trials.
+    /// Adds the counts of other trials.
     pub fn add_all(&mut self, other: &Counts) {
         let sums = [
             (&mut self.points, other.points),
@@ -66,12 +66,12 @@ pub struct Violation {
     pub scenario: &'static str,
     /// The arguments of the program.
     pub command: &'static str,
-    /// What went wrong, and where.
+    /// The fault.
     pub fault: Fault,
-    /// The operation that was disturbed and its path, where it is one call.
+    /// The operation that failed and its path, if it is one call.
     pub call: Option<String>,
-    /// How the promise did not hold.
+    /// The failure of the promise.
     pub what: String,
-    /// The folder that is kept for a look.
+    /// The folder that is kept for inspection.
     pub place: PathBuf,
 }

@@ -1,18 +1,18 @@
-//! Why a torture could not go on.
+//! The errors of a torture.
 
 use std::fmt;
 use std::io;
 
-/// Why a torture could not go on.
+/// An error that ends a torture.
 #[derive(Debug)]
 pub enum TortureError {
     /// The scratch folder cannot be read or written.
     Io(io::Error),
-    /// A command fails although nothing disturbs it.
+    /// A command fails without any fault.
     Undisturbed {
         /// The name of its scenario.
         scenario: &'static str,
-        /// How it fails.
+        /// The failure.
         what: String,
     },
 }

@@ -1,5 +1,5 @@
-//! Faults of a run, for tests and for the torture: counts the calls that change the disk, or fails one
-//! of them. How they are written is told at [`Seams`].
+//! Faults of a run, for tests and for the torture: counts the calls that change the disk, or fails one of
+//! them. [`Seams`] describes their format.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use genstore::faults::{FaultKind, FaultPlan, FaultStage, Faults};
 
 use crate::seams::Seams;
 
-/// What may go wrong, by its name.
+/// The kinds of faults, by name.
 pub const KINDS: [(&str, FaultKind); 4] = [
     ("kill", FaultKind::Kill),
     ("eio", FaultKind::Eio),
@@ -16,10 +16,10 @@ pub const KINDS: [(&str, FaultKind); 4] = [
     ("enospc", FaultKind::Full),
 ];
 
-/// Reads the name of a kind.
+/// Parses the name of a kind.
 ///
 /// # Errors
-/// A message for whoever wrote it.
+/// A message for the user.
 pub fn parse_kind(text: &str) -> Result<FaultKind, &'static str> {
     let known = KINDS.into_iter().find(|(name, _)| *name == text);
     known.map(|(_, kind)| kind).ok_or("it is none of kill, eio, eio-from, enospc")
@@ -28,16 +28,16 @@ pub fn parse_kind(text: &str) -> Result<FaultKind, &'static str> {
 /// The faults of this run.
 #[derive(Default)]
 pub struct Injection {
-    /// What to open a store with.
+    /// The faults to open a store with.
     pub faults: Faults,
     trace: Option<PathBuf>,
 }
 
 impl Injection {
-    /// Reads what was asked for.
+    /// Parses the requested faults.
     ///
     /// # Errors
-    /// A message, where it is not understood.
+    /// A message, if they cannot be parsed.
     pub fn new(seams: &Seams) -> Result<Injection, String> {
         if let Some(trace) = &seams.trace {
             return Ok(Injection { faults: Faults::record(), trace: Some(trace.clone()) });
@@ -54,15 +54,15 @@ impl Injection {
         Ok(Injection { faults: Faults::inject(plan), trace: None })
     }
 
-    /// Writes the trace, if one was asked for.
+    /// Writes the trace, if one was requested.
     ///
     /// # Errors
-    /// Also where its file exists.
+    /// Also if its file exists.
     #[allow(clippy::disallowed_methods, reason = "the trace is no part of the store")]
     pub fn write_trace(&self) -> io::Result<()> {
         let Some(path) = &self.trace else { return Ok(()) };
         let text: String = self.faults.seen().into_iter().map(|call| call + "\n").collect();
-        // Never in the place of a file that is there.
+        // An existing file is never replaced.
         std::fs::File::create_new(path)?.write_all(text.as_bytes())
     }
 }

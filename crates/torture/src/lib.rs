@@ -1,15 +1,13 @@
-//! The torture: the program runs against scratch stores on a filesystem of the user's, is cut and
-//! failed at each call that changes the disk, and what the store promises is looked after.
+//! The torture: runs the program against temporary stores on a user's filesystem, kills it and injects
+//! errors at each call that changes the disk, and checks the store's promises.
 //!
-//! It goes scenario by scenario, and in each command by command. A command is run once with
-//! a trace, which counts its calls; then for each call and each kind of fault
-//! once more, on an exact copy of the place that was prepared. All runs are children, so that this
-//! process holds no lock and survives every kill. What is not tried is a loss of power: that takes
-//! a disk of one's own.
-
+//! It tries one scenario after the other, and in each one command after the other. A command is run once
+//! with a trace, which counts its calls. Then it is run once for each call and each kind of fault, on an
+//! exact copy of the prepared place. All runs are children, so this process holds no lock and survives
+//! every kill. Power loss is not tested: that takes a whole disk.
 //!
-//! This crate opens no store and takes no lock. What a trial leaves is judged by `check`, which shares no
-//! code with the library but the hash.
+//! This crate opens no store and takes no lock. The module `check` checks the result of a trial. It shares
+//! no code with the library except the hash.
 
 mod check;
 #[cfg(test)]
@@ -42,32 +40,32 @@ use trial::{Act, Hand};
 pub use trial::{Fault, Point};
 pub use wire::receive;
 
-/// The scratch folder, what to try in it, and whom to listen to.
+/// The scratch folder, the selection of trials, and the stop signal.
 pub struct Torture<'a> {
-    /// Where sources were made ([`make_sources`]), and where all else is made and removed.
+    /// The folder of the sources ([`make_sources`]), in which everything else is created and removed.
     pub scratch: &'a Path,
-    /// So many points of each command; `None` is all.
+    /// The number of points per command; `None` means all.
     pub sample: Option<usize>,
-    /// What goes wrong at each point.
+    /// The faults at each point.
     pub kinds: &'a [FaultKind],
-    /// Returns whether somebody wants it to end.
+    /// Returns whether the user wants to stop.
     pub stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// What came of one scenario.
+/// The results of one scenario.
 #[derive(Default)]
 pub struct Tried {
-    /// The numbers.
+    /// The counts.
     pub counts: Counts,
     /// Each promise that did not hold.
     pub violations: Vec<Violation>,
 }
 
 impl Torture<'_> {
-    /// Tries one scenario. What was violated is kept in folders of its own, all else is removed.
+    /// Tries one scenario. Folders of violations are kept, everything else is removed.
     ///
     /// # Errors
-    /// Where the scratch folder cannot be read or written, or a command fails undisturbed.
+    /// If the scratch folder cannot be read or written, or if a command fails without a fault.
     pub fn run(&self, scenario: &'static Scenario) -> Result<Tried, TortureError> {
         let mut tried = Tried::default();
         let prepared = self.scratch.join("prepared");
@@ -91,8 +89,8 @@ impl Torture<'_> {
         Ok(tried)
     }
 
-    /// Runs a command undisturbed, and learns from it what the disturbed ones have to come to.
-    /// `next` becomes the place after it.
+    /// Runs a command without faults, and records the expected results of the others. `next` becomes the
+    /// place after it.
     fn measure<'s>(
         &self,
         scenario: &'s Scenario,
@@ -125,7 +123,7 @@ impl Torture<'_> {
         Ok(act)
     }
 
-    /// Tries all faults at a command, a few at a time.
+    /// Tries all faults at a command, several at a time.
     fn try_all(&self, act: &Act<'_>, tried: &mut Tried) -> io::Result<()> {
         let points = match act.scenario.points {
             Points::Stages => FaultStage::ALL.map(Point::Stage).to_vec(),
@@ -159,7 +157,7 @@ impl Torture<'_> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
         std::thread::scope(|scope| {
             let start = |_| std::thread::Builder::new().spawn_scoped(scope, work);
-            // Where the system grants no more threads, there are fewer, and at last this one.
+            // If the system grants no more threads, there are fewer; this thread always works.
             let workers: Vec<_> = (1..threads).map_while(|number| start(number).ok()).collect();
             let own = work();
             let ended = workers.into_iter().map(|worker| worker.join().expect("a worker does not panic"));
@@ -182,10 +180,10 @@ impl Torture<'_> {
     }
 }
 
-/// More do not make it faster where all wait for one disk.
+/// The most parallel trials. More are not faster if all wait for one disk.
 const MOST_AT_ONCE: usize = 4;
 
-/// Chooses points evenly, the first and the last among them.
+/// Chooses evenly spaced points, including the first and the last.
 fn sample(count: usize, wanted: Option<usize>) -> Vec<usize> {
     match wanted {
         Some(1) if count > 1 => vec![count.div_ceil(2)],

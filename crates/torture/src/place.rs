@@ -1,13 +1,10 @@
-//! The scratch folder: the only file of the torture that changes the disk.
+//! The scratch folder. Only this file of the torture changes the disk.
 //!
-//! A *place* is one folder of it, with all that a scenario needs: a project file, the store, what
-//! views take the place of, and `given`, which is to be consumed. The sources `a` and `b` lie beside
-//! the places and stay as they are: so the index knows them, which tells an inode from its copy.
+//! A *place* is one folder in it, with all that a scenario needs: a project file, the store, folders that
+//! views replace, and `given`, which is to be consumed. The sources `a` and `b` lie beside the places and
+//! do not change: so the index knows them, and can tell an inode from its copy.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "what is made, broken and removed here is the torture's own throw-away folder"
-)]
+#![allow(clippy::disallowed_methods, reason = "it changes only the torture's own scratch folder")]
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
@@ -22,8 +19,8 @@ pub(crate) const STORE: &str = "store";
 pub(crate) const CURRENT: &str = "store/current";
 pub(crate) const GIVEN: &str = "given";
 
-/// A tree as it is written down: path, and `=bytes`, `!bytes` of an executable, `>target`, `/`, or
-/// `*` for a file of some size.
+/// A tree in short notation: path, and `=bytes`, `!bytes` of an executable, `>target`, `/`, or `*` for a
+/// file of some size.
 pub(crate) type Lines = &'static [(&'static str, &'static str)];
 
 pub(crate) const TREE_A: Lines = &[
@@ -50,7 +47,7 @@ pub(crate) const TREE_B: Lines = &[
     ("new/d.txt", "=second"),
 ];
 
-/// Mostly as the first.
+/// The third tree, which is mostly like the first.
 pub(crate) const TREE_C: Lines = &[
     ("a.txt", "=fourth"),
     ("big", "*"),
@@ -65,7 +62,7 @@ pub(crate) const TREE_C: Lines = &[
     ("link", ">dir/b.txt"),
 ];
 
-/// What lies beside all places, in a folder that nothing has to do with any store.
+/// Files beside all places, in a folder that is unrelated to any store.
 pub(crate) const OUTSIDE: Lines = &[
     ("file", "=outside"),
     ("manifest", "=no manifest"),
@@ -73,26 +70,26 @@ pub(crate) const OUTSIDE: Lines = &[
     ("tree/run", "!outside"),
 ];
 
-/// The folder of a place's bystanders.
+/// Returns the folder of a place's bystanders.
 pub(crate) fn outside(place: &Path) -> PathBuf {
     place.with_file_name("outside")
 }
 
-/// The second tree has the older files, so that some of them need a newer mtime in the first's place.
+/// The mtimes of the trees. The second tree has older files, so some need a newer mtime when they replace
+/// those of the first.
 pub(crate) const MTIME_A: u64 = 1_700_000_000;
 const MTIME_B: u64 = 1_600_000_000;
 
 const PROJECT: &str = "[store]\npath = \"store\"\n";
 /// An audit that refuses everything.
 pub(crate) const NOTHING_PASSES: &str = "\n[audit]\nmax_total = 1\n";
-/// The tree of each generation becomes that of the one after the next.
+/// A setting by which the tree of each generation becomes that of the one after the next.
 pub(crate) const RECYCLES: &str = "\n[retain]\nauto = true\nkeep_last = 1\ngrace = \"0s\"\n";
 
-/// What changed so lately may change unseen, and the index does not believe it.
+/// The time after which the index believes in a file: a more recent one may change unnoticed.
 const SETTLED: Duration = Duration::from_millis(40);
 
-/// Makes the sources. What both have is one inode, as in a folder that a build tool writes to again
-/// and again.
+/// Creates the sources. Files in both are one inode, as in a folder that a build tool rewrites.
 pub fn make_sources(scratch: &Path) -> io::Result<()> {
     let [a, b] = ["a", "b"].map(|name| scratch.join(name));
     write_tree(&a, TREE_A, MTIME_A)?;
@@ -108,13 +105,13 @@ pub fn make_sources(scratch: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a place without a store.
+/// Creates a place without a store.
 pub(crate) fn make(place: &Path) -> io::Result<()> {
     fs::create_dir(place)?;
     set_project(place, "")
 }
 
-/// Gives a tree away, in place of what is left of the one that was given before.
+/// Creates the folder to be consumed, replacing the rest of an earlier one.
 pub(crate) fn give(place: &Path, lines: Lines) -> io::Result<()> {
     let given = place.join(GIVEN);
     match fs::remove_dir_all(&given) {
@@ -123,12 +120,12 @@ pub(crate) fn give(place: &Path, lines: Lines) -> io::Result<()> {
     }
 }
 
-/// Writes the project's file, with a section more or none.
+/// Writes the project's file, with one more section or none.
 pub(crate) fn set_project(place: &Path, more: &str) -> io::Result<()> {
     fs::write(place.join("genstore.toml"), format!("{PROJECT}{more}"))
 }
 
-/// Writes the tree `b` below a directory that is there or not, as a build does.
+/// Writes the tree `b` at a path that may exist, as a build does.
 pub(crate) fn build_b(dir: &Path) -> io::Result<()> {
     write_tree(dir, TREE_B, MTIME_B)
 }
@@ -137,18 +134,18 @@ fn write_tree(dir: &Path, lines: Lines, mtime: u64) -> io::Result<()> {
     trees::put(dir, &trees::things(mtime, lines))
 }
 
-/// Makes a folder of the user's, which a view is to replace.
+/// Creates a user's folder, which a view will replace.
 pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
     write_tree(dir, &[("deep/mine", "=mine"), ("other", "=too")], MTIME_A)
 }
 
-/// Puts files of the user's into a mirror: beside what stays, and in a folder that goes.
+/// Puts a user's files into a mirror: beside files that stay, and in a folder that is removed.
 pub(crate) fn add_strangers(mirror: &Path) -> io::Result<()> {
     fs::write(mirror.join("mine"), "mine")?;
     fs::write(mirror.join("dir/mine"), "mine")
 }
 
-/// Damages the object with these bytes, as a program does that writes through a link.
+/// Damages the object with these bytes, like a program that writes through a link.
 pub(crate) fn damage(place: &Path, content: &str) -> io::Result<()> {
     let hex = genstore::tree::Digest::of(content.as_bytes()).to_string();
     let path = place.join(STORE).join("objects").join(&hex[..2]).join(&hex[2..]);
@@ -163,7 +160,7 @@ pub(crate) fn unlink(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Gives a place another name, which is free.
+/// Renames a place to a free name.
 pub(crate) fn rename(place: &Path, to: &Path) -> io::Result<()> {
     fs::rename(place, to)
 }
@@ -173,11 +170,11 @@ pub(crate) fn remove(place: &Path) -> io::Result<()> {
     fs::remove_dir_all(place)
 }
 
-/// Copies a place as it is: which names are one inode, modes and mtimes included. Without that the
-/// copy of a store is a damaged store.
+/// Copies a place with hard links, modes and mtimes. Without them, the copy of a store would be a damaged
+/// store.
 pub(crate) fn copy_exactly(from: &Path, to: &Path) -> io::Result<()> {
     let mut inodes: HashMap<(u64, u64), PathBuf> = HashMap::new();
-    // A folder comes after all that is in it: then nothing is put into it any more.
+    // A folder comes after its content: nothing is put into it later.
     let mut folders = Vec::new();
     for entry in walk(from, 0) {
         let entry = entry?;

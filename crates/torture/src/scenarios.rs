@@ -1,58 +1,58 @@
-//! What is tried: which state there is before, and which command is cut or failed.
+//! The scenarios: the state before, and the command that is killed or failed.
 
 use crate::place::{Lines, TREE_A, TREE_C};
 
-/// One thing that happens at a place.
+/// One step at a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// The program runs. `{stage}` stands for the stage that was begun, `{pid}` for this process.
+    /// The program runs. `{stage}` stands for the open stage, `{pid}` for this process.
     Run(&'static str),
-    /// Another program writes to the stage that was begun.
+    /// Another program writes to the open stage.
     Build,
     /// Another program writes through a link to the file with these bytes.
     Damage(&'static str),
     /// The project gets an audit that refuses everything.
     Refuse,
-    /// The project wants that what retention gives up is recycled.
+    /// The project recycles generations that retention gives up.
     Recycle,
-    /// There is a folder.
+    /// A folder is created.
     Folder(&'static str),
     /// A link is removed.
     Unlink(&'static str),
-    /// The user's own files are put into a mirror.
+    /// A user's files are put into a mirror.
     Strangers(&'static str),
-    /// The folder `given` holds this tree, to be consumed.
+    /// The folder `given` is created with this tree, to be consumed.
     Give(Lines),
 }
 
 use Step::{Build, Damage, Folder, Give, Recycle, Refuse, Run, Strangers, Unlink};
 
-/// Where it goes wrong.
+/// The points of the faults.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Points {
-    /// At the calls that change the disk.
+    /// The calls that change the disk.
     Calls,
-    /// Where the stages of a publication begin.
+    /// The beginnings of the stages of a publication.
     Stages,
 }
 
-/// Something that the store does.
+/// One function of the store.
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
     pub(crate) points: Points,
-    /// Leads to the state that there is before.
+    /// The steps that lead to the initial state.
     pub(crate) before: &'static [Step],
-    /// Each run among them is cut and failed, with all others before it done.
+    /// The tested steps: each run among them is killed and failed, after all earlier ones.
     pub(crate) acts: &'static [Step],
-    /// How a run ends that nothing disturbs.
+    /// The exit status without a fault.
     pub(crate) exit: u8,
-    /// Readers see damaged bytes before; they are mended path by path.
+    /// Whether readers see damaged bytes at first, which are repaired path by path.
     pub(crate) mends: bool,
-    /// What the same command may say once more, where it was done before it was cut.
+    /// The error codes that the repeated command may return if it was done before.
     pub(crate) again: &'static [&'static str],
-    /// A disk that went away for good cannot take a step back: then readers may see what was wanted,
-    /// though the command failed.
+    /// Whether readers may see the new state although the command failed: a disk that fails for good cannot
+    /// take a step back.
     pub(crate) no_way_back: bool,
 }
 
@@ -67,7 +67,7 @@ const PLAIN: Scenario = Scenario {
     no_way_back: false,
 };
 
-/// Every scenario, in the order in which they are tried.
+/// Every scenario, in the order of the trials.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "first publish", before: &[], acts: &[Run("publish ../a")], ..PLAIN },
     Scenario { name: "publish over another", acts: &[Run("publish ../b")], ..PLAIN },
@@ -213,7 +213,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "verify --repair",
-        // The same bytes are an executable's, too: a copy to heal from.
+        // The same bytes are also an executable's: a copy to heal from.
         before: &[Run("publish ../a"), Run("publish ../b"), Damage("second")],
         acts: &[Run("verify --repair")],
         mends: true,

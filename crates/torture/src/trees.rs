@@ -1,7 +1,6 @@
-//! Trees and stores on the disk, as the torture and the tests of this project write and read them: without
-//! the code of the library.
+//! Trees and stores on the disk. The torture and the tests write and read them without the library's code.
 
-#![allow(clippy::disallowed_methods, reason = "what is written here is a throw-away folder's")]
+#![allow(clippy::disallowed_methods, reason = "it writes to a scratch folder only")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use walkdir::{DirEntry, WalkDir};
 
-/// One thing in a tree.
+/// The content of one path of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Thing {
     /// A file: bytes, executable, mtime in seconds.
@@ -26,11 +25,11 @@ pub enum Thing {
 /// A tree, by path.
 pub type Things = BTreeMap<String, Thing>;
 
-/// Reads a tree as it is written down: `path`, and `=bytes`, `!bytes` for an executable, `>target`, `/`, or
+/// Parses a tree in short notation: `path`, and `=bytes`, `!bytes` for an executable, `>target`, `/`, or
 /// `*` for a file of some size. The mtime of every file is `secs`.
 ///
 /// # Panics
-/// Where it is none of these.
+/// If an entry has another form.
 pub fn things(secs: u64, list: &[(&str, &str)]) -> Things {
     list.iter()
         .map(|(path, what)| {
@@ -48,10 +47,10 @@ pub fn things(secs: u64, list: &[(&str, &str)]) -> Things {
         .collect()
 }
 
-/// Puts all of it into a folder, which is made.
+/// Writes the tree to a folder, which is created.
 ///
 /// # Errors
-/// Also where something stands in the way.
+/// Also if a path is taken.
 pub fn put(dir: &Path, things: &Things) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     for (path, thing) in things {
@@ -72,10 +71,10 @@ pub fn put(dir: &Path, things: &Things) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a tree back, following `dir` itself if it is a symlink.
+/// Reads a tree. `dir` itself may be a symlink.
 ///
 /// # Errors
-/// Where it cannot be read to its end.
+/// If it cannot be read completely.
 pub fn read_tree(dir: &Path) -> io::Result<Things> {
     let mut found = Things::new();
     for entry in walk(dir, 1) {
@@ -98,7 +97,7 @@ pub fn read_tree(dir: &Path) -> io::Result<Things> {
     Ok(found)
 }
 
-/// Compares two trees, mtimes aside.
+/// Compares two trees without their mtimes.
 pub fn same_content(a: &Things, b: &Things) -> bool {
     let plain = |things: &Things| -> Things {
         things
@@ -114,10 +113,10 @@ pub fn same_content(a: &Things, b: &Things) -> bool {
     plain(a) == plain(b)
 }
 
-/// Lists the names in a folder, in order; none where there is no folder.
+/// Lists the names in a folder, in order; none if there is no folder.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// If it cannot be read.
 pub fn names(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -133,13 +132,13 @@ pub fn names(dir: &Path) -> io::Result<Vec<String>> {
 /// Returns the inodes of all objects of a store.
 ///
 /// # Errors
-/// Where they cannot be read.
+/// If they cannot be read.
 pub fn object_inodes(store: &Path) -> io::Result<BTreeSet<u64>> {
     walk(&store.join("objects"), 2).map(|object| Ok(fs::symlink_metadata(object?.path())?.ino())).collect()
 }
 
-/// Walks through a folder, following the folder itself, from so many levels below it on. An error is the
-/// system's own.
+/// Walks a folder, which may be a symlink, starting this many levels below it. An error is the system's
+/// own.
 pub(crate) fn walk(dir: &Path, from: usize) -> impl Iterator<Item = io::Result<DirEntry>> {
     let plain = |error: walkdir::Error| {
         error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of symlinks"))

@@ -1,4 +1,4 @@
-//! One trial: a copy of the prepared place, the program with a fault, and what must hold then.
+//! One trial: a copy of the prepared place, the program with a fault, and the checks of the result.
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,10 +15,10 @@ use crate::scenarios::{Scenario, Step};
 use crate::seams::Seams;
 use crate::wire::{self, TRIAL};
 
-/// The clock of all runs. It stands, so that two runs write the same.
+/// The clock of all runs. It is fixed, so that two runs write the same.
 const NOW: &str = "2026-01-02T03:04:05Z";
 
-/// Where it goes wrong.
+/// The point of a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Point {
     /// A call that changes the disk, counted from 1.
@@ -27,12 +27,12 @@ pub enum Point {
     Stage(FaultStage),
 }
 
-/// What goes wrong, and where.
+/// A fault and its point.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault {
-    /// Where.
+    /// The point.
     pub point: Point,
-    /// What.
+    /// The kind.
     pub kind: FaultKind,
 }
 
@@ -42,7 +42,7 @@ impl Fault {
         KINDS.into_iter().find(|(_, kind)| *kind == self.kind).map_or("", |(name, _)| name)
     }
 
-    /// Writes it as [`Seams::fault`] is read.
+    /// Formats it for [`Seams::fault`].
     fn text(self) -> String {
         match self.point {
             Point::Call(step) => format!("{step}:{}", self.kind()),
@@ -51,7 +51,7 @@ impl Fault {
     }
 }
 
-/// How a run of the program ended.
+/// The end of a run.
 pub(crate) struct Ended {
     exit: Option<i32>,
     signal: Option<i32>,
@@ -60,20 +60,20 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Gives the code of the error that it told of.
+    /// Returns the error code that the run printed.
     fn error(&self) -> Option<String> {
         let last = self.stderr.lines().last()?;
         let document: serde_json::Value = serde_json::from_str(last).ok()?;
         document.get("code")?.as_str().map(str::to_owned)
     }
 
-    /// Returns whether it warned of something.
+    /// Returns whether the run printed a warning.
     fn warned(&self) -> bool {
         let document: serde_json::Value = serde_json::from_slice(&self.stdout).unwrap_or_default();
         document["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty())
     }
 
-    /// Makes sure that it ended so.
+    /// Checks that the run ended with this status.
     pub(crate) fn check(&self, args: &str, exit: u8) -> Result<(), String> {
         match self.exit == Some(exit.into()) {
             true => Ok(()),
@@ -81,7 +81,7 @@ impl Ended {
         }
     }
 
-    /// Says it, with what the program said.
+    /// Describes the end, with the program's output.
     fn text(&self) -> String {
         let end = match (self.exit, self.signal) {
             (Some(status), _) => format!("exit status {status}"),
@@ -94,7 +94,7 @@ impl Ended {
     }
 }
 
-/// A run in which nothing goes wrong.
+/// Returns a run without faults.
 pub(crate) fn undisturbed() -> Seams {
     Seams { now: Some(NOW.to_owned()), ..Seams::default() }
 }
@@ -103,19 +103,20 @@ pub(crate) fn undisturbed() -> Seams {
 pub(crate) struct Hand;
 
 impl Hand {
-    /// Runs the program at a place, and nothing of our own surroundings with it.
+    /// Runs the program at a place, with an empty environment.
     pub(crate) fn run(&self, place: &Path, args: &str, seams: &Seams) -> io::Result<Ended> {
-        // The program itself, even if its file has been replaced since it was started.
+        // This runs the same program, even if its file was replaced since the start.
         let mut command = Command::new("/proc/self/exe");
         command.arg(TRIAL).args(args.split(' ')).args(["--json", "--lock-timeout", "20s"]);
-        // The place is our own, whoever owns the folder that we were told to try.
+        // The place is trusted, regardless of the owner of the folder that the user chose.
         command.arg("--trust");
         command.current_dir(place).env_clear().env("TZ", "UTC");
-        // Out of reach of the terminal's Ctrl-C: it is ours to stop between two trials.
+        // A process group of its own keeps the terminal's Ctrl-C away: this process stops between two
+        // trials.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let pipe = child.stdin.take();
-        // A child that could not be told ends as one that was told nonsense: its output says so.
+        // A child that did not get its message fails, and its output shows why.
         let sent = pipe.as_ref().map_or(Ok(()), |pipe| wire::send(seams, pipe));
         let output = child.wait_with_output()?;
         sent?;
@@ -128,12 +129,12 @@ impl Hand {
         })
     }
 
-    /// Runs the program where nothing is to go wrong.
+    /// Runs the program without faults.
     pub(crate) fn run_well(&self, place: &Path, args: &str, exit: u8) -> io::Result<Result<(), String>> {
         Ok(self.run(place, args, &undisturbed())?.check(args, exit))
     }
 
-    /// Takes a step of a scenario; `exit` is how a run is to end.
+    /// Takes a step of a scenario. `exit` is the expected exit status of a run.
     pub(crate) fn step(&self, place: &Path, step: Step, exit: u8) -> io::Result<Result<(), String>> {
         match step {
             Step::Run(args) => return self.run_well(place, &fill(place, args)?, exit),
@@ -154,8 +155,8 @@ impl Hand {
         Ok(Ok(()))
     }
 
-    /// Goes on as users do, who know nothing of any fault: ends stages, publishes the one tree and
-    /// the other, verifies, collects. No step of it may need help.
+    /// Continues like a user who does not know of the fault: ends stages, publishes both trees, verifies,
+    /// collects. Each command must succeed without help.
     pub(crate) fn go_on(&self, place: &Path) -> io::Result<Result<Settled, String>> {
         for stage in check::stages(place).map_err(io::Error::other)? {
             let args = format!("abort {stage}");
@@ -184,14 +185,14 @@ impl Hand {
     }
 }
 
-/// Puts the stage that was begun at a place, and this process, into a command.
+/// Fills the open stage at a place, and this process, into a command.
 pub(crate) fn fill(place: &Path, args: &str) -> io::Result<String> {
     let stages = check::stages(place).map_err(io::Error::other)?;
     let stage = stages.first().map_or("none", |id| id);
     Ok(args.replace("{stage}", stage).replace("{pid}", &std::process::id().to_string()))
 }
 
-/// The state that all comes to in the end.
+/// The final state.
 #[derive(PartialEq)]
 pub(crate) struct Settled {
     pub(crate) shown: Shown,
@@ -199,7 +200,7 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
-    /// Says how it differs from that of a run that nothing disturbed.
+    /// Fails with the differences from a run without faults.
     pub(crate) fn compare(&self, wanted: &Settled) -> Result<(), String> {
         self.shown.compare(&wanted.shown).map_err(|wrong| format!("in the end {wrong}"))?;
         match self.objects == wanted.objects {
@@ -212,20 +213,20 @@ impl Settled {
     }
 }
 
-/// A command, and what is known of it from runs that nothing disturbed.
+/// A command, and its results without faults.
 pub(crate) struct Act<'a> {
     pub(crate) scenario: &'a Scenario,
-    /// As it stands in the scenario.
+    /// The command as in the scenario.
     pub(crate) command: &'static str,
-    /// As it is run.
+    /// The command as it is run.
     pub(crate) args: String,
     pub(crate) prepared: PathBuf,
     pub(crate) before: Shown,
     pub(crate) after: Shown,
-    /// What was given away to be consumed.
+    /// The folder that was to be consumed.
     pub(crate) given: Listing,
     pub(crate) settled: Settled,
-    /// The calls that change the disk, in their order.
+    /// The calls that change the disk, in order.
     pub(crate) calls: Vec<String>,
 }
 
@@ -233,23 +234,23 @@ fn done_but(wrong: &str) -> String {
     format!("it is done, but {wrong}")
 }
 
-/// How a trial ended.
+/// The result of a trial.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub(crate) end: End,
-    /// Readers see what the command was to bring.
+    /// Whether readers see the new state.
     pub(crate) new: bool,
 }
 
 impl Act<'_> {
-    /// Names the folder of a trial.
+    /// Returns the name of a trial's folder.
     pub(crate) fn folder(&self, fault: Fault) -> String {
         let text = format!("{} {} {}", self.scenario.name, self.command, fault.text());
         let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         words.collect::<Vec<_>>().join("-")
     }
 
-    /// Tries one fault at a place that is free; gives what was wrong, if anything was.
+    /// Tries one fault at a free place. Returns the violation, if there is one.
     pub(crate) fn try_fault(
         &self,
         hand: &Hand,
@@ -283,8 +284,8 @@ impl Act<'_> {
         Ok(settled.and_then(|()| check::judge_outside(place)).map(|()| outcome))
     }
 
-    /// Gives away once more what is not whole any more, as a build does that is run again. What is
-    /// whole is left as the fault left it.
+    /// Restores a folder to be consumed if it is no longer complete, like a build that runs again. A
+    /// complete one is left as the fault left it.
     fn give_again(&self, place: &Path) -> io::Result<()> {
         if check::given(place).as_ref() == Ok(&self.given) {
             return Ok(());
@@ -297,7 +298,7 @@ impl Act<'_> {
         Ok(())
     }
 
-    /// Judges what a fault left, before anybody does anything about it.
+    /// Checks the state after a fault, before any other command runs.
     fn judge(&self, place: &Path, fault: Fault, ended: &Ended) -> Result<Outcome, String> {
         let end = check::judge_end(ended.exit, ended.signal, fault.kind, self.scenario.exit)?;
         let is_stage = matches!(fault.point, Point::Stage(_));
@@ -315,7 +316,7 @@ impl Act<'_> {
             End::Failed if !self.scenario.mends && !no_way_back => {
                 shown.compare(&self.before).map_err(|wrong| format!("it failed, but {wrong}"))?;
             }
-            // A view that could not be put right is a warning, and the next command's.
+            // A view that could not be updated is a warning; the next command updates it.
             End::Done if ended.warned() => {
                 shown.compare_current(&self.after).map_err(|wrong| done_but(&wrong))?
             }

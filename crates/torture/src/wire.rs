@@ -1,9 +1,9 @@
-//! How the torture tells its children what is to go wrong: over a pipe that only it can have made.
+//! Sends the fault of a trial to the child, over a pipe that only the torture can have created.
 //!
-//! A child is started as `genstore torture-trial VERB…`, and its stdin is a pipe from its parent. The
-//! child obeys only if its parent runs the same program, as the same user, and holds that very pipe;
-//! otherwise `torture-trial` is a verb that does not exist. So neither a variable nor a file nor an
-//! argument sets a clock or a fault.
+//! A child is started as `genstore torture-trial VERB…`, and its stdin is a pipe from its parent. The child
+//! accepts it only if its parent runs the same program, as the same user, and holds that very pipe.
+//! Otherwise `torture-trial` is an unknown verb. So no variable, file or argument can set a clock or a
+//! fault.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -19,11 +19,11 @@ use crate::seams::Seams;
 /// The first argument of a child.
 pub(crate) const TRIAL: &str = "torture-trial";
 
-/// Longer messages are not ours. So much is written to a pipe at once.
+/// The largest message. This much is written to a pipe atomically.
 const MOST_BYTES: usize = 4096;
 
-/// In a child: takes `TRIAL` from the arguments and returns what the parent says. Returns `None`, and
-/// leaves the arguments as they are, where this is no child of the torture.
+/// In a child: takes `TRIAL` from the arguments and returns the parent's message. Returns `None`, and
+/// leaves the arguments unchanged, if this process is no child of the torture.
 pub fn receive(args: &mut Vec<OsString>) -> Option<Seams> {
     if args.get(1)? != TRIAL || !is_from_parent(io::stdin().as_fd()).unwrap_or(false) {
         return None;
@@ -33,7 +33,7 @@ pub fn receive(args: &mut Vec<OsString>) -> Option<Seams> {
     Some(seams)
 }
 
-/// Checks that the parent is this program, of this user, and holds the other end of this pipe.
+/// Returns whether the parent runs this program as this user and holds the other end of this pipe.
 fn is_from_parent(pipe: impl AsFd) -> io::Result<bool> {
     let pipe = fstat(pipe)?;
     if FileType::from_raw_mode(pipe.st_mode) != FileType::Fifo {
@@ -47,7 +47,7 @@ fn is_from_parent(pipe: impl AsFd) -> io::Result<bool> {
         return Ok(false);
     }
     for descriptor in std::fs::read_dir(parent.join("fd"))? {
-        // One that was closed meanwhile is not the one.
+        // A descriptor that was closed meanwhile is not the right one.
         let Ok(meta) = std::fs::metadata(descriptor?.path()) else { continue };
         if (meta.dev(), meta.ino()) == (pipe.st_dev, pipe.st_ino) {
             return Ok(true);
@@ -64,7 +64,7 @@ pub(crate) fn send(seams: &Seams, mut pipe: impl Write) -> io::Result<()> {
     pipe.write_all(message.as_bytes())
 }
 
-/// Reads a message. Returns `None` where it is none.
+/// Reads a message. Returns `None` if it is malformed.
 fn read(mut pipe: impl Read) -> io::Result<Option<Seams>> {
     let mut message = Vec::new();
     let mut chunk = [0; MOST_BYTES];
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn only_the_pipe_of_the_same_program_counts() {
-        // The parent of this test runs another program, whoever holds the pipe.
+        // The parent of this test runs another program, whatever process holds the pipe.
         let (reader, writer) = io::pipe().unwrap();
         assert!(!is_from_parent(&reader).unwrap());
         drop(writer);

@@ -1,4 +1,4 @@
-//! Looking again: only at what may have changed since an older scan.
+//! Rescans only folders that may have changed since an older scan.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -10,19 +10,19 @@ use crate::sources::Sources;
 use crate::touched::Touched;
 use crate::walk::Unlisted;
 
-/// Where more than one in so many folders is named, a walk by all threads is as fast.
+/// If more than one in this many folders is named, a full walk by all threads is as fast.
 const SHARE: usize = 4;
-/// So few are always looked at by themselves.
+/// This many folders are always rescanned one by one.
 const FEW: usize = 16;
 
-/// What keeps a scan from being mended.
+/// The older scan cannot be updated: a full scan is needed.
 struct Whole;
 
 impl Sources {
-    /// Looks again at what may have changed since an older scan of the same sources, and keeps the rest:
-    /// so it gives what [`Sources::scan`] would give, if all that happened since then was told.
+    /// Rescans what may have changed since an older scan of the same sources, and keeps the rest. The
+    /// result equals [`Sources::scan`], if `touched` names every change since then.
     ///
-    /// A folder is listed without those in it; one that was not there before is walked with all below.
+    /// A folder is listed without its subfolders; a new folder is walked with everything below it.
     pub fn scan_again(&self, older: &Scan, touched: &Touched) -> Scan {
         self.mend(older, touched).unwrap_or_else(|Whole| self.scan())
     }
@@ -41,7 +41,7 @@ impl Sources {
         for path in touched.replaced().iter().filter(|path| scan.forget(path)) {
             let parent = Path::new(path).parent().ok_or(Whole)?.as_os_str();
             if !older.folders.contains_key(parent) {
-                // It is itself what is watched.
+                // The path itself is a watched one.
                 return Err(Whole);
             }
             listed.insert(parent);
@@ -51,7 +51,7 @@ impl Sources {
             return Err(Whole);
         }
         let mut new = Vec::new();
-        // A folder comes before those in it.
+        // A folder comes before its subfolders.
         for folder in listed {
             if scan.folders.contains_key(folder) {
                 self.list(folder, &mut scan, &mut new)?;
@@ -61,7 +61,7 @@ impl Sources {
         if scan.problems.is_empty() { Ok(scan) } else { Err(Whole) }
     }
 
-    /// Looks into one folder, and adds those in it that are not known to `new`.
+    /// Lists one folder, and adds its unknown subfolders to `new`.
     fn list(&self, path: &OsStr, scan: &mut Scan, new: &mut Vec<Unlisted>) -> Result<(), Whole> {
         let parent = Path::new(path).parent().and_then(|parent| scan.folders.get(parent.as_os_str()));
         let above = scan.above.get(path).or(parent.map(|parent| &parent.rules)).ok_or(Whole)?.clone();
@@ -70,11 +70,11 @@ impl Sources {
             return Err(Whole);
         }
         let Some(folder) = listed.folder else {
-            // It vanished while we looked: the folder that it lies in tells, now or with the next events.
+            // It vanished during the scan: its parent folder shows that, now or with the next events.
             scan.forget(path);
             return Ok(());
         };
-        // It is known as a folder, and the folder that it lies in is listed before.
+        // It must be known as a folder, because its parent was listed before.
         if scan.folders.get(path).is_none_or(|known| known.inode != folder.inode) {
             return Err(Whole);
         }

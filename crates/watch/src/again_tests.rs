@@ -1,5 +1,5 @@
-//! Whatever happens, what is looked at again is what a whole scan finds: random changes, told by the
-//! system's own events.
+//! A rescan must always find the same as a full scan: random changes, reported by the system's
+//! own events.
 
 #![allow(clippy::disallowed_methods, reason = "tests write files")]
 
@@ -15,7 +15,7 @@ use crate::wake::Wake;
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// Numbers that are as good as random, the same each time.
+/// A pseudo-random sequence that is the same each time.
 struct Dice(u64);
 
 impl Dice {
@@ -69,7 +69,7 @@ impl Project {
 
     fn folder(&mut self) -> PathBuf {
         let mut path = self.root().join(self.dice.of(&["p", "p", "p", "q"]));
-        // What is watched itself is seldom replaced.
+        // The watched folder itself is seldom replaced.
         let depth = if self.dice.below(40) == 0 { 0 } else { 1 + self.dice.below(4) };
         for _ in 0..depth {
             path.push(self.dice.of(&["a", "a", "a", "b", "b", "c", "a-b", "gen", "skip", "never"]));
@@ -83,7 +83,7 @@ impl Project {
         folder
     }
 
-    /// Makes a change, some of which do nothing; tells which.
+    /// Makes a change, which may have no effect. Returns its description.
     fn change(&mut self) -> String {
         self.written += 1;
         let text = "x".repeat(self.written as usize);
@@ -102,7 +102,7 @@ impl Project {
             8 => drop(fs::rename(&file, self.file())),
             9 => drop(fs::create_dir_all(folder)),
             10 => {
-                // Filesystems give the inode of what was removed to what is made next.
+                // Filesystems reuse the inode of a removed file for the next new one.
                 fs::remove_dir_all(&folder).ok();
                 fs::create_dir_all(&folder).ok();
                 fs::write(folder.join("x.ts"), text).ok();
@@ -144,14 +144,14 @@ impl Project {
     }
 }
 
-/// Waits until all that happened has been told.
+/// Waits until all events so far have arrived.
 fn barrier(project: &Project, told: &Receiver<PathBuf>, name: &str) {
     let path = project.root().join("barrier").join(name);
     fs::write(&path, "1").unwrap();
     while told.recv_timeout(LONG).expect("the barrier") != path {}
 }
 
-/// Gives how many looks were not at everything.
+/// Returns the number of rescans that were not full scans.
 fn compare(seed: u64) -> usize {
     let mut project = Project::new(seed);
     let sources = Arc::new(Sources::new(project.rules()).unwrap());

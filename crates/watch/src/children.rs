@@ -1,4 +1,4 @@
-//! Programs that are started anew after each commit.
+//! Programs that restart after each commit.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,43 +8,43 @@ use std::time::{Duration, Instant};
 
 use genstore_run::{Ended, GuardCommand, Job, Output, StartError, Stopper, start};
 
-/// How long a child that crashed waits at first; each time twice as long.
+/// The first pause before a crashed child restarts; it doubles each time.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// How long it waits at most.
+/// The longest pause.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A child that ran for so long before it crashed is not in a loop of crashes.
+/// A child that ran this long before it crashed is not in a crash loop.
 const SOUND: Duration = Duration::from_secs(30);
-/// What shells exit with when there is no such program.
+/// The exit code of shells if there is no such program.
 const NOT_FOUND: i32 = 127;
 
-/// After so long a program that was told to stop is said to take its time.
+/// The time after which a program that does not stop is reported.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// A program to be run.
+/// A program to run.
 #[derive(Clone, Debug)]
 pub struct Child {
-    /// How it is called, in its output and in events.
+    /// The name, in its output and in events.
     pub name: String,
-    /// What is run.
+    /// The job.
     pub job: Job,
-    /// What starts it anew.
+    /// The events that restart it.
     pub restart: Restart,
-    /// The signal that tells it to stop.
+    /// The signal that stops it.
     pub stop_signal: i32,
-    /// How long it may take to stop before it is killed.
+    /// The time from the stop signal to the kill.
     pub stop_timeout: Duration,
-    /// Variables that are read anew at each start, and go before those of the job.
+    /// Variables that are read at each start. They take precedence over those of the job.
     pub variables: Option<Variables>,
 }
 
 type ReadVariables = dyn Fn() -> Result<Vec<(OsString, OsString)>, String> + Send + Sync;
 
-/// How variables are read when a program is started.
+/// A function that reads variables when a program starts.
 #[derive(Clone)]
 pub struct Variables(Arc<ReadVariables>);
 
 impl Variables {
-    /// Calls this each time. What keeps them from being read keeps the program from being started.
+    /// Creates it from a function. An error of the function keeps the program from starting.
     pub fn read_by(
         read: impl Fn() -> Result<Vec<(OsString, OsString)>, String> + Send + Sync + 'static,
     ) -> Variables {
@@ -58,26 +58,26 @@ impl fmt::Debug for Variables {
     }
 }
 
-/// What starts a program anew that runs.
+/// The events that restart a running program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Restart {
-    /// Each commit, and changes of what it reads of its own.
+    /// Each commit, and changes of its own sources.
     #[default]
     Commit,
-    /// Only changes of what it reads of its own: it outlives commits.
+    /// Only changes of its own sources: it outlives commits.
     Change,
-    /// Nothing.
+    /// No event.
     Never,
 }
 
-/// What children are started on.
+/// The generation on which children start.
 #[derive(Debug)]
 pub struct Target<L> {
-    /// Variables that tell them.
+    /// Variables with its location.
     pub env: Vec<(OsString, OsString)>,
-    /// Where they run, if not where their job says.
+    /// The directory in which children run, unless their job says otherwise.
     pub cwd: Option<PathBuf>,
-    /// Is dropped when no child that was started on it lives any more.
+    /// Dropped when no child that was started on it is alive.
     pub lease: L,
 }
 
@@ -89,59 +89,59 @@ pub struct ChildEnded {
     ended: Ended,
 }
 
-/// Something that happened to a child.
+/// An event of a child.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ChildNews {
     /// Its name.
     pub name: String,
-    /// What happened.
+    /// The event.
     pub news: News,
 }
 
-/// What can happen to a child.
+/// The kinds of events of a child.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum News {
     /// It runs.
     Started {
-        /// The number of its process, and of its process group.
+        /// The pid, which is also the number of its process group.
         pid: u32,
     },
-    /// It was told to stop, and takes its time.
+    /// It got the stop signal, and is slow to stop.
     Stopping {
-        /// When it is killed, from now; `None` if never.
+        /// The time until it is killed; `None` means never.
         killed_after: Option<Duration>,
     },
-    /// It was told to stop, and did; and nothing of it is left.
+    /// It got the stop signal and stopped; no process of it is left.
     Stopped {
-        /// How it ended.
+        /// The end of the program.
         ended: Ended,
-        /// It did not end in time, and was killed.
+        /// Whether it did not stop in time, and was killed.
         killed: bool,
     },
-    /// It ended by itself, as programs do that are done. The next commit starts it again.
+    /// It ended by itself, successfully. The next commit starts it again.
     Done,
-    /// It ended by itself, and not well.
+    /// It ended by itself, with a failure.
     Crashed {
-        /// How it ended.
+        /// The end of the program.
         ended: Ended,
-        /// How long until it is started again, where no commit comes before.
+        /// The pause until it restarts, unless a commit comes before.
         again_after: Duration,
     },
-    /// It cannot be run; the next commit tries again.
+    /// It cannot run; the next commit retries.
     CannotRun {
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
 
-/// All children, each in a process group of its own, under a guard of its own.
+/// All children, each in its own process group, under its own guard.
 pub struct Children<L> {
     children: Vec<Supervised<L>>,
     guard: GuardCommand,
     output: Box<dyn Fn(&str) -> Output>,
     ended: Arc<dyn Fn(ChildEnded) + Send + Sync>,
     target: Option<Arc<Target<L>>>,
-    /// They are stopped for good.
+    /// Whether they are stopped for good.
     over: bool,
     runs: u64,
 }
@@ -159,11 +159,11 @@ enum State<L> {
     Waiting { until: Instant },
 }
 
-/// With a program that was told to stop.
+/// The deadlines for a program that was asked to stop.
 struct Patience {
-    /// `None` once it was said that it takes its time.
+    /// When to report that it is slow; `None` after the report.
     say_at: Option<Instant>,
-    /// `None` once it was killed, and where that is never.
+    /// When to kill it; `None` after the kill, or if it is never killed.
     kill_at: Option<Instant>,
     killed: bool,
 }
@@ -176,10 +176,10 @@ struct Run<L> {
 }
 
 impl<L> Children<L> {
-    /// Takes charge of these; none is started before there is something to [show](Children::show).
+    /// Takes over these children. None is started before [`Children::show`] is called.
     ///
-    /// `output` says where the output of a child goes, by its name. `ended` is called in another
-    /// thread with what [`Children::ended`] is to be told.
+    /// `output` returns the destination of a child's output, by its name. `ended` is called in another
+    /// thread with the argument for [`Children::ended`].
     pub fn new(
         children: Vec<Child>,
         guard: GuardCommand,
@@ -198,8 +198,8 @@ impl<L> Children<L> {
         }
     }
 
-    /// Starts all of them on something new, but those that outlive commits and run: the others are stopped
-    /// first, all at once, and each is started as soon as nothing of it is left.
+    /// Starts all children on a new target, except running ones that outlive commits. The others are
+    /// stopped first, all at once; each is started as soon as no process of it is left.
     pub fn show(&mut self, target: Target<L>, now: Instant) -> Vec<ChildNews> {
         self.target = Some(Arc::new(target));
         self.over = false;
@@ -211,7 +211,7 @@ impl<L> Children<L> {
         self.restart_all(&due, now)
     }
 
-    /// Starts those of these names anew, as soon as nothing of them is left; on what was shown last.
+    /// Restarts the children with these names, on the last target, as soon as no process of them is left.
     pub fn restart(&mut self, names: &[&str], now: Instant) -> Vec<ChildNews> {
         let is_due = |at: &usize| names.contains(&self.children[*at].child.name.as_str());
         let due: Vec<usize> = (0..self.children.len()).filter(is_due).collect();
@@ -223,7 +223,7 @@ impl<L> Children<L> {
         due.iter().filter_map(|index| self.start_if_idle(*index, now)).collect()
     }
 
-    /// Stops all of them for good.
+    /// Stops all children for good.
     pub fn stop(&mut self, now: Instant) {
         self.over = true;
         for index in 0..self.children.len() {
@@ -231,7 +231,7 @@ impl<L> Children<L> {
         }
     }
 
-    /// Kills what still runs.
+    /// Kills all running children.
     pub fn kill(&mut self) {
         for child in &mut self.children {
             if let State::Running(run) | State::Stopping { run, .. } = &child.state {
@@ -240,12 +240,12 @@ impl<L> Children<L> {
         }
     }
 
-    /// Returns whether nothing runs.
+    /// Returns whether no child runs.
     pub fn are_gone(&self) -> bool {
         self.children.iter().all(|child| matches!(child.state, State::Idle | State::Waiting { .. }))
     }
 
-    /// Tells when [`Children::tick`] has something to do.
+    /// Returns when [`Children::tick`] has work to do.
     pub fn due(&self) -> Option<Instant> {
         let due = |child: &Supervised<L>| match &child.state {
             State::Stopping { patience, .. } => patience.say_at.into_iter().chain(patience.kill_at).min(),
@@ -255,8 +255,8 @@ impl<L> Children<L> {
         self.children.iter().filter_map(due).min()
     }
 
-    /// Says what takes its time to stop, kills what did not stop in time, and starts what has waited long
-    /// enough.
+    /// Reports children that are slow to stop, kills those that did not stop in time, and starts those
+    /// whose pause is over.
     pub fn tick(&mut self, now: Instant) -> Vec<ChildNews> {
         let mut news = Vec::new();
         for index in 0..self.children.len() {
@@ -276,7 +276,7 @@ impl<L> Children<L> {
         news
     }
 
-    /// Takes in that a child has ended.
+    /// Handles the end of a child.
     pub fn ended(&mut self, end: ChildEnded, now: Instant) -> Vec<ChildNews> {
         let ChildEnded { index, run: number, ended } = end;
         let child = &mut self.children[index];
@@ -287,7 +287,7 @@ impl<L> Children<L> {
             State::Stopping { run, patience } if run.number == number => {
                 let killed = patience.killed;
                 child.crashes = 0;
-                // Told of first: `tick` starts it anew.
+                // This is reported first; `tick` starts it again.
                 child.state = State::Waiting { until: now };
                 vec![tell(News::Stopped { ended, killed })]
             }
@@ -305,7 +305,7 @@ impl<L> Children<L> {
                     tell(News::Crashed { ended, again_after })
                 }
             }],
-            // The end of an earlier run, which was told already.
+            // This is the end of an earlier run, which was already reported.
             state => {
                 child.state = state;
                 vec![]
@@ -347,7 +347,7 @@ impl<L> Children<L> {
         };
         let stopper = match running.stopper() {
             Ok(stopper) => stopper,
-            // Dropped, it is killed.
+            // Dropping it kills it.
             Err(error) => {
                 return Some(ChildNews { name, news: News::CannotRun { why: error.to_string() } });
             }
@@ -361,9 +361,9 @@ impl<L> Children<L> {
             let finished = running.finish();
             ended(ChildEnded { index, run: number, ended: finished.ended });
         });
-        // The child went with the thread's closure.
+        // The child was dropped with the thread's closure.
         if let Err(error) = awaited {
-            let why = format!("no thread can be started to wait for it: {error}");
+            let why = format!("cannot start a thread that waits for it: {error}");
             return Some(ChildNews { name, news: News::CannotRun { why } });
         }
         let run = Run { number, since: now, stopper, _target: target };
@@ -393,7 +393,7 @@ fn wait_after(crashes: u32) -> Duration {
     FIRST_WAIT.saturating_mul(2u32.saturating_pow(crashes)).min(LONGEST_WAIT)
 }
 
-/// The error with its cause.
+/// Returns the error with its cause.
 fn why(error: &StartError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),

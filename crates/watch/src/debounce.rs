@@ -1,38 +1,38 @@
-//! When it is quiet again.
+//! Debouncing: waits until events stop.
 
 use std::time::{Duration, Instant};
 
-/// However restless it is, nobody waits longer than so many times the quiet time.
+/// The longest wait, as a multiple of the quiet time.
 const PATIENCE: u32 = 20;
 
-/// Waits until nothing has been heard for a while.
+/// Waits until no event has come for a while.
 #[derive(Debug)]
 pub struct Debounce {
     quiet: Duration,
-    /// The first and the last thing that was heard since the last time it was quiet.
+    /// The first and the last event since the last quiet time.
     heard: Option<(Instant, Instant)>,
 }
 
 impl Debounce {
-    /// Waits for so long a time without events; but never longer than twenty times that in all, so
-    /// that a file that is written to without end does not keep everything from happening.
+    /// Waits for this long without events, but at most twenty times that in all, so that an endlessly
+    /// written file does not block everything.
     pub fn new(quiet: Duration) -> Debounce {
         Debounce { quiet, heard: None }
     }
 
-    /// Notes that something was heard.
+    /// Records an event.
     pub fn hear(&mut self, now: Instant) {
         let first = self.heard.map_or(now, |(first, _)| first);
         self.heard = Some((first, now));
     }
 
-    /// Tells when it will have been quiet for long enough, if nothing more is heard.
+    /// Returns when it will have been quiet for long enough, if no more events come.
     pub fn due(&self) -> Option<Instant> {
         let (first, last) = self.heard?;
         Some((last + self.quiet).min(first + self.quiet * PATIENCE))
     }
 
-    /// Returns whether it is quiet by now, and begins anew if so.
+    /// Returns whether it is quiet by now, and starts over if so.
     pub fn take(&mut self, now: Instant) -> bool {
         let due = self.due().is_some_and(|due| due <= now);
         if due {

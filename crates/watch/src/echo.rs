@@ -1,4 +1,4 @@
-//! A call into the queue of events, whose answer tells that all before it was heard.
+//! A marker in the queue of events: when its event arrives, all earlier events have arrived.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,28 +10,28 @@ use std::time::Duration;
 use notify::Event;
 use notify::event::{AccessKind, AccessMode, EventKind};
 
-/// An answer takes microseconds. Where none comes, nobody waits longer than this.
+/// The longest wait for an answer, which normally takes microseconds.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A file without a name that is watched with the sources. Events come in the order of what happened, so
-/// the event of this file comes after all others.
+/// A nameless file that is watched with the sources. Events arrive in order, so the event of this file
+/// comes after all earlier ones.
 pub(crate) struct Echo {
     _file: File,
     path: PathBuf,
     heard: Receiver<()>,
 }
 
-/// The end of it in the thread that reads events.
+/// The receiving end, in the thread that reads events.
 pub(crate) struct Answer {
     path: PathBuf,
     sender: Sender<()>,
 }
 
 impl Echo {
-    /// Makes the file.
+    /// Creates the file.
     ///
     /// # Errors
-    /// Where there is no place for temporary files.
+    /// If there is no place for temporary files.
     pub(crate) fn new() -> io::Result<(Echo, Answer)> {
         let file = tempfile::tempfile()?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -39,12 +39,12 @@ impl Echo {
         Ok((Echo { _file: file, path: path.clone(), heard }, Answer { path, sender }))
     }
 
-    /// Returns the path by which it is watched.
+    /// Returns the path by which the file is watched.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Calls, and waits for the answer.
+    /// Triggers the event, and waits for it.
     pub(crate) fn wait(&self) {
         while self.heard.try_recv().is_ok() {}
         // Closing a file that was open for writing is an event, and needs no space.

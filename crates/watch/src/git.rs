@@ -1,8 +1,8 @@
-//! What git says of a repository: where its rules are, and which files it tracks although they are
+//! Queries git about a repository: the places of its rules, and the files that it tracks although they are
 //! ignored.
 //!
-//! The command `git` is asked: its configuration has includes, conditions and several files, and worktrees
-//! and submodules have their own places. Where there is no git, there is no repository.
+//! The command `git` is run, because its configuration has includes, conditions and several files, and
+//! worktrees and submodules have their own places. Without git there is no repository.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -16,10 +16,10 @@ use gix_glob::pattern::Case;
 use crate::rules::{Chain, Links, Rules};
 use crate::stamp::Stamp;
 
-/// A lock that is older than this was left behind by a git that died, or is held by one that waits for a
-/// person: `git commit -a` with its editor open.
+/// The oldest lock that counts. An older one was left behind by a killed git, or is held by one that waits
+/// for a person: `git commit -a` with its editor open.
 const OLDEST_LOCK: Duration = Duration::from_secs(30);
-/// A rebase that did nothing for so long waits for a person.
+/// The time after which an idle rebase waits for a person.
 const REBASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A repository with a worktree.
@@ -27,9 +27,9 @@ const REBASE_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Repo {
     /// The top of its worktree.
     pub(crate) top: PathBuf,
-    /// Its own git directory; each worktree has one.
+    /// Its git directory; each worktree has one.
     pub(crate) git_dir: PathBuf,
-    /// `core.excludesFile` and `info/exclude`, as they were.
+    /// `core.excludesFile` and `info/exclude`, with their stamps.
     excludes: [(PathBuf, Option<Stamp>); 2],
     case: Case,
     index: Option<Stamp>,
@@ -38,15 +38,15 @@ pub(crate) struct Repo {
 }
 
 impl Repo {
-    /// Asks git for the repository whose worktree has this folder; `None` where it names none.
+    /// Asks git for the repository whose worktree contains this folder. Returns `None` if there is none.
     ///
-    /// `user_ignore` is the file of rules that git reads where its configuration names none.
+    /// `user_ignore` is the ignore file that git reads if its configuration names none.
     pub(crate) fn of(folder: &Path, user_ignore: Option<&Path>) -> Option<Repo> {
         let told =
             git(folder, &["rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir"])?;
         let lines: Vec<PathBuf> =
             told.strip_suffix(b"\n")?.split(|&byte| byte == b'\n').map(path).collect();
-        // A path with a line end in it is none that can be told from two.
+        // A path with a line feed looks like two paths.
         let [top, git_dir, common] = <[PathBuf; 3]>::try_from(lines).ok()?;
         let (excludes_file, case) = configuration(folder);
         let excludes_file = excludes_file.or(user_ignore.map(Path::to_owned)).unwrap_or_default();
@@ -57,7 +57,8 @@ impl Repo {
         Some(Repo { top, git_dir, excludes, case, index, tracked })
     }
 
-    /// Returns it as it is now, if the rules that it names are as they were: only the index is read again.
+    /// Returns the repository in its present state, if its rules have not changed: only the index is read
+    /// again.
     pub(crate) fn again(&self) -> Option<Repo> {
         let is_same = self.excludes.iter().all(|(file, known)| stamp(file) == *known);
         if !is_same || stamp(&self.git_dir).is_none() {
@@ -71,10 +72,10 @@ impl Repo {
         Some(repo)
     }
 
-    /// Returns the rules that hold in all of its worktree, and the sentences on those that cannot be read.
+    /// Returns the rules for the whole worktree, and messages about those that cannot be read.
     pub(crate) fn rules(&self) -> (Chain, Vec<String>) {
         let mut problems = Vec::new();
-        // So that the rules of its folders compare letters as it says.
+        // The empty rules make the rules of its folders compare letters with its setting.
         let none = Chain::default().with(Some(Rules::parse(&self.top, b"", self.case)));
         let chain = self.excludes.iter().fold(none, |chain, (file, _)| {
             let rules = Rules::read(&self.top, file, Links::Follow, self.case);
@@ -87,8 +88,8 @@ impl Repo {
     }
 }
 
-/// Returns what tells that git works in the repository with this git directory: its sources are on their
-/// way from one state to another.
+/// Returns the file that shows that git is working in the repository with this git directory: its sources
+/// are between two states.
 pub(crate) fn work_under_way(git_dir: &Path, now: SystemTime) -> Option<PathBuf> {
     let age = |path: &Path| {
         let changed = std::fs::symlink_metadata(path).ok()?.modified().ok()?;
@@ -100,15 +101,15 @@ pub(crate) fn work_under_way(git_dir: &Path, now: SystemTime) -> Option<PathBuf>
     }
     let rebase = ["rebase-merge", "rebase-apply"].map(|name| git_dir.join(name));
     rebase.into_iter().find(|rebase| {
-        // Each step makes and removes files in both.
+        // Each step of a rebase creates and removes files in both.
         let recent = |path: &Path| age(path).is_some_and(|age| age < REBASE_PAUSE);
         age(rebase).is_some() && (recent(rebase) || recent(git_dir))
     })
 }
 
-/// Runs git in a folder; `None` where it fails, or there is none.
+/// Runs git in a folder. Returns `None` if it fails, or if there is no git.
 ///
-/// What the environment says of a repository is for the one that the caller was started in: a hook has it.
+/// The git variables in the environment are removed: inside a hook they name the hook's own repository.
 fn git(folder: &Path, args: &[&str]) -> Option<Vec<u8>> {
     let mut command = Command::new("git");
     command.arg("-C").arg(folder).args(["-c", "core.fsmonitor=false"]).args(args);
@@ -119,12 +120,12 @@ fn git(folder: &Path, args: &[&str]) -> Option<Vec<u8>> {
     done.ok().filter(|done| done.status.success()).map(|done| done.stdout)
 }
 
-/// Returns `core.excludesFile` and whether letters compare without case.
+/// Returns `core.excludesFile`, and whether letters compare without case.
 fn configuration(folder: &Path) -> (Option<PathBuf>, Case) {
     let wanted = r"^core\.(excludesfile|ignorecase)$";
     let told = git(folder, &["config", "-z", "--type=path", "--get-regexp", wanted]).unwrap_or_default();
     let (mut excludes_file, mut case) = (None, Case::Sensitive);
-    // The last one of several counts.
+    // The last of several values counts.
     for line in told.split(|&byte| byte == 0) {
         let mut parts = line.splitn(2, |&byte| byte == b'\n');
         match (parts.next(), parts.next()) {

@@ -1,4 +1,4 @@
-//! With the real git: what counts is what git lists, whatever the rules.
+//! Tests with the real git: the sources are the files that git lists, whatever the rules are.
 
 #![allow(clippy::disallowed_methods, reason = "tests write files")]
 
@@ -11,7 +11,7 @@ use crate::touched::Touched;
 
 struct Project {
     dir: tempfile::TempDir,
-    /// Numbers that are as good as random, the same each time.
+    /// A pseudo-random sequence that is the same each time.
     dice: u64,
 }
 
@@ -20,7 +20,7 @@ impl Project {
         let dir = tempfile::tempdir().unwrap();
         let project = Project { dir, dice: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 };
         project.git(&["init", "-q"]);
-        // What this machine's user ignores is not for the tests.
+        // The excludes of this machine's user must not matter.
         project.git(&["config", "core.excludesFile", "outside/everywhere"]);
         project.git(&["config", "user.email", "nobody@example.com"]);
         project.git(&["config", "user.name", "nobody"]);
@@ -46,7 +46,7 @@ impl Project {
         Sources::new(SourceRules { paths: vec![root.clone()], root, ..SourceRules::default() }).unwrap()
     }
 
-    /// Lists the files that `git status` speaks of, or would if they changed.
+    /// Lists the files that `git status` shows, or would show if they changed.
     fn listed(&self) -> Vec<PathBuf> {
         let told = self.git(&["ls-files", "-z", "-c", "-o", "--exclude-standard"]);
         let names = told.split(|&byte| byte == 0).filter(|name| !name.is_empty());
@@ -169,13 +169,13 @@ fn worktrees_and_repositories_within_have_their_own_rules() {
     project.git(&["add", "-A"]);
     project.git(&["commit", "-qm", "one"]);
     project.git(&["worktree", "add", "-q", "tree"]);
-    // A worktree's rules are those of its own top, and of the repository.
+    // A worktree has the rules of its own top, and of the repository.
     project.write(".git/info/exclude", "*.tmp\n");
     ["tree/x.log", "tree/x.tmp", "tree/x"].iter().for_each(|file| project.write(file, "1"));
     let root = project.root().join("tree");
     let rules = SourceRules { paths: vec![root.clone()], root: root.clone(), ..SourceRules::default() };
     assert_eq!(files(&Sources::new(rules).unwrap().scan()), [root.join(".gitignore"), root.join("x")]);
-    // One within another.
+    // One repository inside another.
     project.git(&["init", "-q", "inner"]);
     project.write("inner/.git/info/exclude", "*.tmp\n");
     ["inner/x.log", "inner/x.tmp"].iter().for_each(|file| project.write(file, "1"));

@@ -1,20 +1,18 @@
-//! The pieces of a development loop.
+//! The parts of a development loop.
 //!
-//! - [`Sources`] says which files count and reads what they are; two [`Scan`]s are compared.
-//! - [`Wake`] hears that something may have changed, and where ([`Touched`]): so only these folders are
-//!   looked at again. What changed, the next scan tells. Where events are not to be had, time wakes.
-//! - [`Witness`] says in which folders of an output nothing happened.
-//! - [`Debounce`] waits until it is quiet.
-//! - [`Children`] runs programs that are started anew after each commit, and no process of which is
-//!   left behind.
+//! - [`Sources`] decides which files count and scans them; two [`Scan`]s are compared.
+//! - [`Wake`] receives events that something may have changed, and where ([`Touched`]), so that only these
+//!   folders are rescanned. The next scan finds the changes. If there are no events, time triggers scans.
+//! - [`Witness`] finds the folders of an output in which nothing happened.
+//! - [`Debounce`] waits until events stop.
+//! - [`Children`] runs programs that restart after each commit, and leaves no process of them behind.
 //!
-//! The loop itself, which builds and publishes, is the program's (`crates/cli/watching`). Nothing here
-//! knows of stores: what a child needs to be kept is handed over as a value that lives as long as it.
-//! Events say when and where to look, and nothing else. What changed, a scan says: one of everything, or one
-//! that looks again at the folders that events named and is what the other would be, which random changes test.
-//! Where events were lost, and where what a folder's rules are read from changed, everything is looked at; and so
-//! it is every ten minutes. What is remembered of an output is believed only where a watch was there before the
-//! folder was read, and heard nothing since.
+//! The loop itself, which builds and publishes, is in the program (`crates/cli/watching`). This crate does
+//! not know stores: a child's lease is passed as a value that is dropped with the child.
+//! Events show only when and where to scan. A scan finds the changes: a full scan, or a rescan of the
+//! folders with events. Both have the same result, which random changes test. Everything is rescanned if
+//! events were lost, if the rules of a folder changed, and every ten minutes. The remembered state of an
+//! output is trusted only if a watch existed before the folder was read, and has reported nothing since.
 
 mod again;
 mod children;

@@ -1,22 +1,22 @@
 //! Output of several programs on one terminal, line by line.
 
-/// A line without end is cut into pieces of so many bytes.
+/// The length at which an endless line is cut.
 const LONGEST: usize = 64 << 10;
 
 /// Puts a prefix before each line of a program.
 ///
-/// A line is kept until it is complete, so that those of several programs do not mix; what of it is there
-/// after a pause is passed on as well ([`Lines::pause`]). A carriage return begins the line anew, prefix and
-/// all, as programs draw their progress.
+/// A line is buffered until it is complete, so that lines of several programs do not mix. After a pause, an
+/// incomplete line is passed on, too ([`Lines::pause`]). A carriage return starts the line over, with its
+/// prefix, because programs draw their progress that way.
 pub struct Lines {
     prefix: Vec<u8>,
     rest: Vec<u8>,
-    /// The line that comes next has its prefix already.
+    /// Whether the prefix of the next line is already written.
     begun: bool,
 }
 
 impl Lines {
-    /// Puts this before each line.
+    /// Creates it with this prefix.
     pub fn new(prefix: impl Into<Vec<u8>>) -> Lines {
         Lines { prefix: prefix.into(), rest: Vec::new(), begun: false }
     }
@@ -25,7 +25,7 @@ impl Lines {
     pub fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         for &byte in bytes {
-            // What follows tells whether a carriage return is part of the line's end.
+            // The next byte shows whether a carriage return is part of the line's end.
             if self.rest.last() == Some(&b'\r') && byte != b'\n' {
                 self.pass(&mut out);
             }
@@ -40,7 +40,7 @@ impl Lines {
         out
     }
 
-    /// Returns what there is of a line that is not complete.
+    /// Returns the incomplete line so far.
     pub fn pause(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         if !self.rest.is_empty() && self.rest != b"\r" {
@@ -49,7 +49,7 @@ impl Lines {
         out
     }
 
-    /// Returns what is left, as a line.
+    /// Returns the rest as a line.
     pub fn end(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         if self.begun || !self.rest.is_empty() {
@@ -59,7 +59,7 @@ impl Lines {
         out
     }
 
-    /// Notes that the end of the line was written by somebody else: what comes next has the prefix again.
+    /// Records that another program ended the line: the next output has the prefix again.
     pub fn interrupted(&mut self) {
         self.begun = false;
     }
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(text(lines.take(b"\r2 of 3\r3 of 3")), "\rapi | 2 of 3\r");
         assert_eq!(text(lines.pause()), "api | 3 of 3");
         assert_eq!(text(lines.take(b"\n")), "\n");
-        // One that stands at the end of a piece may be part of a line's end.
+        // A carriage return at the end of a piece may be part of a line's end.
         assert_eq!(text(lines.take(b"x\r")), "");
         assert_eq!(text(lines.take(b"\n")), "api | x\r\n");
         assert_eq!(text(lines.take(b"y\r")), "");

@@ -1,23 +1,23 @@
-//! The system's events of single folders, read when they are asked for.
+//! The system's events of single folders, read on request.
 
 use std::path::Path;
 
 use crate::wake::NoEvents;
 
-/// What happened in a watched folder, or to it.
+/// An event of a watched folder.
 pub(crate) struct Heard {
     pub(crate) watch: i32,
     pub(crate) what: What,
 }
 
 pub(crate) enum What {
-    /// A name, or a file of it.
+    /// A name in it, or a file of it, changed.
     Inside,
-    /// At this name a folder came or went.
+    /// A folder with this name was added or removed.
     Folder(Vec<u8>),
-    /// To the folder's own mode or times.
+    /// The folder's own mode or times changed.
     Itself,
-    /// It is not at its place any more, or the watch has ended.
+    /// The folder is no longer at its place, or the watch has ended.
     Gone,
 }
 
@@ -31,7 +31,7 @@ mod system {
 
     use super::{Heard, NoEvents, Path, What};
 
-    /// All that changes a folder or a file in it. The folder is not found through a symlink.
+    /// All events that change a folder or a file in it. Symlinks are not followed.
     const ALL: WatchFlags = WatchFlags::ATTRIB
         .union(WatchFlags::CREATE)
         .union(WatchFlags::DELETE)
@@ -43,7 +43,7 @@ mod system {
         .union(WatchFlags::ONLYDIR)
         .union(WatchFlags::DONT_FOLLOW);
 
-    /// Events that nobody is woken by.
+    /// Events that wake no thread.
     pub(crate) struct Queue(OwnedFd);
 
     impl Queue {
@@ -55,7 +55,8 @@ mod system {
             })
         }
 
-        /// Watches a folder; `None` where there is none. One that is watched already has its number.
+        /// Watches a folder. Returns `None` if it does not exist. A folder that is already watched keeps
+        /// its number.
         pub(crate) fn add(&self, folder: &Path) -> Result<Option<i32>, NoEvents> {
             match inotify::add_watch(&self.0, folder, ALL) {
                 Ok(watch) => Ok(Some(watch)),
@@ -70,8 +71,8 @@ mod system {
             inotify::remove_watch(&self.0, watch).ok();
         }
 
-        /// Tells of all that has happened by now, in its order. Of what somebody did before he let us
-        /// know that he did it, that is all. `false` where some of it was lost.
+        /// Reads all events so far, in order. They include everything that another program did before it
+        /// reported that. Returns `false` if events were lost.
         pub(crate) fn read(&self, mut heard: impl FnMut(Heard)) -> bool {
             let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
             let mut reader = Reader::new(&self.0, &mut buffer);
@@ -107,12 +108,12 @@ mod system {
 mod system {
     use super::{Heard, NoEvents, Path};
 
-    /// There is none here.
+    /// This system has none.
     pub(crate) enum Queue {}
 
     impl Queue {
         pub(crate) fn new() -> Result<Queue, NoEvents> {
-            Err(NoEvents::Other("this system tells of no events in single folders".to_owned()))
+            Err(NoEvents::Other("this system has no events of single folders".to_owned()))
         }
 
         pub(crate) fn add(&self, _: &Path) -> Result<Option<i32>, NoEvents> {

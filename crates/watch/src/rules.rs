@@ -1,4 +1,4 @@
-//! Patterns of `.gitignore` files, and what they say of a path.
+//! Patterns of `.gitignore` files, and their verdict about a path.
 
 use std::ffi::OsStr;
 use std::io::Read;
@@ -12,19 +12,19 @@ use gix_glob::{Pattern, wildmatch};
 
 use crate::stamp::is_gone;
 
-/// Files of rules are no longer than this.
+/// The largest file of rules.
 pub(crate) const MOST_RULES_BYTES: u64 = 1 << 20;
 
-/// What opening a symlink fails with that is not to be followed.
+/// The error of opening a symlink that must not be followed.
 const LOOP: i32 = rustix::io::Errno::LOOP.raw_os_error();
 
-/// The name of the file that each folder may have.
+/// The name of the ignore file in each folder.
 pub(crate) const GITIGNORE: &str = ".gitignore";
 
 /// The patterns of one file, or of one list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Rules {
-    /// The folder that the patterns are relative to, without a slash at its end.
+    /// The folder that the patterns are relative to, without a trailing slash.
     base: Vec<u8>,
     patterns: Vec<Pattern>,
     case: Case,
@@ -39,10 +39,10 @@ impl Rules {
         Rules { base, patterns, case }
     }
 
-    /// Reads a file of rules; `None` where there is none.
+    /// Reads a file of rules. Returns `None` if there is none.
     ///
     /// # Errors
-    /// What keeps it from being read, as a sentence. It is never waited for: a FIFO is refused.
+    /// The reason why it cannot be read, as a sentence. Reading never blocks: a FIFO is refused.
     pub(crate) fn read(
         base: &Path,
         file: &Path,
@@ -57,12 +57,12 @@ impl Rules {
         let opened = match open {
             Ok(opened) => opened,
             Err(error) if is_gone(&error) => return Ok(None),
-            // Git reads no rules through a symlink in the worktree.
+            // Git does not follow a symlink in the worktree to its rules.
             Err(error) if error.raw_os_error() == Some(LOOP) => return Ok(None),
             Err(error) => return told(&error),
         };
         let meta = match opened.metadata() {
-            // A folder of this name says nothing, to git too.
+            // git also ignores a folder with this name.
             Ok(meta) if meta.is_dir() => return Ok(None),
             Ok(meta) if !meta.is_file() => {
                 return Err(format!("{} is not a regular file", file.display()));
@@ -80,12 +80,12 @@ impl Rules {
         }
     }
 
-    /// Returns whether the path is ignored by these rules alone; `None` if no pattern matches it. The
-    /// last one that does decides.
+    /// Returns whether these rules alone ignore the path, or `None` if no pattern matches it. The last
+    /// matching pattern decides.
     pub(crate) fn judge(&self, path: &OsStr, is_dir: bool) -> Option<bool> {
         let path = path.as_bytes();
         let below = path.strip_prefix(&self.base[..]).and_then(|path| path.strip_prefix(b"/"));
-        // Elsewhere only names can match.
+        // Outside the base folder only patterns of names can match.
         let relative = below.or_else(|| path.rsplit(|&byte| byte == b'/').next()).unwrap_or_default();
         let name_at = relative.iter().rposition(|&byte| byte == b'/').map(|at| at + 1);
         let matches = |pattern: &&Pattern| {
@@ -96,16 +96,16 @@ impl Rules {
     }
 }
 
-/// What is done about a symlink in the place of a file of rules.
+/// The treatment of a symlink in the place of a file of rules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
     /// It is followed.
     Follow,
-    /// It counts as no file.
+    /// It counts as a missing file.
     Refuse,
 }
 
-/// The rules that hold in a folder, the nearest first.
+/// The rules of a folder, the nearest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Chain(Option<Arc<Link>>);
 
@@ -116,7 +116,7 @@ struct Link {
 }
 
 impl Chain {
-    /// Puts rules before those that there are.
+    /// Puts rules before the existing ones.
     pub(crate) fn with(self, rules: Option<Rules>) -> Chain {
         match rules {
             Some(rules) => Chain(Some(Arc::new(Link { rules, above: self }))),
@@ -129,8 +129,8 @@ impl Chain {
         self.0.as_ref().map_or(Case::Sensitive, |link| link.rules.case)
     }
 
-    /// Returns whether a path is ignored; `None` if no pattern matches it. Whether a folder above it is
-    /// ignored is another question.
+    /// Returns whether a path is ignored, or `None` if no pattern matches it. Ignored parent folders are
+    /// not considered.
     pub(crate) fn judge(&self, path: &OsStr, is_dir: bool) -> Option<bool> {
         let mut chain = self;
         while let Some(link) = &chain.0 {

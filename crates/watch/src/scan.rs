@@ -1,4 +1,4 @@
-//! What the sources were at one time, folder by folder; and the comparison of two such times.
+//! The state of the sources at one time, folder by folder; and the comparison of two such states.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,50 +12,50 @@ use crate::git::Repo;
 use crate::rules::Chain;
 use crate::stamp::Stamp;
 
-/// A folder that was looked into.
+/// A folder that was listed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Folder {
-    /// A folder that was made anew is another one.
+    /// The inode: a folder that was created anew differs.
     pub(crate) inode: u64,
     /// Its own files that count, by name.
     pub(crate) files: Vec<(OsString, Stamp)>,
-    /// The rules that hold in it.
+    /// The rules in it.
     pub(crate) rules: Chain,
 }
 
-/// What must be the same for anything of an older scan to hold still.
+/// The conditions under which an older scan is still valid.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Frame {
-    /// The paths that are watched: the inode of each that is a folder.
+    /// The watched paths: the inode of each that is a folder.
     pub(crate) roots: Vec<Option<u64>>,
     /// The files of rules above them.
     pub(crate) rules: Vec<Option<Stamp>>,
-    /// Where above them a repository begins: the inode of each `.git`.
+    /// The positions of repositories above them: the inode of each `.git`.
     pub(crate) repos: Vec<Option<u64>>,
     pub(crate) never: Vec<PathBuf>,
 }
 
-/// What the sources were at one time.
+/// The state of the sources at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// By path. Paths compare by their components, which takes ten times as long as their bytes.
+    /// The folders by path. Comparing paths by their components takes ten times as long as comparing bytes.
     pub(crate) folders: BTreeMap<OsString, Arc<Folder>>,
-    /// The files that no walk finds: named by themselves, or tracked by git in spite of its rules.
+    /// The files that no walk finds: named individually, or tracked by git in spite of its rules.
     pub(crate) singles: BTreeMap<OsString, Stamp>,
-    /// And the folders that they lie in, with their inodes.
+    /// The folders of those files, with their inodes.
     pub(crate) parents: BTreeMap<OsString, u64>,
-    /// The rules that hold above each of the watched folders.
+    /// The rules above each of the watched folders.
     pub(crate) above: BTreeMap<OsString, Chain>,
-    /// The repositories that they lie in, and those that lie in them, by the tops of their worktrees.
+    /// The repositories around and inside the watched folders, by the tops of their worktrees.
     pub(crate) repos: BTreeMap<OsString, Repo>,
-    /// `None` where each look must be at everything.
+    /// `None` if each scan must be a full one.
     pub(crate) frame: Option<Frame>,
-    /// What could not be looked at, as sentences.
+    /// The problems of the scan, as sentences.
     pub problems: Vec<String>,
 }
 
 impl Scan {
-    /// Gives the paths whose files are others than in this scan, or are there in one of the two only.
+    /// Returns the paths whose files differ between the two scans, or exist in only one of them.
     pub fn changes(&self, newer: &Scan) -> Vec<PathBuf> {
         let mut changed = Vec::new();
         differing(self.folders.iter(), newer.folders.iter(), |path, older, newer| {
@@ -85,39 +85,39 @@ impl Scan {
         folder.is_some_and(|folder| folder.files.iter().any(|(known, _)| known == name))
     }
 
-    /// Gives the directories in which something may happen, with their inodes.
+    /// Returns the directories to watch, with their inodes.
     pub(crate) fn watched(&self) -> impl Iterator<Item = (&OsStr, u64)> {
         let folders = self.folders.iter().map(|(path, folder)| (path.as_os_str(), folder.inode));
         let parents = self.parents.iter().filter(|(path, _)| !self.folders.contains_key(*path));
         folders.chain(parents.map(|(path, inode)| (path.as_os_str(), *inode)))
     }
 
-    /// Forgets a folder with all that lies in it; tells whether it was known.
+    /// Forgets a folder with everything in it. Returns whether it was known.
     pub(crate) fn forget(&mut self, folder: &OsStr) -> bool {
         let below: Vec<OsString> = self.below(folder).cloned().collect();
         below.iter().for_each(|path| drop(self.folders.remove(path)));
         self.folders.remove(folder).is_some()
     }
 
-    /// Gives all folders below one.
+    /// Returns all folders below one.
     pub(crate) fn below(&self, folder: &OsStr) -> impl Iterator<Item = &OsString> {
         let edge = |end: &str| {
             let mut path = if folder == "/" { OsString::new() } else { folder.to_owned() };
             path.push(end);
             path
         };
-        // `0` comes right after `/`.
+        // The byte `0` follows directly after `/`.
         let range = (Bound::Excluded(edge("/")), Bound::Excluded(edge("0")));
         self.folders.range(range).map(|(path, _)| path)
     }
 
-    /// Gives the folders that lie in this one itself.
+    /// Returns the direct subfolders of a folder.
     pub(crate) fn inner(&self, folder: &OsStr) -> impl Iterator<Item = &OsString> {
         let length = if folder == "/" { 0 } else { folder.len() };
         self.below(folder).filter(move |path| !path.as_bytes()[length + 1..].contains(&b'/'))
     }
 
-    /// What vanished while we looked is no problem: the next scan tells.
+    /// Records a problem. A file that vanished during the scan is no problem: the next scan finds that.
     pub(crate) fn miss(&mut self, problem: String, gone: bool) {
         if !gone {
             self.problems.push(problem);
@@ -125,7 +125,7 @@ impl Scan {
     }
 }
 
-/// Calls `differs` for each key whose values differ, or that only one of the two has; both are sorted.
+/// Calls `differs` for each key whose values differ, or that only one of the two has. Both are sorted.
 fn differing<'a, V: PartialEq + 'a>(
     older: impl Iterator<Item = (&'a OsString, &'a V)>,
     newer: impl Iterator<Item = (&'a OsString, &'a V)>,

@@ -1,4 +1,4 @@
-//! Which files are sources, and what they are now.
+//! Decides which files are sources, and scans them.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -16,8 +16,8 @@ use crate::scan::{Frame, Scan};
 use crate::stamp::{Stamp, is_gone};
 use crate::touched::tells_rules;
 
-/// Never sources, unless the rules take them back (`!node_modules/`): what programs keep beside the files
-/// that they have open, and what belongs to git or to a package manager.
+/// Names that are never sources, unless the rules include them (`!node_modules/`): files that programs keep
+/// beside their open files, and files of git or of a package manager.
 const USUALLY_IGNORED: &str = "\
 .git
 node_modules/
@@ -35,27 +35,27 @@ node_modules/
 .fuse_hidden*
 ";
 
-/// What to watch.
+/// The rules for sources.
 #[derive(Clone, Debug, Default)]
 pub struct SourceRules {
-    /// The directory that patterns are meant from.
+    /// The directory that patterns are relative to.
     pub root: PathBuf,
     /// Files and directories, absolute.
     pub paths: Vec<PathBuf>,
-    /// The same, but they need not be there yet.
+    /// The same, but they may be missing.
     pub optional: Vec<PathBuf>,
-    /// Only files with one of these extensions count, where there are any; without the dot.
+    /// If not empty, only files with one of these extensions count; without the dot.
     pub extensions: Vec<String>,
-    /// Patterns as in a `.gitignore` file in `root`. They go before all others: `!PATTERN` takes back what
-    /// git ignores.
+    /// Patterns as in a `.gitignore` file in `root`. They take precedence over all others: `!PATTERN`
+    /// includes files that git ignores.
     pub ignore: Vec<String>,
-    /// Files and directories that never count: what the builds write.
+    /// Files and directories that never count: the outputs of builds.
     pub never: Vec<PathBuf>,
-    /// The file of rules that git reads where its configuration names none.
+    /// The ignore file that git reads if its configuration names none.
     pub user_ignore: Option<PathBuf>,
 }
 
-/// Why nothing can be watched by these rules: all reasons.
+/// All reasons why nothing can be watched by these rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadSources(pub Vec<String>);
 
@@ -67,13 +67,13 @@ impl fmt::Display for BadSources {
 
 impl std::error::Error for BadSources {}
 
-/// The files that count, by rules that were checked.
+/// The files that count, by checked rules.
 pub struct Sources {
     pub(crate) rules: SourceRules,
     /// The patterns of the caller, and those of every project.
     own: Chain,
     never: RwLock<Vec<PathBuf>>,
-    /// The git directories of the last scan: what happens there tells when git is done.
+    /// The git directories of the last scan: events there show when git is done.
     git_dirs: RwLock<Vec<PathBuf>>,
 }
 
@@ -81,10 +81,10 @@ impl Sources {
     /// Checks the rules.
     ///
     /// # Errors
-    /// All paths that are not there, and all patterns that are none.
+    /// All missing paths, and all invalid patterns.
     pub fn new(mut rules: SourceRules) -> Result<Sources, BadSources> {
         let mut bad = Vec::new();
-        // Events and the walk have real paths.
+        // Events and the walk use real paths.
         for path in &mut rules.paths {
             match std::fs::canonicalize(&*path) {
                 Ok(real) => *path = real,
@@ -98,7 +98,7 @@ impl Sources {
         for line in &rules.ignore {
             let is_one = !line.contains('\n') && gix_ignore::parse(line.as_bytes(), false).next().is_some();
             if !is_one {
-                bad.push(format!("the pattern \"{line}\" is none"));
+                bad.push(format!("the pattern \"{line}\" is invalid"));
             }
         }
         if !bad.is_empty() {
@@ -113,9 +113,9 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Says anew what never counts.
+    /// Replaces the paths that never count.
     pub fn set_never(&self, paths: &[PathBuf]) {
-        // What is not there yet will be there by this name.
+        // A path that does not exist yet will exist under this name.
         let real = paths.iter().map(|path| real_or_given(path)).collect();
         *self.never.write().unwrap_or_else(PoisonError::into_inner) = real;
     }
@@ -133,7 +133,7 @@ impl Sources {
         &self.rules.paths
     }
 
-    /// Returns whether an event at this path can be that of a source: quickly, and rather yes.
+    /// Returns quickly whether an event at this path may be of a source; if in doubt, true.
     pub fn may_count(&self, path: &Path, is_file: bool) -> bool {
         if self.never().iter().any(|never| path.starts_with(never)) {
             return false;
@@ -144,11 +144,11 @@ impl Sources {
         if path.parent().is_some_and(|parent| self.git_dirs().iter().any(|git_dir| git_dir == parent)) {
             return path.file_name().is_some_and(|name| name == "index" || name == "index.lock");
         }
-        // Of a name that is gone nobody knows whether it was a folder's.
+        // A removed name may have been a folder's.
         !is_file || (self.has_extension(path) && self.own.judge(path.as_os_str(), false) != Some(true))
     }
 
-    /// Returns what tells that git is changing the sources right now, where it is: a lock, or a rebase.
+    /// Returns the file that shows that git is changing the sources right now: a lock, or a rebase.
     pub fn git_works(&self, now: SystemTime) -> Option<PathBuf> {
         self.git_dirs().iter().find_map(|git_dir| work_under_way(git_dir, now))
     }
@@ -159,13 +159,13 @@ impl Sources {
             || path.extension().and_then(OsStr::to_str).is_some_and(|ext| wanted.iter().any(|w| w == ext))
     }
 
-    /// Returns whether an entry of a folder does not count, where these rules hold in the folder.
+    /// Returns whether an entry does not count in a folder with these rules.
     pub(crate) fn is_out(&self, path: &OsStr, is_dir: bool, chain: &Chain) -> bool {
         let is_never = self.never().iter().any(|never| never.as_os_str() == path);
         is_never || self.own.judge(path, is_dir).or_else(|| chain.judge(path, is_dir)) == Some(true)
     }
 
-    /// Looks at all of them: a walk by all threads, and a stat for each.
+    /// Scans all sources: a walk by all threads, and a stat for each file.
     pub fn scan(&self) -> Scan {
         let frame = self.frame();
         let mut found = Scan::default();
@@ -183,13 +183,12 @@ impl Sources {
         self.look_at_singles(&mut found);
         found.problems.sort();
         found.problems.dedup();
-        // What it is compared with must have been there before the first look.
+        // The frame must have been read before the first folder.
         found.frame = frame.filter(|_| found.problems.is_empty());
         found
     }
 
-    /// Looks at those that are not found by a walk: named by themselves, or tracked by git in spite of
-    /// its rules.
+    /// Scans the files that no walk finds: named individually, or tracked by git in spite of its rules.
     pub(crate) fn look_at_singles(&self, found: &mut Scan) {
         for path in self.rules.paths.iter().filter(|path| !is_dir(path)) {
             look_at_single(path, found);
@@ -212,7 +211,7 @@ impl Sources {
         *self.git_dirs.write().unwrap_or_else(PoisonError::into_inner) = git_dirs;
     }
 
-    /// Collects the rules that hold above a watched folder: those of its repository, or without one, of the
+    /// Collects the rules above a watched folder: those of its repository, or without one, those of the
     /// `.gitignore` files from the project's root on.
     fn above(&self, folder: &Path, found: &mut Scan) -> Chain {
         let is_around = |repo: &&Repo| {
@@ -243,7 +242,7 @@ impl Sources {
                 Ok(rules) => chain = chain.with(rules),
                 Err(problem) => found.problems.push(format!("{problem}; it is left out")),
             }
-            // What was named although it is ignored counts as a whole.
+            // A path that is named although it is ignored counts as a whole.
             if chain.judge(pair[1].as_os_str(), true) == Some(true) {
                 return Chain::default();
             }
@@ -251,15 +250,15 @@ impl Sources {
         chain
     }
 
-    /// Returns what an older scan must have in common with a new one, for some of it to be kept; `None`
-    /// where that is too hard to tell.
+    /// Returns the conditions under which parts of an older scan can be kept, or `None` if they are too
+    /// hard to check.
     pub(crate) fn frame(&self) -> Option<Frame> {
         let mut frame = Frame { never: self.never().clone(), ..Frame::default() };
         for (at, path) in self.rules.paths.iter().enumerate() {
             let root = std::fs::symlink_metadata(path).ok();
             let is_dir = root.as_ref().is_some_and(Metadata::is_dir);
             let others = self.rules.paths.iter().enumerate().filter(|(other, _)| *other != at);
-            // One of these is looked into from two sides.
+            // Such a folder is listed from two sides.
             let overlaps = is_dir && others.into_iter().any(|(_, other)| path.starts_with(other));
             if overlaps || root.as_ref().is_some_and(Metadata::is_symlink) {
                 return None;
@@ -282,8 +281,8 @@ fn look_at_single(path: &Path, found: &mut Scan) {
         }
         Err(error) => found.miss(format!("{}: {error}", path.display()), is_gone(&error)),
     }
-    // A single file is watched through its directory: editors replace it. Where that is not there yet, the
-    // one above it tells.
+    // A single file is watched through its directory, because editors replace it. If that does not exist
+    // yet, the next folder above is watched.
     let parent = path.ancestors().skip(1).find_map(|above| Some((above, std::fs::metadata(above).ok()?)));
     if let Some((parent, meta)) = parent {
         found.parents.insert(parent.as_os_str().to_owned(), meta.ino());
@@ -299,7 +298,7 @@ fn is_there(path: &Path) -> bool {
 }
 
 fn real_or_given(path: &Path) -> PathBuf {
-    // A view is itself a symlink, which is not to be followed.
+    // A view is itself a symlink, which must not be followed.
     let parent = path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
     match (parent, path.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),

@@ -1,4 +1,4 @@
-//! What counts as a source.
+//! Tests of the files that count as sources.
 
 #![allow(clippy::disallowed_methods, reason = "tests write files")]
 
@@ -79,7 +79,7 @@ fn rules_that_cannot_be_read_never_block() {
     let told = "a/.gitignore is not a regular file; its folder is not watched";
     assert_eq!(scan(""), ("b/y z".to_owned(), told.to_owned()));
     fs::remove_file(project.root().join("a/.gitignore")).unwrap();
-    // As git has it, which follows no link in the place of one.
+    // git does not follow a link in the place of its rules either.
     std::os::unix::fs::symlink("/dev/zero", project.root().join(".gitignore")).unwrap();
     assert_eq!(scan("a"), ("a/x".to_owned(), String::new()));
     fs::remove_file(project.root().join(".gitignore")).unwrap();
@@ -158,7 +158,7 @@ fn a_comparison_names_what_is_new_gone_or_other() {
     fs::remove_file(project.root().join("gone")).unwrap();
     let after = sources.scan();
     assert_eq!(project.names(before.changes(&after)), ["gone", "new/deep/file", "other"]);
-    // Same size, another time.
+    // The size is equal, the time differs.
     filetime::set_file_mtime(project.root().join("same"), filetime::FileTime::from_unix_time(7, 0))
         .unwrap();
     assert_eq!(project.names(after.changes(&sources.scan())), ["same"]);

@@ -1,9 +1,9 @@
-//! What stat says of a file: that it is another one than before, or that there is none.
+//! The result of stat on a file: shows that the file changed, or that there is none.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
-/// What tells that a file is another one than before.
+/// The fields that show a change of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stamp {
     size: u64,
@@ -23,7 +23,7 @@ impl Stamp {
     }
 }
 
-/// Returns whether nothing is at a path, or something that is no directory is on the way there.
+/// Returns whether nothing is at a path, or a part of the path is no directory.
 pub(crate) fn is_gone(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }

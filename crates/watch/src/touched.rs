@@ -1,45 +1,44 @@
-//! Where something may have changed: what events named since the last look.
+//! The folders in which something may have changed, from the events since the last scan.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// Who names more paths than this means everything.
+/// More paths than this mean everything.
 const MOST_PATHS: usize = 10_000;
 
-/// Names of what the rules for all that lies beside and below are read from.
+/// Names of files that define the rules for other paths.
 const RULES: [&str; 2] = [".gitignore", ".git"];
 
-/// The folders that must be looked at again.
+/// The folders that must be scanned again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touched {
     everything: bool,
-    /// What happened is not known, so it may be that watches are gone, too.
+    /// Whether events were lost: then watches may be gone, too.
     lost: bool,
-    /// Something in them changed.
+    /// Folders in which something changed.
     inside: BTreeSet<OsString>,
-    /// What is at these paths may be another folder than before, or none.
+    /// Paths at which another folder may be now, or none.
     replaced: BTreeSet<OsString>,
 }
 
 impl Touched {
-    /// Says that everything must be looked at.
+    /// Returns a value that means everything.
     pub fn everything() -> Touched {
         Touched { everything: true, ..Touched::default() }
     }
 
-    /// Says that everything must be looked at, and keeps what is known of folders that were replaced.
+    /// Marks everything, and keeps the known replaced folders.
     pub(crate) fn or_everything(self) -> Touched {
         Touched { everything: true, ..self }
     }
 
-    /// Says that events were lost.
+    /// Returns a value that means lost events.
     pub(crate) fn lost() -> Touched {
         Touched { lost: true, ..Touched::everything() }
     }
 
-    /// Takes in that something happened to what is at `path`, or was, or has come there; `is_file` if
-    /// that is no folder for sure.
+    /// Records an event at `path`. `is_file` means that it is certainly no folder.
     pub fn note(&mut self, path: &Path, is_file: bool) {
         if self.lost {
             return;
@@ -57,7 +56,7 @@ impl Touched {
         }
     }
 
-    /// Returns whether there is nothing to look at again.
+    /// Returns whether nothing must be scanned again.
     pub fn is_empty(&self) -> bool {
         *self == Touched::default()
     }
@@ -70,25 +69,25 @@ impl Touched {
         self.lost
     }
 
-    /// Gives the folders in which something changed.
+    /// Returns the folders in which something changed.
     pub(crate) fn inside(&self) -> &BTreeSet<OsString> {
         &self.inside
     }
 
-    /// Gives the paths at which there may be another folder than before.
+    /// Returns the paths at which another folder may be.
     pub(crate) fn replaced(&self) -> &BTreeSet<OsString> {
         &self.replaced
     }
 }
 
 impl FromIterator<OsString> for Touched {
-    /// Says that something changed in these folders.
+    /// Creates it from folders in which something changed.
     fn from_iter<I: IntoIterator<Item = OsString>>(folders: I) -> Touched {
         Touched { inside: folders.into_iter().collect(), ..Touched::default() }
     }
 }
 
-/// Returns whether what counts elsewhere depends on what is at this path.
+/// Returns whether the file at this path defines rules for other paths.
 pub(crate) fn tells_rules(path: &Path) -> bool {
     path.file_name().is_some_and(|name| RULES.iter().any(|rules| name == OsStr::new(rules)))
 }

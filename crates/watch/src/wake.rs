@@ -1,4 +1,4 @@
-//! That something may have changed: events of the system, or time.
+//! Signals possible changes: from events of the system, or by time.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -15,25 +15,25 @@ use crate::scan::Scan;
 use crate::threads::can_start_threads;
 use crate::touched::Touched;
 
-/// Hears of changes in the directories that a scan has seen, and keeps where they were.
+/// Receives events of changes in the directories of a scan, and records their places.
 ///
-/// Each directory is watched by itself, not with all below it: so what is ignored costs no watch, and a
-/// directory that appeared is watched once a scan has seen it. What happened in it before that, a scan
-/// after [`Wake::follow`] tells.
+/// Each directory is watched separately, without its subfolders: so ignored folders cost no watch, and a
+/// new directory is watched after a scan has found it. A scan after [`Wake::follow`] finds earlier changes
+/// in it.
 pub struct Wake {
     watcher: Option<RecommendedWatcher>,
     watched: HashMap<OsString, u64>,
     touched: Arc<Mutex<Touched>>,
-    /// `None` where there is none: then nothing tells how far events were heard.
+    /// `None` if it cannot be created: then it is unknown how far events were read.
     echo: Option<Echo>,
-    /// When everything is to be looked at, whatever was heard.
+    /// The time of the next full scan, whatever the events are.
     whole_at: Option<Instant>,
 }
 
-/// After so long, everything is looked at: there are changes of which no event tells.
+/// The interval of full scans: some changes cause no event.
 pub(crate) const WHOLE: Duration = Duration::from_secs(600);
 
-/// Why there are no events.
+/// The reason why there are no events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoEvents {
     /// The user has as many watches as the system allows: `fs.inotify.max_user_watches`.
@@ -50,7 +50,7 @@ impl fmt::Display for NoEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoEvents::Watches => f.write_str("no more directories can be watched"),
-            NoEvents::Instances => f.write_str("no more programs can watch"),
+            NoEvents::Instances => f.write_str("no more watchers can be created"),
             NoEvents::Threads => f.write_str("the system grants no more threads"),
             NoEvents::Other(why) => f.write_str(why),
         }
@@ -61,7 +61,7 @@ impl NoEvents {
     fn of(error: &notify::Error) -> NoEvents {
         match &error.kind {
             ErrorKind::MaxFilesWatch => NoEvents::Watches,
-            // EMFILE, where the limit of descriptors is not the reason as a rule.
+            // EMFILE usually does not mean the limit of descriptors here.
             ErrorKind::Io(io) if io.raw_os_error() == Some(24) => NoEvents::Instances,
             ErrorKind::Io(io) => NoEvents::Other(io.to_string()),
             _ => NoEvents::Other(error.to_string()),
@@ -70,11 +70,11 @@ impl NoEvents {
 }
 
 impl Wake {
-    /// Begins to hear; `heard` is called in a thread of its own for each event at a path of which
-    /// `counts` says that it may matter. It takes the path, and whether that is a file's for sure.
+    /// Starts to receive events. `heard` is called in another thread for each event at a path for which
+    /// `counts` returns true. `counts` gets the path, and whether it is certainly a file's.
     ///
     /// # Errors
-    /// Where the system gives no events. Then time must wake: see [`Wake::deaf`].
+    /// If the system gives no events. Then scans must be triggered by time: see [`Wake::deaf`].
     pub fn begin(
         counts: impl Fn(&Path, bool) -> bool + Send + 'static,
         heard: impl Fn() + Send + 'static,
@@ -100,13 +100,13 @@ impl Wake {
         Ok(Wake { watcher: Some(watcher), watched: HashMap::new(), touched, echo, whole_at: None })
     }
 
-    /// Makes one that hears nothing.
+    /// Creates one without events.
     pub fn deaf() -> Wake {
         Wake { watcher: None, watched: HashMap::new(), touched: Arc::default(), echo: None, whole_at: None }
     }
 
-    /// Tells where something happened since this was asked last; now and then it is everywhere. What
-    /// happens from now on is told the next time, so what is looked at after this call is as new.
+    /// Returns the places of events since the last call; every ten minutes that is everything. Later
+    /// changes are reported by the next call, so everything that is scanned after this call is up to date.
     pub fn touched(&mut self, now: Instant) -> Touched {
         let touched = std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
         if self.is_deaf() {
@@ -120,31 +120,31 @@ impl Wake {
         touched
     }
 
-    /// Waits until all was heard that happened before this call.
+    /// Waits until the events of everything before this call have arrived.
     pub fn catch_up(&self) {
         if let Some(echo) = self.echo.as_ref().filter(|_| !self.is_deaf()) {
             echo.wait();
         }
     }
 
-    /// Tells when to look at everything, also where nothing was heard.
+    /// Returns when to scan everything, even without events.
     pub fn due(&self) -> Option<Instant> {
         self.whole_at.filter(|_| !self.is_deaf())
     }
 
-    /// Returns whether it hears nothing.
+    /// Returns whether it receives no events.
     pub fn is_deaf(&self) -> bool {
         self.watcher.is_none()
     }
 
-    /// Watches the directories of this scan, and no others. Gives those that are watched from now on:
-    /// they must be looked at again, for what happened in them before that.
+    /// Watches the directories of this scan, and no others. Returns the newly watched ones: they must be
+    /// scanned again, for earlier changes in them.
     ///
-    /// `touched` is what the scan was made for: the watch of a directory that another one took the place
-    /// of is worth nothing, even where both have one inode, one after the other.
+    /// `touched` is the value that the scan was made for: the watch of a replaced directory is useless,
+    /// even if both have the same inode, one after the other.
     ///
     /// # Errors
-    /// Where not all can be watched. From then on it is deaf.
+    /// If not all can be watched. From then on it is deaf.
     pub fn follow(&mut self, scan: &Scan, touched: &Touched) -> Result<Touched, NoEvents> {
         let Some(watcher) = &mut self.watcher else { return Ok(Touched::default()) };
         let replaced: HashSet<&OsStr> = touched
@@ -162,7 +162,7 @@ impl Wake {
             let stays =
                 wanted.get(path.as_os_str()) == Some(inode) && !touched.is_lost() && !is_replaced(path);
             if !stays {
-                // It fails where the directory is gone, and the watch with it.
+                // It fails if the directory is gone, together with the watch.
                 watcher.unwatch(path.as_ref()).ok();
             }
             stays
@@ -176,7 +176,7 @@ impl Wake {
                 Ok(()) => {
                     self.watched.insert(path.to_owned(), inode);
                 }
-                // It was removed since; the folder that it lies in tells.
+                // It was removed since; its parent folder shows that.
                 Err(error) if is_gone(&error) => {
                     news.extend(Path::new(path).parent().map(|parent| parent.as_os_str().to_owned()));
                 }
@@ -191,14 +191,14 @@ impl Wake {
         Ok(news.into_iter().collect())
     }
 
-    /// Counts the directories that are watched.
+    /// Counts the watched directories.
     pub fn watched(&self) -> usize {
         self.watched.len()
     }
 }
 
-/// How long to wait from scan to scan where there are no events: so that the scans take no more than
-/// a twentieth of the time.
+/// Returns the pause from scan to scan if there are no events: the scans take at most a twentieth of the
+/// time.
 pub fn poll_interval(wanted: Duration, scan: Duration) -> Duration {
     wanted.max(scan * 20)
 }
@@ -211,7 +211,7 @@ fn is_gone(error: &notify::Error) -> bool {
     }
 }
 
-/// Notes what an event names, if that may matter; tells whether anything may.
+/// Records the paths of an event that may matter. Returns whether any does.
 fn note(
     event: &notify::Result<Event>,
     counts: &impl Fn(&Path, bool) -> bool,
@@ -219,7 +219,7 @@ fn note(
 ) -> bool {
     let event = match event {
         Ok(event) if !event.need_rescan() => event,
-        // Something was missed, or the watcher is in trouble.
+        // Events were lost, or the watcher has a problem.
         _ => {
             *touched = Touched::lost();
             return true;
@@ -227,7 +227,7 @@ fn note(
     };
     let is_file = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        // Reading a source is no change: builds and our own scans do it all the time.
+        // Reading a source is no change: builds and scans do it all the time.
         EventKind::Access(_) => return false,
         EventKind::Modify(ModifyKind::Data(_))
         | EventKind::Create(CreateKind::File)
@@ -240,7 +240,7 @@ fn note(
     let mut matters = event.paths.is_empty();
     for path in &event.paths {
         let counted = counts(path, is_file);
-        // Where a folder was that does not count, one may be that does later: its watch went with it.
+        // If a folder that did not count is replaced by one that does, its watch is gone with it.
         if counted || !is_file {
             touched.note(path, is_file);
         }
@@ -280,7 +280,7 @@ mod tests {
         (sources, wake.unwrap(), heard)
     }
 
-    /// Looks again until nothing is new, as the loop does.
+    /// Rescans until nothing is new, like the loop.
     fn settle(sources: &Sources, wake: &mut Wake, older: &Scan) -> Scan {
         let mut touched = wake.touched(Instant::now());
         let mut scan = sources.scan_again(older, &touched);
@@ -313,7 +313,7 @@ mod tests {
             assert_eq!(after.changes(&scan), [deep.join("a.ts")]);
             fs::remove_dir_all(root.join("src/new")).unwrap();
             heard.recv_timeout(LONG).expect("the removal");
-            // Seen or not: the next round makes folders of the same names anew.
+            // Seen or not: the next round creates folders with the same names.
             if round == 0 {
                 scan = settle(&sources, &mut wake, &scan);
             }
@@ -333,7 +333,7 @@ mod tests {
         fs::rename(&src, &away).unwrap();
         fs::rename(&away, &src).unwrap();
         fs::write(root.join("a.ts"), "1").unwrap();
-        heard.recv_timeout(LONG).expect("what came after it");
+        heard.recv_timeout(LONG).expect("the event after it");
         sources.set_never(&[]);
         scan = settle(&sources, &mut wake, &scan);
         fs::write(src.join("b.ts"), "1").unwrap();
@@ -388,7 +388,7 @@ mod tests {
         fs::read(root.join("a.ts")).unwrap();
         fs::write(root.join("out/b.ts"), "1").unwrap();
         drop(sources.scan());
-        // Events come in order, so the first that is heard tells that those before were not.
+        // Events come in order, so the first one shows that no earlier ones came.
         fs::write(root.join("a.ts"), "2").unwrap();
         heard.recv_timeout(LONG).expect("the change");
         let after = std::iter::from_fn(|| heard.try_recv().ok()).count();

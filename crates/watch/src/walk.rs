@@ -1,4 +1,4 @@
-//! Looking into folders, by several threads where there are many.
+//! Lists folders, with several threads if there are many.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,22 +15,22 @@ use crate::sources::Sources;
 use crate::stamp::{Stamp, is_gone};
 use crate::threads::can_start_threads;
 
-/// So few folders are looked into by one thread.
+/// This many folders are listed by one thread.
 const FEW: usize = 32;
-/// No more threads than these look into folders.
+/// The most threads.
 const MOST_THREADS: usize = 4;
 
-/// A folder that is to be looked into, with the rules that hold where it lies.
+/// A folder to be listed, with the rules of its parent.
 pub(crate) type Unlisted = (OsString, Chain);
 /// Repositories by the tops of their worktrees.
 pub(crate) type Repos = BTreeMap<OsString, Repo>;
 
-/// What was found in a folder.
+/// The content of a folder.
 #[derive(Default)]
 pub(crate) struct Listed {
-    /// `None` where there is none any more, or none that can be looked into.
+    /// `None` if the folder is gone, or cannot be listed.
     pub(crate) folder: Option<Folder>,
-    /// The folders in it that count, with their inodes.
+    /// The subfolders that count, with their inodes.
     pub(crate) folders: Vec<(OsString, u64)>,
     /// The repository whose worktree begins here.
     pub(crate) repo: Option<Repo>,
@@ -38,7 +38,7 @@ pub(crate) struct Listed {
 }
 
 impl Sources {
-    /// Looks into folders, and into all below them.
+    /// Lists folders, and everything below them.
     pub(crate) fn walk_all(&self, mut level: Vec<Unlisted>, found: &mut Scan) {
         while !level.is_empty() {
             level.retain(|(path, _)| !found.folders.contains_key(path));
@@ -81,14 +81,14 @@ impl Sources {
             let ended = shares.into_iter().map(|(folders, thread)| match thread.map(|t| t.join()) {
                 Some(Ok(listed)) => listed,
                 Some(Err(panic)) => std::panic::resume_unwind(panic),
-                // The system grants none after all.
+                // The system grants no thread after all.
                 None => list(folders),
             });
             ended.flatten().collect()
         })
     }
 
-    /// Looks into one folder. `known` are the repositories that need not be asked for again.
+    /// Lists one folder. `known` are the repositories that need not be queried again.
     pub(crate) fn list_folder(&self, (path, above): Unlisted, known: &Repos) -> Listed {
         let mut listed = Listed::default();
         let folder = Path::new(&path);
@@ -136,7 +136,7 @@ impl Sources {
         listed
     }
 
-    /// Returns the rules that hold in a whole worktree, where this folder is its top.
+    /// Returns the rules of a whole worktree, if this folder is its top.
     fn rules_of_repo(&self, folder: &Path, known: &Repos, listed: &mut Listed) -> Option<Chain> {
         let asked;
         let repo = match known.get(folder.as_os_str()) {
@@ -153,7 +153,7 @@ impl Sources {
 }
 
 impl Listed {
-    /// What vanished while we looked is no problem: the next look finds it.
+    /// Records a problem. A folder that vanished during the scan is no problem: the next scan finds that.
     fn miss(&mut self, path: &Path, error: &io::Error) {
         if !is_gone(error) {
             self.problems.push(format!("{}: {error}", path.display()));

@@ -1,4 +1,4 @@
-//! In which folders of a directory nothing happened.
+//! Finds the folders of a directory in which nothing happened.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -11,34 +11,34 @@ use std::time::Instant;
 use crate::queue::{Heard, Queue, What};
 use crate::wake::{NoEvents, WHOLE};
 
-/// Hears what happens in the folders of one directory, and says where that was nothing. It wakes nobody:
-/// what happened by now is found out when that is asked.
+/// Receives events in the folders of one directory, and reports folders without any. It wakes no thread:
+/// events are read on request.
 ///
-/// Folders are named by their paths below the directory, which is empty for itself.
+/// Folders are named by their paths below the directory, which itself is the empty path.
 pub struct Witness {
     dir: PathBuf,
-    /// The real path, device and inode of the directory when it was asked last.
+    /// The real path, device and inode of the directory at the last query.
     seen: Option<(PathBuf, u64, u64)>,
     queue: Queue,
     folders: BTreeMap<Vec<u8>, Watched>,
     paths: HashMap<i32, Vec<u8>>,
-    /// How often it was asked.
+    /// The number of queries.
     asked: u64,
-    /// When nothing is to be believed once.
+    /// The time at which nothing is trusted once.
     whole_at: Option<Instant>,
 }
 
 struct Watched {
     watch: i32,
-    /// The number of the question before which something happened last.
+    /// The number of the query before which the last event came.
     stirred: u64,
 }
 
 impl Witness {
-    /// Begins to hear, of nothing yet.
+    /// Starts without watching any folder.
     ///
     /// # Errors
-    /// Where the system gives no events.
+    /// If the system gives no events.
     pub fn begin(dir: &Path) -> Result<Witness, NoEvents> {
         Ok(Witness {
             dir: dir.to_owned(),
@@ -51,8 +51,8 @@ impl Witness {
         })
     }
 
-    /// Finds out what happened since this was called last. Gives whether nothing did, for each folder:
-    /// neither in it, nor to it or to those that it lies in. Whoever asks looks at all others now.
+    /// Reads the events since the last call. The returned function tells for each folder whether nothing
+    /// happened: neither in it, nor to it or its parents. The caller then scans all others.
     pub fn ask(&mut self, now: Instant) -> impl Fn(&[u8]) -> bool {
         self.asked += 1;
         let seen = std::fs::canonicalize(&self.dir)
@@ -67,18 +67,18 @@ impl Witness {
             self.forget(b"");
         }
         if self.whole_at.is_none_or(|at| at <= now) {
-            // There are changes of which no event tells.
+            // Some changes cause no event.
             self.whole_at = Some(now + WHOLE);
             self.stir(b"");
         }
         |folder| self.folders.get(folder).is_some_and(|watched| watched.stirred < self.asked)
     }
 
-    /// Watches these folders, and no others. In those that are new something may have happened before,
-    /// so the next time that is asked, they are said to have changed.
+    /// Watches these folders, and no others. A newly watched folder may have changed before, so the next
+    /// query reports it as changed.
     ///
     /// # Errors
-    /// Where not all can be watched.
+    /// If not all can be watched.
     pub fn watch<'a>(&mut self, folders: impl IntoIterator<Item = &'a [u8]>) -> Result<(), NoEvents> {
         let Some((real, ..)) = &self.seen else { return Ok(()) };
         let real = real.clone();
@@ -91,10 +91,10 @@ impl Witness {
             if self.folders.contains_key(folder) {
                 continue;
             }
-            // What is not there any more is told by the folder that it lay in.
+            // A missing folder is reported by its parent.
             let place = if folder.is_empty() { real.clone() } else { real.join(OsStr::from_bytes(folder)) };
             let Some(watch) = self.queue.add(&place)? else { continue };
-            // It moved here, and that was not told yet: so it is known by neither path.
+            // The folder moved here, and no event has reported that yet: so it is known by neither path.
             if let Some(other) = self.paths.get(&watch).cloned() {
                 self.forget(&other);
                 continue;
@@ -121,7 +121,7 @@ impl Witness {
         }
     }
 
-    /// Notes that something happened to a folder which may matter for all below it.
+    /// Records an event of a folder that may matter for everything below it.
     fn stir(&mut self, folder: &[u8]) {
         let asked = self.asked;
         self.folders.range_mut(below(folder)).for_each(|(_, watched)| watched.stirred = asked);
@@ -130,7 +130,7 @@ impl Witness {
         }
     }
 
-    /// Watches a folder no more, nor any below it.
+    /// Stops watching a folder and everything below it.
     fn forget(&mut self, folder: &[u8]) {
         let inner: Vec<Vec<u8>> = self.folders.range(below(folder)).map(|(path, _)| path.clone()).collect();
         inner.iter().for_each(|path| self.forget_one(path));
@@ -145,7 +145,7 @@ impl Witness {
     }
 }
 
-/// The range of all paths below one.
+/// Returns the range of all paths below one.
 fn below(folder: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     match folder {
         b"" => (Bound::Excluded(vec![]), Bound::Unbounded),
@@ -191,7 +191,7 @@ mod tests {
             self.witness.watch(FOLDERS.map(str::as_bytes)).unwrap();
         }
 
-        /// Gives the folders in which something happened, and watches all of them again.
+        /// Returns the folders with events, and watches all of them again.
         fn stirred(&mut self) -> String {
             let same = self.witness.ask(self.start);
             let stirred: Vec<&str> =
@@ -223,7 +223,7 @@ mod tests {
         check(&mut place, "a d");
         fs::read(place.path("a/b/file")).unwrap();
         check(&mut place, "");
-        // Who may not go into a folder does not get to those in it.
+        // A user who may not enter a folder cannot reach those in it.
         fs::set_permissions(place.path("a"), fs::Permissions::from_mode(0o700)).unwrap();
         check(&mut place, " a a/b a/b/c");
     }
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn another_directory_is_not_known_at_all() {
         let mut place = Place::new();
-        // Of a directory above nobody hears.
+        // Nothing reports changes of a directory above.
         let (above, old) = (place.temp.path().to_owned(), place.temp.path().join("old"));
         fs::create_dir(&old).unwrap();
         fs::rename(above.join("out"), old.join("out")).unwrap();
@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(place.stirred(), "");
         let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
         let most: usize = most.trim().parse().unwrap();
-        // Two events that are the same and follow each other are one.
+        // Two equal events in a row count as one.
         for n in 0..=most {
             let mode = fs::Permissions::from_mode(0o600);
             fs::set_permissions(place.path(["a/file", "d/file"][n % 2]), mode).unwrap();

@@ -1,4 +1,4 @@
-//! `[audit]`: what is published must be like this.
+//! `[audit]`: rules for the published tree.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::build::CommandLine;
 use super::values::duration;
 use crate::text::size;
 
-/// What is published must be like this.
+/// The rules for the published tree.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AuditSection {
@@ -26,9 +26,9 @@ pub(crate) struct AuditSection {
     #[serde(deserialize_with = "patterns")]
     forbid: Vec<Pattern>,
     links: Option<Links>,
-    /// Commands that look at what was staged.
+    /// Commands that check the staged tree.
     pub(crate) run: Vec<CommandLine>,
-    /// How long each of them may take.
+    /// The time limit of each of them.
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Option<Duration>,
     keep_failed: Option<usize>,
@@ -39,15 +39,15 @@ pub(crate) struct AuditSection {
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 enum Links {
-    /// Each leads to something in the tree.
+    /// Each must lead to an entry of the tree.
     Closed,
     /// They may dangle.
     Any,
 }
 
 impl AuditSection {
-    /// Gives the rules. In a project that has any, symlinks must lead to something, unless it says
-    /// otherwise.
+    /// Returns the rules. If the file has an `[audit]` section, symlinks must lead to an entry unless it
+    /// says otherwise.
     pub(crate) fn rules(&self) -> AuditRules {
         let mut rules = AuditRules::default().require(self.require.clone()).forbid(self.forbid.clone());
         (rules.max_file, rules.max_total) = (self.max_file, self.max_total);
@@ -57,7 +57,7 @@ impl AuditSection {
         rules
     }
 
-    /// Tells how much of what was refused is kept.
+    /// Returns the limits for keeping refused trees.
     pub(crate) fn keep_failed(&self) -> KeepFailed {
         let default = KeepFailed::default();
         KeepFailed::default()

@@ -1,4 +1,4 @@
-//! `[build]`: how `build` builds; and commands, as every section writes them.
+//! `[build]`: the build of a project; and the type of commands, which all sections share.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,26 +9,26 @@ use serde::Deserialize;
 
 use super::values::duration;
 
-/// How `build` builds.
+/// The settings of `build`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BuildSection {
     pub(crate) command: Option<CommandLine>,
-    /// Relative to the file.
+    /// The directory of the command, relative to the file.
     pub(crate) cwd: Option<PathBuf>,
-    /// The folder that the command writes to, where that is one of its own; relative to the file.
+    /// The folder that the command writes to and keeps, relative to the file.
     pub(crate) output: Option<PathBuf>,
     /// Remove files of `output` that a full run did not write; `false` also keeps them from being named.
     pub(crate) prune: Option<bool>,
     pub(crate) env: BTreeMap<String, String>,
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Option<Duration>,
-    /// From the signal that tells it to stop until it is killed.
+    /// The time from the stop signal to the kill.
     #[serde(deserialize_with = "duration")]
     pub(crate) stop_timeout: Option<Duration>,
 }
 
-/// A command: words, or one text for the shell.
+/// A command: a list of words, or one text for the shell.
 #[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
 #[serde(untagged)]
 pub(crate) enum CommandLine {
@@ -37,7 +37,7 @@ pub(crate) enum CommandLine {
 }
 
 impl CommandLine {
-    /// Gives its words; none where it is empty.
+    /// Returns the words of the command, or none if it is empty.
     pub(crate) fn words(&self) -> Vec<OsString> {
         match self {
             CommandLine::Words(words) => words.iter().map(OsString::from).collect(),
@@ -46,7 +46,7 @@ impl CommandLine {
         }
     }
 
-    /// Gives it as it was written.
+    /// Returns the command as it was written.
     pub(crate) fn text(&self) -> String {
         match self {
             CommandLine::Words(words) => words.join(" "),

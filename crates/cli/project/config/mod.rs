@@ -1,4 +1,4 @@
-//! `genstore.toml`: what a project wants, unless a flag or the environment says otherwise.
+//! `genstore.toml`: the settings of a project. Flags and the environment take precedence.
 
 mod audit;
 mod build;
@@ -30,7 +30,7 @@ pub(crate) use watch::{
 
 /// The project's file, as read.
 pub(crate) struct Project {
-    /// The file.
+    /// The path of the file.
     pub(crate) file: PathBuf,
     /// The parsed content.
     pub(crate) bytes: Vec<u8>,
@@ -38,13 +38,13 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Gives the directory that holds the file: the project's root.
+    /// Returns the directory of the file: the project's root.
     pub(crate) fn root(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new("/"))
     }
 }
 
-/// Reads a configuration.
+/// Parses a configuration.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(file: &Path, bytes: &[u8]) -> Result<T> {
     let text = std::str::from_utf8(bytes).map_err(|_| genstore::Error::Io {
         op: "read",
@@ -54,7 +54,7 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(file: &Path, bytes: &[u8]) -
     Ok(toml::from_str(text).map_err(|error| explain(file, text, &error))?)
 }
 
-/// All that the file may hold. Other sections are errors.
+/// The sections of the file. Unknown sections are errors.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
@@ -69,7 +69,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Lists the commands that the file has run, and the variables that it gives them.
+    /// Lists the commands in the file, and the variables that it sets for them.
     pub(crate) fn commands(&self) -> Vec<String> {
         let text =
             |section: &'static str| move |command: &CommandLine| format!("[{section}] {}", command.text());
@@ -88,7 +88,7 @@ impl Config {
         commands
     }
 
-    /// Names the sections that are about a store and not about what is published.
+    /// Names the sections that apply to the store and not to the published tree.
     pub(crate) fn store_sections(&self) -> Vec<&'static str> {
         let RetainSection { keep_last, keep_within, grace, auto } = &self.retain;
         let retains = keep_last.is_some() || keep_within.is_some() || grace.is_some() || auto.is_some();
@@ -107,7 +107,7 @@ impl Config {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct StoreSection {
-    /// Relative to the file.
+    /// The path of the store, relative to the file.
     pub(crate) path: Option<PathBuf>,
     #[serde(deserialize_with = "durability")]
     pub(crate) durability: Option<Durability>,
@@ -124,7 +124,7 @@ pub(crate) struct PublishSection {
     pub(crate) symlinks: Symlinks,
     /// Allows an empty tree to replace one that is not empty.
     pub(crate) allow_empty: bool,
-    /// How to handle files with attributes that a generation does not keep.
+    /// The handling of files with attributes that a generation does not keep.
     #[serde(deserialize_with = "lossy")]
     pub(crate) lossy: Lossy,
 }
@@ -137,12 +137,12 @@ pub(crate) struct RetainSection {
     pub(crate) keep_within: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     pub(crate) grace: Option<Duration>,
-    /// Publishing recycles the tree of a generation that this rule gives up.
+    /// Whether publishing recycles the tree of a generation that this rule gives up.
     pub(crate) auto: Option<bool>,
 }
 
 impl RetainSection {
-    /// Fills what the file leaves open.
+    /// Fills in the defaults.
     pub(crate) fn retention(&self) -> Retention {
         let mut rule = Retention::default();
         rule.keep_last = self.keep_last.unwrap_or(rule.keep_last);
@@ -152,7 +152,7 @@ impl RetainSection {
     }
 }
 
-/// Makes of the parser's error one line with file and line number, and a suggestion.
+/// Converts the parser's error to one line with file and line number, and a suggestion.
 fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
     let line = error.span().map_or(1, |span| {
         let before = text.get(..span.start).unwrap_or(text);
@@ -181,7 +181,7 @@ fn explain(file: &Path, text: &str, error: &toml::de::Error) -> Fail {
             Some(key) => format!("{place}: `{}`: {plain}", genstore::tree::show_path(key.as_bytes())),
             None => format!("{place}: {plain}"),
         };
-        fail.hint = "correct the file; genstore does not guess what it was to say".to_owned();
+        fail.hint = "correct the file".to_owned();
     }
     fail
 }

@@ -1,4 +1,4 @@
-//! The values of a project's file that are written in words.
+//! The enumerated values in a project's file.
 
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ pub(super) fn not_one_of(found: &str, a: &str, b: &str) -> String {
     format!("\"{}\" is neither \"{a}\" nor \"{b}\"", genstore::tree::show_path(found.as_bytes()))
 }
 
-/// Patterns are matched against the whole path below the published directory; `*` stops at `/`,
-/// `**` does not.
+/// Parses patterns, which match the whole path below the published directory. `*` stops at `/`, `**` does
+/// not.
 pub(super) fn globs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Patterns>, D::Error> {
     Patterns::new(Vec::<String>::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
 }

@@ -1,4 +1,4 @@
-//! `[[view]]`: the views that a project wants.
+//! `[[view]]`: the views that a project declares.
 
 use std::path::PathBuf;
 
@@ -8,17 +8,17 @@ use serde::{Deserialize, Deserializer};
 
 use super::values::not_one_of;
 
-/// A view that publishing makes where there is none.
+/// A view that publishing creates if it is missing.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ViewSection {
-    /// Relative to the file.
+    /// The path of the view, relative to the file.
     pub(crate) path: PathBuf,
     #[serde(rename = "as", default, deserialize_with = "kind")]
     pub(crate) kind: ViewKind,
     #[serde(default, deserialize_with = "from")]
     pub(crate) from: Option<RelPath>,
-    /// Of a mirror: make private copies.
+    /// Whether a mirror has private copies.
     #[serde(default)]
     pub(crate) copy: bool,
 }

@@ -1,4 +1,4 @@
-//! `[watch]`: what wakes a build, and what runs on its result; and `[hooks]`.
+//! `[watch]`: the events that start a build, and the programs that run on its result; and `[hooks]`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,18 +15,18 @@ use serde::{Deserialize, Deserializer};
 use super::build::CommandLine;
 use super::values::duration;
 
-/// What tells a program to stop, unless the project says otherwise.
+/// The default signal that stops a program.
 pub(crate) const SIGTERM: i32 = Signal::TERM.as_raw();
 
-/// How `watch` watches.
+/// The settings of `watch`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct WatchSection {
-    /// Relative to the file.
+    /// The paths to watch, relative to the file.
     pub(crate) paths: Vec<PathBuf>,
-    /// Without the dot, or with it.
+    /// The extensions, with or without the dot.
     pub(crate) extensions: Vec<String>,
-    /// Patterns of gitignore, from the project's root.
+    /// Patterns of gitignore, relative to the project's root.
     pub(crate) ignore: Vec<String>,
     #[serde(deserialize_with = "duration")]
     pub(crate) debounce: Option<Duration>,
@@ -42,29 +42,29 @@ pub(crate) struct WatchSection {
     pub(crate) poll: Option<Duration>,
 }
 
-/// What a change does to the build that runs.
+/// The effect of a change on a running build.
 #[derive(Deserialize, ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OnBusy {
-    /// Nothing; another build comes after it.
+    /// The build continues; another one follows it.
     #[default]
     Queue,
-    /// It is stopped, and begun anew.
+    /// The build is stopped and restarted.
     Restart,
 }
 
-/// Where children run.
+/// The directory in which programs run.
 #[derive(Deserialize, ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RunIn {
-    /// In the project's root, or where `watch` was started.
+    /// The project's root, or the directory in which `watch` was started.
     #[default]
     Project,
-    /// In the directory of the generation.
+    /// The directory of the generation.
     Generation,
 }
 
-/// The programs: texts as of a Procfile, or a table of names.
+/// The programs: a list of Procfile lines, or a table by name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Runs {
     List(Vec<String>),
@@ -97,9 +97,9 @@ impl<'de> Deserialize<'de> for Runs {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ProgramSection {
     pub(crate) command: CommandLine,
-    /// What it reads of its own; `None` where that is not said.
+    /// The sources that only the program reads; `None` if the file does not list them.
     pub(crate) paths: Option<Vec<PathBuf>>,
-    /// A file of variables; relative to the file.
+    /// A file of variables, relative to the file.
     pub(crate) env_file: Option<PathBuf>,
     pub(crate) restart: Option<Restart>,
     pub(crate) stop_signal: Option<i32>,
@@ -119,7 +119,7 @@ fn restart<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Restart>, D::Err
         "change" => Ok(Some(Restart::Change)),
         "never" => Ok(Some(Restart::Never)),
         other => Err(serde::de::Error::custom(format!(
-            "\"{}\" is none of commit, change, never",
+            "\"{}\" is not commit, change or never",
             genstore::tree::show_path(other.as_bytes())
         ))),
     }
@@ -175,18 +175,18 @@ impl Default for Runs {
     }
 }
 
-/// What is run after each commit.
+/// The commands that run after each commit.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HooksSection {
     #[serde(deserialize_with = "one_or_many")]
     pub(crate) post_commit: Vec<CommandLine>,
-    /// How long each of them may take.
+    /// The time limit of each of them.
     #[serde(deserialize_with = "duration")]
     pub(crate) timeout: Option<Duration>,
 }
 
-/// One text is one command; a list is a list of commands.
+/// Parses one command (a text) or several (a list).
 fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<CommandLine>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -204,7 +204,7 @@ fn signal<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i32>, D::Error> {
     parse_signal(&String::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
 }
 
-/// Reads a signal's name, with or without `SIG`.
+/// Parses a signal's name, with or without `SIG`.
 pub(crate) fn parse_signal(text: &str) -> Result<i32, String> {
     let name = text.to_ascii_uppercase();
     match name.strip_prefix("SIG").unwrap_or(&name) {
@@ -214,7 +214,7 @@ pub(crate) fn parse_signal(text: &str) -> Result<i32, String> {
         "KILL" => Ok(Signal::KILL.as_raw()),
         "TERM" => Ok(SIGTERM),
         _ => Err(format!(
-            "\"{}\" is none of SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGKILL",
+            "\"{}\" is not SIGTERM, SIGINT, SIGHUP, SIGQUIT or SIGKILL",
             genstore::tree::show_path(text.as_bytes())
         )),
     }

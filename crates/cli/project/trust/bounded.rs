@@ -1,5 +1,5 @@
-//! Reading files that others may have made: by
-//! way of folders that are opened one in the other and looked at on the way.
+//! Reads files that other users may have created. Folders are opened one inside the other and checked on
+//! the way.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,17 +12,17 @@ use rustix::io::Errno;
 use super::owners::{Concern, Owners};
 use super::regular::{check_regular, read_all};
 
-/// What was read, and the first reason not to take it for the caller's own.
+/// The bytes of a file, and the first reason not to trust it as the caller's own.
 #[derive(Debug)]
 pub(crate) struct Bounded {
     pub(crate) bytes: Vec<u8>,
     pub(crate) concern: Option<Concern>,
 }
 
-/// Reads a file. It may be a symlink: then that, and what it leads to, must both be the caller's own.
+/// Reads a file. If it is a symlink, both the link and its target must be the caller's own.
 ///
 /// # Errors
-/// Also where it is no regular file, or longer than [`super::regular::MOST_BYTES`].
+/// Also if it is no regular file, or longer than [`super::regular::MOST_BYTES`].
 pub(crate) fn read(path: &Path, owners: &Owners) -> io::Result<Bounded> {
     let (folder, mut concern) = walk(parent(path), owners)?;
     let name = path.file_name().ok_or(Errno::ISDIR)?;
@@ -30,14 +30,14 @@ pub(crate) fn read(path: &Path, owners: &Owners) -> io::Result<Bounded> {
     let mut stat = statat(&place.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
         concern = concern.or_else(|| owners.concern(path, &stat));
-        // Loops end here, with an error.
+        // A loop of symlinks ends here, with an error.
         let real = fs::canonicalize(path)?;
         let (folder, more) = walk(parent(&real), owners)?;
         concern = concern.or(more);
         stat = statat(&folder, real.file_name().ok_or(Errno::ISDIR)?, AtFlags::SYMLINK_NOFOLLOW)?;
         place = (folder, real);
     }
-    // Before it is opened: that alone may block, or do something to a device.
+    // The check comes before the open, which may block, or have an effect on a device.
     check_regular(&stat)?;
     let name = place.1.file_name().ok_or(Errno::ISDIR)?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -55,8 +55,8 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Opens a folder, and looks at it and at each one above it. Nobody whom they keep out can change the
-/// way, as each was looked at before the next one was opened in it.
+/// Opens a folder, and checks it and each folder above it. Each is checked before the next is opened in it,
+/// so users whom it keeps out cannot change the path.
 pub(crate) fn walk(folder: &Path, owners: &Owners) -> io::Result<(OwnedFd, Option<Concern>)> {
     let real = fs::canonicalize(folder)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

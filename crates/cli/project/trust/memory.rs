@@ -1,8 +1,8 @@
-//! What was said and allowed before: `$XDG_STATE_HOME/genstore`, one small file per project.
+//! The memory of shown and trusted files: `$XDG_STATE_HOME/genstore`, one small file per project.
 //!
-//! `said/NAME` holds the digest of the commands that were last told of, `allowed/NAME` that of the
-//! project's file as `genstore trust` saw it. NAME is the digest of the file's path. Only folders of the
-//! caller's own are read and written.
+//! `said/NAME` holds the digest of the commands that were last shown, `allowed/NAME` that of the project's
+//! file at `genstore trust`. NAME is the digest of the file's path. Only folders of the caller's own are
+//! read and written.
 
 #![allow(clippy::disallowed_methods, reason = "the caller's own state is no part of a store")]
 
@@ -17,7 +17,7 @@ use genstore::tree::Digest;
 use super::bounded;
 use super::owners::Owners;
 
-/// What a file of the memory is about.
+/// The subject of a remembered file.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Said,
@@ -33,7 +33,7 @@ impl Kind {
     }
 }
 
-/// The folder, where there is a home for one.
+/// The folder, if there is a home directory for it.
 pub(super) struct Memory {
     folder: Option<PathBuf>,
 }
@@ -53,16 +53,16 @@ impl Memory {
         Ok(folder.join(Digest::of(project.as_os_str().as_bytes()).to_string()))
     }
 
-    /// Checks that this is what was remembered of a project.
+    /// Returns whether this digest was remembered for a project.
     pub(super) fn knows(&self, kind: Kind, project: &Path, digest: &str, owners: &Owners) -> bool {
         let read = self.place(kind, project).and_then(|place| bounded::read(&place, owners));
-        // What cannot be read, or others may have written, was not remembered.
+        // A file that cannot be read, or that others may have written, does not count.
         read.is_ok_and(|read| {
             read.concern.is_none() && read.bytes.strip_suffix(b"\n") == Some(digest.as_bytes())
         })
     }
 
-    /// Remembers a digest, in the place of another one.
+    /// Remembers a digest, replacing an earlier one.
     pub(super) fn remember(
         &self,
         kind: Kind,
@@ -82,7 +82,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Forgets it; tells whether it was there.
+    /// Forgets a digest. Returns whether there was one.
     pub(super) fn forget(&self, kind: Kind, project: &Path) -> io::Result<bool> {
         match fs::remove_file(self.place(kind, project)?) {
             Ok(()) => Ok(true),

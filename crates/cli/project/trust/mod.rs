@@ -1,12 +1,12 @@
-//! Whose configuration and stores are obeyed.
+//! Decides whose configuration and stores are trusted.
 //!
-//! A project's file and a store that a lookup found are obeyed where they are the caller's own: see
-//! `owners`. Otherwise they are refused, and the message names the ways out: `--trust`, the list
-//! `trusted` in the user's configuration, `genstore trust`, which remembers the file as it is. A store
-//! that was named needs no owner: whoever names it means it.
+//! A project's file and a store that a search found are trusted if they are the caller's own: see `owners`.
+//! Otherwise they are refused, and the message lists the remedies: `--trust`, the list `trusted` in the
+//! user's configuration, and `genstore trust`, which remembers the file in its present form. A store that
+//! the user named explicitly is not checked.
 //!
-//! Commands of a file that is obeyed run as those of a makefile do. They are told of on one line, the
-//! first time and whenever they changed; with `require_trust` they wait for `genstore trust`.
+//! The commands of a trusted file run like those of a makefile. They are shown on one line, the first time
+//! and after each change. With `require_trust` they wait for `genstore trust`.
 
 mod bounded;
 mod memory;
@@ -33,17 +33,17 @@ use memory::{Kind, Memory};
 use owners::{Concern, Owners};
 use user::UserConfig;
 
-/// One run's decisions.
+/// The decisions of one run.
 pub(crate) struct Trust {
     owners: Owners,
     sudo_uid: Option<u32>,
     pub(crate) ground: Option<PathBuf>,
-    /// `--trust`: everything is obeyed.
+    /// `--trust`: everything is trusted.
     all: bool,
     config_file: Option<PathBuf>,
     user: OnceCell<UserConfig>,
     memory: Memory,
-    /// The commands of the project were told of, or need not be.
+    /// Whether the project's commands were shown, or need not be.
     told: Cell<bool>,
 }
 
@@ -65,10 +65,10 @@ impl Trust {
     /// Returns the user's configuration.
     ///
     /// # Errors
-    /// Where it cannot be read, or others may have written it: it decides what is obeyed.
+    /// If it cannot be read, or others may have written it: it decides what is trusted.
     pub(crate) fn user(&self) -> Result<&UserConfig> {
         if self.user.get().is_none() {
-            // Empty until now.
+            // The cell was empty until now.
             let _: Result<(), _> = self.user.set(self.read_user()?);
         }
         Ok(self.user.get().expect("it was set above"))
@@ -81,13 +81,13 @@ impl Trust {
             read => read.map_err(|source| Error::Io { op: "read", path: file.clone(), source })?,
         };
         if let Some(concern) = read.concern {
-            let message = format!("your configuration {} is not obeyed: {}", show(file), concern.text());
-            let hint = "let nobody else own it, or write to it or to a folder above it";
+            let message = format!("your configuration {} is not trusted: {}", show(file), concern.text());
+            let hint = "make sure that nobody else owns it, or may write to it or to a folder above it";
             return Err(Fail::new("untrusted", message, hint).into());
         }
         let config: UserConfig = config::parse(file, &read.bytes)?;
         if let Some(entry) = config.relative_entry() {
-            let message = format!("{}: {} is no absolute path", show(file), show(entry));
+            let message = format!("{}: {} is not an absolute path", show(file), show(entry));
             return Err(Fail::usage("bad-configuration", message).into());
         }
         Ok(config)
@@ -98,7 +98,7 @@ impl Trust {
         Ok(self.all || self.user()?.trusts(&real))
     }
 
-    /// Reads a `genstore.toml`, and refuses it where it is not to be obeyed.
+    /// Reads a `genstore.toml`, and refuses it if it is not trusted.
     pub(crate) fn read_project(&self, file: PathBuf) -> Result<Project> {
         let bytes = self.read_own(&file)?;
         let config = config::parse(&file, &bytes)?;
@@ -116,7 +116,7 @@ impl Trust {
         if allowed || self.trusts_folder(file.parent().unwrap_or(file))? {
             return Ok(read.bytes);
         }
-        let message = format!("{} is not obeyed: {}", show(file), concern.text());
+        let message = format!("{} is not trusted: {}", show(file), concern.text());
         let hint = format!(
             "look at it first; then `genstore trust` obeys it as it is, --trust once, `trusted` in {} always, \
              and --no-project leaves it out",
@@ -125,22 +125,22 @@ impl Trust {
         Err(Fail::new("untrusted", message, hint).into())
     }
 
-    /// Names the user's configuration, for a hint.
+    /// Returns the name of the user's configuration, for a hint.
     fn config_name(&self) -> String {
         self.config_file.as_ref().map_or("the user's configuration".to_owned(), |file| show(file))
     }
 
-    /// Refuses a store that was found by looking upwards from `start`, where it is not to be used.
+    /// Refuses a store that was found by searching upwards from `start`, if it is not trusted.
     ///
-    /// Root acts for the owner of the folder that it stands in, as with `make install`: a store runs no
-    /// commands. Whoever is in the group of a shared store uses it as its owner does.
+    /// A store runs no commands, so root acts for the owner of the folder that contains it, as with `make
+    /// install`. Members of the group of a shared store are treated like its owner.
     pub(crate) fn check_store(&self, store: &Path, start: &Path) -> Result<()> {
         let io = |source| Error::Io { op: "look at", path: store.to_owned(), source };
         let Some(concern) = self.store_concern(store, start).map_err(io)? else { return Ok(()) };
         if self.trusts_folder(store)? {
             return Ok(());
         }
-        let message = format!("the store {} is not used: {}", show(store), concern.text());
+        let message = format!("the store {} is not trusted: {}", show(store), concern.text());
         let hint = format!(
             "name it with --store to use it all the same, or add its folder to `trusted` in {}",
             self.config_name()
@@ -161,7 +161,7 @@ impl Trust {
         }
         let (meta, above) = (std::fs::metadata(store)?, std::fs::metadata(store.join(".."))?);
         let is_shared = meta.mode() & 0o020 != 0 && groups.contains(&meta.gid());
-        // Where everybody may make a folder, anybody may have made this one for the group.
+        // If everybody may create a folder above, anybody may have created this one for the group.
         let above_is_theirs = owners.accepts(above.uid()) || above.gid() == meta.gid();
         if is_shared && above.mode() & 0o002 == 0 && above_is_theirs {
             owners = owners.and_user(meta.uid()).and_user(above.uid());
@@ -169,7 +169,7 @@ impl Trust {
         Ok(bounded::walk(store, &owners.and_groups(groups))?.1)
     }
 
-    /// Lets commands of the project run, or refuses to. Tells of them where they are new.
+    /// Checks that the project's commands may run, and shows new ones.
     pub(crate) fn check_commands(&self, project: &Project, out: &Out) -> Result<()> {
         let commands = project.config.commands();
         if self.told.get() || commands.is_empty() {
@@ -178,17 +178,16 @@ impl Trust {
         let file = &project.file;
         let is_allowed = || self.is_allowed(file, &project.bytes);
         if !self.all && self.user()?.require_trust && !is_allowed() {
-            let message = format!("the commands of {} have not been allowed", show(file));
-            let hint = format!("look at them: {}; then allow them with `genstore trust`", told(&commands));
+            let message = format!("the commands of {} are not allowed yet", show(file));
+            let hint = format!("review them: {}; then allow them with `genstore trust`", told(&commands));
             return Err(Fail::new("not-allowed", message, hint).into());
         }
-        // Where nothing is remembered, they would be told of each time; where nothing is told, the next
-        // run tells.
+        // Without a memory they would be shown each time. If notes are off, the next run shows them.
         if self.memory.is_there() && out.notes() {
             let digest = Digest::of(commands.join("\0").as_bytes()).to_string();
             if !self.memory.knows(Kind::Said, file, &digest, &self.owners) {
                 out.note(&format!("{} runs {}", show(file), told(&commands)));
-                // Then they are told of once more.
+                // If this fails, they are shown once more.
                 self.memory.remember(Kind::Said, file, &digest, &self.owners).unwrap_or_default();
             }
         }
@@ -200,7 +199,7 @@ impl Trust {
         self.memory.knows(Kind::Allowed, file, &Digest::of(bytes).to_string(), &self.owners)
     }
 
-    /// Remembers a project's file as it is: it is obeyed until it changes. Returns what it holds.
+    /// Remembers a project's file in its present form: it is trusted until it changes. Returns its bytes.
     pub(crate) fn allow(&self, file: &Path) -> Result<Vec<u8>> {
         let io = |op, source| Error::Io { op, path: file.to_owned(), source };
         let read = bounded::read(file, &self.owners).map_err(|source| io("read", source))?;
@@ -211,19 +210,19 @@ impl Trust {
         Ok(read.bytes)
     }
 
-    /// Takes that back; tells whether it was allowed.
+    /// Revokes that. Returns whether the file was trusted.
     pub(crate) fn revoke(&self, file: &Path) -> Result<bool> {
         let io = |source| Error::Io { op: "forget", path: file.to_owned(), source };
         Ok(self.memory.forget(Kind::Allowed, file).map_err(io)?)
     }
 
-    /// Checks that a project may declare a view in this folder, which lies outside it.
+    /// Returns whether a project may declare a view in this folder, which lies outside it.
     pub(crate) fn allows_view_in(&self, folder: &Path) -> Result<bool> {
         Ok(self.all || self.user()?.allows_views_in(folder))
     }
 }
 
-/// Names commands on one line.
+/// Lists commands on one line.
 pub(crate) fn told(commands: &[String]) -> String {
     let each: Vec<String> = commands.iter().map(|command| human::line(command, 80)).collect();
     each.join("; ")

@@ -1,13 +1,13 @@
-//! Whose files count as the caller's own, and which folders others may write to.
+//! Decides which files count as the caller's own, and which folders others may write to.
 //!
-//! A file is its owner's word. It is the caller's own where its owner is the caller or root, or, for
-//! root under sudo, the user who called sudo. Others may change it where it, or a folder above it, is
-//! writable for everybody or for a group with other members; except for folders with the sticky bit
-//! (`/tmp`), in which nobody can replace a file of somebody else.
+//! A file is the caller's own if its owner is the caller or root, or, for root under sudo, the user who ran
+//! sudo. Others may change it if it, or a folder above it, is writable for everybody or for a group with
+//! other members. Folders with the sticky bit (`/tmp`) are an exception: nobody can replace another user's
+//! file in them.
 //!
-//! A group whose only members are the accepted users is private: distributions give each user one, and
-//! make folders writable for it (umask 002). Members are looked up in `/etc/group` and `/etc/passwd`.
-//! A group that is in neither is private where its number is that of an accepted user.
+//! A group whose only members are the accepted users is private: distributions give each user one, and make
+//! folders writable for it (umask 002). Members are looked up in `/etc/group` and `/etc/passwd`. A group
+//! that is in neither is private if its number is that of an accepted user.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -16,22 +16,22 @@ use rustix::fs::{FileType, Stat};
 
 use super::regular;
 
-/// An access list beside the mode: it may let others in where the mode names a group.
+/// The access list beside the mode: it may admit others where the mode names a group.
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
-/// The users whose files are obeyed.
+/// The users whose files are trusted.
 #[derive(Debug)]
 pub(crate) struct Owners {
     uids: Vec<u32>,
-    /// Groups whose members count as cooperating, not as strangers.
+    /// Groups whose members are trusted, too.
     shared_groups: Vec<u32>,
     any_group: bool,
-    /// What lies above it is no matter: see [`crate::Seams::ground`].
+    /// Folders above this one are not checked: see [`crate::Seams::ground`].
     ground: Option<PathBuf>,
     accounts: OnceCell<Accounts>,
 }
 
-/// Why a path is not the caller's own.
+/// The reason why a path is not the caller's own.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Concern {
     pub(crate) path: PathBuf,
@@ -51,7 +51,7 @@ pub(crate) enum ConcernKind {
 }
 
 impl Concern {
-    /// Says it: the end of a sentence.
+    /// Describes the reason, as the end of a sentence.
     pub(crate) fn text(&self) -> String {
         let path = crate::text::escape::show(&self.path);
         match self.kind {
@@ -64,7 +64,7 @@ impl Concern {
 }
 
 impl Owners {
-    /// Accepts root, this user, and for root the one who called sudo.
+    /// Accepts root, this user, and for root the user who ran sudo.
     pub(crate) fn new(euid: u32, sudo_uid: Option<u32>, ground: Option<&Path>) -> Owners {
         let mut uids = vec![0, euid];
         uids.extend(sudo_uid.filter(|_| euid == 0));
@@ -77,7 +77,7 @@ impl Owners {
         }
     }
 
-    /// Accepts this user, too.
+    /// Also accepts this user.
     pub(crate) fn and_user(mut self, uid: u32) -> Owners {
         self.uids.push(uid);
         self
@@ -94,20 +94,20 @@ impl Owners {
         self.uids.contains(&uid)
     }
 
-    /// Finds out whether somebody else owns it or may write to it. `path` names it.
+    /// Returns whether somebody else owns the path or may write to it. `path` is its name.
     pub(crate) fn concern(&self, path: &Path, stat: &Stat) -> Option<Concern> {
         if self.ground.as_ref().is_some_and(|ground| ground.starts_with(path) && ground != path) {
             return None;
         }
         let concern = |kind| Some(Concern { path: path.to_owned(), kind });
-        // The system's root has an owner that says nothing in a user namespace.
+        // The owner of the system's root means nothing in a user namespace.
         if !self.accepts(stat.st_uid) && path != Path::new("/") {
             return concern(ConcernKind::Owner(stat.st_uid));
         }
         self.writer(path, stat).and_then(concern)
     }
 
-    /// Finds out whether somebody else may write to it.
+    /// Returns whether somebody else may write to it.
     fn writer(&self, path: &Path, stat: &Stat) -> Option<ConcernKind> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         let is_sticky = kind == FileType::Directory && stat.st_mode & 0o1000 != 0;
@@ -133,13 +133,13 @@ fn has_access_list(path: &Path) -> bool {
     use rustix::io::Errno;
     let mut value = [0u8; 256];
     match rustix::fs::lgetxattr(path, ACCESS_LIST, &mut value) {
-        // What cannot be looked at is taken for one.
+        // If the check fails, the list counts as present.
         Ok(_) => true,
         Err(error) => !matches!(error, Errno::NODATA | Errno::NOTSUP),
     }
 }
 
-/// Users and groups, as far as the system's files name them.
+/// Users and groups in the system's files.
 #[derive(Default, Debug)]
 struct Accounts {
     /// Name, uid, first group.
@@ -173,7 +173,7 @@ impl Accounts {
         }
     }
 
-    /// Checks that nobody but these users is in a group.
+    /// Returns whether a group has only these users.
     fn is_private(&self, gid: u32, uids: &[u32]) -> bool {
         let mut lines = self.groups.iter().filter(|(number, _)| *number == gid).peekable();
         let is_known = lines.peek().is_some();
@@ -207,8 +207,8 @@ mod tests {
         check(1001, &[0, 1001], false); // ann is in it
         check(100, &[0, 1000], false); // cyd's first group
         check(33, &[0, 1000], false);
-        check(35, &[0, 1000], false); // a member of whom nothing is known
-        check(777, &[0, 1000], false); // a group of which nothing is known
+        check(35, &[0, 1000], false); // an unknown member
+        check(777, &[0, 1000], false); // an unknown group
         check(5000, &[0, 5000], true); // but its number is the user's
     }
 

@@ -1,4 +1,4 @@
-//! Regular files of at most 1 MiB, which are read without ever blocking.
+//! Reads regular files of at most 1 MiB, without ever blocking.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,10 +7,10 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
 use rustix::io::Errno;
 
-/// No configuration is longer.
+/// The largest configuration.
 pub(crate) const MOST_BYTES: u64 = 1 << 20;
 
-/// Reads a file of the system's, which is taken as it is.
+/// Reads a file of the system, whose owner is not checked.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     check_regular(&rustix::fs::stat(path)?)?;

@@ -4,36 +4,37 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-/// All that the file may hold. Other keys are errors.
+/// The keys of the file. Other keys are errors.
 #[derive(Deserialize, Default, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct UserConfig {
-    /// Folders in which, and below which, project files and stores are obeyed, whoever owns them.
+    /// Folders in which, and below which, project files and stores are trusted, regardless of their owner.
     trusted: Vec<PathBuf>,
-    /// Commands of a project run only where `genstore trust` has allowed them.
+    /// Whether commands of a project run only after `genstore trust` has allowed them.
     pub(crate) require_trust: bool,
     /// Folders in which projects may declare views, besides their own.
     views: Vec<PathBuf>,
 }
 
 impl UserConfig {
-    /// Checks that a folder is trusted.
+    /// Returns whether a folder is trusted.
     pub(crate) fn trusts(&self, folder: &Path) -> bool {
         is_below_one(folder, &self.trusted)
     }
 
-    /// Checks that projects may declare views in a folder.
+    /// Returns whether projects may declare views in a folder.
     pub(crate) fn allows_views_in(&self, folder: &Path) -> bool {
         is_below_one(folder, &self.views)
     }
 
-    /// Returns an entry that says nothing, as it is no absolute path.
+    /// Returns an entry that is not an absolute path, and so has no effect.
     pub(super) fn relative_entry(&self) -> Option<&Path> {
         self.trusted.iter().chain(&self.views).map(PathBuf::as_path).find(|path| !path.is_absolute())
     }
 }
 
-/// `folder` has no symlinks in it. An entry that is not there trusts nothing.
+/// Returns whether `folder`, which has no symlinks in it, is in or below one of the entries. A missing
+/// entry has no effect.
 fn is_below_one(folder: &Path, entries: &[PathBuf]) -> bool {
     entries.iter().filter_map(|entry| entry.canonicalize().ok()).any(|entry| folder.starts_with(entry))
 }

@@ -1,4 +1,4 @@
-//! Plays the program that uses the crate: `guard`, and `parent SCRIPT`, a caller to be killed.
+//! A program that uses the crate: `guard`, and `parent SCRIPT`, a caller that is killed.
 
 use std::env;
 use std::io::{self, Write};
