@@ -46,7 +46,8 @@ impl Export {
             store.export(&generation, &self.dir).map_err(|error| match error {
                 Error::NotEmpty { path } => {
                     let message = format!("{} already exists and is not empty", show(&path));
-                    Fail::new("not-empty", message, "name a directory that does not exist or is empty").into()
+                    Fail::new("not-empty", message, "name a directory that does not exist or is empty")
+                        .into()
                 }
                 other => anyhow::Error::from(other),
             })?;
