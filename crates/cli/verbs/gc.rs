@@ -78,7 +78,7 @@ impl Gc {
                 objects: plan.objects(),
                 bytes: plan.freed_bytes,
                 before: plan.before_bytes,
-                left: plan.unread.iter().map(|(_, left)| left.clone()).collect(),
+                left: plan.unread.iter().map(|unread| unread.left.clone()).collect(),
             }
         } else {
             let done = store.collect(&plan)?;
@@ -138,7 +138,7 @@ fn verdicts(plan: &GcPlan) -> Vec<VerdictDoc> {
         keeps: verdict.keeps(),
         is_unread: false,
     };
-    let unread = plan.unread.iter().map(|(id, _)| VerdictDoc {
+    let unread = plan.unread.iter().map(|genstore::gc::UnreadGeneration { id, .. }| VerdictDoc {
         generation: *id,
         reasons: vec!["cannot be read".to_owned()],
         keeps: true,

@@ -150,6 +150,19 @@ pub struct Leftover {
     pub why: String,
 }
 
+impl Leftover {
+    /// Turns a refusal by the system into a leftover. Its path is the one in the error if that is within
+    /// `place`.
+    ///
+    /// # Errors
+    /// Any other error, as it is.
+    pub(crate) fn of(place: PathBuf, error: Error) -> Result<Leftover> {
+        let Error::Io { path, source, .. } = error else { return Err(error) };
+        let path = if path.starts_with(&place) { path } else { place };
+        Ok(Leftover { path, why: source.to_string() })
+    }
+}
+
 /// A process that holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

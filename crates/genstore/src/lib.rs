@@ -95,6 +95,7 @@ pub mod generation {
 
 /// Which generations go, and what a collection removes.
 pub mod gc {
+    pub use crate::change::retain::UnreadGeneration;
     pub use crate::model::retention::{Reason, Retention, Verdict};
     pub use crate::verbs::collect::{Collected, GcPlan};
 }

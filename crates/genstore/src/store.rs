@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::change::begin;
 use crate::change::expect::Expect;
+use crate::change::{begin, retain};
 use crate::check::lost;
 use crate::check::report::VerifyReport;
 use crate::check::tree::Depth;
@@ -219,7 +219,7 @@ impl Store {
     /// On return the move survives a power loss, unless a warning says otherwise.
     pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
         let id = self.resolve(rev)?;
-        let marks = if rollback::is_good(&self.store, id)? { Marks::Keep } else { Marks::NextIsGood };
+        let marks = if retain::is_good(&self.store, id)? { Marks::Keep } else { Marks::NextIsGood };
         activate::activate(&self.store, id, expect, marks, HoldAfter::Free)
     }
 
@@ -417,7 +417,7 @@ impl Store {
     /// # Errors
     /// [`Error::Damaged`].
     pub fn verdict(&self, id: GenerationId, retention: &Retention) -> Result<Option<Verdict>> {
-        inspect::verdict(&self.store, id, retention)
+        retain::judge_one(&self.store, id, retention)
     }
 
     /// Plans a collection. Changes nothing.

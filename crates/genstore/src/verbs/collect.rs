@@ -5,34 +5,29 @@
 //! of another user's permissions does not end gc. It stays, and so do all objects, since it may need
 //! any of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
-use std::time::SystemTime;
+use std::collections::{HashMap, HashSet};
 
 use crate::change::begin;
-use crate::check::lost;
-use crate::error::{Error, Leftover, Result};
+use crate::change::retain::{self, JudgedGenerations, UnreadGeneration};
+use crate::error::{Leftover, Result};
 use crate::fs::dir_cursor::DirCursor;
 use crate::fs::errno::is_refused;
 use crate::model::fresh::Shown;
-use crate::model::ids::{GenerationId, PinName};
-use crate::model::records::{PinRecord, is_good};
-use crate::model::retention::{Candidate, Retention, Verdict, judge};
+use crate::model::ids::GenerationId;
+use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::ObjectId;
 use crate::model::{object_name, relpath};
-use crate::parts::current::Current;
 use crate::parts::failed::FailedBuilds;
 use crate::parts::generations::{Generations, Retired, private_inodes};
-use crate::parts::layout::{GENERATIONS, OBJECTS, STAGING, StoreDir};
+use crate::parts::layout::{OBJECTS, STAGING, StoreDir};
 use crate::parts::locks::{CommitLock, Locks, StoreExclusive};
-use crate::parts::log::{Event, Log};
+use crate::parts::log::Log;
 use crate::parts::objects::Objects;
 use crate::parts::records::Records;
 use crate::parts::stage_dir::{grave, sweep, tolerate};
 use crate::parts::suspects;
 use crate::progress::Phase;
 use crate::threads::prelude::*;
-use crate::verbs::rollback;
 
 /// The plan of a collection. [`crate::Store::collect`] never removes more than the plan lists.
 #[derive(Clone, Debug)]
@@ -51,7 +46,7 @@ pub struct GcPlan {
     pub before_bytes: u64,
     /// Generations that this user may not read, oldest first, which have no verdict. They stay. While
     /// there are any, no object is removed.
-    pub unread: Vec<(GenerationId, Leftover)>,
+    pub unread: Vec<UnreadGeneration>,
 }
 
 impl GcPlan {
@@ -88,14 +83,6 @@ pub struct Collected {
     pub stuck: Vec<GenerationId>,
 }
 
-/// The input of the retention rule.
-#[derive(Default)]
-pub(crate) struct Candidates {
-    pub(crate) read: Vec<Candidate>,
-    /// Generations that are unreadable because they belong to another user.
-    unread: Vec<(GenerationId, Leftover)>,
-}
-
 /// The disk usage of generations.
 #[derive(Default)]
 struct Weighed {
@@ -127,12 +114,6 @@ impl Weighed {
     }
 }
 
-/// Returns the names of the unexpired pins on a generation.
-fn holding(pins: &BTreeMap<PinName, PinRecord>, id: GenerationId, now: SystemTime) -> Vec<String> {
-    let holds = |pin: &&PinRecord| pin.generation == id && pin.holds(now);
-    pins.iter().filter(|(_, pin)| holds(pin)).map(|(name, _)| name.to_string()).collect()
-}
-
 /// Merges two sorted lists.
 fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
     if a.is_empty() || b.is_empty() {
@@ -152,107 +133,19 @@ fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
     all
 }
 
-/// Reads the input of the retention rule.
-pub(crate) fn candidates(store: &StoreDir, now: SystemTime) -> Result<Candidates> {
-    // If `current` is lost, a repair must decide first which generation it was.
-    let current = lost::checked_current(store)?;
-    let (pins, marks, history) =
-        (Records::of(store).pins()?, Records::of(store).marks()?, Log::of(store).history()?);
-    let since = Current::of(store).since()?;
-    let last_current = history.last_current(current, since, now);
-    let mut candidates = Candidates::default();
-    for id in Generations::of(store).ids()? {
-        let (created, leased) = match created_and_leased(store, id) {
-            Err(error) if is_refused(&error) => {
-                candidates.unread.extend(generation_left(store, id, error)?.map(|left| (id, left)));
-                continue;
-            }
-            found => match found? {
-                Some(found) => found,
-                None => continue,
-            },
-        };
-        let unknown = !history.knows(id);
-        candidates.read.push(Candidate {
-            id,
-            created: history.made(id, created, now),
-            // If the log is lost, every generation counts as current until recently.
-            last_current: last_current.get(&id).copied().or(since.filter(|_| unknown)),
-            current: current == Some(id),
-            good: is_good(&marks, id),
-            pins: holding(&pins, id, now),
-            leased,
-        });
-    }
-    Ok(candidates)
-}
-
-/// Reads the same for one generation, without the others.
-pub(crate) fn candidate_alone(
-    store: &StoreDir,
-    id: GenerationId,
-    now: SystemTime,
-) -> Result<Option<Candidate>> {
-    let Some((created, leased)) = created_and_leased(store, id)? else { return Ok(None) };
-    let (current, since) = (lost::checked_current(store)?, Current::of(store).since()?);
-    let mut log = Log::of(store).backwards()?;
-    // If the log has no line about it, it counts as current until recently.
-    let (mut ceased, mut last_current) = (None, since);
-    while let Some(line) = log.next_naming(id)? {
-        match line.event {
-            Event::Activate { previous } if line.generation != id && previous == Some(id) => {
-                ceased = ceased.or(Some(line.time.into()));
-            }
-            Event::Activate { .. } if line.generation == id => {
-                last_current = ceased.or(since.filter(|_| current != Some(id)));
-                break;
-            }
-            Event::Publish { .. } if line.generation == id => {
-                last_current = ceased;
-                break;
-            }
-            _ => {}
-        }
-    }
-    let (good, pins) = (rollback::is_good(store, id)?, holding(&Records::of(store).pins()?, id, now));
-    Ok(Some(Candidate { id, created, last_current, current: current == Some(id), good, pins, leased }))
-}
-
-/// Returns the time of a generation's creation, and whether a living process has a lease on it. `None`
-/// for a removed one.
-fn created_and_leased(store: &StoreDir, id: GenerationId) -> Result<Option<(SystemTime, bool)>> {
-    let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
-    let head = generation.head()?;
-    drop(generation);
-    let leased = match Generations::of(store).exclude_leases(id) {
-        Ok(lock) => lock.is_none(),
-        // A publish has just recycled it.
-        Err(e) if e.is_not_found() => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    Ok(Some((head.created.into(), leased)))
-}
-
 /// Plans a collection, and changes nothing.
 pub(crate) fn plan_gc(store: &StoreDir, retention: &Retention) -> Result<GcPlan> {
-    let now = store.now();
-    let candidates = candidates(store, now)?;
-    let verdicts = judge(&candidates.read, retention, now);
-    plan_objects(store, retention, (verdicts, candidates.unread), Verdict::keeps)
-}
-
-/// Returns the leftover for a generation that the system does not let us read or remove.
-fn generation_left(store: &StoreDir, id: GenerationId, error: Error) -> Result<Option<Leftover>> {
-    leftover(store.dir.join(&[GENERATIONS, b"/", id.to_string().as_bytes()].concat()), error)
+    plan_objects(store, retention, retain::judge_all(store, retention)?, Verdict::keeps)
 }
 
 /// Plans the removal of objects, together with the generations that are not kept.
 fn plan_objects(
     store: &StoreDir,
     retention: &Retention,
-    (verdicts, unread): (Vec<Verdict>, Vec<(GenerationId, Leftover)>),
+    judged: JudgedGenerations,
     keeps: impl Fn(&Verdict) -> bool + Sync,
 ) -> Result<GcPlan> {
+    let JudgedGenerations { verdicts, unread } = judged;
     // Each thread reads one generation after the other, so memory does not grow with their number.
     let weighed = verdicts
         .par_iter()
@@ -314,12 +207,10 @@ fn weigh(store: &StoreDir, id: GenerationId, kept: bool) -> Result<Weighed> {
 /// Plans again under the locks. Manifests never change and numbers are not reused. So if the verdicts
 /// are the same, all data that was read for the plan is still valid.
 fn plan_again(store: &StoreDir, plan: &GcPlan) -> Result<GcPlan> {
-    let now = store.now();
-    let candidates = candidates(store, now)?;
-    let verdicts = judge(&candidates.read, &plan.retention, now);
+    let judged = retain::judge_all(store, &plan.retention)?;
     let same = |(a, b): (&Verdict, &Verdict)| a.id == b.id && a.keeps() == b.keeps();
-    let all_same = verdicts.len() == plan.verdicts.len() && candidates.unread == plan.unread;
-    if all_same && verdicts.iter().zip(&plan.verdicts).all(same) {
+    let all_same = judged.verdicts.len() == plan.verdicts.len() && judged.unread == plan.unread;
+    if all_same && judged.verdicts.iter().zip(&plan.verdicts).all(same) {
         return Ok(plan.clone());
     }
     plan_gc(store, &plan.retention)
@@ -341,8 +232,8 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
     let now = plan_again(store, plan)?;
     let still_dead: HashSet<GenerationId> = now.removed().into_iter().collect();
     let mut done = Collected { before_bytes: now.before_bytes, left, ..Collected::default() };
-    done.left.extend(now.unread.iter().map(|(_, left)| left.clone()));
-    done.stuck.extend(now.unread.iter().map(|(id, _)| *id));
+    done.left.extend(now.unread.iter().map(|unread| unread.left.clone()));
+    done.stuck.extend(now.unread.iter().map(|unread| unread.id));
     let (staging, mut graves) = (store.sub(STAGING)?, Vec::new());
     let removed = plan.removed();
     store.options.progress.begin(Phase::Sweep, Some((removed.len() + plan.objects.len()) as u64));
@@ -371,7 +262,7 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
             }
             // It keeps its own objects. The other generations are removed.
             Err(error) if is_refused(&error) => {
-                done.left.extend(generation_left(store, id, error)?);
+                done.left.push(retain::leftover_of(store, id, error)?);
                 done.stuck.push(id);
                 continue;
             }
@@ -395,10 +286,7 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
     let after = if done.spared.is_empty() && still_dead.len() == done.generations.len() {
         now
     } else {
-        let time = store.now();
-        let candidates = candidates(store, time)?;
-        let left = judge(&candidates.read, &plan.retention, time);
-        plan_objects(store, &plan.retention, (left, candidates.unread), |_| true)?
+        plan_objects(store, &plan.retention, retain::judge_all(store, &plan.retention)?, |_| true)?
     };
     sweep_objects(store, &guard, &lock, plan, &after, &mut done)?;
     sweep_marks(store, &lock)?;
@@ -435,7 +323,7 @@ fn sweep_objects(
         let (folder, name) = relpath::split(&path);
         match folders.dir(folder).and_then(|dir| store.fs.unlink(dir, name)) {
             Err(error) if is_refused(&error) => {
-                done.left.extend(leftover(dir.join(&path), error)?);
+                done.left.push(Leftover::of(dir.join(&path), error)?);
                 continue;
             }
             removed => drop(removed?),
@@ -448,11 +336,4 @@ fn sweep_objects(
     }
     done.freed_bytes = if planned.len() == now.objects.len() { now.freed_bytes } else { 0 };
     Ok(())
-}
-
-/// Turns a refusal into a leftover. Its path is the one in the error if that is within the place.
-fn leftover(place: PathBuf, error: Error) -> Result<Option<Leftover>> {
-    let Error::Io { path, source, .. } = error else { return Err(error) };
-    let path = if path.starts_with(&place) { path } else { place };
-    Ok(Some(Leftover { path, why: source.to_string() }))
 }

@@ -10,14 +10,12 @@ use crate::model::codec::Head;
 use crate::model::ids::{GenerationId, PinName, Rev};
 use crate::model::nearest::nearest_names;
 use crate::model::records::{Mark, PinRecord};
-use crate::model::retention::{Retention, Verdict, judge, judge_one};
 use crate::model::tree::ObjectId;
 use crate::parts::current::Current;
 use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::StoreDir;
 use crate::parts::log::{History, Log};
 use crate::parts::records::Records;
-use crate::verbs::{collect, rollback};
 
 /// A pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,30 +221,6 @@ fn added_since(store: &StoreDir, generation: &Generation, older: Option<Generati
         }
     }
     Ok(objects.values().sum())
-}
-
-/// Returns the verdict of a collection about one generation.
-///
-/// No manifest of the other generations is read: their times matter only if a clock ran ahead.
-pub(crate) fn verdict(
-    store: &StoreDir,
-    id: GenerationId,
-    retention: &Retention,
-) -> Result<Option<Verdict>> {
-    let now = store.now();
-    let Some(candidate) = collect::candidate_alone(store, id, now)? else { return Ok(None) };
-    if !candidate.is_ahead_of(now) {
-        let mut newer = 0;
-        for id in Generations::of(store).ids()?.into_iter().rev().take_while(|newer| *newer > id) {
-            if newer >= retention.keep_last {
-                break;
-            }
-            newer += usize::from(rollback::is_good(store, id)?);
-        }
-        return Ok(Some(judge_one(&candidate, newer, retention, now)));
-    }
-    let verdicts = judge(&collect::candidates(store, now)?.read, retention, now);
-    Ok(verdicts.into_iter().find(|verdict| verdict.id == id))
 }
 
 fn to_pins(pins: BTreeMap<PinName, PinRecord>) -> Vec<Pin> {

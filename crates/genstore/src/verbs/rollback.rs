@@ -9,17 +9,16 @@ use std::collections::BTreeSet;
 
 use crate::change::begin;
 use crate::change::expect::Expect;
+use crate::change::retain;
 use crate::check::lost;
 use crate::error::{Error, RefusedKind, Result};
 use crate::model::delta::Delta;
 use crate::model::ids::GenerationId;
-use crate::model::records::{Mark, MarkRecord};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
 use crate::parts::hold::{Hold, HoldFile};
-use crate::parts::layout::{DELTA, GENERATIONS, MARKS, StoreDir};
+use crate::parts::layout::{DELTA, GENERATIONS, StoreDir};
 use crate::parts::log::{Backwards, Event, Log};
-use crate::parts::record;
 use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 
 /// The mark that a rollback leaves on the generation that was current.
@@ -116,7 +115,7 @@ fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Resul
     };
     let (mut left, mut kept) = (steps, None);
     for id in Generations::of(store).ids()?.into_iter().rev().filter(|id| *id < current) {
-        if !is_good(store, id)? {
+        if !retain::is_good(store, id)? {
             continue;
         }
         if !lived.was_current(id)? {
@@ -138,12 +137,6 @@ fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Resul
     Err(Error::refused(RefusedKind::NothingOlder, why))
 }
 
-/// Returns whether a generation is not marked as bad, without reading other marks.
-pub(crate) fn is_good(store: &StoreDir, id: GenerationId) -> Result<bool> {
-    let mark: Option<MarkRecord> = record::read(store, &[MARKS, b"/", id.to_string().as_bytes()].concat())?;
-    Ok(mark.is_none_or(|record| record.mark == Mark::Good))
-}
-
 /// Returns the generation that was current when a generation was committed, from its delta. `None` if
 /// it has none.
 fn base_of(store: &StoreDir, id: GenerationId) -> Result<Option<GenerationId>> {
@@ -161,7 +154,7 @@ pub(crate) fn end_hold(store: &StoreDir) -> Result<HoldEnded> {
     let is_newer = |id: &GenerationId| current.is_some_and(|current| *id > current);
     let mut next = None;
     for id in Generations::of(store).ids()?.into_iter().rev().take_while(is_newer) {
-        if is_good(store, id)? {
+        if retain::is_good(store, id)? {
             next = Some(id);
             break;
         }

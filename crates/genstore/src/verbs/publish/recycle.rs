@@ -18,7 +18,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
-use crate::change::begin;
+use crate::change::{begin, retain};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::{is_absence, is_refused};
@@ -31,7 +31,7 @@ use crate::model::fresh::Shown;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceStat;
 use crate::model::patch::{Patch, folders as all_folders, patch, position};
-use crate::model::retention::{Retention, judge};
+use crate::model::retention::Retention;
 use crate::model::sealed::Sealed;
 use crate::model::tree::{FileNode, Node, Tree};
 use crate::model::{object_name, relpath};
@@ -48,7 +48,6 @@ use crate::threads::{self, lock};
 use crate::verbs::publish::assemble::Assembly;
 use crate::verbs::publish::ingest::context::EntrySource;
 use crate::verbs::publish::staged::{Recycled, Staged};
-use crate::verbs::{collect, inspect};
 
 /// A generation that may be recycled.
 struct Spare {
@@ -133,9 +132,9 @@ impl Staged<'_> {
     /// Finds a generation to recycle: of those without a reason to stay, the newest one with valid
     /// folder stamps.
     fn find_spare(&self, retention: &Retention) -> Result<Option<Spare>> {
-        let (store, now) = (self.store, self.store.now());
+        let store = self.store;
         let rotations = objects::rotations(store)?;
-        for verdict in judge(&collect::candidates(store, now)?.read, retention, now) {
+        for verdict in retain::judge_all(store, retention)?.verdicts {
             if verdict.keeps() {
                 continue;
             }
@@ -161,7 +160,7 @@ impl Staged<'_> {
         let store = self.store;
         let stage = self.stage.as_ref().expect("an assembly has a stage");
         let (lock, sequence) = begin::begin_commit(store)?;
-        let is_given_up = match inspect::verdict(store, spare.id, retention) {
+        let is_given_up = match retain::judge_one(store, spare.id, retention) {
             Ok(Some(verdict)) => !verdict.keeps(),
             Ok(None) | Err(_) => false,
         };
