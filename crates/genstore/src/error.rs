@@ -1,4 +1,4 @@
-//! Errors: only cases that a caller acts on, each with what it concerns.
+//! Errors: only cases that a caller can act on, each with the affected paths or names.
 
 mod kinds;
 
@@ -15,18 +15,17 @@ use crate::model::tree::ObjectId;
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something could not be done. Unless a variant says otherwise, nothing that a reader can
-/// see has changed.
+/// The reason of a failure. Unless a variant says otherwise, nothing that a reader can see has changed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
     Io {
-        /// What was tried, as a verb: `open`, `link`, `fsync`.
+        /// The operation, as a verb: `open`, `link`, `fsync`.
         op: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no store at this path.
@@ -34,7 +33,7 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
-    /// The directory is to become a store but holds something else.
+    /// The directory cannot become a store, as it contains something else.
     NotEmpty {
         /// The directory.
         path: PathBuf,
@@ -43,58 +42,58 @@ pub enum Error {
     NewerFormat {
         /// The store.
         path: PathBuf,
-        /// What its `format` file asks for.
+        /// The format in its `format` file.
         found: String,
     },
-    /// A lock was held by others until the wait ran out.
+    /// A lock was held by other processes until the timeout.
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// How long we waited.
+        /// The time waited.
         waited: Duration,
-        /// Who holds it, as far as this system tells.
+        /// The processes that hold it, as far as this system reports them.
         holders: Vec<Holder>,
     },
     /// The filesystem has no working file locks, so writing would not be safe.
     LocksUnsupported {
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another generation is current than the caller expected.
+    /// The current generation is not the one that the caller expected.
     Lost {
-        /// What was expected; `None` for "no generation yet".
+        /// The expected generation; `None` for "no generation yet".
         expected: Option<GenerationId>,
-        /// What is current.
+        /// The current generation.
         found: Option<GenerationId>,
-        /// Who made it so.
+        /// The actor who activated it.
         by: Option<String>,
-        /// When.
+        /// The time of the activation.
         at: Option<SystemTime>,
     },
-    /// Nothing has this name.
+    /// No generation has this name.
     UnknownRev {
         /// The name.
         rev: String,
-        /// Names that are near to it.
+        /// Similar names.
         near: Vec<String>,
     },
     /// No view has this path.
     UnknownView {
         /// The path.
         path: PathBuf,
-        /// Views that are near to it.
+        /// Views with similar paths.
         near: Vec<PathBuf>,
     },
     /// The source directory cannot be published.
     BadSource {
         /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         reason: BadSourceReason,
     },
-    /// The plan holds what no generation can hold; all problems together, in the order of the paths.
+    /// The plan has entries that no generation can contain: all problems together, in path order.
     BadPlan {
         /// Never empty.
         problems: Vec<Problem>,
@@ -104,26 +103,26 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// Something in the store is not as it was written.
+    /// A part of the store differs from what was written.
     Damaged {
-        /// What.
+        /// The part.
         what: Damaged,
-        /// In which way.
+        /// The difference.
         cause: String,
-        /// Every place it serves: a generation and a path in it.
+        /// Every use of it: a generation and a path in it.
         uses: Vec<(GenerationId, Vec<u8>)>,
     },
-    /// Something could not be removed: a mount point, or what belongs to another user. It was left
-    /// where it is, and all around it is gone; later commands that write try again.
+    /// Some paths could not be removed: mount points, or files of another user. They were left in
+    /// place, and everything around them is removed. Later commands that write try again.
     Left {
         /// Never empty.
         left: Vec<Leftover>,
     },
-    /// A request that cannot be met as the store is now.
+    /// A request that cannot be fulfilled in the store's present state.
     Refused {
-        /// What cannot be met.
+        /// The kind of refusal.
         kind: RefusedKind,
-        /// One sentence.
+        /// The reason, as one sentence.
         why: String,
     },
 }
@@ -134,19 +133,19 @@ pub enum Error {
 pub enum Damaged {
     /// An object.
     Object(ObjectId),
-    /// A generation: its manifest, or what is kept beside it.
+    /// A generation: its manifest, or a file beside it.
     Generation(GenerationId),
     /// Another file of the store, by its path in it.
     File(PathBuf),
 }
 
-/// Something that could not be removed.
+/// A path that could not be removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Leftover {
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// Why it stays: `something is mounted there`, or what the system said.
+    /// The reason: `something is mounted there`, or the system's error.
     pub why: String,
 }
 
@@ -167,23 +166,23 @@ impl Leftover {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// Its id; 0 for a process that this one cannot see.
+    /// Its pid; 0 for a process that this one cannot see.
     pub pid: u32,
     /// Its command line, shortened; empty if it cannot be read.
     pub command: String,
-    /// The user whom it belongs to, if that is another than the one who asks.
+    /// Its user, if that is not the user of this process.
     pub user: Option<u32>,
 }
 
-/// Something in a plan that no generation can hold.
+/// An entry of a plan that no generation can contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
     /// The path in the plan.
     pub path: Vec<u8>,
-    /// What has to be done about it.
+    /// The kind of solution that it needs.
     pub kind: ProblemKind,
-    /// A sentence's end: "is a FIFO".
+    /// The end of a sentence: "is a FIFO".
     pub what: String,
 }
 
@@ -212,7 +211,7 @@ impl Error {
         matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// A short stable name of the case, for programs.
+    /// Returns a short name of the case, for programs. It is stable.
     pub fn code(&self) -> &'static str {
         match self {
             Error::Io { .. } => "io",
@@ -237,7 +236,8 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The cause is this error's source, printed after it by whoever prints the chain.
+            // The cause is this error's source. The code that prints the chain prints it after the
+            // message.
             Error::Io { op, path, .. } => write!(f, "cannot {op} {}", show_path(path)),
             Error::NotAStore { path } => write!(f, "{} is not a genstore store", show_path(path)),
             Error::NotEmpty { path } => {
@@ -311,12 +311,12 @@ fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// Shows a path of the system on one line (see [`relpath::show`]).
+/// Prints a path of the system on one line (see [`relpath::show`]).
 pub(crate) fn show_path(path: &Path) -> String {
     relpath::show(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))
 }
 
-/// Writes an error with its cause.
+/// Prints an error with its cause.
 pub(crate) fn chain(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),

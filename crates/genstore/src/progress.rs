@@ -1,10 +1,10 @@
-//! How far long work has got: told to whoever listens, and decided by nobody here.
+//! Progress of long work, for display only: no decision depends on it.
 
 /// A part of long work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Finding out what is in a source; counted in entries.
+    /// Reading a source; counted in entries.
     Scan,
     /// Hashing sources and writing new objects; counted in files.
     Store,
@@ -20,15 +20,15 @@ pub enum Phase {
     Export,
 }
 
-/// Is told about progress, from any thread.
+/// Receives the progress, from any thread.
 pub trait Progress: Send + Sync {
-    /// A part begins; `total` steps, where that is known.
+    /// A part begins. `total` is its number of steps, if known.
     fn begin(&self, phase: Phase, total: Option<u64>);
-    /// So many steps more are done.
+    /// This number of further steps is done.
     fn advance(&self, steps: u64);
 }
 
-/// Listens to nothing.
+/// Ignores all progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

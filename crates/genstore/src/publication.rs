@@ -1,4 +1,4 @@
-//! What a publication did.
+//! The result of a publication.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::model::ids::GenerationId;
 use crate::model::tree::TreeId;
 use crate::warning::Warning;
 
-/// How long the parts of a publication took.
+/// The duration of each part of a publication.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Times {
@@ -16,7 +16,7 @@ pub struct Times {
     pub store: Duration,
     /// Linking the tree.
     pub assemble: Duration,
-    /// Judging it.
+    /// Auditing it.
     pub audit: Duration,
     /// Flushing to the disk.
     pub sync: Duration,
@@ -24,48 +24,47 @@ pub struct Times {
     pub commit: Duration,
 }
 
-/// What a publication did.
+/// The result of a publication.
 #[derive(Clone, Debug)]
 #[must_use]
 #[non_exhaustive]
 pub struct Publication {
-    /// The new generation; or the current one if nothing changed.
+    /// The new generation, or the current one if nothing changed.
     pub generation: GenerationId,
     /// Its tree.
     pub tree: TreeId,
-    /// What was current before.
+    /// The generation that was current before.
     pub previous: Option<GenerationId>,
     /// Whether there is a new generation.
     pub changed: bool,
     /// Whether the generation is current now.
     pub current: bool,
-    /// Whether all of it survives a power loss.
+    /// Whether all changes survive a power loss.
     pub durable: bool,
     /// Number of files.
     pub files: u64,
-    /// Their sizes, added up.
+    /// The sum of their sizes.
     pub bytes: u64,
-    /// Files whose bytes were written: those that were new to the store.
+    /// Number of files whose bytes were written: those that were new to the store.
     pub written: u64,
-    /// Paths that are as they were: nothing was written for them.
+    /// Number of unchanged paths, for which nothing was written.
     pub unchanged: u64,
-    /// Objects that the store did not have.
+    /// Number of objects that the store did not have.
     pub new_objects: u64,
-    /// Their sizes, added up.
+    /// The sum of their sizes.
     pub new_bytes: u64,
-    /// The difference from what was current.
+    /// The difference from the previous current generation.
     pub diff: DiffSummary,
-    /// Files that got an inode of their own, to show a newer mtime.
+    /// Number of files that got an inode of their own, to show a newer mtime.
     pub refreshed: u64,
-    /// Damaged objects and generations that were mended in passing.
+    /// Number of damaged objects and generations that were repaired.
     pub healed: u64,
-    /// The generation that retention gave up, and that is gone so that its tree could become the
-    /// new one.
+    /// The generation that was recycled: it had no reason to stay, and its tree became the new one.
     pub recycled: Option<GenerationId>,
-    /// How long it took.
+    /// The duration of each part.
     pub times: Times,
     /// Folders of the plan with files that have other names, too.
     pub(crate) linked: BTreeSet<Vec<u8>>,
-    /// What went wrong after the commit.
+    /// Failures after the commit.
     pub warnings: Vec<Warning>,
 }

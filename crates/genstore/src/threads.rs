@@ -1,11 +1,11 @@
-//! The threads that share out work: rayon's, as many as the system grants.
+//! Rayon's threads, as many as the system grants.
 //!
-//! rayon panics where its global pool cannot be started, as under a limit of processes. So each way
-//! into rayon goes through this module, which starts the pool first. With fewer threads than
-//! processors the pool is smaller; with none each caller works alone. `clippy.toml` refuses the
-//! ways around it.
+//! rayon panics if its global pool cannot be started, for example under a limit of processes. So each
+//! use of rayon goes through this module, which starts the pool first. With fewer threads than
+//! processors the pool is smaller. Without threads each caller works alone. `clippy.toml` refuses
+//! direct calls.
 
-#![allow(clippy::disallowed_methods, reason = "the one place that calls rayon")]
+#![allow(clippy::disallowed_methods, reason = "this is the only place that calls rayon")]
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,7 +15,7 @@ use rayon::ThreadBuilder;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use rayon::slice::{ParallelSlice, ParallelSliceMut};
 
-/// What rayon's prelude is elsewhere.
+/// The replacement of rayon's prelude.
 pub(crate) mod prelude {
     pub(crate) use rayon::iter::{IndexedParallelIterator, ParallelIterator};
 
@@ -79,7 +79,7 @@ impl<T> SharedOutSlice<T> for [T] {
     }
 }
 
-/// Does two things, at once where there is a thread for the second.
+/// Runs two functions, concurrently if there is a thread for the second.
 pub(crate) fn join<A: Send, B: Send>(
     first: impl FnOnce() -> A + Send,
     second: impl FnOnce() -> B + Send,
@@ -100,18 +100,18 @@ pub(crate) fn ready() {
     }
 }
 
-/// How many threads rayon would start.
+/// Returns the number of threads that rayon would start.
 fn wanted() -> usize {
     let named = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
     let count = named.filter(|count| *count > 0);
     count.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Starts the global pool with as many threads as are granted, up to `wanted`; `false` where that is
-/// none.
+/// Starts the global pool with as many threads as are granted, up to `wanted`. Returns `false` if there
+/// are none.
 fn start_pool(wanted: usize) -> bool {
-    // The threads are started first, and each waits for its part in the pool: a pool that was begun
-    // and lacks a thread is lost, and rayon begins the global one only once.
+    // The threads are started first, and each waits for its part in the pool: a pool that lacks a
+    // thread while it is built is lost, and rayon builds the global one only once.
     let mut waiting = Vec::new();
     for number in 0..wanted.min(rayon::max_num_threads()) {
         let (part, parts): (_, Receiver<ThreadBuilder>) = channel();
@@ -132,25 +132,25 @@ fn start_pool(wanted: usize) -> bool {
         let ended = || std::io::Error::other("the thread has ended");
         waiting.pop().ok_or_else(ended)?.send(part).map_err(|_| ended())
     });
-    // It fails where the embedding program has started the pool already, which serves as well.
+    // It fails if the embedding program has started the pool already, which can be used as well.
     pool.build_global().ok();
     true
 }
 
-/// Makes the calling thread a pool of its own for the rest of its life. A single one for all would let
-/// other threads wait for this one.
+/// Makes the calling thread a pool of its own for the rest of its life. With a single pool for all,
+/// other threads would wait for this one.
 fn be_alone() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     // The thread stays in the pool, so the pool must stay.
     std::mem::forget(pool);
 }
 
-/// Locks a mutex, also one that a panicking thread held.
+/// Locks a mutex, even if a panicking thread held it.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns what a mutex guards, also where a thread panicked that held it.
+/// Returns the content of a mutex, even if a panicking thread held it.
 pub(crate) fn into_inner<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,41 +1,41 @@
-//! Warnings: what went wrong after `current` had moved, when nothing can fail any more.
+//! Warnings: failures after `current` has moved, which cannot undo the commit.
 
 use crate::error::{Error, Result, chain};
 
-/// Something that went wrong after `current` had moved: the commit stands.
+/// A failure after `current` had moved. The commit stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// What could not be done.
+    /// The step that failed, with the cause.
     pub message: String,
-    /// Whether a power loss may undo what was done, or a part of what is told of it. The next writer
-    /// makes it durable.
+    /// Whether a power loss may undo the change, or a part of its records. The next writer makes them
+    /// durable.
     pub not_durable: bool,
 }
 
 impl Warning {
-    /// Creates a warning of something that a power loss does not undo.
+    /// Creates a warning about a step that a power loss does not undo.
     pub fn new(message: impl Into<String>) -> Warning {
         Warning { message: message.into(), not_durable: false }
     }
 }
 
-/// Collects what goes wrong once `current` has moved.
+/// Collects failures after `current` has moved.
 #[derive(Default)]
 pub(crate) struct AfterCommit {
     pub(crate) warnings: Vec<Warning>,
-    /// The intent stays, so that the next writer does what could not be done now.
+    /// Whether the intent must stay, so that the next writer retries the failed step.
     pub(crate) owes: bool,
 }
 
 impl AfterCommit {
-    /// Begins with what is to be told already.
+    /// Starts with existing warnings.
     pub(crate) fn new(warnings: Vec<Warning>) -> AfterCommit {
         AfterCommit { warnings, owes: false }
     }
 
-    /// Notes the end of something that the next writer can do as well. Until it has, a power loss may
-    /// take what is told of the commit.
+    /// Records a post-commit step. If it failed, the intent is kept and the next writer retries it.
+    /// Until then a power loss may remove records of the commit.
     pub(crate) fn must_finish(&mut self, what: &str, result: Result<()>) {
         if let Err(error) = result {
             self.must_finish_for(format!("could not {what}: {}; the next writer does it", chain(&error)));
@@ -60,12 +60,12 @@ impl AfterCommit {
         self.warnings.push(Warning { message, not_durable: false });
     }
 
-    /// Tells of an error as of something that stands in the way of what was done for good.
+    /// Adds a warning about an error that does not affect the commit.
     pub(crate) fn warn_about(&mut self, what: &str, error: &Error) {
         self.warn(format!("{what}: {}", chain(error)));
     }
 
-    /// The commit is there, but the disk did not say that it will stay so.
+    /// Records the flush of the commit. If it failed, the commit is visible but may not be durable.
     pub(crate) fn sealed(&mut self, result: Result<()>) {
         if let Err(error) = result {
             self.must_finish_for(format!(

@@ -1,17 +1,17 @@
-//! The kinds of errors, by which programs choose what to say and to do.
+//! The kinds of errors, by which programs choose their messages and actions.
 
 use std::fmt;
 
-/// Why a directory or a file cannot be published.
+/// The reason why a directory or a file cannot be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadSourceReason {
     /// There is no such directory.
     Absent,
     /// It is not a directory.
     NotADirectory,
-    /// It has no name of its own, as `/`.
+    /// It has no name of its own, like `/`.
     NotAFile,
-    /// It was a regular file when its folder was read, and is none any more.
+    /// It was a regular file when its folder was read, and is not one any more.
     NoLongerAFile,
     /// The store lies in it.
     HoldsStore,
@@ -27,7 +27,7 @@ impl fmt::Display for BadSourceReason {
             BadSourceReason::Absent => "there is no such directory",
             BadSourceReason::NotADirectory => "it is not a directory",
             BadSourceReason::NotAFile => "it is not a file",
-            BadSourceReason::NoLongerAFile => "is no regular file any more",
+            BadSourceReason::NoLongerAFile => "is not a regular file any more",
             BadSourceReason::HoldsStore => "the store lies in it",
             BadSourceReason::IsStore => "it is the store itself",
             BadSourceReason::InStore => "it lies in the store, or is a view of it",
@@ -35,37 +35,37 @@ impl fmt::Display for BadSourceReason {
     }
 }
 
-/// What has to be done about a problem of a plan. What has to be done first comes first.
+/// The kind of a problem of a plan. The kinds that must be solved first come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
-    /// A root cannot be one: it needs another name or another source.
+    /// A root is invalid: it needs another name or another source.
     Root,
-    /// A source cannot be moved in; it can be copied.
+    /// A source cannot be moved in. It can be copied.
     NotMovable,
     /// Something is mounted there.
     MountPoint,
     /// A symlink leads out of the tree, or nowhere.
     Symlink,
-    /// No generation can hold it.
+    /// No generation can contain the entry.
     Unfit,
 }
 
-/// A request that cannot be met as the store is now.
+/// A request that cannot be fulfilled in the store's present state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedKind {
     /// The target of an export has no name of its own.
     BadTarget,
     /// The path of a view does not end with a name.
     BadViewPath,
-    /// Nothing is to be published in the place of something.
+    /// An empty input would replace a non-empty tree.
     EmptyInput,
     /// The facts are longer than a manifest may hold.
     FactsTooLong,
     /// Another process healed damaged objects while the tree was staged.
     HealedMeanwhile,
-    /// Files have what a generation does not keep.
+    /// Files have attributes that a generation does not keep.
     Lossy,
-    /// What was current, and so was not audited, is current no longer.
+    /// The tree was current and so was not audited, but it is not current any more.
     MovedMeanwhile,
     /// Only root may do this.
     NeedsRoot,
@@ -75,35 +75,35 @@ pub enum RefusedKind {
     NoSuchFile,
     /// There is no such pin.
     NoSuchPin,
-    /// The process that is to own a stage does not exist.
+    /// The process that should own a stage does not exist.
     NoSuchProcess,
-    /// The store is to be shared with a group that the caller is not in.
+    /// The caller is not a member of the group that should share the store.
     NotAMember,
     /// There are generations, and none is current.
     NotActivated,
     /// The note is longer than a manifest may hold.
     NoteTooLong,
-    /// There is no older good generation to go back to.
+    /// There is no older good generation to roll back to.
     NothingOlder,
     /// No number of a generation is left.
     NumbersUsedUp,
-    /// The name of a pin holds another generation.
+    /// The name of a pin is used for another generation.
     PinTaken,
-    /// A source that can be read once was read before.
+    /// A source that can be read only once has been read before.
     ReaderUsedUp,
-    /// The stage is a generation already.
+    /// The stage has been committed already.
     StageCommitted,
     /// The owner of the stage has ended, or its time is over.
     StageExpired,
     /// The stage belongs to another user.
     StageForeign,
-    /// Something else stands in the place of the directory that a build was to write to.
+    /// Another entry has replaced the directory that a build was to write to.
     StageOutputReplaced,
     /// The stage was refused by an audit.
     StageRefused,
     /// There is no such stage.
     StageUnknown,
-    /// The new store would lie in a store.
+    /// The new store would be inside another store.
     StoreInStore,
     /// The store exists, and is not shared with a group.
     StoreNotShared,
@@ -113,7 +113,7 @@ pub enum RefusedKind {
     TargetInStore,
     /// The target of an export lies in a view.
     TargetInView,
-    /// A file stands where a view is to be.
+    /// The path of a view is a file.
     ViewFile,
     /// The store lies at or below the path of a view.
     ViewHoldsStore,
@@ -123,13 +123,13 @@ pub enum RefusedKind {
     ViewNoExchange,
     /// The directory of a view does not exist.
     ViewNoParent,
-    /// The filesystem that a view is on is not mounted.
+    /// The filesystem of a view is not mounted.
     ViewNotMounted,
-    /// A mirror is on another filesystem than the store, and must be of copies.
+    /// A mirror is on another filesystem than the store, and must consist of copies.
     ViewOtherFilesystem,
-    /// Something else stands at the path of a view.
+    /// The path of a view is taken.
     ViewTaken,
-    /// The way to a view leads through a symlink that others may replace.
+    /// The path to a view leads through a symlink that others may replace.
     ViewWay,
 }
 
