@@ -93,7 +93,7 @@ impl Claim {
                 let mark = ProcessMark::of(pid)?.ok_or_else(|| {
                     Error::refused(
                         RefusedKind::NoSuchProcess,
-                        format!("no process has pid {pid}, so it cannot own a stage"),
+                        format!("process {pid} does not exist, so it cannot own a stage"),
                     )
                 })?;
                 OwnerRecord::Process(mark)
