@@ -189,7 +189,7 @@ fn stores_that_are_none_or_newer_or_locked() {
     site.run("--store plain list").fails(10, message);
     site.run("--store nowhere list").fails(10, "error: ");
     site.write("plain/file", "mine");
-    site.run("--store plain publish dist").fails(1, "error: plain holds something else");
+    site.run("--store plain publish dist").fails(1, "error: plain is not empty");
     assert_eq!(site.names("plain"), ["file"]);
 
     site.write("newer/format", "genstore 2\n");

@@ -75,7 +75,7 @@ fn leaves_what_is_no_store_alone() {
     site.run("init --store full").is(
         1,
         "",
-        "error: [DIR]/full holds something else and cannot become a store\n\
+        "error: [DIR]/full is not empty and cannot become a store\n\
          hint: name a directory that does not exist or is empty\n",
     );
     assert_eq!(site.names("full"), ["file"]);

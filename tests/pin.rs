@@ -65,7 +65,7 @@ fn a_name_holds_one_generation() {
     site.run("pin 2 p").is(
         1,
         "",
-        "error: the pin p holds generation 1 already\n\
+        "error: the pin p is used for generation 1 already\n\
          hint: choose another name, or remove that pin first with `genstore unpin`\n",
     );
     site.run("unpin q").is(1, "", "error: there is no pin q\nhint: `genstore list` shows the pins\n");

@@ -271,10 +271,9 @@ fn refuses_sources_that_cannot_be() {
     check("publish genstore", "genstore: it is the store itself", own);
     check("publish genstore/current", "genstore/current: it lies in the store, or is a view of it", own);
     site.write("full/x", "");
-    site.run("publish dist --store full")
-        .fails(1, "error: full holds something else and cannot become a store\n");
+    site.run("publish dist --store full").fails(1, "error: full is not empty and cannot become a store\n");
     site.run("publish dist --store full -n")
-        .fails(1, "error: full holds something else and cannot become a store\n");
+        .fails(1, "error: full is not empty and cannot become a store\n");
     assert_eq!(site.names("full"), ["x"]);
 }
 

@@ -1,11 +1,10 @@
-//! `begin`, `commit`, `abort`: a stage that one process begins, others write to, and another
-//! commits.
+//! `begin`, `commit`, `abort`: a stage that one process begins, others write to, and another commits.
 
 use serde_json::json;
 
 use crate::harness::{Output, Site};
 
-/// Begins a stage that lasts an hour of the fixed clock; gives its id and path.
+/// Begins a stage that lasts an hour of the fixed clock. Returns its id and path.
 fn begin(site: &Site) -> (String, String) {
     let doc = site.run("begin --ttl 1h --json").is_json("genstore.begin/1");
     (doc["stage"].as_str().unwrap().to_owned(), doc["path"].as_str().unwrap().to_owned())
@@ -25,7 +24,7 @@ fn a_stage_becomes_a_generation() {
     let (id, path) = line.trim_end().split_once(' ').unwrap();
     assert_eq!(path, site.path(format!("genstore/staging/s-{id}/out")).to_str().unwrap());
     write(&site, path, "css/site.css", "body{}");
-    // Another command that writes in between leaves it alone.
+    // Another writing command in between leaves it alone.
     site.tree("dist", &[("a", "=1")]);
     site.run("publish dist").ok();
     site.run(&format!("commit {id} -m built --fact by=hand --expect 1")).prints(
@@ -41,7 +40,7 @@ fn a_stage_becomes_a_generation() {
         "",
         &format!(
             "error: the stage {id} was committed before: it is generation 2\n\
-             hint: `genstore show` tells of the generation\n"
+             hint: `genstore show` shows the generation\n"
         ),
     );
 }
@@ -95,18 +94,18 @@ fn says_what_became_of_a_stage() {
     check(site.run("commit nope"), &id, 1, unknown, "`genstore begin` prints the id of a new stage");
     let bad = "not a stage: a.b: a stage's id is letters and digits, as `genstore begin` prints it";
     check(site.run("commit a.b"), &id, 2, bad, "`genstore begin` prints a stage's id and path");
-    let bad = "not a stage: ./x: no stage has such a path";
+    let bad = "not a stage: ./x: this is not the path of a stage";
     check(site.run("abort ./x"), &id, 2, bad, "`genstore begin` prints a stage's id and path");
     site.run("--store other init").ok();
     check(
         site.run(&format!("--store other commit {path}")),
         &id,
         1,
-        "the stage [DIR]/genstore/staging/s-[STAGE]/out is not one of the store [DIR]/other",
-        "name the store that it was begun in with --store",
+        "the stage [DIR]/genstore/staging/s-[STAGE]/out does not belong to the store [DIR]/other",
+        "name the stage's own store with --store",
     );
     let late = site.command(&format!("commit {id}")).env("GENSTORE_NOW", "2026-01-02T04:04:15Z").run();
-    let hint = "begin a new stage; `--ttl` and `--owner-pid` say how long it lasts";
+    let hint = "begin a new stage; `--ttl` and `--owner-pid` set its lifetime";
     check(late, &id, 1, "the stage [STAGE] expired 10 s ago", hint);
     assert_eq!(site.names("genstore/staging"), [""; 0]);
     let mut owner = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
@@ -149,10 +148,10 @@ fn all_that_cannot_be_published_is_named() {
         1,
         "",
         "error: 2 paths cannot be kept in a generation\n  abs is an absolute symlink (to /etc/passwd)\n  \
-         up is a symlink that leaves the tree (to ../..)\nhint: leave them out with `exclude` under [publish] \
+         up is a symlink that leaves the tree (to ../..)\nhint: exclude them with `exclude` under [publish] \
          in genstore.toml, or allow such links with `symlinks = \"any\"` there\n",
     );
-    // It is still there, and can be mended.
+    // The stage still exists, and can be corrected.
     std::fs::remove_file(out.join("abs")).unwrap();
     std::fs::remove_file(out.join("up")).unwrap();
     write(&site, &path, "a", "1");
@@ -181,7 +180,7 @@ fn a_shell_script_publishes_in_phases() {
     let doc: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
     assert_eq!((&doc["schema"], &doc["generation"]), (&json!("genstore.publish/1"), &json!(1)));
     assert_eq!(site.read("genstore/current/site/index.html"), "<h1>Welcome</h1>\n<p>to this site</p>\n");
-    // Its own audit, an early failure, and the project's audit: the old site stays, nothing else does.
+    // The script's own audit, an early failure, and the project's audit: only the old site remains.
     site.write("text/more.txt", "");
     let untitled = phases(&site);
     assert_eq!(String::from_utf8_lossy(&untitled.stderr), "more.html has no title\n");

@@ -33,7 +33,7 @@ fn refuses_what_is_no_place_for_a_view() {
         ("genstore/current/app", "genstore/current/app lies in the store", outside),
         ("shown/app", "shown/app lies in the store", outside),
         ("shown/app/new", "shown/app/new lies in the store", outside),
-        ("[DIR]", "[DIR] holds the store", beside),
+        ("[DIR]", "[DIR] contains the store", beside),
         ("..", ".. does not end with a name", name),
         ("/", "/ does not end with a name", name),
         ("none/site", "cannot create none/site: there is no directory none", make),

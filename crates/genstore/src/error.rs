@@ -241,7 +241,7 @@ impl fmt::Display for Error {
             Error::Io { op, path, .. } => write!(f, "cannot {op} {}", show_path(path)),
             Error::NotAStore { path } => write!(f, "{} is not a genstore store", show_path(path)),
             Error::NotEmpty { path } => {
-                write!(f, "{} holds something else and cannot become a store", show_path(path))
+                write!(f, "{} is not empty and cannot become a store", show_path(path))
             }
             Error::NewerFormat { path, found } => {
                 write!(f, "the store {} needs a newer genstore ({found})", show_path(path))

@@ -43,7 +43,7 @@ mod verbs;
 mod views;
 mod warning;
 
-/// How a plan becomes a generation, and how `current` moves.
+/// Publishing: from a plan to a generation, and the moves of `current`.
 pub mod publish {
     pub use crate::change::expect::Expect;
     pub use crate::model::ids::{NotAStageId, StageId};
@@ -60,7 +60,7 @@ pub mod publish {
     pub use crate::verbs::rollback::{HoldEnded, MarkLeft};
 }
 
-/// Rules and programs that judge a staged tree before it may be committed.
+/// Audits: rules and programs that check a staged tree before it may be committed.
 pub mod audit {
     pub use crate::model::audit::{AuditRules, Finding, Growth, LastGood, Severity};
     pub use crate::model::pattern::{NotAPattern, Pattern, Patterns};
@@ -68,7 +68,7 @@ pub mod audit {
     pub use crate::verbs::publish::audit::{Audited, Judged, Rejected};
 }
 
-/// What a generation holds, as values: paths, files and their digests.
+/// The content of generations as values: paths, files and their digests.
 pub mod tree {
     pub use crate::model::digest::{Digest, NotADigest};
     pub use crate::model::relpath::{PathProblem, RelPath, show as show_path};
@@ -76,12 +76,12 @@ pub mod tree {
     pub use crate::model::tree::{Entry, FileNode, Mtime, Node, ObjectId, Tree, TreeId, TreeProblem};
 }
 
-/// How two trees differ.
+/// The differences of two trees.
 pub mod diff {
     pub use crate::model::diff::{Change, Diff, DiffSummary, diff};
 }
 
-/// What is in the store: generations, their manifests, marks and pins, and what they use.
+/// The content of a store: generations, their manifests, marks and pins, and their disk usage.
 pub mod generation {
     pub use crate::model::codec::{Head, Malformed, Manifest};
     pub use crate::model::fresh::{Retired, Shown};
@@ -93,20 +93,20 @@ pub mod generation {
     pub use crate::verbs::usage::{Usage, UsageReport};
 }
 
-/// Which generations go, and what a collection removes.
+/// Garbage collection: the generations and objects that it removes.
 pub mod gc {
     pub use crate::change::retain::UnreadGeneration;
     pub use crate::model::retention::{Reason, Retention, Verdict};
     pub use crate::verbs::collect::{Collected, GcPlan};
 }
 
-/// Paths outside the store that show what is current.
+/// Views: paths outside the store that show the current generation.
 pub mod view {
     pub use crate::model::view::{ViewChange, ViewKind};
     pub use crate::views::view::{View, ViewAdded, ViewOptions, ViewRemoved, ViewState};
 }
 
-/// Whether the store is as it was written, and what a repair does about it.
+/// Verification of a store, and repair.
 pub mod verify {
     pub use crate::check::report::{DamagedObject, Unshared, VerifyReport};
     pub use crate::check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
@@ -114,7 +114,7 @@ pub mod verify {
     pub use crate::verbs::verify::Repaired;
 }
 
-/// Calls that fail or are cut short, for tests.
+/// Faults for tests: calls that fail or kill the process.
 #[cfg(feature = "faults")]
 pub mod faults {
     pub use crate::fs::fault::{FaultAt, FaultKind, FaultPlan, FaultStage, Faults};

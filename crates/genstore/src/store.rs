@@ -1,5 +1,5 @@
-//! The store as callers see it: open it, publish, roll back, collect, verify. Each verb's
-//! story is in the module of its name.
+//! The public API of a store: open it, publish, roll back, collect, verify. Each verb is implemented in
+//! the module of its name.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,9 +41,9 @@ use crate::views::view::{View, ViewAdded, ViewOptions, ViewRemoved};
 
 /// A store of generations, on one filesystem.
 ///
-/// Opening takes no lock and changes nothing. Every method that writes takes the locks it needs,
-/// waits for them as long as the options say, and finishes or takes back whatever a dead process
-/// left. A store may be open many times, in one process and in many.
+/// Opening takes no lock and changes nothing. Every method that writes takes the locks it needs, waits
+/// for them as long as the options say, and first completes or undoes the unfinished change of a dead
+/// process. A store may be open many times, in one process and in many.
 #[derive(Clone)]
 pub struct Store {
     store: Arc<StoreDir>,
@@ -68,42 +68,42 @@ impl Store {
         StoreDir::open(path, options).map(|store| Store { store: Arc::new(store) })
     }
 
-    /// Makes a store at `path`, absent or empty, or opens the one that is there; tells whether it
-    /// is a new one.
+    /// Creates a store at `path`, which must be absent or empty, or opens an existing one. Returns
+    /// whether it is new.
     ///
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::NewerFormat`].
     ///
     /// # Durability
-    /// The store survives a crash on return; cut short, the next call completes it.
+    /// The store survives a crash on return. After an interruption, the next call completes it.
     pub fn init(path: &Path, options: Options) -> Result<Initialized> {
         Store::init_for(path, options, Audience::Everybody)
     }
 
-    /// Makes a store for somebody in particular at `path`, absent or empty, or opens the one that is
-    /// there; tells whether it is a new one. One that is there is closed for [`Audience::Owner`].
+    /// Creates a store for these users at `path`, which must be absent or empty, or opens an existing
+    /// one. Returns whether it is new. An existing one is closed for [`Audience::Owner`].
     ///
     /// # Errors
-    /// As [`Store::init`]; code `store-not-shared` for [`Audience::Group`] where one is there already that
-    /// is not shared, `store-shared` for [`Audience::Owner`] where it is.
+    /// As [`Store::init`]; code `store-not-shared` for [`Audience::Group`] if an existing store is not
+    /// shared, `store-shared` for [`Audience::Owner`] if it is.
     ///
     /// # Durability
     /// As [`Store::init`].
     pub fn init_for(path: &Path, options: Options, audience: Audience) -> Result<Initialized> {
         let (store, made) = StoreDir::create(path, options, audience)?;
-        // Where somebody else has the lock already, that one writes it.
+        // If another process has the lock, that process writes it.
         if made && let Some(lock) = Locks::of(&store).try_commit()? {
             Current::of(&store).restore_notice(&lock)?;
         }
         Ok(Initialized { store: Store { store: Arc::new(store) }, is_new: made })
     }
 
-    /// Gives the real path of the store.
+    /// Returns the real path of the store.
     pub fn path(&self) -> &Path {
         self.store.dir.path()
     }
 
-    /// Gives what scans know the store by: see [`crate::plan::ScanRules::store`].
+    /// Returns the identity by which scans recognise the store: see [`crate::plan::ScanRules::store`].
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -112,46 +112,46 @@ impl Store {
         Ok(StoreIdentity { dev: stat.dev, ino: stat.ino })
     }
 
-    /// Tells which generation is current: one readlink.
+    /// Returns the current generation: one readlink.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when `current` is not a symlink of ours.
+    /// [`Error::Damaged`] if `current` is not a symlink of ours.
     pub fn current(&self) -> Result<Option<GenerationId>> {
         Current::of(&self.store).id()
     }
 
-    /// Returns the generation that is current, which is there.
+    /// Returns the current generation, and checks that it exists.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if `current` is missing although a generation was current, or names one that is
-    /// not there.
+    /// [`Error::Damaged`] if `current` is missing although a generation was current, or names one that
+    /// does not exist.
     pub fn checked_current(&self) -> Result<Option<GenerationId>> {
         lost::checked_current(&self.store)
     }
 
-    /// Returns the generation that is current.
+    /// Returns the current generation.
     ///
     /// # Errors
-    /// As [`Store::checked_current`]; codes `no-current` if nothing was published, `not-activated` if all
-    /// generations are only kept.
+    /// As [`Store::checked_current`]; codes `no-current` if nothing was published, `not-activated` if
+    /// all generations are only kept.
     pub fn required_current(&self) -> Result<GenerationId> {
         lost::required_current(&self.store)
     }
 
-    /// Gives the directory of a generation's files.
+    /// Returns the directory of a generation's files.
     pub fn tree_path(&self, id: GenerationId) -> PathBuf {
         Current::of(&self.store).tree_path(id)
     }
 
-    /// Gives the file that is written in place after each commit and activation.
+    /// Returns the file that is written in place after each commit and activation.
     pub fn notice_path(&self) -> PathBuf {
         self.store.dir.join(crate::parts::layout::NOTICE)
     }
 
-    /// Finds the generation that a person names.
+    /// Finds the generation of a reference.
     ///
     /// # Errors
-    /// [`Error::UnknownRev`] with the nearest names.
+    /// [`Error::UnknownRev`] with similar names.
     pub fn resolve(&self, rev: &Rev) -> Result<GenerationId> {
         inspect::resolve(&self.store, rev)
     }
@@ -164,7 +164,7 @@ impl Store {
         inspect::open_named(&self.store, rev)
     }
 
-    /// Hashes a plan and gives the tree it would make. Writes nothing.
+    /// Hashes a plan and returns the tree that it would become. Writes nothing.
     ///
     /// # Errors
     /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Io`].
@@ -172,27 +172,27 @@ impl Store {
         publish::preview(&self.store, plan)
     }
 
-    /// Tells what an audit by these rules would find in a tree. Writes nothing.
+    /// Returns the findings of an audit of a tree by these rules. Writes nothing.
     ///
     /// # Errors
-    /// Only what kept it from finding out.
+    /// Only if the audit cannot be done.
     pub fn judge(&self, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
         audit::judge(&self.store, tree, rules)
     }
 
-    /// Brings a plan into the store, where no reader sees it. See [`Staged::audit`] and
+    /// Stages a plan, invisible to readers. See [`Staged::audit`] and
     /// [`crate::audit::Audited::commit`].
     ///
     /// # Errors
     /// [`Error::BadPlan`], [`Error::SourceChanged`], [`Error::Locked`], [`Error::Io`].
     ///
     /// # Locks
-    /// Takes the store lock, shared, and keeps it as long as the staged tree lives.
+    /// Takes the shared store lock, and keeps it as long as the staged tree lives.
     pub fn stage(&self, plan: &Plan, options: StageOptions) -> Result<Staged<'_>> {
         publish::stage(&self.store, None, plan, options)
     }
 
-    /// Begins a stage: a directory that any program may write to, out of readers' sight. See
+    /// Begins a stage: a directory that any program may write to, invisible to readers. See
     /// [`Stage::seal`].
     ///
     /// # Errors
@@ -201,16 +201,16 @@ impl Store {
         stage::begin(&self.store)
     }
 
-    /// Goes on with a stage that was left to an owner.
+    /// Takes over a stage that was left to an owner.
     ///
     /// # Errors
     /// Codes `stage-unknown`, `stage-expired`, `stage-committed`, `stage-refused`, `stage-foreign`;
-    /// [`Error::Locked`] when another process works on it.
+    /// [`Error::Locked`] if another process works on it.
     pub fn resume(&self, id: &StageId) -> Result<Stage<'_>> {
         stage::resume(&self.store, id)
     }
 
-    /// Makes a kept generation current, in either direction, and clears a bad mark on it.
+    /// Makes a kept generation current, older or newer, and clears a bad mark on it.
     ///
     /// # Errors
     /// [`Error::UnknownRev`], [`Error::Lost`], [`Error::Locked`], [`Error::Damaged`].
@@ -223,17 +223,18 @@ impl Store {
         activate::activate(&self.store, id, expect, marks, HoldAfter::Free)
     }
 
-    /// Makes the newest good generation that is older than the current one and was current before it
-    /// current, `steps` times, and marks the one it leaves as bad unless `keep_good`. What is current
-    /// then is held: see [`crate::publish::Activate::UnlessHeld`]. What was only kept is passed over.
+    /// Rolls back: makes the newest good generation current that is older than the current one and was
+    /// current before it. Does this `steps` times, and marks the generation that it leaves as bad
+    /// unless `keep_good`. The new current generation is held: see
+    /// [`crate::publish::Activate::UnlessHeld`]. Generations that were only kept are skipped.
     ///
     /// # Errors
-    /// Code `nothing-older` when there are not so many; else as [`Store::activate`].
+    /// Code `nothing-older` if there are not enough; otherwise as [`Store::activate`].
     pub fn rollback(&self, steps: u64, left: MarkLeft) -> Result<Activation> {
         rollback::rollback(&self.store, steps, left)
     }
 
-    /// Returns whether a rollback holds what is current: see [`crate::publish::Activate::UnlessHeld`].
+    /// Returns the hold of a rollback, if there is one: see [`crate::publish::Activate::UnlessHeld`].
     ///
     /// # Errors
     /// [`Error::Damaged`].
@@ -241,8 +242,8 @@ impl Store {
         HoldFile::of(&self.store).read()
     }
 
-    /// Ends the hold of a rollback, and makes the newest good generation that is newer than current
-    /// the current one, if there is one: what was built meanwhile. Gives the hold that ended.
+    /// Ends the hold of a rollback, and makes the newest good generation current if it is newer than
+    /// the current one: the last build since the rollback. Returns the hold that ended.
     ///
     /// # Errors
     /// As [`Store::activate`].
@@ -250,15 +251,15 @@ impl Store {
         rollback::end_hold(&self.store)
     }
 
-    /// Begins to watch sources for this store, which one process at a time does.
+    /// Takes the watch lock of this store: one process at a time watches sources for it.
     ///
     /// # Errors
-    /// [`Error::Locked`] at once, with who watches.
+    /// [`Error::Locked`] at once, with the process that has it.
     pub fn lock_watch(&self) -> Result<WatchLock> {
         Locks::of(&self.store).watch()
     }
 
-    /// Says of a generation that it is good or bad.
+    /// Marks a generation as good or bad.
     ///
     /// # Errors
     /// [`Error::UnknownRev`], [`Error::Locked`].
@@ -278,11 +279,11 @@ impl Store {
         inspect::pins(&self.store)
     }
 
-    /// Keeps a generation under a name, until `until` or for ever. A pin of that name on the same
+    /// Pins a generation under a name, until `until` or forever. A pin of that name on the same
     /// generation is replaced.
     ///
     /// # Errors
-    /// Code `pin-taken` when the name holds another generation; [`Error::UnknownRev`].
+    /// Code `pin-taken` if the name is used for another generation; [`Error::UnknownRev`].
     ///
     /// # Durability
     /// On return the pin survives a power loss.
@@ -293,13 +294,13 @@ impl Store {
         why: Option<String>,
         until: Option<SystemTime>,
     ) -> Result<GenerationId> {
-        // Under the commit lock, which gc holds too: so what is pinned is there and stays.
+        // Under the commit lock, which gc holds too, so the pinned generation exists and stays.
         let (lock, _) = begin::begin_commit(&self.store)?;
         let generation = self.resolve(rev)?;
         if let Some(taken) =
             Records::of(&self.store).pins()?.get(name).filter(|pin| pin.generation != generation)
         {
-            let why = format!("the pin {name} holds generation {} already", taken.generation);
+            let why = format!("the pin {name} is used for generation {} already", taken.generation);
             return Err(Error::refused(RefusedKind::PinTaken, why));
         }
         let made = self.store.now().into();
@@ -320,15 +321,16 @@ impl Store {
         }
     }
 
-    /// Lists the views with what stands at their paths, sorted by path. Changes nothing.
+    /// Lists the views with the states of their paths, sorted by path. Changes nothing.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a record that is not as it was written.
+    /// [`Error::Damaged`] for a record that differs from what was written.
     pub fn views(&self) -> Result<Vec<View>> {
         views::views(&self.store)
     }
 
-    /// Tells where the views are, without a look at what stands there. Damaged records are left out.
+    /// Returns the paths of the views. The paths themselves are not checked. Damaged records are left
+    /// out.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -336,7 +338,7 @@ impl Store {
         views::view_paths(&self.store)
     }
 
-    /// Returns whether there is a view at `path`, whatever stands there.
+    /// Returns whether there is a view at `path`, whatever its state is.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -344,16 +346,16 @@ impl Store {
         views::has_view(&self.store, path)
     }
 
-    /// Makes `path` show what is current, or a part of it: a symlink that is made once, or a mirror,
-    /// which each commit brings up to date.
+    /// Makes `path` a view of the current generation, or of a part of it: a symlink that is created
+    /// once, or a mirror, which each commit updates.
     ///
-    /// What stands there is replaced only if the options say so, without a moment in which the
-    /// path is absent, and it is kept beside under another name.
+    /// An existing entry is replaced only if the options say so. The path is never absent during the
+    /// change, and the previous entry is kept beside it under another name.
     ///
     /// # Errors
     /// Codes `bad-view-path`, `view-in-store`, `view-holds-store`, `view-no-parent`, `view-taken`,
-    /// `view-file`, `view-no-exchange`, `view-other-filesystem`; [`Error::Locked`], [`Error::Io`]. Then what stood there
-    /// stands there.
+    /// `view-file`, `view-no-exchange`, `view-other-filesystem`; [`Error::Locked`], [`Error::Io`]. Then
+    /// the previous entry is unchanged.
     ///
     /// # Durability
     /// On return the view and its record survive a power loss, unless a warning says otherwise.
@@ -364,11 +366,11 @@ impl Store {
         views::add_view(&self.store, path, options)
     }
 
-    /// Removes a view: its link, or what was put into its mirror, and its record. What else stands
-    /// at the path, or in the mirror, is left alone.
+    /// Removes a view: its link, or our entries of its mirror, and its record. Foreign entries at the
+    /// path or in the mirror are left alone.
     ///
     /// # Errors
-    /// [`Error::UnknownView`] with views that are near; [`Error::Locked`], [`Error::Io`].
+    /// [`Error::UnknownView`] with similar paths of views; [`Error::Locked`], [`Error::Io`].
     ///
     /// # Durability
     /// On return the removal survives a power loss.
@@ -379,15 +381,16 @@ impl Store {
         views::remove_view(&self.store, path)
     }
 
-    /// Lists the generations, newest first; those that are damaged apart.
+    /// Lists the generations, newest first; damaged ones separately.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for pins and marks that are not as they were written.
+    /// [`Error::Damaged`] for pins and marks that differ from what was written.
     pub fn list(&self) -> Result<Listing> {
         inspect::list_generations(&self.store)
     }
 
-    /// Returns what [`Store::list`] says of one generation, or `None` if there is none that can be read.
+    /// Returns the entry of [`Store::list`] for one generation, or `None` if it is missing or
+    /// unreadable.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -395,8 +398,8 @@ impl Store {
         inspect::listed(&self.store, id)
     }
 
-    /// Adds up the sizes of all objects, of files that have an inode of their own, of builds' logs and of
-    /// what is kept under `failed/`, in bytes.
+    /// Returns the sum of the sizes of all objects, of files that have an inode of their own, of
+    /// builds' logs and of `failed/`, in bytes.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -404,7 +407,7 @@ impl Store {
         usage::stored_bytes(&self.store)
     }
 
-    /// Counts what each generation uses, newest first; those that are damaged apart.
+    /// Counts the disk usage of each generation, newest first; damaged ones separately.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -412,7 +415,7 @@ impl Store {
         usage::usage(&self.store)
     }
 
-    /// Tells what a collection with this rule would say of a generation now.
+    /// Returns the verdict of a collection with this rule about a generation.
     ///
     /// # Errors
     /// [`Error::Damaged`].
@@ -423,32 +426,32 @@ impl Store {
     /// Plans a collection. Changes nothing.
     ///
     /// # Errors
-    /// [`Error::Damaged`]: what cannot be read may name objects.
+    /// [`Error::Damaged`]: an unreadable generation may reference objects.
     pub fn plan_gc(&self, retention: &Retention) -> Result<GcPlan> {
         collect::plan_gc(&self.store, retention)
     }
 
-    /// Removes what the plan gives up, as far as nothing keeps it by now.
+    /// Removes the generations and objects in the plan that still have no reason to stay.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Damaged`], [`Error::Io`].
     ///
     /// # Locks
-    /// The store lock, exclusively: waits for publishers.
+    /// The exclusive store lock: waits for publishers.
     pub fn collect(&self, plan: &GcPlan) -> Result<Collected> {
         collect::collect(&self.store, plan)
     }
 
-    /// Compares the store, or one generation, with what it ought to be.
+    /// Compares the store, or one generation, with its records.
     ///
     /// # Errors
-    /// Only what kept it from finding out: damage is in the report.
+    /// Only if the check cannot be done: damage is in the report.
     pub fn verify(&self, only: Option<GenerationId>, depth: Depth) -> Result<VerifyReport> {
         verify::verify(&self.store, only, depth)
     }
 
-    /// Mends what it can and puts damaged objects into quarantine; gives what was found before and
-    /// what is left.
+    /// Repairs damage from intact copies, and moves the other damaged objects to quarantine. Returns
+    /// the findings before the repair and those that are left.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Io`].
@@ -456,7 +459,7 @@ impl Store {
         verify::repair(&self.store)
     }
 
-    /// Counts what belongs to somebody else than the store does. Takes no lock and changes nothing.
+    /// Counts the entries with a foreign owner. Takes no lock and changes nothing.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -464,24 +467,24 @@ impl Store {
         owners::foreign(&self.store)
     }
 
-    /// Gives what belongs to somebody else to the owner of the store, or the group that shares it;
-    /// returns what was found, and what is left.
+    /// Changes the owner of foreign entries to the store's owner, or their group to the group that
+    /// shares it. Returns the findings before and those that are left.
     ///
     /// # Errors
     /// Code `needs-root`; [`Error::Locked`], [`Error::Io`].
     ///
     /// # Locks
-    /// The store lock, exclusively, and the commit lock.
+    /// The exclusive store lock, and the commit lock.
     pub fn give_back(&self) -> Result<GivenBack> {
         owners::give_back(&self.store)
     }
 
-    /// Copies a generation's tree to a directory that is absent or empty; gives the number of
-    /// files and bytes.
+    /// Copies a generation's tree to a directory that is absent or empty. Returns the number of files
+    /// and bytes.
     ///
     /// # Errors
     /// [`Error::NotEmpty`], [`Error::Damaged`], [`Error::Io`], and [`Error::Refused`] with the codes
-    /// `bad-target`, `target-in-store` and `target-in-view`; then there is no copy.
+    /// `bad-target`, `target-in-store` and `target-in-view`. Then there is no copy.
     pub fn export(&self, generation: &Generation, to: &Path) -> Result<Exported> {
         export::export(&self.store, generation, to)
     }

@@ -205,7 +205,11 @@ fn a_stage_that_was_left_is_its_owners() {
     assert!(publish(&store, "sweeps again").changed);
     assert_eq!(place.debris(), [""; 0]);
     let stage = store.begin().unwrap();
-    refused(stage.leave_to(Owner::Process(1 << 30)), "no-such-process", "process 1073741824 does not exist");
+    refused(
+        stage.leave_to(Owner::Process(1 << 30)),
+        "no-such-process",
+        "process 1073741824 does not exist",
+    );
     assert_eq!(place.debris(), [""; 0]);
 }
 

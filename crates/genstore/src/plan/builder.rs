@@ -188,7 +188,7 @@ impl PlanBuilder {
         self.check_places();
         self.check_links();
         if self.paths.len() > u32::MAX as usize {
-            self.problem(b".", ProblemKind::Unfit, "holds more than 4 GiB of paths");
+            self.problem(b".", ProblemKind::Unfit, "contains more than 4 GiB of paths");
         }
         if self.problems.is_empty() {
             self.line_up();

@@ -106,7 +106,7 @@ pub(crate) fn new_view_path(store: &StoreDir, path: &Path) -> Result<Escaped> {
     if let Some(nth) = level_of(store, &real)? {
         return Err(match nth {
             0 => Error::refused(RefusedKind::ViewInStore, format!("{shown} is the store itself")),
-            _ => Error::refused(RefusedKind::ViewHoldsStore, format!("{shown} holds the store")),
+            _ => Error::refused(RefusedKind::ViewHoldsStore, format!("{shown} contains the store")),
         });
     }
     if is_part_of_store(store, real.parent().unwrap_or(&real))? {

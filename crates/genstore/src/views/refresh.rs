@@ -126,7 +126,7 @@ fn restore(
     let restored = match (view.state == ViewState::Missing, view.kind) {
         (true, ViewKind::Link) => place.make_again(store).map(|()| None),
         (false, _) if place::holds_store(store, &view.path) => {
-            Err(Error::refused(RefusedKind::ViewHoldsStore, format!("{path} holds the store")))
+            Err(Error::refused(RefusedKind::ViewHoldsStore, format!("{path} contains the store")))
         }
         _ => install::put_in_place(store, lock, record, place, ViewChange::Retargeted, after),
     };

@@ -1,4 +1,4 @@
-//! How a plan is staged, and how a staged tree is committed.
+//! Options for staging a plan, and for committing a staged tree.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,26 @@ use crate::parts::hold::Activate;
 use crate::plan::emptied::Emptying;
 use crate::verbs::publish::ingest::lossy::Lossy;
 
-/// How a plan is staged.
+/// The options for staging a plan.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct StageOptions {
-    /// Make a generation even if its tree is the current one's.
+    /// Create a generation even if its tree is the current one's.
     pub always: bool,
-    /// Move the files of the plan's roots in, where that is possible, and remove all of them once
-    /// they are committed. No root may lie in another: see [`crate::Plan::check_consume`].
+    /// Move the files of the plan's roots in, if possible, and remove all of them once they are
+    /// committed. No root may be inside another: see [`crate::Plan::check_consume`].
     pub consume: bool,
-    /// Read every source and every object, whatever the index and stat say of them.
+    /// Read every source and every object, whatever the index and the stat values are.
     pub rehash: bool,
-    /// Make the new tree of that of a generation which this rule gives up, if there is one: that
-    /// generation is gone then, as if it had been collected. Its objects are left to gc.
+    /// Recycle the tree of a generation that this rule does not keep, if there is one. That generation
+    /// is then removed, as by a collection. Its objects are left to gc.
     pub recycle: Option<Retention>,
-    /// How to handle files with access rights or attributes that a generation does not keep.
+    /// The handling of files with access rights or attributes that a generation does not keep.
     pub lossy: Lossy,
 }
 
 impl StageOptions {
-    /// Makes a generation even if its tree is the current one's.
+    /// Creates a generation even if its tree is the current one's.
     pub fn always(mut self) -> StageOptions {
         self.always = true;
         self
@@ -39,43 +39,43 @@ impl StageOptions {
         self
     }
 
-    /// Reads every source and every object, whatever the index and stat say of them.
+    /// Reads every source and every object, whatever the index and the stat values are.
     pub fn rehash(mut self) -> StageOptions {
         self.rehash = true;
         self
     }
 
-    /// Makes the new tree from that of a generation which this rule gives up, if there is one.
+    /// Recycles the tree of a generation that this rule does not keep, if there is one.
     pub fn recycle(mut self, retention: Retention) -> StageOptions {
         self.recycle = Some(retention);
         self
     }
 
-    /// Sets how to handle files with access rights or attributes that a generation does not keep.
+    /// Sets the handling of files with access rights or attributes that a generation does not keep.
     pub fn lossy(mut self, lossy: Lossy) -> StageOptions {
         self.lossy = lossy;
         self
     }
 }
 
-/// How a staged tree is committed.
+/// The options for committing a staged tree.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CommitOptions {
-    /// A person's words.
+    /// A note by a person.
     pub note: String,
     /// Facts by key.
     pub facts: BTreeMap<String, String>,
-    /// What must be current for the commit to happen.
+    /// The generation that must be current for the commit to succeed.
     pub expect: Expect,
     /// Whether the new generation becomes current, or is only kept.
     pub activate: Activate,
-    /// Whether it may become current where it is empty.
+    /// Whether an empty tree may become current.
     pub emptying: Emptying,
 }
 
 impl Default for CommitOptions {
-    /// No note, whatever is current, and the new generation becomes it unless it is empty.
+    /// No note, any current generation, and the new generation becomes current unless it is empty.
     fn default() -> CommitOptions {
         CommitOptions {
             note: String::new(),
@@ -88,7 +88,7 @@ impl Default for CommitOptions {
 }
 
 impl CommitOptions {
-    /// Sets the note: a person's words.
+    /// Sets the note by a person.
     pub fn note(mut self, note: impl Into<String>) -> CommitOptions {
         self.note = note.into();
         self
@@ -106,7 +106,7 @@ impl CommitOptions {
         self
     }
 
-    /// Sets what must be current for the commit to happen.
+    /// Sets the generation that must be current for the commit to succeed.
     pub fn expect(mut self, expect: Expect) -> CommitOptions {
         self.expect = expect;
         self

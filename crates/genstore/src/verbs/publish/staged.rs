@@ -1,4 +1,4 @@
-//! A tree in the store that no reader sees yet.
+//! A tree in the store that readers do not see yet.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,19 +23,19 @@ use crate::threads::lock;
 use crate::verbs::publish::assemble::assemble;
 use crate::verbs::publish::ingest::context::Ingested;
 
-/// What was done to the tree of a generation that is no more.
+/// The changes to a recycled tree.
 pub(crate) struct Recycled {
     /// Folders of the new tree in which names changed.
     pub(crate) changed: BTreeSet<Vec<u8>>,
-    /// Empty files that were made.
+    /// Empty files that were created.
     pub(crate) made: Vec<u32>,
-    /// What is known of the folders of the new tree; inode 0 for those that changed.
+    /// The stamps of the folders of the new tree; inode 0 for changed folders.
     pub(crate) folders: Vec<SourceStat>,
-    /// Whether what was not changed was flushed when it was made.
+    /// Whether the unchanged part was flushed when it was created.
     pub(crate) flushed: bool,
 }
 
-/// A tree in the store that no reader sees yet. Dropping it takes it back.
+/// A tree in the store that readers do not see yet. Dropping it removes the stage.
 #[must_use]
 pub struct Staged<'s> {
     pub(crate) store: &'s StoreDir,
@@ -48,24 +48,26 @@ pub struct Staged<'s> {
     pub(crate) stage: Option<StageDir>,
     pub(crate) assembled: bool,
     pub(crate) always: bool,
-    /// Bytes are read, whatever stat says of them.
+    /// Whether bytes are read whatever the stat values are.
     pub(crate) rehash: bool,
-    /// Nobody judged this tree, since it was current already: so it may only be found to be that.
+    /// Whether the audit of this tree was skipped, as it was current already. Then it may only be
+    /// committed as unchanged.
     pub(crate) audit_skipped: bool,
-    /// Whether the current generation's manifest had to be made anew.
+    /// Whether the current generation's manifest had to be rebuilt.
     pub(crate) healed_base: bool,
-    /// Healing by others since we began would leave their damaged inodes in our tree.
+    /// The number of healings when it was begun. A later one by another process would leave damaged
+    /// inodes in this tree.
     pub(crate) heals_seen: u64,
-    /// The highest number that was taken when it was begun.
+    /// The highest generation number when it was begun.
     pub(crate) high_seen: u64,
-    /// Objects to which it gave their names.
+    /// Objects whose names it created.
     pub(crate) named: Mutex<Vec<ObjectId>>,
     pub(crate) rotations_seen: u64,
     /// The rule by which a generation may be recycled.
     pub(crate) retention: Option<Retention>,
-    /// The generation that was taken off the list for it.
+    /// The generation that was unlisted for recycling.
     pub(crate) retired: Option<GenerationId>,
-    /// How its tree became this one; `None` where it was assembled.
+    /// The changes to the recycled tree. `None` if the tree was assembled.
     pub(crate) recycled: Option<Recycled>,
     pub(crate) times: Times,
 }
@@ -73,27 +75,27 @@ pub struct Staged<'s> {
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
         if let Some(stage) = self.stage.take() {
-            // What cannot be removed now is debris, which the next writer removes.
+            // A part that cannot be removed now is debris, which the next writer removes.
             drop(stage.give_up(self.store));
         }
     }
 }
 
 impl Staged<'_> {
-    /// Gives the staged tree.
+    /// Returns the staged tree.
     pub fn tree(&self) -> &Tree {
         &self.ingested.tree
     }
 
-    /// Gives the directory in which every file of the tree has its path already; `None` when the
-    /// tree is the current one, which is where to look then.
+    /// Returns the directory with the tree's files at their final relative paths. `None` if the tree is
+    /// the current one: then read that one.
     pub fn path(&self) -> Option<&Path> {
         self.stage.as_ref().filter(|_| self.assembled).map(|stage| stage.tree().path())
     }
 
-    /// Returns whether the tree is what was current when it was staged.
+    /// Returns whether the tree is the one that was current when it was staged.
     pub fn is_current(&self) -> bool {
-        // Without its manifest, a new generation is the only way to have one.
+        // If the current manifest is unreadable, only a new generation restores it.
         let base = self.base.as_ref().filter(|base| base.body.is_some());
         base.is_some_and(|base| base.tree.id() == self.ingested.tree.id())
     }
@@ -109,15 +111,16 @@ impl Staged<'_> {
         }
     }
 
-    /// Takes back what a commit that failed had put together, and the objects that it brought: they
-    /// are what the next try may have no space for.
+    /// Removes what was assembled for a commit that failed, and the objects that it added: the next try
+    /// may need their space.
     pub(crate) fn take_back(mut self) {
         let named = std::mem::take(&mut *lock(&self.named));
         let (store, high, stage) = (self.store, self.high_seen, self.stage.take());
-        // Lets go of the store.
+        // Releases the store lock.
         drop(self);
         let Some(stage) = stage else { return };
-        // What cannot be done now is debris, which the next writer removes, and objects for gc.
+        // A part that cannot be removed now is debris, which the next writer removes, and objects,
+        // which gc removes.
         let is_naming = match Naming::of(store).take_back_names(high, &named) {
             Ok(true) => Naming::of(store).forget(stage.dir()).is_err(),
             Ok(false) | Err(_) => Naming::of(store).is_open(stage.dir()),
@@ -127,7 +130,7 @@ impl Staged<'_> {
         }
     }
 
-    /// Links the tree together in the stage, or makes it of one that nothing needs any more.
+    /// Assembles the tree of links in the stage, or recycles another tree.
     pub(crate) fn assemble(&mut self, folders: &Folders<'_>) -> Result<()> {
         let start = Instant::now();
         if self.stage.is_none() {
