@@ -1,4 +1,4 @@
-//! Stale outputs: what a build with a folder of its own did not write is named, or removed.
+//! Stale outputs: files that a build with its own output folder did not write are listed, or removed.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::harness::Site;
 use crate::watch::Loop;
 
-/// As a compiler that does not clean.
+/// A compiler that does not clean its output.
 const COPY: &str = "mkdir -p out/sub && for f in src/*; do cp $f out/sub/$(basename $f).js; done";
 
 fn project(more: &str) -> Site {
@@ -39,7 +39,7 @@ fn what_a_full_run_did_not_write_is_named() {
 fn a_run_that_writes_little_says_nothing_of_the_rest() {
     let site = project("prune = true\n");
     site.run("build").ok();
-    // As an incremental compiler: one of three.
+    // Like an incremental compiler: it writes one of three files.
     let one = "cp src/a out/sub/a.js";
     let out = site.command("build").args(&["--", "sh", "-c", one]).run().ok();
     assert!(!out.stderr.contains("the build did not write"), "{}", out.stderr);
@@ -57,7 +57,8 @@ fn prune_removes_it_and_leaves_alone_what_is_not_published() {
     let out = site.run("build").ok();
     let line =
         "warning: removed 2 files of [DIR]/out that the build did not write: old/deep/gone.js, sub/b.js\n";
-    // The clock of files is coarse: what was written right before a build may count as its own.
+    // The clock of files is coarse: a file that was written right before a build may count as written by
+    // it.
     let line_later = "warning: removed 1 file of [DIR]/out that the build did not write: sub/b.js\n";
     assert!(out.stderr.contains(line) || out.stderr.contains(line_later), "{}", out.stderr);
     site.run("build").ok();
@@ -102,7 +103,7 @@ fn a_watch_names_each_once_and_prunes() {
         assert_eq!(said, 1);
         watch.end(&site);
     }
-    // And nothing where that is not wanted.
+    // And nothing is listed if that is not wanted.
     let site = project("prune = false\n");
     let mut watch = Loop::start(&site, "", "");
     watch.event("published");

@@ -241,7 +241,7 @@ impl Stopped {
     }
 
     /// Prints the help or the error, and returns the exit status.
-    pub(crate) fn tell(self) -> ExitCode {
+    pub(crate) fn report(self) -> ExitCode {
         let out = Out::new(&self.globals);
         let text = in_our_words(&self.error.render().ansi().to_string());
         let status = match self.error.kind() {
@@ -249,7 +249,7 @@ impl Stopped {
                 out.text(&text);
                 settle(&out, exit::DONE)
             }
-            _ if out.json() => Failure::usage(&self.message(), self.hint()).tell(&out, None),
+            _ if out.json() => Failure::usage(&self.message(), self.hint()).report(&out, None),
             _ => {
                 out.talk(&text);
                 exit::USAGE

@@ -41,20 +41,20 @@ pub fn run(seams: Seams) -> ExitCode {
     let seams = genstore_torture::receive(&mut environment.args).unwrap_or(seams);
     let cli = match args::parse(&environment.args) {
         Ok(cli) => cli,
-        Err(stopped) => return stopped.tell(),
+        Err(stopped) => return stopped.report(),
     };
     let out = Out::new(&cli.globals);
     let verb = &cli.verb;
     let started = Started { environment, seams: &seams, command_line: args::Cli::command };
     let context = match Context::new(&out, &cli.globals, verb.name(), started) {
         Ok(context) => context,
-        Err(error) => return ExitCode::from(Failure::of(&error).tell(&out, verb.failure_exit())),
+        Err(error) => return ExitCode::from(Failure::of(&error).report(&out, verb.failure_exit())),
     };
     let result = verb.run(&context);
     context.progress.finish();
     let status = match result {
         Ok(status) => settle(&out, status),
-        Err(error) => Failure::of(&error).tell(&out, verb.failure_exit()),
+        Err(error) => Failure::of(&error).report(&out, verb.failure_exit()),
     };
     // An unwritten trace is a failure of the test that asked for it.
     ExitCode::from(context.faults.write_trace().map_or(exit::FAILED, |()| status))

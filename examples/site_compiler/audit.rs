@@ -54,7 +54,7 @@ fn check_manifest(tree: &Path, files: &BTreeSet<String>, findings: &mut Vec<Find
     for (path, entry) in listed.iter().filter(|(path, _)| files.contains(*path)) {
         let bytes = fs::read(tree.join(path)).with_context(|| path.clone())?;
         if entry["size"] != bytes.len() || entry["digest"] != Digest::of(&bytes).to_string() {
-            find(path, "is not what the manifest says");
+            find(path, "differs from the manifest");
         }
     }
     for path in listed.keys().filter(|path| !files.contains(*path)) {

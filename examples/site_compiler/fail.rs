@@ -33,7 +33,7 @@ impl Fault {
         });
         match stage {
             Some(stage) => Ok(Fault { at: At::Store(FaultPlan::stage(stage, kind)), kind }),
-            None => bail!("there is no place {place}"),
+            None => bail!("unknown place {place}"),
         }
     }
 
@@ -74,6 +74,6 @@ fn split(text: &str) -> Result<(&str, FaultKind)> {
         Some((place, "eio")) => (place, FaultKind::Eio),
         Some((place, "kill")) => (place, FaultKind::Kill),
         Some((place, "enospc")) => (place, FaultKind::Full),
-        Some((_, how)) => bail!("there is no way to fail that is called {how}"),
+        Some((_, how)) => bail!("unknown kind of failure {how}"),
     })
 }

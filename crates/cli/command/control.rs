@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::running;
 use crate::errors::Fail;
 
-/// The time after which a silent peer is given up.
+/// The time after which the connection to a silent peer is closed.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The largest request or answer.
 const LONGEST: u64 = 1 << 16;
@@ -46,7 +46,7 @@ pub(crate) struct Answer {
 pub(crate) struct Asker(UnixStream);
 
 impl Asker {
-    /// Sends the answer. A client that is gone is no failure.
+    /// Sends the answer. It is no failure if the client is gone.
     pub(crate) fn answer(self, answer: &Answer) {
         send(&self.0, answer).unwrap_or_default();
     }

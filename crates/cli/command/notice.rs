@@ -29,7 +29,7 @@ pub(crate) fn watch_paths(
         return None;
     }
     let heard = move |event: notify::Result<Event>| {
-        // Read accesses are no changes.
+        // Reading is not a change.
         if !event.is_ok_and(|event| event.kind.is_access()) {
             wake();
         }

@@ -19,7 +19,7 @@ use crate::render::publish::{self, PublishDoc, Scanned};
 
 /// The arguments of a publication.
 #[derive(Args, Default)]
-pub(crate) struct Wishes {
+pub(crate) struct PublishArgs {
     /// A note for people
     #[arg(short, long, value_name = "MSG")]
     message: Option<String>,
@@ -70,7 +70,7 @@ fn parse_fact(text: &str) -> Result<(String, String), &'static str> {
     }
 }
 
-impl Wishes {
+impl PublishArgs {
     /// Parses the facts. Each key may be given once.
     pub(crate) fn facts(&self) -> Result<BTreeMap<String, String>> {
         let mut facts = BTreeMap::new();
@@ -137,9 +137,9 @@ pub(crate) struct Pending<'a> {
     pub(crate) start: Instant,
 }
 
-impl Wishes {
+impl PublishArgs {
     /// Audits the staged tree, commits it, prints the report, and returns the exit status.
-    pub(crate) fn conclude(
+    pub(crate) fn audit_and_commit(
         &self,
         context: &Context<'_>,
         pending: Pending<'_>,
@@ -166,7 +166,7 @@ impl Wishes {
             findings.iter().for_each(|finding| context.out.warn(&publish::finding_line(finding)));
         }
         context.out.confirm_text(|| publish::report(scanned, &done, start.elapsed()));
-        publish::tell_more(context.out, &done);
+        publish::print_details(context.out, &done);
         let ended = match done.changed && done.current {
             true => hooks::post_commit(context, store, done.generation, done.previous),
             false => HooksEnded::without(done.current.then_some(done.generation)),

@@ -68,7 +68,7 @@ pub(crate) struct Refused {
 pub(crate) fn read(bytes: &[u8]) -> Result<Read, Refused> {
     // serde would also accept a list.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refused { path: None, problems: vec!["is no JSON object".to_owned()] });
+        return Err(Refused { path: None, problems: vec!["is not a JSON object".to_owned()] });
     }
     let mut line: Line = match serde_json::from_slice(bytes) {
         Ok(line) => line,

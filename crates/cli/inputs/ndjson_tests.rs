@@ -98,9 +98,9 @@ fn each_line_is_judged_by_itself() {
         r#"{"path":"a","path":"b"}"#,
         "line 1: is not an entry: the key `path` is given twice (column 18)",
     );
-    check("[]", "line 1: is no JSON object");
-    check(r#"["a"]"#, "line 1: is no JSON object");
-    check("x", "line 1: is no JSON object");
+    check("[]", "line 1: is not a JSON object");
+    check(r#"["a"]"#, "line 1: is not a JSON object");
+    check("x", "line 1: is not a JSON object");
     check("{x", "line 1: is not an entry: key must be a string (column 2)");
     check(r#"{"path":"a","te"#, "line 1: ends in the middle of an entry");
 }
@@ -112,7 +112,7 @@ fn all_lines_are_judged_together() {
     assert_eq!(
         problems(text),
         [
-            "line 3: is no JSON object",
+            "line 3: is not a JSON object",
             "line 4: a/b lies below something that is not a directory",
             "line 6: up is a symlink that leaves the tree (to ../x)",
             "line 7: a stands twice (also on line 1, 5)",

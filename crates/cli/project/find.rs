@@ -123,6 +123,8 @@ fn is_there(path: &Path) -> Result<bool> {
         // A directory of another user that is not accessible (`/home/genstore`, say) is not the user's
         // store either.
         Err(e) if is_absence(&e) || e.kind() == io::ErrorKind::PermissionDenied => Ok(false),
-        Err(source) => Err(genstore::Error::Io { op: "look at", path: path.to_owned(), source }.into()),
+        Err(source) => {
+            Err(genstore::Error::Io { op: "read the metadata of", path: path.to_owned(), source }.into())
+        }
     }
 }

@@ -121,11 +121,11 @@ impl Failure {
             failure.exit = fail.exit;
             failure.hint.clone_from(&fail.hint);
         } else if let Some(refused) = error.downcast_ref::<Refused>() {
-            failure.tell_refusal(refused);
+            failure.add_refusal(refused);
         } else if let Some(build) = error.downcast_ref::<BuildFailed>() {
             failure.code = "build-failed".to_owned();
             failure.exit = build.status;
-            failure.tell_kept(build.failed.as_ref(), "its log is kept in");
+            failure.add_kept(build.failed.as_ref(), "its log is kept in");
         } else if let Some(bad) = error.downcast_ref::<BadInput>() {
             failure.code = "bad-plan".to_owned();
             failure.hint.clone_from(&bad.hint);
@@ -146,7 +146,7 @@ impl Failure {
         Failure::of(&fail.into())
     }
 
-    fn tell_refusal(&mut self, refused: &Refused) {
+    fn add_refusal(&mut self, refused: &Refused) {
         self.code = "audit-refused".to_owned();
         self.exit = exit::REFUSED;
         self.findings = refused.findings.iter().map(FindingDoc::of).collect();
@@ -154,10 +154,10 @@ impl Failure {
         if let Some(more) = refused.findings.len().checked_sub(MANY_LINES).filter(|more| *more > 0) {
             self.lines.push(format!("and {} more, which --json lists", human::number(more as u64)));
         }
-        self.tell_kept(refused.failed.as_ref(), "the refused output is kept in");
+        self.add_kept(refused.failed.as_ref(), "the refused output is kept in");
     }
 
-    fn tell_kept(&mut self, failed: Option<&Failed>, lead: &str) {
+    fn add_kept(&mut self, failed: Option<&Failed>, lead: &str) {
         self.hint = "readers see no change".to_owned();
         if let Some(failed) = failed {
             self.hint.push_str(&format!("; {lead} {}", show(&failed.path)));
@@ -223,19 +223,19 @@ impl Failure {
 
     /// Prints the failure on stderr, after the warnings, and returns the exit status. `own` replaces a
     /// status that could be mistaken for the command's.
-    pub(crate) fn tell(mut self, out: &Out, own: Option<u8>) -> u8 {
+    pub(crate) fn report(mut self, out: &Out, own: Option<u8>) -> u8 {
         if let Some(own) = own
             && ![exit::NOT_FOUND, exit::NOT_EXECUTABLE].contains(&self.exit)
         {
             self.exit = own;
         }
-        self.warnings = WarningDoc::told(out);
+        self.warnings = WarningDoc::take(out);
         self.print(out, &format!("{BAD}error:{BAD:#}"));
         self.exit
     }
 
     /// Prints it as a warning, because the change itself succeeded.
-    pub(crate) fn tell_as_warning(self, out: &Out) -> u8 {
+    pub(crate) fn report_as_warning(self, out: &Out) -> u8 {
         self.print(out, &format!("{CARE}warning:{CARE:#}"));
         self.exit
     }
@@ -288,5 +288,5 @@ pub(crate) fn settle(out: &Out, status: u8) -> u8 {
         }
     };
     let failure = Failure::of(&anyhow::Error::from(lost.error).context(fail));
-    if warns { failure.tell_as_warning(out) } else { failure.tell(out, None) }
+    if warns { failure.report_as_warning(out) } else { failure.report(out, None) }
 }

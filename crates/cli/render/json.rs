@@ -236,7 +236,7 @@ impl WarningDoc {
     }
 
     /// Takes the warnings that the program itself has recorded.
-    pub(crate) fn told(out: &Out) -> Vec<WarningDoc> {
+    pub(crate) fn take(out: &Out) -> Vec<WarningDoc> {
         let doc = |message| WarningDoc { message, not_durable: false };
         out.take_warnings().into_iter().map(doc).collect()
     }

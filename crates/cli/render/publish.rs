@@ -130,7 +130,7 @@ impl PublishDoc {
             },
             entries: None,
             findings: findings.iter().map(FindingDoc::of).collect(),
-            warnings: WarningDoc::all(&done.warnings).into_iter().chain(WarningDoc::told(out)).collect(),
+            warnings: WarningDoc::all(&done.warnings).into_iter().chain(WarningDoc::take(out)).collect(),
         }
     }
 
@@ -238,7 +238,7 @@ pub(crate) fn finding_line(finding: &Finding) -> String {
 }
 
 /// Prints the details for `-v`.
-pub(crate) fn tell_more(out: &Out, done: &Publication) {
+pub(crate) fn print_details(out: &Out, done: &Publication) {
     if done.refreshed > 0 {
         out.detail(&format!("{} got a newer mtime", human::count(done.refreshed, "file")));
     }

@@ -12,7 +12,7 @@ use genstore_run::{Ended, Output};
 use crate::command::before::check_publish;
 use crate::command::building::{Builder, Prepared, failed};
 use crate::command::context::Context;
-use crate::command::publishing::{Pending, Wishes};
+use crate::command::publishing::{Pending, PublishArgs};
 use crate::command::running::{self, Done};
 use crate::command::stale::Stale;
 use crate::render::output;
@@ -23,7 +23,7 @@ use crate::{exit, globals};
 #[derive(Args)]
 pub(crate) struct Build {
     #[command(flatten)]
-    wishes: Wishes,
+    args: PublishArgs,
     /// Publish this folder, which the command writes to and keeps, instead of GENSTORE_OUT
     #[arg(long, value_name = "DIR", value_parser = globals::filled_path())]
     output: Option<PathBuf>,
@@ -37,11 +37,11 @@ pub(crate) struct Build {
 
 impl Build {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
-        let facts = self.wishes.facts()?;
+        let facts = self.args.facts()?;
         let builder = Builder::new(context, &self.command, self.output.as_deref(), self.timeout)?;
         check_publish(context)?;
-        let (store, created) = context.open_or_create(self.wishes.durability())?;
-        let expect = self.wishes.expect(Some(&store))?;
+        let (store, created) = context.open_or_create(self.args.durability())?;
+        let expect = self.args.expect(Some(&store))?;
         let Prepared { stage, job, log, previous, began } = builder.prepare(&store)?;
         let json = context.out.json();
         let output = Output::to(move |stream, bytes| output::pass_on(stream, bytes, json)).with_log(log);
@@ -54,7 +54,7 @@ impl Build {
             return Err(failed(context, stage, why, finished.ended.exit_code()));
         }
         let start = Instant::now();
-        let plan = match builder.plan(context, &stage, self.wishes.emptying(context)?, |output| {
+        let plan = match builder.plan(context, &stage, self.args.emptying(context)?, |output| {
             let rules = context.scan_rules(Some(&store))?;
             if let Some(stale) = builder.find_stale(context, &rules, began)? {
                 context.out.warn(&stale.line(output));
@@ -68,9 +68,9 @@ impl Build {
             Err(why) => return Err(failed(context, stage, why, exit::FAILED)),
         };
         let scanned = Scanned { plan, time: start.elapsed(), build: Some(time) };
-        let options = self.wishes.stage_options(context, false)?;
+        let options = self.args.stage_options(context, false)?;
         let staged = stage.seal_plan(&scanned.plan, options)?;
         let pending = Pending { store: &store, created, scanned: &scanned, facts, expect, start };
-        self.wishes.conclude(context, pending, staged)
+        self.args.audit_and_commit(context, pending, staged)
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::command::before::check_publish;
 use crate::command::context::Context;
-use crate::command::publishing::{Pending, Wishes};
+use crate::command::publishing::{Pending, PublishArgs};
 use crate::command::stages::StageArg;
 use crate::render::publish::Scanned;
 
@@ -16,22 +16,22 @@ pub(crate) struct Commit {
     #[command(flatten)]
     stage: StageArg,
     #[command(flatten)]
-    wishes: Wishes,
+    args: PublishArgs,
 }
 
 impl Commit {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
-        let facts = self.wishes.facts()?;
+        let facts = self.args.facts()?;
         check_publish(context)?;
-        let store = context.open_with(self.wishes.durability())?;
-        let expect = self.wishes.expect(Some(&store))?;
+        let store = context.open_with(self.args.durability())?;
+        let expect = self.args.expect(Some(&store))?;
         let stage = store.resume(&self.stage.id(&store)?)?;
         let plan = stage.scan(&context.scan_rules(None)?)?;
         let scanned = Scanned { plan, time: start.elapsed(), build: None };
-        let options = self.wishes.stage_options(context, false)?;
+        let options = self.args.stage_options(context, false)?;
         let staged = stage.seal_plan(&scanned.plan, options)?;
         let pending = Pending { store: &store, created: false, scanned: &scanned, facts, expect, start };
-        self.wishes.conclude(context, pending, staged)
+        self.args.audit_and_commit(context, pending, staged)
     }
 }

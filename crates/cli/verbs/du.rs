@@ -6,7 +6,7 @@ use genstore::GenerationId;
 use genstore::generation::Usage;
 use serde::Serialize;
 
-use super::list::{DamagedDoc, current_or_damage, tell_damage, tell_empty};
+use super::list::{DamagedDoc, current_or_damage, print_empty, warn_of_damage};
 use crate::command::context::Context;
 use crate::text::human::{self, Cell, left, right};
 use crate::text::style::{BOLD, GOOD};
@@ -52,9 +52,9 @@ impl Du {
             DuDoc { schema: "genstore.du/1", generations, damaged, store_bytes: usage.store_bytes };
         context.out.emit(&document, || text(&document));
         if usage.generations.is_empty() && usage.damaged.is_empty() && lost.is_none() {
-            tell_empty(context, &store);
+            print_empty(context, &store);
         }
-        Ok(tell_damage(context, &usage.damaged, lost.as_slice()))
+        Ok(warn_of_damage(context, &usage.damaged, lost.as_slice()))
     }
 }
 

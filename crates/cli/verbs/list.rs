@@ -99,9 +99,9 @@ impl List {
         };
         context.out.emit(&document, || text(context, &all, store_bytes));
         if all.is_empty() && damaged.is_empty() && records.is_empty() {
-            tell_empty(context, &store);
+            print_empty(context, &store);
         }
-        Ok(tell_damage(context, &damaged, &records))
+        Ok(warn_of_damage(context, &damaged, &records))
     }
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn current_or_damage(store: &Store) -> Result<(Option<GenerationId>, 
 }
 
 /// Warns of damage, and returns the exit status.
-pub(crate) fn tell_damage(
+pub(crate) fn warn_of_damage(
     context: &Context<'_>,
     damaged: &[(GenerationId, String)],
     records: &[Error],
@@ -133,7 +133,7 @@ pub(crate) fn tell_damage(
 }
 
 /// Prints a note that the store has no generations.
-pub(crate) fn tell_empty(context: &Context<'_>, store: &Store) {
+pub(crate) fn print_empty(context: &Context<'_>, store: &Store) {
     context.out.note(&format!("The store {} has no generations yet", show(store.path())));
     context.out.hint("publish one with `genstore publish DIR`");
 }

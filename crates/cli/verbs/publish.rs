@@ -12,7 +12,7 @@ use genstore::{Durability, Error, GenerationId, Options, Store};
 use crate::command::before::check_publish;
 use crate::command::compare::Side;
 use crate::command::context::Context;
-use crate::command::publishing::{Pending, Wishes};
+use crate::command::publishing::{Pending, PublishArgs};
 use crate::errors::{Refused, is_absence};
 use crate::inputs::Inputs;
 use crate::render::publish::{self, PublishDoc, Scanned};
@@ -24,7 +24,7 @@ pub(crate) struct Publish {
     #[command(flatten)]
     inputs: Inputs,
     #[command(flatten)]
-    wishes: Wishes,
+    args: PublishArgs,
     /// Move the files into the store instead of copying them
     #[arg(long, conflicts_with_all = ["plan", "from_tar"])]
     consume: bool,
@@ -36,8 +36,8 @@ pub(crate) struct Publish {
 impl Publish {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
-        let facts = self.wishes.facts()?;
-        let durability = self.wishes.durability();
+        let facts = self.args.facts()?;
+        let durability = self.args.durability();
         let found = context.find_store()?;
         let existing = match context.open_found(&found, durability) {
             Ok(store) => Some(store),
@@ -52,7 +52,7 @@ impl Publish {
         if !self.dry_run {
             check_publish(context)?;
         }
-        let expect = self.wishes.expect(existing.as_ref())?;
+        let expect = self.args.expect(existing.as_ref())?;
         // Streamed input is received by a stage: the store's own or, if there is no store yet or nothing is
         // to be written, one of a temporary store.
         let streamed = self.inputs.is_stream();
@@ -81,14 +81,14 @@ impl Publish {
                 &made
             }
         };
-        let options = self.wishes.stage_options(context, self.consume)?;
+        let options = self.args.stage_options(context, self.consume)?;
         let staged = match stage {
             Some(stage) if existing.is_some() => stage.seal_plan(&scanned.plan, options)?,
             _ => store.stage(&scanned.plan, options)?,
         };
         let created = existing.is_none();
         let pending = Pending { store, created, scanned: &scanned, facts, expect, start };
-        self.wishes.conclude(context, pending, staged)
+        self.args.audit_and_commit(context, pending, staged)
     }
 
     fn plan(
@@ -122,14 +122,14 @@ impl Publish {
         let tree = store.preview(&scanned.plan)?;
         let hashed = start.elapsed();
         let found = diff(&base.tree, &tree);
-        let changed = base.number().is_none() || tree.id() != base.tree.id() || self.wishes.always;
+        let changed = base.number().is_none() || tree.id() != base.tree.id() || self.args.always;
         let findings = match context.project()?.filter(|_| changed) {
             // Audit commands need a staged tree, which a dry run does not have.
             Some(project) => store.judge(&tree, &project.config.audit.rules())?,
             None => vec![],
         };
         let emptied = match base.number() {
-            Some(id) if !self.wishes.only_keeps() && self.wishes.emptying(context)? == Emptying::Refuse => {
+            Some(id) if !self.args.only_keeps() && self.args.emptying(context)? == Emptying::Refuse => {
                 scanned.plan.check_emptying(&tree, id, &base.tree)
             }
             _ => Ok(()),

@@ -6,7 +6,7 @@ use genstore::GenerationId;
 use genstore::publish::HoldEnded;
 use serde::Serialize;
 
-use super::switch::{moved, tell_refreshed};
+use super::switch::{moved, print_refreshed};
 use crate::command::context::Context;
 use crate::command::hooks;
 use crate::exit;
@@ -59,10 +59,10 @@ impl Resume {
         };
         context.out.has_changed(format!("generation {} is current now", done.generation));
         context.out.confirm_text(|| format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));
-        tell_refreshed(context.out, done.refreshed);
+        print_refreshed(context.out, done.refreshed);
         let ended = hooks::post_commit(context, &store, done.generation, done.previous);
         let mut warnings = WarningDoc::all(&done.warnings);
-        warnings.extend(WarningDoc::told(context.out));
+        warnings.extend(WarningDoc::take(context.out));
         context.out.confirm_document(&ResumeDoc {
             schema: "genstore.resume/1",
             held: true,

@@ -6,7 +6,7 @@ use genstore::gc::Reason;
 use genstore::publish::MarkLeft;
 use genstore::{GenerationId, Store};
 
-use super::switch::{ActivationDoc, moved, tell_refreshed};
+use super::switch::{ActivationDoc, moved, print_refreshed};
 use crate::command::context::Context;
 use crate::command::hooks;
 use crate::text::style::GOOD;
@@ -34,7 +34,7 @@ impl Rollback {
             let bad = marked.map_or(String::new(), |id| format!("; {id} is marked bad"));
             format!("{GOOD}Rolled back:{GOOD:#} {}{bad}\n", moved(&store, &done))
         });
-        tell_refreshed(context.out, done.refreshed);
+        print_refreshed(context.out, done.refreshed);
         if let Some(left) = done.previous {
             let fate = fate(context, &store, left)?;
             context.out.hint(&format!("go forward again with `genstore switch {left}`; {fate}"));

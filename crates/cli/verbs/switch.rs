@@ -48,7 +48,7 @@ impl ActivationDoc {
         hooks: &HooksEnded,
     ) -> ActivationDoc {
         let mut warnings = WarningDoc::all(&done.warnings);
-        warnings.extend(WarningDoc::told(context.out));
+        warnings.extend(WarningDoc::take(context.out));
         ActivationDoc {
             schema,
             generation: done.generation,
@@ -82,7 +82,7 @@ impl Switch {
                 done.tree.short(),
             ),
         });
-        tell_refreshed(context.out, done.refreshed);
+        print_refreshed(context.out, done.refreshed);
         let ended = match changed {
             true => hooks::post_commit(context, &store, done.generation, done.previous),
             false => HooksEnded::without(Some(done.generation)),
@@ -111,7 +111,7 @@ pub(crate) fn moved(store: &Store, done: &Activation) -> String {
     format!("{from} -> {} {DIM}{}{DIM:#}{note}", done.generation, done.tree.short())
 }
 
-pub(crate) fn tell_refreshed(out: &Out, refreshed: u64) {
+pub(crate) fn print_refreshed(out: &Out, refreshed: u64) {
     if refreshed > 0 {
         out.detail(&format!("{} got a newer mtime", human::count(refreshed, "file")));
     }

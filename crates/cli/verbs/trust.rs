@@ -66,7 +66,11 @@ impl Trust {
                 format!("{GOOD}Trusted{GOOD:#} {}: it runs no commands\n", show(&file))
             }
             (false, false) => {
-                format!("{GOOD}Trusted{GOOD:#} {}, which runs {}\n", show(&file), trust::told(&commands))
+                format!(
+                    "{GOOD}Trusted{GOOD:#} {}, which runs {}\n",
+                    show(&file),
+                    trust::command_list(&commands)
+                )
             }
         });
         Ok(exit::DONE)

@@ -216,7 +216,7 @@ impl Verify {
         let only = self.generation.as_ref().map(|rev| store.resolve(rev)).transpose()?;
         let depth = if self.quick { Depth::Quick } else { Depth::Full };
         let report = store.verify(only, depth)?;
-        tell_owners(context, &store)?;
+        warn_of_owners(context, &store)?;
         context.progress.finish();
         let document = VerifyDoc {
             schema: "genstore.verify/1",
@@ -237,7 +237,7 @@ impl Verify {
             format!("{text}{}: {result}\n", looked_at("Verified", &report))
         });
         if report.is_clean() {
-            tell_unshared(context, &report);
+            print_unshared(context, &report);
             return Ok(exit::DONE);
         }
         context.out.hint("`genstore verify --repair`, or publish the right bytes again");
@@ -247,7 +247,7 @@ impl Verify {
 
 fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     let Repaired { before, after, .. } = store.repair()?;
-    mend_owners(context, store)?;
+    give_back_owners(context, store)?;
     context.progress.finish();
     if before != after {
         context.out.has_changed("the store was repaired");
@@ -298,7 +298,7 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
 }
 
 /// Notes files that use extra space although the store already has their bytes.
-fn tell_unshared(context: &Context<'_>, report: &VerifyReport) {
+fn print_unshared(context: &Context<'_>, report: &VerifyReport) {
     let Unshared { files, bytes, .. } = report.unshared;
     if files > 0 {
         let (files, bytes) = (human::count(files, "file"), human::bytes(bytes));
@@ -308,16 +308,16 @@ fn tell_unshared(context: &Context<'_>, report: &VerifyReport) {
 }
 
 /// Returns files of other users to the store's owner, if this user is root.
-fn mend_owners(context: &Context<'_>, store: &Store) -> Result<()> {
+fn give_back_owners(context: &Context<'_>, store: &Store) -> Result<()> {
     if rustix::process::geteuid().is_root() {
         store.give_back()?;
     }
-    tell_owners(context, store)
+    warn_of_owners(context, store)
 }
 
 /// Warns of files that do not belong to the store's owner. This is no damage, but the owner may not be able
 /// to change them.
-fn tell_owners(context: &Context<'_>, store: &Store) -> Result<()> {
+fn warn_of_owners(context: &Context<'_>, store: &Store) -> Result<()> {
     let foreign = store.foreign()?;
     if foreign.count > 0 {
         context.out.warn(&super::doctor::owners_text(&foreign));

@@ -243,7 +243,7 @@ impl<'a> Watch<'a> {
         let failure = Failure::of(error);
         match self.context.out.json() {
             true => self.tell(&Event::Error { failure: Box::new(failure) }),
-            false => drop(failure.tell(self.context.out, None)),
+            false => drop(failure.report(self.context.out, None)),
         }
     }
 }

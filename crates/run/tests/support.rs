@@ -115,7 +115,7 @@ impl Alive {
 
     /// Checks that no process holds the FIFO, and that none is a zombie.
     pub(crate) fn assert_nobody(&mut self, pids: &[u32]) {
-        assert!(!self.is_held(), "somebody is alive");
+        assert!(!self.is_held(), "a process is alive");
         let left: Vec<_> = pids.iter().filter(|&&pid| is_there(pid)).collect();
         assert!(left.is_empty(), "not reaped: {left:?}");
     }

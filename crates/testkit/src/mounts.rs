@@ -121,7 +121,7 @@ impl Drop for Bystanders {
     fn drop(&mut self) {
         // A test may have removed the whole place.
         if !std::thread::panicking() && self.dir.symlink_metadata().is_ok() {
-            self.check("in the end");
+            self.check("at the end");
         }
     }
 }

@@ -22,7 +22,7 @@ pub const KINDS: [(&str, FaultKind); 4] = [
 /// A message for the user.
 pub fn parse_kind(text: &str) -> Result<FaultKind, &'static str> {
     let known = KINDS.into_iter().find(|(name, _)| *name == text);
-    known.map(|(_, kind)| kind).ok_or("it is none of kill, eio, eio-from, enospc")
+    known.map(|(_, kind)| kind).ok_or("expected kill, eio, eio-from or enospc")
 }
 
 /// The faults of this run.

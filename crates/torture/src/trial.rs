@@ -202,7 +202,7 @@ pub(crate) struct Settled {
 impl Settled {
     /// Fails with the differences from a run without faults.
     pub(crate) fn compare(&self, wanted: &Settled) -> Result<(), String> {
-        self.shown.compare(&wanted.shown).map_err(|wrong| format!("in the end {wrong}"))?;
+        self.shown.compare(&wanted.shown).map_err(|wrong| format!("at the end {wrong}"))?;
         match self.objects == wanted.objects {
             true => Ok(()),
             false => Err(format!(

@@ -207,7 +207,7 @@ fn compare(seed: u64) -> usize {
 #[test]
 fn looking_again_finds_what_a_whole_scan_finds() {
     let mended: usize = (1..=12).map(compare).sum();
-    assert!(mended > 12 * 60, "most looks are not at everything: {mended}");
+    assert!(mended > 12 * 60, "most rescans are not full scans: {mended}");
 }
 
 #[test]

@@ -368,7 +368,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (_, mut wake, _heard) = begin(dir.path());
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        assert!(wake.touched(start).is_everything(), "nothing was looked at yet");
+        assert!(wake.touched(start).is_everything(), "nothing was scanned yet");
         assert_eq!(wake.due(), Some(start + WHOLE));
         assert!(wake.touched(start + WHOLE - second).is_empty());
         assert!(wake.touched(start + WHOLE).is_everything());

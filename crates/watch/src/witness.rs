@@ -234,7 +234,7 @@ mod tests {
         fs::rename(place.path("a"), place.path("elsewhere")).unwrap();
         fs::create_dir_all(place.path("a/b/c")).unwrap();
         assert_eq!(place.stirred(), " a a/b a/b/c");
-        assert_eq!(place.stirred(), "a a/b a/b/c", "nobody watches them");
+        assert_eq!(place.stirred(), "a a/b a/b/c", "they are not watched");
         place.watch();
         fs::write(place.path("elsewhere/b/file"), "22").unwrap();
         assert_eq!(place.stirred(), "a a/b a/b/c");

@@ -135,14 +135,14 @@ impl Trust {
     /// A store runs no commands, so root acts for the owner of the folder that contains it, as with `make
     /// install`. Members of the group of a shared store are treated like its owner.
     pub(crate) fn check_store(&self, store: &Path, start: &Path) -> Result<()> {
-        let io = |source| Error::Io { op: "look at", path: store.to_owned(), source };
+        let io = |source| Error::Io { op: "read the metadata of", path: store.to_owned(), source };
         let Some(concern) = self.store_concern(store, start).map_err(io)? else { return Ok(()) };
         if self.trusts_folder(store)? {
             return Ok(());
         }
         let message = format!("the store {} is not trusted: {}", show(store), concern.text());
         let hint = format!(
-            "name it with --store to use it all the same, or add its folder to `trusted` in {}",
+            "name it with --store to use it anyway, or add its folder to `trusted` in {}",
             self.config_name()
         );
         Err(Fail::new("untrusted", message, hint).into())
@@ -179,14 +179,15 @@ impl Trust {
         let is_allowed = || self.is_allowed(file, &project.bytes);
         if !self.all && self.user()?.require_trust && !is_allowed() {
             let message = format!("the commands of {} are not allowed yet", show(file));
-            let hint = format!("review them: {}; then allow them with `genstore trust`", told(&commands));
+            let hint =
+                format!("review them: {}; then allow them with `genstore trust`", command_list(&commands));
             return Err(Fail::new("not-allowed", message, hint).into());
         }
         // Without a memory they would be shown each time. If notes are off, the next run shows them.
         if self.memory.is_there() && out.notes() {
             let digest = Digest::of(commands.join("\0").as_bytes()).to_string();
             if !self.memory.knows(Kind::Said, file, &digest, &self.owners) {
-                out.note(&format!("{} runs {}", show(file), told(&commands)));
+                out.note(&format!("{} runs {}", show(file), command_list(&commands)));
                 // If this fails, they are shown once more.
                 self.memory.remember(Kind::Said, file, &digest, &self.owners).unwrap_or_default();
             }
@@ -223,7 +224,7 @@ impl Trust {
 }
 
 /// Lists commands on one line.
-pub(crate) fn told(commands: &[String]) -> String {
+pub(crate) fn command_list(commands: &[String]) -> String {
     let each: Vec<String> = commands.iter().map(|command| human::line(command, 80)).collect();
     each.join("; ")
 }
