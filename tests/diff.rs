@@ -214,7 +214,7 @@ fn there_must_be_two() {
         1,
         "",
         "error: there is no generation older than 1 to compare with\n\
-         hint: `genstore show 1 --tree` lists what it holds\n",
+         hint: `genstore show 1 --tree` lists its files\n",
     );
     site.run("diff --stat --name-status").fails(2, "error: the argument '--stat' cannot be used with");
 }
@@ -228,6 +228,6 @@ fn wrong_bytes_are_not_shown() {
     let output = site.run("diff -p new.txt");
     assert_eq!((output.status, output.stdout.as_str()), (4, ""));
     let error = "error: object [ID] is damaged: its hash differs\n  in generation 2 at new.txt\n\
-                 hint: `genstore verify --repair`, or publish the right bytes again\n";
+                 hint: run `genstore verify --repair`, or publish the right bytes again\n";
     assert_eq!(output.stderr, error);
 }

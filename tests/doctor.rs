@@ -8,7 +8,11 @@ use crate::harness::Site;
 fn tells_what_holds_and_leaves_nothing() {
     let site = Site::new();
     let before = site.run("doctor").ok();
-    assert!(before.stdout.starts_with("No store yet; it would be [DIR]/genstore\n"), "{}", before.stdout);
+    assert!(
+        before.stdout.starts_with("No store yet; a new one would be [DIR]/genstore\n"),
+        "{}",
+        before.stdout
+    );
     assert_eq!(site.names("."), [""; 0]);
     site.tree("dist", &[("img/a", "=1")]);
     site.run("publish dist").ok();

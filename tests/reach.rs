@@ -35,7 +35,7 @@ fn a_file_speaks_for_its_own_store_alone() {
             .contains("Would remove nothing")
     );
     assert_eq!(at("switch 1 -q --store ../elsewhere").stderr, "");
-    let note = "[DIR]/p/genstore.toml is for the store [DIR]/p/genstore: [retain], [hooks], [[view]] not applied\n";
+    let note = "[DIR]/p/genstore.toml applies only to the store [DIR]/p/genstore: [retain], [hooks], [[view]] ignored\n";
     assert_eq!(at("publish dist --always --store ../elsewhere").stderr, note);
     assert_eq!(at("build --store ../elsewhere -- sh -c >$GENSTORE_OUT/b").stderr, note);
     assert!(!site.has("p/www"));

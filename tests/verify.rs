@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::Site;
 
-const HINT: &str = "hint: `genstore verify --repair`, or publish the right bytes again\n";
+const HINT: &str = "hint: run `genstore verify --repair`, or publish the right bytes again\n";
 
 /// Overwrites a file of the store through the shared inode, like a careless root.
 fn spoil(site: &Site, path: &str, bytes: &str) {
@@ -116,7 +116,7 @@ fn names_every_other_fault() {
     assert!(output.stdout.ends_with("28 B: 4 of 5 faults repaired\n"), "{}", output.stdout);
     assert_eq!(
         output.stderr,
-        "hint: the store no longer uses what is in quarantine: publish, pin, mark or view it again\n"
+        "hint: the store no longer uses files in quarantine: publish, pin, mark or view them again\n"
     );
     site.run("verify").ok();
 }
@@ -163,7 +163,7 @@ fn a_generation_that_nothing_can_mend_goes_to_quarantine() {
         "error: generation 1 is damaged: its manifest: shorter than its frame\n\
          \x20 not repaired: moved to quarantine\n\
          Repaired 2 generations, 4 objects, 20 B: 0 of 1 fault repaired\n",
-        "hint: the store no longer uses what is in quarantine: publish, pin, mark or view it again\n",
+        "hint: the store no longer uses files in quarantine: publish, pin, mark or view them again\n",
     );
     site.run("verify").ok();
     assert_eq!(site.names("genstore/generations"), ["2"]);

@@ -235,7 +235,7 @@ fn verify_knows_records_and_their_damage() {
         let line = |(path, why): &(&str, &str)| format!("error: {path} is damaged: {why}\n{fate}");
         found.iter().map(line).collect()
     };
-    let hint = "hint: `genstore verify --repair`, or publish the right bytes again\n";
+    let hint = "hint: run `genstore verify --repair`, or publish the right bytes again\n";
     site.run("verify").is(4, &(lines("") + all), hint);
     // It blocks no writer.
     let output = warnings(&site);
@@ -247,7 +247,7 @@ fn verify_knows_records_and_their_damage() {
     site.run("verify --repair").is(
         3,
         &(lines(fate) + "Repaired 1 generation, 1 object, 3 B: 0 of 3 faults repaired\n"),
-        "hint: the store no longer uses what is in quarantine: publish, pin, mark or view it again\n",
+        "hint: the store no longer uses files in quarantine: publish, pin, mark or view them again\n",
     );
     site.run("verify").ok();
     site.run("view add site").prints("Unchanged: the view [DIR]/site already shows current\n");

@@ -28,7 +28,7 @@ pub(crate) fn check_publish(context: &Context<'_>) -> Result<()> {
         if !sections.is_empty() {
             let (file, sections) = (show(&project.file), sections.join(", "));
             let own = show(&own_store(project));
-            context.out.note(&format!("{file} is for the store {own}: {sections} not applied"));
+            context.out.note(&format!("{file} applies only to the store {own}: {sections} ignored"));
         }
     }
     match found.origin {

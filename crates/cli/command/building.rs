@@ -183,7 +183,7 @@ pub(crate) fn failed(context: &Context<'_>, stage: Stage<'_>, why: String, statu
     let failed: Option<Failed> = match stage.fail(&why, keep) {
         Ok(failed) => Some(failed),
         Err(error) => {
-            context.out.warn(&format!("the log of the build could not be kept: {error}"));
+            context.out.warn(&format!("cannot keep the build log: {error}"));
             None
         }
     };

@@ -27,7 +27,7 @@ pub(crate) fn check(context: &Context<'_>, project: &Project) -> Result<()> {
         }
         let message =
             format!("the view {} of {} is outside the project", show(&section.path), show(&project.file));
-        let hint = "list its folder as `views` in your configuration, let it pass once with --trust, or add it \
+        let hint = "list its folder as `views` in your configuration, allow it once with --trust, or add it \
                     by hand with `genstore view add`";
         return Err(Fail::new("view-outside", message, hint).into());
     }

@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context<'_>, job: &Job, output: Output, limits: Limi
     let report = &finished.output;
     if finished.survivors > 0 {
         context.out.warn(&format!(
-            "{} of the command could not be stopped, because another user owns them",
+            "{} of the command could not be stopped: another user is the owner",
             crate::text::human::count(finished.survivors.into(), "process")
         ));
     }

@@ -104,7 +104,7 @@ impl Failure {
             exit: exit::FAILED,
             message: one_line(error),
             causes,
-            hint: "run it again with -v".to_owned(),
+            hint: "run the command again with -v".to_owned(),
             problems: vec![],
             uses: vec![],
             near: vec![],

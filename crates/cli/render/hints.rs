@@ -24,8 +24,8 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::Locked { path, holders, .. }
             if !path.ends_with("manifest") && holders.iter().any(|holder| holder.user.is_some()) =>
         {
-            "end that process, or wait for it; a user who may only read the store cannot open its lock \
-             files any more"
+            "end that process, or wait for it; a user who may only read the store can no longer open its lock \
+             files"
         }
         Error::Locked { .. } => "wait for that process to end, or use a longer timeout: --lock-timeout 10m",
         Error::LocksUnsupported { .. } => "put the store on a local filesystem such as ext4, xfs or btrfs",
@@ -46,11 +46,11 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::BadPlan { problems } => hint_of_plan(problems),
         Error::SourceChanged { .. } => "let the build finish, then publish again",
         Error::Damaged { what, .. } => match what {
-            Damaged::Object(_) => "`genstore verify --repair`, or publish the right bytes again",
+            Damaged::Object(_) => "run `genstore verify --repair`, or publish the right bytes again",
             _ => "`genstore verify` lists all damage, `genstore verify --repair` repairs what it can",
         },
         Error::Refused { kind, .. } => hint_of_refusal(*kind),
-        _ => "run it again with -v",
+        _ => "run the command again with -v",
     };
     text.to_owned()
 }
@@ -112,8 +112,8 @@ fn hint_of_refusal(kind: RefusedKind) -> &'static str {
         Kind::StageCommitted => "`genstore show` shows the generation",
         Kind::StageRefused => "read report.json there, then begin a new stage",
         Kind::StageOutputReplaced => {
-            "write into GENSTORE_OUT and leave the directory itself in its place; \
-             nothing of what took its place was changed"
+            "write into GENSTORE_OUT, but do not replace the directory itself; \
+             its replacement was not changed"
         }
         Kind::StageForeign => "commit it as the user who began it, to the same store",
         Kind::EmptyInput => {

@@ -220,7 +220,7 @@ fn explain_first(store: &Store, error: anyhow::Error) -> anyhow::Error {
     match (error.downcast_ref(), store.current()) {
         (Some(Error::UnknownRev { .. }), Ok(Some(current))) => {
             let message = format!("there is no generation older than {current} to compare with");
-            let hint = format!("`genstore show {current} --tree` lists what it holds");
+            let hint = format!("`genstore show {current} --tree` lists its files");
             Fail::new("unknown-ref", message, hint).into()
         }
         _ => error,

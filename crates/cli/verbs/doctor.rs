@@ -256,7 +256,7 @@ fn view_doc(view: &View) -> ViewDoc {
 }
 
 fn text(document: &DoctorDoc, place: &Path, is_store: bool, views: &[View]) -> String {
-    let what = if is_store { "Store" } else { "No store yet; it would be" };
+    let what = if is_store { "Store" } else { "No store yet; a new one would be" };
     let mut text = format!("{what} {}\n", show(place));
     let mark = |standing| match standing {
         Standing::Good => format!("{GOOD}ok  {GOOD:#}"),
@@ -270,7 +270,7 @@ fn text(document: &DoctorDoc, place: &Path, is_store: bool, views: &[View]) -> S
         let Suits { what, good, not } = suits(view);
         let (standing, more) = match is_ok(view) {
             true => (Standing::Good, ""),
-            false => (Standing::Care, " that is not in place, see `genstore view ls`"),
+            false => (Standing::Care, " that is not in place; see `genstore view ls`"),
         };
         text.push_str(&format!("{}  view {}: {what}{more}\n", mark(standing), show(&view.path)));
         text.push_str(&format!("      good for {good}\n      not for {not}\n"));

@@ -147,7 +147,7 @@ fn rule(kind: TreeFaultKind) -> (&'static str, &'static str) {
         TreeFaultKind::Mode => ("mode", "has another mode"),
         TreeFaultKind::Mtime => ("mtime", "has another mtime"),
         TreeFaultKind::Stranger => ("stranger", "is in no manifest"),
-        TreeFaultKind::Mounted => ("mounted", "is hidden by what is mounted there"),
+        TreeFaultKind::Mounted => ("mounted", "is hidden by a mount"),
         _ => ("other", "is not as it was published"),
     }
 }
@@ -240,7 +240,7 @@ impl Verify {
             print_unshared(context, &report);
             return Ok(exit::DONE);
         }
-        context.out.hint("`genstore verify --repair`, or publish the right bytes again");
+        context.out.hint("run `genstore verify --repair`, or publish the right bytes again");
         Ok(exit::DAMAGED)
     }
 }
@@ -291,7 +291,7 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     if !quarantined.is_empty() {
         context
             .out
-            .hint("the store no longer uses what is in quarantine: publish, pin, mark or view it again");
+            .hint("the store no longer uses files in quarantine: publish, pin, mark or view them again");
         return Ok(exit::PARTLY);
     }
     Ok(exit::DONE)

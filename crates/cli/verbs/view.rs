@@ -191,7 +191,7 @@ fn state(state: &ViewState) -> (&'static str, String) {
         ViewState::File => ("file", "is a file"),
         ViewState::NoParent => ("no-parent", "has no parent directory"),
         ViewState::Unmounted => ("unmounted", "is on a filesystem that is not mounted"),
-        ViewState::Mounted => ("mounted", "is hidden by what is mounted there"),
+        ViewState::Mounted => ("mounted", "is hidden by a mount"),
         _ => ("other", "is something else"),
     };
     (name, text.to_owned())

@@ -118,8 +118,8 @@ impl Trust {
         }
         let message = format!("{} is not trusted: {}", show(file), concern.text());
         let hint = format!(
-            "look at it first; then `genstore trust` obeys it as it is, --trust once, `trusted` in {} always, \
-             and --no-project leaves it out",
+            "review it first; trust it in its present form with `genstore trust`, once with --trust, or always \
+             with `trusted` in {}; --no-project ignores it",
             self.config_name()
         );
         Err(Fail::new("untrusted", message, hint).into())
