@@ -1,7 +1,7 @@
-//! Which generations stay: reads what the rule of retention looks at, and asks the rule.
+//! Decides which generations stay: reads the inputs of the retention rule, and applies the rule.
 //!
-//! The rule itself is pure (`model/retention`). gc, recycling and `Store::verdict` decide by it, each time
-//! anew under its own locks. A rollback and the end of a hold choose among generations that are not marked
+//! The rule itself is pure (`model/retention`). gc, recycling and `Store::verdict` each apply it again under
+//! their own locks. A rollback and the end of a hold choose among generations that are not marked
 //! as bad.
 
 use std::collections::BTreeMap;
