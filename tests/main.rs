@@ -66,6 +66,7 @@ mod watch_asked;
 mod watch_events;
 mod watch_programs;
 mod watch_run;
+mod watch_serving;
 mod watch_sources;
 mod watch_store;
 mod ways;

@@ -20,13 +20,15 @@ use crate::command::{publishing, running};
 use crate::errors::Fail;
 use crate::globals;
 use crate::project::config::{
-    CommandLine, OnBusy, ProgramSection, RunIn, Runs, SIGTERM, WatchSection, parse_signal,
+    CommandLine, OnBusy, ProgramSection, ReadySection, RunIn, Runs, SIGTERM, WatchSection, parse_signal,
 };
 use crate::text::time;
 use crate::watching::{self, Program, Settings};
 
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time after which a program that is not ready is reported.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The grace time of former current generations, unless the project says otherwise. It is short because a
 /// loop makes many.
 const GRACE: Duration = Duration::from_secs(60);
@@ -183,6 +185,15 @@ impl Watch {
                 Some(name) => name,
                 None => free_name(&program.command.text(), &mut taken),
             };
+            let socket = match &program.listen {
+                Some(address) => Some(watching::listen(&name, address)?),
+                None => None,
+            };
+            let ready = watching::readiness(&name, &program, socket.as_deref())?;
+            let pattern = match &program.ready {
+                Some(ReadySection::Pattern(pattern)) => Some(pattern.clone()),
+                _ => None,
+            };
             let own = self.own_sources(context, &program, root, &name)?;
             let stop_signal = self.stop_signal.or(program.stop_signal).or(section.stop_signal);
             let stop_timeout = self.stop_timeout.or(program.stop_timeout).or(section.stop_timeout);
@@ -196,8 +207,12 @@ impl Watch {
                     let file = root.join(file);
                     Variables::read_by(move || watching::variables(&file))
                 }),
+                ready,
+                ready_timeout: program.ready_timeout.unwrap_or(READY_TIMEOUT),
+                handover: program.handover,
+                socket,
             };
-            programs.push(Program { child, own });
+            programs.push(Program { child, own, pattern });
         }
         Ok(programs)
     }

@@ -155,6 +155,8 @@ pub(crate) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         killed_after_ms: Option<u64>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        after_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         message: Option<String>,
         #[serde(skip)]
         line: String,
@@ -248,11 +250,26 @@ impl Event {
     pub(crate) fn child(news: ChildNews) -> Event {
         let name = news.name;
         let (mut pid, mut again, mut message, mut end) = (None, None, None, None);
-        let mut killed_after_ms = None;
+        let (mut killed_after_ms, mut after_ms) = (None, None);
         let (state, line) = match news.news {
             News::Started { pid: number } => {
                 pid = Some(number);
                 ("started", verb(GOOD, "Started", &format!("{name} {DIM}(process {number}){DIM:#}")))
+            }
+            News::Ready { after } => {
+                after_ms = Some(millis(after));
+                let text = format!("{name} {DIM}after {:.2} s{DIM:#}", after.as_secs_f64());
+                ("ready", verb(GOOD, "Ready", &text))
+            }
+            News::NotReady { after, ended, kept } => {
+                (end, after_ms) = (ended, Some(millis(after)));
+                let how = match ended {
+                    Some(ended) => format!("{} before it was ready", running::ending(&name, ended)),
+                    None => format!("{name} is not ready after {:.0} s", after.as_secs_f64()),
+                };
+                let then = if kept { "; the old one is kept" } else { "" };
+                message = Some(format!("{how}{then}"));
+                ("not-ready", verb(BAD, "Not ready", &format!("{how}{then}")))
             }
             News::Stopping { killed_after } => {
                 killed_after_ms = killed_after.map(millis);
@@ -301,6 +318,7 @@ impl Event {
             signal,
             again_after_ms: again,
             killed_after_ms,
+            after_ms,
             message,
             line,
         }

@@ -16,6 +16,7 @@ mod observed;
 mod output;
 mod prefix;
 mod programs;
+mod serving;
 mod sources;
 mod state;
 
@@ -34,6 +35,7 @@ use crate::project::config::SIGTERM;
 use crate::render::json::PathField;
 use events::Event;
 pub(crate) use programs::variables;
+pub(crate) use serving::{listen, readiness};
 use state::{Message, Of, Stop, Watch};
 pub(crate) use state::{Program, Settings};
 
@@ -83,7 +85,7 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
     while !watch.children.are_gone() {
         if let Ok(Message::Child(ended)) = watch.inbox.recv() {
             watch.children.stop(Instant::now());
-            drop(watch.children.ended(ended, Instant::now()));
+            drop(watch.children.heard(ended, Instant::now()));
         }
     }
     done
@@ -128,7 +130,7 @@ impl<'a> Watch<'a> {
                 Some(Message::Asked(request, asker)) => self.do_what_was_asked(&request, asker),
                 Some(Message::Built(number, finished)) => self.built(number, finished),
                 Some(Message::Child(ended)) => {
-                    let news = self.children.ended(ended, Instant::now());
+                    let news = self.children.heard(ended, Instant::now());
                     self.tell_of_children(news);
                 }
                 Some(Message::Signal(signal, count)) => self.end(signal, count > 1),

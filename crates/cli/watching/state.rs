@@ -1,5 +1,6 @@
 //! The state of the loop of `watch`, and its reports.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -10,7 +11,7 @@ use genstore::publish::{Emptying, Stage};
 use genstore::tree::TreeId;
 use genstore::{Generation, GenerationId, StageOptions, Store};
 use genstore_run::{Finished, GuardCommand, Output, Stopper};
-use genstore_watch::{Child, ChildEnded, ChildNews, Children, Restart, Scan, Sources};
+use genstore_watch::{Child, ChildNews, ChildReport, Children, News, Ready, Restart, Scan, Sources};
 
 use notify::RecommendedWatcher;
 
@@ -18,13 +19,14 @@ use super::events::{Event, Timed};
 use super::inputs::Inputs;
 use super::observed::Observed;
 use super::output::KnownOutput;
-use super::prefix::{prefix, sink};
+use super::prefix::{prefix, sink, watched_for};
+use super::serving;
 use crate::command::building::Builder;
 use crate::command::context::Context;
 use crate::command::control::{Asker, Request};
 use crate::command::running;
 use crate::command::stale::{Began, Stale};
-use crate::project::config::{OnBusy, RunIn};
+use crate::project::config::{OnBusy, Pattern, RunIn};
 use crate::render::failure::Failure;
 use crate::text::style::DIM;
 use crate::text::time;
@@ -52,6 +54,8 @@ pub(crate) struct Program {
     pub(crate) child: Child,
     /// The sources that only the program reads; `None` if the project does not list them.
     pub(crate) own: Option<Arc<Sources>>,
+    /// A line of its output that matches this says that it is ready.
+    pub(crate) pattern: Option<Pattern>,
 }
 
 /// The owner of sources.
@@ -72,7 +76,7 @@ pub(super) enum Message {
     Asked(Request, Option<Asker>),
     /// The build with this number has ended.
     Built(u64, Finished),
-    Child(ChildEnded),
+    Child(ChildReport),
     /// The first signal, and the number of signals so far.
     Signal(i32, usize),
 }
@@ -132,6 +136,8 @@ pub(super) struct Watch<'a> {
     pub(super) published: u64,
     /// The names of the children.
     pub(super) names: Vec<String>,
+    /// The ports by which programs are known to be ready, by their names.
+    pub(super) ports: BTreeMap<String, u16>,
     pub(super) children: Children<Generation>,
     pub(super) current: Option<GenerationId>,
     /// The generation on which the children were started.
@@ -171,10 +177,28 @@ impl<'a> Watch<'a> {
         let unclaimed = unclaimed.collect();
         let sources = observe(Arc::clone(&settings.sources));
         let prefixes = names.clone();
+        let patterns: BTreeMap<String, Pattern> = programs
+            .iter()
+            .filter_map(|program| Some((program.child.name.clone(), program.pattern.clone()?)))
+            .collect();
+        // A socket that the watch holds is no other program's.
+        let others = programs.iter().filter(|program| program.child.socket.is_none());
+        let ports = others.filter_map(|program| match &program.child.ready {
+            Some(Ready::Port(port)) => Some((program.child.name.clone(), *port)),
+            Some(Ready::Url(url)) => Some((program.child.name.clone(), url.port())),
+            Some(Ready::Output) | None => None,
+        });
+        let ports = ports.collect();
         let children = Children::new(
             programs.into_iter().map(|program| program.child).collect(),
             GuardCommand::this_program([running::GUARD]),
-            move |name| Output::to(sink(prefix(&prefixes, name, colored), json)),
+            move |name, announce| {
+                let sink = sink(prefix(&prefixes, name, colored), json);
+                match patterns.get(name) {
+                    Some(pattern) => Output::to(watched_for(pattern.clone(), announce, sink)),
+                    None => Output::to(sink),
+                }
+            },
             move |ended| tell.send(Message::Child(ended)).unwrap_or_default(),
         );
         let current = store.current()?;
@@ -196,6 +220,7 @@ impl<'a> Watch<'a> {
             builds: 0,
             published: 0,
             names,
+            ports,
             children,
             current,
             shown: None,
@@ -227,7 +252,13 @@ impl<'a> Watch<'a> {
 
     pub(super) fn tell_of_children(&self, news: Vec<ChildNews>) {
         for news in news {
+            let crashed = matches!(news.news, News::Crashed { .. }).then_some(&news.name);
+            let port = crashed.and_then(|name| self.ports.get(name)).copied();
             self.tell(&Event::child(news));
+            // It is dead, so nothing of it has the port.
+            if let Some((port, holder)) = port.and_then(|port| Some((port, serving::holder(port)?))) {
+                self.warn(format!("port {port} is taken: {holder} has it"));
+            }
         }
     }
 

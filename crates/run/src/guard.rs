@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io::{self, PipeWriter, Read};
-use std::os::fd::AsFd;
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -61,7 +61,7 @@ fn serve(caller: &UnixStream) -> io::Result<()> {
         return refuse(caller, Step::Directory, &error);
     }
     // The writing end of an open stdin is closed when the guard ends.
-    let (leader, _stdin) = match spawn(&job) {
+    let (leader, _stdin) = match spawn(&job, inbox.take_descriptor()) {
         Ok(spawned) => spawned,
         Err(error) => return refuse(caller, Step::Command, &error),
     };
@@ -98,21 +98,48 @@ fn prepare() -> io::Result<UnixStream> {
     Ok(deaths)
 }
 
-fn spawn(job: &Job) -> io::Result<(Pid, Option<PipeWriter>)> {
-    let mut command = Command::new(&job.program);
+/// The ends of a pipe that stay open while the command runs.
+type KeptOpen = Option<(PipeWriter, Option<PipeReader>)>;
+
+/// Starts the command. A socket becomes its descriptor 3, and its environment says so.
+fn spawn(job: &Job, socket: Option<OwnedFd>) -> io::Result<(Pid, KeptOpen)> {
+    let (mut stdin, kept) = match job.stdin {
+        Stdin::Empty => (Stdio::null(), None),
+        Stdin::Open => {
+            let (reader, writer) = io::pipe()?;
+            match socket {
+                None => (reader.into(), Some((writer, None))),
+                Some(_) => (Stdio::null(), Some((writer, Some(reader)))),
+            }
+        }
+    };
+    let mut command = match socket {
+        None => Command::new(&job.program),
+        Some(socket) => {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", HAND_ON]).arg(reopened(kept.as_ref())).arg(&job.program);
+            stdin = socket.into();
+            shell
+        }
+    };
     command.args(&job.args).envs(job.env.iter().map(|(name, value)| (name, value)));
     for name in &job.env_remove {
         command.env_remove(name);
     }
-    let (stdin, writer) = match job.stdin {
-        Stdin::Empty => (Stdio::null(), None),
-        Stdin::Open => {
-            let (reader, writer) = io::pipe()?;
-            (reader.into(), Some(writer))
-        }
-    };
     let child = procs::fork_and_exec(command.stdin(stdin).process_group(0))?;
-    Ok((Pid::from_child(&child), writer))
+    Ok((Pid::from_child(&child), kept))
+}
+
+/// A script that becomes the command. The socket is the script's stdin; `$0` is the path of the command's
+/// stdin. The shell knows its own pid, and can move a descriptor to number 3 (no safe call of Rust can).
+const HAND_ON: &str = r#"exec 3<&0 <"$0" && export LISTEN_FDS=1 LISTEN_PID=$$ && exec "$@""#;
+
+/// Returns the path from which the shell opens the command's stdin.
+fn reopened(kept: Option<&(PipeWriter, Option<PipeReader>)>) -> String {
+    match kept {
+        Some((_, Some(reader))) => format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd()),
+        _ => "/dev/null".to_owned(),
+    }
 }
 
 /// The state between the command's start and the killing.

@@ -7,7 +7,7 @@
 //! the command ended.
 //!
 //! ```no_run
-//! use genstore_run::{GuardCommand, Interrupts, Job, Limits, Output, run_to_end, start};
+//! use genstore_run::{GuardCommand, Interrupts, Job, Limits, Output, run_to_end, start, start_with};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let interrupts = Interrupts::install()?;
@@ -46,4 +46,4 @@ pub use interrupts::{Interrupts, default_signals_for_commands, survive_file_limi
 pub use job::{GuardCommand, Job, Stdin};
 pub use outcome::{Ended, Finished, StartError};
 pub use output::{LOG_CUT, Log, Output, OutputReport, PAUSE, Stream};
-pub use running::{Event, Limits, Running, Stopper, run_to_end, start};
+pub use running::{Event, Limits, Running, Stopper, run_to_end, start, start_with};

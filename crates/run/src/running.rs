@@ -1,6 +1,7 @@
 //! The caller's side: starts a command, waits for it, ends it.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
@@ -16,7 +17,7 @@ use crate::job::{GuardCommand, Job};
 use crate::outcome::{Ended, Finished, StartError};
 use crate::output::{Output, OutputReport, Pump};
 use crate::procs;
-use crate::wire::{End, Inbox, Order, Report, Step, send};
+use crate::wire::{End, Inbox, Order, Report, Step, send, send_with};
 
 /// A started command. Dropping it kills the command and all its descendants, and waits until they are gone.
 #[derive(Debug)]
@@ -61,9 +62,29 @@ impl Default for Limits {
 ///
 /// If it does not run. Then no process is left.
 pub fn start(guard: &GuardCommand, job: &Job, output: Output) -> Result<Running, StartError> {
+    start_with(guard, job, output, None)
+}
+
+/// Starts the command as [`start`] does, and passes a socket to it as descriptor 3, with `LISTEN_FDS` and
+/// `LISTEN_PID`, as systemd does. A shell starts the command then. If there is no such program, the shell
+/// prints that and exits with 127.
+///
+/// # Errors
+///
+/// If it does not run. Then no process is left.
+pub fn start_with(
+    guard: &GuardCommand,
+    job: &Job,
+    output: Output,
+    socket: Option<BorrowedFd<'_>>,
+) -> Result<Running, StartError> {
     let mut caller = Caller::start(guard, output)?;
+    let order = Order::Start(job.clone());
     // A failed send means that the guard is dead, which is found out below.
-    let sent = send(&caller.socket, &Order::Start(job.clone()));
+    let sent = match socket {
+        None => send(&caller.socket, &order),
+        Some(socket) => send_with(&caller.socket, &order, socket),
+    };
     let fail = |source: io::Error| {
         let program = job.program.clone();
         match source.kind() {

@@ -4,9 +4,17 @@
 //! strings are preceded by their length (`u32`). Both ends are the same program, so there are no versions.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::net::UnixStream;
+
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 
 use crate::job::{Job, Stdin};
 
@@ -176,45 +184,80 @@ impl Fields<'_> {
 
 /// Sends a whole message.
 pub(crate) fn send(mut stream: &UnixStream, message: &impl Message) -> io::Result<()> {
+    stream.write_all(&bytes_of(message))
+}
+
+/// Sends a whole message, and a descriptor with it.
+pub(crate) fn send_with(
+    mut stream: &UnixStream,
+    message: &impl Message,
+    descriptor: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let bytes = bytes_of(message);
+    let descriptors = [descriptor];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let sent = sendmsg(stream, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    stream.write_all(&bytes[sent..])
+}
+
+fn bytes_of(message: &impl Message) -> Vec<u8> {
     let mut bytes = vec![0; 4];
     message.write(&mut bytes);
     let length = (bytes.len() - 4) as u32;
     bytes[..4].copy_from_slice(&length.to_le_bytes());
-    stream.write_all(&bytes)
+    bytes
 }
 
 /// Bytes that were received and not yet parsed.
 #[derive(Default, Debug)]
-pub(crate) struct Inbox(Vec<u8>);
+pub(crate) struct Inbox {
+    bytes: Vec<u8>,
+    descriptor: Option<OwnedFd>,
+}
 
 impl Inbox {
     /// Reads once, and waits if nothing has come. Returns `false` at the end of the stream.
-    pub(crate) fn fill(&mut self, mut stream: &UnixStream) -> io::Result<bool> {
+    pub(crate) fn fill(&mut self, stream: &UnixStream) -> io::Result<bool> {
         let mut chunk = [0; 4096];
         loop {
-            match stream.read(&mut chunk) {
-                Ok(count) => {
-                    self.0.extend(&chunk[..count]);
-                    return Ok(count > 0);
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut slices = [IoSliceMut::new(&mut chunk)];
+            match recvmsg(stream, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Ok(received) => {
+                    for message in control.drain() {
+                        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                            self.descriptor = descriptors.last().or(self.descriptor.take());
+                        }
+                    }
+                    self.bytes.extend(&chunk[..received.bytes]);
+                    return Ok(received.bytes > 0);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(Errno::INTR) => {}
                 // The other end died without reading a message of this end: this is also an end.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(false),
-                Err(error) => return Err(error),
+                Err(Errno::CONNRESET) => return Ok(false),
+                Err(error) => return Err(error.into()),
             }
         }
     }
 
+    /// Takes the descriptor that came with a message.
+    pub(crate) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptor.take()
+    }
+
     /// Takes the oldest message, if it is complete.
     pub(crate) fn take<M: Message>(&mut self) -> io::Result<Option<M>> {
-        let Some((length, rest)) = self.0.split_first_chunk() else { return Ok(None) };
+        let Some((length, rest)) = self.bytes.split_first_chunk() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
         let Some(body) = rest.get(..length) else { return Ok(None) };
         let mut fields = Fields(body);
         let message = M::read(&mut fields)
             .filter(|_| fields.0.is_empty())
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a message of a guard"))?;
-        self.0.drain(..4 + length);
+        self.bytes.drain(..4 + length);
         Ok(Some(message))
     }
 }
@@ -222,6 +265,8 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use std::fmt::Debug;
+    use std::io::Read;
+    use std::os::fd::AsFd;
 
     use super::*;
 
@@ -236,13 +281,25 @@ mod tests {
         }
     }
 
-    fn bytes_of(message: &impl Message) -> Vec<u8> {
-        let (ours, mut theirs) = UnixStream::pair().unwrap();
-        send(&ours, message).unwrap();
-        drop(ours);
-        let mut bytes = vec![];
-        theirs.read_to_end(&mut bytes).unwrap();
-        bytes
+    fn inbox_of(bytes: Vec<u8>) -> Inbox {
+        Inbox { bytes, descriptor: None }
+    }
+
+    #[test]
+    fn a_descriptor_comes_with_its_message() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        send_with(&ours, &Order::Stop(2), reader.as_fd()).unwrap();
+        drop(reader);
+        let mut inbox = Inbox::default();
+        assert!(inbox.fill(&theirs).unwrap());
+        assert_eq!(inbox.take().unwrap(), Some(Order::Stop(2)));
+        let mut reader = std::fs::File::from(inbox.take_descriptor().unwrap());
+        assert!(inbox.take_descriptor().is_none());
+        writer.write_all(b"x").unwrap();
+        let mut bytes = [0; 1];
+        reader.read_exact(&mut bytes).unwrap();
+        assert_eq!(&bytes, b"x");
     }
 
     /// Every message arrives whole, however it is cut, and none arrives early. No prefix and no extension
@@ -252,14 +309,14 @@ mod tests {
         let mut inbox = Inbox::default();
         for (at, byte) in bytes.iter().enumerate() {
             assert_eq!(inbox.take::<M>().unwrap(), None, "early, after {at} bytes of {message:?}");
-            inbox.0.push(*byte);
+            inbox.bytes.push(*byte);
         }
         assert_eq!(inbox.take().unwrap(), Some(message));
-        assert!(inbox.0.is_empty());
+        assert!(inbox.bytes.is_empty());
 
         let body = &bytes[4..];
         for wrong in (0..body.len()).map(|end| body[..end].to_vec()).chain([[body, b"+"].concat()]) {
-            let mut inbox = Inbox([&(wrong.len() as u32).to_le_bytes()[..], &wrong[..]].concat());
+            let mut inbox = inbox_of([&(wrong.len() as u32).to_le_bytes()[..], &wrong[..]].concat());
             inbox.take::<M>().expect_err(&format!("{wrong:?} passed"));
         }
     }
@@ -285,7 +342,7 @@ mod tests {
 
     #[test]
     fn messages_that_come_together_are_told_apart() {
-        let mut inbox = Inbox([bytes_of(&Order::Stop(2)), bytes_of(&Order::Kill)].concat());
+        let mut inbox = inbox_of([bytes_of(&Order::Stop(2)), bytes_of(&Order::Kill)].concat());
         assert_eq!(inbox.take().unwrap(), Some(Order::Stop(2)));
         assert_eq!(inbox.take().unwrap(), Some(Order::Kill));
         assert_eq!(inbox.take::<Order>().unwrap(), None);
@@ -293,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_length_that_nothing_follows_is_no_message() {
-        let mut inbox = Inbox(vec![5, 0, 0, 0, b'j', 0xff, 0xff, 0xff, 0xff]);
+        let mut inbox = inbox_of(vec![5, 0, 0, 0, b'j', 0xff, 0xff, 0xff, 0xff]);
         inbox.take::<Order>().unwrap_err();
     }
 }

@@ -1,10 +1,12 @@
 //! The end of commands, and the environment in which they start.
 
 use std::ffi::OsString;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Arc, Mutex};
 
-use genstore_run::{Ended, Event, Job, Limits, Output, StartError, Stream, start};
+use genstore_run::{Ended, Event, Job, Limits, Output, StartError, Stdin, Stream, start, start_with};
 
 use crate::support::*;
 
@@ -162,4 +164,32 @@ fn a_job_may_be_large() {
 fn limits_have_a_default() {
     let limits = Limits::default();
     assert_eq!((limits.timeout, limits.stop_timeout.as_secs()), (None, 10));
+}
+
+#[test]
+fn a_socket_is_descriptor_3_and_stdin_stays_what_it_is() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ask = "echo $LISTEN_FDS; test $LISTEN_PID = $$ && readlink /proc/$$/fd/3; readlink /proc/$$/fd/0";
+    for stdin in [Stdin::Empty, Stdin::Open] {
+        let job = Job { stdin, ..script(ask) };
+        let said = Arc::new(Mutex::new(vec![]));
+        let sink = {
+            let said = Arc::clone(&said);
+            Output::to(move |_, chunk: &[u8]| {
+                said.lock().unwrap().extend(chunk);
+                Ok(())
+            })
+        };
+        let mut running = start_with(&guard(), &job, sink, Some(socket.as_fd())).unwrap();
+        let ours = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
+        running.wait(None, None);
+        assert_eq!(running.finish().ended, Ended::Exited(0));
+        let said = String::from_utf8(said.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[..2], ["1", ours.to_str().unwrap()], "{said}");
+        match stdin {
+            Stdin::Empty => assert_eq!(lines[2], "/dev/null"),
+            _ => assert!(lines[2].starts_with("pipe:["), "{said}"),
+        }
+    }
 }

@@ -15,12 +15,14 @@
 //! output is trusted only if a watch existed before the folder was read, and has reported nothing since.
 
 mod again;
+mod child;
 mod children;
 mod debounce;
 mod echo;
 mod git;
 mod lines;
 mod queue;
+mod ready;
 mod rules;
 mod scan;
 mod sources;
@@ -31,9 +33,11 @@ mod wake;
 mod walk;
 mod witness;
 
-pub use children::{Child, ChildEnded, ChildNews, Children, News, Restart, Target, Variables};
+pub use child::{Announce, Child, ChildNews, ChildReport, News, Restart, Target, Variables};
+pub use children::Children;
 pub use debounce::Debounce;
 pub use lines::Lines;
+pub use ready::{HttpUrl, Ready};
 pub use scan::Scan;
 pub use sources::{BadSources, SourceRules, Sources};
 pub use threads::can_start_threads;

@@ -25,7 +25,8 @@ pub(crate) use build::{BuildSection, CommandLine};
 use values::{durability, duration, globs, lossy, symlinks};
 pub(crate) use view::ViewSection;
 pub(crate) use watch::{
-    HooksSection, OnBusy, ProgramSection, RunIn, Runs, SIGTERM, WatchSection, parse_signal,
+    HooksSection, OnBusy, Pattern, ProgramSection, ReadySection, RunIn, Runs, SIGTERM, WatchSection,
+    parse_signal,
 };
 
 /// The project's file, as read.

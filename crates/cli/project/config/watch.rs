@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use genstore_watch::Restart;
+use genstore_watch::{HttpUrl, Restart};
 use rustix::process::Signal;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -104,12 +104,71 @@ pub(crate) struct ProgramSection {
     pub(crate) restart: Option<Restart>,
     pub(crate) stop_signal: Option<i32>,
     pub(crate) stop_timeout: Option<Duration>,
+    pub(crate) ready: Option<ReadySection>,
+    pub(crate) ready_timeout: Option<Duration>,
+    /// The address of a socket that the watch holds for it.
+    pub(crate) listen: Option<String>,
+    pub(crate) handover: bool,
 }
 
 impl From<CommandLine> for ProgramSection {
     fn from(command: CommandLine) -> ProgramSection {
-        let (paths, env_file, restart, stop_signal, stop_timeout) = (None, None, None, None, None);
-        ProgramSection { command, paths, env_file, restart, stop_signal, stop_timeout }
+        ProgramSection {
+            command,
+            paths: None,
+            env_file: None,
+            restart: None,
+            stop_signal: None,
+            stop_timeout: None,
+            ready: None,
+            ready_timeout: None,
+            listen: None,
+            handover: false,
+        }
+    }
+}
+
+/// How a program of `[watch.run]` is known to be ready.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ReadySection {
+    Port(u16),
+    Url(HttpUrl),
+    /// A pattern that a line of its output matches.
+    Pattern(Pattern),
+}
+
+/// A regular expression.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern(pub(crate) regex::Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl<'de> Deserialize<'de> for ReadySection {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ReadySection, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum PortOrText {
+            Port(u16),
+            Text(String),
+        }
+        let bad = serde::de::Error::custom::<String>;
+        match PortOrText::deserialize(from) {
+            Ok(PortOrText::Port(port)) => Ok(ReadySection::Port(port)),
+            Ok(PortOrText::Text(text)) if text.starts_with("http://") || text.starts_with("https://") => {
+                HttpUrl::parse(&text).map(ReadySection::Url).map_err(|why| bad(format!("`ready`: {why}")))
+            }
+            Ok(PortOrText::Text(text)) => match regex::Regex::new(&text) {
+                Ok(pattern) => Ok(ReadySection::Pattern(Pattern(pattern))),
+                Err(_) => Err(bad(format!("`ready`: {text:?} is no regular expression"))),
+            },
+            Err(_) => Err(bad("`ready`: it is no port, no URL and no regular expression".to_owned())),
+        }
     }
 }
 
@@ -141,6 +200,14 @@ impl<'de> Deserialize<'de> for ProgramSection {
             stop_signal: Option<i32>,
             #[serde(default, deserialize_with = "duration")]
             stop_timeout: Option<Duration>,
+            #[serde(default)]
+            ready: Option<ReadySection>,
+            #[serde(default, deserialize_with = "duration")]
+            ready_timeout: Option<Duration>,
+            #[serde(default)]
+            listen: Option<String>,
+            #[serde(default)]
+            handover: bool,
         }
         struct CommandOrTable;
         impl<'de> Visitor<'de> for CommandOrTable {
@@ -161,8 +228,18 @@ impl<'de> Deserialize<'de> for ProgramSection {
 
             fn visit_map<A: MapAccess<'de>>(self, from: A) -> Result<ProgramSection, A::Error> {
                 let table = Table::deserialize(MapAccessDeserializer::new(from))?;
-                let Table { command, paths, env_file, restart, stop_signal, stop_timeout } = table;
-                Ok(ProgramSection { command, paths, env_file, restart, stop_signal, stop_timeout })
+                Ok(ProgramSection {
+                    command: table.command,
+                    paths: table.paths,
+                    env_file: table.env_file,
+                    restart: table.restart,
+                    stop_signal: table.stop_signal,
+                    stop_timeout: table.stop_timeout,
+                    ready: table.ready,
+                    ready_timeout: table.ready_timeout,
+                    listen: table.listen,
+                    handover: table.handover,
+                })
             }
         }
         from.deserialize_any(CommandOrTable)
@@ -232,7 +309,8 @@ mod tests {
              on_busy = 'restart'\nshow_changed = true\nrun_in = 'generation'\nstop_signal = 'SIGINT'\nstop_timeout = '3s'\n\
              poll = '2s'\n[watch.run]\napi = 'node a.js'\nweb = ['next', 'dev']\n\
              [watch.run.worker]\ncommand = ['node', 'w.js']\npaths = ['apps/worker']\nenv_file = '.env'\n\
-             restart = 'change'\nstop_signal = 'INT'\nstop_timeout = '30s'\n\
+             restart = 'change'\nstop_signal = 'INT'\nstop_timeout = '30s'\nready = 'up on \\d+'\n\
+             ready_timeout = '5s'\nlisten = '127.0.0.1:3000'\nhandover = true\n\
              [hooks]\npost_commit = 'echo done'\ntimeout = '5s'\n",
         )
         .unwrap();
@@ -252,6 +330,10 @@ mod tests {
         assert_eq!(worker.paths, Some(vec![PathBuf::from("apps/worker")]));
         assert_eq!((worker.env_file.clone(), worker.restart), (Some(".env".into()), Some(Restart::Change)));
         assert_eq!((worker.stop_signal, worker.stop_timeout), (Some(2), Some(Duration::from_secs(30))));
+        let pattern = Pattern(regex::Regex::new("up on \\d+").unwrap());
+        assert_eq!(worker.ready, Some(ReadySection::Pattern(pattern)));
+        assert_eq!((worker.ready_timeout, worker.handover), (Some(Duration::from_secs(5)), true));
+        assert_eq!(worker.listen.as_deref(), Some("127.0.0.1:3000"));
         assert_eq!(config.hooks.post_commit, [CommandLine::Shell("echo done".to_owned())]);
         assert_eq!(config.hooks.timeout, Some(Duration::from_secs(5)));
         let config: Config =
