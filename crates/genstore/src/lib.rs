@@ -1,8 +1,13 @@
-//! A store of build outputs.
+//! A store of build outputs, published as generations.
 //!
-//! A build's output is hashed into immutable objects, a generation's directory is assembled from
-//! hard links to them, and one symlink, `current`, is retargeted to commit. Readers see the whole
-//! old generation or the whole new one.
+//! The files of a build are hashed into immutable objects. A generation is a directory of hard links to
+//! them. One symlink, `current`, names the generation that readers see, and a commit renames it over. So a
+//! reader sees the whole old generation or the whole new one.
+//!
+//! # A first publish
+//!
+//! A [`Plan`] lists the wanted files and where their bytes come from. [`Store::stage`] brings it into the
+//! store, where no reader sees it. [`audit::Audited::commit`] makes it a generation, and current.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -11,7 +16,7 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let path = dir.path().join("genstore");
 //! let options = Options::new(Arc::new(std::time::SystemTime::now));
-//! let (store, _) = Store::init(&path, options)?;
+//! let store = Store::init(&path, options)?.store;
 //!
 //! let plan = Plan::builder()
 //!     .file("index.html", Source::Bytes(b"<h1>hello</h1>".to_vec()))
@@ -24,8 +29,70 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The library knows no clock, no environment and no terminal. It is blocking and uses threads of
-//! its own for hashing. `crates/README.md` is the map of its modules.
+//! [`Plan::scan`] makes a plan of a directory. [`Store::begin`] creates a directory in the store, which any
+//! program may write to. [`publish::Staged::audit`] refuses a tree that breaks a rule.
+//!
+//! # Rolling back
+//!
+//! A rollback moves `current` back, and marks the generation that it leaves as bad.
+//!
+//! ```
+//! use genstore::publish::MarkLeft;
+//!
+//! # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+//! let done = store.rollback(1, MarkLeft::Bad)?;
+//! assert_eq!(done.generation.get(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Store::activate`] moves `current` to any kept generation.
+//!
+//! # Collecting
+//!
+//! A [`Retention`] says which generations stay. [`Store::plan_gc`] changes nothing, and [`Store::collect`]
+//! never removes more than the plan lists.
+//!
+//! ```
+//! use genstore::Retention;
+//!
+//! # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+//! let plan = store.plan_gc(&Retention::default().keep_last(1).grace(std::time::Duration::ZERO))?;
+//! let done = store.collect(&plan)?;
+//! assert_eq!((done.generations.len(), done.objects), (1, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Guarantees
+//!
+//! - Until `current` is renamed, every error leaves it as it was. After that, nothing is an error: what
+//!   goes wrong is a [`Warning`].
+//! - On return, a commit survives a power loss, unless a warning says otherwise or the store was opened with
+//!   [`Durability::None`].
+//! - A process that is killed leaves nothing that the next writer does not finish or remove.
+//! - Writers of other processes wait for each other. A reader takes no lock.
+//! - `current` may be read by any program. A reader that wants a generation to stay has a lease:
+//!   [`Store::open_generation`].
+//!
+//! # Where to look
+//!
+//! | module | what |
+//! |---|---|
+//! | [`plan`] | the files to publish, from directories, memory and streams |
+//! | [`publish`] | stages, commits, and moves of `current` |
+//! | [`audit`] | rules for staged trees, and findings |
+//! | [`generation`] | generations, their marks and pins, and lists of them |
+//! | [`tree`] and [`mod@diff`] | trees as values, and their differences |
+//! | [`gc`] | retention and collections |
+//! | [`view`] | paths outside the store that show what is current |
+//! | [`verify`] | checks and repairs |
+//! | [`error`] and [`progress`] | errors, and the progress of long work |
+//!
+//! Options are built: `StageOptions::default().always()`. Options and results may get new fields. Enums that
+//! may get new variants are marked so. The kinds in [`error`] are not, so that the compiler names a new
+//! reason. A path in a tree is bytes (`&[u8]`), and a path on the disk is a [`std::path::Path`].
+//!
+//! The library reads no clock, no environment and no terminal. Its calls block, and it uses threads of its
+//! own. `crates/README.md` is the map of its sources.
 
 mod change;
 mod check;

@@ -21,6 +21,7 @@ use crate::threads::prelude::*;
 
 /// The depth of `verify`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Depth {
     /// Hash every byte.
     #[default]

@@ -45,6 +45,7 @@ pub(crate) const TEMP_PREFIX: &str = "tmp-";
 
 /// The changes that survive a power loss once they are reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Durability {
     /// All of them.
     #[default]

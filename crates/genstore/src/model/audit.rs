@@ -9,6 +9,7 @@ use crate::model::tree::{Node, Tree};
 
 /// The permitted growth over the last good generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Growth {
     /// By this number of bytes.
     Bytes(u64),

@@ -26,6 +26,7 @@ const ON_ITS_WAY: &[u8] = b"claim";
 
 /// The owner of a stage after its creator has released it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Owner {
     /// A living process, by its pid: the stage is debris when that process has ended.
     Process(u32),

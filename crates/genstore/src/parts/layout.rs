@@ -129,6 +129,7 @@ impl Options {
 
 /// The users of a new store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Audience {
     /// Its owner writes to it, everybody may read.
     #[default]

@@ -13,6 +13,7 @@ use crate::plan::builder::Plan;
 /// [`crate::plan::PlanBuilder::root`] is checked separately: an empty one must not replace the current
 /// entries at its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Emptying {
     /// Refuse it, with the code `empty-input`.
     #[default]

@@ -10,6 +10,7 @@ use crate::model::ids::GenerationId;
 use crate::model::relpath;
 
 /// The source of a file's bytes.
+#[non_exhaustive]
 pub enum Source {
     /// Bytes in memory.
     Bytes(Vec<u8>),
@@ -44,6 +45,7 @@ pub struct Spooled {
 
 /// The symlinks that a plan may contain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Symlinks {
     /// Relative links that stay inside the tree, also through other links on the way.
     #[default]

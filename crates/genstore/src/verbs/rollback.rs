@@ -23,6 +23,7 @@ use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 
 /// The mark that a rollback leaves on the generation that was current.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum MarkLeft {
     /// Mark it as bad, so that neither a rollback nor the end of a hold activates it again.
     #[default]

@@ -14,6 +14,7 @@ use crate::warning::Warning;
 
 /// The handling of source files with attributes that a generation does not keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Lossy {
     /// Publish them, with a warning.
     #[default]

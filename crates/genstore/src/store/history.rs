@@ -1,0 +1,257 @@
+//! Generations over time: which one is current, marks, pins and lists.
+
+use std::time::SystemTime;
+
+use crate::change::expect::Expect;
+use crate::change::{begin, retain};
+use crate::error::{Error, RefusedKind, Result};
+use crate::model::ids::{GenerationId, PinName, Rev};
+use crate::model::records::{Mark, MarkRecord, PinRecord};
+use crate::parts::hold::{Hold, HoldFile};
+use crate::parts::records::Records;
+use crate::store::Store;
+use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
+use crate::verbs::inspect::{self, Listed, Listing, Pin};
+use crate::verbs::rollback::{self, HoldEnded, MarkLeft};
+use crate::verbs::usage::{self, UsageReport};
+
+impl Store {
+    /// Makes a kept generation current, older or newer, and clears a bad mark on it.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::publish::Expect;
+    ///
+    /// let done = store.activate(&"1".parse()?, Expect::Any)?;
+    /// assert_eq!((done.generation.get(), done.previous.map(|id| id.get())), (1, Some(2)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownRev`], [`Error::Lost`], [`Error::Locked`], [`Error::Damaged`].
+    ///
+    /// # Durability
+    /// On return the move survives a power loss, unless a warning says otherwise.
+    pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
+        let id = self.resolve(rev)?;
+        let marks = if retain::is_good(&self.store, id)? { Marks::Keep } else { Marks::NextIsGood };
+        activate::activate(&self.store, id, expect, marks, HoldAfter::Free)
+    }
+
+    /// Rolls back: makes the newest good generation current that is older than the current one and was
+    /// current before it. Does this `steps` times, and marks the generation that it leaves as bad
+    /// unless `keep_good`. The new current generation is held: see
+    /// [`crate::publish::Activate::UnlessHeld`]. Generations that were only kept are skipped.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::publish::MarkLeft;
+    ///
+    /// let done = store.rollback(1, MarkLeft::Bad)?;
+    /// assert_eq!(done.generation.get(), 1);
+    /// assert!(store.hold()?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Code `nothing-older` if there are not enough; otherwise as [`Store::activate`].
+    pub fn rollback(&self, steps: u64, left: MarkLeft) -> Result<Activation> {
+        rollback::rollback(&self.store, steps, left)
+    }
+
+    /// Returns the hold of a rollback, if there is one: see [`crate::publish::Activate::UnlessHeld`].
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::publish::MarkLeft;
+    ///
+    /// assert!(store.hold()?.is_none());
+    /// drop(store.rollback(1, MarkLeft::Bad)?);
+    /// assert_eq!(store.hold()?.map(|hold| hold.left.get()), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn hold(&self) -> Result<Option<Hold>> {
+        HoldFile::of(&self.store).read()
+    }
+
+    /// Ends the hold of a rollback, and makes the newest good generation current if it is newer than
+    /// the current one: the last build since the rollback. Returns the hold that ended.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::publish::MarkLeft;
+    ///
+    /// drop(store.rollback(1, MarkLeft::Unchanged)?);
+    /// let ended = store.end_hold()?;
+    /// assert!(ended.hold.is_some());
+    /// assert_eq!(ended.activation.map(|done| done.generation.get()), Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::activate`].
+    pub fn end_hold(&self) -> Result<HoldEnded> {
+        rollback::end_hold(&self.store)
+    }
+
+    /// Marks a generation as good or bad.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::generation::Mark;
+    ///
+    /// let id = store.mark(&"2".parse()?, Mark::Bad, Some("broken links".to_owned()))?;
+    /// assert_eq!(id.get(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownRev`], [`Error::Locked`].
+    pub fn mark(&self, rev: &Rev, mark: Mark, why: Option<String>) -> Result<GenerationId> {
+        let (lock, _) = begin::begin_commit(&self.store)?;
+        let id = self.resolve(rev)?;
+        let made = self.store.now().into();
+        Records::of(&self.store).write_mark(&lock, id, &MarkRecord { mark, made, why })?;
+        Ok(id)
+    }
+
+    /// Lists all pins, expired ones too.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// store.pin(&"1".parse()?, &"release".parse()?, None, None)?;
+    /// assert_eq!(store.pins()?[0].name, "release");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`].
+    pub fn pins(&self) -> Result<Vec<Pin>> {
+        inspect::pins(&self.store)
+    }
+
+    /// Pins a generation under a name, until `until` or forever. A pin of that name on the same
+    /// generation is replaced.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::Retention;
+    ///
+    /// store.pin(&"1".parse()?, &"release".parse()?, Some("shipped".to_owned()), None)?;
+    /// // A collection keeps it.
+    /// assert!(store.plan_gc(&Retention::only_last(1))?.removed().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Code `pin-taken` if the name is used for another generation; [`Error::UnknownRev`].
+    ///
+    /// # Durability
+    /// On return the pin survives a power loss.
+    pub fn pin(
+        &self,
+        rev: &Rev,
+        name: &PinName,
+        why: Option<String>,
+        until: Option<SystemTime>,
+    ) -> Result<GenerationId> {
+        // Under the commit lock, which gc holds too, so the pinned generation exists and stays.
+        let (lock, _) = begin::begin_commit(&self.store)?;
+        let generation = self.resolve(rev)?;
+        if let Some(taken) =
+            Records::of(&self.store).pins()?.get(name).filter(|pin| pin.generation != generation)
+        {
+            let why = format!("the pin {name} is used for generation {} already", taken.generation);
+            return Err(Error::refused(RefusedKind::PinTaken, why));
+        }
+        let made = self.store.now().into();
+        let record = PinRecord { generation, made, why, until: until.map(Into::into) };
+        Records::of(&self.store).write_pin(&lock, name, &record)?;
+        Ok(generation)
+    }
+
+    /// Removes a pin.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// store.pin(&"1".parse()?, &"release".parse()?, None, None)?;
+    /// store.unpin(&"release".parse()?)?;
+    /// assert!(store.pins()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Code `no-such-pin`.
+    pub fn unpin(&self, name: &PinName) -> Result<()> {
+        let (lock, _) = begin::begin_commit(&self.store)?;
+        match Records::of(&self.store).remove_pin(&lock, name)? {
+            true => Ok(()),
+            false => Err(Error::refused(RefusedKind::NoSuchPin, format!("there is no pin {name}"))),
+        }
+    }
+
+    /// Lists the generations, newest first; damaged ones separately.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// let listing = store.list()?;
+    /// let numbers: Vec<u64> = listing.generations.iter().map(|listed| listed.id.get()).collect();
+    /// assert_eq!(numbers, [2, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for pins and marks that differ from what was written.
+    pub fn list(&self) -> Result<Listing> {
+        inspect::list_generations(&self.store)
+    }
+
+    /// Returns the entry of [`Store::list`] for one generation, or `None` if it is missing or
+    /// unreadable.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// let listed = store.listed(store.required_current()?)?.expect("it can be read");
+    /// assert!(listed.current);
+    /// assert_eq!(listed.head.files, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn listed(&self, id: GenerationId) -> Result<Option<Listed>> {
+        inspect::listed(&self.store, id)
+    }
+
+    /// Returns the sum of the sizes of all objects, of files that have an inode of their own, of
+    /// builds' logs and of `failed/`, in bytes.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// assert!(store.stored_bytes()? >= 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn stored_bytes(&self) -> Result<u64> {
+        usage::stored_bytes(&self.store)
+    }
+
+    /// Counts the disk usage of each generation, newest first; damaged ones separately.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// assert_eq!(store.usage()?.generations.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn usage(&self) -> Result<UsageReport> {
+        usage::usage(&self.store)
+    }
+}

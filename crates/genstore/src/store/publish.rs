@@ -1,0 +1,142 @@
+//! Publishing: plans, stages and audits.
+
+use crate::error::Result;
+use crate::model::audit::{AuditRules, Finding};
+use crate::model::ids::StageId;
+use crate::model::tree::Tree;
+use crate::parts::locks::{Locks, WatchLock};
+use crate::plan::Plan;
+use crate::store::Store;
+use crate::verbs::publish::options::StageOptions;
+use crate::verbs::publish::stage::{self, Stage};
+use crate::verbs::publish::staged::Staged;
+use crate::verbs::publish::{self, audit};
+
+impl Store {
+    /// Hashes a plan and returns the tree that it would become. Writes nothing.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::{Plan, Source};
+    ///
+    /// let plan = Plan::builder().file("index.html", Source::Bytes(b"two".to_vec())).build()?;
+    /// let tree = store.preview(&plan)?;
+    /// let current = store.open_generation(&"@".parse()?)?.head()?.tree;
+    /// assert_eq!(tree.id(), current);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`](crate::Error::BadPlan),
+    /// [`Error::SourceChanged`](crate::Error::SourceChanged), [`Error::Io`](crate::Error::Io).
+    pub fn preview(&self, plan: &Plan) -> Result<Tree> {
+        publish::preview(&self.store, plan)
+    }
+
+    /// Returns the findings of an audit of a tree by these rules. Writes nothing.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::audit::AuditRules;
+    /// use genstore::{Plan, Source};
+    ///
+    /// let plan = Plan::builder().file("a", Source::Bytes(b"12345".to_vec())).build()?;
+    /// let tree = store.preview(&plan)?;
+    /// let findings = store.judge(&tree, &AuditRules::default().max_file(4))?;
+    /// assert_eq!(findings[0].rule, "max_file");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Only if the audit cannot be done.
+    pub fn judge(&self, tree: &Tree, rules: &AuditRules) -> Result<Vec<Finding>> {
+        audit::judge(&self.store, tree, rules)
+    }
+
+    /// Stages a plan, invisible to readers. See [`Staged::audit`] and
+    /// [`crate::audit::Audited::commit`].
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::audit::{AuditRules, Judged};
+    /// use genstore::{CommitOptions, Plan, Source, StageOptions};
+    ///
+    /// let plan = Plan::builder().file("index.html", Source::Bytes(b"three".to_vec())).build()?;
+    /// let staged = store.stage(&plan, StageOptions::default())?;
+    /// let Judged::Accepted(audited) = staged.audit(&AuditRules::default())? else { panic!("refused") };
+    /// let published = audited.commit(&CommitOptions::default().note("a third page"))?;
+    /// assert_eq!(published.generation.get(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::BadPlan`](crate::Error::BadPlan),
+    /// [`Error::SourceChanged`](crate::Error::SourceChanged), [`Error::Locked`](crate::Error::Locked),
+    /// [`Error::Io`](crate::Error::Io).
+    ///
+    /// # Locks
+    /// Takes the shared store lock, and keeps it as long as the staged tree lives.
+    pub fn stage(&self, plan: &Plan, options: StageOptions) -> Result<Staged<'_>> {
+        publish::stage(&self.store, None, plan, options)
+    }
+
+    /// Begins a stage: a directory that any program may write to, invisible to readers. See
+    /// [`Stage::seal`].
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::plan::ScanRules;
+    /// use genstore::{CommitOptions, StageOptions};
+    ///
+    /// let stage = store.begin()?;
+    /// std::fs::write(stage.path().join("index.html"), "three")?;
+    /// let staged = stage.seal(&ScanRules::default(), StageOptions::default())?;
+    /// let published = staged.unaudited().commit(&CommitOptions::default())?;
+    /// assert!(published.changed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Locked`](crate::Error::Locked), [`Error::Io`](crate::Error::Io).
+    pub fn begin(&self) -> Result<Stage<'_>> {
+        stage::begin(&self.store)
+    }
+
+    /// Takes over a stage that was left to an owner.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::publish::Owner;
+    ///
+    /// let until = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    /// let id = store.begin()?.leave_to(Owner::Until(until))?;
+    /// // Maybe in another process.
+    /// let stage = store.resume(&id)?;
+    /// stage.abort()?;
+    /// assert!(store.resume(&id).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Codes `stage-unknown`, `stage-expired`, `stage-committed`, `stage-refused`, `stage-foreign`;
+    /// [`Error::Locked`](crate::Error::Locked) if another process works on it.
+    pub fn resume(&self, id: &StageId) -> Result<Stage<'_>> {
+        stage::resume(&self.store, id)
+    }
+
+    /// Takes the watch lock of this store: one process at a time watches sources for it.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// let watching = store.lock_watch()?;
+    /// assert_eq!(store.lock_watch().err().map(|error| error.code()), Some("locked"));
+    /// drop(watching);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Locked`](crate::Error::Locked) at once, with the process that has it.
+    pub fn lock_watch(&self) -> Result<WatchLock> {
+        Locks::of(&self.store).watch()
+    }
+}
