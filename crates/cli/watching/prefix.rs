@@ -67,7 +67,7 @@ const LONGEST_LINE: usize = 16 << 10;
 /// A search for the first line that matches.
 struct Found {
     pattern: Pattern,
-    /// What there is of the last line of stdout, and of stderr.
+    /// The unfinished last line of stdout, and of stderr.
     lines: [Vec<u8>; 2],
     is_done: bool,
 }

@@ -41,7 +41,7 @@ struct Supervised<L> {
     crashes: u32,
     /// A run that takes over once it is ready.
     next: Option<Run<L>>,
-    /// Runs that were told to stop while another one runs.
+    /// Runs that are being stopped while another one runs.
     leaving: Vec<(Run<L>, Patience)>,
 }
 

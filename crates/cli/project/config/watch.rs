@@ -128,7 +128,7 @@ impl From<CommandLine> for ProgramSection {
     }
 }
 
-/// How a program of `[watch.run]` is known to be ready.
+/// The sign that a program of `[watch.run]` is ready.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ReadySection {
     Port(u16),
