@@ -118,7 +118,7 @@ verbs! {
     /// List the generations, newest first
     #[command(visible_aliases = ["log", "ls"])]
     List = list, "list";
-    /// Show one generation, and the reasons for which gc keeps it
+    /// Show one generation, and why gc keeps it
     Show = show, "show";
     /// Print the number of the current generation
     Current = current, "current";

@@ -45,7 +45,7 @@ pub(crate) struct PublishArgs {
     /// says otherwise), `refuse` or `allow`
     #[arg(long, value_name = "warn|refuse|allow", hide_possible_values = true)]
     lossy: Option<AboutLosses>,
-    /// When to report success: `full` (the result survives a power loss) or `none` (for development loops)
+    /// Durability of the result: `full` (it survives a power loss) or `none` (for development loops)
     #[arg(long, value_name = "full|none", hide_possible_values = true)]
     durability: Option<Wanted>,
 }
