@@ -21,6 +21,7 @@ mod consumers;
 mod current;
 mod diff;
 mod doctor;
+mod doctor_tools;
 mod du;
 mod emptied;
 mod exec;

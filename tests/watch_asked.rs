@@ -78,3 +78,44 @@ fn the_key_r_builds_again() {
     let said = String::from_utf8_lossy(&run.stderr);
     assert_eq!(String::from_utf8_lossy(&run.stdout), format!("{}\n", 130 << 8), "{said}");
 }
+
+#[test]
+fn one_program_has_the_terminal() {
+    let run = "read line; echo \"it got $line, $(test -t 0 && echo from a terminal)\"; exec sleep 1000";
+    let site = project(&format!("[watch.run.api]\ncommand = '{run}'\nterminal = true\n"));
+    let script = "import os, pty, sys\n\
+                  pid, master = pty.fork()\n\
+                  if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
+                  def until(text):\n\
+                  \x20   seen = b''\n\
+                  \x20   while text not in seen: seen += os.read(master, 1024)\n\
+                  until(b'Started')\n\
+                  os.write(master, b'r\\n')\n\
+                  until(b'it got r, from a terminal')\n\
+                  os.write(master, b'\\x03')\n\
+                  try: until(b'Ended')\n\
+                  except OSError: pass\n\
+                  print(os.waitpid(pid, 0)[1])\n";
+    let program = env!("CARGO_BIN_EXE_genstore");
+    let run = Command::new("python3")
+        .args(["-c", script, program, "--color", "never", "watch"])
+        .current_dir(site.path(""))
+        .output();
+    let Ok(run) = run else {
+        genstore_testkit::skip_without_package("python3");
+        return;
+    };
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(String::from_utf8_lossy(&run.stdout), format!("{}\n", 130 << 8), "{said}");
+    // Without a terminal its stdin is a pipe, as that of all others.
+    let mut watch = Loop::start(&site, "", "");
+    watch.child("api", "started");
+    watch.end(&site);
+    let both =
+        "[watch.run]\na = { command = 'x', terminal = true }\nb = { command = 'x', terminal = true }\n";
+    let message = "error: both a and b want the terminal\n";
+    project(both).run("watch").fails(2, message);
+    let listens = "[watch.run.a]\ncommand = 'x'\nterminal = true\nhandover = true\nready = 'x'\n";
+    let message = "error: a has the terminal, and cannot have `listen` or `handover`\n";
+    project(listens).run("watch").fails(2, message);
+}

@@ -124,6 +124,7 @@ impl Builder {
         let mut job = self.job.clone();
         let out = self.output.as_deref().unwrap_or(stage.path());
         job.env.push(("GENSTORE_OUT".into(), out.into()));
+        job.env.push(("GENSTORE_PUBLIC".into(), store.path().join("current").into()));
         surround(&mut job, store, previous.as_ref().map(Generation::id));
         let log = Log { file: stage.log()?, limit_bytes: LOG_LIMIT_BYTES };
         let began = Began::at(&log.file);

@@ -2,4 +2,5 @@
 
 pub(crate) mod config;
 pub(crate) mod find;
+pub(crate) mod tools;
 pub(crate) mod trust;

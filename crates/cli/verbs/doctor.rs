@@ -1,7 +1,7 @@
 //! `doctor`: checks the real directories and the system, and lists which programs each view supports.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::command::context::Context;
 use crate::exit;
 use crate::probe;
+use crate::project::tools::{Advice, Fix, Tools, packages_beside};
 use crate::render::json::PathField;
 use crate::text::escape::show;
 use crate::text::human;
@@ -23,7 +24,8 @@ pub(crate) struct Doctor {
     /// Test the filesystem by writing to a temporary directory beside the store
     #[arg(long)]
     probe: bool,
-    /// Give files of other users back to the store's owner; needs root
+    /// Add the lines that keep tools out of the store where that is safe; as root, give what belongs to other
+    /// users back to the store's owner
     #[arg(long)]
     fix: bool,
 }
@@ -44,6 +46,11 @@ struct Check {
     name: &'static str,
     standing: Standing,
     text: String,
+    /// The file of a tool that is must change, and the line to add.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +110,51 @@ fn is_ok(view: &View) -> bool {
 }
 
 impl Doctor {
+    /// Looks at the project's own tools, and keeps those out of the store that are to be.
+    fn tools(
+        &self,
+        context: &Context<'_>,
+        store: &Path,
+        parent: &Path,
+        views: &[View],
+    ) -> Result<Vec<Check>> {
+        let project = context.project()?;
+        let root = project.map_or(parent, |project| project.root());
+        let mut checks = Vec::new();
+        let output = project.and_then(|project| project.config.build.output.as_ref());
+        let output = output.map(|output| root.join(output));
+        if let Some(tools) = Tools::of(root, store) {
+            if self.fix {
+                for advice in tools.find() {
+                    let fail = |source| Error::Io { op: "write", path: root.join(&advice.file), source };
+                    if tools.fix(&advice).map_err(fail)? {
+                        context.out.note(&format!("added to {}: {}", show(&advice.file), advice.line));
+                    }
+                }
+            }
+            checks.extend(tools.find().iter().map(advised));
+            let paths: Vec<PathBuf> = views.iter().map(|view| view.path.clone()).collect();
+            checks.extend(tools.loops(&paths, output.as_deref()).iter().map(advised));
+        }
+        for view in views.iter().filter(|view| view.kind == ViewKind::Link) {
+            let Some(beside) = packages_beside(&view.path, store) else { continue };
+            let (path, beside) = (show(&view.path), show(&beside));
+            let text = format!(
+                "{path} is a link, which Node resolves: from the generation it does not find {beside}; a mirror \
+                 is a real folder"
+            );
+            let line = format!("genstore view rm {path} && genstore view add {path} --as mirror");
+            checks.push(Check {
+                name: "packages",
+                standing: Standing::Care,
+                text,
+                file: None,
+                line: Some(line),
+            });
+        }
+        Ok(checks)
+    }
+
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let found = context.find_store()?;
         let store = match context.open_found(&found, None) {
@@ -120,8 +172,9 @@ impl Doctor {
         let place = store.as_ref().map_or(&*found.path, Store::path);
         // The place beside the store, or where it would be.
         let parent = place.parent().unwrap_or(Path::new("/"));
-        let checks = checks(parent, store.as_ref(), context, self.probe)?;
+        let mut checks = checks(parent, store.as_ref(), context, self.probe)?;
         let views = store.as_ref().map_or(Ok(vec![]), Store::views)?;
+        checks.extend(self.tools(context, place, parent, &views)?);
         let ok = checks.iter().all(|check| check.standing != Standing::Bad);
         let document = DoctorDoc {
             schema: "genstore.doctor/1",
@@ -133,6 +186,15 @@ impl Doctor {
         context.out.emit(&document, || text(&document, place, store.is_some(), &views));
         Ok(if ok { exit::DONE } else { exit::FAILED })
     }
+}
+
+/// Makes the check of an advice about a tool.
+fn advised(advice: &Advice) -> Check {
+    let file = show(&advice.file);
+    let then = if advice.fix == Fix::ByHand { "" } else { " (`genstore doctor --fix` does)" };
+    let text = format!("{}: add to {file}: {}{then}", advice.why, advice.line);
+    let (file, line) = (Some(file), Some(advice.line.clone()));
+    Check { name: advice.tool, standing: Standing::Care, text, file, line }
 }
 
 /// Describes the files that do not belong to the store's owner.
@@ -207,7 +269,8 @@ fn checks(parent: &Path, store: Option<&Store>, context: &Context<'_>, tries: bo
     };
     let dev = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
     let mut checks = Vec::new();
-    let mut add = |name, standing, text: String| checks.push(Check { name, standing, text });
+    let mut add =
+        |name, standing, text| checks.push(Check { name, standing, text, file: None, line: None });
     if let Some(name) = &filesystem {
         let limit = probe::link_limit(name);
         let text = limit.map_or_else(

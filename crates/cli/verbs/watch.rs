@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -167,6 +168,7 @@ impl Watch {
         };
         let mut taken: BTreeSet<String> = BTreeSet::new();
         let mut programs = Vec::new();
+        let mut terminal = None;
         // Given names come first, so that generated names avoid them.
         named.sort_by_key(|(name, _)| name.is_none());
         for (name, program) in named {
@@ -175,7 +177,6 @@ impl Watch {
                 running::job(&words).ok_or_else(|| running::no_command("[watch] run, or of --run,"))?;
             job.cwd = self.run.is_empty().then(|| root.to_owned());
             job.env = context.out.colors_of_commands();
-            job.stdin = Stdin::Open;
             let name = match name {
                 Some(name) if !taken.insert(name.clone()) => {
                     let fail = Fail::usage("bad-run", format!("two programs are called {name}"));
@@ -185,6 +186,7 @@ impl Watch {
                 Some(name) => name,
                 None => free_name(&program.command.text(), &mut taken),
             };
+            job.stdin = stdin_of(&name, &program, &mut terminal)?;
             let socket = match &program.listen {
                 Some(address) => Some(watching::listen(&name, address)?),
                 None => None,
@@ -242,6 +244,25 @@ impl Watch {
         rules.user_ignore.clone_from(&context.user_ignore);
         Ok(Some(Arc::new(checked(rules, &format!("`paths` under [watch.run.{name}]"))?)))
     }
+}
+
+/// Returns the stdin of a program. `terminal` is the name of the program that has the terminal.
+fn stdin_of(name: &str, program: &ProgramSection, terminal: &mut Option<String>) -> Result<Stdin> {
+    if !program.terminal {
+        return Ok(Stdin::Open);
+    }
+    let fail = |message: String, hint: &str| {
+        Err(Fail { hint: hint.to_owned(), ..Fail::usage("bad-run", message) }.into())
+    };
+    if let Some(other) = terminal.replace(name.to_owned()) {
+        let message = format!("both {other} and {name} want the terminal");
+        return fail(message, "leave `terminal = true` in one of them");
+    }
+    if program.listen.is_some() || program.handover {
+        let message = format!("{name} has the terminal, and cannot have `listen` or `handover`");
+        return fail(message, "leave one of them out");
+    }
+    Ok(if std::io::stdin().is_terminal() { Stdin::Passed } else { Stdin::Open })
 }
 
 fn checked(rules: SourceRules, place: &str) -> Result<Sources> {

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use genstore::Store;
-use genstore_run::Ended;
+use genstore_run::{Ended, Stdin};
 
 use crate::command::context::Context;
 use crate::command::control::Listener;
@@ -76,7 +76,10 @@ pub(crate) fn run(context: &Context<'_>, store: &Store, settings: Settings) -> R
             None
         }
     };
-    keys::listen(context, &sender)?;
+    // A program that has the terminal reads its keys.
+    if settings.programs.iter().all(|program| program.child.job.stdin != Stdin::Passed) {
+        keys::listen(context, &sender)?;
+    }
     let mut watch = Watch::new(context, store, settings, sender, inbox)?;
     let done = watch.run();
     // No process is left behind, even after an error.

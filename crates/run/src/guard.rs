@@ -101,19 +101,20 @@ fn prepare() -> io::Result<UnixStream> {
 /// The ends of a pipe that stay open while the command runs.
 type KeptOpen = Option<(PipeWriter, Option<PipeReader>)>;
 
-/// Starts the command. A socket becomes its descriptor 3, and its environment says so.
-fn spawn(job: &Job, socket: Option<OwnedFd>) -> io::Result<(Pid, KeptOpen)> {
+/// Starts the command. A passed descriptor becomes its stdin, or is a socket, which becomes descriptor 3.
+fn spawn(job: &Job, mut passed: Option<OwnedFd>) -> io::Result<(Pid, KeptOpen)> {
     let (mut stdin, kept) = match job.stdin {
         Stdin::Empty => (Stdio::null(), None),
+        Stdin::Passed => (passed.take().map_or_else(Stdio::null, Stdio::from), None),
         Stdin::Open => {
             let (reader, writer) = io::pipe()?;
-            match socket {
+            match passed {
                 None => (reader.into(), Some((writer, None))),
                 Some(_) => (Stdio::null(), Some((writer, Some(reader)))),
             }
         }
     };
-    let mut command = match socket {
+    let mut command = match passed {
         None => Command::new(&job.program),
         Some(socket) => {
             let mut shell = Command::new("/bin/sh");

@@ -29,6 +29,8 @@ pub enum Stdin {
     /// It is an open pipe without data, as long as the command runs. Many watching programs end when their
     /// stdin does.
     Open,
+    /// It is the descriptor that is passed with the job.
+    Passed,
 }
 
 impl Job {

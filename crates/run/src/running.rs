@@ -65,8 +65,9 @@ pub fn start(guard: &GuardCommand, job: &Job, output: Output) -> Result<Running,
     start_with(guard, job, output, None)
 }
 
-/// Starts the command as [`start`] does, and passes a socket to it as descriptor 3, with `LISTEN_FDS` and
-/// `LISTEN_PID`, as systemd does. A shell starts the command then. If there is no such program, the shell
+/// Starts the command as [`start`] does, and passes a descriptor to it: as its stdin, if that is
+/// [`Stdin::Passed`](crate::Stdin::Passed). Otherwise the descriptor is a socket, and becomes descriptor 3 of
+/// the command, with `LISTEN_FDS` and `LISTEN_PID`, as systemd does. A shell starts the command then. If there is no such program, the shell
 /// prints that and exits with 127.
 ///
 /// # Errors
@@ -76,14 +77,14 @@ pub fn start_with(
     guard: &GuardCommand,
     job: &Job,
     output: Output,
-    socket: Option<BorrowedFd<'_>>,
+    descriptor: Option<BorrowedFd<'_>>,
 ) -> Result<Running, StartError> {
     let mut caller = Caller::start(guard, output)?;
     let order = Order::Start(job.clone());
     // A failed send means that the guard is dead, which is found out below.
-    let sent = match socket {
+    let sent = match descriptor {
         None => send(&caller.socket, &order),
-        Some(socket) => send_with(&caller.socket, &order, socket),
+        Some(descriptor) => send_with(&caller.socket, &order, descriptor),
     };
     let fail = |source: io::Error| {
         let program = job.program.clone();

@@ -76,7 +76,7 @@ impl Message for Order {
                     put_string(out, value);
                 }
                 put_list(out, &job.env_remove);
-                out.push(u8::from(job.stdin == Stdin::Open));
+                out.push(job.stdin as u8);
             }
             Order::Stop(signal) => {
                 out.push(b's');
@@ -99,6 +99,7 @@ impl Message for Order {
                 stdin: match fields.byte()? {
                     0 => Stdin::Empty,
                     1 => Stdin::Open,
+                    2 => Stdin::Passed,
                     _ => return None,
                 },
             }),

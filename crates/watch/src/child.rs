@@ -16,7 +16,7 @@ use crate::ready::Ready;
 pub struct Child {
     /// The name, in its output and in events.
     pub name: String,
-    /// The job.
+    /// The job. If its stdin is [`genstore_run::Stdin::Passed`], it gets the stdin of this process.
     pub job: Job,
     /// The events that restart it.
     pub restart: Restart,

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use genstore_run::{Ended, GuardCommand, Output, StartError, Stopper, start_with};
+use genstore_run::{Ended, GuardCommand, Output, StartError, Stdin, Stopper, start_with};
 
 use crate::child::{Announce, Child, ChildNews, ChildReport, News, Reported, Restart, Target};
 use crate::ready;
@@ -222,8 +222,12 @@ impl<L> Children<L> {
         let number = self.runs;
         let announce = || Announce { index, run: number, report: Arc::clone(&self.report) };
         let output = (self.output)(&child.name, announce());
-        let socket = child.socket.as_ref().map(|socket| socket.as_fd());
-        let mut running = start_with(&self.guard, &job, output, socket).map_err(|error| why(&error))?;
+        let stdin = std::io::stdin();
+        let passed = match job.stdin {
+            Stdin::Passed => Some(stdin.as_fd()),
+            Stdin::Empty | Stdin::Open => child.socket.as_ref().map(|socket| socket.as_fd()),
+        };
+        let mut running = start_with(&self.guard, &job, output, passed).map_err(|error| why(&error))?;
         // Dropped, it is killed.
         let stopper = running.stopper().map_err(|error| error.to_string())?;
         let pid = running.pid();

@@ -109,6 +109,8 @@ pub(crate) struct ProgramSection {
     /// The address of a socket that the watch holds for it.
     pub(crate) listen: Option<String>,
     pub(crate) handover: bool,
+    /// Whether its stdin is the terminal.
+    pub(crate) terminal: bool,
 }
 
 impl From<CommandLine> for ProgramSection {
@@ -124,6 +126,7 @@ impl From<CommandLine> for ProgramSection {
             ready_timeout: None,
             listen: None,
             handover: false,
+            terminal: false,
         }
     }
 }
@@ -208,6 +211,8 @@ impl<'de> Deserialize<'de> for ProgramSection {
             listen: Option<String>,
             #[serde(default)]
             handover: bool,
+            #[serde(default)]
+            terminal: bool,
         }
         struct CommandOrTable;
         impl<'de> Visitor<'de> for CommandOrTable {
@@ -239,6 +244,7 @@ impl<'de> Deserialize<'de> for ProgramSection {
                     ready_timeout: table.ready_timeout,
                     listen: table.listen,
                     handover: table.handover,
+                    terminal: table.terminal,
                 })
             }
         }
@@ -310,7 +316,7 @@ mod tests {
              poll = '2s'\n[watch.run]\napi = 'node a.js'\nweb = ['next', 'dev']\n\
              [watch.run.worker]\ncommand = ['node', 'w.js']\npaths = ['apps/worker']\nenv_file = '.env'\n\
              restart = 'change'\nstop_signal = 'INT'\nstop_timeout = '30s'\nready = 'up on \\d+'\n\
-             ready_timeout = '5s'\nlisten = '127.0.0.1:3000'\nhandover = true\n\
+             ready_timeout = '5s'\nlisten = '127.0.0.1:3000'\nhandover = true\nterminal = true\n\
              [hooks]\npost_commit = 'echo done'\ntimeout = '5s'\n",
         )
         .unwrap();
@@ -332,7 +338,10 @@ mod tests {
         assert_eq!((worker.stop_signal, worker.stop_timeout), (Some(2), Some(Duration::from_secs(30))));
         let pattern = Pattern(regex::Regex::new("up on \\d+").unwrap());
         assert_eq!(worker.ready, Some(ReadySection::Pattern(pattern)));
-        assert_eq!((worker.ready_timeout, worker.handover), (Some(Duration::from_secs(5)), true));
+        assert_eq!(
+            (worker.ready_timeout, worker.handover, worker.terminal),
+            (Some(Duration::from_secs(5)), true, true)
+        );
         assert_eq!(worker.listen.as_deref(), Some("127.0.0.1:3000"));
         assert_eq!(config.hooks.post_commit, [CommandLine::Shell("echo done".to_owned())]);
         assert_eq!(config.hooks.timeout, Some(Duration::from_secs(5)));

@@ -47,6 +47,8 @@ pub(crate) const TREE: &[u8] = b"tree";
 /// Exists in a store that a group shares.
 const SHARED: &[u8] = b"shared";
 const GITIGNORE: &[u8] = b".gitignore";
+/// Empty: a module of its own, so that `go vet ./...` of a module around the store does not walk into it.
+const GO_MOD: &[u8] = b"go.mod";
 pub(crate) const STORE_LOCK: &[u8] = b"locks/store";
 pub(crate) const COMMIT_LOCK: &[u8] = b"locks/commit";
 pub(crate) const WATCH_LOCK: &[u8] = b"locks/watch";
@@ -308,6 +310,7 @@ impl StoreDir {
         if state.missing.contains(&COMMIT_LOCK) {
             let ignore = self.fs.open_or_create(&self.dir, GITIGNORE)?;
             self.fs.write_at(&ignore, &self.dir.join(GITIGNORE), b"*\n", 0)?;
+            drop(self.fs.open_or_create(&self.dir, GO_MOD)?);
         }
         // Its content is written under the commit lock: another process may publish meanwhile.
         drop(self.fs.open_or_create(&self.dir, NOTICE)?);
