@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use genstore::tree::ObjectId;
-use genstore::verify::{DamagedObject, Depth, Repaired, TreeFault, TreeFaultKind, Unshared, VerifyReport};
+use genstore::verify::{
+    DamagedObject, Depth, Foreign, Repaired, TreeFault, TreeFaultKind, Unshared, VerifyReport,
+};
 use genstore::{GenerationId, Rev, Store};
 use serde::Serialize;
 
@@ -216,7 +218,7 @@ impl Verify {
         let only = self.generation.as_ref().map(|rev| store.resolve(rev)).transpose()?;
         let depth = if self.quick { Depth::Quick } else { Depth::Full };
         let report = store.verify(only, depth)?;
-        warn_of_owners(context, &store)?;
+        warn_of_owners(context, &report.foreign);
         context.progress.finish();
         let document = VerifyDoc {
             schema: "genstore.verify/1",
@@ -247,7 +249,10 @@ impl Verify {
 
 fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     let Repaired { before, after, .. } = store.repair()?;
-    give_back_owners(context, store)?;
+    match rustix::process::geteuid().is_root() {
+        true => warn_of_owners(context, &store.give_back()?.after),
+        false => warn_of_owners(context, &after.foreign),
+    }
     context.progress.finish();
     if before != after {
         context.out.has_changed("the store was repaired");
@@ -307,23 +312,13 @@ fn print_unshared(context: &Context<'_>, report: &VerifyReport) {
     }
 }
 
-/// Returns files of other users to the store's owner, if this user is root.
-fn give_back_owners(context: &Context<'_>, store: &Store) -> Result<()> {
-    if rustix::process::geteuid().is_root() {
-        store.give_back()?;
-    }
-    warn_of_owners(context, store)
-}
-
 /// Warns of files that do not belong to the store's owner. This is no damage, but the owner may not be able
 /// to change them.
-fn warn_of_owners(context: &Context<'_>, store: &Store) -> Result<()> {
-    let foreign = store.foreign()?;
+fn warn_of_owners(context: &Context<'_>, foreign: &Foreign) {
     if foreign.count > 0 {
-        context.out.warn(&super::doctor::owners_text(&foreign));
+        context.out.warn(&super::doctor::owners_text(foreign));
         context.out.hint("`sudo genstore doctor --fix` gives them back");
     }
-    Ok(())
 }
 
 /// Returns whether a repair moved the finding away because it could not repair it.

@@ -175,9 +175,10 @@ pub mod view {
 
 /// Verification of a store, and repair.
 pub mod verify {
+    pub use crate::check::owners::Foreign;
     pub use crate::check::report::{DamagedObject, Unshared, VerifyReport};
     pub use crate::check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
-    pub use crate::repair::owners::{Foreign, GivenBack};
+    pub use crate::repair::owners::GivenBack;
     pub use crate::verbs::verify::Repaired;
 }
 

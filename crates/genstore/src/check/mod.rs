@@ -1,7 +1,9 @@
 //! Floor 3: compares a store with its records. Changes nothing.
 
 pub(crate) mod lost;
+pub(crate) mod owners;
 pub(crate) mod report;
+pub(crate) mod seen;
 pub(crate) mod store;
 pub(crate) mod tree;
 pub(crate) mod unshared;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::check::owners::Foreign;
 use crate::check::tree::Fault;
 use crate::model::ids::GenerationId;
 use crate::model::tree::ObjectId;
@@ -40,6 +41,9 @@ pub struct VerifyReport {
     pub files: Vec<(PathBuf, String)>,
     /// Paths that could share an inode and do not. This is not damage.
     pub unshared: Unshared,
+    /// The names with a foreign owner. After the check of one generation: only those in its directory, and
+    /// those of its objects. This is not damage.
+    pub foreign: Foreign,
     /// The number of checked generations.
     pub checked_generations: u64,
     /// The number of checked objects.

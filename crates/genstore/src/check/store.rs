@@ -1,20 +1,23 @@
 //! Checks of a whole store: objects, generations, records, and unknown entries.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::check::lost;
+use crate::check::owners::Owners;
 use crate::check::report::{DamagedObject, MISSING, MODE_DIFFERS, VerifyReport};
-use crate::check::tree::{self, Depth, Fault, LoadedGeneration};
+use crate::check::seen::{Inodes, SeenObject, SeenObjects};
+use crate::check::tree::{self, Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look};
 use crate::check::unshared::unshared;
 use crate::error::{Damaged, Error, Result};
-use crate::fs::Kind;
 use crate::fs::errno::is_absence;
+use crate::fs::{Kind, Stat};
 use crate::model::ids::GenerationId;
 use crate::model::object_name;
+use crate::model::relpath;
 use crate::model::tree::{FileNode, ObjectId};
 use crate::parts::generations::Generations;
-use crate::parts::layout::{GENERATIONS, OBJECTS, StoreDir};
+use crate::parts::layout::{GENERATIONS, OBJECTS, StoreDir, TREE};
 use crate::parts::objects::Objects;
 use crate::progress::Phase;
 use crate::threads::prelude::*;
@@ -62,13 +65,18 @@ pub(crate) fn check(
             Err(e) => return Err(e),
         }
     }
-    check_objects(store, objects, &all, depth, &mut report)?;
+    let owners = Owners::of(store)?;
+    let seen = check_objects(store, objects, &all, depth, &mut report)?;
     if let (None, Depth::Full, Some(objects)) = (only, depth, objects) {
-        check_unused(store, objects, &all, &mut report)?;
+        check_unused(objects, &seen, &mut report)?;
     }
+    let mut walked = Vec::new();
     for known in &all {
-        match check_generation(store, objects, known, depth) {
-            Ok(faults) => report.faults.extend(faults.into_iter().map(|fault| (known.id, fault))),
+        match check_generation(store, known, depth, (&seen, &owners)) {
+            Ok((faults, is_walked)) => {
+                report.faults.extend(faults.into_iter().map(|fault| (known.id, fault)));
+                walked.extend(is_walked.then(|| tree::tree_path(known.id)));
+            }
             // It was damaged after it was read.
             Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
                 report.generations.push((id, cause));
@@ -76,9 +84,11 @@ pub(crate) fn check(
             Err(e) => return Err(e),
         }
     }
+    note_owners(&owners, only, &seen, &walked)?;
+    report.foreign = owners.count();
     if only.is_none() {
-        if let Some(objects) = objects {
-            report.unshared = unshared(store, objects, &all)?;
+        if objects.is_some() {
+            report.unshared = unshared(store, &seen, &all)?;
         }
         if report.unshared.all {
             let cause =
@@ -91,26 +101,53 @@ pub(crate) fn check(
 }
 
 /// Compares a generation's directory with its manifest. A generation that was removed meanwhile has no
-/// faults.
+/// faults. Returns also whether the owners of all names in its tree were recorded.
 fn check_generation(
     store: &StoreDir,
-    objects: Option<&Objects<'_>>,
     known: &LoadedGeneration,
     depth: Depth,
-) -> Result<Vec<Fault>> {
-    match known.lease(store)? {
-        Some(leased) => tree::check_tree(store, objects, &leased, depth, None),
-        None => Ok(vec![]),
+    (seen, owners): (&SeenObjects, &Owners<'_>),
+) -> Result<(Vec<Fault>, bool)> {
+    let Some(leased) = known.lease(store)? else { return Ok((vec![], false)) };
+    let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
+    let part = owners.part();
+    let how = Look { owners: Some(&part), ..Look::new(Inodes::Seen(seen), bytes) };
+    let faults = tree::look(store, &leased.generation, (&known.tree, &known.shown), &how)?;
+    // The check did not enter folders that are in no manifest.
+    let of_known_names = [FaultKind::Content, FaultKind::Mode, FaultKind::Mtime];
+    let is_walked = faults.iter().all(|fault| of_known_names.contains(&fault.kind));
+    if is_walked {
+        owners.add(part);
     }
+    Ok((faults, is_walked))
 }
 
+/// Records the owners of the objects, and of all names that no check has visited: `walked` are the trees that
+/// were visited.
+fn note_owners(
+    owners: &Owners<'_>,
+    only: Option<GenerationId>,
+    seen: &SeenObjects,
+    walked: &[Vec<u8>],
+) -> Result<()> {
+    for (id, _, stat) in seen.files() {
+        owners.note(stat, || [OBJECTS, b"/", &object_name::name(id)].concat());
+    }
+    let from = only.map_or(vec![], |id| [GENERATIONS, b"/", id.to_string().as_bytes()].concat());
+    owners.walk(&from, |folder, name| {
+        let is_tree = || name == TREE && walked.contains(&relpath::join(folder, name));
+        seen.is_name(folder, name) || is_tree()
+    })
+}
+
+/// Checks the objects that generations need. Returns their stats.
 pub(crate) fn check_objects(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
     all: &[LoadedGeneration],
     depth: Depth,
     report: &mut VerifyReport,
-) -> Result<()> {
+) -> Result<SeenObjects> {
     let mut uses: HashMap<ObjectId, Uses> = HashMap::new();
     for (nth, known) in all.iter().enumerate() {
         for (entry, node) in known.tree.iter().enumerate() {
@@ -129,36 +166,33 @@ pub(crate) fn check_objects(
     let mut todo: Vec<(ObjectId, Uses)> = uses.into_iter().collect();
     // Names are hashes, so their order is the order of the folders.
     todo.sort_by_key(|(id, _)| *id);
-    let damaged: Vec<Option<DamagedObject>> = todo
+    let checked: Vec<(ObjectId, SeenObject, Option<DamagedObject>)> = todo
         .into_par_iter()
         .map(|(id, uses)| {
-            let cause = check_object(objects, uses.file, depth)?;
+            let (cause, stat) = check_object(objects, uses.file, depth)?;
             progress.advance(1);
-            Ok(cause.map(|cause| {
+            let seen = SeenObject { paths: uses.places.len() as u64, stat };
+            let damaged = cause.map(|cause| {
                 let place = |(nth, entry): &(u32, u32)| {
                     let known = &all[*nth as usize];
                     (known.id, known.tree.path(*entry as usize).to_vec())
                 };
                 let uses_ = uses.places.iter().map(place).collect();
                 DamagedObject { id, size: uses.file.size, cause, uses: uses_ }
-            }))
+            });
+            Ok((id, seen, damaged))
         })
         .collect::<Result<_>>()?;
-    report.objects = damaged.into_iter().flatten().collect();
-    Ok(())
+    Ok(SeenObjects::of(checked.into_iter().map(|(id, seen, damaged)| {
+        report.objects.extend(damaged);
+        (id, seen)
+    })))
 }
 
 /// Hashes the objects that no generation references: gc has not removed them yet.
-pub(crate) fn check_unused(
-    _store: &StoreDir,
-    objects: &Objects<'_>,
-    all: &[LoadedGeneration],
-    report: &mut VerifyReport,
-) -> Result<()> {
-    let files = all.iter().flat_map(|known| known.tree.iter_files());
-    let used: HashSet<ObjectId> = files.map(|(_, file)| file.object()).collect();
+fn check_unused(objects: &Objects<'_>, seen: &SeenObjects, report: &mut VerifyReport) -> Result<()> {
     let unused = objects.list()?.into_iter().filter_map(std::result::Result::ok);
-    let unused: Vec<ObjectId> = unused.filter(|id| !used.contains(id)).collect();
+    let unused: Vec<ObjectId> = unused.filter(|id| !seen.is_used(*id)).collect();
     let damaged: Vec<Option<DamagedObject>> = unused
         .into_par_iter()
         .map(|id| {
@@ -208,29 +242,34 @@ pub(crate) fn check_files(
     Ok(())
 }
 
+/// Checks an object. Returns the cause of its damage, if any, and the stat of its name. The stat of an intact
+/// object is that of the inode that was hashed.
 pub(crate) fn check_object(
     objects: Option<&Objects<'_>>,
     file: FileNode,
     depth: Depth,
-) -> Result<Option<&'static str>> {
-    let Some(objects) = objects else { return Ok(Some(MISSING)) };
-    let stat = match objects.stat(file.object()) {
-        Ok(Some(stat)) => stat,
-        Ok(None) => return Ok(Some(MISSING)),
-        Err(e) if is_absence(&e) => return Ok(Some(MISSING)),
-        Err(e) => return Err(e),
+) -> Result<(Option<&'static str>, Option<Stat>)> {
+    let Some(objects) = objects else { return Ok((Some(MISSING), None)) };
+    let id = file.object();
+    // The open file has the stat of an intact object.
+    let intact = if depth == Depth::Full { objects.intact(id) } else { Ok(None) };
+    let stat = match intact {
+        Ok(Some(stat)) => Some(stat),
+        _ => match objects.stat(id) {
+            Err(e) if is_absence(&e) => None,
+            stat => stat?,
+        },
     };
-    if stat.kind != Kind::File {
-        return Ok(Some("it is not a regular file"));
-    }
-    if stat.size != file.size {
-        return Ok(Some("its size differs"));
-    }
-    if depth == Depth::Full && !objects.is_intact(file.object())? {
-        return Ok(Some("its hash differs"));
-    }
-    if stat.mode != object_name::mode(file.executable) {
-        return Ok(Some(MODE_DIFFERS));
-    }
-    Ok(None)
+    let Some(stat) = stat else { return Ok((Some(MISSING), None)) };
+    let cause = if stat.kind != Kind::File {
+        // A device without a driver cannot even be opened.
+        Some("it is not a regular file")
+    } else if stat.size != file.size {
+        Some("its size differs")
+    } else if depth == Depth::Full && intact?.is_none() {
+        Some("its hash differs")
+    } else {
+        (stat.mode != object_name::mode(file.executable)).then_some(MODE_DIFFERS)
+    };
+    Ok((cause, Some(stat)))
 }

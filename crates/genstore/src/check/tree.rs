@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::check::owners::Owners;
+use crate::check::seen::Inodes;
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
@@ -14,9 +16,8 @@ use crate::model::tree::{FileNode, Node, ObjectId, Tree};
 use crate::model::{object_name, relpath};
 use crate::parts::current_generation::CurrentGeneration;
 use crate::parts::generations::{Generation, Generations};
-use crate::parts::layout::{StoreDir, TREE};
+use crate::parts::layout::{GENERATIONS, StoreDir, TREE};
 use crate::parts::look::{Quiet, has_digest};
-use crate::parts::objects::Objects;
 use crate::threads::prelude::*;
 
 /// The depth of `verify`.
@@ -94,36 +95,31 @@ pub(crate) struct Leased<'k> {
     pub(crate) known: &'k LoadedGeneration,
 }
 
-/// Compares a generation's directory with its manifest. A file that is its object's inode is left to
-/// the check of the objects. All others are hashed here. With `only`, checks the paths of one object.
-pub(crate) fn check_tree(
-    store: &StoreDir,
-    objects: Option<&Objects<'_>>,
-    leased: &Leased<'_>,
-    depth: Depth,
-    only: Option<ObjectId>,
-) -> Result<Vec<Fault>> {
-    let Leased { generation, known: LoadedGeneration { tree, shown, .. } } = leased;
-    let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
-    look(store, generation, (tree, shown), &Look { objects, bytes, only, within: None })
-}
-
 /// Compares a generation's directory with its manifest by one stat per path, without the objects: finds
 /// files that were written to since the publication.
 pub(crate) fn check_stats(store: &StoreDir, base: &CurrentGeneration) -> Result<Vec<Fault>> {
-    let by_stat = Look { objects: None, bytes: Bytes::None, only: None, within: None };
+    let by_stat = Look::new(Inodes::Unknown, Bytes::None);
     look(store, &base.generation, (&base.tree, &base.shown), &by_stat)
 }
 
 /// The scope and depth of a comparison.
 pub(crate) struct Look<'a> {
-    /// A file that is its object's inode is not compared further. `None`: all files are compared.
-    pub(crate) objects: Option<&'a Objects<'a>>,
+    /// A file that is its object's inode is left to the check of the objects.
+    pub(crate) objects: Inodes<'a>,
     pub(crate) bytes: Bytes,
     /// Only the paths of this object.
     pub(crate) only: Option<ObjectId>,
     /// Only a part of the tree.
     pub(crate) within: Option<&'a Part<'a>>,
+    /// Records the owner of every name that is checked.
+    pub(crate) owners: Option<&'a Owners<'a>>,
+}
+
+impl<'a> Look<'a> {
+    /// Covers a whole tree.
+    pub(crate) fn new(objects: Inodes<'a>, bytes: Bytes) -> Look<'a> {
+        Look { objects, bytes, only: None, within: None, owners: None }
+    }
 }
 
 /// The files to read, of those that are not their object's inode.
@@ -171,24 +167,15 @@ pub(crate) fn look(
         Err(e) if is_mount(&e) => return Ok(vec![Fault { path: vec![], kind: FaultKind::Mounted }]),
         Err(e) => return Err(e),
     };
-    let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
-    let check = TreeCheck { store, how, tree, shown, root };
-    let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
-    let mut all: Vec<(&[u8], &[u32])> = folders.iter().collect();
-    if all.is_empty() {
-        // A tree without entries has a folder, but no entry names it.
-        all.push((b"", &[]));
-    }
+    let check = TreeCheck { store, how, id: generation.id(), tree, shown, root };
+    let mut faults = match how.within {
+        // Grouping all entries by folder takes longer than a few stats.
+        Some(part) if part.folders.is_empty() => vec![],
+        _ => check.folders()?,
+    };
     if let Some(part) = how.within {
-        all.retain(|(path, _)| part.folders.contains(path));
-    }
-    let mut faults: Vec<Fault> = all
-        .into_par_iter()
-        .map(|(path, members)| check.folder(&names, path, members))
-        .collect::<Result<Vec<_>>>()?
-        .concat();
-    for path in how.within.iter().flat_map(|part| &part.entries) {
-        faults.extend(check.single(path)?);
+        let singles = part.entries.par_iter().map(|path| check.single(path));
+        faults.extend(singles.collect::<Result<Vec<_>>>()?.concat());
     }
     faults.sort_by(|a, b| relpath::compare(&a.path, &b.path).then(a.kind.cmp(&b.kind)));
     // A mount is found once for each folder that it hides.
@@ -196,19 +183,41 @@ pub(crate) fn look(
     Ok(faults)
 }
 
+/// Returns the path of a generation's tree in the store.
+pub(crate) fn tree_path(id: GenerationId) -> Vec<u8> {
+    [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", TREE].concat()
+}
+
 struct TreeCheck<'a> {
     store: &'a StoreDir,
     how: &'a Look<'a>,
+    id: GenerationId,
     tree: &'a Tree,
     shown: &'a Shown,
     root: Dir,
 }
 
 impl TreeCheck<'_> {
+    /// Checks the wanted folders, and the names in each.
+    fn folders(&self) -> Result<Vec<Fault>> {
+        let folders = Folders::of((0..self.tree.len()).map(|index| self.tree.path(index)));
+        let names: HashSet<&[u8]> = folders.iter().map(|(path, _)| path).collect();
+        let mut all: Vec<(&[u8], &[u32])> = folders.iter().collect();
+        if all.is_empty() {
+            // A tree without entries has a folder, but no entry names it.
+            all.push((b"", &[]));
+        }
+        if let Some(part) = self.how.within {
+            all.retain(|(path, _)| part.folders.contains(path));
+        }
+        let found = all.into_par_iter().map(|(path, members)| self.folder(&names, path, members));
+        Ok(found.collect::<Result<Vec<_>>>()?.concat())
+    }
+
     fn folder(&self, folders: &HashSet<&[u8]>, path: &[u8], members: &[u32]) -> Result<Vec<Fault>> {
         let mut faults = Vec::new();
         let mut fault = |path: &[u8], kind| faults.push(Fault { path: path.to_vec(), kind });
-        let dir = match self.root.open_dir(path) {
+        let mut dir = match self.root.open_dir(path) {
             Ok(dir) => dir,
             Err(e) if is_absence(&e) => {
                 for &entry in members {
@@ -230,18 +239,29 @@ impl TreeCheck<'_> {
             }
         }
         if self.how.only.is_none() {
-            if !self.store.fs.is_dir_mode(&dir.stat_self()?) {
+            let stat = dir.stat_self()?;
+            self.note(path, &stat);
+            if !self.store.fs.is_dir_mode(&stat) {
                 fault(path, FaultKind::Mode);
             }
-            for (name, kind) in dir.list()? {
-                let full = relpath::join(path, &name);
-                let is_folder = kind == Kind::Dir && folders.contains(full.as_slice());
-                if !known.contains(name.as_slice()) && !is_folder {
+            dir.each(|name, kind| {
+                if known.contains(name) {
+                    return;
+                }
+                let full = relpath::join(path, name);
+                if kind != Kind::Dir || !folders.contains(full.as_slice()) {
                     fault(&full, FaultKind::Stranger);
                 }
-            }
+            })?;
         }
         Ok(faults)
+    }
+
+    /// Records the owner of a path of the tree.
+    fn note(&self, path: &[u8], stat: &Stat) {
+        if let Some(owners) = self.how.owners {
+            owners.note(stat, || relpath::join(&tree_path(self.id), path));
+        }
     }
 
     /// Creates the fault of a mount point that was not crossed.
@@ -275,6 +295,7 @@ impl TreeCheck<'_> {
         let Some(stat) = dir.stat(name)? else {
             return Ok(vec![FaultKind::Missing]);
         };
+        self.note(path, &stat);
         match node {
             Node::File(file) => self.file(dir, name, path, file, &stat),
             Node::Symlink(target) => {
@@ -307,12 +328,9 @@ impl TreeCheck<'_> {
             return Ok(vec![FaultKind::Replaced]);
         }
         let mut faults = Vec::new();
-        let is_object = || match self.how.objects {
-            Some(objects) if file.size > 0 => match objects.stat(file.object()) {
-                Err(e) if is_absence(&e) => Ok(false),
-                object => object.map(|object| object.is_some_and(|one| one.same_inode(stat))),
-            },
-            _ => Ok(false),
+        let is_object = || match file.size {
+            0 => Ok(false),
+            _ => self.how.objects.is_object(file.object(), stat),
         };
         let differs = match self.how.bytes {
             Bytes::Doubtful(quiet) => {

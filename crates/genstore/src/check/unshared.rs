@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::check::report::Unshared;
+use crate::check::seen::SeenObjects;
 use crate::check::tree::LoadedGeneration;
 use crate::error::{Error, Result};
 use crate::fs::errno::is_absence;
@@ -86,26 +87,13 @@ pub(crate) fn is_apart(stat: &Stat, object: &Stat) -> bool {
 
 /// Counts the paths that could share their object's inode and do not. An object with a link for each
 /// path is skipped.
-pub(crate) fn unshared(
-    store: &StoreDir,
-    objects: &Objects<'_>,
-    all: &[LoadedGeneration],
-) -> Result<Unshared> {
-    let mut paths: HashMap<ObjectId, u64> = HashMap::new();
-    for (_, file) in all.iter().flat_map(|known| known.tree.iter_files()).filter(|(_, file)| file.size > 0)
-    {
-        *paths.entry(file.object()).or_default() += 1;
-    }
-    let stat =
-        |(id, paths): (ObjectId, u64)| Ok(stat_object(objects, id)?.map(|object| (id, paths, object)));
-    let stats = paths.into_par_iter().map(stat).collect::<Result<Vec<_>>>()?;
-    let found: Vec<(ObjectId, u64, Stat)> = stats.into_iter().flatten().collect();
+pub(crate) fn unshared(store: &StoreDir, seen: &SeenObjects, all: &[LoadedGeneration]) -> Result<Unshared> {
     let mut sum = Unshared {
-        all: found.len() > 1 && found.iter().all(|(.., object)| object.links == 1),
+        all: seen.files().nth(1).is_some() && seen.files().all(|(.., object)| object.links == 1),
         ..Unshared::default()
     };
-    let few = found.into_iter().filter(|(_, paths, object)| object.links <= *paths);
-    let few: HashMap<ObjectId, Stat> = few.map(|(id, _, object)| (id, object)).collect();
+    let few = seen.files().filter(|(_, paths, object)| object.links <= *paths);
+    let few: HashMap<ObjectId, Stat> = few.map(|(id, _, object)| (id, *object)).collect();
     if few.is_empty() {
         return Ok(Unshared { all: false, ..sum });
     }

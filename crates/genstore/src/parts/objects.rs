@@ -92,24 +92,29 @@ impl<'h> Objects<'h> {
     /// Returns whether the object's bytes are right. Returns `Ok(false)` also if it is missing, if its
     /// owner may not read it, and if its name leads to the inode of its twin, which has another mode.
     pub(crate) fn is_intact(&self, id: ObjectId) -> Result<bool> {
+        Ok(self.intact(id)?.is_some())
+    }
+
+    /// Returns the stat of the object if [`Objects::is_intact`].
+    pub(crate) fn intact(&self, id: ObjectId) -> Result<Option<Stat>> {
         let path = self.dir.join(&name(id));
         let file = match self.open(id) {
-            Err(e) if e.is_not_found() => return Ok(false),
+            Err(e) if e.is_not_found() => return Ok(None),
             // ENXIO: a socket.
             Err(e) if [Errno::LOOP, Errno::ACCESS, Errno::NXIO].iter().any(|no| is_errno(&e, *no)) => {
-                return Ok(false);
+                return Ok(None);
             }
             file => file?,
         };
         let stat = Stat::of(&file, &path)?;
         if stat.kind != Kind::File || hash(&file, &path)?.0 != id.digest {
-            return Ok(false);
+            return Ok(None);
         }
         if stat.mode == mode(id.executable) {
-            return Ok(true);
+            return Ok(Some(stat));
         }
         let twin = self.stat(ObjectId { executable: !id.executable, ..id })?;
-        Ok(!twin.is_some_and(|twin| twin.same_inode(&stat)))
+        Ok((!twin.is_some_and(|twin| twin.same_inode(&stat))).then_some(stat))
     }
 
     /// Restores the recorded mode and mtime of an object whose bytes are right, as far as they are

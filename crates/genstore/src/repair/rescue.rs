@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::tree::{self, Depth, Leased, LoadedGeneration};
+use crate::check::seen::Inodes;
+use crate::check::tree::{self, Bytes, Leased, LoadedGeneration, Look};
 use crate::error::{Error, Result};
 use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
@@ -112,7 +113,8 @@ fn relink(
         Err(e) => return Err(e),
     };
     let leased = Leased { generation, known: &known };
-    for fault in tree::check_tree(store, Some(mender.objects), &leased, Depth::Full, Some(object))? {
+    let how = Look { only: Some(object), ..Look::new(Inodes::Named(mender.objects), Bytes::All) };
+    for fault in tree::look(store, &leased.generation, (&known.tree, &known.shown), &how)? {
         let is_it =
             matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
         if is_it {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::change::begin;
 use crate::check::report::{DamagedObject, VerifyReport};
+use crate::check::seen::Inodes;
 use crate::check::store::{self, check_object};
 use crate::check::tree::{Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look, Part, look};
 use crate::error::{Damaged, Error, Result};
@@ -150,7 +151,7 @@ fn objects_again(
         }
         object.uses = uses;
         let Some(file) = file else { continue };
-        if let Some(cause) = check_object(objects, file, depth)? {
+        if let (Some(cause), _) = check_object(objects, file, depth)? {
             left.push(DamagedObject { cause, ..object });
         }
     }
@@ -167,7 +168,7 @@ fn faults_again(
     let paths: Vec<&[u8]> = found.iter().map(|fault| fault.path.as_slice()).collect();
     let part = Part::around(&paths);
     let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
-    let how = Look { objects, bytes, only: None, within: Some(&part) };
+    let how = Look { within: Some(&part), ..Look::new(Inodes::of(objects), bytes) };
     let mut left = look(store, generation, (&known.tree, &known.shown), &how)?;
     // All names of a folder were checked. New findings are left for the next run.
     left.retain(|fault| {

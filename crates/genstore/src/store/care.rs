@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use crate::change::retain;
+use crate::check::owners::Foreign;
 use crate::check::report::VerifyReport;
 use crate::check::tree::Depth;
 use crate::error::Result;
 use crate::model::ids::GenerationId;
 use crate::model::retention::{Retention, Verdict};
 use crate::parts::generations::Generation;
-use crate::repair::owners::{self, Foreign, GivenBack};
+use crate::repair::owners::{self, GivenBack};
 use crate::store::Store;
 use crate::verbs::collect::{self, Collected, GcPlan};
 use crate::verbs::export::{self, Exported};

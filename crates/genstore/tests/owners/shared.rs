@@ -147,3 +147,42 @@ fn a_private_store_is_its_owners_alone() {
     assert!(!Store::init_for(&group, options(), Audience::Group).unwrap().is_new);
     assert_eq!(code(Store::init_for(&group, options(), Audience::Owner)), Some("store-shared"));
 }
+
+/// Folders of a group inherit the set-group-id bit, which is not a fault.
+#[test]
+fn the_set_group_id_bit_of_a_folder_says_nothing() {
+    let dir = scratch();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2775)).unwrap();
+    if dir.path().metadata().unwrap().mode() & 0o2000 == 0 {
+        skip_on_this_machine("this user cannot set the set-group-id bit");
+        return;
+    }
+    let store = open(dir.path(), Faults::default());
+    for text in ["one", "two"] {
+        drop(publish(&store, text, 9));
+    }
+    let tree = store.path().join("generations/2/tree");
+    assert_eq!(tree.join("d1").metadata().unwrap().mode() & 0o7777, 0o2755);
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    // A stage that is checked before and after an audit; a tree that is recycled; a mirror.
+    let mirror = ViewOptions::mirror();
+    assert_eq!(store.add_view(&dir.path().join("mirror"), &mirror).unwrap().warnings, []);
+    genstore_testkit::settle(dir.path());
+    let published = publish(&store, "three", 1);
+    assert_eq!((published.recycled.map(|id| id.get()), published.warnings), (Some(1), vec![]));
+    let report = store.verify(None, Depth::Full).unwrap();
+    assert!(report.is_clean(), "{report:#?}");
+    // Any other bit is a fault.
+    fs::set_permissions(tree.join("d1"), fs::Permissions::from_mode(0o2775)).unwrap();
+    assert_eq!(store.verify(None, Depth::Quick).unwrap().faults.len(), 1);
+    write_tree(&dir.path().join("dist"), &things(1_000, &[("a/b", "=1")]));
+    drop(store.repair().unwrap());
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    let modes: BTreeMap<PathBuf, u32> = all(&store.path().join("generations"))
+        .into_iter()
+        .filter(|path| path.symlink_metadata().unwrap().is_dir())
+        .map(|path| (path.clone(), path.metadata().unwrap().mode() & 0o777))
+        .collect();
+    assert!(modes.values().all(|mode| *mode == 0o755), "{modes:#?}");
+}

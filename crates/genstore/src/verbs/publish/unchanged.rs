@@ -5,6 +5,7 @@
 //! inodes are unchanged costs one stat. In any other folder, each name costs one. If everything is
 //! right, the stamps are renewed, so that the next check is short.
 
+use crate::check::seen::Inodes;
 use crate::check::tree::{Bytes, Fault, Look, Part, look};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
@@ -54,10 +55,8 @@ impl Staged<'_> {
         let now = if proven < all.len() { self.folders_now(base, &all) } else { None };
         let part = seen.as_ref().map(|seen| unproven(base, &all, seen));
         let how = Look {
-            objects: Some(&self.objects),
-            bytes: Bytes::Doubtful(self.quiet()?),
-            only: None,
             within: part.as_ref(),
+            ..Look::new(Inodes::Named(&self.objects), Bytes::Doubtful(self.quiet()?))
         };
         let faults = look(self.store, &base.generation, (&base.tree, &base.shown), &how)?;
         let known = |stats: &[SourceStat]| stats.iter().filter(|stat| stat.ino != 0).count();
@@ -82,7 +81,7 @@ impl Staged<'_> {
             let paths: Vec<&[u8]> = looked.faults.iter().map(|fault| fault.path.as_slice()).collect();
             let part = Part::around(&paths);
             let bytes = Bytes::Doubtful(self.quiet()?);
-            let how = Look { objects: Some(&self.objects), bytes, only: None, within: Some(&part) };
+            let how = Look { within: Some(&part), ..Look::new(Inodes::Named(&self.objects), bytes) };
             let left = look(self.store, &base.generation, (&base.tree, &base.shown), &how)?;
             return match name_faults(left) {
                 Some(named) => Err(base.generation.damaged(&format!("its tree was written to: {named}"))),
