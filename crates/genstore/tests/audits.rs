@@ -139,62 +139,64 @@ fn the_last_good_generation_is_the_measure() {
 /// A change by a program to the stage, and the expected findings.
 type Deed = (&'static str, fn(&Path), &'static [&'static str]);
 
+fn write(path: PathBuf, text: &str) {
+    // Root can write through a read-only file.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
+const DEEDS: &[Deed] = &[
+    ("looks", |tree| drop(fs::read(tree.join("d/new")).unwrap()), &[]),
+    ("appends", |tree| write(tree.join("d/new"), "fresh, and more"), &["d/new was written to"]),
+    (
+        "writes as many bytes and sets the mtime back",
+        |tree| {
+            let mtime = tree.join("d/new").metadata().unwrap().modified().unwrap();
+            write(tree.join("d/new"), "FRESH");
+            fs::File::open(tree.join("d/new")).unwrap().set_modified(mtime).unwrap();
+        },
+        &["d/new was written to"],
+    ),
+    (
+        "replaces it",
+        |tree| {
+            fs::remove_file(tree.join("d/new")).unwrap();
+            fs::write(tree.join("d/new"), "fresh").unwrap();
+        },
+        &["d/new was replaced"],
+    ),
+    ("removes it", |tree| fs::remove_file(tree.join("d/new")).unwrap(), &["d/new was removed"]),
+    ("adds another", |tree| fs::write(tree.join("d/more"), "").unwrap(), &["d/more was added"]),
+    ("adds a folder", |tree| fs::create_dir(tree.join("x")).unwrap(), &["x was added"]),
+    (
+        "changes a mode",
+        |tree| fs::set_permissions(tree.join("d/new"), fs::Permissions::from_mode(0o555)).unwrap(),
+        &["d/new has another mode"],
+    ),
+    (
+        "changes a folder's mode",
+        |tree| fs::set_permissions(tree.join("d"), fs::Permissions::from_mode(0o700)).unwrap(),
+        &["d has another mode"],
+    ),
+    (
+        "puts a link in place of a folder",
+        |tree| {
+            fs::rename(tree.join("d"), tree.join("e")).unwrap();
+            std::os::unix::fs::symlink("e", tree.join("d")).unwrap();
+        },
+        &["d/new was removed", "e was added"],
+    ),
+    (
+        "only links to it, as another publisher does",
+        |tree| fs::hard_link(tree.join("same"), tree.join("../../other")).unwrap(),
+        &[],
+    ),
+];
+
 #[test]
 fn an_audit_that_changes_the_stage_is_caught() {
-    fn write(path: PathBuf, text: &str) {
-        // Root can write through a read-only file.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-    }
-    let deeds: &[Deed] = &[
-        ("looks", |tree| drop(fs::read(tree.join("d/new")).unwrap()), &[]),
-        ("appends", |tree| write(tree.join("d/new"), "fresh, and more"), &["d/new was written to"]),
-        (
-            "writes as many bytes and sets the mtime back",
-            |tree| {
-                let mtime = tree.join("d/new").metadata().unwrap().modified().unwrap();
-                write(tree.join("d/new"), "FRESH");
-                fs::File::open(tree.join("d/new")).unwrap().set_modified(mtime).unwrap();
-            },
-            &["d/new was written to"],
-        ),
-        (
-            "replaces it",
-            |tree| {
-                fs::remove_file(tree.join("d/new")).unwrap();
-                fs::write(tree.join("d/new"), "fresh").unwrap();
-            },
-            &["d/new was replaced"],
-        ),
-        ("removes it", |tree| fs::remove_file(tree.join("d/new")).unwrap(), &["d/new was removed"]),
-        ("adds another", |tree| fs::write(tree.join("d/more"), "").unwrap(), &["d/more was added"]),
-        ("adds a folder", |tree| fs::create_dir(tree.join("x")).unwrap(), &["x was added"]),
-        (
-            "changes a mode",
-            |tree| fs::set_permissions(tree.join("d/new"), fs::Permissions::from_mode(0o555)).unwrap(),
-            &["d/new has another mode"],
-        ),
-        (
-            "changes a folder's mode",
-            |tree| fs::set_permissions(tree.join("d"), fs::Permissions::from_mode(0o700)).unwrap(),
-            &["d has another mode"],
-        ),
-        (
-            "puts a link in place of a folder",
-            |tree| {
-                fs::rename(tree.join("d"), tree.join("e")).unwrap();
-                std::os::unix::fs::symlink("e", tree.join("d")).unwrap();
-            },
-            &["d/new was removed", "e was added"],
-        ),
-        (
-            "only links to it, as another publisher does",
-            |tree| fs::hard_link(tree.join("same"), tree.join("../../other")).unwrap(),
-            &[],
-        ),
-    ];
-    for (name, deed, expected) in deeds {
+    for (name, deed, expected) in DEEDS {
         let place = Place(scratch());
         let store = place.open();
         drop(publish(&store, &[("same", "shared")]));

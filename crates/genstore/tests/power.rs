@@ -151,6 +151,21 @@ fn collect_around(store: &Store, mounted: &Bystanders, what: &str) {
     mounted.check(what);
 }
 
+/// Publishes and collects after a power loss, and leaves nothing behind.
+fn goes_on(store: &Store, dir: &Path, sources: &Path, way: Way, mounted: &Bystanders, what: &str) {
+    let publish = |source: &str| {
+        publish(store, dir, sources, source, way).unwrap_or_else(|e| panic!("{what}: {e}"));
+    };
+    ["b", "a", "b"].map(publish);
+    let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(report.is_clean(), "{what}: {report:#?}");
+    collect_around(store, mounted, what);
+    unmount_below(dir);
+    publish("a");
+    assert_eq!(debris(store.path()), [""; 0], "{what}");
+    assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}: after gc");
+}
+
 /// Cuts the power at each `stride`th step of `verb`, and counts the steps.
 ///
 /// A child that another test forks holds our files until it executes its program, and the unmount
@@ -213,17 +228,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
             assert!(is_nothing_lost(&given, after, &fs.path().join("store")), "{what}: files are lost");
         }
         let store = open(&fs.path(), Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
-        for source in ["b", "a", "b"] {
-            publish(&store, &fs.path(), sources.path(), source, way)
-                .unwrap_or_else(|e| panic!("{what}: {e}"));
-        }
-        let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
-        assert!(report.is_clean(), "{what}: {report:#?}");
-        collect_around(&store, &mounted, &what);
-        unmount_below(&fs.path());
-        publish(&store, &fs.path(), sources.path(), "a", way).unwrap_or_else(|e| panic!("{what}: {e}"));
-        assert_eq!(debris(store.path()), [""; 0], "{what}");
-        assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}: after gc");
+        goes_on(&store, &fs.path(), sources.path(), way, &mounted, &what);
         outside.check(&what);
         mounted.check(&what);
         drop(store);
