@@ -156,7 +156,9 @@ fn goes_on(store: &Store, dir: &Path, sources: &Path, way: Way, mounted: &Bystan
     let publish = |source: &str| {
         publish(store, dir, sources, source, way).unwrap_or_else(|e| panic!("{what}: {e}"));
     };
-    ["b", "a", "b"].map(publish);
+    for source in ["b", "a", "b"] {
+        publish(source);
+    }
     let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
     assert!(report.is_clean(), "{what}: {report:#?}");
     collect_around(store, mounted, what);

@@ -25,7 +25,7 @@ pub(crate) fn sync_told(store: &StoreDir, is_marked: bool) -> Result<()> {
     if is_marked {
         all.push(Flush::Dir(store.sub(MARKS)?));
     }
-    store.fs.sync_each(&all)
+    store.fs.sync_each(all)
 }
 
 /// Does the last steps: notice, end of the intent, check of the views. No failure here can undo the

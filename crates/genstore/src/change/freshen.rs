@@ -140,7 +140,7 @@ pub(crate) fn put_fresh(
         shown.put(lock)?;
         flushes.push(Flush::Dir(kept.dir().open_dir(b"")?));
     }
-    store.fs.sync_each(&flushes)
+    store.fs.sync_each(flushes)
 }
 
 /// Does all steps for a staged tree.
@@ -154,8 +154,8 @@ pub(crate) fn freshen(
     tree: &Dir,
     freshness: &mut Freshness,
 ) -> Result<()> {
-    store.fs.sync_each(&make_fresh(store, stage, base, tree, freshness)?)?;
-    store.fs.sync_each(&place_fresh(store, stage, tree, freshness)?)
+    store.fs.sync_each(make_fresh(store, stage, base, tree, freshness)?)?;
+    store.fs.sync_each(place_fresh(store, stage, tree, freshness)?)
 }
 
 /// Creates the inodes, and records the mtimes that the filesystem stored. Returns the items that must

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use super::{Dir, Durability, Fs};
 use crate::error::{Error, Result};
@@ -27,59 +27,104 @@ pub(crate) enum Flush {
     Filesystem(Dir),
 }
 
-impl Fs {
-    /// Makes files and folders durable, in any order. After a failure the caller gives up, as with
-    /// [`Fs::sync_file`].
-    pub(crate) fn sync_each(&self, all: &[Flush]) -> Result<()> {
-        self.sync_all(all, all.len().min(MAX_THREADS).saturating_sub(1), || Ok(()))
-    }
+/// A flush that runs in the background. Dropping it waits for the items that have begun.
+#[must_use]
+pub(crate) struct Flushing {
+    work: Arc<Work>,
+    threads: Vec<JoinHandle<()>>,
+}
 
-    /// Does the same while `meanwhile` runs, whose time is hidden. If either fails, the whole call
-    /// fails.
-    pub(crate) fn sync_each_while<T>(
-        &self,
-        all: &[Flush],
-        meanwhile: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        self.sync_all(all, all.len().min(MAX_THREADS), meanwhile)
-    }
+/// The items of a flush, which several threads share.
+struct Work {
+    fs: Fs,
+    all: Vec<Flush>,
+    next: AtomicUsize,
+    failure: Mutex<Option<Error>>,
+}
 
-    fn sync_all<T>(
-        &self,
-        all: &[Flush],
-        threads: usize,
-        meanwhile: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
-        if self.durability == Durability::None {
-            return meanwhile();
+impl Work {
+    fn new(fs: &Fs, mut all: Vec<Flush>) -> Work {
+        if fs.durability == Durability::None {
+            all.clear();
         }
-        let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
-        let work = || {
-            while let Some(flush) = all.get(next.fetch_add(1, Relaxed)) {
-                let done = match flush {
-                    Flush::File(file, path) => self.sync_file(file, path),
-                    Flush::Dir(dir) => self.sync_dir(dir),
-                    Flush::Filesystem(dir) => self.sync_filesystem(dir),
-                };
-                if let Err(error) = done {
-                    // No thread need begin another flush.
-                    next.store(all.len(), Relaxed);
-                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                }
+        Work { fs: fs.clone(), all, next: AtomicUsize::new(0), failure: Mutex::new(None) }
+    }
+
+    /// Flushes items until none is left.
+    fn run(&self) {
+        while let Some(flush) = self.all.get(self.next.fetch_add(1, Relaxed)) {
+            let done = match flush {
+                Flush::File(file, path) => self.fs.sync_file(file, path),
+                Flush::Dir(dir) => self.fs.sync_dir(dir),
+                Flush::Filesystem(dir) => self.fs.sync_filesystem(dir),
+            };
+            if let Err(error) = done {
+                self.stop();
+                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
-        };
-        let done = thread::scope(|scope| {
-            for _ in 0..threads {
-                // If the system refuses more threads, fewer are used.
-                if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                    break;
-                }
+        }
+    }
+
+    /// Lets no thread begin another item.
+    fn stop(&self) {
+        self.next.store(self.all.len(), Relaxed);
+    }
+}
+
+impl Flushing {
+    fn begin(work: Work, threads: usize) -> Flushing {
+        let mut flushing = Flushing { work: Arc::new(work), threads: vec![] };
+        for _ in 0..threads {
+            let work = Arc::clone(&flushing.work);
+            // If the system refuses more threads, fewer are used.
+            let Ok(thread) = thread::Builder::new().spawn(move || work.run()) else { break };
+            flushing.threads.push(thread);
+        }
+        flushing
+    }
+
+    /// Helps with the rest, and waits until all items are durable.
+    ///
+    /// # Errors
+    /// The first failure. Then the caller gives up, as with [`Fs::sync_file`].
+    pub(crate) fn wait(mut self) -> Result<()> {
+        self.work.run();
+        for thread in self.threads.drain(..) {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
             }
-            let done = meanwhile();
-            work();
-            done
-        });
-        let failure: Option<Error> = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
-        failure.map_or(done, Err)
+        }
+        let failure = self.work.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Flushing {
+    fn drop(&mut self) {
+        self.work.stop();
+        for thread in self.threads.drain(..) {
+            // The panic of a thread was printed, and the flush is given up.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Fs {
+    /// Makes files and folders durable, in any order.
+    ///
+    /// # Errors
+    /// As [`Flushing::wait`].
+    pub(crate) fn sync_each(&self, all: Vec<Flush>) -> Result<()> {
+        let work = Work::new(self, all);
+        let threads = work.all.len().min(MAX_THREADS).saturating_sub(1);
+        Flushing::begin(work, threads).wait()
+    }
+
+    /// Begins to make files and folders durable. The work of the caller until [`Flushing::wait`] takes no
+    /// time of its own.
+    pub(crate) fn begin_flush(&self, all: Vec<Flush>) -> Flushing {
+        let work = Work::new(self, all);
+        let threads = work.all.len().min(MAX_THREADS);
+        Flushing::begin(work, threads)
     }
 }

@@ -111,7 +111,7 @@ impl FanOuts {
                 Err(e) => return Err(e),
             }
         }
-        store.fs.sync_each(&all)
+        store.fs.sync_each(all)
     }
 }
 

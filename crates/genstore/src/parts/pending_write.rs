@@ -12,7 +12,7 @@ use std::fs::File;
 
 use crate::error::{Error, Result};
 use crate::fs::Dir;
-use crate::fs::flush::Flush;
+use crate::fs::flush::{Flush, Flushing};
 use crate::model::records::Sequence;
 use crate::parts::layout::{SEQUENCE, STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
@@ -44,6 +44,14 @@ pub(crate) struct PendingWrites<'s> {
     store: &'s StoreDir,
 }
 
+/// A change whose intent is being flushed. No intent is written if it is dropped.
+#[must_use]
+pub(crate) struct BegunChange<'s> {
+    flush: Flushing,
+    note: PendingWrite<'s>,
+    end: PendingWrite<'s>,
+}
+
 impl<'s> PendingWrites<'s> {
     pub(crate) fn of(store: &'s StoreDir) -> PendingWrites<'s> {
         PendingWrites { store }
@@ -62,18 +70,14 @@ impl<'s> PendingWrites<'s> {
         Ok(PendingWrite { store: self.store, staging, temp: Some(temp), file, dir, name: name.to_vec() })
     }
 
-    /// Writes the intent of a change durably, and makes its records and `more` durable with it. Returns
-    /// the record that removes the intent.
-    ///
-    /// The time of `meanwhile` is hidden by the flush. If it fails, no intent is written.
-    pub(crate) fn begin_change<T>(
+    /// Prepares the intent of a change, and begins to make it durable, with its records and `more`.
+    pub(crate) fn begin_change(
         &self,
         lock: &CommitLock,
         sequence: &Sequence,
         records: &[PendingWrite<'s>],
         more: Vec<Flush>,
-        meanwhile: impl FnOnce() -> Result<T>,
-    ) -> Result<(PendingWrite<'s>, T)> {
+    ) -> Result<BegunChange<'s>> {
         let ended = Sequence { intent: None, ..sequence.clone() };
         let note = self.prepare(lock, b"", SEQUENCE, &wrap(sequence))?;
         let end = self.prepare(lock, b"", SEQUENCE, &wrap(&ended))?;
@@ -81,9 +85,7 @@ impl<'s> PendingWrites<'s> {
         for record in records.iter().chain([&note, &end]) {
             all.push(record.flush()?);
         }
-        let done = self.store.fs.sync_each_while(&all, meanwhile)?;
-        self.install_sequence(lock, note)?;
-        Ok((end, done))
+        Ok(BegunChange { flush: self.store.fs.begin_flush(all), note, end })
     }
 
     /// Installs a record of `sequence`, durably: the intent of a change, or the record that ends a
@@ -91,6 +93,16 @@ impl<'s> PendingWrites<'s> {
     pub(crate) fn install_sequence(&self, lock: &CommitLock, record: PendingWrite<'_>) -> Result<()> {
         record.put(lock)?;
         self.store.fs.sync_dir(&self.store.dir)
+    }
+}
+
+impl<'s> BegunChange<'s> {
+    /// Waits for the flush, and writes the intent durably. Returns the record that removes the intent.
+    pub(crate) fn write(self, lock: &CommitLock) -> Result<PendingWrite<'s>> {
+        let BegunChange { flush, note, end } = self;
+        flush.wait()?;
+        PendingWrites::of(end.store).install_sequence(lock, note)?;
+        Ok(end)
     }
 }
 

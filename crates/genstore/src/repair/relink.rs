@@ -294,7 +294,7 @@ impl ToFlush {
         match self.count {
             0 => {}
             count if count > MANY as u64 => sharing.store.fs.sync_filesystem(sharing.objects.dir())?,
-            _ => sharing.store.fs.sync_each(&self.each)?,
+            _ => sharing.store.fs.sync_each(self.each)?,
         }
         Ok(self.count)
     }

@@ -200,8 +200,8 @@ fn make_current<'h>(
             let mut fresh = freshen::stage_fresh(store, lock, &standing, kept, freshness)?;
             let flushes = fresh.flushes()?;
             let done = PendingWrites::of(store)
-                .begin_change(lock, sequence, records, flushes, check)
-                .map(|(end, ())| end)
+                .begin_change(lock, sequence, records, flushes)
+                .and_then(|begun| check().and_then(|()| begun.write(lock)))
                 .and_then(|end| {
                     freshen::put_fresh(store, lock, next.generation, &mut fresh, freshness).map(|()| end)
                 });
@@ -210,7 +210,11 @@ fn make_current<'h>(
             cleared?;
             end
         }
-        None => PendingWrites::of(store).begin_change(lock, sequence, records, vec![], check)?.0,
+        None => {
+            let begun = PendingWrites::of(store).begin_change(lock, sequence, records, vec![])?;
+            check()?;
+            begun.write(lock)?
+        }
     };
     Current::of(store).set(lock, next.generation.id())?;
     Ok(end)

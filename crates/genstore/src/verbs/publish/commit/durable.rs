@@ -73,8 +73,10 @@ impl Staged<'_> {
         let (file, written) = self.write_manifest(stage, options, created)?;
         let mut all = self.to_flush(stage)?;
         all.push(Flush::File(file, stage.next().join(MANIFEST)));
-        let beside = || self.write_index(stage).and_then(|()| self.write_delta(stage, &written));
-        self.store.fs.sync_each_while(&all, beside)?;
+        let flush = self.store.fs.begin_flush(all);
+        self.write_index(stage)?;
+        self.write_delta(stage, &written)?;
+        flush.wait()?;
         self.name_objects(stage)?;
         Ok(written)
     }
@@ -194,7 +196,7 @@ impl Staged<'_> {
         if freshness.shown != *shown {
             let file = stage.put_beside(self.store, SHOWN, 0o644, &freshness.shown.encode())?;
             let (file, name) = (Flush::File(file, stage.next().join(SHOWN)), stage.next().open_dir(b"")?);
-            self.store.fs.sync_each(&[file, Flush::Dir(name)])?;
+            self.store.fs.sync_each(vec![file, Flush::Dir(name)])?;
             *shown = freshness.shown;
         }
         Ok(freshness.touches.len() as u64)

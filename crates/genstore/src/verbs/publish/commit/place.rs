@@ -100,8 +100,9 @@ impl<'s> Staged<'s> {
         sequence.high = id.get();
         let from = claimed_id(stage);
         sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        let (end, publication) =
-            PendingWrites::of(store).begin_change(lock, sequence, &[], vec![], describe)?;
+        let begun = PendingWrites::of(store).begin_change(lock, sequence, &[], vec![])?;
+        let publication = describe()?;
+        let end = begun.write(lock)?;
         let generations = store.sub(GENERATIONS)?;
         store.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
         store.fs.sync_dir(&generations)?;
