@@ -65,7 +65,7 @@ impl Work {
         }
     }
 
-    /// Lets no thread begin another item.
+    /// Stops all threads after their current items.
     fn stop(&self) {
         self.next.store(self.all.len(), Relaxed);
     }
