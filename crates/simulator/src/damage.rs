@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use genstore::publish::Activate;
 use genstore::verify::Depth;
 
 use crate::outcome::outcomes;
@@ -159,6 +160,13 @@ impl World {
             one.lived = one.lived.filter(|lived| *lived);
         }
         (self.model.held, self.model.pins, self.model.views) = (seen.held, seen.pins, seen.views);
+        if matches!(act, Act::Publish(publish) if publish.activate == Activate::Always)
+            && did.is_ok()
+            && !self.model.damage.unread
+            && let Some(id) = self.model.current.filter(|id| self.differing().contains(id))
+        {
+            fail!("published, and the current generation {id} is damaged");
+        }
         Ok(())
     }
 

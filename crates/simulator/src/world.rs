@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
+use genstore::verify::Depth;
 use genstore::{Options, Store};
 use genstore_testkit::{Things, at, scratch};
 use tempfile::TempDir;
@@ -110,6 +111,15 @@ impl World {
         }
         self.met += 1;
         self.model.times_unknown = true;
+        // A step that fails and can still write undoes what it began itself.
+        let undoes = fault.kind == FaultKind::Eio && did.is_err() && !self.model.damage.any;
+        let report = self.open(Faults::default()).and_then(|store| store.verify(None, Depth::Full));
+        match report {
+            Ok(report) if undoes && !(report.faults.is_empty() && report.generations.is_empty()) => {
+                fail!("verify after {did:?}: {report:?}")
+            }
+            _ => {}
+        }
         // Everybody is another process from here on; and the first that writes recovers.
         self.store = self.open(Faults::default()).map_err(|e| format!("open after a fault: {e}"))?;
         match self.store.unpin(&"nobody".parse().expect("a name")) {
