@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde::ser::SerializeTuple as _;
 
-use super::beside::{DELTA_MAGIC, SEALED_MAGIC, SHOWN_MAGIC};
+use super::beside::{DELTA_MAGIC, INDEX_MAGIC, SEALED_MAGIC, SHOWN_MAGIC};
 use super::*;
 use crate::model::delta::{Delta, differing};
 use crate::model::fresh::{Retired, Shown};
@@ -112,6 +112,20 @@ fn golden_bytes() {
     let golden: &[u8] = include_bytes!("../../golden/sealed-1.bin");
     assert!(sealed().encode() == golden, "the format of the folder stamps changed");
     assert_eq!(Sealed::decode(golden).unwrap(), sealed());
+}
+
+/// Only manifests and inventories have a head. A frame with another one would encode to other bytes.
+#[test]
+fn a_head_is_refused_where_none_is_written() {
+    fn check(magic: &[u8; 8], bytes: &[u8], accepts: impl Fn(&[u8]) -> bool) {
+        let rest = Raw(&bytes[FRAME_LEN..]);
+        assert!(accepts(&frame(magic, b"", &rest)), "{magic:?}");
+        assert!(!accepts(&frame(magic, b"head", &rest)), "{magic:?}");
+    }
+    check(SHOWN_MAGIC, &shown().encode(), |bytes| Shown::decode(bytes).is_ok());
+    check(INDEX_MAGIC, &index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
+    check(DELTA_MAGIC, &delta().encode(), |bytes| Delta::decode(bytes).is_ok());
+    check(SEALED_MAGIC, &sealed().encode(), |bytes| Sealed::decode(bytes).is_ok());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::model::sealed::Sealed;
 use crate::model::tree::{Mtime, TreeId};
 
 pub(super) const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
-const INDEX_MAGIC: &[u8; 8] = b"gstindex";
+pub(super) const INDEX_MAGIC: &[u8; 8] = b"gstindex";
 pub(super) const DELTA_MAGIC: &[u8; 8] = b"gstdelta";
 pub(super) const SEALED_MAGIC: &[u8; 8] = b"gst-seal";
 /// Inode, mtime and ctime of one source or folder, in bytes.
@@ -36,7 +36,7 @@ impl Shown {
 
     /// Decodes the output of [`Shown::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Shown, Malformed> {
-        let (_, rest) = unframe(SHOWN_MAGIC, bytes)?;
+        let rest = without_head(SHOWN_MAGIC, bytes)?;
         let wire: WireShown<'_> = decode(rest)?;
         let shown = Shown {
             floor: wire.floor,
@@ -70,7 +70,7 @@ impl SourceIndex {
 
     /// Decodes the output of [`SourceIndex::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<SourceIndex, Malformed> {
-        let (_, rest) = unframe(INDEX_MAGIC, bytes)?;
+        let rest = without_head(INDEX_MAGIC, bytes)?;
         let wire: WireIndex<'_> = decode(rest)?;
         let files = decode_stats(wire.stats)?;
         let tree = TreeId::from_digest(Digest::from_bytes(wire.tree));
@@ -93,10 +93,18 @@ impl Sealed {
 
     /// Decodes the output of [`Sealed::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Sealed, Malformed> {
-        let (_, rest) = unframe(SEALED_MAGIC, bytes)?;
+        let rest = without_head(SEALED_MAGIC, bytes)?;
         let WireSealed { body, heals, rotations, flushed, stats } = decode(rest)?;
         let folders = decode_stats(stats)?;
         Ok(Sealed { body: Digest::from_bytes(body), heals, rotations, flushed, folders })
+    }
+}
+
+/// Returns the content of a frame that has no head.
+fn without_head<'a>(magic: &[u8; 8], bytes: &'a [u8]) -> Result<&'a [u8], Malformed> {
+    match unframe(magic, bytes)? {
+        (b"", rest) => Ok(rest),
+        _ => malformed("it has a head"),
     }
 }
 
@@ -142,7 +150,7 @@ impl Delta {
 
     /// Decodes the output of [`Delta::encode`].
     pub(crate) fn decode(bytes: &[u8]) -> Result<Delta, Malformed> {
-        let (_, rest) = unframe(DELTA_MAGIC, bytes)?;
+        let rest = without_head(DELTA_MAGIC, bytes)?;
         let wire: WireDelta<'_> = decode(rest)?;
         let Some(base) = GenerationId::new(wire.base) else {
             return malformed("no generation has number 0");
