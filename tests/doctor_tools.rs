@@ -133,6 +133,23 @@ fn packages_beside_a_link_are_not_found_through_it() {
 }
 
 #[test]
+fn a_list_that_is_a_symlink_is_left_alone() {
+    let site = Site::new();
+    let elsewhere = genstore_testkit::scratch();
+    let target = elsewhere.path().join("somebody-elses");
+    std::fs::write(&target, "one\n").unwrap();
+    site.write(".prettierrc", "{}");
+    std::os::unix::fs::symlink(&target, site.path(".prettierignore")).unwrap();
+    site.run("init").ok();
+    let (file, line, _) = advice(&site, "prettier").unwrap();
+    assert_eq!((&*file, &*line), (".prettierignore", "/genstore/"));
+    let fixed = site.run("doctor --fix").ok();
+    assert!(!fixed.stderr.contains("added to"), "{}", fixed.stderr);
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "one\n");
+    assert!(site.path(".prettierignore").is_symlink());
+}
+
+#[test]
 fn gos_tools_pass_the_store_over() {
     let site = Site::new();
     site.write("go.mod", "module example.org/site\n\ngo 1.21\n");

@@ -7,8 +7,10 @@
 )]
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 
 use crate::text::escape::show;
@@ -257,13 +259,17 @@ impl<'a> Tools<'a> {
         below.into_iter().find(|view| Path::new(&path).starts_with(view))
     }
 
-    /// Adds the line of an advice, where that is safe. Returns whether it was added.
+    /// Adds the line of an advice, where that is safe. Returns whether it was added. A symlink is left alone: it
+    /// may lead to a file of somebody else.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
     pub(crate) fn fix(&self, advice: &Advice) -> std::io::Result<bool> {
         let path = self.root.join(&advice.file);
         let name = advice.file.to_string_lossy();
+        if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Ok(false);
+        }
         match advice.fix {
             Fix::ByHand => Ok(false),
             Fix::Create => {
@@ -273,7 +279,9 @@ impl<'a> Tools<'a> {
             Fix::Append => {
                 let known = self.read(&name).unwrap_or_default();
                 let end = if known.is_empty() || known.ends_with('\n') { "" } else { "\n" };
-                let mut file = std::fs::File::options().append(true).create(true).open(path)?;
+                let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
+                let mut options = std::fs::File::options();
+                let mut file = options.append(true).create(true).custom_flags(nofollow).open(path)?;
                 file.write_all(format!("{end}{}\n", advice.line).as_bytes())?;
                 Ok(true)
             }
@@ -317,13 +325,12 @@ impl<'a> Tools<'a> {
 
 /// Replaces a file by another one with the same mode.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let real = std::fs::canonicalize(path)?;
-    let folder = real.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().unwrap_or(Path::new("/"));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(std::fs::metadata(&real)?.permissions())?;
+    file.as_file().set_permissions(std::fs::symlink_metadata(path)?.permissions())?;
     file.as_file().sync_all()?;
-    file.persist(real).map_err(|error| error.error)?;
+    file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 
