@@ -34,7 +34,7 @@ use crate::parts::stage_dir::StageDir;
 use crate::threads::prelude::*;
 
 /// The current generation, as the source of inodes that another generation keeps.
-pub(crate) struct Standing<'a> {
+pub(crate) struct InodeSource<'a> {
     pub(crate) generation: &'a Generation,
     /// Until which ctime its files are known to be unchanged.
     pub(crate) quiet: Quiet,
@@ -86,7 +86,7 @@ pub(crate) fn look_at_stays(store: &StoreDir, kept: &Generation, freshness: &mut
 pub(crate) fn stage_fresh<'s>(
     store: &'s StoreDir,
     lock: &CommitLock,
-    base: &Standing<'_>,
+    base: &InodeSource<'_>,
     (kept, shown): (&Generation, &Shown),
     freshness: &mut Freshness,
 ) -> Result<Freshening<'s>> {
@@ -104,7 +104,7 @@ pub(crate) fn stage_fresh<'s>(
 fn stage_fresh_in<'h>(
     store: &'h StoreDir,
     lock: &CommitLock,
-    base: &Standing<'_>,
+    base: &InodeSource<'_>,
     (kept, shown): (&Generation, &Shown),
     freshness: &mut Freshness,
     fresh: &mut Freshening<'h>,
@@ -150,7 +150,7 @@ pub(crate) fn put_fresh(
 pub(crate) fn freshen(
     store: &StoreDir,
     stage: &StageDir,
-    base: &Standing<'_>,
+    base: &InodeSource<'_>,
     tree: &Dir,
     freshness: &mut Freshness,
 ) -> Result<()> {
@@ -164,7 +164,7 @@ pub(crate) fn freshen(
 fn make_fresh(
     store: &StoreDir,
     stage: &StageDir,
-    base: &Standing<'_>,
+    base: &InodeSource<'_>,
     tree: &Dir,
     freshness: &mut Freshness,
 ) -> Result<Vec<Flush>> {
@@ -216,7 +216,7 @@ fn place_fresh(
     Ok(folders.into_values().collect())
 }
 
-impl Standing<'_> {
+impl InodeSource<'_> {
     /// Opens its tree. Returns `None` if the tree is missing, so that no inode can be kept.
     fn tree(&self) -> Result<Option<Dir>> {
         match self.generation.tree_dir() {

@@ -1,5 +1,5 @@
 //! Losses: parts that a store had and lost, for example in a copy that dropped empty folders, links or
-//! single files. Finds them and changes nothing. [`crate::repair::rebuild`] recreates them.
+//! single files; and records that cannot be read. Finds them and changes nothing. [`crate::repair::rebuild`] recreates them.
 //!
 //! Absence alone is not a loss: a new store has neither `current` nor `sequence` nor `log`. The
 //! remaining parts decide: an activation in the log, or an existing generation.

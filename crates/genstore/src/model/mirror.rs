@@ -11,7 +11,7 @@ pub(crate) enum Wanted {
 
 /// The entry at a path of a mirror.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum AtPath {
     Nothing,
     /// The wanted symlink.
     SameSymlink,
@@ -74,30 +74,30 @@ pub(crate) enum Decision {
 }
 
 /// Decides about the entry at the path of a file or a symlink.
-pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Decision {
+pub(crate) fn decide(wanted: Wanted, standing: AtPath) -> Decision {
     use Decision::{IfSameBytes, IfSameInode, Is};
     use Wanted::{CopiedFile, LinkedFile, Symlink};
     match (wanted, standing) {
-        (_, Standing::Nothing) => Is(Action::Add),
-        (_, Standing::SameSymlink) => Is(Action::Keep(KnownBy::Looks)),
-        (_, Standing::OurFolder) => Is(Action::AddLate),
-        (Symlink, Standing::Ours(_)) | (_, Standing::Ours(Put::Other)) => Is(Action::Replace),
-        (_, Standing::Ours(Put::Copy { is_wanted: false, .. })) => Is(Action::Replace),
+        (_, AtPath::Nothing) => Is(Action::Add),
+        (_, AtPath::SameSymlink) => Is(Action::Keep(KnownBy::Looks)),
+        (_, AtPath::OurFolder) => Is(Action::AddLate),
+        (Symlink, AtPath::Ours(_)) | (_, AtPath::Ours(Put::Other)) => Is(Action::Replace),
+        (_, AtPath::Ours(Put::Copy { is_wanted: false, .. })) => Is(Action::Replace),
         // Also if links were wanted and could not be made.
-        (_, Standing::Ours(Put::Copy { is_doubtful: false, .. })) => Is(Action::Keep(KnownBy::Looks)),
-        (_, Standing::Ours(Put::Copy { is_doubtful: true, .. })) => {
+        (_, AtPath::Ours(Put::Copy { is_doubtful: false, .. })) => Is(Action::Keep(KnownBy::Looks)),
+        (_, AtPath::Ours(Put::Copy { is_doubtful: true, .. })) => {
             IfSameBytes { otherwise: Action::Replace }
         }
-        (CopiedFile, Standing::Ours(Put::Link { .. })) => Is(Action::Replace),
-        (LinkedFile, Standing::Ours(Put::Link { is_wanted: true })) => Is(Action::Keep(KnownBy::Inode)),
-        (LinkedFile, Standing::Ours(Put::Link { is_wanted: false })) => {
+        (CopiedFile, AtPath::Ours(Put::Link { .. })) => Is(Action::Replace),
+        (LinkedFile, AtPath::Ours(Put::Link { is_wanted: true })) => Is(Action::Keep(KnownBy::Inode)),
+        (LinkedFile, AtPath::Ours(Put::Link { is_wanted: false })) => {
             IfSameInode { otherwise: Action::Replace }
         }
         // It already has the wanted form: the inventory was lost, or somebody made the same entry
         // meanwhile.
-        (CopiedFile, Standing::File { looks_wanted: true }) => IfSameBytes { otherwise: Action::Leave },
-        (LinkedFile, Standing::File { .. }) => IfSameInode { otherwise: Action::Leave },
-        (CopiedFile | Symlink, Standing::File { .. }) | (_, Standing::Other) => Is(Action::Leave),
+        (CopiedFile, AtPath::File { looks_wanted: true }) => IfSameBytes { otherwise: Action::Leave },
+        (LinkedFile, AtPath::File { .. }) => IfSameInode { otherwise: Action::Leave },
+        (CopiedFile | Symlink, AtPath::File { .. }) | (_, AtPath::Other) => Is(Action::Leave),
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
 
     /// Checks a row for a symlink, for a linked file and for a copied one.
     #[track_caller]
-    fn check(standing: Standing, decisions: [Decision; 3]) {
+    fn check(standing: AtPath, decisions: [Decision; 3]) {
         let all = [Wanted::Symlink, Wanted::LinkedFile, Wanted::CopiedFile];
         for (wanted, decision) in all.into_iter().zip(decisions) {
             assert_eq!(decide(wanted, standing), decision, "{wanted:?} where {standing:?}");
@@ -122,43 +122,43 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_added() {
-        check(Standing::Nothing, [Is(Action::Add); 3]);
-        check(Standing::OurFolder, [Is(Action::AddLate); 3]);
+        check(AtPath::Nothing, [Is(Action::Add); 3]);
+        check(AtPath::OurFolder, [Is(Action::AddLate); 3]);
     }
 
     #[test]
     fn what_is_right_is_kept_by_what_it_is_known_by() {
-        check(Standing::SameSymlink, [LOOKS; 3]);
+        check(AtPath::SameSymlink, [LOOKS; 3]);
         let copy = Put::Copy { is_wanted: true, is_doubtful: false };
-        check(Standing::Ours(copy), [REPLACE, LOOKS, LOOKS]);
+        check(AtPath::Ours(copy), [REPLACE, LOOKS, LOOKS]);
         let link = Put::Link { is_wanted: true };
-        check(Standing::Ours(link), [REPLACE, INODE, REPLACE]);
+        check(AtPath::Ours(link), [REPLACE, INODE, REPLACE]);
     }
 
     #[test]
     fn what_is_ours_and_wrong_is_replaced() {
         for is_doubtful in [false, true] {
             let copy = Put::Copy { is_wanted: false, is_doubtful };
-            check(Standing::Ours(copy), [REPLACE; 3]);
+            check(AtPath::Ours(copy), [REPLACE; 3]);
         }
-        check(Standing::Ours(Put::Other), [REPLACE; 3]);
+        check(AtPath::Ours(Put::Other), [REPLACE; 3]);
         let link = Put::Link { is_wanted: false };
-        check(Standing::Ours(link), [REPLACE, IfSameInode { otherwise: Action::Replace }, REPLACE]);
+        check(AtPath::Ours(link), [REPLACE, IfSameInode { otherwise: Action::Replace }, REPLACE]);
     }
 
     #[test]
     fn what_is_doubtful_is_read() {
         let read = IfSameBytes { otherwise: Action::Replace };
         let copy = Put::Copy { is_wanted: true, is_doubtful: true };
-        check(Standing::Ours(copy), [REPLACE, read, read]);
+        check(AtPath::Ours(copy), [REPLACE, read, read]);
     }
 
     #[test]
     fn what_is_not_ours_stays_and_counts_as_ours_only_if_it_is_the_same() {
         let same_inode = IfSameInode { otherwise: Action::Leave };
         let same_bytes = IfSameBytes { otherwise: Action::Leave };
-        check(Standing::File { looks_wanted: true }, [LEAVE, same_inode, same_bytes]);
-        check(Standing::File { looks_wanted: false }, [LEAVE, same_inode, LEAVE]);
-        check(Standing::Other, [LEAVE; 3]);
+        check(AtPath::File { looks_wanted: true }, [LEAVE, same_inode, same_bytes]);
+        check(AtPath::File { looks_wanted: false }, [LEAVE, same_inode, LEAVE]);
+        check(AtPath::Other, [LEAVE; 3]);
     }
 }

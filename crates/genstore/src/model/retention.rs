@@ -1,4 +1,5 @@
-//! Retention: the rule that chooses which generations stay. Pure; `gc` reads and acts.
+//! Retention: the rule that chooses which generations stay. Pure: `change/retain` reads the facts, `collect` and
+//! `recycle` act.
 
 use std::time::{Duration, SystemTime};
 

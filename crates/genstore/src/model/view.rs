@@ -49,7 +49,7 @@ pub(crate) enum Recorded {
 
 /// The entry at the path of a view.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum ViewAtPath {
     Nothing,
     /// The symlink of a link view of this part of the tree.
     SameLink,
@@ -94,21 +94,29 @@ pub(crate) enum Refusal {
 }
 
 /// Decides whether and how a view is installed.
-pub(crate) fn decide(wanted: Wanted, standing: Standing) -> Action {
+pub(crate) fn decide(wanted: Wanted, standing: ViewAtPath) -> Action {
     use ViewKind::{Link, Mirror};
     match (wanted.kind, standing) {
-        (_, Standing::Nothing) | (Mirror, Standing::EmptyDirectory) => Action::Install(ViewChange::Made),
-        (Link, Standing::SameLink) | (Mirror, Standing::Mirror { holds_strangers: false }) => keep(wanted),
-        (Mirror, Standing::SameLink) | (_, Standing::OurLink) => Action::Install(ViewChange::Retargeted),
-        (Link, Standing::Mirror { holds_strangers: false }) => Action::Install(ViewChange::Retargeted),
-        (_, Standing::File) => Action::Refuse(Refusal::File),
-        (_, Standing::MountPoint) => Action::Refuse(Refusal::MountPoint),
+        (_, ViewAtPath::Nothing) | (Mirror, ViewAtPath::EmptyDirectory) => {
+            Action::Install(ViewChange::Made)
+        }
+        (Link, ViewAtPath::SameLink) | (Mirror, ViewAtPath::Mirror { holds_strangers: false }) => {
+            keep(wanted)
+        }
+        (Mirror, ViewAtPath::SameLink) | (_, ViewAtPath::OurLink) => {
+            Action::Install(ViewChange::Retargeted)
+        }
+        (Link, ViewAtPath::Mirror { holds_strangers: false }) => Action::Install(ViewChange::Retargeted),
+        (_, ViewAtPath::File) => Action::Refuse(Refusal::File),
+        (_, ViewAtPath::MountPoint) => Action::Refuse(Refusal::MountPoint),
         // The other entries are not ours, or contain entries that are not.
         (_, _) if wanted.replace => Action::Install(ViewChange::Replaced),
-        (Mirror, Standing::Mirror { holds_strangers: true }) => keep(wanted),
-        (Link, Standing::Mirror { holds_strangers: true }) => Action::Refuse(Refusal::MirrorWithStrangers),
-        (_, Standing::OtherLink(target)) => Action::Refuse(Refusal::Symlink(target)),
-        (_, Standing::Directory | Standing::EmptyDirectory) => Action::Refuse(Refusal::Directory),
+        (Mirror, ViewAtPath::Mirror { holds_strangers: true }) => keep(wanted),
+        (Link, ViewAtPath::Mirror { holds_strangers: true }) => {
+            Action::Refuse(Refusal::MirrorWithStrangers)
+        }
+        (_, ViewAtPath::OtherLink(target)) => Action::Refuse(Refusal::Symlink(target)),
+        (_, ViewAtPath::Directory | ViewAtPath::EmptyDirectory) => Action::Refuse(Refusal::Directory),
     }
 }
 
@@ -128,7 +136,7 @@ mod tests {
 
     /// Checks a row for a link and for a mirror, each without and with `replace`.
     #[track_caller]
-    fn check(standing: Standing, link: [Action; 2], mirror: [Action; 2]) {
+    fn check(standing: ViewAtPath, link: [Action; 2], mirror: [Action; 2]) {
         for (kind, actions) in [(ViewKind::Link, link), (ViewKind::Mirror, mirror)] {
             for (replace, action) in [false, true].into_iter().zip(actions) {
                 let wanted = Wanted { kind, replace, recorded: Recorded::Same };
@@ -145,10 +153,10 @@ mod tests {
     fn what_is_free_or_ours_is_taken_without_asking() {
         let (made, keep) = (Action::Install(Made), Action::Keep);
         let retarget = Action::Install(Retargeted);
-        check(Standing::Nothing, twice(made.clone()), twice(made));
-        check(Standing::SameLink, twice(keep.clone()), twice(retarget.clone()));
-        check(Standing::OurLink, twice(retarget.clone()), twice(retarget.clone()));
-        check(Standing::Mirror { holds_strangers: false }, twice(retarget), twice(keep));
+        check(ViewAtPath::Nothing, twice(made.clone()), twice(made));
+        check(ViewAtPath::SameLink, twice(keep.clone()), twice(retarget.clone()));
+        check(ViewAtPath::OurLink, twice(retarget.clone()), twice(retarget.clone()));
+        check(ViewAtPath::Mirror { holds_strangers: false }, twice(retarget), twice(keep));
     }
 
     #[test]
@@ -156,26 +164,26 @@ mod tests {
         let replace = Action::Install(Replaced);
         let refuse = |why: Refusal| [Action::Refuse(why), replace.clone()];
         let symlink = || refuse(Refusal::Symlink(b"x".to_vec()));
-        check(Standing::OtherLink(b"x".to_vec()), symlink(), symlink());
-        check(Standing::Directory, refuse(Refusal::Directory), refuse(Refusal::Directory));
-        check(Standing::EmptyDirectory, refuse(Refusal::Directory), twice(Action::Install(Made)));
-        let strangers = Standing::Mirror { holds_strangers: true };
+        check(ViewAtPath::OtherLink(b"x".to_vec()), symlink(), symlink());
+        check(ViewAtPath::Directory, refuse(Refusal::Directory), refuse(Refusal::Directory));
+        check(ViewAtPath::EmptyDirectory, refuse(Refusal::Directory), twice(Action::Install(Made)));
+        let strangers = ViewAtPath::Mirror { holds_strangers: true };
         check(strangers, refuse(Refusal::MirrorWithStrangers), [Action::Keep, replace.clone()]);
     }
 
     #[test]
     fn no_view_takes_the_place_of_a_file_or_a_mount_point() {
         let refuse = |why: Refusal| twice(Action::Refuse(why));
-        check(Standing::File, refuse(Refusal::File), refuse(Refusal::File));
-        check(Standing::MountPoint, refuse(Refusal::MountPoint), refuse(Refusal::MountPoint));
+        check(ViewAtPath::File, refuse(Refusal::File), refuse(Refusal::File));
+        check(ViewAtPath::MountPoint, refuse(Refusal::MountPoint), refuse(Refusal::MountPoint));
     }
 
     #[test]
     fn a_view_that_stands_is_recorded_as_it_is_asked_for() {
         let action = |kind, recorded| {
             let standing = match kind {
-                ViewKind::Link => Standing::SameLink,
-                ViewKind::Mirror => Standing::Mirror { holds_strangers: false },
+                ViewKind::Link => ViewAtPath::SameLink,
+                ViewKind::Mirror => ViewAtPath::Mirror { holds_strangers: false },
             };
             decide(Wanted { kind, replace: false, recorded }, standing)
         };

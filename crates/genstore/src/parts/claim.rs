@@ -72,7 +72,7 @@ pub(crate) enum OwnerRecord {
 
 /// The state of a claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
+pub(crate) enum ClaimState {
     Holds,
     /// Its time is over.
     Expired(SystemTime),
@@ -111,18 +111,18 @@ impl Claim {
 
     /// Returns whether it still holds. The state of a process in another pid namespace is unknown, so
     /// its claim holds.
-    pub(crate) fn standing(&self, now: SystemTime) -> Result<Standing> {
+    pub(crate) fn standing(&self, now: SystemTime) -> Result<ClaimState> {
         if self.boot != boot() {
-            return Ok(Standing::Rebooted);
+            return Ok(ClaimState::Rebooted);
         }
         Ok(match &self.owner {
             OwnerRecord::Until(until) if SystemTime::from(*until) <= now => {
-                Standing::Expired((*until).into())
+                ClaimState::Expired((*until).into())
             }
-            OwnerRecord::Until(_) => Standing::Holds,
+            OwnerRecord::Until(_) => ClaimState::Holds,
             OwnerRecord::Process(mark) => match mark.liveness()? {
-                Liveness::Dead => Standing::OwnerGone(mark.pid),
-                Liveness::Alive | Liveness::Unknown => Standing::Holds,
+                Liveness::Dead => ClaimState::OwnerGone(mark.pid),
+                Liveness::Alive | Liveness::Unknown => ClaimState::Holds,
             },
         })
     }
@@ -148,7 +148,7 @@ impl<'s> Claims<'s> {
         &self,
         staging: &Dir,
         stage: &[u8],
-    ) -> Result<Option<(Standing, Option<FolderMark>)>> {
+    ) -> Result<Option<(ClaimState, Option<FolderMark>)>> {
         let name = [stage, CLAIM_SUFFIX.as_bytes()].concat();
         let Some(bytes) = staging.read(&name)? else {
             return Ok(None);
@@ -156,7 +156,7 @@ impl<'s> Claims<'s> {
         // A claim is complete before its rename, but it is not flushed: after a power loss it may be
         // all zeros.
         if bytes.iter().all(|byte| *byte == 0) {
-            return Ok(Some((Standing::Rebooted, None)));
+            return Ok(Some((ClaimState::Rebooted, None)));
         }
         let claim: Claim = unwrap(&bytes).map_err(|why| Error::damaged_file(&staging.join(&name), why))?;
         Ok(Some((claim.standing(self.store.now())?, claim.out)))
@@ -191,20 +191,20 @@ mod tests {
             by: "test".to_owned(),
             out: None,
         };
-        assert_eq!(claim.standing(now).unwrap(), Standing::Holds);
-        assert_eq!(claim.standing(until).unwrap(), Standing::Expired(until));
+        assert_eq!(claim.standing(now).unwrap(), ClaimState::Holds);
+        assert_eq!(claim.standing(until).unwrap(), ClaimState::Expired(until));
         let earlier = Claim { boot: "another".to_owned(), ..claim.clone() };
-        assert_eq!(earlier.standing(now).unwrap(), Standing::Rebooted);
+        assert_eq!(earlier.standing(now).unwrap(), ClaimState::Rebooted);
         let mark = ProcessMark::of(std::process::id()).unwrap().unwrap();
         let owned = Claim { owner: OwnerRecord::Process(mark.clone()), ..claim.clone() };
-        assert_eq!(owned.standing(until).unwrap(), Standing::Holds);
+        assert_eq!(owned.standing(until).unwrap(), ClaimState::Holds);
         let reused = ProcessMark { start: mark.start + 1, ..mark.clone() };
         let dead = Claim { owner: OwnerRecord::Process(reused), ..claim.clone() };
-        assert_eq!(dead.standing(now).unwrap(), Standing::OwnerGone(mark.pid));
+        assert_eq!(dead.standing(now).unwrap(), ClaimState::OwnerGone(mark.pid));
         // A process whose state is unknown has not ended.
         let hidden = ProcessMark { namespace: mark.namespace ^ 1, start: mark.start + 1, ..mark };
         let hidden = Claim { owner: OwnerRecord::Process(hidden), ..claim };
-        assert_eq!(hidden.standing(now).unwrap(), Standing::Holds);
+        assert_eq!(hidden.standing(now).unwrap(), ClaimState::Holds);
         let bytes = wrap(&owned);
         assert_eq!(unwrap::<Claim>(&bytes).unwrap(), owned);
     }

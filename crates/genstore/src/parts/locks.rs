@@ -1,7 +1,9 @@
 //! The locks of a store, and the guards that prove one is held. Owns `locks/`.
 //!
-//! The order is: the store lock (shared from stage to commit, exclusive for gc), then the commit lock.
-//! The files are never removed. See `store-layout.md`, "Locks".
+//! The order is: the store lock (shared from stage to commit, exclusive for gc and repair), then the commit
+//! lock. The watch lock is only tried, before both. The files are never removed. Two locks stand elsewhere: the
+//! lease of a reader on a generation (`generations`), and the lock of a stage (`stage_dir`). See
+//! `store-layout.md`, "Locks".
 
 use std::time::Duration;
 
@@ -13,11 +15,11 @@ use crate::fs::errno::is_errno;
 use crate::fs::lock::{Lock, Mode};
 use crate::parts::layout::{COMMIT_LOCK, LOCKS, STORE_LOCK, StoreDir, WATCH_LOCK};
 
-/// Proof that gc is not running: objects that were found will stay.
+/// Proof that neither gc nor repair is running: objects that were found will stay.
 #[must_use]
 pub(crate) struct StoreShared(#[expect(dead_code, reason = "held, not read")] Lock);
 
-/// Proof that no other process stages, activates or collects.
+/// Proof that no other process stages, activates, collects, verifies or repairs.
 #[must_use]
 pub(crate) struct StoreExclusive(StoreShared);
 
@@ -96,7 +98,7 @@ impl<'s> Locks<'s> {
     }
 
     /// Takes the commit lock. The caller must settle an unfinished commit next: see
-    /// [`crate::change::begin`].
+    /// [`crate::change::recover`].
     pub(crate) fn commit(&self) -> Result<CommitLock> {
         self.store.complete()?;
         self.lock(COMMIT_LOCK, Mode::Exclusive).map(CommitLock)

@@ -1,4 +1,5 @@
-//! A record: a line of JSON with its hash, replaced as a whole.
+//! The file of a record: a line of JSON with its hash, replaced as a whole. Each part that owns a record uses
+//! it; the values stand in `model/records`.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

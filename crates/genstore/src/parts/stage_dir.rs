@@ -18,7 +18,7 @@ use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, StageId};
-use crate::parts::claim::{CLAIM_SUFFIX, Claims, FolderMark, Standing};
+use crate::parts::claim::{CLAIM_SUFFIX, ClaimState, Claims, FolderMark};
 use crate::parts::generations::Generations;
 use crate::parts::layout::{BUILD_LOG, STAGING, StoreDir, TREE};
 use crate::parts::locks::CommitLock;
@@ -52,7 +52,7 @@ pub(crate) struct StageDir {
 
 /// A stage that was taken over, with the state of its claim and the directory that was created for
 /// other programs.
-pub(crate) type Resumed = (StageDir, Standing, Option<FolderMark>);
+pub(crate) type Resumed = (StageDir, ClaimState, Option<FolderMark>);
 
 impl StageDir {
     /// Creates an empty stage.
@@ -348,7 +348,7 @@ pub(crate) fn sweep(store: &StoreDir, lock: &CommitLock) -> Result<Vec<Leftover>
 /// Returns whether a stage whose lock is free has no valid claim.
 fn is_over(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<bool> {
     match Claims::of(store).claimed(staging, name) {
-        Ok(claimed) => Ok(!matches!(claimed, Some((Standing::Holds, _)))),
+        Ok(claimed) => Ok(!matches!(claimed, Some((ClaimState::Holds, _)))),
         // Its owner is unknown, so it is left until somebody aborts it.
         Err(Error::Damaged { .. }) => Ok(false),
         Err(e) => Err(e),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::check::owners::{Foreign, Found, Owners};
 use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::Kind;
@@ -67,7 +67,7 @@ pub(crate) fn give_back(store: &StoreDir) -> Result<GivenBack> {
         return Err(Error::refused(RefusedKind::NeedsRoot, why));
     }
     let _guard = Locks::of(store).exclude()?;
-    let _lock = begin::begin_commit(store)?;
+    let _lock = recover::lock_and_recover(store)?;
     let (own, owners) = (store.dir.stat_self()?, all(store)?);
     let (before, found) = (owners.count(), owners.into_found());
     // A user may have linked a foreign file into the store to get ownership of it. So all names of a

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::check::lost::{self, too_low};
 use crate::error::{Damaged, Error, Result};
 use crate::fs::errno::is_errno;
@@ -127,7 +127,7 @@ fn rebuild_log(store: &StoreDir, lock: &CommitLock, current: Option<GenerationId
     for id in Generations::of(store).ids()? {
         let made = Generations::of(store).find(id).and_then(|found| match found {
             Some(generation) => {
-                Ok(Some((generation.head()?, begin::publication(store, &generation, None, None)?)))
+                Ok(Some((generation.head()?, recover::publication(store, &generation, None, None)?)))
             }
             None => Ok(None),
         });

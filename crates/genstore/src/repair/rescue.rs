@@ -1,7 +1,7 @@
 //! Healing: replaces wrong bytes by right ones.
 //!
-//! Owns `suspects/`: one empty file per object or generation that was found damaged. It is created
-//! before the repair starts, and removed when the repair is complete. So the next publish checks damage
+//! A suspect (`parts/suspects`) is one empty file per object or generation that was found damaged. It is
+//! created before the repair starts, and removed when the repair is complete. So the next publish checks damage
 //! that `verify` reported, whatever its size and mtime are, and an interrupted repair is resumed.
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::check::report::{DamagedObject, VerifyReport};
 use crate::check::seen::Inodes;
 use crate::check::store::{self, check_object};
@@ -72,7 +72,7 @@ fn settle_if_possible(store: &StoreDir, lock: Option<&CommitLock>) -> Result<Opt
         return Ok(None);
     }
     // If it cannot be settled for any reason, its outcome is known nevertheless.
-    match lock.map(|lock| begin::settle(store, lock)) {
+    match lock.map(|lock| recover::recover(store, lock)) {
         Some(Ok(_)) => Ok(None),
         Some(Err(_)) | None => pending(store),
     }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::change::expect::Expect;
-use crate::change::{begin, retain};
+use crate::change::{recover, retain};
 use crate::error::{Error, RefusedKind, Result};
 use crate::model::ids::{GenerationId, PinName, Rev};
 use crate::model::records::{Mark, MarkRecord, PinRecord};
@@ -111,7 +111,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownRev`], [`Error::Locked`].
     pub fn mark(&self, rev: &Rev, mark: Mark, why: Option<String>) -> Result<GenerationId> {
-        let (lock, _) = begin::begin_commit(&self.store)?;
+        let (lock, _) = recover::lock_and_recover(&self.store)?;
         let id = self.resolve(rev)?;
         let made = self.store.now().into();
         Records::of(&self.store).write_mark(&lock, id, &MarkRecord { mark, made, why })?;
@@ -159,7 +159,7 @@ impl Store {
         until: Option<SystemTime>,
     ) -> Result<GenerationId> {
         // Under the commit lock, which gc holds too, so the pinned generation exists and stays.
-        let (lock, _) = begin::begin_commit(&self.store)?;
+        let (lock, _) = recover::lock_and_recover(&self.store)?;
         let generation = self.resolve(rev)?;
         if let Some(taken) =
             Records::of(&self.store).pins()?.get(name).filter(|pin| pin.generation != generation)
@@ -186,7 +186,7 @@ impl Store {
     /// # Errors
     /// Code `no-such-pin`.
     pub fn unpin(&self, name: &PinName) -> Result<()> {
-        let (lock, _) = begin::begin_commit(&self.store)?;
+        let (lock, _) = recover::lock_and_recover(&self.store)?;
         match Records::of(&self.store).remove_pin(&lock, name)? {
             true => Ok(()),
             false => Err(Error::refused(RefusedKind::NoSuchPin, format!("there is no pin {name}"))),

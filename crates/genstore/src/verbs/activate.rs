@@ -1,8 +1,8 @@
 //! Activation: renews files of a generation if necessary, and makes it current.
 
 use crate::change::expect::{self, Expect};
-use crate::change::freshen::{self, Standing};
-use crate::change::{announce, begin};
+use crate::change::freshen::{self, InodeSource};
+use crate::change::{announce, recover};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::model::fresh::{self, Freshness, Shown};
@@ -116,7 +116,7 @@ pub(crate) fn activate(
     hold: HoldAfter,
 ) -> Result<Activation> {
     let _guard = Locks::of(store).share()?;
-    let (lock, mut sequence) = begin::begin_commit(store)?;
+    let (lock, mut sequence) = recover::lock_and_recover(store)?;
     let previous = Current::of(store).id()?;
     expect::check_expected(store, expect, previous)?;
     let generation = Generations::of(store).open(id)?;
@@ -160,7 +160,7 @@ pub(crate) fn activate(
         Ok(end) => end,
         Err(error) => {
             // Undoes the change at once. If even that fails, the next writer does it.
-            drop(begin::settle(store, &lock));
+            drop(recover::recover(store, &lock));
             return Err(error);
         }
     };
@@ -195,7 +195,7 @@ fn make_current<'h>(
 ) -> Result<PendingWrite<'h>> {
     let end = match next.base {
         Some((base, freshness)) => {
-            let standing = Standing { generation: base, quiet: look::quiet(store)? };
+            let standing = InodeSource { generation: base, quiet: look::quiet(store)? };
             let kept = (next.generation, next.shown);
             let mut fresh = freshen::stage_fresh(store, lock, &standing, kept, freshness)?;
             let flushes = fresh.flushes()?;

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::change::retain::{self, JudgedGenerations, UnreadGeneration};
 use crate::error::{Leftover, Result};
 use crate::fs::dir_cursor::DirCursor;
@@ -226,7 +226,7 @@ fn plan_again(store: &StoreDir, plan: &GcPlan) -> Result<GcPlan> {
 /// the next writer removes the rest of the directories, and the next gc the objects.
 pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
     let guard = Locks::of(store).exclude()?;
-    let (lock, _) = begin::begin_commit(store)?;
+    let (lock, _) = recover::lock_and_recover(store)?;
     // Recovery ignored these failures.
     let left = sweep(store, &lock)?;
     let now = plan_again(store, plan)?;

@@ -1,4 +1,4 @@
-//! Floor 6: the verbs, one per file. `store.rs` has a thin method for each.
+//! Floor 6: the verbs, one file or folder each. gc is `collect`. `store/` has a thin method for each.
 
 pub(crate) mod activate;
 pub(crate) mod collect;

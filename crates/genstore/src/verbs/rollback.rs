@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::change::begin;
 use crate::change::expect::Expect;
+use crate::change::recover;
 use crate::change::retain;
 use crate::check::lost;
 use crate::error::{Error, RefusedKind, Result};
@@ -148,7 +148,7 @@ fn base_of(store: &StoreDir, id: GenerationId) -> Result<Option<GenerationId>> {
 
 /// Ends a hold, and activates the newest good generation if it is newer than the current one.
 pub(crate) fn end_hold(store: &StoreDir) -> Result<HoldEnded> {
-    let (lock, _) = begin::begin_commit(store)?;
+    let (lock, _) = recover::lock_and_recover(store)?;
     // An unreadable hold is removed as well.
     let hold = HoldFile::of(store).read().unwrap_or_default();
     let current = Current::of(store).id()?;

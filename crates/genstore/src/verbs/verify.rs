@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::check::report::VerifyReport;
 use crate::check::tree::{Depth, LoadedGeneration};
 use crate::check::{lost, store};
@@ -89,7 +89,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
     let mut lost = rebuild::mend_layout(store)?;
     let guard = Locks::of(store).exclude()?;
     let (lock, mut sequence) = loop {
-        match begin::begin_commit(store) {
+        match recover::lock_and_recover(store) {
             // No change can begin without the records that it reads, so they are moved away and rebuilt
             // first.
             Err(Error::Damaged { what: Damaged::File(path), cause, .. })

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::model::nearest::nearest_names;
 use crate::model::relpath::show;
-use crate::model::view::{Action, Recorded, Refusal, Standing, ViewChange, ViewKind, Wanted, decide};
+use crate::model::view::{Action, Recorded, Refusal, ViewAtPath, ViewChange, ViewKind, Wanted, decide};
 use crate::parts::layout::{StoreDir, VIEWS};
 use crate::parts::locks::CommitLock;
 use crate::parts::view_records::{Escaped, ViewRecord, ViewRecords, follow, relative};
@@ -46,7 +46,7 @@ struct Asked {
 /// # Locks
 /// The commit lock.
 pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> Result<ViewAdded> {
-    let (lock, _) = begin::begin_commit(store)?;
+    let (lock, _) = recover::lock_and_recover(store)?;
     if options.parents {
         parents::make_parents(store, &lock, path)?;
     }
@@ -115,25 +115,25 @@ fn ask(store: &StoreDir, lock: &CommitLock, path: &Path, options: &ViewOptions) 
 }
 
 /// Observes the entry at the path of a requested view.
-fn observe(store: &StoreDir, Asked { record, place, known }: &Asked) -> Result<Standing> {
+fn observe(store: &StoreDir, Asked { record, place, known }: &Asked) -> Result<ViewAtPath> {
     let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
     Ok(match place.standing()? {
-        ViewState::Missing => Standing::Nothing,
-        ViewState::Ok => Standing::SameLink,
-        ViewState::Elsewhere(target) if place.is_ours(&target) => Standing::OurLink,
-        ViewState::Elsewhere(target) => Standing::OtherLink(target),
+        ViewState::Missing => ViewAtPath::Nothing,
+        ViewState::Ok => ViewAtPath::SameLink,
+        ViewState::Elsewhere(target) if place.is_ours(&target) => ViewAtPath::OurLink,
+        ViewState::Elsewhere(target) => ViewAtPath::OtherLink(target),
         ViewState::Directory if was_mirror => {
             let strangers = mirror::look_at_mirror(store, record, place)?.1;
-            Standing::Mirror { holds_strangers: !strangers.is_empty() }
+            ViewAtPath::Mirror { holds_strangers: !strangers.is_empty() }
         }
         ViewState::Directory
             if record.kind == ViewKind::Mirror && is_empty_directory(place.parent()?, place.name())? =>
         {
-            Standing::EmptyDirectory
+            ViewAtPath::EmptyDirectory
         }
-        ViewState::File => Standing::File,
-        ViewState::Mounted => Standing::MountPoint,
-        _ => Standing::Directory,
+        ViewState::File => ViewAtPath::File,
+        ViewState::Mounted => ViewAtPath::MountPoint,
+        _ => ViewAtPath::Directory,
     })
 }
 
@@ -153,7 +153,7 @@ fn refused(place: &ViewLocation, why: Refusal) -> Error {
 }
 
 pub(crate) fn remove_view(store: &StoreDir, path: &Path) -> Result<ViewRemoved> {
-    let (lock, _) = begin::begin_commit(store)?;
+    let (lock, _) = recover::lock_and_recover(store)?;
     let record = find_view(store, path)?;
     if let Some(pending) = ViewRecords::of(store).read_pending(&record.key())? {
         // Recovery could not complete it. Without its directory there is nothing to complete.

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::error::{Error, Result};
 use crate::fs::fault::FaultStage;
 use crate::model::audit::{self, AuditRules, Finding, LastGood, Severity};
@@ -120,7 +120,7 @@ impl<'s> Staged<'s> {
 
     /// Records the objects of kept generations that an audit may have written to.
     fn suspect(&self, differences: &[(Vec<u8>, &'static str)]) -> Result<()> {
-        let (lock, _) = begin::begin_commit(self.store)?;
+        let (lock, _) = recover::lock_and_recover(self.store)?;
         for (path, _) in differences {
             if let Some(Node::File(file)) = self.tree().find(path)
                 && file.size > 0
@@ -202,7 +202,7 @@ impl<'s> Rejected<'s> {
     /// [`Error::Io`], [`Error::Locked`].
     pub fn keep(mut self, keep: KeepFailed) -> Result<Failed> {
         let store = self.staged.store;
-        let (lock, _) = begin::begin_commit(store)?;
+        let (lock, _) = recover::lock_and_recover(store)?;
         let stage = self.staged.stage.take().expect("a refused tree has a stage");
         let (tree, bytes) = (self.tree().id(), self.staged.ingested.new_bytes);
         let cause = Cause::Audit { tree, bytes, findings: self.findings };

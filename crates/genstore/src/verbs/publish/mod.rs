@@ -20,7 +20,7 @@ pub(crate) mod unchanged;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::error::Result;
 use crate::fs::fault::FaultStage;
 use crate::fs::folders::Folders;
@@ -92,7 +92,7 @@ pub(crate) fn stage<'s>(
     }
     let guard = Locks::of(store).share()?;
     // The files of dead processes are removed first: they may be the reason why the disk is full.
-    let (lock, sequence) = begin::begin_commit(store)?;
+    let (lock, sequence) = recover::lock_and_recover(store)?;
     let (heals_seen, high_seen, rotations_seen) =
         (sequence.heals, sequence.high, objects::rotations(store)?);
     let (mut base, healed_base) = rescue::rescued_base(store, &lock, Current::of(store).id()?)?;

@@ -18,7 +18,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
-use crate::change::{begin, retain};
+use crate::change::{recover, retain};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::{is_absence, is_refused};
@@ -159,7 +159,7 @@ impl Staged<'_> {
     fn retire(&self, spare: &Spare, retention: &Retention) -> Result<bool> {
         let store = self.store;
         let stage = self.stage.as_ref().expect("an assembly has a stage");
-        let (lock, sequence) = begin::begin_commit(store)?;
+        let (lock, sequence) = recover::lock_and_recover(store)?;
         let is_given_up = match retain::judge_one(store, spare.id, retention) {
             Ok(Some(verdict)) => !verdict.keeps(),
             Ok(None) | Err(_) => false,

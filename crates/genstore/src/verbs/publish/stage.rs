@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use crate::change::begin;
+use crate::change::recover;
 use crate::error::{Error, RefusedKind, Result, show_path};
 use crate::fs::copy::{CHUNK, fill};
 use crate::fs::errno::is_errno;
@@ -16,7 +16,7 @@ use crate::fs::mount::is_mount;
 use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Kind};
 use crate::model::ids::StageId;
-use crate::parts::claim::{Claim, FolderMark, Owner, Standing};
+use crate::parts::claim::{Claim, ClaimState, FolderMark, Owner};
 use crate::parts::failed::{Cause, Failed, FailedBuilds, KeepFailed};
 use crate::parts::generations::Generations;
 use crate::parts::layout::StoreDir;
@@ -65,7 +65,7 @@ impl Drop for Stage<'_> {
 /// Begins a stage, held by this process.
 pub(crate) fn begin(store: &StoreDir) -> Result<Stage<'_>> {
     // The files of dead processes are removed first: they may be the reason why the disk is full.
-    drop(begin::begin_commit(store)?);
+    drop(recover::lock_and_recover(store)?);
     let dir = StageDir::create(store)?;
     match dir.out(store) {
         Ok(out) => Ok(Stage::of(store, dir, Some(out))),
@@ -90,7 +90,7 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
     };
     // If the process that committed it died before it wrote the log, this writes it. The stage's lock
     // is held already, so it is not removed as debris.
-    drop(begin::begin_commit(store)?);
+    drop(recover::lock_and_recover(store)?);
     if let Some(generation) = Log::of(store).history()?.made_of_stage(id)
         && Generations::of(store).find(generation)?.is_some()
     {
@@ -114,18 +114,18 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
         });
     };
     let why = match standing {
-        Standing::Holds => {
+        ClaimState::Holds => {
             let out = dir.reopen_out(made.as_ref())?;
             return Ok(Stage::of(store, dir, out));
         }
-        Standing::Expired(at) => {
+        ClaimState::Expired(at) => {
             let ago = store.now().duration_since(at).unwrap_or_default().as_secs();
             format!("the stage {id} expired {ago} s ago")
         }
-        Standing::OwnerGone(pid) => {
+        ClaimState::OwnerGone(pid) => {
             format!("the stage {id} is over: its owner, process {pid}, has ended")
         }
-        Standing::Rebooted => format!("the stage {id} is over: the system was rebooted"),
+        ClaimState::Rebooted => format!("the stage {id} is over: the system was rebooted"),
     };
     drop(dir.remove(store));
     Err(Error::refused(RefusedKind::StageExpired, why))
@@ -264,7 +264,7 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// [`Error::Io`], [`Error::Locked`].
     pub fn fail(mut self, why: &str, keep: KeepFailed) -> Result<Failed> {
-        let (lock, _) = begin::begin_commit(self.store)?;
+        let (lock, _) = recover::lock_and_recover(self.store)?;
         let dir = self.dir.take().expect("it is taken only together with the stage");
         let kept =
             FailedBuilds::of(self.store).keep(&lock, &dir, Cause::Build { why: why.to_owned() }, keep);

@@ -14,7 +14,7 @@ use crate::fs::errno::is_absence;
 use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::inventory::Inventory;
-use crate::model::mirror::{Action, Decision, KnownBy, Put, Standing, Wanted, decide};
+use crate::model::mirror::{Action, AtPath, Decision, KnownBy, Put, Wanted, decide};
 use crate::model::relpath;
 use crate::model::tree::{Entry, FileNode, Node};
 use crate::parts::objects;
@@ -197,7 +197,7 @@ impl<'a> MirrorComparison<'a> {
             _ => Wanted::Symlink,
         };
         let standing = match &found {
-            None => Standing::Nothing,
+            None => AtPath::Nothing,
             Some((dir, stat)) => self.observe(entry, item, (dir, name), stat)?,
         };
         let action = match (decide(asked, standing), entry.node, &found) {
@@ -235,21 +235,21 @@ impl<'a> MirrorComparison<'a> {
         item: Item,
         (dir, name): (&Dir, &[u8]),
         stat: &Stat,
-    ) -> Result<Standing> {
+    ) -> Result<AtPath> {
         if let Node::Symlink(target) = entry.node
             && stat.kind == Kind::Symlink
             && dir.read_link(name)?.as_deref() == Some(target)
         {
-            return Ok(Standing::SameSymlink);
+            return Ok(AtPath::SameSymlink);
         }
         let ours = self.ours(dir, name, entry.path, stat)?;
         Ok(match (ours, entry.node) {
-            (Some(ours), _) => Standing::Ours(self.put(&ours, entry, stat)),
-            (None, _) if stat.kind == Kind::Dir && item.folder_known => Standing::OurFolder,
+            (Some(ours), _) => AtPath::Ours(self.put(&ours, entry, stat)),
+            (None, _) if stat.kind == Kind::Dir && item.folder_known => AtPath::OurFolder,
             (None, Node::File(file)) if stat.kind == Kind::File => {
-                Standing::File { looks_wanted: looks_like(stat, &file) }
+                AtPath::File { looks_wanted: looks_like(stat, &file) }
             }
-            (None, _) => Standing::Other,
+            (None, _) => AtPath::Other,
         })
     }
 

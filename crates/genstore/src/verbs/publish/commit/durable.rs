@@ -1,9 +1,9 @@
-//! Steps 1 to 4 of a commit, without a lock: manifest, flush, names of objects, renewed inodes.
+//! Before the lock: the manifest of step 1, and steps 2 to 4 of a commit: flush, names of objects, renewed inodes.
 
 use std::fs::File;
 use std::time::{Instant, SystemTime};
 
-use crate::change::freshen::{self, Standing};
+use crate::change::freshen::{self, InodeSource};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::fault::FaultStage;
@@ -190,7 +190,7 @@ impl Staged<'_> {
         let now = self.store.now().into();
         let mut freshness = fresh::plan((&base.tree, &base.shown), (&self.ingested.tree, shown), now);
         if !freshness.touches.is_empty() {
-            let standing = Standing { generation: &base.generation, quiet: self.quiet()? };
+            let standing = InodeSource { generation: &base.generation, quiet: self.quiet()? };
             freshen::freshen(self.store, stage, &standing, stage.tree(), &mut freshness)?;
         }
         if freshness.shown != *shown {

@@ -4,7 +4,7 @@
 //! 1. New objects, the tree and the manifest are written in the stage (`ingest`, `assemble`).
 //! 2. One flush makes all of that durable.
 //! 3. The new objects get their names: an object with a name is durable.
-//! 4. Paths that need a newer mtime get inodes of their own, durably (`fresh`).
+//! 4. Paths that need a newer mtime get inodes of their own, durably (`change/freshen`).
 //! 5. Under the commit lock, the intent and the number are made durable.
 //! 6. The stage becomes `generations/<id>`, and the folders with new names are flushed.
 //! 7. `current` is replaced by a rename, which is the commit, and the store's folder is flushed.
@@ -14,13 +14,13 @@
 //! and the current generation is known), [`Placed`] (7).
 
 mod durable;
+mod finish;
+mod heal;
 mod place;
-mod settle;
-mod tell;
 
 use std::time::Instant;
 
-use crate::change::{announce, begin, expect};
+use crate::change::{announce, expect, recover};
 use crate::error::{Error, RefusedKind, Result};
 use crate::fs::folders::Folders;
 use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN};
@@ -115,7 +115,7 @@ impl<'s> Staged<'s> {
                 self.check_emptying(options.emptying)?;
             }
             let placed = self.place(locked, flushed, options, activate)?;
-            return Ok(self.announce(placed, after));
+            return Ok(self.finish(placed, after));
         }
     }
 
@@ -126,7 +126,7 @@ impl<'s> Staged<'s> {
 
     /// Takes the commit lock, and reads the current generation under it.
     fn lock(&mut self, start: Instant, options: &CommitOptions) -> Result<Locked> {
-        let (lock, mut sequence) = begin::begin_commit(self.store)?;
+        let (lock, mut sequence) = recover::lock_and_recover(self.store)?;
         let previous = Current::of(self.store).id()?;
         expect::check_expected(self.store, options.expect, previous)?;
         let healed = self.heal(&lock, &mut sequence)?;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Locked;
 use super::durable::Flushed;
-use crate::change::begin;
+use crate::change::recover;
 use crate::error::{Error, RefusedKind, Result};
 use crate::fs::fault::FaultStage;
 use crate::model::ids::{GenerationId, StageId};
@@ -77,7 +77,7 @@ impl<'s> Staged<'s> {
             Ok((publication, untold)) => Ok(Placed { start, lock, stage, publication, untold }),
             Err(error) => {
                 // Undo it at once. If even that fails, the next writer does it.
-                drop(begin::settle(self.store, &lock));
+                drop(recover::recover(self.store, &lock));
                 self.stage = Some(stage);
                 Err(error)
             }

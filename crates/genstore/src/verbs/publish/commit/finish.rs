@@ -17,7 +17,7 @@ use crate::warning::{AfterCommit, Warning};
 
 impl Staged<'_> {
     /// Does step 8. A failure is only a warning now.
-    pub(super) fn announce(&mut self, placed: Placed<'_>, mut after: AfterCommit) -> Publication {
+    pub(super) fn finish(&mut self, placed: Placed<'_>, mut after: AfterCommit) -> Publication {
         let Placed { start, lock, stage, mut publication, untold } = placed;
         let (store, id, previous) = (self.store, publication.generation, publication.previous);
         after.warnings.append(&mut publication.warnings);

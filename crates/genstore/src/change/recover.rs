@@ -30,14 +30,14 @@ use crate::parts::suspects;
 use crate::views::install;
 
 /// Takes the commit lock and settles the last holder's change.
-pub(crate) fn begin_commit(store: &StoreDir) -> Result<(CommitLock, Sequence)> {
+pub(crate) fn lock_and_recover(store: &StoreDir) -> Result<(CommitLock, Sequence)> {
     let lock = Locks::of(store).commit()?;
-    let sequence = settle(store, &lock)?;
+    let sequence = recover(store, &lock)?;
     Ok((lock, sequence))
 }
 
 /// Completes or undoes the change in the sequence's intent, and removes all debris.
-pub(crate) fn settle(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
+pub(crate) fn recover(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
     Current::of(store).remove_temps(lock)?;
     sweep(store, lock)?;
     Current::of(store).restore_notice(lock)?;
