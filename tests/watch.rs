@@ -217,7 +217,7 @@ fn what_fails_or_is_refused_is_told_and_the_old_goes_on_being_served() {
 pub fn gated(site: &Site) -> &'static str {
     let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
     assert!(made.success());
-    "cp src/* $GENSTORE_OUT/ && echo >> copied && read go < gate"
+    "cp src/* $GENSTORE_OUT/ && echo >> copied && until read go < gate; do :; done"
 }
 
 /// Waits until this many builds have read their sources.

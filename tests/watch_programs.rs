@@ -161,8 +161,11 @@ fn progress_and_questions_are_seen_while_a_program_works() {
     let site = project("");
     let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
     assert!(made.success());
-    let build = "printf '\\r1 of 2'; read go < gate; printf '\\r2 of 2'; read go < gate; echo; cp src/* $GENSTORE_OUT/";
-    let mut running = site.command("watch").args(&["--", "sh", "-c", build]).spawn();
+    // A reader that meets the end of the writer before reads nothing, and opens the gate again.
+    let wait = "until read go < gate; do :; done";
+    let build =
+        format!("printf '\\r1 of 2'; {wait}; printf '\\r2 of 2'; {wait}; echo; cp src/* $GENSTORE_OUT/");
+    let mut running = site.command("watch").args(&["--", "sh", "-c", &build]).spawn();
     let mut seen = Vec::new();
     for part in ["build | 1 of 2", "\rbuild | 2 of 2"] {
         while !String::from_utf8_lossy(&seen).contains(part) {
@@ -234,7 +237,7 @@ fn programs_run_at_once_on_what_is_current() {
     let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
     assert!(made.success());
     site.write("src/a.txt", "two");
-    let mut watch = Loop::start(&site, "", "read go < gate; cp src/a.txt $GENSTORE_OUT/");
+    let mut watch = Loop::start(&site, "", "until read go < gate; do :; done; cp src/a.txt $GENSTORE_OUT/");
     watch.child("api", "started");
     started(&site, &["1 v1"]);
     assert!(watch.events.iter().all(|event| event["event"] != "build-end"));

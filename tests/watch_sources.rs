@@ -89,7 +89,7 @@ fn what_a_build_makes_and_removes_needs_no_other_build() {
     site.write("genstore.toml", "[watch]\npaths = ['src']\ndebounce = '100ms'\n");
     let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
     assert!(made.success());
-    let build = "f=src/config.$$.mjs; echo x > $f; read go < gate; rm $f; cp src/a.txt $GENSTORE_OUT/";
+    let build = "f=src/config.$$.mjs; echo x > $f; until read go < gate; do :; done; rm $f; cp src/a.txt $GENSTORE_OUT/";
     let mut watch = Loop::start(&site, "", build);
     // A separate check during the build finds the file.
     assert_eq!(watch.event("change")["queued"], true);
