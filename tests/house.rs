@@ -74,6 +74,7 @@ const LIBRARY: House = House {
         "repair",
         "verbs",
         "store",
+        "fuzz",
     ],
     present: &[],
 };

@@ -98,6 +98,9 @@ mod change;
 mod check;
 pub mod error;
 mod fs;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod model;
 mod parts;
 pub mod plan;
