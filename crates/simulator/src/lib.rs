@@ -7,7 +7,6 @@
 //! Dev only.
 #![allow(clippy::disallowed_methods, reason = "plans make and break files")]
 
-mod chance;
 mod check;
 mod damage;
 mod model;

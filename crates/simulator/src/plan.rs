@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use genstore::faults::FaultKind;
 use genstore::publish::Activate;
 
-use crate::chance::Chance;
 use crate::step::{Act, Damage, Edit, Expected, Fault, Keep, Publish, Step, Way, What};
 use crate::world::World;
+use genstore_testkit::Chance;
 
 /// The kinds of faults. A disk that is gone from some call on stands for a process that is killed there.
 const FAULTS: [FaultKind; 3] = [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
@@ -39,7 +39,7 @@ fn step(chance: &mut Chance, nth: u64, faults: bool, damage: bool) -> Step {
         26 | 27 => Act::Mark(n, chance.once_in(3)),
         28 | 29 => Act::AddView(n % 3),
         30 => Act::RemoveView(n % 3),
-        31 => Act::Clock(chance.choose(&[
+        31 => Act::Clock(*chance.choose(&[
             10,
             1_000,
             -1_000,
@@ -48,21 +48,21 @@ fn step(chance: &mut Chance, nth: u64, faults: bool, damage: bool) -> Step {
             4_200_000_000,
             -4_200_000_000,
         ])),
-        32..=35 => Act::Damage(chance.choose(&Damage::ALL), chance.below(200) as u8),
+        32..=35 => Act::Damage(*chance.choose(&Damage::ALL), chance.below(200) as u8),
         36 | 37 => Act::Verify,
         _ => Act::Repair,
     };
     let is_bare = matches!(&act, Act::Publish(publish) if publish.meanwhile.is_some());
     let fault = (faults && !is_bare && chance.once_in(3))
-        .then(|| Fault { kind: chance.choose(&FAULTS), at: 1 + chance.below(60) });
+        .then(|| Fault { kind: *chance.choose(&FAULTS), at: 1 + chance.below(60) });
     Step { act, fault }
 }
 
 fn keep(chance: &mut Chance) -> Keep {
     Keep {
-        last: chance.choose(&[0, 1, 1, 2, 3]),
-        within: chance.choose(&[None, None, Some(5), Some(50)]),
-        grace: chance.choose(&[0, 0, 5, 50]),
+        last: *chance.choose(&[0, 1, 1, 2, 3]),
+        within: *chance.choose(&[None, None, Some(5), Some(50)]),
+        grace: *chance.choose(&[0, 0, 5, 50]),
     }
 }
 
@@ -101,7 +101,7 @@ fn publish(chance: &mut Chance, may_meet: bool) -> Publish {
 
 fn way(chance: &mut Chance, may_consume: bool) -> Way {
     let ways = [Way::Copy, Way::Copy, Way::CopySettled, Way::Consume, Way::Memory, Way::Stage];
-    match chance.choose(&ways) {
+    match *chance.choose(&ways) {
         // There is one folder to be consumed.
         Way::Consume if !may_consume => Way::Copy,
         way => way,

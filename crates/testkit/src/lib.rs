@@ -4,6 +4,7 @@
 //! Dev only.
 #![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
+mod chance;
 mod clock;
 mod countdown;
 mod loopfs;
@@ -13,6 +14,7 @@ mod things;
 mod trees;
 mod way;
 
+pub use chance::Chance;
 pub use clock::{at, settle};
 pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
 pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, things};

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-/// The pause between two questions.
+/// The pause between two questions. The system announces neither a port that opens nor an answer.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The time that one answer may take.
 const ANSWER: Duration = Duration::from_secs(2);

@@ -7,9 +7,9 @@ use genstore::publish::MarkLeft;
 use genstore::verify::Depth;
 use genstore::view::ViewOptions;
 use genstore::{Retention, StageOptions, Store};
-use genstore_testkit::{Thing, scratch};
+use genstore_testkit::{Chance, Thing, scratch};
 
-use super::place::{Chance, Place, options};
+use super::place::{Place, options};
 
 /// The minimum number of acts of each writer, and of checks.
 fn rounds() -> usize {
@@ -95,7 +95,7 @@ fn verify_raises_no_false_alarm_beside_a_writer() {
                     assert!(report.is_clean(), "beside {name}, look {nth}: {report:#?}");
                 }
             });
-            let mut chance = Chance(7);
+            let mut chance = Chance::new(7);
             let mut acts = 0;
             while acts < rounds() || looks.load(Relaxed) < rounds() {
                 let round = acts;

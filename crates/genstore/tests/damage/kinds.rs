@@ -5,9 +5,9 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use genstore_testkit::at;
+use genstore_testkit::{Chance, at};
 
-use super::place::{Chance, Place};
+use super::place::Place;
 
 /// The expected result of damage that has not been seen yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -271,7 +271,7 @@ fn change(path: &Path, keeps_mtime: bool, act: impl FnOnce(&fs::File)) {
 fn flip(path: &Path, chance: &mut Chance, keeps_mtime: bool) {
     change(path, keeps_mtime, |file| {
         let mut byte = [0];
-        let place = chance.below(file.metadata().unwrap().len() as usize) as u64;
+        let place = chance.below(file.metadata().unwrap().len());
         file.read_exact_at(&mut byte, place).unwrap();
         file.write_all_at(&[byte[0] ^ (1 << chance.below(8))], place).unwrap();
     });

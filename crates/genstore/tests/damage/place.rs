@@ -13,28 +13,6 @@ use genstore::view::ViewOptions;
 use genstore::{CommitOptions, Durability, GenerationId, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{Bystanders, Things, at, read_tree, settle, things, write_tree};
 
-/// Numbers that are the same for the same seed (splitmix64).
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// Chooses one. There must be one.
-    pub(crate) fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-}
-
 /// The store, its source, every generation's tree as it was published, and a folder beside everything.
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,

@@ -4,10 +4,10 @@
 use genstore::publish::{MarkLeft, Owner};
 use genstore::verify::{Depth, Repaired};
 use genstore::{Error, Retention, StageOptions, Store};
-use genstore_testkit::{Thing, Things, Way, at, bind, in_own_mounts, scratch, unmount_below};
+use genstore_testkit::{Chance, Thing, Things, Way, at, bind, in_own_mounts, scratch, unmount_below};
 
 use super::kinds::{Comes, KINDS, Kind};
-use super::place::{Chance, Place, options};
+use super::place::{Place, options};
 
 /// The number of cases. The gate tries each kind a few times.
 fn count() -> usize {
@@ -99,7 +99,7 @@ fn collect_around_mounts(place: &Place, what: &str) {
 }
 
 fn one(kind: &Kind, seed: u64, with_mounts: bool) {
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let next = Next::choose(&mut chance);
     let what = format!("damage {seed}, {}, then {next:?}", kind.name);
     let dir = scratch();
