@@ -128,6 +128,34 @@ fn incremental_builders_get_the_previous_tree() {
     site.run("verify").ok();
 }
 
+#[test]
+fn the_path_to_write_to_stays_the_same() {
+    let site = Site::new();
+    let script = "echo \"$GENSTORE_OUT\" > \"$GENSTORE_OUT/where\"";
+    build(&site, script).ok();
+    let usual = format!("{}\n", site.path("genstore/staging/s-build/out").display());
+    assert_eq!(site.read("genstore/current/where"), usual);
+    let again = build(&site, script).ok();
+    assert!(again.stdout.contains("\nUnchanged: generation 1 "), "{}", again.stdout);
+    build(&site, "exit 1").fails(1, "error: the build failed");
+    // While another build has it, it is another one, and that is said.
+    let wait = format!("echo up; while ! [ -e go ]; do sleep 0.01; done; {script}");
+    let mut first = site.command("build").args(&["--", "sh", "-c", &wait]).spawn();
+    assert_eq!(first.line(), "up");
+    let beside = build(&site, script).ok();
+    let other = site.read("genstore/current/where");
+    assert_ne!(other, usual);
+    let shown = site.replace(other.trim());
+    let warning = format!("warning: another build has the usual GENSTORE_OUT: it is {shown} this time\n");
+    assert_eq!(beside.stderr, warning);
+    // It concerns only builds that use it.
+    site.tree("dist", &[("a", "=1")]);
+    assert_eq!(site.run("build --output dist -- true").ok().stderr, "");
+    site.write("go", "");
+    assert_eq!(first.end(&site).status, 0);
+    assert_eq!(site.read("genstore/current/where"), usual);
+}
+
 /// Returns whether a process exists and is no zombie.
 fn lives(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));

@@ -11,7 +11,7 @@ use genstore::error::RefusedKind;
 use genstore::plan::ScanRules;
 use genstore::publish::{Emptying, Stage};
 use genstore::{Error, Generation, GenerationId, Plan, Rev, Store};
-use genstore_run::{Job, Limits, Log};
+use genstore_run::{GuardCommand, Job, Limits, Log, Output, Running, start_with};
 
 use crate::command::context::Context;
 use crate::command::running;
@@ -31,6 +31,13 @@ pub(crate) struct Builder {
     output: Option<PathBuf>,
     /// The treatment of its stale files; `None` ignores them.
     pub(crate) prune: Option<Prune>,
+}
+
+/// Starts a build. Its stage is no debris as long as a process of the build lives, even if this program is
+/// killed: so no other build gets its path.
+pub(crate) fn start(stage: &Stage<'_>, job: &Job, output: Output) -> Result<Running> {
+    let guard = GuardCommand::this_program([running::GUARD]);
+    start_with(&guard, job, output, Some(stage.lock())).map_err(running::not_started)
 }
 
 /// A build that is ready to start.
@@ -120,8 +127,8 @@ impl Builder {
             Some(id) => Some(store.open_generation(&Rev::Number(id))?),
             None => None,
         };
-        let stage = store.begin()?;
-        let mut job = self.job.clone();
+        let stage = store.begin_build()?;
+        let mut job = Job { guard_keeps: true, ..self.job.clone() };
         let out = self.output.as_deref().unwrap_or(stage.path());
         job.env.push(("GENSTORE_OUT".into(), out.into()));
         job.env.push(("GENSTORE_PUBLIC".into(), store.path().join("current").into()));
@@ -129,6 +136,14 @@ impl Builder {
         let log = Log { file: stage.log()?, limit_bytes: LOG_LIMIT_BYTES };
         let began = Began::at(&log.file);
         Ok(Prepared { stage, job, log, previous, began })
+    }
+
+    /// Returns a warning if `GENSTORE_OUT` is another path than usual.
+    pub(crate) fn warning_of_path(&self, stage: &Stage<'_>) -> Option<String> {
+        (self.output.is_none() && !stage.has_path_of_builds()).then(|| {
+            let path = crate::text::escape::show(stage.path());
+            format!("another build has the usual GENSTORE_OUT: it is {path} this time")
+        })
     }
 
     /// Finds files of its output that a build which began then did not write, and does with them what the

@@ -4,7 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use genstore_run::{Ended, Finished, GuardCommand, Job, Limits, Output, StartError, run_to_end, start};
+use genstore_run::{
+    Ended, Finished, GuardCommand, Job, Limits, Output, Running, StartError, run_to_end, start,
+};
 
 use crate::command::context::Context;
 use crate::errors::{Fail, MORE_PROCESSES, interrupted};
@@ -26,10 +28,22 @@ pub(crate) struct Done {
 /// If it could not be started, with the exit statuses of shells; or if this process was interrupted
 /// meanwhile.
 pub(crate) fn run(context: &Context<'_>, job: &Job, output: Output, limits: Limits) -> Result<Done> {
+    let start = || start(&GuardCommand::this_program([GUARD]), job, output).map_err(not_started);
+    finish(context, start, limits)
+}
+
+/// Runs what `start` starts to its end.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn finish(
+    context: &Context<'_>,
+    start: impl FnOnce() -> Result<Running>,
+    limits: Limits,
+) -> Result<Done> {
     let interrupts = context.interrupts()?;
     let begun = Instant::now();
-    let running = start(&GuardCommand::this_program([GUARD]), job, output).map_err(not_started)?;
-    let finished = run_to_end(running, limits, interrupts);
+    let finished = run_to_end(start()?, limits, interrupts);
     let time = begun.elapsed();
     if let Ended::Interrupted(signal) = finished.ended {
         return Err(interrupted(signal).into());

@@ -111,6 +111,7 @@ fn hint_of_refusal(kind: RefusedKind) -> &'static str {
         Kind::StageExpired => "begin a new stage; `--ttl` and `--owner-pid` set its lifetime",
         Kind::StageCommitted => "`genstore show` shows the generation",
         Kind::StageRefused => "read report.json there, then begin a new stage",
+        Kind::StageOfBuild => "begin it with `genstore begin`",
         Kind::StageOutputReplaced => {
             "write into GENSTORE_OUT, but do not replace the directory itself; \
              its replacement was not changed"

@@ -10,7 +10,7 @@ use genstore::Plan;
 use genstore_run::{Ended, Output};
 
 use crate::command::before::check_publish;
-use crate::command::building::{Builder, Prepared, failed};
+use crate::command::building::{self, Builder, Prepared, failed};
 use crate::command::context::Context;
 use crate::command::publishing::{Pending, PublishArgs};
 use crate::command::running::{self, Done};
@@ -46,7 +46,9 @@ impl Build {
         let json = context.out.json();
         let output = Output::to(move |stream, bytes| output::pass_on(stream, bytes, json)).with_log(log);
         context.progress.finish();
-        let Done { finished, time } = running::run(context, &job, output, builder.limits)?;
+        builder.warning_of_path(&stage).iter().for_each(|warning| context.out.warn(warning));
+        let Done { finished, time } =
+            running::finish(context, || building::start(&stage, &job, output), builder.limits)?;
         drop(previous);
         if finished.ended != Ended::Exited(0) {
             let name = human::line(&job.program.to_string_lossy(), 60);

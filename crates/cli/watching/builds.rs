@@ -7,7 +7,7 @@ use anyhow::Result;
 use genstore::generation::Mark;
 use genstore::publish::{Activate, Stage};
 use genstore::{CommitOptions, Error, Plan, Rev};
-use genstore_run::{Ended, Finished, GuardCommand, Output, start};
+use genstore_run::{Ended, Finished, Output};
 
 use super::events::{Event, millis};
 use super::prefix::{BUILD, prefix, sink};
@@ -46,11 +46,11 @@ impl<'a> Watch<'a> {
         let Prepared { stage, job, log, previous, began } = builder.prepare(self.store)?;
         let (timeout, name) = (builder.limits.timeout, builder.name());
         self.tell(&Event::BuildStart { build: number });
+        builder.warning_of_path(&stage).into_iter().for_each(|warning| self.warn(warning));
         let json = self.context.out.json();
         let prefix = prefix(&self.names, BUILD, self.context.out.colored);
         let output = Output::to(sink(prefix, json)).with_log(log);
-        let guard = GuardCommand::this_program([running::GUARD]);
-        let mut running = start(&guard, &job, output).map_err(running::not_started)?;
+        let mut running = building::start(&stage, &job, output)?;
         let stopper = running.stopper().map_err(anyhow::Error::from)?;
         let tell = self.sender.clone();
         // If the thread cannot be started, dropping its closure ends the command.

@@ -214,6 +214,36 @@ fn a_stage_that_was_left_is_its_owners() {
 }
 
 #[test]
+fn builds_share_one_path_one_at_a_time() {
+    let place = Place::new();
+    let store = place.open();
+    let first = store.begin_build().unwrap();
+    let path = first.path().to_owned();
+    assert!(first.has_path_of_builds());
+    let beside = store.begin_build().unwrap();
+    assert!(!beside.has_path_of_builds() && beside.path() != path);
+    shell(&path, "echo first > file");
+    assert!(commit(seal(first)).changed);
+    // The lock of a killed build may be inherited. The stage is not debris until the heir ends.
+    let killed = store.begin_build().unwrap();
+    assert_eq!(killed.path(), path);
+    shell(&path, "echo half > file");
+    let inherited = killed.lock().try_clone_to_owned().unwrap();
+    std::mem::forget(killed);
+    assert!(!store.begin_build().unwrap().has_path_of_builds());
+    assert!(path.join("file").exists());
+    // `forget` keeps this process's own descriptor open, so the lock itself is released.
+    fs::File::from(inherited).unlock().unwrap();
+    let next = store.begin_build().unwrap();
+    assert_eq!((next.path(), fs::read_dir(&path).unwrap().count()), (path.as_path(), 0));
+    // Its id is used again, so no claim may name it.
+    refused(next.leave_to(Owner::Until(at(2_000_000))), "stage-of-build", "cannot be left to an owner");
+    assert!(store.begin_build().unwrap().has_path_of_builds());
+    drop(beside);
+    assert_eq!(place.debris(), [""; 0]);
+}
+
+#[test]
 fn whoever_begins_a_stage_removes_what_nobody_owns_first() {
     let place = Place::new();
     let store = place.open();

@@ -60,8 +60,12 @@ fn serve(caller: &UnixStream) -> io::Result<()> {
     {
         return refuse(caller, Step::Directory, &error);
     }
+    let (_kept, passed) = match inbox.take_descriptor() {
+        kept if job.guard_keeps => (kept, None),
+        passed => (None, passed),
+    };
     // The writing end of an open stdin is closed when the guard ends.
-    let (leader, _stdin) = match spawn(&job, inbox.take_descriptor()) {
+    let (leader, _stdin) = match spawn(&job, passed) {
         Ok(spawned) => spawned,
         Err(error) => return refuse(caller, Step::Command, &error),
     };

@@ -18,6 +18,9 @@ pub struct Job {
     pub env_remove: Vec<OsString>,
     /// The stdin of the command.
     pub stdin: Stdin,
+    /// Whether the guard keeps the descriptor that is passed with the job, open until no process of the
+    /// command is left, instead of passing it on: a lock that must outlive the caller.
+    pub guard_keeps: bool,
 }
 
 /// The stdin of a command.
@@ -43,6 +46,7 @@ impl Job {
             env: vec![],
             env_remove: vec![],
             stdin: Stdin::Empty,
+            guard_keeps: false,
         }
     }
 }

@@ -68,7 +68,7 @@ pub fn start(guard: &GuardCommand, job: &Job, output: Output) -> Result<Running,
 /// Starts the command as [`start`] does, and passes a descriptor to it: as its stdin, if that is
 /// [`Stdin::Passed`](crate::Stdin::Passed). Otherwise the descriptor is a socket, and becomes descriptor 3 of
 /// the command, with `LISTEN_FDS` and `LISTEN_PID`, as systemd does. A shell starts the command then. If there is no such program, the shell
-/// prints that and exits with 127.
+/// prints that and exits with 127. With `guard_keeps` only the guard has it.
 ///
 /// # Errors
 ///

@@ -77,6 +77,7 @@ impl Message for Order {
                 }
                 put_list(out, &job.env_remove);
                 out.push(job.stdin as u8);
+                out.push(job.guard_keeps.into());
             }
             Order::Stop(signal) => {
                 out.push(b's');
@@ -100,6 +101,11 @@ impl Message for Order {
                     0 => Stdin::Empty,
                     1 => Stdin::Open,
                     2 => Stdin::Passed,
+                    _ => return None,
+                },
+                guard_keeps: match fields.byte()? {
+                    0 => false,
+                    1 => true,
                     _ => return None,
                 },
             }),
@@ -279,6 +285,7 @@ mod tests {
             env: vec![("A".into(), "1=2".into()), ("B".into(), "".into())],
             env_remove: vec!["C".into()],
             stdin: Stdin::Open,
+            guard_keeps: true,
         }
     }
 

@@ -193,3 +193,26 @@ fn a_socket_is_descriptor_3_and_stdin_stays_what_it_is() {
         }
     }
 }
+
+#[test]
+fn a_kept_descriptor_is_the_guards_until_nothing_is_left() {
+    let lock = tempfile::NamedTempFile::new().unwrap();
+    let (mut alive, mut gate) = (Alive::new(), Gate::new());
+    let ask = format!(
+        "exec 9>\"$ALIVE\"; ls /proc/$$/fd >&9; echo end >&9; read x < '{}'",
+        gate.path().display()
+    );
+    let job = Job { guard_keeps: true, ..alive.script(&ask) };
+    let ours = lock.reopen().unwrap();
+    ours.lock().unwrap();
+    let mut running = start_with(&guard(), &job, quiet(), Some(ours.as_fd())).unwrap();
+    let has: Vec<String> = std::iter::from_fn(|| Some(alive.line()).filter(|line| line != "end")).collect();
+    assert!(!has.contains(&"3".to_owned()), "the command has it: {has:?}");
+    drop(ours);
+    let other = lock.reopen().unwrap();
+    other.try_lock().expect_err("the guard holds it");
+    gate.open();
+    running.wait(None, None);
+    assert_eq!(running.finish().ended, Ended::Exited(0));
+    other.try_lock().unwrap();
+}

@@ -97,6 +97,8 @@ pub enum RefusedKind {
     StageExpired,
     /// The stage belongs to another user.
     StageForeign,
+    /// The stage was begun for a build, and has an id that is used again.
+    StageOfBuild,
     /// Another entry has replaced the directory that a build was to write to.
     StageOutputReplaced,
     /// The stage was refused by an audit.
@@ -159,6 +161,7 @@ impl RefusedKind {
             RefusedKind::StageCommitted => "stage-committed",
             RefusedKind::StageExpired => "stage-expired",
             RefusedKind::StageForeign => "stage-foreign",
+            RefusedKind::StageOfBuild => "stage-of-build",
             RefusedKind::StageOutputReplaced => "stage-output-replaced",
             RefusedKind::StageRefused => "stage-refused",
             RefusedKind::StageUnknown => "stage-unknown",

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -30,7 +31,7 @@ impl Lock {
             Mode::Exclusive => file.try_lock(),
         };
         match result {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => Ok(Some(Lock { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(cannot_lock(path, source)),
         }
@@ -60,6 +61,12 @@ impl Lock {
             pause = (pause * 2).min(Duration::from_millis(50));
             file = again;
         }
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

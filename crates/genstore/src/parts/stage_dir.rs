@@ -3,7 +3,9 @@
 //! Owns `staging/s-<id>/` and the lock file `staging/s-<id>.lock` beside it. The lock is created and
 //! held before the directory exists, and is removed last. So a directory whose lock is free or missing
 //! is debris, unless a claim (`claim`) names its owner. A directory whose lock is held is never
-//! touched. Ids are random, so no name is ever used twice.
+//! touched. Ids are random, so no name is used twice, with one exception: builds share the name `s-build`,
+//! so that the path they write to stays the same. It is only given under the commit lock, which excludes
+//! sweeps, and never with a claim.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,6 +28,8 @@ use crate::parts::naming::Naming;
 
 const PREFIX: &str = "s-";
 const LOCK_SUFFIX: &str = ".lock";
+/// The stage of a build, one at a time.
+const BUILD: &[u8] = b"s-build";
 /// The generation that is being assembled.
 pub(crate) const NEXT: &[u8] = b"generation";
 /// The output of other programs, before the stage is committed.
@@ -71,11 +75,31 @@ impl StageDir {
                 continue;
             }
             let name = lock_name[..lock_name.len() - LOCK_SUFFIX.len()].to_vec();
-            store.fs.make_dir(&staging, &name)?;
-            let dir = staging.open_dir(&name)?;
-            let (next, tree) = make_next(store, &dir)?;
-            return Ok(StageDir { name, dir, next, tree, claimed: false, lock });
+            return StageDir::make(store, &staging, name, lock);
         }
+    }
+
+    /// Creates the empty stage whose name builds share. Returns `None` if that name is taken: by another
+    /// build, or by files that could not be removed. The commit lock excludes sweeps, which might take a
+    /// second stage of the same name for the remains of the first.
+    pub(crate) fn create_for_build(store: &StoreDir, _: &CommitLock) -> Result<Option<StageDir>> {
+        let staging = store.sub(STAGING)?;
+        let lock_name = [BUILD, LOCK_SUFFIX.as_bytes()].concat();
+        if staging.stat(&lock_name)?.is_some() || staging.stat(BUILD)?.is_some() {
+            return Ok(None);
+        }
+        let file = store.fs.create(&staging, &lock_name)?;
+        match Lock::try_take(file, &staging.join(&lock_name), Mode::Exclusive)? {
+            Some(lock) => StageDir::make(store, &staging, BUILD.to_vec(), lock).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn make(store: &StoreDir, staging: &Dir, name: Vec<u8>, lock: Lock) -> Result<StageDir> {
+        store.fs.make_dir(staging, &name)?;
+        let dir = staging.open_dir(&name)?;
+        let (next, tree) = make_next(store, &dir)?;
+        Ok(StageDir { name, dir, next, tree, claimed: false, lock })
     }
 
     /// Takes over a stage that its creator released, with the content of its claim. Returns `None` if
@@ -110,6 +134,15 @@ impl StageDir {
     pub(crate) fn id(&self) -> StageId {
         let id = String::from_utf8_lossy(&self.name[PREFIX.len()..]);
         id.parse().expect("the ids of stages are random letters and digits")
+    }
+
+    /// Returns whether it has the name that builds share.
+    pub(crate) fn is_for_build(&self) -> bool {
+        self.name == BUILD
+    }
+
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
     }
 
     /// Returns its name in `staging/`.

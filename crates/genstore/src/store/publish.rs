@@ -102,6 +102,26 @@ impl Store {
         stage::begin(&self.store)
     }
 
+    /// Begins a stage for a build in this process. Its path is the same for each of them, so that programs
+    /// that write down where they write create equal trees. While another build has that path, it begins
+    /// one with a path of its own ([`Stage::has_path_of_builds`]). It cannot be left to an owner.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// let (first, beside) = (store.begin_build()?, store.begin_build()?);
+    /// assert!(first.has_path_of_builds() && !beside.has_path_of_builds());
+    /// let path = first.path().to_owned();
+    /// first.abort()?;
+    /// assert_eq!(store.begin_build()?.path(), path);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub fn begin_build(&self) -> Result<Stage<'_>> {
+        stage::begin_build(&self.store)
+    }
+
     /// Takes over a stage that was left to an owner.
     ///
     /// ```

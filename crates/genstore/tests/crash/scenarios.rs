@@ -201,7 +201,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         prepare: |place| place.publish("a"),
         act: |place, faults| {
             let store = place.open(faults)?;
-            let stage = store.begin()?;
+            let stage = store.begin_build()?;
             let mut log = stage.log()?;
             std::io::Write::write_all(&mut log, b"building\n").expect("write the log");
             write_tree(stage.path(), &trees().b);

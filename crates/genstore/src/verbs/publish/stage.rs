@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -66,7 +67,18 @@ impl Drop for Stage<'_> {
 pub(crate) fn begin(store: &StoreDir) -> Result<Stage<'_>> {
     // The files of dead processes are removed first: they may be the reason why the disk is full.
     drop(recover::lock_and_recover(store)?);
-    let dir = StageDir::create(store)?;
+    with_out(store, StageDir::create(store)?)
+}
+
+/// Begins the stage whose path is the same for each build; any other one if that is taken.
+pub(crate) fn begin_build(store: &StoreDir) -> Result<Stage<'_>> {
+    let (lock, _) = recover::lock_and_recover(store)?;
+    let named = StageDir::create_for_build(store, &lock)?;
+    drop(lock);
+    with_out(store, named.map_or_else(|| StageDir::create(store), Ok)?)
+}
+
+fn with_out(store: &StoreDir, dir: StageDir) -> Result<Stage<'_>> {
     match dir.out(store) {
         Ok(out) => Ok(Stage::of(store, dir, Some(out))),
         Err(error) => {
@@ -144,6 +156,18 @@ impl<'s> Stage<'s> {
     /// Returns its id, by which another process resumes it.
     pub fn id(&self) -> StageId {
         self.dir().id()
+    }
+
+    /// Returns whether [`Stage::path`] is the one that all builds have, one at a time. See
+    /// [`crate::Store::begin_build`].
+    pub fn has_path_of_builds(&self) -> bool {
+        self.dir().is_for_build()
+    }
+
+    /// Returns the descriptor of its lock. As long as any process has it, the stage is not removed as
+    /// debris, and no other build gets its path.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.dir().lock().as_fd()
     }
 
     /// Returns the directory to write to: empty at first, of mode 0755.
@@ -251,8 +275,14 @@ impl<'s> Stage<'s> {
     /// Leaves it to an owner. Another process continues with [`crate::Store::resume`].
     ///
     /// # Errors
-    /// Code `no-such-process`; [`Error::Io`]. Then the stage is removed.
+    /// Codes `no-such-process` and `stage-of-build` (see [`crate::Store::begin_build`]); [`Error::Io`].
+    /// Then the stage is removed.
     pub fn leave_to(mut self, owner: Owner) -> Result<StageId> {
+        if self.has_path_of_builds() {
+            // Its id is used again: a later one would be taken for this one, which was committed.
+            let why = "a stage that was begun for a build cannot be left to an owner";
+            return Err(Error::refused(RefusedKind::StageOfBuild, why));
+        }
         let made = self.out.as_ref().map(FolderMark::of).transpose()?;
         let claim = Claim { out: made, ..Claim::new(self.store, owner)? };
         let dir = self.dir.take().expect("it is taken only together with the stage");
