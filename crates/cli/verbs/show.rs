@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::generation::{Listed, Usage};
+use genstore::generation::Listed;
 use genstore::tree::{Node, Tree};
-use genstore::{Error, Rev, Store};
+use genstore::{Error, Rev};
 use serde::Serialize;
 
 use super::pin;
@@ -43,8 +43,8 @@ struct ShowDoc {
     entry_count: u64,
     bytes: u64,
     added_bytes: u64,
-    shared_bytes: Option<u64>,
-    exclusive_bytes: Option<u64>,
+    shared_bytes: u64,
+    exclusive_bytes: u64,
     mark: &'static str,
     mark_why: Option<String>,
     pins: Vec<PinDoc>,
@@ -60,13 +60,15 @@ impl Show {
         let store = context.open()?;
         let generation = store.open_generation(&self.generation)?;
         let id = generation.id();
-        // Fails if this generation is damaged. Damage of another one hides only what depends on both.
+        // Fails if this generation is damaged.
         generation.head()?;
         let Some(listed) = store.listed(id)? else {
             // The lease keeps the generation; only a repair removes one in spite of a lease.
             return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] }.into());
         };
-        let usage = usage(&store, id)?;
+        let Some(usage) = store.usage_of(id)? else {
+            return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] }.into());
+        };
         let retention = context.retention()?;
         // The lease taken above would count as a reason to keep the generation.
         drop(generation);
@@ -93,8 +95,8 @@ impl Show {
             entry_count: head.entries,
             bytes: head.bytes,
             added_bytes: listed.added_bytes,
-            shared_bytes: usage.map(|usage| usage.shared),
-            exclusive_bytes: usage.map(|usage| usage.exclusive),
+            shared_bytes: usage.shared,
+            exclusive_bytes: usage.exclusive,
             mark: json::mark(listed.mark.0),
             mark_why: listed.mark.1.clone(),
             pins: listed.pins.iter().map(PinDoc::of).collect(),
@@ -112,13 +114,6 @@ impl Show {
         });
         Ok(exit::DONE)
     }
-}
-
-/// Returns the disk usage of the generation, or `None` if damage of another generation hides it.
-fn usage(store: &Store, id: genstore::GenerationId) -> Result<Option<Usage>> {
-    let all = store.usage()?;
-    let whole = all.damaged.is_empty();
-    Ok(all.generations.into_iter().find(|usage| whole && usage.id == id))
 }
 
 fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> String {
@@ -139,13 +134,8 @@ fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> S
         line(if nth == 0 { "facts" } else { "" }, &genstore::tree::show_path(fact.as_bytes()));
     }
     line("files", &format!("{} ({})", human::number(head.files), human::bytes(head.bytes)));
-    match (doc.shared_bytes, doc.exclusive_bytes) {
-        (Some(shared), Some(exclusive)) => {
-            line("shared", &format!("{} with other generations", human::bytes(shared)));
-            line("exclusive", &format!("{}, freed by removing it", human::bytes(exclusive)));
-        }
-        _ => line("shared", UNKNOWN),
-    }
+    line("shared", &format!("{} with other generations", human::bytes(doc.shared_bytes)));
+    line("exclusive", &format!("{}, freed by removing it", human::bytes(doc.exclusive_bytes)));
     let why = listed.mark.1.as_ref().map_or(String::new(), |why| format!(" ({})", human::line(why, 80)));
     match listed.mark.0 {
         genstore::generation::Mark::Good => line("mark", &format!("good{why}")),

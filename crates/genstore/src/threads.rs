@@ -79,6 +79,20 @@ impl<T> SharedOutSlice<T> for [T] {
     }
 }
 
+/// Below this number of items the pool is not started: two threads cost as much as 100 stats.
+const FEW: usize = 100;
+
+/// Calls a function for each item, in parallel if there are many. Returns the results in order.
+pub(crate) fn try_map<T: Sync, R: Send, E: Send>(
+    items: &[T],
+    call: impl Fn(&T) -> Result<R, E> + Sync + Send,
+) -> Result<Vec<R>, E> {
+    if items.len() < FEW {
+        return items.iter().map(call).collect();
+    }
+    items.par_iter().map(call).collect()
+}
+
 /// Runs two functions, concurrently if there is a thread for the second.
 pub(crate) fn join<A: Send, B: Send>(
     first: impl FnOnce() -> A + Send,

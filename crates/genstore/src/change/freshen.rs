@@ -31,7 +31,7 @@ use crate::parts::look::{Quiet, has_digest, is_as_recorded, no_right_bytes};
 use crate::parts::objects::{self, Objects, make_empty};
 use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::stage_dir::StageDir;
-use crate::threads::prelude::*;
+use crate::threads;
 
 /// The current generation, as the source of inodes that another generation keeps.
 pub(crate) struct InodeSource<'a> {
@@ -74,7 +74,7 @@ pub(crate) fn look_at_stays(store: &StoreDir, kept: &Generation, freshness: &mut
         Err(e) => Err(e),
     };
     let stays = std::mem::take(&mut freshness.stays);
-    let damaged: Vec<bool> = stays.par_iter().map(is_damaged).collect::<Result<_>>()?;
+    let damaged: Vec<bool> = threads::try_map(&stays, is_damaged)?;
     for ((path, file, mtime), _) in stays.into_iter().zip(damaged).filter(|(_, damaged)| *damaged) {
         freshness.touches.push((path, Touch::Renew(mtime, file.executable)));
         freshness.files.push(file);

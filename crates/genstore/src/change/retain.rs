@@ -11,13 +11,13 @@ use crate::check::lost;
 use crate::error::{Error, Leftover, Result};
 use crate::fs::errno::is_refused;
 use crate::model::ids::{GenerationId, PinName};
-use crate::model::records::{self, Mark, MarkRecord, PinRecord};
+use crate::model::records::{self, Mark, PinRecord};
 use crate::model::retention::{self, Candidate, Retention, Verdict};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
-use crate::parts::layout::{GENERATIONS, MARKS, StoreDir};
+use crate::parts::layout::{GENERATIONS, StoreDir};
 use crate::parts::log::{Event, Log};
-use crate::parts::record;
+use crate::parts::older::Older;
 use crate::parts::records::Records;
 
 /// A generation that this user may not read.
@@ -61,21 +61,32 @@ pub(crate) fn judge_one(store: &StoreDir, id: GenerationId, rule: &Retention) ->
     let Some(candidate) = candidate_alone(store, id, now)? else { return Ok(None) };
     if !candidate.is_ahead_of(now) {
         let mut newer = 0;
-        for id in Generations::of(store).ids()?.into_iter().rev().take_while(|newer| *newer > id) {
-            if newer >= rule.keep_last {
+        for other in newest_first(store)? {
+            let other = other?;
+            if other <= id || newer >= rule.keep_last {
                 break;
             }
-            newer += usize::from(is_good(store, id)?);
+            newer += usize::from(is_good(store, other)?);
         }
         return Ok(Some(retention::judge_one(&candidate, newer, rule, now)));
     }
     Ok(judge_all(store, rule)?.verdicts.into_iter().find(|verdict| verdict.id == id))
 }
 
+/// Returns all generations, newest first.
+pub(crate) fn newest_first(store: &StoreDir) -> Result<Older<'_>> {
+    // The sequence has the highest number. It may be damaged, and `verify` reports that.
+    let above = match Records::of(store).sequence() {
+        Ok(sequence) => sequence.high.saturating_add(1),
+        Err(Error::Damaged { .. }) => u64::MAX,
+        Err(e) => return Err(e),
+    };
+    Ok(Older::than(store, above))
+}
+
 /// Returns whether a generation is not marked as bad, without reading other marks.
 pub(crate) fn is_good(store: &StoreDir, id: GenerationId) -> Result<bool> {
-    let mark: Option<MarkRecord> = record::read(store, &[MARKS, b"/", id.to_string().as_bytes()].concat())?;
-    Ok(mark.is_none_or(|record| record.mark == Mark::Good))
+    Ok(Records::of(store).mark(id)?.is_none_or(|record| record.mark == Mark::Good))
 }
 
 /// Reads the input of the retention rule.

@@ -300,10 +300,12 @@ impl<'s> Generations<'s> {
         Generations { store }
     }
 
-    /// Returns whether a generation with this number exists.
+    /// Returns whether a generation with this number is listed.
     pub(crate) fn has(&self, id: GenerationId) -> Result<bool> {
         let name = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
-        Ok(self.store.dir.stat(&name)?.is_some_and(|stat| stat.kind == Kind::Dir))
+        let is_there = self.store.dir.stat(&name)?.is_some_and(|stat| stat.kind == Kind::Dir);
+        // In this order: a generation is marked as unlisted before it is removed.
+        Ok(is_there && !self.is_unlisted(id)?)
     }
 
     /// Lists the generations, oldest first. `verify` reports names that are not numbers.

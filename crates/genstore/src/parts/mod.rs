@@ -18,6 +18,7 @@ pub(crate) mod log;
 pub(crate) mod look;
 pub(crate) mod naming;
 pub(crate) mod objects;
+pub(crate) mod older;
 pub(crate) mod pending_write;
 pub(crate) mod record;
 pub(crate) mod records;

@@ -143,6 +143,11 @@ impl<'s> Records<'s> {
         self.readable(MARKS, parse, "it is not a generation's number")
     }
 
+    /// Reads the mark of one generation.
+    pub(crate) fn mark(&self, id: GenerationId) -> Result<Option<MarkRecord>> {
+        record::read(self.store, &[MARKS, b"/", id.to_string().as_bytes()].concat())
+    }
+
     /// Writes a mark that is not part of a change; durable on return.
     pub(crate) fn write_mark(
         &self,

@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 use crate::verbs::inspect::{self, Listed, Listing, Pin};
 use crate::verbs::rollback::{self, HoldEnded, MarkLeft};
-use crate::verbs::usage::{self, UsageReport};
+use crate::verbs::usage::{self, Usage, UsageReport};
 
 impl Store {
     /// Makes a kept generation current, older or newer, and clears a bad mark on it.
@@ -253,5 +253,23 @@ impl Store {
     /// [`Error::Io`].
     pub fn usage(&self) -> Result<UsageReport> {
         usage::usage(&self.store)
+    }
+
+    /// Counts the disk usage of one generation by its hard links. Returns `None` if it is missing.
+    ///
+    /// The cost does not depend on the number of generations. Bytes that another generation has in an
+    /// inode of its own count as exclusive here, and as shared in [`Store::usage`].
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// let usage = store.usage_of(store.required_current()?)?.expect("it is there");
+    /// assert_eq!(usage.apparent, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the generation differs from its records; [`Error::Io`].
+    pub fn usage_of(&self, id: GenerationId) -> Result<Option<Usage>> {
+        usage::usage_of(&self.store, id)
     }
 }

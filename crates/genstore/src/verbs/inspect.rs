@@ -9,12 +9,13 @@ use crate::fs::errno::is_refused;
 use crate::model::codec::Head;
 use crate::model::ids::{GenerationId, PinName, Rev};
 use crate::model::nearest::nearest_names;
-use crate::model::records::{Mark, PinRecord};
+use crate::model::records::{Mark, MarkRecord, PinRecord};
 use crate::model::tree::ObjectId;
 use crate::parts::current::Current;
 use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::StoreDir;
-use crate::parts::log::{History, Log};
+use crate::parts::log::{Event, History, Log};
+use crate::parts::older::Older;
 use crate::parts::records::Records;
 
 /// A pin.
@@ -140,23 +141,7 @@ pub(crate) fn pins(store: &StoreDir) -> Result<Vec<Pin>> {
 
 /// Lists the generations, newest first, without reading their entries.
 pub(crate) fn list_generations(store: &StoreDir) -> Result<Listing> {
-    list_where(store, |_| true)
-}
-
-/// Returns the list entry of one generation, or `None` if it is missing or unreadable.
-///
-/// Reads the manifest of the generation before it only if the log does not contain the added bytes.
-pub(crate) fn listed(store: &StoreDir, id: GenerationId) -> Result<Option<Listed>> {
-    Ok(list_where(store, |other| other == id)?.generations.pop())
-}
-
-fn list_where(store: &StoreDir, is_wanted: impl Fn(GenerationId) -> bool) -> Result<Listing> {
-    let now = store.now();
-    // A damaged `current` hides no generation.
-    let current = match Current::of(store).id() {
-        Err(Error::Damaged { .. }) => None,
-        current => current?,
-    };
+    let current = readable_current(store)?;
     let (pins, marks) = (Records::of(store).readable_pins()?, Records::of(store).readable_marks()?);
     let mut all = Listing::default();
     let history = match Log::of(store).history() {
@@ -167,46 +152,100 @@ fn list_where(store: &StoreDir, is_wanted: impl Fn(GenerationId) -> bool) -> Res
         history => history?,
     };
     all.records.extend(pins.damage.into_iter().chain(marks.damage));
-    let (mut pins, marks) = (to_pins(pins.records), marks.records);
-    pins.retain(|pin| pin.until.is_none_or(|until| until > now));
+    let (pins, mut marks) = (unexpired(store, pins.records), marks.records);
     let mut ids = Generations::of(store).ids()?;
     ids.reverse();
-    for (nth, &id) in ids.iter().enumerate().filter(|(_, id)| is_wanted(**id)) {
-        let read = Generations::of(store).find(id).and_then(|generation| match generation {
-            Some(generation) => generation.head().map(|head| Some((generation, head))),
-            None => Ok(None),
-        });
-        let (generation, head) = match read {
-            Ok(Some(read)) => read,
-            Ok(None) => continue,
-            // A damaged one does not hide the others.
-            Err(Error::Damaged { cause, .. }) => {
+    for (nth, &id) in ids.iter().enumerate() {
+        let (generation, head) = match open_head(store, id)? {
+            None => continue,
+            Some(Err(cause)) => {
                 all.damaged.push((id, cause));
                 continue;
             }
-            // An unreadable one of another user does not hide the others either.
-            Err(e) if is_refused(&e) => {
-                all.damaged.push((id, chain(&e)));
-                continue;
-            }
-            Err(e) => return Err(e),
+            Some(Ok(read)) => read,
         };
         let added_bytes = match history.new_bytes(id) {
             Some(bytes) => bytes,
             // The line was lost with its writer. The two manifests have the same information.
             None => added_since(store, &generation, ids.get(nth + 1).copied())?,
         };
-        let mark = marks.get(&id).map_or((Mark::Good, None), |mark| (mark.mark, mark.why.clone()));
-        all.generations.push(Listed {
-            id,
-            head,
-            current: current == Some(id),
-            mark,
-            pins: pins.iter().filter(|pin| pin.generation == id).cloned().collect(),
-            added_bytes,
-        });
+        let (current, mark) = (current == Some(id), mark_of(marks.remove(&id)));
+        all.generations.push(Listed { id, head, current, mark, pins: pins_on(&pins, id), added_bytes });
     }
     Ok(all)
+}
+
+/// Returns the list entry of one generation, or `None` if it is missing or unreadable.
+///
+/// No other generation is read, except the one before it if the log does not contain the added bytes.
+pub(crate) fn listed(store: &StoreDir, id: GenerationId) -> Result<Option<Listed>> {
+    let current = readable_current(store)? == Some(id);
+    let pins = unexpired(store, Records::of(store).readable_pins()?.records);
+    let mark = match Records::of(store).mark(id) {
+        Err(Error::Damaged { .. }) => None,
+        mark => mark?,
+    };
+    let Some(Ok((generation, head))) = open_head(store, id)? else { return Ok(None) };
+    let added_bytes = match logged_bytes(store, id)? {
+        Some(bytes) => bytes,
+        None => added_since(store, &generation, Older::than(store, id.get()).next().transpose()?)?,
+    };
+    let mark = mark_of(mark);
+    Ok(Some(Listed { id, head, current, mark, pins: pins_on(&pins, id), added_bytes }))
+}
+
+/// Returns the current generation. A damaged `current` hides no generation.
+fn readable_current(store: &StoreDir) -> Result<Option<GenerationId>> {
+    match Current::of(store).id() {
+        Err(Error::Damaged { .. }) => Ok(None),
+        current => current,
+    }
+}
+
+/// Opens a generation and reads its head. Returns `None` if it is missing, and the cause if it is
+/// damaged or may not be read: it does not hide the others.
+fn open_head(
+    store: &StoreDir,
+    id: GenerationId,
+) -> Result<Option<std::result::Result<(Generation, Head), String>>> {
+    let read = Generations::of(store).find(id).and_then(|generation| match generation {
+        Some(generation) => generation.head().map(|head| Some((generation, head))),
+        None => Ok(None),
+    });
+    match read {
+        Ok(found) => Ok(found.map(Ok)),
+        Err(Error::Damaged { cause, .. }) => Ok(Some(Err(cause))),
+        Err(e) if is_refused(&e) => Ok(Some(Err(chain(&e)))),
+        Err(e) => Err(e),
+    }
+}
+
+/// Finds the bytes that a generation added, in the log.
+fn logged_bytes(store: &StoreDir, id: GenerationId) -> Result<Option<u64>> {
+    let mut log = Log::of(store).backwards()?;
+    while let Some(line) = log.next_naming(id)? {
+        if let Event::Publish { new_bytes, .. } = line.event
+            && line.generation == id
+        {
+            return Ok(new_bytes);
+        }
+    }
+    Ok(None)
+}
+
+fn mark_of(record: Option<MarkRecord>) -> (Mark, Option<String>) {
+    record.map_or((Mark::Good, None), |record| (record.mark, record.why))
+}
+
+fn pins_on(pins: &[Pin], id: GenerationId) -> Vec<Pin> {
+    pins.iter().filter(|pin| pin.generation == id).cloned().collect()
+}
+
+fn unexpired(store: &StoreDir, records: BTreeMap<PinName, PinRecord>) -> Vec<Pin> {
+    let now = store.now();
+    let mut pins = to_pins(records);
+    pins.retain(|pin| pin.until.is_none_or(|until| until > now));
+    pins
 }
 
 fn added_since(store: &StoreDir, generation: &Generation, older: Option<GenerationId>) -> Result<u64> {

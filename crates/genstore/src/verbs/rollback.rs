@@ -15,10 +15,10 @@ use crate::error::{Error, RefusedKind, Result};
 use crate::model::delta::Delta;
 use crate::model::ids::GenerationId;
 use crate::parts::current::Current;
-use crate::parts::generations::Generations;
 use crate::parts::hold::{Hold, HoldFile};
 use crate::parts::layout::{DELTA, GENERATIONS, StoreDir};
 use crate::parts::log::{Backwards, Event, Log};
+use crate::parts::older::Older;
 use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
 
 /// The mark that a rollback leaves on the generation that was current.
@@ -115,7 +115,8 @@ fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Resul
         bases: BTreeSet::new(),
     };
     let (mut left, mut kept) = (steps, None);
-    for id in Generations::of(store).ids()?.into_iter().rev().filter(|id| *id < current) {
+    for id in Older::than(store, current.get()) {
+        let id = id?;
         if !retain::is_good(store, id)? {
             continue;
         }
@@ -152,9 +153,12 @@ pub(crate) fn end_hold(store: &StoreDir) -> Result<HoldEnded> {
     // An unreadable hold is removed as well.
     let hold = HoldFile::of(store).read().unwrap_or_default();
     let current = Current::of(store).id()?;
-    let is_newer = |id: &GenerationId| current.is_some_and(|current| *id > current);
     let mut next = None;
-    for id in Generations::of(store).ids()?.into_iter().rev().take_while(is_newer) {
+    for id in retain::newest_first(store)? {
+        let id = id?;
+        if current.is_none_or(|current| id <= current) {
+            break;
+        }
         if retain::is_good(store, id)? {
             next = Some(id);
             break;

@@ -119,6 +119,93 @@ pub(crate) fn usage(store: &StoreDir) -> Result<UsageReport> {
     Ok(report)
 }
 
+/// Counts the disk usage of one generation. Returns `None` if it is missing.
+///
+/// No other generation is read: the link counts show whether another one has an inode, too. They do not
+/// show that another one has the same bytes in an inode of its own, and references the object: such
+/// bytes count as exclusive here, and as shared in [`usage`].
+pub(crate) fn usage_of(store: &StoreDir, id: GenerationId) -> Result<Option<Usage>> {
+    let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
+    let (named, mirrored) = (named(&generation)?, mirrored_links(store)?);
+    let objects: HashMap<ObjectId, Stat> = match Objects::find(store)? {
+        None => HashMap::new(),
+        Some(objects) => {
+            let ids: Vec<ObjectId> = named.keys().copied().collect();
+            let stats = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map(|stat| (id, stat))));
+            stats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
+        }
+    };
+    let own = own_paths(&generation, &named, &objects, &mirrored)?;
+    let (mut exclusive, mut shared) = (0, 0);
+    let mut count =
+        |size: u64, is_shared: bool| *if is_shared { &mut shared } else { &mut exclusive } += size;
+    let has_others = |inode: &OwnInode| links_in_store(&inode.stat, &mirrored) > inode.paths;
+    for (id, stat) in &objects {
+        let inodes = own.get(id);
+        let apart: u64 = inodes.into_iter().flatten().map(|inode| inode.paths).sum();
+        // One link is the object's own name.
+        let linked = named[id].1 - apart + 1;
+        let is_shared =
+            links_in_store(stat, &mirrored) > linked || inodes.into_iter().flatten().any(has_others);
+        count(stat.size, is_shared);
+    }
+    for inode in own.values().flatten() {
+        count(inode.stat.size, has_others(inode));
+    }
+    if let Some(log) = generation.dir().stat(BUILD_LOG)? {
+        count(log.size, false);
+    }
+    Ok(Some(Usage { id, apparent: generation.head()?.bytes, exclusive, shared }))
+}
+
+/// An inode of a generation's paths that is not the inode of their object.
+struct OwnInode {
+    stat: Stat,
+    /// The number of paths of this generation that have it.
+    paths: u64,
+}
+
+/// Finds the paths of a generation that do not have the inode of their object: renewed ones, and those
+/// for whose object too few links exist.
+fn own_paths(
+    generation: &Generation,
+    named: &Named,
+    objects: &HashMap<ObjectId, Stat>,
+    mirrored: &HashMap<u64, u64>,
+) -> Result<HashMap<ObjectId, Vec<OwnInode>>> {
+    let mut own: HashMap<ObjectId, Vec<OwnInode>> = HashMap::new();
+    let shown = generation.shown()?;
+    let lacks_links = |id: &ObjectId, paths: u64| {
+        objects.get(id).is_none_or(|stat| links_in_store(stat, mirrored) < paths + 1)
+    };
+    let lacking: HashSet<ObjectId> =
+        named.iter().filter(|(id, (_, paths))| lacks_links(id, *paths)).map(|(id, _)| *id).collect();
+    if shown.fresh.is_empty() && lacking.is_empty() {
+        return Ok(own);
+    }
+    let tree = generation.manifest()?.tree;
+    let Ok(root) = generation.tree_dir() else { return Ok(own) };
+    for entry in tree.iter() {
+        let Node::File(file) = entry.node else { continue };
+        if file.size == 0 || !(lacking.contains(&file.object()) || shown.fresh.contains_key(entry.path)) {
+            continue;
+        }
+        // A missing file takes no space.
+        let Ok(Some(stat)) = open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name)) else {
+            continue;
+        };
+        if objects.get(&file.object()).is_some_and(|object| object.same_inode(&stat)) {
+            continue;
+        }
+        let inodes = own.entry(file.object()).or_default();
+        match inodes.iter_mut().find(|inode| inode.stat.same_inode(&stat)) {
+            Some(inode) => inode.paths += 1,
+            None => inodes.push(OwnInode { stat, paths: 1 }),
+        }
+    }
+    Ok(own)
+}
+
 /// Reads something from each generation, which is open only meanwhile. A removed one is left out. A
 /// damaged one goes to `damaged`, and does not hide the others.
 fn read_each<A: Sync, T: Send>(
@@ -158,7 +245,19 @@ fn objects_apart(
     objects: &HashMap<ObjectId, Stat>,
     generations: &[(GenerationId, Named)],
 ) -> Result<HashSet<ObjectId>> {
-    // Links in mirrors are not links in generations.
+    let mirrored = mirrored_links(store)?;
+    let mut shown: HashMap<ObjectId, u64> = HashMap::new();
+    for (id, (_, paths)) in generations.iter().flat_map(|(_, named)| named) {
+        *shown.entry(*id).or_default() += paths;
+    }
+    let is_apart = |(id, paths): &(ObjectId, u64)| {
+        objects.get(id).is_none_or(|stat| links_in_store(stat, &mirrored) < paths + 1)
+    };
+    Ok(shown.into_iter().filter(is_apart).map(|(id, _)| id).collect())
+}
+
+/// Counts the links of each inode in mirrors, which are not links in generations.
+fn mirrored_links(store: &StoreDir) -> Result<HashMap<u64, u64>> {
     let mut mirrored: HashMap<u64, u64> = HashMap::new();
     let mirrors = match ViewRecords::of(store).mirrors() {
         Err(Error::Damaged { .. }) => BTreeSet::new(),
@@ -169,17 +268,11 @@ fn objects_apart(
             inventory.inodes.iter().for_each(|inode| *mirrored.entry(*inode).or_default() += 1);
         }
     }
-    let mut shown: HashMap<ObjectId, u64> = HashMap::new();
-    for (id, (_, paths)) in generations.iter().flat_map(|(_, named)| named) {
-        *shown.entry(*id).or_default() += paths;
-    }
-    let is_apart = |(id, paths): &(ObjectId, u64)| {
-        objects.get(id).is_none_or(|stat| {
-            let mirrored = mirrored.get(&stat.ino).copied().unwrap_or(0);
-            stat.links.saturating_sub(mirrored) < paths + 1
-        })
-    };
-    Ok(shown.into_iter().filter(is_apart).map(|(id, _)| id).collect())
+    Ok(mirrored)
+}
+
+fn links_in_store(stat: &Stat, mirrored: &HashMap<u64, u64>) -> u64 {
+    stat.links.saturating_sub(mirrored.get(&stat.ino).copied().unwrap_or(0))
 }
 
 fn named(generation: &Generation) -> Result<Named> {

@@ -15,6 +15,7 @@ mod lost;
 mod own_inodes;
 mod publish;
 mod races;
+mod usage;
 
 use std::fs;
 use std::path::Path;
