@@ -135,7 +135,7 @@ pub mod audit {
     pub use crate::model::audit::{AuditRules, Finding, Growth, LastGood, Severity};
     pub use crate::model::pattern::{NotAPattern, Pattern, Patterns};
     pub use crate::parts::failed::{Failed, KeepFailed};
-    pub use crate::verbs::publish::audit::{Audited, Judged, Rejected};
+    pub use crate::verbs::publish::staged::{Audited, Judged, Rejected};
 }
 
 /// The content of generations as values: paths, files and their digests.

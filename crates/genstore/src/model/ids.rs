@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct GenerationId(NonZeroU64);
 
 impl GenerationId {
+    /// The number of a store's first generation.
+    pub(crate) const FIRST: GenerationId = GenerationId(NonZeroU64::MIN);
+
     /// Wraps a number. Returns `None` for zero.
     pub fn new(number: u64) -> Option<GenerationId> {
         NonZeroU64::new(number).map(GenerationId)

@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -20,7 +21,7 @@ use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, StageId};
-use crate::parts::claim::{CLAIM_SUFFIX, ClaimState, Claims, FolderMark};
+use crate::parts::claim::{CLAIM_SUFFIX, Claim, ClaimState, Claims, FolderMark};
 use crate::parts::generations::Generations;
 use crate::parts::layout::{BUILD_LOG, STAGING, StoreDir, TREE};
 use crate::parts::locks::CommitLock;
@@ -262,25 +263,79 @@ impl StageDir {
         store.fs.unlink(&store.sub(STAGING)?, &[&self.name, CLAIM_SUFFIX.as_bytes()].concat()).map(drop)
     }
 
-    /// Releases the lock. From now on the stage is protected by its claim.
-    pub(crate) fn let_go(self, store: &StoreDir, claim: &crate::parts::claim::Claim) -> Result<StageId> {
-        Claims::of(store).write(&store.sub(STAGING)?, (&self.name, &self.dir), claim)?;
-        Ok(self.id())
+    /// Removes the stage with everything in it.
+    pub(crate) fn remove(self, store: &StoreDir) -> Result<()> {
+        self.remove_entries(store)
+    }
+
+    fn remove_entries(&self, store: &StoreDir) -> Result<()> {
+        remove_named(store, &store.sub(STAGING)?, &self.name)
+    }
+}
+
+/// A stage that is given up when it is dropped: its files are removed, and of a claimed one everything
+/// that was assembled for a commit.
+#[must_use]
+pub(crate) struct OwnStage<'s> {
+    store: &'s StoreDir,
+    dir: StageDir,
+    at_drop: AtDrop,
+}
+
+#[derive(PartialEq, Eq)]
+enum AtDrop {
+    GiveUp,
+    ReleaseLock,
+}
+
+impl<'s> OwnStage<'s> {
+    pub(crate) fn new(store: &'s StoreDir, dir: StageDir) -> OwnStage<'s> {
+        OwnStage { store, dir, at_drop: AtDrop::GiveUp }
     }
 
     /// Removes the stage with everything in it.
-    pub(crate) fn remove(self, store: &StoreDir) -> Result<()> {
-        remove_named(store, &store.sub(STAGING)?, &self.name)?;
-        drop(self.lock);
-        Ok(())
+    pub(crate) fn remove(mut self) -> Result<()> {
+        self.at_drop = AtDrop::ReleaseLock;
+        self.dir.remove_entries(self.store)
     }
 
-    /// Removes what was assembled for a commit that failed. Everything else of a claimed stage stays.
-    pub(crate) fn give_up(self, store: &StoreDir) -> Result<()> {
-        if self.claimed {
-            return clear_work(store, &self.dir);
+    /// Releases the lock. From now on the stage is protected by its claim.
+    pub(crate) fn let_go(mut self, claim: &Claim) -> Result<StageId> {
+        self.at_drop = AtDrop::ReleaseLock;
+        let StageDir { name, dir, .. } = &self.dir;
+        Claims::of(self.store).write(&self.store.sub(STAGING)?, (name, dir), claim)?;
+        Ok(self.id())
+    }
+
+    /// Leaves everything as debris, which the next writer removes.
+    pub(crate) fn leave(mut self) {
+        self.at_drop = AtDrop::ReleaseLock;
+    }
+}
+
+impl Deref for OwnStage<'_> {
+    type Target = StageDir;
+
+    fn deref(&self) -> &StageDir {
+        &self.dir
+    }
+}
+
+impl DerefMut for OwnStage<'_> {
+    fn deref_mut(&mut self) -> &mut StageDir {
+        &mut self.dir
+    }
+}
+
+impl Drop for OwnStage<'_> {
+    fn drop(&mut self) {
+        if self.at_drop == AtDrop::GiveUp {
+            // A part that cannot be removed now is debris, which the next writer removes.
+            drop(match self.dir.claimed {
+                true => clear_work(self.store, &self.dir.dir),
+                false => self.dir.remove_entries(self.store),
+            });
         }
-        self.remove(store)
     }
 }
 

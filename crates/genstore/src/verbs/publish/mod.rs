@@ -8,6 +8,8 @@
 
 pub(crate) mod assemble;
 pub(crate) mod audit;
+pub(crate) mod built;
+pub(crate) mod candidate;
 pub(crate) mod commit;
 pub(crate) mod footprint;
 pub(crate) mod ingest;
@@ -17,7 +19,6 @@ pub(crate) mod stage;
 pub(crate) mod staged;
 pub(crate) mod unchanged;
 
-use std::sync::Mutex;
 use std::time::Instant;
 
 use crate::change::recover;
@@ -30,13 +31,15 @@ use crate::parts::current_generation::{self, CurrentGeneration};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::Locks;
 use crate::parts::objects::{self, Objects};
-use crate::parts::stage_dir::StageDir;
+use crate::parts::stage_dir::OwnStage;
 use crate::parts::suspects;
 use crate::plan::Plan;
 use crate::publication::Times;
 use crate::repair::rescue;
 use crate::threads;
-use crate::verbs::publish::ingest::context::{Ingest, Ingested, LazyStage};
+use crate::verbs::publish::built::{Files, build};
+use crate::verbs::publish::candidate::Candidate;
+use crate::verbs::publish::ingest::context::{Ingest, LazyStage};
 use crate::verbs::publish::ingest::lossy::Lossy;
 use crate::verbs::publish::options::StageOptions;
 use crate::verbs::publish::staged::Staged;
@@ -81,7 +84,7 @@ pub(crate) fn preview(store: &StoreDir, plan: &Plan) -> Result<Tree> {
 /// Takes the shared store lock. The returned value holds it.
 pub(crate) fn stage<'s>(
     store: &'s StoreDir,
-    begun: Option<StageDir>,
+    begun: Option<OwnStage<'s>>,
     plan: &Plan,
     options: StageOptions,
 ) -> Result<Staged<'s>> {
@@ -124,38 +127,32 @@ pub(crate) fn stage<'s>(
         consume: options.consume,
     };
     let result = ingest.run();
+    // An error from here on removes the stage before it releases the lock.
+    let stage = lazy.into_stage();
     // It is not needed any more, and it is large.
     base.iter_mut().for_each(|base| base.index = None);
-    let mut staged = Staged {
+    let ingested = result?;
+    if options.lossy == Lossy::Refuse {
+        ingested.losses.refuse()?;
+    }
+    let times = Times { store: start.elapsed(), ..Times::default() };
+    let mut candidate = Candidate {
         store,
         guard,
         objects,
-        // On an error the stage must still be removed, which dropping does.
-        ingested: Ingested::default(),
+        ingested,
         parts: plan.roots.names().to_vec(),
         base,
-        stage: lazy.into_stage(),
-        assembled: false,
-        always: options.always,
-        rehash: options.rehash,
-        audit_skipped: false,
         healed_base,
         heals_seen,
         high_seen,
-        named: Mutex::default(),
         rotations_seen,
-        retention: options.recycle,
-        retired: None,
-        recycled: None,
-        times: Times::default(),
+        options,
+        times,
     };
-    staged.ingested = result?;
-    if options.lossy == Lossy::Refuse {
-        staged.ingested.losses.refuse()?;
-    }
-    staged.times.store = start.elapsed();
-    if options.always || !staged.is_current() {
-        staged.assemble(&folders)?;
-    }
-    Ok(staged)
+    let files = match candidate.is_unchanged() {
+        true => Files::Current(stage),
+        false => Files::Built(build(&mut candidate, stage, &folders)?),
+    };
+    Ok(Staged { files, candidate })
 }

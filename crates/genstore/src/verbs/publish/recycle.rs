@@ -37,17 +37,38 @@ use crate::model::tree::{FileNode, Node, Tree};
 use crate::model::{object_name, relpath};
 use crate::parts::folder_stamps::{self, Seen};
 use crate::parts::generations::{Generations, Retired};
-use crate::parts::layout::{GENERATIONS, SEALED, TREE};
+use crate::parts::layout::{GENERATIONS, SEALED, StoreDir, TREE};
 use crate::parts::log::Log;
 use crate::parts::records::Records;
 use crate::parts::stage_dir::{RETIRED, StageDir};
 use crate::parts::{objects, suspects};
 use crate::progress::Phase;
 use crate::threads::prelude::*;
-use crate::threads::{self, lock};
+use crate::threads::{self, into_inner, lock};
 use crate::verbs::publish::assemble::Assembly;
+use crate::verbs::publish::candidate::Candidate;
 use crate::verbs::publish::ingest::context::EntrySource;
-use crate::verbs::publish::staged::{Recycled, Staged};
+
+/// Where a built tree comes from.
+pub(crate) enum Origin {
+    /// The tree of another generation, which was changed.
+    Recycled(Recycled),
+    /// It is new. A generation may have been unlisted all the same: its tree could not be used.
+    New { unlisted: Option<GenerationId> },
+}
+
+/// The changes to a recycled tree.
+pub(crate) struct Recycled {
+    from: GenerationId,
+    /// Folders of the new tree in which names changed.
+    changed: BTreeSet<Vec<u8>>,
+    /// Empty files that were created.
+    made: Vec<u32>,
+    /// The stamps of the folders of the new tree; inode 0 for changed folders.
+    folders: Vec<SourceStat>,
+    /// Whether the unchanged part was flushed when it was created.
+    flushed: bool,
+}
 
 /// A generation that may be recycled.
 struct Spare {
@@ -57,144 +78,157 @@ struct Spare {
     sealed: Sealed,
 }
 
-impl Staged<'_> {
-    /// Creates the tree from a generation without a reason to stay. Returns `Ok(false)` if there is
-    /// none, and the stage's tree is unchanged.
-    pub(crate) fn recycle(&mut self, folders: &Folders<'_>) -> Result<bool> {
-        let Some(retention) = self.retention.clone() else { return Ok(false) };
-        // Damage is healed first, everywhere.
-        if !self.ingested.damaged.is_empty() || self.healed_base {
-            return Ok(false);
+impl Origin {
+    /// Returns the generation that was unlisted for recycling.
+    pub(crate) fn unlisted(&self) -> Option<GenerationId> {
+        match self {
+            Origin::Recycled(recycled) => Some(recycled.from),
+            Origin::New { unlisted } => *unlisted,
         }
-        let ingested = &self.ingested;
-        let (spare, after) = threads::join(|| self.find_spare(&retention), || all_folders(&ingested.tree));
-        // Unreadable parts are reported elsewhere: the tree can be assembled instead.
-        let Ok(Some(spare)) = spare else { return Ok(false) };
-        let is_object = |entry: usize| ingested.how[entry] == EntrySource::Object;
-        let before = all_folders(&spare.tree);
-        // The stamps are a cache: stamps of other folders are useless.
-        if before.len() != spare.sealed.folders.len() {
-            return Ok(false);
-        }
-        let patch = patch((&spare.tree, &before, &spare.shown), (&ingested.tree, &after), is_object);
-        let made: usize = patch.work.values().map(|work| work.make.len()).sum();
-        if made * 2 > ingested.tree.len() || !self.retire(&spare, &retention)? {
-            return Ok(false);
-        }
-        self.retired = Some(spare.id);
-        let stage = self.stage.as_mut().expect("an assembly has a stage");
-        let retired = stage.dir().open_dir(RETIRED)?;
-        let seen = match retired.open_dir(TREE) {
-            Ok(tree) => folder_stamps::compare(self.store, &tree, &before, &spare.sealed.folders)?,
-            Err(e) if is_absence(&e) || is_mount(&e) => None,
-            Err(e) => return Err(e),
-        };
-        let Some(seen) = seen else { return Ok(false) };
-        let placed = stage.exchange_tree(self.store, &retired)?;
-        self.store.options.progress.begin(Phase::Assemble, Some(patch.size() as u64));
-        let recycling = Recycling {
-            assembly: Assembly::new(self.store, &self.guard, &self.objects, ingested, stage.tree()),
-            spare: &spare,
-            patch: &patch,
-            before: &before,
-            after: &after,
-            seen: &seen,
-            folders,
-            placed: &placed,
-            done: Mutex::default(),
-        };
-        let make = match recycling.clear_all() {
-            // For example an immutable file. The stage's own tree is restored, and assembled.
-            Err(e) if is_refused(&e) => {
-                drop(recycling);
-                stage.take_back_tree(self.store, &retired)?;
-                return Ok(false);
-            }
-            make => make?,
-        };
-        recycling.make_all(make)?;
-        let Recycling { assembly, done, .. } = recycling;
-        let Done { changed, made } = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let stat = |path: &&[u8]| {
-            let known = position(&before, path).filter(|&at| seen[at] == Seen::Same);
-            known
-                .filter(|_| !changed.contains(*path))
-                .map_or_else(SourceStat::default, |at| spare.sealed.folders[at])
-        };
-        let folders = after.par_iter().map(stat).collect();
-        let flushed = spare.sealed.flushed && !seen.contains(&Seen::Differs);
-        let rotated = assembly.finish();
-        self.ingested.placed.extend(rotated);
-        self.recycled = Some(Recycled { changed, made, folders, flushed });
-        Ok(true)
     }
+}
 
-    /// Finds a generation to recycle: of those without a reason to stay, the newest one with valid
-    /// folder stamps.
-    fn find_spare(&self, retention: &Retention) -> Result<Option<Spare>> {
-        let store = self.store;
-        let rotations = objects::rotations(store)?;
-        for verdict in retain::judge_all(store, retention)?.verdicts {
-            if verdict.keeps() {
-                continue;
-            }
-            let Some(generation) = Generations::of(store).find(verdict.id)? else { continue };
-            let body = generation.head_and_body()?.1;
-            let Some(sealed) = generation.sealed(body)? else { continue };
-            if (sealed.heals, sealed.rotations) != (self.heals_seen, rotations) {
-                continue;
-            }
-            let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
-            return Ok(Some(Spare { id: verdict.id, tree, shown, sealed }));
-        }
-        Ok(None)
+/// Changes the tree of a generation without a reason to stay into the candidate's, and makes it the
+/// stage's. Returns [`Origin::New`] if that is impossible: then the stage's tree is unchanged, and must
+/// be assembled.
+pub(crate) fn recycle(
+    candidate: &mut Candidate<'_>,
+    stage: &mut StageDir,
+    folders: &Folders<'_>,
+) -> Result<Origin> {
+    let nothing = Origin::New { unlisted: None };
+    let Candidate { store, guard, objects, ingested, options, .. } = candidate;
+    let (store, heals_seen) = (*store, candidate.heals_seen);
+    let Some(retention) = &options.recycle else { return Ok(nothing) };
+    // Damage is healed first, everywhere.
+    if !ingested.damaged.is_empty() || candidate.healed_base {
+        return Ok(nothing);
     }
-
-    /// Unlists the spare durably, and moves it into the stage. Returns `Ok(false)` if it has a reason
-    /// to stay by now, or if it is uncertain that the inodes of its tree are the objects'.
-    ///
-    /// # Locks
-    /// Takes the commit lock, so that no pin is created and nothing is activated or healed meanwhile,
-    /// and the exclusive lease of the spare.
-    fn retire(&self, spare: &Spare, retention: &Retention) -> Result<bool> {
-        let store = self.store;
-        let stage = self.stage.as_ref().expect("an assembly has a stage");
-        let (lock, sequence) = recover::lock_and_recover(store)?;
-        let is_given_up = match retain::judge_one(store, spare.id, retention) {
-            Ok(Some(verdict)) => !verdict.keeps(),
-            Ok(None) | Err(_) => false,
-        };
-        let suspects = suspects::suspects(store)?;
-        let as_sealed =
-            (sequence.heals, objects::rotations(store)?) == (spare.sealed.heals, spare.sealed.rotations);
-        if !is_given_up || !as_sealed || !suspects.objects.is_empty() || !suspects.generations.is_empty() {
-            return Ok(false);
-        }
-        // A mount in its tree would be part of the next generation. If the system does not list mounts,
-        // the work on the tree stops at them.
-        let generation = store.dir.join(&[GENERATIONS, b"/", spare.id.to_string().as_bytes()].concat());
-        if !mounts_below(&generation).is_empty() {
-            return Ok(false);
-        }
-        match Generations::of(store).retire(&lock, spare.id, (stage.dir(), RETIRED)) {
-            Ok(Retired::Moved) => {}
-            Ok(Retired::Leased | Retired::Immovable) => return Ok(false),
-            // It belongs to another user: it stays, gc reports it, and the tree is assembled.
-            Err(e) if is_refused(&e) => return Ok(false),
-            Err(e) => return Err(e),
-        }
-        Records::of(store).remove_mark(&lock, spare.id)?;
-        Log::of(store).compact(&lock, &Generations::of(store).ids()?)?;
-        Ok(true)
+    let find = || find_spare(store, retention, heals_seen);
+    let (spare, after) = threads::join(find, || all_folders(&ingested.tree));
+    // Unreadable parts are reported elsewhere: the tree can be assembled instead.
+    let Ok(Some(spare)) = spare else { return Ok(nothing) };
+    let is_object = |entry: usize| ingested.how[entry] == EntrySource::Object;
+    let before = all_folders(&spare.tree);
+    // The stamps are a cache: stamps of other folders are useless.
+    if before.len() != spare.sealed.folders.len() {
+        return Ok(nothing);
     }
+    let patch = patch((&spare.tree, &before, &spare.shown), (&ingested.tree, &after), is_object);
+    let made: usize = patch.work.values().map(|work| work.make.len()).sum();
+    if made * 2 > ingested.tree.len() || !retire(store, stage, &spare, retention)? {
+        return Ok(nothing);
+    }
+    let unusable = Origin::New { unlisted: Some(spare.id) };
+    let retired = stage.dir().open_dir(RETIRED)?;
+    let seen = match retired.open_dir(TREE) {
+        Ok(tree) => folder_stamps::compare(store, &tree, &before, &spare.sealed.folders)?,
+        Err(e) if is_absence(&e) || is_mount(&e) => None,
+        Err(e) => return Err(e),
+    };
+    let Some(seen) = seen else { return Ok(unusable) };
+    let placed = stage.exchange_tree(store, &retired)?;
+    store.options.progress.begin(Phase::Assemble, Some(patch.size() as u64));
+    let recycling = Recycling {
+        assembly: Assembly::new(store, guard, objects, ingested, stage.tree()),
+        spare: &spare,
+        patch: &patch,
+        before: &before,
+        after: &after,
+        seen: &seen,
+        folders,
+        placed: &placed,
+        done: Mutex::default(),
+    };
+    let make = match recycling.clear_all() {
+        // For example an immutable file. The stage's own tree is restored, and assembled.
+        Err(e) if is_refused(&e) => {
+            drop(recycling);
+            stage.take_back_tree(store, &retired)?;
+            return Ok(unusable);
+        }
+        make => make?,
+    };
+    recycling.make_all(make)?;
+    let Recycling { assembly, done, .. } = recycling;
+    let Done { changed, made } = into_inner(done);
+    let stat = |path: &&[u8]| {
+        let known = position(&before, path).filter(|&at| seen[at] == Seen::Same);
+        known
+            .filter(|_| !changed.contains(*path))
+            .map_or_else(SourceStat::default, |at| spare.sealed.folders[at])
+    };
+    let folders = after.par_iter().map(stat).collect();
+    let flushed = spare.sealed.flushed && !seen.contains(&Seen::Differs);
+    let rotated = assembly.finish();
+    ingested.placed.extend(rotated);
+    Ok(Origin::Recycled(Recycled { from: spare.id, changed, made, folders, flushed }))
+}
 
-    /// Lists the items that make a recycled tree durable: the changes in it, or the whole filesystem.
-    pub(crate) fn to_flush_recycled(&self, recycled: &Recycled, stage: &StageDir) -> Result<Vec<Flush>> {
-        let (tree, how) = (&self.ingested.tree, &self.ingested.how);
+/// Finds a generation to recycle: of those without a reason to stay, the newest one with valid folder
+/// stamps.
+fn find_spare(store: &StoreDir, retention: &Retention, heals_seen: u64) -> Result<Option<Spare>> {
+    let rotations = objects::rotations(store)?;
+    for verdict in retain::judge_all(store, retention)?.verdicts {
+        if verdict.keeps() {
+            continue;
+        }
+        let Some(generation) = Generations::of(store).find(verdict.id)? else { continue };
+        let body = generation.head_and_body()?.1;
+        let Some(sealed) = generation.sealed(body)? else { continue };
+        if (sealed.heals, sealed.rotations) != (heals_seen, rotations) {
+            continue;
+        }
+        let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+        return Ok(Some(Spare { id: verdict.id, tree, shown, sealed }));
+    }
+    Ok(None)
+}
+
+/// Unlists the spare durably, and moves it into the stage. Returns `Ok(false)` if it has a reason to
+/// stay by now, or if it is uncertain that the inodes of its tree are the objects'.
+///
+/// # Locks
+/// Takes the commit lock, so that no pin is created and nothing is activated or healed meanwhile, and
+/// the exclusive lease of the spare.
+fn retire(store: &StoreDir, stage: &StageDir, spare: &Spare, retention: &Retention) -> Result<bool> {
+    let (lock, sequence) = recover::lock_and_recover(store)?;
+    let is_given_up = match retain::judge_one(store, spare.id, retention) {
+        Ok(Some(verdict)) => !verdict.keeps(),
+        Ok(None) | Err(_) => false,
+    };
+    let suspects = suspects::suspects(store)?;
+    let as_sealed =
+        (sequence.heals, objects::rotations(store)?) == (spare.sealed.heals, spare.sealed.rotations);
+    if !is_given_up || !as_sealed || !suspects.objects.is_empty() || !suspects.generations.is_empty() {
+        return Ok(false);
+    }
+    // A mount in its tree would be part of the next generation. If the system does not list mounts, the
+    // work on the tree stops at them.
+    let generation = store.dir.join(&[GENERATIONS, b"/", spare.id.to_string().as_bytes()].concat());
+    if !mounts_below(&generation).is_empty() {
+        return Ok(false);
+    }
+    match Generations::of(store).retire(&lock, spare.id, (stage.dir(), RETIRED)) {
+        Ok(Retired::Moved) => {}
+        Ok(Retired::Leased | Retired::Immovable) => return Ok(false),
+        // It belongs to another user: it stays, gc reports it, and the tree is assembled.
+        Err(e) if is_refused(&e) => return Ok(false),
+        Err(e) => return Err(e),
+    }
+    Records::of(store).remove_mark(&lock, spare.id)?;
+    Log::of(store).compact(&lock, &Generations::of(store).ids()?)?;
+    Ok(true)
+}
+
+impl Recycled {
+    /// Lists the items that make the tree durable: the changes in it, or the whole filesystem.
+    pub(crate) fn to_flush(&self, candidate: &Candidate<'_>, stage: &StageDir) -> Result<Vec<Flush>> {
+        let (tree, how) = (&candidate.ingested.tree, &candidate.ingested.how);
         let placed = (0..tree.len() as u32).filter(|entry| how[*entry as usize] == EntrySource::Placed);
-        let files: Vec<u32> = placed.chain(recycled.made.iter().copied()).collect();
-        let many = files.len() + recycled.changed.len() > MANY;
-        if many || !recycled.flushed || self.objects.is_apart() {
+        let files: Vec<u32> = placed.chain(self.made.iter().copied()).collect();
+        let many = files.len() + self.changed.len() > MANY;
+        if many || !self.flushed || candidate.objects.is_apart() {
             return Ok(vec![Flush::Filesystem(stage.tree().open_dir(b"")?)]);
         }
         let mut all = vec![Flush::Dir(stage.next().open_dir(b"")?), Flush::Dir(stage.dir().open_dir(b"")?)];
@@ -202,39 +236,47 @@ impl Staged<'_> {
             let (dir, name) = open_parent(stage.tree(), tree.path(entry as usize))?;
             all.push(Flush::File(dir.open_file(name)?, dir.join(name)));
         }
-        for folder in &recycled.changed {
+        for folder in &self.changed {
             all.push(Flush::Dir(stage.tree().open_dir(folder)?));
         }
         Ok(all)
     }
+}
 
-    /// Writes the folder stamps, for a later recycling of this generation. They are taken after the
-    /// last change in the folders. `body` is the digest of the manifest.
-    pub(crate) fn write_sealed(&self, body: Digest, shown: &Shown) -> Result<()> {
-        let (Some(stage), true) = (&self.stage, self.retention.is_some()) else { return Ok(()) };
-        let store = self.store;
-        // On other filesystems another clock may stamp the folders.
-        if self.objects.is_apart() || !stage.tree().is_local() {
-            return store.fs.unlink(stage.next(), SEALED).map(drop);
-        }
-        let paths = all_folders(&self.ingested.tree);
-        let fresh: HashSet<&[u8]> = shown.fresh.keys().map(|path| relpath::split(path).0).collect();
-        let known = match &self.recycled {
-            Some(recycled) => {
-                let stat = |(path, stat): (&&[u8], &SourceStat)| match fresh.contains(path) {
-                    true => SourceStat::default(),
-                    false => *stat,
-                };
-                paths.iter().zip(&recycled.folders).map(stat).collect()
-            }
-            None => vec![SourceStat::default(); paths.len()],
-        };
-        let folders = folder_stamps::take(store, stage.tree(), &paths, known)?;
-        let flushed = store.options.durability == Durability::Full;
-        let (heals, rotations) = (self.heals_seen, self.rotations_seen);
-        let sealed = Sealed { body, heals, rotations, flushed, folders };
-        stage.put_beside(store, SEALED, 0o644, &sealed.encode()).map(drop)
+/// Writes the folder stamps, for a later recycling of this generation. They are taken after the last
+/// change in the folders. `body` is the digest of the manifest.
+pub(crate) fn write_sealed(
+    candidate: &Candidate<'_>,
+    stage: &StageDir,
+    origin: &Origin,
+    body: Digest,
+    shown: &Shown,
+) -> Result<()> {
+    if candidate.options.recycle.is_none() {
+        return Ok(());
     }
+    let store = candidate.store;
+    // On other filesystems another clock may stamp the folders.
+    if candidate.objects.is_apart() || !stage.tree().is_local() {
+        return store.fs.unlink(stage.next(), SEALED).map(drop);
+    }
+    let paths = all_folders(&candidate.ingested.tree);
+    let fresh: HashSet<&[u8]> = shown.fresh.keys().map(|path| relpath::split(path).0).collect();
+    let known = match origin {
+        Origin::Recycled(recycled) => {
+            let stat = |(path, stat): (&&[u8], &SourceStat)| match fresh.contains(path) {
+                true => SourceStat::default(),
+                false => *stat,
+            };
+            paths.iter().zip(&recycled.folders).map(stat).collect()
+        }
+        Origin::New { .. } => vec![SourceStat::default(); paths.len()],
+    };
+    let folders = folder_stamps::take(store, stage.tree(), &paths, known)?;
+    let flushed = store.options.durability == Durability::Full;
+    let (heals, rotations) = (candidate.heals_seen, candidate.rotations_seen);
+    let sealed = Sealed { body, heals, rotations, flushed, folders };
+    stage.put_beside(store, SEALED, 0o644, &sealed.encode()).map(drop)
 }
 
 /// A tree that is being changed from the old to the new.

@@ -22,7 +22,7 @@ use crate::parts::failed::{Cause, Failed, FailedBuilds, KeepFailed};
 use crate::parts::generations::Generations;
 use crate::parts::layout::StoreDir;
 use crate::parts::log::Log;
-use crate::parts::stage_dir::{OUT, StageDir, tolerate};
+use crate::parts::stage_dir::{OUT, OwnStage, StageDir, tolerate};
 use crate::plan::Plan;
 use crate::plan::item::{Source, Spooled};
 use crate::plan::scan::ScanRules;
@@ -38,8 +38,7 @@ use crate::verbs::publish::staged::Staged;
 #[must_use]
 pub struct Stage<'s> {
     store: &'s StoreDir,
-    /// `None` once it is staged, left to an owner or ended.
-    dir: Option<StageDir>,
+    dir: OwnStage<'s>,
     /// The directory that was created for other programs, whatever has its name by now. `None` for a
     /// resumed stage if that is another one.
     out: Option<Dir>,
@@ -52,15 +51,6 @@ struct Spool {
     dir: Arc<Dir>,
     count: u64,
     chunk: Vec<u8>,
-}
-
-impl Drop for Stage<'_> {
-    fn drop(&mut self) {
-        if let Some(dir) = self.dir.take() {
-            // A part that cannot be removed now is debris, which the next writer removes.
-            drop(dir.give_up(self.store));
-        }
-    }
 }
 
 /// Begins a stage, held by this process.
@@ -146,28 +136,24 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
 impl<'s> Stage<'s> {
     fn of(store: &'s StoreDir, dir: StageDir, out: Option<Dir>) -> Stage<'s> {
         let path = dir.dir().join(OUT);
-        Stage { store, dir: Some(dir), out, path, spool: Mutex::default() }
-    }
-
-    fn dir(&self) -> &StageDir {
-        self.dir.as_ref().expect("it is taken only together with the stage")
+        Stage { store, dir: OwnStage::new(store, dir), out, path, spool: Mutex::default() }
     }
 
     /// Returns its id, by which another process resumes it.
     pub fn id(&self) -> StageId {
-        self.dir().id()
+        self.dir.id()
     }
 
     /// Returns whether [`Stage::path`] is the one that all builds have, one at a time. See
     /// [`crate::Store::begin_build`].
     pub fn has_path_of_builds(&self) -> bool {
-        self.dir().is_for_build()
+        self.dir.is_for_build()
     }
 
     /// Returns the descriptor of its lock. As long as any process has it, the stage is not removed as
     /// debris, and no other build gets its path.
     pub fn lock(&self) -> BorrowedFd<'_> {
-        self.dir().lock().as_fd()
+        self.dir.lock().as_fd()
     }
 
     /// Returns the directory to write to: empty at first, of mode 0755.
@@ -179,7 +165,7 @@ impl<'s> Stage<'s> {
     /// was created there since: build tools empty their output by removing it. Any other entry in its
     /// place is foreign, or belongs to the store.
     fn written_to(&self) -> Result<Dir> {
-        let stage = self.dir().dir();
+        let stage = self.dir.dir();
         let named = stage.stat(OUT)?;
         let why = |what: &str| {
             let shown = show_path(&self.path);
@@ -207,7 +193,7 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// [`Error::Io`]: EEXIST if it exists already.
     pub fn log(&self) -> Result<File> {
-        self.dir().log(self.store)
+        self.dir.log(self.store)
     }
 
     /// Takes in the bytes of a stream, for a plan that is staged with this stage. `mtime` is the mtime
@@ -219,11 +205,13 @@ impl<'s> Stage<'s> {
         let fs = &self.store.fs;
         // Archives have many small members, so the folder and the buffer are created only once.
         let mut spool = lock(&self.spool);
-        if spool.is_none() {
-            let dir = Arc::new(self.dir().spool(self.store)?);
-            *spool = Some(Spool { dir, count: 0, chunk: vec![0; CHUNK] });
-        }
-        let Spool { dir, count, chunk } = spool.as_mut().expect("it was created above");
+        let Spool { dir, count, chunk } = match &mut *spool {
+            Some(spool) => spool,
+            none => {
+                let dir = Arc::new(self.dir.spool(self.store)?);
+                none.insert(Spool { dir, count: 0, chunk: vec![0; CHUNK] })
+            }
+        };
         let name = count.to_string().into_bytes();
         *count += 1;
         let file = fs.create(dir, &name)?;
@@ -268,8 +256,8 @@ impl<'s> Stage<'s> {
     ///
     /// # Errors
     /// As [`Stage::seal`].
-    pub fn seal_plan(mut self, plan: &Plan, options: StageOptions) -> Result<Staged<'s>> {
-        publish::stage(self.store, self.dir.take(), plan, options)
+    pub fn seal_plan(self, plan: &Plan, options: StageOptions) -> Result<Staged<'s>> {
+        publish::stage(self.store, Some(self.dir), plan, options)
     }
 
     /// Leaves it to an owner. Another process continues with [`crate::Store::resume`].
@@ -277,7 +265,7 @@ impl<'s> Stage<'s> {
     /// # Errors
     /// Codes `no-such-process` and `stage-of-build` (see [`crate::Store::begin_build`]); [`Error::Io`].
     /// Then the stage is removed.
-    pub fn leave_to(mut self, owner: Owner) -> Result<StageId> {
+    pub fn leave_to(self, owner: Owner) -> Result<StageId> {
         if self.has_path_of_builds() {
             // Its id is used again: a later one would be taken for this one, which was committed.
             let why = "a stage that was begun for a build cannot be left to an owner";
@@ -285,21 +273,19 @@ impl<'s> Stage<'s> {
         }
         let made = self.out.as_ref().map(FolderMark::of).transpose()?;
         let claim = Claim { out: made, ..Claim::new(self.store, owner)? };
-        let dir = self.dir.take().expect("it is taken only together with the stage");
-        dir.let_go(self.store, &claim)
+        self.dir.let_go(&claim)
     }
 
     /// Ends it after a failed build, and keeps the build's log for inspection.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Locked`].
-    pub fn fail(mut self, why: &str, keep: KeepFailed) -> Result<Failed> {
+    pub fn fail(self, why: &str, keep: KeepFailed) -> Result<Failed> {
         let (lock, _) = recover::lock_and_recover(self.store)?;
-        let dir = self.dir.take().expect("it is taken only together with the stage");
-        let kept =
-            FailedBuilds::of(self.store).keep(&lock, &dir, Cause::Build { why: why.to_owned() }, keep);
+        let cause = Cause::Build { why: why.to_owned() };
+        let kept = FailedBuilds::of(self.store).keep(&lock, &self.dir, cause, keep);
         drop(lock);
-        let removed = tolerate(dir.remove(self.store));
+        let removed = tolerate(self.dir.remove());
         let mut kept = kept?;
         kept.left.extend(removed?);
         Ok(kept)
@@ -309,8 +295,7 @@ impl<'s> Stage<'s> {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn abort(mut self) -> Result<()> {
-        let dir = self.dir.take().expect("it is taken only together with the stage");
-        dir.remove(self.store)
+    pub fn abort(self) -> Result<()> {
+        self.dir.remove()
     }
 }

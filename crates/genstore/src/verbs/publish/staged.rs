@@ -1,147 +1,205 @@
-//! A tree in the store that readers do not see yet.
+//! A tree in the store that readers do not see yet, from its audit to its commit.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::error::Result;
-use crate::fs::folders::Folders;
-use crate::model::ids::GenerationId;
-use crate::model::index::SourceStat;
-use crate::model::retention::Retention;
-use crate::model::tree::{ObjectId, Tree};
-use crate::parts::current_generation::CurrentGeneration;
-use crate::parts::layout::StoreDir;
-use crate::parts::locks::StoreShared;
-use crate::parts::naming::Naming;
-use crate::parts::objects::Objects;
-use crate::parts::stage_dir::StageDir;
-use crate::plan::emptied::{self, Emptying};
-use crate::publication::Times;
-use crate::threads::lock;
-use crate::verbs::publish::assemble::assemble;
-use crate::verbs::publish::ingest::context::Ingested;
-
-/// The changes to a recycled tree.
-pub(crate) struct Recycled {
-    /// Folders of the new tree in which names changed.
-    pub(crate) changed: BTreeSet<Vec<u8>>,
-    /// Empty files that were created.
-    pub(crate) made: Vec<u32>,
-    /// The stamps of the folders of the new tree; inode 0 for changed folders.
-    pub(crate) folders: Vec<SourceStat>,
-    /// Whether the unchanged part was flushed when it was created.
-    pub(crate) flushed: bool,
-}
+use crate::change::recover;
+use crate::error::{Error, Result};
+use crate::fs::fault::FaultStage;
+use crate::model::audit::{AuditRules, Finding, Severity};
+use crate::model::tree::Tree;
+use crate::parts::failed::{Cause, Failed, FailedBuilds, KeepFailed};
+use crate::parts::stage_dir::tolerate;
+use crate::publication::Publication;
+use crate::verbs::publish::audit;
+use crate::verbs::publish::built::{Built, Files};
+use crate::verbs::publish::candidate::Candidate;
+use crate::verbs::publish::commit::{self, IfOvertaken};
+use crate::verbs::publish::options::CommitOptions;
 
 /// A tree in the store that readers do not see yet. Dropping it removes the stage.
 #[must_use]
 pub struct Staged<'s> {
-    pub(crate) store: &'s StoreDir,
-    pub(crate) guard: StoreShared,
-    pub(crate) objects: Objects<'s>,
-    pub(crate) ingested: Ingested,
-    /// The names of the plan's roots.
-    pub(crate) parts: Vec<Vec<u8>>,
-    pub(crate) base: Option<CurrentGeneration>,
-    pub(crate) stage: Option<StageDir>,
-    pub(crate) assembled: bool,
-    pub(crate) always: bool,
-    /// Whether bytes are read whatever the stat values are.
-    pub(crate) rehash: bool,
-    /// Whether the audit of this tree was skipped, as it was current already. Then it may only be
-    /// committed as unchanged.
-    pub(crate) audit_skipped: bool,
-    /// Whether the current generation's manifest had to be rebuilt.
-    pub(crate) healed_base: bool,
-    /// The number of healings when it was begun. A later one by another process would leave damaged
-    /// inodes in this tree.
-    pub(crate) heals_seen: u64,
-    /// The highest generation number when it was begun.
-    pub(crate) high_seen: u64,
-    /// Objects whose names it created.
-    pub(crate) named: Mutex<Vec<ObjectId>>,
-    pub(crate) rotations_seen: u64,
-    /// The rule by which a generation may be recycled.
-    pub(crate) retention: Option<Retention>,
-    /// The generation that was unlisted for recycling.
-    pub(crate) retired: Option<GenerationId>,
-    /// The changes to the recycled tree. `None` if the tree was assembled.
-    pub(crate) recycled: Option<Recycled>,
-    pub(crate) times: Times,
+    // Dropped before the candidate, which has the store lock.
+    pub(crate) files: Files<'s>,
+    pub(crate) candidate: Candidate<'s>,
 }
 
-impl Drop for Staged<'_> {
-    fn drop(&mut self) {
-        if let Some(stage) = self.stage.take() {
-            // A part that cannot be removed now is debris, which the next writer removes.
-            drop(stage.give_up(self.store));
-        }
-    }
+/// A staged tree that may be committed. Dropping it removes the stage.
+#[must_use]
+pub struct Audited<'s> {
+    staged: Staged<'s>,
+    findings: Vec<Finding>,
+    if_overtaken: IfOvertaken,
 }
 
-impl Staged<'_> {
+/// A staged tree that was refused. Dropping it removes the stage.
+#[must_use]
+pub struct Rejected<'s> {
+    built: Built<'s>,
+    candidate: Candidate<'s>,
+    findings: Vec<Finding>,
+    /// Whether an audit changed the staged tree.
+    changed: bool,
+}
+
+/// The result of an audit.
+#[must_use]
+pub enum Judged<'s> {
+    /// The tree may be committed. There may be warnings.
+    Accepted(Audited<'s>),
+    /// The tree is refused.
+    Rejected(Rejected<'s>),
+}
+
+impl<'s> Staged<'s> {
     /// Returns the staged tree.
     pub fn tree(&self) -> &Tree {
-        &self.ingested.tree
+        &self.candidate.ingested.tree
     }
 
     /// Returns the directory with the tree's files at their final relative paths. `None` if the tree is
     /// the current one: then read that one.
     pub fn path(&self) -> Option<&Path> {
-        self.stage.as_ref().filter(|_| self.assembled).map(|stage| stage.tree().path())
+        match &self.files {
+            Files::Current(_) => None,
+            Files::Built(built) => Some(built.stage.tree().path()),
+        }
     }
 
     /// Returns whether the tree is the one that was current when it was staged.
     pub fn is_current(&self) -> bool {
-        // If the current manifest is unreadable, only a new generation restores it.
-        let base = self.base.as_ref().filter(|base| base.body.is_some());
-        base.is_some_and(|base| base.tree.id() == self.ingested.tree.id())
+        self.candidate.is_current()
     }
 
-    /// Checks that the tree would not empty a part of the current generation. An unreadable current
-    /// generation counts as empty.
-    pub(crate) fn check_emptying(&self, emptying: Emptying) -> Result<()> {
-        match (&self.base, emptying) {
-            (Some(base), Emptying::Refuse) => {
-                emptied::check(&self.parts, &self.ingested.tree, base.generation.id(), &base.tree)
-            }
-            _ => Ok(()),
-        }
+    /// Checks the tree by rules alone.
+    ///
+    /// # Errors
+    /// Only if the check cannot be done.
+    pub fn audit(self, rules: &AuditRules) -> Result<Judged<'s>> {
+        self.judge(rules, None::<fn(&Path) -> Result<Vec<Finding>>>)
     }
 
-    /// Removes what was assembled for a commit that failed, and the objects that it added: the next try
-    /// may need their space.
-    pub(crate) fn take_back(mut self) {
-        let named = std::mem::take(&mut *lock(&self.named));
-        let (store, high, stage) = (self.store, self.high_seen, self.stage.take());
-        // Releases the store lock.
-        drop(self);
-        let Some(stage) = stage else { return };
-        // A part that cannot be removed now is debris, which the next writer removes, and objects,
-        // which gc removes.
-        let is_naming = match Naming::of(store).take_back_names(high, &named) {
-            Ok(true) => Naming::of(store).forget(stage.dir()).is_err(),
-            Ok(false) | Err(_) => Naming::of(store).is_open(stage.dir()),
-        };
-        if !is_naming {
-            drop(stage.give_up(store));
-        }
+    /// Checks the tree by rules, and by the findings of `look` in its directory, where every file has
+    /// its final relative path. `look` must not change the tree: a change refuses the tree. If it wrote
+    /// to objects that kept generations share, they are recorded for the next publish to heal. A tree
+    /// that is current already is not checked again.
+    ///
+    /// # Errors
+    /// The errors of `look`, and those that prevent the check.
+    pub fn audit_with<E: From<Error>>(
+        self,
+        rules: &AuditRules,
+        look: impl FnOnce(&Path) -> Result<Vec<Finding>, E>,
+    ) -> Result<Judged<'s>, E> {
+        self.judge(rules, Some(look))
     }
 
-    /// Assembles the tree of links in the stage, or recycles another tree.
-    pub(crate) fn assemble(&mut self, folders: &Folders<'_>) -> Result<()> {
+    /// Accepts the tree without an audit.
+    pub fn unaudited(self) -> Audited<'s> {
+        self.accepted(vec![], IfOvertaken::Build)
+    }
+
+    fn accepted(self, findings: Vec<Finding>, if_overtaken: IfOvertaken) -> Audited<'s> {
+        Audited { staged: self, findings, if_overtaken }
+    }
+
+    fn judge<E: From<Error>>(
+        self,
+        rules: &AuditRules,
+        look: Option<impl FnOnce(&Path) -> Result<Vec<Finding>, E>>,
+    ) -> Result<Judged<'s>, E> {
+        let Staged { mut candidate, files } = self;
+        let store = candidate.store;
+        store.fs.enter(FaultStage::Audit, &store.dir)?;
         let start = Instant::now();
-        if self.stage.is_none() {
-            self.stage = Some(StageDir::create(self.store)?);
+        let built = match files {
+            Files::Built(built) => built,
+            Files::Current(_) => {
+                let is_skipped = !rules.is_empty() || look.is_some();
+                let if_overtaken = if is_skipped { IfOvertaken::Refuse } else { IfOvertaken::Build };
+                let staged = Staged { files, candidate };
+                return Ok(Judged::Accepted(staged.accepted(vec![], if_overtaken)));
+            }
+        };
+        let mut findings = audit::judge(store, &candidate.ingested.tree, rules)?;
+        let mut changed = false;
+        if let Some(look) = look {
+            let watched = audit::watch(&candidate, built.stage.tree(), look)?;
+            changed = watched.changed;
+            findings.extend(watched.findings);
         }
-        if !self.recycle(folders)? {
-            let stage = self.stage.as_ref().expect("made just now");
-            assemble(self.store, &self.guard, &self.objects, folders, &mut self.ingested, stage)?;
-        }
-        self.assembled = true;
-        self.times.assemble = start.elapsed();
-        Ok(())
+        candidate.times.audit = start.elapsed();
+        Ok(match findings.iter().any(|finding| finding.severity == Severity::Error) {
+            true => Judged::Rejected(Rejected { built, candidate, findings, changed }),
+            false => {
+                let staged = Staged { files: Files::Built(built), candidate };
+                Judged::Accepted(staged.accepted(findings, IfOvertaken::Build))
+            }
+        })
+    }
+}
+
+impl Audited<'_> {
+    /// Returns the findings, none of which refuses the tree.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Returns the staged tree.
+    pub fn tree(&self) -> &Tree {
+        self.staged.tree()
+    }
+
+    /// Makes the tree a generation, and current.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the tree is empty and the current one is not: see
+    /// [`crate::publish::Emptying`]. [`Error::Lost`] if the current generation is not the expected one.
+    /// On any error `current` is unchanged, and a resumed stage still exists, for another try.
+    ///
+    /// # Durability
+    /// On return the generation survives a power loss, unless a warning says otherwise.
+    ///
+    /// # Locks
+    /// Takes the commit lock.
+    pub fn commit(self, options: &CommitOptions) -> Result<Publication> {
+        let Staged { candidate, files } = self.staged;
+        commit::commit(candidate, files, self.if_overtaken, options)
+    }
+}
+
+impl<'s> Rejected<'s> {
+    /// Returns the findings. At least one of them refuses the tree.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Returns the staged tree.
+    pub fn tree(&self) -> &Tree {
+        &self.candidate.ingested.tree
+    }
+
+    /// Returns the staged tree, to be checked by other rules. `None` if an audit changed it.
+    pub fn into_staged(self) -> Option<Staged<'s>> {
+        let Rejected { built, candidate, changed, .. } = self;
+        (!changed).then_some(Staged { files: Files::Built(built), candidate })
+    }
+
+    /// Keeps the tree for inspection under `failed/` in the store, and ends the stage.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Locked`].
+    pub fn keep(self, keep: KeepFailed) -> Result<Failed> {
+        let Rejected { candidate, built: Built { stage, .. }, findings, .. } = self;
+        let (store, ingested) = (candidate.store, &candidate.ingested);
+        let (lock, _) = recover::lock_and_recover(store)?;
+        let cause = Cause::Audit { tree: ingested.tree.id(), bytes: ingested.new_bytes, findings };
+        let kept = FailedBuilds::of(store).keep(&lock, &stage, cause, keep);
+        drop(lock);
+        let removed = tolerate(stage.remove());
+        let mut kept = kept?;
+        kept.left.extend(removed?);
+        Ok(kept)
     }
 }

@@ -1,97 +1,105 @@
-//! The result of a commit, and its last steps.
+//! The last steps of a commit, and the end of a publication without one.
 
-use super::durable::is_empty_file;
+use std::time::Instant;
+
+use super::describe::describe;
+use super::locked::Locked;
 use super::place::Placed;
 use crate::change::announce;
-use crate::model::diff::diff;
-use crate::model::ids::GenerationId;
-use crate::model::tree::Tree;
+use crate::error::Result;
+use crate::model::tree::ObjectId;
 use crate::parts::current::Current;
 use crate::parts::hold::HoldFile;
 use crate::parts::log::{Event, Log};
+use crate::parts::naming::Naming;
 use crate::parts::record;
+use crate::parts::stage_dir::OwnStage;
 use crate::publication::Publication;
-use crate::verbs::publish::ingest::context::{EntrySource, Ingested};
-use crate::verbs::publish::staged::Staged;
-use crate::warning::{AfterCommit, Warning};
+use crate::verbs::publish::built::Built;
+use crate::verbs::publish::candidate::Candidate;
+use crate::verbs::publish::unchanged::{Looked, settle_unchanged};
+use crate::views::refresh;
+use crate::warning::AfterCommit;
 
-impl Staged<'_> {
-    /// Does step 8. A failure is only a warning now.
-    pub(super) fn finish(&mut self, placed: Placed<'_>, mut after: AfterCommit) -> Publication {
-        let Placed { start, lock, stage, mut publication, untold } = placed;
-        let (store, id, previous) = (self.store, publication.generation, publication.previous);
-        after.warnings.append(&mut publication.warnings);
-        if let Some((event, end)) = untold {
-            after.sealed(Current::of(store).make_durable(&lock));
-            after.must_finish("write the log", Log::of(store).append(&lock, id, event));
-            after.record("end the stage's claim", stage.end_claim(store));
-            let event = Event::Activate { previous };
-            after.must_finish("write the log", Log::of(store).append(&lock, id, event));
-            after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
-            after.must_finish("make the log durable", announce::sync_told(store, false));
-            announce::tell(store, &lock, &mut after, id, publication.tree, end);
-        } else {
-            after.sealed(record::make_end_durable(store, &lock));
+/// A publication whose lock is released. Its files in the stage are still to be removed.
+pub(super) struct Ended {
+    start: Instant,
+    publication: Publication,
+}
+
+/// Does step 8. A failure is only a warning now.
+pub(super) fn finish(
+    candidate: &Candidate<'_>,
+    built: &Built<'_>,
+    placed: Placed<'_>,
+    mut after: AfterCommit,
+) -> Ended {
+    let Placed { start, lock, mut publication, untold } = placed;
+    let (store, id, previous) = (candidate.store, publication.generation, publication.previous);
+    after.warnings.append(&mut publication.warnings);
+    if let Some((event, end)) = untold {
+        after.sealed(Current::of(store).make_durable(&lock));
+        after.must_finish("write the log", Log::of(store).append(&lock, id, event));
+        after.record("end the stage's claim", built.stage.end_claim(store));
+        let event = Event::Activate { previous };
+        after.must_finish("write the log", Log::of(store).append(&lock, id, event));
+        after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
+        after.must_finish("make the log durable", announce::sync_told(store, false));
+        announce::tell(store, &lock, &mut after, id, publication.tree, end);
+    } else {
+        after.sealed(record::make_end_durable(store, &lock));
+    }
+    publication.warnings = after.warnings;
+    Ended { start, publication }
+}
+
+/// Ends a publication that creates no generation.
+pub(super) fn end_unchanged(
+    candidate: &Candidate<'_>,
+    built: Option<&Built<'_>>,
+    locked: Locked,
+    looked: Looked,
+    refreshed: u64,
+    after: AfterCommit,
+) -> Result<Ended> {
+    let Locked { start, lock, previous, healed, .. } = locked;
+    settle_unchanged(candidate, &lock, looked, healed)?;
+    let mut publication = describe(candidate, built, previous, refreshed, healed);
+    publication.warnings = [after.warnings, refresh::check_views(candidate.store, &lock)].concat();
+    Ok(Ended { start, publication })
+}
+
+impl Ended {
+    /// Removes the emptied stage and the consumed sources.
+    pub(super) fn clear_up(self, candidate: Candidate<'_>, stage: Option<OwnStage<'_>>) -> Publication {
+        let Ended { start, mut publication } = self;
+        let (store, mut after) = (candidate.store, AfterCommit::new(publication.warnings));
+        if let Some(stage) = stage {
+            after.record("remove the stage", stage.remove());
         }
-        drop(lock);
-        self.stage = Some(stage);
-        after.warnings.extend(self.clear_up());
-        publication.times.commit = start.elapsed();
-        publication.durable = announce::is_durable(store, &after.warnings);
+        for file in candidate.ingested.consumed {
+            after.record("remove a consumed file", file.remove(&store.fs));
+        }
         publication.warnings = after.warnings;
+        publication.durable = announce::is_durable(store, &publication.warnings);
+        publication.times.commit = start.elapsed();
         publication
     }
+}
 
-    pub(super) fn describe(
-        &self,
-        previous: Option<GenerationId>,
-        refreshed: u64,
-        healed: u64,
-    ) -> Publication {
-        let tree = &self.ingested.tree;
-        let empty = Tree::empty();
-        let old = self.base.as_ref().map_or(&empty, |base| &base.tree);
-        let summary = diff(old, tree).summary;
-        Publication {
-            generation: previous.unwrap_or_else(|| GenerationId::new(1).expect("one is not zero")),
-            tree: tree.id(),
-            previous,
-            changed: false,
-            current: true,
-            durable: false,
-            files: tree.files(),
-            bytes: tree.bytes(),
-            written: self.written_files(),
-            unchanged: tree.len() as u64 - summary.added - summary.modified - summary.renamed,
-            new_objects: self.ingested.placed.len() as u64,
-            new_bytes: self.ingested.new_bytes,
-            diff: summary,
-            refreshed,
-            healed,
-            recycled: self.retired,
-            times: self.times,
-            linked: self.ingested.linked.clone(),
-            warnings: vec![],
-        }
-    }
-
-    /// Returns the number of files whose bytes were written. Empty files have none.
-    fn written_files(&self) -> u64 {
-        let Ingested { tree, how, .. } = &self.ingested;
-        let is_written =
-            |entry: &usize| how[*entry] == EntrySource::Placed && !is_empty_file(tree, *entry as u32);
-        (0..how.len()).filter(is_written).count() as u64
-    }
-
-    /// Removes the emptied stage and the consumed sources.
-    pub(super) fn clear_up(&mut self) -> Vec<Warning> {
-        let mut after = AfterCommit::default();
-        if let Some(stage) = self.stage.take() {
-            after.record("remove the stage", stage.remove(self.store));
-        }
-        for file in std::mem::take(&mut self.ingested.consumed) {
-            after.record("remove a consumed file", file.remove(&self.store.fs));
-        }
-        after.warnings
+/// Removes the tree that was built for a commit that failed, and the objects in `named`, which it added:
+/// the next try may need their space.
+pub(super) fn take_back(candidate: Candidate<'_>, stage: OwnStage<'_>, named: &[ObjectId]) {
+    let (store, high) = (candidate.store, candidate.high_seen);
+    // Releases the store lock.
+    drop(candidate);
+    // A part that cannot be removed now is debris, which the next writer removes, and objects, which gc
+    // removes.
+    let is_naming = match Naming::of(store).take_back_names(high, named) {
+        Ok(true) => Naming::of(store).forget(stage.dir()).is_err(),
+        Ok(false) | Err(_) => Naming::of(store).is_open(stage.dir()),
+    };
+    if is_naming {
+        stage.leave();
     }
 }

@@ -10,160 +10,127 @@
 //! 7. `current` is replaced by a rename, which is the commit, and the store's folder is flushed.
 //! 8. The log, the notice and the end of the intent follow. If these fail, the commit stands.
 //!
-//! Each value proves that the steps before it are done: [`Flushed`] (4), [`Locked`] (the lock is held
-//! and the current generation is known), [`Placed`] (7).
+//! Each value proves that the steps before it are done: [`Flushed`](durable::Flushed) (4),
+//! [`Locked`](locked::Locked) (the lock is held and the current generation is known),
+//! [`Placed`](place::Placed) (7).
 
+mod describe;
 mod durable;
 mod finish;
 mod heal;
+mod locked;
 mod place;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use crate::change::{announce, expect, recover};
+use self::durable::Flushing;
+use self::finish::{Ended, end_unchanged, finish, take_back};
+use self::locked::{Remaining, lock};
+use self::place::place;
 use crate::error::{Error, RefusedKind, Result};
 use crate::fs::folders::Folders;
 use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN};
-use crate::model::ids::GenerationId;
-use crate::model::records::Sequence;
-use crate::parts::current::Current;
+use crate::model::tree::ObjectId;
 use crate::parts::hold::HoldFile;
-use crate::parts::locks::CommitLock;
+use crate::parts::stage_dir::OwnStage;
 use crate::publication::Publication;
 use crate::repair::owners;
-use crate::verbs::publish::audit::Audited;
+use crate::verbs::publish::built::{Built, Files, build};
+use crate::verbs::publish::candidate::Candidate;
 use crate::verbs::publish::options::CommitOptions;
-use crate::verbs::publish::staged::Staged;
-use crate::verbs::publish::unchanged::Looked;
 use crate::views::refresh;
 use crate::warning::AfterCommit;
 
-/// The state under the commit lock.
-struct Locked {
-    start: Instant,
-    lock: CommitLock,
-    sequence: Sequence,
-    previous: Option<GenerationId>,
-    /// The number of damaged objects and generations that were repaired.
-    healed: u64,
-    /// Whether another generation became current since this tree was compared with one.
-    is_overtaken: bool,
+/// The treatment of a tree that was current at its audit, and is not any more at its commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfOvertaken {
+    /// The tree is built.
+    Build,
+    /// The commit fails, as the audit was skipped.
+    Refuse,
 }
 
-impl Audited<'_> {
-    /// Makes the tree a generation, and current.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] if the tree is empty and the current one is not: see
-    /// [`crate::publish::Emptying`]. [`Error::Lost`] if the current generation is not the expected one.
-    /// On any error `current` is unchanged, and a resumed stage still exists, for another try.
-    ///
-    /// # Durability
-    /// On return the generation survives a power loss, unless a warning says otherwise.
-    ///
-    /// # Locks
-    /// Takes the commit lock.
-    pub fn commit(self, options: &CommitOptions) -> Result<Publication> {
-        let mut staged = self.into_staged();
-        let done = staged.commit(options);
-        if done.is_err() {
-            staged.take_back();
-        }
-        done
-    }
-}
-
-impl<'s> Staged<'s> {
-    fn commit(&mut self, options: &CommitOptions) -> Result<Publication> {
-        check_texts(options)?;
-        let store = self.store;
-        let after = AfterCommit::new(
-            [
-                self.ingested.losses.warnings(),
-                owners::check_owners(store),
-                refresh::check_written_to(store, self.base.as_ref()),
-            ]
-            .concat(),
-        );
-        let created = store.now();
-        let mut flushed = if self.assembled { Some(self.flush(options, created)?) } else { None };
-        loop {
-            let start = Instant::now();
-            let looked = if self.is_unchanged() { self.look_at_current()? } else { Looked::default() };
-            let locked = self.lock(start, options)?;
-            if self.is_unchanged() {
-                if locked.is_overtaken {
-                    // Another generation with the same tree became current: it is checked as well.
-                    continue;
-                }
-                let refreshed = flushed.as_ref().map_or(0, |flushed| flushed.refreshed);
-                return self.end_unchanged(locked, looked, refreshed, after);
+/// Makes a staged tree a generation, unless it is the current one.
+pub(crate) fn commit<'s>(
+    mut candidate: Candidate<'s>,
+    files: Files<'s>,
+    if_overtaken: IfOvertaken,
+    options: &CommitOptions,
+) -> Result<Publication> {
+    check_texts(options)?;
+    let warnings = [
+        candidate.ingested.losses.warnings(),
+        owners::check_owners(candidate.store),
+        refresh::check_written_to(candidate.store, candidate.base.as_ref()),
+    ];
+    let after = AfterCommit::new(warnings.concat());
+    let created = candidate.store.now();
+    let built = match files {
+        Files::Built(built) => built,
+        Files::Current(stage) => match lock(&mut candidate, stage.as_deref(), options)? {
+            Remaining::Nothing(locked, looked) => {
+                let ended = end_unchanged(&candidate, None, locked, looked, 0, after)?;
+                return Ok(ended.clear_up(candidate, stage));
             }
-            let Some(mut flushed) = flushed.take() else {
-                // The generation that was current when the tree was staged is not current any more, so
-                // the tree must be assembled.
+            Remaining::Commit(locked) => {
                 drop(locked);
-                self.assemble_overtaken()?;
-                flushed = Some(self.flush(options, created)?);
-                continue;
-            };
-            if locked.is_overtaken {
-                self.flush_again(options, &mut flushed)?;
+                build_overtaken(&mut candidate, stage, if_overtaken)?
             }
-            let activate = HoldFile::of(store).activates(&locked.lock, options.activate)?;
-            if activate {
-                self.check_emptying(options.emptying)?;
-            }
-            let placed = self.place(locked, flushed, options, activate)?;
-            return Ok(self.finish(placed, after));
+        },
+    };
+    let mut named = Vec::new();
+    match commit_built(&mut candidate, &built, options, created, &mut named, after) {
+        Ok(ended) => Ok(ended.clear_up(candidate, Some(built.stage))),
+        Err(error) => {
+            take_back(candidate, built.stage, &named);
+            Err(error)
         }
     }
+}
 
-    /// Returns whether there is nothing to commit.
-    fn is_unchanged(&self) -> bool {
-        self.is_current() && !self.always
+/// Builds a tree that was the current one until the commit.
+fn build_overtaken<'s>(
+    candidate: &mut Candidate<'s>,
+    stage: Option<OwnStage<'s>>,
+    if_overtaken: IfOvertaken,
+) -> Result<Built<'s>> {
+    if if_overtaken == IfOvertaken::Refuse {
+        return Err(Error::refused(
+            RefusedKind::MovedMeanwhile,
+            "this tree was current and so was not audited, but now it no longer is; publish again",
+        ));
     }
+    let tree = candidate.ingested.tree.clone();
+    build(candidate, stage, &Folders::of((0..tree.len()).map(|index| tree.path(index))))
+}
 
-    /// Takes the commit lock, and reads the current generation under it.
-    fn lock(&mut self, start: Instant, options: &CommitOptions) -> Result<Locked> {
-        let (lock, mut sequence) = recover::lock_and_recover(self.store)?;
-        let previous = Current::of(self.store).id()?;
-        expect::check_expected(self.store, options.expect, previous)?;
-        let healed = self.heal(&lock, &mut sequence)?;
-        let is_overtaken = self.rebase(&lock, previous)?;
-        Ok(Locked { start, lock, sequence, previous, healed, is_overtaken })
-    }
-
-    /// Assembles the tree of a publication that is not unchanged any more.
-    fn assemble_overtaken(&mut self) -> Result<()> {
-        if self.audit_skipped {
-            return Err(Error::refused(
-                RefusedKind::MovedMeanwhile,
-                "this tree was current and so was not audited, but now it no longer is; publish again",
-            ));
+/// Does steps 2 to 8. Adds to `named` the objects whose names it creates.
+fn commit_built<'s>(
+    candidate: &mut Candidate<'s>,
+    built: &Built<'s>,
+    options: &CommitOptions,
+    created: SystemTime,
+    named: &mut Vec<ObjectId>,
+    after: AfterCommit,
+) -> Result<Ended> {
+    let start = Instant::now();
+    let mut flushed = Flushing { candidate, built, options }.flush(created, named)?;
+    candidate.times.sync = start.elapsed();
+    let locked = match lock(candidate, Some(&built.stage), options)? {
+        Remaining::Nothing(locked, looked) => {
+            return end_unchanged(candidate, Some(built), locked, looked, flushed.refreshed, after);
         }
-        let tree = self.ingested.tree.clone();
-        self.assemble(&Folders::of((0..tree.len()).map(|index| tree.path(index))))
+        Remaining::Commit(locked) => locked,
+    };
+    if locked.is_overtaken {
+        Flushing { candidate, built, options }.flush_again(&mut flushed)?;
     }
-
-    /// Ends a publication that creates no generation.
-    fn end_unchanged(
-        &mut self,
-        locked: Locked,
-        looked: Looked,
-        refreshed: u64,
-        after: AfterCommit,
-    ) -> Result<Publication> {
-        let Locked { start, lock, previous, healed, .. } = locked;
-        self.settle_unchanged(&lock, looked, healed)?;
-        let mut publication = self.describe(previous, refreshed, healed);
-        publication.warnings = [after.warnings, refresh::check_views(self.store, &lock)].concat();
-        drop(lock);
-        publication.warnings.extend(self.clear_up());
-        publication.durable = announce::is_durable(self.store, &publication.warnings);
-        publication.times.commit = start.elapsed();
-        Ok(publication)
+    let activate = HoldFile::of(candidate.store).activates(&locked.lock, options.activate)?;
+    if activate {
+        candidate.check_emptying(options.emptying)?;
     }
+    let placed = place(candidate, built, locked, flushed, options, activate)?;
+    Ok(finish(candidate, built, placed, after))
 }
 
 fn check_texts(options: &CommitOptions) -> Result<()> {

@@ -2,120 +2,113 @@
 
 use std::time::Instant;
 
-use super::Locked;
+use super::describe::describe;
 use super::durable::Flushed;
+use super::locked::Locked;
 use crate::change::recover;
 use crate::error::{Error, RefusedKind, Result};
 use crate::fs::fault::FaultStage;
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::records::{Intent, Sequence};
 use crate::parts::current::Current;
-use crate::parts::layout::GENERATIONS;
+use crate::parts::layout::{GENERATIONS, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::log::{Event, Log};
 use crate::parts::pending_write::{PendingWrite, PendingWrites};
 use crate::parts::stage_dir::{NEXT, StageDir};
 use crate::publication::Publication;
+use crate::verbs::publish::built::Built;
+use crate::verbs::publish::candidate::Candidate;
 use crate::verbs::publish::options::CommitOptions;
-use crate::verbs::publish::staged::Staged;
 use crate::warning::Warning;
 
 /// A generation in its place, which is current if that was requested.
 pub(super) struct Placed<'s> {
     pub(super) start: Instant,
     pub(super) lock: CommitLock,
-    pub(super) stage: StageDir,
     pub(super) publication: Publication,
     /// The log's line about it, and the record that ends the change. `None` if it is only kept: then
     /// both are written.
     pub(super) untold: Option<(Event, PendingWrite<'s>)>,
 }
 
-impl<'s> Staged<'s> {
-    /// Does steps 5 to 7.
-    ///
-    /// # Errors
-    /// On any error the state is as before, or the next writer restores it.
-    pub(super) fn place(
-        &mut self,
-        locked: Locked,
-        flushed: Flushed,
-        options: &CommitOptions,
-        activate: bool,
-    ) -> Result<Placed<'s>> {
-        let Locked { start, lock, mut sequence, previous, healed, .. } = locked;
-        let stage = self.stage.take().expect("a flushed tree has a stage");
-        let event = Event::Publish {
-            manifest: flushed.written.file.to_string(),
-            created: flushed.created.into(),
-            note: options.note.clone(),
-            facts: options.facts.clone(),
-            stage: claimed_id(&stage),
-            new_bytes: Some(self.ingested.new_bytes),
-        };
-        let describe = || Ok(self.describe(previous, flushed.refreshed, healed));
-        let placed = self.take_place(&lock, &stage, activate, &mut sequence, describe);
-        let placed = placed.and_then(|(id, end, mut publication)| {
-            (publication.generation, publication.changed, publication.current) = (id, true, activate);
-            if activate {
-                return Ok((publication, Some((event, end))));
-            }
-            if Log::of(self.store).is_replaced()? {
-                let message =
-                    "the log has no line about this generation: another entry has replaced the log"
-                        .to_owned();
-                publication.warnings.push(Warning { message, not_durable: false });
-            } else {
-                // A generation that is only kept is complete when its intent is removed. A process that
-                // resumes its stage must find the line by then.
-                Log::of(self.store).append(&lock, id, event)?;
-                Log::of(self.store).sync()?;
-            }
-            end.put(&lock).map(|()| (publication, None))
-        });
-        match placed {
-            Ok((publication, untold)) => Ok(Placed { start, lock, stage, publication, untold }),
-            Err(error) => {
-                // Undo it at once. If even that fails, the next writer does it.
-                drop(recover::recover(self.store, &lock));
-                self.stage = Some(stage);
-                Err(error)
-            }
-        }
-    }
-
-    /// From the number to the rename of `current`.
-    fn take_place(
-        &self,
-        lock: &CommitLock,
-        stage: &StageDir,
-        activate: bool,
-        sequence: &mut Sequence,
-        describe: impl FnOnce() -> Result<Publication>,
-    ) -> Result<(GenerationId, PendingWrite<'s>, Publication)> {
-        let store = self.store;
-        let id = GenerationId::new(sequence.high + 1)
-            .ok_or_else(|| Error::refused(RefusedKind::NumbersUsedUp, "no generation number is left"))?;
-        store.fs.enter(FaultStage::Number, &store.dir)?;
-        sequence.high = id.get();
-        let from = claimed_id(stage);
-        sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
-        let begun = PendingWrites::of(store).begin_change(lock, sequence, &[], vec![])?;
-        let publication = describe()?;
-        let end = begun.write(lock)?;
-        let generations = store.sub(GENERATIONS)?;
-        store.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
-        store.fs.sync_dir(&generations)?;
+/// Does steps 5 to 7.
+///
+/// # Errors
+/// On any error the state is as before, or the next writer restores it.
+pub(super) fn place<'s>(
+    candidate: &Candidate<'s>,
+    built: &Built<'s>,
+    locked: Locked,
+    flushed: Flushed,
+    options: &CommitOptions,
+    activate: bool,
+) -> Result<Placed<'s>> {
+    let (store, stage) = (candidate.store, &built.stage);
+    let Locked { start, lock, mut sequence, previous, healed, .. } = locked;
+    let event = Event::Publish {
+        manifest: flushed.written.file.to_string(),
+        created: flushed.created.into(),
+        note: options.note.clone(),
+        facts: options.facts.clone(),
+        stage: claimed_id(stage),
+        new_bytes: Some(candidate.ingested.new_bytes),
+    };
+    let describe = || describe(candidate, Some(built), previous, flushed.refreshed, healed);
+    let placed = take_place(store, &lock, stage, activate, &mut sequence, describe);
+    let placed = placed.and_then(|(id, end, mut publication)| {
+        (publication.generation, publication.changed, publication.current) = (id, true, activate);
         if activate {
-            self.point_at(lock, id)?;
+            return Ok((publication, Some((event, end))));
         }
-        Ok((id, end, publication))
+        if Log::of(store).is_replaced()? {
+            let message =
+                "the log has no line about this generation: another entry has replaced the log".to_owned();
+            publication.warnings.push(Warning { message, not_durable: false });
+        } else {
+            // A generation that is only kept is complete when its intent is removed. A process that
+            // resumes its stage must find the line by then.
+            Log::of(store).append(&lock, id, event)?;
+            Log::of(store).sync()?;
+        }
+        end.put(&lock).map(|()| (publication, None))
+    });
+    match placed {
+        Ok((publication, untold)) => Ok(Placed { start, lock, publication, untold }),
+        Err(error) => {
+            // Undo it at once. If even that fails, the next writer does it.
+            drop(recover::recover(store, &lock));
+            Err(error)
+        }
     }
+}
 
-    fn point_at(&self, lock: &CommitLock, id: GenerationId) -> Result<()> {
-        self.store.fs.enter(FaultStage::Pointer, &self.store.dir)?;
-        Current::of(self.store).set(lock, id)
+/// From the number to the rename of `current`.
+fn take_place<'s>(
+    store: &'s StoreDir,
+    lock: &CommitLock,
+    stage: &StageDir,
+    activate: bool,
+    sequence: &mut Sequence,
+    describe: impl FnOnce() -> Publication,
+) -> Result<(GenerationId, PendingWrite<'s>, Publication)> {
+    let id = GenerationId::new(sequence.high + 1)
+        .ok_or_else(|| Error::refused(RefusedKind::NumbersUsedUp, "no generation number is left"))?;
+    store.fs.enter(FaultStage::Number, &store.dir)?;
+    sequence.high = id.get();
+    let from = claimed_id(stage);
+    sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
+    let begun = PendingWrites::of(store).begin_change(lock, sequence, &[], vec![])?;
+    let publication = describe();
+    let end = begun.write(lock)?;
+    let generations = store.sub(GENERATIONS)?;
+    store.fs.rename_to_free((stage.dir(), NEXT), (&generations, id.to_string().as_bytes()))?;
+    store.fs.sync_dir(&generations)?;
+    if activate {
+        store.fs.enter(FaultStage::Pointer, &store.dir)?;
+        Current::of(store).set(lock, id)?;
     }
+    Ok((id, end, publication))
 }
 
 /// Returns the id of a stage that was begun separately from its commit, so that a second commit of it

@@ -16,7 +16,7 @@ use crate::model::tree::{FileNode, ObjectId, Tree};
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::StoreShared;
 use crate::parts::objects::Objects;
-use crate::parts::stage_dir::StageDir;
+use crate::parts::stage_dir::{OwnStage, StageDir};
 use crate::plan::Plan;
 use crate::threads::lock;
 use crate::verbs::publish::ingest::claims::Claims;
@@ -87,44 +87,49 @@ pub(crate) struct Ingest<'a> {
     pub(crate) consume: bool,
 }
 
-/// A stage that is created when the first object needs it.
+/// A stage that is created when the first object needs it. Dropping it gives it up.
 pub(crate) struct LazyStage<'a> {
     store: &'a StoreDir,
-    stage: OnceLock<StageDir>,
+    begun: Option<OwnStage<'a>>,
+    made: OnceLock<StageDir>,
     making: Mutex<()>,
 }
 
 impl<'a> LazyStage<'a> {
     /// Uses the given stage, or creates one when it is needed.
-    pub(crate) fn new(store: &'a StoreDir, begun: Option<StageDir>) -> LazyStage<'a> {
-        let stage = begun.map_or_else(OnceLock::new, OnceLock::from);
-        LazyStage { store, stage, making: Mutex::new(()) }
+    pub(crate) fn new(store: &'a StoreDir, begun: Option<OwnStage<'a>>) -> LazyStage<'a> {
+        LazyStage { store, begun, made: OnceLock::new(), making: Mutex::new(()) }
     }
 
     pub(crate) fn get(&self) -> Result<&StageDir> {
-        if let Some(stage) = self.stage.get() {
-            return Ok(stage);
+        if let Some(begun) = &self.begun {
+            return Ok(begun);
+        }
+        if let Some(made) = self.made.get() {
+            return Ok(made);
         }
         let _one = lock(&self.making);
-        if let Some(stage) = self.stage.get() {
-            return Ok(stage);
+        if let Some(made) = self.made.get() {
+            return Ok(made);
         }
-        let stage = StageDir::create(self.store)?;
+        let made = StageDir::create(self.store)?;
         // No other thread sets it while this one holds the mutex.
-        Ok(self.stage.get_or_init(|| stage))
+        Ok(self.made.get_or_init(|| made))
     }
 
-    pub(crate) fn into_stage(mut self) -> Option<StageDir> {
-        self.stage.take()
+    pub(crate) fn into_stage(mut self) -> Option<OwnStage<'a>> {
+        self.take()
+    }
+
+    fn take(&mut self) -> Option<OwnStage<'a>> {
+        let made = self.made.take().map(|dir| OwnStage::new(self.store, dir));
+        self.begun.take().or(made)
     }
 }
 
 impl Drop for LazyStage<'_> {
     fn drop(&mut self) {
-        if let Some(stage) = self.stage.take() {
-            // A part that cannot be removed now is debris, which the next writer removes.
-            drop(stage.give_up(self.store));
-        }
+        drop(self.take());
     }
 }
 
