@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use genstore::error::Damaged;
+use genstore::error::{Damaged, ObjectUse};
 use genstore::plan::ScanRules;
 use genstore::tree::{Digest, Entry, FileNode, Node, Tree};
 use genstore::{Error, Generation, Plan, Rev, Store};
@@ -101,7 +101,7 @@ impl Side {
                     return Ok(bytes);
                 }
                 let cause = "its hash differs".to_owned();
-                let uses = vec![(generation.id(), path.to_vec())];
+                let uses = vec![ObjectUse::new(generation.id(), path)];
                 Err(Error::Damaged { what: Damaged::Object(file.object()), cause, uses }.into())
             }
             Place::Directory(dir) => {

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genstore::audit::{Finding, Severity};
 use genstore::diff::Change;
+use genstore::error::ObjectUse;
 use genstore::generation::{Mark, Pin};
 use genstore::tree::{Entry, Node};
 use genstore::{GenerationId, Warning};
@@ -197,8 +198,8 @@ pub(crate) struct UseDoc {
 }
 
 impl UseDoc {
-    pub(crate) fn of((generation, path): &(GenerationId, Vec<u8>)) -> UseDoc {
-        UseDoc { generation: *generation, path: PathField::of(path) }
+    pub(crate) fn of(found: &ObjectUse) -> UseDoc {
+        UseDoc { generation: found.generation, path: PathField::of(&found.path) }
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use anstyle::Style;
 use genstore::GenerationId;
+use genstore::error::ObjectUse;
 use genstore::gc::{Reason, Verdict};
-use genstore::generation::{Mark, Pin};
+use genstore::generation::{Mark, Marking, Pin};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::time;
@@ -117,13 +118,13 @@ pub(crate) fn reasons(verdict: &Verdict, keep_last: usize) -> Vec<String> {
 }
 
 /// Returns the tags of a generation in a list.
-pub(crate) fn tags(current: bool, mark: &(Mark, Option<String>), pins: &[Pin]) -> String {
+pub(crate) fn tags(current: bool, mark: &Marking, pins: &[Pin]) -> String {
     let mut tags = Vec::new();
     if current {
         tags.push("(current)".to_owned());
     }
-    if let (Mark::Bad, why) = mark {
-        tags.push(why.as_ref().map_or("bad".to_owned(), |why| format!("bad: {}", line(why, 40))));
+    if mark.mark == Mark::Bad {
+        tags.push(mark.why.as_ref().map_or("bad".to_owned(), |why| format!("bad: {}", line(why, 40))));
     }
     if !pins.is_empty() {
         let names: Vec<&str> = pins.iter().map(|pin| pin.name.as_str()).collect();
@@ -133,10 +134,10 @@ pub(crate) fn tags(current: bool, mark: &(Mark, Option<String>), pins: &[Pin]) -
 }
 
 /// Lists the paths that use an object, one line per path.
-pub(crate) fn uses(uses: &[(GenerationId, Vec<u8>)]) -> Vec<String> {
+pub(crate) fn uses(uses: &[ObjectUse]) -> Vec<String> {
     let mut by_path: BTreeMap<&[u8], Vec<GenerationId>> = BTreeMap::new();
-    for (id, path) in uses {
-        by_path.entry(path).or_default().push(*id);
+    for found in uses {
+        by_path.entry(&found.path).or_default().push(found.generation);
     }
     let line = |(path, ids): (&[u8], Vec<GenerationId>)| {
         let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
@@ -269,7 +270,7 @@ mod tests {
     #[test]
     fn lists_uses_by_path() {
         let id = |n| GenerationId::new(n).unwrap();
-        let list = [(id(41), b"a".to_vec()), (id(42), b"a".to_vec()), (id(42), b"b\n".to_vec())];
+        let list = [(41, "a"), (42, "a"), (42, "b\n")].map(|(n, path)| ObjectUse::new(id(n), path));
         assert_eq!(uses(&list), ["in generations 41, 42 at a", "in generation 42 at b\\n"]);
     }
 }

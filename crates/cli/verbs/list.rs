@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::Args;
 use genstore::generation::{Listed, Listing};
+use genstore::verify::DamagedGeneration;
 use genstore::{Error, GenerationId, Store};
 use serde::Serialize;
 
@@ -41,8 +42,8 @@ pub(crate) struct DamagedDoc {
 }
 
 impl DamagedDoc {
-    pub(crate) fn of((generation, cause): &(GenerationId, String)) -> DamagedDoc {
-        DamagedDoc { generation: *generation, cause: cause.clone() }
+    pub(crate) fn of(damaged: &DamagedGeneration) -> DamagedDoc {
+        DamagedDoc { generation: damaged.id, cause: damaged.cause.clone() }
     }
 }
 
@@ -72,8 +73,8 @@ impl ListedDoc {
             note: head.note.clone(),
             facts: head.facts.clone(),
             pins: listed.pins.iter().map(PinDoc::of).collect(),
-            mark: json::mark(listed.mark.0),
-            mark_why: listed.mark.1.clone(),
+            mark: json::mark(listed.mark.mark),
+            mark_why: listed.mark.why.clone(),
             current: listed.current,
             files: head.files,
             bytes: head.bytes,
@@ -116,11 +117,11 @@ pub(crate) fn current_or_damage(store: &Store) -> Result<(Option<GenerationId>, 
 /// Warns of damage, and returns the exit status.
 pub(crate) fn warn_of_damage(
     context: &Context<'_>,
-    damaged: &[(GenerationId, String)],
+    damaged: &[DamagedGeneration],
     records: &[Error],
 ) -> u8 {
-    for (generation, cause) in damaged {
-        context.out.warn(&format!("generation {generation} is damaged: {cause}"));
+    for DamagedGeneration { id, cause, .. } in damaged {
+        context.out.warn(&format!("generation {id} is damaged: {cause}"));
     }
     for damage in records {
         context.out.warn(&damage.to_string());
@@ -147,7 +148,7 @@ fn text(context: &Context<'_>, all: &[Listed], store_bytes: u64) -> String {
         .iter()
         .map(|listed| {
             let head = &listed.head;
-            let bad = listed.mark.0 == genstore::generation::Mark::Bad;
+            let bad = listed.mark.mark == genstore::generation::Mark::Bad;
             let tags = left(human::tags(listed.current, &listed.mark, &listed.pins));
             vec![
                 right(format!("  {}", listed.id)),

@@ -97,8 +97,8 @@ impl Show {
             added_bytes: listed.added_bytes,
             shared_bytes: usage.shared,
             exclusive_bytes: usage.exclusive,
-            mark: json::mark(listed.mark.0),
-            mark_why: listed.mark.1.clone(),
+            mark: json::mark(listed.mark.mark),
+            mark_why: listed.mark.why.clone(),
             pins: listed.pins.iter().map(PinDoc::of).collect(),
             kept_by,
             path: PathField::of_path(&store.tree_path(id)),
@@ -136,8 +136,8 @@ fn facts(context: &Context<'_>, listed: &Listed, doc: &ShowDoc, path: &str) -> S
     line("files", &format!("{} ({})", human::number(head.files), human::bytes(head.bytes)));
     line("shared", &format!("{} with other generations", human::bytes(doc.shared_bytes)));
     line("exclusive", &format!("{}, freed by removing it", human::bytes(doc.exclusive_bytes)));
-    let why = listed.mark.1.as_ref().map_or(String::new(), |why| format!(" ({})", human::line(why, 80)));
-    match listed.mark.0 {
+    let why = listed.mark.why.as_ref().map_or(String::new(), |why| format!(" ({})", human::line(why, 80)));
+    match listed.mark.mark {
         genstore::generation::Mark::Good => line("mark", &format!("good{why}")),
         genstore::generation::Mark::Bad => line("mark", &format!("{BAD}bad{BAD:#}{why}")),
     }

@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::Args;
 use genstore::tree::ObjectId;
 use genstore::verify::{
-    DamagedObject, Depth, Foreign, Repaired, TreeFault, TreeFaultKind, Unshared, VerifyReport,
+    DamagedFile, DamagedGeneration, DamagedObject, Depth, Foreign, GenerationFault, Repaired,
+    TreeFaultKind, Unshared, VerifyReport,
 };
 use genstore::{GenerationId, Rev, Store};
 use serde::Serialize;
@@ -118,18 +119,18 @@ impl FoundDoc {
             uses: object.uses.iter().map(UseDoc::of).collect(),
             cause: object.cause,
         };
-        let fault = |(generation, fault): &(GenerationId, TreeFault)| FaultDoc {
-            generation: *generation,
-            path: PathField::of(&fault.path),
-            rule: rule(fault.kind).0,
+        let fault = |found: &GenerationFault| FaultDoc {
+            generation: found.generation,
+            path: PathField::of(&found.fault.path),
+            rule: rule(found.fault.kind).0,
         };
-        let generation = |(generation, cause): &(GenerationId, String)| GenerationDoc {
-            generation: *generation,
-            cause: cause.clone(),
+        let generation = |damaged: &DamagedGeneration| GenerationDoc {
+            generation: damaged.id,
+            cause: damaged.cause.clone(),
         };
-        let file = |(path, cause): &(PathBuf, String)| FileDoc {
-            path: PathField::of(path.as_os_str().as_bytes()),
-            cause: cause.clone(),
+        let file = |damaged: &DamagedFile| FileDoc {
+            path: PathField::of(damaged.path.as_os_str().as_bytes()),
+            cause: damaged.cause.clone(),
         };
         FoundDoc {
             damaged: report.objects.iter().map(object).collect(),
@@ -192,18 +193,21 @@ fn items(report: &VerifyReport) -> Vec<Item> {
         let places = human::uses(&object.uses);
         let short = object.cause.to_owned();
         items.push(Item { places, short, ..item(Key::Object(object.id), what, cause) });
-        explained.extend(object.uses.iter().map(|(id, path)| (*id, path.as_slice())));
+        explained.extend(object.uses.iter().map(|found| (found.generation, found.path.as_slice())));
     }
-    for (id, cause) in &report.generations {
+    for DamagedGeneration { id, cause, .. } in &report.generations {
         items.push(item(Key::Generation(*id), format!("generation {id}"), format!("is damaged: {cause}")));
     }
-    for (id, fault) in report.faults.iter().filter(|(id, fault)| !explained.contains(&(*id, &fault.path))) {
+    for GenerationFault { generation: id, fault, .. } in &report.faults {
+        if explained.contains(&(*id, &fault.path)) {
+            continue;
+        }
         let path =
             if fault.path.is_empty() { ".".to_owned() } else { genstore::tree::show_path(&fault.path) };
         let what = format!("generation {id}: {path}");
         items.push(item(Key::Fault(*id, fault.path.clone()), what, rule(fault.kind).1.to_owned()));
     }
-    for (path, cause) in &report.files {
+    for DamagedFile { path, cause, .. } in &report.files {
         items.push(item(Key::File(path.clone()), show(path), format!("is damaged: {cause}")));
     }
     items

@@ -109,8 +109,8 @@ pub enum Error {
         what: Damaged,
         /// The difference.
         cause: String,
-        /// Every use of it: a generation and a path in it.
-        uses: Vec<(GenerationId, Vec<u8>)>,
+        /// Every use of it.
+        uses: Vec<ObjectUse>,
     },
     /// Some paths could not be removed: mount points, or files of another user. They were left in
     /// place, and everything around them is removed. Later commands that write try again.
@@ -125,6 +125,23 @@ pub enum Error {
         /// The reason, as one sentence.
         why: String,
     },
+}
+
+/// A use of an object: a file of a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectUse {
+    /// The generation.
+    pub generation: GenerationId,
+    /// The path of the file in it.
+    pub path: Vec<u8>,
+}
+
+impl ObjectUse {
+    /// Creates a use.
+    pub fn new(generation: GenerationId, path: impl Into<Vec<u8>>) -> ObjectUse {
+        ObjectUse { generation, path: path.into() }
+    }
 }
 
 /// A part of the store that is damaged.

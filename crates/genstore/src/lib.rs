@@ -159,7 +159,7 @@ pub mod generation {
     pub use crate::model::records::Mark;
     pub use crate::parts::generations::Generation;
     pub use crate::verbs::export::Exported;
-    pub use crate::verbs::inspect::{Listed, Listing, Pin};
+    pub use crate::verbs::inspect::{Listed, Listing, Marking, Pin};
     pub use crate::verbs::usage::{Usage, UsageReport};
 }
 
@@ -179,7 +179,9 @@ pub mod view {
 /// Verification of a store, and repair.
 pub mod verify {
     pub use crate::check::owners::Foreign;
-    pub use crate::check::report::{DamagedObject, Unshared, VerifyReport};
+    pub use crate::check::report::{
+        DamagedFile, DamagedGeneration, DamagedObject, GenerationFault, Unshared, VerifyReport,
+    };
     pub use crate::check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
     pub use crate::repair::owners::GivenBack;
     pub use crate::verbs::verify::Repaired;

@@ -193,7 +193,7 @@ fn a_store_that_is_copied_to_a_coarser_filesystem_is_undamaged() {
     let path = store.path().join("current/file-1");
     set_file_mtime(&path, FileTime::from_unix_time(1_000_000_000, 0)).unwrap();
     let faults = store.verify(None, Depth::Quick).unwrap().faults;
-    assert!(!faults.is_empty() && faults.iter().all(|(_, fault)| fault.kind == TreeFaultKind::Mtime));
+    assert!(!faults.is_empty() && faults.iter().all(|found| found.fault.kind == TreeFaultKind::Mtime));
     assert!(store.repair().unwrap().after.is_clean());
     assert_eq!(in_current(&store, "file-1").secs, 1_000_000_001);
 }

@@ -37,7 +37,7 @@ impl World {
         let is_clean = report.objects.is_empty()
             && report.generations.is_empty()
             && report.faults.is_empty()
-            && report.files.iter().all(|(_, what)| is_unlinked(what));
+            && report.files.iter().all(|file| is_unlinked(&file.cause));
         if !is_clean {
             fail!("verify: {report:?}");
         }

@@ -48,7 +48,7 @@ impl State {
             generations.insert(name.parse().map_err(|_| format!("generations/{name}"))?);
         }
         let listing = store.list().map_err(told("list"))?;
-        let bad = listing.generations.iter().filter(|one| one.mark.0 == Mark::Bad);
+        let bad = listing.generations.iter().filter(|one| one.mark.mark == Mark::Bad);
         let pin_number = |name: &str| PINS.iter().position(|pin| *pin == name).unwrap_or(9) as u8;
         let secs = |time: std::time::SystemTime| {
             time.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()

@@ -4,8 +4,7 @@
 //! Absence alone is not a loss: a new store has neither `current` nor `sequence` nor `log`. The
 //! remaining parts decide: an activation in the log, or an existing generation.
 
-use std::path::PathBuf;
-
+use crate::check::report::DamagedFile;
 use crate::error::{Damaged, Error, RefusedKind, Result};
 use crate::fs::Kind;
 use crate::model::ids::GenerationId;
@@ -94,16 +93,16 @@ fn settled_ids(store: &StoreDir) -> Result<Vec<GenerationId>> {
 
 /// Lists the missing or replaced parts of the layout and files at the top. A store without publications
 /// has lost nothing.
-pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
+pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<DamagedFile>> {
     let state = store.layout_state()?;
-    let mut lost: Vec<(PathBuf, String)> =
-        state.replaced.iter().map(|(name, why)| (store.dir.join(name), (*why).to_owned())).collect();
+    let mut lost: Vec<DamagedFile> =
+        state.replaced.iter().map(|(name, why)| DamagedFile::new(store.dir.join(name), *why)).collect();
     let ids = if state.replaced.is_empty() { settled_ids(store)? } else { vec![] };
     let is_used = |name| Ok::<bool, Error>(store.dir.stat(name)?.is_some());
     if ids.is_empty() && !is_used(SEQUENCE)? && !is_used(LOG)? && !is_used(CURRENT)? {
         return Ok(lost);
     }
-    let mut missing = |name: &[u8]| lost.push((store.dir.join(name), "it is missing".to_owned()));
+    let mut missing = |name: &[u8]| lost.push(DamagedFile::new(store.dir.join(name), "it is missing"));
     // The first programs of this format did not create `views`.
     state.missing.iter().filter(|name| **name != VIEWS).for_each(|name| missing(name));
     for name in [SEQUENCE, LOG] {
@@ -115,23 +114,26 @@ pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
         && let known = ids.last().map_or(0, |id| id.get())
         && known > sequence.high
     {
-        lost.push((store.dir.join(SEQUENCE), too_low(sequence.high, known)));
+        lost.push(DamagedFile::new(store.dir.join(SEQUENCE), too_low(sequence.high, known)));
     }
     if let Some(stat) = store.dir.stat(NOTICE)?
         && stat.kind == Kind::File
         && stat.size > NOTICE_LEN
     {
-        lost.push((store.dir.join(NOTICE), format!("it is longer than {NOTICE_LEN} bytes")));
+        lost.push(DamagedFile::new(
+            store.dir.join(NOTICE),
+            format!("it is longer than {NOTICE_LEN} bytes"),
+        ));
     }
     Ok(lost)
 }
 
 /// Lists the records that are damaged or replaced by something else.
-pub(crate) fn damaged_records(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
+pub(crate) fn damaged_records(store: &StoreDir) -> Result<Vec<DamagedFile>> {
     let mut found = Vec::new();
     let mut note = |result: Result<()>| match result {
         Err(Error::Damaged { what: Damaged::File(path), cause, .. }) => {
-            found.push((path, cause));
+            found.push(DamagedFile { path, cause });
             Ok(())
         }
         other => other,
@@ -159,13 +161,13 @@ pub(crate) fn damaged_records(store: &StoreDir) -> Result<Vec<(PathBuf, String)>
         note(ViewRecords::of(store).next_inventory(&key).map(drop))?;
     }
     if store.dir.stat(ROTATIONS)?.is_some_and(|stat| stat.kind != Kind::File) {
-        found.push((store.dir.join(ROTATIONS), "it is not a regular file".to_owned()));
+        found.push(DamagedFile::new(store.dir.join(ROTATIONS), "it is not a regular file"));
     }
     for id in Generations::of(store).ids()? {
         for name in [INDEX, DELTA, SEALED, BUILD_LOG] {
             let path = [GENERATIONS, b"/", id.to_string().as_bytes(), b"/", name].concat();
             if store.dir.stat(&path)?.is_some_and(|stat| stat.kind != Kind::File) {
-                found.push((store.dir.join(&path), "it is not a regular file".to_owned()));
+                found.push(DamagedFile::new(store.dir.join(&path), "it is not a regular file"));
             }
         }
     }

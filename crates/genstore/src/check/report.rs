@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::check::owners::Foreign;
 use crate::check::tree::Fault;
+use crate::error::ObjectUse;
 use crate::model::ids::GenerationId;
 use crate::model::tree::ObjectId;
 
@@ -22,9 +23,44 @@ pub struct DamagedObject {
     pub size: u64,
     /// The cause.
     pub cause: &'static str,
-    /// Every generation that needs it, and the path there. Empty for an object that gc has not removed
-    /// yet.
-    pub uses: Vec<(GenerationId, Vec<u8>)>,
+    /// Every path that needs it. Empty for an object that gc has not removed yet.
+    pub uses: Vec<ObjectUse>,
+}
+
+/// A generation that cannot be read, or whose files beside the tree are damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DamagedGeneration {
+    /// Its number.
+    pub id: GenerationId,
+    /// The cause.
+    pub cause: String,
+}
+
+/// A path of a generation that differs from its manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GenerationFault {
+    /// The generation.
+    pub generation: GenerationId,
+    /// The path and the difference.
+    pub fault: Fault,
+}
+
+/// A file or folder of the store that is damaged, lost or unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DamagedFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// The cause.
+    pub cause: String,
+}
+
+impl DamagedFile {
+    pub(crate) fn new(path: PathBuf, cause: impl Into<String>) -> DamagedFile {
+        DamagedFile { path, cause: cause.into() }
+    }
 }
 
 /// The result of `verify`.
@@ -34,11 +70,11 @@ pub struct VerifyReport {
     /// Objects that are missing or have wrong bytes.
     pub objects: Vec<DamagedObject>,
     /// Generations whose manifest, or a file beside it, is damaged.
-    pub generations: Vec<(GenerationId, String)>,
+    pub generations: Vec<DamagedGeneration>,
     /// Paths of generations that differ from their manifests for other reasons than a damaged object.
-    pub faults: Vec<(GenerationId, Fault)>,
+    pub faults: Vec<GenerationFault>,
     /// Other files of the store that are damaged or unknown.
-    pub files: Vec<(PathBuf, String)>,
+    pub files: Vec<DamagedFile>,
     /// Paths that could share an inode and do not. This is not damage.
     pub unshared: Unshared,
     /// The names with a foreign owner. After the check of one generation: only those in its directory, and

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use crate::check::lost;
 use crate::check::owners::Owners;
-use crate::check::report::{DamagedObject, MISSING, MODE_DIFFERS, VerifyReport};
+use crate::check::report::{
+    DamagedFile, DamagedGeneration, DamagedObject, GenerationFault, MISSING, MODE_DIFFERS, VerifyReport,
+};
 use crate::check::seen::{Inodes, SeenObject, SeenObjects};
 use crate::check::tree::{self, Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look};
 use crate::check::unshared::unshared;
-use crate::error::{Damaged, Error, Result};
+use crate::error::{Damaged, Error, ObjectUse, Result};
 use crate::fs::errno::is_absence;
 use crate::fs::{Kind, Stat};
 use crate::model::ids::GenerationId;
@@ -53,14 +55,12 @@ pub(crate) fn check(
         };
         match known {
             Ok(known) if !known.tree.has_right_id() => {
-                report.generations.push((
-                    id,
-                    "its manifest: the tree's id differs from the id of its entries".to_owned(),
-                ));
+                let cause = "its manifest: the tree's id differs from the id of its entries".to_owned();
+                report.generations.push(DamagedGeneration { id, cause });
             }
             Ok(known) => all.push(known),
             Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
-                report.generations.push((id, cause));
+                report.generations.push(DamagedGeneration { id, cause });
             }
             Err(e) => return Err(e),
         }
@@ -74,12 +74,14 @@ pub(crate) fn check(
     for known in &all {
         match check_generation(store, known, depth, (&seen, &owners)) {
             Ok((faults, is_walked)) => {
-                report.faults.extend(faults.into_iter().map(|fault| (known.id, fault)));
+                let faults =
+                    faults.into_iter().map(|fault| GenerationFault { generation: known.id, fault });
+                report.faults.extend(faults);
                 walked.extend(is_walked.then(|| tree::tree_path(known.id)));
             }
             // It was damaged after it was read.
             Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
-                report.generations.push((id, cause));
+                report.generations.push(DamagedGeneration { id, cause });
             }
             Err(e) => return Err(e),
         }
@@ -93,7 +95,7 @@ pub(crate) fn check(
         if report.unshared.all {
             let cause =
                 "no object shares its inode with a generation: the store was copied without its hard links";
-            report.files.push((store.dir.join(OBJECTS), cause.to_owned()));
+            report.files.push(DamagedFile::new(store.dir.join(OBJECTS), cause));
         }
         check_files(store, objects, &mut report)?;
     }
@@ -175,7 +177,7 @@ pub(crate) fn check_objects(
             let damaged = cause.map(|cause| {
                 let place = |(nth, entry): &(u32, u32)| {
                     let known = &all[*nth as usize];
-                    (known.id, known.tree.path(*entry as usize).to_vec())
+                    ObjectUse::new(known.id, known.tree.path(*entry as usize))
                 };
                 let uses_ = uses.places.iter().map(place).collect();
                 DamagedObject { id, size: uses.file.size, cause, uses: uses_ }
@@ -218,7 +220,7 @@ pub(crate) fn check_files(
         Err(Error::Damaged { .. }) => {}
         found => report.files.extend(found?),
     }
-    let mut found = |path: PathBuf, why: String| report.files.push((path, why));
+    let mut found = |path: PathBuf, cause: String| report.files.push(DamagedFile { path, cause });
     let mut note = |result: Result<()>| match result {
         Err(Error::Damaged { what: Damaged::File(path), cause, .. }) => {
             found(path, cause);

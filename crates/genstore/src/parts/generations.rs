@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Damaged, Error, RefusedKind, Result, chain};
+use crate::error::{Damaged, Error, ObjectUse, RefusedKind, Result, chain};
 use crate::fs::copy::CHUNK;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::{is_errno, is_refused};
@@ -220,7 +220,7 @@ impl Generation {
         Err(Error::Damaged {
             what: Damaged::Object(file.object()),
             cause: "its hash differs".to_owned(),
-            uses: vec![(self.id, path.to_vec())],
+            uses: vec![ObjectUse::new(self.id, path)],
         })
     }
 

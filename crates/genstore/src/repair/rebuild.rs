@@ -12,12 +12,13 @@
 //! Each step can be interrupted and repeated: nothing is removed, and files are written atomically.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::io::Errno;
 
 use crate::change::recover;
 use crate::check::lost::{self, too_low};
+use crate::check::report::DamagedFile;
 use crate::error::{Damaged, Error, Result};
 use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
@@ -41,9 +42,6 @@ use crate::parts::records::Records;
 use crate::parts::suspects;
 use crate::repair::rescue;
 
-/// The findings: each a path and the problem.
-type Found = Vec<(PathBuf, String)>;
-
 /// Names in quarantine have room for a random part.
 const MAX_PREFIX: usize = 200;
 
@@ -56,7 +54,7 @@ const MAX_PREFIX: usize = 200;
 ///
 /// # Locks
 /// None, as the lock files themselves may be missing.
-pub(crate) fn mend_layout(store: &StoreDir) -> Result<Found> {
+pub(crate) fn mend_layout(store: &StoreDir) -> Result<Vec<DamagedFile>> {
     let found = lost::lost_parts(store)?;
     for (name, cause) in store.layout_state()?.replaced {
         if name == GENERATIONS {
@@ -71,11 +69,15 @@ pub(crate) fn mend_layout(store: &StoreDir) -> Result<Found> {
 ///
 /// # Durability
 /// On return all of it is durable.
-pub(crate) fn rebuild_records(store: &StoreDir, lock: &CommitLock, sequence: &Sequence) -> Result<Found> {
-    let mut found = Found::new();
+pub(crate) fn rebuild_records(
+    store: &StoreDir,
+    lock: &CommitLock,
+    sequence: &Sequence,
+) -> Result<Vec<DamagedFile>> {
+    let mut found = Vec::new();
     let lost = match lost::checked_current(store) {
         Err(Error::Damaged { what: Damaged::File(path), cause, .. }) if path == store.dir.join(CURRENT) => {
-            found.push((path, cause));
+            found.push(DamagedFile { path, cause });
             true
         }
         current => current.map(|_| false)?,
@@ -93,7 +95,7 @@ pub(crate) fn rebuild_records(store: &StoreDir, lock: &CommitLock, sequence: &Se
     let known = Records::of(store).highest_number()?;
     let is_written = store.dir.stat(SEQUENCE)?.is_some();
     if known > sequence.high && is_written {
-        found.push((store.dir.join(SEQUENCE), too_low(sequence.high, known)));
+        found.push(DamagedFile::new(store.dir.join(SEQUENCE), too_low(sequence.high, known)));
     }
     if known > sequence.high || (!is_written && known > 0) {
         let high = sequence.high.max(known);

@@ -54,13 +54,13 @@ pub(crate) fn share_again(
     let objects = Objects::new(store)?;
     let stage = StageDir::create(store)?;
     let wrong = [FaultKind::Missing, FaultKind::Replaced, FaultKind::Content];
-    let bad = report.faults.iter().filter(|(_, fault)| wrong.contains(&fault.kind));
+    let bad = report.faults.iter().filter(|found| wrong.contains(&found.fault.kind));
     let sharing = Sharing {
         store,
         guard,
         objects: &objects,
         stage: &stage,
-        bad: bad.map(|(id, fault)| (*id, fault.path.as_slice())).collect(),
+        bad: bad.map(|found| (found.generation, found.fault.path.as_slice())).collect(),
     };
     let done = sharing.run(lock, sequence, report, &shows(all, |_| true));
     stage.remove(store)?;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::change::recover;
-use crate::check::report::{DamagedObject, VerifyReport};
+use crate::check::report::{DamagedGeneration, DamagedObject, GenerationFault, VerifyReport};
 use crate::check::seen::Inodes;
 use crate::check::store::{self, check_object};
 use crate::check::tree::{Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look, Part, look};
@@ -43,8 +43,10 @@ pub(crate) fn look_again(
     let faults = std::mem::take(&mut report.faults);
     report.objects = objects_again(store, objects, depth, first.objects)?;
     let mut by_id: BTreeMap<GenerationId, Vec<Fault>> =
-        first.generations.iter().map(|(id, _)| (*id, vec![])).collect();
-    faults.into_iter().for_each(|(id, fault)| by_id.entry(id).or_default().push(fault));
+        first.generations.iter().map(|damaged| (damaged.id, vec![])).collect();
+    for GenerationFault { generation, fault } in faults {
+        by_id.entry(generation).or_default().push(fault);
+    }
     for (id, found) in by_id {
         if matches!(&under_way, Some(Intent::Publish { generation, .. }) if *generation == id) {
             continue;
@@ -55,11 +57,11 @@ pub(crate) fn look_again(
             // Recovery reads these mtimes from the inodes.
             left.retain(|fault| fault.kind != FaultKind::Mtime);
         }
-        report.faults.extend(left.into_iter().map(|fault| (id, fault)));
+        report.faults.extend(left.into_iter().map(|fault| GenerationFault { generation: id, fault }));
     }
     if only.is_none() && !first.files.is_empty() {
         let copied = (store.dir.join(OBJECTS), report.unshared.all);
-        report.files.extend(first.files.into_iter().filter(|(path, _)| copied.1 && *path == copied.0));
+        report.files.extend(first.files.into_iter().filter(|file| copied.1 && file.path == copied.0));
         store::check_files(store, objects, &mut report)?;
     }
     Ok(report)
@@ -104,11 +106,11 @@ fn open_again(
     match Generations::of(store).find(id).and_then(|found| found.map(read).transpose()) {
         Ok(Some((_, known))) if !known.tree.has_right_id() => {
             let cause = "its manifest: the tree's id differs from the id of its entries".to_owned();
-            report.generations.push((id, cause));
+            report.generations.push(DamagedGeneration { id, cause });
             Ok(None)
         }
         Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
-            report.generations.push((id, cause));
+            report.generations.push(DamagedGeneration { id, cause });
             Ok(None)
         }
         found => found,
@@ -135,19 +137,19 @@ fn objects_again(
         // gc may have removed all generations that use it.
         let mut uses = Vec::new();
         let mut file = None;
-        for (id, path) in object.uses {
-            let generation = match Generations::of(store).find(id) {
+        for found in object.uses {
+            let generation = match Generations::of(store).find(found.generation) {
                 Ok(Some(generation)) => generation,
                 Ok(None) | Err(Error::Damaged { .. }) => continue,
                 Err(e) => return Err(e),
             };
             if file.is_none()
                 && let Ok(manifest) = generation.manifest()
-                && let Some(Node::File(node)) = manifest.tree.find(&path)
+                && let Some(Node::File(node)) = manifest.tree.find(&found.path)
             {
                 file = Some(node);
             }
-            uses.push((id, path));
+            uses.push(found);
         }
         object.uses = uses;
         let Some(file) = file else { continue };

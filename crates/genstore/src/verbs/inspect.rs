@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use crate::check::lost;
+use crate::check::report::DamagedGeneration;
 use crate::error::{Error, Result, chain};
 use crate::fs::errno::is_refused;
 use crate::model::codec::Head;
@@ -34,6 +35,16 @@ pub struct Pin {
     pub until: Option<SystemTime>,
 }
 
+/// The mark of a generation, with the reason for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Marking {
+    /// Good or bad.
+    pub mark: Mark,
+    /// The reason.
+    pub why: Option<String>,
+}
+
 /// One generation of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,8 +55,8 @@ pub struct Listed {
     pub head: Head,
     /// Whether it is current.
     pub current: bool,
-    /// Good or bad, and the reason.
-    pub mark: (Mark, Option<String>),
+    /// Its mark.
+    pub mark: Marking,
     /// Unexpired pins on it.
     pub pins: Vec<Pin>,
     /// Bytes of objects that it added to the store.
@@ -59,7 +70,7 @@ pub struct Listing {
     /// The readable ones, newest first.
     pub generations: Vec<Listed>,
     /// The others, with the cause.
-    pub damaged: Vec<(GenerationId, String)>,
+    pub damaged: Vec<DamagedGeneration>,
     /// Pins, marks and other records that are unreadable, each as an [`Error::Damaged`].
     pub records: Vec<Error>,
 }
@@ -159,7 +170,7 @@ pub(crate) fn list_generations(store: &StoreDir) -> Result<Listing> {
         let (generation, head) = match open_head(store, id)? {
             None => continue,
             Some(Err(cause)) => {
-                all.damaged.push((id, cause));
+                all.damaged.push(DamagedGeneration { id, cause });
                 continue;
             }
             Some(Ok(read)) => read,
@@ -233,8 +244,9 @@ fn logged_bytes(store: &StoreDir, id: GenerationId) -> Result<Option<u64>> {
     Ok(None)
 }
 
-fn mark_of(record: Option<MarkRecord>) -> (Mark, Option<String>) {
-    record.map_or((Mark::Good, None), |record| (record.mark, record.why))
+fn mark_of(record: Option<MarkRecord>) -> Marking {
+    let unmarked = Marking { mark: Mark::Good, why: None };
+    record.map_or(unmarked, |record| Marking { mark: record.mark, why: record.why })
 }
 
 fn pins_on(pins: &[Pin], id: GenerationId) -> Vec<Pin> {

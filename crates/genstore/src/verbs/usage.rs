@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::check::report::DamagedGeneration;
 use crate::error::{Error, Result};
 use crate::fs::Stat;
 use crate::fs::dir::open_parent;
@@ -41,7 +42,7 @@ pub struct UsageReport {
     /// The readable ones, newest first.
     pub generations: Vec<Usage>,
     /// The others, with the cause.
-    pub damaged: Vec<(GenerationId, String)>,
+    pub damaged: Vec<DamagedGeneration>,
     /// Bytes of all objects, of all other inodes of the readable generations with their logs, and of
     /// `failed/`.
     pub store_bytes: u64,
@@ -211,7 +212,7 @@ fn own_paths(
 fn read_each<A: Sync, T: Send>(
     store: &StoreDir,
     all: &[(GenerationId, A)],
-    damaged: &mut Vec<(GenerationId, String)>,
+    damaged: &mut Vec<DamagedGeneration>,
     read: impl Fn(&Generation, &A) -> Result<T> + Sync,
 ) -> Result<Vec<(GenerationId, T)>> {
     let read = |(id, about): &(GenerationId, A)| {
@@ -226,7 +227,7 @@ fn read_each<A: Sync, T: Send>(
     for (id, found) in all.par_iter().map(read).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
         match found {
             Ok(found) => whole.push((id, found)),
-            Err(cause) => damaged.push((id, cause)),
+            Err(cause) => damaged.push(DamagedGeneration { id, cause }),
         }
     }
     Ok(whole)

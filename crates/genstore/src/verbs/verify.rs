@@ -5,15 +5,14 @@
 //! settled then, and damage is recorded in `suspects/`, so that the next publish checks it again.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use crate::change::recover;
-use crate::check::report::VerifyReport;
+use crate::check::report::{DamagedFile, DamagedGeneration, GenerationFault, VerifyReport};
 use crate::check::tree::{Depth, LoadedGeneration};
 use crate::check::{lost, store};
-use crate::error::{Damaged, Error, Result};
+use crate::error::{Damaged, Error, ObjectUse, Result};
 use crate::fs::Kind;
 use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
@@ -60,8 +59,8 @@ fn note_suspects(store: &StoreDir, report: &VerifyReport) -> Result<()> {
         for object in report.objects.iter().filter(|object| !object.uses.is_empty()) {
             suspects::suspect_object(store, &lock, object.id)?;
         }
-        for (id, _) in &report.generations {
-            suspects::suspect_generation(store, &lock, *id)?;
+        for damaged in &report.generations {
+            suspects::suspect_generation(store, &lock, damaged.id)?;
         }
         Ok(())
     };
@@ -95,7 +94,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
             Err(Error::Damaged { what: Damaged::File(path), cause, .. })
                 if rebuild::move_aside_path(store, &path)? =>
             {
-                lost.push((path, cause));
+                lost.push(DamagedFile { path, cause });
             }
             done => break done?,
         }
@@ -103,7 +102,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
     lost.extend(move_records_aside(store)?);
     lost.extend(rebuild::rebuild_records(store, &lock, &sequence)?);
     let mut named = HashSet::new();
-    lost.retain(|(path, _)| named.insert(path.clone()));
+    lost.retain(|file| named.insert(file.path.clone()));
     sequence = Records::of(store).sequence()?;
     let (mut after, mut known) = store::check(store, None, Depth::Full)?;
     let mut before = after.clone();
@@ -124,7 +123,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
     }
     drop(known);
     // Already rebuilt or moved away: the present entries at those paths are intact.
-    lost.retain(|(path, _)| !before.files.iter().any(|(other, _)| other == path));
+    lost.retain(|file| !before.files.iter().any(|other| other.path == file.path));
     before.files.extend(lost);
     for object in &before.objects {
         if !after.objects.iter().any(|left| left.id == object.id) {
@@ -137,10 +136,10 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
 }
 
 /// Moves damaged records away. A person must recreate pins, marks and views.
-fn move_records_aside(store: &StoreDir) -> Result<Vec<(PathBuf, String)>> {
+fn move_records_aside(store: &StoreDir) -> Result<Vec<DamagedFile>> {
     let mut moved = lost::damaged_records(store)?;
     let mut failed = Ok(());
-    moved.retain(|(path, _)| match rebuild::move_aside_path(store, path) {
+    moved.retain(|file| match rebuild::move_aside_path(store, &file.path) {
         Ok(moved) => moved,
         Err(e) => {
             failed = Err(e);
@@ -158,8 +157,8 @@ fn repair_all(
     report: &VerifyReport,
     all: &[LoadedGeneration],
 ) -> Result<()> {
-    for (path, _) in &report.files {
-        rebuild::move_aside_path(store, path)?;
+    for file in &report.files {
+        rebuild::move_aside_path(store, &file.path)?;
     }
     let objects = Objects::new(store)?;
     let stage = StageDir::create(store)?;
@@ -167,8 +166,8 @@ fn repair_all(
         all.iter().map(|known| (known.id, known)).collect();
     let mut run = || -> Result<()> {
         for damage in &report.objects {
-            let uses: Vec<(&LoadedGeneration, Vec<u8>)> =
-                damage.uses.iter().filter_map(|(id, path)| Some((*by_id.get(id)?, path.clone()))).collect();
+            let place = |found: &ObjectUse| Some((*by_id.get(&found.generation)?, found.path.clone()));
+            let uses: Vec<(&LoadedGeneration, Vec<u8>)> = damage.uses.iter().filter_map(place).collect();
             let Some(file) = uses.first().and_then(|(known, path)| match known.tree.find(path) {
                 Some(crate::model::tree::Node::File(file)) => Some(file),
                 _ => None,
@@ -189,9 +188,9 @@ fn repair_all(
                 objects.quarantine(lock, damage.id)?;
             }
         }
-        for (id, _) in &report.generations {
-            match rebuild::rebuild_generation(store, lock, *id) {
-                Err(Error::Damaged { .. }) => match put_generation_aside(store, lock, *id) {
+        for &DamagedGeneration { id, .. } in &report.generations {
+            match rebuild::rebuild_generation(store, lock, id) {
+                Err(Error::Damaged { .. }) => match put_generation_aside(store, lock, id) {
                     // It cannot be renamed. The next check reports it again.
                     Err(e) if is_mount(&e) || is_errno(&e, Errno::XDEV) => {}
                     done => done?,
@@ -200,10 +199,10 @@ fn repair_all(
             }
         }
         let mender = Mender { store, guard, objects: &objects, stage: &stage };
-        for faults in report.faults.chunk_by(|(a, _), (b, _)| a == b) {
-            let Some(known) = by_id.get(&faults[0].0) else { continue };
+        for faults in report.faults.chunk_by(|a, b| a.generation == b.generation) {
+            let Some(known) = by_id.get(&faults[0].generation) else { continue };
             let Some(leased) = known.lease(store)? else { continue };
-            for (_, fault) in faults {
+            for GenerationFault { fault, .. } in faults {
                 mender.mend(lock, &leased, fault)?;
             }
         }

@@ -225,8 +225,8 @@ fn what_is_mounted_in_current_hinders_no_writer() {
         bind(&site.outside.path().join("a"), &site.tree(id, "a"));
         let report = site.store.verify(None, Depth::Full).unwrap();
         let mounted: Vec<_> =
-            report.faults.iter().filter(|(_, fault)| fault.kind == TreeFaultKind::Mounted).collect();
-        assert_eq!(mounted.iter().filter(|(_, fault)| fault.path == b"up").count(), round + 1);
+            report.faults.iter().filter(|found| found.fault.kind == TreeFaultKind::Mounted).collect();
+        assert_eq!(mounted.iter().filter(|found| found.fault.path == b"up").count(), round + 1);
         site.store.repair().unwrap();
         site.outside.check("verify and repair");
     }

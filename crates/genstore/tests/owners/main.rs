@@ -382,7 +382,7 @@ fn user_goes_past_what_is_locked(store: &Store) {
         assert_eq!(told(&done.left), [locked("generations/2")]);
         let list = store.list().unwrap();
         assert_eq!(list.generations.iter().map(|one| one.id.get()).collect::<Vec<_>>(), [4]);
-        assert_eq!(list.damaged.iter().map(|(id, _)| id.get()).collect::<Vec<_>>(), [2]);
+        assert_eq!(list.damaged.iter().map(|damaged| damaged.id.get()).collect::<Vec<_>>(), [2]);
     }
     assert_eq!(genstore_testkit::object_inodes(store.path()), objects);
     // Refused publications: the newest one is kept, and all others except those two are removed.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use genstore::error::Damaged;
+use genstore::error::{Damaged, ObjectUse};
 use genstore::publish::MarkLeft;
 use genstore::verify::{Depth, Repaired};
 use genstore::{Error, StageOptions};
@@ -106,7 +106,7 @@ fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() 
         let Repaired { before, after, .. } = store.repair().unwrap();
         assert_eq!(before.objects[0].cause, "its hash differs");
         assert_eq!(after.objects[0].cause, "it is missing");
-        assert_eq!(after.objects[0].uses, [(id(1), b"a".to_vec())]);
+        assert_eq!(after.objects[0].uses, [ObjectUse::new(id(1), "a")]);
         let error =
             store.open_generation(&"@".parse().unwrap()).unwrap().cat(b"a", &mut Vec::new()).unwrap_err();
         assert!(matches!(error, Error::Damaged { what: Damaged::Object(found), .. } if found == object));

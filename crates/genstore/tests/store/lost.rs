@@ -57,7 +57,7 @@ pub(super) fn verify(store: &Store) -> VerifyReport {
 /// Names of the files in a report, relative to the store.
 pub(super) fn files(store: &Store, report: &VerifyReport) -> Vec<String> {
     let name = |path: &Path| path.strip_prefix(store.path()).unwrap().display().to_string();
-    report.files.iter().map(|(path, _)| name(path)).collect()
+    report.files.iter().map(|file| name(&file.path)).collect()
 }
 
 /// Repairs in one run, and returns the findings.
@@ -217,7 +217,8 @@ fn a_rebuilt_log_heals_manifests_again() {
     assert_eq!(files(&store, &verify(&store)), ["log"]);
     assert_eq!(files(&store, &repair(&store)), ["log"]);
     fs::remove_file(store.path().join("generations/1/manifest")).unwrap();
-    assert_eq!(verify(&store).generations, [(id(1), "its manifest is missing".to_owned())]);
+    let [damaged] = &verify(&store).generations[..] else { panic!("one is damaged") };
+    assert_eq!((damaged.id, damaged.cause.as_str()), (id(1), "its manifest is missing"));
     assert_eq!(repair(&store).generations.len(), 1);
     assert_eq!(store.list().unwrap().generations.len(), 3);
 }
@@ -359,7 +360,8 @@ fn the_folders_of_a_tree_are_put_back() {
     drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=1"), ("v", "/"), ("w/x", "/")])));
     drop_empty_folders(&store.path().join("generations"));
     let report = verify(&store);
-    let missing: Vec<_> = report.faults.iter().map(|(id, fault)| (*id, fault.path.as_slice())).collect();
+    let missing: Vec<_> =
+        report.faults.iter().map(|found| (found.generation, found.fault.path.as_slice())).collect();
     assert_eq!(missing, [(id(1), &b""[..]), (id(2), b"v"), (id(2), b"w/x")], "{report:?}");
     drop(repair(&store));
     assert!(store.path().join("generations/1/tree").is_dir());
