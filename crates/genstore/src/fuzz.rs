@@ -13,6 +13,7 @@ use crate::model::fresh::Shown;
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::index::SourceIndex;
 use crate::model::inventory::Inventory;
+use crate::model::little_endian::u32_at;
 use crate::model::records::{HoldRecord, MarkRecord, PinRecord, Sequence};
 use crate::model::relpath::RelPath;
 use crate::model::sealed::Sealed;
@@ -43,7 +44,7 @@ const DIGESTS: usize = 24;
 fn reframe(bytes: &[u8]) -> Vec<u8> {
     let mut out = bytes.to_vec();
     let Some(body_len) = bytes.len().checked_sub(FRAME_LEN) else { return out };
-    let asked = u32::from_le_bytes(out[LENGTHS..LENGTHS + 4].try_into().expect("4 bytes")) as usize;
+    let asked = u32_at(&out, LENGTHS) as usize;
     let head_len = asked.min(body_len);
     out[LENGTHS..LENGTHS + 4].copy_from_slice(&(head_len as u32).to_le_bytes());
     out[LENGTHS + 4..DIGESTS].copy_from_slice(&(body_len as u64).to_le_bytes());
@@ -110,8 +111,8 @@ fn records(bytes: &[u8]) {
 /// Parses the names that a person writes. A name that is accepted prints as it was written.
 fn names(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let rev: Rev = text.parse().expect("every text is a revision");
-    let again: Rev = rev.to_string().parse().expect("every text is a revision");
+    let Ok(rev) = text.parse::<Rev>();
+    let Ok(again) = rev.to_string().parse::<Rev>();
     assert_eq!(rev, again);
     if let Some(id) = GenerationId::parse(text) {
         assert_eq!(id.to_string(), text);

@@ -356,8 +356,11 @@ fn cut(path: &[u8]) -> (&[u8], &[u8]) {
     if path.len() <= PIECE_MAX {
         return (path, b"");
     }
-    let at = path[..PIECE_MAX].iter().rposition(|&b| b == b'/').expect("names are at most 255 bytes");
-    (&path[..at], &path[at + 1..])
+    match path[..PIECE_MAX].iter().rposition(|&b| b == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        // The system refuses such a name.
+        None => (path, b""),
+    }
 }
 
 fn open_beneath(at: BorrowedFd<'_>, path: &[u8], stays: bool) -> std::result::Result<OwnedFd, Errno> {

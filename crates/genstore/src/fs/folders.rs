@@ -42,13 +42,14 @@ impl<'p> Folders<'p> {
             around.pop();
         }
         loop {
-            let parent = around.last().copied();
-            let inner = match parent.map(|index| self.all[index as usize].path) {
-                Some(outer) if outer.len() == path.len() => return parent.expect("it was just checked"),
+            let parent = around.last().map(|&index| (index, self.all[index as usize].path));
+            let inner = match parent {
+                Some((index, outer)) if outer.len() == path.len() => return index,
                 None => 0,
-                Some(b"") => end_of_name(path, 0),
-                Some(outer) => end_of_name(path, outer.len() + 1),
+                Some((_, b"")) => end_of_name(path, 0),
+                Some((_, outer)) => end_of_name(path, outer.len() + 1),
             };
+            let parent = parent.map(|(index, _)| index);
             around.push(self.all.len() as u32);
             let (made, members) = (OnceLock::new(), Vec::new());
             self.all.push(Folder { path: &path[..inner], parent, members, made });

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::digest::{Digest, Hashing};
+use super::little_endian::{u32_at, u64_at};
 use super::tree::{Columns, KIND_EXECUTABLE, KIND_FILE, Mtime, ObjectId, Tree, TreeId};
 
 const FORMAT_VERSION: u32 = 1;
@@ -108,14 +109,13 @@ impl Manifest {
         let (_, rest) = unframe(MANIFEST_MAGIC, bytes)?;
         let wire: WireTree<'_> = decode(rest)?;
         let files = wire.kinds.iter().filter(|kind| matches!(**kind, KIND_FILE | KIND_EXECUTABLE));
-        let (sizes, digests) = (wire.sizes.chunks_exact(8), wire.digests.chunks_exact(32));
+        let (sizes, digests) = (wire.sizes.as_chunks().0, wire.digests.as_chunks().0);
         let count = files.clone().count();
         if wire.sizes.len() != count * 8 || wire.digests.len() != count * 32 {
             return malformed("columns of different lengths");
         }
-        let object = |((kind, size), digest): ((&u8, &[u8]), &[u8])| {
-            let size = u64::from_le_bytes(size.try_into().expect("8 bytes"));
-            let digest = Digest::from_bytes(digest.try_into().expect("32 bytes"));
+        let object = |((kind, size), digest): ((&u8, &[u8; 8]), &[u8; 32])| {
+            let (size, digest) = (u64::from_le_bytes(*size), Digest::from_bytes(*digest));
             (size > 0).then_some((ObjectId { digest, executable: *kind == KIND_EXECUTABLE }, size))
         };
         Ok(files.zip(sizes).zip(digests).filter_map(object).collect())
@@ -272,8 +272,22 @@ fn options() -> impl bincode::Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian().reject_trailing_bytes()
 }
 
+fn serialize_into<T: Serialize>(value: &T, out: &mut impl io::Write) -> io::Result<()> {
+    options().serialize_into(out, value).map_err(|error| match *error {
+        bincode::ErrorKind::Io(error) => error,
+        other => io::Error::other(other),
+    })
+}
+
+/// Returns the bytes that `write` writes.
+fn in_memory<T>(write: impl FnOnce(&mut Vec<u8>) -> io::Result<T>) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out).expect("values of the store always encode, and memory takes all bytes");
+    out
+}
+
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    options().serialize(value).expect("plain values always encode")
+    in_memory(|out| serialize_into(value, out))
 }
 
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
@@ -295,18 +309,15 @@ impl Frame {
         if &frame[..8] != magic {
             return malformed("the magic differs");
         }
-        let int = |range: std::ops::Range<usize>| {
-            frame[range].iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte))
-        };
-        let (version, head_len, body_len) = (int(8..12), int(12..16), int(16..24));
-        if version != u64::from(FORMAT_VERSION) {
+        let (head_len, body_len) = (u64::from(u32_at(frame, 12)), u64_at(frame, 16));
+        if u32_at(frame, 8) != FORMAT_VERSION {
             // The store's `format` file holds the version of all its files, so this is damage.
             return malformed("the format version differs from the store's");
         }
         if head_len > MAX_HEAD_LEN || body_len > MAX_BODY_LEN || head_len > body_len {
             return malformed("the lengths cannot be right");
         }
-        let digest = |at: usize| Digest::from_bytes(frame[at..at + 32].try_into().expect("32 bytes"));
+        let digest = |at: usize| Digest::from_bytes(frame[at..].as_chunks().0[0]);
         Ok(Frame {
             head_len: head_len as usize,
             body_len: body_len as usize,
@@ -318,10 +329,11 @@ impl Frame {
 
 /// Encodes a frame with its content.
 fn frame<T: Serialize>(magic: &[u8; 8], head: &[u8], rest: &T) -> Vec<u8> {
-    let rest_len = options().serialized_size(rest).expect("plain values have a size") as usize;
-    let mut out = Vec::with_capacity(FRAME_LEN + head.len() + rest_len);
-    write_frame(magic, head, rest, &mut out).expect("memory takes everything");
-    out
+    let rest_len = options().serialized_size(rest).unwrap_or_default() as usize;
+    in_memory(|out| {
+        out.reserve_exact(FRAME_LEN + head.len() + rest_len);
+        write_frame(magic, head, rest, out)
+    })
 }
 
 /// Writes a frame with its content piece by piece. Returns the BLAKE3 of the content.
@@ -333,7 +345,7 @@ fn write_frame<T: Serialize>(
 ) -> io::Result<Digest> {
     let mut body = Hashing::default();
     body.update(head);
-    options().serialize_into(&mut body, rest).expect("plain values always encode");
+    serialize_into(rest, &mut body)?;
     let digest = body.digest();
     let mut prefix = Vec::with_capacity(FRAME_LEN);
     prefix.extend(magic);
@@ -344,11 +356,7 @@ fn write_frame<T: Serialize>(
     prefix.extend(Digest::of(head).as_bytes());
     out.write_all(&prefix)?;
     out.write_all(head)?;
-    match options().serialize_into(out, rest).map_err(|error| *error) {
-        Ok(()) => Ok(digest),
-        Err(bincode::ErrorKind::Io(error)) => Err(error),
-        Err(other) => unreachable!("plain values always encode: {other}"),
-    }
+    serialize_into(rest, out).map(|()| digest)
 }
 
 fn unframe<'a>(magic: &[u8; 8], bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Malformed> {

@@ -33,14 +33,13 @@ pub(crate) struct Delta {
 pub(crate) fn differing(base: &Tree, next: &Tree) -> Option<(Tree, Tree)> {
     let (mut before, mut after) = (TreeBuilder::default(), TreeBuilder::default());
     let mut room = MAX_LEN;
-    for (i, j) in pairs(base, next, |_| false) {
-        for (builder, entry) in
-            [(&mut before, i.map(|i| base.get(i))), (&mut after, j.map(|j| next.get(j)))]
-        {
+    for pair in pairs(base, next, |_| false) {
+        let (old, new) = (pair.base().map(|i| base.get(i)), pair.next().map(|j| next.get(j)));
+        for (builder, entry) in [(&mut before, old), (&mut after, new)] {
             if let Some(entry @ Entry { node: Node::File(_), .. }) = entry {
                 // A NUL, a kind, a size, a digest and an mtime.
                 room = room.checked_sub(entry.path.len() + 54)?;
-                builder.push(entry).expect("entries of a tree are in order");
+                builder.append(entry);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::pairs::pairs;
+use super::pairs::{Pair, pairs};
 use super::relpath;
 use super::tree::{Entry, Node, ObjectId, Tree};
 
@@ -86,13 +86,14 @@ pub fn diff<'a>(old: &'a Tree, new: &'a Tree) -> Diff<'a> {
 }
 
 fn merge<'a>(old: &'a Tree, new: &'a Tree) -> Vec<Change<'a>> {
-    let change =
-        |(i, j): (Option<usize>, Option<usize>)| match (i.map(|i| old.get(i)), j.map(|j| new.get(j))) {
-            (Some(from), Some(to)) if from.node.same_content(&to.node) => None,
-            (Some(from), Some(to)) => Some(Change::Modified(from, to)),
-            (Some(from), None) => Some(Change::Removed(from)),
-            (None, to) => to.map(Change::Added),
-        };
+    let change = |pair| match pair {
+        Pair::Both(i, j) => {
+            let (from, to) = (old.get(i), new.get(j));
+            (!from.node.same_content(&to.node)).then_some(Change::Modified(from, to))
+        }
+        Pair::Base(i) => Some(Change::Removed(old.get(i))),
+        Pair::Next(j) => Some(Change::Added(new.get(j))),
+    };
     pairs(old, new, |_| false).filter_map(change).collect()
 }
 

@@ -143,14 +143,14 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
         let path = next_tree.path(j);
         !no_exceptions && (shown.fresh.contains_key(path) || next_shown.fresh.contains_key(path))
     };
-    for (i, j) in pairs(tree, next_tree, is_exception) {
-        let before = i.map(|i| tree.get(i));
-        let after = j.map(|j| next_tree.get(j));
+    for pair in pairs(tree, next_tree, is_exception) {
+        let before = pair.base().map(|i| tree.get(i));
+        let after = pair.next().map(|j| next_tree.get(j));
         let file = |entry: Option<Entry<'_>>| match entry?.node {
             Node::File(file) => Some(file),
             _ => None,
         };
-        let path = before.or(after).map(|entry| entry.path).expect("one of the two has it");
+        let path = pair.path(tree, next_tree);
         match (file(before), file(after)) {
             (Some(old), Some(new)) => {
                 let last = shown.mtime(path, &old);

@@ -90,6 +90,11 @@ impl FromStr for PinName {
 pub struct StageId(String);
 
 impl StageId {
+    /// Takes the letters and digits of the name that a stage was just created with.
+    pub(crate) fn of_name(text: &[u8]) -> StageId {
+        StageId(String::from_utf8_lossy(text).into_owned())
+    }
+
     /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -16,6 +16,7 @@ pub(crate) mod ids;
 pub(crate) mod index;
 pub(crate) mod inventory;
 pub(crate) mod links;
+pub(crate) mod little_endian;
 pub(crate) mod mirror;
 pub(crate) mod nearest;
 pub(crate) mod notice;

@@ -1,5 +1,6 @@
 //! An index of a tree's files by their objects, with a few bytes of memory per file.
 
+use super::little_endian::u64_at;
 use super::tree::{FileNode, Node, ObjectId, Tree};
 
 /// The files of a tree by their objects: a hash table with open addressing. Digests are as good as
@@ -57,13 +58,14 @@ impl ObjectMap {
     /// Returns the slot of an object, or the free slot where it would be.
     fn probe(&self, tree: &Tree, digest: &[u8], executable: bool) -> usize {
         let mask = self.slots.len() - 1;
-        let start = u64::from_le_bytes(digest[..8].try_into().expect("8 bytes")) as usize;
+        let mut at = u64_at(digest, 0) as usize & mask;
         let is_it =
             |slot: u32| slot == 0 || tree.object_at(slot as usize - 1) == Some((digest, executable));
-        (0..self.slots.len())
-            .map(|step| start.wrapping_add(step) & mask)
-            .find(|at| is_it(self.slots[*at]))
-            .expect("half of the slots are free")
+        // Half of the slots are free.
+        while !is_it(self.slots[at]) {
+            at = (at + 1) & mask;
+        }
+        at
     }
 }
 

@@ -6,13 +6,45 @@ use super::relpath;
 use super::tree::Tree;
 use super::tree::runs::RUN;
 
+/// The entries of two trees at one path, by their indexes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pair {
+    Base(usize),
+    Next(usize),
+    Both(usize, usize),
+}
+
+impl Pair {
+    pub(crate) fn base(self) -> Option<usize> {
+        match self {
+            Pair::Base(i) | Pair::Both(i, _) => Some(i),
+            Pair::Next(_) => None,
+        }
+    }
+
+    pub(crate) fn next(self) -> Option<usize> {
+        match self {
+            Pair::Next(j) | Pair::Both(_, j) => Some(j),
+            Pair::Base(_) => None,
+        }
+    }
+
+    /// Returns the path, from the tree that has it.
+    pub(crate) fn path<'t>(self, base: &'t Tree, next: &'t Tree) -> &'t [u8] {
+        match self {
+            Pair::Base(i) => base.path(i),
+            Pair::Next(j) | Pair::Both(_, j) => next.path(j),
+        }
+    }
+}
+
 /// Returns the entries of two trees at each path, except where both have the same entry (with the same
-/// mtime) and `look` does not ask for the entry of `next`. At most one of the two indexes is `None`.
+/// mtime) and `look` does not ask for the entry of `next`.
 pub(crate) fn pairs<'a>(
     base: &'a Tree,
     next: &'a Tree,
     look: impl Fn(usize) -> bool + 'a,
-) -> impl Iterator<Item = (Option<usize>, Option<usize>)> + 'a {
+) -> impl Iterator<Item = Pair> + 'a {
     let (mut i, mut j) = (0, 0);
     // The number of following entries that are known to be the same, or that are compared one by one.
     let (mut same, mut single) = (0, 0);
@@ -24,7 +56,7 @@ pub(crate) fn pairs<'a>(
             if same > 0 {
                 (same, i, j) = (same - 1, i + 1, j + 1);
                 if look(j - 1) {
-                    return Some((Some(i - 1), Some(j - 1)));
+                    return Some(Pair::Both(i - 1, j - 1));
                 }
                 continue;
             }
@@ -35,10 +67,14 @@ pub(crate) fn pairs<'a>(
                 (false, true) => Ordering::Greater,
                 (false, false) => return None,
             };
-            let pair = (order.is_le().then_some(i), order.is_ge().then_some(j));
-            i += usize::from(pair.0.is_some());
-            j += usize::from(pair.1.is_some());
-            if let (Some(i), Some(j)) = pair
+            let pair = match order {
+                Ordering::Less => Pair::Base(i),
+                Ordering::Equal => Pair::Both(i, j),
+                Ordering::Greater => Pair::Next(j),
+            };
+            i += usize::from(order.is_le());
+            j += usize::from(order.is_ge());
+            if let Pair::Both(i, j) = pair
                 && base.is_same_file(i, next, j)
                 && !look(j)
             {
@@ -78,19 +114,22 @@ mod tests {
         builder.finish()
     }
 
-    type Pair = (Option<usize>, Option<usize>);
-
     fn is_needed(base: &Tree, next: &Tree, pair: Pair, look: impl Fn(usize) -> bool) -> bool {
         match pair {
-            (Some(i), Some(j)) => base.get(i) != next.get(j) || look(j),
-            _ => true,
+            Pair::Both(i, j) => base.get(i) != next.get(j) || look(j),
+            Pair::Base(_) | Pair::Next(_) => true,
         }
     }
 
     /// The pairs that must be returned, found path by path.
     fn expected(base: &Tree, next: &Tree, look: impl Fn(usize) -> bool) -> Vec<Pair> {
         let all: BTreeSet<&[u8]> = base.iter().chain(next.iter()).map(|entry| entry.path).collect();
-        let pairs = all.into_iter().map(|path| (base.index_of(path), next.index_of(path)));
+        let pair = |path| match (base.index_of(path), next.index_of(path)) {
+            (Some(i), Some(j)) => Pair::Both(i, j),
+            (Some(i), None) => Pair::Base(i),
+            (None, j) => Pair::Next(j.unwrap()),
+        };
+        let pairs = all.into_iter().map(pair);
         pairs.filter(|pair| is_needed(base, next, *pair, &look)).collect()
     }
 
@@ -116,9 +155,9 @@ mod tests {
                 let is_needed = |pair: &&Pair| is_needed(&base, &next, **pair, look);
                 let needed: Vec<_> = told.iter().filter(is_needed).copied().collect();
                 prop_assert_eq!(needed, expected(&base, &next, look));
-                let files = told.iter().filter(|(i, j)| match (i, j) {
-                    (Some(i), Some(j)) => base.is_same_file(*i, &next, *j) && !look(*j),
-                    _ => false,
+                let files = told.iter().filter(|pair| match pair {
+                    Pair::Both(i, j) => base.is_same_file(*i, &next, *j) && !look(*j),
+                    Pair::Base(_) | Pair::Next(_) => false,
                 });
                 prop_assert_eq!(files.count(), 0);
             }

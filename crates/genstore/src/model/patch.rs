@@ -121,7 +121,8 @@ pub(crate) fn patch<'t>(
     dead.retain(|path| position(after, relpath::split(path).0).is_some());
     let mut work: HashMap<&'t [u8], Work> = HashMap::new();
     // Most entries are skipped: if the store has an object for an entry, it is a file and not empty.
-    for (i, j) in pairs(old, new, |j| !shown.fresh.is_empty() || !is_object(j)) {
+    for pair in pairs(old, new, |j| !shown.fresh.is_empty() || !is_object(j)) {
+        let (i, j) = (pair.base(), pair.next());
         let from = i.map(|i| old.get(i)).filter(|entry| entry.node != Node::EmptyDir);
         let to = j.map(|j| new.get(j)).filter(|entry| entry.node != Node::EmptyDir);
         if let (Some(from), Some(to), Some(j)) = (from, to, j)

@@ -109,7 +109,7 @@ pub(crate) enum Intent {
     },
 }
 
-/// The record that a rollback leaves: see [`Activate::UnlessHeld`].
+/// The record that a rollback leaves: see [`crate::publish::Activate::UnlessHeld`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct HoldRecord {
     /// The generation that was rolled back to.

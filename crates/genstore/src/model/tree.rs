@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::digest::{Digest, Hashing};
+use super::little_endian::{u32_at, u64_at};
 use super::relpath;
 use crate::threads::prelude::*;
 
@@ -192,8 +193,15 @@ impl fmt::Display for TreeProblem {
 impl Tree {
     /// Returns the tree without entries.
     pub fn empty() -> Tree {
-        Tree::from_good_columns(Columns::<Vec<u8>>::default().freeze(), None)
-            .expect("no entry is out of place")
+        Tree::of_built(Columns::default())
+    }
+
+    /// Returns the tree of the columns of a builder, which fit together.
+    ///
+    /// # Panics
+    /// Beyond 4 GiB of paths or targets.
+    fn of_built(columns: Columns) -> Tree {
+        Tree::from_good_columns(columns, None).expect("the columns of a builder fit together")
     }
 
     /// Checks columns and finds their entries. Hashing the columns costs as much as all other work, so
@@ -242,12 +250,12 @@ impl Tree {
         {
             return malformed("columns of different lengths");
         }
-        if columns.mtimes.chunks_exact(12).any(|m| read_u32(&m[8..]) >= 1_000_000_000) {
+        if columns.mtimes.chunks_exact(12).any(|m| u32_at(m, 8) >= 1_000_000_000) {
             return malformed("nanoseconds beyond a second");
         }
         let mut bytes = 0u64;
         for size in columns.sizes.chunks_exact(8) {
-            match bytes.checked_add(read_u64(size)) {
+            match bytes.checked_add(u64_at(size, 0)) {
                 Some(sum) => bytes = sum,
                 None => return malformed("sizes beyond 64 bits"),
             }
@@ -357,9 +365,9 @@ impl Tree {
                 digest.copy_from_slice(&self.columns.digests[rank * 32..][..32]);
                 Node::File(FileNode {
                     digest: Digest(digest),
-                    size: read_u64(&self.columns.sizes[rank * 8..]),
+                    size: u64_at(&self.columns.sizes, rank * 8),
                     executable: kind == KIND_EXECUTABLE,
-                    mtime: Mtime { secs: read_u64(mtime) as i64, nanos: read_u32(&mtime[8..]) },
+                    mtime: Mtime { secs: u64_at(mtime, 0) as i64, nanos: u32_at(mtime, 8) },
                 })
             }
         };
@@ -460,14 +468,6 @@ fn nul_positions(bytes: &[u8], count: usize) -> Vec<u32> {
     let mut positions = Vec::with_capacity(count);
     positions.extend(memchr::memchr_iter(0, bytes).map(|at| at as u32));
     positions
-}
-
-fn read_u64(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
-}
-
-fn read_u32(bytes: &[u8]) -> u32 {
-    u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"))
 }
 
 #[cfg(test)]

@@ -119,8 +119,8 @@ impl<'s> FailedBuilds<'s> {
         keep: KeepFailed,
     ) -> Result<Failed> {
         let report = self.report(stage, cause);
-        let bytes = serde_json::to_vec_pretty(&report).expect("a report is plain values");
         let path = stage.next().join(REPORT);
+        let bytes = serde_json::to_vec_pretty(&report).map_err(|e| Error::io("encode", &path, e))?;
         let file = self.store.fs.create(stage.next(), REPORT)?;
         self.store.fs.write(&file, &path, &bytes)?;
         self.store.fs.set_mode(&file, &path, 0o644)?;

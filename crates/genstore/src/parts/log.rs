@@ -268,7 +268,7 @@ impl<'s> Log<'s> {
         }
         // A line that a crash cut short is ended first, so that it does not damage the new one.
         let mut text = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
-        text.push_str(&serde_json::to_string(&line).expect("a line is plain values"));
+        text.push_str(&record::to_json(&line));
         text.push('\n');
         self.store.fs.write_at(&file, &path, text.as_bytes(), end)
     }
@@ -287,7 +287,7 @@ impl<'s> Log<'s> {
     pub(crate) fn write(&self, lock: &CommitLock, lines: &[Line]) -> Result<()> {
         let mut text = String::new();
         for line in lines {
-            text.push_str(&serde_json::to_string(line).expect("a line is plain values"));
+            text.push_str(&record::to_json(line));
             text.push('\n');
         }
         record::replace(self.store, lock, b"", LOG, text.as_bytes())

@@ -6,7 +6,7 @@
 //! Each waits for the disk, and the waits are the whole duration. Then the intent is removed, without a
 //! wait: if a power loss brings it back, recovery finds the change complete. The next change replaces
 //! the intent by its own. Another command that overwrites a record of the last change makes the end of
-//! that change durable first ([`record::make_end_durable`]).
+//! that change durable first ([`make_end_durable`](crate::parts::record::make_end_durable)).
 
 use std::fs::File;
 

@@ -9,8 +9,13 @@ use crate::model::digest::Digest;
 use crate::parts::layout::{STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
 
+/// Encodes a value as a line without its end.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("records have no other keys than texts, and always encode")
+}
+
 pub(crate) fn wrap(value: &impl Serialize) -> Vec<u8> {
-    let line = serde_json::to_string(value).expect("records are plain values");
+    let line = to_json(value);
     format!("{line}\n{}\n", Digest::of(line.as_bytes())).into_bytes()
 }
 

@@ -46,6 +46,7 @@ const PLACED: &[u8] = b"placed";
 /// to remove. [`StageDir::remove`] removes them.
 #[must_use]
 pub(crate) struct StageDir {
+    id: StageId,
     name: Vec<u8>,
     dir: Dir,
     next: Dir,
@@ -100,7 +101,8 @@ impl StageDir {
         store.fs.make_dir(staging, &name)?;
         let dir = staging.open_dir(&name)?;
         let (next, tree) = make_next(store, &dir)?;
-        Ok(StageDir { name, dir, next, tree, claimed: false, lock })
+        let id = StageId::of_name(&name[PREFIX.len()..]);
+        Ok(StageDir { id, name, dir, next, tree, claimed: false, lock })
     }
 
     /// Takes over a stage that its creator released, with the content of its claim. Returns `None` if
@@ -129,12 +131,12 @@ impl StageDir {
         let dir = staging.open_dir(&name)?;
         clear_work(store, &dir)?;
         let (next, tree) = make_next(store, &dir)?;
-        Ok(Some((StageDir { name, dir, next, tree, claimed: true, lock }, standing, out)))
+        let stage = StageDir { id: id.clone(), name, dir, next, tree, claimed: true, lock };
+        Ok(Some((stage, standing, out)))
     }
 
     pub(crate) fn id(&self) -> StageId {
-        let id = String::from_utf8_lossy(&self.name[PREFIX.len()..]);
-        id.parse().expect("the ids of stages are random letters and digits")
+        self.id.clone()
     }
 
     /// Returns whether it has the name that builds share.

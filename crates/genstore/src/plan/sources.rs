@@ -9,7 +9,7 @@ use crate::model::relpath;
 /// The roots of a plan so far.
 #[derive(Default, Debug)]
 pub(crate) struct Roots {
-    /// The names given to [`PlanBuilder::root`], valid or not.
+    /// The names given to [`PlanBuilder::root`](crate::plan::PlanBuilder::root), valid or not.
     pub(crate) names: Vec<Vec<u8>>,
     /// Every scanned directory and every file that is a root, by name and real path.
     sources: Vec<(Vec<u8>, PathBuf)>,

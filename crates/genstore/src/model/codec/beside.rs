@@ -9,6 +9,7 @@ use crate::model::digest::Digest;
 use crate::model::fresh::{Retired, Shown};
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
+use crate::model::little_endian::{u32_at, u64_at};
 use crate::model::sealed::Sealed;
 use crate::model::tree::{Mtime, TreeId};
 
@@ -124,13 +125,9 @@ fn decode_stats(stats: &[u8]) -> Result<Vec<SourceStat>, Malformed> {
     if !stats.len().is_multiple_of(SOURCE_STAT_LEN) {
         return malformed("the length differs");
     }
-    let time = |bytes: &[u8]| Mtime {
-        secs: i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")),
-        nanos: u32::from_le_bytes(bytes[8..12].try_into().expect("4 bytes")),
-    };
     let stat = |bytes: &[u8]| {
-        let ino = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
-        SourceStat::new(ino, time(&bytes[8..20]), time(&bytes[20..32]))
+        let time = |at| Mtime { secs: u64_at(bytes, at) as i64, nanos: u32_at(bytes, at + 8) };
+        SourceStat::new(u64_at(bytes, 0), time(8), time(20))
     };
     Ok(stats.chunks_exact(SOURCE_STAT_LEN).map(stat).collect())
 }

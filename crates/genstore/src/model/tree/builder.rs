@@ -44,25 +44,21 @@ impl TreeBuilder {
         if !follows.map_err(|why| TreeProblem::BadPath(path.to_vec(), why))? {
             return Err(TreeProblem::Misplaced(path.to_vec()));
         }
-        self.push_node(node)?;
-        self.append_path(path);
-        self.last.clear();
-        self.last.extend(path);
-        Ok(())
-    }
-
-    /// Adds a node to a tree whose paths are all added at the end.
-    ///
-    /// # Errors
-    /// If it is a symlink without a target.
-    pub(crate) fn push_node(&mut self, node: Node<'_>) -> Result<(), TreeProblem> {
         if let Node::Symlink(target) = node
             && (target.is_empty() || target.contains(&0))
         {
             return Err(TreeProblem::Malformed("a symlink without a target"));
         }
-        self.append_node(node);
+        self.append(entry);
+        self.last.clear();
+        self.last.extend(path);
         Ok(())
+    }
+
+    /// Adds an entry of another tree, which comes after all earlier ones.
+    pub(crate) fn append(&mut self, entry: Entry<'_>) {
+        self.append_node(entry.node);
+        self.append_path(entry.path);
     }
 
     fn append_path(&mut self, path: &[u8]) {
@@ -70,7 +66,9 @@ impl TreeBuilder {
         self.columns.paths.push(0);
     }
 
-    fn append_node(&mut self, node: Node<'_>) {
+    /// Adds a node to a tree whose paths are all added at the end. The target of a symlink must have been
+    /// checked.
+    pub(crate) fn append_node(&mut self, node: Node<'_>) {
         let columns = &mut self.columns;
         columns.kinds.push(match node {
             Node::File(file) if file.executable => KIND_EXECUTABLE,
@@ -109,8 +107,7 @@ impl TreeBuilder {
     /// # Panics
     /// If the number of paths differs, and as [`TreeBuilder::finish`].
     pub(crate) fn finish_at(self, paths: Bytes) -> Tree {
-        let columns = Columns { paths, ..self.columns.freeze() };
-        Tree::from_good_columns(columns, None).expect("every node was checked when it was added")
+        Tree::of_built(Columns { paths, ..self.columns.freeze() })
     }
 
     /// Completes the tree.
@@ -118,8 +115,7 @@ impl TreeBuilder {
     /// # Panics
     /// Beyond 4 GiB of paths; [`crate::Plan`] refuses those before.
     pub fn finish(self) -> Tree {
-        Tree::from_good_columns(self.columns.freeze(), None)
-            .expect("every entry was checked when it was added")
+        Tree::of_built(self.columns.freeze())
     }
 }
 
@@ -129,9 +125,7 @@ impl Tree {
     pub(crate) fn part(&self, is_in: impl Fn(usize) -> bool) -> Tree {
         let mut part = TreeBuilder::default();
         for index in (0..self.len()).filter(|index| is_in(*index)) {
-            let Entry { path, node } = self.get(index);
-            part.append_path(path);
-            part.append_node(node);
+            part.append(self.get(index));
         }
         part.finish()
     }

@@ -242,7 +242,7 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
             node => node,
         };
         let path = relpath::after(entry.path, from.len());
-        builder.push(Entry { path, node }).expect("a part of a sorted tree is one");
+        builder.append(Entry { path, node });
     }
     let source = match generation.tree_dir()?.open_dir(from) {
         Ok(dir) => Some((generation, dir)),

@@ -1,8 +1,11 @@
 //! The wanted state of a mirror.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::model::inventory::Shows;
 use crate::model::tree::Tree;
@@ -21,10 +24,12 @@ pub(crate) struct MirrorTarget {
 }
 
 impl MirrorTarget {
-    /// Opens a folder of the generation.
+    /// Opens a folder of the generation. A target without a source has none.
     pub(crate) fn folder(&self, path: &[u8]) -> Result<Dir> {
-        let source = self.source.as_ref().map(|(_, dir)| dir);
-        source.expect("a target with files has a source").open_dir(path)
+        match &self.source {
+            Some((_, dir)) => dir.open_dir(path),
+            None => Err(Error::io("open", OsStr::from_bytes(path), io::ErrorKind::NotFound)),
+        }
     }
 }
 

@@ -117,7 +117,7 @@ impl<'a> Gathering<'a> {
             (What::Symlink(target), _) => (Node::Symlink(target), EntrySource::Made),
             _ => (Node::EmptyDir, EntrySource::Made),
         };
-        self.tree.push_node(node).expect("the plan was checked when it was built");
+        self.tree.append_node(node);
         self.how.push(way);
     }
 
