@@ -13,7 +13,7 @@ const LATER: &str = "2026-01-02T04:04:05Z";
 
 #[test]
 fn gc_names_the_mount_and_ends_with_3() {
-    if !in_own_mounts("mounts::gc_names_the_mount_and_ends_with_3") {
+    if !in_own_mounts(gc_names_the_mount_and_ends_with_3) {
         return;
     }
     let site = Site::published();
@@ -43,7 +43,7 @@ fn gc_names_the_mount_and_ends_with_3() {
 
 #[test]
 fn builds_and_stages_name_what_they_leave_mounted() {
-    if !in_own_mounts("mounts::builds_and_stages_name_what_they_leave_mounted") {
+    if !in_own_mounts(builds_and_stages_name_what_they_leave_mounted) {
         return;
     }
     let site = Site::published();

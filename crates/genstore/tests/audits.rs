@@ -1,6 +1,5 @@
 //! Audits: refusals, the trees that are kept after a refusal, and the rule that an audit must not
 //! change the tree.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,6 +1,5 @@
 //! The fault countdown for mirrors: every call that changes the disk while a mirror is created,
 //! updated, converted or removed is interrupted or failed once. See the testkit's `countdown`.
-#![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +14,7 @@ use genstore::verify::Depth;
 use genstore::view::{ViewKind, ViewOptions, ViewState};
 use genstore::{CommitOptions, Error, Options, Plan, Source, Store};
 use genstore_testkit::{
-    Bystanders, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, one_at_a_time, scratch,
+    Bystanders, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, scratch,
 };
 
 /// A file's bytes, a symlink's target, or `None` for a folder.
@@ -72,7 +71,7 @@ impl Place {
 
     /// The task of a child that does a scenario's verb here.
     fn task(&self, scenario: &Scenario) -> Task {
-        Task { place: self.0.clone(), words: vec![scenario.name.to_owned(), self.1.to_string()] }
+        Task::new(child, &self.0, &[scenario.name, &self.1.to_string()])
     }
 
     fn site(&self) -> PathBuf {
@@ -322,7 +321,6 @@ fn check_nothing_left(place: &Place, what: &str) {
 }
 
 fn run(scenario: &Scenario, way: Way) {
-    let _one = one_at_a_time();
     let dir = scratch();
     let outside = Bystanders::make(&dir.path().join("outside"));
     let prepared = Place(dir.path().join("prepared"), way);
@@ -369,7 +367,7 @@ fn run(scenario: &Scenario, way: Way) {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((Task { place, words }, faults)) = child_task() else {
+    let Some((place, words, faults)) = child_task() else {
         return;
     };
     let place = Place(place, Way::named(&words[1]));

@@ -1,6 +1,5 @@
 //! The fault countdown for views: every call that changes the disk while a view is created, changed,
 //! removed or restored is interrupted or failed once. See the testkit's `countdown`.
-#![allow(clippy::disallowed_methods, reason = "tests make and break files")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +14,7 @@ use genstore::view::{ViewOptions, ViewState};
 use genstore::{CommitOptions, Error, Options, Plan, Source, Store};
 use genstore_testkit::{
     Bystanders, End, FAILURES, KINDS, Task, Way, at, child_task, copy_exactly, count_down, debris, kill_at,
-    one_at_a_time, scratch,
+    scratch,
 };
 
 /// A folder to work in, with `store` and the view `site`, and the way of publishing.
@@ -52,7 +51,7 @@ impl Place {
 
     /// The task of a child that does a scenario's verb here.
     fn task(&self, scenario: &Scenario) -> Task {
-        Task { place: self.0.clone(), words: vec![scenario.name.to_owned(), self.1.to_string()] }
+        Task::new(child, &self.0, &[scenario.name, &self.1.to_string()])
     }
 
     fn site(&self) -> PathBuf {
@@ -256,7 +255,6 @@ fn directories_that_are_made_for_a_view_are_no_debris() {
 }
 
 fn run(scenario: &Scenario, way: Way) {
-    let _one = one_at_a_time();
     let dir = scratch();
     let outside = Bystanders::make(&dir.path().join("outside"));
     let prepared = Place(dir.path().join("prepared"), way);
@@ -292,7 +290,7 @@ fn run(scenario: &Scenario, way: Way) {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((Task { place, words }, faults)) = child_task() else {
+    let Some((place, words, faults)) = child_task() else {
         return;
     };
     let place = Place(place, Way::named(&words[1]));

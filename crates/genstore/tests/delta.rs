@@ -1,6 +1,5 @@
 //! The delta: a switch between neighbours has the same result with it, without it, and with a damaged
 //! one.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks and break files")]
 
 use std::collections::BTreeMap;
 use std::fs;

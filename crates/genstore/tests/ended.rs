@@ -1,6 +1,5 @@
 //! The end of a change is not flushed: a power loss may bring its intent back. Recovery must then not
 //! overwrite later durable changes (`store-layout.md`, "The end of a change").
-#![allow(clippy::disallowed_methods, reason = "tests read and write the store's files")]
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! Faults at named stages: the way in which a build tool that embeds the library tests its own
 //! publication.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
 use std::path::Path;

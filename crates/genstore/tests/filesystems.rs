@@ -1,9 +1,4 @@
 //! Real filesystems: ext4, xfs, btrfs; full ones, ones without inodes, and read-only mounts.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read clocks, and make and break files"
-)]
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,10 +1,5 @@
 //! Mtimes on filesystems that round them to whole seconds or clamp them to a range: the records match
 //! the files, and an mtime that a filesystem cannot store is not damage.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read clocks, and make and break files"
-)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -1,6 +1,5 @@
 //! The hold after a rollback: it exists if and only if the rollback happened, and automatic
 //! publications obey it.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! Sparse files: holes stay holes, wherever the store writes a file.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks, and make and break files")]
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};

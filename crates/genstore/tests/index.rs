@@ -1,5 +1,4 @@
 //! The index: unchanged files are not read again, and no change is missed.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,5 @@
 //! The order of a commit, read from the calls that change the disk: nothing gets a name before it is
 //! durable, and `current` moves last (`store-layout.md`, "Commit").
-#![allow(clippy::disallowed_methods, reason = "tests read clocks")]
 
 use std::path::Path;
 use std::sync::Arc;

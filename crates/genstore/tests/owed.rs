@@ -1,6 +1,5 @@
 //! Failures after the commit: the change stands, the command warns that it is not fully durable, and
 //! the next writer does the rest (`store-layout.md`, "Commit", steps 8 and 9).
-#![allow(clippy::disallowed_methods, reason = "tests read and write the store's files")]
 
 use std::fs;
 use std::path::Path;

@@ -6,11 +6,6 @@
 //!
 //! A folder of another filesystem is mounted in a stage without an owner before the verb, and in a
 //! generation that gc removes after it. Nothing in it may change, nor anything beside the store.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "makes folders to mount on, and prints how often the power was lost"
-)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +17,7 @@ use genstore::verify::Depth;
 use genstore::{CommitOptions, Options, Plan, Retention, Store};
 use genstore_testkit::{
     Bystanders, LoopFs, Task, Trees, Way, at, bind, child_task, debris, give, is_nothing_lost, kill_at,
-    one_at_a_time, read_tree, same_content, scratch, settle, things, unmount_below,
+    read_tree, same_content, scratch, settle, things, unmount_below,
 };
 
 fn trees() -> Trees {
@@ -68,7 +63,6 @@ fn act(verb: &str, dir: &Path, sources: &Path, way: Way, faults: Faults) -> gens
 /// power. Everything that the second one reported must be complete, including the objects that the
 /// first one named.
 fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
-    let _one = one_at_a_time();
     let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
         return;
     };
@@ -87,8 +81,7 @@ fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
         let what = format!("{kind}, killed at step {step}, built on, power lost");
         fs.restore_image(&prepared);
         fs.mount(&[]).unwrap();
-        let words = ["publish".to_owned(), Way::PLAIN.to_string(), sources.path().display().to_string()];
-        let finished = !kill_at(step as u64, &Task { place: fs.path(), words: words.into() });
+        let finished = !kill_at(step as u64, &task("publish", &fs, sources.path(), Way::PLAIN));
         let store = open(&fs.path(), Faults::default()).unwrap();
         publish(&store, &fs.path(), sources.path(), "c", Way::PLAIN).unwrap();
         // Before the store is closed.
@@ -114,10 +107,14 @@ fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
     assert!(points * stride > 30, "{kind}: {points}");
 }
 
+fn task(verb: &str, fs: &LoopFs, sources: &Path, way: Way) -> Task {
+    Task::new(child, &fs.path(), &[verb, &way.to_string(), &sources.display().to_string()])
+}
+
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((Task { place, words }, faults)) = child_task() else {
+    let Some((place, words, faults)) = child_task() else {
         return;
     };
     let sources = PathBuf::from(&words[2]);
@@ -173,7 +170,6 @@ fn goes_on(store: &Store, dir: &Path, sources: &Path, way: Way, mounted: &Bystan
 /// A child that another test forks holds our files until it executes its program, and the unmount
 /// fails. So tests that are threads of one process run one at a time.
 fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, stride: usize) {
-    let _one = one_at_a_time();
     let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
         return;
     };
@@ -209,8 +205,7 @@ fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, strid
         fs.restore_image(&prepared);
         fs.mount(&[]).unwrap();
         mount_in(&mount_point, &mounted);
-        let words = [verb.to_owned(), way.to_string(), sources.path().display().to_string()];
-        let finished = !kill_at(step as u64, &Task { place: fs.path(), words: words.into() });
+        let finished = !kill_at(step as u64, &task(verb, &fs, sources.path(), way));
         fs.copy_image(&cut);
         unmount_below(&fs.path());
         fs.unmount();

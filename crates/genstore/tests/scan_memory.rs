@@ -1,6 +1,5 @@
 //! The cached scan: if the caller reports all changes, the result of a publication is the same as after
 //! a full scan, with the same index.
-#![allow(clippy::disallowed_methods, reason = "tests change files")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,4 @@
 //! Stages that other programs write to: their owners, their end, and their contents.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 use std::fs;
 use std::io::Write;

@@ -1,16 +1,17 @@
 //! The fault countdown: runs a verb again and again, with a fault at step 1, 2, 3, …, until a run ends
 //! without meeting the fault.
 //!
-//! Kills happen in a child process: the test program itself, run once more, in which only the test `child`
-//! does something.
+//! Kills happen in a child process: the test program itself, run once more with a test that does the task.
 #![allow(clippy::print_stdout, reason = "prints the number of fault points")]
 
+use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
+
+use crate::itself::itself;
 
 /// Every kind of fault at a step.
 pub const KINDS: [FaultKind; 4] =
@@ -86,13 +87,20 @@ impl Fault {
     }
 }
 
-/// The task of a child: a folder, and words that the test program understands.
-#[derive(Clone, Debug)]
+/// The task of a child: the test that does it, a folder to work in, and words that this test understands.
+#[derive(Debug)]
 pub struct Task {
-    /// The folder to work in.
-    pub place: PathBuf,
-    /// The words of the task, without line breaks.
-    pub words: Vec<String>,
+    test: Vec<OsString>,
+    place: PathBuf,
+    words: Vec<String>,
+}
+
+impl Task {
+    /// Creates a task for a test, which asks for it with [`child_task`]. The words have no line breaks.
+    pub fn new<T: Fn()>(test: T, place: &Path, words: &[&str]) -> Task {
+        let words = words.iter().map(ToString::to_string).collect();
+        Task { test: itself(test), place: place.to_owned(), words }
+    }
 }
 
 const CHILD: &str = "GENSTORE_FAULT_CHILD";
@@ -101,8 +109,8 @@ const CHILD: &str = "GENSTORE_FAULT_CHILD";
 pub fn kill_at(step: u64, task: &Task) -> bool {
     let place = task.place.to_str().expect("a path of letters");
     let lines = format!("{step}\n{place}\n{}", task.words.join("\n"));
-    let output = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+    let output = Command::new(&task.test[0])
+        .args(&task.test[1..])
         .env(CHILD, lines)
         .output()
         .expect("run the child");
@@ -117,21 +125,12 @@ pub fn kill_at(step: u64, task: &Task) -> bool {
     }
 }
 
-/// Returns the task and the fault of this process, if it is a child.
-pub fn child_task() -> Option<(Task, Faults)> {
+/// Returns the folder and the words of this process's task, and its fault, if it is a child.
+pub fn child_task() -> Option<(PathBuf, Vec<String>, Faults)> {
     let lines = std::env::var(CHILD).ok()?;
     let mut lines = lines.split('\n').map(str::to_owned);
     let step = lines.next()?.parse().expect("a number");
     let place = lines.next().expect("a folder").into();
     let kill = FaultPlan::step(step, FaultKind::Kill);
-    Some((Task { place, words: lines.collect() }, Faults::inject(kill)))
-}
-
-/// Blocks the other tests of this program.
-///
-/// A forked child holds the locks of other tests until it executes its program. So tests that are threads
-/// of one process must fork one at a time.
-pub fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+    Some((place, lines.collect(), Faults::inject(kill)))
 }

@@ -7,6 +7,7 @@
 mod chance;
 mod clock;
 mod countdown;
+mod itself;
 mod loopfs;
 mod mounts;
 mod skip;
@@ -16,8 +17,9 @@ mod way;
 
 pub use chance::Chance;
 pub use clock::{at, settle};
-pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at, one_at_a_time};
+pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at};
 pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, things};
+pub use itself::itself;
 pub use loopfs::{LoopFs, target_dir};
 pub use mounts::{Bystanders, bind, in_own_mounts, mount, unmount, unmount_below};
 pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};

@@ -8,14 +8,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::itself::itself;
 use crate::skip::{is_root, skip_on_this_machine};
 
 const INSIDE: &str = "GENSTORE_TEST_OWN_MOUNTS";
 
 /// Returns true in a process with its own mount namespace, where the calling test continues. Otherwise runs
-/// the test `name` in such a process and returns false, or records that it is skipped.
-pub fn in_own_mounts(name: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some_and(|inside| inside == OsStr::new(name)) {
+/// the test in such a process and returns false, or records that it is skipped.
+pub fn in_own_mounts<T: Fn()>(test: T) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
         return true;
     }
     if !is_root() {
@@ -30,16 +31,12 @@ pub fn in_own_mounts(name: &str) -> bool {
         skip_on_this_machine("no mount namespace can be made");
         return false;
     }
-    let done = own()
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, name)
-        .output()
-        .expect("run the test");
+    let words = itself(test);
+    let done = own().args(&words).env(INSIDE, "1").output().expect("run the test");
     let text = [done.stdout, done.stderr].concat();
     let text = String::from_utf8_lossy(&text);
-    assert!(done.status.success(), "{name}, in a mount namespace of its own:\n{text}");
-    assert!(text.contains("1 passed"), "no test is called {name}:\n{text}");
+    assert!(done.status.success(), "in a mount namespace of its own:\n{text}");
+    assert!(text.contains("1 passed"), "{words:?} is no test:\n{text}");
     false
 }
 

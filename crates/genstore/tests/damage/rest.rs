@@ -56,7 +56,7 @@ fn every_damage_is_seen_and_none_is_carried_on() {
 /// that gc then removes.
 #[test]
 fn no_damage_opens_a_way_to_what_is_mounted_inside() {
-    if !in_own_mounts("rest::no_damage_opens_a_way_to_what_is_mounted_inside") {
+    if !in_own_mounts(no_damage_opens_a_way_to_what_is_mounted_inside) {
         return;
     }
     let is_wrong = |(nth, kind): &(usize, &Kind)| {

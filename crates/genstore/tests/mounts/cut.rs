@@ -17,7 +17,7 @@ use genstore_testkit::{
     things, unmount, unmount_below, write_tree,
 };
 
-use super::{keep_one, names, open};
+use super::{child, keep_one, names, open};
 
 /// The verb that runs beside a mount, and fails at each of its steps.
 pub(super) fn act(verb: &str, dir: &Path, faults: Faults) -> genstore::Result<()> {
@@ -73,7 +73,7 @@ fn open_at(dir: &Path) -> Store {
 /// INV-17.
 #[test]
 fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
-    if !in_own_mounts("cut::nothing_outside_changes_wherever_it_is_cut_or_fails") {
+    if !in_own_mounts(nothing_outside_changes_wherever_it_is_cut_or_fails) {
         return;
     }
     let dir = scratch();
@@ -84,7 +84,7 @@ fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
         let points = count_down(&format!("{verb} beside mounts"), kinds(verb), 1, |fault, what| {
             let place = dir.path().join("broken");
             prepare_mounts(&place, outside.path());
-            let task = Task { place: place.clone(), words: vec![verb.to_owned()] };
+            let task = Task::new(child, &place, &[verb]);
             let end = fault.meet(&task, |faults| act(verb, &place, faults));
             outside.check(what);
             // No user is kept out, and nothing is lost once it is unmounted.
@@ -107,7 +107,7 @@ fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
 
 #[test]
 fn a_generation_that_cannot_be_renamed_is_whole_or_off_the_list() {
-    if !in_own_mounts("cut::a_generation_that_cannot_be_renamed_is_whole_or_off_the_list") {
+    if !in_own_mounts(a_generation_that_cannot_be_renamed_is_whole_or_off_the_list) {
         return;
     }
     let dir = scratch();
@@ -122,9 +122,7 @@ fn a_generation_that_cannot_be_renamed_is_whole_or_off_the_list() {
         fs::create_dir(&upper).unwrap();
         fs::create_dir(&place).unwrap();
         overlay(&lower, &upper, &place);
-        let end = fault.meet(&Task { place: place.clone(), words: vec!["gc".to_owned()] }, |faults| {
-            act("gc", &place, faults)
-        });
+        let end = fault.meet(&Task::new(child, &place, &["gc"]), |faults| act("gc", &place, faults));
         // Every listed generation is complete, before the next writer and after it.
         let store = open_at(&place);
         for listed in store.list().unwrap().generations {
@@ -162,7 +160,7 @@ fn overlay(lower: &Path, upper: &Path, at: &Path) {
 }
 #[test]
 fn a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled() {
-    if !in_own_mounts("cut::a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled") {
+    if !in_own_mounts(a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled) {
         return;
     }
     let recycle = StageOptions::default().recycle(keep_one());

@@ -15,7 +15,7 @@ use super::{Site, names};
 
 #[test]
 fn nothing_is_consumed_across_a_mount_point() {
-    if !in_own_mounts("outside::nothing_is_consumed_across_a_mount_point") {
+    if !in_own_mounts(nothing_is_consumed_across_a_mount_point) {
         return;
     }
     let site = Site::new();
@@ -66,7 +66,7 @@ fn mirror(copy: bool) -> ViewOptions {
 
 #[test]
 fn a_mirror_is_updated_around_what_is_mounted_in_it() {
-    if !in_own_mounts("outside::a_mirror_is_updated_around_what_is_mounted_in_it") {
+    if !in_own_mounts(a_mirror_is_updated_around_what_is_mounted_in_it) {
         return;
     }
     for copy in [false, true] {
@@ -104,7 +104,7 @@ fn a_mirror_is_updated_around_what_is_mounted_in_it() {
 
 #[test]
 fn a_view_waits_for_its_filesystem() {
-    if !in_own_mounts("outside::a_view_waits_for_its_filesystem") {
+    if !in_own_mounts(a_view_waits_for_its_filesystem) {
         return;
     }
     for options in [mirror(true), ViewOptions::default()] {

@@ -8,13 +8,11 @@ pub(super) const AS_MEMBER: &str = "GENSTORE_OWNERS_AS_MEMBER";
 
 /// Runs an act of one of two members of the group in a place, with a umask that removes all rights of others.
 fn member(user: u32, place: &Path, what: &str, nth: usize) {
-    let program = std::env::current_exe().unwrap();
     let ids = [format!("--reuid={user}"), format!("--regid={user}"), format!("--groups={GROUP}")];
-    let script = "umask 077; exec \"$0\" --exact child --nocapture --test-threads=1";
     let output = Command::new("setpriv")
         .args(ids)
-        .args(["/bin/sh", "-c", script])
-        .arg(program)
+        .args(["/bin/sh", "-c", "umask 077; exec \"$@\"", "sh"])
+        .args(itself(child))
         .env(AS_MEMBER, format!("{what} {nth} {}", place.display()))
         .current_dir("/")
         .output()

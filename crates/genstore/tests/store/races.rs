@@ -135,7 +135,7 @@ fn publishers_readers_and_gc_do_not_harm_each_other() {
 /// In generations that neither gc's nor the publishers' rules keep, and in a stage without an owner.
 #[test]
 fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
-    if !in_own_mounts("races::publishers_and_gc_leave_alone_what_is_mounted_inside") {
+    if !in_own_mounts(publishers_and_gc_leave_alone_what_is_mounted_inside) {
         return;
     }
     let dir = scratch();

@@ -1,9 +1,4 @@
 //! The promises of the store to users of the library.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read clocks, break files, and talk"
-)]
 
 mod copied;
 mod damage;

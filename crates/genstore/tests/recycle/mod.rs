@@ -1,5 +1,4 @@
 //! Recycling: a tree made from another one is the same as an assembled one, inode by inode.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks and write files")]
 
 mod kept;
 mod races;

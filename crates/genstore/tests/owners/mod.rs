@@ -1,10 +1,5 @@
 //! Root in a store of another user: everything that root creates belongs to the store's owner, who can
 //! continue afterwards, even if root was killed. Needs root, except the test of set-group-id folders.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read clocks, and make and break files"
-)]
 
 mod shared;
 mod told;
@@ -24,8 +19,8 @@ use genstore::{
     plan::PlanBuilder, plan::ScanRules, verify::Depth, view::ViewOptions,
 };
 use genstore_testkit::{
-    Task, at, child_task, copy_exactly, has_program, is_root, kill_at, scratch, skip_on_this_machine,
-    things, write_tree,
+    Task, at, child_task, copy_exactly, has_program, is_root, itself, kill_at, scratch,
+    skip_on_this_machine, things, write_tree,
 };
 use tempfile::TempDir;
 
@@ -175,8 +170,9 @@ fn user_goes_on(place: &Path, what: &str) {
 }
 
 fn as_user(place: &Path, what: &str, also: Option<&str>) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+    let words = itself(child);
+    let output = Command::new(&words[0])
+        .args(&words[1..])
         .env(AS_USER, place)
         .envs(also.map(|name| (name, "1")))
         .current_dir("/")
@@ -194,8 +190,8 @@ fn as_user(place: &Path, what: &str, also: Option<&str>) {
 fn child() {
     if let Some(words) = std::env::var_os(shared::AS_MEMBER) {
         shared::member_acts(&words.into_string().unwrap());
-    } else if let Some((task, faults)) = child_task() {
-        act(&task.words[0], &open(&task.place, faults), &task.place);
+    } else if let Some((place, words, faults)) = child_task() {
+        act(&words[0], &open(&place, faults), &place);
     } else if let Some(place) = std::env::var_os(AS_USER).filter(|_| std::env::var_os(STUCK).is_some()) {
         user_collects(&open(Path::new(&place), Faults::default()));
     } else if let Some(place) = std::env::var_os(AS_USER).filter(|_| std::env::var_os(LOCKED).is_some()) {
@@ -282,7 +278,7 @@ fn the_user_goes_on_wherever_root_was_killed() {
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
             let place = dir.path().join("place");
             copy_exactly(original.path(), &place);
-            let task = Task { place: place.clone(), words: vec![name.to_owned()] };
+            let task = Task::new(child, &place, &[name]);
             if !kill_at(step, &task) {
                 break;
             }

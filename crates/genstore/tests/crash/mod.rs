@@ -2,7 +2,6 @@
 //! and after each the promises of the store are checked.
 //!
 //! See the testkit's `countdown`. Scenarios that stage a tree run in every way of publishing.
-#![allow(clippy::disallowed_methods, reason = "tests read clocks, and make and break files")]
 
 mod promises;
 mod scenarios;
@@ -16,8 +15,8 @@ use genstore::plan::ScanRules;
 use genstore::publish::Activate;
 use genstore::{CommitOptions, Options, Plan, Publication, Store};
 use genstore_testkit::{
-    Bystanders, KINDS, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down, give,
-    one_at_a_time, read_tree, same_content, scratch, settle, things,
+    Bystanders, KINDS, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down, give, read_tree,
+    same_content, scratch, settle, things,
 };
 
 use promises::check_promises;
@@ -116,9 +115,8 @@ impl Place {
 
     /// The task of a child that does a scenario's verb here.
     fn task(&self, scenario: &Scenario) -> Task {
-        let sources = self.sources.to_str().expect("a path of letters").to_owned();
-        let words = vec![scenario.name.to_owned(), self.way.to_string(), sources];
-        Task { place: self.dir.clone(), words }
+        let sources = self.sources.to_str().expect("a path of letters");
+        Task::new(child, &self.dir, &[scenario.name, &self.way.to_string(), sources])
     }
 
     fn shown(&self) -> Option<Things> {
@@ -148,7 +146,6 @@ fn copy_prepared(scenario: &Scenario, prepared: &Place, name: &str) -> Place {
 const MOST_STEPS_OF_A_CACHE: u64 = 8;
 
 fn run(name: &str, way: Way) {
-    let _one = one_at_a_time();
     let scenario = find(name);
     let dir = scratch();
     let outside = Bystanders::make(&dir.path().join("outside"));
@@ -202,7 +199,7 @@ fn find(name: &str) -> &'static Scenario {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((Task { place: dir, words }, faults)) = child_task() else {
+    let Some((dir, words, faults)) = child_task() else {
         return;
     };
     let place = Place { dir, sources: (&words[2]).into(), way: Way::named(&words[1]) };

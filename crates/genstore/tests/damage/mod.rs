@@ -1,11 +1,6 @@
 //! Damage at rest, of every kind, and `verify` beside every writer.
 //!
 //! `GENSTORE_DAMAGES=1000` and `GENSTORE_BESIDE=2000` make the two long tests longer (`scripts/soak`).
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "tests read their environment, break files, and talk"
-)]
 
 mod beside;
 mod kinds;
