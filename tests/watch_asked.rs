@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::harness::Site;
 use crate::watch::{Loop, gated, open_gate, project, wait_for_copy};
 
 #[test]
@@ -48,65 +49,61 @@ fn restart_starts_one_program_anew() {
     watch.end(&site);
 }
 
-#[test]
-fn the_key_r_builds_again() {
-    let site = project("");
-    // Python's pty is a terminal.
-    let script = "import os, pty, sys\n\
-                  pid, master = pty.fork()\n\
-                  if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
-                  def until(text):\n\
-                  \x20   seen = b''\n\
-                  \x20   while text not in seen: seen += os.read(master, 1024)\n\
-                  until(b'Published generation 1')\n\
-                  os.write(master, b'x\\nr\\n')\n\
-                  until(b'(build 2)')\n\
-                  until(b'Unchanged')\n\
-                  os.write(master, b'\\x03')\n\
-                  try: until(b'Ended')\n\
-                  except OSError: pass\n\
-                  print(os.waitpid(pid, 0)[1])\n";
+/// Runs a watch in a terminal: the steps of a Python script, then Ctrl-C. Returns `false`, and records a skip,
+/// without Python, whose pty is the terminal.
+fn in_a_terminal(site: &Site, steps: &str) -> bool {
+    let script = format!(
+        "import os, pty, sys\n\
+         pid, master = pty.fork()\n\
+         if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
+         def until(text):\n\
+         \x20   seen = b''\n\
+         \x20   while text not in seen: seen += os.read(master, 1024)\n\
+         {steps}\
+         os.write(master, b'\\x03')\n\
+         try: until(b'Ended')\n\
+         except OSError: pass\n\
+         print(os.waitpid(pid, 0)[1])\n"
+    );
     let program = env!("CARGO_BIN_EXE_genstore");
     let run = Command::new("python3")
-        .args(["-c", script, program, "--color", "never", "watch"])
+        .args(["-c", &script, program, "--color", "never", "watch"])
         .current_dir(site.path(""))
         .output();
     let Ok(run) = run else {
         genstore_testkit::skip_without_package("python3");
-        return;
+        return false;
     };
     let said = String::from_utf8_lossy(&run.stderr);
     assert_eq!(String::from_utf8_lossy(&run.stdout), format!("{}\n", 130 << 8), "{said}");
+    true
+}
+
+#[test]
+fn the_key_r_builds_again() {
+    let site = project("");
+    in_a_terminal(
+        &site,
+        "until(b'Published generation 1')\n\
+         os.write(master, b'x\\nr\\n')\n\
+         until(b'(build 2)')\n\
+         until(b'Unchanged')\n",
+    );
 }
 
 #[test]
 fn one_program_has_the_terminal() {
     let run = "read line; echo \"it got $line, $(test -t 0 && echo from a terminal)\"; exec sleep 1000";
     let site = project(&format!("[watch.run.api]\ncommand = '{run}'\nterminal = true\n"));
-    let script = "import os, pty, sys\n\
-                  pid, master = pty.fork()\n\
-                  if pid == 0: os.execv(sys.argv[1], sys.argv[1:])\n\
-                  def until(text):\n\
-                  \x20   seen = b''\n\
-                  \x20   while text not in seen: seen += os.read(master, 1024)\n\
-                  until(b'Started')\n\
-                  os.write(master, b'r\\n')\n\
-                  until(b'it got r, from a terminal')\n\
-                  os.write(master, b'\\x03')\n\
-                  try: until(b'Ended')\n\
-                  except OSError: pass\n\
-                  print(os.waitpid(pid, 0)[1])\n";
-    let program = env!("CARGO_BIN_EXE_genstore");
-    let run = Command::new("python3")
-        .args(["-c", script, program, "--color", "never", "watch"])
-        .current_dir(site.path(""))
-        .output();
-    let Ok(run) = run else {
-        genstore_testkit::skip_without_package("python3");
+    let is_there = in_a_terminal(
+        &site,
+        "until(b'Started')\n\
+         os.write(master, b'r\\n')\n\
+         until(b'it got r, from a terminal')\n",
+    );
+    if !is_there {
         return;
-    };
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert_eq!(String::from_utf8_lossy(&run.stdout), format!("{}\n", 130 << 8), "{said}");
+    }
     // Without a terminal its stdin is a pipe, as that of all others.
     let mut watch = Loop::start(&site, "", "");
     watch.child("api", "started");
