@@ -68,6 +68,28 @@ pub fn count_down(
     points
 }
 
+/// Kills at each step, starting at `first`, and fails there once: each kind of failure has its turn. Where
+/// `GENSTORE_ALL_FAULTS` is set, as in `scripts/soak`, each step has every failure. Returns and prints the
+/// number of steps.
+pub fn count_down_in_turn(name: &str, first: u64, mut attempt: impl FnMut(Fault, &str) -> End) -> u64 {
+    let has_all = std::env::var_os("GENSTORE_ALL_FAULTS").is_some();
+    // The turns of similar scenarios differ, so that together they try more.
+    let offset: usize = name.bytes().map(usize::from).sum();
+    for step in first.. {
+        let turn = (offset + step as usize) % FAILURES.len();
+        let failures = if has_all { &FAILURES[..] } else { &FAILURES[turn..=turn] };
+        let kinds = [FaultKind::Kill].into_iter().chain(failures.iter().copied());
+        let ends: Vec<End> = kinds
+            .map(|kind| attempt(Fault { kind, step }, &format!("{name}, {kind:?} at step {step}")))
+            .collect();
+        if ends.iter().all(|end| matches!(end, End::Unmet)) {
+            println!("{name}: {} fault points", step - first);
+            return step - first;
+        }
+    }
+    unreachable!("each verb ends")
+}
+
 impl Fault {
     /// Runs `act` with this fault. A child runs `task` instead if the fault is a kill.
     pub fn meet(self, task: &Task, act: impl FnOnce(Faults) -> genstore::Result<()>) -> End {

@@ -17,7 +17,9 @@ mod way;
 
 pub use chance::Chance;
 pub use clock::{at, settle};
-pub use countdown::{End, FAILURES, Fault, KINDS, Task, child_task, count_down, kill_at};
+pub use countdown::{
+    End, FAILURES, Fault, KINDS, Task, child_task, count_down, count_down_in_turn, kill_at,
+};
 pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, things};
 pub use itself::itself;
 pub use loopfs::{LoopFs, target_dir};
@@ -67,8 +69,7 @@ pub fn object_inodes(store: &Path) -> BTreeSet<u64> {
     genstore_torture::trees::object_inodes(store).expect("list the objects")
 }
 
-/// Copies a folder with its hard links, modes and mtimes.
+/// Copies a folder or a file with its hard links, modes, mtimes and owners.
 pub fn copy_exactly(from: &Path, to: &Path) {
-    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("run cp");
-    assert!(status.success(), "cp -a failed");
+    genstore_torture::trees::copy_exactly(from, to).expect("copy");
 }

@@ -130,7 +130,7 @@ fn a_view_that_shows_half_is_told() {
     let broken = Broken::new();
     let site = broken.path.join("site");
     fs::remove_file(&site).unwrap();
-    place::copy_exactly(&broken.path.join("store/generations/2/tree"), &site).unwrap();
+    crate::trees::copy_exactly(&broken.path.join("store/generations/2/tree"), &site).unwrap();
     fs::remove_dir_all(site.join("new")).unwrap();
     broken.says(
         "site is neither the old nor the new tree: new is missing, new/c.txt is missing, new/d.txt is missing",
@@ -159,13 +159,13 @@ fn a_mirror_may_be_on_the_way_and_misses_nothing() {
     let tree = |generation: u64| broken.path.join(format!("store/generations/{generation}/tree"));
     let [old, new] = [tree(1), tree(2)];
     let mut shown = [&old, &new].map(|tree| {
-        place::copy_exactly(tree, &mirror).unwrap();
+        crate::trees::copy_exactly(tree, &mirror).unwrap();
         let shown = Shown::of(&broken.path).unwrap();
         fs::remove_dir_all(&mirror).unwrap();
         shown
     });
     [broken.before, broken.after] = shown.each_mut().map(std::mem::take);
-    place::copy_exactly(&old, &mirror).unwrap();
+    crate::trees::copy_exactly(&old, &mirror).unwrap();
     fs::copy(new.join("a.txt"), mirror.join("a.txt")).unwrap();
     fs::create_dir(mirror.join("new")).unwrap();
     let judge = |shown: &Shown| shown.judge(&broken.before, &broken.after, false);

@@ -99,7 +99,7 @@ impl Torture<'_> {
     ) -> Result<Act<'s>, TortureError> {
         let wrong = |what| TortureError::Undisturbed { scenario: scenario.name, what };
         let args = trial::fill(prepared, command)?;
-        place::copy_exactly(prepared, unbroken)?;
+        scenario.copy(prepared, unbroken)?;
         let trace = self.scratch.join("trace");
         let seams = Seams { trace: Some(trace.clone()), ..trial::undisturbed() };
         Hand.run(unbroken, &args, &seams)?.check(&args, scenario.exit).map_err(wrong)?;
@@ -107,7 +107,7 @@ impl Torture<'_> {
         let text = String::from_utf8_lossy(&text).replace(&*unbroken.to_string_lossy(), "");
         place::unlink(&trace)?;
         check::judge_consumed(unbroken).map_err(wrong)?;
-        place::copy_exactly(unbroken, next)?;
+        trees::copy_exactly(unbroken, next)?;
         let act = Act {
             scenario,
             command,

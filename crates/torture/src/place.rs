@@ -6,14 +6,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "it changes only the torture's own scratch folder")]
 
-use std::collections::HashMap;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::trees::{self, walk};
+use crate::trees;
 
 pub(crate) const STORE: &str = "store";
 pub(crate) const CURRENT: &str = "store/current";
@@ -86,9 +84,6 @@ pub(crate) const NOTHING_PASSES: &str = "\n[audit]\nmax_total = 1\n";
 /// A setting by which the tree of each generation becomes that of the one after the next.
 pub(crate) const RECYCLES: &str = "\n[retain]\nauto = true\nkeep_last = 1\ngrace = \"0s\"\n";
 
-/// The time after which the index believes in a file: a more recent one may change unnoticed.
-const SETTLED: Duration = Duration::from_millis(40);
-
 /// Creates the sources. Files in both are one inode, as in a folder that a build tool rewrites.
 pub fn make_sources(scratch: &Path) -> io::Result<()> {
     let [a, b] = ["a", "b"].map(|name| scratch.join(name));
@@ -101,8 +96,7 @@ pub fn make_sources(scratch: &Path) -> io::Result<()> {
         fs::remove_file(b.join(path))?;
         fs::hard_link(a.join(path), b.join(path))?;
     }
-    std::thread::sleep(SETTLED);
-    Ok(())
+    trees::settle(scratch)
 }
 
 /// Creates a place without a store.
@@ -168,34 +162,4 @@ pub(crate) fn rename(place: &Path, to: &Path) -> io::Result<()> {
 /// Removes a place.
 pub(crate) fn remove(place: &Path) -> io::Result<()> {
     fs::remove_dir_all(place)
-}
-
-/// Copies a place with hard links, modes and mtimes. Without them, the copy of a store would be a damaged
-/// store.
-pub(crate) fn copy_exactly(from: &Path, to: &Path) -> io::Result<()> {
-    let mut inodes: HashMap<(u64, u64), PathBuf> = HashMap::new();
-    // A folder comes after its content: nothing is put into it later.
-    let mut folders = Vec::new();
-    for entry in walk(from, 0) {
-        let entry = entry?;
-        let old = entry.path();
-        let (new, meta) = (to.join(old.strip_prefix(from).unwrap_or(old)), fs::symlink_metadata(old)?);
-        if meta.is_dir() {
-            fs::create_dir(&new)?;
-            folders.push((meta, new));
-        } else if meta.is_symlink() {
-            symlink(fs::read_link(old)?, &new)?;
-        } else if let Some(first) = inodes.get(&(meta.dev(), meta.ino())) {
-            fs::hard_link(first, &new)?;
-        } else {
-            fs::copy(old, &new)?;
-            File::open(&new)?.set_modified(meta.modified()?)?;
-            inodes.insert((meta.dev(), meta.ino()), new);
-        }
-    }
-    for (meta, to) in folders.into_iter().rev() {
-        fs::set_permissions(&to, meta.permissions())?;
-        File::open(&to)?.set_modified(meta.modified()?)?;
-    }
-    Ok(())
 }

@@ -1,6 +1,10 @@
 //! The scenarios: the state before, and the command that is killed or failed.
 
+use std::io;
+use std::path::Path;
+
 use crate::place::{Lines, TREE_A, TREE_C};
+use crate::trees;
 
 /// One step at a place.
 #[derive(Clone, Copy, Debug)]
@@ -51,9 +55,20 @@ pub struct Scenario {
     pub(crate) mends: bool,
     /// The error codes that the repeated command may return if it was done before.
     pub(crate) again: &'static [&'static str],
+    /// Whether the copies of the place are settled before the command. Otherwise the command may or may not
+    /// record the stamps of their folders, depending on how soon it comes.
+    pub(crate) settled: bool,
     /// Whether readers may see the new state although the command failed: a disk that fails for good cannot
     /// take a step back.
     pub(crate) no_way_back: bool,
+}
+
+impl Scenario {
+    /// Copies the prepared place for one run of the command.
+    pub(crate) fn copy(&self, prepared: &Path, place: &Path) -> io::Result<()> {
+        trees::copy_exactly(prepared, place)?;
+        if self.settled { trees::settle(place) } else { Ok(()) }
+    }
 }
 
 const PLAIN: Scenario = Scenario {
@@ -64,6 +79,7 @@ const PLAIN: Scenario = Scenario {
     exit: 0,
     mends: false,
     again: &[],
+    settled: false,
     no_way_back: false,
 };
 
@@ -85,7 +101,7 @@ pub const SCENARIOS: &[Scenario] = &[
         acts: &[Run("publish given --consume")],
         ..PLAIN
     },
-    Scenario { name: "publish of what is current", acts: &[Run("publish ../a")], ..PLAIN },
+    Scenario { name: "publish of what is current", acts: &[Run("publish ../a")], settled: true, ..PLAIN },
     Scenario { name: "publish that is only kept", acts: &[Run("publish ../b --no-activate")], ..PLAIN },
     Scenario {
         name: "publish, recycled",

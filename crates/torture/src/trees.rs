@@ -2,11 +2,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "it writes to a scratch folder only")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use walkdir::{DirEntry, WalkDir};
@@ -67,6 +67,78 @@ pub fn put(dir: &Path, things: &Things) -> io::Result<()> {
             Thing::Link(target) => symlink(target, &path)?,
             Thing::Dir => fs::create_dir(&path)?,
         }
+    }
+    Ok(())
+}
+
+/// Waits until files and folders that were just written are settled: a later change would change their
+/// times, so the store believes the stat values that it reads now. Leaves nothing in `dir`.
+///
+/// The clock is the one that the store reads. Newer kernels stamp files with a finer clock, which is ahead
+/// of it by a tick or more (multigrain timestamps).
+///
+/// # Errors
+/// If nothing can be written to `dir`.
+pub fn settle(dir: &Path) -> io::Result<()> {
+    let probe = dir.join("settle-probe");
+    fs::write(&probe, "")?;
+    let stamp = fs::metadata(&probe)?.modified()?;
+    fs::remove_file(&probe)?;
+    let last = stamp.max(SystemTime::now());
+    loop {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
+        let elapsed = (SystemTime::UNIX_EPOCH + now).duration_since(last).unwrap_or_default();
+        if elapsed > SETTLED {
+            return Ok(());
+        }
+        std::thread::sleep(SETTLED - elapsed);
+    }
+}
+
+/// More than the time in which two changes may get one timestamp.
+const SETTLED: Duration = Duration::from_millis(25);
+
+/// Copies a folder or a file with its hard links, modes, mtimes and owners. Without the links, the copy of a
+/// store would be a damaged store.
+///
+/// # Errors
+/// Also if a path is taken.
+pub fn copy_exactly(from: &Path, to: &Path) -> io::Result<()> {
+    let mut inodes: HashMap<(u64, u64), PathBuf> = HashMap::new();
+    // A folder gets its mode and mtime after its content: nothing is put into it later.
+    let mut folders = Vec::new();
+    for entry in walk(from, 0) {
+        let entry = entry?;
+        let old = entry.path();
+        let meta = fs::symlink_metadata(old)?;
+        let new = if old == from { to.to_owned() } else { to.join(old.strip_prefix(from).unwrap_or(old)) };
+        if meta.is_dir() {
+            fs::create_dir(&new)?;
+        } else if let Some(first) = inodes.get(&(meta.dev(), meta.ino())) {
+            fs::hard_link(first, &new)?;
+            continue;
+        } else if meta.is_symlink() {
+            symlink(fs::read_link(old)?, &new)?;
+        } else {
+            fs::copy(old, &new)?;
+        }
+        let made = fs::symlink_metadata(&new)?;
+        if (made.uid(), made.gid()) != (meta.uid(), meta.gid()) {
+            lchown(&new, Some(meta.uid()), Some(meta.gid()))?;
+        }
+        if meta.is_dir() {
+            folders.push((meta, new));
+            continue;
+        }
+        if !meta.is_symlink() {
+            File::open(&new)?.set_modified(meta.modified()?)?;
+        }
+        inodes.insert((meta.dev(), meta.ino()), new);
+    }
+    for (meta, to) in folders.into_iter().rev() {
+        fs::set_permissions(&to, meta.permissions())?;
+        File::open(&to)?.set_modified(meta.modified()?)?;
     }
     Ok(())
 }

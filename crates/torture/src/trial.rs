@@ -257,7 +257,7 @@ impl Act<'_> {
         place: &Path,
         fault: Fault,
     ) -> io::Result<Result<Outcome, String>> {
-        place::copy_exactly(&self.prepared, place)?;
+        self.scenario.copy(&self.prepared, place)?;
         let seams = Seams { fault: Some(fault.text()), ..undisturbed() };
         let ended = hand.run(place, &self.args, &seams)?;
         let outcome = match self.judge(place, fault, &ended) {

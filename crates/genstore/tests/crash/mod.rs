@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genstore::faults::{FaultKind, Faults};
+use genstore::faults::Faults;
 use genstore::plan::ScanRules;
 use genstore::publish::Activate;
 use genstore::{CommitOptions, Options, Plan, Publication, Store};
 use genstore_testkit::{
-    Bystanders, KINDS, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down, give, read_tree,
-    same_content, scratch, settle, things,
+    Bystanders, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down_in_turn, give,
+    read_tree, same_content, scratch, settle, things,
 };
 
 use promises::check_promises;
@@ -162,7 +162,7 @@ fn run(name: &str, way: Way) {
         assert!(way.consume && name != KNOWN || index.exists(), "{name}, {way}: there is an index");
     }
 
-    let points = count_down(&format!("{name}, {way}"), kinds(way), 1, |fault, what| {
+    let points = count_down_in_turn(&format!("{name}, {way}"), 1, |fault, what| {
         let place = copy_prepared(scenario, &prepared, "broken");
         let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
         // A fault after the commit is a warning, one before it is an error.
@@ -183,13 +183,7 @@ fn run(name: &str, way: Way) {
     // `sealed`, a cache that is written if the folders were not changed just before.
     let idle = name == "publish of what is current" && !way.consume;
     let expected = if idle { 0..=MOST_STEPS_OF_A_CACHE } else { 1..=u64::MAX };
-    assert!(points.iter().all(|count| expected.contains(count)), "{name}, {way}: {points:?}");
-}
-
-/// If sources are consumed, each step is only killed and failed once. A disk that disappears or is full
-/// is tested at each stage of a publication, by `faults.rs`.
-fn kinds(way: Way) -> &'static [FaultKind] {
-    if way.consume { &KINDS[..2] } else { &KINDS }
+    assert!(expected.contains(&points), "{name}, {way}: {points}");
 }
 
 fn find(name: &str) -> &'static Scenario {
