@@ -167,8 +167,6 @@ fn goes_on(store: &Store, dir: &Path, sources: &Path, way: Way, mounted: &Bystan
 
 /// Cuts the power at each `stride`th step of `verb`, and counts the steps.
 ///
-/// A child that another test forks holds our files until it executes its program, and the unmount
-/// fails. So tests that are threads of one process run one at a time.
 fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, stride: usize) {
     let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
         return;

@@ -73,24 +73,39 @@ impl LoopFs {
     /// Copies the current content of the device: the state after a power loss now.
     ///
     /// The kernel may write back while the image is read. A copy with a later write but without an earlier
-    /// one is not a state that a power loss can leave. So the copy is compared with the image, and repeated
-    /// until both are equal: each write that it lacks then came after all that it has.
+    /// one is not a state that a power loss can leave. So the copy is repeated until the device had no write
+    /// meanwhile.
     pub fn copy_image(&self, to: &Path) {
+        if !self.mounted {
+            return copy_sparse(&self.image(), to);
+        }
+        let device = self.device();
         for _ in 0..MOST_COPIES {
-            run(Command::new("cp").args(["--sparse=always"]).arg(self.image()).arg(to))
-                .expect("copy the image");
-            if run(Command::new("cmp").arg("--silent").arg(self.image()).arg(to)).is_ok() {
+            let before = writes(&device);
+            copy_sparse(&self.image(), to);
+            if before.is_some() && writes(&device) == before {
                 return;
             }
         }
         panic!("the device was written to during each of {MOST_COPIES} copies");
     }
 
+    /// Returns the name of the loop device.
+    fn device(&self) -> String {
+        let table = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
+        let here = self.path();
+        // The last mount at a path is the visible one.
+        let line =
+            table.lines().rfind(|line| line.split(' ').nth(4).is_some_and(|at| here == Path::new(at)));
+        let (_, source) = line.expect("it is mounted").split_once(" - ").expect("a source");
+        let source = source.split(' ').nth(1).expect("a source");
+        source.strip_prefix("/dev/").expect("a device").to_owned()
+    }
+
     /// Restores another image. The filesystem must not be mounted.
     pub fn restore_image(&self, from: &Path) {
         assert!(!self.mounted, "unmount first");
-        run(Command::new("cp").args(["--sparse=always"]).arg(from).arg(self.image()))
-            .expect("copy the image");
+        copy_sparse(from, &self.image());
     }
 }
 
@@ -108,6 +123,22 @@ pub fn target_dir() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tmp");
     std::fs::create_dir_all(&here).expect("make target/tmp");
     here.canonicalize().expect("it was made just now")
+}
+
+/// Returns the number of completed writes and discards of a device. `None` if one is on its way.
+fn writes(device: &str) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/sys/class/block/{device}/stat")).expect("its statistics");
+    let field = |number: usize| -> u64 {
+        stat.split_whitespace().nth(number).expect("a field").parse().expect("a number")
+    };
+    // The fields are described in the kernel's Documentation/block/stat.rst.
+    let (completed, in_flight) = (field(4) + field(11), field(8));
+    (in_flight == 0).then_some(completed)
+}
+
+/// Copies a file without its holes.
+fn copy_sparse(from: &Path, to: &Path) {
+    run(Command::new("cp").args(["--sparse=auto"]).arg(from).arg(to)).expect("copy the image");
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
