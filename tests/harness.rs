@@ -43,6 +43,9 @@ const SECOND: &[(&str, &str)] =
 /// The time after which an event counts as missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The time between two looks at something that a test waits for.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// The folder of one test.
 pub struct Site {
     dir: PathBuf,
@@ -408,7 +411,8 @@ pub fn eventually(what: &str, is: impl Fn() -> bool) {
     let start = Instant::now();
     while !is() {
         assert!(start.elapsed() < PATIENCE, "never happened: {what}");
-        std::thread::yield_now();
+        // A loop without a pause would keep a processor from the program that it waits for.
+        std::thread::sleep(PAUSE);
     }
 }
 
