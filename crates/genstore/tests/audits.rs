@@ -4,14 +4,14 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use genstore::audit::{AuditRules, Finding, Growth, Judged, KeepFailed, Pattern, Severity};
 use genstore::error::RefusedKind;
+use genstore::faults::Faults;
 use genstore::publish::Staged;
 use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Options, Plan, Publication, Source, StageOptions, Store};
-use genstore_testkit::{at, debris, scratch};
+use genstore::{CommitOptions, Error, Publication, StageOptions, Store};
+use genstore_testkit::{debris, plan_of, scratch};
 use tempfile::TempDir;
 
 struct Place(TempDir);
@@ -22,20 +22,12 @@ impl Place {
     }
 
     fn open(&self) -> Store {
-        Store::init(&self.path(), Options::new(Arc::new(|| at(1_000_000)))).unwrap().store
+        genstore_testkit::open(&self.path(), Faults::default())
     }
-}
-
-fn plan(files: &[(&str, &str)]) -> Plan {
-    let mut plan = Plan::builder();
-    for (path, content) in files {
-        plan = plan.file(*path, Source::Bytes(content.as_bytes().to_vec()));
-    }
-    plan.build().unwrap()
 }
 
 fn stage<'s>(store: &'s Store, files: &[(&str, &str)]) -> Staged<'s> {
-    store.stage(&plan(files), StageOptions::default()).unwrap()
+    store.stage(&plan_of(files), StageOptions::default()).unwrap()
 }
 
 fn publish(store: &Store, files: &[(&str, &str)]) -> Publication {
@@ -56,13 +48,13 @@ fn lines(findings: &[Finding]) -> Vec<String> {
 fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
     let place = Place(scratch());
     let store = place.open();
-    let first = publish(&store, &[("a", "12345"), ("b", "1")]);
+    let first = publish(&store, &[("a", "=12345"), ("b", "=1")]);
     let before = fs::symlink_metadata(place.path().join("current")).unwrap().mtime_nsec();
     let rules = AuditRules::default()
         .max_growth(Growth::Percent(50))
         .min_files_ratio(0.9)
         .require(vec![Pattern::new("*.html").unwrap()]);
-    let staged = stage(&store, &[("a", "1234567890")]);
+    let staged = stage(&store, &[("a", "=1234567890")]);
     let Judged::Rejected(rejected) = staged.audit(&rules).unwrap() else { panic!("accepted") };
     let expected = [
         "max_growth - all files have 10 bytes together, more than 9; generation 1 has 6",
@@ -80,7 +72,7 @@ fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
     assert_eq!(fs::symlink_metadata(place.path().join("current")).unwrap().mtime_nsec(), before);
     assert_eq!(debris(&place.path()), [""; 0]);
     // The stage can be taken back and audited by other rules, and no number was taken.
-    let Judged::Rejected(again) = stage(&store, &[("a", "1234567890")]).audit(&rules).unwrap() else {
+    let Judged::Rejected(again) = stage(&store, &[("a", "=1234567890")]).audit(&rules).unwrap() else {
         panic!("accepted");
     };
     let Judged::Accepted(audited) = again.into_staged().unwrap().audit(&AuditRules::default()).unwrap()
@@ -97,7 +89,9 @@ fn what_was_refused_is_bounded() {
     let store = place.open();
     let rules = AuditRules::default().max_file(0);
     let refuse = |content: &str, keep: KeepFailed| {
-        let Judged::Rejected(rejected) = stage(&store, &[("a", content)]).audit(&rules).unwrap() else {
+        let Judged::Rejected(rejected) =
+            stage(&store, &[("a", &format!("={content}"))]).audit(&rules).unwrap()
+        else {
             panic!("accepted");
         };
         rejected.keep(keep).unwrap();
@@ -122,14 +116,18 @@ fn the_last_good_generation_is_the_measure() {
     let place = Place(scratch());
     let store = place.open();
     let big = "x".repeat(100);
-    drop(publish(&store, &[("a", "x")]));
-    drop(publish(&store, &[("a", &big)]));
+    drop(publish(&store, &[("a", "=x")]));
+    drop(publish(&store, &[("a", &format!("={big}"))]));
     let rules = AuditRules::default().max_growth(Growth::Bytes(50));
     let new = "y".repeat(101);
-    assert!(matches!(stage(&store, &[("a", &new)]).audit(&rules).unwrap(), Judged::Accepted(_)));
+    assert!(matches!(
+        stage(&store, &[("a", &format!("={new}"))]).audit(&rules).unwrap(),
+        Judged::Accepted(_)
+    ));
     // A generation marked as bad is not compared with, although it is current.
     store.mark(&"2".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
-    let Judged::Rejected(rejected) = stage(&store, &[("a", &new)]).audit(&rules).unwrap() else {
+    let Judged::Rejected(rejected) = stage(&store, &[("a", &format!("={new}"))]).audit(&rules).unwrap()
+    else {
         panic!("accepted");
     };
     assert!(rejected.findings()[0].message.contains("generation 1 has 1"), "{:?}", rejected.findings());
@@ -198,8 +196,8 @@ fn an_audit_that_changes_the_stage_is_caught() {
     for (name, deed, expected) in DEEDS {
         let place = Place(scratch());
         let store = place.open();
-        drop(publish(&store, &[("same", "shared")]));
-        let staged = stage(&store, &[("d/new", "fresh"), ("same", "shared")]);
+        drop(publish(&store, &[("same", "=shared")]));
+        let staged = stage(&store, &[("d/new", "=fresh"), ("same", "=shared")]);
         let judged = staged
             .audit_with(&AuditRules::default(), |tree| {
                 deed(tree);
@@ -228,7 +226,7 @@ fn an_audit_that_changes_the_stage_is_caught() {
 fn an_audit_that_writes_through_a_shared_object_is_told_and_healed() {
     let place = Place(scratch());
     let store = place.open();
-    drop(publish(&store, &[("same", "shared")]));
+    drop(publish(&store, &[("same", "=shared")]));
     let files = [("new", "fresh"), ("same", "shared")];
     let judged = stage(&store, &files)
         .audit_with(&AuditRules::default(), |tree| {
@@ -254,7 +252,7 @@ fn findings_of_programs_count_by_their_weight() {
         Ok::<_, Error>(vec![Finding::new("spelling", Severity::Warning, Some(b"a"), "has a typo")])
     };
     let Judged::Accepted(audited) =
-        stage(&store, &[("a", "1")]).audit_with(&AuditRules::default(), warning).unwrap()
+        stage(&store, &[("a", "=1")]).audit_with(&AuditRules::default(), warning).unwrap()
     else {
         panic!("a warning refuses nothing");
     };
@@ -262,7 +260,7 @@ fn findings_of_programs_count_by_their_weight() {
     assert!(audited.commit(&CommitOptions::default()).unwrap().times.audit.as_nanos() > 0);
     let failing =
         |_: &Path| Err(Error::Refused { kind: RefusedKind::NoSuchPin, why: "could not look".to_owned() });
-    assert!(stage(&store, &[("a", "2")]).audit_with(&AuditRules::default(), failing).is_err());
+    assert!(stage(&store, &[("a", "=2")]).audit_with(&AuditRules::default(), failing).is_err());
     assert_eq!(debris(&place.path()), [""; 0]);
 }
 
@@ -270,14 +268,14 @@ fn findings_of_programs_count_by_their_weight() {
 fn what_was_not_judged_is_not_published() {
     let place = Place(scratch());
     let store = place.open();
-    drop(publish(&store, &[("a", "1")]));
+    drop(publish(&store, &[("a", "=1")]));
     let rules = AuditRules::default().max_file(0);
     // A tree that is current already is not audited again...
-    let Judged::Accepted(audited) = stage(&store, &[("a", "1")]).audit(&rules).unwrap() else {
+    let Judged::Accepted(audited) = stage(&store, &[("a", "=1")]).audit(&rules).unwrap() else {
         panic!("refused");
     };
     // ... so if it is not current any more, it may not become current.
-    drop(publish(&store, &[("a", "2")]));
+    drop(publish(&store, &[("a", "=2")]));
     let error = audited.commit(&CommitOptions::default()).unwrap_err();
     assert_eq!(error.code(), "moved-meanwhile");
     assert_eq!(store.current().unwrap().unwrap().get(), 2);

@@ -1,10 +1,8 @@
 //! The fault countdown for mirrors: every call that changes the disk while a mirror is created,
 //! updated, converted or removed is interrupted or failed once. See the testkit's `countdown`.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use genstore::faults::{FaultKind, Faults};
 use genstore::generation::Mark;
@@ -12,15 +10,13 @@ use genstore::publish::Expect;
 use genstore::tree::RelPath;
 use genstore::verify::Depth;
 use genstore::view::{ViewKind, ViewOptions, ViewState};
-use genstore::{CommitOptions, Error, Options, Plan, Source, Store};
+use genstore::{Error, Store};
 use genstore_testkit::{
-    Bystanders, Task, Way, at, child_task, copy_exactly, count_down_in_turn, debris, scratch,
+    Bystanders, Task, Thing, Things, Way, child_task, commit_in, copy_exactly, count_down_in_turn, debris,
+    plan_of, read_tree, scratch, try_open, without_mtimes,
 };
 
-/// A file's bytes, a symlink's target, or `None` for a folder.
-type Listing = BTreeMap<String, Option<String>>;
-
-/// The content of generations: `=bytes`, `>target`, `/`.
+/// The content of generations.
 const ONE: &[(&str, &str)] = &[
     ("app/file", "=one"),
     ("gone/deep/x", "=x"),
@@ -46,23 +42,11 @@ struct Place(PathBuf, Way);
 
 impl Place {
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
-        let mut options = Options::new(Arc::new(|| at(5_000)));
-        options.faults = faults;
-        Store::init(&self.0.join("store"), options).map(|made| made.store)
+        try_open(&self.0.join("store"), faults)
     }
 
     fn publish(&self, faults: Faults, content: &[(&str, &str)]) -> genstore::Result<()> {
-        let mut plan = Plan::builder();
-        for (path, what) in content {
-            plan = match what.split_at(1) {
-                ("=", bytes) => plan.file(*path, Source::Bytes(bytes.as_bytes().to_vec())),
-                (">", target) => plan.symlink(*path, target),
-                _ => plan.dir(*path),
-            };
-        }
-        let store = self.open(faults)?;
-        let staged = store.stage(&plan.build()?, self.1.staging())?;
-        staged.unaudited().commit(&CommitOptions::default()).map(drop)
+        commit_in(self.1, &self.open(faults)?, &plan_of(content)).map(drop)
     }
 
     fn add(&self, faults: Faults, options: &ViewOptions) -> genstore::Result<()> {
@@ -83,40 +67,18 @@ impl Place {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Lists the entries that a program finds at the view's path. `None` if there is no entry.
-    fn standing(&self) -> Option<Listing> {
-        fs::symlink_metadata(self.site()).is_ok().then(|| list(&self.site()))
+    /// Returns the tree that a program finds at the view's path. `None` if there is no entry.
+    fn standing(&self) -> Option<Things> {
+        fs::symlink_metadata(self.site()).ok()?;
+        Some(without_mtimes(&read_tree(&self.site()).expect("read")))
     }
 
     /// Counts the foreign files: all files called `mine`, wherever in the place they are.
     fn strangers(&self) -> usize {
-        let all = list(&self.0);
-        let mine =
-            all.iter().filter(|(path, what)| path.ends_with("/mine") && what.as_deref() == Some("mine"));
-        mine.count()
+        let all = read_tree(&self.0).expect("read");
+        let is_mine = |thing: &Thing| matches!(thing, Thing::File(bytes, ..) if bytes == b"mine");
+        all.iter().filter(|(path, thing)| path.ends_with("/mine") && is_mine(thing)).count()
     }
-}
-
-fn list(dir: &Path) -> Listing {
-    let mut found = Listing::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(dir.join(&folder)).expect("list") {
-            let below = folder.join(entry.expect("an entry").file_name());
-            let path = dir.join(&below);
-            let meta = fs::symlink_metadata(&path).expect("stat");
-            let what = if meta.is_dir() {
-                folders.push(below.clone());
-                None
-            } else if meta.is_symlink() {
-                Some(fs::read_link(&path).expect("read").to_string_lossy().into_owned())
-            } else {
-                Some(String::from_utf8_lossy(&fs::read(&path).expect("read")).into_owned())
-            };
-            found.insert(below.to_string_lossy().into_owned(), what);
-        }
-    }
-    found
 }
 
 fn mirror() -> ViewOptions {
@@ -135,8 +97,15 @@ struct Scenario {
     name: &'static str,
     prepare: fn(&Place),
     act: fn(&Place, Faults) -> genstore::Result<()>,
-    /// Whether there is no view in the end.
-    removed: bool,
+    does: Does,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    Make,
+    Update,
+    Convert,
+    Remove,
 }
 
 const NO_FAULTS: fn() -> Faults = Faults::default;
@@ -159,19 +128,19 @@ const SCENARIOS: &[Scenario] = &[
         name: "add",
         prepare: |_| {},
         act: |place, faults| place.add(faults, &mirror()),
-        removed: false,
+        does: Does::Make,
     },
     Scenario {
         name: "add a mirror of copies in an empty folder",
         prepare: |place| fs::create_dir(place.site()).expect("mkdir"),
         act: |place, faults| place.add(faults, &copies()),
-        removed: false,
+        does: Does::Make,
     },
     Scenario {
         name: "replace a folder",
         prepare: |place| write(&place.site().join("deep/mine"), "mine"),
         act: |place, faults| place.add(faults, &replacing(mirror())),
-        removed: false,
+        does: Does::Make,
     },
     Scenario {
         name: "publish",
@@ -180,7 +149,7 @@ const SCENARIOS: &[Scenario] = &[
             add_strangers(place);
         },
         act: |place, faults| place.publish(faults, TWO),
-        removed: false,
+        does: Does::Update,
     },
     Scenario {
         name: "publish to copies",
@@ -189,7 +158,7 @@ const SCENARIOS: &[Scenario] = &[
             add_strangers(place);
         },
         act: |place, faults| place.publish(faults, TWO),
-        removed: false,
+        does: Does::Update,
     },
     Scenario {
         name: "switch",
@@ -201,7 +170,7 @@ const SCENARIOS: &[Scenario] = &[
             let store = place.open(faults)?;
             store.activate(&"1".parse().expect("a number"), Expect::Any).map(drop)
         },
-        removed: false,
+        does: Does::Update,
     },
     Scenario {
         name: "publish where the mirror was removed",
@@ -210,7 +179,7 @@ const SCENARIOS: &[Scenario] = &[
             fs::remove_dir_all(place.site()).expect("remove");
         },
         act: |place, faults| place.publish(faults, TWO),
-        removed: false,
+        does: Does::Update,
     },
     Scenario {
         name: "show another part",
@@ -219,19 +188,19 @@ const SCENARIOS: &[Scenario] = &[
             add_strangers(place);
         },
         act: |place, faults| place.add(faults, &mirror().from(RelPath::new("app").expect("a path"))),
-        removed: false,
+        does: Does::Convert,
     },
     Scenario {
         name: "a link becomes a mirror",
         prepare: |place| place.add(NO_FAULTS(), &ViewOptions::default()).expect("add"),
         act: |place, faults| place.add(faults, &mirror()),
-        removed: false,
+        does: Does::Convert,
     },
     Scenario {
         name: "a mirror becomes a link",
         prepare: |place| place.add(NO_FAULTS(), &mirror()).expect("add"),
         act: |place, faults| place.add(faults, &ViewOptions::default()),
-        removed: false,
+        does: Does::Convert,
     },
     Scenario {
         name: "a mirror with strangers is replaced by a link",
@@ -240,7 +209,7 @@ const SCENARIOS: &[Scenario] = &[
             add_strangers(place);
         },
         act: |place, faults| place.add(faults, &replacing(ViewOptions::default())),
-        removed: false,
+        does: Does::Convert,
     },
     Scenario {
         name: "publish where a folder took a link's place",
@@ -250,13 +219,13 @@ const SCENARIOS: &[Scenario] = &[
             write(&place.site().join("deep/mine"), "mine");
         },
         act: |place, faults| place.publish(faults, TWO),
-        removed: false,
+        does: Does::Update,
     },
     Scenario {
         name: "remove",
         prepare: |place| place.add(NO_FAULTS(), &mirror()).expect("add"),
         act: |place, faults| place.open(faults)?.remove_view(&place.site()).map(drop),
-        removed: true,
+        does: Does::Remove,
     },
     Scenario {
         name: "remove, with strangers",
@@ -265,7 +234,7 @@ const SCENARIOS: &[Scenario] = &[
             add_strangers(place);
         },
         act: |place, faults| place.open(faults)?.remove_view(&place.site()).map(drop),
-        removed: true,
+        does: Does::Remove,
     },
 ];
 
@@ -273,8 +242,8 @@ fn find(name: &str) -> &'static Scenario {
     SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario")
 }
 
-fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Listing>, had: usize, what: &str) {
-    assert_eq!(place.strangers(), had, "{what}: strangers stay: {:?}", list(&place.0).keys());
+fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Things>, had: usize, what: &str) {
+    assert_eq!(place.strangers(), had, "{what}: strangers stay");
 
     // The next writer, whatever it does, updates a mirror.
     let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
@@ -285,7 +254,7 @@ fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Listing>, h
         {
             let is_whole = matches!(view.state, ViewState::Ok | ViewState::Strangers(_));
             // The removal was interrupted, and no later command has run.
-            assert!(is_whole || scenario.removed, "{what}: {:?}", view.state);
+            assert!(is_whole || (scenario.does == Does::Remove), "{what}: {:?}", view.state);
         }
     }
     assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
@@ -298,10 +267,10 @@ fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Listing>, h
     assert_eq!(place.standing(), *after, "{what}");
     place.publish(Faults::default(), ONE).unwrap_or_else(|e| panic!("{what}: {e}"));
     place.publish(Faults::default(), TWO).unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert_eq!(place.strangers(), had, "{what}: strangers stay: {:?}", list(&place.0).keys());
+    assert_eq!(place.strangers(), had, "{what}: strangers stay");
     let views = store.views().unwrap_or_else(|e| panic!("{what}: {e}"));
     let is_whole = |state: &ViewState| matches!(state, ViewState::Ok | ViewState::Strangers(_));
-    assert_eq!(views.len(), usize::from(!scenario.removed), "{what}");
+    assert_eq!(views.len(), usize::from(!(scenario.does == Does::Remove)), "{what}");
     assert!(views.iter().all(|view| is_whole(&view.state)), "{what}: {views:?}");
     check_nothing_left(place, what);
     let left = debris(&place.0.join("store"));
@@ -352,7 +321,7 @@ fn run(scenario: &Scenario, way: Way) {
         prepare();
         let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
         // After EIO from one step on, nothing can be restored: the next publish does it.
-        let gone = scenario.removed && fault.kind == FaultKind::EioFromHere;
+        let gone = (scenario.does == Does::Remove) && fault.kind == FaultKind::EioFromHere;
         if end.is_failure() && !gone {
             assert_eq!(place.standing(), before, "{what}: it failed, but changed the view");
         }
@@ -362,6 +331,12 @@ fn run(scenario: &Scenario, way: Way) {
         end
     });
     assert!(points > 3, "{}: {points}", scenario.name);
+}
+
+fn run_all(does: Does) {
+    for scenario in SCENARIOS.iter().filter(|scenario| scenario.does == does) {
+        run(scenario, Way::PLAIN);
+    }
 }
 
 /// Not a separate test: the code of a child.
@@ -376,16 +351,12 @@ fn child() {
 
 #[test]
 fn a_mirror_converges_wherever_making_it_is_cut() {
-    for name in ["add", "add a mirror of copies in an empty folder", "replace a folder"] {
-        run(find(name), Way::PLAIN);
-    }
+    run_all(Does::Make);
 }
 
 #[test]
 fn a_mirror_converges_wherever_bringing_it_up_to_date_is_cut() {
-    for scenario in SCENARIOS.iter().filter(|s| s.name.starts_with("publish") || s.name == "switch") {
-        run(scenario, Way::PLAIN);
-    }
+    run_all(Does::Update);
 }
 
 /// The published files are bytes in memory, so they are neither in the index nor consumed.
@@ -398,15 +369,10 @@ fn a_mirror_converges_where_the_tree_is_a_recycled_one() {
 
 #[test]
 fn a_mirror_converges_wherever_changing_its_kind_is_cut() {
-    let names = ["show another part", "becomes a", "replaced by a link"];
-    for scenario in SCENARIOS.iter().filter(|s| names.iter().any(|name| s.name.contains(name))) {
-        run(scenario, Way::PLAIN);
-    }
+    run_all(Does::Convert);
 }
 
 #[test]
 fn a_mirror_is_removed_wherever_that_is_cut() {
-    for scenario in SCENARIOS.iter().filter(|scenario| scenario.removed) {
-        run(scenario, Way::PLAIN);
-    }
+    run_all(Does::Remove);
 }

@@ -4,17 +4,16 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use genstore::faults::{FaultKind, Faults};
 use genstore::generation::Mark;
 use genstore::tree::RelPath;
 use genstore::verify::Depth;
 use genstore::view::{ViewOptions, ViewState};
-use genstore::{CommitOptions, Error, Options, Plan, Source, Store};
+use genstore::{Error, Store};
 use genstore_testkit::{
-    Bystanders, End, FAILURES, Task, Way, at, child_task, copy_exactly, count_down, count_down_in_turn,
-    debris, kill_at, scratch,
+    Bystanders, End, FAILURES, Task, Way, child_task, commit_in, copy_exactly, count_down,
+    count_down_in_turn, debris, kill_at, plan_of, scratch, try_open,
 };
 
 /// A folder to work in, with `store` and the view `site`, and the way of publishing.
@@ -22,20 +21,14 @@ struct Place(PathBuf, Way);
 
 impl Place {
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
-        let mut options = Options::new(Arc::new(|| at(5_000)));
-        options.faults = faults;
-        Store::init(&self.0.join("store"), options).map(|made| made.store)
+        try_open(&self.0.join("store"), faults)
     }
 
     fn publish(&self, faults: Faults, content: &str) -> genstore::Result<()> {
-        let mut plan = Plan::builder();
+        let content = format!("={content}");
         // Enough files stay the same for a tree to be recycled.
-        for (path, text) in [("app/file", content), ("file", content), ("same", "same"), ("too", "same")] {
-            plan = plan.file(path, Source::Bytes(text.into()));
-        }
-        let plan = plan.build()?;
-        let store = self.open(faults)?;
-        store.stage(&plan, self.1.staging())?.unaudited().commit(&CommitOptions::default()).map(drop)
+        let files = [("app/file", &*content), ("file", &content), ("same", "=same"), ("too", "=same")];
+        commit_in(self.1, &self.open(faults)?, &plan_of(&files)).map(drop)
     }
 
     fn add(&self, faults: Faults, from: Option<&str>, replace: bool) -> genstore::Result<()> {
@@ -275,7 +268,7 @@ fn run(scenario: &Scenario, way: Way) {
             assert_eq!(fs::symlink_metadata(oldest).is_ok(), !way.recycle, "{what}");
         }
         // After EIO from one step on, nothing can be restored: the next publish does it.
-        let gone = scenario.name == "remove" && fault.kind == FaultKind::EioFromHere;
+        let gone = scenario.after.is_empty() && fault.kind == FaultKind::EioFromHere;
         if end.is_failure() && !gone {
             assert_eq!(place.standing(), before, "{what}: it failed, but changed the view");
         }

@@ -3,32 +3,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
 use genstore::generation::Mark;
 use genstore::publish::{Activate, Expect, MarkLeft};
 use genstore::verify::Depth;
-use genstore::{CommitOptions, GenerationId, Options, Plan, Retention, Rev, Source, StageOptions, Store};
-use genstore_testkit::{at, scratch};
+use genstore::{CommitOptions, Retention, Rev, StageOptions, Store};
+use genstore_testkit::{commit, copy_exactly, id, open, plan_of, scratch};
 
 /// A change to a store.
 type Change = fn(&Store);
 
-fn open(store: &Path, faults: Faults) -> Store {
-    let mut options = Options::new(Arc::new(|| at(1_000_000)));
-    options.faults = faults;
-    Store::init(store, options).unwrap().store
-}
-
-fn id(number: u64) -> GenerationId {
-    GenerationId::new(number).unwrap()
-}
-
 fn publish(store: &Store, content: &str) {
-    let plan = Plan::builder().file("file", Source::Bytes(content.into())).build().unwrap();
-    let staged = store.stage(&plan, StageOptions::default()).unwrap();
-    assert!(staged.unaudited().commit(&CommitOptions::default()).unwrap().current);
+    assert!(commit(store, &plan_of(&[("file", &format!("={content}"))])).unwrap().current);
 }
 
 fn two(path: &Path) -> Store {
@@ -43,9 +30,7 @@ fn two(path: &Path) -> Store {
 fn calls(path: &Path, act: impl FnOnce(&Store)) -> Vec<String> {
     let faults = Faults::record();
     act(&open(path, faults.clone()));
-    let root = format!("{}/", fs::canonicalize(path).unwrap().display());
-    let plain = |call: &String| call.replace(&root, "").replace(root.trim_end_matches('/'), ".");
-    faults.seen().iter().map(plain).collect()
+    genstore_testkit::calls(&faults, path)
 }
 
 /// Returns the intent that a change writes: does the same change in another store, without its end.
@@ -54,8 +39,7 @@ fn intent(change: Change) -> Vec<u8> {
     let path = dir.path().join("store");
     drop(two(&path));
     let copy = dir.path().join("copy");
-    let copied = std::process::Command::new("cp").arg("-a").args([&path, &copy]).status().unwrap();
-    assert!(copied.success());
+    copy_exactly(&path, &copy);
     let ends = calls(&copy, change).iter().rposition(|call| call == "rename sequence").unwrap();
     change(&open(&path, Faults::inject(FaultPlan::step(ends as u64 + 1, FaultKind::Eio))));
     let sequence = fs::read(path.join("sequence")).unwrap();
@@ -166,7 +150,7 @@ fn a_generation_that_is_only_kept_is_there_once_its_intent_is_gone_for_good() {
     let path = dir.path().join("store");
     drop(two(&path));
     let calls = calls(&path, |store| {
-        let plan = Plan::builder().file("file", Source::Bytes("kept".into())).build().unwrap();
+        let plan = plan_of(&[("file", "=kept")]);
         let options = CommitOptions::default().activate(Activate::Never);
         let staged = store.stage(&plan, StageOptions::default()).unwrap();
         assert!(!staged.unaudited().commit(&options).unwrap().current);

@@ -3,22 +3,19 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use genstore::audit::{AuditRules, Judged};
 use genstore::faults::{FaultPlan, FaultStage, Faults};
 use genstore::plan::ScanRules;
 use genstore::verify::Depth;
 use genstore::view::ViewOptions;
-use genstore::{CommitOptions, Error, Options, Plan, Publication, Store};
+use genstore::{CommitOptions, Error, Plan, Publication, Store};
 use genstore_testkit::{
-    Bystanders, FAILURES, Things, Way, at, debris, give, read_tree, same_content, scratch, settle, things,
+    Bystanders, FAILURES, Things, Way, debris, give, read_tree, same_content, scratch, settle, things,
 };
 
 fn open(dir: &Path, faults: Faults) -> Store {
-    let mut options = Options::new(Arc::new(|| at(1_000_000)));
-    options.faults = faults;
-    Store::init(&dir.join("store"), options).unwrap().store
+    genstore_testkit::open(&dir.join("store"), faults)
 }
 
 fn tree(content: &str) -> Things {

@@ -9,18 +9,13 @@ use std::time::SystemTime;
 use genstore::plan::ScanRules;
 use genstore::publish::MarkLeft;
 use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Options, Plan, Publication, Retention, Source, StageOptions, Store};
+use genstore::{CommitOptions, Error, Options, Plan, Retention, Source, StageOptions, Store};
 use genstore_testkit::{
-    LoopFs, Things, Way, debris, read_tree, same_content, scratch, settle, things, write_tree,
+    LoopFs, Things, Way, debris, publish, read_tree, same_content, scratch, settle, things, write_tree,
 };
 
 fn open(dir: &Path) -> genstore::Result<Store> {
     Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).map(|made| made.store)
-}
-
-fn publish(store: &Store, source: &Path, way: Way) -> genstore::Result<Publication> {
-    let plan = Plan::scan(source, &ScanRules::default())?;
-    store.stage(&plan, way.staging())?.unaudited().commit(&CommitOptions::default())
 }
 
 fn some_tree() -> Things {
@@ -53,7 +48,7 @@ fn publish_in(way: Way, dir: &Path) {
             _ => write_tree(&source, &tree),
         }
         settle(elsewhere.path());
-        let done = publish(&store, &source, way).unwrap();
+        let done = publish(way, &store, &source).unwrap();
         assert_eq!((done.changed, &*done.warnings), (true, &[][..]), "{way}");
         assert_eq!(done.recycled.is_some(), way.recycle && round >= 2, "{way}, {round}: {done:?}");
         assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &tree), "{way}");
@@ -76,16 +71,16 @@ fn round_trip(kind: &'static str, size_mib: u64) {
     let source = scratch();
     let store = open(&mount.path()).unwrap();
     write_tree(&source.path().join("s"), &some_tree());
-    drop(publish(&store, &source.path().join("s"), Way::PLAIN).unwrap());
+    drop(publish(Way::PLAIN, &store, &source.path().join("s")).unwrap());
     let mut next = some_tree();
     next.extend(things(500, &[("a", "=older"), ("new", "=n")]));
     next.remove("bin/x");
     write_tree(&source.path().join("s"), &next);
     // Also from the same filesystem, where it can share blocks.
     write_tree(&mount.path().join("s"), &next);
-    let published = publish(&store, &mount.path().join("s"), Way::PLAIN).unwrap();
+    let published = publish(Way::PLAIN, &store, &mount.path().join("s")).unwrap();
     assert_eq!(published.refreshed, 1, "the older file needs a newer mtime");
-    assert!(!publish(&store, &source.path().join("s"), Way::PLAIN).unwrap().changed);
+    assert!(!publish(Way::PLAIN, &store, &source.path().join("s")).unwrap().changed);
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &next));
     drop(store.rollback(1, MarkLeft::Bad).unwrap());
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &some_tree()));
@@ -217,7 +212,7 @@ fn objects_share_blocks_with_the_source_where_the_filesystem_can() {
     assert!(std::process::Command::new("sync").status().unwrap().success());
     let before = used();
     let store = open(&mount.path()).unwrap();
-    drop(publish(&store, &mount.path().join("s"), Way::PLAIN).unwrap());
+    drop(publish(Way::PLAIN, &store, &mount.path().join("s")).unwrap());
     let grown = used().saturating_sub(before);
     println!("64 MiB published, {} KiB more used", grown >> 10);
     assert!(grown < 16 << 20, "{grown}");

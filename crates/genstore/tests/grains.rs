@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use filetime::{FileTime, set_file_mtime};
-use genstore::plan::ScanRules;
 use genstore::publish::MarkLeft;
 use genstore::tree::{Mtime, Node};
 use genstore::verify::{Depth, Repaired, TreeFaultKind};
 use genstore::view::{ViewOptions, ViewState};
-use genstore::{CommitOptions, Options, Plan, Publication, StageOptions, Store};
-use genstore_testkit::{LoopFs, scratch};
+use genstore::{Options, Publication, Store};
+use genstore_testkit::{LoopFs, Way, scratch};
 
 /// A filesystem with its properties: its name, its size, the arguments of mkfs, whether it stores
 /// fractions, and the range of its mtimes.
@@ -48,9 +47,7 @@ fn open(dir: &Path) -> Store {
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {
-    let plan = Plan::scan(source, &ScanRules::default()).unwrap();
-    let staged = store.stage(&plan, StageOptions::default()).unwrap();
-    staged.unaudited().commit(&CommitOptions::default()).unwrap()
+    genstore_testkit::publish(Way::PLAIN, store, source).unwrap()
 }
 
 fn write(path: &Path, text: &str, (secs, nanos): (i64, u32)) {

@@ -2,19 +2,17 @@
 //! publications obey it.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use genstore::faults::Faults;
 use genstore::generation::Mark;
 use genstore::publish::{Activate, Expect, HoldEnded, MarkLeft};
 use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, GenerationId, Options, Plan, Publication, Rev, Source, Store};
-use genstore_testkit::{FAILURES, Way, at, count_down, debris, scratch};
+use genstore::{CommitOptions, Error, Publication, Rev, Store};
+use genstore_testkit::{FAILURES, Way, at, count_down, debris, id, options, plan_of, scratch};
 
 fn open(dir: &Path, faults: Faults) -> Store {
-    let mut options = Options::new(Arc::new(|| at(1_000_000)));
+    let mut options = options(faults);
     options.actor = "a test".to_owned();
-    options.faults = faults;
     Store::init(&dir.join("store"), options).unwrap().store
 }
 
@@ -24,14 +22,9 @@ fn publish(store: &Store, content: &str, activate: Activate) -> Result<Publicati
 
 /// The published files are bytes in memory, so they are neither in the index nor consumed.
 fn publish_in(way: Way, store: &Store, content: &str, activate: Activate) -> Result<Publication, Error> {
-    let bytes = |content: &str| Source::Bytes(content.into());
-    let plan = Plan::builder().file("file", bytes(content)).file("same", bytes("same"));
-    let staged = store.stage(&plan.build()?, way.staging())?;
+    let plan = plan_of(&[("file", &format!("={content}")), ("same", "=same")]);
+    let staged = store.stage(&plan, way.staging())?;
     staged.unaudited().commit(&CommitOptions::default().activate(activate))
-}
-
-fn id(number: u64) -> GenerationId {
-    GenerationId::new(number).unwrap()
 }
 
 /// Makes two generations.

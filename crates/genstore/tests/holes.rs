@@ -31,8 +31,7 @@ fn open(dir: &Path) -> Store {
 }
 
 fn commit(store: &Store, plan: &Plan) -> Publication {
-    let staged = store.stage(plan, StageOptions::default()).unwrap();
-    staged.unaudited().commit(&CommitOptions::default()).unwrap()
+    genstore_testkit::commit(store, plan).unwrap()
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {

@@ -4,34 +4,26 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
 use genstore::verify::Depth;
-use genstore::{CommitOptions, Durability, Options, Plan, Publication, Source, StageOptions, Store};
-use genstore_testkit::{Task, at, child_task, debris, kill_at, scratch};
+use genstore::{CommitOptions, Durability, Publication, StageOptions, Store};
+use genstore_testkit::{Task, child_task, commit, debris, kill_at, open, options, plan_of, scratch};
 
 /// The files of the first publisher, which the second one finds.
 const SHARED: [&str; 3] = ["one", "two", "three"];
 
 fn open_with(path: &Path, faults: Faults, durability: Durability) -> Store {
-    let mut options = Options::new(Arc::new(|| at(1_000_000)));
-    options.faults = faults;
+    let mut options = options(faults);
     options.durability = durability;
     Store::init(path, options).unwrap().store
 }
 
-fn open(path: &Path, faults: Faults) -> Store {
-    open_with(path, faults, Durability::Full)
-}
-
 fn publish(store: &Store, contents: &[&str]) -> genstore::Result<Publication> {
-    let mut plan = Plan::builder();
-    for content in contents {
-        plan = plan.file(format!("d/{content}"), Source::Bytes(content.as_bytes().to_vec()));
-    }
-    let staged = store.stage(&plan.build().unwrap(), StageOptions::default())?;
-    staged.unaudited().commit(&CommitOptions::default())
+    let files = contents.iter().map(|content| (format!("d/{content}"), format!("={content}")));
+    let files: Vec<_> = files.collect();
+    let files: Vec<_> = files.iter().map(|(path, bytes)| (&**path, &**bytes)).collect();
+    commit(store, &plan_of(&files))
 }
 
 /// The files of the second publisher: all of the first one's, and one of its own.
@@ -59,12 +51,7 @@ fn objects(path: &Path) -> BTreeSet<String> {
 fn calls(path: &Path, durability: Durability, act: impl FnOnce(&Store)) -> Vec<String> {
     let faults = Faults::record();
     act(&open_with(path, faults.clone(), durability));
-    let root = format!("{}/", fs::canonicalize(path).unwrap().display());
-    faults
-        .seen()
-        .iter()
-        .map(|call| call.replace(&root, "").replace(root.trim_end_matches('/'), "."))
-        .collect()
+    genstore_testkit::calls(&faults, path)
 }
 
 /// Returns the objects that no call flushes before `current` moves, neither by folder nor by a flush of
@@ -196,7 +183,7 @@ fn objects_that_others_may_need_are_left_and_flushed() {
     first_generation(&path);
     // Another publisher is staging, and may have found any object.
     let other = open(&path, Faults::default());
-    let plan = Plan::builder().file("x", Source::Bytes("x".into())).build().unwrap();
+    let plan = plan_of(&[("x", "=x")]);
     let staged = other.stage(&plan, StageOptions::default()).unwrap();
     let before = objects(&path);
     // The last flush of names fails.
@@ -210,7 +197,7 @@ fn objects_that_others_may_need_are_left_and_flushed() {
     // A generation needs them by now, although the next failing publish is alone.
     let faults = Faults::inject(FaultPlan::stage(genstore::faults::FaultStage::Number, FaultKind::Eio));
     let store = open(&path, faults);
-    let plan = Plan::builder().file("y", Source::Bytes("y".into())).build().unwrap();
+    let plan = plan_of(&[("y", "=y")]);
     let staged = store.stage(&plan, StageOptions::default()).unwrap();
     drop(publish(&open(&path, Faults::default()), &["y"]).unwrap());
     assert!(staged.unaudited().commit(&CommitOptions::default()).is_err());

@@ -5,18 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use genstore::faults::Faults;
-use genstore::plan::ScanRules;
 use genstore::publish::MarkLeft;
-use genstore::{CommitOptions, Durability, Options, Plan, Publication, Store};
-use genstore_testkit::{Things, Way, at, scratch, things, write_tree};
+use genstore::{Durability, Options, Publication, Store};
+use genstore_testkit::{Things, Way, at, options, scratch, things, write_tree};
 
 fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability, way: Way) -> Publication {
-    let mut options = Options::new(Arc::new(|| at(5_000)));
-    options.faults = faults;
+    let mut options = options(faults);
     options.durability = durability;
-    let store = Store::init(store, options).unwrap().store;
-    let plan = Plan::scan(source, &ScanRules::default()).unwrap();
-    store.stage(&plan, way.staging()).unwrap().unaudited().commit(&CommitOptions::default()).unwrap()
+    genstore_testkit::publish(way, &Store::init(store, options).unwrap().store, source).unwrap()
 }
 
 /// Publishes twice, and returns the calls of the second publication.
@@ -35,14 +31,7 @@ fn calls_of_last(trees: &[Things], durability: Durability, way: Way) -> Vec<Stri
         faults = Faults::record();
         drop(publish(&store, &source, faults.clone(), durability, way));
     }
-    seen(&faults, &store)
-}
-
-/// Returns the recorded calls, with paths below the store.
-fn seen(faults: &Faults, store: &Path) -> Vec<String> {
-    let root = format!("{}/", std::fs::canonicalize(store).unwrap().display());
-    let plain = |call: &String| call.replace(&root, "").replace(root.trim_end_matches('/'), ".");
-    faults.seen().iter().map(plain).collect()
+    genstore_testkit::calls(&faults, &store)
 }
 
 fn position(calls: &[String], what: impl Fn(&str) -> bool) -> usize {
@@ -221,7 +210,7 @@ fn what_a_rollback_shows_is_durable_before_it_is_current() {
     options.faults = faults.clone();
     let done = Store::open(&store, options).unwrap().rollback(1, MarkLeft::Bad).unwrap();
     assert_eq!(done.refreshed, 1);
-    let calls = seen(&faults, &store);
+    let calls = genstore_testkit::calls(&faults, &store);
     let after = |from: usize, what: &str| from + position(&calls[from..], |c| c == what);
     let noted = after(after(0, "rename sequence"), "fsync .");
     let pointer = after(0, "rename current");

@@ -8,21 +8,14 @@ use std::sync::Arc;
 use genstore::faults::{FaultKind, FaultPlan, Faults};
 use genstore::publish::{Activate, Expect, MarkLeft};
 use genstore::verify::Depth;
-use genstore::{CommitOptions, Durability, Options, Plan, Rev, Source, StageOptions, Store, Warning};
-use genstore_testkit::{at, scratch};
+use genstore::{CommitOptions, Durability, Options, Rev, StageOptions, Store, Warning};
+use genstore_testkit::{at, open, plan_of, scratch};
 
 /// The result of a verb: whether it is durable, and its warnings.
 type Done = (bool, Vec<Warning>);
 
-fn open(path: &Path, faults: Faults) -> Store {
-    let mut options = Options::new(Arc::new(|| at(1_000_000)));
-    options.faults = faults;
-    Store::init(path, options).unwrap().store
-}
-
 fn publish(store: &Store, content: &str, activate: Activate) -> genstore::Result<Done> {
-    let plan = Plan::builder().file("file", Source::Bytes(content.into())).build().unwrap();
-    let staged = store.stage(&plan, StageOptions::default())?;
+    let staged = store.stage(&plan_of(&[("file", &format!("={content}"))]), StageOptions::default())?;
     let done = staged.unaudited().commit(&CommitOptions::default().activate(activate))?;
     Ok((done.durable, done.warnings))
 }

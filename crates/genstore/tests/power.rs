@@ -8,16 +8,14 @@
 //! generation that gc removes after it. Nothing in it may change, nor anything beside the store.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use genstore::faults::Faults;
-use genstore::plan::ScanRules;
 use genstore::publish::{MarkLeft, Owner};
 use genstore::verify::Depth;
-use genstore::{CommitOptions, Options, Plan, Retention, Store};
+use genstore::{Retention, Store};
 use genstore_testkit::{
     Bystanders, LoopFs, Task, Trees, Way, at, bind, child_task, debris, give, is_nothing_lost, kill_at,
-    read_tree, same_content, scratch, settle, things, unmount_below,
+    read_tree, same_content, scratch, settle, things, try_open, unmount_below,
 };
 
 fn trees() -> Trees {
@@ -33,9 +31,7 @@ fn trees() -> Trees {
 }
 
 fn open(dir: &Path, faults: Faults) -> genstore::Result<Store> {
-    let mut options = Options::new(Arc::new(|| at(5_000)));
-    options.faults = faults;
-    Store::init(&dir.join("store"), options).map(|made| made.store)
+    try_open(&dir.join("store"), faults)
 }
 
 /// Publishes a source. If it is to be consumed, uses one on the same filesystem.
@@ -45,8 +41,7 @@ fn publish(store: &Store, dir: &Path, sources: &Path, name: &str, way: Way) -> g
         source = dir.join("given");
         give(&source, trees().get(name));
     }
-    let plan = Plan::scan(&source, &ScanRules::default())?;
-    store.stage(&plan, way.staging())?.unaudited().commit(&CommitOptions::default()).map(drop)
+    genstore_testkit::publish(way, store, &source).map(drop)
 }
 
 fn act(verb: &str, dir: &Path, sources: &Path, way: Way, faults: Faults) -> genstore::Result<()> {

@@ -59,8 +59,8 @@ fn commit(staged: Staged<'_>) -> Publication {
 }
 
 fn publish(store: &Store, content: &str) -> Publication {
-    let plan = Plan::builder().file("file", Source::Bytes(content.into())).build().unwrap();
-    commit(store.stage(&plan, StageOptions::default()).unwrap())
+    genstore_testkit::commit(store, &genstore_testkit::plan_of(&[("file", &format!("={content}"))]))
+        .unwrap()
 }
 
 /// Writes as an external program does.

@@ -11,6 +11,7 @@ mod itself;
 mod loopfs;
 mod mounts;
 mod skip;
+mod store;
 mod things;
 mod trees;
 mod way;
@@ -20,11 +21,12 @@ pub use clock::{at, settle};
 pub use countdown::{
     End, FAILURES, Fault, KINDS, Task, child_task, count_down, count_down_in_turn, kill_at,
 };
-pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, things};
+pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, things, without_mtimes};
 pub use itself::itself;
 pub use loopfs::{LoopFs, target_dir};
 pub use mounts::{Bystanders, bind, in_own_mounts, mount, unmount, unmount_below};
 pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};
+pub use store::{calls, collect, commit, commit_in, id, open, options, plan_of, publish, try_open};
 pub use things::{change_tree, give, is_nothing_lost, write_tree};
 pub use trees::Trees;
 pub use way::Way;
@@ -61,7 +63,12 @@ pub fn bytes_read(act: impl FnOnce()) -> usize {
 
 /// Lists the debris of dead processes: anything in `staging/`.
 pub fn debris(store: &Path) -> Vec<String> {
-    genstore_torture::trees::names(&store.join("staging")).expect("list staging")
+    names(&store.join("staging"))
+}
+
+/// Lists the names in a folder, in order; none if there is no folder.
+pub fn names(dir: &Path) -> Vec<String> {
+    genstore_torture::trees::names(dir).expect("list")
 }
 
 /// Returns the inodes of all objects.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use genstore_torture::trees::{Thing, Things};
+use genstore_torture::trees::{TREE_A, TREE_B, TREE_C, Thing, Things, things};
 
 use crate::things::write_tree;
 
@@ -22,6 +22,25 @@ impl Trees {
     /// The names of the sources.
     pub const NAMES: [&str; 3] = ["a", "b", "c"];
 
+    /// Returns the trees of the torture, without the file of some size: each fault run would copy it.
+    pub fn usual() -> Trees {
+        let tree = |secs, lines| {
+            let mut tree = things(secs, lines);
+            tree.remove("big");
+            tree
+        };
+        let (a, b, mut c) = (tree(1_000, TREE_A), tree(900, TREE_B), tree(1_100, TREE_C));
+        for (path, thing) in &mut c {
+            // A file that is as in the first tree was not written again.
+            if let Some(first) = a.get(path)
+                && first.without_mtime() == thing.without_mtime()
+            {
+                *thing = first.clone();
+            }
+        }
+        Trees { a, b, c }
+    }
+
     /// Returns the tree of a source.
     pub fn get(&self, name: &str) -> &Things {
         match name {
@@ -35,16 +54,13 @@ impl Trees {
     /// Writes the sources. Files that other sources share with the first are one inode, as in a folder that
     /// a build tool rewrites: so the index recognises them.
     pub fn write(&self, dir: &Path) {
-        let content = |thing: &Thing| match thing {
-            Thing::File(bytes, executable, _) => Some((bytes.clone(), *executable)),
-            _ => None,
-        };
         for name in Trees::NAMES {
             let (source, tree) = (dir.join(name), self.get(name));
             write_tree(&source, tree);
             for (path, thing) in tree.iter().filter(|_| name != "a") {
-                let wanted = content(thing);
-                if wanted.is_some() && self.a.get(path).and_then(content) == wanted {
+                let is_shared =
+                    self.a.get(path).is_some_and(|first| first.without_mtime() == thing.without_mtime());
+                if is_shared && matches!(thing, Thing::File(..)) {
                     fs::remove_file(source.join(path)).expect("remove");
                     fs::hard_link(dir.join("a").join(path), source.join(path)).expect("link");
                 }

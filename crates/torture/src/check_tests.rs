@@ -227,7 +227,7 @@ fn what_was_given_away_is_whole_or_committed() {
     let broken = Broken::new();
     assert!(check::given(&broken.path).unwrap().is_empty());
     assert_eq!(check::judge_consumed(&broken.path), Ok(()));
-    place::give(&broken.path, place::TREE_C).unwrap();
+    place::give(&broken.path, crate::trees::TREE_C).unwrap();
     let path = |below: &str| broken.path.join(place::GIVEN).join(below);
     let given = check::given(&broken.path).unwrap();
     let judge =

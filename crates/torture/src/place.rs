@@ -11,54 +11,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::trees;
+use crate::trees::{self, Lines, TREE_A, TREE_B};
 
 pub(crate) const STORE: &str = "store";
 pub(crate) const CURRENT: &str = "store/current";
 pub(crate) const GIVEN: &str = "given";
-
-/// A tree in short notation: path, and `=bytes`, `!bytes` of an executable, `>target`, `/`, or `*` for a
-/// file of some size.
-pub(crate) type Lines = &'static [(&'static str, &'static str)];
-
-pub(crate) const TREE_A: Lines = &[
-    ("a.txt", "=first"),
-    ("big", "*"),
-    ("bin/run", "!#!/bin/sh"),
-    ("dir/b.txt", "=second"),
-    ("dir/same-1", "=same"),
-    ("dir/same-2", "=same"),
-    ("dir/twin", "!second"),
-    ("empty", "="),
-    ("hollow", "/"),
-    ("link", ">dir/b.txt"),
-];
-
-pub(crate) const TREE_B: Lines = &[
-    ("a.txt", "=changed"),
-    ("big", "*"),
-    ("bin/run", "!#!/bin/sh"),
-    ("dir/same-1", "=same"),
-    ("empty", "="),
-    ("link", ">dir/same-1"),
-    ("new/c.txt", "=third"),
-    ("new/d.txt", "=second"),
-];
-
-/// The third tree, which is mostly like the first.
-pub(crate) const TREE_C: Lines = &[
-    ("a.txt", "=fourth"),
-    ("big", "*"),
-    ("bin/more", "="),
-    ("bin/run", "!#!/bin/sh"),
-    ("dir/b.txt", "=second"),
-    ("dir/new/d", "!fifth"),
-    ("dir/same-1", "=same"),
-    ("dir/twin", "!second"),
-    ("empty", "="),
-    ("hollow", "/"),
-    ("link", ">dir/b.txt"),
-];
 
 /// Files beside all places, in a folder that is unrelated to any store.
 pub(crate) const OUTSIDE: Lines = &[

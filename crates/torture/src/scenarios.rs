@@ -3,8 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::place::{Lines, TREE_A, TREE_C};
-use crate::trees;
+use crate::trees::{self, Lines, TREE_A, TREE_C};
 
 /// One step at a place.
 #[derive(Clone, Copy, Debug)]

@@ -22,8 +22,62 @@ pub enum Thing {
     Dir,
 }
 
+impl Thing {
+    /// Returns it with its mtime at zero.
+    pub fn without_mtime(&self) -> Thing {
+        match self {
+            Thing::File(bytes, executable, _) => Thing::File(bytes.clone(), *executable, 0),
+            other => other.clone(),
+        }
+    }
+}
+
 /// A tree, by path.
 pub type Things = BTreeMap<String, Thing>;
+
+/// A tree in the notation of [`things`].
+pub type Lines = &'static [(&'static str, &'static str)];
+
+/// The first tree of the scenarios.
+pub const TREE_A: Lines = &[
+    ("a.txt", "=first"),
+    ("big", "*"),
+    ("bin/run", "!#!/bin/sh"),
+    ("dir/b.txt", "=second"),
+    ("dir/same-1", "=same"),
+    ("dir/same-2", "=same"),
+    ("dir/twin", "!second"),
+    ("empty", "="),
+    ("hollow", "/"),
+    ("link", ">dir/b.txt"),
+];
+
+/// The second tree.
+pub const TREE_B: Lines = &[
+    ("a.txt", "=changed"),
+    ("big", "*"),
+    ("bin/run", "!#!/bin/sh"),
+    ("dir/same-1", "=same"),
+    ("empty", "="),
+    ("link", ">dir/same-1"),
+    ("new/c.txt", "=third"),
+    ("new/d.txt", "=second"),
+];
+
+/// The third tree, which is mostly like the first.
+pub const TREE_C: Lines = &[
+    ("a.txt", "=fourth"),
+    ("big", "*"),
+    ("bin/more", "="),
+    ("bin/run", "!#!/bin/sh"),
+    ("dir/b.txt", "=second"),
+    ("dir/new/d", "!fifth"),
+    ("dir/same-1", "=same"),
+    ("dir/twin", "!second"),
+    ("empty", "="),
+    ("hollow", "/"),
+    ("link", ">dir/b.txt"),
+];
 
 /// Parses a tree in short notation: `path`, and `=bytes`, `!bytes` for an executable, `>target`, `/`, or
 /// `*` for a file of some size. The mtime of every file is `secs`.
@@ -169,20 +223,14 @@ pub fn read_tree(dir: &Path) -> io::Result<Things> {
     Ok(found)
 }
 
+/// Returns a tree with all mtimes at zero.
+pub fn without_mtimes(things: &Things) -> Things {
+    things.iter().map(|(path, thing)| (path.clone(), thing.without_mtime())).collect()
+}
+
 /// Compares two trees without their mtimes.
 pub fn same_content(a: &Things, b: &Things) -> bool {
-    let plain = |things: &Things| -> Things {
-        things
-            .iter()
-            .map(|(path, thing)| match thing {
-                Thing::File(bytes, executable, _) => {
-                    (path.clone(), Thing::File(bytes.clone(), *executable, 0))
-                }
-                other => (path.clone(), other.clone()),
-            })
-            .collect()
-    };
-    plain(a) == plain(b)
+    without_mtimes(a) == without_mtimes(b)
 }
 
 /// Lists the names in a folder, in order; none if there is no folder.

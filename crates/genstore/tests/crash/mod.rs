@@ -8,52 +8,18 @@ mod scenarios;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use genstore::faults::Faults;
 use genstore::plan::ScanRules;
 use genstore::publish::Activate;
-use genstore::{CommitOptions, Options, Plan, Publication, Store};
+use genstore::{CommitOptions, Plan, Publication, Store};
 use genstore_testkit::{
-    Bystanders, Task, Things, Trees, Way, at, child_task, copy_exactly, count_down_in_turn, give,
-    read_tree, same_content, scratch, settle, things,
+    Bystanders, Task, Things, Trees, Way, child_task, copy_exactly, count_down_in_turn, give, read_tree,
+    same_content, scratch, settle, try_open,
 };
 
 use promises::check_promises;
-use scenarios::{KNOWN, SCENARIOS, Scenario};
-
-fn trees() -> Trees {
-    let a = things(
-        1_000,
-        &[
-            ("a.txt", "=first"),
-            ("bin/run", "!#!/bin/sh"),
-            ("dir/b.txt", "=second"),
-            ("dir/same-1", "=same"),
-            ("dir/same-2", "=same"),
-            ("dir/twin", "!second"),
-            ("empty", "="),
-            ("hollow", "/"),
-            ("link", ">dir/b.txt"),
-        ],
-    );
-    let b = things(
-        900,
-        &[
-            ("a.txt", "=changed"),
-            ("bin/run", "!#!/bin/sh"),
-            ("dir/same-1", "=same"),
-            ("empty", "="),
-            ("link", ">dir/same-1"),
-            ("new/c.txt", "=third"),
-            ("new/d.txt", "=second"),
-        ],
-    );
-    let mut c = a.clone();
-    c.retain(|path, _| path != "dir/same-2");
-    c.extend(things(1_100, &[("a.txt", "=fourth"), ("bin/more", "="), ("dir/new/d", "=third")]));
-    Trees { a, b, c }
-}
+use scenarios::{SCENARIOS, Scenario};
 
 /// A folder to work in, with `store`, and `given-a`, `given-b` and `given-c`, which are consumed.
 struct Place {
@@ -78,10 +44,7 @@ impl Place {
     }
 
     fn open(&self, faults: Faults) -> genstore::Result<Store> {
-        // The clock stands still, so that the results of two runs are equal.
-        let mut options = Options::new(Arc::new(|| at(5_000)));
-        options.faults = faults;
-        Store::init(&self.store(), options).map(|made| made.store)
+        try_open(&self.store(), faults)
     }
 
     /// Plans to publish a source, or the one that is given away instead.
@@ -98,7 +61,7 @@ impl Place {
         activate: Activate,
     ) -> genstore::Result<Publication> {
         if self.way.consume {
-            give(&self.given(source), trees().get(source));
+            give(&self.given(source), Trees::usual().get(source));
         }
         let store = self.open(faults)?;
         let staged = store.stage(&self.plan(&store, source)?, self.way.staging())?;
@@ -127,7 +90,7 @@ impl Place {
 
 fn prepare(scenario: &Scenario, dir: &Path, way: Way) -> Place {
     let place = Place { dir: dir.join("prepared"), sources: dir.join("sources"), way };
-    trees().write(&place.sources);
+    Trees::usual().write(&place.sources);
     settle(dir);
     std::fs::create_dir(&place.dir).expect("mkdir");
     (scenario.prepare)(&place);
@@ -154,12 +117,12 @@ fn run(name: &str, way: Way) {
     let before = unbroken.shown();
     (scenario.act)(&unbroken, Faults::default()).unwrap_or_else(|e| panic!("{name}, {way}: {e}"));
     let after = unbroken.shown().expect("something is current");
-    if name.starts_with("third") {
+    if scenario.third {
         let generation = |id: u64| unbroken.store().join(format!("generations/{id}"));
         assert_eq!(generation(1).exists(), !way.recycle, "{name}, {way}");
-        assert!(same_content(&after, trees().get("c")), "{name}, {way}: {after:#?}");
+        assert!(same_content(&after, Trees::usual().get("c")), "{name}, {way}: {after:#?}");
         let index = generation(2).join("index");
-        assert!(way.consume && name != KNOWN || index.exists(), "{name}, {way}: there is an index");
+        assert!(way.consume && !scenario.known || index.exists(), "{name}, {way}: there is an index");
     }
 
     let points = count_down_in_turn(&format!("{name}, {way}"), 1, |fault, what| {
@@ -181,7 +144,7 @@ fn run(name: &str, way: Way) {
     });
     // Publishing the current tree changes nothing, except that sources are consumed, and except
     // `sealed`, a cache that is written if the folders were not changed just before.
-    let idle = name == "publish of what is current" && !way.consume;
+    let idle = scenario.idle && !way.consume;
     let expected = if idle { 0..=MOST_STEPS_OF_A_CACHE } else { 1..=u64::MAX };
     assert!(expected.contains(&points), "{name}, {way}: {points}");
 }

@@ -8,10 +8,11 @@ use genstore::publish::{Activate, Expect, MarkLeft, Owner};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Plan, Retention};
 use genstore_testkit::{
-    Way, at, change_tree, copy_exactly, debris, give, kill_at, same_content, settle, things, write_tree,
+    Trees, Way, at, change_tree, copy_exactly, debris, give, kill_at, same_content, settle, things,
+    write_tree,
 };
 
-use super::{Place, trees};
+use super::Place;
 
 /// A verb under test: the state before, and the action.
 pub(super) struct Scenario {
@@ -22,13 +23,27 @@ pub(super) struct Scenario {
     /// An action in each copy of the place before the verb, for state that cannot be copied.
     pub(super) prepare_each: fn(&Place),
     pub(super) act: fn(&Place, Faults) -> genstore::Result<()>,
+    /// Whether it changes nothing but sources that are consumed.
+    pub(super) idle: bool,
+    /// Whether it publishes `c` as the third generation, which recycles the first one.
+    pub(super) third: bool,
+    /// Whether the index knows sources that are consumed.
+    pub(super) known: bool,
+    /// The error codes that the repeated verb may return if it was done before.
+    pub(super) again: &'static [&'static str],
 }
 
-/// The scenario that consumes sources that were copied before.
-pub(super) const KNOWN: &str = "third publish, of what the index knows";
-
-const PLAIN: Scenario =
-    Scenario { name: "", mends: false, prepare: |_| {}, prepare_each: |_| {}, act: |_, _| Ok(()) };
+const PLAIN: Scenario = Scenario {
+    name: "",
+    mends: false,
+    prepare: |_| {},
+    prepare_each: |_| {},
+    act: |_, _| Ok(()),
+    idle: false,
+    third: false,
+    known: false,
+    again: &[],
+};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "first publish", act: |place, faults| act_publish(place, faults, "a"), ..PLAIN },
@@ -40,6 +55,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "publish of what is current",
+        idle: true,
         prepare: |place| place.publish("a"),
         act: |place, faults| act_publish(place, faults, "a"),
         ..PLAIN
@@ -52,6 +68,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "third publish",
+        third: true,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
@@ -60,12 +77,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ..PLAIN
     },
     Scenario {
-        name: KNOWN,
+        name: "third publish, of what the index knows",
+        third: true,
+        known: true,
         prepare: |place| place.publish("a"),
         // The folder that was published before, and is consumed now that it was built again.
         prepare_each: |place| {
             let given = place.given("c");
-            let mut built = trees().a;
+            let mut built = Trees::usual().a;
             built.extend(things(1_000, &[("a.txt", "=second")]));
             write_tree(&given, &built);
             settle(&place.dir);
@@ -74,13 +93,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             let plan = Plan::scan(&given, &ScanRules::default()).expect("scan");
             let staged = store.stage(&plan, copying.way.staging()).expect("stage");
             drop(staged.unaudited().commit(&CommitOptions::default()).expect("commit"));
-            change_tree(&given, &built, &trees().c);
+            change_tree(&given, &built, &Trees::usual().c);
         },
         act: |place, faults| act_publish(place, faults, "c"),
         ..PLAIN
     },
     Scenario {
         name: "third publish, over a changed spare",
+        third: true,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
@@ -103,6 +123,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "third build in a stage",
+        third: true,
         prepare: |place| {
             place.publish("a");
             place.publish("b");
@@ -110,7 +131,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         act: |place, faults| {
             let store = place.open(faults)?;
             let stage = store.begin()?;
-            write_tree(stage.path(), &trees().c);
+            write_tree(stage.path(), &Trees::usual().c);
             let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
@@ -118,6 +139,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "rollback",
+        again: &["nothing-older"],
         prepare: |place| {
             place.publish("a");
             place.publish("b");
@@ -147,6 +169,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "mark, pin and unpin",
+        again: &["no-such-pin"],
         prepare: |place| place.publish("a"),
         act: |place, faults| {
             let store = place.open(faults)?;
@@ -167,6 +190,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "recovery of a rollback",
+        again: &["nothing-older"],
         prepare: |place| {
             place.publish("a");
             place.publish("b");
@@ -204,7 +228,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             let stage = store.begin_build()?;
             let mut log = stage.log()?;
             std::io::Write::write_all(&mut log, b"building\n").expect("write the log");
-            write_tree(stage.path(), &trees().b);
+            write_tree(stage.path(), &Trees::usual().b);
             let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
             staged.unaudited().commit(&CommitOptions::default()).map(drop)
         },
@@ -216,7 +240,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         act: |place, faults| {
             let store = place.open(faults)?;
             let stage = store.begin()?;
-            write_tree(stage.path(), &trees().b);
+            write_tree(stage.path(), &Trees::usual().b);
             // It expires at once, so that the next writer removes it.
             stage.leave_to(Owner::Until(at(5_000))).map(drop)
         },
@@ -224,16 +248,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "commit of a stage that was left",
+        again: &["stage-committed"],
         prepare: |place| {
             place.publish("a");
             let store = place.open(Faults::default()).expect("open");
             let stage = store.begin().expect("begin");
-            write_tree(stage.path(), &trees().b);
+            write_tree(stage.path(), &Trees::usual().b);
             stage.leave_to(Owner::Process(std::process::id())).map(drop).expect("leave");
         },
         act: |place, faults| {
             let store = place.open(faults)?;
-            if place.shown().is_some_and(|shown| same_content(&shown, &trees().b)) {
+            if place.shown().is_some_and(|shown| same_content(&shown, &Trees::usual().b)) {
                 // The commit happened before the interruption: any writer removes the rest.
                 store.mark(&"@".parse().unwrap(), Mark::Good, None)?;
                 assert_eq!(debris(&place.store()), [""; 0], "the stage of a commit that happened");
@@ -318,7 +343,7 @@ fn lose_parts(place: &Place) {
 /// Refuses `b`, and keeps it for inspection instead of the previous refused one.
 fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
     if place.way.consume {
-        give(&place.given("b"), &trees().b);
+        give(&place.given("b"), &Trees::usual().b);
     }
     let store = place.open(faults)?;
     let staged = store.stage(&place.plan(&store, "b")?, place.way.staging())?;

@@ -10,7 +10,7 @@ use genstore::generation::Mark;
 use genstore::plan::ScanRules;
 use genstore::publish::Expect;
 use genstore::view::ViewOptions;
-use genstore::{CommitOptions, Durability, GenerationId, Options, Plan, Publication, StageOptions, Store};
+use genstore::{CommitOptions, Durability, Options, Plan, Publication, StageOptions, Store};
 use genstore_testkit::{Bystanders, Things, at, read_tree, settle, things, write_tree};
 
 /// The store, its source, every generation's tree as it was published, and a folder beside everything.
@@ -26,10 +26,6 @@ pub(crate) fn options() -> Options {
     let mut options = Options::new(Arc::new(move || at(ticks.fetch_add(1, Ordering::Relaxed))));
     options.durability = Durability::None;
     options
-}
-
-pub(crate) fn id(number: u64) -> GenerationId {
-    GenerationId::new(number).unwrap()
 }
 
 impl Place {

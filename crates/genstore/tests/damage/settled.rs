@@ -24,7 +24,7 @@ fn a_rollback_that_fails_leaves_nothing_begun() {
             assert!(is_full || !sequence.contains("intent"), "{words}: {sequence}");
             let report = place.store.verify(None, Depth::Full).unwrap();
             assert!(report.is_clean(), "{words}: {report:#?}");
-            assert_eq!(place.store.current().unwrap(), Some(super::place::id(4)), "{words}");
+            assert_eq!(place.store.current().unwrap(), Some(genstore_testkit::id(4)), "{words}");
         }
         end
     });

@@ -13,11 +13,11 @@ use genstore::publish::{MarkLeft, Owner};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Options, Plan, StageOptions, Store};
 use genstore_testkit::{
-    Bystanders, KINDS, Task, at, bind, count_down, debris, in_own_mounts, mount, read_tree, scratch,
+    Bystanders, KINDS, Task, at, bind, count_down, debris, in_own_mounts, mount, names, read_tree, scratch,
     things, unmount, unmount_below, write_tree,
 };
 
-use super::{child, keep_one, names, open};
+use super::{child, keep_one, open};
 
 /// The verb that runs beside a mount, and fails at each of its steps.
 pub(super) fn act(verb: &str, dir: &Path, faults: Faults) -> genstore::Result<()> {
@@ -49,7 +49,7 @@ fn prepare_mounts(dir: &Path, outside: &Path) {
         act("publish", dir, Faults::default()).unwrap();
     };
     fs::create_dir(dir).unwrap();
-    let store = open_at(dir);
+    let store = genstore_testkit::open(&dir.join("store"), Faults::default());
     publish("1");
     // No two of them are ever recycled: each contains a mount.
     bind(outside, &dir.join("store/generations/1/tree/b"));
@@ -64,10 +64,6 @@ fn prepare_mounts(dir: &Path, outside: &Path) {
     drop(stage.leave_to(Owner::Until(at(4_000))).unwrap());
     bind(outside, &deep);
     write_tree(&dir.join("dist"), &things(900, &[("a", "=4"), ("b/c", "=other")]));
-}
-
-fn open_at(dir: &Path) -> Store {
-    Store::init(&dir.join("store"), Options::new(Arc::new(|| at(5_000)))).unwrap().store
 }
 
 /// INV-17.
@@ -94,7 +90,7 @@ fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
             assert_eq!(names(&place.join("store/generations")).len(), 1, "{what}");
             unmount_below(&place);
             act("gc", &place, Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
-            let store = open_at(&place);
+            let store = genstore_testkit::open(&place.join("store"), Faults::default());
             assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
             assert_eq!(debris(store.path()), [""; 0], "{what}");
             assert_eq!(fs::read(place.join("store/current/a")).unwrap(), b"4", "{what}");
@@ -124,7 +120,7 @@ fn a_generation_that_cannot_be_renamed_is_whole_or_off_the_list() {
         overlay(&lower, &upper, &place);
         let end = fault.meet(&Task::new(child, &place, &["gc"]), |faults| act("gc", &place, faults));
         // Every listed generation is complete, before the next writer and after it.
-        let store = open_at(&place);
+        let store = genstore_testkit::open(&place.join("store"), Faults::default());
         for listed in store.list().unwrap().generations {
             let generation = store.open_generation(&genstore::Rev::Number(listed.id)).unwrap();
             assert!(read_tree(&generation.path()).unwrap().contains_key("b/c"), "{what}: {}", listed.id);

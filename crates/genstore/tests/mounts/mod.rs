@@ -17,7 +17,7 @@ use genstore::publish::{MarkLeft, Owner};
 use genstore::verify::{Depth, TreeFaultKind};
 use genstore::{CommitOptions, Error, Options, Plan, Publication, Retention, StageOptions, Store};
 use genstore_testkit::{
-    Bystanders, bind, child_task, debris, in_own_mounts, scratch, things, unmount, write_tree,
+    Bystanders, bind, child_task, debris, in_own_mounts, names, scratch, things, unmount, write_tree,
 };
 use tempfile::TempDir;
 
@@ -71,14 +71,6 @@ fn open(dir: &Path) -> Store {
 
 fn keep_one() -> Retention {
     Retention::only_last(1)
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 #[track_caller]

@@ -9,9 +9,9 @@ use genstore::plan::ScanRules;
 use genstore::publish::MarkLeft;
 use genstore::view::{ViewOptions, ViewState};
 use genstore::{CommitOptions, Error, Plan, StageOptions};
-use genstore_testkit::{bind, in_own_mounts, mount, things, unmount, write_tree};
+use genstore_testkit::{bind, in_own_mounts, mount, names, things, unmount, write_tree};
 
-use super::{Site, names};
+use super::Site;
 
 #[test]
 fn nothing_is_consumed_across_a_mount_point() {

@@ -19,7 +19,7 @@ use genstore::{
     plan::PlanBuilder, plan::ScanRules, verify::Depth, view::ViewOptions,
 };
 use genstore_testkit::{
-    Task, at, child_task, copy_exactly, has_program, is_root, itself, kill_at, scratch,
+    Task, at, child_task, copy_exactly, has_program, is_root, itself, kill_at, options, scratch,
     skip_on_this_machine, things, write_tree,
 };
 use tempfile::TempDir;
@@ -32,9 +32,8 @@ const GROUP: u32 = 61_000;
 const AS_USER: &str = "GENSTORE_OWNERS_AS_USER";
 
 fn open(place: &Path, faults: Faults) -> Store {
-    let mut options = Options::new(Arc::new(|| at(5_000)));
+    let mut options = options(faults);
     options.lock_timeout = Duration::from_secs(5);
-    options.faults = faults;
     Store::init(&place.join("store"), options).unwrap().store
 }
 

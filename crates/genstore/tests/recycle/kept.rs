@@ -9,9 +9,9 @@ use genstore::faults::Faults;
 use genstore::plan::ScanRules;
 use genstore::verify::Depth;
 use genstore::{GenerationId, Plan, Retention, StageOptions};
-use genstore_testkit::{Things, Way, debris, write_tree};
+use genstore_testkit::{Things, Way, debris, open, write_tree};
 
-use super::{LAST, Place, open, publish_in, publish_with, tree_a, tree_b, tree_c};
+use super::{LAST, Place, publish_in, publish_with, tree_a, tree_b, tree_c};
 
 #[test]
 fn a_spare_whose_folders_are_others_is_only_removed() {

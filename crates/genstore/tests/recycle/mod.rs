@@ -8,16 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use genstore::audit::{AuditRules, Judged};
 use genstore::faults::Faults;
 use genstore::plan::ScanRules;
 use genstore::verify::Depth;
-use genstore::{
-    CommitOptions, Error, GenerationId, Options, Plan, Publication, Retention, StageOptions, Store,
-};
-use genstore_testkit::{Things, Way, at, copy_exactly, debris, scratch, things, write_tree};
+use genstore::{CommitOptions, Error, GenerationId, Plan, Publication, Retention, StageOptions, Store};
+use genstore_testkit::{Things, Way, copy_exactly, debris, open, scratch, things, write_tree};
 use tempfile::TempDir;
 
 const LAST: Retention = Retention::only_last(1);
@@ -86,21 +83,13 @@ impl Place {
     }
 }
 
-fn open(store: &Path, faults: Faults) -> Store {
-    let mut options = Options::new(Arc::new(|| at(5_000)));
-    options.faults = faults;
-    Store::init(store, options).unwrap().store
-}
-
 fn publish(store: &Path, source: &Path, recycle: Option<Retention>) -> Publication {
     publish_with(&open(store, Faults::default()), source, recycle, || ()).unwrap()
 }
 
 /// Publishes the present content of a source.
 fn publish_in(store: &Store, source: &Path, way: Way) -> Publication {
-    let plan = Plan::scan(source, &ScanRules::default()).unwrap();
-    let staged = store.stage(&plan, way.staging()).unwrap();
-    staged.unaudited().commit(&CommitOptions::default()).unwrap()
+    genstore_testkit::publish(way, store, source).unwrap()
 }
 
 /// Publishes, and runs `act` when everything is staged.

@@ -8,10 +8,10 @@ use genstore::faults::Faults;
 use genstore::publish::MarkLeft;
 use genstore::verify::Depth;
 use genstore::{Durability, GenerationId, Options, Store};
-use genstore_testkit::{Things, at, settle, things, write_tree};
+use genstore_testkit::{Things, at, open, settle, things, write_tree};
 use proptest::prelude::*;
 
-use super::{LAST, Place, open, publish_with, tree_a, tree_b, tree_c};
+use super::{LAST, Place, publish_with, tree_a, tree_b, tree_c};
 
 #[test]
 fn a_recycled_tree_is_what_assembly_makes() {

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use genstore::Store;
 use genstore::publish::MarkLeft;
-use genstore_testkit::{copy_exactly, read_tree, scratch, things};
+use genstore_testkit::{commit, copy_exactly, id, plan_of, read_tree, scratch, things};
 
 use super::lost::{drop_empty_folders, files, repair, verify};
-use super::{collect, commit, id, memory, open, publish_things};
+use super::{collect, open, publish_things};
 
 /// Copies a store with `cp` and these flags.
 fn copied(store: &Store, dir: &Path, flags: &[&str]) -> Store {
@@ -126,7 +126,7 @@ fn everything_at_once_takes_one_run() {
         assert!(files(&store, &found).contains(&name.to_owned()), "{name}: {found:#?}");
     }
     assert_eq!(store.current().unwrap(), Some(id(2)), "the hold tells");
-    assert_eq!(commit(&store, &memory(&[("n", "4")])).unwrap().generation, id(4));
+    assert_eq!(commit(&store, &plan_of(&[("n", "=4")])).unwrap().generation, id(4));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn an_object_that_ran_out_of_links_is_no_loss() {
     let copy = dir.path().join("copy");
     copy_exactly(&object, &copy);
     fs::rename(&copy, &object).unwrap();
-    drop(commit(&store, &memory(&[("n", "4")])).unwrap());
+    drop(commit(&store, &plan_of(&[("n", "=4")])).unwrap());
     fs::hard_link(&object, dir.path().join("another")).unwrap();
     assert_eq!(verify(&store).unshared.files, 0);
     assert_eq!(store.usage().unwrap().store_bytes, real_bytes(&store));

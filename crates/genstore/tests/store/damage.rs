@@ -8,9 +8,9 @@ use genstore::error::{Damaged, ObjectUse};
 use genstore::publish::MarkLeft;
 use genstore::verify::{Depth, Repaired};
 use genstore::{Error, StageOptions};
-use genstore_testkit::{Bystanders, Way, read_tree, same_content, scratch, things};
+use genstore_testkit::{Bystanders, Way, commit, id, plan_of, read_tree, same_content, scratch, things};
 
-use super::{collect, commit, id, memory, open, publish_in};
+use super::{collect, open, publish_in};
 
 /// Flips one bit of a file. The mtime stays, as with bit rot.
 fn flip(path: &Path, at: u64) {
@@ -173,18 +173,18 @@ fn a_number_is_not_used_again_although_the_sequence_is_lost() {
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for n in 1..=3 {
-        drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
     }
     drop(store.rollback(1, MarkLeft::Bad).unwrap());
     assert_eq!(collect(&store, 0).generations, [id(3), id(1)]);
     flip(&store.path().join("sequence"), 3);
-    let stage = store.stage(&memory(&[("n", "4")]), StageOptions::default()).map(drop).unwrap_err();
+    let stage = store.stage(&plan_of(&[("n", "=4")]), StageOptions::default()).map(drop).unwrap_err();
     assert_eq!(stage.code(), "damaged");
     assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
     let Repaired { before, after, .. } = store.repair().unwrap();
     assert_eq!(before.files.len(), 1, "{before:?}");
     assert!(after.is_clean(), "{after:?}");
-    assert_eq!(commit(&store, &memory(&[("n", "4")])).unwrap().generation, id(4));
+    assert_eq!(commit(&store, &plan_of(&[("n", "=4")])).unwrap().generation, id(4));
 }
 
 #[test]
@@ -212,8 +212,8 @@ fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
     let dir = scratch();
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
-    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
-    drop(commit(&store, &memory(&[("a", "2")])).unwrap());
+    drop(commit(&store, &plan_of(&[("a", "=1")])).unwrap());
+    drop(commit(&store, &plan_of(&[("a", "=2")])).unwrap());
     // As if a rollback had been interrupted after its intent, and the disk had then damaged the
     // manifest.
     let intent =
@@ -221,7 +221,7 @@ fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
     let record = format!("{intent}\n{}\n", genstore::tree::Digest::of(intent.as_bytes()));
     fs::write(store.path().join("sequence"), record).unwrap();
     flip(&store.path().join("generations/1/manifest"), 100);
-    assert_eq!(commit(&store, &memory(&[("a", "3")])).unwrap().generation, id(3));
+    assert_eq!(commit(&store, &plan_of(&[("a", "=3")])).unwrap().generation, id(3));
     let report = store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "the publish healed it: {report:?}");
 }
@@ -231,8 +231,8 @@ fn whatever_took_the_place_of_current_is_put_aside() {
     let dir = scratch();
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
-    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
-    drop(commit(&store, &memory(&[("a", "2")])).unwrap());
+    drop(commit(&store, &plan_of(&[("a", "=1")])).unwrap());
+    drop(commit(&store, &plan_of(&[("a", "=2")])).unwrap());
     drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
     let current = store.path().join("current");
     for harm in [

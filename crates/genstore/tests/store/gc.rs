@@ -14,9 +14,11 @@ use genstore::plan::Symlinks;
 use genstore::publish::{Activate, Expect, MarkLeft};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, Options, Plan, Retention, Source, StageOptions, Store};
-use genstore_testkit::{Bystanders, at, object_inodes, read_tree, scratch, things, write_tree};
+use genstore_testkit::{
+    Bystanders, at, commit, id, object_inodes, plan_of, read_tree, scratch, things, write_tree,
+};
 
-use super::{collect, commit, id, memory, open};
+use super::{collect, open};
 
 /// Current, pinned, leased and retained generations are not collected (INV-13).
 #[test]
@@ -25,7 +27,7 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for n in 1..=5 {
-        drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
     }
     store.mark(&"4".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
     let back = store.rollback(1, MarkLeft::Bad).unwrap();
@@ -42,7 +44,7 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
     drop(lease);
     assert_eq!(collect(&store, 0).generations, [id(4)]);
     // Numbers are never used again.
-    assert_eq!(commit(&store, &memory(&[("n", "6")])).unwrap().generation, id(6));
+    assert_eq!(commit(&store, &plan_of(&[("n", "=6")])).unwrap().generation, id(6));
     assert!(matches!(
         store.rollback(9, MarkLeft::Bad),
         Err(Error::Refused { kind: RefusedKind::NothingOlder, .. })
@@ -53,7 +55,8 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
 fn publish_all(store: &Store, contents: &[&str]) {
     for content in contents {
         let activate = if content.ends_with('-') { Activate::Never } else { Activate::Always };
-        let staged = store.stage(&memory(&[("n", content)]), StageOptions::default()).unwrap();
+        let staged =
+            store.stage(&plan_of(&[("n", &format!("={content}"))]), StageOptions::default()).unwrap();
         let options = CommitOptions::default().activate(activate);
         drop(staged.unaudited().commit(&options).unwrap());
     }
@@ -313,13 +316,13 @@ fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for n in 1..=3 {
-        drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
     }
     let rule = Retention::only_last(1);
     let plan = store.plan_gc(&rule).unwrap();
     assert_eq!(plan.removed(), [id(2), id(1)]);
     store.pin(&"2".parse().unwrap(), &"late".parse().unwrap(), None, None).unwrap();
-    drop(commit(&store, &memory(&[("n", "4")])).unwrap());
+    drop(commit(&store, &plan_of(&[("n", "=4")])).unwrap());
     let done = store.collect(&plan).unwrap();
     assert_eq!((done.generations, done.spared), (vec![id(1)], vec![id(2)]));
     assert_eq!(store.list().unwrap().generations.len(), 3, "3 was in no plan");
@@ -332,14 +335,14 @@ fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for text in ["old", "new"] {
-        drop(commit(&store, &memory(&[("n", text)])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={text}"))])).unwrap());
     }
     let rule = Retention::only_last(1);
     let plan = store.plan_gc(&rule).unwrap();
     assert_eq!((plan.removed(), plan.objects()), (vec![id(1)], 1));
     // The bytes are published again, and unreferenced again, by a generation that is not in the plan.
     for text in ["old", "newest"] {
-        drop(commit(&store, &memory(&[("n", text)])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={text}"))])).unwrap());
     }
     let done = store.collect(&plan).unwrap();
     assert_eq!((done.generations, done.objects), (vec![id(1)], 0));
@@ -371,7 +374,7 @@ fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
     for folder in ["3", "3/3", "3/3/c"] {
         fs::set_permissions(tree.join(folder), fs::Permissions::from_mode(0o000)).unwrap();
     }
-    drop(commit(&store, &memory(&[("flat", "1")])).unwrap());
+    drop(commit(&store, &plan_of(&[("flat", "=1")])).unwrap());
     let done = collect(&store, 1);
     assert_eq!((done.generations, done.objects), (vec![id(1)], 145));
     assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);

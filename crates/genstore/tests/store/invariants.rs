@@ -11,9 +11,9 @@ use genstore::generation::Mark;
 use genstore::publish::{Expect, MarkLeft};
 use genstore::tree::Digest;
 use genstore::verify::Depth;
-use genstore_testkit::{Way, copy_exactly, object_inodes, scratch, things};
+use genstore_testkit::{Way, commit, copy_exactly, id, object_inodes, plan_of, scratch, things};
 
-use super::{collect, commit, id, memory, open, publish_in, ticking};
+use super::{collect, open, publish_in, ticking};
 
 /// Returns the path of the object with these bytes.
 fn object(store: &Store, bytes: &str) -> PathBuf {
@@ -32,7 +32,7 @@ fn an_object_keeps_its_inode() {
     for way in Way::ALL {
         let dir = scratch();
         let store = open(dir.path());
-        drop(commit(&store, &memory(&[("n", "the same")])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", "=the same")])).unwrap());
         let first = inode(&object(&store, "the same"));
         for n in 1..=4 {
             let next = things(1_000 * n, &[("a", "=the same"), ("b", &format!("={n}"))]);
@@ -52,7 +52,7 @@ fn links_keep_no_object_and_lose_none() {
     let dir = scratch();
     let store = open(dir.path());
     for n in ["1", "2"] {
-        drop(commit(&store, &memory(&[("n", n)])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
     }
     fs::hard_link(object(&store, "1"), dir.path().join("outside")).unwrap();
     // As after a rotation: the path in the tree has the inode that had the name before.
@@ -70,7 +70,7 @@ fn links_keep_no_object_and_lose_none() {
 fn objects_go_after_the_generation_that_names_them() {
     let dir = scratch();
     for n in ["1", "2"] {
-        drop(commit(&open(dir.path()), &memory(&[("n", n)])).unwrap());
+        drop(commit(&open(dir.path()), &plan_of(&[("n", &format!("={n}"))])).unwrap());
     }
     let faults = Faults::record();
     let mut options = ticking(9_000);
@@ -97,12 +97,12 @@ fn what_others_hold_open_keeps_its_inode() {
         locks.chain([store.path().join("notice")]).map(|path| (path.clone(), inode(&path))).collect()
     };
     let store = open(dir.path());
-    drop(commit(&store, &memory(&[("n", "1")])).unwrap());
+    drop(commit(&store, &plan_of(&[("n", "=1")])).unwrap());
     drop(store.lock_watch().unwrap());
     let before = inodes(&store);
     assert_eq!(before.len(), 4, "{before:?}");
     for n in ["2", "3"] {
-        drop(commit(&open(dir.path()), &memory(&[("n", n)])).unwrap());
+        drop(commit(&open(dir.path()), &plan_of(&[("n", &format!("={n}"))])).unwrap());
     }
     drop(store.rollback(1, MarkLeft::Bad).unwrap());
     drop(collect(&store, 0));

@@ -5,9 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use genstore::plan::ScanRules;
 use genstore::verify::Depth;
 use genstore::{Plan, Source, Store};
-use genstore_testkit::{object_inodes, scratch};
+use genstore_testkit::{commit, id, object_inodes, plan_of, scratch};
 
-use super::{collect, commit, id, memory, open, ticking};
+use super::{collect, open, ticking};
 
 #[test]
 fn seventy_thousand_equal_files_need_more_than_one_inode() {
@@ -61,7 +61,7 @@ fn ten_thousand_folders_deep() {
     // From the disk, too: the exported copy is scanned and found to be the same.
     let again = commit(&store, &Plan::scan(&copy, &ScanRules::default()).unwrap()).unwrap();
     assert!(!again.changed);
-    drop(commit(&store, &memory(&[("flat", "1")])).unwrap());
+    drop(commit(&store, &plan_of(&[("flat", "=1")])).unwrap());
     assert_eq!(collect(&store, 1).generations, [id(1)]);
     // The standard library's removal is recursive, and this is too deep for it. rm is not recursive.
     assert!(std::process::Command::new("rm").arg("-rf").arg(&copy).status().unwrap().success());

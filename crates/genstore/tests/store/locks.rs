@@ -11,7 +11,9 @@ use std::time::Duration;
 use genstore::{Error, Store};
 use genstore_testkit::scratch;
 
-use super::{commit, memory, open, ticking};
+use genstore_testkit::{commit, plan_of};
+
+use super::{open, ticking};
 
 /// A user without rights to the store.
 const STRANGER: u32 = 65_534;
@@ -41,7 +43,7 @@ fn lock_files_are_for_those_who_may_write_to_the_store() {
         set_mode(store.path(), store_mode);
         // As the first programs of this format created them.
         locks.iter().for_each(|lock| set_mode(&store.path().join(lock), 0o644));
-        drop(commit(&store, &memory(&[("n", &store_mode.to_string())])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={store_mode}"))])).unwrap());
         drop(store.lock_watch().unwrap());
         for lock in locks {
             assert_eq!(mode(&store, lock), expected, "{lock} of {store_mode:o}");
@@ -93,7 +95,7 @@ fn a_stranger_who_holds_a_lock_is_named_and_cannot_take_it_again() {
         let mut options = ticking(2_000_000);
         options.lock_timeout = Duration::ZERO;
         let hasty = Store::open(store.path(), options).unwrap();
-        let error = commit(&hasty, &memory(&[("n", lock)])).map(drop).unwrap_err();
+        let error = commit(&hasty, &plan_of(&[("n", &format!("={lock}"))])).map(drop).unwrap_err();
         let Error::Locked { path, holders, .. } = &error else { panic!("{lock}: {error}") };
         assert_eq!(path, &store.path().join(lock));
         assert!(holders.iter().any(|holder| holder.user == Some(STRANGER)), "{holders:?}");
@@ -101,7 +103,7 @@ fn a_stranger_who_holds_a_lock_is_named_and_cannot_take_it_again() {
         // The end of its input ends it.
         drop(holder.stdin.take());
         holder.wait().unwrap();
-        drop(commit(&hasty, &memory(&[("n", lock)])).unwrap());
+        drop(commit(&hasty, &plan_of(&[("n", &format!("={lock}"))])).unwrap());
         assert!(!flock(&store, lock).arg("true").status().unwrap().success(), "{lock}");
         // A check needs no lock that only writers may take.
         assert_eq!(mode(&store, lock), 0o600);

@@ -10,16 +10,22 @@ use genstore::generation::Mark;
 use genstore::publish::{Expect, MarkLeft};
 use genstore::verify::{Depth, Repaired, VerifyReport};
 use genstore::{CommitOptions, Error, Retention, Rev, StageOptions, Store};
-use genstore_testkit::{copy_exactly, read_tree, same_content, scratch, things};
+use genstore_testkit::{commit, copy_exactly, id, plan_of, read_tree, same_content, scratch, things};
 
-use super::{collect, commit, id, memory, open, publish_things};
+use super::{collect, open, publish_things};
 
 /// A store of three generations, with the second one current after a rollback that set no mark.
 fn three(dir: &Path) -> Store {
     let store = open(dir);
     for n in 1..=3 {
         let n = n.to_string();
-        drop(commit(&store, &memory(&[("n", &n), ("same", "same"), ("d/deep", &n)])).unwrap());
+        drop(
+            commit(
+                &store,
+                &plan_of(&[("n", &format!("={n}")), ("same", "=same"), ("d/deep", &format!("={n}"))]),
+            )
+            .unwrap(),
+        );
     }
     drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
     store
@@ -72,7 +78,7 @@ pub(super) fn repair(store: &Store) -> VerifyReport {
 fn every_writer_completes_a_store_that_lost_its_empty_folders() {
     type Verb = fn(&Store) -> genstore::Result<()>;
     let verbs: [(&str, Verb); 8] = [
-        ("publish", |store| commit(store, &memory(&[("n", "4")])).map(drop)),
+        ("publish", |store| commit(store, &plan_of(&[("n", "=4")])).map(drop)),
         ("rollback", |store| store.rollback(1, MarkLeft::Bad).map(drop)),
         ("switch", |store| store.activate(&"3".parse().unwrap(), Expect::Any).map(drop)),
         ("pin", |store| store.pin(&"1".parse().unwrap(), &"p".parse().unwrap(), None, None).map(drop)),
@@ -152,7 +158,7 @@ fn a_store_that_was_just_made_has_lost_nothing() {
     assert_eq!(store.required_current().unwrap_err().code(), "no-current");
     // Kept, and never current.
     let kept = CommitOptions::default().activate(genstore::publish::Activate::Never);
-    let staged = store.stage(&memory(&[("a", "1")]), StageOptions::default()).unwrap();
+    let staged = store.stage(&plan_of(&[("a", "=1")]), StageOptions::default()).unwrap();
     drop(staged.unaudited().commit(&kept).unwrap());
     assert!(verify(&store).is_clean());
     assert_eq!(store.checked_current().unwrap(), None);
@@ -229,10 +235,10 @@ fn numbers_are_not_used_again_although_the_sequence_is_lost_or_old() {
     for is_old in [false, true] {
         let dir = scratch();
         let store = open(dir.path());
-        drop(commit(&store, &memory(&[("n", "1")])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", "=1")])).unwrap());
         let old = fs::read(store.path().join("sequence")).unwrap();
         for n in 2..=4 {
-            drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+            drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
         }
         drop(store.activate(&"3".parse::<Rev>().unwrap(), Expect::Any).unwrap());
         // Then only the log has the number of the fourth one.
@@ -245,7 +251,7 @@ fn numbers_are_not_used_again_although_the_sequence_is_lost_or_old() {
         assert_eq!(files(&store, &repair(&store)), ["sequence"]);
         let record = fs::read_to_string(store.path().join("sequence")).unwrap();
         assert!(record.starts_with("{\"high\":4,"), "{record}");
-        assert_eq!(commit(&store, &memory(&[("n", "5")])).unwrap().generation, id(5));
+        assert_eq!(commit(&store, &plan_of(&[("n", "=5")])).unwrap().generation, id(5));
     }
 }
 
@@ -321,7 +327,7 @@ fn what_took_the_place_of_a_part_is_put_aside_in_one_run() {
             assert!(!before.is_clean(), "{what}");
             assert!(after.is_clean(), "{what}: {after:#?}");
             assert!(same_content(&read_tree(&place.join("store/current")).unwrap(), &shown), "{what}");
-            drop(commit(&store, &memory(&[("n", "4")])).unwrap_or_else(|e| panic!("{what}: {e}")));
+            drop(commit(&store, &plan_of(&[("n", "=4")])).unwrap_or_else(|e| panic!("{what}: {e}")));
             assert_eq!(store.list().unwrap().generations.len(), 4, "{what}");
             assert!(fs::metadata("/etc/passwd").unwrap().len() > 0);
             fs::remove_dir_all(&place).unwrap();
@@ -339,7 +345,7 @@ fn generations_are_not_put_aside_with_all_that_is_in_them() {
     for error in [
         store.repair().map(drop).unwrap_err(),
         store.plan_gc(&Retention::default()).map(drop).unwrap_err(),
-        commit(&store, &memory(&[("n", "4")])).map(drop).unwrap_err(),
+        commit(&store, &plan_of(&[("n", "=4")])).map(drop).unwrap_err(),
     ] {
         let is_it = |path: &Path| path == store.path().join("generations");
         assert!(
@@ -356,7 +362,7 @@ fn generations_are_not_put_aside_with_all_that_is_in_them() {
 fn the_folders_of_a_tree_are_put_back() {
     let dir = scratch();
     let store = open(dir.path());
-    drop(commit(&store, &memory(&[])).unwrap());
+    drop(commit(&store, &plan_of(&[])).unwrap());
     drop(publish_things(&store, dir.path(), &things(1_000, &[("a", "=1"), ("v", "/"), ("w/x", "/")])));
     drop_empty_folders(&store.path().join("generations"));
     let report = verify(&store);
@@ -399,7 +405,7 @@ fn what_took_the_place_of_the_log_keeps_no_publisher_out() {
     fs::remove_file(store.path().join("log")).unwrap();
     fs::create_dir(store.path().join("log")).unwrap();
     for number in 4..=6 {
-        let done = commit(&store, &memory(&[("n", &number.to_string())])).unwrap();
+        let done = commit(&store, &plan_of(&[("n", &format!("={number}"))])).unwrap();
         assert_eq!((done.generation, done.durable), (id(number), false));
         let told = done.warnings.iter().map(|warning| warning.message.as_str()).collect::<String>();
         assert!(told.contains("could not write the log: "), "{told}");
@@ -407,7 +413,7 @@ fn what_took_the_place_of_the_log_keeps_no_publisher_out() {
     }
     assert_eq!(files(&store, &verify(&store)), ["log"]);
     assert_eq!(files(&store, &repair(&store)), ["log"]);
-    assert!(commit(&store, &memory(&[("n", "7")])).unwrap().durable);
+    assert!(commit(&store, &plan_of(&[("n", "=7")])).unwrap().durable);
 }
 
 #[test]
@@ -418,12 +424,12 @@ fn what_took_the_place_of_the_log_keeps_no_rollback_and_no_keeping_out() {
         let dir = scratch();
         let store = open(dir.path());
         for n in 1..=3 {
-            drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+            drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
         }
         fs::remove_file(store.path().join("log")).unwrap();
         replace(&store.path().join("log"));
         let keep = CommitOptions::default().activate(genstore::publish::Activate::Never);
-        let staged = store.stage(&memory(&[("n", "4")]), StageOptions::default()).unwrap();
+        let staged = store.stage(&plan_of(&[("n", "=4")]), StageOptions::default()).unwrap();
         let kept = staged.unaudited().commit(&keep).unwrap();
         assert_eq!((kept.generation, kept.current, kept.durable), (id(4), false, true));
         let told: Vec<&str> = kept.warnings.iter().map(|warning| warning.message.as_str()).collect();

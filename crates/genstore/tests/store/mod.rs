@@ -18,10 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use genstore::plan::ScanRules;
-use genstore::{
-    CommitOptions, GenerationId, Options, Plan, Publication, Retention, Source, StageOptions, Store,
-};
-use genstore_testkit::{Thing, Things, Way, at, give, read_tree, scratch, settle, write_tree};
+use genstore::{CommitOptions, Options, Plan, Publication, Store};
+use genstore_testkit::{Thing, Things, Way, at, commit, give, read_tree, scratch, settle, write_tree};
 
 /// A clock that advances by a second each time it is read.
 fn ticking(start: u64) -> Options {
@@ -31,10 +29,6 @@ fn ticking(start: u64) -> Options {
 
 fn open(dir: &Path) -> Store {
     Store::init(&dir.join("store"), ticking(1_000_000)).unwrap().store
-}
-
-fn commit(store: &Store, plan: &Plan) -> genstore::Result<Publication> {
-    store.stage(plan, StageOptions::default())?.unaudited().commit(&CommitOptions::default())
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {
@@ -64,21 +58,8 @@ fn publish_in(way: Way, store: &Store, dir: &Path, things: &Things) -> Publicati
     done
 }
 
-fn memory(files: &[(&str, &str)]) -> Plan {
-    let mut plan = Plan::builder();
-    for (path, content) in files {
-        plan = plan.file(*path, Source::Bytes(content.as_bytes().to_vec()));
-    }
-    plan.build().unwrap()
-}
-
 fn collect(store: &Store, keep_last: usize) -> genstore::gc::Collected {
-    let rule = Retention::only_last(keep_last);
-    store.collect(&store.plan_gc(&rule).unwrap()).unwrap()
-}
-
-fn id(number: u64) -> GenerationId {
-    GenerationId::new(number).unwrap()
+    genstore_testkit::collect(store, keep_last).unwrap()
 }
 
 #[test]

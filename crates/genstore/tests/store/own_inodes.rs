@@ -11,10 +11,10 @@ use genstore::publish::{Expect, MarkLeft};
 use genstore::verify::{Depth, Repaired};
 use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
 use genstore_testkit::{
-    Thing, Things, Way, give, read_tree, same_content, scratch, settle, things, write_tree,
+    Thing, Things, Way, give, id, read_tree, same_content, scratch, settle, things, write_tree,
 };
 
-use super::{id, open, publish_in};
+use super::{open, publish_in};
 
 /// A store whose generation 2 has an own inode for `own`: it was published with an mtime that is not
 /// later.

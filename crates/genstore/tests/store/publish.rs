@@ -8,9 +8,9 @@ use genstore::plan::{ScanRules, Symlinks};
 use genstore::publish::Expect;
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, Plan, Source, StageOptions, Store};
-use genstore_testkit::{read_tree, same_content, scratch, things, write_tree};
+use genstore_testkit::{commit, id, plan_of, read_tree, same_content, scratch, things, write_tree};
 
-use super::{commit, id, memory, open, publish, publish_things, ticking};
+use super::{open, publish, publish_things, ticking};
 
 /// The same content has the same id, from any kind of source (INV-18).
 #[test]
@@ -159,12 +159,12 @@ fn names_are_bytes() {
 fn a_stage_that_is_dropped_leaves_nothing() {
     let dir = scratch();
     let store = open(dir.path());
-    let staged = store.stage(&memory(&[("a", "1")]), StageOptions::default()).unwrap();
+    let staged = store.stage(&plan_of(&[("a", "=1")]), StageOptions::default()).unwrap();
     let path = staged.path().expect("a new tree has a directory");
     assert_eq!(fs::read(path.join("a")).unwrap(), b"1");
     assert_eq!(genstore_testkit::debris(store.path()).len(), 2, "the stage and its lock");
     // Another writer leaves a living stage alone.
-    drop(commit(&store, &memory(&[("b", "2")])).unwrap());
+    drop(commit(&store, &plan_of(&[("b", "=2")])).unwrap());
     assert_eq!(fs::read(path.join("a")).unwrap(), b"1");
     drop(staged);
     assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);

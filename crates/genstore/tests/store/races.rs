@@ -11,23 +11,23 @@ use genstore::publish::{Expect, MarkLeft, Owner};
 use genstore::verify::Depth;
 use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
 use genstore_testkit::{
-    Bystanders, Way, at, bind, debris, in_own_mounts, read_tree, same_content, scratch, things,
-    unmount_below, write_tree,
+    Bystanders, Way, at, bind, commit, debris, id, in_own_mounts, plan_of, read_tree, same_content,
+    scratch, things, unmount_below, write_tree,
 };
 
-use super::{collect, commit, id, memory, open, publish_in, ticking};
+use super::{collect, open, publish_in, ticking};
 
 #[test]
 fn a_lost_race_says_who_and_when() {
     let dir = scratch();
     let _outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
-    drop(commit(&store, &memory(&[("a", "1")])).unwrap());
-    let staged = store.stage(&memory(&[("a", "mine")]), StageOptions::default()).unwrap();
+    drop(commit(&store, &plan_of(&[("a", "=1")])).unwrap());
+    let staged = store.stage(&plan_of(&[("a", "=mine")]), StageOptions::default()).unwrap();
     let mut options = ticking(2_000_000);
     options.actor = "somebody else".to_owned();
     let other = Store::open(store.path(), options).unwrap();
-    drop(commit(&other, &memory(&[("a", "theirs")])).unwrap());
+    drop(commit(&other, &plan_of(&[("a", "=theirs")])).unwrap());
     let expect = Expect::Current(id(1));
     let lost = staged.unaudited().commit(&CommitOptions::default().expect(expect)).unwrap_err();
     match lost {
@@ -47,7 +47,7 @@ fn a_rollback_that_was_overtaken_while_it_waited_is_lost() {
     let dir = scratch();
     let store = open(dir.path());
     for n in 1..=3 {
-        drop(commit(&store, &memory(&[("n", &n.to_string())])).unwrap());
+        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
     }
     let lock = |name: &str| fs::File::open(store.path().join(name)).unwrap();
     let writer = lock("locks/commit");
@@ -79,7 +79,7 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
     let path = dir.path().join("store");
     let rounds = 12;
     let barrier = Barrier::new(4);
-    drop(commit(&open(dir.path()), &memory(&[("n", "start")])).unwrap());
+    drop(commit(&open(dir.path()), &plan_of(&[("n", "=start")])).unwrap());
     let (wins, losses): (u64, u64) = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|worker| {
@@ -142,7 +142,15 @@ fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
     let outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
     for text in ["1", "2", "3"] {
-        let done = commit(&store, &memory(&[("a", text), ("b", text), ("d/x", text)])).unwrap();
+        let done = commit(
+            &store,
+            &plan_of(&[
+                ("a", &format!("={text}")),
+                ("b", &format!("={text}")),
+                ("d/x", &format!("={text}")),
+            ]),
+        )
+        .unwrap();
         bind(outside.path(), &store.path().join(format!("generations/{}/tree/d", done.generation)));
     }
     let stage = store.begin().unwrap();
@@ -153,7 +161,7 @@ fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
     assert_eq!(left.len(), 4, "one in each: {left:?}");
     outside.check("with all of it mounted");
     unmount_below(dir.path());
-    drop(commit(&store, &memory(&[("a", "last"), ("b", "last")])).unwrap());
+    drop(commit(&store, &plan_of(&[("a", "=last"), ("b", "=last")])).unwrap());
     assert_eq!(collect(&store, 1).left, []);
     assert_eq!(debris(store.path()), [""; 0]);
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
@@ -162,7 +170,7 @@ fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
 /// Two publishers, a reader and gc at once.
 fn publish_read_and_collect(dir: &Path) {
     let path = dir.join("store");
-    drop(commit(&open(dir), &memory(&[("a", "0"), ("b", "0")])).unwrap());
+    drop(commit(&open(dir), &plan_of(&[("a", "=0"), ("b", "=0")])).unwrap());
     let working = AtomicU64::new(2);
     let busy = || working.load(Ordering::Relaxed) > 0;
     std::thread::scope(|scope| {
@@ -204,7 +212,7 @@ fn publish_read_and_collect(dir: &Path) {
 fn stages_are_begun_left_resumed_and_ended_beside_other_writers() {
     let dir = scratch();
     let path = dir.path().join("store");
-    drop(commit(&open(dir.path()), &memory(&[("a", "0")])).unwrap());
+    drop(commit(&open(dir.path()), &plan_of(&[("a", "=0")])).unwrap());
     let working = AtomicU64::new(2);
     let busy = || working.load(Ordering::Relaxed) > 0;
     let done: u64 = std::thread::scope(|scope| {
