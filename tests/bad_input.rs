@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,22 +15,11 @@ use genstore_testkit::target_dir;
 use crate::harness::Site;
 
 /// Returns the state that must not change: everything in the store that a reader or a later writer sees.
-fn state(site: &Site) -> Vec<(String, u64, i64)> {
-    let mut all = Vec::new();
-    let mut folders = vec![site.path("genstore")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            let meta = path.symlink_metadata().unwrap();
-            if meta.is_dir() {
-                folders.push(path.clone());
-            }
-            all.push((path.display().to_string(), meta.ino(), meta.mtime_nsec()));
-        }
-    }
-    all.sort();
+fn state(site: &Site) -> Vec<(u64, PathBuf)> {
     // A folder that held a stage for a while has another mtime.
-    all.iter().map(|(path, ino, _)| (path.clone(), *ino, 0)).collect()
+    let store = site.path("genstore");
+    let all = if store.exists() { genstore_testkit::below(&store) } else { vec![] };
+    all.into_iter().map(|path| (path.symlink_metadata().unwrap().ino(), path)).collect()
 }
 
 #[track_caller]

@@ -133,11 +133,7 @@ impl Site {
 
     /// Lists the names in a folder.
     pub fn names(&self, below: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.path(below)).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
+        testkit::names(&self.path(below))
     }
 
     /// Returns whether a file of any kind has this name.

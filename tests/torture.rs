@@ -1,7 +1,6 @@
 //! `torture`: its output, its remains, and that the store keeps its promises on this machine's filesystem,
 //! and on ext4, xfs and btrfs.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 
 use genstore_testkit::{LoopFs, read_tree};
@@ -157,7 +156,7 @@ fn on(kind: &'static str, size_mib: u64) {
     assert_eq!(doc["violations"], json!([]));
     assert_eq!((&doc["filesystem"], &doc["total"]["violations"]), (&json!(kind), &json!(0)));
     assert!(doc["total"]["killed"].as_u64() > Some(20), "{doc}");
-    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left = genstore_testkit::names(&dir);
     assert!(left.iter().all(|name| name == "lost+found"), "{left:?}");
     mount.unmount();
     mount.mount(&["ro"]).unwrap();

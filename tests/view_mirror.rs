@@ -5,6 +5,7 @@ mod strangers;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -42,16 +43,8 @@ fn left_alone(paths: &str) -> String {
 
 /// Lists everything below a folder.
 fn all(site: &Site, folder: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for name in site.names(folder) {
-        let path = format!("{folder}/{name}");
-        let is_folder = fs::symlink_metadata(site.path(&path)).unwrap().is_dir();
-        found.push(path.clone());
-        if is_folder {
-            found.extend(all(site, &path));
-        }
-    }
-    found
+    let name = |path: &PathBuf| path.strip_prefix(site.path("")).unwrap().display().to_string();
+    genstore_testkit::below(&site.path(folder)).iter().map(name).collect()
 }
 
 fn stat(site: &Site, path: &str) -> fs::Metadata {

@@ -126,9 +126,8 @@ impl Workshop {
 
     /// Lists the numbers of the generations' folders.
     pub fn generations(&self) -> Vec<u64> {
-        let entries = fs::read_dir(self.store().join("generations")).unwrap();
-        let mut numbers: Vec<u64> =
-            entries.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+        let names = genstore_testkit::names(&self.store().join("generations"));
+        let mut numbers: Vec<u64> = names.iter().map(|name| name.parse().unwrap()).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -181,15 +180,10 @@ impl Workshop {
 
 /// Describes everything below a folder.
 pub fn snapshot_below(root: &Path, lines: &mut BTreeMap<PathBuf, String>) {
-    for entry in fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = path.symlink_metadata().unwrap();
-        let bytes =
-            if meta.is_file() { Digest::of(&fs::read(&path).unwrap()).short() } else { String::new() };
+    for path in genstore_testkit::below(root) {
+        let is_file = path.symlink_metadata().unwrap().is_file();
+        let bytes = if is_file { Digest::of(&fs::read(&path).unwrap()).short() } else { String::new() };
         lines.insert(path.clone(), format!("{} {bytes}", describe(&path)));
-        if meta.is_dir() {
-            snapshot_below(&path, lines);
-        }
     }
 }
 

@@ -23,9 +23,8 @@ fn on_another_filesystem_there_are_copies_only() {
     let hint = "hint: `--copy` makes copies instead of links\n";
     site.run(&format!("view add {path} --as mirror")).is(1, "", &format!("{refused}{hint}"));
     let names = || {
-        let names =
-            fs::read_dir(&other).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name != "lost+found").collect::<Vec<_>>()
+        let names = genstore_testkit::names(&other);
+        names.into_iter().filter(|name| name != "lost+found").collect::<Vec<_>>()
     };
     assert_eq!(names(), [""; 0]);
     assert!(site.names("genstore/views").is_empty());

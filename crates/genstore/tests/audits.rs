@@ -227,7 +227,7 @@ fn an_audit_that_writes_through_a_shared_object_is_told_and_healed() {
     let place = Place(scratch());
     let store = place.open();
     drop(publish(&store, &[("same", "=shared")]));
-    let files = [("new", "fresh"), ("same", "shared")];
+    let files = [("new", "=fresh"), ("same", "=shared")];
     let judged = stage(&store, &files)
         .audit_with(&AuditRules::default(), |tree| {
             fs::write(tree.join("same"), "SHARED").unwrap();

@@ -13,7 +13,7 @@ use genstore::view::{ViewKind, ViewOptions, ViewState};
 use genstore::{Error, Store};
 use genstore_testkit::{
     Bystanders, Task, Thing, Things, Way, child_task, commit_in, copy_exactly, count_down_in_turn, debris,
-    plan_of, read_tree, scratch, try_open, without_mtimes,
+    names, plan_of, read_tree, scratch, try_open, without_mtimes,
 };
 
 /// The content of generations.
@@ -60,11 +60,6 @@ impl Place {
 
     fn site(&self) -> PathBuf {
         self.0.join("site")
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("list").map(|entry| entry.expect("an entry"));
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// Returns the tree that a program finds at the view's path. `None` if there is no entry.
@@ -280,10 +275,9 @@ fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Things>, ha
 
 fn check_nothing_left(place: &Place, what: &str) {
     let stray: Vec<String> =
-        place.names().into_iter().filter(|name| name.starts_with(".genstore")).collect();
+        names(&place.0).into_iter().filter(|name| name.starts_with(".genstore")).collect();
     assert!(stray.is_empty(), "{what}: left beside the view: {stray:?}");
-    let names = fs::read_dir(place.0.join("store/views")).expect("list");
-    for name in names.map(|record| record.expect("a record").file_name().into_string().expect("text")) {
+    for name in names(&place.0.join("store/views")) {
         let is_done = name.len() == 32 || name.ends_with(".mirror");
         assert!(is_done, "{what}: left unfinished: {name}");
     }

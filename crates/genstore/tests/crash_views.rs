@@ -13,7 +13,7 @@ use genstore::view::{ViewOptions, ViewState};
 use genstore::{Error, Store};
 use genstore_testkit::{
     Bystanders, End, FAILURES, Task, Way, child_task, commit_in, copy_exactly, count_down,
-    count_down_in_turn, debris, kill_at, plan_of, scratch, try_open,
+    count_down_in_turn, debris, kill_at, names, plan_of, scratch, try_open,
 };
 
 /// A folder to work in, with `store` and the view `site`, and the way of publishing.
@@ -51,11 +51,6 @@ impl Place {
         self.0.join("site")
     }
 
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).expect("list").map(|entry| entry.expect("an entry"));
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-    }
-
     /// Returns the entry at the view's path.
     fn standing(&self) -> Standing {
         match fs::symlink_metadata(self.site()) {
@@ -70,7 +65,7 @@ impl Place {
 
     /// Returns whether the previous folder still exists, wherever it is.
     fn has_mine(&self) -> bool {
-        self.names().iter().any(|name| {
+        names(&self.0).iter().any(|name| {
             let path = self.0.join(name);
             let is_dir = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
             is_dir && fs::read(path.join("deep/mine")).is_ok_and(|bytes| bytes == b"mine")
@@ -185,18 +180,17 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
     let after = if scenario.after.is_empty() { Standing::Nothing } else { link(scenario.after) };
     let standing = place.standing();
     assert!(standing == *before || standing == after, "{what}: at the view stands {standing:?}");
-    assert_eq!(place.has_mine(), had_mine, "{what}: the folder is kept: {:?}", place.names());
+    assert_eq!(place.has_mine(), had_mine, "{what}: the folder is kept: {:?}", names(&place.0));
 
     // The next writer, whatever it does, completes or undoes the change.
     let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
     store.mark(&"@".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
     let stray: Vec<String> =
-        place.names().into_iter().filter(|name| name.starts_with(".genstore")).collect();
+        names(&place.0).into_iter().filter(|name| name.starts_with(".genstore")).collect();
     assert!(stray.is_empty(), "{what}: left beside the view: {stray:?}");
-    if let Ok(records) = fs::read_dir(place.0.join("store/views")) {
-        let names: Vec<_> = records.map(|record| record.expect("a record").file_name()).collect();
-        assert!(names.iter().all(|name| name.len() == 32), "{what}: left unfinished: {names:?}");
-    }
+    let views = place.0.join("store/views");
+    let records = if views.exists() { names(&views) } else { vec![] };
+    assert!(records.iter().all(|name| name.len() == 32), "{what}: left unfinished: {records:?}");
     assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
 
     // The final state is the state of an uninterrupted run.
@@ -206,7 +200,7 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
     }
     place.publish(Faults::default(), "three").unwrap_or_else(|e| panic!("{what}: {e}"));
     assert_eq!(place.standing(), after, "{what}");
-    assert_eq!(place.has_mine(), had_mine, "{what}: {:?}", place.names());
+    assert_eq!(place.has_mine(), had_mine, "{what}: {:?}", names(&place.0));
     let views = store.views().unwrap_or_else(|e| panic!("{what}: {e}"));
     match scenario.after {
         "" => assert_eq!(views, [], "{what}"),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
 use genstore::verify::Depth;
@@ -37,14 +37,8 @@ fn first_generation(path: &Path) {
 
 /// Lists the objects, as `ab/cdef…`.
 fn objects(path: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for folder in fs::read_dir(path.join("objects")).unwrap() {
-        let folder = folder.unwrap();
-        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        let folder = folder.file_name().into_string().unwrap();
-        found.extend(names.map(|name| format!("{folder}/{}", name.into_string().unwrap())));
-    }
-    found
+    let name = |object: PathBuf| object.strip_prefix(path.join("objects")).unwrap().display().to_string();
+    genstore_testkit::objects(path).into_iter().map(name).collect()
 }
 
 /// Publishes, and returns the calls with paths below the store.

@@ -32,7 +32,7 @@ pub use trees::Trees;
 pub use way::Way;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -63,12 +63,23 @@ pub fn bytes_read(act: impl FnOnce()) -> usize {
 
 /// Lists the debris of dead processes: anything in `staging/`.
 pub fn debris(store: &Path) -> Vec<String> {
-    names(&store.join("staging"))
+    genstore_torture::trees::names(&store.join("staging")).expect("list staging")
 }
 
-/// Lists the names in a folder, in order; none if there is no folder.
+/// Lists the names in a folder, in order.
 pub fn names(dir: &Path) -> Vec<String> {
+    assert!(dir.is_dir(), "{} is no folder", dir.display());
     genstore_torture::trees::names(dir).expect("list")
+}
+
+/// Lists everything below a folder, in the order of the names.
+pub fn below(dir: &Path) -> Vec<PathBuf> {
+    genstore_torture::trees::below(dir).expect("list")
+}
+
+/// Lists the files of the objects.
+pub fn objects(store: &Path) -> Vec<PathBuf> {
+    below(&store.join("objects")).into_iter().filter(|path| path.is_file()).collect()
 }
 
 /// Returns the inodes of all objects.

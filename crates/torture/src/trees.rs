@@ -257,6 +257,16 @@ pub fn object_inodes(store: &Path) -> io::Result<BTreeSet<u64>> {
     walk(&store.join("objects"), 2).map(|object| Ok(fs::symlink_metadata(object?.path())?.ino())).collect()
 }
 
+/// Lists everything below a folder, in the order of the names.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn below(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = walk(dir, 1).map(|entry| Ok(entry?.into_path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// Walks a folder, which may be a symlink, starting this many levels below it. An error is the system's
 /// own.
 pub(crate) fn walk(dir: &Path, from: usize) -> impl Iterator<Item = io::Result<DirEntry>> {

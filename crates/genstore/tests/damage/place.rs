@@ -1,7 +1,6 @@
 //! A store with entries of every kind, and its expected content.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +10,7 @@ use genstore::plan::ScanRules;
 use genstore::publish::Expect;
 use genstore::view::ViewOptions;
 use genstore::{CommitOptions, Durability, Options, Plan, Publication, StageOptions, Store};
-use genstore_testkit::{Bystanders, Things, at, read_tree, settle, things, write_tree};
+use genstore_testkit::{Bystanders, Things, at, objects, read_tree, settle, things, write_tree};
 
 /// The store, its source, every generation's tree as it was published, and a folder beside everything.
 pub(crate) struct Place {
@@ -113,12 +112,7 @@ impl Place {
 
     /// Lists the objects, in the order of their names.
     pub(crate) fn objects(&self) -> Vec<PathBuf> {
-        let mut all = Vec::new();
-        for folder in fs::read_dir(self.at("objects")).unwrap() {
-            all.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|object| object.unwrap().path()));
-        }
-        all.sort();
-        all
+        objects(&self.at(""))
     }
 
     /// Returns the generations whose trees have other names, bytes, bits or targets than were

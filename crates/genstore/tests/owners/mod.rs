@@ -19,8 +19,8 @@ use genstore::{
     plan::PlanBuilder, plan::ScanRules, verify::Depth, view::ViewOptions,
 };
 use genstore_testkit::{
-    Task, at, child_task, copy_exactly, has_program, is_root, itself, kill_at, options, scratch,
-    skip_on_this_machine, things, write_tree,
+    Task, at, below, child_task, copy_exactly, has_program, is_root, itself, kill_at, names, objects,
+    options, scratch, skip_on_this_machine, things, write_tree,
 };
 use tempfile::TempDir;
 
@@ -105,11 +105,9 @@ fn act(name: &str, store: &Store, place: &Path) {
             store.export(&generation, &place.join("exported")).unwrap();
         }
         "repair" => {
-            let object =
-                fs::read_dir(store.path().join("objects")).unwrap().next().unwrap().unwrap().path();
-            let object = fs::read_dir(object).unwrap().next().unwrap().unwrap().path();
-            fs::set_permissions(&object, fs::Permissions::from_mode(0o644)).unwrap();
-            fs::write(&object, "damage").unwrap();
+            let object = &objects(store.path())[0];
+            fs::set_permissions(object, fs::Permissions::from_mode(0o644)).unwrap();
+            fs::write(object, "damage").unwrap();
             drop(store.repair().unwrap());
         }
         _ => panic!("{name}"),
@@ -141,17 +139,7 @@ fn give_all(dir: &Path) {
 
 /// Lists a folder and everything below it, through no symlink.
 fn all(dir: &Path) -> Vec<PathBuf> {
-    let (mut found, mut folders) = (vec![dir.to_owned()], vec![dir.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.symlink_metadata().unwrap().is_dir() {
-                folders.push(path.clone());
-            }
-            found.push(path);
-        }
-    }
-    found
+    std::iter::once(dir.to_owned()).chain(below(dir)).collect()
 }
 
 /// Lists the paths that do not belong to the user.
@@ -391,12 +379,10 @@ fn user_goes_past_what_is_locked(store: &Store) {
             left.iter().all(|(path, why)| why == denied && !path.starts_with(&failed.path)),
             "{left:?}"
         );
-        let mut names: Vec<_> = fs::read_dir(store.path().join("failed"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        assert_eq!(names, ["1".to_owned(), "2".to_owned(), number.to_string()]);
+        assert_eq!(
+            names(&store.path().join("failed")),
+            ["1".to_owned(), "2".to_owned(), number.to_string()]
+        );
     }
     println!("the user went on");
 }

@@ -92,8 +92,7 @@ fn verify_tells_the_owners_of_what_is_damaged() {
         assert_eq!(found, store.foreign().unwrap(), "{name}");
     }
     // An object that is a folder now.
-    let object = fs::read_dir(path("objects")).unwrap().next().unwrap().unwrap().path();
-    let object = fs::read_dir(object).unwrap().next().unwrap().unwrap().path();
+    let object = objects(store.path()).remove(0);
     fs::remove_file(&object).unwrap();
     fs::create_dir_all(object.join("below")).unwrap();
     give_all(place.path());

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use genstore::Store;
 use genstore::publish::MarkLeft;
-use genstore_testkit::{commit, copy_exactly, id, plan_of, read_tree, scratch, things};
+use genstore_testkit::{below, commit, copy_exactly, id, plan_of, read_tree, scratch, things};
 
 use super::lost::{drop_empty_folders, files, repair, verify};
 use super::{collect, open, publish_things};
@@ -23,17 +23,8 @@ fn copied(store: &Store, dir: &Path, flags: &[&str]) -> Store {
 
 /// Returns the sum of the sizes of all regular files below a folder, each inode once.
 fn inode_bytes(dir: &Path, seen: &mut BTreeSet<u64>) -> u64 {
-    let mut bytes = 0;
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let meta = path.symlink_metadata().unwrap();
-        if meta.is_dir() {
-            bytes += inode_bytes(&path, seen);
-        } else if meta.is_file() && seen.insert(meta.ino()) {
-            bytes += meta.len();
-        }
-    }
-    bytes
+    let files = below(dir).into_iter().map(|path| path.symlink_metadata().unwrap());
+    files.filter(|meta| meta.is_file() && seen.insert(meta.ino())).map(|meta| meta.len()).sum()
 }
 
 fn real_bytes(store: &Store) -> u64 {

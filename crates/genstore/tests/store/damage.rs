@@ -8,7 +8,9 @@ use genstore::error::{Damaged, ObjectUse};
 use genstore::publish::MarkLeft;
 use genstore::verify::{Depth, Repaired};
 use genstore::{Error, StageOptions};
-use genstore_testkit::{Bystanders, Way, commit, id, plan_of, read_tree, same_content, scratch, things};
+use genstore_testkit::{
+    Bystanders, Way, commit, id, objects, plan_of, read_tree, same_content, scratch, things,
+};
 
 use super::{collect, open, publish_in};
 
@@ -33,10 +35,7 @@ fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
         drop(publish_in(way, &store, dir.path(), &things(900, &[("x/a", "=old"), ("gone", "!tool")])));
         let content = things(1_000, &[("x/a", "=hello"), ("y", "=hello"), ("e", "="), ("t", "!tool")]);
         drop(publish_in(way, &store, dir.path(), &content));
-        let mut damaged: Vec<std::path::PathBuf> = vec![];
-        for folder in fs::read_dir(store.path().join("objects")).unwrap() {
-            damaged.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|o| o.unwrap().path()));
-        }
+        let mut damaged = objects(store.path());
         damaged.push(store.path().join("generations/1/manifest"));
         damaged.push(store.path().join("generations/2/manifest"));
         // One way is enough to try all bytes: the position of the byte does not depend on the way.

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use genstore::error::Damaged;
 use genstore::generation::Mark;
 use genstore::publish::{Expect, MarkLeft};
 use genstore::verify::{Depth, Repaired, VerifyReport};
 use genstore::{CommitOptions, Error, Retention, Rev, StageOptions, Store};
-use genstore_testkit::{commit, copy_exactly, id, plan_of, read_tree, same_content, scratch, things};
+use genstore_testkit::{
+    below, commit, copy_exactly, id, plan_of, read_tree, same_content, scratch, things,
+};
 
 use super::{collect, open, publish_things};
 
@@ -44,16 +46,8 @@ pub(super) fn drop_empty_folders(dir: &Path) {
 
 /// Every path below a folder, with its kind.
 fn everything(dir: &Path) -> BTreeSet<String> {
-    let mut all = BTreeSet::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        let kind = path.symlink_metadata().unwrap().file_type();
-        all.insert(format!("{} {kind:?}", path.display()));
-        if kind.is_dir() {
-            all.append(&mut everything(&path));
-        }
-    }
-    all
+    let kind = |path: &PathBuf| path.symlink_metadata().unwrap().file_type();
+    below(dir).iter().map(|path| format!("{} {:?}", path.display(), kind(path))).collect()
 }
 
 pub(super) fn verify(store: &Store) -> VerifyReport {

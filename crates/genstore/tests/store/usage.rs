@@ -5,9 +5,9 @@ use std::fs;
 use genstore::generation::Usage;
 use genstore::publish::MarkLeft;
 use genstore::{GenerationId, Store};
-use genstore_testkit::{Way, scratch, things};
+use genstore_testkit::{Way, id, scratch, things};
 
-use super::{id, open, publish_in};
+use super::{open, publish_in};
 
 fn by_links(store: &Store, number: u64) -> Usage {
     store.usage_of(id(number)).unwrap().unwrap()
