@@ -41,6 +41,7 @@ fn tells_programs() {
     let failed = site.command("build --json").args(&["--", "sh", "-c", "exit 7"]).run();
     let error = failed.json_error();
     assert_eq!((&error["code"], &error["exit"], failed.status), (&json!("build-failed"), &json!(7), 7));
+    assert_eq!(error["command"], json!({"exit": 7}));
     assert_eq!(error["failed"]["number"], 1);
     assert_eq!(error["failed"]["path"], "[DIR]/genstore/failed/1");
 }
@@ -54,7 +55,7 @@ fn a_build_that_fails_changes_nothing() {
         3,
         "",
         "it broke\nerror: the build failed: sh exited with 3\nhint: readers see no change; its log \
-         is kept in [DIR]/genstore/failed/1\n",
+         is kept in [DIR]/genstore/failed/1; exit status 3 is the command's\n",
     );
     assert_eq!(site.path("genstore/current").read_link().unwrap(), before);
     assert_eq!(site.read("genstore/failed/1/build.log"), "it broke\n");
@@ -126,6 +127,32 @@ fn incremental_builders_get_the_previous_tree() {
     assert_eq!(inode(1), inode(2), "unchanged, it is the same file, with the same mode");
     assert_eq!(inode(2).1, 0o444);
     site.run("verify").ok();
+}
+
+#[test]
+fn the_commands_status_is_told_from_the_programs_own() {
+    let site = Site::new();
+    site.write("genstore.toml", "[audit]\nforbid = ['bad']\n[build]\nstop_timeout = '10ms'\n");
+    let run = |more: &str, script: &str| {
+        let output = site.command(&format!("build --json {more}")).args(&["--", "sh", "-c", script]).run();
+        (output.status, output.json_error())
+    };
+    let (status, error) = run("", "exit 5");
+    assert_eq!(
+        (status, &error["code"], &error["command"]),
+        (5, &json!("build-failed"), &json!({"exit": 5}))
+    );
+    let (status, error) = run("", "echo > $GENSTORE_OUT/bad");
+    assert_eq!((status, &error["code"], &error["command"]), (5, &json!("audit-refused"), &json!(null)));
+    let (status, error) = run("", "true");
+    assert_eq!((status, &error["code"], &error["command"]), (1, &json!("build-failed"), &json!(null)));
+    let (status, error) = run("", "kill -TERM $$");
+    assert_eq!((status, &error["command"]), (143, &json!({"signal": 15})));
+    let (status, error) = run("--timeout 1ms", "sleep 1000");
+    assert_eq!((status, &error["command"]), (124, &json!({"timed_out": true})));
+    // A status without another meaning needs no explanation.
+    let hint = |script| build(&site, script).stderr.ends_with("is the command's\n");
+    assert!(hint("exit 5") && !hint("exit 7"));
 }
 
 #[test]

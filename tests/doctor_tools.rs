@@ -109,13 +109,39 @@ fn a_compiler_that_reads_the_view_of_its_own_build_is_seen() {
     assert_eq!(file, "tsconfig.base.json");
     assert_eq!(line, r#""paths": { "@x/*": ["./build/libs/*/index"] } in a tsconfig for builds"#);
     assert!(text.contains("finds @x/* in the view dist/libs"), "{text}");
+    let failed = site.command("build -- sh -c").args(&["exit 1"]).run();
+    let hint = "by tsconfig.base.json, a plain `tsc` finds @x/* in the view dist/libs, which shows the last publication";
+    assert!(failed.stderr.contains(hint), "{}", failed.stderr);
+    // Also before the first publication, when the view is only declared.
+    std::fs::remove_dir_all(site.path("genstore")).unwrap();
+    let failed = site.command("build -- sh -c").args(&["exit 1"]).run();
+    assert!(failed.stderr.contains(hint), "{}", failed.stderr);
+}
+
+#[test]
+fn a_failed_build_that_read_the_store_is_told_so() {
+    let site = Site::published();
+    site.write("tsconfig.json", "{}");
+    let run = |script: &str| site.command("build -- sh -c").args(&[script]).run().stderr;
+    let said = run("echo 'genstore/current/a.ts(1,1): error TS2307'; exit 2");
+    let hint = "exit status 2 is the command's; its log names files in the store: see `genstore doctor` to keep \
+                typescript out\n";
+    assert!(said.ends_with(hint), "{said}");
+    // The folder that a build writes to is no sign.
+    let said = run("echo $GENSTORE_OUT; exit 1");
+    assert!(!said.contains("doctor"), "{said}");
+    site.run("doctor --fix").ok();
+    let said = run("echo genstore/generations/1/tree/a.ts; exit 1");
+    assert!(said.contains("to keep a tool of the build out"), "{said}");
 }
 
 #[test]
 fn packages_beside_a_link_are_not_found_through_it() {
     let site = Site::published();
     site.write("apps/api/package.json", "{}");
-    site.run("view add apps/api/dist").ok();
+    let said = site.run("view add apps/api/dist").ok().stderr;
+    assert!(said.starts_with("warning: [DIR]/apps/api/dist is a link, which Node resolves:"), "{said}");
+    assert!(said.ends_with("hint: genstore view rm [DIR]/apps/api/dist && genstore view add [DIR]/apps/api/dist --as mirror\n"), "{said}");
     let (_, line, text) = advice(&site, "packages").unwrap();
     assert!(
         text.contains("it does not find [DIR]/apps/api/package.json")
@@ -124,7 +150,7 @@ fn packages_beside_a_link_are_not_found_through_it() {
     );
     assert!(line.contains("genstore view add ") && line.ends_with("/apps/api/dist --as mirror"), "{line}");
     site.run("view rm apps/api/dist").ok();
-    site.run("view add apps/api/dist --as mirror").ok();
+    assert_eq!(site.run("view add apps/api/dist --as mirror").ok().stderr, "");
     assert_eq!(advice(&site, "packages"), None);
     // Above both, Node finds them.
     site.write("package.json", "{}");

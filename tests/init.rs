@@ -126,3 +126,96 @@ fn a_store_may_be_for_a_group_or_for_its_owner_alone() {
         site.run(&format!("verify --store {store}")).ok();
     }
 }
+
+/// A project with one tool whose file can be changed, and one whose file cannot.
+fn with_tools() -> Site {
+    let site = Site::new();
+    site.write("tsconfig.json", "{\n  \"include\": [\"**/*\"]\n}\n");
+    site.write("package.json", "{\"jest\": {}}\n");
+    site
+}
+
+const TSCONFIG: &str =
+    "{\n  \"exclude\": [\"node_modules\", \"genstore\"],\n  \"include\": [\"**/*\"]\n}\n";
+const JEST: &str = "jest (package.json): modulePathIgnorePatterns: [\"<rootDir>/genstore/\"]";
+
+#[test]
+fn without_a_terminal_it_asks_nothing_and_names_the_tools() {
+    let site = with_tools();
+    let before = site.read("tsconfig.json");
+    site.run("init").is(
+        0,
+        "Created the store [DIR]/genstore\n",
+        &format!(
+            "These tools walk into the store. To keep them out, add:\n   \
+             typescript (tsconfig.json): \"exclude\": [\"node_modules\", \"genstore\"]\n   {JEST}\n\
+             hint: `genstore doctor --fix` adds lines where that is safe\n"
+        ),
+    );
+    assert_eq!(site.read("tsconfig.json"), before);
+    // A first publication that creates the store only points to it.
+    let site = with_tools();
+    site.tree("dist", &[("a", "=1")]);
+    let stderr = site.run("publish dist").ok().stderr;
+    let hint = "hint: keep typescript and jest out of the store: see `genstore doctor`\n";
+    assert_eq!(stderr, hint);
+    assert_eq!(site.run("publish dist").ok().stderr, "");
+}
+
+#[test]
+fn yes_adds_what_keeps_tools_out() {
+    let site = with_tools();
+    site.run("init --yes").is(
+        0,
+        "Created the store [DIR]/genstore\n",
+        &format!(
+            "added to tsconfig.json: \"exclude\": [\"node_modules\", \"genstore\"]\n\
+             Left to add by hand:\n   {JEST}\n"
+        ),
+    );
+    assert_eq!(site.read("tsconfig.json"), TSCONFIG);
+    let site = with_tools();
+    let doc = site.run("init --yes --json").is_json("genstore.init/1");
+    let added: Vec<(&str, bool)> = doc["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| (tool["tool"].as_str().unwrap(), tool["added"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(added, [("typescript", true), ("jest", false)]);
+}
+
+#[test]
+fn at_a_terminal_it_asks_where_the_store_should_be() {
+    // Python's pty is a terminal.
+    let script = "import os, pty, sys\n\
+                  pid, master = pty.fork()\n\
+                  if pid == 0: os.execv(sys.argv[2], sys.argv[2:])\n\
+                  seen = b''\n\
+                  while b'Which? [1] ' not in seen: seen += os.read(master, 1024)\n\
+                  os.write(master, sys.argv[1].encode() + b'\\n')\n\
+                  try:\n\
+                  \x20   while True: seen += os.read(master, 1024) or sys.exit('end')\n\
+                  except OSError: pass\n\
+                  print(os.waitpid(pid, 0)[1])\n";
+    if !genstore_testkit::has_program("python3") {
+        return;
+    }
+    let answer = |answer: &str| {
+        let site = with_tools();
+        let run = site.command("--color never init").under(&["python3", "-c", script, answer]).run();
+        assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("0\n", ""));
+        site
+    };
+    let site = answer("");
+    assert_eq!((site.read("tsconfig.json").as_str(), site.has("genstore/format")), (TSCONFIG, true));
+    let site = answer("n");
+    assert_ne!(site.read("tsconfig.json"), TSCONFIG);
+    assert!(site.has("genstore/format"));
+    let site = answer("2");
+    assert_eq!(site.read("genstore.toml"), "[store]\npath = \".genstore\"\n");
+    assert!(site.has(".genstore/format") && !site.has("genstore"));
+    site.tree("dist", &[("a", "=1")]);
+    site.run("publish dist").ok();
+    assert_eq!(site.read(".genstore/current/a"), "1");
+}

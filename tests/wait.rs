@@ -88,3 +88,31 @@ fn ends_when_the_store_goes_away() {
     std::fs::remove_dir_all(site.path("gone")).unwrap();
     waiting.end(&site).fails(10, "error: [DIR]/genstore is not a genstore store\n");
 }
+
+#[test]
+fn what_is_only_kept_wakes_those_who_watch_files_and_not_those_who_watch_the_notice() {
+    use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+    let site = Site::published();
+    let woken = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+    let watch = |path: &str| inotify::add_watch(&woken, site.path(path), WatchFlags::ALL_EVENTS).unwrap();
+    let names = [(watch("genstore/notice"), "notice"), (watch("genstore/current/run"), "file")];
+    let events = || -> Vec<(&str, ReadFlags)> {
+        let mut space = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(&woken, &mut space);
+        let event = || {
+            let event = reader.next().ok()?;
+            let named = names.iter().find(|(watch, _)| *watch == event.wd())?;
+            // A reader of the file is no change.
+            Some((named.1, event.events()))
+        };
+        let read = ReadFlags::OPEN | ReadFlags::ACCESS | ReadFlags::CLOSE_NOWRITE;
+        std::iter::from_fn(event).filter(|(_, events)| !read.contains(*events)).collect()
+    };
+    site.tree("dist", &[("a.txt", "=new"), ("run", "!#!")]);
+    site.run("publish dist --no-activate").ok();
+    let kept = events();
+    assert!(kept.contains(&("file", ReadFlags::ATTRIB)), "a new link is a change of it: {kept:?}");
+    assert!(kept.iter().all(|(name, _)| *name == "file"), "nothing became current: {kept:?}");
+    site.run("switch 3").ok();
+    assert!(events().iter().any(|(name, _)| *name == "notice"));
+}

@@ -70,8 +70,12 @@ impl std::error::Error for Refused {}
 pub(crate) struct BuildFailed {
     pub(crate) why: String,
     pub(crate) status: u8,
+    /// The end of its command, if that failed.
+    pub(crate) ended: Option<Ended>,
     /// The place where its log is kept.
     pub(crate) failed: Option<Failed>,
+    /// A likely cause.
+    pub(crate) advice: Option<String>,
 }
 
 impl fmt::Display for BuildFailed {

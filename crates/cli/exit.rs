@@ -14,3 +14,9 @@ pub(crate) const NEWER_FORMAT: u8 = 12;
 pub(crate) const EXEC_FAILED: u8 = 125;
 pub(crate) const NOT_EXECUTABLE: u8 = 126;
 pub(crate) const NOT_FOUND: u8 = 127;
+
+/// Returns whether a status has a meaning of its own here, so that the same status of a command could be
+/// mistaken for it.
+pub(crate) fn is_own(status: u8) -> bool {
+    matches!(status, USAGE..=LOST | NOT_A_STORE..=NEWER_FORMAT | 124..=NOT_FOUND | 130 | 143)
+}

@@ -11,12 +11,14 @@ use genstore::error::RefusedKind;
 use genstore::plan::ScanRules;
 use genstore::publish::{Emptying, Stage};
 use genstore::{Error, Generation, GenerationId, Plan, Rev, Store};
-use genstore_run::{GuardCommand, Job, Limits, Log, Output, Running, start_with};
+use genstore_run::{Ended, GuardCommand, Job, Limits, Log, Output, Running, start_with};
 
+use crate::command::advice;
 use crate::command::context::Context;
 use crate::command::running;
 use crate::command::stale::{self, Began, Prune, Stale};
 use crate::errors::{BuildFailed, Fail};
+use crate::exit;
 use crate::text::human;
 
 /// The largest part of a build's output that is kept.
@@ -190,8 +192,13 @@ impl Builder {
     }
 }
 
-/// Ends the stage of a failed build, and keeps its log.
-pub(crate) fn failed(context: &Context<'_>, stage: Stage<'_>, why: String, status: u8) -> anyhow::Error {
+/// Ends the stage of a failed build, and keeps its log. `ended` is the end of its command, if that failed.
+pub(crate) fn failed(
+    context: &Context<'_>,
+    stage: Stage<'_>,
+    why: String,
+    ended: Option<Ended>,
+) -> anyhow::Error {
     let keep = match context.own_project() {
         Ok(project) => project.map(|p| p.config.audit.keep_failed()).unwrap_or_default(),
         Err(error) => return error,
@@ -203,7 +210,9 @@ pub(crate) fn failed(context: &Context<'_>, stage: Stage<'_>, why: String, statu
             None
         }
     };
-    BuildFailed { why, status, failed }.into()
+    let status = ended.map_or(exit::FAILED, Ended::exit_code);
+    let advice = ended.and_then(|_| advice::of_failure(context, failed.as_ref()));
+    BuildFailed { why, status, ended, failed, advice }.into()
 }
 
 /// Passes the current generation to the command, for incremental builds.

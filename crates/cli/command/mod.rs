@@ -1,5 +1,6 @@
 //! The shared parts of verbs: the context of a run, and the steps from running a command to a commit.
 
+pub(crate) mod advice;
 pub(crate) mod before;
 pub(crate) mod building;
 pub(crate) mod checks;

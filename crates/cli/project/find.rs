@@ -18,6 +18,9 @@ pub(crate) const PROJECT_FILE: &str = "genstore.toml";
 /// The default name of a store.
 pub(crate) const STORE_FOLDER: &str = "genstore";
 
+/// The folder of a store that most tools pass over. Only a project's file finds it.
+pub(crate) const HIDDEN_STORE_FOLDER: &str = ".genstore";
+
 /// Names that only the root of a project has: folders of version control systems (files in a linked
 /// worktree), and files of package managers.
 const ROOTS: [&str; 8] =

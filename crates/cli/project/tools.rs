@@ -89,6 +89,11 @@ impl<'a> Tools<'a> {
         lists.iter().filter_map(|list| self.read(list)).any(|text| text.lines().any(names_it))
     }
 
+    /// Returns whether a text names files below `current` or below a generation.
+    pub(crate) fn is_named_by(&self, text: &str) -> bool {
+        ["current", "generations"].iter().any(|name| text.contains(&format!("{}/{name}/", self.store)))
+    }
+
     fn package(&self) -> Value {
         self.read("package.json").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
     }

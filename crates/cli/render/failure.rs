@@ -5,6 +5,7 @@ use std::fmt;
 use genstore::audit::Failed;
 use genstore::error::Problem;
 use genstore::{Error, GenerationId};
+use genstore_run::Ended;
 use serde::Serialize;
 
 use super::hints::hint_of;
@@ -26,6 +27,28 @@ struct FailedDoc {
     number: u64,
     #[serde(flatten)]
     path: PathField,
+}
+
+/// The end of a command: one of the fields, or none if it is unknown.
+#[derive(Serialize, Default)]
+struct CommandDoc {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    timed_out: bool,
+}
+
+impl CommandDoc {
+    fn of(ended: Ended) -> CommandDoc {
+        match ended {
+            Ended::Exited(code) => CommandDoc { exit: Some(code), ..CommandDoc::default() },
+            Ended::Signaled(signal) => CommandDoc { signal: Some(signal), ..CommandDoc::default() },
+            Ended::TimedOut => CommandDoc { timed_out: true, ..CommandDoc::default() },
+            _ => CommandDoc::default(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -78,6 +101,9 @@ pub(crate) struct Failure {
     findings: Vec<FindingDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<FailedDoc>,
+    /// The end of the command whose failure it is. Without it, the failure is the program's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<CommandDoc>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WarningDoc>,
     /// The places and problems, as lines for people.
@@ -113,6 +139,7 @@ impl Failure {
             lost: None,
             findings: vec![],
             failed: None,
+            command: None,
             warnings: vec![],
             lines: vec![],
         };
@@ -126,6 +153,7 @@ impl Failure {
             failure.code = "build-failed".to_owned();
             failure.exit = build.status;
             failure.add_kept(build.failed.as_ref(), "its log is kept in");
+            failure.add_command(build);
         } else if let Some(bad) = error.downcast_ref::<BadInput>() {
             failure.code = "bad-plan".to_owned();
             failure.hint.clone_from(&bad.hint);
@@ -166,6 +194,17 @@ impl Failure {
             self.left = failed.left.iter().map(LeftoverDoc::of).collect();
             let path = PathField::of_path(&failed.path);
             self.failed = Some(FailedDoc { number: failed.number, path });
+        }
+    }
+
+    /// Adds how the command of a build ended, and a likely cause.
+    fn add_command(&mut self, build: &BuildFailed) {
+        self.command = build.ended.map(CommandDoc::of);
+        if matches!(build.ended, Some(Ended::Exited(_))) && exit::is_own(build.status) {
+            self.hint.push_str(&format!("; exit status {} is the command's", build.status));
+        }
+        if let Some(advice) = &build.advice {
+            self.hint.push_str(&format!("; {advice}"));
         }
     }
 

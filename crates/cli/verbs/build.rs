@@ -15,10 +15,10 @@ use crate::command::context::Context;
 use crate::command::publishing::{Pending, PublishArgs};
 use crate::command::running::{self, Done};
 use crate::command::stale::Stale;
+use crate::globals;
 use crate::render::output;
 use crate::render::publish::Scanned;
 use crate::text::{human, time};
-use crate::{exit, globals};
 
 #[derive(Args)]
 pub(crate) struct Build {
@@ -53,7 +53,7 @@ impl Build {
         if finished.ended != Ended::Exited(0) {
             let name = human::line(&job.program.to_string_lossy(), 60);
             let why = running::ending(&name, finished.ended);
-            return Err(failed(context, stage, why, finished.ended.exit_code()));
+            return Err(failed(context, stage, why, Some(finished.ended)));
         }
         let start = Instant::now();
         let plan = match builder.plan(context, &stage, self.args.emptying(context)?, |output| {
@@ -67,7 +67,7 @@ impl Build {
             Ok(Plan::scan(output, &rules)?)
         })? {
             Ok(plan) => plan,
-            Err(why) => return Err(failed(context, stage, why, exit::FAILED)),
+            Err(why) => return Err(failed(context, stage, why, None)),
         };
         let scanned = Scanned { plan, time: start.elapsed(), build: Some(time) };
         let options = self.args.stage_options(context, false)?;

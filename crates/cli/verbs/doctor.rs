@@ -10,10 +10,11 @@ use genstore::view::{View, ViewKind, ViewState};
 use genstore::{Error, Store};
 use serde::Serialize;
 
+use crate::command::advice;
 use crate::command::context::Context;
 use crate::exit;
 use crate::probe;
-use crate::project::tools::{Advice, Fix, Tools, packages_beside};
+use crate::project::tools::{Advice, Fix, Tools};
 use crate::render::json::PathField;
 use crate::text::escape::show;
 use crate::text::human;
@@ -111,46 +112,23 @@ fn is_ok(view: &View) -> bool {
 
 impl Doctor {
     /// Looks at the project's own tools, and keeps those out of the store that are to be.
-    fn tools(
-        &self,
-        context: &Context<'_>,
-        store: &Path,
-        parent: &Path,
-        views: &[View],
-    ) -> Result<Vec<Check>> {
+    fn tools(&self, context: &Context<'_>, store: &Path, views: &[View]) -> Result<Vec<Check>> {
         let project = context.project()?;
-        let root = project.map_or(parent, |project| project.root());
+        let root = &*advice::root(context, store)?;
         let mut checks = Vec::new();
         let output = project.and_then(|project| project.config.build.output.as_ref());
         let output = output.map(|output| root.join(output));
         if let Some(tools) = Tools::of(root, store) {
             if self.fix {
-                for advice in tools.find() {
-                    let fail = |source| Error::Io { op: "write", path: root.join(&advice.file), source };
-                    if tools.fix(&advice).map_err(fail)? {
-                        context.out.note(&format!("added to {}: {}", show(&advice.file), advice.line));
-                    }
-                }
+                advice::add_lines(context, root, &tools)?;
             }
             checks.extend(tools.find().iter().map(advised));
             let paths: Vec<PathBuf> = views.iter().map(|view| view.path.clone()).collect();
             checks.extend(tools.loops(&paths, output.as_deref()).iter().map(advised));
         }
-        for view in views.iter().filter(|view| view.kind == ViewKind::Link) {
-            let Some(beside) = packages_beside(&view.path, store) else { continue };
-            let (path, beside) = (show(&view.path), show(&beside));
-            let text = format!(
-                "{path} is a link, which Node resolves: from the generation it does not find {beside}; a mirror \
-                 is a real folder"
-            );
-            let line = format!("genstore view rm {path} && genstore view add {path} --as mirror");
-            checks.push(Check {
-                name: "packages",
-                standing: Standing::Care,
-                text,
-                file: None,
-                line: Some(line),
-            });
+        for (text, line) in views.iter().filter_map(|view| advice::mirror_instead(view, store)) {
+            let standing = Standing::Care;
+            checks.push(Check { name: "packages", standing, text, file: None, line: Some(line) });
         }
         Ok(checks)
     }
@@ -174,7 +152,7 @@ impl Doctor {
         let parent = place.parent().unwrap_or(Path::new("/"));
         let mut checks = checks(parent, store.as_ref(), context, self.probe)?;
         let views = store.as_ref().map_or(Ok(vec![]), Store::views)?;
-        checks.extend(self.tools(context, place, parent, &views)?);
+        checks.extend(self.tools(context, place, &views)?);
         let ok = checks.iter().all(|check| check.standing != Standing::Bad);
         let document = DoctorDoc {
             schema: "genstore.doctor/1",

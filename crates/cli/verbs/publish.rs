@@ -9,6 +9,7 @@ use genstore::diff::diff;
 use genstore::publish::{Emptying, Expect, Stage};
 use genstore::{Durability, Error, GenerationId, Options, Store};
 
+use crate::command::advice;
 use crate::command::before::check_publish;
 use crate::command::compare::Side;
 use crate::command::context::Context;
@@ -77,6 +78,7 @@ impl Publish {
                 made = Store::init(&found.path, context.options(durability)?)?.store;
                 if !context.out.json() {
                     context.out.confirm(&(), || format!("   Created the store {}\n", show(made.path())));
+                    advice::hint_of_new(context, made.path())?;
                 }
                 &made
             }

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use genstore::view::{View as Known, ViewAdded, ViewChange, ViewKind, ViewOptions, ViewState};
 use serde::Serialize;
 
+use crate::command::advice;
 use crate::command::context::Context;
 use crate::command::refs::path_in_tree;
 use crate::errors::Fail;
@@ -254,6 +255,10 @@ impl Add {
         let schema = "genstore.view-add/1";
         let document = AddedDoc { schema, change, view: ViewDoc::of(view), kept, kept_b64, warnings };
         context.out.confirm(&document, || text(&added));
+        if let Some((why, instead)) = advice::mirror_instead(view, store.path()) {
+            context.out.warn(&why);
+            context.out.hint(&instead);
+        }
         if view.state == ViewState::Dangling {
             let until = match (store.current()?, &view.from) {
                 (Some(_), Some(from)) => format!("a generation has {from}"),

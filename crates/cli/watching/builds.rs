@@ -15,7 +15,6 @@ use super::state::{Building, Message, Stop, Watch};
 use crate::command::building::{self, Prepared};
 use crate::command::stale::Began;
 use crate::command::{declared, hooks, publishing, running};
-use crate::exit;
 use crate::project::config::SIGTERM;
 
 /// The number of publications after which generations that retention gave up are removed.
@@ -145,7 +144,7 @@ impl<'a> Watch<'a> {
             self.publish(building.stage, building.began)
         } else {
             let why = running::ending(&building.name, ended);
-            Err(building::failed(self.context, building.stage, why, ended.exit_code()))
+            Err(building::failed(self.context, building.stage, why, Some(ended)))
         };
         match result {
             Ok(Told::Unchanged) if self.for_change && !self.wanted => {
@@ -209,7 +208,7 @@ impl<'a> Watch<'a> {
         let emptying = self.settings.emptying;
         let plan: Plan = match plan {
             Ok(plan) => plan,
-            Err(why) => return Err(building::failed(self.context, stage, why, exit::FAILED)),
+            Err(why) => return Err(building::failed(self.context, stage, why, None)),
         };
         let staged = stage.seal_plan(&plan, self.settings.stage.clone())?;
         let tree = staged.tree().id();
