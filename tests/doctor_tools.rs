@@ -63,7 +63,6 @@ fn lists_of_patterns_get_a_line_and_programs_are_left_to_people() {
     site.write("package.json", r#"{"devDependencies": {"prettier": "3", "vitest": "3", "jest": "30"}}"#);
     site.write("eslint.config.js", "export default [];\n");
     site.write("next.config.mjs", "export default {};\n");
-    site.write("nx.json", "{}");
     site.write("Dockerfile", "FROM scratch\nCOPY dist /\n");
     site.write(".dockerignore", "node_modules");
     let found = |name: &str| {
@@ -71,7 +70,6 @@ fn lists_of_patterns_get_a_line_and_programs_are_left_to_people() {
         format!("{file}: {line}")
     };
     assert_eq!(found("prettier"), ".prettierignore: /genstore/");
-    assert_eq!(found("nx"), ".nxignore: /genstore/");
     assert_eq!(found("docker"), ".dockerignore: genstore");
     assert_eq!(found("eslint"), "eslint.config.js: { ignores: [\"genstore/\"] }");
     assert_eq!(found("jest"), "package.json: modulePathIgnorePatterns: [\"<rootDir>/genstore/\"]");
@@ -79,10 +77,9 @@ fn lists_of_patterns_get_a_line_and_programs_are_left_to_people() {
     assert!(found("vitest").starts_with("vitest.config.ts: test: { exclude: [...configDefaults.exclude,"));
     site.run("doctor --fix").ok();
     assert_eq!(site.read(".prettierignore"), "/genstore/\n");
-    assert_eq!(site.read(".nxignore"), "/genstore/\n");
     assert_eq!(site.read(".dockerignore"), "node_modules\ngenstore\n");
     assert_eq!(site.read("eslint.config.js"), "export default [];\n");
-    for gone in ["prettier", "nx", "docker"] {
+    for gone in ["prettier", "docker"] {
         assert_eq!(advice(&site, gone), None);
     }
     // The image copies from the store on purpose.
@@ -195,11 +192,10 @@ fn gos_tools_pass_the_store_over() {
     if !genstore_testkit::has_program("go") {
         return;
     }
-    let cache = genstore_testkit::scratch();
     let vet = |site: &Site| {
         let mut vet = Command::new("go");
-        vet.args(["vet", "./..."]).current_dir(site.path("")).env("GOFLAGS", "-mod=mod");
-        vet.env("GOCACHE", cache.path()).env("GOTOOLCHAIN", "local").output().unwrap()
+        vet.args(["vet", "./..."]).current_dir(site.path("")).envs(crate::go_module::environment());
+        vet.output().unwrap()
     };
     let clean = vet(&site);
     assert!(clean.status.success(), "{}", String::from_utf8_lossy(&clean.stderr));

@@ -13,7 +13,6 @@ use genstore_run::Interrupts;
 use genstore_torture::Seams;
 use genstore_torture::faults::Injection;
 
-use crate::command::advice;
 use crate::environment::Environment;
 use crate::errors::{Fail, interrupted};
 use crate::globals::Globals;
@@ -330,7 +329,6 @@ impl<'a> Context<'a> {
         let made = Store::init(&found.path, self.options(durability)?)?;
         if made.is_new {
             self.out.note(&format!("   Created the store {}", show(made.store.path())));
-            advice::hint_of_new(self, made.store.path())?;
         }
         Ok((made.store, made.is_new))
     }

@@ -140,9 +140,6 @@ impl<'a> Tools<'a> {
         if (has_prettier || uses("prettier")) && !self.is_ignored_by(&[".prettierignore", ".gitignore"]) {
             all.push(self.advice("prettier", ".prettierignore", format!("/{store}/"), Fix::Append));
         }
-        if self.has("nx.json") && !self.is_ignored_by(&[".nxignore", ".gitignore"]) {
-            all.push(self.advice("nx", ".nxignore", format!("/{store}/"), Fix::Append));
-        }
         if let Some((file, text)) = self.beginning(&["next.config."])
             && !text.contains(store.as_str())
         {

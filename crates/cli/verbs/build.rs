@@ -9,6 +9,7 @@ use clap::Args;
 use genstore::Plan;
 use genstore_run::{Ended, Output};
 
+use crate::command::advice;
 use crate::command::before::check_publish;
 use crate::command::building::{self, Builder, Prepared, failed};
 use crate::command::context::Context;
@@ -41,6 +42,9 @@ impl Build {
         let builder = Builder::new(context, &self.command, self.output.as_deref(), self.timeout)?;
         check_publish(context)?;
         let (store, created) = context.open_or_create(self.args.durability())?;
+        if created {
+            advice::hint_of_new(context, store.path())?;
+        }
         let expect = self.args.expect(Some(&store))?;
         let Prepared { stage, job, log, previous, began } = builder.prepare(&store)?;
         let json = context.out.json();

@@ -30,7 +30,7 @@ pub(crate) struct Init {
     yes: bool,
 }
 
-/// What is done about tools that walk into the store.
+/// The answer about tools that walk into the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Choice {
     /// The lines that keep them out are added.

@@ -14,6 +14,7 @@ use genstore::{Durability, StageOptions};
 use genstore_run::Stdin;
 use genstore_watch::{BadSources, Child, Restart, SourceRules, Sources, Variables};
 
+use crate::command::advice;
 use crate::command::before::check_publish;
 use crate::command::building::Builder;
 use crate::command::context::Context;
@@ -109,7 +110,10 @@ impl Watch {
         let own = context.own_project()?;
         // A publication that a power loss undoes is built again.
         let durability = own.and_then(|project| project.config.store.durability);
-        let (store, _) = context.open_or_create(Some(durability.unwrap_or(Durability::None)))?;
+        let (store, created) = context.open_or_create(Some(durability.unwrap_or(Durability::None)))?;
+        if created {
+            advice::hint_of_new(context, store.path())?;
+        }
         let retain = own.map(|project| &project.config.retain);
         let auto = retain.and_then(|retain| retain.auto).unwrap_or(true);
         let grace = retain.and_then(|retain| retain.grace).unwrap_or(GRACE);
