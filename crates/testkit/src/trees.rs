@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use genstore_torture::trees::{TREE_A, TREE_B, TREE_C, Thing, Things, things};
+use genstore_torture::trees::{Lines, TREE_A, TREE_B, TREE_C, Thing, Things, things};
 
 use crate::things::write_tree;
 
@@ -24,10 +24,9 @@ impl Trees {
 
     /// Returns the trees of the torture, without the file of some size: each fault run would copy it.
     pub fn usual() -> Trees {
-        let tree = |secs, lines| {
-            let mut tree = things(secs, lines);
-            tree.remove("big");
-            tree
+        let tree = |secs, lines: Lines| {
+            let small = lines.iter().copied().filter(|(path, _)| *path != "big");
+            things(secs, &small.collect::<Vec<_>>())
         };
         let (a, b, mut c) = (tree(1_000, TREE_A), tree(900, TREE_B), tree(1_100, TREE_C));
         for (path, thing) in &mut c {
