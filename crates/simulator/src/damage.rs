@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use genstore::publish::Activate;
 use genstore::verify::Depth;
 
+use genstore_testkit::read_tree;
+
 use crate::outcome::outcomes;
-use crate::seen::State;
-use crate::step::{Act, Damage, Publish, Way};
+use crate::seen::{State, generations};
+use crate::step::{Act, Damage, Moves, Publish, Way};
 use crate::world::{Did, World, fail};
 
 impl World {
@@ -22,6 +23,7 @@ impl World {
         let differing = self.differing();
         let damaged = &mut self.model.damage;
         damaged.any = true;
+        damaged.other |= damage != Damage::NoCurrent;
         damaged.touched.extend(differing);
         match damage {
             Damage::ObjectBitKeepingTime => damaged.unread = true,
@@ -52,28 +54,29 @@ impl World {
             from.into_iter().nth(n % count)
         };
         let objects = || choose(files(&self.at("objects")));
+        let current = self.model.current.filter(|id| n % 2 == 1 && self.model.generations.contains_key(id));
+        let chosen: Vec<u64> =
+            current.map_or_else(|| self.model.generations.keys().copied().collect(), |id| vec![id]);
         let beside = |name: &str| {
-            let all = self.model.generations.keys().map(|id| self.at(&format!("generations/{id}/{name}")));
+            let all = chosen.iter().map(|id| self.at(&format!("generations/{id}/{name}")));
             choose(all.filter(|path| path.exists()).collect())
+        };
+        let in_trees = |fits: &dyn Fn(&PathBuf) -> bool| {
+            choose(chosen.iter().flat_map(|id| files(&self.tree(*id))).filter(fits).collect())
         };
         let (path, keeps_time) = match damage {
             Damage::ObjectBitKeepingTime => (objects(), true),
             Damage::ObjectBit => (objects(), false),
             Damage::NoObject => (objects(), false),
-            Damage::NoName => (
-                choose(
-                    files(&self.at("generations")).into_iter().filter(|path| is_in_tree(path)).collect(),
-                ),
-                false,
-            ),
+            Damage::NoName => (in_trees(&|_| true), false),
             Damage::OwnBit => {
-                let own = |path: &PathBuf| {
-                    is_in_tree(path)
-                        && path.metadata().is_ok_and(|meta| meta.nlink() == 1 && meta.len() > 0)
-                };
-                (choose(files(&self.at("generations")).into_iter().filter(own).collect()), false)
+                let is_own =
+                    |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.nlink() == 1 && meta.len() > 0);
+                (in_trees(&is_own), false)
             }
-            Damage::Stranger => (self.model.pick(n as u8).map(|id| self.tree(id).join("stranger")), false),
+            Damage::Stranger => {
+                (chosen.get(n % chosen.len().max(1)).map(|id| self.tree(*id).join("stranger")), false)
+            }
             Damage::Manifest => (beside("manifest"), true),
             Damage::NoShown => (beside("shown"), false),
             Damage::NoCurrent => (Some(self.at("current")), false),
@@ -113,59 +116,60 @@ impl World {
     /// made new is right.
     pub(crate) fn judge_damaged(&mut self, act: &Act, did: Did) -> Result<(), String> {
         let before = State::of_model(&self.model);
-        let seen = match State::of_store(&self.store, self.place()) {
-            Ok(seen) => seen,
-            // Damage in what is listed.
-            Err(_) => return Ok(()),
-        };
-        let new: Vec<u64> = seen.generations.difference(&before.generations).copied().collect();
-        let may = outcomes(&self.model, act, new.first().copied().unwrap_or(self.model.high + 1));
-        for id in before.generations.difference(&seen.generations) {
-            let is_put_aside = matches!(act, Act::Repair) && self.model.damage.touched.contains(id);
+        let on_disk = generations(&self.store)?;
+        let new = on_disk.difference(&before.generations).next().copied();
+        let may = outcomes(&self.model, act, new.unwrap_or(self.model.high + 1));
+        let is_repair = matches!(act, Act::Repair);
+        let gone: Vec<u64> = before.generations.difference(&on_disk).copied().collect();
+        for id in &gone {
+            let is_put_aside = is_repair && self.model.damage.touched.contains(id);
             if !may.removable.contains(id) && !is_put_aside {
                 fail!("INV-13: beside damage, {id} is gone: {did:?}");
             }
-        }
-        match &did {
-            Err(error) if error.code() != "damaged" && !may.refused.contains(&error.code()) => {
-                let is_history = matches!(
-                    act,
-                    Act::Rollback { .. }
-                        | Act::Switch(_)
-                        | Act::EndHold
-                        | Act::Publish(_)
-                        | Act::Collect(_)
-                );
-                if !is_history && !self.faulty {
-                    fail!("beside damage: {}: {error}", error.code());
-                }
+            if self.model.damage.no_current && !is_repair {
+                fail!("`current` is lost, and {id} is gone: {did:?}");
             }
-            _ => {}
         }
-        let gone: Vec<u64> = before.generations.difference(&seen.generations).copied().collect();
+        if let Did::Failed(error) = &did {
+            let is_history = matches!(
+                act,
+                Act::Rollback { .. }
+                    | Act::Switch(_)
+                    | Act::EndHold
+                    | Act::Publish(_)
+                    | Act::Collect { .. }
+            );
+            let is_expected = error.code() == "damaged" || may.refused.contains(&error.code());
+            if !is_expected && !is_history && !self.faulty {
+                fail!("beside damage: {}: {error}", error.code());
+            }
+        }
         gone.into_iter().for_each(|id| self.model.forget(id));
-        if let Some(id) = new.first() {
-            self.model.add(*id);
+        if let Some(id) = new {
+            self.model.add(id);
         }
-        if seen.current.is_some() {
-            if seen.current != self.model.current
-                && let Some(id) = seen.current
-            {
+        let current = fs::read_link(self.at("current")).ok();
+        let number = current.as_ref().and_then(|to| to.iter().nth(1)?.to_str()?.parse().ok());
+        if let Some(id) = number {
+            if self.model.current != number {
                 self.model.move_to(id);
             }
             self.model.damage.no_current = false;
         }
+        // Damage in what is listed.
+        let Ok(seen) = State::of_store(&self.store, self.place()) else { return Ok(()) };
         for (id, one) in &mut self.model.generations {
             one.good = !seen.bad.contains(id);
             one.lived = one.lived.filter(|lived| *lived);
         }
         (self.model.held, self.model.pins, self.model.views) = (seen.held, seen.pins, seen.views);
-        if matches!(act, Act::Publish(publish) if publish.activate == Activate::Always)
-            && did.is_ok()
+        if matches!(act, Act::Publish(publish) if publish.moves == Moves::Always)
+            && did.is_done()
             && !self.model.damage.unread
             && let Some(id) = self.model.current.filter(|id| self.differing().contains(id))
         {
-            fail!("published, and the current generation {id} is damaged");
+            let found = read_tree(&self.tree(id));
+            fail!("published, and the current generation {id} is damaged: it has {found:?}");
         }
         Ok(())
     }
@@ -185,7 +189,7 @@ impl World {
     pub(crate) fn repair(&mut self) -> Result<(), String> {
         let before = State::of_model(&self.model);
         self.store.repair().map(drop).map_err(|e| format!("repair: {e}"))?;
-        self.judge_damaged(&Act::Repair, Ok(()))?;
+        self.judge_damaged(&Act::Repair, Did::Done)?;
         let now =
             self.store.current().map_err(|e| format!("current after repair: {e}"))?.map(|id| id.get());
         if now != before.current {
@@ -205,23 +209,22 @@ impl World {
             let store = self.store.clone();
             let act = Act::Publish(publish);
             let did = self.perform(&store, &act)?;
-            if let Err(error) = &did {
+            if let Did::Failed(error) = &did {
                 fail!("publish after repair: {error}");
             }
             self.judge_damaged(&act, did)?;
         }
         self.model.wanted = wanted;
+        // Where a manifest cannot be made anew, its generation stays as long as it is current.
+        self.store.repair().map(drop).map_err(|e| format!("repair once more: {e}"))?;
+        self.judge_damaged(&Act::Repair, Did::Done)?;
         self.model.damage = Default::default();
         Ok(())
     }
 }
 
-fn is_in_tree(path: &Path) -> bool {
-    path.iter().any(|part| part == "tree")
-}
-
 /// Lists the files and links below a folder.
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {

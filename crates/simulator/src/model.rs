@@ -34,6 +34,8 @@ pub(crate) struct Seen {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
     pub(crate) now: u64,
+    /// The latest time that the clock ever showed.
+    pub(crate) latest: u64,
     /// The highest number that was ever seen.
     pub(crate) high: u64,
     pub(crate) generations: BTreeMap<u64, Generation>,
@@ -59,6 +61,8 @@ pub(crate) struct Damaged {
     pub(crate) unread: bool,
     /// `current` was removed.
     pub(crate) no_current: bool,
+    /// Something else was damaged, too.
+    pub(crate) other: bool,
     /// Generations that may differ from what was published.
     pub(crate) touched: BTreeSet<u64>,
 }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use genstore::publish::Activate;
-
 use crate::model::Model;
 use crate::seen::State;
-use crate::step::{Act, Expected, Publish};
+use crate::step::{Act, Expected, Moves, Publish};
 
 /// The outcomes that the model allows for a step.
 #[derive(Default)]
@@ -72,9 +70,9 @@ pub(crate) fn outcomes(before: &Model, act: &Act, made: u64) -> Outcomes {
             next.held = false;
             Outcomes::one(next)
         }
-        Act::Collect(keep) => Outcomes {
+        Act::Collect { keep, meanwhile } => Outcomes {
             removable: before.given_up(*keep),
-            removes_all: !before.times_unknown && !before.damage.any,
+            removes_all: !before.times_unknown && !before.damage.any && meanwhile.is_empty(),
             ..Outcomes::one(next)
         },
         Act::Pin { generation, name, secs } => match before.pick(*generation) {
@@ -114,10 +112,10 @@ pub(crate) fn outcomes(before: &Model, act: &Act, made: u64) -> Outcomes {
 
 fn publish_outcomes(before: &Model, publish: &Publish, made: u64) -> Outcomes {
     let mut next = before.clone();
-    let activates = match publish.activate {
-        Activate::Always => true,
-        Activate::Never => false,
-        Activate::UnlessHeld => !before.held,
+    let activates = match publish.moves {
+        Moves::Always => true,
+        Moves::Never => false,
+        Moves::UnlessHeld => !before.held,
     };
     let removable = publish.recycle.map(|keep| before.given_up(keep)).unwrap_or_default();
     let mut all = Outcomes { removable, ..Outcomes::default() };

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use genstore::generation::Mark;
 use genstore::plan::ScanRules;
-use genstore::publish::{Expect, MarkLeft, Staged};
+use genstore::publish::{Activate, Expect, MarkLeft, Staged};
 use genstore::view::ViewOptions;
 use genstore::{CommitOptions, Error, GenerationId, Plan, Retention, Source, StageOptions, Store};
 use genstore_testkit::{Thing, Things, at, is_nothing_lost, put, read_tree, settle, write_tree};
 
-use crate::seen::{PINS, State, VIEWS};
-use crate::step::{Act, Expected, Keep, Publish, Way};
+use crate::seen::{PINS, VIEWS, generations};
+use crate::step::{Act, Expected, Keep, Moves, Publish, Way};
 use crate::tree;
 use crate::world::{Did, World, fail};
 
@@ -30,17 +30,15 @@ impl World {
         let rev = |n: u8| self.model.pick(n).unwrap_or(77).to_string().parse().expect("a number");
         let pin = |n: u8| PINS[usize::from(n) % PINS.len()].parse().expect("a name");
         let view = |n: u8| self.place().join(VIEWS[usize::from(n) % VIEWS.len()]);
-        Ok(match act {
+        let done = match act {
             Act::Publish(publish) => return self.publish(store, publish),
+            Act::Collect { keep, meanwhile } => return self.collect(store, *keep, meanwhile),
             Act::Rollback { steps, keep_good } => {
                 let left = if *keep_good { MarkLeft::Unchanged } else { MarkLeft::Bad };
                 store.rollback(*steps, left).map(drop)
             }
             Act::Switch(n) => store.activate(&rev(*n), Expect::Any).map(drop),
             Act::EndHold => store.end_hold().map(drop),
-            Act::Collect(keep) => {
-                store.plan_gc(&retention(*keep)).and_then(|plan| store.collect(&plan)).map(drop)
-            }
             Act::Pin { generation, name, secs } => {
                 let until = secs.map(|secs| at(self.model.now + u64::from(secs)));
                 store.pin(&rev(*generation), &pin(*name), None, until).map(drop)
@@ -60,7 +58,19 @@ impl World {
             }
             Act::RemoveView(n) => store.remove_view(&view(*n)).map(drop),
             Act::Clock(_) | Act::Damage(..) | Act::Verify | Act::Repair => Ok(()),
-        })
+        };
+        Ok(done.into())
+    }
+
+    fn collect(&mut self, store: &Store, keep: Keep, meanwhile: &[Act]) -> Result<Did, String> {
+        let plan = match store.plan_gc(&retention(keep)) {
+            Ok(plan) => plan,
+            Err(error) => return Ok(Did::Failed(error)),
+        };
+        for act in meanwhile {
+            self.act(act, None).map_err(|error| format!("meanwhile: {error}"))?;
+        }
+        Ok(store.collect(&plan).map(drop).into())
     }
 
     fn publish(&mut self, store: &Store, publish: &Publish) -> Result<Did, String> {
@@ -70,10 +80,9 @@ impl World {
         if publish.way == Way::Consume {
             write_tree(&given, &wanted);
         }
-        let did = match self.stage(store, publish, &wanted) {
-            Err(error) => return Err(error),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(staged)) => {
+        let done = match self.stage(store, publish, &wanted)? {
+            Err(error) => Err(error),
+            Ok(staged) => {
                 if let Some(act) = &publish.meanwhile {
                     self.adopt_retired(publish)?;
                     self.act(act, None).map_err(|error| format!("meanwhile: {error}"))?;
@@ -83,11 +92,16 @@ impl World {
                     // The other publisher changed the wanted tree.
                     self.model.wanted = wanted.clone();
                 }
-                let activate = publish.activate;
+                let activate = match publish.moves {
+                    Moves::Always => Activate::Always,
+                    Moves::UnlessHeld => Activate::UnlessHeld,
+                    Moves::Never => Activate::Never,
+                };
                 let commit = CommitOptions::default().expect(expect).activate(activate);
                 staged.unaudited().commit(&commit).map(drop)
             }
         };
+        let did = done.into();
         if publish.way == Way::Consume {
             self.check_given(&given, &wanted, &did)?;
         }
@@ -95,13 +109,13 @@ impl World {
     }
 
     /// Fails if a consumed file is neither committed nor in its folder.
-    fn check_given(&self, given: &Path, wanted: &Things, did: &Did) -> Result<(), String> {
+    pub(crate) fn check_given(&self, given: &Path, wanted: &Things, did: &Did) -> Result<(), String> {
         if !self.model.damage.any && !is_nothing_lost(given, wanted, self.store.path()) {
             fail!("{did:?}: consumed files are lost");
         }
         let left = read_tree(given).unwrap_or_default();
         let has_files = left.values().any(|thing| matches!(thing, Thing::File(..)));
-        if did.is_ok() && has_files && !self.faulty {
+        if did.is_done() && has_files && !self.faulty {
             fail!("{left:?} is left of what was consumed");
         }
         fs::remove_dir_all(given).or_else(|e| match e.kind() {
@@ -112,10 +126,10 @@ impl World {
 
     /// Staging takes a generation that it recycles off the list.
     fn adopt_retired(&mut self, publish: &Publish) -> Result<(), String> {
-        let seen = State::of_store(&self.store, self.place())?;
+        let on_disk = generations(&self.store)?;
         let may = publish.recycle.map(|keep| self.model.given_up(keep)).unwrap_or_default();
         let gone: Vec<u64> =
-            self.model.generations.keys().copied().filter(|id| !seen.generations.contains(id)).collect();
+            self.model.generations.keys().copied().filter(|id| !on_disk.contains(id)).collect();
         for id in gone {
             if !may.contains(&id) {
                 fail!("INV-13: {id} is recycled");

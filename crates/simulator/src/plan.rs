@@ -4,14 +4,13 @@ use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use genstore::faults::FaultKind;
-use genstore::publish::Activate;
 
-use crate::step::{Act, Damage, Edit, Expected, Fault, Keep, Publish, Step, Way, What};
+use crate::step::{Act, Damage, Edit, Expected, Fault, Keep, Moves, Publish, Step, Way, What};
 use crate::world::World;
 use genstore_testkit::Chance;
 
-/// The kinds of faults. A disk that is gone from some call on stands for a process that is killed there.
-const FAULTS: [FaultKind; 3] = [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full];
+/// The kinds of faults.
+const FAULTS: [FaultKind; 4] = [FaultKind::Eio, FaultKind::EioFromHere, FaultKind::Full, FaultKind::Kill];
 
 /// Chooses the steps of a plan.
 pub fn plan(seed: u64) -> Vec<Step> {
@@ -19,7 +18,28 @@ pub fn plan(seed: u64) -> Vec<Step> {
     let count = 6 + chance.below(20);
     // Some plans are about faults, some about damage, and some about neither.
     let (faults, damage) = (chance.below(2) == 0, chance.below(3) == 0);
-    (0..count).map(|nth| step(&mut chance, nth, faults, damage)).collect()
+    let mut steps = Vec::new();
+    for nth in 0..count {
+        let step = step(&mut chance, nth, faults, damage);
+        let is_damage = matches!(step.act, Act::Damage(..));
+        steps.push(step);
+        // Damage that a later step covers up shows nothing, so most of it is met at once.
+        if is_damage && !chance.once_in(4) {
+            steps.push(beside_damage(&mut chance).into());
+        }
+    }
+    steps
+}
+
+/// Chooses a step that must notice damage, or leave it as it is.
+fn beside_damage(chance: &mut Chance) -> Act {
+    match chance.below(10) {
+        0..=3 => Act::Publish(Publish { way: way(chance, true), ..Publish::plain(vec![]) }),
+        4..=6 => Act::Collect { keep: keep(chance), meanwhile: vec![] },
+        7 => Act::Rollback { steps: 1, keep_good: chance.once_in(2) },
+        8 => Act::Verify,
+        _ => Act::AddView(chance.below(3) as u8),
+    }
 }
 
 fn step(chance: &mut Chance, nth: u64, faults: bool, damage: bool) -> Step {
@@ -30,7 +50,10 @@ fn step(chance: &mut Chance, nth: u64, faults: bool, damage: bool) -> Step {
         13..=15 => Act::Rollback { steps: 1 + u64::from(chance.once_in(4)), keep_good: chance.once_in(3) },
         16..=18 => Act::Switch(n),
         19 => Act::EndHold,
-        20..=22 => Act::Collect(keep(chance)),
+        20..=22 => {
+            let others = if chance.once_in(3) { 1 + chance.below(2) } else { 0 };
+            Act::Collect { keep: keep(chance), meanwhile: (0..others).map(|_| other(chance)).collect() }
+        }
         23 | 24 => {
             let secs = if chance.once_in(2) { None } else { Some(chance.below(20) as u16) };
             Act::Pin { generation: n, name: chance.below(3) as u8, secs }
@@ -52,8 +75,12 @@ fn step(chance: &mut Chance, nth: u64, faults: bool, damage: bool) -> Step {
         36 | 37 => Act::Verify,
         _ => Act::Repair,
     };
-    let is_bare = matches!(&act, Act::Publish(publish) if publish.meanwhile.is_some());
-    let fault = (faults && !is_bare && chance.once_in(3))
+    let has_others = match &act {
+        Act::Publish(publish) => publish.meanwhile.is_some(),
+        Act::Collect { meanwhile, .. } => !meanwhile.is_empty(),
+        _ => false,
+    };
+    let fault = (faults && !has_others && chance.once_in(3))
         .then(|| Fault { kind: *chance.choose(&FAULTS), at: 1 + chance.below(60) });
     Step { act, fault }
 }
@@ -66,28 +93,31 @@ fn keep(chance: &mut Chance) -> Keep {
     }
 }
 
+/// Chooses an action of another process.
+fn other(chance: &mut Chance) -> Act {
+    let n = chance.below(12) as u8;
+    match chance.below(6) {
+        0 => Act::Rollback { steps: 1, keep_good: false },
+        1 => Act::Switch(n),
+        2 => Act::Pin { generation: n, name: n % 3, secs: None },
+        3 => Act::Mark(n, false),
+        _ => Act::Publish(publish(chance, false)),
+    }
+}
+
 fn publish(chance: &mut Chance, may_meet: bool) -> Publish {
     let edits = (0..chance.below(5)).map(|_| edit(chance)).collect();
-    let meanwhile = (may_meet && chance.once_in(8)).then(|| {
-        let n = chance.below(12) as u8;
-        Box::new(match chance.below(5) {
-            0 => Act::Rollback { steps: 1, keep_good: false },
-            1 => Act::Switch(n),
-            2 => Act::Pin { generation: n, name: n % 3, secs: None },
-            3 => Act::Mark(n, false),
-            _ => Act::Publish(publish(chance, false)),
-        })
-    });
+    let meanwhile = (may_meet && chance.once_in(8)).then(|| Box::new(other(chance)));
     Publish {
         edits,
         way: way(chance, may_meet),
         recycle: chance.once_in(3).then(|| keep(chance)),
         always: chance.once_in(8),
         rehash: chance.once_in(6),
-        activate: match chance.below(8) {
-            0 => Activate::Never,
-            1 | 2 => Activate::UnlessHeld,
-            _ => Activate::Always,
+        moves: match chance.below(8) {
+            0 => Moves::Never,
+            1 | 2 => Moves::UnlessHeld,
+            _ => Moves::Always,
         },
         expect: match chance.below(12) {
             // Another process may make either of them the other.
@@ -147,7 +177,9 @@ pub fn take(steps: &[Step]) -> Result<Tried, String> {
                 format!("panic: {}", words.unwrap_or_default())
             }
         };
-        return Err(format!("step {}, {step}: {wrong}", nth + 1));
+        // Somebody cleaned up the folder for temporary files.
+        let outside = if world.place().exists() { "" } else { "another process removed the store: " };
+        return Err(format!("step {}, {step}: {outside}{wrong}", nth + 1));
     }
     Ok(Tried { steps: steps.len() as u64, faults: world.met })
 }
@@ -183,6 +215,14 @@ fn simpler(step: &Step) -> Vec<Step> {
     if step.fault.is_some() {
         all.push(Step { fault: None, ..step.clone() });
     }
+    if let Act::Collect { keep, meanwhile } = &step.act {
+        for nth in 0..meanwhile.len() {
+            let mut fewer = meanwhile.clone();
+            fewer.remove(nth);
+            let act = Act::Collect { keep: *keep, meanwhile: fewer };
+            all.push(Step { act, fault: step.fault });
+        }
+    }
     if let Act::Publish(publish) = &step.act {
         let mut add = |publish: Publish| all.push(Step { act: Act::Publish(publish), fault: step.fault });
         for nth in 0..publish.edits.len() {
@@ -195,7 +235,7 @@ fn simpler(step: &Step) -> Vec<Step> {
         add(Publish { meanwhile: None, ..same.clone() });
         add(Publish { recycle: None, ..same.clone() });
         add(Publish { always: false, rehash: false, ..same.clone() });
-        add(Publish { activate: plain.activate, ..same.clone() });
+        add(Publish { moves: plain.moves, ..same.clone() });
         add(Publish { expect: plain.expect, ..same.clone() });
         add(Publish { way: plain.way, ..same });
     }

@@ -41,12 +41,7 @@ impl State {
     /// Looks at a store.
     pub(crate) fn of_store(store: &Store, place: &Path) -> Result<State, String> {
         let told = |what: &'static str| move |error: genstore::Error| format!("{what}: {error}");
-        let mut generations = BTreeSet::new();
-        for entry in fs::read_dir(store.path().join("generations")).map_err(|e| e.to_string())? {
-            let name = entry.map_err(|e| e.to_string())?.file_name();
-            let name = name.to_string_lossy().into_owned();
-            generations.insert(name.parse().map_err(|_| format!("generations/{name}"))?);
-        }
+        let generations = generations(store)?;
         let listing = store.list().map_err(told("list"))?;
         let bad = listing.generations.iter().filter(|one| one.mark.mark == Mark::Bad);
         let pin_number = |name: &str| PINS.iter().position(|pin| *pin == name).unwrap_or(9) as u8;
@@ -68,4 +63,15 @@ impl State {
             views: (0..VIEWS.len() as u8).filter(|n| view(&VIEWS[usize::from(*n)])).collect(),
         })
     }
+}
+
+/// Lists the generations on the disk.
+pub(crate) fn generations(store: &Store) -> Result<BTreeSet<u64>, String> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(store.path().join("generations")).map_err(|e| e.to_string())? {
+        let name = entry.map_err(|e| e.to_string())?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        found.insert(name.parse().map_err(|_| format!("generations/{name}"))?);
+    }
+    Ok(found)
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use genstore::faults::FaultKind;
-use genstore::publish::Activate;
+use serde::{Deserialize, Serialize};
 
 /// One step of a plan.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,8 +24,8 @@ pub struct Fault {
     pub at: u64,
 }
 
-/// The action of a step.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// The action of a step. It is passed as JSON to a child that is killed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Act {
     /// Changes the wanted tree and publishes it.
     Publish(Publish),
@@ -41,7 +41,12 @@ pub enum Act {
     /// Ends a hold.
     EndHold,
     /// Collects by a rule.
-    Collect(Keep),
+    Collect {
+        /// The rule.
+        keep: Keep,
+        /// The actions of another process between the plan and the collection.
+        meanwhile: Vec<Act>,
+    },
     /// Pins a generation.
     Pin {
         /// Which generation.
@@ -61,7 +66,7 @@ pub enum Act {
     RemoveView(u8),
     /// Sets the clock forth or back, by so many seconds.
     Clock(i64),
-    /// Breaks something in the store, behind its back.
+    /// Breaks something in the store, behind its back. With an odd number it is in the current generation.
     Damage(Damage, u8),
     /// Verifies, which notes what is damaged.
     Verify,
@@ -70,7 +75,7 @@ pub enum Act {
 }
 
 /// A publication of the wanted tree.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Publish {
     /// The changes of the wanted tree before it.
     pub edits: Vec<Edit>,
@@ -83,15 +88,26 @@ pub struct Publish {
     /// Every source is read.
     pub rehash: bool,
     /// Whether it becomes current.
-    pub activate: Activate,
+    pub moves: Moves,
     /// The expected current generation.
     pub expect: Expected,
     /// The action of another process between staging and commit.
     pub meanwhile: Option<Box<Act>>,
 }
 
+/// Whether a publication becomes current.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Moves {
+    /// It does.
+    Always,
+    /// It does unless a rollback holds what is current.
+    UnlessHeld,
+    /// It is only kept.
+    Never,
+}
+
 /// Where the bytes of a publication come from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Way {
     /// A folder that is copied; its inodes are the same from one publication to the next.
     Copy,
@@ -106,7 +122,7 @@ pub enum Way {
 }
 
 /// The expected current generation of a publication.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Expected {
     /// Whatever is.
     Any,
@@ -117,7 +133,7 @@ pub enum Expected {
 }
 
 /// A rule of retention.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Keep {
     /// So many of the newest good ones.
     pub last: u8,
@@ -128,7 +144,7 @@ pub struct Keep {
 }
 
 /// A change of one path of the wanted tree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Edit {
     /// The number of the path, of ten.
     pub path: u8,
@@ -139,7 +155,7 @@ pub struct Edit {
 }
 
 /// The entry that an edit makes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum What {
     /// Nothing.
     Nothing,
@@ -154,7 +170,7 @@ pub enum What {
 }
 
 /// A kind of damage at rest.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Damage {
     /// A bit of an object; its mtime stays, so that only reading finds it.
     ObjectBitKeepingTime,
@@ -205,7 +221,7 @@ impl Publish {
             recycle: None,
             always: false,
             rehash: false,
-            activate: Activate::Always,
+            moves: Moves::Always,
             expect: Expected::Any,
             meanwhile: None,
         }

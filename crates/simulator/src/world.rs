@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use genstore::faults::{FaultKind, FaultPlan, Faults};
-use genstore::verify::Depth;
 use genstore::{Options, Store};
 use genstore_testkit::{Things, at, scratch};
 use tempfile::TempDir;
@@ -14,18 +14,38 @@ use tempfile::TempDir;
 use crate::model::Model;
 use crate::outcome::{Outcomes, is_between, outcomes};
 use crate::seen::State;
-use crate::step::{Act, Fault, Step};
+use crate::step::{Act, Fault, Step, Way};
 use crate::tree;
 
 /// When a simulation starts, in seconds since 1970.
 const START: u64 = 1_000_000;
 
-/// The result of an action in the real store.
-pub(crate) type Did = Result<(), genstore::Error>;
+/// The end of an action in the real store.
+#[derive(Debug)]
+pub(crate) enum Did {
+    Done,
+    Failed(genstore::Error),
+    /// Its process was killed, or ended without a word.
+    Unheard,
+}
+
+impl Did {
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Did::Done)
+    }
+}
+
+impl From<Result<(), genstore::Error>> for Did {
+    fn from(done: Result<(), genstore::Error>) -> Did {
+        done.map_or_else(Did::Failed, |()| Did::Done)
+    }
+}
 
 /// A store, its model, and the folder with all of it.
 pub(crate) struct World {
-    dir: TempDir,
+    place: PathBuf,
+    /// Removes the folder at the end.
+    _dir: Option<TempDir>,
     pub(crate) store: Store,
     pub(crate) model: Model,
     clock: Arc<AtomicU64>,
@@ -45,14 +65,22 @@ pub(crate) use fail;
 
 impl World {
     pub(crate) fn new() -> World {
-        let (dir, clock) = (scratch(), Arc::new(AtomicU64::new(START)));
-        let store = open(&dir.path().join("store"), &clock, Faults::default()).expect("make a store");
-        let model = Model { now: START, ..Model::default() };
-        World { dir, store, model, clock, source: Things::new(), met: 0, faulty: false }
+        let dir = scratch();
+        let world = World::join(dir.path(), START);
+        World { _dir: Some(dir), ..world }
+    }
+
+    /// Opens the store of a folder, or makes one.
+    pub(crate) fn join(place: &Path, now: u64) -> World {
+        let clock = Arc::new(AtomicU64::new(now));
+        let store = open(&place.join("store"), &clock, Faults::default()).expect("open the store");
+        let model = Model { now, ..Model::default() };
+        let (place, source) = (place.to_owned(), Things::new());
+        World { place, _dir: None, store, model, clock, source, met: 0, faulty: false }
     }
 
     pub(crate) fn place(&self) -> &Path {
-        self.dir.path()
+        &self.place
     }
 
     /// A path in the store.
@@ -87,6 +115,7 @@ impl World {
 
     fn set_clock(&mut self, to: u64) {
         self.model.now = to;
+        self.model.latest = self.model.latest.max(to);
         self.clock.store(to, Ordering::SeqCst);
     }
 
@@ -95,39 +124,64 @@ impl World {
         if let Act::Publish(publish) = act {
             publish.edits.iter().for_each(|edit| tree::edit(&mut self.model.wanted, edit));
         }
-        let Some(fault) = fault else {
-            let store = self.store.clone();
-            let did = self.perform(&store, act)?;
-            return self.judge(act, did, None);
-        };
+        if let Some(fault) = fault {
+            return self.act_with(act, fault);
+        }
+        let standing = self.standing(act);
+        let store = self.store.clone();
+        let did = self.perform(&store, act)?;
+        self.check_standing(standing, &did)?;
+        let (is_done, removes_all) = (did.is_done(), outcomes(&self.model, act, 0).removes_all);
+        self.judge(act, did, None)?;
+        if is_done && removes_all { self.check_collected() } else { Ok(()) }
+    }
+
+    /// Acts with a fault. Afterwards everybody is another process, and the first that writes recovers.
+    fn act_with(&mut self, act: &Act, fault: Fault) -> Result<(), String> {
         self.faulty = true;
-        let faults = Faults::inject(FaultPlan::step(fault.at, fault.kind));
-        let did = match self.open(faults.clone()) {
-            Ok(store) => self.perform(&store, act)?,
-            Err(error) => Err(error),
-        };
-        if faults.count() < fault.at {
-            return self.judge(act, did, None);
-        }
-        self.met += 1;
-        self.model.times_unknown = true;
-        // A step that fails and can still write undoes what it began itself.
-        let undoes = fault.kind == FaultKind::Eio && did.is_err() && !self.model.damage.any;
-        let report = self.open(Faults::default()).and_then(|store| store.verify(None, Depth::Full));
-        match report {
-            Ok(report) if undoes && !(report.faults.is_empty() && report.generations.is_empty()) => {
-                fail!("verify after {did:?}: {report:?}")
+        let objects = self.objects();
+        let mut is_killed = false;
+        let did = if fault.kind == FaultKind::Kill {
+            is_killed = self.perform_killed(act, fault.at)?;
+            self.met += u64::from(is_killed);
+            Did::Unheard
+        } else {
+            let faults = Faults::inject(FaultPlan::step(fault.at, fault.kind));
+            let did = match self.open(faults.clone()) {
+                Ok(store) => self.perform(&store, act)?,
+                Err(error) => Did::Failed(error),
+            };
+            if faults.count() < fault.at {
+                return self.judge(act, did, None);
             }
-            _ => {}
+            self.met += 1;
+            did
+        };
+        self.model.times_unknown = true;
+        // Any other error has another reason, and met the fault while it was undone.
+        let is_undone = matches!(&did, Did::Failed(error) if error.code() == "io");
+        if fault.kind == FaultKind::Eio && is_undone && !self.model.damage.any {
+            self.check_undone(act, &objects).map_err(|error| format!("after {did:?}: {error}"))?;
         }
-        // Everybody is another process from here on; and the first that writes recovers.
         self.store = self.open(Faults::default()).map_err(|e| format!("open after a fault: {e}"))?;
         match self.store.unpin(&"nobody".parse().expect("a name")) {
             Err(error) if error.code() == "no-such-pin" => {}
             Err(error) if self.model.damage.any && error.code() == "damaged" => {}
             other => fail!("recovery after a fault: {other:?}"),
         }
-        self.judge(act, did, Some(fault.kind))
+        if let Act::Publish(publish) = act
+            && publish.way == Way::Consume
+            && is_killed
+        {
+            let (given, wanted) = (self.place().join("given"), self.model.wanted.clone());
+            self.check_given(&given, &wanted, &did)?;
+        }
+        self.judge(act, did, Some(fault.kind))?;
+        match act {
+            // A mirror whose removal was cut is there no more, and its record still is.
+            Act::RemoveView(n) if self.model.views.contains(n) => self.act(act, None),
+            _ => Ok(()),
+        }
     }
 
     /// Judges what came of a step, and goes on with the model that fits.
@@ -149,15 +203,16 @@ impl World {
         }
         let mut candidates: Vec<Model> = may.done.clone();
         match (&did, fault) {
-            (Ok(()), _) if may.removes_all && gone != may.removable => {
+            (Did::Done, _) if may.removes_all && gone != may.removable => {
                 fail!("gone are {gone:?}, and {:?} are to be", may.removable)
             }
-            (Ok(()), _) if candidates.is_empty() => fail!("done, and not refused: {:?}", may.refused),
-            (Ok(()), _) => {}
-            (Err(error), None) if !may.refused.contains(&error.code()) => {
+            (Did::Done, _) if candidates.is_empty() => fail!("done, and not refused: {:?}", may.refused),
+            (Did::Done, _) => {}
+            (Did::Unheard, _) => candidates.push(self.model.clone()),
+            (Did::Failed(error), None) if !may.refused.contains(&error.code()) => {
                 fail!("refused with {}: {error}; {:?}", error.code(), std::error::Error::source(error))
             }
-            (Err(_), _) => candidates = vec![self.model.clone()],
+            (Did::Failed(_), _) => candidates = vec![self.model.clone()],
         }
         for mut model in candidates.clone() {
             gone.iter().for_each(|id| model.forget(*id));
@@ -198,7 +253,9 @@ impl World {
 
 fn open(path: &Path, clock: &Arc<AtomicU64>, faults: Faults) -> Result<Store, genstore::Error> {
     let clock = clock.clone();
-    let mut options = Options::new(Arc::new(move || at(clock.load(Ordering::SeqCst))));
+    // As every clock it has a part below the second.
+    let now = move || at(clock.load(Ordering::SeqCst)) + Duration::from_millis(500);
+    let mut options = Options::new(Arc::new(now));
     options.faults = faults;
     Store::init(path, options).map(|made| made.store)
 }

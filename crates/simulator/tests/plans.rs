@@ -42,3 +42,9 @@ fn one_seed() {
         panic!("{told}");
     }
 }
+
+/// Takes a step of a plan in a process that is killed.
+#[test]
+fn child() {
+    genstore_simulator::child();
+}

@@ -285,7 +285,8 @@ impl Maker<'_> {
             Err(e) if is_absence(&e) || is_mount(&e) => return Ok(Kept::Damaged),
             from => from?,
         };
-        if !is_as_recorded(self.objects, (&from.0, from.1), file, mtime, self.quiet)? {
+        let at = (&from.0, from.1);
+        if !is_as_recorded(self.objects, at, file, mtime, self.quiet)? || self.is_wrong_object(at, file)? {
             return Ok(Kept::Damaged);
         }
         match self.store.fs.link((&from.0, from.1), temp) {
@@ -298,6 +299,17 @@ impl Maker<'_> {
             Err(e) if is_errno(&e, Errno::XDEV) => Ok(Kept::Damaged),
             done => done.map(|()| Kept::Linked),
         }
+    }
+
+    /// Returns whether a file is its object's inode, and has other bytes. A tree that has another inode at the
+    /// path brought the bytes itself, perhaps because the object is damaged: it is healed only later.
+    fn is_wrong_object(&self, (dir, name): (&Dir, &[u8]), file: &FileNode) -> Result<bool> {
+        if file.size == 0 {
+            return Ok(false);
+        }
+        let (stat, object) = (dir.stat(name)?, self.objects.stat(file.object())?);
+        let is_object = stat.zip(object).is_some_and(|(stat, object)| stat.same_inode(&object));
+        Ok(is_object && !has_digest((dir, name), file)?)
     }
 
     /// Creates a copy of the right bytes, from the file at the path in the tree or from the object.

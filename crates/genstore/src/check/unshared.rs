@@ -85,8 +85,20 @@ pub(crate) fn is_apart(stat: &Stat, object: &Stat) -> bool {
     !object.same_inode(stat) && stat.size == object.size && (stat.links == 1 || object.links == 1)
 }
 
+/// A path that could share its object's inode and does not.
+struct Apart {
+    id: ObjectId,
+    size: u64,
+    /// Whether it shares its inode with no other path either.
+    is_alone: bool,
+}
+
 /// Counts the paths that could share their object's inode and do not. An object with a link for each
 /// path is skipped.
+///
+/// A store was copied without its links if no object shares its inode, and paths with the same bytes share
+/// none either. A single path with an inode of its own is no sign of it: if two writers bring the bytes at
+/// once and the first one's generation is gone, the second one's has such paths.
 pub(crate) fn unshared(store: &StoreDir, seen: &SeenObjects, all: &[LoadedGeneration]) -> Result<Unshared> {
     let mut sum = Unshared {
         all: seen.files().nth(1).is_some() && seen.files().all(|(.., object)| object.links == 1),
@@ -97,23 +109,24 @@ pub(crate) fn unshared(store: &StoreDir, seen: &SeenObjects, all: &[LoadedGenera
     if few.is_empty() {
         return Ok(Unshared { all: false, ..sum });
     }
+    let mut alone: HashMap<ObjectId, u64> = HashMap::new();
     for known in all {
-        for bytes in apart_in(store, known, &few)? {
+        for apart in apart_in(store, known, &few)? {
             sum.files += 1;
-            sum.bytes += bytes;
+            sum.bytes += apart.size;
+            *alone.entry(apart.id).or_default() += u64::from(apart.is_alone);
         }
     }
-    sum.all &= sum.files > 0;
+    sum.all &= alone.values().any(|paths| *paths > 1);
     Ok(sum)
 }
 
-/// Finds the paths of a generation that could share one of these objects' inodes and do not. Returns
-/// the size of each.
+/// Finds the paths of a generation that could share one of these objects' inodes and do not.
 fn apart_in(
     store: &StoreDir,
     known: &LoadedGeneration,
     objects: &HashMap<ObjectId, Stat>,
-) -> Result<Vec<u64>> {
+) -> Result<Vec<Apart>> {
     // A renewed file is skipped: if the filesystem rounded or clamped the newer mtime, it looks like
     // the object's.
     let is_wanted = |(path, file): &(&[u8], FileNode)| {
@@ -142,7 +155,7 @@ fn apart_in(
             Err(e) if is_found(&e) => return Ok(vec![]),
             dir => dir?,
         };
-        let mut sizes = Vec::new();
+        let mut found = Vec::new();
         for &member in members {
             let (path, file) = wanted[member as usize];
             let object = &objects[&file.object()];
@@ -151,10 +164,10 @@ fn apart_in(
                 && is_apart(&stat, object)
                 && (stat.mtime, stat.mode, stat.uid) == (object.mtime, object.mode, object.uid)
             {
-                sizes.push(stat.size);
+                found.push(Apart { id: file.object(), size: stat.size, is_alone: stat.links == 1 });
             }
         }
-        Ok(sizes)
+        Ok(found)
     });
-    Ok(apart.collect::<Result<Vec<_>>>()?.concat())
+    Ok(apart.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

@@ -69,9 +69,11 @@ impl Shown {
         if self.is_ahead(path, now) { now.secs } else { self.mtime(path, file).secs }
     }
 
-    /// Returns whether a clock that ran ahead gave `path` its mtime.
+    /// Returns whether a clock that ran ahead gave `path` its mtime. Only a clock gives an mtime with a part
+    /// below the second: the whole second after another mtime may follow a source that was dated ahead.
     fn is_ahead(&self, path: &[u8], now: Mtime) -> bool {
-        self.fresh.get(path).is_some_and(|given| given.secs > now.secs.saturating_add(AHEAD))
+        let is_ahead = |given: &Mtime| given.nanos > 0 && given.secs > now.secs.saturating_add(AHEAD);
+        self.fresh.get(path).is_some_and(is_ahead)
     }
 
     fn retire(&mut self, path: &[u8], last: Retired) {

@@ -26,6 +26,11 @@ fn at(secs: i64) -> Mtime {
     Mtime { secs, nanos: 0 }
 }
 
+/// The time of a clock, which has a part below the second.
+fn clock(secs: i64) -> Mtime {
+    Mtime { secs, nanos: 5 }
+}
+
 #[test]
 fn newer_bytes_with_a_newer_mtime_need_nothing() {
     let plan = plan(
@@ -54,8 +59,8 @@ fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
     let (old, new) = (tree(&[("a", 1, 10)]), tree(&[("a", 2, 20)]));
     let years = 1 << 32;
     let check = |ahead: i64, expected: i64| {
-        let back = plan((&new, &Shown::default()), (&old, &Shown::default()), at(ahead));
-        assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(ahead), false))]);
+        let back = plan((&new, &Shown::default()), (&old, &Shown::default()), clock(ahead));
+        assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(clock(ahead), false))]);
         let forth = plan((&old, &back.shown), (&new, &Shown::default()), at(100));
         assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(expected), false))], "{ahead}");
         // Once more, with a path that is absent in between.
@@ -65,14 +70,25 @@ fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
     check(years, 101);
     // A clock that was set back by less is waited for.
     check(100 + AHEAD, 101 + AHEAD);
-    let back = plan((&new, &Shown::default()), (&old, &Shown::default()), at(years));
+    let back = plan((&new, &Shown::default()), (&old, &Shown::default()), clock(years));
     let gone = plan((&old, &back.shown), (&Tree::empty(), &Shown::default()), at(100));
     let again = plan((&Tree::empty(), &gone.shown), (&new, &Shown::default()), at(200));
     assert_eq!(again.touches, [(b"a".to_vec(), Touch::Renew(at(200), false))]);
-    // An mtime from a source was shown to clients as it is.
-    let ahead = tree(&[("a", 1, years)]);
-    let kept = plan((&ahead, &Shown::default()), (&new, &Shown::default()), at(100));
-    assert_eq!(kept.touches, [(b"a".to_vec(), Touch::Renew(at(years + 1), false))]);
+}
+
+/// INV-15: an mtime from a source was shown to clients as it is, and so was each one after it.
+#[test]
+fn what_follows_a_source_that_was_dated_far_ahead_is_newer_each_time() {
+    let years = 1 << 32;
+    let (ahead, old, new) = (tree(&[("a", 1, years)]), tree(&[("a", 2, 10)]), tree(&[("a", 3, 20)]));
+    let second = plan((&ahead, &Shown::default()), (&old, &Shown::default()), clock(100));
+    assert_eq!(second.touches, [(b"a".to_vec(), Touch::Renew(at(years + 1), false))]);
+    let third = plan((&old, &second.shown), (&new, &Shown::default()), clock(200));
+    assert_eq!(third.touches, [(b"a".to_vec(), Touch::Renew(at(years + 2), false))]);
+    // Once more, with a path that is absent in between.
+    let gone = plan((&new, &third.shown), (&Tree::empty(), &Shown::default()), clock(300));
+    let fourth = plan((&Tree::empty(), &gone.shown), (&old, &second.shown), clock(400));
+    assert_eq!(fourth.touches, [(b"a".to_vec(), Touch::Renew(at(years + 3), false))]);
 }
 
 #[test]

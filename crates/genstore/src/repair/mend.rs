@@ -99,13 +99,19 @@ impl Mender<'_> {
         if !self.objects.is_intact(file.object())? {
             return Ok(false);
         }
-        self.restore_object(file)?;
-        if mtime == file.mtime {
+        // Another generation may show the object's inode, and record another mtime for it.
+        let object = self.objects.stat(file.object())?;
+        let is_anothers = object.is_some_and(|object| object.links > 1 && !object.has_mtime(file.mtime));
+        if !is_anothers {
+            self.restore_object(file)?;
+        }
+        if mtime == file.mtime && !is_anothers {
             self.objects.link_into(self.guard, file.object(), (self.stage.dir(), temp))?;
         } else {
             let object = object_name::name(file.object());
             let copy =
                 objects::copy_file(self.store, (self.objects.dir(), &object), (self.stage.dir(), temp))?;
+            fs.set_mode(&copy, &place, object_name::mode(file.executable))?;
             fs.set_mtime(&copy, &place, mtime)?;
             fs.sync_file(&copy, &place)?;
         }

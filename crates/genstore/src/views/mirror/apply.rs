@@ -135,7 +135,8 @@ impl Hand<'_> {
                     stranger(done, path);
                     continue;
                 }
-                match self.put(index, &dir, way, spare, many) {
+                let put = self.put(index, &dir, way, spare, many);
+                match put.map_err(|error| self.look.wanted.explain(error, path)) {
                     // The inode has no links left, or the file belongs to another user.
                     Err(e)
                         if !self.unlinkable.contains(&index)

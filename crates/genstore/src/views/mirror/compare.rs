@@ -50,11 +50,12 @@ struct Source<'a> {
 impl Source<'_> {
     /// Returns the inode of a wanted file of the folder.
     fn inode(&mut self, folder: &[u8], name: &[u8]) -> Result<u64> {
+        let explain = |error| self.wanted.explain(error, &relpath::join(folder, name));
         let dir = match &mut self.dir {
             Some(dir) => dir,
-            none => none.insert(self.wanted.folder(folder)?),
+            none => none.insert(self.wanted.folder(folder).map_err(explain)?),
         };
-        let gone = || Error::io("stat", dir.join(name), rustix::io::Errno::NOENT);
+        let gone = || explain(Error::io("stat", dir.join(name), rustix::io::Errno::NOENT));
         dir.stat(name)?.map(|stat| stat.ino).ok_or_else(gone)
     }
 }

@@ -7,7 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
 use crate::fs::Dir;
+use crate::fs::dir::open_parent;
+use crate::fs::errno::is_absence;
 use crate::model::inventory::Shows;
+use crate::model::relpath::show;
 use crate::model::tree::Tree;
 use crate::parts::generations::Generation;
 
@@ -31,9 +34,20 @@ impl MirrorTarget {
             None => Err(Error::io("open", OsStr::from_bytes(path), io::ErrorKind::NotFound)),
         }
     }
-}
 
-impl MirrorTarget {
+    /// Returns the reason for a failure to show an entry: damage if the generation lacks it.
+    pub(crate) fn explain(&self, error: Error, path: &[u8]) -> Error {
+        let Some((generation, dir)) = self.source.as_ref().filter(|_| is_absence(&error)) else {
+            return error;
+        };
+        let found = open_parent(dir, path).and_then(|(dir, name)| dir.stat(name));
+        match found {
+            Err(e) if !is_absence(&e) => error,
+            Ok(Some(_)) => error,
+            _ => generation.damaged(&format!("it lacks {}", show(path))),
+        }
+    }
+
     pub(crate) fn nothing(heals: u64) -> MirrorTarget {
         MirrorTarget {
             shows: Shows::default(),
