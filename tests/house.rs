@@ -44,6 +44,7 @@ const HOUSES: [House; 7] = [
             "watching",
             "verbs",
             "args",
+            "fuzz",
         ],
         present: &[],
     },

@@ -11,6 +11,8 @@ mod command;
 mod environment;
 mod errors;
 mod exit;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod globals;
 mod inputs;
 mod probe;

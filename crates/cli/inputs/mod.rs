@@ -6,13 +6,13 @@
 
 mod entry;
 mod members;
-mod ndjson;
-mod pax;
+pub(crate) mod ndjson;
+pub(crate) mod pax;
 mod roots;
 mod source;
 mod sparse;
-mod spool;
-mod tar;
+pub(crate) mod spool;
+pub(crate) mod tar;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -69,10 +69,10 @@ impl Read for Watched<'_> {
 }
 
 /// A spool in memory, for tests of archive readers.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) struct Memory;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 impl Spool for Memory {
     fn keep(&mut self, bytes: &mut dyn Read, _: SystemTime) -> Result<Kept> {
         let mut all = Vec::new();

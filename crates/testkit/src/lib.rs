@@ -10,6 +10,7 @@ mod countdown;
 mod itself;
 mod loopfs;
 mod mounts;
+mod replay;
 mod skip;
 mod store;
 mod things;
@@ -25,6 +26,7 @@ pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, t
 pub use itself::itself;
 pub use loopfs::{LoopFs, target_dir};
 pub use mounts::{Bystanders, bind, in_own_mounts, mount, unmount, unmount_below};
+pub use replay::replay;
 pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};
 pub use store::{calls, collect, commit, commit_in, id, open, options, plan_of, publish, try_open};
 pub use things::{change_tree, give, is_nothing_lost, write_tree};

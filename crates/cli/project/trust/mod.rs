@@ -31,7 +31,7 @@ use crate::text::escape::show;
 use crate::text::human;
 use memory::{Kind, Memory};
 use owners::{Concern, Owners};
-use user::UserConfig;
+pub(crate) use user::UserConfig;
 
 /// The decisions of one run.
 pub(crate) struct Trust {
