@@ -20,8 +20,8 @@ impl World {
         let wanted = self.place().join(WANTED);
         write_tree(&wanted, &self.model.wanted);
         let act = serde_json::to_string(act).map_err(|e| e.to_string())?;
-        let words = vec![self.model.now.to_string(), act];
-        let is_killed = kill_at(call, &Task { place: self.place().to_owned(), words });
+        let task = Task::new(child, self.place(), &[&self.model.now.to_string(), &act]);
+        let is_killed = kill_at(call, &task);
         fs::remove_dir_all(&wanted).map_err(|e| format!("remove the wanted tree: {e}"))?;
         self.source = read_tree(&self.place().join("source")).unwrap_or_default();
         Ok(is_killed)
@@ -41,14 +41,15 @@ impl World {
     }
 }
 
-/// Takes the action of a child, and is killed in it. Does nothing if this process is no child.
+/// Takes the action of a child, and is killed in it. Does nothing if this process is no child. The test that
+/// calls it is `kill::child`, as this function is.
 ///
 /// # Panics
 /// If the task is not one of a plan.
 pub fn child() {
-    let Some((task, faults)) = child_task() else { return };
-    let [now, act] = &task.words[..] else { panic!("not a task of a plan: {task:?}") };
-    let mut world = World::join(&task.place, now.parse().expect("a time"));
+    let Some((place, words, faults)) = child_task() else { return };
+    let [now, act] = &words[..] else { panic!("not a task of a plan: {words:?}") };
+    let mut world = World::join(&place, now.parse().expect("a time"));
     world.look_around();
     let act: Act = serde_json::from_str(act).expect("an action");
     if let Ok(store) = world.open(faults) {

@@ -3,7 +3,7 @@
 //! After each step the two are compared: what is current and its bytes, which generations are there, marks,
 //! pins, the hold, views, objects, mtimes, and that `verify` finds nothing, or finds the damage that was done.
 //! A plan follows from its seed; one that fails is made shorter as long as it fails. A step may be killed: its
-//! process is the test program once more, in which only the test `child` does something.
+//! process is the test program once more, in which only the test `kill::child` does something.
 //!
 //! Dev only.
 #![allow(clippy::disallowed_methods, reason = "plans make and break files")]

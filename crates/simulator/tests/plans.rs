@@ -43,8 +43,10 @@ fn one_seed() {
     }
 }
 
-/// Takes a step of a plan in a process that is killed.
-#[test]
-fn child() {
-    genstore_simulator::child();
+mod kill {
+    /// Takes a step of a plan in a process that is killed.
+    #[test]
+    fn child() {
+        genstore_simulator::child();
+    }
 }
