@@ -63,7 +63,14 @@ async function target() {
   }
 }
 
+/** Longer than any start of the program. */
+const PATIENCE_MS = 60_000;
+
 async function main() {
+  setTimeout(() => {
+    process.stderr.write("it was not hit\n");
+    process.exit(1);
+  }, PATIENCE_MS);
   const socket = new WebSocket(await target());
   await new Promise((resolve, reject) => Object.assign(socket, { onopen: resolve, onerror: reject }));
   const answers = new Map();
