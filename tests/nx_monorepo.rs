@@ -113,26 +113,6 @@ fn readers_of_what_genstore_publishes_have_no_bad_reads() {
 }
 
 #[test]
-fn a_day_of_edits_has_no_bad_reads_and_no_needless_builds() {
-    if !has_packages() {
-        return;
-    }
-    let temp = genstore_testkit::scratch();
-    // One of each kind that does not move between generations: see the script.
-    let mut day = Command::new(format!("{HERE}/day"));
-    day.args(["--edits", "6", "--genstore", env!("CARGO_BIN_EXE_genstore")]);
-    let output = day.env("TMPDIR", temp.path()).output().unwrap();
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{stdout}{stderr}");
-    assert!(stdout.starts_with("6 edits in "), "{stdout}");
-    let counts: Vec<(&str, &str)> =
-        stdout.lines().skip(1).map(|line| line.trim().split_once("  ").unwrap()).collect();
-    assert!(counts.contains(&("4", "builds")) && counts.contains(&("0", "needless builds")), "{stdout}");
-    assert!(copies_in(temp.path()).is_empty(), "the copy is removed");
-}
-
-#[test]
 fn the_api_answers_with_each_commit_from_one_generation() {
     if !has_packages() {
         return;
