@@ -88,6 +88,15 @@ pub(crate) fn resolve(store: &StoreDir, rev: &Rev) -> Result<GenerationId> {
     {
         return Ok(id);
     }
+    if let Rev::Current { older } = rev {
+        let current = lost::required_current(store)?;
+        for (nth, id) in (0..).zip(Older::than(store, current.get().saturating_add(1))) {
+            let id = id?;
+            if nth == *older {
+                return Ok(id);
+            }
+        }
+    }
     let ids = Generations::of(store).ids()?;
     let unknown = |near: Vec<String>| Error::UnknownRev { rev: rev.to_string(), near };
     match rev {
@@ -95,14 +104,7 @@ pub(crate) fn resolve(store: &StoreDir, rev: &Rev) -> Result<GenerationId> {
             [only] => Ok(*only),
             _ => Err(unknown(nearest_numbers(&ids, *id))),
         },
-        Rev::Current { older } => {
-            let current = lost::required_current(store)?;
-            let mut before = ids.iter().rev().filter(|id| **id <= current);
-            match before.nth(usize::try_from(*older).unwrap_or(usize::MAX)) {
-                Some(id) => Ok(*id),
-                None => Err(unknown(ids.first().map(ToString::to_string).into_iter().collect())),
-            }
-        }
+        Rev::Current { .. } => Err(unknown(ids.first().map(ToString::to_string).into_iter().collect())),
         Rev::Name(name) => {
             let found = Records::of(store).readable_pins()?;
             if let Ok(pin) = name.parse()

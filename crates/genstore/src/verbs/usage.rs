@@ -130,11 +130,7 @@ pub(crate) fn usage_of(store: &StoreDir, id: GenerationId) -> Result<Option<Usag
     let (named, mirrored) = (named(&generation)?, mirrored_links(store)?);
     let objects: HashMap<ObjectId, Stat> = match Objects::find(store)? {
         None => HashMap::new(),
-        Some(objects) => {
-            let ids: Vec<ObjectId> = named.keys().copied().collect();
-            let stats = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map(|stat| (id, stat))));
-            stats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()
-        }
+        Some(objects) => stat_each(&objects, named.keys().copied().collect())?,
     };
     let own = own_paths(&generation, &named, &objects, &mirrored)?;
     let (mut exclusive, mut shared) = (0, 0);
@@ -184,21 +180,9 @@ fn own_paths(
     if shown.fresh.is_empty() && lacking.is_empty() {
         return Ok(own);
     }
-    let tree = generation.manifest()?.tree;
-    let Ok(root) = generation.tree_dir() else { return Ok(own) };
-    for entry in tree.iter() {
-        let Node::File(file) = entry.node else { continue };
-        if file.size == 0 || !(lacking.contains(&file.object()) || shown.fresh.contains_key(entry.path)) {
-            continue;
-        }
-        // A missing file takes no space.
-        let Ok(Some(stat)) = open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name)) else {
-            continue;
-        };
-        if objects.get(&file.object()).is_some_and(|object| object.same_inode(&stat)) {
-            continue;
-        }
-        let inodes = own.entry(file.object()).or_default();
+    let is_wanted = |path: &[u8], id| lacking.contains(&id) || shown.fresh.contains_key(path);
+    for (id, stat) in paths_apart(generation, objects, is_wanted)? {
+        let inodes = own.entry(id).or_default();
         match inodes.iter_mut().find(|inode| inode.stat.same_inode(&stat)) {
             Some(inode) => inode.paths += 1,
             None => inodes.push(OwnInode { stat, paths: 1 }),
@@ -235,7 +219,11 @@ fn read_each<A: Sync, T: Send>(
 
 fn object_stats(store: &StoreDir) -> Result<HashMap<ObjectId, Stat>> {
     let Some(objects) = Objects::find(store)? else { return Ok(HashMap::new()) };
-    let ids: Vec<ObjectId> = objects.list()?.into_iter().flatten().collect();
+    stat_each(&objects, objects.list()?.into_iter().flatten().collect())
+}
+
+/// Returns the stats of those of the objects that exist.
+fn stat_each(objects: &Objects<'_>, ids: Vec<ObjectId>) -> Result<HashMap<ObjectId, Stat>> {
     let stats = ids.into_par_iter().map(|id| Ok(objects.stat(id)?.map(|stat| (id, stat))));
     Ok(stats.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
@@ -298,21 +286,33 @@ fn pieces(
         pieces.insert(Piece::Inode(log.ino), log.size);
     }
     if named.keys().any(|id| apart.contains(id)) {
-        let tree = generation.manifest()?.tree;
-        let Ok(root) = generation.tree_dir() else { return Ok(pieces) };
-        for entry in tree.iter() {
-            let Node::File(file) = entry.node else { continue };
-            if file.size == 0 || !apart.contains(&file.object()) {
-                continue;
-            }
-            let found = open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
-            // A missing file takes no space.
-            if let Ok(Some(stat)) = found
-                && objects.get(&file.object()).is_none_or(|object| !object.same_inode(&stat))
-            {
-                pieces.insert(Piece::Inode(stat.ino), stat.size);
-            }
-        }
+        let own = paths_apart(generation, objects, |_, id| apart.contains(&id))?;
+        pieces.extend(own.into_iter().map(|(_, stat)| (Piece::Inode(stat.ino), stat.size)));
     }
     Ok(pieces)
+}
+
+/// Finds the wanted paths of a generation that do not have the inode of their object, each with its object
+/// and its stat. A missing file takes no space, and is skipped.
+fn paths_apart(
+    generation: &Generation,
+    objects: &HashMap<ObjectId, Stat>,
+    is_wanted: impl Fn(&[u8], ObjectId) -> bool,
+) -> Result<Vec<(ObjectId, Stat)>> {
+    let tree = generation.manifest()?.tree;
+    let Ok(root) = generation.tree_dir() else { return Ok(vec![]) };
+    let mut apart = Vec::new();
+    for entry in tree.iter() {
+        let Node::File(file) = entry.node else { continue };
+        if file.size == 0 || !is_wanted(entry.path, file.object()) {
+            continue;
+        }
+        let found = open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));
+        if let Ok(Some(stat)) = found
+            && objects.get(&file.object()).is_none_or(|object| !object.same_inode(&stat))
+        {
+            apart.push((file.object(), stat));
+        }
+    }
+    Ok(apart)
 }

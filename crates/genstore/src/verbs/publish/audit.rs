@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::change::recover;
+use crate::change::{recover, retain};
 use crate::error::{Error, Result};
 use crate::fs::Dir;
 use crate::model::audit::{self, AuditRules, Finding, LastGood};
@@ -38,9 +38,9 @@ pub(crate) fn judge(store: &StoreDir, tree: &Tree, rules: &AuditRules) -> Result
 /// or unreadable, the newest one that is neither.
 fn last_good(store: &StoreDir) -> Result<Option<LastGood>> {
     let marks = Records::of(store).marks()?;
-    let mut ids = Generations::of(store).ids()?;
-    ids.extend(Current::of(store).id()?);
-    for id in ids.into_iter().rev() {
+    let current = Current::of(store).id()?;
+    for id in current.map(Ok).into_iter().chain(retain::newest_first(store)?) {
+        let id = id?;
         if marks.get(&id).is_some_and(|mark| mark.mark == Mark::Bad) {
             continue;
         }
