@@ -76,34 +76,47 @@ pub(crate) struct Around {
 pub(crate) fn around(start: &Path, ground: Option<&Path>) -> Result<Around> {
     let mut around = Around::default();
     let mut is_beyond = false;
+    // Folders that may be the root. They are examined only once something is found: each costs ten
+    // system calls, and most searches find nothing.
+    let mut maybe_roots = Vec::new();
     for dir in start.ancestors() {
         if ground.is_some_and(|ground| ground.starts_with(dir) && ground != dir) {
             break;
         }
-        let store = dir.join(STORE_FOLDER);
-        if is_there(&store.join("format"))? {
-            match (is_beyond, &around.store) {
-                (true, _) => {
-                    around.beyond = Some(store);
-                    return Ok(around);
-                }
-                (false, None) => around.store = Some(store),
-                _ => {}
+        let (store, file) = (dir.join(STORE_FOLDER), dir.join(PROJECT_FILE));
+        let has_store = is_there(&store.join("format"))?;
+        let has_file = !is_beyond && is_there(&file)?;
+        if has_store || has_file {
+            is_beyond = is_beyond || any_root(&std::mem::take(&mut maybe_roots))?;
+        }
+        match (is_beyond, has_store) {
+            (true, true) => {
+                around.beyond = Some(store);
+                return Ok(around);
             }
+            (true, false) => continue,
+            (false, true) => around.store = around.store.or(Some(store)),
+            (false, false) => {}
         }
-        if is_beyond {
-            continue;
-        }
-        let file = dir.join(PROJECT_FILE);
-        if is_there(&file)? {
+        if has_file {
             around.project = Some(file);
         }
-        is_beyond = around.project.is_some() || is_root(dir)?;
-        if is_beyond && around.store.is_some() {
+        maybe_roots.push(dir);
+        is_beyond = around.project.is_some();
+        if around.store.is_some() && (is_beyond || any_root(&std::mem::take(&mut maybe_roots))?) {
             return Ok(around);
         }
     }
     Ok(around)
+}
+
+fn any_root(dirs: &[&Path]) -> Result<bool> {
+    for dir in dirs {
+        if is_root(dir)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn is_root(dir: &Path) -> Result<bool> {

@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_first_line_that_matches_is_found_once() {
-        let pattern = Pattern(regex::Regex::new("^up on [0-9]+$").unwrap());
+        let pattern = Pattern(regex_lite::Regex::new("^up on [0-9]+$").unwrap());
         let mut found = Found { pattern, lines: [vec![], vec![]], is_done: false };
         let out = Stream::Stdout;
         assert!(!found.in_this(out, b"not up on 3\nup "));
@@ -151,7 +151,7 @@ mod tests {
         assert!(!found.in_this(out, b"on \x1b[1m30"));
         assert!(found.in_this(out, b"00\x1b[0m\r\nmore"));
         assert!(!found.in_this(out, b"\nup on 1\n"), "once");
-        let pattern = Pattern(regex::Regex::new("ready").unwrap());
+        let pattern = Pattern(regex_lite::Regex::new("ready").unwrap());
         let mut found = Found { pattern, lines: [vec![], vec![]], is_done: false };
         assert!(!found.in_this(out, b"ready> "));
         assert!(found.in_this(out, b""), "after a pause");

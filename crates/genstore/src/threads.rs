@@ -93,6 +93,17 @@ pub(crate) fn try_map<T: Sync, R: Send, E: Send>(
     items.par_iter().map(call).collect()
 }
 
+/// Calls a function for each item, in parallel if there are at least two. For calls that take long.
+pub(crate) fn try_map_long<T: Sync, R: Send, E: Send>(
+    items: &[T],
+    call: impl Fn(&T) -> Result<R, E> + Sync + Send,
+) -> Result<Vec<R>, E> {
+    match items {
+        [] | [_] => items.iter().map(call).collect(),
+        _ => items.par_iter().map(call).collect(),
+    }
+}
+
 /// Runs two functions, concurrently if there is a thread for the second.
 pub(crate) fn join<A: Send, B: Send>(
     first: impl FnOnce() -> A + Send,

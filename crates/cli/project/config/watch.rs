@@ -142,7 +142,7 @@ pub(crate) enum ReadySection {
 
 /// A regular expression.
 #[derive(Clone, Debug)]
-pub(crate) struct Pattern(pub(crate) regex::Regex);
+pub(crate) struct Pattern(pub(crate) regex_lite::Regex);
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Pattern) -> bool {
@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for ReadySection {
             Ok(PortOrText::Text(text)) if text.starts_with("http://") || text.starts_with("https://") => {
                 HttpUrl::parse(&text).map(ReadySection::Url).map_err(|why| bad(format!("`ready`: {why}")))
             }
-            Ok(PortOrText::Text(text)) => match regex::Regex::new(&text) {
+            Ok(PortOrText::Text(text)) => match regex_lite::Regex::new(&text) {
                 Ok(pattern) => Ok(ReadySection::Pattern(Pattern(pattern))),
                 Err(_) => Err(bad(format!("`ready`: {text:?} is no regular expression"))),
             },
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(worker.paths, Some(vec![PathBuf::from("apps/worker")]));
         assert_eq!((worker.env_file.clone(), worker.restart), (Some(".env".into()), Some(Restart::Change)));
         assert_eq!((worker.stop_signal, worker.stop_timeout), (Some(2), Some(Duration::from_secs(30))));
-        let pattern = Pattern(regex::Regex::new("up on \\d+").unwrap());
+        let pattern = Pattern(regex_lite::Regex::new("up on \\d+").unwrap());
         assert_eq!(worker.ready, Some(ReadySection::Pattern(pattern)));
         assert_eq!(
             (worker.ready_timeout, worker.handover, worker.terminal),

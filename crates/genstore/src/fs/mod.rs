@@ -230,22 +230,47 @@ impl Fs {
 
     /// Sets a file's mode, if it has another one.
     pub(crate) fn set_mode(&self, file: &File, path: &Path, mode: u32) -> Result<()> {
-        if Stat::of(file, path)?.mode == mode {
-            return Ok(());
+        match Stat::of(file, path)?.mode == mode {
+            true => Ok(()),
+            false => self.chmod(file, path, mode),
         }
+    }
+
+    fn chmod(&self, file: &File, path: &Path, mode: u32) -> Result<()> {
         self.point("chmod", path, Needs::Nothing)?;
         rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", path, e))
     }
 
     /// Sets a file's mtime, and returns the mtime that it has then: filesystems round and clamp it.
     pub(crate) fn set_mtime(&self, file: &File, path: &Path, mtime: Mtime) -> Result<Mtime> {
+        self.set_times(file, path, mtime)?;
+        Ok(Stat::of(file, path)?.mtime)
+    }
+
+    /// Sets a file's mtime, and its mode if it has another one. Returns the mtime that it has then. It
+    /// reads the metadata once: this is done for each new object.
+    pub(crate) fn set_mode_and_mtime(
+        &self,
+        file: &File,
+        path: &Path,
+        mode: u32,
+        mtime: Mtime,
+    ) -> Result<Mtime> {
+        self.set_times(file, path, mtime)?;
+        let kept = Stat::of(file, path)?;
+        if kept.mode != mode {
+            self.chmod(file, path, mode)?;
+        }
+        Ok(kept.mtime)
+    }
+
+    fn set_times(&self, file: &File, path: &Path, mtime: Mtime) -> Result<()> {
         self.point("set the mtime of", path, Needs::Nothing)?;
         let times = Timestamps {
             last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
             last_modification: Timespec { tv_sec: mtime.secs, tv_nsec: mtime.nanos.into() },
         };
-        rustix::fs::futimens(file, &times).map_err(|e| Error::io("set the mtime of", path, e))?;
-        Ok(Stat::of(file, path)?.mtime)
+        rustix::fs::futimens(file, &times).map_err(|e| Error::io("set the mtime of", path, e))
     }
 
     /// Creates a hard link. An existing name is never replaced: EEXIST.

@@ -13,7 +13,7 @@ use super::dir::open_parent;
 use super::mount::is_mount;
 use super::{Dir, Fs, Kind, Stat};
 use crate::error::{Error, Leftover, Result};
-use crate::threads::prelude::*;
+use crate::threads;
 
 /// This number of folders keeps all threads busy until almost the end.
 const ENOUGH_BRANCHES: usize = 64;
@@ -71,13 +71,10 @@ impl Removal<'_> {
             if branches.is_empty() || branches.len() >= ENOUGH_BRANCHES {
                 break;
             }
-            let below: Vec<Vec<Vec<u8>>> = branches
-                .par_iter()
-                .map(|branch| self.remove_files_at(dir, branch))
-                .collect::<Result<_>>()?;
+            let below = threads::try_map_long(&branches, |branch| self.remove_files_at(dir, branch))?;
             branches = below.into_iter().flatten().collect();
         }
-        branches.par_iter().try_for_each(|branch| {
+        threads::try_map_long(&branches, |branch| {
             let (parent, name) = open_parent(dir, branch)?;
             self.remove_branch(&parent, name)
         })?;

@@ -23,7 +23,7 @@ use crate::verbs::publish::ingest::claims::Claim;
 use crate::verbs::publish::ingest::consumed::Consumed;
 use crate::verbs::publish::ingest::context::EntrySource;
 use crate::verbs::publish::ingest::lossy::{Losses, Lossy};
-use crate::verbs::publish::ingest::reuse::{Before, source_stat};
+use crate::verbs::publish::ingest::reuse::{Before, InStore, source_stat};
 use crate::verbs::publish::ingest::task::{Intake, SourceOwnership};
 
 /// The number of attempts to read a file that changes while it is read.
@@ -97,11 +97,11 @@ impl Intake<'_, '_> {
             let origin = Origin { dir: from.0, name: from.1, stat: &before };
             let done = if before.size <= CHUNK as u64 {
                 BUFFER.with_borrow_mut(|buffer| {
-                    read_up_to(&file, &path, buffer, CHUNK + 1)?;
-                    if buffer.len() as u64 != before.size || !unchanged(&file)? {
+                    let bytes = read_up_to(&file, &path, buffer, before.size as usize)?;
+                    if bytes.len() as u64 != before.size || !unchanged(&file)? {
                         return Ok(None);
                     }
-                    self.whole(buffer, executable, before.mtime, Some(&origin)).map(Some)
+                    self.whole(bytes, executable, before.mtime, Some(&origin)).map(Some)
                 })?
             } else {
                 self.large(&file, &path, executable, &origin, &unchanged)?
@@ -142,7 +142,8 @@ impl Intake<'_, '_> {
     /// write them.
     fn find(&self, node: &FileNode) -> Result<Option<(FileNode, EntrySource)>> {
         let (id, before) = (node.object(), self.before.as_ref());
-        if let Some(mtime) = self.reuse.in_store(before, node)? {
+        let found = self.reuse.in_store(before, node)?;
+        if let InStore::Intact(mtime) = found {
             return Ok(Some((FileNode { mtime, ..*node }, EntrySource::Object)));
         }
         // The right bytes of a damaged object keep the mtime that the manifests record.
@@ -152,7 +153,7 @@ impl Intake<'_, '_> {
             return Ok(Some((FileNode { mtime, ..*node }, EntrySource::Twin)));
         }
         // Its bytes are wrong, or it is missing although a generation needs it.
-        if self.reuse.is_expected(before, id)? {
+        if matches!(found, InStore::Damaged) || self.reuse.is_expected(before, id) {
             lock(&self.shared.damaged).push(id);
         }
         Ok(None)
@@ -393,8 +394,7 @@ impl Intake<'_, '_> {
         let fs = &self.ingest.store.fs;
         let id = node.object();
         let mtime = self.shared.claims.mtime(id).unwrap_or(node.mtime);
-        fs.set_mode(file, path, object_name::mode(node.executable))?;
-        let kept = fs.set_mtime(file, path, mtime)?;
+        let kept = fs.set_mode_and_mtime(file, path, object_name::mode(node.executable), mtime)?;
         if kept != mtime {
             self.shared.claims.set_mtime(id, kept);
         }
@@ -445,10 +445,24 @@ fn parent_of(path: &Path) -> Result<(Dir, &[u8])> {
     Ok((Dir::open(folder)?, std::os::unix::ffi::OsStrExt::as_bytes(name)))
 }
 
-fn read_up_to(file: &File, path: &Path, buffer: &mut Vec<u8>, limit: usize) -> Result<()> {
-    buffer.clear();
-    file.take(limit as u64).read_to_end(buffer).map_err(|e| Error::io("read", path, e))?;
-    Ok(())
+/// Reads a file of this size. Returns fewer bytes if it is shorter. A file that is longer changed after
+/// its metadata was read, which a second look at the metadata shows; but a file without a size, of a
+/// special filesystem, may have bytes.
+fn read_up_to<'b>(mut file: &File, path: &Path, buffer: &'b mut Vec<u8>, size: usize) -> Result<&'b [u8]> {
+    let wanted = size.max(1);
+    if buffer.len() < wanted {
+        buffer.resize(wanted, 0);
+    }
+    let mut done = 0;
+    while done < wanted {
+        match file.read(&mut buffer[done..wanted]) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("read", path, e)),
+        }
+    }
+    Ok(&buffer[..done])
 }
 
 fn rewind(mut file: &File, path: &Path) -> Result<()> {

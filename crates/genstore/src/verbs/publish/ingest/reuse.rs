@@ -28,6 +28,15 @@ pub(crate) struct Before {
     pub(crate) source: Option<SourceStat>,
 }
 
+/// The object with the bytes of a file.
+pub(crate) enum InStore {
+    /// The store has it, with this mtime.
+    Intact(Mtime),
+    /// The store has an object of that name with other bytes.
+    Damaged,
+    Absent,
+}
+
 /// The files of the current generation and of the store that a plan may reuse.
 pub(crate) struct Reuse<'a> {
     objects: &'a Objects<'a>,
@@ -134,27 +143,31 @@ impl<'a> Reuse<'a> {
         if intact.load(Relaxed) {
             return Ok(Some((before.node, EntrySource::Object)));
         }
-        let found = self.in_store(Some(before), &before.node)?;
-        if found == Some(before.node.mtime) {
+        let InStore::Intact(mtime) = self.in_store(Some(before), &before.node)? else { return Ok(None) };
+        if mtime == before.node.mtime {
             intact.store(true, Relaxed);
         }
-        Ok(found.map(|mtime| (FileNode { mtime, ..before.node }, EntrySource::Object)))
+        Ok(Some((FileNode { mtime, ..before.node }, EntrySource::Object)))
     }
 
-    /// Returns the mtime of the object with a file's bytes, if the store has an intact one.
-    pub(crate) fn in_store(&self, before: Option<&Before>, node: &FileNode) -> Result<Option<Mtime>> {
+    /// Looks up the object with a file's bytes.
+    pub(crate) fn in_store(&self, before: Option<&Before>, node: &FileNode) -> Result<InStore> {
         let id = node.object();
-        let Some(stat) = self.objects.stat(id)? else { return Ok(None) };
+        let Some(stat) = self.objects.stat(id)? else { return Ok(InStore::Absent) };
         let recorded = self.recorded(before, id);
         let is_mode = stat.mode == object_name::mode(node.executable);
         let has_mtime = recorded.is_some_and(|mtime| stat.has_mtime(mtime));
         let as_recorded = stat.kind == Kind::File && stat.size == node.size && is_mode && has_mtime;
-        if as_recorded && !self.rehash && !self.suspects.contains(&id) {
-            return Ok(recorded);
+        if let Some(mtime) = recorded
+            && as_recorded
+            && !self.rehash
+            && !self.suspects.contains(&id)
+        {
+            return Ok(InStore::Intact(mtime));
         }
         // Root can write through a read-only file, and every path leads to the same inode.
         if !self.objects.is_intact(id)? {
-            return Ok(None);
+            return Ok(InStore::Damaged);
         }
         // A preview writes nothing.
         if self.may_restore {
@@ -163,16 +176,15 @@ impl<'a> Reuse<'a> {
             let is_restored = self.objects.restore(id, (!is_mode).then_some(node.executable), mtime)?;
             if is_restored {
                 self.restored.fetch_add(1, Relaxed);
-                return Ok(Some(mtime.or(recorded).unwrap_or(stat.mtime)));
+                return Ok(InStore::Intact(mtime.or(recorded).unwrap_or(stat.mtime)));
             }
         }
-        Ok(Some(recorded.filter(|mtime| stat.has_mtime(*mtime)).unwrap_or(stat.mtime)))
+        Ok(InStore::Intact(recorded.filter(|mtime| stat.has_mtime(*mtime)).unwrap_or(stat.mtime)))
     }
 
-    /// Returns whether the store should have an object, or has a wrong one.
-    pub(crate) fn is_expected(&self, before: Option<&Before>, id: ObjectId) -> Result<bool> {
-        let is_known = self.recorded(before, id).is_some() || self.suspects.contains(&id);
-        Ok(is_known || self.objects.stat(id)?.is_some())
+    /// Returns whether the store should have an object.
+    pub(crate) fn is_expected(&self, before: Option<&Before>, id: ObjectId) -> bool {
+        self.recorded(before, id).is_some() || self.suspects.contains(&id)
     }
 
     /// Returns whether the current generation has the object's own inode at this path, with the manifest's
