@@ -1,15 +1,10 @@
 //! The `[audit]` table: the refusals, their messages, and the kept trees.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 fn site(audit: &str) -> Site {
-    let site = Site::new();
-    site.tree(
-        "dist",
-        &[("index.html", "=<h1>"), ("app.js", "=12345"), ("app.js.map", "={}"), ("l", ">app.js")],
-    );
+    let site =
+        Site::of(&[("index.html", "=<h1>"), ("app.js", "=12345"), ("app.js.map", "={}"), ("l", ">app.js")]);
     site.write("genstore.toml", format!("[audit]\n{audit}\n"));
     site
 }
@@ -20,7 +15,7 @@ fn every_finding_is_told() {
         "max_file = 4\nmax_total = '10 B'\nrequire = ['*.css', 'index.html']\nforbid = ['**/*.map']\nkeep_failed = 2",
     );
     site.write("dist/index.html", "");
-    std::os::unix::fs::symlink("nowhere", site.path("dist/dangling")).unwrap();
+    symlink("nowhere", site.path("dist/dangling")).unwrap();
     // 5 + 2 bytes; the page is empty.
     site.run("publish dist").is(
         5,
@@ -35,9 +30,8 @@ fn every_finding_is_told() {
     );
     assert!(!site.has("genstore/current"));
     assert_eq!(site.read("genstore/failed/1/tree/app.js"), "12345");
-    let output = site.run("publish dist --json");
-    let error = output.json_error();
-    assert_eq!((&error["code"], &error["exit"]), (&json!("audit-refused"), &json!(5)));
+    let error = site.run("publish dist --json").json_error();
+    has(&error, json!({"code": "audit-refused", "exit": 5}));
     assert_eq!(
         error["findings"][1],
         json!({"rule": "max_file", "severity": "error", "path": "app.js", "message": "has 5 bytes, more than 4"})
@@ -124,28 +118,25 @@ fn growth_is_measured_against_the_last_good_generation() {
         .fails(5, "error: the audit refused the output: 1 finding\n  max_growth: all files have 26");
     site.tree("dist", &[("index.html", "=<h1>")]);
     let few = "min_files_ratio: 1 files are fewer than 0.5 of the 3 of generation 1\n";
-    let output = site.run("publish dist").fails(5, "error:");
-    assert!(output.stderr.contains(few), "{}", output.stderr);
+    site.run("publish dist").fails(5, "error:").stderr_has(few);
     // Content that is already published is not audited again.
     site.tree(
         "dist",
         &[("index.html", "=<h1>"), ("app.js", "=12345"), ("app.js.map", "={}"), ("l", ">app.js")],
     );
     site.write("genstore.toml", "[audit]\nmax_total = 1\n");
-    let output = site.run("publish dist").ok();
-    assert!(output.stdout.contains("Unchanged: generation 1"), "{}", output.stdout);
+    site.run("publish dist").ok().stdout_has("Unchanged: generation 1");
 }
 
 #[test]
 fn builds_and_stages_are_audited_too() {
     let site = site("forbid = ['**/*.map']\nlinks = 'any'");
     let script = "cp -r dist/. \"$GENSTORE_OUT\"";
-    let output = site.command("build").args(&["--", "sh", "-c", script]).run();
-    assert_eq!(output.status, 5, "{}", output.stderr);
+    site.command("build").args(&["--", "sh", "-c", script]).run().exits(5);
     assert_eq!(site.read("genstore/failed/1/build.log"), "");
     let doc = site.run("begin --ttl 1h --json").is_json("genstore.begin/1");
     let (id, path) = (doc["stage"].as_str().unwrap(), doc["path"].as_str().unwrap());
-    std::fs::write(std::path::Path::new(path).join("a.map"), "{}").unwrap();
+    fs::write(Path::new(path).join("a.map"), "{}").unwrap();
     site.run(&format!("commit {id}"))
         .fails(5, "error: the audit refused the output: 1 finding\n  forbid: a.map matches");
     let again = site.run(&format!("commit {id}")).fails(1, "error: the stage");

@@ -1,11 +1,8 @@
 //! A breakpoint in a TypeScript source, in a program that runs what was built and published: a debugger finds it
 //! through the source maps of the build.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::harness::Site;
 use crate::http::free_port;
+use crate::prelude::*;
 use crate::watch::Loop;
 
 const CONSUMERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/consumers");
@@ -21,9 +18,7 @@ fn source(lines: usize, version: &str) -> String {
 
 #[test]
 fn a_breakpoint_in_a_source_is_hit_after_each_commit() {
-    if !genstore_testkit::has_node_modules(Path::new(CONSUMERS)) {
-        return;
-    }
+    needs!(has_node_modules(Path::new(CONSUMERS)));
     let site = Site::new();
     let port = free_port();
     let tsc = Path::new(CONSUMERS).join("node_modules/typescript/bin/tsc");

@@ -1,10 +1,6 @@
 //! `build`: the output of a command is published completely, or not at all.
 
-use std::path::Path;
-
-use serde_json::json;
-
-use crate::harness::{Output, Site, eventually};
+use crate::prelude::*;
 
 fn build(site: &Site, script: &str) -> Output {
     site.command("build").args(&["--", "sh", "-ec", script]).run()
@@ -24,8 +20,7 @@ fn publishes_what_the_command_wrote() {
     let log = site.read("genstore/generations/1/build.log");
     assert!(log == "hello\ncareful\n" || log == "careful\nhello\n", "{log}");
     assert_eq!(site.names("genstore/staging"), [""; 0]);
-    let out = build(&site, script).ok();
-    assert!(out.stdout.ends_with("Unchanged: generation 1 [ID] is already current\n"), "{}", out.stdout);
+    build(&site, script).ok().stdout_ends("Unchanged: generation 1 [ID] is already current\n");
     assert!(!site.has("genstore/generations/2"));
 }
 
@@ -37,7 +32,7 @@ fn tells_programs() {
     assert_eq!((output.status, output.stderr.contains("talk\n")), (0, true), "{}", output.stderr);
     let doc = output.json("genstore.publish/1");
     assert!(doc["ms"]["build"].is_u64());
-    assert_eq!((&doc["generation"], &doc["files"], &doc["added"]), (&json!(1), &json!(1), &json!(1)));
+    has(&doc, json!({"generation": 1, "files": 1, "added": 1}));
     let failed = site.command("build --json").args(&["--", "sh", "-c", "exit 7"]).run();
     let error = failed.json_error();
     assert_eq!((&error["code"], &error["exit"], failed.status), (&json!("build-failed"), &json!(7), 7));
@@ -51,9 +46,7 @@ fn a_build_that_fails_changes_nothing() {
     let site = Site::published();
     let before = site.path("genstore/current").read_link().unwrap();
     let script = "echo half > \"$GENSTORE_OUT/a.txt\"; echo it broke >&2; exit 3";
-    build(&site, script).is(
-        3,
-        "",
+    build(&site, script).exits(3).says(
         "it broke\nerror: the build failed: sh exited with 3\nhint: readers see no change; its log \
          is kept in [DIR]/genstore/failed/1; exit status 3 is the command's\n",
     );
@@ -77,9 +70,7 @@ fn a_command_that_cannot_be_started() {
     site.run("build -- no-such-program").is(127, "", &format!("{missing}{hint}"));
     site.write("plain", "no program");
     site.run("build -- ./plain").fails(126, "error: cannot run ./plain\n  Permission denied");
-    site.run("build").is(
-        2,
-        "",
+    site.run("build").exits(2).says(
         "error: no build command is set\nhint: give one after `--`, or set `command` under [build] in \
          genstore.toml\n",
     );
@@ -94,7 +85,7 @@ fn the_project_says_how_to_build() {
         "genstore.toml",
         "[build]\ncommand = 'echo $WHO in $(basename $PWD) > $GENSTORE_OUT/a'\ncwd = 'src'\nenv = { WHO = 'project' }\n",
     );
-    std::fs::create_dir_all(site.path("src/deep")).unwrap();
+    fs::create_dir_all(site.path("src/deep")).unwrap();
     site.command("build").dir("src/deep").run().ok();
     assert_eq!(site.read("genstore/current/a"), "project in src\n");
     // A command from the command line runs in the current directory.
@@ -121,7 +112,7 @@ fn incremental_builders_get_the_previous_tree() {
     assert_eq!(site.read("genstore/current/from"), "1\n");
     let inode = |generation: u64| {
         let path = site.path(format!("genstore/generations/{generation}/tree/big"));
-        let meta = std::fs::metadata(path).unwrap();
+        let meta = fs::metadata(path).unwrap();
         (std::os::unix::fs::MetadataExt::ino(&meta), std::os::unix::fs::MetadataExt::mode(&meta) & 0o7777)
     };
     assert_eq!(inode(1), inode(2), "unchanged, it is the same file, with the same mode");
@@ -162,8 +153,7 @@ fn the_path_to_write_to_stays_the_same() {
     build(&site, script).ok();
     let usual = format!("{}\n", site.path("genstore/staging/s-build/out").display());
     assert_eq!(site.read("genstore/current/where"), usual);
-    let again = build(&site, script).ok();
-    assert!(again.stdout.contains("\nUnchanged: generation 1 "), "{}", again.stdout);
+    build(&site, script).ok().stdout_has("\nUnchanged: generation 1 ");
     build(&site, "exit 1").fails(1, "error: the build failed");
     // While another build has it, it is another one, and that is said.
     let wait = format!("echo up; while ! [ -e go ]; do sleep 0.01; done; {script}");
@@ -185,7 +175,7 @@ fn the_path_to_write_to_stays_the_same() {
 
 /// Returns whether a process exists and is no zombie.
 fn lives(pid: &str) -> bool {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.trim()).join("stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
@@ -203,12 +193,9 @@ fn an_interrupted_build_leaves_nothing() {
         eventually("all of them run", || {
             site.has("far") && site.has("near") && !site.read("far").is_empty()
         });
-        let kill = std::process::Command::new("kill")
-            .args([&format!("-{signal}"), &run.pid().to_string()])
-            .status();
+        let kill = Command::new("kill").args([&format!("-{signal}"), &run.pid().to_string()]).status();
         assert!(kill.unwrap().success());
-        let output = run.end(&site);
-        assert_eq!(output.status, status, "{}", output.stderr);
+        let output = run.end(&site).exits(status);
         assert!(output.stderr.starts_with("error: interrupted by signal"), "{}", output.stderr);
         assert!(!lives(&site.read("far")), "a grandchild lives on");
         assert_eq!(site.path("genstore/current").read_link().unwrap(), before);
@@ -248,7 +235,6 @@ fn a_race_for_current_is_lost_after_the_build_too() {
     site.tree("dist", &[("other", "=2")]);
     site.run("publish dist").ok();
     site.write("go", "");
-    let output = run.end(&site);
-    assert_eq!(output.status, 6, "{}", output.stderr);
+    run.end(&site).exits(6);
     assert_eq!(site.names("genstore/current"), ["other"]);
 }

@@ -1,11 +1,6 @@
 //! `cat`.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn prints_the_bytes_of_one_file() {
@@ -29,8 +24,10 @@ fn tells_programs() {
         "text": "one\ntwo\n",
     });
     assert_eq!(doc, expected);
-    let doc = site.run("cat @ bin --json").is_json("genstore.cat/1");
-    assert_eq!((&doc["bytes_b64"], &doc["size"], &doc["text"]), (&json!("/w=="), &json!(1), &json!(null)));
+    has(
+        &site.run("cat @ bin --json").is_json("genstore.cat/1"),
+        json!({"bytes_b64": "/w==", "size": 1, "text": null}),
+    );
 }
 
 #[test]
@@ -62,15 +59,13 @@ fn damage_is_told_however_late() {
     let path = site.path("genstore/current/a.txt");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&path, "one\nTWO\n").unwrap();
-    let output = site.run("cat @ a.txt");
-    assert_eq!(output.status, 4);
+    let output = site.run("cat @ a.txt").exits(4);
     assert!(
         output
             .stderr
             .starts_with("error: object [ID] is damaged: its hash differs\n  in generation 2 at a.txt\n")
     );
-    let output = site.run("cat @ a.txt --json");
-    assert_eq!(output.status, 4);
+    let output = site.run("cat @ a.txt --json").exits(4);
     assert_eq!(output.json_error()["uses"], json!([{"generation": 2, "path": "a.txt"}]));
 }
 
@@ -84,9 +79,7 @@ fn an_output_that_goes_away_is_no_failure_a_full_one_is() {
     assert_eq!(running.pipe_start(2), b"xx");
     let output = running.end_without_reading(&site);
     assert_eq!((output.status, output.stderr.as_str()), (0, ""));
-    site.command("cat @ big").stdout_to("/dev/full").run().is(
-        1,
-        "",
+    site.command("cat @ big").stdout_to("/dev/full").run().exits(1).says(
         "error: cannot write to standard output\n  No space left on device (os error 28)\n\
          hint: free some space, or redirect the output\n",
     );

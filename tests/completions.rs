@@ -1,6 +1,6 @@
 //! `completions`.
 
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn every_shell_gets_its_script() {

@@ -1,8 +1,6 @@
 //! `current` and `path`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn print_one_line() {
@@ -59,8 +57,8 @@ fn what_is_named_needs_no_other_generation() {
     }
     for other in ["1", "2"] {
         let manifest = site.path(format!("genstore/generations/{other}/manifest"));
-        std::fs::remove_file(&manifest).unwrap();
-        std::fs::write(&manifest, "no").unwrap();
+        fs::remove_file(&manifest).unwrap();
+        fs::write(&manifest, "no").unwrap();
     }
     site.run("current").prints("4\n");
     site.run("path 3").prints("[DIR]/genstore/generations/3/tree\n");
@@ -69,22 +67,21 @@ fn what_is_named_needs_no_other_generation() {
     site.run("rollback -q").prints("");
     site.run("current").prints("3\n");
     site.run("switch 4 -q").prints("");
-    let doc = site.run("show 3 --json").is_json("genstore.show/1");
-    assert_eq!((&doc["generation"], &doc["mark"]), (&json!(3), &json!("good")));
+    has(&site.run("show 3 --json").is_json("genstore.show/1"), json!({"generation": 3, "mark": "good"}));
 }
 
 #[test]
 fn something_else_in_its_place_is_damage() {
     let site = Site::published();
-    std::fs::remove_file(site.path("genstore/current")).unwrap();
-    std::fs::create_dir(site.path("genstore/current")).unwrap();
+    fs::remove_file(site.path("genstore/current")).unwrap();
+    fs::create_dir(site.path("genstore/current")).unwrap();
     site.run("current").fails(4, "error: [DIR]/genstore/current is damaged: it is not a symlink\n");
 }
 
 #[test]
 fn says_that_it_is_lost() {
     let site = Site::published();
-    std::fs::remove_file(site.path("genstore/current")).unwrap();
+    fs::remove_file(site.path("genstore/current")).unwrap();
     let error = "[DIR]/genstore/current is damaged: it is missing, and generation 2 was current last\n";
     let hint = "hint: `genstore verify` lists all damage, `genstore verify --repair` repairs what it can\n";
     for verb in ["current", "path", "show", "rollback", "gc", "cat @ a.txt"] {
@@ -104,8 +101,7 @@ fn says_that_it_is_lost() {
 
 #[test]
 fn says_that_all_is_only_kept() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.run("publish dist --no-activate").ok();
     let error = "error: no generation is current: the only one was kept, not activated\n\
                  hint: `genstore switch N` activates one; `genstore list` shows all\n";

@@ -1,11 +1,6 @@
 //! `diff`.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 const TABLE: &str = "\
 1 [ID] -> 2 [ID]\n\
@@ -22,8 +17,7 @@ fn compares_the_last_two_unless_told() {
     site.run("diff 1").prints(TABLE);
     site.run("diff 1 2").prints(TABLE);
     site.run("diff 2 @").prints("2 [ID] -> 2 [ID]\nno differences\n");
-    let back = site.run("diff 2 1").ok().stdout;
-    assert!(back.starts_with("2 [ID] -> 1 [ID]\nM  a.txt  "), "{back}");
+    site.run("diff 2 1").ok().stdout_starts("2 [ID] -> 1 [ID]\nM  a.txt  ");
 }
 
 #[test]
@@ -61,9 +55,7 @@ fn shows_lines() {
         "diff --git a/img/logo.svg b/logo.svg\nsimilarity index 100%\nrename from img/logo.svg\nrename to logo.svg\n",
     );
     site.run("diff -p run").prints("");
-    site.run("diff -p 1 2").is(
-        1,
-        "",
+    site.run("diff -p 1 2").exits(1).says(
         "error: neither side has 1\n\
          hint: generations come before -p: `genstore diff 41 42 -p PATH`; `genstore show --tree` lists paths\n",
     );
@@ -73,8 +65,9 @@ fn shows_lines() {
 #[test]
 fn colours_a_patch_on_demand() {
     let site = Site::published();
-    let text = site.run("diff -p new.txt --color always").ok().stdout;
-    assert!(text.ends_with("\x1b[36m@@ -0,0 +1 @@\x1b[0m\n\x1b[32m+new\x1b[0m\n"), "{text:?}");
+    site.run("diff -p new.txt --color always")
+        .ok()
+        .stdout_ends("\x1b[36m@@ -0,0 +1 @@\x1b[0m\n\x1b[32m+new\x1b[0m\n");
 }
 
 #[test]
@@ -114,14 +107,13 @@ fn a_patch_makes_of_the_old_tree_the_new_one() {
         assert!(child.wait().unwrap().success(), "git {args:?}");
     };
     git(&["apply", "-"], &patch);
-    let read = |name: &str| genstore_testkit::read_tree(&site.path(name)).unwrap();
-    assert!(genstore_testkit::same_content(&read("old"), &read("new")), "{:?}", read("old"));
+    let read = |name: &str| read_tree(&site.path(name)).unwrap();
+    assert!(same_content(&read("old"), &read("new")), "{:?}", read("old"));
 }
 
 #[test]
 fn what_is_no_text_is_only_named() {
-    let site = Site::new();
-    site.tree("dist", &[("bin", "=a\0b"), ("kind", "/"), ("x", "=1"), ("e", "=")]);
+    let site = Site::of(&[("bin", "=a\0b"), ("kind", "/"), ("x", "=1"), ("e", "=")]);
     site.run("publish dist").ok();
     site.tree("dist", &[("bin", "=a\0c"), ("kind", ">x"), ("x", "!1"), ("dir", "/")]);
     site.run("publish dist").ok();
@@ -136,8 +128,7 @@ fn what_is_no_text_is_only_named() {
          M  x        mode 0444 -> 0555  =\n\
          5 paths: 1 added, 1 removed, 3 changed; =\n",
     );
-    let stat = site.run("diff --stat").ok().stdout;
-    assert!(stat.contains("M  bin   binary   =\n"), "{stat}");
+    site.run("diff --stat").ok().stdout_has("M  bin   binary   =\n");
 }
 
 #[test]
@@ -161,14 +152,14 @@ fn compares_with_a_directory() {
     site.run("diff @ dist -p").prints(
         "diff --git a/new.txt b/new.txt\n--- a/new.txt\n+++ b/new.txt\n@@ -1 +1 @@\n-new\n+newer\n",
     );
-    let doc = site.run("diff @ dist --json").is_json("genstore.diff/1");
-    assert_eq!((&doc["to"], &doc["directory"]), (&json!(null), &json!({"path": "dist"})));
+    has(
+        &site.run("diff @ dist --json").is_json("genstore.diff/1"),
+        json!({"to": null, "directory": {"path": "dist"}}),
+    );
     // A name that both a pin and a directory have means the pin; a path always means the directory.
     site.run("pin 1 dist").ok();
-    let text = site.run("diff 1 dist").ok().stdout;
-    assert!(text.starts_with("1 [ID] -> 1 [ID]\n"), "{text}");
-    let text = site.run("diff 1 ./dist").ok().stdout;
-    assert!(text.starts_with("1 [ID] -> ./dist\n"), "{text}");
+    site.run("diff 1 dist").ok().stdout_starts("1 [ID] -> 1 [ID]\n");
+    site.run("diff 1 ./dist").ok().stdout_starts("1 [ID] -> ./dist\n");
     site.run("diff 1 nowhere").fails(1, "error: no generation is called nowhere\n");
     site.run("diff 1 ./nowhere").fails(1, "error: cannot publish ./nowhere: there is no such directory\n");
     assert_eq!(site.names("genstore/staging"), [""; 0]);
@@ -180,7 +171,7 @@ fn tells_programs() {
     let doc = site.run("diff --json").is_json("genstore.diff/1");
     let file = |entry: &str, side: &str| doc["entries"][entry.parse::<usize>().unwrap()][side].clone();
     let summary = json!({"added": 1, "removed": 1, "modified": 1, "renamed": 1, "bytes": 4});
-    assert_eq!((&doc["from"], &doc["to"], &doc["summary"]), (&json!(1), &json!(2), &summary));
+    has(&doc, json!({"from": 1, "to": 2, "summary": summary}));
     let digest = &file("0", "to")["digest"];
     assert_eq!(digest.as_str().unwrap().len(), 64);
     assert_eq!(file("0", "to"), json!({"kind": "file", "digest": digest, "size": 8, "executable": false}));
@@ -195,10 +186,7 @@ fn tells_programs() {
     assert_eq!(ops, expected);
     assert_eq!(doc["entries"][1]["from_path"], "img/logo.svg");
     let stat = site.run("diff --json --stat").is_json("genstore.diff/1");
-    assert_eq!(
-        (&stat["entries"][0]["lines_added"], &stat["entries"][0]["lines_removed"]),
-        (&json!(1), &json!(0))
-    );
+    has(&stat["entries"][0], json!({"lines_added": 1, "lines_removed": 0}));
     let patch = site.run("diff --json -p new.txt").is_json("genstore.diff/1");
     assert_eq!(patch["entries"].as_array().unwrap().len(), 1);
     assert!(patch["entries"][0]["patch"].as_str().unwrap().ends_with("\n+new\n"));
@@ -207,12 +195,9 @@ fn tells_programs() {
 
 #[test]
 fn there_must_be_two() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.run("publish dist").ok();
-    site.run("diff").is(
-        1,
-        "",
+    site.run("diff").exits(1).says(
         "error: there is no generation older than 1 to compare with\n\
          hint: `genstore show 1 --tree` lists its files\n",
     );
@@ -223,8 +208,8 @@ fn there_must_be_two() {
 fn wrong_bytes_are_not_shown() {
     let site = Site::published();
     let path = site.path("genstore/current/new.txt");
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, "evil").unwrap();
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "evil").unwrap();
     let output = site.run("diff -p new.txt");
     assert_eq!((output.status, output.stdout.as_str()), (4, ""));
     let error = "error: object [ID] is damaged: its hash differs\n  in generation 2 at new.txt\n\

@@ -1,18 +1,11 @@
 //! `doctor`: checks of the system and the filesystem.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn tells_what_holds_and_leaves_nothing() {
     let site = Site::new();
-    let before = site.run("doctor").ok();
-    assert!(
-        before.stdout.starts_with("No store yet; a new one would be [DIR]/genstore\n"),
-        "{}",
-        before.stdout
-    );
+    site.run("doctor").ok().stdout_starts("No store yet; a new one would be [DIR]/genstore\n");
     assert_eq!(site.names("."), [""; 0]);
     site.tree("dist", &[("img/a", "=1")]);
     site.run("publish dist").ok();
@@ -40,13 +33,15 @@ fn tells_what_holds_and_leaves_nothing() {
 fn tells_programs() {
     let site = Site::published();
     site.run("view add here").ok();
-    std::fs::remove_file(site.path("here")).unwrap();
+    fs::remove_file(site.path("here")).unwrap();
     let doc = site.run("doctor --json").is_json("genstore.doctor/1");
     assert_eq!((&doc["ok"], &doc["views"][0]["ok"]), (&json!(true), &json!(false)));
     assert_eq!(doc["views"][0]["as"], json!("link"));
     let checks = doc["checks"].as_array().unwrap();
-    let locks = checks.iter().find(|check| check["name"] == "file locks").unwrap();
-    assert_eq!((&locks["standing"], &locks["text"]), (&json!("good"), &json!("work")));
+    has(
+        checks.iter().find(|check| check["name"] == "file locks").unwrap(),
+        json!({"standing": "good", "text": "work"}),
+    );
     let inotify = checks.iter().find(|check| check["name"] == "inotify").unwrap();
     assert!(inotify["text"].as_str().unwrap().contains(" watches left"), "{inotify}");
 }
@@ -56,10 +51,9 @@ fn a_project_elsewhere_is_told() {
     let site = Site::new();
     // Tests run in memory if possible; the machine's disk is another filesystem then.
     let other = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let dev =
-        |path: &std::path::Path| std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(path).unwrap());
+    let dev = |path: &Path| std::os::unix::fs::MetadataExt::dev(&fs::metadata(path).unwrap());
     if dev(other.path()) == dev(&site.path("")) {
-        genstore_testkit::skip_on_this_machine("the test's folders are on one filesystem");
+        skip_on_this_machine("the test's folders are on one filesystem");
         return;
     }
     site.write("genstore.toml", format!("[store]\npath = '{}/store'\n", other.path().display()));
@@ -87,8 +81,7 @@ fn looks_without_writing_and_tries_where_that_is_wished_for() {
         "{looked}"
     );
     assert_eq!(stamp(), before, "something was made in the store, or beside it");
-    let tried = site.run("doctor --probe").ok().stdout;
-    assert!(tried.contains("ok    hard links           work\n"), "{tried}");
+    site.run("doctor --probe").ok().stdout_has("ok    hard links           work\n");
     assert_ne!(stamp(), before, "something is made and removed");
     assert_eq!(site.names("."), ["dist", "genstore"]);
 }
@@ -96,9 +89,7 @@ fn looks_without_writing_and_tries_where_that_is_wished_for() {
 #[test]
 fn what_belongs_to_others_is_told_and_given_back() {
     use std::os::unix::fs::{MetadataExt, lchown};
-    if !genstore_testkit::is_root() {
-        return;
-    }
+    needs!(is_root());
     const OTHER: u32 = 61_001;
     let site = Site::published();
     let owner = |below: &str| site.path(below).symlink_metadata().unwrap().uid();
@@ -127,11 +118,9 @@ fn what_belongs_to_others_is_told_and_given_back() {
         for name in all {
             assert_eq!(owner(&format!("genstore/{name}")), 0, "{mend}: {name}");
         }
-        let told = site.run("doctor").ok().stdout;
-        assert!(
-            told.contains("ok    owners               the whole store belongs to its owner\n"),
-            "{told}"
-        );
+        site.run("doctor")
+            .ok()
+            .stdout_has("ok    owners               the whole store belongs to its owner\n");
         site.run("publish dist --always").ok();
         assert_eq!(site.run("verify").ok().stderr, "");
     }

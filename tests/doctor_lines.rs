@@ -1,10 +1,7 @@
 //! The lines that `doctor` advises, tried with the tools themselves: without the line, the tool takes in files of
 //! the store; with it, it takes in its project alone.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// A tool, and its files.
 struct Tool {
@@ -54,19 +51,18 @@ const PRETTIER: Tool = Tool {
 
 fn packages() -> Option<PathBuf> {
     let consumers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers");
-    genstore_testkit::has_node_modules(&consumers).then(|| consumers.join("node_modules"))
+    has_node_modules(&consumers).then(|| consumers.join("node_modules"))
 }
 
 impl Tool {
     /// Creates a project with one test and a store that has another, neither formatted.
     fn project(&self, packages: &Path) -> Site {
-        let site = Site::new();
-        site.tree("dist", &[("lib/published.test.js", "=test( \"published\", () => {} )\n")]);
+        let site = Site::of(&[("lib/published.test.js", "=test( \"published\", () => {} )\n")]);
         site.write("src/own.test.js", "test( \"own\", () => {} )\n");
         site.write("package.json", format!("{{ \"devDependencies\": {{ \"{}\": \"*\" }} }}\n", self.name));
-        std::os::unix::fs::symlink(packages, site.path("node_modules")).unwrap();
+        symlink(packages, site.path("node_modules")).unwrap();
         site.run("publish dist").ok();
-        std::fs::remove_dir_all(site.path("dist")).unwrap();
+        fs::remove_dir_all(site.path("dist")).unwrap();
         site
     }
 
@@ -106,17 +102,14 @@ impl Tool {
 #[test]
 fn nx() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/nx-monorepo");
-    if !genstore_testkit::has_node_modules(&example) {
-        return;
-    }
-    let site = Site::new();
-    site.tree("dist", &[("lib/project.json", "={ \"name\": \"published\" }\n")]);
+    needs!(has_node_modules(&example));
+    let site = Site::of(&[("lib/project.json", "={ \"name\": \"published\" }\n")]);
     site.write("libs/own/project.json", "{ \"name\": \"own\" }\n");
     site.write("package.json", "{}\n");
     site.write("nx.json", "{}\n");
-    std::os::unix::fs::symlink(example.join("node_modules"), site.path("node_modules")).unwrap();
+    symlink(example.join("node_modules"), site.path("node_modules")).unwrap();
     site.run("publish dist").ok();
-    std::fs::remove_dir_all(site.path("dist")).unwrap();
+    fs::remove_dir_all(site.path("dist")).unwrap();
     let program = site.path("node_modules/nx/dist/bin/nx.js");
     let mut nx = Command::new("node");
     nx.arg(program).args(["show", "projects"]).current_dir(site.path("")).env("NX_DAEMON", "false");

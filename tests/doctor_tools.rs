@@ -1,9 +1,6 @@
 //! `doctor`: the project's own tools that walk into the store, and the lines that keep them out.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// Returns the advice of this name: its file, its line and the text.
 fn advice(site: &Site, name: &str) -> Option<(String, String, String)> {
@@ -18,7 +15,7 @@ fn package(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers/node_modules").join(name);
     let found = path.canonicalize().ok();
     if found.is_none() {
-        genstore_testkit::skip_without_package(name);
+        skip_without_package(name);
     }
     found
 }
@@ -45,8 +42,7 @@ fn a_tsconfig_that_takes_in_all_files_is_mended() {
     let (file, line, text) = advice(&site, "typescript").unwrap();
     assert_eq!((&*file, &*line), ("tsconfig.json", r#""exclude": ["node_modules", "genstore"]"#));
     assert!(text.ends_with("(`genstore doctor --fix` does)"), "{text}");
-    let fixed = site.run("doctor --fix").ok();
-    assert!(fixed.stderr.contains("added to tsconfig.json: \"exclude\""), "{}", fixed.stderr);
+    site.run("doctor --fix").ok().stderr_has("added to tsconfig.json: \"exclude\"");
     assert_eq!(
         site.read("tsconfig.json"),
         config.replace("[\"node_modules\"]", "[\"genstore\", \"node_modules\"]")
@@ -84,7 +80,7 @@ fn lists_of_patterns_get_a_line_and_programs_are_left_to_people() {
     }
     // The image copies from the store on purpose.
     site.write("Dockerfile", "FROM scratch\nCOPY genstore/current /\n");
-    std::fs::remove_file(site.path(".dockerignore")).unwrap();
+    fs::remove_file(site.path(".dockerignore")).unwrap();
     assert_eq!(advice(&site, "docker"), None);
     // A store elsewhere is in nobody's way.
     site.run("--store ../elsewhere doctor").ok();
@@ -110,9 +106,8 @@ fn a_compiler_that_reads_the_view_of_its_own_build_is_seen() {
     let hint = "by tsconfig.base.json, a plain `tsc` finds @x/* in the view dist/libs, which shows the last publication";
     assert!(failed.stderr.contains(hint), "{}", failed.stderr);
     // Also before the first publication, when the view is only declared.
-    std::fs::remove_dir_all(site.path("genstore")).unwrap();
-    let failed = site.command("build -- sh -c").args(&["exit 1"]).run();
-    assert!(failed.stderr.contains(hint), "{}", failed.stderr);
+    fs::remove_dir_all(site.path("genstore")).unwrap();
+    site.command("build -- sh -c").args(&["exit 1"]).run().stderr_has(hint);
 }
 
 #[test]
@@ -160,15 +155,15 @@ fn a_list_that_is_a_symlink_is_left_alone() {
     let site = Site::new();
     let elsewhere = genstore_testkit::scratch();
     let target = elsewhere.path().join("somebody-elses");
-    std::fs::write(&target, "one\n").unwrap();
+    fs::write(&target, "one\n").unwrap();
     site.write(".prettierrc", "{}");
-    std::os::unix::fs::symlink(&target, site.path(".prettierignore")).unwrap();
+    symlink(&target, site.path(".prettierignore")).unwrap();
     site.run("init").ok();
     let (file, line, _) = advice(&site, "prettier").unwrap();
     assert_eq!((&*file, &*line), (".prettierignore", "/genstore/"));
     let fixed = site.run("doctor --fix").ok();
     assert!(!fixed.stderr.contains("added to"), "{}", fixed.stderr);
-    assert_eq!(std::fs::read_to_string(&target).unwrap(), "one\n");
+    assert_eq!(fs::read_to_string(&target).unwrap(), "one\n");
     assert!(site.path(".prettierignore").is_symlink());
 }
 
@@ -184,14 +179,12 @@ fn gos_tools_pass_the_store_over() {
     assert_eq!(site.read("genstore/go.mod"), "");
     assert_eq!(advice(&site, "go"), None);
     // A store of an older program has none.
-    std::fs::remove_file(site.path("genstore/go.mod")).unwrap();
+    fs::remove_file(site.path("genstore/go.mod")).unwrap();
     assert_eq!(advice(&site, "go").unwrap().0, "genstore/go.mod");
     site.run("doctor --fix").ok();
     assert_eq!(advice(&site, "go"), None);
     site.run("verify").ok();
-    if !genstore_testkit::has_program("go") {
-        return;
-    }
+    needs!(has_program("go"));
     let vet = |site: &Site| {
         let mut vet = Command::new("go");
         vet.args(["vet", "./..."]).current_dir(site.path("")).envs(crate::go_module::environment());
@@ -199,7 +192,7 @@ fn gos_tools_pass_the_store_over() {
     };
     let clean = vet(&site);
     assert!(clean.status.success(), "{}", String::from_utf8_lossy(&clean.stderr));
-    std::fs::remove_file(site.path("genstore/go.mod")).unwrap();
+    fs::remove_file(site.path("genstore/go.mod")).unwrap();
     assert!(!vet(&site).status.success(), "it would walk into the store");
 }
 
@@ -210,5 +203,5 @@ fn a_build_knows_where_readers_see_it() {
     site.command("build").args(&["--", "sh", "-c", build]).run().ok();
     let public: PathBuf = site.read("genstore/current/where").trim().into();
     assert_eq!(public, site.path("genstore/current"));
-    assert_eq!(std::fs::read_to_string(public.join("where")).unwrap(), site.read("genstore/current/where"));
+    assert_eq!(fs::read_to_string(public.join("where")).unwrap(), site.read("genstore/current/where"));
 }

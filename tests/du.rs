@@ -1,8 +1,6 @@
 //! `du`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn tells_who_uses_how_much() {
@@ -35,9 +33,7 @@ fn tells_programs() {
 fn says_that_a_store_is_empty() {
     let site = Site::new();
     site.run("init").ok();
-    site.run("du").is(
-        0,
-        "",
+    site.run("du").ok().says(
         "The store [DIR]/genstore has no generations yet\nhint: publish one with `genstore publish DIR`\n",
     );
     let doc = site.run("du --json").is_json("genstore.du/1");
@@ -57,10 +53,9 @@ fn logs_of_builds_count() {
     let script = "echo 12345678; cp -a dist/. $GENSTORE_OUT";
     site.command("build --always -- sh -c").args(&[script]).run().ok();
     assert_eq!(total(), 28 + 9);
-    let own = site.run("du --json").json("genstore.du/1")["generations"][0].clone();
-    assert_eq!(
-        (&own["generation"], &own["exclusive_bytes"], &own["freed_bytes"]),
-        (&json!(3), &json!(9), &json!(9))
+    has(
+        &site.run("du --json").json("genstore.du/1")["generations"][0].clone(),
+        json!({"generation": 3, "exclusive_bytes": 9, "freed_bytes": 9}),
     );
     // The log and the report of a failed build.
     site.command("build -- sh -c").args(&["echo 1234; exit 1"]).run();

@@ -1,10 +1,6 @@
 //! An empty tree does not replace one that is not empty, whatever its input is, unless that is allowed.
 
-use std::fs;
-
-use serde_json::json;
-
-use crate::harness::{Output, Site};
+use crate::prelude::*;
 use crate::watch::{Loop, project};
 
 /// An archive without members: two blocks of zeros.
@@ -100,8 +96,7 @@ fn it_can_be_asked_for() {
 #[test]
 fn a_build_that_wrote_nothing_is_refused_unless_that_is_asked_for() {
     let site = Site::published();
-    let refused = site.run("build -- true");
-    assert_eq!(refused.status, 1);
+    let refused = site.run("build -- true").exits(1);
     assert!(refused.stderr.starts_with("error: the build failed: it wrote nothing to GENSTORE_OUT\n"));
     site.run("current").prints("2\n");
     is_refused(&site, &site.command("build -- sh -c").args(&["mkdir $GENSTORE_OUT/d"]).run(), NOTHING);

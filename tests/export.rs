@@ -1,13 +1,6 @@
 //! `export`.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::process::Command;
-
-use genstore_testkit::read_tree;
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn copies_a_generation_out() {
@@ -51,9 +44,7 @@ fn tells_programs() {
 #[test]
 fn leaves_what_is_there_alone() {
     let site = Site::published();
-    site.run("export 1 dist").is(
-        1,
-        "",
+    site.run("export 1 dist").exits(1).says(
         "error: dist already exists and is not empty\nhint: name a directory that does not exist or is empty\n",
     );
     assert_eq!(site.run("export 1 dist --json").json_error()["code"], "not-empty");
@@ -127,7 +118,7 @@ fn a_part_of_the_store_is_known_where_it_is_mounted() {
                 panic!("{part}: {}", site.read("told"))
             }
             output => {
-                genstore_testkit::skip_on_this_machine(format!("no bind mount can be made: {output:?}"));
+                skip_on_this_machine(format!("no bind mount can be made: {output:?}"));
                 return;
             }
         }

@@ -1,15 +1,10 @@
 //! The search for the store and the project's file.
 
-use std::fs;
-
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// Creates stores `a`, `b`, `c` and `genstore`, which differ in the number of their current generation.
 fn stores() -> Site {
-    let site = Site::new();
-    site.tree("dist", &[("f", "=1")]);
+    let site = Site::of(&[("f", "=1")]);
     for (count, store) in ["genstore", "a", "b", "c"].into_iter().enumerate() {
         for _ in 0..=count {
             site.run(&format!("publish dist --always --store {store} -q")).ok();
@@ -51,9 +46,7 @@ fn flags_stand_before_and_after_the_verb() {
     site.run("current --store a").prints("2\n");
     site.run("-C sub/deep current").prints("1\n");
     site.run("current -C sub --store ../b").prints("3\n");
-    site.run("-C no current").is(
-        1,
-        "",
+    site.run("-C no current").exits(1).says(
         "error: cannot go to no\n  No such file or directory (os error 2)\n\
          hint: check the spelling; the parent directory must exist\n",
     );
@@ -77,9 +70,7 @@ fn there_may_be_none() {
     let site = Site::new();
     site.write("plain/file", "");
     site.write("genstore/no-format", "");
-    site.run("list").is(
-        10,
-        "",
+    site.run("list").exits(10).says(
         "error: there is no store in [DIR] or above it\n\
          hint: `genstore publish DIR` creates one and publishes DIR; or name one with --store\n",
     );
@@ -91,10 +82,8 @@ fn there_may_be_none() {
         .env("GENSTORE_STORE", "absent")
         .run()
         .fails(10, "error: absent is not a genstore store\n");
-    let error = site.run("list --json");
-    assert_eq!(error.status, 10);
-    let error = error.json_error();
-    assert_eq!((&error["code"], &error["exit"]), (&json!("not-a-store"), &json!(10)));
+    let error = site.run("list --json").exits(10).json_error();
+    has(&error, json!({"code": "not-a-store", "exit": 10}));
     site.run("list --store=").fails(2, "error: invalid value '' for '--store <DIR>': it is empty");
 }
 
@@ -103,10 +92,8 @@ fn a_newer_store_is_left_alone() {
     let site = stores();
     site.write("a/format", "genstore 2\n");
     let before = site.names("a");
-    for args in ["list", "publish dist", "gc", "init"] {
-        site.run(&format!("{args} --store a")).is(
-            12,
-            "",
+    for args in ["list", "publish dist", "gc", "init", "verify", "current"] {
+        site.run(&format!("{args} --store a")).exits(12).says(
             "error: the store [DIR]/a needs a newer genstore (format 2)\n\
              hint: use the version of genstore that wrote it, or a newer one; nothing was changed\n",
         );

@@ -1,8 +1,6 @@
 //! `gc`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// A time after the grace time.
 const LATER: &str = "2026-01-02T04:04:05Z";
@@ -55,11 +53,9 @@ fn every_reason_is_named() {
          keep  1  within 2h; was current less than 15m ago\n\
          Would remove nothing: 34 B\n",
     );
-    let text = site.run("gc -n --keep-last 0 --grace 0").ok().stdout;
-    assert!(text.contains("remove  2  not kept by any rule\n"), "{text}");
+    site.run("gc -n --keep-last 0 --grace 0").ok().stdout_has("remove  2  not kept by any rule\n");
     // The defaults are five good generations and ten minutes.
-    let text = site.run("gc -n").ok().stdout;
-    assert!(text.contains("keep  3  was current less than 10m ago\nkeep  2  last 5; was"), "{text}");
+    site.run("gc -n").ok().stdout_has("keep  3  was current less than 10m ago\nkeep  2  last 5; was");
 }
 
 #[test]
@@ -118,8 +114,7 @@ fn refuses_what_is_no_rule() {
 fn removes_what_a_dead_process_left() {
     let site = five();
     site.write("dist/a.txt", "6");
-    let killed = site.command("publish dist").env("GENSTORE_FAULT", "7:kill").run();
-    assert_eq!(killed.status, 137);
+    site.command("publish dist").env("GENSTORE_FAULT", "7:kill").run().exits(137);
     assert_ne!(genstore_testkit::debris(&site.path("genstore")), [""; 0]);
     site.run("gc -q").prints("");
     assert_eq!(genstore_testkit::debris(&site.path("genstore")), [""; 0]);
@@ -129,8 +124,8 @@ fn removes_what_a_dead_process_left() {
 fn a_damaged_manifest_ends_it_before_anything_goes() {
     let site = five();
     let manifest = site.path("genstore/generations/2/manifest");
-    std::fs::remove_file(&manifest).unwrap();
-    std::fs::write(&manifest, "no").unwrap();
+    fs::remove_file(&manifest).unwrap();
+    fs::write(&manifest, "no").unwrap();
     site.run("gc --keep-last 1 --grace 0").fails(4, "error: generation 2 is damaged: ");
     assert_eq!(site.names("genstore/generations"), ["1", "2", "3", "4", "5"]);
 }

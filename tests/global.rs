@@ -2,9 +2,7 @@
 
 use std::fs::File;
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn colours_are_for_terminals_or_on_demand() {
@@ -38,14 +36,13 @@ fn a_lock_that_is_held_is_waited_for_so_long() {
     let site = Site::published();
     let lock = File::open(site.path("genstore/locks/commit")).unwrap();
     lock.lock().unwrap();
-    let output = site.run("mark 1 bad --lock-timeout 20ms");
-    assert_eq!(output.status, 11);
+    let output = site.run("mark 1 bad --lock-timeout 20ms").exits(11);
     let held = "error: [DIR]/genstore/locks/commit is locked, waited 0.0 s; held by process [PID] (";
     assert!(output.stderr.starts_with(held), "{}", output.stderr);
     let hint = ")\nhint: wait for that process to end, or use a longer timeout: --lock-timeout 10m\n";
     assert!(output.stderr.ends_with(hint), "{}", output.stderr);
     let error = site.run("--json mark 1 bad --lock-timeout 1ms").json_error();
-    assert_eq!((&error["code"], &error["exit"]), (&json!("locked"), &json!(11)));
+    has(&error, json!({"code": "locked", "exit": 11}));
     assert_eq!(error["holders"][0]["pid"], std::process::id());
     // This run waits for the lock.
     let waiting = site.command("mark 1 bad --lock-timeout 1m").spawn();
@@ -57,9 +54,7 @@ fn a_lock_that_is_held_is_waited_for_so_long() {
 #[test]
 fn the_clock_and_the_faults_are_checked() {
     let site = Site::published();
-    site.command("list").env("GENSTORE_NOW", "now").run().is(
-        2,
-        "",
+    site.command("list").env("GENSTORE_NOW", "now").run().exits(2).says(
         "error: the fixed time is not an RFC 3339 time: now\n\
          hint: write it like 2031-05-01T12:00:00Z, or omit it\n",
     );
@@ -82,8 +77,7 @@ fn injected_failures_name_operation_path_and_cause() {
     assert!(output.stderr.starts_with("error: cannot "), "{}", output.stderr);
     let cause = format!("\n  No space left on device (os error 28)\n{hint}");
     assert!(output.stderr.ends_with(&cause), "{}", output.stderr);
-    let output = site.command("publish dist").env("GENSTORE_FAULT", "1:eio-from").run();
-    assert_eq!(output.status, 1);
+    let output = site.command("publish dist").env("GENSTORE_FAULT", "1:eio-from").run().exits(1);
     assert!(output.stderr.contains("\n  Input/output error (os error 5)\n"), "{}", output.stderr);
     site.run("current").prints("2\n");
 }
@@ -119,8 +113,7 @@ fn who_reads_no_further_is_no_failure() {
     for args in ["list", "list --json", "diff -p", "show --tree", "rollback", "gc", "--help"] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = site.command(args).stdout_is(writer).run();
-        assert_eq!(output.status, 0, "{args}: {}", output.stderr);
+        let output = site.command(args).stdout_is(writer).run().ok();
         assert!(!output.stderr.contains("error"), "{args}: {}", output.stderr);
     }
     let (reader, writer) = std::io::pipe().unwrap();
@@ -172,29 +165,9 @@ fn help_is_data() {
     assert_eq!(site.run("help").ok().stdout, help.stdout);
     assert_eq!(site.run("help gc").ok().stdout, site.run("gc --help").ok().stdout);
     site.run("--version").prints(concat!("genstore ", env!("CARGO_PKG_VERSION"), "\n"));
-    for verb in [
-        "init",
-        "publish",
-        "list",
-        "show",
-        "current",
-        "path",
-        "diff",
-        "cat",
-        "export",
-        "rollback",
-        "switch",
-        "mark",
-        "pin",
-        "unpin",
-        "gc",
-        "verify",
-        "exec",
-        "du",
-        "wait",
-        "torture",
-        "completions",
-    ] {
+    let verbs = "init publish list show current path diff cat export rollback switch mark pin unpin gc verify \
+        exec du wait torture completions";
+    for verb in verbs.split(' ') {
         assert!(help.stdout.contains(&format!("\n  {verb} ")), "{verb}");
         let own = site.run(&format!("{verb} --help")).ok().stdout;
         assert!(own.contains(&format!("\nUsage: genstore {verb}")), "{own}");
@@ -215,8 +188,7 @@ fn a_bad_command_line_is_told_to_people_and_programs() {
     );
     site.run("-q -v list").fails(2, "error: the argument '--quiet' cannot be used with '--verbose...'\n");
     let check = |args: &str, message: &str, hint: &str| {
-        let output = site.run(args);
-        assert_eq!(output.status, 2);
+        let output = site.run(args).exits(2);
         let expected = json!({
             "schema": "genstore.error/1", "code": "usage", "exit": 2, "message": message, "hint": hint,
         });
@@ -249,50 +221,30 @@ const OBEYED: [&str; 9] = [
     "a\u{2028}b",
 ];
 
+/// Commands with `ODD` in every place where foreign text may stand.
+const ODD: &str = "ODD;list ODD;list --ODD;list --color ODD;list --store ODD;list --lock-timeout ODD;show ODD;\
+    switch ODD;mark 1 ODD;pin 1 ODD;publish ODD;publish dist --fact ODD;\
+    publish dist --always -m ODD --fact ODD=ODD;list;show;cat @ ODD;diff @ ODD;build -- ODD;exec -- ODD;view rm ODD";
+
+/// Runs each of these commands, and returns its words and all that it prints.
+fn all_odd(site: &Site, odd: &str, flags: &[&str]) -> Vec<(String, String)> {
+    let told = |args: &str| {
+        let args: Vec<String> = args.split(' ').map(|word| word.replace("ODD", odd)).collect();
+        let run = site.command("").args(flags).args(&args).run();
+        (format!("{args:?}"), String::from_utf8(run.bytes).unwrap() + &run.stderr)
+    };
+    ODD.split(';').map(told).collect()
+}
+
 #[test]
 fn nothing_that_a_terminal_obeys_is_printed_raw() {
     let site = Site::published();
-    let check = |args: &[&str]| {
-        let run = site.run_with(args);
-        let told = String::from_utf8(run.bytes.clone()).unwrap() + &run.stderr;
-        let raw: Vec<char> = told.chars().filter(|c| c.is_control() && *c != '\n').collect();
-        assert_eq!(raw, [], "{args:?}: {told}");
-        for c in told.chars() {
-            let directs = matches!(
-                c,
-                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            );
-            assert!(!directs, "{c:?} in the output of {args:?}: {told}");
-        }
-        told
-    };
+    let directs = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     for odd in OBEYED {
-        let (flag, fact) = (format!("--{odd}"), format!("{odd}={odd}"));
-        for json in [&[][..], &["--json"]] {
-            let all = [
-                vec![odd],
-                vec!["list", odd],
-                vec!["list", &flag],
-                vec!["list", "--color", odd],
-                vec!["list", "--store", odd],
-                vec!["list", "--lock-timeout", odd],
-                vec!["show", odd],
-                vec!["switch", odd],
-                vec!["mark", "1", odd],
-                vec!["pin", "1", odd],
-                vec!["publish", odd],
-                vec!["publish", "dist", "--fact", odd],
-                vec!["publish", "dist", "--always", "-m", odd, "--fact", &fact],
-                vec!["list"],
-                vec!["show"],
-                vec!["cat", "@", odd],
-                vec!["diff", "@", odd],
-                vec!["build", "--", odd],
-                vec!["exec", "--", odd],
-                vec!["view", "rm", odd],
-            ];
-            for args in all {
-                check(&[&args, json].concat());
+        for flags in [&[][..], &["--json"]] {
+            for (args, told) in all_odd(&site, odd, flags) {
+                let raw = |c: &char| (c.is_control() && *c != '\n') || directs(*c);
+                assert_eq!(told.chars().find(raw), None, "{args}: {told}");
             }
         }
     }
@@ -300,33 +252,14 @@ fn nothing_that_a_terminal_obeys_is_printed_raw() {
     let odd = OBEYED[6];
     site.command("publish dist --always -q -m").args(&[odd]).run().ok();
     assert_eq!(site.run("show --json").json("genstore.show/1")["note"], odd);
-    assert!(check(&["list", "--json"]).contains("\\u202etxt.exe"));
+    assert!(String::from_utf8(site.run("list --json").bytes).unwrap().contains("\\u202etxt.exe"));
 }
 
 /// Colours in foreign text are escaped even if colours are on.
 #[test]
 fn colours_in_what_others_wrote_are_printed_as_text() {
     let site = Site::published();
-    let odd = "\x1b[41mred";
-    let (flag, fact) = (format!("--{odd}"), format!("{odd}={odd}"));
-    for args in [
-        vec![odd],
-        vec!["list", odd],
-        vec!["list", &flag],
-        vec!["list", "--lock-timeout", odd],
-        vec!["list", "--store", odd],
-        vec!["show", odd],
-        vec!["mark", "1", odd],
-        vec!["publish", odd],
-        vec!["publish", "dist", "--always", "-m", odd, "--fact", &fact],
-        vec!["list"],
-        vec!["show"],
-        vec!["cat", "@", odd],
-        vec!["build", "--", odd],
-        vec!["exec", "--", odd],
-    ] {
-        let run = site.run_with(&[&["--color", "always"], &args[..]].concat());
-        let told = String::from_utf8(run.bytes.clone()).unwrap() + &run.stderr;
-        assert!(!told.contains("\x1b[41m"), "{args:?}: {told}");
+    for (args, told) in all_odd(&site, "\x1b[41mred", &["--color", "always"]) {
+        assert!(!told.contains("\x1b[41m"), "{args}: {told}");
     }
 }

@@ -1,11 +1,7 @@
 //! A Go module with generated code, whose tools take in all of its folders, under `watch` with the default
 //! store.
 
-use std::ffi::OsString;
-use std::path::Path;
-use std::process::Command;
-
-use crate::harness::Site;
+use crate::prelude::*;
 use crate::watch::Loop;
 
 /// The builds in a row. Each of Go's tools takes a second.
@@ -68,9 +64,7 @@ pub fn environment() -> Vec<(&'static str, OsString)> {
 
 #[test]
 fn a_module_with_generated_code_builds_again_and_again() {
-    if !genstore_testkit::has_program("go") {
-        return;
-    }
+    needs!(has_program("go"));
     let site = Site::new();
     site.write("go.mod", "module example.org/site\n\ngo 1.21\n");
     site.write("internal/generate/main.go", GENERATE);

@@ -6,19 +6,12 @@
 
 #![allow(dead_code, reason = "not every test binary needs all of it")]
 
-use std::ffi::OsStr;
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process::{ChildStdin, ChildStdout};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 
-use genstore_testkit::{self as testkit, Way};
-use serde_json::Value;
-use tempfile::TempDir;
+use genstore_testkit as testkit;
+
+use crate::prelude::*;
 
 /// The program that tests run. It is the shipped one, except that `GENSTORE_NOW` fixes its clock,
 /// `GENSTORE_FAULT` injects faults, and nothing above `GENSTORE_GROUND` is read: see
@@ -59,6 +52,13 @@ impl Site {
         Site::in_folder(testkit::scratch())
     }
 
+    /// Creates a site whose `dist` has this tree.
+    pub fn of(list: &[(&str, &str)]) -> Site {
+        let site = Site::new();
+        site.tree("dist", list);
+        site
+    }
+
     /// Creates a site in this empty folder.
     pub fn in_folder(temp: TempDir) -> Site {
         let dir = temp.path().canonicalize().unwrap();
@@ -68,8 +68,7 @@ impl Site {
     /// Creates a site with a store in which `dist` was published twice: `a.txt` was changed, `new.txt`
     /// added, `old.txt` removed, `logo.svg` renamed.
     pub fn published() -> Site {
-        let site = Site::new();
-        site.tree("dist", FIRST);
+        let site = Site::of(FIRST);
         site.run("publish dist -m first --fact commit=abc").ok();
         site.tree("dist", SECOND);
         site.run("publish dist").ok();
@@ -78,8 +77,7 @@ impl Site {
 
     /// Creates the same in a way of publishing. `dist` is complete, even if it was consumed.
     pub fn published_in(way: Way) -> Site {
-        let site = Site::new();
-        site.tree("dist", FIRST);
+        let site = Site::of(FIRST);
         site.publish_in(way, "-m first --fact commit=abc").ok();
         site.tree("dist", SECOND);
         site.publish_in(way, "").ok();
@@ -410,87 +408,4 @@ pub fn eventually(what: &str, is: impl Fn() -> bool) {
         // A loop without a pause would keep a processor from the program that it waits for.
         std::thread::sleep(PAUSE);
     }
-}
-
-/// The output of a run, and its exit status.
-pub struct Output {
-    /// The status as a shell reports it: 128 and more for a signal.
-    pub status: i32,
-    /// stdout with placeholders.
-    pub stdout: String,
-    /// stderr with placeholders.
-    pub stderr: String,
-    /// stdout unchanged.
-    pub bytes: Vec<u8>,
-}
-
-impl Output {
-    fn new(site: &Site, status: ExitStatus, bytes: Vec<u8>, stderr: &[u8]) -> Output {
-        Output {
-            status: status.code().unwrap_or_else(|| 128 + status.signal().unwrap()),
-            stdout: site.replace(&String::from_utf8_lossy(&bytes)),
-            stderr: site.replace(&String::from_utf8_lossy(stderr)),
-            bytes,
-        }
-    }
-
-    /// Compares status, stdout and stderr.
-    #[track_caller]
-    pub fn is(self, status: i32, stdout: &str, stderr: &str) -> Output {
-        let found =
-            format!("status {}\n--- stdout\n{}--- stderr\n{}", self.status, self.stdout, self.stderr);
-        let expected = format!("status {status}\n--- stdout\n{stdout}--- stderr\n{stderr}");
-        assert!(found == expected, "found:\n{found}\n\nexpected:\n{expected}");
-        self
-    }
-
-    /// Compares status and stdout of a run without messages.
-    #[track_caller]
-    pub fn prints(self, stdout: &str) -> Output {
-        self.is(0, stdout, "")
-    }
-
-    /// Checks that the run succeeded.
-    #[track_caller]
-    pub fn ok(self) -> Output {
-        assert!(self.status == 0, "status {}\n{}{}", self.status, self.stdout, self.stderr);
-        self
-    }
-
-    /// Checks that the run failed with this status, printed no data, and that its message begins like this.
-    #[track_caller]
-    pub fn fails(self, status: i32, message: &str) -> Output {
-        let found = format!("status {}\n{}{}", self.status, self.stdout, self.stderr);
-        let is_it = self.status == status && self.stdout.is_empty() && self.stderr.starts_with(message);
-        assert!(is_it, "found:\n{found}\n\nexpected:\nstatus {status}\n{message}");
-        self
-    }
-
-    /// Parses stdout as one JSON document, whose first field must be this schema.
-    #[track_caller]
-    pub fn json(&self, schema: &str) -> Value {
-        document(&self.bytes, schema)
-    }
-
-    /// Parses the document of a run that succeeded without messages.
-    #[track_caller]
-    pub fn is_json(&self, schema: &str) -> Value {
-        assert_eq!((self.status, self.stderr.as_str()), (0, ""));
-        self.json(schema)
-    }
-
-    /// Parses stderr as one JSON document: an error.
-    #[track_caller]
-    pub fn json_error(&self) -> Value {
-        assert_eq!(self.stdout, "", "an error has no data");
-        document(self.stderr.as_bytes(), "genstore.error/1")
-    }
-}
-
-#[track_caller]
-fn document(bytes: &[u8], schema: &str) -> Value {
-    let text = std::str::from_utf8(bytes).unwrap();
-    assert!(text.starts_with(&format!("{{\"schema\":\"{schema}\",")), "{text}");
-    assert_eq!(text.matches('\n').count(), 1, "one line: {text}");
-    serde_json::from_str(text).unwrap()
 }

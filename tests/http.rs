@@ -1,8 +1,8 @@
 //! A minimal HTTP client for tests.
 
-use std::io::{Read, Result, Write};
-use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::io::Result;
+
+use crate::prelude::*;
 
 /// The answer of a server.
 #[derive(Debug)]

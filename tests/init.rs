@@ -1,6 +1,6 @@
 //! `init`.
 
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn makes_a_store_once() {
@@ -40,7 +40,7 @@ fn makes_a_store_here_even_below_another() {
 #[test]
 fn makes_none_in_the_folders_of_another() {
     let site = Site::published();
-    std::os::unix::fs::symlink("genstore/objects", site.path("link")).unwrap();
+    symlink("genstore/objects", site.path("link")).unwrap();
     for place in ["genstore/inner", "genstore/generations/1/tree/inner", "link/inner"] {
         for args in ["init", "publish dist"] {
             site.run(&format!("{args} --store {place}")).is(
@@ -72,16 +72,12 @@ fn takes_the_project_s_place() {
 fn leaves_what_is_no_store_alone() {
     let site = Site::new();
     site.write("full/file", "");
-    site.run("init --store full").is(
-        1,
-        "",
+    site.run("init --store full").exits(1).says(
         "error: [DIR]/full is not empty and cannot become a store\n\
          hint: name a directory that does not exist or is empty\n",
     );
     assert_eq!(site.names("full"), ["file"]);
-    site.run("init --store absent/st").is(
-        1,
-        "",
+    site.run("init --store absent/st").exits(1).says(
         "error: cannot open [DIR]/absent\n  No such file or directory (os error 2)\n\
          hint: check the spelling; the parent directory must exist\n",
     );
@@ -198,9 +194,7 @@ fn at_a_terminal_it_asks_where_the_store_should_be() {
                   \x20   while True: seen += os.read(master, 1024) or sys.exit('end')\n\
                   except OSError: pass\n\
                   print(os.waitpid(pid, 0)[1])\n";
-    if !genstore_testkit::has_program("python3") {
-        return;
-    }
+    needs!(has_program("python3"));
     let answer = |answer: &str| {
         let site = with_tools();
         let run = site.command("--color never init").under(&["python3", "-c", script, answer]).run();

@@ -1,9 +1,6 @@
 //! Leases: a generation is not collected while a living process holds it, and is collected after that.
 
-use genstore_testkit::Way;
-use serde_json::Value;
-
-use crate::harness::{Site, eventually};
+use crate::prelude::*;
 
 fn gc(site: &Site) -> String {
     site.run("gc --keep-last 1 --grace 0s").ok().stdout
@@ -88,23 +85,4 @@ fn what_exec_holds_is_not_recycled() {
         assert_eq!(held.end(&site).status, 0);
         site.run("verify").ok();
     }
-}
-
-#[test]
-fn a_dry_run_says_what_the_real_one_does() {
-    let site = three_generations(Way::PLAIN);
-    site.run("pin 1 keep-me").ok();
-    let planned = site.run("gc --keep-last 1 --grace 0s -n").ok().stdout;
-    let before = site.names("genstore/generations");
-    assert_eq!(before, ["1", "2", "3"]);
-    let done = gc(&site);
-    let lines = |text: &str| -> Vec<String> {
-        let is_verdict = |line: &&str| line.starts_with("keep ") || line.starts_with("remove ");
-        text.lines().filter(is_verdict).map(str::to_owned).collect()
-    };
-    assert_eq!(lines(&planned), lines(&done));
-    let total = |text: &str, lead: &str| text.lines().find_map(|l| l.strip_prefix(lead)).map(str::to_owned);
-    let would = total(&planned, "Would remove ").expect("a total");
-    assert_eq!(Some(would), total(&done, "Removed "), "{planned}{done}");
-    assert_eq!(site.names("genstore/generations"), ["1", "3"]);
 }

@@ -1,8 +1,6 @@
 //! `list`, also called `log` and `ls`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn lists_newest_first() {
@@ -75,8 +73,8 @@ fn says_that_a_store_is_empty() {
 fn a_damaged_generation_does_not_hide_the_others() {
     let site = Site::published();
     let manifest = site.path("genstore/generations/1/manifest");
-    std::fs::remove_file(&manifest).unwrap();
-    std::fs::write(&manifest, "no").unwrap();
+    fs::remove_file(&manifest).unwrap();
+    fs::write(&manifest, "no").unwrap();
     let cause = "its manifest: shorter than its frame";
     let lines = "\x20 2  [ID]  just now  4 files  20 B  +12 B  (current)\n\
                  1 generation, 28 B on disk (20 B apparent)\n";
@@ -84,9 +82,7 @@ fn a_damaged_generation_does_not_hide_the_others() {
         "warning: generation 1 is damaged: {cause}\nhint: run `genstore verify --repair` to repair what can be repaired\n"
     );
     site.run("list").is(4, lines, &warning);
-    let output = site.run("list --json");
-    assert_eq!(output.status, 4);
-    let doc = output.json("genstore.list/1");
+    let doc = site.run("list --json").exits(4).json("genstore.list/1");
     assert_eq!(doc["damaged"], json!([{"generation": 1, "cause": cause}]));
     assert_eq!(doc["generations"].as_array().unwrap().len(), 1);
 }
@@ -96,9 +92,8 @@ fn a_damaged_record_hides_no_generation() {
     let site = Site::published();
     site.run("pin 1 keep").ok();
     site.write("genstore/pins/spoilt", "no");
-    std::fs::create_dir(site.path("genstore/marks/2")).unwrap();
-    let output = site.run("list");
-    assert_eq!(output.status, 4);
+    fs::create_dir(site.path("genstore/marks/2")).unwrap();
+    let output = site.run("list").exits(4);
     assert!(output.stdout.contains("2 generations"), "{}", output.stdout);
     assert!(output.stdout.contains("keep"), "{}", output.stdout);
     assert_eq!(

@@ -1,23 +1,21 @@
 //! Attributes of sources that a generation does not keep: one warning per publish, or a refusal.
 
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 
-use genstore_testkit::{self as testkit, skip_on_this_machine};
+use genstore_testkit as testkit;
 use rustix::fs::XattrFlags;
 
-use crate::harness::Site;
+use crate::prelude::*;
 
 const PRIVATE: &str = "2 files with restricted read permission become readable to all, the first is b/c\n";
 const SET_ID: &str = "1 file loses its set-user-id, set-group-id or sticky bit: run\n";
 
 fn chmod(site: &Site, path: &str, mode: u32) {
-    std::fs::set_permissions(site.path(path), Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(site.path(path), Permissions::from_mode(mode)).unwrap();
 }
 
 fn lossy() -> Site {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1"), ("b/c", "=2"), ("b/d", "=3"), ("run", "!#!")]);
+    let site = Site::of(&[("a", "=1"), ("b/c", "=2"), ("b/d", "=3"), ("run", "!#!")]);
     for (path, mode) in [("b/d", 0o640), ("b/c", 0o600), ("run", 0o4755)] {
         chmod(&site, &format!("dist/{path}"), mode);
     }
@@ -70,8 +68,7 @@ fn private_files_stay_private_in_a_private_store() {
 
 #[test]
 fn attributes_are_looked_for_in_what_is_read_and_in_all_where_they_are_refused() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1"), ("b", "=2"), ("c", "=3")]);
+    let site = Site::of(&[("a", "=1"), ("b", "=2"), ("c", "=3")]);
     for name in ["a", "b"] {
         let path = site.path(format!("dist/{name}"));
         if let Err(error) = rustix::fs::setxattr(&path, "user.origin", b"x", XattrFlags::empty()) {
@@ -105,8 +102,7 @@ pub fn access_list(user: u32) -> Vec<u8> {
 
 #[test]
 fn access_lists_and_capabilities_are_lost() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1"), ("b", "=2"), ("c", "=3")]);
+    let site = Site::of(&[("a", "=1"), ("b", "=2"), ("c", "=3")]);
     let set = |path: &str, name: &str, value: &[u8]| {
         let done = rustix::fs::setxattr(site.path(path), name, value, XattrFlags::empty());
         if let Err(error) = &done {

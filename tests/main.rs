@@ -11,6 +11,8 @@
 
 mod harness;
 mod http;
+mod output;
+mod prelude;
 
 mod audit;
 mod bad_input;

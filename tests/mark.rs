@@ -1,16 +1,16 @@
 //! `mark`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn marks_good_and_bad() {
     let site = Site::published();
     site.run_with(&["mark", "1", "bad", "-m", "breaks login"])
         .prints("Marked generation 1 as bad: breaks login\n");
-    let doc = site.run("show 1 --json").is_json("genstore.show/1");
-    assert_eq!((&doc["mark"], &doc["mark_why"]), (&json!("bad"), &json!("breaks login")));
+    has(
+        &site.run("show 1 --json").is_json("genstore.show/1"),
+        json!({"mark": "bad", "mark_why": "breaks login"}),
+    );
     site.run("rollback").fails(1, "error: there is no good generation older than 2\n");
     site.run("mark @- good").prints("Marked generation 1 as good\n");
     site.run("rollback -q").prints("");

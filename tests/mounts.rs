@@ -1,21 +1,16 @@
 //! Messages and exit statuses if something is mounted inside a store or a stage, or took the place of a
 //! build's output.
 
-use std::fs;
+use genstore_testkit::{Bystanders, bind, unmount};
 
-use genstore_testkit::{Bystanders, bind, in_own_mounts, unmount};
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// A time after the grace time.
 const LATER: &str = "2026-01-02T04:04:05Z";
 
 #[test]
 fn gc_names_the_mount_and_ends_with_3() {
-    if !in_own_mounts(gc_names_the_mount_and_ends_with_3) {
-        return;
-    }
+    needs!(in_own_mounts(gc_names_the_mount_and_ends_with_3));
     let site = Site::published();
     let outside = Bystanders::make(&site.path("outside"));
     let uploads = site.path("genstore/generations/1/tree/uploads");
@@ -43,9 +38,7 @@ fn gc_names_the_mount_and_ends_with_3() {
 
 #[test]
 fn builds_and_stages_name_what_they_leave_mounted() {
-    if !in_own_mounts(builds_and_stages_name_what_they_leave_mounted) {
-        return;
-    }
+    needs!(in_own_mounts(builds_and_stages_name_what_they_leave_mounted));
     let site = Site::published();
     let outside = Bystanders::make(&site.path("outside"));
     let build = |end: &str| {
@@ -64,12 +57,11 @@ fn builds_and_stages_name_what_they_leave_mounted() {
     outside.check("build");
     let stage = site.run("begin --ttl 1h").ok().stdout;
     let (id, path) = stage.trim().split_once(' ').expect("an id and a path");
-    let at = std::path::Path::new(path.trim()).join("dev");
+    let at = Path::new(path.trim()).join("dev");
     let at = site.path(at.strip_prefix("[DIR]").unwrap_or(&at));
     fs::create_dir(&at).unwrap();
     bind(outside.path(), &at);
-    let aborted = site.run(&format!("abort {id}"));
-    assert_eq!(aborted.status, 3, "{}", aborted.stderr);
+    let aborted = site.run(&format!("abort {id}")).exits(3);
     assert!(aborted.stderr.contains("error: could not remove "), "{}", aborted.stderr);
     assert!(aborted.stderr.contains("/out/dev: something is mounted there"), "{}", aborted.stderr);
     outside.check("abort");

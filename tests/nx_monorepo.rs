@@ -3,24 +3,14 @@
 //!
 //! Its packages are those of `examples/nx-monorepo/package.json`, which `scripts/setup` installs.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
-
-use serde_json::Value;
-
-use crate::harness::{Site, eventually};
+use crate::prelude::*;
 use crate::watch::Loop;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nx-monorepo");
 
 /// Returns whether the example's packages are installed. If not, records that the test is skipped.
 fn has_packages() -> bool {
-    genstore_testkit::has_node_modules(Path::new(HERE))
+    has_node_modules(Path::new(HERE))
 }
 
 /// Reads a file of the example.
@@ -77,9 +67,7 @@ fn the_recipe_shows_what_is_tested() {
 
 #[test]
 fn readers_of_what_genstore_publishes_have_no_bad_reads() {
-    if !has_packages() {
-        return;
-    }
+    needs!(has_packages());
     let temp = genstore_testkit::scratch();
     let mut hammer = Command::new(format!("{HERE}/hammer"));
     hammer.args(["--rebuilds", "3", "--plain", "1", "--genstore", env!("CARGO_BIN_EXE_genstore")]);
@@ -114,9 +102,7 @@ fn readers_of_what_genstore_publishes_have_no_bad_reads() {
 
 #[test]
 fn the_api_answers_with_each_commit_from_one_generation() {
-    if !has_packages() {
-        return;
-    }
+    needs!(has_packages());
     let site = Site::new();
     let copied = ["libs", "apps", "nx.json", "tsconfig.base.json", "package.json", "genstore.toml"];
     let status = Command::new("cp").arg("-r").args(copied).arg(site.path("")).current_dir(HERE).status();

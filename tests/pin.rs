@@ -1,8 +1,6 @@
 //! `pin` and `unpin`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn a_pin_names_and_keeps() {
@@ -12,8 +10,7 @@ fn a_pin_names_and_keeps() {
     let kept = "keep  2  current; last 1\nkeep  1  pinned: stable\nRemoved nothing: 28 B\n";
     site.run("gc --keep-last 1 --grace 0").prints(kept);
     site.run("unpin stable").prints("Removed the pin stable\n");
-    let text = site.run("gc --keep-last 1 --grace 0").ok().stdout;
-    assert!(text.contains("remove  1  older than last 1\n"), "{text}");
+    site.run("gc --keep-last 1 --grace 0").ok().stdout_has("remove  1  older than last 1\n");
 }
 
 #[test]
@@ -62,9 +59,7 @@ fn a_name_holds_one_generation() {
     let site = Site::published();
     site.run("pin 1 p").ok();
     site.run("pin 1 p -m again").ok();
-    site.run("pin 2 p").is(
-        1,
-        "",
+    site.run("pin 2 p").exits(1).says(
         "error: the pin p is used for generation 1 already\n\
          hint: choose another name, or remove that pin first with `genstore unpin`\n",
     );

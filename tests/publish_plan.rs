@@ -1,14 +1,8 @@
 //! `publish --plan`.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
 use genstore::{Plan, Source};
-use serde_json::json;
 
-use crate::harness::Site;
+use crate::prelude::*;
 
 const PLAN: &str = r#"
 {"path":"css/site.css","mode":"0644","source":"build/site.css"}
@@ -35,11 +29,11 @@ fn four_ways_in_give_one_tree() {
     let site = site();
     site.write("plan.ndjson", PLAN);
     let published = site.run("publish --plan plan.ndjson --json").is_json("genstore.publish/1");
-    assert_eq!((&published["files"], &published["added"]), (&json!(6), &json!(9)));
+    has(&published, json!({"files": 6, "added": 9}));
     let current = |path: &str| site.path("genstore/current").join(path);
     assert_eq!(site.read("genstore/current/page"), "<h1>grüße</h1>\n");
     assert_eq!(fs::read(current("raw")).unwrap(), b"\0\xff\n");
-    let time = |path: std::path::PathBuf| path.metadata().unwrap().modified().unwrap();
+    let time = |path: PathBuf| path.metadata().unwrap().modified().unwrap();
     assert_eq!(time(current("bin/run")), time(site.path("build/run")));
     // The same content from stdin, from a directory, from an archive, and from memory.
     let tree = &published["tree"];
@@ -57,7 +51,7 @@ fn four_ways_in_give_one_tree() {
                  --root raw=copy/raw --root empty=copy/empty --root aliased=copy/aliased";
     let roots = site.run(roots).is_json("genstore.publish/1");
     // Only symlinks cannot be roots.
-    assert_eq!((&roots["removed"], &roots["added"], &roots["modified"]), (&json!(2), &json!(0), &json!(0)));
+    has(&roots, json!({"removed": 2, "added": 0, "modified": 0}));
     let memory = Plan::builder()
         .file("css/site.css", Source::File(site.path("build/site.css")))
         .executable("bin/run", Source::Bytes(b"#!/bin/sh\n".to_vec()))
@@ -154,12 +148,10 @@ fn all_bad_lines_are_named_together() {
             None => json!({"line": line, "what": what}),
         })
         .collect();
-    assert_eq!((&error["code"], &error["exit"]), (&json!("bad-plan"), &json!(1)));
+    has(&error, json!({"code": "bad-plan", "exit": 1}));
     assert_eq!(error["problems"], json!(problems));
     assert!(!site.has("genstore"));
-    site.run("publish --plan none.ndjson").is(
-        1,
-        "",
+    site.run("publish --plan none.ndjson").exits(1).says(
         "error: cannot open none.ndjson\n\
          \x20 No such file or directory (os error 2)\n\
          hint: check the spelling; the parent directory must exist\n",
@@ -169,9 +161,7 @@ fn all_bad_lines_are_named_together() {
 
 #[test]
 fn what_may_not_be_read_is_a_problem_of_its_line() {
-    if !genstore_testkit::is_root() {
-        return;
-    }
+    needs!(is_root());
     let site = site();
     fs::set_permissions(site.path("build/run"), fs::Permissions::from_mode(0o700)).unwrap();
     fs::set_permissions(site.path(""), fs::Permissions::from_mode(0o777)).unwrap();

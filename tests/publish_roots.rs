@@ -1,12 +1,6 @@
 //! `publish --root`.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::process::Command;
-
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 fn site() -> Site {
     let site = Site::new();
@@ -131,10 +125,7 @@ fn all_bad_roots_are_named_together() {
         {"path": "a", "what": "cannot be a root: another root has this name"},
         {"path": "a", "what": "cannot be a root: x: there is no such file or directory"},
     ]);
-    assert_eq!(
-        (&error["code"], &error["exit"], &error["problems"]),
-        (&json!("bad-plan"), &json!(1), &problems)
-    );
+    has(&error, json!({"code": "bad-plan", "exit": 1, "problems": problems}));
 }
 
 #[test]
@@ -148,8 +139,7 @@ fn one_way_in_at_a_time() {
         "publish --plan x --consume",
         "publish --from-tar x --consume",
     ] {
-        let output = site.run(args).fails(2, "error: the argument '");
-        assert!(output.stderr.contains("' cannot be used with '"), "{args}: {}", output.stderr);
+        site.run(args).fails(2, "error: the argument '").stderr_has("' cannot be used with '");
     }
     site.run("publish --root a")
         .fails(2, "error: invalid value 'a' for '--root <NAME=PATH>': expected NAME=PATH\n");
@@ -163,9 +153,7 @@ fn roots_can_be_consumed_unless_they_overlap() {
     let site = site();
     let overlap =
         "publish --consume --root a=build --root b=build/app --root c=target/server --root d=target";
-    site.run(overlap).is(
-        1,
-        "",
+    site.run(overlap).exits(1).says(
         "error: 2 paths cannot be kept in a generation\n\
          \x20 b cannot be moved in: its files ([DIR]/build/app) are also files of a\n\
          \x20 c cannot be moved in: its files ([DIR]/target/server) are also files of d\n\

@@ -1,13 +1,8 @@
 //! `publish --from-tar`, with archives of the system's tar.
 
-use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt, symlink};
-use std::process::Command;
+use genstore_testkit::at;
 
-use genstore_testkit::{at, read_tree};
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// Creates an archive of `src`.
 fn tar(site: &Site, args: &[&str]) -> Vec<u8> {
@@ -97,9 +92,7 @@ fn members_that_cannot_be_kept_are_named_together() {
     assert!(Command::new("mkfifo").arg(site.path("src/d/fifo")).status().unwrap().success());
     symlink("../../up", site.path("src/d/up")).unwrap();
     site.write("x.tar", tar(&site, &[]));
-    site.run("publish --from-tar x.tar").is(
-        1,
-        "",
+    site.run("publish --from-tar x.tar").exits(1).says(
         "error: cannot publish x.tar: 2 problems\n\
          \x20 d/fifo is a FIFO\n\
          \x20 d/up is a symlink that leaves the tree (to ../../up)\n\
@@ -113,9 +106,7 @@ fn members_that_cannot_be_kept_are_named_together() {
     fs::remove_file(site.path("src/d/up")).unwrap();
     // The file is appended once more: of two files with one path neither is right.
     let twice = tar(&site, &["-C", "src", "./a", "-C", ".."]);
-    site.command("publish --from-tar -").run_on(&twice).is(
-        1,
-        "",
+    site.command("publish --from-tar -").run_on(&twice).exits(1).says(
         "error: cannot publish standard input: 1 problem\n  a stands twice\n\
          hint: make the archive without these members; nothing was written\n",
     );
@@ -188,17 +179,13 @@ fn a_broken_archive_changes_nothing() {
     site.run("current").prints("2\n");
     let mut flipped = bytes.clone();
     flipped[0] ^= 1;
-    site.command("publish --from-tar -").run_on(&flipped).is(
-        1,
-        "",
+    site.command("publish --from-tar -").run_on(&flipped).exits(1).says(
         "error: standard input is not a tar archive\n\
          hint: name an uncompressed tar archive, or pipe it in with `--from-tar -`\n",
     );
     site.write("x.tar", &bytes);
     assert!(Command::new("gzip").arg(site.path("x.tar")).status().unwrap().success());
-    site.run("publish --from-tar x.tar.gz").is(
-        1,
-        "",
+    site.run("publish --from-tar x.tar.gz").exits(1).says(
         "error: x.tar.gz is compressed with gzip\n\
          hint: decompress it: `gunzip < FILE | genstore publish --from-tar -`\n",
     );
@@ -209,14 +196,12 @@ fn no_more_is_taken_in_than_was_allowed() {
     let site = site();
     site.write("src/big", vec![7; 5000]);
     site.write("x.tar", tar(&site, &["--sort=name"]));
-    site.run("publish --from-tar x.tar --max-total 4K").is(
-        1,
-        "",
+    site.run("publish --from-tar x.tar --max-total 4K").exits(1).says(
         "error: x.tar holds more than 4.0 KiB: stopped at the member big\n\
          hint: nothing was written; allow more with --max-total\n",
     );
     let error = site.run("publish --from-tar x.tar --max-total 4K --json -n").json_error();
-    assert_eq!((&error["code"], &error["exit"]), (&json!("too-large"), &json!(1)));
+    has(&error, json!({"code": "too-large", "exit": 1}));
     assert!(!site.has("genstore"));
     site.run("publish --from-tar x.tar --max-total 5010").ok();
     site.run("publish --from-tar x.tar --max-total 5009").fails(1, "error: x.tar holds more than 4.9 KiB");

@@ -3,16 +3,11 @@
 
 #![allow(clippy::disallowed_methods, clippy::print_stderr)]
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use base64::Engine as _;
-use serde_json::{Value, json};
+
+use crate::prelude::*;
 
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reader.py");
 
@@ -39,7 +34,7 @@ impl Site {
             Err(_) => Some("python3"),
         };
         if let Some(why) = why {
-            genstore_testkit::skip_without_package(why);
+            skip_without_package(why);
             return None;
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-reader-{name}"));
@@ -186,9 +181,7 @@ fn fill(site: &Site) {
 /// and its mtime is the recorded one (INV-14): the reader checks all three.
 #[test]
 fn reads_what_was_published() {
-    let Some(site) = Site::new("reads") else {
-        return;
-    };
+    let Some(site) = Site::new("reads") else { return };
     fill(&site);
     let mut published = vec![expected(&site.out())];
     let first = site.genstore(&[
@@ -268,9 +261,7 @@ fn damage(path: &Path, at: u64) {
 
 #[test]
 fn names_what_is_damaged() {
-    let Some(site) = Site::new("damage") else {
-        return;
-    };
+    let Some(site) = Site::new("damage") else { return };
     let content = "<h1>hello</h1>\n";
     site.write(b"index.html", content);
     site.genstore(&["publish", "out"]);

@@ -1,10 +1,7 @@
 //! The reach of a project: the store that its file applies to, the allowed places of its views, and that
 //! stores of other projects are not used.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// Creates a project with a store of three generations, and another store with as many.
 fn two_stores() -> Site {

@@ -1,6 +1,6 @@
 //! Runs the README's console sessions literally.
 
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// Parses the sessions: each command with its output in the README.
 fn sessions() -> Vec<(String, String)> {
@@ -31,12 +31,12 @@ fn every_session_is_true() {
         "dist",
         &[("index.html", "=<h1>hello</h1>\n"), ("app.js", "=let a = 1;\n"), ("img/logo.svg", "=<svg/>\n")],
     );
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_genstore"));
+    let program = Path::new(env!("CARGO_BIN_EXE_genstore"));
     let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
     let commands = sessions();
     assert!(commands.len() > 8, "the README has sessions");
     for (command, expected) in commands {
-        let output = std::process::Command::new("sh")
+        let output = Command::new("sh")
             .args(["-c", &command])
             .env_clear()
             .env("PATH", &path)

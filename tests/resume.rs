@@ -1,8 +1,6 @@
 //! `resume`. `watch.rs` tests the effect of a hold on `watch`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn shows_what_was_built_since_the_rollback() {

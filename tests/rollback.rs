@@ -1,8 +1,6 @@
 //! `rollback`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn goes_back_and_marks() {
@@ -15,9 +13,7 @@ fn goes_back_and_marks() {
     assert_eq!(site.read("genstore/current/a.txt"), "one\n");
     let list = site.run("list").ok().stdout;
     assert!(list.contains("bad: rolled back to 1\n"), "{list}");
-    site.run("rollback").is(
-        1,
-        "",
+    site.run("rollback").exits(1).says(
         "error: there is no good generation older than 1\n\
          hint: `genstore list` shows all generations; `genstore switch` activates any of them\n",
     );
@@ -53,13 +49,11 @@ fn keeps_the_mark_when_told() {
 fn says_what_becomes_of_the_one_it_left() {
     let site = Site::published();
     site.run("pin 2 stable").ok();
-    let hint = site.run("rollback").ok().stderr;
-    assert!(hint.ends_with("; gc keeps 2 (pinned: stable)\n"), "{hint}");
+    site.run("rollback").ok().stderr_ends("; gc keeps 2 (pinned: stable)\n");
     site.run("switch 2").ok();
     site.run("unpin stable").ok();
     site.write("genstore.toml", "[retain]\ngrace = '0'\n");
-    let hint = site.run("rollback").ok().stderr;
-    assert!(hint.ends_with("; the next gc removes 2\n"), "{hint}");
+    site.run("rollback").ok().stderr_ends("; the next gc removes 2\n");
 }
 
 #[test]
@@ -105,9 +99,7 @@ fn says_what_it_passes_over() {
         site.write("dist/a", content);
         site.run(&format!("publish dist {flags}")).ok();
     }
-    site.run("rollback").is(
-        1,
-        "",
+    site.run("rollback").exits(1).says(
         "error: there is no good generation older than 2 that was current before (1 never was)\n\
          hint: `genstore list` shows all generations; `genstore switch` activates any of them\n",
     );

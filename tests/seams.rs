@@ -1,18 +1,12 @@
 //! The clock and the faults of the shipped program: nothing that a stranger can set reaches them. Otherwise
 //! it equals the program that the other tests run.
 
-use std::fs;
-use std::io::Write;
-use std::process::{Command, Stdio};
-
-use serde_json::Value;
-
-use crate::harness::{NOW, PROGRAM, SHIPPED, Site};
+use crate::harness::{NOW, PROGRAM, SHIPPED};
+use crate::prelude::*;
 
 #[test]
 fn the_environment_sets_neither_clock_nor_fault() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.write("precious", "kept");
     let trace = format!("trace:{}", site.path("precious").display());
     for (count, fault) in
@@ -78,8 +72,7 @@ fn trial(site: &Site, program: &str, args: &[&str], message: &str) -> String {
 
 #[test]
 fn a_stranger_cannot_speak_to_a_trial() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     let trace = site.path("trace");
     let message = format!("{NOW}\n1:kill\n{}\nend\n", trace.display());
     let unknown = "error: unrecognized verb 'torture-trial'";

@@ -1,13 +1,9 @@
 //! A file server over `current`: no client gets "not modified" for bytes that it does not have.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use genstore_testkit::write_tree;
 
-use genstore_testkit::{Way, things, write_tree};
-
-use crate::harness::Site;
 use crate::http::get;
+use crate::prelude::*;
 
 struct Server {
     child: Child,
@@ -30,7 +26,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .inspect_err(|_| genstore_testkit::skip_without_package("python3"))
+            .inspect_err(|_| skip_without_package("python3"))
             .ok()?;
         let mut line = String::new();
         BufReader::new(child.stdout.take()?).read_line(&mut line).unwrap();

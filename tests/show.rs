@@ -1,8 +1,6 @@
 //! `show`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn shows_facts_and_what_keeps_it() {
@@ -42,14 +40,13 @@ fn shows_facts_and_what_keeps_it() {
 fn says_what_gc_would_remove() {
     let site = Site::published();
     site.write("genstore.toml", "[retain]\nkeep_last = 1\ngrace = '0'\n");
-    let text = site.run("show 1").ok().stdout;
-    assert!(text.contains("  kept by   nothing: gc removes it\n"), "{text}");
+    site.run("show 1").ok().stdout_has("  kept by   nothing: gc removes it\n");
 }
 
 #[test]
 fn lists_entries() {
-    let site = Site::new();
-    site.tree("dist", &[("a\nb", "=one\n"), ("empty", "="), ("link", ">a"), ("dir", "/"), ("run", "!#!")]);
+    let site =
+        Site::of(&[("a\nb", "=one\n"), ("empty", "="), ("link", ">a"), ("dir", "/"), ("run", "!#!")]);
     site.run("publish dist").ok();
     let text = site.run("show --tree").ok().stdout;
     let (_, entries) = text.split_once("\n\n").unwrap();
@@ -66,7 +63,7 @@ fn lists_entries() {
     assert_eq!(entries[0]["path_b64"], "YQpi");
     assert_eq!(entries[1], json!({"path": "dir", "kind": "directory"}));
     assert_eq!(entries[3], json!({"path": "link", "kind": "symlink", "target": "a"}));
-    assert_eq!((&entries[4]["kind"], &entries[4]["executable"]), (&json!("file"), &json!(true)));
+    has(&entries[4], json!({"kind": "file", "executable": true}));
 }
 
 #[test]
@@ -131,12 +128,14 @@ fn of_several_with_one_tree_the_current_one_is_meant_or_the_newest() {
 fn another_s_damage_hides_nothing() {
     let site = Site::published();
     let manifest = site.path("genstore/generations/1/manifest");
-    std::fs::remove_file(&manifest).unwrap();
-    std::fs::write(&manifest, "no").unwrap();
+    fs::remove_file(&manifest).unwrap();
+    fs::write(&manifest, "no").unwrap();
     let text = site.run("show").ok().stdout;
     assert!(text.contains("  shared    8 B with other generations\n"), "{text}");
     assert!(text.contains("  kept by   current; last 5\n"), "{text}");
-    let doc = site.run("show --json").is_json("genstore.show/1");
-    assert_eq!((&doc["kept_by"], &doc["shared_bytes"]), (&json!(["current", "last 5"]), &json!(8)));
+    has(
+        &site.run("show --json").is_json("genstore.show/1"),
+        json!({"kept_by": ["current", "last 5"], "shared_bytes": 8}),
+    );
     site.run("show 1").fails(4, "error: generation 1 is damaged: its manifest: shorter than its frame\n");
 }

@@ -1,6 +1,6 @@
 //! Commands that the program runs inherit no signal state, except for the ignored end signals.
 
-use crate::harness::{Run, Site};
+use crate::prelude::*;
 
 /// SIGHUP, SIGINT, SIGQUIT and SIGTERM, which stay ignored as under `nohup`; SIGILL, SIGFPE and SIGSEGV,
 /// which cannot be caught; and 32 and 33, which an earlier program may have ignored.
@@ -18,7 +18,7 @@ fn deafened(run: Run<'_>) -> Run<'_> {
 fn can_deafen(site: &Site) -> bool {
     let told = site.command("--version").under(&["env", "--ignore-signal", "--block-signal"]).try_run();
     if told.is_none() {
-        genstore_testkit::skip_on_this_machine("env(1) is too old to ignore signals");
+        skip_on_this_machine("env(1) is too old to ignore signals");
     }
     told.is_some()
 }
@@ -36,9 +36,7 @@ fn is_clear(text: &str) {
 #[test]
 fn commands_begin_with_default_signals() {
     let site = Site::published();
-    if !can_deafen(&site) {
-        return;
-    }
+    needs!(can_deafen(&site));
     let told = deafened(site.command("exec -- sh -c").args(&[TELL])).run().ok();
     is_clear(&told.stdout);
     let build = format!("{TELL} > $GENSTORE_OUT/signals");

@@ -6,13 +6,9 @@ mod failing;
 mod readers;
 mod workshop;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use workshop::{Built, Workshop, snapshot_below};
+
+use crate::prelude::*;
 
 #[test]
 fn disk_builds_and_memory_builds_share_one_planner() {
@@ -23,8 +19,12 @@ fn disk_builds_and_memory_builds_share_one_planner() {
             let program = fs::read(workshop::example()).unwrap();
             assert!(fs::read(shop.store().join("current/bin/server")).unwrap() == program, "{way}");
             let other = if way == "--disk" { "--memory" } else { "--disk" };
-            let again = Built::of(&mut shop.bare_command(&[other])).ok();
-            assert!(again.stdout.starts_with("Unchanged: generation 1 "), "{way}: {}", again.stdout);
+            assert!(
+                Built::of(&mut shop.bare_command(&[other]))
+                    .ok()
+                    .stdout
+                    .starts_with("Unchanged: generation 1 ")
+            );
             let asset =
                 Command::new(shop.store().join("current/app/run")).args(["get", "words.txt"]).output();
             assert_eq!(asset.unwrap().stdout, shop.read("source/assets/words.txt").as_bytes(), "{way}");
@@ -47,8 +47,7 @@ fn the_commands_of_the_readme_do_what_it_shows() {
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
         Built::of(Command::new(workshop::example()).args(args.split(' ')).current_dir(top))
     };
-    let built = run(publish).ok();
-    assert!(built.stdout.starts_with("Published generation 1 "), "{}", built.stdout);
+    assert!(run(publish).ok().stdout.starts_with("Published generation 1 "));
     let failed = run(fail);
     assert_eq!((failed.status, failed.stdout.as_str()), (1, ""));
     let shown: Vec<&str> = shown.iter().map(|line| line.strip_prefix("# ").expect("the output")).collect();
@@ -139,10 +138,8 @@ fn modes_are_the_same_whatever_the_umask_and_everybody_can_read() {
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert_eq!((&*stdout, &*stderr), ("mark.svg\npaper.svg\nwords.txt\nbuild 2\n", ""));
         }
-        Ok(output) => {
-            genstore_testkit::skip_on_this_machine(String::from_utf8_lossy(&output.stderr).trim())
-        }
-        Err(_) => genstore_testkit::skip_without_package("setpriv"),
+        Ok(output) => skip_on_this_machine(String::from_utf8_lossy(&output.stderr).trim()),
+        Err(_) => skip_without_package("setpriv"),
     }
 }
 

@@ -1,8 +1,6 @@
 //! `begin`, `commit`, `abort`: a stage that one process begins, others write to, and another commits.
 
-use serde_json::json;
-
-use crate::harness::{Output, Site};
+use crate::prelude::*;
 
 /// Begins a stage that lasts an hour of the fixed clock. Returns its id and path.
 fn begin(site: &Site) -> (String, String) {
@@ -11,7 +9,7 @@ fn begin(site: &Site) -> (String, String) {
 }
 
 fn write(site: &Site, path: &str, name: &str, content: &str) {
-    let below = std::path::Path::new(path).strip_prefix(site.path("")).unwrap();
+    let below = Path::new(path).strip_prefix(site.path("")).unwrap();
     site.write(&format!("{}/{name}", below.display()), content);
 }
 
@@ -33,8 +31,10 @@ fn a_stage_becomes_a_generation() {
     );
     assert_eq!(site.read("genstore/current/css/site.css"), "body{}");
     assert_eq!(site.names("genstore/staging"), [""; 0]);
-    let doc = site.run("show --json").is_json("genstore.show/1");
-    assert_eq!((&doc["note"], &doc["facts"]), (&json!("built"), &json!({"by": "hand"})));
+    has(
+        &site.run("show --json").is_json("genstore.show/1"),
+        json!({"note": "built", "facts": {"by": "hand"}}),
+    );
     site.run(&format!("commit {id}")).is(
         1,
         "",
@@ -53,15 +53,12 @@ fn tells_programs() {
     let id = doc["stage"].as_str().unwrap();
     write(&site, doc["path"].as_str().unwrap(), "a", "1");
     let doc = site.run(&format!("commit {id} --json")).is_json("genstore.publish/1");
-    assert_eq!(
-        (&doc["generation"], &doc["changed"], &doc["written"]),
-        (&json!(1), &json!(true), &json!(1))
-    );
+    has(&doc, json!({"generation": 1, "changed": true, "written": 1}));
     let error = site.run(&format!("commit {id} --json")).json_error();
-    assert_eq!((&error["code"], &error["exit"]), (&json!("stage-committed"), &json!(1)));
+    has(&error, json!({"code": "stage-committed", "exit": 1}));
     let own = std::process::id();
     let doc = site.run(&format!("begin --owner-pid {own} --json")).is_json("genstore.begin/1");
-    assert_eq!((&doc["owner_pid"], &doc["expires"]), (&json!(own), &json!(null)));
+    has(&doc, json!({"owner_pid": own, "expires": null}));
     let id = doc["stage"].as_str().unwrap();
     let doc = site.run(&format!("abort {id} --json")).is_json("genstore.abort/1");
     assert_eq!(doc["stage"], id);
@@ -108,7 +105,7 @@ fn says_what_became_of_a_stage() {
     let hint = "begin a new stage; `--ttl` and `--owner-pid` set its lifetime";
     check(late, &id, 1, "the stage [STAGE] expired 10 s ago", hint);
     assert_eq!(site.names("genstore/staging"), [""; 0]);
-    let mut owner = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut owner = Command::new("sleep").arg("1000").spawn().unwrap();
     let doc = site.run(&format!("begin --json --owner-pid {}", owner.id())).is_json("genstore.begin/1");
     owner.kill().unwrap();
     owner.wait().unwrap();
@@ -140,28 +137,26 @@ fn a_commit_that_loses_can_be_tried_again() {
 fn all_that_cannot_be_published_is_named() {
     let site = Site::new();
     let (id, path) = begin(&site);
-    let out = std::path::Path::new(&path);
-    std::os::unix::fs::symlink("/etc/passwd", out.join("abs")).unwrap();
-    std::os::unix::fs::symlink("../..", out.join("up")).unwrap();
+    let out = Path::new(&path);
+    symlink("/etc/passwd", out.join("abs")).unwrap();
+    symlink("../..", out.join("up")).unwrap();
     let output = site.run(&format!("commit {id}"));
-    output.is(
-        1,
-        "",
+    output.exits(1).says(
         "error: 2 paths cannot be kept in a generation\n  abs is an absolute symlink (to /etc/passwd)\n  \
          up is a symlink that leaves the tree (to ../..)\nhint: exclude them with `exclude` under [publish] \
          in genstore.toml, or allow such links with `symlinks = \"any\"` there\n",
     );
     // The stage still exists, and can be corrected.
-    std::fs::remove_file(out.join("abs")).unwrap();
-    std::fs::remove_file(out.join("up")).unwrap();
+    fs::remove_file(out.join("abs")).unwrap();
+    fs::remove_file(out.join("up")).unwrap();
     write(&site, &path, "a", "1");
     site.run(&format!("commit {id}")).ok();
 }
 
 /// Runs `scripts/publish-in-phases` on the site's `text`.
 fn phases(site: &Site) -> std::process::Output {
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/publish-in-phases");
-    std::process::Command::new(script)
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/publish-in-phases");
+    Command::new(script)
         .arg("text")
         .current_dir(site.path(""))
         .env("GENSTORE", env!("CARGO_BIN_EXE_genstore"))
@@ -178,14 +173,14 @@ fn a_shell_script_publishes_in_phases() {
     let done = phases(&site);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let doc: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
-    assert_eq!((&doc["schema"], &doc["generation"]), (&json!("genstore.publish/1"), &json!(1)));
+    has(&doc, json!({"schema": "genstore.publish/1", "generation": 1}));
     assert_eq!(site.read("genstore/current/site/index.html"), "<h1>Welcome</h1>\n<p>to this site</p>\n");
     // The script's own audit, an early failure, and the project's audit: only the old site remains.
     site.write("text/more.txt", "");
     let untitled = phases(&site);
     assert_eq!(String::from_utf8_lossy(&untitled.stderr), "more.html has no title\n");
-    std::fs::remove_file(site.path("text/more.txt")).unwrap();
-    std::fs::rename(site.path("text/index.txt"), site.path("text/other.txt")).unwrap();
+    fs::remove_file(site.path("text/more.txt")).unwrap();
+    fs::rename(site.path("text/index.txt"), site.path("text/other.txt")).unwrap();
     let broken = phases(&site);
     site.write("text/index.txt", "Welcome\nback\n");
     site.write("genstore.toml", "[audit]\nforbid = ['**/other.html']\n");
@@ -205,17 +200,9 @@ fn a_killed_script_leaves_nothing() {
     let begin =
         format!("read -r _ out <<E\n$({} begin --owner-pid $$)\nE\n", env!("CARGO_BIN_EXE_genstore"));
     let script = format!("{begin} echo half > \"$out/a\"; echo \"$out\"; kill -9 $$");
-    let output = std::process::Command::new("bash")
-        .args(["-c", &script])
-        .current_dir(site.path(""))
-        .output()
-        .unwrap();
+    let output = Command::new("bash").args(["-c", &script]).current_dir(site.path("")).output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        std::path::Path::new(out.trim()).join("a").exists(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(Path::new(out.trim()).join("a").exists(), "{}", String::from_utf8_lossy(&output.stderr));
     site.write("dist/a.txt", "next");
     site.run("publish dist").ok();
     assert_eq!(site.names("genstore/staging"), [""; 0]);

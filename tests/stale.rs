@@ -1,10 +1,6 @@
 //! Stale outputs: files that a build with its own output folder did not write are listed, or removed.
 
-use std::fs;
-
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 use crate::watch::Loop;
 
 /// A compiler that does not clean its output.
@@ -89,8 +85,7 @@ fn prune_does_not_touch_a_project() {
 fn a_watch_names_each_once_and_prunes() {
     for (prune, removed) in [("", false), ("prune = true\n", true)] {
         let site = project(prune);
-        let mut watch = Loop::start(&site, "", "");
-        watch.event("published");
+        let mut watch = Loop::published(&site);
         fs::rename(site.path("src/b"), site.path("src/d")).unwrap();
         let stale = watch.event("stale");
         let paths = (&stale["paths"], &stale["count"], &stale["removed"], &stale["build"]);
@@ -105,8 +100,7 @@ fn a_watch_names_each_once_and_prunes() {
     }
     // And nothing is listed if that is not wanted.
     let site = project("prune = false\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
+    let mut watch = Loop::published(&site);
     fs::rename(site.path("src/b"), site.path("src/d")).unwrap();
     watch.event("published");
     assert!(!watch.events.iter().any(|event| event["event"] == "stale"));

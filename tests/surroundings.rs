@@ -5,11 +5,7 @@
 //! In each of them a verb does its work, or prints what is wrong. It does not panic, exits with a
 //! documented status, and leaves a sound store, which is unchanged if the verb failed.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
-
-use crate::harness::{Output, Run, Site};
+use crate::prelude::*;
 
 /// The statuses of `genstore help`.
 const DOCUMENTED: [i32; 16] = [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 124, 125, 126, 127, 130, 143];
@@ -118,13 +114,13 @@ impl Trials {
         let stage = site.run("begin --ttl 1h --json").ok().json("genstore.begin/1");
         let stage = stage["stage"].as_str().unwrap().to_owned();
         site.write(&format!("genstore/staging/s-{stage}/out/staged"), "staged");
-        std::fs::create_dir(site.path("model")).unwrap();
+        fs::create_dir(site.path("model")).unwrap();
         site.write("genstore.toml", "");
         for name in ["genstore", "genstore.toml", "new", "site"] {
-            std::fs::rename(site.path(name), site.path("model").join(name)).unwrap();
+            fs::rename(site.path(name), site.path("model").join(name)).unwrap();
         }
         // The target of the view is relative, so the copies have the same depth.
-        std::fs::remove_file(site.path("model/site")).unwrap();
+        fs::remove_file(site.path("model/site")).unwrap();
         Trials { site, stage, calm: vec![] }
     }
 
@@ -137,7 +133,7 @@ impl Trials {
         let owned = owned.is_ok_and(|status| status.success());
         let runs = owned && trials.site.command("--version").under(&trials.calm).try_run().is_some();
         if !runs {
-            genstore_testkit::skip_on_this_machine("no other user can run the program from where it lies");
+            skip_on_this_machine("no other user can run the program from where it lies");
         }
         runs.then_some(trials)
     }
@@ -220,7 +216,7 @@ impl Trials {
             Same | Other => assert_eq!(after, before, "something was changed by {told}"),
         }
         calm("publish new --always").ok();
-        std::fs::remove_dir_all(site.path("trial")).unwrap();
+        fs::remove_dir_all(site.path("trial")).unwrap();
         output.status
     }
 }
@@ -230,7 +226,7 @@ fn mounts() -> bool {
     let tried = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {
-        genstore_testkit::skip_on_this_machine("no filesystem can be mounted");
+        skip_on_this_machine("no filesystem can be mounted");
     }
     can
 }
@@ -316,28 +312,28 @@ fn with_more_generations_than_descriptors() {
         run("verify").ok();
     };
     // A path that is missing in all generations.
-    every_tree(&|tree| std::fs::remove_file(site.path(tree).join("deep/b")).unwrap());
+    every_tree(&|tree| fs::remove_file(site.path(tree).join("deep/b")).unwrap());
     is_mended();
     // An object whose only copy is in the last generation that shows it.
-    let spoil = |path: &std::path::Path| {
+    let spoil = |path: &Path| {
         let (mode, time) = (path.metadata().unwrap().permissions(), path.metadata().unwrap().modified());
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-        std::fs::write(path, "x").unwrap();
-        let file = std::fs::File::options().append(true).open(path).unwrap();
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        fs::write(path, "x").unwrap();
+        let file = fs::File::options().append(true).open(path).unwrap();
         file.set_modified(time.unwrap()).unwrap();
-        std::fs::set_permissions(path, mode).unwrap();
+        fs::set_permissions(path, mode).unwrap();
     };
     let last = site.path(format!("genstore/generations/{GENERATIONS}/tree/deep/c"));
     let kept = site.path("kept");
-    std::fs::copy(&last, &kept).unwrap();
+    fs::copy(&last, &kept).unwrap();
     spoil(&last);
-    std::fs::remove_file(&last).unwrap();
-    std::fs::rename(&kept, &last).unwrap();
+    fs::remove_file(&last).unwrap();
+    fs::rename(&kept, &last).unwrap();
     is_mended();
     assert_eq!(site.read("genstore/generations/1/tree/deep/c"), "c");
     // A manifest of which no other generation than the current one has anything.
     for number in 1..GENERATIONS {
-        std::fs::remove_file(site.path(format!("genstore/generations/{number}/manifest"))).unwrap();
+        fs::remove_file(site.path(format!("genstore/generations/{number}/manifest"))).unwrap();
     }
     is_mended();
     run("gc --keep-last 1 --grace 0s").ok();
@@ -416,7 +412,7 @@ fn with_names_that_are_not_utf8() {
 fn paths_of_any_bytes() {
     let site = Site::published();
     let odd = site.path(OsStr::from_bytes(b"o\xff"));
-    std::fs::rename(site.path("genstore"), &odd).unwrap();
+    fs::rename(site.path("genstore"), &odd).unwrap();
     let current = |args: &[&OsStr]| site.command("current").args(args).run().prints("2\n");
     current(&[OsStr::new("--store"), odd.as_os_str()]);
     current(&[OsStr::new("-C"), odd.as_os_str(), OsStr::new("--store"), OsStr::new(".")]);

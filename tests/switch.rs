@@ -1,8 +1,6 @@
 //! `switch`.
 
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn goes_in_either_direction() {
@@ -24,8 +22,7 @@ fn clears_a_bad_mark() {
 
 #[test]
 fn starts_from_nothing() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.run("publish dist --no-activate").ok();
     site.run("switch 1").prints("Switched: nothing -> 1 [ID]\n");
 }

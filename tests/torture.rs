@@ -1,12 +1,7 @@
 //! `torture`: its output, its remains, and that the store keeps its promises on this machine's filesystem,
 //! and on ext4, xfs and btrfs.
 
-use std::os::unix::fs::symlink;
-
-use genstore_testkit::{LoopFs, read_tree};
-use serde_json::{Value, json};
-
-use crate::harness::{Site, eventually};
+use crate::prelude::*;
 
 /// Splits off the first line: the features differ from machine to machine.
 fn first_line(text: &str) -> (&str, &str) {
@@ -72,7 +67,7 @@ fn tells_programs() {
     assert!(points > 10, "{points}");
     doc["ms"].as_u64().unwrap();
     doc["filesystem"].as_str().unwrap();
-    assert_eq!((&doc["abilities"]["flock"], &doc["abilities"]["hard_links"]), (&json!(true), &json!(true)));
+    has(&doc["abilities"], json!({"flock": true, "hard_links": true}));
     for varying in ["ms", "filesystem", "abilities"] {
         doc.as_object_mut().unwrap().remove(varying);
     }
@@ -84,7 +79,7 @@ fn tells_programs() {
     let row = doc["scenarios"][0].take();
     assert_eq!(row["name"], "gc");
     assert_eq!((&total["points"], &total["tried"], &total["old"]), (&row["points"], &json!(8), &json!(8)));
-    assert_eq!((&total["new"], &total["violations"]), (&json!(0), &json!(0)));
+    has(&total, json!({"new": 0, "violations": 0}));
     assert_eq!(
         doc,
         json!({
@@ -133,7 +128,7 @@ fn an_interruption_leaves_nothing() {
             name.starts_with("genstore-torture-") && site.names(name).iter().any(|name| name == "prepared")
         })
     });
-    let status = std::process::Command::new("kill").args(["-INT", &running.pid().to_string()]).status();
+    let status = Command::new("kill").args(["-INT", &running.pid().to_string()]).status();
     assert!(status.unwrap().success());
     let output = running.end(&site);
     assert_eq!((output.status, output.stderr.as_str()), (130, "interrupted\n"));
@@ -143,9 +138,7 @@ fn an_interruption_leaves_nothing() {
 /// Tries each scenario on a filesystem of its own. Then checks that nothing is tried if the filesystem is
 /// read-only.
 fn on(kind: &'static str, size_mib: u64) {
-    let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else {
-        return;
-    };
+    let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else { return };
     let site = Site::new();
     let dir = mount.path();
     let run = |args: &[&str]| {
@@ -161,7 +154,7 @@ fn on(kind: &'static str, size_mib: u64) {
     mount.unmount();
     mount.mount(&["ro"]).unwrap();
     let error = run(&[]).json_error();
-    assert_eq!((&error["code"], &error["exit"]), (&json!("io"), &json!(1)), "{error}");
+    has(&error, json!({"code": "io", "exit": 1}));
     let cause = error["causes"][0].as_str().unwrap();
     assert!(cause.starts_with("Read-only file system"), "{cause}");
     mount.unmount();

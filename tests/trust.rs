@@ -1,12 +1,9 @@
 //! Trust in configurations and stores, messages about commands, and the user's ways to change both.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::process::Command;
+use std::os::unix::fs::chown;
 
-use genstore_testkit::is_root;
-
-use crate::harness::{Output, Run, Site};
+use crate::prelude::*;
 
 /// A user and a group that do not exist here.
 pub const STRANGER: u32 = 26_660;
@@ -70,9 +67,7 @@ pub fn untrusted(output: Output, why: &str) {
 
 #[test]
 fn no_command_of_a_stranger_runs() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let (site, why) = (folder_with_a_strangers_file(), STRANGERS_FILE);
     let id =
         site.run("begin --store st --ttl 1h").ok().stdout.split_whitespace().next().unwrap().to_owned();
@@ -103,9 +98,7 @@ fn no_command_of_a_stranger_runs() {
 
 #[test]
 fn a_user_may_trust_a_strangers_file() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let (site, why) = (folder_with_a_strangers_file(), STRANGERS_FILE);
     let ran = || {
         let ran = fs::read_to_string(site.path("ran")).unwrap_or_default();
@@ -129,8 +122,10 @@ fn a_user_may_trust_a_strangers_file() {
     );
     untrusted(site.mine("build").run(), why);
     // Trust in the present form of the file.
-    let told = site.mine("trust").run().ok().stdout;
-    assert!(told.starts_with("Trusted [DIR]/pub/genstore.toml, which runs [build] echo 1 "), "{told}");
+    site.mine("trust")
+        .run()
+        .ok()
+        .stdout_starts("Trusted [DIR]/pub/genstore.toml, which runs [build] echo 1 ");
     site.mine("build -q").run().ok();
     assert_eq!(ran(), "build\n");
     site.write("pub/genstore.toml", format!("{COMMANDS}poll = '1s'\n"));
@@ -144,9 +139,7 @@ fn a_user_may_trust_a_strangers_file() {
 
 #[test]
 fn a_file_that_others_may_change_is_a_strangers() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let site = Site::new();
     site.tree("p/deep/dist", &[("a", "=1")]);
     site.write("p/genstore.toml", "[hooks]\npost_commit = 'touch ran'\n");
@@ -199,11 +192,8 @@ fn a_file_that_others_may_change_is_a_strangers() {
 
 #[test]
 fn under_sudo_the_invoking_user_counts() {
-    if !is_root() {
-        return;
-    }
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    needs!(is_root());
+    let site = Site::of(&[("a", "=1")]);
     site.write("genstore.toml", "[hooks]\npost_commit = 'touch ran'\n");
     site.give_away("genstore.toml");
     let publish = |uid: &str| site.command("publish dist --always -q").env("SUDO_UID", uid).run();
@@ -216,9 +206,7 @@ fn under_sudo_the_invoking_user_counts() {
 
 #[test]
 fn a_strangers_store_is_not_found() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let site = shared_folder();
     let refused =
         "error: the store [DIR]/pub/genstore is not trusted: [DIR]/pub/genstore belongs to user 26660\n";
@@ -247,9 +235,7 @@ fn a_strangers_store_is_not_found() {
 
 #[test]
 fn a_group_finds_its_store() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let site = Site::new();
     site.tree("web/dist", &[("a", "=1")]);
     site.run("publish web/dist --store web/genstore").ok();
@@ -299,8 +285,7 @@ fn a_group_finds_its_store() {
 
 #[test]
 fn commands_are_told_of_when_they_are_new() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.write("genstore.toml", "[hooks]\npost_commit = 'echo   done'\n[audit]\nrun = [['true', 'x']]\n");
     let said = |args: &str| site.at_home(args).run().ok().stderr;
     let line = "[DIR]/genstore.toml runs [audit] true x; [hooks] echo done\n";
@@ -329,8 +314,7 @@ fn commands_are_told_of_when_they_are_new() {
 
 #[test]
 fn where_the_user_wants_to_be_asked_nothing_runs_before() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.write("home/.config/genstore/config.toml", "require_trust = true\n");
     site.write("genstore.toml", COMMANDS.replace("../ran", "ran"));
     site.run("publish dist -q --no-project").ok();
@@ -372,8 +356,7 @@ fn where_the_user_wants_to_be_asked_nothing_runs_before() {
 
 #[test]
 fn the_users_own_configuration_is_checked_too() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.write("genstore.toml", "[hooks]\npost_commit = 'touch ran'\n");
     let config = "home/.config/genstore/config.toml";
     let publish = |site: &Site| site.at_home("publish dist --always").run();
@@ -406,8 +389,7 @@ fn the_users_own_configuration_is_checked_too() {
 
 #[test]
 fn reading_a_configuration_never_blocks() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.run("publish dist -q").ok();
     fs::create_dir(site.path("sub")).unwrap();
     for name in ["genstore.toml", "sub/genstore.toml"] {
@@ -445,11 +427,8 @@ fn reading_a_configuration_never_blocks() {
 
 #[test]
 fn a_view_is_not_led_elsewhere_by_another_user() {
-    if !is_root() {
-        return;
-    }
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    needs!(is_root());
+    let site = Site::of(&[("a", "=1")]);
     site.tree("precious", &[("a", "=mine")]);
     site.run("publish dist").ok();
     fs::create_dir_all(site.path("pub/sub/deep")).unwrap();

@@ -1,18 +1,16 @@
 //! Files that others may have written are not trusted: the memory of `trust`, and files with access lists.
 
-use genstore_testkit::skip_on_this_machine;
 use rustix::fs::XattrFlags;
 
-use crate::harness::Site;
 use crate::lossy::access_list;
+use crate::prelude::*;
 use crate::trust::{STRANGER, untrusted};
 
 const HOOK: &str = "[hooks]\npost_commit = 'touch ran'\n";
 
 #[test]
 fn a_memory_that_others_may_write_to_is_neither_read_nor_written() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.write("home/.config/genstore/config.toml", "require_trust = true\n");
     site.write("genstore.toml", HOOK);
     site.at_home("trust -q").run().ok();
@@ -24,7 +22,7 @@ fn a_memory_that_others_may_write_to_is_neither_read_nor_written() {
         "the commands of [DIR]/genstore.toml are not allowed yet",
     );
     let before = site.names(folder);
-    std::fs::remove_file(site.path(folder).join(&before[0])).unwrap();
+    fs::remove_file(site.path(folder).join(&before[0])).unwrap();
     site.at_home("trust").run().fails(
         1,
         &format!(
@@ -68,8 +66,7 @@ fn an_access_list_may_let_others_in() {
 
 #[test]
 fn each_kind_of_command_waits_to_be_allowed() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     site.write("home/.config/genstore/config.toml", "require_trust = true\n");
     for (text, args) in [
         ("[build]\ncommand = 'touch ran'\n", "build"),

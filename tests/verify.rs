@@ -1,12 +1,6 @@
 //! `verify`.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
-use genstore_testkit::Way;
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 const HINT: &str = "hint: run `genstore verify --repair`, or publish the right bytes again\n";
 
@@ -51,21 +45,18 @@ fn names_a_damaged_object_and_all_it_serves() {
         site.run("verify").is(4, &format!("{found}{verified}"), HINT);
         // Size and mtime are unchanged.
         site.run("verify --quick").ok();
-        let output = site.run("verify --json");
-        assert_eq!(output.status, 4);
-        let doc = output.json("genstore.verify/1");
+        let doc = site.run("verify --json").exits(4).json("genstore.verify/1");
         let expected = json!([{
             "digest": doc["damaged"][0]["digest"], "executable": false, "size": 6,
             "cause": "its hash differs",
             "uses": [{"generation": 1, "path": "img/logo.svg"}, {"generation": 2, "path": "logo.svg"}],
         }]);
-        assert_eq!((&doc["ok"], &doc["damaged"]), (&json!(false), &expected));
+        has(&doc, json!({"ok": false, "damaged": expected}));
         // No copy has the right bytes, until they are published again.
         let left = "  not repaired: it is missing\nRepaired 2 generations, 6 objects, 28 B: 0 of 1 fault repaired\n";
         let hint = "hint: publish the right bytes again to repair their objects\n";
         site.run("verify --repair").is(4, &format!("{found}{left}"), hint);
-        let text = site.publish_in(way, "").ok().stdout;
-        assert!(text.contains("  Repaired 1 damaged object or generation\n"), "{way}: {text}");
+        site.publish_in(way, "").ok().stdout_has("  Repaired 1 damaged object or generation\n");
         site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
         assert_eq!(site.names("dist").is_empty(), way.consume, "{way}");
     }
@@ -90,7 +81,7 @@ fn names_every_other_fault() {
     fs::remove_file(tree("new.txt")).unwrap();
     fs::write(tree("stranger\n"), "").unwrap();
     fs::remove_file(tree("run")).unwrap();
-    std::os::unix::fs::symlink("a.txt", tree("run")).unwrap();
+    symlink("a.txt", tree("run")).unwrap();
     site.write("genstore/pins/p", "no");
     site.write("genstore/generations/x", "");
     let found = "error: generation 2: new.txt is missing\n\
@@ -131,7 +122,7 @@ fn repairs_from_intact_copies() {
     );
     assert_eq!(site.read("genstore/current/a.txt"), "one\ntwo\n");
     let doc = site.run("verify --repair --json").is_json("genstore.verify/1");
-    assert_eq!((&doc["ok"], &doc["quarantined"]), (&json!(true), &json!([])));
+    has(&doc, json!({"ok": true, "quarantined": []}));
     assert_eq!(doc["left"], json!({"damaged": [], "findings": [], "generations": [], "files": []}));
 }
 
@@ -139,8 +130,7 @@ fn repairs_from_intact_copies() {
 fn a_damaged_manifest_is_made_anew() {
     let site = Site::published();
     spoil(&site, "genstore/generations/1/manifest", "no");
-    let output = site.run("verify");
-    assert_eq!(output.status, 4);
+    let output = site.run("verify").exits(4);
     assert!(
         output.stdout.starts_with("error: generation 1 is damaged: its manifest: shorter than its frame\n")
     );
@@ -205,7 +195,7 @@ fn notes_files_that_could_be_links() {
         "1 file could share inodes with other files, to save 2 B\nhint: run `genstore verify --repair` to link them\n",
     );
     let doc = site.run("verify --json").json("genstore.verify/1");
-    assert_eq!((&doc["ok"], &doc["unshared"]), (&json!(true), &json!({"files": 1, "bytes": 2})));
+    has(&doc, json!({"ok": true, "unshared": {"files": 1, "bytes": 2}}));
     let doc = site.run("du --json").is_json("genstore.du/1");
     assert_eq!((&doc["store_bytes"], &doc["generations"][1]["exclusive_bytes"]), (&json!(30), &json!(10)));
     site.run("verify --repair").prints("Repaired 2 generations, 6 objects, 28 B: no damage\n");

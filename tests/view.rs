@@ -3,15 +3,7 @@
 mod commits;
 mod places;
 
-use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::symlink;
-
-use genstore_testkit::LoopFs;
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 /// Creates a site whose generations have two parts.
 fn two_parts() -> Site {
@@ -32,8 +24,7 @@ fn link(site: &Site, path: &str) -> String {
 
 /// Publishes, and returns the warnings.
 fn warnings(site: &Site) -> String {
-    let output = site.run("publish dist");
-    assert_eq!(output.status, 0, "{}", output.stderr);
+    let output = site.run("publish dist").ok();
     output.stderr
 }
 
@@ -100,8 +91,10 @@ fn a_view_may_come_before_what_it_shows() {
     assert_eq!(warnings(&site), "");
     let nothing = "warning: the view [DIR]/later shows nothing until a generation has docs/api\n";
     site.run("view add later --from docs/api").is(0, "View [DIR]/later shows current/docs/api\n", nothing);
-    let doc = site.run("view add later --from docs/api --json").is_json("genstore.view-add/1");
-    assert_eq!((&doc["state"], &doc["change"]), (&json!("dangling"), &json!("unchanged")));
+    has(
+        &site.run("view add later --from docs/api --json").is_json("genstore.view-add/1"),
+        json!({"state": "dangling", "change": "unchanged"}),
+    );
     let still = "warning: the view [DIR]/later shows nothing: the current generation has no docs/api\n";
     assert_eq!(warnings(&site), still);
     // A file at the path of a folder.

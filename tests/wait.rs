@@ -1,9 +1,6 @@
 //! `wait`.
 
-use genstore_testkit::Way;
-use serde_json::json;
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn returns_when_something_else_is_current() {
@@ -58,11 +55,9 @@ fn gives_up_in_time() {
     let site = Site::published();
     let hint = "hint: use a longer --timeout, or omit it\n";
     site.run("wait --timeout 10ms").is(1, "", &format!("error: waited 10ms: 2 is still current\n{hint}"));
-    site.run("wait --timeout 0 --after @").is(
-        1,
-        "",
-        &format!("error: waited 0s: 2 is still current\n{hint}"),
-    );
+    site.run("wait --timeout 0 --after @")
+        .exits(1)
+        .says(&format!("error: waited 0s: 2 is still current\n{hint}"));
     assert_eq!(site.run("wait --timeout 1ms --json").json_error()["code"], "timeout");
     site.run("wait --timeout soon").fails(2, "error: invalid value 'soon' for '--timeout <DUR>'");
 }
@@ -84,8 +79,8 @@ fn ends_when_the_store_goes_away() {
     let waiting = site.command("wait").spawn();
     waiting.wait_for_watch();
     // The rename is one step: a half-removed store would be a folder that is no store.
-    std::fs::rename(site.path("genstore"), site.path("gone")).unwrap();
-    std::fs::remove_dir_all(site.path("gone")).unwrap();
+    fs::rename(site.path("genstore"), site.path("gone")).unwrap();
+    fs::remove_dir_all(site.path("gone")).unwrap();
     waiting.end(&site).fails(10, "error: [DIR]/genstore is not a genstore store\n");
 }
 

@@ -1,15 +1,9 @@
 //! `watch`: when it builds, its messages, and that no process of it remains. `watch_run.rs` tests the
 //! programs that run on a commit, `watch_store.rs` the effects on the store.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::harness::{Output, Running, Site, eventually};
+use crate::prelude::*;
 
 /// A time longer than any step on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -28,6 +22,20 @@ impl Loop {
         let command = site.command(&format!("watch --json {flags}"));
         let build: &[&str] = if build.is_empty() { &[] } else { &["--", "sh", "-c", build] };
         Loop::of(command.args(build).spawn())
+    }
+
+    /// Starts it, and waits for the first publication.
+    pub fn published(site: &Site) -> Loop {
+        let mut watch = Loop::start(site, "", "");
+        watch.event("published");
+        watch
+    }
+
+    /// Starts it, and waits for the start of the program `api`.
+    pub fn serving(site: &Site) -> Loop {
+        let mut watch = Loop::start(site, "", "");
+        watch.child("api", "started");
+        watch
     }
 
     /// Uses a run that was started elsewhere.
@@ -81,6 +89,17 @@ impl Loop {
         let last = &self.events[self.events.len().saturating_sub(6)..];
         assert_eq!(found, name, "{last:#?}");
         event.unwrap()
+    }
+
+    /// Waits for these events, one after the other and with none between.
+    #[track_caller]
+    pub fn in_turn(&mut self, names: &[&str]) {
+        names.iter().for_each(|name| drop(self.then(name)));
+    }
+
+    /// Counts the builds that were started.
+    pub fn builds(&self) -> usize {
+        self.events.iter().filter(|event| event["event"] == "build-start").count()
     }
 
     pub fn signal(&self, name: &str) {
@@ -140,7 +159,7 @@ fn builds_first_and_whenever_sources_change() {
     let mut watch = Loop::start(&site, "", "");
     assert_eq!(watch.then("build-start")["build"], 1);
     let end = watch.then("build-end");
-    assert_eq!((&end["ok"], &end["exit"]), (&true.into(), &0.into()));
+    has(&end, json!({"ok": true, "exit": 0}));
     let first = watch.then("published");
     assert_eq!(numbers(&first, ["generation", "previous"]), [Some(1), None]);
     assert_eq!(first["path"], site.path("genstore/generations/1/tree").to_str().unwrap());
@@ -158,9 +177,7 @@ fn builds_first_and_whenever_sources_change() {
     // A touch changes the sources, but the output is the same: nothing is restarted.
     let notice = fs::metadata(site.path("genstore/notice")).unwrap().modified().unwrap();
     site.write("src/a.txt", "two");
-    watch.then("change");
-    watch.then("build-start");
-    watch.then("build-end");
+    watch.in_turn(&["change", "build-start", "build-end"]);
     assert_eq!(watch.then("unchanged")["generation"], 2);
     assert_eq!(fs::metadata(site.path("genstore/notice")).unwrap().modified().unwrap(), notice);
     watch.end(&site);
@@ -171,16 +188,13 @@ fn builds_first_and_whenever_sources_change() {
 fn a_folder_full_of_new_files_is_one_change_and_one_build() {
     let site = project("");
     let mut watch = Loop::start(&site, "--debounce 1s", "find src -type f | sort > $GENSTORE_OUT/list");
-    watch.then("build-start");
-    watch.then("build-end");
-    watch.then("published");
+    watch.in_turn(&["build-start", "build-end", "published"]);
     for n in 0..40 {
         site.write(&format!("src/deep/{}/{n}/file.txt", n % 4), "new");
     }
     assert_eq!(watch.then("change")["count"], 40);
     assert_eq!(watch.then("build-start")["build"], 2);
-    watch.then("build-end");
-    watch.then("published");
+    watch.in_turn(&["build-end", "published"]);
     assert_eq!(site.read("genstore/current/list").lines().count(), 41);
     // If another build had run, this one would not be the third.
     fs::remove_dir_all(site.path("src/deep")).unwrap();
@@ -197,7 +211,7 @@ fn what_fails_or_is_refused_is_told_and_the_old_goes_on_being_served() {
     watch.event("published");
     site.write("src/broken", "");
     let end = watch.event("build-end");
-    assert_eq!((&end["ok"], &end["exit"]), (&false.into(), &1.into()));
+    has(&end, json!({"ok": false, "exit": 1}));
     let error = watch.then("error");
     assert_eq!((&error["code"], &error["failed"]["number"]), (&"build-failed".into(), &1.into()));
     assert_eq!(site.read("genstore/current/a.txt"), "one");
@@ -213,10 +227,15 @@ fn what_fails_or_is_refused_is_told_and_the_old_goes_on_being_served() {
     watch.end(&site);
 }
 
-/// Returns a build that reports its begin, and ends on request.
-pub fn gated(site: &Site) -> &'static str {
+/// Creates the pipe at which a build waits for [`open_gate`].
+pub fn make_gate(site: &Site) {
     let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
     assert!(made.success());
+}
+
+/// Returns a build that reports its begin, and ends on request.
+pub fn gated(site: &Site) -> &'static str {
+    make_gate(site);
     "cp src/* $GENSTORE_OUT/ && echo >> copied && until read go < gate; do :; done"
 }
 
@@ -244,8 +263,7 @@ fn changes_during_a_build_make_one_more_build() {
     open_gate(&site);
     watch.then("build-end");
     // A possible mixture is not shown.
-    let kept = watch.then("kept");
-    assert_eq!((&kept["generation"], &kept["why"]), (&1.into(), &"inputs-changed".into()));
+    has(&watch.then("kept"), json!({"generation": 1, "why": "inputs-changed"}));
     assert!(!site.has("genstore/current"));
     assert_eq!(watch.then("build-start")["build"], 2);
     open_gate(&site);
@@ -275,8 +293,7 @@ fn an_input_that_changed_while_it_was_built_is_said_and_built_again() {
     watch.then("kept");
     assert_eq!(watch.then("build-start")["build"], 2);
     open_gate(&site);
-    watch.then("build-end");
-    watch.then("published");
+    watch.in_turn(&["build-end", "published"]);
     assert_eq!(site.read("genstore/current/a.txt"), "two");
     watch.end(&site);
 }
@@ -305,7 +322,7 @@ fn a_change_can_restart_the_build() {
     site.write("src/a.txt", "two");
     watch.then("change");
     let end = watch.then("build-end");
-    assert_eq!((&end["ok"], &end["restarted"]), (&false.into(), &true.into()));
+    has(&end, json!({"ok": false, "restarted": true}));
     assert_eq!(watch.then("build-start")["build"], 2);
     open_gate(&site);
     watch.then("build-end");
@@ -322,9 +339,7 @@ fn its_own_outputs_are_no_sources() {
     site.write("genstore.toml", "[watch]\npaths = ['.']\ndebounce = '100ms'\nignore = ['*.log']\n");
     let build = "mkdir -p out && cp a.txt out/a.txt && date +%N > built.log";
     let mut watch = Loop::start(&site, "--output out", build);
-    watch.then("build-start");
-    watch.then("build-end");
-    watch.then("published");
+    watch.in_turn(&["build-start", "build-end", "published"]);
     // A view beside the sources, and a file that a program writes into the store.
     site.run("view add shown").ok();
     symlink("a.txt", site.path("built.log.1")).unwrap();
@@ -349,10 +364,7 @@ fn a_build_that_writes_sources_does_not_build_for_ever() {
     let site = project("");
     let mut watch = Loop::start(&site, "", "echo same > src/generated; cp src/* $GENSTORE_OUT/");
     assert_eq!(watch.event("inputs-changed")["paths"][0], "src/generated");
-    watch.then("kept");
-    watch.then("build-start");
-    watch.then("build-end");
-    watch.then("published");
+    watch.in_turn(&["kept", "build-start", "build-end", "published"]);
     site.write("src/a.txt", "two");
     watch.then("change");
     assert_eq!(watch.then("build-start")["build"], 3);
@@ -366,8 +378,7 @@ fn a_build_that_writes_sources_does_not_build_for_ever() {
     let warning = watch.event("warning");
     let message = warning["message"].as_str().unwrap();
     assert!(message.starts_with("sources change during each build (src/generated)"), "{message}");
-    let builds = watch.events.iter().filter(|event| event["event"] == "build-start").count();
-    assert_eq!(builds, 5);
+    assert_eq!(watch.builds(), 5);
     // A person may have made the change after all: another build follows, after a pause.
     watch.then("build-start");
     watch.end(&site);
@@ -391,26 +402,19 @@ fn bad_input_is_told() {
     let no_paths = "error: there is nothing to watch\n";
     site.run("watch -- true").fails(2, no_paths);
     site.run("watch --path src").fails(2, "error: no build command is set\n");
-    site.run("watch --path gone --path away -- true").is(
-        2,
-        "",
+    site.run("watch --path gone --path away -- true").exits(2).says(
         "error: cannot watch [DIR]/gone: No such file or directory (os error 2); [DIR]/away: No such file or \
          directory (os error 2)\nhint: correct `paths` and `ignore` under [watch], or --path and --ignore\n",
     );
-    let missing = site.run("watch --path src -- no-such-program");
-    assert_eq!(missing.status, 127);
+    let missing = site.run("watch --path src -- no-such-program").exits(127);
     assert!(missing.stderr.contains("error: cannot run no-such-program\n"), "{}", missing.stderr);
-    site.command("watch --path src").args(&["--run", "a: x", "--run", "a: y", "--", "true"]).run().is(
-        2,
-        "",
+    site.command("watch --path src").args(&["--run", "a: x", "--run", "a: y", "--", "true"]).run().exits(2).says(
         "error: two programs are called a\nhint: give each a name of its own, as in `api: node server.js`\n",
     );
     site.write("genstore.toml", "[watch]\npath = ['src']\n");
-    site.run("watch -- true").is(
-        2,
-        "",
-        "error: [DIR]/genstore.toml:2: unknown key `path`\nhint: did you mean `paths`?\n",
-    );
+    site.run("watch -- true")
+        .exits(2)
+        .says("error: [DIR]/genstore.toml:2: unknown key `path`\nhint: did you mean `paths`?\n");
     site.write("genstore.toml", "[watch]\npaths = ['src']\non_busy = 'wait'\n");
     site.run("watch -- true").fails(
         2,

@@ -1,8 +1,6 @@
 //! Requests to a running `watch`: `rebuild`, `restart`, and the key `r`.
 
-use std::process::Command;
-
-use crate::harness::Site;
+use crate::prelude::*;
 use crate::watch::{Loop, gated, open_gate, project, wait_for_copy};
 
 #[test]
@@ -20,8 +18,7 @@ fn rebuild_builds_though_nothing_changed() {
     assert_eq!(watch.then("build-start")["build"], 2);
     wait_for_copy(&site, 2);
     open_gate(&site);
-    watch.then("build-end");
-    watch.then("unchanged");
+    watch.in_turn(&["build-end", "unchanged"]);
     site.run("rebuild").ok();
     assert_eq!(watch.then("build-start")["build"], 3);
     watch.end(&site);
@@ -32,8 +29,7 @@ fn rebuild_builds_though_nothing_changed() {
 #[test]
 fn restart_starts_one_program_anew() {
     let site = project("[watch.run]\napi = 'exec sleep 1000'\nweb = 'exec sleep 1000'\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.child("api", "started");
+    let mut watch = Loop::serving(&site);
     watch.child("web", "started");
     site.run("restart web").prints("The watch restarts web\n");
     watch.child("web", "stopped");
@@ -71,7 +67,7 @@ fn in_a_terminal(site: &Site, steps: &str) -> bool {
         .current_dir(site.path(""))
         .output();
     let Ok(run) = run else {
-        genstore_testkit::skip_without_package("python3");
+        skip_without_package("python3");
         return false;
     };
     let said = String::from_utf8_lossy(&run.stderr);
@@ -105,8 +101,7 @@ fn one_program_has_the_terminal() {
         return;
     }
     // Without a terminal its stdin is a pipe, as that of all others.
-    let mut watch = Loop::start(&site, "", "");
-    watch.child("api", "started");
+    let watch = Loop::serving(&site);
     watch.end(&site);
     let both =
         "[watch.run]\na = { command = 'x', terminal = true }\nb = { command = 'x', terminal = true }\n";

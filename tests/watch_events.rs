@@ -1,20 +1,10 @@
 //! `watch` rescans only the paths of events. It must always find the same as a full scan.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
-
 use genstore::plan::{ScanMemory, ScanRules, Symlinks};
 use genstore::{CommitOptions, Options, Plan, StageOptions, Store};
-use genstore_testkit::{read_tree, same_content};
 use genstore_watch::Witness;
-use serde_json::Value;
 
-use crate::harness::{Running, Site};
+use crate::prelude::*;
 use crate::watch::{Loop, project};
 
 /// Waits for the next published build, and returns the changes before it.
@@ -193,7 +183,7 @@ fn where_the_output_has_too_many_folders_the_sources_are_watched_still() {
         .output()
         .is_ok_and(|output| output.status.success())
     {
-        genstore_testkit::skip_on_this_machine("no user namespace can be made");
+        skip_on_this_machine("no user namespace can be made");
         return;
     }
     let program = env!("CARGO_BIN_EXE_genstore");

@@ -1,12 +1,7 @@
 //! `[watch.run.NAME]`: the sources of each program, its restarts, and its variables.
 
-use std::fs;
-use std::process::Command;
-
-use serde_json::json;
-
-use crate::harness::{Site, eventually};
-use crate::watch::{Loop, project};
+use crate::prelude::*;
+use crate::watch::{Loop, make_gate, open_gate, project};
 
 /// Prints what it sees, and runs until it is stopped.
 const TELL: &str = "echo $GENSTORE_GENERATION $A $(cat app.txt) >> starts; exec sleep 1000";
@@ -28,12 +23,10 @@ fn a_program_is_started_anew_for_what_it_reads_of_its_own_without_a_build() {
         "[watch.run.api]\ncommand = '{TELL}'\npaths = ['app.txt']\nenv_file = 'conf/.env'\n"
     ));
     site.write("app.txt", "v1");
-    let mut watch = Loop::start(&site, "", "");
-    watch.child("api", "started");
+    let mut watch = Loop::serving(&site);
     started(&site, &["1 v1"]);
     site.write("app.txt", "v2");
-    let restart = watch.event("restart");
-    assert_eq!((&restart["name"], &restart["paths"]), (&json!("api"), &json!(["app.txt"])));
+    has(&watch.event("restart"), json!({"name": "api", "paths": ["app.txt"]}));
     watch.child("api", "started");
     started(&site, &["1 v1", "1 v2"]);
     // Its variables, though their folder did not exist.
@@ -44,8 +37,7 @@ fn a_program_is_started_anew_for_what_it_reads_of_its_own_without_a_build() {
     watch.child("api", "started");
     let seen = ["1 v1", "1 v2", "1 one two v2", "2 one two v2"];
     started(&site, &seen);
-    let builds = watch.events.iter().filter(|event| event["event"] == "build-start").count();
-    assert_eq!(builds, 2, "none for its own sources");
+    assert_eq!(watch.builds(), 2, "none for its own sources");
     // An unreadable file is reported, and corrected.
     site.write("conf/.env", "not a line");
     let failed = watch.child("api", "failed");
@@ -120,8 +112,7 @@ fn a_change_that_the_build_does_not_read_may_be_a_programs() {
 #[test]
 fn the_stdin_of_a_program_is_open_and_says_nothing() {
     let site = project("[watch.run]\napi = 'echo >> runs; cat; echo >> over'\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.child("api", "started");
+    let mut watch = Loop::serving(&site);
     site.write("src/a.txt", "two");
     let stopped = watch.child("api", "stopped");
     assert_eq!(stopped["signal"], 15, "it did not end by itself");
@@ -159,8 +150,7 @@ fn colours_are_kept_where_ours_are() {
 #[test]
 fn progress_and_questions_are_seen_while_a_program_works() {
     let site = project("");
-    let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
-    assert!(made.success());
+    make_gate(&site);
     // A reader that meets the end of the writer before reads nothing, and opens the gate again.
     let wait = "until read go < gate; do :; done";
     let build =
@@ -171,7 +161,7 @@ fn progress_and_questions_are_seen_while_a_program_works() {
         while !String::from_utf8_lossy(&seen).contains(part) {
             seen.extend(running.pipe_start(1));
         }
-        fs::write(site.path("gate"), "go\n").unwrap();
+        open_gate(&site);
     }
     while !String::from_utf8_lossy(&seen).contains("Published") {
         seen.extend(running.pipe_start(1));
@@ -184,8 +174,7 @@ fn progress_and_questions_are_seen_while_a_program_works() {
 fn what_takes_its_time_to_stop_is_said_while_it_lasts() {
     let site =
         project("stop_timeout = '3s'\n[watch.run]\napi = \"trap '' TERM; while :; do sleep 1; done\"\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.child("api", "started");
+    let mut watch = Loop::serving(&site);
     site.write("src/a.txt", "two");
     let stopping = watch.child("api", "stopping");
     assert!((1..=1000).contains(&stopping["killed_after_ms"].as_u64().unwrap()), "{stopping}");
@@ -214,8 +203,7 @@ fn a_table_that_cannot_be_is_refused() {
             "genstore.toml",
             format!("[build]\ncommand = 'true'\n[watch]\npaths = ['src']\n{table}\n"),
         );
-        let run = site.run("watch");
-        assert_eq!(run.status, 2, "{}", run.stderr);
+        let run = site.run("watch").exits(2);
         assert!(run.stderr.contains(message), "{}", run.stderr);
     };
     check("[watch.run.api]\ncommand = 'x'\nrestrat = 'never'", "restrat");
@@ -234,14 +222,13 @@ fn programs_run_at_once_on_what_is_current() {
     let site = project(&format!("[watch.run]\napi = '{TELL}'\n"));
     site.write("app.txt", "v1");
     site.run("build").ok();
-    let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
-    assert!(made.success());
+    make_gate(&site);
     site.write("src/a.txt", "two");
     let mut watch = Loop::start(&site, "", "until read go < gate; do :; done; cp src/a.txt $GENSTORE_OUT/");
     watch.child("api", "started");
     started(&site, &["1 v1"]);
     assert!(watch.events.iter().all(|event| event["event"] != "build-end"));
-    fs::write(site.path("gate"), "go\n").unwrap();
+    open_gate(&site);
     watch.event("published");
     watch.child("api", "started");
     started(&site, &["1 v1", "2 v1"]);

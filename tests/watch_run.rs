@@ -1,13 +1,7 @@
 //! `watch --run`: programs that run on the current generation and restart after each commit; and `[hooks]`.
 //! No process remains, however the watch ends.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-
-use serde_json::json;
-
-use crate::harness::{Site, eventually};
+use crate::prelude::*;
 use crate::watch::{Loop, project};
 
 /// Returns whether a process is alive; a zombie is not.
@@ -34,8 +28,7 @@ const SERVER: &str = "echo $$ >> pids; sleep 1000 & echo $! >> pids; wait";
 fn programs_run_on_what_is_current_and_are_started_anew_after_a_commit() {
     let site =
         project("run = [\"api: cat $GENSTORE_ROOT/lib/a.txt > saw-$GENSTORE_GENERATION; sleep 1000\"]\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
+    let mut watch = Loop::published(&site);
     let first = watch.child("api", "started")["pid"].as_u64().unwrap();
     eventually("it ran", || site.has("saw-1") && site.read("saw-1") == "one");
     // Nothing changed, so it keeps running.
@@ -83,8 +76,7 @@ fn programs_run_on_whole_generations_where_older_ones_are_recycled() {
 #[test]
 fn a_generation_stays_as_long_as_a_program_runs_on_it() {
     let site = project("run = ['api: sleep 1000']\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.child("api", "started");
+    let watch = Loop::serving(&site);
     site.tree("other", &[("x", "=1")]);
     // Whether it is activated before the watch notices or after: the program on 1 keeps that generation
     // until it ends.
@@ -101,8 +93,7 @@ fn what_does_not_stop_is_killed_with_all_that_it_started() {
     let stubborn = "api: trap : TERM; echo $$ >> pids; (trap : TERM; echo $$ >> pids; while :; do sleep 1000; done) & \
                     while :; do sleep 1000; done";
     let site = project(&format!("stop_timeout = '100ms'\nrun = [\"{stubborn}\"]\n"));
-    let mut watch = Loop::start(&site, "", "");
-    watch.child("api", "started");
+    let mut watch = Loop::serving(&site);
     let old = wait_for_pids(&site, "pids", 2);
     site.write("src/a.txt", "two");
     let stopped = watch.child("api", "stopped");
@@ -117,10 +108,8 @@ fn a_crash_is_said_and_the_program_comes_back_and_one_that_is_done_stays_done() 
     let site = project(
         "[watch.run]\nflaky = 'test -e fixed || { touch fixed; exit 3; }; sleep 1000'\nonce = 'true'\n",
     );
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
-    let crashed = watch.child("flaky", "crashed");
-    assert_eq!((&crashed["exit"], &crashed["again_after_ms"]), (&3.into(), &1000.into()));
+    let mut watch = Loop::published(&site);
+    has(&watch.child("flaky", "crashed"), json!({"exit": 3, "again_after_ms": 1000}));
     watch.child("flaky", "started");
     let done: Vec<_> = watch.events.iter().filter(|event| event["state"] == "done").collect();
     assert_eq!(done.len(), 1, "{:#?}", watch.events);
@@ -220,7 +209,7 @@ fn a_terminal_that_is_closed_ends_it() {
     let run =
         Command::new("python3").args(["-c", script, program, "watch"]).current_dir(site.path("")).output();
     let Ok(run) = run else {
-        genstore_testkit::skip_without_package("python3");
+        skip_without_package("python3");
         return;
     };
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -355,8 +344,7 @@ fn hooks_run_after_each_move_of_current() {
     site.run("resume").ok();
     site.run("switch 1").ok();
     site.run("switch 1").ok();
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
+    let watch = Loop::published(&site);
     eventually("its hook ran", || site.read("hooks").lines().count() >= 6);
     watch.end(&site);
     let expected = "build 1 none\npublish 2 1\nrollback 1 2\nresume 3 1\nswitch 1 3\nwatch 4 1\n";

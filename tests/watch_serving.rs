@@ -1,15 +1,10 @@
 //! Programs that serve: when they are ready, that one takes over from another, and that no request is
 //! refused meanwhile.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use genstore_testkit as testkit;
-
-use crate::harness::eventually;
+use crate::http::{self, free_port};
+use crate::prelude::*;
 use crate::watch::{Loop, project};
 
 /// A server as the README has it: it takes the socket that the watch holds, and ends in an orderly way.
@@ -22,19 +17,10 @@ server.listen(inherited ? { fd: 3 } : Number(process.env.PORT), () => console.lo
 process.on("SIGTERM", () => server.close(() => process.exit(0)));
 "#;
 
-/// A port that nobody has.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn get(port: u16) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
-        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
-        _ => Err(std::io::Error::other(format!("{answer:?}"))),
+    match http::get(port, "", None)? {
+        answer if answer.status == 200 => Ok(answer.body),
+        other => Err(std::io::Error::other(format!("{other:?}"))),
     }
 }
 
@@ -72,9 +58,7 @@ impl Load {
 }
 
 fn no_request_is_refused(more: &str) {
-    if !testkit::has_program("node") {
-        return;
-    }
+    needs!(has_program("node"));
     let port = free_port();
     let site = project(&format!(
         "[watch.run.api]\ncommand = ['node', 'server.js']\nlisten = '127.0.0.1:{port}'\nready = '^listening$'\n{more}"
@@ -133,7 +117,7 @@ fn the_old_one_is_kept_where_the_new_one_is_never_ready() {
 }
 
 fn is_there(pid: &serde_json::Value) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}")).try_exists().unwrap()
+    Path::new(&format!("/proc/{pid}")).try_exists().unwrap()
 }
 
 #[test]
@@ -152,9 +136,7 @@ fn one_that_ends_before_it_is_ready_leaves_the_old_one() {
 
 #[test]
 fn a_port_or_a_url_says_that_it_is_ready_and_a_time_limit_is_said() {
-    if !testkit::has_program("node") {
-        return;
-    }
+    needs!(has_program("node"));
     let server = "require('http').createServer((q, r) => { r.statusCode = q.url === '/ok' ? 200 : 503; r.end(); }).listen(process.env.PORT)";
     for (ready, state) in [
         ("PORT", "ready"),
@@ -183,8 +165,7 @@ fn what_cannot_be_so_is_said_at_the_beginning() {
     let port = taken.local_addr().unwrap().port();
     let check = |keys: &str, status: i32, message: &str| {
         let site = project(&format!("[watch.run.api]\ncommand = 'sleep 1000'\n{keys}\n"));
-        let out = site.run("watch");
-        assert_eq!(out.status, status, "{keys}: {}", out.stderr);
+        let out = site.run("watch").exits(status);
         assert!(out.stderr.contains(message), "{keys}: {}", out.stderr);
     };
     let by = format!("cannot open the port of `listen = \"127.0.0.1:{port}\"` of api: ");
@@ -202,9 +183,7 @@ fn what_cannot_be_so_is_said_at_the_beginning() {
 
 #[test]
 fn who_has_the_port_of_a_program_that_crashes_is_said() {
-    if !testkit::has_program("node") {
-        return;
-    }
+    needs!(has_program("node"));
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let server = format!("require('http').createServer().listen({port}, '127.0.0.1')");

@@ -1,12 +1,7 @@
 //! `watch`: the files that count as sources, with the real git and like editors write them.
 
-use std::fs;
-use std::process::Command;
-
-use serde_json::Value;
-
-use crate::harness::Site;
-use crate::watch::{Loop, project};
+use crate::prelude::*;
+use crate::watch::{Loop, make_gate, open_gate, project};
 
 /// Creates a project in a repository whose user has a global ignore file with the names of an IDE.
 fn repository(site: &Site) {
@@ -54,7 +49,7 @@ fn a_build_comes_of_what_git_would_show_and_of_nothing_else() {
     site.write("src/x.log", "1");
     site.write("src/.a.txt.swp", "1");
     site.write("src/#a.txt#", "1");
-    std::os::unix::fs::symlink("me@host.1", site.path("src/.#a.txt")).unwrap();
+    symlink("me@host.1", site.path("src/.#a.txt")).unwrap();
     // The first build is for a file that is ignored but tracked.
     site.write("gen/kept.txt", "two");
     built_for(&mut watch, &["gen/kept.txt"]);
@@ -87,13 +82,12 @@ fn what_a_build_makes_and_removes_needs_no_other_build() {
     let site = Site::new();
     site.write("src/a.txt", "one");
     site.write("genstore.toml", "[watch]\npaths = ['src']\ndebounce = '100ms'\n");
-    let made = Command::new("mkfifo").arg(site.path("gate")).status().unwrap();
-    assert!(made.success());
+    make_gate(&site);
     let build = "f=src/config.$$.mjs; echo x > $f; until read go < gate; do :; done; rm $f; cp src/a.txt $GENSTORE_OUT/";
     let mut watch = Loop::start(&site, "", build);
     // A separate check during the build finds the file.
     assert_eq!(watch.event("change")["queued"], true);
-    fs::write(site.path("gate"), "go\n").unwrap();
+    open_gate(&site);
     watch.event("build-end");
     assert_eq!(watch.event("inputs-restored")["build"], 1);
     watch.event("published");
@@ -119,8 +113,7 @@ fn sources_are_looked_at_when_git_is_done() {
     fs::remove_file(site.path(".git/index.lock")).unwrap();
     built_for(&mut watch, &["src/a.txt"]);
     assert_eq!(site.read("genstore/current/a.txt"), "two");
-    let starts = watch.events.iter().filter(|event| event["event"] == "build-start").count();
-    assert_eq!(starts, 2, "none while git worked: {:#?}", watch.events);
+    assert_eq!(watch.builds(), 2, "none while git worked: {:#?}", watch.events);
     // A rebase of several commits, each of which changes the file.
     git(&site, &["commit", "-qam", "two"]);
     for text in ["three", "four", "five"] {
@@ -150,7 +143,7 @@ fn where_no_more_can_be_watched_it_polls_and_names_the_sysctl() {
         command
     };
     if !limit("true").output().is_ok_and(|output| output.status.success()) {
-        genstore_testkit::skip_on_this_machine("no user namespace can be made");
+        skip_on_this_machine("no user namespace can be made");
         return;
     }
     let program = env!("CARGO_BIN_EXE_genstore");

@@ -1,15 +1,12 @@
 //! `watch` and its store: the effects of a rollback, a second watch, retention, views and a kill.
 
-use std::fs;
-
-use crate::harness::eventually;
+use crate::prelude::*;
 use crate::watch::{Loop, gated, numbers, open_gate, project, wait_for_copy};
 
 #[test]
 fn a_rollback_is_not_overtaken() {
     let site = project("");
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
+    let mut watch = Loop::published(&site);
     site.write("src/a.txt", "two");
     watch.event("published");
     site.run("rollback").ok();
@@ -38,11 +35,8 @@ fn a_rollback_is_not_overtaken() {
 #[test]
 fn the_second_watch_of_a_store_is_refused_and_names_the_first() {
     let site = project("");
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
-    let refused = site.run("watch --json");
-    assert_eq!(refused.status, 11);
-    let error = refused.json_error();
+    let watch = Loop::published(&site);
+    let error = site.run("watch --json").exits(11).json_error();
     assert_eq!(error["holders"][0]["pid"], watch.pid());
     assert_eq!(error["hint"], "only one process can watch a store: end the other one first");
     watch.end(&site);
@@ -139,8 +133,7 @@ fn killed_at_any_event_it_leaves_a_whole_store_and_no_process() {
 #[test]
 fn a_store_that_is_removed_is_made_anew_and_all_is_served_again() {
     let site = project("[watch.run]\napi = 'exec sleep 1000'\n[[view]]\npath = 'shown'\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
+    let mut watch = Loop::published(&site);
     watch.child("api", "started");
     for round in ["two", "three"] {
         fs::remove_dir_all(site.path("genstore")).unwrap();
@@ -179,8 +172,7 @@ fn resume_does_not_show_what_was_built_while_sources_changed() {
     assert_eq!(watch.event("change")["queued"], false);
     assert_eq!(watch.event("change")["queued"], true);
     open_gate(&site);
-    let kept = watch.event("kept");
-    assert_eq!((&kept["generation"], &kept["why"]), (&3.into(), &"inputs-changed".into()));
+    has(&watch.event("kept"), json!({"generation": 3, "why": "inputs-changed"}));
     site.run("resume").prints("Resumed: there is no newer build, 1 stays current\n");
     watch.end(&site);
 }
@@ -188,8 +180,7 @@ fn resume_does_not_show_what_was_built_while_sources_changed() {
 #[test]
 fn a_view_that_is_removed_is_made_anew_at_once() {
     let site = project("[[view]]\npath = 'deep/shown'\n[[view]]\npath = 'copied'\nas = 'mirror'\n");
-    let mut watch = Loop::start(&site, "", "");
-    watch.event("published");
+    let mut watch = Loop::published(&site);
     for _ in 0..2 {
         fs::remove_file(site.path("deep/shown")).unwrap();
         let warning = watch.event("warning");
@@ -201,7 +192,6 @@ fn a_view_that_is_removed_is_made_anew_at_once() {
         watch.event("warning");
         assert_eq!(site.read("copied/lib/a.txt"), "one");
     }
-    let builds = watch.events.iter().filter(|event| event["event"] == "build-start").count();
-    assert_eq!(builds, 1);
+    assert_eq!(watch.builds(), 1);
     watch.end(&site);
 }

@@ -1,10 +1,8 @@
 //! The ways of publishing: with and without recycling, the index and consuming.
 
-use std::fs;
+use genstore_testkit::settle;
 
-use genstore_testkit::{Way, read_tree, same_content, settle, things};
-
-use crate::harness::Site;
+use crate::prelude::*;
 
 const BIG: usize = 4 << 20;
 
@@ -20,8 +18,7 @@ fn bytes_read(site: &Site, args: &str) -> usize {
 
 #[test]
 fn rehash_reads_what_the_index_knows() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=one")]);
+    let site = Site::of(&[("a", "=one")]);
     site.write("dist/big", vec![7; BIG]);
     settle(&site.path(""));
     site.run("publish dist").ok();

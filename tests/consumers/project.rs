@@ -1,16 +1,11 @@
 //! The project of one consumer: its sources, the published libraries, and the view of them.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use tempfile::TempDir;
+use genstore_testkit::Thing;
 
 use super::Consumer;
 use super::started::Started;
-use crate::harness::Site;
 use crate::http::free_port;
+use crate::prelude::*;
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/consumers");
 
@@ -24,28 +19,17 @@ pub(super) struct Project {
 /// Returns whether node and the programs of npm are installed. If not, records that the test is
 /// skipped.
 pub(super) fn has_node() -> bool {
-    genstore_testkit::has_node_modules(Path::new(HERE))
+    has_node_modules(Path::new(HERE))
 }
 
 /// Reads the initial files of a consumer's project, by their paths in it.
-pub(super) fn fixtures(consumer: &Consumer) -> BTreeMap<PathBuf, String> {
-    let mut files = BTreeMap::new();
-    for fixture in consumer.fixtures {
-        let root = Path::new(HERE).join("fixtures").join(fixture);
-        let mut folders = vec![root.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-                match entry.file_type().unwrap().is_dir() {
-                    true => folders.push(entry.path()),
-                    false => {
-                        let below = entry.path().strip_prefix(&root).unwrap().to_owned();
-                        files.insert(below, fs::read_to_string(entry.path()).unwrap());
-                    }
-                }
-            }
-        }
-    }
-    files
+pub(super) fn fixtures(consumer: &Consumer) -> BTreeMap<String, String> {
+    let folders = consumer.fixtures.iter().map(|fixture| Path::new(HERE).join("fixtures").join(fixture));
+    let files = folders.flat_map(|folder| read_tree(&folder).unwrap()).map(|(path, thing)| match thing {
+        Thing::File(bytes, ..) => (path, String::from_utf8(bytes).unwrap()),
+        other => panic!("{path}: {other:?}"),
+    });
+    files.collect()
 }
 
 impl Project {
@@ -53,7 +37,7 @@ impl Project {
     pub(super) fn new(consumer: &Consumer) -> Option<Project> {
         let command = consumer.command();
         match command.split(' ').next().unwrap() {
-            program @ ("nginx" | "caddy") if !genstore_testkit::has_program(program) => return None,
+            program @ ("nginx" | "caddy") if !has_program(program) => return None,
             "nginx" | "caddy" => {}
             _ if !has_node() => return None,
             _ => {}

@@ -1,14 +1,9 @@
 //! Observes the version that a program shows.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::Command;
-use std::time::Duration;
-
 use super::project::Project;
 use super::started::Started;
 use crate::http::{Answer, get};
+use crate::prelude::*;
 
 /// An observer of a program.
 pub(super) struct Viewer<'a> {

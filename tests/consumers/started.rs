@@ -1,12 +1,10 @@
 //! A program that runs until the end of the test, and its output.
 
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::prelude::*;
 
 /// The time after which an event counts as missing. A busy machine with two processors takes long to
 /// bundle.

@@ -1,8 +1,6 @@
 //! System calls that change the disk, from strace.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::prelude::*;
 
 /// A call, with its paths.
 #[derive(PartialEq, Debug)]
@@ -46,12 +44,12 @@ pub fn traced(command: &Command, trace: &Path) -> Option<Vec<Call>> {
         .output();
     let output = match output {
         Ok(output) if String::from_utf8_lossy(&output.stderr).contains("ptrace") => {
-            genstore_testkit::skip_on_this_machine(String::from_utf8_lossy(&output.stderr).trim());
+            skip_on_this_machine(String::from_utf8_lossy(&output.stderr).trim());
             return None;
         }
         Ok(output) => output,
         Err(_) => {
-            genstore_testkit::skip_without_package("strace");
+            skip_without_package("strace");
             return None;
         }
     };

@@ -1,14 +1,10 @@
 //! Builds that fail, are killed, or find the disk full: the committed generation does not change.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use genstore::publish::Owner;
-use genstore_testkit::{LoopFs, debris, read_tree, same_content};
+use genstore_testkit::debris;
 
 use super::workshop::{BEFORE_THE_POINTER, Built, Workshop, complete, snapshot_below};
+use crate::prelude::*;
 
 /// The exit status of a process that got SIGKILL, as a shell reports it.
 const KILLED: i32 = 128 + 9;

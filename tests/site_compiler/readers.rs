@@ -1,16 +1,11 @@
 //! Readers and servers that run while builds are published.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
-use std::time::Duration;
 
 use notify::Watcher;
 
 use super::workshop::{Workshop, complete};
-use crate::harness::eventually;
+use crate::prelude::*;
 
 /// Publishes builds up to this number, alternately from memory and from the disk. After every second one it
 /// waits until readers have seen it.

@@ -1,21 +1,12 @@
 //! A folder with a source, a store and two views, and the example that builds from one to the other.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::SystemTime;
-
 use genstore::tree::{Digest, RelPath};
 use genstore::verify::Depth;
 use genstore::view::ViewOptions;
 use genstore::{Options, Store};
-use genstore_testkit::{Things, copy_exactly, read_tree, scratch};
-use serde_json::Value;
-use tempfile::TempDir;
+use genstore_testkit::{Things, copy_exactly, scratch};
+
+use crate::prelude::*;
 
 /// Creates a server that prints the number of its build. This is faster than copying the example, which the
 /// test of memory and disk builds does.

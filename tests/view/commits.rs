@@ -1,13 +1,7 @@
 //! Reports and repairs of views at each commit.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-
-use genstore_testkit::Way;
-use serde_json::json;
-
 use super::{link, parts, two_parts, warnings};
-use crate::harness::Site;
+use crate::prelude::*;
 
 const HINT: &str =
     "hint: `genstore verify` lists all damage, `genstore verify --repair` repairs what it can\n";
@@ -89,8 +83,7 @@ fn what_became_of_a_view_is_told_by_every_commit() {
 
 #[test]
 fn a_directory_far_from_the_store_is_not_made_again() {
-    let site = Site::new();
-    site.tree("dist", &[("a", "=1")]);
+    let site = Site::of(&[("a", "=1")]);
     fs::create_dir(site.path("www")).unwrap();
     fs::create_dir(site.path("in")).unwrap();
     site.run("publish dist --store in/genstore").ok();

@@ -1,17 +1,7 @@
 //! The allowed places of views, and the things that they replace.
 
-use std::fs;
-use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use serde_json::json;
-
 use super::{link, two_parts, warnings};
-use crate::harness::eventually;
+use crate::prelude::*;
 
 #[test]
 fn refuses_what_is_no_place_for_a_view() {
@@ -50,7 +40,7 @@ fn refuses_what_is_no_place_for_a_view() {
     let codes = [("genstore", "view-in-store"), ("folder", "view-taken"), ("file", "view-file")];
     for (path, code) in codes {
         let error = site.run(&format!("view add {path} --json")).json_error();
-        assert_eq!((&error["code"], &error["exit"]), (&json!(code), &json!(1)));
+        has(&error, json!({"code": code, "exit": 1}));
     }
     for (from, why) in [
         ("../x", "the path contains `..`"),
@@ -82,7 +72,7 @@ fn the_store_is_known_by_its_inode() {
     let mount =
         Command::new("mount").args(["--bind", "genstore", "alias"]).current_dir(site.path("")).output();
     if !mount.is_ok_and(|output| output.status.success()) {
-        genstore_testkit::skip_on_this_machine("no bind mount can be made");
+        skip_on_this_machine("no bind mount can be made");
         return;
     }
     let mounted = Mounted(alias);
@@ -121,7 +111,7 @@ fn replace_keeps_what_was_there() {
     assert_eq!(warnings(&site), warning);
     let doc = site.run("view ls --json").is_json("genstore.view-list/1");
     let view = &doc["views"][0];
-    assert_eq!((&view["state"], &view["leads_to"]), (&json!("elsewhere"), &json!("/nowhere")));
+    has(view, json!({"state": "elsewhere", "leads_to": "/nowhere"}));
     site.run("view add site --from app --replace").ok();
     assert_eq!(link(&site, "site.before-genstore-3"), "/nowhere");
     assert_eq!(warnings(&site), "");
@@ -189,7 +179,7 @@ fn where_names_cannot_be_exchanged_the_folder_stays() {
         .current_dir(site.path(""))
         .output();
     let Ok(output) = output else {
-        genstore_testkit::skip_without_package("strace");
+        skip_without_package("strace");
         return;
     };
     let expected = "error: the filesystem of [DIR]/site cannot exchange two names\n\

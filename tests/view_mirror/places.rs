@@ -1,19 +1,12 @@
 //! Mirrors on other filesystems, in projects that are moved, and without hard links.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::process::Command;
-
-use genstore_testkit::LoopFs;
-
 use super::{ONE, TWO, inode, stat, warnings};
-use crate::harness::Site;
+use crate::prelude::*;
 
 #[test]
 fn on_another_filesystem_there_are_copies_only() {
     let Some(mut disk) = LoopFs::make("ext4", 16, &[]) else { return };
-    let site = Site::new();
-    site.tree("dist", ONE);
+    let site = Site::of(ONE);
     site.run("publish dist").ok();
     let other = disk.path().canonicalize().unwrap();
     let path = other.join("m").display().to_string();
@@ -40,8 +33,7 @@ fn on_another_filesystem_there_are_copies_only() {
 #[test]
 fn a_read_only_store_lists_its_mirrors() {
     let Some(mut disk) = LoopFs::make("ext4", 16, &[]) else { return };
-    let site = Site::new();
-    site.tree("dist", ONE);
+    let site = Site::of(ONE);
     let store = disk.path().join("store").display().to_string();
     site.run(&format!("--store {store} publish dist")).ok();
     site.run(&format!("--store {store} view add m --as mirror --copy")).ok();
@@ -76,8 +68,7 @@ fn a_project_that_is_copied_keeps_its_mirrors() {
 
 #[test]
 fn where_no_link_can_be_made_there_is_a_copy() {
-    let site = Site::new();
-    site.tree("dist", ONE);
+    let site = Site::of(ONE);
     site.run("publish dist").ok();
     let output = Command::new("strace")
         .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=linkat", "-e", "inject=linkat:error=EMLINK"])
@@ -86,7 +77,7 @@ fn where_no_link_can_be_made_there_is_a_copy() {
         .current_dir(site.path(""))
         .output();
     let Ok(output) = output else {
-        genstore_testkit::skip_without_package("strace");
+        skip_without_package("strace");
         return;
     };
     let said = (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned());

@@ -1,13 +1,7 @@
 //! Foreign changes of a mirror: they are left alone, reverted, or reported.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-
-use genstore_testkit::Way;
-use serde_json::json;
-
 use super::{ONE, TWO, all, inode, left_alone, mirrored, stat, warnings};
-use crate::harness::Site;
+use crate::prelude::*;
 
 fn put_back(paths: &str) -> String {
     format!("warning: in the view [DIR]/m removed files were restored: {paths}\n")

@@ -1,18 +1,11 @@
 //! Audits: refusals, the trees that are kept after a refusal, and the rule that an audit must not
 //! change the tree.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-use genstore::audit::{AuditRules, Finding, Growth, Judged, KeepFailed, Pattern, Severity};
-use genstore::error::RefusedKind;
-use genstore::faults::Faults;
+use genstore::audit::{Finding, Growth, Pattern, Severity};
+use genstore::audit::{Audited, Rejected};
 use genstore::publish::Staged;
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Publication, StageOptions, Store};
-use genstore_testkit::{debris, plan_of, scratch};
-use tempfile::TempDir;
+
+use crate::prelude::*;
 
 struct Place(TempDir);
 
@@ -32,6 +25,22 @@ fn stage<'s>(store: &'s Store, files: &[(&str, &str)]) -> Staged<'s> {
 
 fn publish(store: &Store, files: &[(&str, &str)]) -> Publication {
     stage(store, files).unaudited().commit(&CommitOptions::default()).unwrap()
+}
+
+#[track_caller]
+fn was_accepted(judged: Judged<'_>) -> Audited<'_> {
+    match judged {
+        Judged::Accepted(audited) => audited,
+        Judged::Rejected(rejected) => panic!("it is refused: {:?}", rejected.findings()),
+    }
+}
+
+#[track_caller]
+fn was_refused(judged: Judged<'_>) -> Rejected<'_> {
+    match judged {
+        Judged::Rejected(rejected) => rejected,
+        Judged::Accepted(_) => panic!("it is accepted"),
+    }
 }
 
 fn lines(findings: &[Finding]) -> Vec<String> {
@@ -55,7 +64,7 @@ fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
         .min_files_ratio(0.9)
         .require(vec![Pattern::new("*.html").unwrap()]);
     let staged = stage(&store, &[("a", "=1234567890")]);
-    let Judged::Rejected(rejected) = staged.audit(&rules).unwrap() else { panic!("accepted") };
+    let rejected = was_refused(staged.audit(&rules).unwrap());
     let expected = [
         "max_growth - all files have 10 bytes together, more than 9; generation 1 has 6",
         "min_files_ratio - 1 files are fewer than 0.9 of the 2 of generation 1",
@@ -72,15 +81,10 @@ fn a_refusal_changes_nothing_and_is_kept_for_a_look() {
     assert_eq!(fs::symlink_metadata(place.path().join("current")).unwrap().mtime_nsec(), before);
     assert_eq!(debris(&place.path()), [""; 0]);
     // The stage can be taken back and audited by other rules, and no number was taken.
-    let Judged::Rejected(again) = stage(&store, &[("a", "=1234567890")]).audit(&rules).unwrap() else {
-        panic!("accepted");
-    };
-    let Judged::Accepted(audited) = again.into_staged().unwrap().audit(&AuditRules::default()).unwrap()
-    else {
-        panic!("refused by no rule");
-    };
+    let again = was_refused(stage(&store, &[("a", "=1234567890")]).audit(&rules).unwrap());
+    let audited = was_accepted(again.into_staged().unwrap().audit(&AuditRules::default()).unwrap());
     assert_eq!(audited.commit(&CommitOptions::default()).unwrap().generation.get(), 2);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 #[test]
@@ -89,11 +93,7 @@ fn what_was_refused_is_bounded() {
     let store = place.open();
     let rules = AuditRules::default().max_file(0);
     let refuse = |content: &str, keep: KeepFailed| {
-        let Judged::Rejected(rejected) =
-            stage(&store, &[("a", &format!("={content}"))]).audit(&rules).unwrap()
-        else {
-            panic!("accepted");
-        };
+        let rejected = was_refused(stage(&store, &[("a", &format!("={content}"))]).audit(&rules).unwrap());
         rejected.keep(keep).unwrap();
         let names = fs::read_dir(place.path().join("failed")).unwrap();
         let mut names: Vec<String> =
@@ -120,16 +120,10 @@ fn the_last_good_generation_is_the_measure() {
     drop(publish(&store, &[("a", &format!("={big}"))]));
     let rules = AuditRules::default().max_growth(Growth::Bytes(50));
     let new = "y".repeat(101);
-    assert!(matches!(
-        stage(&store, &[("a", &format!("={new}"))]).audit(&rules).unwrap(),
-        Judged::Accepted(_)
-    ));
+    drop(was_accepted(stage(&store, &[("a", &format!("={new}"))]).audit(&rules).unwrap()));
     // A generation marked as bad is not compared with, although it is current.
-    store.mark(&"2".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
-    let Judged::Rejected(rejected) = stage(&store, &[("a", &format!("={new}"))]).audit(&rules).unwrap()
-    else {
-        panic!("accepted");
-    };
+    store.mark(&"2".parse().unwrap(), Mark::Bad, None).unwrap();
+    let rejected = was_refused(stage(&store, &[("a", &format!("={new}"))]).audit(&rules).unwrap());
     assert!(rejected.findings()[0].message.contains("generation 1 has 1"), "{:?}", rejected.findings());
 }
 
@@ -180,7 +174,7 @@ const DEEDS: &[Deed] = &[
         "puts a link in place of a folder",
         |tree| {
             fs::rename(tree.join("d"), tree.join("e")).unwrap();
-            std::os::unix::fs::symlink("e", tree.join("d")).unwrap();
+            symlink("e", tree.join("d")).unwrap();
         },
         &["d/new was removed", "e was added"],
     ),
@@ -234,13 +228,13 @@ fn an_audit_that_writes_through_a_shared_object_is_told_and_healed() {
             Ok::<_, Error>(vec![])
         })
         .unwrap();
-    let Judged::Rejected(rejected) = judged else { panic!("accepted") };
+    let rejected = was_refused(judged);
     assert_eq!(lines(rejected.findings()), ["unchanged-by-audit same was written to by an audit"]);
     drop(rejected);
     assert!(!store.verify(None, Depth::Full).unwrap().is_clean(), "the current generation shows it");
     let healed = publish(&store, &files);
     assert_eq!(healed.healed, 1);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     assert_eq!(fs::read_to_string(place.path().join("generations/1/tree/same")).unwrap(), "shared");
 }
 
@@ -251,11 +245,8 @@ fn findings_of_programs_count_by_their_weight() {
     let warning = |_: &Path| {
         Ok::<_, Error>(vec![Finding::new("spelling", Severity::Warning, Some(b"a"), "has a typo")])
     };
-    let Judged::Accepted(audited) =
-        stage(&store, &[("a", "=1")]).audit_with(&AuditRules::default(), warning).unwrap()
-    else {
-        panic!("a warning refuses nothing");
-    };
+    let audited =
+        was_accepted(stage(&store, &[("a", "=1")]).audit_with(&AuditRules::default(), warning).unwrap());
     assert_eq!(lines(audited.findings()), ["spelling a has a typo"]);
     assert!(audited.commit(&CommitOptions::default()).unwrap().times.audit.as_nanos() > 0);
     let failing =
@@ -271,9 +262,7 @@ fn what_was_not_judged_is_not_published() {
     drop(publish(&store, &[("a", "=1")]));
     let rules = AuditRules::default().max_file(0);
     // A tree that is current already is not audited again...
-    let Judged::Accepted(audited) = stage(&store, &[("a", "=1")]).audit(&rules).unwrap() else {
-        panic!("refused");
-    };
+    let audited = was_accepted(stage(&store, &[("a", "=1")]).audit(&rules).unwrap());
     // ... so if it is not current any more, it may not become current.
     drop(publish(&store, &[("a", "=2")]));
     let error = audited.commit(&CommitOptions::default()).unwrap_err();

@@ -1,97 +1,42 @@
 //! The fault countdown for mirrors: every call that changes the disk while a mirror is created,
 //! updated, converted or removed is interrupted or failed once. See the testkit's `countdown`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use genstore::view::ViewKind;
 
-use genstore::faults::{FaultKind, Faults};
-use genstore::generation::Mark;
-use genstore::publish::Expect;
-use genstore::tree::RelPath;
-use genstore::verify::Depth;
-use genstore::view::{ViewKind, ViewOptions, ViewState};
-use genstore::{Error, Store};
-use genstore_testkit::{
-    Bystanders, Task, Thing, Things, Way, child_task, commit_in, copy_exactly, count_down_in_turn, debris,
-    names, plan_of, read_tree, scratch, try_open, without_mtimes,
-};
+use crate::crash_views::{Act, Place};
+use crate::prelude::*;
 
 /// The content of generations.
-const ONE: &[(&str, &str)] = &[
-    ("app/file", "=one"),
-    ("gone/deep/x", "=x"),
-    ("hollow", "/"),
-    ("link", ">same"),
-    ("ring/a", "=a"),
-    ("ring/b/c", "=c"),
-    ("same", "=same"),
-    ("turn", "=file"),
-];
-const TWO: &[(&str, &str)] = &[
-    ("app/file", "=two"),
-    ("hollow/now", "=full"),
-    ("link", ">app/file"),
-    ("new/deep/y", "=y"),
-    ("ring", "=file"),
-    ("same", "=same"),
-    ("turn/inside", "=folder"),
-];
+const ONE: &str = "app/file=one gone/deep/x=x hollow/ link>same ring/a=a ring/b/c=c same=same turn=file";
+const TWO: &str =
+    "app/file=two hollow/now=full link>app/file new/deep/y=y ring=file same=same turn/inside=folder";
 
-/// A folder to work in, with `store` and the view `site`, and the way of publishing.
-struct Place(PathBuf, Way);
+/// The task of a child that does a scenario's verb here.
+fn task(place: &Place, scenario: &Scenario) -> Task {
+    Task::new(child, &place.0, &[scenario.name, &place.1.to_string()])
+}
 
-impl Place {
-    fn open(&self, faults: Faults) -> genstore::Result<Store> {
-        try_open(&self.0.join("store"), faults)
-    }
+/// Returns the tree that a program finds at the view's path. `None` if there is no entry.
+fn standing(place: &Place) -> Option<Things> {
+    fs::symlink_metadata(place.site()).ok()?;
+    Some(without_mtimes(&read_tree(&place.site()).expect("read")))
+}
 
-    fn publish(&self, faults: Faults, content: &[(&str, &str)]) -> genstore::Result<()> {
-        commit_in(self.1, &self.open(faults)?, &plan_of(content)).map(drop)
-    }
-
-    fn add(&self, faults: Faults, options: &ViewOptions) -> genstore::Result<()> {
-        self.open(faults)?.add_view(&self.site(), options).map(drop)
-    }
-
-    /// The task of a child that does a scenario's verb here.
-    fn task(&self, scenario: &Scenario) -> Task {
-        Task::new(child, &self.0, &[scenario.name, &self.1.to_string()])
-    }
-
-    fn site(&self) -> PathBuf {
-        self.0.join("site")
-    }
-
-    /// Returns the tree that a program finds at the view's path. `None` if there is no entry.
-    fn standing(&self) -> Option<Things> {
-        fs::symlink_metadata(self.site()).ok()?;
-        Some(without_mtimes(&read_tree(&self.site()).expect("read")))
-    }
-
-    /// Counts the foreign files: all files called `mine`, wherever in the place they are.
-    fn strangers(&self) -> usize {
-        let all = read_tree(&self.0).expect("read");
-        let is_mine = |thing: &Thing| matches!(thing, Thing::File(bytes, ..) if bytes == b"mine");
-        all.iter().filter(|(path, thing)| path.ends_with("/mine") && is_mine(thing)).count()
-    }
+/// Counts the foreign files: all files called `mine`, wherever in the place they are.
+fn strangers(place: &Place) -> usize {
+    let all = read_tree(&place.0).expect("read");
+    let is_mine = |thing: &Thing| matches!(thing, Thing::File(bytes, ..) if bytes == b"mine");
+    all.iter().filter(|(path, thing)| path.ends_with("/mine") && is_mine(thing)).count()
 }
 
 fn mirror() -> ViewOptions {
     ViewOptions::mirror()
 }
 
-fn copies() -> ViewOptions {
-    mirror().copy()
-}
-
-fn replacing(options: ViewOptions) -> ViewOptions {
-    options.replace()
-}
-
 struct Scenario {
     name: &'static str,
     prepare: fn(&Place),
-    act: fn(&Place, Faults) -> genstore::Result<()>,
+    act: Act,
     does: Does,
 }
 
@@ -101,6 +46,18 @@ enum Does {
     Update,
     Convert,
     Remove,
+}
+
+use Does::{Convert, Make, Remove, Update};
+
+const fn scenario(does: Does, name: &'static str, act: Act) -> Scenario {
+    Scenario { name, prepare: |_| {}, act, does }
+}
+
+impl Scenario {
+    const fn after(self, prepare: fn(&Place)) -> Scenario {
+        Scenario { prepare, ..self }
+    }
 }
 
 const NO_FAULTS: fn() -> Faults = Faults::default;
@@ -119,131 +76,81 @@ fn add_strangers(place: &Place) {
 }
 
 const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "add",
-        prepare: |_| {},
-        act: |place, faults| place.add(faults, &mirror()),
-        does: Does::Make,
-    },
-    Scenario {
-        name: "add a mirror of copies in an empty folder",
-        prepare: |place| fs::create_dir(place.site()).expect("mkdir"),
-        act: |place, faults| place.add(faults, &copies()),
-        does: Does::Make,
-    },
-    Scenario {
-        name: "replace a folder",
-        prepare: |place| write(&place.site().join("deep/mine"), "mine"),
-        act: |place, faults| place.add(faults, &replacing(mirror())),
-        does: Does::Make,
-    },
-    Scenario {
-        name: "publish",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &mirror()).expect("add");
-            add_strangers(place);
-        },
-        act: |place, faults| place.publish(faults, TWO),
-        does: Does::Update,
-    },
-    Scenario {
-        name: "publish to copies",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &copies()).expect("add");
-            add_strangers(place);
-        },
-        act: |place, faults| place.publish(faults, TWO),
-        does: Does::Update,
-    },
-    Scenario {
-        name: "switch",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &mirror()).expect("add");
-            place.publish(NO_FAULTS(), TWO).expect("publish");
-        },
-        act: |place, faults| {
-            let store = place.open(faults)?;
-            store.activate(&"1".parse().expect("a number"), Expect::Any).map(drop)
-        },
-        does: Does::Update,
-    },
-    Scenario {
-        name: "publish where the mirror was removed",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &mirror()).expect("add");
-            fs::remove_dir_all(place.site()).expect("remove");
-        },
-        act: |place, faults| place.publish(faults, TWO),
-        does: Does::Update,
-    },
-    Scenario {
-        name: "show another part",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &mirror()).expect("add");
-            add_strangers(place);
-        },
-        act: |place, faults| place.add(faults, &mirror().from(RelPath::new("app").expect("a path"))),
-        does: Does::Convert,
-    },
-    Scenario {
-        name: "a link becomes a mirror",
-        prepare: |place| place.add(NO_FAULTS(), &ViewOptions::default()).expect("add"),
-        act: |place, faults| place.add(faults, &mirror()),
-        does: Does::Convert,
-    },
-    Scenario {
-        name: "a mirror becomes a link",
-        prepare: |place| place.add(NO_FAULTS(), &mirror()).expect("add"),
-        act: |place, faults| place.add(faults, &ViewOptions::default()),
-        does: Does::Convert,
-    },
-    Scenario {
-        name: "a mirror with strangers is replaced by a link",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &mirror()).expect("add");
-            add_strangers(place);
-        },
-        act: |place, faults| place.add(faults, &replacing(ViewOptions::default())),
-        does: Does::Convert,
-    },
-    Scenario {
-        name: "publish where a folder took a link's place",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &ViewOptions::default()).expect("add");
-            fs::remove_file(place.site()).expect("remove");
-            write(&place.site().join("deep/mine"), "mine");
-        },
-        act: |place, faults| place.publish(faults, TWO),
-        does: Does::Update,
-    },
-    Scenario {
-        name: "remove",
-        prepare: |place| place.add(NO_FAULTS(), &mirror()).expect("add"),
-        act: |place, faults| place.open(faults)?.remove_view(&place.site()).map(drop),
-        does: Does::Remove,
-    },
-    Scenario {
-        name: "remove, with strangers",
-        prepare: |place| {
-            place.add(NO_FAULTS(), &mirror()).expect("add");
-            add_strangers(place);
-        },
-        act: |place, faults| place.open(faults)?.remove_view(&place.site()).map(drop),
-        does: Does::Remove,
-    },
+    scenario(Make, "add", add_mirror),
+    scenario(Make, "add a mirror of copies in an empty folder", |place, faults| {
+        place.add_view(faults, &mirror().copy())
+    })
+    .after(|place| fs::create_dir(place.site()).expect("mkdir")),
+    scenario(Make, "replace a folder", |place, faults| place.add_view(faults, &mirror().replace()))
+        .after(|place| write(&place.site().join("deep/mine"), "mine")),
+    scenario(Update, "publish", publish_two).after(with_strangers),
+    scenario(Update, "publish to copies", publish_two).after(|place| {
+        place.add_view(NO_FAULTS(), &mirror().copy()).expect("add");
+        add_strangers(place);
+    }),
+    scenario(Update, "switch", |place, faults| {
+        place.open(faults)?.activate(&"1".parse().expect("a number"), Expect::Any).map(drop)
+    })
+    .after(|place| {
+        with_mirror(place);
+        publish_two(place, NO_FAULTS()).expect("publish");
+    }),
+    scenario(Update, "publish where the mirror was removed", publish_two).after(|place| {
+        with_mirror(place);
+        fs::remove_dir_all(place.site()).expect("remove");
+    }),
+    scenario(Convert, "show another part", |place, faults| {
+        place.add_view(faults, &mirror().from(RelPath::new("app").expect("a path")))
+    })
+    .after(with_strangers),
+    scenario(Convert, "a link becomes a mirror", add_mirror).after(with_link),
+    scenario(Convert, "a mirror becomes a link", |place, faults| {
+        place.add_view(faults, &ViewOptions::default())
+    })
+    .after(with_mirror),
+    scenario(Convert, "a mirror with strangers is replaced by a link", |place, faults| {
+        place.add_view(faults, &ViewOptions::default().replace())
+    })
+    .after(with_strangers),
+    scenario(Update, "publish where a folder took a link's place", publish_two).after(|place| {
+        with_link(place);
+        fs::remove_file(place.site()).expect("remove");
+        write(&place.site().join("deep/mine"), "mine");
+    }),
+    scenario(Remove, "remove", Place::remove_view).after(with_mirror),
+    scenario(Remove, "remove, with strangers", Place::remove_view).after(with_strangers),
 ];
+
+fn add_mirror(place: &Place, faults: Faults) -> genstore::Result<()> {
+    place.add_view(faults, &mirror())
+}
+
+fn publish_two(place: &Place, faults: Faults) -> genstore::Result<()> {
+    place.commit(faults, &words(TWO))
+}
+
+fn with_mirror(place: &Place) {
+    add_mirror(place, NO_FAULTS()).expect("add");
+}
+
+fn with_strangers(place: &Place) {
+    with_mirror(place);
+    add_strangers(place);
+}
+
+fn with_link(place: &Place) {
+    place.add_view(NO_FAULTS(), &ViewOptions::default()).expect("add");
+}
 
 fn find(name: &str) -> &'static Scenario {
     SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario")
 }
 
 fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Things>, had: usize, what: &str) {
-    assert_eq!(place.strangers(), had, "{what}: strangers stay");
+    assert_eq!(strangers(place), had, "{what}: strangers stay");
 
     // The next writer, whatever it does, updates a mirror.
-    let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
-    store.mark(&"@".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
-    check_nothing_left(place, what);
+    let store = place.next_writer(what);
     for view in store.views().unwrap_or_else(|e| panic!("{what}: {e}")) {
         if fs::symlink_metadata(&view.path).is_ok_and(|meta| meta.is_dir()) && view.kind == ViewKind::Mirror
         {
@@ -252,35 +159,16 @@ fn check_promises(scenario: &Scenario, place: &Place, after: &Option<Things>, ha
             assert!(is_whole || (scenario.does == Does::Remove), "{what}: {:?}", view.state);
         }
     }
-    assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
-
-    // The final state is the state of an uninterrupted run.
-    match (scenario.act)(place, Faults::default()) {
-        Err(Error::UnknownView { .. }) | Ok(()) => {}
-        Err(error) => panic!("{what}: the same again: {error}"),
-    }
-    assert_eq!(place.standing(), *after, "{what}");
-    place.publish(Faults::default(), ONE).unwrap_or_else(|e| panic!("{what}: {e}"));
-    place.publish(Faults::default(), TWO).unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert_eq!(place.strangers(), had, "{what}: strangers stay");
+    place.act_again(scenario.act, what);
+    assert_eq!(standing(place), *after, "{what}");
+    place.commit(Faults::default(), &words(ONE)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    place.commit(Faults::default(), &words(TWO)).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert_eq!(strangers(place), had, "{what}: strangers stay");
     let views = store.views().unwrap_or_else(|e| panic!("{what}: {e}"));
     let is_whole = |state: &ViewState| matches!(state, ViewState::Ok | ViewState::Strangers(_));
     assert_eq!(views.len(), usize::from(!(scenario.does == Does::Remove)), "{what}");
     assert!(views.iter().all(|view| is_whole(&view.state)), "{what}: {views:?}");
-    check_nothing_left(place, what);
-    let left = debris(&place.0.join("store"));
-    assert!(left.is_empty(), "{what}: debris is left: {left:?}");
-    assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
-}
-
-fn check_nothing_left(place: &Place, what: &str) {
-    let stray: Vec<String> =
-        names(&place.0).into_iter().filter(|name| name.starts_with(".genstore")).collect();
-    assert!(stray.is_empty(), "{what}: left beside the view: {stray:?}");
-    for name in names(&place.0.join("store/views")) {
-        let is_done = name.len() == 32 || name.ends_with(".mirror");
-        assert!(is_done, "{what}: left unfinished: {name}");
-    }
+    place.check_end(&store, what);
 }
 
 fn run(scenario: &Scenario, way: Way) {
@@ -290,9 +178,9 @@ fn run(scenario: &Scenario, way: Way) {
     fs::create_dir(&prepared.0).expect("mkdir");
     if way.recycle {
         // A generation to recycle.
-        prepared.publish(Faults::default(), TWO).expect("publish");
+        prepared.commit(Faults::default(), &words(TWO)).expect("publish");
     }
-    prepared.publish(Faults::default(), ONE).expect("publish");
+    prepared.commit(Faults::default(), &words(ONE)).expect("publish");
     let place = Place(dir.path().join("broken"), way);
     // The place is not copied once it has a mirror: in a copy the inodes differ.
     let prepare = || {
@@ -300,10 +188,10 @@ fn run(scenario: &Scenario, way: Way) {
         (scenario.prepare)(&place);
     };
     prepare();
-    let (before, had) = (place.standing(), place.strangers());
+    let (before, had) = (standing(&place), strangers(&place));
     let faults = Faults::record();
     (scenario.act)(&place, faults.clone()).expect("it works");
-    let after = place.standing();
+    let after = standing(&place);
     if way.recycle {
         assert!(fs::symlink_metadata(place.0.join("store/generations/1")).is_err(), "it is recycled");
     }
@@ -313,11 +201,11 @@ fn run(scenario: &Scenario, way: Way) {
     fs::remove_dir_all(&place.0).expect("clean up");
     let points = count_down_in_turn(&format!("{}, {way}", scenario.name), first, |fault, what| {
         prepare();
-        let end = fault.meet(&place.task(scenario), |faults| (scenario.act)(&place, faults));
+        let end = fault.meet(&task(&place, scenario), |faults| (scenario.act)(&place, faults));
         // After EIO from one step on, nothing can be restored: the next publish does it.
         let gone = (scenario.does == Does::Remove) && fault.kind == FaultKind::EioFromHere;
         if end.is_failure() && !gone {
-            assert_eq!(place.standing(), before, "{what}: it failed, but changed the view");
+            assert_eq!(standing(&place), before, "{what}: it failed, but changed the view");
         }
         check_promises(scenario, &place, &after, had, what);
         outside.check(what);
@@ -336,9 +224,7 @@ fn run_all(does: Does) {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((place, words, faults)) = child_task() else {
-        return;
-    };
+    let Some((place, words, faults)) = child_task() else { return };
     let place = Place(place, Way::named(&words[1]));
     (find(&words[0]).act)(&place, faults).expect("the verb itself works");
 }

@@ -1,54 +1,86 @@
 //! The fault countdown for views: every call that changes the disk while a view is created, changed,
 //! removed or restored is interrupted or failed once. See the testkit's `countdown`.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-
-use genstore::faults::{FaultKind, Faults};
-use genstore::generation::Mark;
-use genstore::tree::RelPath;
-use genstore::verify::Depth;
-use genstore::view::{ViewOptions, ViewState};
-use genstore::{Error, Store};
-use genstore_testkit::{
-    Bystanders, End, FAILURES, Task, Way, child_task, commit_in, copy_exactly, count_down,
-    count_down_in_turn, debris, kill_at, names, plan_of, scratch, try_open,
-};
+use crate::prelude::*;
 
 /// A folder to work in, with `store` and the view `site`, and the way of publishing.
-struct Place(PathBuf, Way);
+pub(crate) struct Place(pub(crate) PathBuf, pub(crate) Way);
 
 impl Place {
-    fn open(&self, faults: Faults) -> genstore::Result<Store> {
+    pub(crate) fn open(&self, faults: Faults) -> genstore::Result<Store> {
         try_open(&self.0.join("store"), faults)
+    }
+
+    /// Publishes a tree.
+    pub(crate) fn commit(&self, faults: Faults, list: &[(&str, &str)]) -> genstore::Result<()> {
+        commit_in(self.1, &self.open(faults)?, &plan_of(list)).map(drop)
+    }
+
+    pub(crate) fn add_view(&self, faults: Faults, options: &ViewOptions) -> genstore::Result<()> {
+        self.open(faults)?.add_view(&self.site(), options).map(drop)
+    }
+
+    pub(crate) fn remove_view(&self, faults: Faults) -> genstore::Result<()> {
+        self.open(faults)?.remove_view(&self.site()).map(drop)
+    }
+
+    pub(crate) fn site(&self) -> PathBuf {
+        self.0.join("site")
+    }
+
+    /// Runs the next writer. Whatever it does, it first completes or undoes the change.
+    pub(crate) fn next_writer(&self, what: &str) -> Store {
+        let store = self.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
+        store.mark(&"@".parse().unwrap(), Mark::Good, None).unwrap_or_else(|e| panic!("{what}: {e}"));
+        self.check_nothing_left(what);
+        assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
+        store
+    }
+
+    /// Does a verb again, which ends in the state of an uninterrupted run.
+    pub(crate) fn act_again(&self, act: Act, what: &str) {
+        match act(self, Faults::default()) {
+            Err(Error::UnknownView { .. }) | Ok(()) => {}
+            Err(error) => panic!("{what}: the same again: {error}"),
+        }
+    }
+
+    pub(crate) fn check_nothing_left(&self, what: &str) {
+        let stray: Vec<_> =
+            names(&self.0).into_iter().filter(|name| name.starts_with(".genstore")).collect();
+        assert!(stray.is_empty(), "{what}: left beside the view: {stray:?}");
+        let views = self.0.join("store/views");
+        for name in if views.exists() { names(&views) } else { vec![] } {
+            let is_done = name.len() == 32 || name.ends_with(".mirror");
+            assert!(is_done, "{what}: left unfinished: {name}");
+        }
+    }
+
+    pub(crate) fn check_end(&self, store: &Store, what: &str) {
+        self.check_nothing_left(what);
+        assert_eq!(debris(&self.0.join("store")), [""; 0], "{what}: debris is left");
+        assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
     }
 
     fn publish(&self, faults: Faults, content: &str) -> genstore::Result<()> {
         let content = format!("={content}");
         // Enough files stay the same for a tree to be recycled.
-        let files = [("app/file", &*content), ("file", &content), ("same", "=same"), ("too", "=same")];
-        commit_in(self.1, &self.open(faults)?, &plan_of(&files)).map(drop)
+        self.commit(
+            faults,
+            &[("app/file", &content), ("file", &content), ("same", "=same"), ("too", "=same")],
+        )
     }
 
     fn add(&self, faults: Faults, from: Option<&str>, replace: bool) -> genstore::Result<()> {
-        let from = from.map(|from| RelPath::new(from).expect("a path"));
         let mut options = ViewOptions::default();
-        (options.from, options.replace) = (from, replace);
-        self.open(faults)?.add_view(&self.site(), &options).map(drop)
-    }
-
-    fn remove(&self, faults: Faults) -> genstore::Result<()> {
-        self.open(faults)?.remove_view(&self.site()).map(drop)
+        options.from = from.map(|from| RelPath::new(from).expect("a path"));
+        options.replace = replace;
+        self.add_view(faults, &options)
     }
 
     /// The task of a child that does a scenario's verb here.
     fn task(&self, scenario: &Scenario) -> Task {
         Task::new(child, &self.0, &[scenario.name, &self.1.to_string()])
-    }
-
-    fn site(&self) -> PathBuf {
-        self.0.join("site")
     }
 
     /// Returns the entry at the view's path.
@@ -84,88 +116,78 @@ fn link(target: &str) -> Standing {
     Standing::Link(target.to_owned())
 }
 
+pub(crate) type Act = fn(&Place, Faults) -> genstore::Result<()>;
+
 struct Scenario {
     name: &'static str,
     prepare: fn(&Place),
-    act: fn(&Place, Faults) -> genstore::Result<()>,
+    act: Act,
     /// The target of the link in the end. Empty: there is no entry.
     after: &'static str,
     publishes: bool,
 }
 
+const fn scenario(name: &'static str, after: &'static str, act: Act) -> Scenario {
+    Scenario { name, prepare: |_| {}, act, after, publishes: false }
+}
+
+impl Scenario {
+    const fn after(self, prepare: fn(&Place)) -> Scenario {
+        Scenario { prepare, ..self }
+    }
+
+    const fn publishes(self) -> Scenario {
+        Scenario { publishes: true, ..self }
+    }
+}
+
 const RECYCLING: Way = Way::ALL[3];
 
 const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "add",
-        // Like a store of an older program.
-        prepare: |place| fs::remove_dir(place.0.join("store/views")).expect("remove"),
-        act: |place, faults| place.add(faults, None, false),
-        after: "store/current",
-        publishes: false,
-    },
-    Scenario {
-        name: "replace a folder",
-        prepare: make_folder,
-        act: |place, faults| place.add(faults, None, true),
-        after: "store/current",
-        publishes: false,
-    },
-    Scenario {
-        name: "replace a symlink",
-        prepare: |place| {
-            fs::create_dir(place.0.join("other")).expect("mkdir");
-            symlink("other", place.site()).expect("symlink");
-        },
-        act: |place, faults| place.add(faults, Some("app"), true),
-        after: "store/current/app",
-        publishes: false,
-    },
-    Scenario {
-        name: "show another part",
-        prepare: |place| place.add(Faults::default(), None, false).expect("add"),
-        act: |place, faults| place.add(faults, Some("app"), false),
-        after: "store/current/app",
-        publishes: false,
-    },
-    Scenario {
-        name: "remove",
-        prepare: |place| place.add(Faults::default(), None, false).expect("add"),
-        act: |place, faults| place.remove(faults),
-        after: "",
-        publishes: false,
-    },
-    Scenario {
-        name: "publish that makes a link again",
-        prepare: |place| {
-            place.add(Faults::default(), None, false).expect("add");
-            fs::remove_file(place.site()).expect("remove");
-        },
-        act: |place, faults| place.publish(faults, "two"),
-        after: "store/current",
-        publishes: true,
-    },
-    Scenario {
-        name: "recovery of a replacement",
-        prepare: |place| {
-            make_folder(place);
-            let scenario = find("replace a folder");
-            let trial = Place(place.0.with_extension("trial"), place.1);
-            copy_exactly(&place.0, &trial.0);
-            let faults = Faults::record();
-            (scenario.act)(&trial, faults.clone()).expect("it works");
-            let calls = faults.seen();
-            let at = calls.iter().position(|call| call.ends_with("site.before-genstore"));
-            let step = at.unwrap_or_else(|| panic!("no step puts the folder aside: {calls:#?}")) + 1;
-            assert!(kill_at(step as u64, &place.task(scenario)));
-            fs::remove_dir_all(&trial.0).expect("clean up");
-            assert!(!place.0.join("site.before-genstore").exists(), "it was cut before that");
-        },
-        act: |place, faults| place.publish(faults, "two"),
-        after: "store/current",
-        publishes: true,
-    },
+    // Like a store of an older program.
+    scenario("add", "store/current", |place, faults| place.add(faults, None, false))
+        .after(|place| fs::remove_dir(place.0.join("store/views")).expect("remove")),
+    scenario("replace a folder", "store/current", |place, faults| place.add(faults, None, true))
+        .after(make_folder),
+    scenario("replace a symlink", "store/current/app", |place, faults| {
+        place.add(faults, Some("app"), true)
+    })
+    .after(|place| {
+        fs::create_dir(place.0.join("other")).expect("mkdir");
+        symlink("other", place.site()).expect("symlink");
+    }),
+    scenario("show another part", "store/current/app", |place, faults| {
+        place.add(faults, Some("app"), false)
+    })
+    .after(add_link),
+    scenario("remove", "", Place::remove_view).after(add_link),
+    scenario("publish that makes a link again", "store/current", publish_two).publishes().after(|place| {
+        add_link(place);
+        fs::remove_file(place.site()).expect("remove");
+    }),
+    scenario("recovery of a replacement", "store/current", publish_two).publishes().after(|place| {
+        make_folder(place);
+        let scenario = find("replace a folder");
+        let trial = Place(place.0.with_extension("trial"), place.1);
+        copy_exactly(&place.0, &trial.0);
+        let faults = Faults::record();
+        (scenario.act)(&trial, faults.clone()).expect("it works");
+        let calls = faults.seen();
+        let at = calls.iter().position(|call| call.ends_with("site.before-genstore"));
+        let step = at.unwrap_or_else(|| panic!("no step puts the folder aside: {calls:#?}")) + 1;
+        assert!(kill_at(step as u64, &place.task(scenario)));
+        fs::remove_dir_all(&trial.0).expect("clean up");
+        assert!(!place.0.join("site.before-genstore").exists(), "it was cut before that");
+    }),
 ];
+
+fn add_link(place: &Place) {
+    place.add(Faults::default(), None, false).expect("add");
+}
+
+fn publish_two(place: &Place, faults: Faults) -> genstore::Result<()> {
+    place.publish(faults, "two")
+}
 
 fn make_folder(place: &Place) {
     fs::create_dir_all(place.site().join("deep")).expect("mkdir");
@@ -182,22 +204,10 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
     assert!(standing == *before || standing == after, "{what}: at the view stands {standing:?}");
     assert_eq!(place.has_mine(), had_mine, "{what}: the folder is kept: {:?}", names(&place.0));
 
-    // The next writer, whatever it does, completes or undoes the change.
-    let store = place.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
-    store.mark(&"@".parse().unwrap(), Mark::Good, None).map(drop).unwrap_or_else(|e| panic!("{what}: {e}"));
-    let stray: Vec<String> =
-        names(&place.0).into_iter().filter(|name| name.starts_with(".genstore")).collect();
-    assert!(stray.is_empty(), "{what}: left beside the view: {stray:?}");
+    let store = place.next_writer(what);
     let views = place.0.join("store/views");
-    let records = if views.exists() { names(&views) } else { vec![] };
-    assert!(records.iter().all(|name| name.len() == 32), "{what}: left unfinished: {records:?}");
-    assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
-
-    // The final state is the state of an uninterrupted run.
-    match (scenario.act)(place, Faults::default()) {
-        Err(Error::UnknownView { .. }) | Ok(()) => {}
-        Err(error) => panic!("{what}: the same again: {error}"),
-    }
+    assert!(!views.exists() || names(&views).iter().all(|name| !name.ends_with(".mirror")), "{what}");
+    place.act_again(scenario.act, what);
     place.publish(Faults::default(), "three").unwrap_or_else(|e| panic!("{what}: {e}"));
     assert_eq!(place.standing(), after, "{what}");
     assert_eq!(place.has_mine(), had_mine, "{what}: {:?}", names(&place.0));
@@ -205,17 +215,12 @@ fn check_promises(scenario: &Scenario, place: &Place, before: &Standing, had_min
     match scenario.after {
         "" => assert_eq!(views, [], "{what}"),
         _ => {
-            assert_eq!(
-                views.iter().map(|view| &view.state).collect::<Vec<_>>(),
-                [&ViewState::Ok],
-                "{what}"
-            );
+            let states: Vec<_> = views.iter().map(|view| &view.state).collect();
+            assert_eq!(states, [&ViewState::Ok], "{what}");
             assert_eq!(fs::read(place.site().join("file")).expect("read"), b"three", "{what}");
         }
     }
-    let left = debris(&place.0.join("store"));
-    assert!(left.is_empty(), "{what}: debris is left: {left:?}");
-    assert!(store.verify(None, Depth::Full).expect("verify").is_clean(), "{what}: not clean");
+    place.check_end(&store, what);
 }
 
 #[test]
@@ -277,9 +282,7 @@ fn run(scenario: &Scenario, way: Way) {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((place, words, faults)) = child_task() else {
-        return;
-    };
+    let Some((place, words, faults)) = child_task() else { return };
     let place = Place(place, Way::named(&words[1]));
     (find(&words[0]).act)(&place, faults).expect("the verb itself works");
 }
@@ -312,7 +315,7 @@ fn the_order_is_that_of_the_layout() {
     };
     make_folder(&place);
     let replaced = steps(&|faults| place.add(faults, None, true).expect("add"));
-    let own = genstore::tree::Digest::of(b"").short().len();
+    let own = Digest::of(b"").short().len();
     let temp =
         replaced.iter().find_map(|call| call.strip_prefix("symlink /")).expect("the link").to_owned();
     assert_eq!(temp.len(), ".genstore-view-".len() + own);
@@ -329,7 +332,7 @@ fn the_order_is_that_of_the_layout() {
         "fsync /store/views".to_owned(),
     ];
     assert_eq!(replaced, expected);
-    let removed = steps(&|faults| place.remove(faults).expect("remove"));
+    let removed = steps(&|faults| place.remove_view(faults).expect("remove"));
     assert_eq!(removed, ["unlink /site", "fsync ", "unlink /store/views/KEY.", "fsync /store/views"]);
     place.add(Faults::default(), None, false).expect("add");
     fs::remove_file(place.site()).expect("remove");

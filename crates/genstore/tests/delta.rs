@@ -1,38 +1,11 @@
 //! The delta: a switch between neighbours has the same result with it, without it, and with a damaged
 //! one.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use crate::prelude::*;
 
-use genstore::error::Damaged;
-use genstore::plan::ScanRules;
-use genstore::publish::{Expect, MarkLeft};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, GenerationId, Options, Plan, Source, StageOptions, Store};
-use genstore_testkit::{Way, at, bytes_read, copy_exactly, scratch, things, write_tree};
-
-const OLD: &[(&str, &str)] = &[
-    ("d/a", "=one"),
-    ("d/b", "=two"),
-    ("empty", "="),
-    ("gone", "=gone"),
-    ("kind", ">d/a"),
-    ("keep", "=keep"),
-    ("tool", "=tool"),
-];
-const NEW: &[(&str, &str)] = &[
-    ("d/a", "=ONE"),
-    ("d/b", "=two"),
-    ("empty", "="),
-    ("kind", "=file"),
-    ("keep", "=keep"),
-    ("new", "=new"),
-    ("tool", "!tool"),
-];
-const NEWEST: &[(&str, &str)] = &[("d/a", "=ONE"), ("d/b", "=TWO"), ("keep", "=keep")];
+const OLD: &str = "d/a=one d/b=two empty= gone=gone kind>d/a keep=keep tool=tool";
+const NEW: &str = "d/a=ONE d/b=two empty= kind=file keep=keep new=new tool!tool";
+const NEWEST: &str = "d/a=ONE d/b=TWO keep=keep";
 
 /// By path: the mtime, the number of links, and the paths that share the inode.
 type Files = BTreeMap<String, (i64, i64, u64, Vec<String>)>;
@@ -49,9 +22,9 @@ impl Place {
         Store::init(&self.store(), Options::new(Arc::new(move || at(secs)))).unwrap().store
     }
 
-    fn publish(&self, secs: u64, list: &[(&str, &str)], options: &CommitOptions) {
+    fn publish(&self, secs: u64, tree: &str, options: &CommitOptions) {
         let source = self.0.join("source");
-        write_tree(&source, &things(secs, list));
+        write_tree(&source, &things(secs, &words(tree)));
         let plan = Plan::scan(&source, &ScanRules::default()).unwrap();
         let staged = self.open(9_000).stage(&plan, self.1.staging()).unwrap().unaudited().commit(options);
         assert!(staged.unwrap().changed);
@@ -199,11 +172,10 @@ fn publish_many(place: &Place, files: u32, changed: u32, activate: bool) {
         plan = plan.file(format!("{n:05}").as_str(), Source::Bytes(text.into()));
     }
     let mut options = Options::new(Arc::new(move || at(8_000 + u64::from(changed))));
-    options.durability = genstore::Durability::None;
+    options.durability = Durability::None;
     let store = Store::init(&place.store(), options).unwrap().store;
     let staged = store.stage(&plan.build().unwrap(), StageOptions::default()).unwrap();
-    let activate =
-        if activate { genstore::publish::Activate::Always } else { genstore::publish::Activate::Never };
+    let activate = if activate { Activate::Always } else { Activate::Never };
     let options = CommitOptions::default().activate(activate);
     drop(staged.unaudited().commit(&options).unwrap());
 }

@@ -1,15 +1,7 @@
 //! The end of a change is not flushed: a power loss may bring its intent back. Recovery must then not
 //! overwrite later durable changes (`store-layout.md`, "The end of a change").
 
-use std::fs;
-use std::path::Path;
-
-use genstore::faults::{FaultKind, FaultPlan, Faults};
-use genstore::generation::Mark;
-use genstore::publish::{Activate, Expect, MarkLeft};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Retention, Rev, StageOptions, Store};
-use genstore_testkit::{commit, copy_exactly, id, open, plan_of, scratch};
+use crate::prelude::*;
 
 /// A change to a store.
 type Change = fn(&Store);
@@ -137,8 +129,7 @@ fn a_generation_that_is_gone_gets_no_mark() {
     let path = dir.path().join("store");
     let store = two(&path);
     roll_back(&store);
-    let rule = Retention::only_last(1);
-    let collected = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
+    let collected = genstore_testkit::collect(&store, 1).unwrap();
     assert_eq!(collected.generations, [id(2)]);
     bring_back(&path, &sequence);
     assert!(!path.join("marks/2").exists());
@@ -151,9 +142,7 @@ fn a_generation_that_is_only_kept_is_there_once_its_intent_is_gone_for_good() {
     drop(two(&path));
     let calls = calls(&path, |store| {
         let plan = plan_of(&[("file", "=kept")]);
-        let options = CommitOptions::default().activate(Activate::Never);
-        let staged = store.stage(&plan, StageOptions::default()).unwrap();
-        assert!(!staged.unaudited().commit(&options).unwrap().current);
+        assert!(!keep(store, &plan).unwrap().current);
     });
     let end = calls.iter().rposition(|call| call == "rename sequence").unwrap();
     assert!(calls[end..].contains(&"fsync .".to_owned()), "{calls:#?}");

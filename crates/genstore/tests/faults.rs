@@ -1,18 +1,9 @@
 //! Faults at named stages: the way in which a build tool that embeds the library tests its own
 //! publication.
 
-use std::fs;
-use std::path::Path;
+use genstore::faults::FaultStage;
 
-use genstore::audit::{AuditRules, Judged};
-use genstore::faults::{FaultPlan, FaultStage, Faults};
-use genstore::plan::ScanRules;
-use genstore::verify::Depth;
-use genstore::view::ViewOptions;
-use genstore::{CommitOptions, Error, Plan, Publication, Store};
-use genstore_testkit::{
-    Bystanders, FAILURES, Things, Way, debris, give, read_tree, same_content, scratch, settle, things,
-};
+use crate::prelude::*;
 
 fn open(dir: &Path, faults: Faults) -> Store {
     genstore_testkit::open(&dir.join("store"), faults)
@@ -80,7 +71,7 @@ fn check_each_stage(way: Way) {
             build(&source, "next", way);
             assert!(publish(&store, &source, way).unwrap().changed, "{what}");
             assert_eq!(debris(&dir.path().join("store")), [""; 0], "{what}");
-            assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
+            assert_clean_for(&store, &what);
             let files = fs::read_dir(&source).unwrap().count();
             assert_eq!(files == 0, way.consume, "{what}: what is committed is consumed, and nothing else");
         }

@@ -1,18 +1,6 @@
 //! Real filesystems: ext4, xfs, btrfs; full ones, ones without inodes, and read-only mounts.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::SystemTime;
-
-use genstore::plan::ScanRules;
-use genstore::publish::MarkLeft;
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Options, Plan, Retention, Source, StageOptions, Store};
-use genstore_testkit::{
-    LoopFs, Things, Way, debris, publish, read_tree, same_content, scratch, settle, things, write_tree,
-};
+use crate::prelude::*;
 
 fn open(dir: &Path) -> genstore::Result<Store> {
     Store::init(&dir.join("store"), Options::new(Arc::new(SystemTime::now))).map(|made| made.store)
@@ -44,7 +32,7 @@ fn publish_in(way: Way, dir: &Path) {
         tree.extend(things(1_000, &[("a", &format!("={round}"))]));
         // An unchanged source that is not consumed stays, and is indexed.
         match round {
-            3 if !way.consume => std::fs::write(source.join("a"), "3").unwrap(),
+            3 if !way.consume => fs::write(source.join("a"), "3").unwrap(),
             _ => write_tree(&source, &tree),
         }
         settle(elsewhere.path());
@@ -60,9 +48,7 @@ fn publish_in(way: Way, dir: &Path) {
 
 /// All operations of a store, on a filesystem of its own, from a source on another one.
 fn round_trip(kind: &'static str, size_mib: u64) {
-    let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else {
-        return;
-    };
+    let Some(mut mount) = LoopFs::make(kind, size_mib, &[]) else { return };
     for (nth, way) in Way::ALL.into_iter().enumerate() {
         let dir = mount.path().join(format!("way-{nth}"));
         fs::create_dir(&dir).unwrap();
@@ -84,10 +70,10 @@ fn round_trip(kind: &'static str, size_mib: u64) {
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &next));
     drop(store.rollback(1, MarkLeft::Bad).unwrap());
     assert!(same_content(&read_tree(&store.path().join("current")).unwrap(), &some_tree()));
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     let rule = Retention::only_last(0);
     assert_eq!(store.collect(&store.plan_gc(&rule).unwrap()).unwrap().generations.len(), 1);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     drop(store);
 
     mount.unmount();
@@ -96,7 +82,7 @@ fn round_trip(kind: &'static str, size_mib: u64) {
     let generation = store.open_generation(&"@".parse().unwrap()).unwrap();
     assert_eq!(generation.manifest().unwrap().tree.files(), 4);
     assert_eq!(store.list().unwrap().generations.len(), 1);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     let plan = Plan::scan(&source.path().join("s"), &ScanRules::default()).unwrap();
     assert_eq!(store.preview(&plan).unwrap().len(), next.len());
     assert!(store.plan_gc(&rule).unwrap().removed().is_empty());
@@ -148,21 +134,18 @@ fn fill(mount: &LoopFs, plan: impl Fn(u64) -> Plan) {
     println!("full after {round} publications: {failure}");
     assert_eq!(store.current().unwrap(), Some(generation));
     assert_eq!(debris(store.path()), [""; 0]);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     // gc needs no free space to start, and frees some.
-    let rule = Retention::only_last(0);
-    let done = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
+    let done = genstore_testkit::collect(&store, 0).unwrap();
     assert_eq!(done.generations.len() as u64, round - 1);
     let published = store.stage(&plan(round + 1), StageOptions::default()).unwrap();
     assert!(published.unaudited().commit(&CommitOptions::default()).unwrap().changed);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 #[test]
 fn a_disk_without_space() {
-    let Some(mount) = LoopFs::make("ext4", 16, &["-m", "0"]) else {
-        return;
-    };
+    let Some(mount) = LoopFs::make("ext4", 16, &["-m", "0"]) else { return };
     fill(&mount, |round| {
         let mut plan = Plan::builder();
         for n in 0..4u64 {
@@ -181,9 +164,7 @@ fn a_disk_without_space() {
 
 #[test]
 fn a_disk_without_inodes() {
-    let Some(mount) = LoopFs::make("ext4", 32, &["-N", "900", "-m", "0"]) else {
-        return;
-    };
+    let Some(mount) = LoopFs::make("ext4", 32, &["-N", "900", "-m", "0"]) else { return };
     fill(&mount, |round| {
         let mut plan = Plan::builder();
         for n in 0..40 {
@@ -195,21 +176,15 @@ fn a_disk_without_inodes() {
 
 #[test]
 fn objects_share_blocks_with_the_source_where_the_filesystem_can() {
-    let Some(mount) = LoopFs::make("xfs", 320, &["-m", "reflink=1"]) else {
-        return;
-    };
+    let Some(mount) = LoopFs::make("xfs", 320, &["-m", "reflink=1"]) else { return };
     let bytes: Vec<u8> = (0..64u32 << 20).map(|n| (n >> 8) as u8).collect();
     fs::create_dir(mount.path().join("s")).unwrap();
     fs::write(mount.path().join("s/large"), &bytes).unwrap();
     let used = || -> u64 {
-        let output = std::process::Command::new("df")
-            .args(["--output=used", "-B1"])
-            .arg(mount.path())
-            .output()
-            .unwrap();
+        let output = Command::new("df").args(["--output=used", "-B1"]).arg(mount.path()).output().unwrap();
         String::from_utf8(output.stdout).unwrap().lines().last().unwrap().trim().parse().unwrap()
     };
-    assert!(std::process::Command::new("sync").status().unwrap().success());
+    assert!(Command::new("sync").status().unwrap().success());
     let before = used();
     let store = open(&mount.path()).unwrap();
     drop(publish(Way::PLAIN, &store, &mount.path().join("s")).unwrap());
@@ -219,5 +194,5 @@ fn objects_share_blocks_with_the_source_where_the_filesystem_can() {
     // It has its own inode nevertheless: the source may change.
     fs::write(mount.path().join("s/large"), "other").unwrap();
     assert_eq!(fs::metadata(store.path().join("current/large")).unwrap().size(), bytes.len() as u64);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }

@@ -1,20 +1,11 @@
 //! Mtimes on filesystems that round them to whole seconds or clamp them to a range: the records match
 //! the files, and an mtime that a filesystem cannot store is not damage.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
-use std::time::SystemTime;
-
 use filetime::{FileTime, set_file_mtime};
-use genstore::publish::MarkLeft;
 use genstore::tree::{Mtime, Node};
-use genstore::verify::{Depth, Repaired, TreeFaultKind};
-use genstore::view::{ViewOptions, ViewState};
-use genstore::{Options, Publication, Store};
-use genstore_testkit::{LoopFs, Way, scratch};
+use genstore::verify::TreeFaultKind;
+
+use crate::prelude::*;
 
 /// A filesystem with its properties: its name, its size, the arguments of mkfs, whether it stores
 /// fractions, and the range of its mtimes.

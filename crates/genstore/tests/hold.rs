@@ -1,14 +1,9 @@
 //! The hold after a rollback: it exists if and only if the rollback happened, and automatic
 //! publications obey it.
 
-use std::path::Path;
+use genstore::publish::HoldEnded;
 
-use genstore::faults::Faults;
-use genstore::generation::Mark;
-use genstore::publish::{Activate, Expect, HoldEnded, MarkLeft};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Publication, Rev, Store};
-use genstore_testkit::{FAILURES, Way, at, count_down, debris, id, options, plan_of, scratch};
+use crate::prelude::*;
 
 fn open(dir: &Path, faults: Faults) -> Store {
     let mut options = options(faults);
@@ -103,7 +98,7 @@ fn ending_a_hold_shows_the_newest_good_build_since() {
 fn a_hold_that_cannot_be_read_ends_like_any_other() {
     let dir = scratch();
     let store = rolled_back(dir.path());
-    std::fs::write(store.path().join("hold"), "no record\n").unwrap();
+    fs::write(store.path().join("hold"), "no record\n").unwrap();
     assert_eq!(store.hold().unwrap_err().code(), "damaged");
     let ended = store.end_hold().unwrap();
     assert!(ended.hold.is_none() && ended.activation.is_none());
@@ -128,7 +123,7 @@ fn at_each_call(
         let what = format!("{what}, current is {current}");
         assert_eq!(store.hold().unwrap().is_some(), held(current), "{what}");
         assert_eq!(debris(&dir.path().join("store")), [""; 0], "{what}");
-        assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
+        assert_clean_for(&store, &what);
         end
     });
     assert!(points.iter().all(|&count| count > 3), "{name}: {points:?}");
@@ -164,7 +159,7 @@ fn what_a_rollback_left_is_recycled_and_the_hold_stays() {
     let kept = publish_in(Way::ALL[3], &store, "three", Activate::UnlessHeld).unwrap();
     assert_eq!((kept.recycled, kept.current), (Some(id(2)), false));
     assert_eq!(store.hold().unwrap().map(|hold| (hold.generation, hold.left)), Some((id(1), id(2))));
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 #[test]

@@ -1,17 +1,10 @@
 //! Sparse files: holes stay holes, wherever the store writes a file.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use filetime::{FileTime, set_file_mtime};
-use genstore::plan::ScanRules;
-use genstore::verify::Depth;
-use genstore::view::ViewOptions;
-use genstore::{CommitOptions, Options, Plan, Publication, Source, StageOptions, Store};
-use genstore_testkit::{LoopFs, scratch};
+
+use crate::prelude::*;
 
 /// Name, length, and the positions of bytes: files read at once and in pieces, with holes at the start,
 /// in the middle and at the end.
@@ -96,7 +89,7 @@ fn every_way(dir: &Path) {
     write_all(&source, "one", 2_100_000_000);
     assert_eq!(store.verify(None, Depth::Full).unwrap().objects.len(), 1);
     assert_eq!(publish(&store, &source).healed, 1);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     assert_sparse(&store.path().join("generations/1/tree"), &source);
     assert_sparse(&current, &source);
 

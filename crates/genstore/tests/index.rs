@@ -1,17 +1,6 @@
 //! The index: unchanged files are not read again, and no change is missed.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
-
-use genstore::plan::ScanRules;
-use genstore::publish::MarkLeft;
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Options, Plan, Publication, StageOptions, Store};
-use genstore_testkit::{at, bytes_read, read_tree, same_content, scratch, settle, things, write_tree};
-use tempfile::TempDir;
+use crate::prelude::*;
 
 const BIG: usize = 4 << 20;
 
@@ -87,7 +76,7 @@ fn what_did_not_change_is_not_read() {
     // Without it, everything is read again.
     fs::remove_file(place.index(3)).unwrap();
     assert!(bytes_read(|| stage(StageOptions::default())) >= BIG);
-    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&place.open());
 }
 
 #[test]
@@ -114,7 +103,7 @@ fn what_an_incremental_builder_links_is_not_read() {
     fs::write(stage.path().join("big"), vec![8; BIG]).unwrap();
     let staged = stage.seal(&ScanRules::default(), StageOptions::default()).unwrap();
     let Some(genstore::tree::Node::File(file)) = staged.tree().find(b"big") else { panic!("it is a file") };
-    assert_eq!(file.digest, genstore::tree::Digest::of(&vec![8; BIG]));
+    assert_eq!(file.digest, Digest::of(&vec![8; BIG]));
 }
 
 #[test]
@@ -172,14 +161,14 @@ fn a_damaged_index_is_not_believed() {
     assert!(place.publish().changed);
     fs::write(place.index(2), &good).unwrap();
     assert!(!place.publish().changed);
-    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&place.open());
 }
 
 #[test]
 fn what_the_store_lost_is_read_again() {
     let place = Place::new();
     assert!(place.publish().changed);
-    let hex = genstore::tree::Digest::of(b"two").to_string();
+    let hex = Digest::of(b"two").to_string();
     let object = place.0.path().join("store/objects").join(&hex[..2]).join(&hex[2..]);
     fs::remove_file(&object).unwrap();
     let mended = place.publish();
@@ -188,5 +177,5 @@ fn what_the_store_lost_is_read_again() {
     // If root writes through an object, its metadata differ from the record, whatever the index says.
     fs::write(&object, "TWO").unwrap();
     assert_eq!(place.publish().healed, 1);
-    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&place.open());
 }

@@ -26,6 +26,7 @@ mod order;
 mod owed;
 mod owners;
 mod power;
+mod prelude;
 mod recycle;
 mod scan_memory;
 mod stages;

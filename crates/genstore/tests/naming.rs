@@ -1,14 +1,7 @@
 //! An object with a name is durable for every publisher that finds it (INV-3), even if the publisher
 //! that created the name died, failed, or is still running. A failed publish leaves no objects.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use genstore::faults::{FaultKind, FaultPlan, Faults};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Durability, Publication, StageOptions, Store};
-use genstore_testkit::{Task, child_task, commit, debris, kill_at, open, options, plan_of, scratch};
+use crate::prelude::*;
 
 /// The files of the first publisher, which the second one finds.
 const SHARED: [&str; 3] = ["one", "two", "three"];
@@ -64,9 +57,7 @@ fn unflushed(calls: &[String], objects: &BTreeSet<String>) -> Vec<String> {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((place, words, faults)) = child_task() else {
-        return;
-    };
+    let Some((place, words, faults)) = child_task() else { return };
     let durability = if words[0] == "none" { Durability::None } else { Durability::Full };
     drop(publish(&open_with(&place, faults, durability), &SHARED).unwrap());
 }

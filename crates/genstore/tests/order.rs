@@ -1,13 +1,7 @@
 //! The order of a commit, read from the calls that change the disk: nothing gets a name before it is
 //! durable, and `current` moves last (`store-layout.md`, "Commit").
 
-use std::path::Path;
-use std::sync::Arc;
-
-use genstore::faults::Faults;
-use genstore::publish::MarkLeft;
-use genstore::{Durability, Options, Publication, Store};
-use genstore_testkit::{Things, Way, at, options, scratch, things, write_tree};
+use crate::prelude::*;
 
 fn publish(store: &Path, source: &Path, faults: Faults, durability: Durability, way: Way) -> Publication {
     let mut options = options(faults);

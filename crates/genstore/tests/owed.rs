@@ -1,15 +1,9 @@
 //! Failures after the commit: the change stands, the command warns that it is not fully durable, and
 //! the next writer does the rest (`store-layout.md`, "Commit", steps 8 and 9).
 
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
+use genstore::Warning;
 
-use genstore::faults::{FaultKind, FaultPlan, Faults};
-use genstore::publish::{Activate, Expect, MarkLeft};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Durability, Options, Rev, StageOptions, Store, Warning};
-use genstore_testkit::{at, open, plan_of, scratch};
+use crate::prelude::*;
 
 /// The result of a verb: whether it is durable, and its warnings.
 type Done = (bool, Vec<Warning>);

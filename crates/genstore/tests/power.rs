@@ -7,16 +7,7 @@
 //! A folder of another filesystem is mounted in a stage without an owner before the verb, and in a
 //! generation that gc removes after it. Nothing in it may change, nor anything beside the store.
 
-use std::path::{Path, PathBuf};
-
-use genstore::faults::Faults;
-use genstore::publish::{MarkLeft, Owner};
-use genstore::verify::Depth;
-use genstore::{Retention, Store};
-use genstore_testkit::{
-    Bystanders, LoopFs, Task, Trees, Way, at, bind, child_task, debris, give, is_nothing_lost, kill_at,
-    read_tree, same_content, scratch, settle, things, try_open, unmount_below,
-};
+use crate::prelude::*;
 
 fn trees() -> Trees {
     let a = things(
@@ -58,9 +49,7 @@ fn act(verb: &str, dir: &Path, sources: &Path, way: Way, faults: Faults) -> gens
 /// power. Everything that the second one reported must be complete, including the objects that the
 /// first one named.
 fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
-    let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
-        return;
-    };
+    let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else { return };
     let sources = scratch();
     let trees = trees();
     trees.write(sources.path());
@@ -88,8 +77,7 @@ fn cut_after_reuse(kind: &'static str, size_mib: u64, stride: usize) {
         let shown = read_tree(&fs.path().join("store/current")).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert!(same_content(&shown, &trees.c), "{what}: {shown:#?}");
         let store = open(&fs.path(), Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
-        let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
-        assert!(report.is_clean(), "{what}: {report:#?}");
+        assert_clean_for(&store, &what);
         outside.check(&what);
         drop(store);
         fs.unmount();
@@ -109,9 +97,7 @@ fn task(verb: &str, fs: &LoopFs, sources: &Path, way: Way) -> Task {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((place, words, faults)) = child_task() else {
-        return;
-    };
+    let Some((place, words, faults)) = child_task() else { return };
     let sources = PathBuf::from(&words[2]);
     act(&words[0], &place, &sources, Way::named(&words[1]), faults).expect("the verb itself works");
 }
@@ -120,14 +106,14 @@ fn child() {
 fn leave_stage(store: &Store) -> PathBuf {
     let stage = store.begin().unwrap();
     let folder = stage.path().join("deep/mounted");
-    std::fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&folder).unwrap();
     drop(stage.leave_to(Owner::Until(at(4_000))).unwrap());
     folder
 }
 
 /// Mounts a folder on one in a stage. The stage may be lost with the power, as nothing flushed it.
 fn mount_in(folder: &Path, mounted: &Bystanders) {
-    std::fs::create_dir_all(folder).unwrap();
+    fs::create_dir_all(folder).unwrap();
     bind(mounted.path(), folder);
 }
 
@@ -136,8 +122,7 @@ fn collect_around(store: &Store, mounted: &Bystanders, what: &str) {
     let listed = store.list().unwrap().generations;
     let old = listed.iter().find(|one| !one.current).expect("there is an older one").id;
     bind(mounted.path(), &store.path().join(format!("generations/{old}/tree/d")));
-    let rule = Retention::only_last(1);
-    let done = store.collect(&store.plan_gc(&rule).unwrap()).unwrap();
+    let done = genstore_testkit::collect(store, 1).unwrap();
     let is_left = |end: &str| done.left.iter().any(|left| left.path.ends_with(end));
     assert!(is_left("tree/d") && is_left("deep/mounted"), "{what}: {:?}", done.left);
     mounted.check(what);
@@ -151,8 +136,7 @@ fn goes_on(store: &Store, dir: &Path, sources: &Path, way: Way, mounted: &Bystan
     for source in ["b", "a", "b"] {
         publish(source);
     }
-    let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert!(report.is_clean(), "{what}: {report:#?}");
+    assert_clean_for(store, what);
     collect_around(store, mounted, what);
     unmount_below(dir);
     publish("a");
@@ -163,9 +147,7 @@ fn goes_on(store: &Store, dir: &Path, sources: &Path, way: Way, mounted: &Bystan
 /// Cuts the power at each `stride`th step of `verb`, and counts the steps.
 ///
 fn cut_everywhere(kind: &'static str, size_mib: u64, verb: &str, way: Way, stride: usize) {
-    let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else {
-        return;
-    };
+    let Some(mut fs) = LoopFs::make(kind, size_mib, &[]) else { return };
     let sources = scratch();
     let trees = trees();
     trees.write(sources.path());

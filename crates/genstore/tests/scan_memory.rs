@@ -1,21 +1,16 @@
 //! The cached scan: if the caller reports all changes, the result of a publication is the same as after
 //! a full scan, with the same index.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use genstore::Result;
 use genstore::audit::Patterns;
-use genstore::plan::{ScanMemory, ScanRules};
-use genstore::publish::{Emptying, MarkLeft};
-use genstore::{CommitOptions, Error, Options, Plan, Publication, Result, StageOptions, Store};
-use genstore_testkit::{at, scratch, settle};
+use genstore::plan::ScanMemory;
+use genstore::publish::Emptying;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use tempfile::TempDir;
+
+use crate::prelude::*;
 
 /// The stat values of a folder itself, and of its entries.
 type Look = (Vec<i64>, BTreeMap<Vec<u8>, Vec<i64>>);
@@ -263,7 +258,7 @@ proptest! {
                 }
                 Then::Other(text) => {
                     for store in [&place.with, &place.without] {
-                        let source = genstore::Source::Bytes(vec![text]);
+                        let source = Source::Bytes(vec![text]);
                         let plan = Plan::builder().file("a/one", source).build().unwrap();
                         let staged = store.stage(&plan, StageOptions::default()).unwrap();
                         drop(staged.unaudited().commit(&CommitOptions::default()).unwrap());

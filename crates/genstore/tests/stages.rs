@@ -1,23 +1,10 @@
 //! Stages that other programs write to: their owners, their end, and their contents.
 
-use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use genstore::audit::{AuditRules, Judged, KeepFailed};
-use genstore::plan::ScanRules;
-use genstore::publish::{Expect, Owner, Stage, StageId, Staged};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Options, Plan, Publication, Source, StageOptions, Store};
-use genstore_testkit::{
-    Bystanders, at, debris, read_tree, same_content, scratch, settle, things, write_tree,
-};
-use tempfile::TempDir;
+use genstore::publish::{Stage, StageId, Staged};
+
+use crate::prelude::*;
 
 struct Place {
     dir: TempDir,
@@ -59,8 +46,7 @@ fn commit(staged: Staged<'_>) -> Publication {
 }
 
 fn publish(store: &Store, content: &str) -> Publication {
-    genstore_testkit::commit(store, &genstore_testkit::plan_of(&[("file", &format!("={content}"))]))
-        .unwrap()
+    genstore_testkit::commit(store, &plan_of(&[("file", &format!("={content}"))])).unwrap()
 }
 
 /// Writes as an external program does.
@@ -165,7 +151,7 @@ fn nobody_touches_a_stage_that_is_held() {
     shell(stage.path(), "echo kept > file");
     let other = place.open();
     assert!(publish(&other, "of another").changed);
-    drop(other.collect(&other.plan_gc(&genstore::Retention::default()).unwrap()).unwrap());
+    drop(other.collect(&other.plan_gc(&Retention::default()).unwrap()).unwrap());
     assert!(matches!(other.resume(&stage.id()), Err(Error::Locked { .. })));
     assert!(commit(seal(stage)).changed);
     assert_eq!(fs::read_to_string(place.path().join("current/file")).unwrap(), "kept\n");
@@ -274,10 +260,10 @@ fn a_commit_that_fails_leaves_the_stage_for_another_try() {
     let stage = store.begin().unwrap();
     shell(stage.path(), "echo third > file");
     let id = stage.leave_to(Owner::Process(std::process::id())).unwrap();
-    let kept = CommitOptions::default().activate(genstore::publish::Activate::Never);
+    let kept = CommitOptions::default().activate(Activate::Never);
     assert!(seal(store.resume(&id).unwrap()).unaudited().commit(&kept).unwrap().changed);
     refused(store.resume(&id), "stage-committed", "it is generation 3");
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 #[test]
@@ -308,7 +294,7 @@ fn the_log_of_a_build_stays_with_what_it_made() {
     drop(commit(seal(stage)));
     let generation = place.path().join("generations/1");
     assert_eq!(fs::read_to_string(generation.join("build.log")).unwrap(), "built\n");
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     for number in 1..=3 {
         let stage = store.begin().unwrap();
         write(&stage, "broken\n");
@@ -410,7 +396,7 @@ fn a_claim_of_an_older_program_says_nothing_of_the_output() {
     let (before, after) = line.split_once(",\"out\":{").expect("a claim names the directory");
     let line = format!("{before}{}", &after[after.find('}').unwrap() + 1..].trim_start_matches('}'));
     let line = if line.ends_with('}') { line } else { format!("{line}}}") };
-    fs::write(&claim, format!("{line}\n{}\n", genstore::tree::Digest::of(line.as_bytes()))).unwrap();
+    fs::write(&claim, format!("{line}\n{}\n", Digest::of(line.as_bytes()))).unwrap();
     drop(commit(seal(store.resume(&id).unwrap())));
     assert_eq!(fs::read(place.path().join("current/file")).unwrap(), b"1");
 }

@@ -22,13 +22,18 @@ pub use clock::{at, settle};
 pub use countdown::{
     End, FAILURES, Fault, KINDS, Task, child_task, count_down, count_down_in_turn, kill_at,
 };
-pub use genstore_torture::trees::{Thing, Things, put, read_tree, same_content, things, without_mtimes};
+pub use genstore_torture::trees::{
+    Thing, Things, put, read_tree, same_content, things, without_mtimes, words,
+};
 pub use itself::itself;
 pub use loopfs::{LoopFs, target_dir};
 pub use mounts::{Bystanders, bind, in_own_mounts, mount, unmount, unmount_below};
 pub use replay::replay;
 pub use skip::{has_node_modules, has_program, is_root, skip_on_this_machine, skip_without_package};
-pub use store::{calls, collect, commit, commit_in, id, open, options, plan_of, publish, try_open};
+pub use store::{
+    assert_clean, assert_clean_for, calls, collect, commit, commit_in, id, keep, open, options, plan_of,
+    publish, try_open,
+};
 pub use things::{change_tree, give, is_nothing_lost, write_tree};
 pub use trees::Trees;
 pub use way::Way;

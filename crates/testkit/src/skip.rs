@@ -11,6 +11,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// Ends the calling test if a condition does not hold. The condition has recorded why.
+#[macro_export]
+macro_rules! needs {
+    ($condition:expr) => {
+        if !$condition {
+            return;
+        }
+    };
+}
+
 /// The thing that a skipped test lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lack {

@@ -6,7 +6,11 @@ use std::sync::Arc;
 use genstore::faults::Faults;
 use genstore::gc::Collected;
 use genstore::plan::ScanRules;
-use genstore::{CommitOptions, GenerationId, Options, Plan, Publication, Retention, Source, Store};
+use genstore::publish::Activate;
+use genstore::verify::Depth;
+use genstore::{
+    CommitOptions, GenerationId, Options, Plan, Publication, Retention, Source, StageOptions, Store,
+};
 use genstore_torture::trees::{Thing, things};
 
 use crate::clock::at;
@@ -61,6 +65,12 @@ pub fn commit_in(way: Way, store: &Store, plan: &Plan) -> genstore::Result<Publi
     store.stage(plan, way.staging())?.unaudited().commit(&CommitOptions::default())
 }
 
+/// Publishes a plan that does not become current.
+pub fn keep(store: &Store, plan: &Plan) -> genstore::Result<Publication> {
+    let options = CommitOptions::default().activate(Activate::Never);
+    store.stage(plan, StageOptions::default())?.unaudited().commit(&options)
+}
+
 /// Publishes a folder in a way.
 pub fn publish(way: Way, store: &Store, source: &Path) -> genstore::Result<Publication> {
     commit_in(way, store, &Plan::scan(source, &ScanRules::default())?)
@@ -69,6 +79,19 @@ pub fn publish(way: Way, store: &Store, source: &Path) -> genstore::Result<Publi
 /// Collects all generations but the last ones.
 pub fn collect(store: &Store, keep_last: usize) -> genstore::Result<Collected> {
     store.collect(&store.plan_gc(&Retention::only_last(keep_last))?)
+}
+
+/// Fails if `verify` finds anything.
+#[track_caller]
+pub fn assert_clean(store: &Store) {
+    assert_clean_for(store, "the store");
+}
+
+/// Does the same, and says what was done before.
+#[track_caller]
+pub fn assert_clean_for(store: &Store, what: &str) {
+    let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
+    assert!(report.is_clean(), "{what}: {report:#?}");
 }
 
 /// Returns the id of a generation.

@@ -3,31 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use genstore::faults::FaultKind;
-use genstore::tree::{Digest, show_path};
+use genstore::tree::show_path;
 
 use crate::place::{self, CURRENT, GIVEN, STORE};
-use crate::trees::{self, walk};
+use crate::trees::{self, Thing, walk};
 
 /// The paths that readers use: `current`, and the views that scenarios create.
 const SHOWN: [&str; 5] = [CURRENT, "site", "part", "mirror", "copies"];
 /// The paths that are updated file by file.
 const MIRRORS: [&str; 2] = ["mirror", "copies"];
 
-/// The content of one path of a tree.
-#[derive(PartialEq, Eq, Clone, Debug)]
-pub(crate) enum Thing {
-    File { mode: u32, digest: Digest },
-    Link(Vec<u8>),
-    Dir { mode: u32 },
-}
+/// One path of a tree: its permission bits, and its content without the mtime.
+pub(crate) type Entry = (u32, Thing);
 
-/// A tree, by path.
-pub(crate) type Listing = BTreeMap<Vec<u8>, Thing>;
+/// A tree by path, with the folders that are not empty.
+pub(crate) type Listing = BTreeMap<String, Entry>;
 
 /// Lists a tree with all its bytes. `dir` itself may be a symlink.
 fn list(dir: &Path) -> io::Result<Listing> {
@@ -35,16 +30,11 @@ fn list(dir: &Path) -> io::Result<Listing> {
     for entry in walk(dir, 1) {
         let entry = entry?;
         let (path, meta) = (entry.path(), fs::symlink_metadata(entry.path())?);
-        let mode = meta.mode() & 0o7777;
-        let thing = if meta.is_dir() {
-            // The set-group-id bit is inherited from the parent folder.
-            Thing::Dir { mode: mode & !0o2000 }
-        } else if meta.is_symlink() {
-            Thing::Link(fs::read_link(path)?.into_os_string().into_vec())
-        } else {
-            Thing::File { mode, digest: Digest::of(&fs::read(path)?) }
-        };
-        found.insert(path.strip_prefix(dir).unwrap_or(path).as_os_str().as_bytes().to_vec(), thing);
+        // The set-group-id bit of a folder is inherited from the parent folder.
+        let bits = if meta.is_dir() { 0o5777 } else { 0o7777 };
+        let mode = if meta.is_symlink() { 0 } else { meta.mode() & bits };
+        let below = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned();
+        found.insert(below, (mode, trees::read(path, &meta)?.without_mtime()));
     }
     Ok(found)
 }
@@ -85,8 +75,8 @@ impl Shown {
             let (old, new) = (before.trees.get(name), after.trees.get(name));
             let is_between = || match (found, old, new) {
                 (Some(found), Some(old), Some(new)) => {
-                    let fits = |(path, thing): (&Vec<u8>, &Thing)| {
-                        old.get(path) == Some(thing) || new.get(path) == Some(thing)
+                    let fits = |(path, entry): (&String, &Entry)| {
+                        old.get(path) == Some(entry) || new.get(path) == Some(entry)
                     };
                     found.len() == new.len() && found.iter().all(fits)
                 }
@@ -97,10 +87,10 @@ impl Shown {
                 (Some(found), Some(old)) => {
                     let empty = Listing::new();
                     let new = new.unwrap_or(&empty);
-                    let fits = |(path, thing): (&Vec<u8>, &Thing)| {
-                        old.get(path) == Some(thing) || new.get(path) == Some(thing)
+                    let fits = |(path, entry): (&String, &Entry)| {
+                        old.get(path) == Some(entry) || new.get(path) == Some(entry)
                     };
-                    let stays = |path: &Vec<u8>| !new.contains_key(path) || found.contains_key(path);
+                    let stays = |path: &String| !new.contains_key(path) || found.contains_key(path);
                     found.iter().all(fits) && old.keys().all(stays)
                 }
                 _ => false,
@@ -161,8 +151,8 @@ pub(crate) fn given(place: &Path) -> Result<Listing, String> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Listing::new(),
         Err(e) => return Err(unread(&dir, &e)),
     };
-    for thing in listing.values_mut() {
-        if let Thing::File { mode, .. } = thing {
+    for (mode, thing) in listing.values_mut() {
+        if matches!(thing, Thing::File(..)) {
             *mode &= 0o100;
         }
     }
@@ -172,7 +162,7 @@ pub(crate) fn given(place: &Path) -> Result<Listing, String> {
 /// Checks the folder to be consumed after a fault: all of it is left, unless it was committed, and nothing
 /// else is in it.
 pub(crate) fn judge_given(left: &Listing, given: &Listing, is_committed: bool) -> Result<(), String> {
-    let is_as_given = |(path, thing): (&Vec<u8>, &Thing)| given.get(path) == Some(thing);
+    let is_as_given = |(path, entry): (&String, &Entry)| given.get(path) == Some(entry);
     if left == given || (is_committed && left.iter().all(is_as_given)) {
         return Ok(());
     }
@@ -184,9 +174,9 @@ pub(crate) fn judge_given(left: &Listing, given: &Listing, is_committed: bool) -
 /// Checks that no consumed file is left.
 pub(crate) fn judge_consumed(place: &Path) -> Result<(), String> {
     let left = given(place)?;
-    match left.iter().find(|(_, thing)| matches!(thing, Thing::File { .. })) {
+    match left.iter().find(|(_, (_, thing))| matches!(thing, Thing::File(..))) {
         None => Ok(()),
-        Some((path, _)) => Err(format!("{GIVEN}: {} is not consumed", show_path(path))),
+        Some((path, _)) => Err(format!("{GIVEN}: {} is not consumed", show_path(path.as_bytes()))),
     }
 }
 
@@ -200,18 +190,18 @@ fn differences(found: Option<&Listing>, wanted: Option<&Listing>) -> Vec<String>
         (None, Some(_)) => return vec!["it is absent".to_owned()],
         (Some(_), None) => return vec!["it is there".to_owned()],
     };
-    let paths: BTreeSet<&Vec<u8>> = found.keys().chain(wanted.keys()).collect();
-    let tell = |path: &Vec<u8>| {
+    let paths: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    let tell = |path: &String| {
         let what = match (found.get(path), wanted.get(path)) {
             (None, _) => "is missing",
             (_, None) => "is too much",
             (found, wanted) if found == wanted => return None,
-            (Some(Thing::File { mode, .. }), Some(Thing::File { mode: other, .. })) if mode == other => {
+            (Some((mode, Thing::File(..))), Some((other, Thing::File(..)))) if mode == other => {
                 "has other bytes"
             }
             _ => "is something else",
         };
-        Some(format!("{} {what}", show_path(path)))
+        Some(format!("{} {what}", show_path(path.as_bytes())))
     };
     let mut told: Vec<String> = paths.into_iter().filter_map(tell).take(MANY + 1).collect();
     if told.len() > MANY {
@@ -224,16 +214,14 @@ fn differences(found: Option<&Listing>, wanted: Option<&Listing>) -> Vec<String>
 pub(crate) fn judge_outside(place: &Path) -> Result<(), String> {
     let dir = place::outside(place);
     let found = list(&dir).map_err(|e| unread(&dir, &e))?;
-    let files = found.iter().filter(|(_, thing)| !matches!(thing, Thing::Dir { mode: 0o755 })).count();
+    let files = found.values().filter(|entry| **entry != (0o755, Thing::Dir)).count();
     let changed = |path: &str| Err(format!("outside the store {path} was changed"));
-    for (path, what) in place::OUTSIDE {
-        let (kind, bytes) = what.split_at(1);
-        let mode = if kind == "!" { 0o755 } else { 0o644 };
-        let expected = Thing::File { mode, digest: Digest::of(bytes.as_bytes()) };
-        let meta = fs::symlink_metadata(dir.join(path)).map_err(|e| unread(&dir.join(path), &e))?;
+    for (path, thing) in trees::things(0, place::OUTSIDE) {
+        let mode = if matches!(thing, Thing::File(_, true, _)) { 0o755 } else { 0o644 };
+        let meta = fs::symlink_metadata(dir.join(&path)).map_err(|e| unread(&dir.join(&path), &e))?;
         let is_same = (meta.mtime(), meta.nlink()) == (place::MTIME_A as i64, 1);
-        if !is_same || found.get(path.as_bytes()) != Some(&expected) {
-            return changed(path);
+        if !is_same || found.get(&path) != Some(&(mode, thing)) {
+            return changed(&path);
         }
     }
     if files == place::OUTSIDE.len() { Ok(()) } else { changed("the folder") }

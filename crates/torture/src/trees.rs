@@ -101,6 +101,19 @@ pub fn things(secs: u64, list: &[(&str, &str)]) -> Things {
         .collect()
 }
 
+/// Splits a tree in one line of text, with blanks between its entries: `a.txt=first run!#! link>a.txt dir/`.
+/// The entries have no blanks themselves.
+///
+/// # Panics
+/// If an entry has another form.
+pub fn words(text: &str) -> Vec<(&str, &str)> {
+    let split = |word| match str::find(word, ['=', '!', '>', '*']) {
+        Some(at) => word.split_at(at),
+        None => (word.strip_suffix('/').unwrap_or_else(|| panic!("{word}")), "/"),
+    };
+    text.split_whitespace().map(split).collect()
+}
+
 /// Writes the tree to a folder, which is created.
 ///
 /// # Errors
@@ -208,19 +221,26 @@ pub fn read_tree(dir: &Path) -> io::Result<Things> {
         let path = entry.path();
         let below = path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned();
         let meta = fs::symlink_metadata(path)?;
-        let thing = if meta.is_dir() {
-            match fs::read_dir(path)?.next() {
-                None => Thing::Dir,
-                Some(_) => continue,
-            }
-        } else if meta.is_symlink() {
-            Thing::Link(fs::read_link(path)?.to_string_lossy().into_owned())
-        } else {
-            Thing::File(fs::read(path)?, meta.mode() & 0o111 != 0, meta.mtime() as u64)
-        };
-        found.insert(below, thing);
+        if meta.is_dir() && fs::read_dir(path)?.next().is_some() {
+            continue;
+        }
+        found.insert(below, read(path, &meta)?);
     }
     Ok(found)
+}
+
+/// Reads the entry of a tree at a path.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn read(path: &Path, meta: &fs::Metadata) -> io::Result<Thing> {
+    Ok(if meta.is_dir() {
+        Thing::Dir
+    } else if meta.is_symlink() {
+        Thing::Link(fs::read_link(path)?.to_string_lossy().into_owned())
+    } else {
+        Thing::File(fs::read(path)?, meta.mode() & 0o111 != 0, meta.mtime() as u64)
+    })
 }
 
 /// Returns a tree with all mtimes at zero.

@@ -93,25 +93,24 @@ fn sealed() -> Sealed {
 /// keep reading the old one.
 #[test]
 fn golden_bytes() {
-    let golden: &[u8] = include_bytes!("../../golden/manifest-1.bin");
-    assert!(sample().encode() == golden, "the manifest's format changed");
-    assert_eq!(Manifest::decode(golden).unwrap(), sample());
-    let golden: &[u8] = include_bytes!("../../golden/shown-1.bin");
-    assert!(shown().encode() == golden, "the format of the published mtimes changed");
-    assert_eq!(Shown::decode(golden).unwrap(), shown());
-    let golden: &[u8] = include_bytes!("../../golden/index-1.bin");
-    assert!(index().encode() == golden, "the format of the index changed");
-    assert_eq!(SourceIndex::decode(golden).unwrap(), index());
-    let golden: &[u8] = include_bytes!("../../golden/delta-1.bin");
-    assert!(delta().encode() == golden, "the format of the delta changed");
-    assert_eq!(Delta::decode(golden).unwrap(), delta());
-    let golden: &[u8] = include_bytes!("../../golden/inventory-1.bin");
-    assert!(inventory().encode() == golden, "the format of a mirror's inventory changed");
-    assert_eq!(Inventory::decode(golden).unwrap(), inventory());
-    assert_eq!(Shows::decode(golden).unwrap(), inventory().shows);
-    let golden: &[u8] = include_bytes!("../../golden/sealed-1.bin");
-    assert!(sealed().encode() == golden, "the format of the folder stamps changed");
-    assert_eq!(Sealed::decode(golden).unwrap(), sealed());
+    macro_rules! golden {
+        ($($file:literal, $type:ident, $value:expr;)*) => {
+            $(
+                let golden: &[u8] = include_bytes!(concat!("../../golden/", $file, "-1.bin"));
+                assert!($value.encode() == golden, "the format of {} changed", $file);
+                assert_eq!($type::decode(golden).unwrap(), $value);
+            )*
+        };
+    }
+    golden! {
+        "manifest", Manifest, sample();
+        "shown", Shown, shown();
+        "index", SourceIndex, index();
+        "delta", Delta, delta();
+        "inventory", Inventory, inventory();
+        "sealed", Sealed, sealed();
+    }
+    assert_eq!(Shows::decode(&inventory().encode()).unwrap(), inventory().shows);
 }
 
 /// Only manifests and inventories have a head. A frame with another one would encode to other bytes.
@@ -186,21 +185,17 @@ proptest! {
     #[test]
     fn noise_never_panics_and_what_is_accepted_is_canonical(noise in prop::collection::vec(any::<u8>(), 0..200)) {
         // Frames with right hashes over noise: only the decoder can refuse them.
-        let bytes = frame(MANIFEST_MAGIC, &noise[..noise.len() / 2], &Raw(&noise[noise.len() / 2..]));
-        if let Ok(manifest) = Manifest::decode(&bytes) {
-            prop_assert_eq!(manifest.encode(), bytes);
+        macro_rules! canonical {
+            ($type:ident, $magic:expr, $head:expr, $rest:expr) => {
+                let bytes = frame($magic, $head, &Raw($rest));
+                if let Ok(value) = $type::decode(&bytes) {
+                    prop_assert_eq!(value.encode(), bytes);
+                }
+            };
         }
-        let bytes = frame(SHOWN_MAGIC, &[], &Raw(&noise));
-        if let Ok(shown) = Shown::decode(&bytes) {
-            prop_assert_eq!(shown.encode(), bytes);
-        }
-        let bytes = frame(DELTA_MAGIC, &[], &Raw(&noise));
-        if let Ok(delta) = Delta::decode(&bytes) {
-            prop_assert_eq!(delta.encode(), bytes);
-        }
-        let bytes = frame(SEALED_MAGIC, &[], &Raw(&noise));
-        if let Ok(sealed) = Sealed::decode(&bytes) {
-            prop_assert_eq!(sealed.encode(), bytes);
-        }
+        canonical!(Manifest, MANIFEST_MAGIC, &noise[..noise.len() / 2], &noise[noise.len() / 2..]);
+        canonical!(Shown, SHOWN_MAGIC, &[], &noise);
+        canonical!(Delta, DELTA_MAGIC, &[], &noise);
+        canonical!(Sealed, SEALED_MAGIC, &[], &noise);
     }
 }

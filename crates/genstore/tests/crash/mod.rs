@@ -6,20 +6,10 @@
 mod promises;
 mod scenarios;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
-use genstore::faults::Faults;
-use genstore::plan::ScanRules;
-use genstore::publish::Activate;
-use genstore::{CommitOptions, Plan, Publication, Store};
-use genstore_testkit::{
-    Bystanders, Task, Things, Trees, Way, child_task, copy_exactly, count_down_in_turn, give, read_tree,
-    same_content, scratch, settle, try_open,
-};
-
 use promises::check_promises;
 use scenarios::{SCENARIOS, Scenario};
+
+use crate::prelude::*;
 
 /// A folder to work in, with `store`, and `given-a`, `given-b` and `given-c`, which are consumed.
 struct Place {
@@ -72,7 +62,7 @@ impl Place {
         let done = self.publish_with(Faults::default(), source, Activate::Always);
         assert_eq!(done.unwrap_or_else(|e| panic!("publish {source}: {e}")).warnings, [], "{source}");
         if self.way.consume {
-            std::fs::remove_dir_all(self.given(source)).expect("remove the empty folders");
+            fs::remove_dir_all(self.given(source)).expect("remove the empty folders");
         }
     }
 
@@ -92,7 +82,8 @@ fn prepare(scenario: &Scenario, dir: &Path, way: Way) -> Place {
     let place = Place { dir: dir.join("prepared"), sources: dir.join("sources"), way };
     Trees::usual().write(&place.sources);
     settle(dir);
-    std::fs::create_dir(&place.dir).expect("mkdir");
+    fs::create_dir(&place.dir).expect("mkdir");
+    scenario.published.iter().for_each(|source| place.publish(source));
     (scenario.prepare)(&place);
     place
 }
@@ -139,7 +130,7 @@ fn run(name: &str, way: Way) {
         outside.check(what);
         check_promises(scenario, &place, before.as_ref(), &after, what);
         outside.check(what);
-        std::fs::remove_dir_all(&place.dir).expect("clean up");
+        fs::remove_dir_all(&place.dir).expect("clean up");
         end
     });
     // Publishing the current tree changes nothing, except that sources are consumed, and except
@@ -156,9 +147,7 @@ fn find(name: &str) -> &'static Scenario {
 /// Not a separate test: the code of a child.
 #[test]
 fn child() {
-    let Some((dir, words, faults)) = child_task() else {
-        return;
-    };
+    let Some((dir, words, faults)) = child_task() else { return };
     let place = Place { dir, sources: (&words[2]).into(), way: Way::named(&words[1]) };
     (find(&words[0]).act)(&place, faults).expect("the verb itself works");
 }

@@ -1,13 +1,8 @@
 //! Checks the promises of the store, above all that `current` names one complete generation (INV-1).
 
-use genstore::Retention;
-use genstore::faults::Faults;
-use genstore::publish::Activate;
-use genstore::verify::Depth;
-use genstore_testkit::{Things, Trees, debris, is_nothing_lost, object_inodes, read_tree, same_content};
-
 use super::Place;
 use super::scenarios::Scenario;
+use crate::prelude::*;
 
 /// Checks the state after a fault at any step.
 pub(super) fn check_promises(
@@ -58,8 +53,7 @@ pub(super) fn check_promises(
     }
     let left = debris(&place.store());
     assert!(left.is_empty(), "{what}: debris is left: {left:?}");
-    let report = store.verify(None, Depth::Full).unwrap_or_else(|e| panic!("{what}: {e}"));
-    assert!(report.is_clean(), "{what}: not clean: {report:#?}");
+    assert_clean_for(&store, what);
     assert!(same_content(&place.shown().expect("published"), &Trees::usual().a), "{what}");
 
     // gc finds every unreferenced object.

@@ -1,15 +1,10 @@
 //! `verify` beside every writer raises no false alarm.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-
-use genstore::generation::Mark;
-use genstore::publish::MarkLeft;
-use genstore::verify::Depth;
-use genstore::view::ViewOptions;
-use genstore::{Retention, StageOptions, Store};
-use genstore_testkit::{Chance, Thing, scratch};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::place::{Place, options};
+use crate::prelude::*;
 
 /// The minimum number of acts of each writer, and of checks.
 fn rounds() -> usize {
@@ -63,7 +58,7 @@ const WRITERS: &[(&str, Act)] = &[
     }),
     ("begin", |place, _, round| {
         let stage = place.store.begin()?;
-        std::fs::write(stage.path().join("x"), round.to_string()).unwrap();
+        fs::write(stage.path().join("x"), round.to_string()).unwrap();
         stage.abort()
     }),
 ];

@@ -1,13 +1,7 @@
 //! The kinds of damage: the damage, and the expected result.
 
-use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
-
-use genstore_testkit::{Chance, at};
-
 use super::place::Place;
+use crate::prelude::*;
 
 /// The expected result of damage that has not been seen yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,195 +26,101 @@ pub(crate) struct Kind {
 
 use Comes::{Harmless, Refused, Seen, SeenByReading};
 
+const fn kind(name: &'static str, comes: Comes, act: fn(&Place, &mut Chance)) -> Kind {
+    Kind { name, comes, act }
+}
+
 pub(crate) const KINDS: &[Kind] = &[
     // Objects. Each is used by several generations through one inode.
-    Kind {
-        name: "object: bit, mtime kept",
-        comes: SeenByReading,
-        act: |p, c| flip(&object(p, c), c, true),
-    },
-    Kind { name: "object: bit", comes: Seen, act: |p, c| flip(&object(p, c), c, false) },
-    Kind { name: "object: cut", comes: Seen, act: |p, c| resize(&object(p, c), -1, true) },
-    Kind { name: "object: grown", comes: Seen, act: |p, c| resize(&object(p, c), 1, true) },
-    Kind { name: "object: emptied", comes: Seen, act: |p, c| resize(&object(p, c), -1_000, false) },
-    Kind { name: "object: mode", comes: Seen, act: |p, c| mode(&object(p, c), 0o664) },
-    Kind { name: "object: mtime", comes: Seen, act: |p, c| mtime(&object(p, c), at(77)) },
-    Kind { name: "object: removed", comes: Seen, act: |p, c| fs::remove_file(object(p, c)).unwrap() },
-    Kind { name: "object: a symlink", comes: Seen, act: |p, c| to_symlink(&object(p, c)) },
-    Kind { name: "object: a folder", comes: Seen, act: |p, c| to_folder(&object(p, c)) },
-    Kind { name: "object: another file", comes: Seen, act: |p, c| to_file(&object(p, c), false) },
-    Kind {
-        name: "object: another file, mtime kept",
-        comes: SeenByReading,
-        act: |p, c| to_file(&object(p, c), true),
-    },
-    Kind { name: "object: its twin", comes: Seen, act: twin },
-    Kind { name: "object without users: bit", comes: Seen, act: |p, c| flip(&without_users(p), c, false) },
-    Kind { name: "no object", comes: Seen, act: |p, _| fs::write(p.at("objects/stranger"), "x").unwrap() },
+    kind("object: bit, mtime kept", SeenByReading, |p, c| flip(&object(p, c), c, true)),
+    kind("object: bit", Seen, |p, c| flip(&object(p, c), c, false)),
+    kind("object: cut", Seen, |p, c| resize(&object(p, c), -1, true)),
+    kind("object: grown", Seen, |p, c| resize(&object(p, c), 1, true)),
+    kind("object: emptied", Seen, |p, c| resize(&object(p, c), -1_000, false)),
+    kind("object: mode", Seen, |p, c| mode(&object(p, c), 0o664)),
+    kind("object: mtime", Seen, |p, c| mtime(&object(p, c), at(77))),
+    kind("object: removed", Seen, |p, c| fs::remove_file(object(p, c)).unwrap()),
+    kind("object: a symlink", Seen, |p, c| to_symlink(&object(p, c))),
+    kind("object: a folder", Seen, |p, c| to_folder(&object(p, c))),
+    kind("object: another file", Seen, |p, c| to_file(&object(p, c), false)),
+    kind("object: another file, mtime kept", SeenByReading, |p, c| to_file(&object(p, c), true)),
+    kind("object: its twin", Seen, twin),
+    kind("object without users: bit", Seen, |p, c| flip(&without_users(p), c, false)),
+    kind("no object", Seen, |p, _| fs::write(p.at("objects/stranger"), "x").unwrap()),
     // Files that have an inode of their own.
-    Kind { name: "own inode: bit, mtime kept", comes: Seen, act: |p, c| flip(&own(p, c), c, true) },
-    Kind { name: "own inode: bit", comes: Seen, act: |p, c| flip(&own(p, c), c, false) },
-    Kind { name: "own inode: cut, mtime kept", comes: Seen, act: |p, c| resize(&own(p, c), -1, true) },
-    Kind { name: "own inode: grown", comes: Seen, act: |p, c| resize(&own(p, c), 1, false) },
-    Kind { name: "own inode: mode", comes: Seen, act: |p, c| mode(&own(p, c), 0o600) },
-    Kind { name: "own inode: mtime", comes: Seen, act: |p, c| mtime(&own(p, c), at(77)) },
-    Kind { name: "own inode: removed", comes: Seen, act: |p, c| fs::remove_file(own(p, c)).unwrap() },
-    Kind { name: "own inode: a symlink", comes: Seen, act: |p, c| to_symlink(&own(p, c)) },
-    Kind { name: "own inode: a folder", comes: Seen, act: |p, c| to_folder(&own(p, c)) },
-    Kind {
-        name: "own inode: another file, mtime kept",
-        comes: Seen,
-        act: |p, c| to_file(&own(p, c), true),
-    },
+    kind("own inode: bit, mtime kept", Seen, |p, c| flip(&own(p, c), c, true)),
+    kind("own inode: bit", Seen, |p, c| flip(&own(p, c), c, false)),
+    kind("own inode: cut, mtime kept", Seen, |p, c| resize(&own(p, c), -1, true)),
+    kind("own inode: grown", Seen, |p, c| resize(&own(p, c), 1, false)),
+    kind("own inode: mode", Seen, |p, c| mode(&own(p, c), 0o600)),
+    kind("own inode: mtime", Seen, |p, c| mtime(&own(p, c), at(77))),
+    kind("own inode: removed", Seen, |p, c| fs::remove_file(own(p, c)).unwrap()),
+    kind("own inode: a symlink", Seen, |p, c| to_symlink(&own(p, c))),
+    kind("own inode: a folder", Seen, |p, c| to_folder(&own(p, c))),
+    kind("own inode: another file, mtime kept", Seen, |p, c| to_file(&own(p, c), true)),
     // Names in trees.
-    Kind {
-        name: "tree: a name added",
-        comes: Seen,
-        act: |p, c| fs::write(tree(p, c).join("d/new"), "x").unwrap(),
-    },
-    Kind {
-        name: "tree: a folder added",
-        comes: Seen,
-        act: |p, c| fs::create_dir(tree(p, c).join("new")).unwrap(),
-    },
-    Kind {
-        name: "tree: added to an empty folder",
-        comes: Seen,
-        act: |p, c| fs::write(tree(p, c).join("v/x"), "").unwrap(),
-    },
-    Kind {
-        name: "tree: a file removed",
-        comes: Seen,
-        act: |p, c| fs::remove_file(tree(p, c).join("d/same")).unwrap(),
-    },
-    Kind {
-        name: "tree: a folder removed",
-        comes: Seen,
-        act: |p, c| fs::remove_dir_all(tree(p, c).join("d")).unwrap(),
-    },
-    Kind {
-        name: "tree: an empty folder removed",
-        comes: Seen,
-        act: |p, c| fs::remove_dir(tree(p, c).join("v")).unwrap(),
-    },
-    Kind { name: "tree: a link retargeted", comes: Seen, act: |p, c| to_symlink(&tree(p, c).join("d/l")) },
-    Kind {
-        name: "tree: a link made a file",
-        comes: Seen,
-        act: |p, c| {
-            let link = tree(p, c).join("d/l");
-            fs::remove_file(&link).unwrap();
-            fs::write(link, "same").unwrap();
-        },
-    },
-    Kind {
-        name: "tree: a file made a symlink",
-        comes: Seen,
-        act: |p, c| to_symlink(&tree(p, c).join("d/same")),
-    },
-    Kind {
-        name: "tree: another file, mtime kept",
-        comes: Seen,
-        act: |p, c| to_file(&tree(p, c).join("d/same"), true),
-    },
-    Kind {
-        name: "tree: a folder made a symlink",
-        comes: Seen,
-        act: |p, c| {
-            let folder = tree(p, c).join("d");
-            fs::rename(&folder, p.at("staging/elsewhere")).unwrap();
-            symlink(p.at("staging/elsewhere"), folder).unwrap();
-        },
-    },
-    Kind { name: "tree: mode of a folder", comes: Seen, act: |p, c| mode(&tree(p, c).join("d"), 0o777) },
-    Kind {
-        name: "tree: mode of an empty folder",
-        comes: Seen,
-        act: |p, c| mode(&tree(p, c).join("v"), 0o700),
-    },
-    Kind {
-        name: "tree: an empty file written to",
-        comes: Seen,
-        act: |p, c| resize(&tree(p, c).join("e"), 3, true),
-    },
-    Kind {
-        name: "tree: mtime of an empty file",
-        comes: Seen,
-        act: |p, c| mtime(&tree(p, c).join("e"), at(77)),
-    },
-    Kind {
-        name: "tree: twins changed",
-        comes: Seen,
-        act: |p, c| {
-            let tree = tree(p, c);
-            fs::remove_file(tree.join("d/tool")).unwrap();
-            fs::hard_link(tree.join("d/same"), tree.join("d/tool")).unwrap();
-        },
-    },
-    Kind { name: "tree: removed", comes: Seen, act: |p, c| fs::remove_dir_all(tree(p, c)).unwrap() },
+    kind("tree: a name added", Seen, |p, c| fs::write(tree(p, c).join("d/new"), "x").unwrap()),
+    kind("tree: a folder added", Seen, |p, c| fs::create_dir(tree(p, c).join("new")).unwrap()),
+    kind("tree: added to an empty folder", Seen, |p, c| fs::write(tree(p, c).join("v/x"), "").unwrap()),
+    kind("tree: a file removed", Seen, |p, c| fs::remove_file(tree(p, c).join("d/same")).unwrap()),
+    kind("tree: a folder removed", Seen, |p, c| fs::remove_dir_all(tree(p, c).join("d")).unwrap()),
+    kind("tree: an empty folder removed", Seen, |p, c| fs::remove_dir(tree(p, c).join("v")).unwrap()),
+    kind("tree: a link retargeted", Seen, |p, c| to_symlink(&tree(p, c).join("d/l"))),
+    kind("tree: a link made a file", Seen, |p, c| {
+        let link = tree(p, c).join("d/l");
+        fs::remove_file(&link).unwrap();
+        fs::write(link, "same").unwrap();
+    }),
+    kind("tree: a file made a symlink", Seen, |p, c| to_symlink(&tree(p, c).join("d/same"))),
+    kind("tree: another file, mtime kept", Seen, |p, c| to_file(&tree(p, c).join("d/same"), true)),
+    kind("tree: a folder made a symlink", Seen, |p, c| {
+        let folder = tree(p, c).join("d");
+        fs::rename(&folder, p.at("staging/elsewhere")).unwrap();
+        symlink(p.at("staging/elsewhere"), folder).unwrap();
+    }),
+    kind("tree: mode of a folder", Seen, |p, c| mode(&tree(p, c).join("d"), 0o777)),
+    kind("tree: mode of an empty folder", Seen, |p, c| mode(&tree(p, c).join("v"), 0o700)),
+    kind("tree: an empty file written to", Seen, |p, c| resize(&tree(p, c).join("e"), 3, true)),
+    kind("tree: mtime of an empty file", Seen, |p, c| mtime(&tree(p, c).join("e"), at(77))),
+    kind("tree: twins changed", Seen, |p, c| {
+        let tree = tree(p, c);
+        fs::remove_file(tree.join("d/tool")).unwrap();
+        fs::hard_link(tree.join("d/same"), tree.join("d/tool")).unwrap();
+    }),
+    kind("tree: removed", Seen, |p, c| fs::remove_dir_all(tree(p, c)).unwrap()),
     // Files beside a tree.
-    Kind { name: "manifest: bit", comes: Seen, act: |p, c| flip(&beside(p, c, "manifest"), c, true) },
-    Kind { name: "manifest: cut", comes: Seen, act: |p, c| resize(&beside(p, c, "manifest"), -1, true) },
-    Kind {
-        name: "manifest: removed",
-        comes: Seen,
-        act: |p, c| fs::remove_file(beside(p, c, "manifest")).unwrap(),
-    },
-    Kind { name: "shown: bit", comes: Seen, act: |p, c| flip(&p.at("generations/2/shown"), c, true) },
-    Kind {
-        name: "shown: removed",
-        comes: Seen,
-        act: |p, _| fs::remove_file(p.at("generations/2/shown")).unwrap(),
-    },
-    Kind { name: "index: bit", comes: Harmless, act: |p, c| flip(&p.at("generations/4/index"), c, true) },
-    Kind { name: "delta: bit", comes: Harmless, act: |p, c| flip(&p.at("generations/4/delta"), c, true) },
-    Kind {
-        name: "delta: removed",
-        comes: Harmless,
-        act: |p, _| fs::remove_file(p.at("generations/4/delta")).unwrap(),
-    },
-    Kind {
-        name: "sealed: written by a stranger",
-        comes: Harmless,
-        act: |p, _| fs::write(p.at("generations/4/sealed"), "x").unwrap(),
-    },
+    kind("manifest: bit", Seen, |p, c| flip(&beside(p, c, "manifest"), c, true)),
+    kind("manifest: cut", Seen, |p, c| resize(&beside(p, c, "manifest"), -1, true)),
+    kind("manifest: removed", Seen, |p, c| fs::remove_file(beside(p, c, "manifest")).unwrap()),
+    kind("shown: bit", Seen, |p, c| flip(&p.at("generations/2/shown"), c, true)),
+    kind("shown: removed", Seen, |p, _| fs::remove_file(p.at("generations/2/shown")).unwrap()),
+    kind("index: bit", Harmless, |p, c| flip(&p.at("generations/4/index"), c, true)),
+    kind("delta: bit", Harmless, |p, c| flip(&p.at("generations/4/delta"), c, true)),
+    kind("delta: removed", Harmless, |p, _| fs::remove_file(p.at("generations/4/delta")).unwrap()),
+    kind("sealed: written by a stranger", Harmless, |p, _| {
+        fs::write(p.at("generations/4/sealed"), "x").unwrap()
+    }),
     // Records, and the store's own names.
-    Kind { name: "sequence: bit", comes: Seen, act: |p, c| flip(&p.at("sequence"), c, true) },
-    Kind { name: "sequence: removed", comes: Seen, act: |p, _| fs::remove_file(p.at("sequence")).unwrap() },
-    Kind { name: "mark: bit", comes: Seen, act: |p, c| flip(&p.at("marks/3"), c, true) },
-    Kind { name: "pin: bit", comes: Seen, act: |p, c| flip(&p.at("pins/keep"), c, true) },
-    Kind { name: "hold: a stranger's", comes: Seen, act: |p, _| fs::write(p.at("hold"), "{}\n").unwrap() },
-    Kind { name: "log: removed", comes: Seen, act: |p, _| fs::remove_file(p.at("log")).unwrap() },
-    Kind { name: "view: bit", comes: Seen, act: |p, c| flip(&only_file(&p.at("views")), c, true) },
-    Kind { name: "current: names nothing", comes: Seen, act: |p, _| point(p, "generations/9/tree") },
-    Kind { name: "current: leads elsewhere", comes: Seen, act: |p, _| point(p, "/tmp") },
-    Kind {
-        name: "current: a file",
-        comes: Seen,
-        act: |p, _| {
-            fs::remove_file(p.at("current")).unwrap();
-            fs::write(p.at("current"), "generations/4/tree").unwrap();
-        },
-    },
-    Kind { name: "format: bit", comes: Refused, act: |p, c| flip(&p.at("format"), c, true) },
-    Kind {
-        name: "generations: no number",
-        comes: Seen,
-        act: |p, _| fs::create_dir(p.at("generations/old")).unwrap(),
-    },
-    Kind {
-        name: "staging: debris",
-        comes: Harmless,
-        act: |p, _| {
-            fs::create_dir(p.at("staging/s-dead")).unwrap();
-            fs::write(p.at("staging/tmp-dead"), "x").unwrap();
-        },
-    },
-    Kind {
-        name: "locks: written to",
-        comes: Harmless,
-        act: |p, _| fs::write(p.at("locks/commit"), "x").unwrap(),
-    },
+    kind("sequence: bit", Seen, |p, c| flip(&p.at("sequence"), c, true)),
+    kind("sequence: removed", Seen, |p, _| fs::remove_file(p.at("sequence")).unwrap()),
+    kind("mark: bit", Seen, |p, c| flip(&p.at("marks/3"), c, true)),
+    kind("pin: bit", Seen, |p, c| flip(&p.at("pins/keep"), c, true)),
+    kind("hold: a stranger's", Seen, |p, _| fs::write(p.at("hold"), "{}\n").unwrap()),
+    kind("log: removed", Seen, |p, _| fs::remove_file(p.at("log")).unwrap()),
+    kind("view: bit", Seen, |p, c| flip(&only_file(&p.at("views")), c, true)),
+    kind("current: names nothing", Seen, |p, _| point(p, "generations/9/tree")),
+    kind("current: leads elsewhere", Seen, |p, _| point(p, "/tmp")),
+    kind("current: a file", Seen, |p, _| {
+        fs::remove_file(p.at("current")).unwrap();
+        fs::write(p.at("current"), "generations/4/tree").unwrap();
+    }),
+    kind("format: bit", Refused, |p, c| flip(&p.at("format"), c, true)),
+    kind("generations: no number", Seen, |p, _| fs::create_dir(p.at("generations/old")).unwrap()),
+    kind("staging: debris", Harmless, |p, _| {
+        fs::create_dir(p.at("staging/s-dead")).unwrap();
+        fs::write(p.at("staging/tmp-dead"), "x").unwrap();
+    }),
+    kind("locks: written to", Harmless, |p, _| fs::write(p.at("locks/commit"), "x").unwrap()),
 ];
 
 fn object(place: &Place, chance: &mut Chance) -> PathBuf {
@@ -229,7 +129,7 @@ fn object(place: &Place, chance: &mut Chance) -> PathBuf {
 
 /// Creates an object that no manifest references.
 fn without_users(place: &Place) -> PathBuf {
-    let hex = genstore::tree::Digest::of(b"nobody's").to_string();
+    let hex = Digest::of(b"nobody's").to_string();
     let folder = place.at("objects").join(&hex[..2]);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(&hex[2..]);
@@ -315,7 +215,7 @@ fn to_file(path: &Path, keeps_mtime: bool) {
 
 /// Moves an executable object's name to the inode of its twin.
 fn twin(place: &Place, _: &mut Chance) {
-    let hex = genstore::tree::Digest::of(b"the same in all of them").to_string();
+    let hex = Digest::of(b"the same in all of them").to_string();
     let plain = place.at("objects").join(&hex[..2]).join(&hex[2..]);
     let executable = plain.with_extension("x");
     fs::remove_file(&executable).unwrap();

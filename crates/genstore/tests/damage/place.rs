@@ -1,16 +1,6 @@
 //! A store with entries of every kind, and its expected content.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use genstore::generation::Mark;
-use genstore::plan::ScanRules;
-use genstore::publish::Expect;
-use genstore::view::ViewOptions;
-use genstore::{CommitOptions, Durability, Options, Plan, Publication, StageOptions, Store};
-use genstore_testkit::{Bystanders, Things, at, objects, read_tree, settle, things, write_tree};
+use crate::prelude::*;
 
 /// The store, its source, every generation's tree as it was published, and a folder beside everything.
 pub(crate) struct Place {
@@ -86,8 +76,7 @@ impl Place {
         activate: bool,
     ) -> genstore::Result<Publication> {
         let plan = Plan::scan(&self.source(), &ScanRules::default())?;
-        let activate =
-            if activate { genstore::publish::Activate::Always } else { genstore::publish::Activate::Never };
+        let activate = if activate { Activate::Always } else { Activate::Never };
         let commit = CommitOptions::default().activate(activate);
         let done = self.store.stage(&plan, options)?.unaudited().commit(&commit)?;
         if let Some(gone) = done.recycled {
@@ -120,8 +109,7 @@ impl Place {
     pub(crate) fn differing(&self) -> Vec<u64> {
         let is_there = |number: &u64| self.at(&format!("generations/{number}")).symlink_metadata().is_ok();
         let differs = |number: &u64| {
-            !read_tree(&self.tree(*number))
-                .is_ok_and(|found| genstore_testkit::same_content(&found, &self.trees[number]))
+            !read_tree(&self.tree(*number)).is_ok_and(|found| same_content(&found, &self.trees[number]))
         };
         self.trees.keys().copied().filter(is_there).filter(differs).collect()
     }

@@ -1,13 +1,9 @@
 //! Damage at rest: `verify` finds it, no verb copies it to another generation, and repair together with
 //! the right bytes removes it.
 
-use genstore::publish::{MarkLeft, Owner};
-use genstore::verify::{Depth, Repaired};
-use genstore::{Error, Retention, StageOptions, Store};
-use genstore_testkit::{Chance, Thing, Things, Way, at, bind, in_own_mounts, scratch, unmount_below};
-
 use super::kinds::{Comes, KINDS, Kind};
 use super::place::{Place, options};
+use crate::prelude::*;
 
 /// The number of cases. The gate tries each kind a few times.
 fn count() -> usize {
@@ -56,9 +52,7 @@ fn every_damage_is_seen_and_none_is_carried_on() {
 /// that gc then removes.
 #[test]
 fn no_damage_opens_a_way_to_what_is_mounted_inside() {
-    if !in_own_mounts(no_damage_opens_a_way_to_what_is_mounted_inside) {
-        return;
-    }
+    needs!(in_own_mounts(no_damage_opens_a_way_to_what_is_mounted_inside));
     let is_wrong = |(nth, kind): &(usize, &Kind)| {
         std::panic::catch_unwind(|| one(kind, 1_000 + *nth as u64, true)).is_err()
     };
@@ -69,7 +63,7 @@ fn no_damage_opens_a_way_to_what_is_mounted_inside() {
 fn mount_in_a_stage(place: &Place) {
     let stage = place.store.begin().unwrap();
     let deep = stage.path().join("deep");
-    std::fs::create_dir(&deep).unwrap();
+    fs::create_dir(&deep).unwrap();
     bind(place.outside.path(), &deep);
     drop(stage.leave_to(Owner::Until(at(1))).unwrap());
 }
@@ -88,8 +82,7 @@ fn collect_around_mounts(place: &Place, what: &str) {
         bind(place.outside.path(), &place.tree(id.get()).join("v"));
     }
     place.outside.check(what);
-    let rule = Retention::only_last(1);
-    let done = place.store.collect(&place.store.plan_gc(&rule).unwrap()).unwrap();
+    let done = genstore_testkit::collect(&place.store, 1).unwrap();
     // One more in the stage.
     assert!(!done.generations.is_empty(), "{what}");
     assert_eq!(done.left.len(), done.generations.len() + 1, "{what}: {:?}", done.left);

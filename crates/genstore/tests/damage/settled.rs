@@ -1,15 +1,7 @@
 //! A verb that fails settles its own change, so that the next writer has nothing to recover.
 
-use std::fs;
-use std::sync::Arc;
-
-use genstore::faults::{FaultKind, Faults};
-use genstore::publish::{Expect, MarkLeft};
-use genstore::verify::Depth;
-use genstore::{Options, Store};
-use genstore_testkit::{End, Fault, at, count_down, scratch, things};
-
 use super::place::{Place, options};
+use crate::prelude::*;
 
 #[test]
 fn a_rollback_that_fails_leaves_nothing_begun() {
@@ -24,7 +16,7 @@ fn a_rollback_that_fails_leaves_nothing_begun() {
             assert!(is_full || !sequence.contains("intent"), "{words}: {sequence}");
             let report = place.store.verify(None, Depth::Full).unwrap();
             assert!(report.is_clean(), "{words}: {report:#?}");
-            assert_eq!(place.store.current().unwrap(), Some(genstore_testkit::id(4)), "{words}");
+            assert_eq!(place.store.current().unwrap(), Some(id(4)), "{words}");
         }
         end
     });
@@ -50,7 +42,7 @@ fn what_was_killed_is_no_damage() {
     let dir = scratch();
     let mut place = Place::make(dir.path());
     drop(place.switch(2).unwrap());
-    drop(place.publish(&things(1, &[("a", "=fifth")]), genstore::StageOptions::default(), true).unwrap());
+    drop(place.publish(&things(1, &[("a", "=fifth")]), StageOptions::default(), true).unwrap());
     // As if a switch had been killed after the inodes were in their places and before `shown` was.
     let own = place.tree(2).join("own");
     let shown = fs::read(place.at("generations/2/shown")).unwrap();
@@ -61,10 +53,9 @@ fn what_was_killed_is_no_damage() {
     assert!(own.exists());
     let intent =
         "{\"high\":5,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":2,\"marks\":[]}}";
-    let record = format!("{intent}\n{}\n", genstore::tree::Digest::of(intent.as_bytes()));
+    let record = format!("{intent}\n{}\n", Digest::of(intent.as_bytes()));
     fs::write(place.at("sequence"), &record).unwrap();
-    let report = place.store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
+    assert_clean(&place.store);
 }
 
 fn with(place: &Place, faults: Faults) -> Store {

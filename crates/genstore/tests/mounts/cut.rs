@@ -2,22 +2,9 @@
 //! cannot be renamed.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
-
-use genstore::audit::KeepFailed;
-use genstore::faults::Faults;
-use genstore::plan::ScanRules;
-use genstore::publish::{MarkLeft, Owner};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Options, Plan, StageOptions, Store};
-use genstore_testkit::{
-    Bystanders, KINDS, Task, at, bind, count_down, debris, in_own_mounts, mount, names, read_tree, scratch,
-    things, unmount, unmount_below, write_tree,
-};
 
 use super::{child, keep_one, open};
+use crate::prelude::*;
 
 /// The verb that runs beside a mount, and fails at each of its steps.
 pub(super) fn act(verb: &str, dir: &Path, faults: Faults) -> genstore::Result<()> {
@@ -69,9 +56,7 @@ fn prepare_mounts(dir: &Path, outside: &Path) {
 /// INV-17.
 #[test]
 fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
-    if !in_own_mounts(nothing_outside_changes_wherever_it_is_cut_or_fails) {
-        return;
-    }
+    needs!(in_own_mounts(nothing_outside_changes_wherever_it_is_cut_or_fails));
     let dir = scratch();
     let outside = Bystanders::make(&dir.path().join("outside"));
     // Staging is tried at every step without mounts, by `crash`.
@@ -91,7 +76,7 @@ fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
             unmount_below(&place);
             act("gc", &place, Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
             let store = genstore_testkit::open(&place.join("store"), Faults::default());
-            assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
+            assert_clean_for(&store, what);
             assert_eq!(debris(store.path()), [""; 0], "{what}");
             assert_eq!(fs::read(place.join("store/current/a")).unwrap(), b"4", "{what}");
             fs::remove_dir_all(&place).unwrap();
@@ -103,9 +88,7 @@ fn nothing_outside_changes_wherever_it_is_cut_or_fails() {
 
 #[test]
 fn a_generation_that_cannot_be_renamed_is_whole_or_off_the_list() {
-    if !in_own_mounts(a_generation_that_cannot_be_renamed_is_whole_or_off_the_list) {
-        return;
-    }
+    needs!(in_own_mounts(a_generation_that_cannot_be_renamed_is_whole_or_off_the_list));
     let dir = scratch();
     let lower = dir.path().join("lower");
     fs::create_dir(&lower).unwrap();
@@ -129,7 +112,7 @@ fn a_generation_that_cannot_be_renamed_is_whole_or_off_the_list() {
         act("gc", &place, Faults::default()).unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_eq!(names(&place.join("store/generations")), ["3"], "{what}");
         assert_eq!(debris(store.path()), [""; 0], "{what}");
-        assert!(store.verify(None, Depth::Full).unwrap().is_clean(), "{what}");
+        assert_clean_for(&store, what);
         drop(store);
         unmount(&place);
         fs::remove_dir_all(&upper).unwrap();
@@ -156,9 +139,7 @@ fn overlay(lower: &Path, upper: &Path, at: &Path) {
 }
 #[test]
 fn a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled() {
-    if !in_own_mounts(a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled) {
-        return;
-    }
+    needs!(in_own_mounts(a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled));
     let recycle = StageOptions::default().recycle(keep_one());
     for way in [StageOptions::default(), recycle] {
         let dir = scratch();
@@ -194,6 +175,6 @@ fn a_store_in_a_lower_layer_of_overlayfs_is_collected_and_recycled() {
         assert_eq!((done.generations.len(), &*done.left), (3, &[][..]));
         assert_eq!(names(&merged.join("store/generations")), ["4"]);
         assert_eq!(debris(store.path()), [""; 0]);
-        assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+        assert_clean(&store);
     }
 }

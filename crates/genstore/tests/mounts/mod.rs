@@ -4,22 +4,9 @@
 mod cut;
 mod outside;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
+use genstore::verify::TreeFaultKind;
 
-use genstore::audit::KeepFailed;
-use genstore::error::RefusedKind;
-use genstore::plan::ScanRules;
-use genstore::publish::{MarkLeft, Owner};
-use genstore::verify::{Depth, TreeFaultKind};
-use genstore::{CommitOptions, Error, Options, Plan, Publication, Retention, StageOptions, Store};
-use genstore_testkit::{
-    Bystanders, bind, child_task, debris, in_own_mounts, names, scratch, things, unmount, write_tree,
-};
-use tempfile::TempDir;
+use crate::prelude::*;
 
 struct Site {
     dir: TempDir,
@@ -84,9 +71,7 @@ fn names_mount(left: &[genstore::error::Leftover], end: &str) {
 
 #[test]
 fn gc_leaves_what_is_mounted_in_a_generation_and_goes_on() {
-    if !in_own_mounts(gc_leaves_what_is_mounted_in_a_generation_and_goes_on) {
-        return;
-    }
+    needs!(in_own_mounts(gc_leaves_what_is_mounted_in_a_generation_and_goes_on));
     let site = Site::new();
     // On a folder of the tree, on one that is in no manifest, on a file, and on the tree itself.
     for place in ["up/c", "uploads", "a", ""] {
@@ -117,14 +102,12 @@ fn gc_leaves_what_is_mounted_in_a_generation_and_goes_on() {
         assert_eq!(debris(site.store.path()), [""; 0], "{place}: the next writer removes the rest");
         assert_eq!(site.gc().left, []);
     }
-    assert!(site.store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&site.store);
 }
 
 #[test]
 fn a_stage_with_a_mount_is_left_and_retried() {
-    if !in_own_mounts(a_stage_with_a_mount_is_left_and_retried) {
-        return;
-    }
+    needs!(in_own_mounts(a_stage_with_a_mount_is_left_and_retried));
     let site = Site::new();
     let begin = || {
         let stage = site.store.begin().unwrap();
@@ -170,9 +153,7 @@ fn a_stage_with_a_mount_is_left_and_retried() {
 
 #[test]
 fn a_build_that_leaves_a_mount_is_refused_before_anything_is_linked() {
-    if !in_own_mounts(a_build_that_leaves_a_mount_is_refused_before_anything_is_linked) {
-        return;
-    }
+    needs!(in_own_mounts(a_build_that_leaves_a_mount_is_refused_before_anything_is_linked));
     let site = Site::new();
     let stage = site.store.begin().unwrap();
     fs::create_dir_all(stage.path().join("sub/a b")).unwrap();
@@ -205,9 +186,7 @@ fn a_build_that_leaves_a_mount_is_refused_before_anything_is_linked() {
 
 #[test]
 fn what_is_mounted_in_current_hinders_no_writer() {
-    if !in_own_mounts(what_is_mounted_in_current_hinders_no_writer) {
-        return;
-    }
+    needs!(in_own_mounts(what_is_mounted_in_current_hinders_no_writer));
     let site = Site::new();
     let recycle = || StageOptions::default().recycle(keep_one());
     for round in 0..4 {
@@ -236,9 +215,7 @@ fn what_is_mounted_in_current_hinders_no_writer() {
 
 #[test]
 fn refused_ones_are_evicted_around_what_is_mounted_in_them() {
-    if !in_own_mounts(refused_ones_are_evicted_around_what_is_mounted_in_them) {
-        return;
-    }
+    needs!(in_own_mounts(refused_ones_are_evicted_around_what_is_mounted_in_them));
     let site = Site::new();
     let keep = KeepFailed::default().count(1).bytes(1 << 30);
     let fail = || site.store.begin().unwrap().fail("exit status 1", keep).unwrap();

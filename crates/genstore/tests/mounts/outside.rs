@@ -1,23 +1,13 @@
 //! Mounts outside the store: in consumed sources, in mirrors, and below views.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::symlink;
-
-use genstore::error::RefusedKind;
-use genstore::plan::ScanRules;
-use genstore::publish::MarkLeft;
-use genstore::view::{ViewOptions, ViewState};
-use genstore::{CommitOptions, Error, Plan, StageOptions};
-use genstore_testkit::{bind, in_own_mounts, mount, names, things, unmount, write_tree};
 
 use super::Site;
+use crate::prelude::*;
 
 #[test]
 fn nothing_is_consumed_across_a_mount_point() {
-    if !in_own_mounts(nothing_is_consumed_across_a_mount_point) {
-        return;
-    }
+    needs!(in_own_mounts(nothing_is_consumed_across_a_mount_point));
     let site = Site::new();
     let given = site.path("given");
     fs::create_dir_all(given.join("mounted")).unwrap();
@@ -66,9 +56,7 @@ fn mirror(copy: bool) -> ViewOptions {
 
 #[test]
 fn a_mirror_is_updated_around_what_is_mounted_in_it() {
-    if !in_own_mounts(a_mirror_is_updated_around_what_is_mounted_in_it) {
-        return;
-    }
+    needs!(in_own_mounts(a_mirror_is_updated_around_what_is_mounted_in_it));
     for copy in [false, true] {
         let site = Site::new();
         drop(site.publish("one"));
@@ -104,9 +92,7 @@ fn a_mirror_is_updated_around_what_is_mounted_in_it() {
 
 #[test]
 fn a_view_waits_for_its_filesystem() {
-    if !in_own_mounts(a_view_waits_for_its_filesystem) {
-        return;
-    }
+    needs!(in_own_mounts(a_view_waits_for_its_filesystem));
     for options in [mirror(true), ViewOptions::default()] {
         let site = Site::new();
         let (device, disk) = (site.path("device"), site.path("disk"));

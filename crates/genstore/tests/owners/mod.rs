@@ -4,25 +4,13 @@
 mod shared;
 mod told;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::os::unix::fs::lchown;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
 
-use genstore::publish::{MarkLeft, Owner};
-use genstore::{
-    Audience, CommitOptions, Options, Plan, Retention, Source, StageOptions, Store, faults::Faults,
-    plan::PlanBuilder, plan::ScanRules, verify::Depth, view::ViewOptions,
-};
-use genstore_testkit::{
-    Task, at, below, child_task, copy_exactly, has_program, is_root, itself, kill_at, names, objects,
-    options, scratch, skip_on_this_machine, things, write_tree,
-};
-use tempfile::TempDir;
+use genstore::Audience;
+use genstore::plan::PlanBuilder;
+
+use crate::prelude::*;
 
 /// Ids that no system assigns by itself.
 const USER: u32 = 61_001;
@@ -49,7 +37,7 @@ fn plan(text: &str) -> PlanBuilder {
 }
 
 /// Publishes, and recycles a generation beyond the newest `keep`, if there is one.
-fn publish(store: &Store, text: &str, keep: usize) -> genstore::Publication {
+fn publish(store: &Store, text: &str, keep: usize) -> Publication {
     let retention = Retention::only_last(keep);
     let options = StageOptions::default().recycle(retention);
     let plan = plan(text).build().unwrap();
@@ -57,8 +45,7 @@ fn publish(store: &Store, text: &str, keep: usize) -> genstore::Publication {
 }
 
 fn collect(store: &Store) {
-    let retention = Retention::only_last(1);
-    drop(store.collect(&store.plan_gc(&retention).unwrap()).unwrap());
+    drop(genstore_testkit::collect(store, 1).unwrap());
 }
 
 /// All acts that create files, by name.
@@ -73,7 +60,7 @@ fn act(name: &str, store: &Store, place: &Path) {
         "gc" => collect(store),
         "notes" => {
             store.pin(&"1".parse().unwrap(), &"p".parse().unwrap(), None, None).unwrap();
-            store.mark(&"1".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
+            store.mark(&"1".parse().unwrap(), Mark::Bad, None).unwrap();
         }
         "stage" => {
             let stage = store.begin().unwrap();
@@ -196,8 +183,7 @@ fn child() {
         let current = store.current().unwrap().unwrap();
         store.pin(&current.to_string().parse().unwrap(), &"user".parse().unwrap(), None, None).unwrap();
         collect(&store);
-        let report = store.verify(None, Depth::Full).unwrap();
-        assert!(report.is_clean(), "{report:#?}");
+        assert_clean(&store);
         println!("the user went on");
     }
 }
@@ -211,9 +197,7 @@ fn other_warnings(mut warnings: Vec<genstore::Warning>) -> Vec<genstore::Warning
 
 #[test]
 fn what_root_makes_belongs_to_the_owner_of_the_store() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     for name in ACTS {
         let place = user_place();
         act(name, &open(place.path(), Faults::default()), place.path());
@@ -224,9 +208,7 @@ fn what_root_makes_belongs_to_the_owner_of_the_store() {
 
 #[test]
 fn a_store_that_root_makes_belongs_to_the_owner_of_the_folder() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let dir = scratch();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     lchown(dir.path(), Some(USER), Some(GROUP)).unwrap();
@@ -239,9 +221,7 @@ fn a_store_that_root_makes_belongs_to_the_owner_of_the_folder() {
 /// Root in its own store makes no additional calls, and no owner changes.
 #[test]
 fn roots_own_store_stays_roots() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let dir = scratch();
     let faults = Faults::record();
     let store = open(dir.path(), faults.clone());
@@ -252,9 +232,7 @@ fn roots_own_store_stays_roots() {
 
 #[test]
 fn the_user_goes_on_wherever_root_was_killed() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     for name in ["publish", "failed"] {
         let original = user_place();
         // The first file of this kind, so that the creation of the log is interrupted, too.
@@ -280,9 +258,7 @@ fn the_user_goes_on_wherever_root_was_killed() {
 /// The next command of root changes the owner of the files that an earlier one left.
 #[test]
 fn root_gives_back_what_it_finds_as_its_own() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let place = user_place();
     let log = place.path().join("store/log");
     lchown(&log, Some(0), Some(0)).unwrap();
@@ -293,9 +269,7 @@ fn root_gives_back_what_it_finds_as_its_own() {
 /// A file with a second name may be any file: it keeps its owner.
 #[test]
 fn root_gives_away_nothing_that_has_a_second_name() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let place = user_place();
     let (log, other) = (place.path().join("store/log"), place.path().join("other"));
     lchown(&log, Some(0), Some(0)).unwrap();
@@ -312,7 +286,7 @@ fn user_collects(store: &Store) {
     let retention = Retention::only_last(1);
     let published = publish(store, "four", 1);
     assert!(published.changed && published.recycled.is_none() && published.warnings.is_empty());
-    let id = |n: u64| genstore::GenerationId::new(n).unwrap();
+    let id = |n: u64| GenerationId::new(n).unwrap();
     for _ in 0..2 {
         let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
         assert_eq!((done.stuck, done.spared), (vec![id(2)], vec![]));
@@ -322,24 +296,20 @@ fn user_collects(store: &Store) {
         assert_eq!(left.len(), 1, "{left:?}");
         let listed: Vec<u64> = store.list().unwrap().generations.iter().map(|g| g.id.get()).collect();
         assert_eq!(listed, [4, 2]);
-        let report = store.verify(None, Depth::Full).unwrap();
-        assert!(report.is_clean(), "{report:#?}");
+        assert_clean(store);
     }
     println!("the user went on");
 }
 
 #[test]
 fn a_generation_that_cannot_be_removed_is_named_and_keeps_nothing_else() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let place = user_place();
     lchown(place.path().join("store/generations/2"), Some(0), Some(0)).unwrap();
     as_user(place.path(), "a generation of root's", Some(STUCK));
     // With the necessary rights all of it is removed.
     let store = open(place.path(), Faults::default());
-    let retention = Retention::only_last(1);
-    let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
+    let done = genstore_testkit::collect(&store, 1).unwrap();
     assert_eq!((done.generations.len(), done.left), (1, vec![]));
 }
 
@@ -354,9 +324,9 @@ fn user_goes_past_what_is_locked(store: &Store) {
     };
     let locked = |name: &str| (store.path().join(name), denied.to_owned());
     assert!(publish(store, "four", 1).changed);
-    let objects = genstore_testkit::object_inodes(store.path());
+    let objects = object_inodes(store.path());
     let retention = Retention::only_last(1);
-    let id = |n: u64| genstore::GenerationId::new(n).unwrap();
+    let id = |n: u64| GenerationId::new(n).unwrap();
     for _ in 0..2 {
         let plan = store.plan_gc(&retention).unwrap();
         assert_eq!(plan.objects(), 0, "its objects are unknown");
@@ -367,10 +337,10 @@ fn user_goes_past_what_is_locked(store: &Store) {
         assert_eq!(list.generations.iter().map(|one| one.id.get()).collect::<Vec<_>>(), [4]);
         assert_eq!(list.damaged.iter().map(|damaged| damaged.id.get()).collect::<Vec<_>>(), [2]);
     }
-    assert_eq!(genstore_testkit::object_inodes(store.path()), objects);
+    assert_eq!(object_inodes(store.path()), objects);
     // Refused publications: the newest one is kept, and all others except those two are removed.
     for number in 3..6 {
-        let keep = genstore::audit::KeepFailed::default().count(1).bytes(1 << 30);
+        let keep = KeepFailed::default().count(1).bytes(1 << 30);
         let failed = store.begin().unwrap().fail("exit status 1", keep).unwrap();
         assert_eq!(failed.number, number);
         let left = told(&failed.left);
@@ -389,9 +359,7 @@ fn user_goes_past_what_is_locked(store: &Store) {
 
 #[test]
 fn what_cannot_be_read_is_named_and_keeps_its_objects() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let place = user_place();
     let store = open(place.path(), Faults::default());
     // A folder that may not be listed, and one whose files belong to another user.
@@ -406,10 +374,8 @@ fn what_cannot_be_read_is_named_and_keeps_its_objects() {
     as_user(place.path(), "files that only root can read", Some(LOCKED));
     // It is complete, and with the necessary rights all of it is removed.
     fs::set_permissions(&generation, fs::Permissions::from_mode(0o755)).unwrap();
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
-    let retention = Retention::only_last(1);
-    let done = store.collect(&store.plan_gc(&retention).unwrap()).unwrap();
+    assert_clean(&store);
+    let done = genstore_testkit::collect(&store, 1).unwrap();
     assert_eq!((done.generations.len(), done.left), (1, vec![]));
     assert!(done.objects > 0);
 }
@@ -437,5 +403,5 @@ fn a_tree_that_cannot_be_changed_is_given_up_for_a_fresh_one() {
     assert!(report.is_clean(), "{report:#?}");
     // The next writer removes the rest of it.
     drop(publish(&store, "four", 9));
-    assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);
+    assert_eq!(debris(store.path()), [""; 0]);
 }

@@ -1,7 +1,6 @@
 //! Stores for a group, and for their owner alone.
 
 use super::*;
-use genstore::publish::MarkLeft;
 
 /// The environment variable for a member of the group: an act, its number, a place.
 pub(super) const AS_MEMBER: &str = "GENSTORE_OWNERS_AS_MEMBER";
@@ -46,7 +45,7 @@ pub(super) fn member_acts(words: &str) {
         "rollback" => assert_eq!(store.rollback(1, MarkLeft::Bad).unwrap().warnings, []),
         "unmark" => {
             let id = store.current().unwrap().unwrap().to_string();
-            store.mark(&id.parse().unwrap(), genstore::generation::Mark::Good, None).unwrap();
+            store.mark(&id.parse().unwrap(), Mark::Good, None).unwrap();
             store.pin(&id.parse().unwrap(), &"both".parse().unwrap(), None, None).unwrap();
         }
         "watch" => drop(store.lock_watch().unwrap()),
@@ -75,16 +74,13 @@ pub(super) fn member_acts(words: &str) {
         }
         name => act(name, &store, place),
     }
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
+    assert_clean(&store);
     println!("the member acted");
 }
 
 #[test]
 fn a_shared_store_works_for_all_members_of_its_group() {
-    if !is_root() || !has_program("setpriv") {
-        return;
-    }
+    needs!(is_root() || !has_program("setpriv"));
     const BOTH: [u32; 2] = [61_002, 61_003];
     let dir = scratch();
     lchown(dir.path(), Some(BOTH[0]), Some(GROUP)).unwrap();
@@ -161,22 +157,20 @@ fn the_set_group_id_bit_of_a_folder_says_nothing() {
     }
     let tree = store.path().join("generations/2/tree");
     assert_eq!(tree.join("d1").metadata().unwrap().mode() & 0o7777, 0o2755);
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
+    assert_clean(&store);
     // A stage that is checked before and after an audit; a tree that is recycled; a mirror.
     let mirror = ViewOptions::mirror();
     assert_eq!(store.add_view(&dir.path().join("mirror"), &mirror).unwrap().warnings, []);
-    genstore_testkit::settle(dir.path());
+    settle(dir.path());
     let published = publish(&store, "three", 1);
     assert_eq!((published.recycled.map(|id| id.get()), published.warnings), (Some(1), vec![]));
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
+    assert_clean(&store);
     // Any other bit is a fault.
     fs::set_permissions(tree.join("d1"), fs::Permissions::from_mode(0o2775)).unwrap();
     assert_eq!(store.verify(None, Depth::Quick).unwrap().faults.len(), 1);
     write_tree(&dir.path().join("dist"), &things(1_000, &[("a/b", "=1")]));
     drop(store.repair().unwrap());
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     let modes: BTreeMap<PathBuf, u32> = all(&store.path().join("generations"))
         .into_iter()
         .filter(|path| path.symlink_metadata().unwrap().is_dir())

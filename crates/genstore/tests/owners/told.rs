@@ -38,9 +38,7 @@ const NAMES: [&str; 18] = [
 
 #[test]
 fn verify_tells_what_a_walk_over_all_names_finds() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let place = user_place();
     let store = open(place.path(), Faults::default());
     store.mark(&"2".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
@@ -63,9 +61,7 @@ fn verify_tells_what_a_walk_over_all_names_finds() {
 /// Names that are in no manifest count, too.
 #[test]
 fn verify_tells_the_owners_of_what_is_damaged() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let place = user_place();
     let store = open(place.path(), Faults::default());
     let path = |name: &str| store.path().join(name);
@@ -102,9 +98,7 @@ fn verify_tells_the_owners_of_what_is_damaged() {
 
 #[test]
 fn verify_of_one_generation_tells_of_that_one() {
-    if !is_root() {
-        return;
-    }
+    needs!(is_root());
     let place = user_place();
     let store = open(place.path(), Faults::default());
     let path = |name: &str| store.path().join(name);

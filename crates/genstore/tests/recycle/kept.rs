@@ -1,17 +1,6 @@
 //! Generations that are not recycled, and the losses of a refusal.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::time::Duration;
-
-use genstore::audit::{AuditRules, Judged};
-use genstore::faults::Faults;
-use genstore::plan::ScanRules;
-use genstore::verify::Depth;
-use genstore::{GenerationId, Plan, Retention, StageOptions};
-use genstore_testkit::{Things, Way, debris, open, write_tree};
-
-use super::{LAST, Place, publish_in, publish_with, tree_a, tree_b, tree_c};
+use super::*;
 
 #[test]
 fn a_spare_whose_folders_are_others_is_only_removed() {
@@ -143,6 +132,6 @@ fn a_refused_audit_loses_only_what_was_given_up() {
     assert_eq!(store.current().unwrap().map(GenerationId::get), Some(2));
     assert!(!place.tree(1).exists());
     assert_eq!(debris(&place.store()), [""; 0]);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     assert_eq!(place.publish(&tree_c()).generation.get(), 3);
 }

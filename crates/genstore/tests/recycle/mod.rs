@@ -4,18 +4,7 @@ mod kept;
 mod races;
 mod same;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-
-use genstore::audit::{AuditRules, Judged};
-use genstore::faults::Faults;
-use genstore::plan::ScanRules;
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, GenerationId, Plan, Publication, Retention, StageOptions, Store};
-use genstore_testkit::{Things, Way, copy_exactly, debris, open, scratch, things, write_tree};
-use tempfile::TempDir;
+use crate::prelude::*;
 
 const LAST: Retention = Retention::only_last(1);
 
@@ -63,8 +52,7 @@ impl Place {
             let rule = LAST.keep_last(2);
             let plan = store.plan_gc(&rule).unwrap();
             drop(store.collect(&plan).unwrap());
-            let report = store.verify(None, Depth::Full).unwrap();
-            assert!(report.is_clean(), "{report:#?}");
+            assert_clean(&store);
             assert_eq!(debris(store.path()), [""; 0]);
         }
         let (mut recycled, mut assembled) = (inodes(&self.store()), inodes(&other));
@@ -152,25 +140,11 @@ fn inodes(store: &Path) -> BTreeMap<String, String> {
 fn tree_a() -> Things {
     things(
         1_000,
-        &[
-            ("a.txt", "=first"),
-            ("bin/run", "!#!/bin/sh"),
-            ("d/b.txt", "=second"),
-            ("d/deep/er/x", "=x"),
-            ("d/deep/er/y", "=y"),
-            ("d/deep/z", "=z"),
-            ("d/same-1", "=same"),
-            ("d/same-2", "=same"),
-            ("d/twin", "!second"),
-            ("e/empty", "="),
-            ("e/stays-empty", "="),
-            ("hollow", "/"),
-            ("link", ">d/b.txt"),
-            ("swap-1", "=file"),
-            ("swap-2/file", "=folder"),
-            ("swap-3", ">link"),
-            ("swap-4", "/"),
-        ],
+        &words(
+            "a.txt=first bin/run!#!/bin/sh d/b.txt=second d/deep/er/x=x d/deep/er/y=y d/deep/z=z \
+        d/same-1=same d/same-2=same d/twin!second e/empty= e/stays-empty= hollow/ link>d/b.txt \
+        swap-1=file swap-2/file=folder swap-3>link swap-4/",
+        ),
     )
 }
 

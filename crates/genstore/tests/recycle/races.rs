@@ -1,17 +1,9 @@
 //! Concurrent publishers that recycle, readers, and gc.
 
-use std::fs;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use genstore::tree::Digest;
-use genstore::verify::Depth;
-use genstore::{Error, Rev};
-use genstore_testkit::{
-    Bystanders, Thing, Way, change_tree, debris, read_tree, settle, things, write_tree,
-};
-
-use super::{LAST, Place, publish_in, tree_a, tree_c};
+use super::*;
 
 /// Checks a generation, which a lease keeps meanwhile.
 fn check_whole(generation: &genstore::Generation) {
@@ -102,7 +94,6 @@ fn publishers_collectors_and_readers_get_along() {
     assert!(recycled.load(Relaxed) > 0, "nothing was recycled");
     let plan = store.plan_gc(&LAST).unwrap();
     drop(store.collect(&plan).unwrap());
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
+    assert_clean(&store);
     assert_eq!(debris(&place.store()), [""; 0]);
 }

@@ -1,17 +1,8 @@
 //! A recycled tree is the same as an assembled one, at the cost of the changes.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::sync::Arc;
-
-use genstore::faults::Faults;
-use genstore::publish::MarkLeft;
-use genstore::verify::Depth;
-use genstore::{Durability, GenerationId, Options, Store};
-use genstore_testkit::{Things, at, open, settle, things, write_tree};
 use proptest::prelude::*;
 
-use super::{LAST, Place, publish_with, tree_a, tree_b, tree_c};
+use super::*;
 
 #[test]
 fn a_recycled_tree_is_what_assembly_makes() {
@@ -81,7 +72,7 @@ fn the_work_is_that_of_the_changes() {
     }
     assert!(calls.len() < 80, "{}: {calls:#?}", calls.len());
     assert!(!calls.iter().any(|call| call.starts_with("syncfs")), "{calls:#?}");
-    assert!(place.open().verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&place.open());
 }
 
 #[test]
@@ -127,7 +118,7 @@ fn going_back_and_forth_leaves_nothing_stale() {
         drop(place.publish_by(&tree, Some(LAST.keep_last(9))));
     }
     drop(place.open().rollback(2, MarkLeft::Unchanged).unwrap());
-    drop(place.open().activate(&"3".parse().unwrap(), genstore::publish::Expect::Any).unwrap());
+    drop(place.open().activate(&"3".parse().unwrap(), Expect::Any).unwrap());
     // Generations 1 and 3 have inodes of their own now.
     drop(place.publish_by(&tree_a(), Some(LAST.keep_last(9))));
     assert_eq!(place.publish_and_compare(&tree_c()), Some(3));

@@ -1,22 +1,12 @@
 //! A store that was copied without its links, times and modes, or without its objects.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
-use genstore::Store;
-use genstore::publish::MarkLeft;
-use genstore_testkit::{below, commit, copy_exactly, id, plan_of, read_tree, scratch, things};
-
 use super::lost::{drop_empty_folders, files, repair, verify};
-use super::{collect, open, publish_things};
+use super::*;
 
 /// Copies a store with `cp` and these flags.
 fn copied(store: &Store, dir: &Path, flags: &[&str]) -> Store {
     let to = dir.join("copied");
-    let status =
-        std::process::Command::new("cp").arg("-r").args(flags).arg(store.path()).arg(&to).status().unwrap();
+    let status = Command::new("cp").arg("-r").args(flags).arg(store.path()).arg(&to).status().unwrap();
     assert!(status.success());
     Store::open(&to, super::ticking(2_000_000)).unwrap()
 }
@@ -66,7 +56,7 @@ fn a_copy_is_given_back_its_links_times_and_modes() {
         let copy = copied(&store, dir.path(), flags);
         if flags == ["--preserve=links"] {
             let chmod = ["-R", "u+w", copy.path().to_str().unwrap()];
-            assert!(std::process::Command::new("chmod").args(chmod).status().unwrap().success());
+            assert!(Command::new("chmod").args(chmod).status().unwrap().success());
         }
         let report = verify(&copy);
         assert!(!report.is_clean(), "{flags:?}: the loss is named");
@@ -125,7 +115,7 @@ fn an_object_that_ran_out_of_links_is_no_loss() {
     let dir = scratch();
     let store = shared(dir.path());
     // Like a rotation: the name passes to a copy, and the old inode keeps its links.
-    let hex = genstore::tree::Digest::of("0123456789".repeat(100).as_bytes()).to_string();
+    let hex = Digest::of("0123456789".repeat(100).as_bytes()).to_string();
     let object = store.path().join("objects").join(&hex[..2]).join(&hex[2..]);
     let copy = dir.path().join("copy");
     copy_exactly(&object, &copy);

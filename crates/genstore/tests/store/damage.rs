@@ -1,18 +1,8 @@
 //! Damage of a store is reported and repaired.
 
-use std::fs;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use genstore::error::ObjectUse;
 
-use genstore::error::{Damaged, ObjectUse};
-use genstore::publish::MarkLeft;
-use genstore::verify::{Depth, Repaired};
-use genstore::{Error, StageOptions};
-use genstore_testkit::{
-    Bystanders, Way, commit, id, objects, plan_of, read_tree, same_content, scratch, things,
-};
-
-use super::{collect, open, publish_in};
+use super::*;
 
 /// Flips one bit of a file. The mtime stays, as with bit rot.
 fn flip(path: &Path, at: u64) {
@@ -29,9 +19,7 @@ fn flip(path: &Path, at: u64) {
 #[test]
 fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
     for way in Way::ALL {
-        let dir = scratch();
-        let _outside = Bystanders::make(&dir.path().join("bystanders"));
-        let store = open(dir.path());
+        let (dir, store, _outside) = guarded();
         drop(publish_in(way, &store, dir.path(), &things(900, &[("x/a", "=old"), ("gone", "!tool")])));
         let content = things(1_000, &[("x/a", "=hello"), ("y", "=hello"), ("e", "="), ("t", "!tool")]);
         drop(publish_in(way, &store, dir.path(), &content));
@@ -58,8 +46,7 @@ fn every_damaged_byte_is_named_and_healed_by_the_next_publish() {
                 }
                 let healed = publish_in(way, &store, dir.path(), &content);
                 assert_eq!((healed.changed, healed.healed), (false, 1), "{what}");
-                let report = store.verify(None, Depth::Full).unwrap();
-                assert!(report.is_clean(), "{what}: {report:#?}");
+                assert_clean_for(&store, &what);
             }
         }
     }
@@ -72,9 +59,7 @@ fn content_of(path: &Path) -> Vec<u8> {
 #[test]
 fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
     for way in Way::ALL {
-        let dir = scratch();
-        let _outside = Bystanders::make(&dir.path().join("bystanders"));
-        let store = open(dir.path());
+        let (dir, store, _outside) = guarded();
         let content = things(1_000, &[("a", "=hello"), ("b", "=hello")]);
         drop(publish_in(way, &store, dir.path(), &content));
         // By root, or after chmod, through the path that readers use. The mtime changes.
@@ -85,7 +70,7 @@ fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
         assert_eq!((healed.changed, healed.healed), (false, 1), "{way}");
         let shown = read_tree(&store.path().join("current")).unwrap();
         assert!(same_content(&shown, &content));
-        assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+        assert_clean(&store);
         assert_eq!(fs::read_dir(store.path().join("quarantine")).unwrap().count(), 1, "the bytes are kept");
     }
 }
@@ -93,13 +78,10 @@ fn a_write_through_a_link_is_noticed_by_the_next_publish_alone() {
 #[test]
 fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() {
     for way in Way::ALL {
-        let dir = scratch();
-        let _outside = Bystanders::make(&dir.path().join("bystanders"));
-        let store = open(dir.path());
+        let (dir, store, _outside) = guarded();
         let content = things(1_000, &[("a", "=precious"), ("b", "=other")]);
         drop(publish_in(way, &store, dir.path(), &content));
-        let object =
-            genstore::tree::ObjectId { digest: genstore::tree::Digest::of(b"precious"), executable: false };
+        let object = genstore::tree::ObjectId { digest: Digest::of(b"precious"), executable: false };
         let hex = object.digest.to_string();
         flip(&store.path().join("objects").join(&hex[..2]).join(&hex[2..]), 0);
         let Repaired { before, after, .. } = store.repair().unwrap();
@@ -110,16 +92,14 @@ fn what_has_no_intact_copy_is_put_aside_and_named_until_it_is_published_again() 
             store.open_generation(&"@".parse().unwrap()).unwrap().cat(b"a", &mut Vec::new()).unwrap_err();
         assert!(matches!(error, Error::Damaged { what: Damaged::Object(found), .. } if found == object));
         assert_eq!(publish_in(way, &store, dir.path(), &content).healed, 1, "{way}");
-        assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+        assert_clean(&store);
     }
 }
 
 #[test]
 fn repair_mends_what_people_do_to_a_generation() {
     for way in Way::ALL {
-        let dir = scratch();
-        let _outside = Bystanders::make(&dir.path().join("bystanders"));
-        let store = open(dir.path());
+        let (dir, store, _outside) = guarded();
         let content = things(
             1_000,
             &[("a", "=1"), ("d/b", "=2"), ("d/c", "!3"), ("e", "="), ("l", ">a"), ("v", "/")],
@@ -132,7 +112,7 @@ fn repair_mends_what_people_do_to_a_generation() {
         fs::write(tree.join("stranger"), "?").unwrap();
         fs::write(tree.join("v/stranger"), "?").unwrap();
         fs::remove_file(tree.join("l")).unwrap();
-        std::os::unix::fs::symlink("b", tree.join("l")).unwrap();
+        symlink("b", tree.join("l")).unwrap();
         fs::set_permissions(&tree, fs::Permissions::from_mode(0o700)).unwrap();
         let Repaired { before, after, .. } = store.repair().unwrap();
         assert!(before.faults.len() >= 7, "{before:#?}");
@@ -145,11 +125,9 @@ fn repair_mends_what_people_do_to_a_generation() {
 #[test]
 fn healing_does_not_take_a_fresh_inode_for_the_object() {
     for way in Way::ALL {
-        let dir = scratch();
-        let _outside = Bystanders::make(&dir.path().join("bystanders"));
-        let store = open(dir.path());
+        let (dir, store, _outside) = guarded();
         let object = |content: &str| {
-            let hex = genstore::tree::Digest::of(content.as_bytes()).to_string();
+            let hex = Digest::of(content.as_bytes()).to_string();
             store.path().join("objects").join(&hex[..2]).join(&hex[2..])
         };
         drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old"), ("b", "=b")])));
@@ -161,37 +139,14 @@ fn healing_does_not_take_a_fresh_inode_for_the_object() {
         assert_eq!((back.healed, back.refreshed), (1, 1));
         assert_eq!(object("old").metadata().unwrap().mtime(), 1_000);
         assert!(store.path().join("current/a").metadata().unwrap().mtime() > 2_000);
-        let report = store.verify(None, Depth::Full).unwrap();
-        assert!(report.is_clean(), "{report:#?}");
+        assert_clean(&store);
     }
-}
-
-#[test]
-fn a_number_is_not_used_again_although_the_sequence_is_lost() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
-    for n in 1..=3 {
-        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
-    }
-    drop(store.rollback(1, MarkLeft::Bad).unwrap());
-    assert_eq!(collect(&store, 0).generations, [id(3), id(1)]);
-    flip(&store.path().join("sequence"), 3);
-    let stage = store.stage(&plan_of(&[("n", "=4")]), StageOptions::default()).map(drop).unwrap_err();
-    assert_eq!(stage.code(), "damaged");
-    assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
-    let Repaired { before, after, .. } = store.repair().unwrap();
-    assert_eq!(before.files.len(), 1, "{before:?}");
-    assert!(after.is_clean(), "{after:?}");
-    assert_eq!(commit(&store, &plan_of(&[("n", "=4")])).unwrap().generation, id(4));
 }
 
 #[test]
 fn a_damaged_current_generation_does_not_bar_the_way_back() {
     for way in Way::ALL {
-        let dir = scratch();
-        let _outside = Bystanders::make(&dir.path().join("bystanders"));
-        let store = open(dir.path());
+        let (dir, store, _outside) = guarded();
         drop(publish_in(way, &store, dir.path(), &things(1_000, &[("a", "=old")])));
         drop(publish_in(way, &store, dir.path(), &things(2_000, &[("a", "=new")])));
         // It cannot be rebuilt: the log is missing, too.
@@ -208,42 +163,17 @@ fn a_damaged_current_generation_does_not_bar_the_way_back() {
 
 #[test]
 fn an_unfinished_activation_of_a_damaged_generation_keeps_nobody_out() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
+    let (_dir, store, _outside) = guarded();
     drop(commit(&store, &plan_of(&[("a", "=1")])).unwrap());
     drop(commit(&store, &plan_of(&[("a", "=2")])).unwrap());
     // As if a rollback had been interrupted after its intent, and the disk had then damaged the
     // manifest.
     let intent =
         "{\"high\":2,\"heals\":0,\"intent\":{\"kind\":\"activate\",\"generation\":1,\"marks\":[]}}";
-    let record = format!("{intent}\n{}\n", genstore::tree::Digest::of(intent.as_bytes()));
+    let record = format!("{intent}\n{}\n", Digest::of(intent.as_bytes()));
     fs::write(store.path().join("sequence"), record).unwrap();
     flip(&store.path().join("generations/1/manifest"), 100);
     assert_eq!(commit(&store, &plan_of(&[("a", "=3")])).unwrap().generation, id(3));
     let report = store.verify(None, Depth::Full).unwrap();
     assert!(report.is_clean(), "the publish healed it: {report:?}");
-}
-
-#[test]
-fn whatever_took_the_place_of_current_is_put_aside() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
-    drop(commit(&store, &plan_of(&[("a", "=1")])).unwrap());
-    drop(commit(&store, &plan_of(&[("a", "=2")])).unwrap());
-    drop(store.rollback(1, MarkLeft::Unchanged).unwrap());
-    let current = store.path().join("current");
-    for harm in [
-        |current: &Path| fs::create_dir(current).unwrap(),
-        |current: &Path| std::os::unix::fs::symlink("generations/9/tree", current).unwrap(),
-        |current: &Path| std::os::unix::fs::symlink("/tmp", current).unwrap(),
-    ] {
-        fs::remove_file(&current).unwrap();
-        harm(&current);
-        assert!(!store.verify(None, Depth::Full).unwrap().is_clean());
-        let Repaired { after, .. } = store.repair().unwrap();
-        assert!(after.is_clean(), "{after:?}");
-        assert_eq!(store.current().unwrap(), Some(id(1)), "the last activated generation");
-    }
 }

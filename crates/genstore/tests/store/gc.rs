@@ -1,35 +1,16 @@
 //! The generations that a rollback and gc skip, keep and remove.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
-
-use genstore::error::RefusedKind;
 use genstore::gc::Reason;
-use genstore::generation::Mark;
 use genstore::plan::Symlinks;
-use genstore::publish::{Activate, Expect, MarkLeft};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Options, Plan, Retention, Source, StageOptions, Store};
-use genstore_testkit::{
-    Bystanders, at, commit, id, object_inodes, plan_of, read_tree, scratch, things, write_tree,
-};
 
-use super::{collect, open};
+use super::*;
 
 /// Current, pinned, leased and retained generations are not collected (INV-13).
 #[test]
 fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
-    for n in 1..=5 {
-        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
-    }
-    store.mark(&"4".parse().unwrap(), genstore::generation::Mark::Bad, None).unwrap();
+    let (_dir, store, _outside) = guarded();
+    publish_numbers(&store, 1..=5);
+    store.mark(&"4".parse().unwrap(), Mark::Bad, None).unwrap();
     let back = store.rollback(1, MarkLeft::Bad).unwrap();
     assert_eq!((back.generation, back.previous), (id(3), Some(id(5))));
     store.pin(&"1".parse().unwrap(), &"first".parse().unwrap(), None, None).unwrap();
@@ -54,11 +35,8 @@ fn rollback_passes_over_what_is_marked_and_gc_keeps_what_it_must() {
 /// Publishes contents, one after the other. A content that ends with `-` is only kept.
 fn publish_all(store: &Store, contents: &[&str]) {
     for content in contents {
-        let activate = if content.ends_with('-') { Activate::Never } else { Activate::Always };
-        let staged =
-            store.stage(&plan_of(&[("n", &format!("={content}"))]), StageOptions::default()).unwrap();
-        let options = CommitOptions::default().activate(activate);
-        drop(staged.unaudited().commit(&options).unwrap());
+        let publish = if content.ends_with('-') { keep } else { commit };
+        drop(publish(store, &plan_of(&[("n", &format!("={content}"))])).unwrap());
     }
 }
 
@@ -164,7 +142,7 @@ fn a_rollback_reads_two_manifests_and_the_end_of_the_log() {
     }
     match bytes_read().zip(before) {
         Some((after, before)) => assert!(after - before < 1 << 20, "{} bytes were read", after - before),
-        None => genstore_testkit::skip_on_this_machine("the system does not count what is read"),
+        None => skip_on_this_machine("the system does not count what is read"),
     }
 }
 
@@ -197,10 +175,7 @@ fn gc_drops_the_lines_of_generations_that_are_gone_once_the_log_is_long() {
 #[test]
 fn one_verdict_is_that_of_all() {
     let dir = scratch();
-    let now = Arc::new(AtomicU64::new(10_000));
-    let clock = Arc::clone(&now);
-    let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
-    let store = Store::init(&dir.path().join("store"), options).unwrap().store;
+    let (store, now) = with_clock(dir.path(), 10_000);
     // The clock runs years ahead for two publications, and is set back a long time for one.
     for (secs, contents) in [
         (10_000, &["1", "2-"][..]),
@@ -248,10 +223,7 @@ fn one_verdict_is_that_of_all() {
 #[test]
 fn what_was_left_while_a_clock_ran_ahead_has_no_grace_for_years() {
     let dir = scratch();
-    let now = Arc::new(AtomicU64::new(10_000));
-    let clock = Arc::clone(&now);
-    let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
-    let store = Store::init(&dir.path().join("store"), options).unwrap().store;
+    let (store, now) = with_clock(dir.path(), 10_000);
     for (secs, content) in [(10_000, "1"), (1 << 33, "2"), (10_100, "3")] {
         now.store(secs, Ordering::Relaxed);
         publish_all(&store, &[content]);
@@ -265,10 +237,7 @@ fn what_was_left_while_a_clock_ran_ahead_has_no_grace_for_years() {
 #[test]
 fn what_was_made_while_a_clock_ran_ahead_is_as_old_as_what_came_next_though_that_is_gone() {
     let dir = scratch();
-    let now = Arc::new(AtomicU64::new(10_000));
-    let clock = Arc::clone(&now);
-    let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
-    let store = Store::init(&dir.path().join("store"), options).unwrap().store;
+    let (store, now) = with_clock(dir.path(), 10_000);
     for (secs, content) in [(10_000, "1"), (1 << 33, "2-"), (10_100, "3")] {
         now.store(secs, Ordering::Relaxed);
         publish_all(&store, &[content]);
@@ -312,12 +281,8 @@ fn what_the_log_lost_has_its_grace_all_the_same() {
 
 #[test]
 fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
-    for n in 1..=3 {
-        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
-    }
+    let (_dir, store, _outside) = guarded();
+    publish_numbers(&store, 1..=3);
     let rule = Retention::only_last(1);
     let plan = store.plan_gc(&rule).unwrap();
     assert_eq!(plan.removed(), [id(2), id(1)]);
@@ -326,14 +291,12 @@ fn gc_does_no_more_than_its_plan_and_less_if_it_must() {
     let done = store.collect(&plan).unwrap();
     assert_eq!((done.generations, done.spared), (vec![id(1)], vec![id(2)]));
     assert_eq!(store.list().unwrap().generations.len(), 3, "3 was in no plan");
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 #[test]
 fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
+    let (_dir, store, _outside) = guarded();
     for text in ["old", "new"] {
         drop(commit(&store, &plan_of(&[("n", &format!("={text}"))])).unwrap());
     }
@@ -346,8 +309,7 @@ fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
     }
     let done = store.collect(&plan).unwrap();
     assert_eq!((done.generations, done.objects), (vec![id(1)], 0));
-    let report = store.verify(None, Depth::Full).unwrap();
-    assert!(report.is_clean(), "{report:#?}");
+    assert_clean(&store);
     assert_eq!(collect(&store, 1).generations, [id(3), id(2)]);
     assert_eq!(object_inodes(store.path()).len(), 1);
 }
@@ -355,9 +317,7 @@ fn gc_leaves_the_objects_of_generations_that_are_in_no_plan() {
 /// Wide enough to be shared among threads, with entries at every level.
 #[test]
 fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
+    let (dir, store, _outside) = guarded();
     let outside = dir.path().join("outside");
     write_tree(&outside, &things(1_000, &[("kept", "=1"), ("below/kept", "=2")]));
     let mut plan = Plan::builder().symlinks(Symlinks::Any).file("file", Source::Bytes(b"0".to_vec()));
@@ -377,7 +337,7 @@ fn gc_removes_a_wide_tree_and_nothing_that_its_symlinks_lead_to() {
     drop(commit(&store, &plan_of(&[("flat", "=1")])).unwrap());
     let done = collect(&store, 1);
     assert_eq!((done.generations, done.objects), (vec![id(1)], 145));
-    assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);
+    assert_eq!(debris(store.path()), [""; 0]);
     assert_eq!(read_tree(&outside).unwrap().len(), 2);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }

@@ -1,19 +1,6 @@
 //! The invariants of every store, after any history (`store-layout.md`, "Invariants").
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-
-use genstore::Store;
-use genstore::faults::Faults;
-use genstore::generation::Mark;
-use genstore::publish::{Expect, MarkLeft};
-use genstore::tree::Digest;
-use genstore::verify::Depth;
-use genstore_testkit::{Way, commit, copy_exactly, id, object_inodes, plan_of, scratch, things};
-
-use super::{collect, open, publish_in, ticking};
+use super::*;
 
 /// Returns the path of the object with these bytes.
 fn object(store: &Store, bytes: &str) -> PathBuf {
@@ -62,7 +49,7 @@ fn links_keep_no_object_and_lose_none() {
     assert_eq!(object(&store, "2").metadata().unwrap().nlink(), 1);
     assert_eq!(collect(&store, 0).generations, [id(1)]);
     assert_eq!(object_inodes(store.path()), [inode(&object(&store, "2"))].into());
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 /// gc unlists a generation durably before it removes the first object (INV-12).

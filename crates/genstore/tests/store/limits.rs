@@ -1,13 +1,6 @@
 //! Numbers of files and depths of folders beyond the limits of a filesystem.
 
-use std::os::unix::fs::MetadataExt;
-
-use genstore::plan::ScanRules;
-use genstore::verify::Depth;
-use genstore::{Plan, Source, Store};
-use genstore_testkit::{commit, id, object_inodes, plan_of, scratch};
-
-use super::{collect, open, ticking};
+use super::*;
 
 #[test]
 fn seventy_thousand_equal_files_need_more_than_one_inode() {
@@ -19,7 +12,7 @@ fn seventy_thousand_equal_files_need_more_than_one_inode() {
         plan = plan.file(name.as_str(), Source::Bytes(b"all the same".to_vec()));
     }
     let mut options = ticking(1_000);
-    options.durability = genstore::Durability::None;
+    options.durability = Durability::None;
     let store = Store::init(&dir.path().join("store"), options).unwrap().store;
     drop(commit(&store, &plan.build().unwrap()).unwrap());
     let inodes: std::collections::BTreeSet<u64> = names
@@ -35,9 +28,9 @@ fn seventy_thousand_equal_files_need_more_than_one_inode() {
         plan = plan.file(format!("again/{name}"), Source::Bytes(b"all the same".to_vec()));
     }
     drop(commit(&store, &plan.build().unwrap()).unwrap());
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     drop(collect(&store, 0));
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 #[test]
@@ -52,7 +45,7 @@ fn ten_thousand_folders_deep() {
         .build()
         .unwrap();
     drop(commit(&store, &plan).unwrap());
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
     let generation = store.open_generation(&"@".parse().unwrap()).unwrap();
     let copy = dir.path().join("copy");
     let exported = store.export(&generation, &copy).unwrap();
@@ -64,5 +57,5 @@ fn ten_thousand_folders_deep() {
     drop(commit(&store, &plan_of(&[("flat", "=1")])).unwrap());
     assert_eq!(collect(&store, 1).generations, [id(1)]);
     // The standard library's removal is recursive, and this is too deep for it. rm is not recursive.
-    assert!(std::process::Command::new("rm").arg("-rf").arg(&copy).status().unwrap().success());
+    assert!(Command::new("rm").arg("-rf").arg(&copy).status().unwrap().success());
 }

@@ -1,19 +1,10 @@
 //! The users who can block writers.
 
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
-use genstore::{Error, Store};
-use genstore_testkit::scratch;
-
-use genstore_testkit::{commit, plan_of};
-
-use super::{open, ticking};
+use super::*;
 
 /// A user without rights to the store.
 const STRANGER: u32 = 65_534;
@@ -74,7 +65,7 @@ fn a_stranger_who_holds_a_lock_is_named_and_cannot_take_it_again() {
     let dir = scratch();
     let store = open(dir.path());
     if store.path().metadata().unwrap().uid() != 0 || Command::new("flock").arg("-V").output().is_err() {
-        genstore_testkit::skip_on_this_machine("the test needs root and the program flock");
+        skip_on_this_machine("the test needs root and the program flock");
         return;
     }
     set_mode(dir.path(), 0o755);

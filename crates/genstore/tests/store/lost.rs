@@ -1,20 +1,8 @@
 //! A store that lost parts: by a copy that drops empty folders, by hand, by a disk.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use genstore::verify::VerifyReport;
 
-use genstore::error::Damaged;
-use genstore::generation::Mark;
-use genstore::publish::{Expect, MarkLeft};
-use genstore::verify::{Depth, Repaired, VerifyReport};
-use genstore::{CommitOptions, Error, Retention, Rev, StageOptions, Store};
-use genstore_testkit::{
-    below, commit, copy_exactly, id, plan_of, read_tree, same_content, scratch, things,
-};
-
-use super::{collect, open, publish_things};
+use super::*;
 
 /// A store of three generations, with the second one current after a rollback that set no mark.
 fn three(dir: &Path) -> Store {
@@ -151,9 +139,7 @@ fn a_store_that_was_just_made_has_lost_nothing() {
     assert!(verify(&store).is_clean());
     assert_eq!(store.required_current().unwrap_err().code(), "no-current");
     // Kept, and never current.
-    let kept = CommitOptions::default().activate(genstore::publish::Activate::Never);
-    let staged = store.stage(&plan_of(&[("a", "=1")]), StageOptions::default()).unwrap();
-    drop(staged.unaudited().commit(&kept).unwrap());
+    drop(keep(&store, &plan_of(&[("a", "=1")])).unwrap());
     assert!(verify(&store).is_clean());
     assert_eq!(store.checked_current().unwrap(), None);
     assert_eq!(store.required_current().unwrap_err().code(), "not-activated");
@@ -162,8 +148,9 @@ fn a_store_that_was_just_made_has_lost_nothing() {
 #[test]
 fn a_lost_pointer_is_put_back_and_nothing_is_collected_meanwhile() {
     type Harm = fn(&Path);
-    let harms: [Harm; 6] = [
+    let harms: [Harm; 7] = [
         |_| {},
+        |current| symlink("/tmp", current).unwrap(),
         |current| fs::create_dir(current).unwrap(),
         |current| fs::write(current, "2").unwrap(),
         |current| symlink("generations/9/tree", current).unwrap(),
@@ -226,61 +213,40 @@ fn a_rebuilt_log_heals_manifests_again() {
 /// INV-7.
 #[test]
 fn numbers_are_not_used_again_although_the_sequence_is_lost_or_old() {
-    for is_old in [false, true] {
+    for harm in ["lost", "old", "damaged"] {
         let dir = scratch();
         let store = open(dir.path());
-        drop(commit(&store, &plan_of(&[("n", "=1")])).unwrap());
-        let old = fs::read(store.path().join("sequence")).unwrap();
-        for n in 2..=4 {
-            drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
-        }
+        let sequence = store.path().join("sequence");
+        publish_numbers(&store, 1..=1);
+        let old = fs::read(&sequence).unwrap();
+        publish_numbers(&store, 2..=4);
         drop(store.activate(&"3".parse::<Rev>().unwrap(), Expect::Any).unwrap());
         // Then only the log has the number of the fourth one.
         assert_eq!(collect(&store, 0).generations, [id(4), id(2), id(1)]);
-        match is_old {
-            true => fs::write(store.path().join("sequence"), &old).unwrap(),
-            false => fs::remove_file(store.path().join("sequence")).unwrap(),
+        match harm {
+            "lost" => fs::remove_file(&sequence).unwrap(),
+            "old" => fs::write(&sequence, &old).unwrap(),
+            _ => {
+                let whole = fs::read_to_string(&sequence).unwrap();
+                fs::write(&sequence, whole.replacen("high", "hygh", 1)).unwrap();
+                let error = commit(&store, &plan_of(&[("n", "=5")])).unwrap_err();
+                assert_eq!(error.code(), "damaged");
+            }
         }
-        assert_eq!(files(&store, &verify(&store)), ["sequence"]);
-        assert_eq!(files(&store, &repair(&store)), ["sequence"]);
-        let record = fs::read_to_string(store.path().join("sequence")).unwrap();
-        assert!(record.starts_with("{\"high\":4,"), "{record}");
+        assert_eq!(files(&store, &verify(&store)), ["sequence"], "{harm}");
+        assert_eq!(files(&store, &repair(&store)), ["sequence"], "{harm}");
+        let record = fs::read_to_string(&sequence).unwrap();
+        assert!(record.starts_with("{\"high\":4,"), "{harm}: {record}");
         assert_eq!(commit(&store, &plan_of(&[("n", "=5")])).unwrap().generation, id(5));
     }
 }
 
 #[test]
 fn what_took_the_place_of_a_part_is_put_aside_in_one_run() {
-    let parts = [
-        "sequence",
-        "hold",
-        "log",
-        "notice",
-        "rotations",
-        "pins/a",
-        "pins/b",
-        "marks/1",
-        "marks/2",
-        "views/0123",
-        "objects/xx",
-        "generations/x",
-        "generations/1/shown",
-        "generations/1/index",
-        "generations/1/delta",
-        "generations/1/sealed",
-        "generations/1/build.log",
-        "generations/3/manifest",
-        "staging",
-        "pins",
-        "marks",
-        "views",
-        "suspects",
-        "quarantine",
-        "locks",
-        "locks/store",
-        "locks/commit",
-        "objects",
-    ];
+    let parts = "sequence hold log notice rotations pins/a pins/b marks/1 marks/2 views/0123 objects/xx \
+        generations/x generations/1/shown generations/1/index generations/1/delta generations/1/sealed \
+        generations/1/build.log generations/3/manifest staging pins marks views suspects quarantine \
+        locks locks/store locks/commit objects";
     type Harm = fn(&Path);
     let harms: [(&str, Harm); 3] = [
         ("folder", |path| {
@@ -289,7 +255,7 @@ fn what_took_the_place_of_a_part_is_put_aside_in_one_run() {
         }),
         ("symlink", |path| symlink("/etc/passwd", path).unwrap()),
         ("fifo", |path| {
-            let status = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+            let status = Command::new("mkfifo").arg(path).status().unwrap();
             assert!(status.success());
         }),
     ];
@@ -297,7 +263,7 @@ fn what_took_the_place_of_a_part_is_put_aside_in_one_run() {
     drop(three(dir.path()));
     let shown = read_tree(&dir.path().join("store/generations/2/tree")).unwrap();
     for (kind, harm) in harms {
-        for part in parts {
+        for part in parts.split(' ') {
             let is_folder = !part.contains('/') && dir.path().join("store").join(part).is_dir();
             if is_folder && kind == "folder" {
                 continue;
@@ -417,14 +383,10 @@ fn what_took_the_place_of_the_log_keeps_no_rollback_and_no_keeping_out() {
     for replace in [folder, link] {
         let dir = scratch();
         let store = open(dir.path());
-        for n in 1..=3 {
-            drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
-        }
+        publish_numbers(&store, 1..=3);
         fs::remove_file(store.path().join("log")).unwrap();
         replace(&store.path().join("log"));
-        let keep = CommitOptions::default().activate(genstore::publish::Activate::Never);
-        let staged = store.stage(&plan_of(&[("n", "=4")]), StageOptions::default()).unwrap();
-        let kept = staged.unaudited().commit(&keep).unwrap();
+        let kept = keep(&store, &plan_of(&[("n", "=4")])).unwrap();
         assert_eq!((kept.generation, kept.current, kept.durable), (id(4), false, true));
         let told: Vec<&str> = kept.warnings.iter().map(|warning| warning.message.as_str()).collect();
         assert_eq!(told, ["the log has no line about this generation: another entry has replaced the log"]);

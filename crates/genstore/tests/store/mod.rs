@@ -12,14 +12,9 @@ mod publish;
 mod races;
 mod usage;
 
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::ops::RangeInclusive;
 
-use genstore::plan::ScanRules;
-use genstore::{CommitOptions, Options, Plan, Publication, Store};
-use genstore_testkit::{Thing, Things, Way, at, commit, give, read_tree, scratch, settle, write_tree};
+use crate::prelude::*;
 
 /// A clock that advances by a second each time it is read.
 fn ticking(start: u64) -> Options {
@@ -29,6 +24,29 @@ fn ticking(start: u64) -> Options {
 
 fn open(dir: &Path) -> Store {
     Store::init(&dir.join("store"), ticking(1_000_000)).unwrap().store
+}
+
+/// A store, with a folder beside it in which nothing may change.
+fn guarded() -> (TempDir, Store, Bystanders) {
+    let dir = scratch();
+    let outside = Bystanders::make(&dir.path().join("bystanders"));
+    let store = open(dir.path());
+    (dir, store, outside)
+}
+
+/// A store whose clock shows what the test sets.
+fn with_clock(dir: &Path, secs: u64) -> (Store, Arc<AtomicU64>) {
+    let now = Arc::new(AtomicU64::new(secs));
+    let clock = Arc::clone(&now);
+    let options = Options::new(Arc::new(move || at(clock.load(Ordering::Relaxed))));
+    (Store::init(&dir.join("store"), options).unwrap().store, now)
+}
+
+/// Publishes one generation for each number.
+fn publish_numbers(store: &Store, numbers: RangeInclusive<u64>) {
+    for n in numbers {
+        drop(commit(store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
+    }
 }
 
 fn publish(store: &Store, source: &Path) -> Publication {

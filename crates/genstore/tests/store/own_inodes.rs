@@ -1,20 +1,7 @@
 //! Damage of files that have an inode of their own, and of the current tree's own names: no verb copies
 //! it to another generation or calls it unchanged.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
-
-use genstore::error::Damaged;
-use genstore::plan::ScanRules;
-use genstore::publish::{Expect, MarkLeft};
-use genstore::verify::{Depth, Repaired};
-use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
-use genstore_testkit::{
-    Thing, Things, Way, give, id, read_tree, same_content, scratch, settle, things, write_tree,
-};
-
-use super::{open, publish_in};
+use super::*;
 
 /// A store whose generation 2 has an own inode for `own`: it was published with an mtime that is not
 /// later.
@@ -53,7 +40,7 @@ fn write_through(path: &Path, bytes: &[u8]) {
     fs::set_permissions(path, mode).unwrap();
 }
 
-fn tree(store: &Store, generation: u64) -> std::path::PathBuf {
+fn tree(store: &Store, generation: u64) -> PathBuf {
     store.path().join(format!("generations/{generation}/tree"))
 }
 
@@ -107,9 +94,7 @@ fn a_switch_does_not_carry_a_damaged_own_inode_back() {
         let third = things(1_000, &[("own", "=two"), ("d/b", "=b"), ("more", "=more")]);
         write_tree(&dir.path().join("source"), &third);
         let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
-        let keep = CommitOptions::default().activate(genstore::publish::Activate::Never);
-        let staged = store.stage(&plan, StageOptions::default()).unwrap();
-        drop(staged.unaudited().commit(&keep).unwrap());
+        drop(keep(&store, &plan).unwrap());
         act(&tree(&store, 2).join("own"));
         drop(store.activate(&"3".parse().unwrap(), Expect::Any).unwrap());
         assert_holds(&store, 3, &third, harm);
@@ -126,9 +111,7 @@ fn a_switch_to_what_was_only_kept_looks_at_what_it_shows() {
         third.insert("own".into(), Thing::File(b"3".into(), false, 3_000_000_000));
         write_tree(&dir.path().join("source"), &third);
         let plan = Plan::scan(&dir.path().join("source"), &ScanRules::default()).unwrap();
-        let keep = CommitOptions::default().activate(genstore::publish::Activate::Never);
-        let staged = store.stage(&plan, StageOptions::default()).unwrap();
-        drop(staged.unaudited().commit(&keep).unwrap());
+        drop(keep(&store, &plan).unwrap());
         act(&tree(&store, 3).join("own"));
         match store.activate(&"3".parse().unwrap(), Expect::Any) {
             Ok(_) => assert_holds(&store, 3, &third, harm),
@@ -171,7 +154,7 @@ const TREE_HARMS: [Harm; 15] = [
     }),
     ("an empty file is written to", |tree| write_through(&tree.join("e"), b"x")),
     ("an empty file has another mtime", |tree| {
-        fs::File::open(tree.join("e")).unwrap().set_modified(genstore_testkit::at(7)).unwrap();
+        fs::File::open(tree.join("e")).unwrap().set_modified(at(7)).unwrap();
     }),
     ("mode of a folder", |tree| {
         fs::set_permissions(tree.join("d"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -244,7 +227,7 @@ fn an_object_with_another_mode_or_mtime_is_put_right() {
     let harms: [Harm; 2] = [
         ("mode", |path| fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap()),
         ("mtime", |path| {
-            fs::File::open(path).unwrap().set_modified(genstore_testkit::at(7)).unwrap();
+            fs::File::open(path).unwrap().set_modified(at(7)).unwrap();
         }),
     ];
     for way in Way::ALL {
@@ -259,8 +242,7 @@ fn an_object_with_another_mode_or_mtime_is_put_right() {
                 }
                 let done = publish_in(way, &store, dir.path(), &now);
                 assert_eq!((done.changed, done.healed), (more, 1), "{what}");
-                let report = store.verify(None, Depth::Full).unwrap();
-                assert!(report.is_clean(), "{what}: {report:#?}");
+                assert_clean_for(&store, &what);
             }
         }
     }

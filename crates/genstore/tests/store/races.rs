@@ -1,27 +1,12 @@
 //! Concurrent publishers, readers and gc.
 
-use std::fs;
-use std::path::Path;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use genstore::generation::Mark;
-use genstore::plan::ScanRules;
-use genstore::publish::{Expect, MarkLeft, Owner};
-use genstore::verify::Depth;
-use genstore::{CommitOptions, Error, Plan, StageOptions, Store};
-use genstore_testkit::{
-    Bystanders, Way, at, bind, commit, debris, id, in_own_mounts, plan_of, read_tree, same_content,
-    scratch, things, unmount_below, write_tree,
-};
-
-use super::{collect, open, publish_in, ticking};
+use super::*;
 
 #[test]
 fn a_lost_race_says_who_and_when() {
-    let dir = scratch();
-    let _outside = Bystanders::make(&dir.path().join("bystanders"));
-    let store = open(dir.path());
+    let (_dir, store, _outside) = guarded();
     drop(commit(&store, &plan_of(&[("a", "=1")])).unwrap());
     let staged = store.stage(&plan_of(&[("a", "=mine")]), StageOptions::default()).unwrap();
     let mut options = ticking(2_000_000);
@@ -38,7 +23,7 @@ fn a_lost_race_says_who_and_when() {
         }
         other => panic!("{other}"),
     }
-    assert_eq!(genstore_testkit::debris(store.path()), [""; 0]);
+    assert_eq!(debris(store.path()), [""; 0]);
     assert_eq!(store.current().unwrap(), Some(id(2)));
 }
 
@@ -46,9 +31,7 @@ fn a_lost_race_says_who_and_when() {
 fn a_rollback_that_was_overtaken_while_it_waited_is_lost() {
     let dir = scratch();
     let store = open(dir.path());
-    for n in 1..=3 {
-        drop(commit(&store, &plan_of(&[("n", &format!("={n}"))])).unwrap());
-    }
+    publish_numbers(&store, 1..=3);
     let lock = |name: &str| fs::File::open(store.path().join(name)).unwrap();
     let writer = lock("locks/commit");
     writer.lock().unwrap();
@@ -61,7 +44,7 @@ fn a_rollback_that_was_overtaken_while_it_waited_is_lost() {
             std::thread::yield_now();
         }
         fs::remove_file(store.path().join("current")).unwrap();
-        std::os::unix::fs::symlink("generations/2/tree", store.path().join("current")).unwrap();
+        symlink("generations/2/tree", store.path().join("current")).unwrap();
         drop(writer);
         rollback.join().unwrap()
     });
@@ -119,7 +102,7 @@ fn of_publishers_that_expect_the_same_exactly_one_wins() {
     assert_eq!((wins, losses), (rounds, 3 * rounds));
     let store = open(dir.path());
     assert_eq!(store.current().unwrap(), Some(id(1 + rounds)));
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 #[test]
@@ -129,15 +112,13 @@ fn publishers_readers_and_gc_do_not_harm_each_other() {
     publish_read_and_collect(dir.path());
     let store = open(dir.path());
     drop(collect(&store, 1));
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 /// In generations that neither gc's nor the publishers' rules keep, and in a stage without an owner.
 #[test]
 fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
-    if !in_own_mounts(publishers_and_gc_leave_alone_what_is_mounted_inside) {
-        return;
-    }
+    needs!(in_own_mounts(publishers_and_gc_leave_alone_what_is_mounted_inside));
     let dir = scratch();
     let outside = Bystanders::make(&dir.path().join("bystanders"));
     let store = open(dir.path());
@@ -164,7 +145,7 @@ fn publishers_and_gc_leave_alone_what_is_mounted_inside() {
     drop(commit(&store, &plan_of(&[("a", "=last"), ("b", "=last")])).unwrap());
     assert_eq!(collect(&store, 1).left, []);
     assert_eq!(debris(store.path()), [""; 0]);
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
+    assert_clean(&store);
 }
 
 /// Two publishers, a reader and gc at once.
@@ -257,6 +238,6 @@ fn stages_are_begun_left_resumed_and_ended_beside_other_writers() {
     });
     assert_eq!(done, 40);
     let store = open(dir.path());
-    assert!(store.verify(None, Depth::Full).unwrap().is_clean());
-    assert_eq!(genstore_testkit::debris(&path), [""; 0]);
+    assert_clean(&store);
+    assert_eq!(debris(&path), [""; 0]);
 }

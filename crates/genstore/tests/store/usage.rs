@@ -1,13 +1,8 @@
 //! The disk usage of one generation, by its links, compared with the usage that all manifests show.
 
-use std::fs;
-
 use genstore::generation::Usage;
-use genstore::publish::MarkLeft;
-use genstore::{GenerationId, Store};
-use genstore_testkit::{Way, id, scratch, things};
 
-use super::{open, publish_in};
+use super::*;
 
 fn by_links(store: &Store, number: u64) -> Usage {
     store.usage_of(id(number)).unwrap().unwrap()
