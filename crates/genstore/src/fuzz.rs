@@ -9,14 +9,14 @@ use serde::de::DeserializeOwned;
 use crate::model::codec::Manifest;
 use crate::model::delta::Delta;
 use crate::model::digest::Digest;
-use crate::model::fresh::Shown;
+use crate::model::folder_stamps::FolderStamps;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::{GenerationId, PinName, Rev, StageId};
 use crate::model::index::SourceIndex;
 use crate::model::inventory::Inventory;
 use crate::model::little_endian::u32_at;
 use crate::model::records::{HoldRecord, MarkRecord, PinRecord, Sequence};
 use crate::model::relpath::RelPath;
-use crate::model::sealed::Sealed;
 use crate::parts::record::{unwrap, wrap};
 use crate::parts::view_records::ViewRecord;
 
@@ -69,7 +69,7 @@ fn manifest(bytes: &[u8]) {
 }
 
 fn shown(bytes: &[u8]) {
-    check_frame(bytes, Shown::decode, Shown::encode);
+    check_frame(bytes, PublishedMtimes::decode, PublishedMtimes::encode);
 }
 
 fn index(bytes: &[u8]) {
@@ -77,7 +77,7 @@ fn index(bytes: &[u8]) {
 }
 
 fn sealed(bytes: &[u8]) {
-    check_frame(bytes, Sealed::decode, Sealed::encode);
+    check_frame(bytes, FolderStamps::decode, FolderStamps::encode);
 }
 
 fn delta(bytes: &[u8]) {

@@ -154,7 +154,7 @@ pub mod diff {
 /// The content of a store: generations, their manifests, marks and pins, and their disk usage.
 pub mod generation {
     pub use crate::model::codec::{Head, Malformed, Manifest};
-    pub use crate::model::fresh::{Retired, Shown};
+    pub use crate::model::fresh::{PublishedMtimes, Retired};
     pub use crate::model::ids::{GenerationId, NotAPinName, PinName, Rev};
     pub use crate::model::records::Mark;
     pub use crate::parts::generations::Generation;

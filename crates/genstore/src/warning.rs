@@ -25,13 +25,13 @@ impl Warning {
 pub(crate) struct AfterCommit {
     pub(crate) warnings: Vec<Warning>,
     /// Whether the intent must stay, so that the next writer retries the failed step.
-    pub(crate) owes: bool,
+    pub(crate) unfinished: bool,
 }
 
 impl AfterCommit {
     /// Starts with existing warnings.
     pub(crate) fn new(warnings: Vec<Warning>) -> AfterCommit {
-        AfterCommit { warnings, owes: false }
+        AfterCommit { warnings, unfinished: false }
     }
 
     /// Records a post-commit step. If it failed, the intent is kept and the next writer retries it.
@@ -43,7 +43,7 @@ impl AfterCommit {
     }
 
     fn must_finish_for(&mut self, message: String) {
-        self.owes = true;
+        self.unfinished = true;
         self.warnings.push(Warning { message, not_durable: true });
     }
 
@@ -66,7 +66,7 @@ impl AfterCommit {
     }
 
     /// Records the flush of the commit. If it failed, the commit is visible but may not be durable.
-    pub(crate) fn sealed(&mut self, result: Result<()>) {
+    pub(crate) fn made_durable(&mut self, result: Result<()>) {
         if let Err(error) = result {
             self.must_finish_for(format!(
                 "the commit is visible, but the disk did not confirm it: {}; a power loss may undo it \

@@ -1,8 +1,8 @@
 //! Audits: refusals, the trees that are kept after a refusal, and the rule that an audit must not
 //! change the tree.
 
-use genstore::audit::{Finding, Growth, Pattern, Severity};
 use genstore::audit::{Audited, Rejected};
+use genstore::audit::{Finding, Growth, Pattern, Severity};
 use genstore::publish::Staged;
 
 use crate::prelude::*;

@@ -64,7 +64,7 @@ fn mtime_of(path: &Path) -> Mtime {
 /// Compares the recorded mtimes of the current generation with the files.
 fn assert_recorded(store: &Store) {
     let generation = store.open_generation(&"@".parse().unwrap()).unwrap();
-    let (tree, shown) = (generation.manifest().unwrap().tree, generation.shown().unwrap());
+    let (tree, shown) = (generation.manifest().unwrap().tree, generation.published_mtimes().unwrap());
     for entry in tree.iter() {
         let Node::File(file) = entry.node else { continue };
         let path = std::str::from_utf8(entry.path).unwrap();

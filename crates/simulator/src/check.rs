@@ -73,7 +73,7 @@ impl World {
     pub(crate) fn check_times(&mut self) -> Result<(), String> {
         let Ok(found) = read_tree(&self.at("current")) else { return Ok(()) };
         let shown = match self.store.open_generation(&"@".parse().expect("the revision @")) {
-            Ok(generation) => generation.shown().map_err(|e| format!("shown: {e}"))?,
+            Ok(generation) => generation.published_mtimes().map_err(|e| format!("shown: {e}"))?,
             Err(_) => return Ok(()),
         };
         for (path, thing) in found {

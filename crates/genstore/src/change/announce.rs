@@ -39,7 +39,7 @@ pub(crate) fn tell(
     end: PendingWrite<'_>,
 ) {
     after.must_finish("write the notice", Current::of(store).write_notice(lock, id, tree));
-    if !after.owes {
+    if !after.unfinished {
         after.record("end the commit's record", end.put(lock));
     }
     match store.fs.enter(FaultStage::View, &store.dir) {

@@ -21,7 +21,7 @@ use crate::fs::errno::{is_absence, is_errno};
 use crate::fs::flush::{Flush, MANY};
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
-use crate::model::fresh::{Freshness, Shown, Touch};
+use crate::model::fresh::{Freshness, PublishedMtimes, Touch};
 use crate::model::tree::{FileNode, Mtime};
 use crate::model::{object_name, relpath};
 use crate::parts::generations::Generation;
@@ -87,7 +87,7 @@ pub(crate) fn stage_fresh<'s>(
     store: &'s StoreDir,
     lock: &CommitLock,
     base: &InodeSource<'_>,
-    (kept, shown): (&Generation, &Shown),
+    (kept, shown): (&Generation, &PublishedMtimes),
     freshness: &mut Freshness,
 ) -> Result<Freshening<'s>> {
     let mut fresh = Freshening { stage: None, shown: None, made: vec![] };
@@ -105,7 +105,7 @@ fn stage_fresh_in<'h>(
     store: &'h StoreDir,
     lock: &CommitLock,
     base: &InodeSource<'_>,
-    (kept, shown): (&Generation, &Shown),
+    (kept, shown): (&Generation, &PublishedMtimes),
     freshness: &mut Freshness,
     fresh: &mut Freshening<'h>,
 ) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::fs::dir::open_parent;
 use crate::fs::errno::{is_errno, is_refused};
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::records::{Intent, Sequence};
 use crate::model::tree::{FileNode, Mtime, Node};
@@ -161,14 +161,14 @@ fn reread_shown(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result
     let Some(generation) = Generations::of(store).find(id)? else {
         return Ok(());
     };
-    let (tree, old) = (generation.manifest()?.tree, generation.shown()?);
+    let (tree, old) = (generation.manifest()?.tree, generation.published_mtimes()?);
     let objects = Objects::new(store)?;
     let dir = match generation.tree_dir() {
         // No path in it was renewed.
         Err(e) if is_refused(&e) => return Ok(()),
         dir => dir?,
     };
-    let mut shown = Shown { fresh: Default::default(), ..old.clone() };
+    let mut shown = PublishedMtimes { fresh: Default::default(), ..old.clone() };
     let mut folder: Option<(&[u8], Option<Dir>)> = None;
     for entry in tree.iter() {
         let Node::File(file) = entry.node else {

@@ -111,10 +111,10 @@ pub(crate) fn lost_parts(store: &StoreDir) -> Result<Vec<DamagedFile>> {
         }
     }
     if let Ok(Some(sequence)) = record::read::<Sequence>(store, SEQUENCE)
-        && let known = ids.last().map_or(0, |id| id.get())
-        && known > sequence.high
+        && let taken = ids.last().map_or(0, |id| id.get())
+        && taken > sequence.high
     {
-        lost.push(DamagedFile::new(store.dir.join(SEQUENCE), too_low(sequence.high, known)));
+        lost.push(DamagedFile::new(store.dir.join(SEQUENCE), too_low(sequence.high, taken)));
     }
     if let Some(stat) = store.dir.stat(NOTICE)?
         && stat.kind == Kind::File
@@ -175,6 +175,6 @@ pub(crate) fn damaged_records(store: &StoreDir) -> Result<Vec<DamagedFile>> {
 }
 
 /// Returns the message for a `sequence` whose highest number is too low.
-pub(crate) fn too_low(high: u64, known: u64) -> String {
-    format!("its highest number is {high}, but {known} was taken")
+pub(crate) fn too_low(high: u64, taken: u64) -> String {
+    format!("its highest number is {high}, but {taken} was taken")
 }

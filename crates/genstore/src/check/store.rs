@@ -45,7 +45,7 @@ pub(crate) fn check(
     };
     for id in ids {
         report.checked_generations += 1;
-        let known = match Generations::of(store).find(id) {
+        let loaded = match Generations::of(store).find(id) {
             Ok(Some(generation)) => LoadedGeneration::read(&generation),
             Ok(None) if only.is_some() => {
                 return Err(Error::UnknownRev { rev: id.to_string(), near: vec![] });
@@ -53,12 +53,12 @@ pub(crate) fn check(
             Ok(None) => continue,
             Err(e) => Err(e),
         };
-        match known {
-            Ok(known) if !known.tree.has_right_id() => {
+        match loaded {
+            Ok(loaded) if !loaded.tree.has_right_id() => {
                 let cause = "its manifest: the tree's id differs from the id of its entries".to_owned();
                 report.generations.push(DamagedGeneration { id, cause });
             }
-            Ok(known) => all.push(known),
+            Ok(loaded) => all.push(loaded),
             Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
                 report.generations.push(DamagedGeneration { id, cause });
             }
@@ -71,13 +71,13 @@ pub(crate) fn check(
         check_unused(objects, &seen, &mut report)?;
     }
     let mut walked = Vec::new();
-    for known in &all {
-        match check_generation(store, known, depth, (&seen, &owners)) {
+    for loaded in &all {
+        match check_generation(store, loaded, depth, (&seen, &owners)) {
             Ok((faults, is_walked)) => {
                 let faults =
-                    faults.into_iter().map(|fault| GenerationFault { generation: known.id, fault });
+                    faults.into_iter().map(|fault| GenerationFault { generation: loaded.id, fault });
                 report.faults.extend(faults);
-                walked.extend(is_walked.then(|| tree::tree_path(known.id)));
+                walked.extend(is_walked.then(|| tree::tree_path(loaded.id)));
             }
             // It was damaged after it was read.
             Err(Error::Damaged { what: Damaged::Generation(id), cause, .. }) => {
@@ -106,15 +106,15 @@ pub(crate) fn check(
 /// faults. Returns also whether the owners of all names in its tree were recorded.
 fn check_generation(
     store: &StoreDir,
-    known: &LoadedGeneration,
+    loaded: &LoadedGeneration,
     depth: Depth,
     (seen, owners): (&SeenObjects, &Owners<'_>),
 ) -> Result<(Vec<Fault>, bool)> {
-    let Some(leased) = known.lease(store)? else { return Ok((vec![], false)) };
+    let Some(leased) = loaded.lease(store)? else { return Ok((vec![], false)) };
     let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
     let part = owners.part();
     let how = Look { owners: Some(&part), ..Look::new(Inodes::Seen(seen), bytes) };
-    let faults = tree::look(store, &leased.generation, (&known.tree, &known.shown), &how)?;
+    let faults = tree::look(store, &leased.generation, (&loaded.tree, &loaded.shown), &how)?;
     // The check did not enter folders that are in no manifest.
     let of_known_names = [FaultKind::Content, FaultKind::Mode, FaultKind::Mtime];
     let is_walked = faults.iter().all(|fault| of_known_names.contains(&fault.kind));
@@ -151,8 +151,8 @@ pub(crate) fn check_objects(
     report: &mut VerifyReport,
 ) -> Result<SeenObjects> {
     let mut uses: HashMap<ObjectId, Uses> = HashMap::new();
-    for (nth, known) in all.iter().enumerate() {
-        for (entry, node) in known.tree.iter().enumerate() {
+    for (nth, loaded) in all.iter().enumerate() {
+        for (entry, node) in loaded.tree.iter().enumerate() {
             if let crate::model::tree::Node::File(file) = node.node
                 && file.size > 0
             {
@@ -176,8 +176,8 @@ pub(crate) fn check_objects(
             let seen = SeenObject { paths: uses.places.len() as u64, stat };
             let damaged = cause.map(|cause| {
                 let place = |(nth, entry): &(u32, u32)| {
-                    let known = &all[*nth as usize];
-                    ObjectUse::new(known.id, known.tree.path(*entry as usize))
+                    let loaded = &all[*nth as usize];
+                    ObjectUse::new(loaded.id, loaded.tree.path(*entry as usize))
                 };
                 let uses_ = uses.places.iter().map(place).collect();
                 DamagedObject { id, size: uses.file.size, cause, uses: uses_ }

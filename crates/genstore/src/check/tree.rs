@@ -10,7 +10,7 @@ use crate::fs::errno::is_absence;
 use crate::fs::folders::Folders;
 use crate::fs::mount::{self, is_mount};
 use crate::fs::{Dir, Kind, Stat};
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::tree::{FileNode, Node, ObjectId, Tree};
 use crate::model::{object_name, relpath};
@@ -66,7 +66,7 @@ pub struct Fault {
 pub(crate) struct LoadedGeneration {
     pub(crate) id: GenerationId,
     pub(crate) tree: Tree,
-    pub(crate) shown: Shown,
+    pub(crate) shown: PublishedMtimes,
 }
 
 impl LoadedGeneration {
@@ -75,7 +75,7 @@ impl LoadedGeneration {
     /// # Errors
     /// [`crate::Error::Damaged`] if one of them differs from what was written.
     pub(crate) fn read(generation: &Generation) -> Result<LoadedGeneration> {
-        let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+        let (tree, shown) = (generation.manifest()?.tree, generation.published_mtimes()?);
         Ok(LoadedGeneration { id: generation.id(), tree, shown })
     }
 
@@ -85,14 +85,14 @@ impl LoadedGeneration {
     /// The shared store lock blocks only gc.
     pub(crate) fn lease(&self, store: &StoreDir) -> Result<Option<Leased<'_>>> {
         let generation = Generations::of(store).find(self.id)?;
-        Ok(generation.map(|generation| Leased { generation, known: self }))
+        Ok(generation.map(|generation| Leased { generation, loaded: self }))
     }
 }
 
 /// An open generation with a lease, and its loaded manifest.
 pub(crate) struct Leased<'k> {
     pub(crate) generation: Generation,
-    pub(crate) known: &'k LoadedGeneration,
+    pub(crate) loaded: &'k LoadedGeneration,
 }
 
 /// Compares a generation's directory with its manifest by one stat per path, without the objects: finds
@@ -153,7 +153,7 @@ impl<'a> Part<'a> {
 pub(crate) fn look(
     store: &StoreDir,
     generation: &Generation,
-    (tree, shown): (&Tree, &Shown),
+    (tree, shown): (&Tree, &PublishedMtimes),
     how: &Look<'_>,
 ) -> Result<Vec<Fault>> {
     let root = match generation.dir().open_dir(TREE) {
@@ -193,7 +193,7 @@ struct TreeCheck<'a> {
     how: &'a Look<'a>,
     id: GenerationId,
     tree: &'a Tree,
-    shown: &'a Shown,
+    shown: &'a PublishedMtimes,
     root: Dir,
 }
 
@@ -228,11 +228,11 @@ impl TreeCheck<'_> {
             Err(e) if is_mount(&e) => return Ok(vec![self.mounted(&e)]),
             Err(e) => return Err(e),
         };
-        let mut known: HashSet<&[u8]> = HashSet::new();
+        let mut wanted_names: HashSet<&[u8]> = HashSet::new();
         for &entry in members {
             let entry = self.tree.get(entry as usize);
             let name = relpath::split(entry.path).1;
-            known.insert(name);
+            wanted_names.insert(name);
             match self.entry(&dir, name, entry.path, entry.node) {
                 Err(e) if is_mount(&e) => fault(entry.path, FaultKind::Mounted),
                 found => found?.into_iter().for_each(|kind| fault(entry.path, kind)),
@@ -245,7 +245,7 @@ impl TreeCheck<'_> {
                 fault(path, FaultKind::Mode);
             }
             dir.each(|name, kind| {
-                if known.contains(name) {
+                if wanted_names.contains(name) {
                     return;
                 }
                 let full = relpath::join(path, name);

@@ -19,7 +19,7 @@ use crate::threads::prelude::*;
 
 /// One path whose file is an object.
 pub(crate) struct Shows<'k> {
-    pub(crate) known: &'k LoadedGeneration,
+    pub(crate) loaded: &'k LoadedGeneration,
     pub(crate) path: &'k [u8],
     pub(crate) file: FileNode,
 }
@@ -27,13 +27,13 @@ pub(crate) struct Shows<'k> {
 impl Shows<'_> {
     /// The mtime that the path must have.
     pub(crate) fn mtime(&self) -> Mtime {
-        self.known.shown.mtime(self.path, &self.file)
+        self.loaded.shown.mtime(self.path, &self.file)
     }
 
     /// Opens the folder of the path. The generation is not leased, so the caller must hold the
     /// exclusive store lock.
     pub(crate) fn open(&self, store: &StoreDir) -> Result<(Dir, &[u8])> {
-        let id = self.known.id.to_string();
+        let id = self.loaded.id.to_string();
         let path = [GENERATIONS, b"/", id.as_bytes(), b"/", TREE, b"/", self.path].concat();
         Ok((store.dir.open_dir(relpath::split(&path).0)?, relpath::split(self.path).1))
     }
@@ -59,13 +59,13 @@ pub(crate) fn shows(
     is_wanted: impl Fn(ObjectId) -> bool,
 ) -> BTreeMap<ObjectId, Vec<Shows<'_>>> {
     let mut shows: BTreeMap<ObjectId, Vec<Shows<'_>>> = BTreeMap::new();
-    for known in all {
-        for entry in known.tree.iter() {
+    for loaded in all {
+        for entry in loaded.tree.iter() {
             if let Node::File(file) = entry.node
                 && file.size > 0
                 && is_wanted(file.object())
             {
-                shows.entry(file.object()).or_default().push(Shows { known, path: entry.path, file });
+                shows.entry(file.object()).or_default().push(Shows { loaded, path: entry.path, file });
             }
         }
     }
@@ -110,8 +110,8 @@ pub(crate) fn unshared(store: &StoreDir, seen: &SeenObjects, all: &[LoadedGenera
         return Ok(Unshared { all: false, ..sum });
     }
     let mut alone: HashMap<ObjectId, u64> = HashMap::new();
-    for known in all {
-        for apart in apart_in(store, known, &few)? {
+    for loaded in all {
+        for apart in apart_in(store, loaded, &few)? {
             sum.files += 1;
             sum.bytes += apart.size;
             *alone.entry(apart.id).or_default() += u64::from(apart.is_alone);
@@ -124,22 +124,22 @@ pub(crate) fn unshared(store: &StoreDir, seen: &SeenObjects, all: &[LoadedGenera
 /// Finds the paths of a generation that could share one of these objects' inodes and do not.
 fn apart_in(
     store: &StoreDir,
-    known: &LoadedGeneration,
+    loaded: &LoadedGeneration,
     objects: &HashMap<ObjectId, Stat>,
 ) -> Result<Vec<Apart>> {
     // A renewed file is skipped: if the filesystem rounded or clamped the newer mtime, it looks like
     // the object's.
     let is_wanted = |(path, file): &(&[u8], FileNode)| {
-        file.size > 0 && objects.contains_key(&file.object()) && !known.shown.fresh.contains_key(*path)
+        file.size > 0 && objects.contains_key(&file.object()) && !loaded.shown.fresh.contains_key(*path)
     };
-    let wanted: Vec<(&[u8], FileNode)> = known.tree.iter_files().filter(is_wanted).collect();
+    let wanted: Vec<(&[u8], FileNode)> = loaded.tree.iter_files().filter(is_wanted).collect();
     if wanted.is_empty() {
         return Ok(vec![]);
     }
     // Missing, hidden and damaged files are found by the check of the generation.
     let is_found =
         |error: &Error| matches!(error, Error::Damaged { .. }) || is_absence(error) || is_mount(error);
-    let leased = match known.lease(store) {
+    let leased = match loaded.lease(store) {
         Err(e) if is_found(&e) => return Ok(vec![]),
         leased => leased?,
     };

@@ -4,11 +4,11 @@ use serde::ser::SerializeTuple as _;
 use super::beside::{DELTA_MAGIC, INDEX_MAGIC, SEALED_MAGIC, SHOWN_MAGIC};
 use super::*;
 use crate::model::delta::{Delta, differing};
-use crate::model::fresh::{Retired, Shown};
+use crate::model::folder_stamps::FolderStamps;
+use crate::model::fresh::{PublishedMtimes, Retired};
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::inventory::{Inventory, Shows};
-use crate::model::sealed::Sealed;
 use crate::model::tree::builder::TreeBuilder;
 use crate::model::tree::{Entry, FileNode, Node};
 
@@ -46,9 +46,9 @@ fn sample() -> Manifest {
     Manifest::new(builder.finish(), created, "release 1.4".to_owned(), facts.into())
 }
 
-fn shown() -> Shown {
+fn shown() -> PublishedMtimes {
     let retired = Retired { secs: 12, digest: Digest::of(b"gone") };
-    Shown {
+    PublishedMtimes {
         floor: -3,
         fresh: [(b"a".to_vec(), Mtime { secs: 7, nanos: 8 })].into(),
         retired: [(b"b/c".to_vec(), retired)].into(),
@@ -84,9 +84,9 @@ fn inventory() -> Inventory {
     }
 }
 
-fn sealed() -> Sealed {
+fn sealed() -> FolderStamps {
     let folders = index().files;
-    Sealed { body: Digest::of(b"42"), heals: 3, rotations: 2, flushed: true, folders }
+    FolderStamps { body: Digest::of(b"42"), heals: 3, rotations: 2, flushed: true, folders }
 }
 
 /// These bytes define the format. If this test fails, the format changed: give it a new version and
@@ -104,11 +104,11 @@ fn golden_bytes() {
     }
     golden! {
         "manifest", Manifest, sample();
-        "shown", Shown, shown();
+        "shown", PublishedMtimes, shown();
         "index", SourceIndex, index();
         "delta", Delta, delta();
         "inventory", Inventory, inventory();
-        "sealed", Sealed, sealed();
+        "sealed", FolderStamps, sealed();
     }
     assert_eq!(Shows::decode(&inventory().encode()).unwrap(), inventory().shows);
 }
@@ -121,10 +121,10 @@ fn a_head_is_refused_where_none_is_written() {
         assert!(accepts(&frame(magic, b"", &rest)), "{magic:?}");
         assert!(!accepts(&frame(magic, b"head", &rest)), "{magic:?}");
     }
-    check(SHOWN_MAGIC, &shown().encode(), |bytes| Shown::decode(bytes).is_ok());
+    check(SHOWN_MAGIC, &shown().encode(), |bytes| PublishedMtimes::decode(bytes).is_ok());
     check(INDEX_MAGIC, &index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
     check(DELTA_MAGIC, &delta().encode(), |bytes| Delta::decode(bytes).is_ok());
-    check(SEALED_MAGIC, &sealed().encode(), |bytes| Sealed::decode(bytes).is_ok());
+    check(SEALED_MAGIC, &sealed().encode(), |bytes| FolderStamps::decode(bytes).is_ok());
 }
 
 #[test]
@@ -143,11 +143,11 @@ fn every_flipped_bit_is_noticed() {
     }
     check(&sample().encode(), |bytes| Manifest::decode(bytes).is_ok());
     check(&sample().encode(), |bytes| Manifest::objects(bytes).is_ok());
-    check(&shown().encode(), |bytes| Shown::decode(bytes).is_ok());
+    check(&shown().encode(), |bytes| PublishedMtimes::decode(bytes).is_ok());
     check(&index().encode(), |bytes| SourceIndex::decode(bytes).is_ok());
     check(&delta().encode(), |bytes| Delta::decode(bytes).is_ok());
     check(&inventory().encode(), |bytes| Inventory::decode(bytes).is_ok());
-    check(&sealed().encode(), |bytes| Sealed::decode(bytes).is_ok());
+    check(&sealed().encode(), |bytes| FolderStamps::decode(bytes).is_ok());
 }
 
 #[test]
@@ -194,8 +194,8 @@ proptest! {
             };
         }
         canonical!(Manifest, MANIFEST_MAGIC, &noise[..noise.len() / 2], &noise[noise.len() / 2..]);
-        canonical!(Shown, SHOWN_MAGIC, &[], &noise);
+        canonical!(PublishedMtimes, SHOWN_MAGIC, &[], &noise);
         canonical!(Delta, DELTA_MAGIC, &[], &noise);
-        canonical!(Sealed, SEALED_MAGIC, &[], &noise);
+        canonical!(FolderStamps, SEALED_MAGIC, &[], &noise);
     }
 }

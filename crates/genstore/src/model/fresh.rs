@@ -6,7 +6,7 @@
 //! activation compares the files that it will show with the files shown last, and gives some paths an
 //! inode of their own.
 //!
-//! Two facts are not in the two manifests and are kept beside them ([`Shown`]): the paths whose inode
+//! Two facts are not in the two manifests and are kept beside them ([`PublishedMtimes`]): the paths whose inode
 //! is not their object's, and the paths that were shown once and are now absent. Each current
 //! generation passes this list on to the next, so a comparison with the last one alone covers the whole
 //! history.
@@ -18,7 +18,7 @@ use super::pairs::pairs;
 use super::tree::{Entry, FileNode, Mtime, Node, Tree};
 
 /// The largest number of retired paths, or the number of files of the larger of the two trees if that
-/// is larger. Beyond it the oldest are folded into [`Shown::floor`]. So the list becomes short again
+/// is larger. Beyond it the oldest are folded into [`PublishedMtimes::floor`]. So the list becomes short again
 /// after a tree was published by mistake, however large the right tree is.
 const MAX_RETIRED: usize = 20_000;
 
@@ -28,7 +28,7 @@ const AHEAD: i64 = 24 * 60 * 60;
 
 /// The mtimes that readers of a generation were shown, where they are not in its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct PublishedMtimes {
     /// Paths without a record count as shown up to this second.
     pub floor: i64,
     /// Files of this generation whose mtime is not the manifest's.
@@ -46,16 +46,16 @@ pub struct Retired {
     pub digest: Digest,
 }
 
-impl Default for Shown {
-    fn default() -> Shown {
-        Shown { floor: i64::MIN, fresh: BTreeMap::new(), retired: BTreeMap::new() }
+impl Default for PublishedMtimes {
+    fn default() -> PublishedMtimes {
+        PublishedMtimes { floor: i64::MIN, fresh: BTreeMap::new(), retired: BTreeMap::new() }
     }
 }
 
-impl Shown {
+impl PublishedMtimes {
     /// Returns whether nothing need be kept beside the manifest.
     pub fn is_empty(&self) -> bool {
-        *self == Shown::default()
+        *self == PublishedMtimes::default()
     }
 
     /// Returns the mtime of `path` in the generation's directory.
@@ -115,24 +115,33 @@ pub(crate) struct Freshness {
     /// mtimes.
     pub(crate) stays: Vec<(Vec<u8>, FileNode, Mtime)>,
     /// The record to be kept beside the next generation's manifest.
-    pub(crate) shown: Shown,
+    pub(crate) shown: PublishedMtimes,
 }
 
 /// Compares the files that are shown now with the files that will be shown next.
 ///
 /// `next_shown` holds the changes that an earlier activation made to the next generation.
-pub(crate) fn plan(current: (&Tree, &Shown), next: (&Tree, &Shown), now: Mtime) -> Freshness {
+pub(crate) fn plan(
+    current: (&Tree, &PublishedMtimes),
+    next: (&Tree, &PublishedMtimes),
+    now: Mtime,
+) -> Freshness {
     plan_with(current, next, current.0.files().max(next.0.files()), now)
 }
 
 /// Does it with `files`, the number of files in the larger of the two generations.
-fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: Mtime) -> Freshness {
+fn plan_with(
+    current: (&Tree, &PublishedMtimes),
+    next: (&Tree, &PublishedMtimes),
+    files: u64,
+    now: Mtime,
+) -> Freshness {
     let ((tree, shown), (next_tree, next_shown)) = (current, next);
     let mut out = Freshness {
         touches: Vec::new(),
         files: Vec::new(),
         stays: Vec::new(),
-        shown: Shown {
+        shown: PublishedMtimes {
             floor: shown.floor,
             fresh: next_shown.fresh.clone(),
             retired: shown.retired.clone(),
@@ -202,13 +211,13 @@ fn plan_with(current: (&Tree, &Shown), next: (&Tree, &Shown), files: u64, now: M
 /// larger of the two generations. Returns `None` if the difference is insufficient: if a file that is
 /// the same in both generations is shown with another mtime.
 pub(crate) fn plan_by_difference(
-    current: (&Tree, &Shown),
-    next: (&Tree, &Shown),
+    current: (&Tree, &PublishedMtimes),
+    next: (&Tree, &PublishedMtimes),
     files: u64,
     now: Mtime,
 ) -> Option<Freshness> {
     let is_told = |path: &[u8]| current.0.find(path).is_some() || next.0.find(path).is_some();
-    let covers = |one: &Shown, other: &Shown| {
+    let covers = |one: &PublishedMtimes, other: &PublishedMtimes| {
         one.fresh.iter().all(|(path, mtime)| other.fresh.get(path) == Some(mtime) || is_told(path))
     };
     (covers(current.1, next.1) && covers(next.1, current.1)).then(|| plan_with(current, next, files, now))
@@ -216,10 +225,10 @@ pub(crate) fn plan_by_difference(
 
 impl Freshness {
     /// Adds to `stays` the files that have an inode of their own and that readers are shown now, too.
-    pub(crate) fn add_own(&mut self, (next, shown): (&Tree, &Shown)) {
+    pub(crate) fn add_own(&mut self, (next, shown): (&Tree, &PublishedMtimes)) {
         let touched = self.touches.iter().map(|(path, _)| path);
-        let known: HashSet<&Vec<u8>> = touched.chain(self.stays.iter().map(|(path, ..)| path)).collect();
-        let own = shown.fresh.iter().filter(|(path, _)| !known.contains(path));
+        let compared: HashSet<&Vec<u8>> = touched.chain(self.stays.iter().map(|(path, ..)| path)).collect();
+        let own = shown.fresh.iter().filter(|(path, _)| !compared.contains(path));
         let own = own.filter_map(|(path, mtime)| match next.find(path)? {
             Node::File(file) => Some((path.clone(), file, *mtime)),
             _ => None,

@@ -34,8 +34,8 @@ fn clock(secs: i64) -> Mtime {
 #[test]
 fn newer_bytes_with_a_newer_mtime_need_nothing() {
     let plan = plan(
-        (&tree(&[("a", 1, 10), ("b", 1, 10)]), &Shown::default()),
-        (&tree(&[("a", 2, 11), ("b", 1, 10)]), &Shown::default()),
+        (&tree(&[("a", 1, 10), ("b", 1, 10)]), &PublishedMtimes::default()),
+        (&tree(&[("a", 2, 11), ("b", 1, 10)]), &PublishedMtimes::default()),
         at(50),
     );
     assert_eq!(plan.touches, []);
@@ -45,12 +45,12 @@ fn newer_bytes_with_a_newer_mtime_need_nothing() {
 #[test]
 fn older_bytes_are_shown_with_a_new_mtime_and_stay_so() {
     let (old, new) = (tree(&[("a", 1, 10)]), tree(&[("a", 2, 20)]));
-    let back = plan((&new, &Shown::default()), (&old, &Shown::default()), at(30));
+    let back = plan((&new, &PublishedMtimes::default()), (&old, &PublishedMtimes::default()), at(30));
     assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(at(30), false))]);
-    let forth = plan((&old, &back.shown), (&new, &Shown::default()), at(30));
+    let forth = plan((&old, &back.shown), (&new, &PublishedMtimes::default()), at(30));
     assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(31), false))]);
     // The same bytes published again keep the inode that is shown.
-    let again = plan((&new, &forth.shown), (&new, &Shown::default()), at(99));
+    let again = plan((&new, &forth.shown), (&new, &PublishedMtimes::default()), at(99));
     assert_eq!(again.touches, [(b"a".to_vec(), Touch::Keep(at(31)))]);
 }
 
@@ -59,9 +59,10 @@ fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
     let (old, new) = (tree(&[("a", 1, 10)]), tree(&[("a", 2, 20)]));
     let years = 1 << 32;
     let check = |ahead: i64, expected: i64| {
-        let back = plan((&new, &Shown::default()), (&old, &Shown::default()), clock(ahead));
+        let back =
+            plan((&new, &PublishedMtimes::default()), (&old, &PublishedMtimes::default()), clock(ahead));
         assert_eq!(back.touches, [(b"a".to_vec(), Touch::Renew(clock(ahead), false))]);
-        let forth = plan((&old, &back.shown), (&new, &Shown::default()), at(100));
+        let forth = plan((&old, &back.shown), (&new, &PublishedMtimes::default()), at(100));
         assert_eq!(forth.touches, [(b"a".to_vec(), Touch::Renew(at(expected), false))], "{ahead}");
         // Once more, with a path that is absent in between.
         let back = plan((&new, &forth.shown), (&old, &back.shown), at(200));
@@ -70,9 +71,9 @@ fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
     check(years, 101);
     // A clock that was set back by less is waited for.
     check(100 + AHEAD, 101 + AHEAD);
-    let back = plan((&new, &Shown::default()), (&old, &Shown::default()), clock(years));
-    let gone = plan((&old, &back.shown), (&Tree::empty(), &Shown::default()), at(100));
-    let again = plan((&Tree::empty(), &gone.shown), (&new, &Shown::default()), at(200));
+    let back = plan((&new, &PublishedMtimes::default()), (&old, &PublishedMtimes::default()), clock(years));
+    let gone = plan((&old, &back.shown), (&Tree::empty(), &PublishedMtimes::default()), at(100));
+    let again = plan((&Tree::empty(), &gone.shown), (&new, &PublishedMtimes::default()), at(200));
     assert_eq!(again.touches, [(b"a".to_vec(), Touch::Renew(at(200), false))]);
 }
 
@@ -81,12 +82,13 @@ fn what_a_clock_that_ran_ahead_gave_is_not_ahead_once_the_clock_is_right() {
 fn what_follows_a_source_that_was_dated_far_ahead_is_newer_each_time() {
     let years = 1 << 32;
     let (ahead, old, new) = (tree(&[("a", 1, years)]), tree(&[("a", 2, 10)]), tree(&[("a", 3, 20)]));
-    let second = plan((&ahead, &Shown::default()), (&old, &Shown::default()), clock(100));
+    let second =
+        plan((&ahead, &PublishedMtimes::default()), (&old, &PublishedMtimes::default()), clock(100));
     assert_eq!(second.touches, [(b"a".to_vec(), Touch::Renew(at(years + 1), false))]);
-    let third = plan((&old, &second.shown), (&new, &Shown::default()), clock(200));
+    let third = plan((&old, &second.shown), (&new, &PublishedMtimes::default()), clock(200));
     assert_eq!(third.touches, [(b"a".to_vec(), Touch::Renew(at(years + 2), false))]);
     // Once more, with a path that is absent in between.
-    let gone = plan((&new, &third.shown), (&Tree::empty(), &Shown::default()), clock(300));
+    let gone = plan((&new, &third.shown), (&Tree::empty(), &PublishedMtimes::default()), clock(300));
     let fourth = plan((&Tree::empty(), &gone.shown), (&old, &second.shown), clock(400));
     assert_eq!(fourth.touches, [(b"a".to_vec(), Touch::Renew(at(years + 3), false))]);
 }
@@ -94,12 +96,12 @@ fn what_follows_a_source_that_was_dated_far_ahead_is_newer_each_time() {
 #[test]
 fn a_path_that_comes_back_is_compared_with_what_it_last_showed() {
     let (full, without) = (tree(&[("a", 1, 10), ("b", 1, 10)]), tree(&[("b", 1, 10)]));
-    let gone = plan((&full, &Shown::default()), (&without, &Shown::default()), at(20));
+    let gone = plan((&full, &PublishedMtimes::default()), (&without, &PublishedMtimes::default()), at(20));
     assert_eq!(gone.shown.retired.len(), 1);
-    let same = plan((&without, &gone.shown), (&full, &Shown::default()), at(30));
+    let same = plan((&without, &gone.shown), (&full, &PublishedMtimes::default()), at(30));
     assert_eq!((same.touches.len(), same.shown.retired.len()), (0, 0));
     let other = tree(&[("a", 2, 10), ("b", 1, 10)]);
-    let changed = plan((&without, &gone.shown), (&other, &Shown::default()), at(30));
+    let changed = plan((&without, &gone.shown), (&other, &PublishedMtimes::default()), at(30));
     assert_eq!(changed.touches, [(b"a".to_vec(), Touch::Renew(at(30), false))]);
 }
 
@@ -108,20 +110,20 @@ fn the_list_of_retired_paths_is_bounded_and_still_sound() {
     let names: Vec<String> = (0..MAX_RETIRED + 1).map(|n| format!("f{n:06}")).collect();
     let files: Vec<_> = names.iter().enumerate().map(|(n, p)| (p.as_str(), 1, n as i64)).collect();
     let (all, none, other) = (tree(&files), Tree::empty(), tree(&[("other", 1, 0)]));
-    let gone = plan((&all, &Shown::default()), (&none, &Shown::default()), at(0));
+    let gone = plan((&all, &PublishedMtimes::default()), (&none, &PublishedMtimes::default()), at(0));
     assert_eq!(gone.shown.retired.len(), files.len(), "the larger tree has as many");
-    let back = plan((&none, &gone.shown), (&all, &Shown::default()), at(0));
+    let back = plan((&none, &gone.shown), (&all, &PublishedMtimes::default()), at(0));
     assert_eq!(
         (back.touches.len(), back.shown.is_empty()),
         (0, true),
         "the same bytes come back with the same mtime"
     );
     // The generation after the next need not pass all of them on.
-    let after = plan((&none, &gone.shown), (&other, &Shown::default()), at(0));
+    let after = plan((&none, &gone.shown), (&other, &PublishedMtimes::default()), at(0));
     assert!(after.shown.retired.len() <= MAX_RETIRED);
     let mut others = files.clone();
     others.iter_mut().for_each(|file| file.1 = 2);
-    let back = plan((&other, &after.shown), (&tree(&others), &Shown::default()), at(0));
+    let back = plan((&other, &after.shown), (&tree(&others), &PublishedMtimes::default()), at(0));
     assert_eq!(back.touches.len(), files.len(), "every path shows different bytes");
 }
 
@@ -142,7 +144,7 @@ proptest! {
             }).collect();
             tree(&files)
         }).collect();
-        let mut shown = vec![Shown::default(); trees.len()];
+        let mut shown = vec![PublishedMtimes::default(); trees.len()];
         let mut kept: HashMap<(Vec<u8>, i64), Digest> = HashMap::new();
         let mut current: Option<usize> = None;
         let mut clock = 2;
@@ -193,14 +195,18 @@ fn the_difference_does_not_tell_of_files_that_are_the_same() {
     let (old, new) = (tree(&[("a", 1, 10), ("b", 1, 10)]), tree(&[("a", 2, 20), ("b", 1, 10)]));
     let (before, after) = differing(&old, &new).unwrap();
     assert_eq!((before.len(), after.len()), (1, 1));
-    let fresh = |path: &[u8], secs| Shown { fresh: [(path.to_vec(), at(secs))].into(), ..Shown::default() };
-    let by_difference =
-        |one: &Shown, other: &Shown| plan_by_difference((&before, one), (&after, other), 2, at(9));
-    assert!(by_difference(&fresh(b"a", 11), &Shown::default()).is_some());
+    let fresh = |path: &[u8], secs| PublishedMtimes {
+        fresh: [(path.to_vec(), at(secs))].into(),
+        ..PublishedMtimes::default()
+    };
+    let by_difference = |one: &PublishedMtimes, other: &PublishedMtimes| {
+        plan_by_difference((&before, one), (&after, other), 2, at(9))
+    };
+    assert!(by_difference(&fresh(b"a", 11), &PublishedMtimes::default()).is_some());
     assert!(by_difference(&fresh(b"b", 11), &fresh(b"b", 11)).is_some());
     assert_eq!(by_difference(&fresh(b"b", 11), &fresh(b"b", 12)), None);
-    assert_eq!(by_difference(&fresh(b"b", 11), &Shown::default()), None);
-    assert_eq!(by_difference(&Shown::default(), &fresh(b"b", 11)), None);
+    assert_eq!(by_difference(&fresh(b"b", 11), &PublishedMtimes::default()), None);
+    assert_eq!(by_difference(&PublishedMtimes::default(), &fresh(b"b", 11)), None);
 }
 
 proptest! {
@@ -213,7 +219,7 @@ proptest! {
         walk in prop::collection::vec((0usize..5, -1i64..2), 1..12),
     ) {
         let trees: Vec<Tree> = trees.iter().map(mixed).collect();
-        let mut shown = vec![Shown::default(); trees.len()];
+        let mut shown = vec![PublishedMtimes::default(); trees.len()];
         let (mut current, mut clock) = (0, 2);
         for (pick, drift) in walk {
             let next = pick % trees.len();

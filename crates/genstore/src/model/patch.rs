@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use super::fresh::Shown;
+use super::fresh::PublishedMtimes;
 use super::pairs::pairs;
 use super::relpath;
 use super::tree::{Node, Tree};
@@ -113,7 +113,7 @@ fn apart<'t>(before: &[&'t [u8]], after: &[&'t [u8]]) -> (Vec<&'t [u8]>, Vec<&'t
 /// object's inode. `before` and `after` are the [`folders`] of the two trees. `is_object` returns
 /// whether the store has the object of an entry of the new tree.
 pub(crate) fn patch<'t>(
-    (old, before, shown): (&'t Tree, &[&'t [u8]], &Shown),
+    (old, before, shown): (&'t Tree, &[&'t [u8]], &PublishedMtimes),
     (new, after): (&'t Tree, &[&'t [u8]]),
     is_object: impl Fn(usize) -> bool,
 ) -> Patch<'t> {
@@ -216,7 +216,7 @@ mod tests {
     fn looks_at_what_may_have_an_inode_of_its_own() {
         let files = [("d/empty", ""), ("d/fresh", "1"), ("d/lost", "2"), ("d/same", "3")];
         let tree = tree(&files.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
-        let mut shown = Shown::default();
+        let mut shown = PublishedMtimes::default();
         shown.fresh.insert(b"d/fresh".to_vec(), Mtime::default());
         let folders = folders(&tree);
         let is_object = |entry| tree.path(entry) != b"d/lost";
@@ -235,7 +235,7 @@ mod tests {
             let (old, new) = (tree(&old), tree(&new));
             let mut here = disk(&old);
             let (before, after) = (folders(&old), folders(&new));
-            let patch = patch((&old, &before, &Shown::default()), (&new, &after), |_| true);
+            let patch = patch((&old, &before, &PublishedMtimes::default()), (&new, &after), |_| true);
             for dead in &patch.dead {
                 here.retain(|path, _| !relpath::is_within(path.as_bytes(), dead));
             }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::digest::Digest;
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::tree::Tree;
@@ -17,7 +17,7 @@ pub(crate) struct CurrentGeneration {
     /// BLAKE3 of its manifest's body. `None` if the manifest could not be read and the entries were
     /// reconstructed from the files.
     pub(crate) body: Option<Digest>,
-    pub(crate) shown: Shown,
+    pub(crate) shown: PublishedMtimes,
     /// The index of the sources from which it was made.
     pub(crate) index: Option<SourceIndex>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct CurrentGeneration {
 /// Reads the current generation, and takes a lease on it.
 pub(crate) fn load(store: &StoreDir, id: GenerationId) -> Result<CurrentGeneration> {
     let generation = Generations::of(store).open(id)?;
-    let (manifest, shown) = (generation.manifest()?, generation.shown()?);
+    let (manifest, shown) = (generation.manifest()?, generation.published_mtimes()?);
     let body = Some(generation.head_and_body()?.1);
     Ok(CurrentGeneration { generation, tree: manifest.tree, body, shown, index: None })
 }

@@ -12,8 +12,8 @@ use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
+use crate::model::folder_stamps::FolderStamps;
 use crate::model::index::SourceStat;
-use crate::model::sealed::Sealed;
 use crate::parts::generations::Generation;
 use crate::parts::layout::{SEALED, StoreDir};
 use crate::threads::prelude::*;
@@ -32,26 +32,26 @@ pub(crate) enum Seen {
 impl Generation {
     /// Reads its folder stamps. They are a cache: damaged ones, and ones of another manifest, count as
     /// missing.
-    pub(crate) fn sealed(&self, body: Digest) -> Result<Option<Sealed>> {
-        let sealed = self.read_cache(SEALED)?.and_then(|bytes| Sealed::decode(&bytes).ok());
-        Ok(sealed.filter(|sealed| sealed.body == body))
+    pub(crate) fn folder_stamps(&self, body: Digest) -> Result<Option<FolderStamps>> {
+        let stamps = self.read_cache(SEALED)?.and_then(|bytes| FolderStamps::decode(&bytes).ok());
+        Ok(stamps.filter(|stamps| stamps.body == body))
     }
 }
 
-/// Takes the stamps of folders. Known stamps are kept.
+/// Takes the stamps of folders. Stamps that are still right are reused.
 pub(crate) fn take(
     store: &StoreDir,
     tree: &Dir,
     paths: &[&[u8]],
-    known: Vec<SourceStat>,
+    reused: Vec<SourceStat>,
 ) -> Result<Vec<SourceStat>> {
     let start = store.fs.file_clock();
     paths
         .par_iter()
-        .zip(known)
-        .map(|(path, known)| {
-            if known.ino != 0 {
-                return Ok(known);
+        .zip(reused)
+        .map(|(path, reused)| {
+            if reused.ino != 0 {
+                return Ok(reused);
             }
             let stat = note(&tree.open_dir(path)?.stat_self()?);
             Ok(if stat.is_settled(start) { stat } else { SourceStat::default() })

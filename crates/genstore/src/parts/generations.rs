@@ -18,7 +18,7 @@ use crate::fs::{Dir, Kind, Stat};
 use crate::model::codec::{Head, Manifest};
 use crate::model::delta::Delta;
 use crate::model::digest::Digest;
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
 use crate::model::relpath;
@@ -123,16 +123,15 @@ impl Generation {
     ///
     /// # Errors
     /// [`Error::Damaged`] if the file differs from what was written.
-    pub fn shown(&self) -> Result<Shown> {
+    pub fn published_mtimes(&self) -> Result<PublishedMtimes> {
         let bytes = self.dir.read(SHOWN).map_err(|e| match e {
             Error::Damaged { cause, .. } => self.damaged(&format!("its published mtimes: {cause}")),
             e => e,
         })?;
         match bytes {
-            None => Ok(Shown::default()),
-            Some(bytes) => {
-                Shown::decode(&bytes).map_err(|why| self.damaged(&format!("its published mtimes: {why}")))
-            }
+            None => Ok(PublishedMtimes::default()),
+            Some(bytes) => PublishedMtimes::decode(&bytes)
+                .map_err(|why| self.damaged(&format!("its published mtimes: {why}"))),
         }
     }
 
@@ -458,7 +457,12 @@ impl<'s> Generations<'s> {
     }
 
     /// Writes the published mtimes beside a generation's manifest.
-    pub(crate) fn write_shown(&self, lock: &CommitLock, id: GenerationId, shown: &Shown) -> Result<()> {
+    pub(crate) fn write_shown(
+        &self,
+        lock: &CommitLock,
+        id: GenerationId,
+        shown: &PublishedMtimes,
+    ) -> Result<()> {
         let folder = [GENERATIONS, b"/", id.to_string().as_bytes()].concat();
         record::replace(self.store, lock, &folder, SHOWN, &shown.encode())
     }
@@ -466,7 +470,10 @@ impl<'s> Generations<'s> {
 
 /// Finds the inodes that only this generation has, with their sizes in bytes: its renewed files and its
 /// build's log.
-pub(crate) fn private_inodes(generation: &Generation, shown: &Shown) -> Result<HashMap<u64, u64>> {
+pub(crate) fn private_inodes(
+    generation: &Generation,
+    shown: &PublishedMtimes,
+) -> Result<HashMap<u64, u64>> {
     let mut private = HashMap::new();
     if let Some(stat) = generation.dir().stat(BUILD_LOG)? {
         private.insert(stat.ino, stat.size);

@@ -74,9 +74,9 @@ impl<'s> Records<'s> {
             .map_or(0, |id| id.get());
         // Generations that are still being removed had a number, too.
         let removed = Generations::of(self.store).unlisted()?.last().map_or(0, |id| id.get());
-        let known =
+        let taken =
             [newest, pinned, marked, hold, shown, removed, Log::of(self.store).history()?.highest()];
-        Ok(aside.into_iter().chain(known).max().unwrap_or(0))
+        Ok(aside.into_iter().chain(taken).max().unwrap_or(0))
     }
 
     pub(crate) fn write_sequence(&self, lock: &CommitLock, sequence: &Sequence) -> Result<()> {

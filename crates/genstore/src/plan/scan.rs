@@ -118,7 +118,7 @@ pub(crate) fn scan_real(
 ) -> Result<()> {
     plan.roots.came_from(prefix, &real);
     let root = ScannedRoot { prefix: prefix.to_vec(), ..ScannedRoot::of(Dir::open(&real)?) };
-    walk(plan, dir, root, rules, &KnownFolders::default()).map(drop)
+    walk(plan, dir, root, rules, &RememberedFolders::default()).map(drop)
 }
 
 /// Scans a stage's own directory, which is in the store and belongs to the stage alone. A mount that a
@@ -129,7 +129,7 @@ fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()>
         plan.problem(&mount::below(dir.path(), &point), ProblemKind::MountPoint, MOUNT_POINT);
     }
     let root = ScannedRoot { ours: true, ..ScannedRoot::of(dir.staying()?) };
-    walk(plan, dir.path(), root, rules, &KnownFolders::default()).map(drop)
+    walk(plan, dir.path(), root, rules, &RememberedFolders::default()).map(drop)
 }
 
 /// The problem of a path where something is mounted.
@@ -143,7 +143,7 @@ struct Walk<'a> {
     /// The same directory, for files that are as the index of a generation describes.
     indexed: Arc<ScannedRoot>,
     rules: &'a ScanRules,
-    known: &'a KnownFolders,
+    remembered: &'a RememberedFolders,
     /// Whether read access must be checked. Root may read everything.
     asks: bool,
 }
@@ -159,20 +159,20 @@ struct Folder {
 
 /// Folders that are unchanged since an earlier scan of the same directory.
 #[derive(Default)]
-pub(crate) struct KnownFolders {
+pub(crate) struct RememberedFolders {
     pub(crate) folders: HashMap<Vec<u8>, KnownFolder>,
     /// The generation that was made from the last scan.
     pub(crate) published: Option<GenerationId>,
 }
 
-impl KnownFolders {
+impl RememberedFolders {
     /// Takes over new listings that have no problems.
     pub(crate) fn renew(&mut self, found: Vec<Found>) {
         let fine = found.into_iter().filter(|found| found.listing.problems.is_empty());
-        let known = |Found { listing, indexed, .. }: Found| {
+        let remembered = |Found { listing, indexed, .. }: Found| {
             (listing.path.clone(), KnownFolder { listing, indexed })
         };
-        self.folders = fine.map(known).collect();
+        self.folders = fine.map(remembered).collect();
     }
 }
 
@@ -199,7 +199,7 @@ struct Listing {
 /// that leads there.
 type Near = (Arc<Dir>, usize);
 
-/// A folder that was read or was known.
+/// A folder that was read or is remembered.
 pub(crate) struct Found {
     listing: Arc<Listing>,
     indexed: bool,
@@ -214,11 +214,11 @@ pub(crate) fn walk(
     source: &Path,
     root: ScannedRoot,
     rules: &ScanRules,
-    known: &KnownFolders,
+    remembered: &RememberedFolders,
 ) -> Result<Vec<Found>> {
     let asks = !rustix::process::geteuid().is_root();
-    let indexed = Arc::new(ScannedRoot { indexed_by: known.published, ..root.clone() });
-    let walk = Walk { source, root: Arc::new(root), indexed, rules, known, asks };
+    let indexed = Arc::new(ScannedRoot { indexed_by: remembered.published, ..root.clone() });
+    let walk = Walk { source, root: Arc::new(root), indexed, rules, remembered, asks };
     let found = walk.all()?;
     walk.tell(&found, plan);
     Ok(found)
@@ -250,10 +250,10 @@ impl Walk<'_> {
         Ok(all)
     }
 
-    /// Takes a folder from the known ones, or reads it.
+    /// Takes a folder from the remembered ones, or reads it.
     fn look(&self, folder: &Folder) -> Result<Found> {
         let (near, led) = (&folder.near, folder.led);
-        match self.known.folders.get(&folder.path).filter(|_| folder.path.len() - led <= NEAR) {
+        match self.remembered.folders.get(&folder.path).filter(|_| folder.path.len() - led <= NEAR) {
             Some(KnownFolder { listing, indexed }) => Ok(Found {
                 listing: listing.clone(),
                 indexed: *indexed,

@@ -9,7 +9,7 @@ use crate::error::{BadSourceReason, Error, Result};
 use crate::fs::Dir;
 use crate::plan::builder::Plan;
 use crate::plan::item::ScannedRoot;
-use crate::plan::scan::{self, KnownFolders, ScanRules};
+use crate::plan::scan::{self, RememberedFolders, ScanRules};
 use crate::publication::Publication;
 
 /// A cache of the scans of one directory.
@@ -19,13 +19,13 @@ pub struct ScanMemory {
     rules: ScanRules,
     /// Device and inode of the directory that was scanned.
     scanned: Option<(u64, u64)>,
-    known: KnownFolders,
+    remembered: RememberedFolders,
 }
 
 impl ScanMemory {
     /// Creates an empty cache for this directory, which is always scanned by these rules.
     pub fn new(dir: &Path, rules: ScanRules) -> ScanMemory {
-        ScanMemory { dir: dir.to_owned(), rules, scanned: None, known: KnownFolders::default() }
+        ScanMemory { dir: dir.to_owned(), rules, scanned: None, remembered: RememberedFolders::default() }
     }
 
     /// Makes the plan that [`Plan::scan`] would make from the directory.
@@ -40,7 +40,7 @@ impl ScanMemory {
     /// As [`Plan::scan`].
     pub fn scan(&mut self, unchanged: impl Fn(&[u8]) -> bool) -> Result<Plan> {
         // This comes first: if a later step fails, these changes are not reported again.
-        self.known.folders.retain(|path, _| unchanged(path));
+        self.remembered.folders.retain(|path, _| unchanged(path));
         let mut plan = Plan::builder().symlinks(self.rules.symlinks);
         plan.remembered = true;
         let (real, meta) = scan::find_source(&self.dir, self.rules.store)?;
@@ -55,11 +55,11 @@ impl ScanMemory {
         let stat = dir.stat_self()?;
         // On a network filesystem, changes by other machines are not reported here.
         if self.scanned.replace((stat.dev, stat.ino)) != Some((stat.dev, stat.ino)) || !dir.is_local() {
-            self.known.folders.clear();
+            self.remembered.folders.clear();
         }
         let root = ScannedRoot::of(dir);
-        let found = scan::walk(&mut plan, &self.dir, root, &self.rules, &self.known)?;
-        self.known.renew(found);
+        let found = scan::walk(&mut plan, &self.dir, root, &self.rules, &self.remembered)?;
+        self.remembered.renew(found);
         plan.build()
     }
 
@@ -67,15 +67,15 @@ impl ScanMemory {
     /// index describes all files. Files that have other names, too, are checked each time.
     pub fn published(&mut self, done: &Publication) {
         if done.changed {
-            self.known.published = Some(done.generation);
+            self.remembered.published = Some(done.generation);
         }
-        for (path, folder) in &mut self.known.folders {
+        for (path, folder) in &mut self.remembered.folders {
             folder.indexed = (folder.indexed || done.changed) && !done.linked.contains(path);
         }
     }
 
     /// Returns the cached folders, by their paths below the directory.
     pub fn folders(&self) -> impl Iterator<Item = &[u8]> {
-        self.known.folders.keys().map(Vec::as_slice)
+        self.remembered.folders.keys().map(Vec::as_slice)
     }
 }

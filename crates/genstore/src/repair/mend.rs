@@ -41,14 +41,14 @@ impl Mender<'_> {
     }
 
     fn mend_path(&self, _: &CommitLock, leased: &Leased<'_>, fault: &Fault) -> Result<bool> {
-        let Leased { generation, known } = leased;
+        let Leased { generation, loaded } = leased;
         let fs = &self.store.fs;
         let path = fault.path.as_slice();
         if path.is_empty() && fault.kind == FaultKind::Missing {
             return self.make_root(generation).map(|()| true);
         }
         let root = generation.tree_dir()?;
-        let node = known.tree.find(path);
+        let node = loaded.tree.find(path);
         if matches!(node, None | Some(Node::EmptyDir)) && fault.kind == FaultKind::Mode {
             // It is a folder: opening it proves that.
             let dir = root.open_dir(path)?;
@@ -72,7 +72,7 @@ impl Mender<'_> {
         let temp = b"mend";
         fs.remove_all(self.stage.dir(), temp)?;
         match node {
-            Node::File(file) if !self.prepare(known, path, file, temp)? => return Ok(false),
+            Node::File(file) if !self.prepare(loaded, path, file, temp)? => return Ok(false),
             Node::File(_) => {}
             Node::Symlink(target) => fs.symlink(target, self.stage.dir(), temp)?,
             Node::EmptyDir => drop(fs.make_dir(self.stage.dir(), temp)?),
@@ -88,9 +88,9 @@ impl Mender<'_> {
 
     /// Puts a good file for `path` into the stage: the object's inode if its mtime is the published
     /// one, otherwise a copy.
-    fn prepare(&self, known: &LoadedGeneration, path: &[u8], file: FileNode, temp: &[u8]) -> Result<bool> {
+    fn prepare(&self, loaded: &LoadedGeneration, path: &[u8], file: FileNode, temp: &[u8]) -> Result<bool> {
         let fs = &self.store.fs;
-        let mtime = known.shown.mtime(path, &file);
+        let mtime = loaded.shown.mtime(path, &file);
         let place = self.stage.dir().join(temp);
         if file.size == 0 {
             make_empty(self.store, FileNode { mtime, ..file }, self.stage.dir(), temp)?;

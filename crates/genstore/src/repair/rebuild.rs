@@ -23,7 +23,7 @@ use crate::error::{Damaged, Error, Result};
 use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind};
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::records::{Sequence, is_good};
 use crate::model::relpath;
@@ -92,13 +92,13 @@ pub(crate) fn rebuild_records(
             point_again(store, lock, id)?;
         }
     }
-    let known = Records::of(store).highest_number()?;
+    let taken = Records::of(store).highest_number()?;
     let is_written = store.dir.stat(SEQUENCE)?.is_some();
-    if known > sequence.high && is_written {
-        found.push(DamagedFile::new(store.dir.join(SEQUENCE), too_low(sequence.high, known)));
+    if taken > sequence.high && is_written {
+        found.push(DamagedFile::new(store.dir.join(SEQUENCE), too_low(sequence.high, taken)));
     }
-    if known > sequence.high || (!is_written && known > 0) {
-        let high = sequence.high.max(known);
+    if taken > sequence.high || (!is_written && taken > 0) {
+        let high = sequence.high.max(taken);
         Records::of(store).write_sequence(lock, &Sequence { high, ..sequence.clone() })?;
     }
     if store.dir.stat(NOTICE)?.is_some_and(|stat| stat.size > crate::model::notice::NOTICE_LEN) {
@@ -117,8 +117,8 @@ fn likely_current(store: &StoreDir) -> Result<Option<GenerationId>> {
     let held = HoldFile::of(store).read().unwrap_or_default().map(|hold| hold.generation);
     let marks = Records::of(store).marks().unwrap_or_default();
     let newest = ids.iter().rev().find(|id| is_good(&marks, **id)).or(ids.last()).copied();
-    let known = [logged, held, Current::of(store).noticed()?, newest];
-    Ok(known.into_iter().flatten().find(|id| ids.contains(id)))
+    let candidates = [logged, held, Current::of(store).noticed()?, newest];
+    Ok(candidates.into_iter().flatten().find(|id| ids.contains(id)))
 }
 
 /// Writes a line for each generation with a readable manifest, and one about the current generation,
@@ -187,7 +187,7 @@ pub(crate) fn rebuild_generation(store: &StoreDir, lock: &CommitLock, id: Genera
         Err(Error::Damaged { .. }) => rescue::rebuild_manifest(store, lock, &generation)?,
         manifest => drop(manifest?),
     }
-    if let Err(Error::Damaged { .. }) = generation.shown() {
+    if let Err(Error::Damaged { .. }) = generation.published_mtimes() {
         let shown = shown_by_files(store, &generation)?;
         put_aside(store, &dir, SHOWN, &format!("generation-{id}-"))?;
         Generations::of(store).write_shown(lock, id, &shown)?;
@@ -197,11 +197,14 @@ pub(crate) fn rebuild_generation(store: &StoreDir, lock: &CommitLock, id: Genera
 
 /// Reads the published mtimes from the files that have an inode of their own. The mtimes of earlier
 /// generations are lost with the record, so every other path counts as shown until now.
-fn shown_by_files(store: &StoreDir, generation: &crate::parts::generations::Generation) -> Result<Shown> {
+fn shown_by_files(
+    store: &StoreDir,
+    generation: &crate::parts::generations::Generation,
+) -> Result<PublishedMtimes> {
     let (tree, root) = (generation.manifest()?.tree, generation.tree_dir()?);
     let objects = Objects::new(store)?;
     let floor = crate::model::tree::Mtime::from(store.now()).secs;
-    let mut shown = Shown { floor, ..Shown::default() };
+    let mut shown = PublishedMtimes { floor, ..PublishedMtimes::default() };
     for entry in tree.iter() {
         let Node::File(file) = entry.node else { continue };
         let found = crate::fs::dir::open_parent(&root, entry.path).and_then(|(dir, name)| dir.stat(name));

@@ -143,7 +143,7 @@ impl Sharing<'_> {
     /// accordingly.
     fn is_candidate(&self, shows: &Shows<'_>) -> Result<bool> {
         let fs = &self.store.fs;
-        let is_bad = self.bad.contains(&(shows.known.id, shows.path));
+        let is_bad = self.bad.contains(&(shows.loaded.id, shows.path));
         if is_bad || shows.mtime() != shows.file.mtime || shows.stat(self.store)?.is_none() {
             return Ok(false);
         }
@@ -211,7 +211,7 @@ impl Sharing<'_> {
             // generations.
             let mut fresh: HashMap<(Mtime, &[u8]), (&Shows<'_>, Stat)> = HashMap::new();
             for shows in paths {
-                let is_bad = self.bad.contains(&(shows.known.id, shows.path));
+                let is_bad = self.bad.contains(&(shows.loaded.id, shows.path));
                 let stat = shows.stat(self.store)?.filter(|stat| !is_bad && stat.size == shows.file.size);
                 let Some(stat) = stat.filter(|stat| !object.same_inode(stat)) else { continue };
                 let ((dir, file), wanted) = (shows.open(self.store)?, shows.mtime());

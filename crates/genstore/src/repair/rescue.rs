@@ -13,7 +13,7 @@ use crate::fs::dir::open_parent;
 use crate::fs::{Dir, Kind, Stat};
 use crate::model::codec::Manifest;
 use crate::model::digest::Digest;
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::records::Sequence;
 use crate::model::tree::builder::TreeBuilder;
@@ -106,17 +106,17 @@ fn relink(
     let Some(generation) = Generations::of(store).find(id)? else {
         return Ok(());
     };
-    let known = match LoadedGeneration::read(&generation) {
-        Ok(known) => known,
+    let loaded = match LoadedGeneration::read(&generation) {
+        Ok(loaded) => loaded,
         // Its damage is separate, and has a mark of its own.
         Err(Error::Damaged { .. }) => return Ok(()),
         Err(e) => return Err(e),
     };
-    let leased = Leased { generation, known: &known };
+    let leased = Leased { generation, loaded: &loaded };
     let how = Look { only: Some(object), ..Look::new(Inodes::Named(mender.objects), Bytes::All) };
-    for fault in tree::look(store, &leased.generation, (&known.tree, &known.shown), &how)? {
+    for fault in tree::look(store, &leased.generation, (&loaded.tree, &loaded.shown), &how)? {
         let is_it =
-            matches!(known.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
+            matches!(loaded.tree.find(&fault.path), Some(Node::File(file)) if file.object() == object);
         if is_it {
             mender.mend(lock, &leased, &fault)?;
         }
@@ -139,7 +139,7 @@ pub(crate) fn heal_generation(store: &StoreDir, lock: &CommitLock, id: Generatio
         Err(Error::Damaged { .. }) => rebuild_manifest(store, lock, &generation)?,
         Err(e) => return Err(e),
     }
-    generation.shown()?;
+    generation.published_mtimes()?;
     suspects::clear_generation_suspect(store, lock, id)
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn rescued_base(
     let read = || -> Result<Option<CurrentGeneration>> {
         let Some(generation) = Generations::of(store).find(id)? else { return Ok(None) };
         let (tree, fresh) = read_tree(&Objects::new(store)?, &generation)?;
-        let shown = Shown { fresh, ..Shown::default() };
+        let shown = PublishedMtimes { fresh, ..PublishedMtimes::default() };
         Ok(Some(CurrentGeneration { generation, tree, body: None, shown, index: None }))
     };
     match read() {
@@ -291,8 +291,8 @@ pub(crate) fn find_intact_copy(
         return Ok(true);
     }
     // Opened one after the other: it may be used by as many generations as there are.
-    for (known, path) in uses {
-        if let Some(leased) = known.lease(store)?
+    for (loaded, path) in uses {
+        if let Some(leased) = loaded.lease(store)?
             && let Ok((dir, name)) = leased.generation.tree_dir().and_then(|root| open_parent(&root, path))
             && put(&dir, name)?
         {

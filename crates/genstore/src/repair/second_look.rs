@@ -100,11 +100,11 @@ fn open_again(
     report: &mut VerifyReport,
 ) -> Result<Option<(Generation, LoadedGeneration)>> {
     let read = |generation| {
-        let known = LoadedGeneration::read(&generation)?;
-        Ok((generation, known))
+        let loaded = LoadedGeneration::read(&generation)?;
+        Ok((generation, loaded))
     };
     match Generations::of(store).find(id).and_then(|found| found.map(read).transpose()) {
-        Ok(Some((_, known))) if !known.tree.has_right_id() => {
+        Ok(Some((_, loaded))) if !loaded.tree.has_right_id() => {
             let cause = "its manifest: the tree's id differs from the id of its entries".to_owned();
             report.generations.push(DamagedGeneration { id, cause });
             Ok(None)
@@ -163,7 +163,7 @@ fn objects_again(
 fn faults_again(
     store: &StoreDir,
     objects: Option<&Objects<'_>>,
-    (generation, known): &(Generation, LoadedGeneration),
+    (generation, loaded): &(Generation, LoadedGeneration),
     depth: Depth,
     found: &[Fault],
 ) -> Result<Vec<Fault>> {
@@ -171,7 +171,7 @@ fn faults_again(
     let part = Part::around(&paths);
     let bytes = if depth == Depth::Full { Bytes::All } else { Bytes::None };
     let how = Look { within: Some(&part), ..Look::new(Inodes::of(objects), bytes) };
-    let mut left = look(store, generation, (&known.tree, &known.shown), &how)?;
+    let mut left = look(store, generation, (&loaded.tree, &loaded.shown), &how)?;
     // All names of a folder were checked. New findings are left for the next run.
     left.retain(|fault| {
         paths.iter().any(|path| relpath::is_within(&fault.path, path) || *path == fault.path)

@@ -5,7 +5,7 @@ use crate::change::freshen::{self, InodeSource};
 use crate::change::{announce, recover};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
-use crate::model::fresh::{self, Freshness, Shown};
+use crate::model::fresh::{self, Freshness, PublishedMtimes};
 use crate::model::ids::GenerationId;
 use crate::model::records::{HoldRecord, Intent, Mark, MarkRecord, Moment, Sequence};
 use crate::model::tree::TreeId;
@@ -86,7 +86,7 @@ impl Marks {
 struct Compared {
     tree: TreeId,
     /// Its own published mtimes.
-    shown: Shown,
+    shown: PublishedMtimes,
     /// The current generation, and the necessary changes.
     base: Option<(Generation, Freshness)>,
     /// Whether every byte of its manifest has been checked.
@@ -97,7 +97,7 @@ struct Compared {
 struct Next<'a> {
     generation: &'a Generation,
     /// Its own published mtimes.
-    shown: &'a Shown,
+    shown: &'a PublishedMtimes,
     base: Option<&'a mut (Generation, Freshness)>,
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn activate(
     };
     let refreshed = base.as_ref().map_or(0, |(_, freshness)| freshness.touches.len() as u64);
     let mut after = AfterCommit::default();
-    after.sealed(Current::of(store).make_durable(&lock));
+    after.made_durable(Current::of(store).make_durable(&lock));
     for record in records {
         after.must_finish("write down the mark and the hold", record.put(&lock));
     }
@@ -237,7 +237,7 @@ fn compare(
         return Ok(compared);
     }
     let (tree, base) = threads::join(
-        || next.manifest().and_then(|m| next.shown().map(|shown| (m.tree, shown))),
+        || next.manifest().and_then(|m| next.published_mtimes().map(|shown| (m.tree, shown))),
         || rescue::rescued_base(store, lock, previous),
     );
     let ((tree, shown), (base, _)) = (tree?, base?);
@@ -273,7 +273,7 @@ fn compare_neighbours(
         return Ok(None);
     };
     let (from, to) = if forward { (&delta.before, &delta.after) } else { (&delta.after, &delta.before) };
-    let (base_shown, shown) = (base.shown()?, next.shown()?);
+    let (base_shown, shown) = (base.published_mtimes()?, next.published_mtimes()?);
     let is_told = |path: &[u8]| from.find(path).is_some() || to.find(path).is_some();
     let untold = shown.fresh.keys().filter(|path| !is_told(path));
     if !are_shared(store, untold, &base, next)? {

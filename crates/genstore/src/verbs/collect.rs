@@ -12,7 +12,7 @@ use crate::change::retain::{self, JudgedGenerations, UnreadGeneration};
 use crate::error::{Leftover, Result};
 use crate::fs::dir_cursor::DirCursor;
 use crate::fs::errno::is_refused;
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::retention::{Retention, Verdict};
 use crate::model::tree::ObjectId;
@@ -194,9 +194,9 @@ fn weigh(store: &StoreDir, id: GenerationId, kept: bool) -> Result<Weighed> {
     let start = |id: &ObjectId| u64::from_be_bytes(std::array::from_fn(|at| id.digest.as_bytes()[at]));
     objects.sort_unstable_by(|a, b| start(&a.id).cmp(&start(&b.id)).then_with(|| a.id.cmp(&b.id)));
     objects.dedup_by_key(|named| named.id);
-    let shown = match generation.shown() {
+    let shown = match generation.published_mtimes() {
         // Only byte counts depend on it.
-        Err(e) if is_refused(&e) => Shown::default(),
+        Err(e) if is_refused(&e) => PublishedMtimes::default(),
         shown => shown?,
     };
     let private = private_inodes(&generation, &shown)?;

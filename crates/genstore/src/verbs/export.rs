@@ -61,7 +61,7 @@ pub(crate) fn export(store: &StoreDir, generation: &Generation, to: &Path) -> Re
 }
 
 fn copy_out(store: &StoreDir, fs: &Fs, generation: &Generation, target: &Dir) -> Result<Exported> {
-    let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+    let (tree, shown) = (generation.manifest()?.tree, generation.published_mtimes()?);
     let source = generation.tree_dir()?;
     let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
     store.options.progress.begin(Phase::Export, Some(tree.len() as u64));

@@ -80,7 +80,7 @@ pub(crate) fn stored_bytes(store: &StoreDir) -> Result<u64> {
     let ids = Generations::of(store).ids()?;
     let private = ids.into_par_iter().map(|id| match Generations::of(store).find(id) {
         Ok(Some(generation)) => {
-            let shown = generation.shown();
+            let shown = generation.published_mtimes();
             shown.and_then(|shown| private_inodes(&generation, &shown)).unwrap_or_default()
         }
         _ => HashMap::new(),
@@ -171,7 +171,7 @@ fn own_paths(
     mirrored: &HashMap<u64, u64>,
 ) -> Result<HashMap<ObjectId, Vec<OwnInode>>> {
     let mut own: HashMap<ObjectId, Vec<OwnInode>> = HashMap::new();
-    let shown = generation.shown()?;
+    let shown = generation.published_mtimes()?;
     let lacks_links = |id: &ObjectId, paths: u64| {
         objects.get(id).is_none_or(|stat| links_in_store(stat, mirrored) < paths + 1)
     };

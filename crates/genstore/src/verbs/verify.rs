@@ -104,24 +104,24 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
     let mut named = HashSet::new();
     lost.retain(|file| named.insert(file.path.clone()));
     sequence = Records::of(store).sequence()?;
-    let (mut after, mut known) = store::check(store, None, Depth::Full)?;
+    let (mut after, mut loaded) = store::check(store, None, Depth::Full)?;
     let mut before = after.clone();
     for _ in 0..MAX_ROUNDS {
-        let shared = relink::share_again(store, &lock, &mut sequence, guard.as_shared(), &after, &known)?;
+        let shared = relink::share_again(store, &lock, &mut sequence, guard.as_shared(), &after, &loaded)?;
         if !shared && after.is_clean() {
             break;
         }
         if !shared {
-            repair_all(store, &lock, &mut sequence, guard.as_shared(), &after, &known)?;
+            repair_all(store, &lock, &mut sequence, guard.as_shared(), &after, &loaded)?;
         }
-        drop(known);
+        drop(loaded);
         let last = after;
-        (after, known) = store::check(store, None, Depth::Full)?;
+        (after, loaded) = store::check(store, None, Depth::Full)?;
         if !shared && after == last {
             break;
         }
     }
-    drop(known);
+    drop(loaded);
     // Already rebuilt or moved away: the present entries at those paths are intact.
     lost.retain(|file| !before.files.iter().any(|other| other.path == file.path));
     before.files.extend(lost);
@@ -163,12 +163,12 @@ fn repair_all(
     let objects = Objects::new(store)?;
     let stage = StageDir::create(store)?;
     let by_id: HashMap<GenerationId, &LoadedGeneration> =
-        all.iter().map(|known| (known.id, known)).collect();
+        all.iter().map(|loaded| (loaded.id, loaded)).collect();
     let mut run = || -> Result<()> {
         for damage in &report.objects {
             let place = |found: &ObjectUse| Some((*by_id.get(&found.generation)?, found.path.clone()));
             let uses: Vec<(&LoadedGeneration, Vec<u8>)> = damage.uses.iter().filter_map(place).collect();
-            let Some(file) = uses.first().and_then(|(known, path)| match known.tree.find(path) {
+            let Some(file) = uses.first().and_then(|(loaded, path)| match loaded.tree.find(path) {
                 Some(crate::model::tree::Node::File(file)) => Some(file),
                 _ => None,
             }) else {
@@ -200,8 +200,8 @@ fn repair_all(
         }
         let mender = Mender { store, guard, objects: &objects, stage: &stage };
         for faults in report.faults.chunk_by(|a, b| a.generation == b.generation) {
-            let Some(known) = by_id.get(&faults[0].generation) else { continue };
-            let Some(leased) = known.lease(store)? else { continue };
+            let Some(loaded) = by_id.get(&faults[0].generation) else { continue };
+            let Some(leased) = loaded.lease(store)? else { continue };
             for GenerationFault { fault, .. } in faults {
                 mender.mend(lock, &leased, fault)?;
             }

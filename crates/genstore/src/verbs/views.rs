@@ -38,7 +38,7 @@ struct Asked {
     record: ViewRecord,
     place: ViewLocation,
     /// The record of the existing view.
-    known: Option<ViewRecord>,
+    previous: Option<ViewRecord>,
 }
 
 /// Adds a view, or changes the part of the tree that an existing one shows.
@@ -51,9 +51,9 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
         parents::make_parents(store, &lock, path)?;
     }
     let asked = ask(store, &lock, path, options)?;
-    let recorded = match &asked.known {
+    let recorded = match &asked.previous {
         None => Recorded::No,
-        Some(known) if known.asks_the_same(&asked.record) => Recorded::Same,
+        Some(previous) if previous.asks_the_same(&asked.record) => Recorded::Same,
         Some(_) => Recorded::Other,
     };
     let wanted = Wanted { kind: options.kind, replace: options.replace, recorded };
@@ -106,17 +106,17 @@ fn ask(store: &StoreDir, lock: &CommitLock, path: &Path, options: &ViewOptions) 
     let place = place::place(store, &record)?;
     place.parent()?;
     // A damaged record counts as missing.
-    let known = ViewRecords::of(store).read(&record.key()).ok().flatten();
-    if let Some(known) = &known {
-        place::place(store, known)?.parent()?;
+    let previous = ViewRecords::of(store).read(&record.key()).ok().flatten();
+    if let Some(previous) = &previous {
+        place::place(store, previous)?.parent()?;
     }
     record.disk = disk::disk_of(store, place.parent()?)?;
-    Ok(Asked { record, place, known })
+    Ok(Asked { record, place, previous })
 }
 
 /// Observes the entry at the path of a requested view.
-fn observe(store: &StoreDir, Asked { record, place, known }: &Asked) -> Result<ViewAtPath> {
-    let was_mirror = known.as_ref().is_some_and(|known| known.kind == ViewKind::Mirror);
+fn observe(store: &StoreDir, Asked { record, place, previous }: &Asked) -> Result<ViewAtPath> {
+    let was_mirror = previous.as_ref().is_some_and(|previous| previous.kind == ViewKind::Mirror);
     Ok(match place.standing()? {
         ViewState::Missing => ViewAtPath::Nothing,
         ViewState::Ok => ViewAtPath::SameLink,

@@ -301,9 +301,9 @@ pub(crate) fn stands_there(
 ) -> Result<bool> {
     let Some(stat) = parent.stat(place.name())? else { return Ok(false) };
     Ok(match record.kind {
-        ViewKind::Mirror => {
-            ViewRecords::of(store).inventory(&record.key())?.is_some_and(|known| known.root == stat.ino)
-        }
+        ViewKind::Mirror => ViewRecords::of(store)
+            .inventory(&record.key())?
+            .is_some_and(|inventory| inventory.root == stat.ino),
         ViewKind::Link => {
             parent.read_link(place.name()).ok().flatten().is_some_and(|to| place.is_ours(&to))
         }

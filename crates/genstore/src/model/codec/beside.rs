@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::{Malformed, WireTree, decode, frame, malformed, unframe};
 use crate::model::delta::Delta;
 use crate::model::digest::Digest;
-use crate::model::fresh::{Retired, Shown};
+use crate::model::folder_stamps::FolderStamps;
+use crate::model::fresh::{PublishedMtimes, Retired};
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::little_endian::{u32_at, u64_at};
-use crate::model::sealed::Sealed;
 use crate::model::tree::{Mtime, TreeId};
 
 pub(super) const SHOWN_MAGIC: &[u8; 8] = b"gstshown";
@@ -20,7 +20,7 @@ pub(super) const SEALED_MAGIC: &[u8; 8] = b"gst-seal";
 /// Inode, mtime and ctime of one source or folder, in bytes.
 const SOURCE_STAT_LEN: usize = 32;
 
-impl Shown {
+impl PublishedMtimes {
     /// Encodes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let wire = WireShown {
@@ -35,11 +35,11 @@ impl Shown {
         frame(SHOWN_MAGIC, &[], &wire)
     }
 
-    /// Decodes the output of [`Shown::encode`].
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Shown, Malformed> {
+    /// Decodes the output of [`PublishedMtimes::encode`].
+    pub(crate) fn decode(bytes: &[u8]) -> Result<PublishedMtimes, Malformed> {
         let rest = without_head(SHOWN_MAGIC, bytes)?;
         let wire: WireShown<'_> = decode(rest)?;
-        let shown = Shown {
+        let shown = PublishedMtimes {
             floor: wire.floor,
             fresh: wire
                 .fresh
@@ -79,7 +79,7 @@ impl SourceIndex {
     }
 }
 
-impl Sealed {
+impl FolderStamps {
     /// Encodes it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let wire = WireSealed {
@@ -92,12 +92,12 @@ impl Sealed {
         frame(SEALED_MAGIC, &[], &wire)
     }
 
-    /// Decodes the output of [`Sealed::encode`].
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Sealed, Malformed> {
+    /// Decodes the output of [`FolderStamps::encode`].
+    pub(crate) fn decode(bytes: &[u8]) -> Result<FolderStamps, Malformed> {
         let rest = without_head(SEALED_MAGIC, bytes)?;
         let WireSealed { body, heals, rotations, flushed, stats } = decode(rest)?;
         let folders = decode_stats(stats)?;
-        Ok(Sealed { body: Digest::from_bytes(body), heals, rotations, flushed, folders })
+        Ok(FolderStamps { body: Digest::from_bytes(body), heals, rotations, flushed, folders })
     }
 }
 

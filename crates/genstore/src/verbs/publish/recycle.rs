@@ -27,12 +27,12 @@ use crate::fs::folders::Folders;
 use crate::fs::mount::{is_mount, mounts_below};
 use crate::fs::{Dir, Durability, Kind};
 use crate::model::digest::Digest;
-use crate::model::fresh::Shown;
+use crate::model::folder_stamps::FolderStamps;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceStat;
 use crate::model::patch::{Patch, folders as all_folders, patch, position};
 use crate::model::retention::Retention;
-use crate::model::sealed::Sealed;
 use crate::model::tree::{FileNode, Node, Tree};
 use crate::model::{object_name, relpath};
 use crate::parts::folder_stamps::{self, Seen};
@@ -74,8 +74,8 @@ pub(crate) struct Recycled {
 struct Spare {
     id: GenerationId,
     tree: Tree,
-    shown: Shown,
-    sealed: Sealed,
+    shown: PublishedMtimes,
+    stamps: FolderStamps,
 }
 
 impl Origin {
@@ -111,7 +111,7 @@ pub(crate) fn recycle(
     let is_object = |entry: usize| ingested.how[entry] == EntrySource::Object;
     let before = all_folders(&spare.tree);
     // The stamps are a cache: stamps of other folders are useless.
-    if before.len() != spare.sealed.folders.len() {
+    if before.len() != spare.stamps.folders.len() {
         return Ok(nothing);
     }
     let patch = patch((&spare.tree, &before, &spare.shown), (&ingested.tree, &after), is_object);
@@ -122,7 +122,7 @@ pub(crate) fn recycle(
     let unusable = Origin::New { unlisted: Some(spare.id) };
     let retired = stage.dir().open_dir(RETIRED)?;
     let seen = match retired.open_dir(TREE) {
-        Ok(tree) => folder_stamps::compare(store, &tree, &before, &spare.sealed.folders)?,
+        Ok(tree) => folder_stamps::compare(store, &tree, &before, &spare.stamps.folders)?,
         Err(e) if is_absence(&e) || is_mount(&e) => None,
         Err(e) => return Err(e),
     };
@@ -153,13 +153,12 @@ pub(crate) fn recycle(
     let Recycling { assembly, done, .. } = recycling;
     let Done { changed, made } = into_inner(done);
     let stat = |path: &&[u8]| {
-        let known = position(&before, path).filter(|&at| seen[at] == Seen::Same);
-        known
-            .filter(|_| !changed.contains(*path))
-            .map_or_else(SourceStat::default, |at| spare.sealed.folders[at])
+        let same = position(&before, path).filter(|&at| seen[at] == Seen::Same);
+        same.filter(|_| !changed.contains(*path))
+            .map_or_else(SourceStat::default, |at| spare.stamps.folders[at])
     };
     let folders = after.par_iter().map(stat).collect();
-    let flushed = spare.sealed.flushed && !seen.contains(&Seen::Differs);
+    let flushed = spare.stamps.flushed && !seen.contains(&Seen::Differs);
     let rotated = assembly.finish();
     ingested.placed.extend(rotated);
     Ok(Origin::Recycled(Recycled { from: spare.id, changed, made, folders, flushed }))
@@ -175,12 +174,12 @@ fn find_spare(store: &StoreDir, retention: &Retention, heals_seen: u64) -> Resul
         }
         let Some(generation) = Generations::of(store).find(verdict.id)? else { continue };
         let body = generation.head_and_body()?.1;
-        let Some(sealed) = generation.sealed(body)? else { continue };
-        if (sealed.heals, sealed.rotations) != (heals_seen, rotations) {
+        let Some(stamps) = generation.folder_stamps(body)? else { continue };
+        if (stamps.heals, stamps.rotations) != (heals_seen, rotations) {
             continue;
         }
-        let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
-        return Ok(Some(Spare { id: verdict.id, tree, shown, sealed }));
+        let (tree, shown) = (generation.manifest()?.tree, generation.published_mtimes()?);
+        return Ok(Some(Spare { id: verdict.id, tree, shown, stamps }));
     }
     Ok(None)
 }
@@ -199,7 +198,7 @@ fn retire(store: &StoreDir, stage: &StageDir, spare: &Spare, retention: &Retenti
     };
     let suspects = suspects::suspects(store)?;
     let as_sealed =
-        (sequence.heals, objects::rotations(store)?) == (spare.sealed.heals, spare.sealed.rotations);
+        (sequence.heals, objects::rotations(store)?) == (spare.stamps.heals, spare.stamps.rotations);
     if !is_given_up || !as_sealed || !suspects.objects.is_empty() || !suspects.generations.is_empty() {
         return Ok(false);
     }
@@ -250,7 +249,7 @@ pub(crate) fn write_sealed(
     stage: &StageDir,
     origin: &Origin,
     body: Digest,
-    shown: &Shown,
+    shown: &PublishedMtimes,
 ) -> Result<()> {
     if candidate.options.recycle.is_none() {
         return Ok(());
@@ -262,7 +261,7 @@ pub(crate) fn write_sealed(
     }
     let paths = all_folders(&candidate.ingested.tree);
     let fresh: HashSet<&[u8]> = shown.fresh.keys().map(|path| relpath::split(path).0).collect();
-    let known = match origin {
+    let reused = match origin {
         Origin::Recycled(recycled) => {
             let stat = |(path, stat): (&&[u8], &SourceStat)| match fresh.contains(path) {
                 true => SourceStat::default(),
@@ -272,11 +271,11 @@ pub(crate) fn write_sealed(
         }
         Origin::New { .. } => vec![SourceStat::default(); paths.len()],
     };
-    let folders = folder_stamps::take(store, stage.tree(), &paths, known)?;
+    let folders = folder_stamps::take(store, stage.tree(), &paths, reused)?;
     let flushed = store.options.durability == Durability::Full;
     let (heals, rotations) = (candidate.heals_seen, candidate.rotations_seen);
-    let sealed = Sealed { body, heals, rotations, flushed, folders };
-    stage.put_beside(store, SEALED, 0o644, &sealed.encode()).map(drop)
+    let stamps = FolderStamps { body, heals, rotations, flushed, folders };
+    stage.put_beside(store, SEALED, 0o644, &stamps.encode()).map(drop)
 }
 
 /// A tree that is being changed from the old to the new.

@@ -9,10 +9,10 @@ use crate::check::seen::Inodes;
 use crate::check::tree::{Bytes, Fault, Look, Part, look};
 use crate::error::Result;
 use crate::fs::dir::open_parent;
+use crate::model::folder_stamps::FolderStamps;
 use crate::model::index::SourceStat;
 use crate::model::patch::folders;
 use crate::model::relpath;
-use crate::model::sealed::Sealed;
 use crate::model::tree::Node;
 use crate::parts::current_generation::CurrentGeneration;
 use crate::parts::folder_stamps::{self, Seen};
@@ -29,7 +29,7 @@ use crate::views::refresh::name_faults;
 pub(crate) struct Looked {
     faults: Vec<Fault>,
     /// New folder stamps, if there are more than before.
-    sealed: Option<Sealed>,
+    stamps: Option<FolderStamps>,
 }
 
 /// Checks the current generation's own tree, without a lock.
@@ -39,10 +39,10 @@ pub(crate) fn look_at_current(candidate: &Candidate<'_>) -> Result<Looked> {
     };
     let (heals, rotations) = (candidate.heals_seen, candidate.rotations_seen);
     let all = folders(&base.tree);
-    let is_current = |sealed: &Sealed| {
-        (sealed.folders.len(), sealed.heals, sealed.rotations) == (all.len(), heals, rotations)
+    let is_current = |stamps: &FolderStamps| {
+        (stamps.folders.len(), stamps.heals, stamps.rotations) == (all.len(), heals, rotations)
     };
-    let noted = base.generation.sealed(body)?.filter(is_current);
+    let noted = base.generation.folder_stamps(body)?.filter(is_current);
     let seen = match &noted {
         Some(noted) if !candidate.options.rehash => {
             folder_stamps::compare(candidate.store, &base.generation.tree_dir()?, &all, &noted.folders)?
@@ -58,15 +58,15 @@ pub(crate) fn look_at_current(candidate: &Candidate<'_>) -> Result<Looked> {
         ..Look::new(Inodes::Named(&candidate.objects), Bytes::Doubtful(candidate.quiet()?))
     };
     let faults = look(candidate.store, &base.generation, (&base.tree, &base.shown), &how)?;
-    let known = |stats: &[SourceStat]| stats.iter().filter(|stat| stat.ino != 0).count();
+    let stamped = |stats: &[SourceStat]| stats.iter().filter(|stat| stat.ino != 0).count();
     let flushed = noted.is_some_and(|noted| noted.flushed);
-    let sealed = match now.filter(|now| faults.is_empty() && known(now) > proven) {
+    let stamps = match now.filter(|now| faults.is_empty() && stamped(now) > proven) {
         Some(folders) if is_all_linked(&candidate.objects, base, part.as_ref())? => {
-            Some(Sealed { body, heals, rotations, flushed, folders })
+            Some(FolderStamps { body, heals, rotations, flushed, folders })
         }
         _ => None,
     };
-    Ok(Looked { faults, sealed })
+    Ok(Looked { faults, stamps })
 }
 
 /// Fails if the current generation is still damaged under the lock that heals. Otherwise writes the
@@ -93,9 +93,9 @@ pub(crate) fn settle_unchanged(
         };
     }
     // Healing gives paths other inodes than those that were checked.
-    if let Some(sealed) = looked.sealed.filter(|_| healed == 0) {
+    if let Some(stamps) = looked.stamps.filter(|_| healed == 0) {
         let folder = [GENERATIONS, b"/", base.generation.id().to_string().as_bytes()].concat();
-        let written = PendingWrites::of(candidate.store).prepare(lock, &folder, SEALED, &sealed.encode());
+        let written = PendingWrites::of(candidate.store).prepare(lock, &folder, SEALED, &stamps.encode());
         // It is a cache: without it the next check takes longer.
         drop(written.and_then(|written| written.put(lock)));
     }

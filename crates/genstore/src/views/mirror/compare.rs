@@ -27,7 +27,7 @@ pub(crate) struct MirrorComparison<'a> {
     pub(crate) root: &'a Dir,
     pub(crate) root_inode: u64,
     /// The recorded entries of the mirror, and those of the last interrupted update.
-    pub(crate) known: Vec<&'a Inventory>,
+    pub(crate) inventories: Vec<&'a Inventory>,
     pub(crate) wanted: &'a MirrorTarget,
 }
 
@@ -72,7 +72,7 @@ struct Ours<'a> {
 type Items<'a> = HashMap<&'a [u8], HashMap<&'a [u8], Item>>;
 
 impl<'a> MirrorComparison<'a> {
-    /// Checks every wanted or known path, and the other entries of their folders.
+    /// Checks every wanted path and every path of an inventory, and the other entries of their folders.
     pub(crate) fn take(&self) -> Result<Found> {
         let items = self.items();
         let verdicts: Vec<Verdicts> =
@@ -93,16 +93,16 @@ impl<'a> MirrorComparison<'a> {
         for folder in &self.wanted.folders {
             at(folder, &|item| item.folder_wanted = true);
         }
-        for known in &self.known {
-            for index in 0..known.tree.len() {
-                at(known.tree.path(index), &|_| {});
+        for inventory in &self.inventories {
+            for index in 0..inventory.tree.len() {
+                at(inventory.tree.path(index), &|_| {});
             }
-            for folder in &known.folders {
+            for folder in &inventory.folders {
                 at(folder, &|item| item.folder_known = true);
             }
         }
-        let known = self.known.iter().flat_map(|known| &known.folders);
-        for folder in self.wanted.folders.iter().chain(known) {
+        let listed = self.inventories.iter().flat_map(|inventory| &inventory.folders);
+        for folder in self.wanted.folders.iter().chain(listed) {
             items.entry(folder).or_default();
         }
         items
@@ -256,11 +256,11 @@ impl<'a> MirrorComparison<'a> {
 
     /// Compares a created entry with the wanted one.
     fn put(&self, ours: &Ours<'_>, wanted: Entry<'_>, stat: &Stat) -> Put {
-        let (Node::File(known), Node::File(file)) = (ours.node, wanted.node) else {
+        let (Node::File(shown), Node::File(file)) = (ours.node, wanted.node) else {
             return Put::Other;
         };
         let is_wanted = ours.looks_same
-            && (known.object(), known.mtime) == (file.object(), file.mtime)
+            && (shown.object(), shown.mtime) == (file.object(), file.mtime)
             && ours.inventory.shows.copies == self.wanted.shows.copies;
         let is_healed = ours.inventory.heals != self.wanted.heals;
         match ours.inode {
@@ -274,7 +274,7 @@ impl<'a> MirrorComparison<'a> {
 
     /// Returns the entry that genstore created at a path, if it is still there.
     fn ours(&self, dir: &Dir, name: &[u8], path: &[u8], stat: &Stat) -> Result<Option<Ours<'a>>> {
-        for &inventory in self.known.iter().rev() {
+        for &inventory in self.inventories.iter().rev() {
             let Some(index) = inventory.tree.index_of(path) else { continue };
             let (node, inode) = (inventory.tree.get(index).node, inventory.inode(index));
             let looks_same = match node {
@@ -313,15 +313,15 @@ impl<'a> MirrorComparison<'a> {
     /// Returns whether an interrupted update may have left other bytes with the same size and mtime at
     /// a path: FAT does not distinguish two consecutive mtimes that differ by a second.
     fn looks_like_another(&self, path: &[u8], file: &FileNode, stat: &Stat) -> bool {
-        self.known.len() > 1
-            && self.known.iter().any(|known| match known.tree.find(path) {
+        self.inventories.len() > 1
+            && self.inventories.iter().any(|inventory| match inventory.tree.find(path) {
                 Some(Node::File(other)) => other.digest != file.digest && looks_like(stat, &other),
                 _ => false,
             })
     }
 
     fn is_known(&self, path: &[u8]) -> bool {
-        self.known.first().is_some_and(|known| known.tree.index_of(path).is_some())
+        self.inventories.first().is_some_and(|inventory| inventory.tree.index_of(path).is_some())
     }
 
     /// Finds the entry in the place of a wanted folder or of one above it, and whether it is ours.
@@ -392,7 +392,8 @@ mod tests {
             let mut stat = root.stat_self().unwrap();
             (stat.kind, stat.size, stat.mtime) = (Kind::File, new.size, at(later & !1));
             stat.ctime = stat.mtime;
-            let look = |known| MirrorComparison { root: &root, root_inode: 1, known, wanted: &wanted };
+            let look =
+                |inventories| MirrorComparison { root: &root, root_inode: 1, inventories, wanted: &wanted };
             assert!(looks_like(&stat, &new));
             assert_eq!(look(vec![&now, &next]).looks_like_another(b"f", &new, &stat), doubtful);
             assert!(!look(vec![&next]).looks_like_another(b"f", &new, &stat));

@@ -58,8 +58,8 @@ struct MirrorState {
 
 impl MirrorState {
     fn look<'a>(&'a self, wanted: &'a MirrorTarget) -> MirrorComparison<'a> {
-        let known = self.now.iter().chain(&self.next).collect();
-        MirrorComparison { root: &self.root, root_inode: self.root_inode, known, wanted }
+        let inventories = self.now.iter().chain(&self.next).collect();
+        MirrorComparison { root: &self.root, root_inode: self.root_inode, inventories, wanted }
     }
 }
 
@@ -229,7 +229,7 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
     let nothing = MirrorTarget { shows, ..MirrorTarget::nothing(Records::of(store).sequence()?.heals) };
     let Some(id) = nothing.shows.generation else { return Ok(nothing) };
     let generation = Generations::of(store).open(id)?;
-    let (tree, shown) = (generation.manifest()?.tree, generation.shown()?);
+    let (tree, shown) = (generation.manifest()?.tree, generation.published_mtimes()?);
     let from = record.from().unwrap_or_default();
     let is_below = |path: &&[u8]| *path != from && (from.is_empty() || relpath::is_within(path, from));
     let folders = patch::folders(&tree).into_iter().filter(is_below);

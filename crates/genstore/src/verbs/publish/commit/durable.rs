@@ -13,7 +13,7 @@ use crate::fs::folders::Folders;
 use crate::model::codec::Head;
 use crate::model::delta::{self, Delta};
 use crate::model::digest::Digest;
-use crate::model::fresh::{self, Shown};
+use crate::model::fresh::{self, PublishedMtimes};
 use crate::model::relpath;
 use crate::model::tree::{Node, ObjectId, Tree};
 use crate::parts::current_generation;
@@ -42,7 +42,7 @@ pub(super) struct Written {
 pub(super) struct Flushed {
     pub(super) written: Written,
     pub(super) created: SystemTime,
-    shown: Shown,
+    shown: PublishedMtimes,
     /// The number of files that got an inode of their own, to show a newer mtime.
     pub(super) refreshed: u64,
 }
@@ -59,7 +59,7 @@ impl Flushing<'_, '_> {
     pub(super) fn flush(&self, created: SystemTime, named: &mut Vec<ObjectId>) -> Result<Flushed> {
         self.candidate.store.options.progress.begin(Phase::Flush, None);
         let written = self.make_durable(created, named)?;
-        let mut shown = Shown::default();
+        let mut shown = PublishedMtimes::default();
         let refreshed = self.freshen(&mut shown)?;
         self.write_sealed(&written, &shown)?;
         Ok(Flushed { written, created, shown, refreshed })
@@ -72,7 +72,7 @@ impl Flushing<'_, '_> {
         self.write_sealed(&flushed.written, &flushed.shown)
     }
 
-    fn write_sealed(&self, written: &Written, shown: &Shown) -> Result<()> {
+    fn write_sealed(&self, written: &Written, shown: &PublishedMtimes) -> Result<()> {
         let Built { stage, origin } = self.built;
         write_sealed(self.candidate, stage, origin, written.body, shown)
     }
@@ -196,7 +196,7 @@ impl Flushing<'_, '_> {
     }
 
     /// Does step 4. A generation that is only kept is renewed when it is activated.
-    fn freshen(&self, shown: &mut Shown) -> Result<u64> {
+    fn freshen(&self, shown: &mut PublishedMtimes) -> Result<u64> {
         let lost = current_generation::load_lost(
             self.candidate.store,
             self.candidate.base.as_ref().map(|base| base.generation.id()),

@@ -38,7 +38,7 @@ pub(super) fn finish(
     let (store, id, previous) = (candidate.store, publication.generation, publication.previous);
     after.warnings.append(&mut publication.warnings);
     if let Some((event, end)) = untold {
-        after.sealed(Current::of(store).make_durable(&lock));
+        after.made_durable(Current::of(store).make_durable(&lock));
         after.must_finish("write the log", Log::of(store).append(&lock, id, event));
         after.record("end the stage's claim", built.stage.end_claim(store));
         let event = Event::Activate { previous };
@@ -47,7 +47,7 @@ pub(super) fn finish(
         after.must_finish("make the log durable", announce::sync_told(store, false));
         announce::tell(store, &lock, &mut after, id, publication.tree, end);
     } else {
-        after.sealed(record::make_end_durable(store, &lock));
+        after.made_durable(record::make_end_durable(store, &lock));
     }
     publication.warnings = after.warnings;
     Ended { start, publication }

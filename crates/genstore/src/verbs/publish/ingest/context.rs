@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock};
 use crate::error::{Error, Problem, Result};
 use crate::fs::Dir;
 use crate::fs::folders::Folders;
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::relpath;
@@ -69,7 +69,7 @@ pub(crate) struct Ingest<'a> {
     /// The current generation's tree, as far as it can be read.
     pub(crate) base: Option<&'a Tree>,
     /// The directory of its files, and the mtimes that they show there.
-    pub(crate) standing: Option<(&'a Dir, &'a Shown)>,
+    pub(crate) standing: Option<(&'a Dir, &'a PublishedMtimes)>,
     /// The number of that generation.
     pub(crate) base_id: Option<GenerationId>,
     /// The index of the current generation's sources.

@@ -149,7 +149,7 @@ impl Sources {
 
     /// Returns the index, or `None` if it would be empty.
     fn finish(self, tree: TreeId, dev: Option<u64>) -> Option<SourceIndex> {
-        let known = self.files.iter().any(|stat| stat.ino != 0);
-        dev.filter(|_| known).map(|dev| SourceIndex { tree, dev, files: self.files })
+        let is_indexed = self.files.iter().any(|stat| stat.ino != 0);
+        dev.filter(|_| is_indexed).map(|dev| SourceIndex { tree, dev, files: self.files })
     }
 }

@@ -65,7 +65,7 @@ impl Intake<'_, '_> {
         if let Some(before) = self.before.filter(|_| !self.ingest.rehash)
             && let Some(stat) = from.0.stat(from.1)?
             && self.reuse.is_unchanged(&before, &stat, executable.unwrap_or(stat.mode & 0o100 != 0))?
-            && let Some(known) = self.reuse.as_before(&before)?
+            && let Some(reused) = self.reuse.as_before(&before)?
         {
             // Files that would be refused must be opened to be found.
             let file = match self.ingest.lossy {
@@ -74,7 +74,7 @@ impl Intake<'_, '_> {
             };
             self.note_losses(&stat, file.as_ref());
             self.remember(from, &stat);
-            return Ok(known);
+            return Ok(reused);
         }
         let path = from.0.join(from.1);
         // A file of the spool has the mode that we gave it.
@@ -205,8 +205,8 @@ impl Intake<'_, '_> {
         if bytes.is_empty() {
             return self.empty(node);
         }
-        if let Some(known) = self.find(&node)? {
-            return Ok(known);
+        if let Some(reused) = self.find(&node)? {
+            return Ok(reused);
         }
         if let Some(origin) = origin.filter(|origin| self.may_move(origin)) {
             return self.move_in(node, origin);
@@ -248,8 +248,8 @@ impl Intake<'_, '_> {
             return Ok(None);
         }
         let node = FileNode { digest, size, executable, mtime };
-        if let Some(known) = self.find(&node)? {
-            return Ok(Some(known));
+        if let Some(reused) = self.find(&node)? {
+            return Ok(Some(reused));
         }
         if may_move {
             return self.move_in(node, origin).map(Some);
@@ -305,7 +305,7 @@ impl Intake<'_, '_> {
     /// Keeps the file written at this entry's path if it is new, otherwise removes it.
     fn place(&mut self, copy: &File, node: FileNode) -> Result<(FileNode, EntrySource)> {
         match self.find(&node)? {
-            Some(known) => self.discard().map(|()| known),
+            Some(reused) => self.discard().map(|()| reused),
             None => self.seal(copy, &self.path(), node),
         }
     }

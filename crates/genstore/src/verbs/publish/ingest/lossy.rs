@@ -81,10 +81,10 @@ impl Losses {
     /// Adds the losses of the file at a path.
     pub(crate) fn add(&mut self, other: Losses, path: &[u8]) {
         for (loss, (count, _)) in other.0 {
-            let known = self.0.entry(loss).or_insert_with(|| (0, path.to_vec()));
-            known.0 += count;
-            if relpath::compare(path, &known.1).is_lt() {
-                known.1 = path.to_vec();
+            let counted = self.0.entry(loss).or_insert_with(|| (0, path.to_vec()));
+            counted.0 += count;
+            if relpath::compare(path, &counted.1).is_lt() {
+                counted.1 = path.to_vec();
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::fs::errno::is_absence;
 use crate::fs::{Dir, Kind, Stat};
-use crate::model::fresh::Shown;
+use crate::model::fresh::PublishedMtimes;
 use crate::model::index::{SourceIndex, SourceStat};
 use crate::model::object_map::ObjectMap;
 use crate::model::object_name;
@@ -43,7 +43,7 @@ pub(crate) struct Reuse<'a> {
     /// The current generation's tree if it can be read, otherwise the empty tree.
     base: &'a Tree,
     /// The directory of its files, and the mtimes that they show there.
-    standing: Option<(&'a Dir, &'a Shown)>,
+    standing: Option<(&'a Dir, &'a PublishedMtimes)>,
     index: Option<&'a SourceIndex>,
     /// Objects that `verify` found wrong.
     suspects: &'a [ObjectId],

@@ -6,7 +6,7 @@ use super::index::SourceStat;
 
 /// The folder stamps of a generation's tree, and the counters on which its inodes depend.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct FolderStamps {
     /// BLAKE3 of the body of the generation's manifest.
     pub(crate) body: Digest,
     /// The number of replacements of damaged objects when its tree was begun.
