@@ -1,4 +1,4 @@
-//! Programs that watch, build with or serve the current generation: each by its recipe in the README.
+//! Programs that watch, build with or serve the current generation: each by its recipe in the book.
 //!
 //! The npm programs are those of `consumers/package.json`, which `scripts/setup` installs.
 
@@ -12,7 +12,7 @@ use see::Viewer;
 
 /// A program, and its way of noticing commits.
 struct Consumer {
-    /// The name in the README's table.
+    /// The name in the book's table.
     name: &'static str,
     way: Way,
     view: View,
@@ -136,19 +136,19 @@ fn notices_each_commit(consumer: &Consumer) {
     (consumer.see)(&mut viewer, "6");
 }
 
-/// Reads the rows of the README's table as cells.
+/// The page with the table and the configurations.
+const PAGE: &str = include_str!("../docs/guides/consumers.md");
+
+/// Reads the rows of its table as cells.
 fn rows() -> Vec<Vec<String>> {
-    let readme = include_str!("../README.md");
-    let section = readme.split("## Consumers that watch\n").nth(1).expect("the section");
-    let table =
-        section.lines().skip_while(|line| !line.starts_with("| ")).take_while(|line| !line.is_empty());
+    let table = PAGE.lines().skip_while(|line| !line.starts_with("| ")).take_while(|line| !line.is_empty());
     let cells =
         |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
     table.skip(2).map(cells).collect()
 }
 
 #[test]
-fn the_readme_names_them_all_and_their_ways() {
+fn the_book_names_them_all_and_their_ways() {
     let rows = rows();
     let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(names, CONSUMERS.iter().map(|one| one.name).collect::<Vec<_>>());
@@ -168,12 +168,11 @@ fn the_readme_names_them_all_and_their_ways() {
 }
 
 #[test]
-fn the_readme_shows_the_configurations_that_are_tested() {
-    let readme = include_str!("../README.md");
+fn the_book_shows_the_configurations_that_are_tested() {
     for text in [
         include_str!("consumers/fixtures/vite/vite.config.js"),
         include_str!("consumers/fixtures/next-webpack/next.config.js"),
     ] {
-        assert!(readme.contains(text), "{text}");
+        assert!(PAGE.contains(text), "{text}");
     }
 }

@@ -16,6 +16,7 @@ mod prelude;
 
 mod audit;
 mod bad_input;
+mod book;
 mod breakpoints;
 mod build;
 mod cat;
@@ -48,7 +49,7 @@ mod publish_roots;
 mod publish_tar;
 mod python_reader;
 mod reach;
-mod readme;
+
 mod resume;
 mod rollback;
 mod seams;

@@ -36,10 +36,10 @@ fn disk_builds_and_memory_builds_share_one_planner() {
 }
 
 #[test]
-fn the_commands_of_the_readme_do_what_it_shows() {
-    let readme = include_str!("../README.md");
-    let start = readme.find("cargo run --release --example site_compiler -- ").expect("the README has it");
-    let block: Vec<&str> = readme[start..].split("```").next().unwrap().lines().collect();
+fn the_commands_of_the_book_do_what_it_shows() {
+    let page = include_str!("../docs/guides/stages.md");
+    let start = page.find("cargo run --release --example site_compiler -- ").expect("the page has it");
+    let block: Vec<&str> = page[start..].split("```").next().unwrap().lines().collect();
     let [publish, fail, shown @ ..] = &block[..] else { panic!("{block:?}") };
     let folder = genstore_testkit::scratch();
     let run = |line: &str| {

@@ -7,7 +7,7 @@ use crate::http::{self, free_port};
 use crate::prelude::*;
 use crate::watch::{Loop, project};
 
-/// A server as the README has it: it takes the socket that the watch holds, and ends in an orderly way.
+/// A server as the book has it: it takes the socket that the watch holds, and ends in an orderly way.
 const SERVER: &str = r#"
 const http = require("node:http");
 const generation = process.env.GENSTORE_GENERATION;
