@@ -28,7 +28,7 @@ impl Place {
         self.0.join("site")
     }
 
-    /// Runs the next writer. Whatever it does, it first completes or undoes the change.
+    /// Runs the next writer. It first completes or undoes the change, in each verb.
     pub(crate) fn next_writer(&self, what: &str) -> Store {
         let store = self.open(Faults::default()).unwrap_or_else(|e| panic!("{what}: next open: {e}"));
         store.mark(&"@".parse().unwrap(), Mark::Good, None).unwrap_or_else(|e| panic!("{what}: {e}"));
