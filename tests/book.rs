@@ -194,6 +194,7 @@ fn the_book_lists_every_key_of_the_configuration() {
     for section in &sections {
         let (name, text) = match section.as_str() {
             "view" => ("view".to_owned(), "[[view]]\npath = \"p\"\nzzzzzz = 1\n".to_owned()),
+            "shared" => ("shared".to_owned(), "[shared]\na = { zzzzzz = 1 }\n".to_owned()),
             other => (other.to_owned(), format!("[{other}]\nzzzzzz = 1\n")),
         };
         expected.insert(name, known(&site, "genstore.toml", &text));

@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use ::tar::Header;
 use anyhow::{Error, Result};
+use genstore::Plan;
 use genstore::fuzz::Target;
-use genstore::plan::Symlinks;
 use genstore::publish::Expect;
 use genstore::tree::Digest;
 
@@ -48,7 +48,7 @@ fn check_message(error: &Error) {
 
 /// Reads a plan. One that announces its end is refused without its last line.
 fn plan(bytes: &[u8]) {
-    let read = |bytes: &[u8]| ndjson::read(&mut &*bytes, "plan", Symlinks::Inside);
+    let read = |bytes: &[u8]| ndjson::read(&mut &*bytes, "plan", Plan::builder());
     if let Err(error) = read(bytes) {
         return check_message(&error);
     }
@@ -83,7 +83,7 @@ impl Spool for Archived {
 
 fn read_archive(bytes: &[u8]) -> Option<Archived> {
     let mut archived = Archived::default();
-    let read = tar::read(&mut &*bytes, "archive", Symlinks::Inside, Some(LIMIT), &mut archived);
+    let read = tar::read(&mut &*bytes, "archive", Plan::builder(), Some(LIMIT), &mut archived);
     match read {
         Ok(plan) => Some(Archived { files: plan.files(), ..archived }),
         Err(error) => {

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use command::context::{Context, Started};
-use command::running;
+use command::{reserve, running};
 use environment::Environment;
 pub use genstore_torture::Seams;
 use render::failure::{Failure, settle};
@@ -56,7 +56,7 @@ pub fn run(seams: Seams) -> ExitCode {
     context.progress.finish();
     let status = match result {
         Ok(status) => settle(&out, status),
-        Err(error) => Failure::of(&error).report(&out, verb.failure_exit()),
+        Err(error) => Failure::of(&reserve::explain(&context, error)).report(&out, verb.failure_exit()),
     };
     // An unwritten trace is a failure of the test that asked for it.
     ExitCode::from(context.faults.write_trace().map_or(exit::FAILED, |()| status))

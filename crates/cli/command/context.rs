@@ -345,10 +345,10 @@ impl<'a> Context<'a> {
         options.lock_timeout = self.lock_timeout;
         options.progress = self.progress.listener();
         options.faults = self.faults.faults.clone();
-        options.durability = match durability {
-            Some(durability) => durability,
-            None => self.own_project()?.and_then(|p| p.config.store.durability).unwrap_or_default(),
-        };
+        let section = self.own_project()?.map(|project| &project.config.store);
+        options.min_free_bytes = section.and_then(|section| section.min_free).unwrap_or(0);
+        options.durability =
+            durability.or(section.and_then(|section| section.durability)).unwrap_or_default();
         Ok(options)
     }
 
@@ -366,6 +366,7 @@ impl<'a> Context<'a> {
             rules.symlinks = wanted.symlinks;
             rules.include.clone_from(&wanted.include);
             rules.exclude.clone_from(&wanted.exclude);
+            rules.shared = project.config.shared.paths(project.root());
         }
         Ok(rules)
     }

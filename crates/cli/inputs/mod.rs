@@ -4,6 +4,7 @@
 //! The sizes in an archive allocate nothing: names and extended headers are capped, bytes pass through the
 //! spool in small pieces, and a size counts against the limit before any byte is read.
 
+mod base;
 mod entry;
 mod members;
 pub(crate) mod ndjson;
@@ -20,8 +21,10 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use genstore::error::BadSourceReason;
+use genstore::plan::{Base, PlanBuilder};
 use genstore::publish::Stage;
-use genstore::{Error, Plan, Store};
+use genstore::tree::RelPath;
+use genstore::{Error, Plan, Rev, Store};
 
 use crate::command::context::Context;
 use crate::render::publish::Scanned;
@@ -39,24 +42,33 @@ pub(crate) struct Inputs {
     /// Refuse an archive that holds more than SIZE (write it like 500M or 2GiB)
     #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with_all = ["dir", "roots", "plan"])]
     max_total: Option<u64>,
+    /// Keep what this generation has beside the input, without reading it [default with --keep or --remove: @]
+    #[arg(long, value_name = "REF")]
+    base: Option<Rev>,
 }
 
-/// The one input that is published.
+/// The one input that is published, and the paths of a base.
 #[derive(Args)]
-#[group(id = "input", required = true, multiple = false)]
+#[group(id = "input", required = true, multiple = true)]
 struct From {
     /// The directory to publish
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", conflicts_with_all = ["roots", "plan", "from_tar", "base", "keep", "remove"])]
     dir: Option<PathBuf>,
     /// Put a directory or a single file at NAME; may be repeated
     #[arg(long = "root", value_name = "NAME=PATH", value_parser = roots::parser())]
     roots: Vec<Root>,
     /// Publish the entries listed in FILE, one JSON object per line
-    #[arg(long, value_name = "FILE|-")]
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["roots", "from_tar"])]
     plan: Option<PathBuf>,
     /// Publish the members of a tar archive
-    #[arg(long, value_name = "FILE|-")]
+    #[arg(long, value_name = "FILE|-", conflicts_with = "roots")]
     from_tar: Option<PathBuf>,
+    /// Keep only this path of the base; may be repeated
+    #[arg(long, value_name = "PATH", value_parser = base::parser())]
+    keep: Vec<RelPath>,
+    /// Leave out this path of the base; may be repeated
+    #[arg(long, value_name = "PATH", value_parser = base::parser())]
+    remove: Vec<RelPath>,
 }
 
 impl Inputs {
@@ -77,6 +89,7 @@ impl Inputs {
         let start = Instant::now();
         let rules = context.scan_rules(store)?;
         let from = &self.from;
+        let empty = || Ok::<_, anyhow::Error>(self.with_base(store, place)?.rules(&rules));
         let plan = if let Some(dir) = &from.dir {
             if store.is_none() && would_hold(dir, place) {
                 return Err(
@@ -86,15 +99,30 @@ impl Inputs {
             Plan::scan(dir, &rules)?
         } else if let Some(file) = &from.plan {
             let (name, mut bytes) = open(file)?;
-            ndjson::read(&mut bytes, &name, rules.symlinks)?
+            ndjson::read(&mut bytes, &name, empty()?)?
         } else if let (Some(file), Some(mut stage)) = (&from.from_tar, stage) {
             let (name, mut bytes) = open(file)?;
-            tar::read(&mut bytes, &name, rules.symlinks, self.limit(context)?, &mut stage)?
+            tar::read(&mut bytes, &name, empty()?, self.limit(context)?, &mut stage)?
         } else {
             let future = store.is_none().then_some(place);
-            roots::plan(&from.roots, &rules, future)?
+            roots::plan(empty()?, &from.roots, &rules, future)?
         };
         Ok(Scanned { plan, time: start.elapsed(), build: None })
+    }
+
+    /// Returns an empty plan, which keeps the entries of the base.
+    fn with_base(&self, store: Option<&Store>, place: &Path) -> Result<PlanBuilder> {
+        let Some(rev) = self.base() else { return Ok(Plan::builder()) };
+        let store = store.ok_or_else(|| Error::NotAStore { path: place.to_owned() })?;
+        let base = Base::of(store.open_generation(&rev)?)?;
+        let base = self.from.keep.iter().cloned().fold(base, Base::only);
+        Ok(Plan::builder().base(self.from.remove.iter().cloned().fold(base, Base::without)))
+    }
+
+    /// Returns the base, if there is one.
+    pub(crate) fn base(&self) -> Option<Rev> {
+        let names_paths = !self.from.keep.is_empty() || !self.from.remove.is_empty();
+        self.base.clone().or(names_paths.then_some(Rev::Current { older: 0 }))
     }
 
     /// Returns the most bytes that an archive may hold: by the flag, or else by the audit.
@@ -109,6 +137,7 @@ impl Inputs {
         match (&from.dir, from.plan.as_ref().or(from.from_tar.as_ref())) {
             (Some(dir), _) => show(dir),
             (None, Some(file)) => name_of(file),
+            (None, None) if from.roots.is_empty() => "parts of the base".to_owned(),
             (None, None) => human::count(from.roots.len() as u64, "root"),
         }
     }

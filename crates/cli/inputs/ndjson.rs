@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Result;
 use genstore::error::Problem;
-use genstore::plan::Symlinks;
+use genstore::plan::PlanBuilder;
 use genstore::{Error, Plan};
 
 use super::entry::{self, Read as Line, Refused, What};
@@ -24,17 +24,16 @@ const PROBLEMS_MAX: usize = 1000;
 
 const HINT: &str = "correct the plan";
 
-/// Parses a plan.
+/// Parses a plan. `plan` has the rules.
 ///
 /// # Errors
 /// [`BadInput`] with every problem.
-pub(crate) fn read(input: &mut dyn Read, name: &str, symlinks: Symlinks) -> Result<Plan> {
-    read_lines(input, name, symlinks, LINE_MAX)
+pub(crate) fn read(input: &mut dyn Read, name: &str, plan: PlanBuilder) -> Result<Plan> {
+    read_lines(input, name, plan, LINE_MAX)
 }
 
-fn read_lines(input: &mut dyn Read, name: &str, symlinks: Symlinks, line_max: u64) -> Result<Plan> {
+fn read_lines(input: &mut dyn Read, name: &str, mut plan: PlanBuilder, line_max: u64) -> Result<Plan> {
     let mut reader = BufReader::with_capacity(128 << 10, input);
-    let mut plan = Plan::builder().symlinks(symlinks);
     let mut problems: Vec<InputProblem> = Vec::new();
     let mut places: Vec<(Vec<u8>, u64)> = Vec::new();
     let mut bytes = Vec::new();

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn problems(text: &[u8]) -> Vec<String> {
-    match read_lines(&mut &*text, "x", Symlinks::Inside, 200) {
+    match read_lines(&mut &*text, "x", Plan::builder(), 200) {
         Ok(_) => vec![],
         Err(error) => match error.downcast_ref::<BadInput>() {
             Some(bad) => bad.problems.iter().map(ToString::to_string).collect(),

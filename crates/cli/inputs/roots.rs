@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use genstore::Plan;
 use genstore::error::{BadSourceReason, ProblemKind};
-use genstore::plan::ScanRules;
+use genstore::plan::{PlanBuilder, ScanRules};
 
 use super::source::would_hold;
 use crate::text::escape::show;
@@ -32,9 +32,13 @@ pub(crate) fn parser() -> impl TypedValueParser<Value = Root> {
     })
 }
 
-/// Creates a plan of all roots. `future` is the path of a store that is yet to be created.
-pub(crate) fn plan(roots: &[Root], rules: &ScanRules, future: Option<&Path>) -> Result<Plan> {
-    let mut plan = Plan::builder().symlinks(rules.symlinks);
+/// Adds all roots to a plan. `future` is the path of a store that is yet to be created.
+pub(crate) fn plan(
+    mut plan: PlanBuilder,
+    roots: &[Root],
+    rules: &ScanRules,
+    future: Option<&Path>,
+) -> Result<Plan> {
     for root in roots {
         if future.is_some_and(|place| would_hold(&root.path, place)) {
             let why = BadSourceReason::HoldsStore;

@@ -9,7 +9,7 @@ use std::io::Read;
 
 use anyhow::Result;
 use genstore::error::ProblemKind;
-use genstore::plan::{PlanBuilder, Symlinks};
+use genstore::plan::PlanBuilder;
 use genstore::tree::RelPath;
 use genstore::{Error, Plan, Source};
 
@@ -24,19 +24,18 @@ const HINT: &str = "make the archive without these members";
 /// for years.
 const HOLES_MAX: u64 = 1 << 40;
 
-/// Reads an archive. `limit` is for the sizes of all members together.
+/// Reads an archive. `plan` has the rules. `limit` is for the sizes of all members together.
 ///
 /// # Errors
 /// [`BadInput`] with every problem.
 pub(crate) fn read(
     input: &mut dyn Read,
     name: &str,
-    symlinks: Symlinks,
+    mut plan: PlanBuilder,
     limit: Option<u64>,
     spool: &mut dyn Spool,
 ) -> Result<Plan> {
     let mut archive = Archive::new(input, name, limit);
-    let mut plan = Plan::builder().symlinks(symlinks);
     let mut before: HashMap<Vec<u8>, Before> = HashMap::new();
     let mut room = Room { input: name, limit, used: 0 };
     let mut holes = Room { input: name, limit: Some(limit.unwrap_or(HOLES_MAX)), used: 0 };

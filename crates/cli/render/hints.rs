@@ -75,7 +75,12 @@ fn hint_of_plan(problems: &[Problem]) -> &'static str {
         Some(ProblemKind::Root) => {
             "give each --root a different name, and an existing path outside the store"
         }
+        Some(ProblemKind::Base) => "`genstore show REF --tree` lists the paths of the base",
         Some(ProblemKind::NotMovable) => "publish without --consume, to copy the files",
+        Some(ProblemKind::Shared) => {
+            "let the build leave these paths out, or exclude them under [publish] in genstore.toml; `seed = true` \
+             under [shared] makes them the first content of a new place"
+        }
         Some(ProblemKind::MountPoint) => {
             "unmount it at the end of the build: a mounted filesystem is not part of the output"
         }
@@ -125,6 +130,9 @@ fn hint_of_refusal(kind: RefusedKind) -> &'static str {
         Kind::BadViewPath => "name the link itself, as in `genstore view add site`",
         Kind::ViewInStore => "name a path outside the store",
         Kind::ViewHoldsStore => "name a path that does not contain the store",
+        Kind::Reserve => "free some space (`genstore gc` may help), or change `min_free` under [store]",
+        Kind::SharedPlace => "change `at` under [shared] in genstore.toml, or what is there",
+        Kind::SharedUnknown => "name its place under [shared] and publish, or leave it out: --shared leave",
         Kind::TargetInStore | Kind::TargetInView => "name a directory outside of it",
         Kind::StoreInStore => "name a directory outside of it with --store",
         Kind::ViewNoParent => "create it with --parents, or check the spelling",

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anstyle::Style;
-use genstore::GenerationId;
 use genstore::error::ObjectUse;
 use genstore::gc::{Reason, Verdict};
 use genstore::generation::{Mark, Marking, Pin};
+use genstore::{GenerationId, Retention};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::text::time;
@@ -103,16 +103,30 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::Last(count) => format!("last {count}"),
         Reason::Within(within) => format!("within {}", time::duration(*within)),
         Reason::Grace(grace) => format!("was current less than {} ago", time::duration(*grace)),
+        Reason::Daily(count) => format!("newest of its day, {}", human_last(*count, "day")),
+        Reason::Weekly(count) => format!("newest of its week, {}", human_last(*count, "week")),
+        Reason::Monthly(count) => format!("newest of its month, {}", human_last(*count, "month")),
+        Reason::NotChosen => "not chosen".to_owned(),
+        Reason::Enough(wanted) => format!("{} are freed without it", bytes(*wanted)),
         _ => "kept".to_owned(),
     }
 }
 
+fn human_last(number: usize, what: &str) -> String {
+    format!("last {}", count(number as u64, what))
+}
+
 /// Describes why a generation is kept or removed.
-pub(crate) fn reasons(verdict: &Verdict, keep_last: usize) -> Vec<String> {
+pub(crate) fn reasons(verdict: &Verdict, rule: &Retention) -> Vec<String> {
+    let Retention { keep_last, keep_within, chosen, .. } = rule;
     match verdict.keeps() {
         true => verdict.reasons.iter().map(reason).collect(),
+        false if chosen.is_some() => vec!["chosen".to_owned()],
         false if !verdict.good => vec!["marked as bad".to_owned()],
-        false if keep_last == 0 => vec!["not kept by any rule".to_owned()],
+        false if *keep_last == 0 => match keep_within {
+            Some(within) => vec![format!("older than {}", time::duration(*within))],
+            None => vec!["not kept by any rule".to_owned()],
+        },
         false => vec![format!("older than last {keep_last}")],
     }
 }
@@ -140,11 +154,16 @@ pub(crate) fn uses(uses: &[ObjectUse]) -> Vec<String> {
         by_path.entry(&found.path).or_default().push(found.generation);
     }
     let line = |(path, ids): (&[u8], Vec<GenerationId>)| {
-        let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        let word = if ids.len() == 1 { "generation" } else { "generations" };
-        format!("in {word} {} at {}", names.join(", "), genstore::tree::show_path(path))
+        format!("in {} at {}", generations(&ids), genstore::tree::show_path(path))
     };
     by_path.into_iter().map(line).collect()
+}
+
+/// Lists generations: `generations 41, 42`.
+pub(crate) fn generations(ids: &[GenerationId]) -> String {
+    let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let word = if ids.len() == 1 { "generation" } else { "generations" };
+    format!("{word} {}", names.join(", "))
 }
 
 /// A cell of a table.

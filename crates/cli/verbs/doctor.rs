@@ -153,6 +153,10 @@ impl Doctor {
         let mut checks = checks(parent, store.as_ref(), context, self.probe)?;
         let views = store.as_ref().map_or(Ok(vec![]), Store::views)?;
         checks.extend(self.tools(context, place, &views)?);
+        if let Some(strays) = store.as_ref().map_or(Ok(None), Store::strays)? {
+            let text = format!("{}; keep such paths with [shared]", strays.text());
+            checks.push(Check { name: "shared", standing: Standing::Care, text, file: None, line: None });
+        }
         let ok = checks.iter().all(|check| check.standing != Standing::Bad);
         let document = DoctorDoc {
             schema: "genstore.doctor/1",

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
-use genstore::generation::Exported;
+use clap::{Args, ValueEnum};
+use genstore::generation::{Exported, SharedExport};
 use genstore::{Error, GenerationId, Rev};
 use serde::Serialize;
 
@@ -24,6 +24,22 @@ pub(crate) struct Export {
     /// The directory to create; it must not exist or be empty
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// The copy's shared paths: `link` (to their places), `copy` (what is there now) or `leave` (left out)
+    #[arg(
+        long,
+        value_name = "link|copy|leave",
+        hide_possible_values = true,
+        default_value = "link",
+        hide_default_value = true
+    )]
+    shared: Shared,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Shared {
+    Link,
+    Copy,
+    Leave,
 }
 
 #[derive(Serialize)]
@@ -42,8 +58,13 @@ impl Export {
         let store = context.open()?;
         let generation = store.open_generation(&self.generation)?;
         let tree = generation.head()?.tree;
+        let shared = match self.shared {
+            Shared::Link => SharedExport::Link,
+            Shared::Copy => SharedExport::Copy,
+            Shared::Leave => SharedExport::Leave,
+        };
         let Exported { files, bytes, .. } =
-            store.export(&generation, &self.dir).map_err(|error| match error {
+            store.export_with(&generation, &self.dir, shared).map_err(|error| match error {
                 Error::NotEmpty { path } => {
                     let message = format!("{} already exists and is not empty", show(&path));
                     Fail::new("not-empty", message, "name a directory that does not exist or is empty")

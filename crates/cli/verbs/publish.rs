@@ -53,7 +53,7 @@ impl Publish {
         if !self.dry_run {
             check_publish(context)?;
         }
-        let expect = self.args.expect(existing.as_ref())?;
+        let expect = self.expect(existing.as_ref())?;
         // Streamed input is received by a stage: the store's own or, if there is no store yet or nothing is
         // to be written, one of a temporary store.
         let streamed = self.inputs.is_stream();
@@ -91,6 +91,18 @@ impl Publish {
         let created = existing.is_none();
         let pending = Pending { store, created, scanned: &scanned, facts, expect, start };
         self.args.audit_and_commit(context, pending, staged)
+    }
+
+    /// Returns the expected current generation. If the base is what is current, that must not change until the
+    /// commit: what another publisher changed meanwhile would be undone.
+    fn expect(&self, store: Option<&Store>) -> Result<Expect> {
+        let expect = self.args.expect(store)?;
+        let (Expect::Any, Some(rev), Some(store)) = (expect, self.inputs.base(), store) else {
+            return Ok(expect);
+        };
+        let base = store.resolve(&rev)?;
+        let is_current = store.current()? == Some(base);
+        Ok(if is_current && !self.args.only_keeps() { Expect::Current(base) } else { expect })
     }
 
     fn plan(

@@ -73,7 +73,7 @@ impl Show {
         // The lease taken above would count as a reason to keep the generation.
         drop(generation);
         let kept_by = match store.verdict(id, &retention) {
-            Ok(Some(verdict)) if verdict.keeps() => Some(human::reasons(&verdict, retention.keep_last)),
+            Ok(Some(verdict)) if verdict.keeps() => Some(human::reasons(&verdict, &retention)),
             Ok(_) => Some(vec![]),
             Err(Error::Damaged { .. }) => None,
             Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use genstore::tree::ObjectId;
 use genstore::verify::{
-    DamagedFile, DamagedGeneration, DamagedObject, Depth, Foreign, GenerationFault, Repaired,
+    DamagedFile, DamagedGeneration, DamagedObject, Depth, Foreign, GenerationFault, Repaired, SharedFault,
     TreeFaultKind, Unshared, VerifyReport,
 };
 use genstore::{GenerationId, Rev, Store};
@@ -44,6 +44,9 @@ struct VerifyDoc {
     /// Paths that could share an inode and do not. This is no damage; `--repair` links them.
     #[serde(skip_serializing_if = "Option::is_none")]
     unshared: Option<UnsharedDoc>,
+    /// Shared paths that lead to nothing. This is no damage.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shared: Vec<SharedDoc>,
     /// After a repair: what could not be repaired.
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<FoundDoc>,
@@ -101,6 +104,25 @@ struct CheckedDoc {
 struct UnsharedDoc {
     files: u64,
     bytes: u64,
+}
+
+#[derive(Serialize)]
+struct SharedDoc {
+    #[serde(flatten)]
+    path: PathField,
+    cause: String,
+    generations: Vec<GenerationId>,
+}
+
+impl SharedDoc {
+    fn all(report: &VerifyReport) -> Vec<SharedDoc> {
+        let doc = |fault: &SharedFault| SharedDoc {
+            path: PathField::of(&fault.path),
+            cause: fault.cause.clone(),
+            generations: fault.generations.clone(),
+        };
+        report.shared.iter().map(doc).collect()
+    }
 }
 
 impl UnsharedDoc {
@@ -223,6 +245,7 @@ impl Verify {
         let depth = if self.quick { Depth::Quick } else { Depth::Full };
         let report = store.verify(only, depth)?;
         warn_of_owners(context, &report.foreign);
+        warn_of_shared(context, &report);
         context.progress.finish();
         let document = VerifyDoc {
             schema: "genstore.verify/1",
@@ -230,6 +253,7 @@ impl Verify {
             found: FoundDoc::of(&report),
             checked: checked(&report),
             unshared: UnsharedDoc::of(&report),
+            shared: SharedDoc::all(&report),
             left: None,
             quarantined: None,
         };
@@ -257,6 +281,7 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
         true => warn_of_owners(context, &store.give_back()?.after),
         false => warn_of_owners(context, &after.foreign),
     }
+    warn_of_shared(context, &after);
     context.progress.finish();
     if before != after {
         context.out.has_changed("the store was repaired");
@@ -271,6 +296,7 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
         found: FoundDoc::of(&before),
         checked: checked(&after),
         unshared: UnsharedDoc::of(&after),
+        shared: SharedDoc::all(&after),
         left: Some(FoundDoc::of(&after)),
         quarantined: Some(quarantined.clone()),
     };
@@ -322,6 +348,18 @@ fn warn_of_owners(context: &Context<'_>, foreign: &Foreign) {
     if foreign.count > 0 {
         context.out.warn(&super::doctor::owners_text(foreign));
         context.out.hint("`sudo genstore doctor --fix` gives them back");
+    }
+}
+
+/// Warns of shared paths that lead to nothing. The places do not belong to the store.
+fn warn_of_shared(context: &Context<'_>, report: &VerifyReport) {
+    for SharedFault { path, cause, generations, .. } in &report.shared {
+        let path = genstore::tree::show_path(path);
+        let of = human::generations(generations);
+        context.out.warn(&format!("the shared path {path} of {of} leads to nothing: {cause}"));
+    }
+    if !report.shared.is_empty() {
+        context.out.hint("a publish with these paths under [shared] makes what is missing");
     }
 }
 

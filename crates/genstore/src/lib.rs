@@ -158,7 +158,7 @@ pub mod generation {
     pub use crate::model::ids::{GenerationId, NotAPinName, PinName, Rev};
     pub use crate::model::records::Mark;
     pub use crate::parts::generations::Generation;
-    pub use crate::verbs::export::Exported;
+    pub use crate::verbs::export::{Exported, SharedExport};
     pub use crate::verbs::inspect::{Listed, Listing, Marking, Pin};
     pub use crate::verbs::usage::{Usage, UsageReport};
 }
@@ -180,8 +180,9 @@ pub mod view {
 pub mod verify {
     pub use crate::check::owners::Foreign;
     pub use crate::check::report::{
-        DamagedFile, DamagedGeneration, DamagedObject, GenerationFault, Unshared, VerifyReport,
+        DamagedFile, DamagedGeneration, DamagedObject, GenerationFault, SharedFault, Unshared, VerifyReport,
     };
+    pub use crate::check::strays::Strays;
     pub use crate::check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
     pub use crate::repair::owners::GivenBack;
     pub use crate::verbs::verify::Repaired;

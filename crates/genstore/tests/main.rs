@@ -29,5 +29,6 @@ mod power;
 mod prelude;
 mod recycle;
 mod scan_memory;
+mod shared;
 mod stages;
 mod store;

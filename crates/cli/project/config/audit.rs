@@ -6,7 +6,7 @@ use genstore::audit::{AuditRules, Growth, KeepFailed, Pattern};
 use serde::{Deserialize, Deserializer};
 
 use super::build::CommandLine;
-use super::values::duration;
+use super::values::{NumberOrText, bytes, duration};
 use crate::text::size;
 
 /// The rules for the published tree.
@@ -63,21 +63,6 @@ impl AuditSection {
         KeepFailed::default()
             .count(self.keep_failed.unwrap_or(default.count))
             .bytes(self.keep_failed_bytes.unwrap_or(default.bytes))
-    }
-}
-
-/// A number of bytes, or text with a unit.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum NumberOrText {
-    Number(u64),
-    Text(String),
-}
-
-fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    match NumberOrText::deserialize(from)? {
-        NumberOrText::Number(bytes) => Ok(Some(bytes)),
-        NumberOrText::Text(text) => size::parse(&text).map(Some).map_err(serde::de::Error::custom),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod build;
+mod shared;
 mod values;
 mod view;
 mod watch;
@@ -22,7 +23,8 @@ use crate::text::nearest::nearest;
 use crate::text::plain::plain;
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
-use values::{durability, duration, globs, lossy, symlinks};
+pub(crate) use shared::SharedSection;
+use values::{bytes, durability, duration, globs, lossy, symlinks};
 pub(crate) use view::ViewSection;
 pub(crate) use watch::{
     HooksSection, OnBusy, Pattern, ProgramSection, ReadySection, RunIn, Runs, SIGTERM, WatchSection,
@@ -61,6 +63,7 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(file: &Path, bytes: &[u8]) -
 pub(crate) struct Config {
     pub(crate) store: StoreSection,
     pub(crate) publish: PublishSection,
+    pub(crate) shared: SharedSection,
     pub(crate) retain: RetainSection,
     pub(crate) build: BuildSection,
     pub(crate) audit: AuditSection,
@@ -91,10 +94,16 @@ impl Config {
 
     /// Names the sections that apply to the store and not to the published tree.
     pub(crate) fn store_sections(&self) -> Vec<&'static str> {
-        let RetainSection { keep_last, keep_within, grace, auto } = &self.retain;
-        let retains = keep_last.is_some() || keep_within.is_some() || grace.is_some() || auto.is_some();
+        let RetainSection { keep_last, keep_within, grace, keep_daily, keep_weekly, keep_monthly, auto } =
+            &self.retain;
+        let counts = [keep_last, keep_daily, keep_weekly, keep_monthly];
+        let retains = counts.into_iter().any(Option::is_some)
+            || keep_within.is_some()
+            || grace.is_some()
+            || auto.is_some();
         [
             (self.store.durability.is_some(), "durability"),
+            (self.store.min_free.is_some(), "min_free"),
             (retains, "[retain]"),
             (!self.hooks.post_commit.is_empty(), "[hooks]"),
             (!self.view.is_empty(), "[[view]]"),
@@ -112,6 +121,9 @@ pub(crate) struct StoreSection {
     pub(crate) path: Option<PathBuf>,
     #[serde(deserialize_with = "durability")]
     pub(crate) durability: Option<Durability>,
+    /// The space that publishing leaves free.
+    #[serde(deserialize_with = "bytes")]
+    pub(crate) min_free: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -138,6 +150,9 @@ pub(crate) struct RetainSection {
     pub(crate) keep_within: Option<Duration>,
     #[serde(deserialize_with = "duration")]
     pub(crate) grace: Option<Duration>,
+    pub(crate) keep_daily: Option<usize>,
+    pub(crate) keep_weekly: Option<usize>,
+    pub(crate) keep_monthly: Option<usize>,
     /// Whether publishing recycles the tree of a generation that this rule gives up.
     pub(crate) auto: Option<bool>,
 }
@@ -149,7 +164,8 @@ impl RetainSection {
         rule.keep_last = self.keep_last.unwrap_or(rule.keep_last);
         rule.keep_within = self.keep_within.or(rule.keep_within);
         rule.grace = self.grace.unwrap_or(rule.grace);
-        rule
+        let periods = [self.keep_daily, self.keep_weekly, self.keep_monthly].map(Option::unwrap_or_default);
+        rule.keep_periods(periods[0], periods[1], periods[2])
     }
 }
 
@@ -202,7 +218,7 @@ mod tests {
     #[test]
     fn reads_every_key() {
         let config: Config = toml::from_str(
-            "[store]\npath = 'x'\ndurability = 'none'\n\
+            "[store]\npath = 'x'\ndurability = 'none'\nmin_free = '2GiB'\n\
              [publish]\ninclude = ['**/*.js']\nexclude = ['*.map']\nsymlinks = 'any'\nlossy = 'refuse'\n\
              [retain]\nkeep_last = 3\nkeep_within = '2h'\ngrace = '0'\nauto = true\n\
              [[view]]\npath = 'w'\n[[view]]\npath = 'm'\nas = 'mirror'\nfrom = 'a/b'\ncopy = true\n",
@@ -210,6 +226,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.store.path, Some("x".into()));
         assert_eq!(config.store.durability, Some(Durability::None));
+        assert_eq!(config.store.min_free, Some(2 << 30));
         assert_eq!(config.publish.symlinks, Symlinks::Any);
         assert_eq!(config.publish.lossy, Lossy::Refuse);
         let views: Vec<_> =
@@ -235,7 +252,7 @@ mod tests {
         check(
             "x = 1",
             "1: unknown key `x`",
-            "known here: store, publish, retain, build, audit, watch, hooks, view",
+            "known here: store, publish, shared, retain, build, audit, watch, hooks, view",
         );
         check("[[view]]\npath = 'x'\nform = 'a'", "3: unknown key `form`", "did you mean `from`?");
         let (message, _) = failure("[[view]]\npath = 'x'\nas = 'links'");

@@ -8,11 +8,26 @@ use genstore::plan::Symlinks;
 use genstore::publish::Lossy;
 use serde::{Deserialize, Deserializer};
 
-use crate::text::time;
+use crate::text::{size, time};
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
     time::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A number of bytes, or text with a unit.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum NumberOrText {
+    Number(u64),
+    Text(String),
+}
+
+pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    match NumberOrText::deserialize(from)? {
+        NumberOrText::Number(bytes) => Ok(Some(bytes)),
+        NumberOrText::Text(text) => size::parse(&text).map(Some).map_err(serde::de::Error::custom),
+    }
 }
 
 pub(super) fn durability<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Durability>, D::Error> {

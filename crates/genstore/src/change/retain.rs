@@ -31,6 +31,7 @@ pub struct UnreadGeneration {
 }
 
 /// The verdicts on all generations.
+#[derive(Clone)]
 pub(crate) struct JudgedGenerations {
     /// Newest first.
     pub(crate) verdicts: Vec<Verdict>,
@@ -59,7 +60,7 @@ pub(crate) fn judge_all(store: &StoreDir, rule: &Retention) -> Result<JudgedGene
 pub(crate) fn judge_one(store: &StoreDir, id: GenerationId, rule: &Retention) -> Result<Option<Verdict>> {
     let now = store.now();
     let Some(candidate) = candidate_alone(store, id, now)? else { return Ok(None) };
-    if !candidate.is_ahead_of(now) {
+    if !candidate.is_ahead_of(now) && !rule.compares_all() {
         let mut newer = 0;
         for other in newest_first(store)? {
             let other = other?;

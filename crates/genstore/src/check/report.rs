@@ -63,6 +63,18 @@ impl DamagedFile {
     }
 }
 
+/// A shared path that leads to nothing. The store's own data are whole, so this is no damage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedFault {
+    /// The path in the trees.
+    pub path: Vec<u8>,
+    /// The cause.
+    pub cause: String,
+    /// The checked generations that show it, in ascending order.
+    pub generations: Vec<GenerationId>,
+}
+
 /// The result of `verify`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -75,6 +87,8 @@ pub struct VerifyReport {
     pub faults: Vec<GenerationFault>,
     /// Other files of the store that are damaged or unknown.
     pub files: Vec<DamagedFile>,
+    /// Shared paths that lead to nothing. This is not damage.
+    pub shared: Vec<SharedFault>,
     /// Paths that could share an inode and do not. This is not damage.
     pub unshared: Unshared,
     /// The names with a foreign owner. After the check of one generation: only those in its directory, and

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::check::lost;
 use crate::check::owners::Owners;
 use crate::check::report::{
     DamagedFile, DamagedGeneration, DamagedObject, GenerationFault, MISSING, MODE_DIFFERS, VerifyReport,
@@ -11,6 +10,7 @@ use crate::check::report::{
 use crate::check::seen::{Inodes, SeenObject, SeenObjects};
 use crate::check::tree::{self, Bytes, Depth, Fault, FaultKind, LoadedGeneration, Look};
 use crate::check::unshared::unshared;
+use crate::check::{lost, shared};
 use crate::error::{Damaged, Error, ObjectUse, Result};
 use crate::fs::errno::is_absence;
 use crate::fs::{Kind, Stat};
@@ -88,6 +88,7 @@ pub(crate) fn check(
     }
     note_owners(&owners, only, &seen, &walked)?;
     report.foreign = owners.count();
+    report.shared = shared::look(store, &all)?;
     if only.is_none() {
         if objects.is_some() {
             report.unshared = unshared(store, &seen, &all)?;
@@ -215,6 +216,7 @@ pub(crate) fn check_files(
     report: &mut VerifyReport,
 ) -> Result<()> {
     report.files.extend(lost::lost_parts(store)?);
+    report.files.extend(shared::damaged(store)?);
     match lost::damaged_records(store) {
         // An entry that replaced a folder was reported just before.
         Err(Error::Damaged { .. }) => {}

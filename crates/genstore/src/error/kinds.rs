@@ -40,8 +40,12 @@ impl fmt::Display for BadSourceReason {
 pub enum ProblemKind {
     /// A root is invalid: it needs another name or another source.
     Root,
+    /// The base has no such path.
+    Base,
     /// A source cannot be moved in. It can be copied.
     NotMovable,
+    /// The input has entries at a shared path.
+    Shared,
     /// Something is mounted there.
     MountPoint,
     /// A symlink leads out of the tree, or nowhere.
@@ -91,6 +95,12 @@ pub enum RefusedKind {
     PinTaken,
     /// A source that can be read only once has been read before.
     ReaderUsedUp,
+    /// The filesystem has less free space than the reserve.
+    Reserve,
+    /// The place of a shared path cannot be used.
+    SharedPlace,
+    /// The store has no place for a shared path of a generation.
+    SharedUnknown,
     /// The stage has been committed already.
     StageCommitted,
     /// The owner of the stage has ended, or its time is over.
@@ -158,6 +168,9 @@ impl RefusedKind {
             RefusedKind::NumbersUsedUp => "numbers-used-up",
             RefusedKind::PinTaken => "pin-taken",
             RefusedKind::ReaderUsedUp => "reader-used-up",
+            RefusedKind::Reserve => "reserve",
+            RefusedKind::SharedPlace => "shared-place",
+            RefusedKind::SharedUnknown => "shared-unknown",
             RefusedKind::StageCommitted => "stage-committed",
             RefusedKind::StageExpired => "stage-expired",
             RefusedKind::StageForeign => "stage-foreign",

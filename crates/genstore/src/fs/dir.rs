@@ -241,6 +241,12 @@ impl Dir {
         rustix::fs::fstatfs(&self.fd).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64)))
     }
 
+    /// Returns the number of bytes that this user may still write to its filesystem.
+    pub(crate) fn free_bytes(&self) -> Result<u64> {
+        let found = rustix::fs::fstatvfs(&self.fd).map_err(|e| Error::io("stat", &self.path, e))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Returns a number that its filesystem keeps from one mount to the next. `None` if it has none,
     /// and for filesystems in memory.
     pub(crate) fn filesystem_id(&self) -> Option<u64> {

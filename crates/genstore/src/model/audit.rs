@@ -4,8 +4,8 @@
 use crate::model::ids::GenerationId;
 use crate::model::links::{At, Leads, follow};
 use crate::model::pattern::Pattern;
-use crate::model::relpath;
 use crate::model::tree::{Node, Tree};
+use crate::model::{relpath, shared};
 
 /// The permitted growth over the last good generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -173,7 +173,7 @@ pub(crate) fn judge(rules: &AuditRules, tree: &Tree, before: Option<LastGood>) -
                     }
                 }
             }
-            Node::Symlink(target) if rules.closed_links => {
+            Node::Symlink(target) if rules.closed_links && !shared::is_link(entry.path, target) => {
                 if let Some(what) = fault_of_link(tree, entry.path, target) {
                     let message = format!("{what} (to {})", relpath::show(target));
                     paths.push(Finding::error("links", Some(entry.path), message));
@@ -223,9 +223,11 @@ fn totals(rules: &AuditRules, tree: &Tree, before: Option<LastGood>, findings: &
 fn fault_of_link(tree: &Tree, path: &[u8], target: &[u8]) -> Option<&'static str> {
     let at = |path: &[u8]| match tree.find(path) {
         Some(Node::File(_)) => At::File,
+        // It leads to a folder of the project, in which every name may be.
+        Some(Node::Symlink(target)) if shared::is_link(path, target) => At::Dir,
         Some(Node::Symlink(target)) => At::Link(target),
         Some(Node::EmptyDir) => At::Dir,
-        None if tree.below(path).next().is_some() => At::Dir,
+        None if tree.below(path).next().is_some() || shared::lies_behind(tree, path) => At::Dir,
         None => At::Nothing,
     };
     match follow(path, target, at) {
@@ -320,6 +322,8 @@ mod tests {
             ("d", Err("d")),
             ("dir/e", Err("../../x")),
             ("dir/file", Ok(1)),
+            ("e", Err("up/any/file")),
+            ("up", Err("../../../places/up")),
         ]);
         let rules = AuditRules { closed_links: true, ..AuditRules::default() };
         let expected = [

@@ -6,6 +6,7 @@
 //! read before and act after. The only threads are rayon's, for pure work on large values.
 
 pub(crate) mod audit;
+pub(crate) mod calendar;
 pub(crate) mod codec;
 pub(crate) mod delta;
 pub(crate) mod diff;
@@ -29,5 +30,6 @@ pub(crate) mod pattern;
 pub(crate) mod records;
 pub(crate) mod relpath;
 pub(crate) mod retention;
+pub(crate) mod shared;
 pub(crate) mod tree;
 pub(crate) mod view;

@@ -1,8 +1,10 @@
 //! Retention: the rule that chooses which generations stay. Pure: `change/retain` reads the facts, `collect` and
 //! `recycle` act.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use super::calendar::Span;
 use super::ids::GenerationId;
 
 /// The generations to keep, beyond those that are current, pinned or leased.
@@ -16,19 +18,40 @@ pub struct Retention {
     /// Generations that were current within this duration: programs that started on one may still read
     /// it.
     pub grace: Duration,
+    /// The newest good generation of each of this number of days, in UTC.
+    pub keep_daily: usize,
+    /// The same for weeks, which begin on Monday.
+    pub keep_weekly: usize,
+    /// The same for months.
+    pub keep_monthly: usize,
+    /// If set: all generations but these, and these whatever the rule says, unless they are in use (current, pinned,
+    /// leased, or current until recently).
+    pub chosen: Option<BTreeSet<GenerationId>>,
+    /// If set: the newest of those that the rule gives up, as soon as removing the others frees this number of
+    /// bytes.
+    pub free_bytes: Option<u64>,
 }
 
 impl Default for Retention {
     /// The last five good ones, and ten minutes of grace.
     fn default() -> Retention {
-        Retention { keep_last: 5, keep_within: None, grace: Duration::from_secs(600) }
+        Retention::only_last(5).grace(Duration::from_secs(600))
     }
 }
 
 impl Retention {
     /// Keeps this number of the newest good generations, without grace.
     pub const fn only_last(generations: usize) -> Retention {
-        Retention { keep_last: generations, keep_within: None, grace: Duration::ZERO }
+        Retention {
+            keep_last: generations,
+            keep_within: None,
+            grace: Duration::ZERO,
+            keep_daily: 0,
+            keep_weekly: 0,
+            keep_monthly: 0,
+            chosen: None,
+            free_bytes: None,
+        }
     }
 
     /// Keeps this number of the newest good generations.
@@ -41,6 +64,29 @@ impl Retention {
     pub fn keep_within(mut self, duration: Duration) -> Retention {
         self.keep_within = Some(duration);
         self
+    }
+
+    /// Keeps the newest good generation of each of this number of days, weeks and months.
+    pub fn keep_periods(mut self, daily: usize, weekly: usize, monthly: usize) -> Retention {
+        (self.keep_daily, self.keep_weekly, self.keep_monthly) = (daily, weekly, monthly);
+        self
+    }
+
+    /// Keeps all generations but these.
+    pub fn chosen(mut self, chosen: impl IntoIterator<Item = GenerationId>) -> Retention {
+        self.chosen = Some(chosen.into_iter().collect());
+        self
+    }
+
+    /// Keeps the newest of those that the rule gives up, as soon as this number of bytes is freed.
+    pub fn free_bytes(mut self, bytes: u64) -> Retention {
+        self.free_bytes = Some(bytes);
+        self
+    }
+
+    /// Returns whether the verdict about a generation depends on others than newer good ones.
+    pub(crate) fn compares_all(&self) -> bool {
+        self.keep_daily + self.keep_weekly + self.keep_monthly > 0 || self.free_bytes.is_some()
     }
 
     /// Keeps generations that were current within this duration.
@@ -85,6 +131,16 @@ pub enum Reason {
     Within(Duration),
     /// It was current until recently.
     Grace(Duration),
+    /// It is the newest good one of its day, among this number of days.
+    Daily(usize),
+    /// The same for weeks.
+    Weekly(usize),
+    /// The same for months.
+    Monthly(usize),
+    /// Other generations were chosen.
+    NotChosen,
+    /// Removing older ones frees the requested number of bytes.
+    Enough(u64),
 }
 
 /// The result for one generation. It is removed if there is no reason to keep it.
@@ -121,17 +177,59 @@ pub(crate) fn judge(candidates: &[Candidate], rule: &Retention, now: SystemTime)
     let mut sorted: Vec<Candidate> = candidates.to_vec();
     sorted.sort_by_key(|candidate| std::cmp::Reverse(candidate.id));
     let times: Vec<SystemTime> = sorted.iter().map(|candidate| candidate.created).collect();
-    let mut newer = 0;
+    let (mut newer, mut periods) = (0, Periods::of(rule));
     sorted
         .iter_mut()
         .zip(bounded(&times, now))
         .map(|(candidate, created)| {
             candidate.created = created;
-            let verdict = judge_one(candidate, newer, rule, now);
+            let mut verdict = judge_one(candidate, newer, rule, now);
             newer += usize::from(candidate.good);
+            if candidate.good && rule.chosen.is_none() {
+                verdict.reasons.extend(periods.keep(created));
+            }
             verdict
         })
         .collect()
+}
+
+/// The days, weeks and months that have had their newest generation so far.
+struct Periods([Period; 3]);
+
+struct Period {
+    span: Span,
+    reason: Reason,
+    left: usize,
+    last: Option<i64>,
+}
+
+impl Periods {
+    fn of(rule: &Retention) -> Periods {
+        let period = |span, reason: fn(usize) -> Reason, count| Period {
+            span,
+            reason: reason(count),
+            left: count,
+            last: None,
+        };
+        Periods([
+            period(Span::Day, Reason::Daily, rule.keep_daily),
+            period(Span::Week, Reason::Weekly, rule.keep_weekly),
+            period(Span::Month, Reason::Monthly, rule.keep_monthly),
+        ])
+    }
+
+    /// Returns the reasons to keep the next older good generation.
+    fn keep(&mut self, created: SystemTime) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        for Period { span, reason, left, last } in &mut self.0 {
+            let number = span.of(created);
+            if *left > 0 && *last != Some(number) {
+                (*left, *last) = (*left - 1, Some(number));
+                reasons.push(reason.clone());
+            }
+        }
+        reasons
+    }
 }
 
 /// Judges one generation. `newer` is the number of newer good ones.
@@ -145,10 +243,14 @@ pub(crate) fn judge_one(candidate: &Candidate, newer: usize, rule: &Retention, n
     if candidate.leased {
         reasons.push(Reason::Leased);
     }
-    if candidate.good && newer < rule.keep_last {
+    if let Some(chosen) = &rule.chosen {
+        if !chosen.contains(&candidate.id) {
+            reasons.push(Reason::NotChosen);
+        }
+    } else if candidate.good && newer < rule.keep_last {
         reasons.push(Reason::Last(rule.keep_last));
     }
-    if let Some(within) = rule.keep_within
+    if let (Some(within), None) = (rule.keep_within, &rule.chosen)
         && age(candidate.created) <= within
     {
         reasons.push(Reason::Within(within));
@@ -217,7 +319,7 @@ mod tests {
         let rule = |keep_last, within, grace| Retention {
             keep_last,
             keep_within: Some(Duration::from_secs(within)),
-            grace: Duration::from_secs(grace),
+            ..Retention::only_last(0).grace(Duration::from_secs(grace))
         };
         check(rule(0, 0, 0), |_| {}, &["5 [Current]", "4 []", "3 []", "2 []", "1 []"]);
         check(
@@ -238,8 +340,39 @@ mod tests {
     }
 
     #[test]
+    fn periods_keep_their_newest_good_generation() {
+        let days = |rule: Retention| -> Vec<(u64, Vec<Reason>)> {
+            // One per half day; the newest of the fourth day is bad.
+            let made = |n: u64| Candidate {
+                created: at(n * 43_200),
+                good: n != 7,
+                last_current: None,
+                ..plain(n)
+            };
+            let all: Vec<Candidate> = (1..=10).map(made).collect();
+            let verdicts = judge(&all, &rule, at(1_000_000));
+            verdicts.into_iter().filter(Verdict::keeps).map(|v| (v.id.get(), v.reasons)).collect()
+        };
+        let daily = |n| (n, vec![Reason::Daily(3)]);
+        assert_eq!(days(Retention::only_last(0).keep_periods(3, 0, 0)), [daily(10), daily(9), daily(6)]);
+        // 1970-01-05 was a Monday: 8 is the first of it, and 6 the newest good one of the week before.
+        let kept = days(Retention::only_last(0).keep_periods(0, 2, 1));
+        assert_eq!(kept, [(10, vec![Reason::Weekly(2), Reason::Monthly(1)]), (6, vec![Reason::Weekly(2)])]);
+    }
+
+    #[test]
+    fn only_chosen_generations_are_given_up() {
+        let rule = Retention::only_last(9).chosen([id(1), id(2), id(5)]).grace(Duration::from_secs(998));
+        check(
+            rule,
+            |all| all[1].last_current = None,
+            &["5 [Current]", "4 [NotChosen, Grace(998s)]", "3 [NotChosen, Grace(998s)]", "2 []", "1 []"],
+        );
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_removes_nothing() {
-        let rule = Retention { keep_last: 0, keep_within: None, grace: Duration::from_secs(1) };
+        let rule = Retention::only_last(0).grace(Duration::from_secs(1));
         let verdicts = judge(&[plain(7)], &rule, at(0));
         assert_eq!(verdicts[0].reasons, [Reason::Grace(Duration::from_secs(1))]);
     }
@@ -252,7 +385,7 @@ mod tests {
                 (1..=5).map(|n| Candidate { created: at(n * 100), ..plain(n) }).collect();
             change(&mut all);
             let (grace, keep_within) = (Duration::ZERO, Some(Duration::from_secs(150)));
-            let rule = Retention { keep_last: 0, keep_within, grace };
+            let rule = Retention { keep_within, ..Retention::only_last(0).grace(grace) };
             judge(&all, &rule, at(now)).iter().filter(|v| v.keeps()).map(|v| v.id.get()).collect()
         };
         assert_eq!(within(&|_| {}, 500), [5, 4]);
@@ -296,7 +429,7 @@ mod tests {
                 candidate.current = n == 0;
                 candidate
             }).collect();
-            let rule = Retention { keep_last, keep_within: None, grace: Duration::from_secs(10) };
+            let rule = Retention::only_last(keep_last).grace(Duration::from_secs(10));
             let verdicts = judge(&all, &rule, at(1000));
             prop_assert_eq!(verdicts.len(), all.len());
             for verdict in &verdicts {

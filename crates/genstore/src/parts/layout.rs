@@ -76,6 +76,8 @@ pub struct Options {
     pub durability: Durability,
     /// The longest wait for a lock.
     pub lock_timeout: Duration,
+    /// The number of bytes that publishing leaves free on the store's filesystem; 0 for no reserve.
+    pub min_free_bytes: u64,
     /// Receives the progress of long work.
     pub progress: Arc<dyn Progress>,
     /// Fails or kills at a call that changes the disk.
@@ -91,6 +93,7 @@ impl Options {
             actor: format!("process {}", std::process::id()),
             durability: Durability::Full,
             lock_timeout: Duration::from_secs(60),
+            min_free_bytes: 0,
             progress: Arc::new(Silent),
             #[cfg(feature = "faults")]
             faults: Faults::default(),
@@ -112,6 +115,12 @@ impl Options {
     /// Sets how long to wait for a lock.
     pub fn lock_timeout(mut self, timeout: Duration) -> Options {
         self.lock_timeout = timeout;
+        self
+    }
+
+    /// Sets how many bytes publishing leaves free on the store's filesystem.
+    pub fn min_free_bytes(mut self, bytes: u64) -> Options {
+        self.min_free_bytes = bytes;
         self
     }
 
@@ -360,6 +369,20 @@ impl StoreDir {
             look(name, stat.map(|stat| stat.kind), Kind::File);
         }
         Ok(state)
+    }
+
+    /// Checks that the store's filesystem has more free space than the reserve.
+    ///
+    /// # Errors
+    /// Code `reserve`.
+    pub(crate) fn check_reserve(&self) -> Result<()> {
+        let reserve = self.options.min_free_bytes;
+        let free = if reserve == 0 { 0 } else { self.dir.free_bytes()? };
+        if free >= reserve {
+            return Ok(());
+        }
+        let why = format!("the store's filesystem has {free} bytes free, and the reserve is {reserve}");
+        Err(Error::refused(RefusedKind::Reserve, why))
     }
 
     pub(crate) fn now(&self) -> SystemTime {

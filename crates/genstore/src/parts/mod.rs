@@ -20,6 +20,7 @@ pub(crate) mod naming;
 pub(crate) mod objects;
 pub(crate) mod older;
 pub(crate) mod pending_write;
+pub(crate) mod places;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod stage_dir;

@@ -51,14 +51,25 @@ impl Writeback {
         })
     }
 
-    /// Records that a file was written.
-    pub(crate) fn wrote(&self, bytes: u64) {
+    /// Records that a file was written. After each portion the reserve is checked.
+    ///
+    /// # Errors
+    /// Code `reserve`.
+    pub(crate) fn wrote(&self, store: &StoreDir, bytes: u64) -> Result<()> {
         let mut state = self.lock();
         let before = state.written;
         state.written += bytes + PER_FILE;
-        if before < PORTION && state.written >= PORTION {
-            self.woken.notify_one();
+        let is_full = before < PORTION && state.written >= PORTION;
+        if is_full && store.options.durability == Durability::None {
+            // There is no flusher, which counts from 0 again.
+            state.written = 0;
         }
+        drop(state);
+        if is_full {
+            self.woken.notify_one();
+            store.check_reserve()?;
+        }
+        Ok(())
     }
 
     fn flush(&self, store: &StoreDir) -> Result<()> {

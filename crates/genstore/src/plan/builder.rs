@@ -1,14 +1,16 @@
 //! Plans and their builder: the wanted entries, sorted and checked, with the sources of their bytes.
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::model::links::{self, At, Leads};
-use crate::model::relpath;
+use crate::model::{relpath, shared};
 use crate::plan::item::{Given, Item, ItemSource, Source, Symlinks, What};
+use crate::plan::kept::Base;
+use crate::plan::planned::PlannedShared;
 use crate::plan::sources::Roots;
 use crate::threads::prelude::*;
 
@@ -26,6 +28,8 @@ pub struct Plan {
     pub(crate) roots: Roots,
     /// Whether it was made by a [`crate::plan::ScanMemory`], which must know the sources with several names.
     pub(crate) remembered: bool,
+    /// The shared paths. Their links are among the entries.
+    pub(crate) shared: Arc<PlannedShared>,
 }
 
 impl Plan {
@@ -48,9 +52,9 @@ impl Plan {
         }
     }
 
-    /// Returns whether the plan is empty.
+    /// Returns whether the plan is empty, apart from the links of shared paths.
     pub fn is_empty(&self) -> bool {
-        self.what.is_empty()
+        self.what.len() == self.shared.paths.iter().len()
     }
 
     /// Returns the number of files.
@@ -86,12 +90,14 @@ impl Plan {
 pub struct PlanBuilder {
     /// Every path that was added, each followed by a NUL.
     paths: Vec<u8>,
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
     problems: Vec<Problem>,
     symlinks: Symlinks,
     pub(crate) roots: Roots,
     /// See [`Plan::remembered`].
     pub(crate) remembered: bool,
+    pub(super) shared: PlannedShared,
+    pub(super) base: Option<Base>,
 }
 
 impl PlanBuilder {
@@ -178,12 +184,13 @@ impl PlanBuilder {
     /// # Errors
     /// [`Error::BadPlan`] with every problem of the plan.
     pub fn build(mut self) -> Result<Plan> {
-        let is_less = |pair: &[Item]| relpath::compare(self.path(&pair[0]), self.path(&pair[1])).is_lt();
-        let in_order = self.items.par_windows(2).all(is_less);
-        if !in_order {
-            let paths = &self.paths;
-            let path = |item: &Item| &paths[item.start..item.end];
-            self.items.sort_by(|a, b| relpath::compare(path(a), path(b)));
+        if !self.shared.paths.is_empty() {
+            self.settle_shared();
+        }
+        self.sort();
+        if self.base.is_some() {
+            self.settle_base();
+            self.sort();
         }
         self.check_places();
         self.check_links();
@@ -194,15 +201,26 @@ impl PlanBuilder {
             self.line_up();
             let ends = self.items.iter().map(|item| item.end as u32).collect();
             let what = self.items.into_iter().map(|item| item.what).collect();
-            let (paths, roots) = (self.paths.into(), self.roots);
-            return Ok(Plan { paths, ends, what, roots, remembered: self.remembered });
+            let (paths, roots, shared) = (self.paths.into(), self.roots, Arc::new(self.shared));
+            return Ok(Plan { paths, ends, what, roots, remembered: self.remembered, shared });
         }
         self.problems.sort_by(|a, b| relpath::compare(&a.path, &b.path));
         self.problems.dedup();
         Err(Error::BadPlan { problems: self.problems })
     }
 
-    fn path(&self, item: &Item) -> &[u8] {
+    /// Sorts the entries by their paths.
+    fn sort(&mut self) {
+        let is_less = |pair: &[Item]| relpath::compare(self.path(&pair[0]), self.path(&pair[1])).is_lt();
+        let in_order = self.items.par_windows(2).all(is_less);
+        if !in_order {
+            let paths = &self.paths;
+            let path = |item: &Item| &paths[item.start..item.end];
+            self.items.sort_by(|a, b| relpath::compare(path(a), path(b)));
+        }
+    }
+
+    pub(super) fn path(&self, item: &Item) -> &[u8] {
         &self.paths[item.start..item.end]
     }
 
@@ -268,7 +286,7 @@ impl PlanBuilder {
             let what = if target.is_empty() || target.contains(&0) {
                 // No filesystem has these, whatever is allowed.
                 "is a symlink without a target"
-            } else if self.symlinks == Symlinks::Any {
+            } else if self.symlinks == Symlinks::Any || self.is_shared(self.path(item), target) {
                 continue;
             } else if target.starts_with(b"/") {
                 "is an absolute symlink"
@@ -283,11 +301,20 @@ impl PlanBuilder {
         self.problems.append(&mut problems);
     }
 
+    /// Returns whether a link is that of a shared path of the plan.
+    fn is_shared(&self, path: &[u8], target: &[u8]) -> bool {
+        !self.shared.paths.is_empty()
+            && self.shared.paths.around(path).is_some()
+            && shared::is_link(path, target)
+    }
+
     /// Returns whether a link ever leaves the top. Only names and the links on the way decide that.
     fn escapes(&self, link: &[u8], target: &[u8]) -> bool {
         let at = |path: &[u8]| {
             let found = self.items.binary_search_by(|item| relpath::compare(self.path(item), path));
             match found.map(|index| &self.items[index].what) {
+                // It leads to a folder of the project, in which every name may be.
+                Ok(What::Symlink(next)) if self.is_shared(path, next) => At::Dir,
                 Ok(What::Symlink(next)) => At::Link(next),
                 _ => At::Dir,
             }

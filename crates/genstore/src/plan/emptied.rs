@@ -3,8 +3,8 @@
 
 use crate::error::{Error, RefusedKind, Result};
 use crate::model::ids::GenerationId;
-use crate::model::relpath;
-use crate::model::tree::{Node, Tree};
+use crate::model::tree::{Entry, Node, Tree};
+use crate::model::{relpath, shared};
 use crate::plan::builder::Plan;
 
 /// Whether an empty tree may replace a non-empty current one.
@@ -41,7 +41,7 @@ pub(crate) fn check(parts: &[Vec<u8>], tree: &Tree, id: GenerationId, current: &
         if !holds_nothing(tree, part) || holds_nothing(current, part) {
             continue;
         }
-        let files = current.below(part).filter(|entry| !matches!(entry.node, Node::EmptyDir)).count();
+        let files = current.below(part).filter(|entry| !says_nothing(entry)).count();
         let at = match part {
             b"" => String::new(),
             part => format!(" at {}", relpath::show(part)),
@@ -54,5 +54,10 @@ pub(crate) fn check(parts: &[Vec<u8>], tree: &Tree, id: GenerationId, current: &
 }
 
 fn holds_nothing(tree: &Tree, part: &[u8]) -> bool {
-    tree.below(part).all(|entry| matches!(entry.node, Node::EmptyDir))
+    tree.below(part).all(|entry| says_nothing(&entry))
+}
+
+/// Returns whether an entry does not come from an input that was created.
+fn says_nothing(entry: &Entry<'_>) -> bool {
+    matches!(entry.node, Node::EmptyDir) || shared::is_shared(entry.path, &entry.node)
 }

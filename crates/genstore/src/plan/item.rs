@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::fs::Dir;
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
+use crate::plan::kept::Kept;
 
 /// The source of a file's bytes.
 #[non_exhaustive]
@@ -84,6 +85,8 @@ pub(crate) enum ItemSource {
     Scanned(Arc<ScannedRoot>),
     /// A single source. There are few of these, so they may be large.
     Given(Box<Given>),
+    /// An entry of a generation, by its index. Its bytes are not read.
+    Kept(Arc<Kept>, u32),
 }
 
 /// A source that was added by itself.

@@ -18,6 +18,7 @@ use crate::fs::{Dir, Kind};
 use crate::model::ids::GenerationId;
 use crate::model::pattern::Patterns;
 use crate::model::relpath;
+use crate::model::shared::SharedPaths;
 use crate::plan::builder::{Plan, PlanBuilder};
 use crate::plan::item::{ItemSource, ScannedRoot, Symlinks, What};
 use crate::threads::prelude::*;
@@ -38,9 +39,17 @@ pub struct ScanRules {
     pub exclude: Option<Patterns>,
     /// The store that is published to, which must not be in the source: see [`crate::Store::identity`].
     pub store: Option<StoreIdentity>,
+    /// The shared paths, by path in the whole plan.
+    pub shared: SharedPaths,
 }
 
 impl ScanRules {
+    /// Sets the shared paths: each becomes a link in the tree.
+    pub fn shared(mut self, paths: SharedPaths) -> ScanRules {
+        self.shared = paths;
+        self
+    }
+
     /// Sets the allowed symlinks.
     pub fn symlinks(mut self, symlinks: Symlinks) -> ScanRules {
         self.symlinks = symlinks;
@@ -79,13 +88,18 @@ impl Plan {
     /// # Errors
     /// [`Error::BadSource`] for the directory itself, [`Error::BadPlan`] for its entries.
     pub fn scan(dir: &Path, rules: &ScanRules) -> Result<Plan> {
-        let mut builder = Plan::builder().symlinks(rules.symlinks);
+        let mut builder = Plan::builder().rules(rules);
         builder.scan(b"", dir, rules)?;
         builder.build()
     }
 }
 
 impl PlanBuilder {
+    /// Sets which symlinks may be in the plan, and its shared paths, as these rules do.
+    pub fn rules(self, rules: &ScanRules) -> PlanBuilder {
+        self.symlinks(rules.symlinks).shared(&rules.shared)
+    }
+
     /// Adds all entries of `dir`, below `prefix`.
     ///
     /// # Errors

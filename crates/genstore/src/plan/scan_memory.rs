@@ -41,7 +41,7 @@ impl ScanMemory {
     pub fn scan(&mut self, unchanged: impl Fn(&[u8]) -> bool) -> Result<Plan> {
         // This comes first: if a later step fails, these changes are not reported again.
         self.remembered.folders.retain(|path, _| unchanged(path));
-        let mut plan = Plan::builder().symlinks(self.rules.symlinks);
+        let mut plan = Plan::builder().rules(&self.rules);
         plan.remembered = true;
         let (real, meta) = scan::find_source(&self.dir, self.rules.store)?;
         if !meta.is_dir() {

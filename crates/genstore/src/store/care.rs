@@ -5,15 +5,16 @@ use std::path::Path;
 use crate::change::retain;
 use crate::check::owners::Foreign;
 use crate::check::report::VerifyReport;
+use crate::check::strays::{self, Strays};
 use crate::check::tree::Depth;
 use crate::error::Result;
 use crate::model::ids::GenerationId;
 use crate::model::retention::{Retention, Verdict};
-use crate::parts::generations::Generation;
+use crate::parts::generations::{Generation, Generations};
 use crate::repair::owners::{self, GivenBack};
 use crate::store::Store;
 use crate::verbs::collect::{self, Collected, GcPlan};
-use crate::verbs::export::{self, Exported};
+use crate::verbs::export::{self, Exported, SharedExport};
 use crate::verbs::verify::{self, Repaired};
 
 impl Store {
@@ -142,6 +143,36 @@ impl Store {
         owners::give_back(&self.store)
     }
 
+    /// Returns the number of bytes that this user may still write to the store's filesystem.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// assert!(store.free_bytes()? > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn free_bytes(&self) -> Result<u64> {
+        self.store.dir.free_bytes()
+    }
+
+    /// Finds the files that a program wrote into the current generation. Takes no lock and changes nothing.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// assert_eq!(store.strays()?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged), [`Error::Io`](crate::Error::Io).
+    pub fn strays(&self) -> Result<Option<Strays>> {
+        let Some(id) = self.current()? else { return Ok(None) };
+        let generation = Generations::of(&self.store).open(id)?;
+        strays::find(&self.store, &generation, &generation.manifest()?.tree)
+    }
+
     /// Copies a generation's tree to a directory that is absent or empty. Returns the number of files
     /// and bytes.
     ///
@@ -159,6 +190,29 @@ impl Store {
     /// [`Error::Io`](crate::Error::Io), and [`Error::Refused`](crate::Error::Refused) with the codes
     /// `bad-target`, `target-in-store` and `target-in-view`. Then there is no copy.
     pub fn export(&self, generation: &Generation, to: &Path) -> Result<Exported> {
-        export::export(&self.store, generation, to)
+        self.export_with(generation, to, SharedExport::default())
+    }
+
+    /// Does the same, with a choice of what the copy has at shared paths.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::generation::SharedExport;
+    ///
+    /// let generation = store.open_generation(&"1".parse()?)?;
+    /// let copied = store.export_with(&generation, &dir.path().join("copy"), SharedExport::Leave)?;
+    /// assert_eq!(copied.files, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::export`], and the code `shared-unknown`.
+    pub fn export_with(
+        &self,
+        generation: &Generation,
+        to: &Path,
+        shared: SharedExport,
+    ) -> Result<Exported> {
+        export::export(&self.store, generation, to, shared)
     }
 }

@@ -21,7 +21,7 @@ use crate::parts::records::Records;
 use crate::parts::{current_generation, look, suspects};
 use crate::repair::rescue;
 use crate::threads;
-use crate::views::refresh;
+use crate::views::{refresh, shared};
 use crate::warning::{AfterCommit, Warning};
 
 /// The result of an activation.
@@ -128,7 +128,7 @@ pub(crate) fn activate(
             Records::of(store).write_mark(&lock, *id, mark)?;
         }
         HoldFile::of(store).set(&lock, None)?;
-        let warnings = refresh::check_views(store, &lock);
+        let warnings = [shared::restore(store, &lock), refresh::check_views(store, &lock)].concat();
         let durable = announce::is_durable(store, &warnings);
         return Ok(Activation { generation: id, tree, previous, refreshed: 0, durable, warnings });
     }
@@ -156,6 +156,7 @@ pub(crate) fn activate(
     let (is_marked, is_held) = (!marks.is_empty(), hold.is_some());
     sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
     let next = Next { generation: &generation, shown: &shown, base: base.as_mut() };
+    let mut after = AfterCommit::new(shared::restore(store, &lock));
     let end = match make_current(store, &lock, &sequence, &records, next, check) {
         Ok(end) => end,
         Err(error) => {
@@ -165,7 +166,6 @@ pub(crate) fn activate(
         }
     };
     let refreshed = base.as_ref().map_or(0, |(_, freshness)| freshness.touches.len() as u64);
-    let mut after = AfterCommit::default();
     after.made_durable(Current::of(store).make_durable(&lock));
     for record in records {
         after.must_finish("write down the mark and the hold", record.put(&lock));

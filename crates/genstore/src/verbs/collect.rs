@@ -14,7 +14,7 @@ use crate::fs::dir_cursor::DirCursor;
 use crate::fs::errno::is_refused;
 use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
-use crate::model::retention::{Retention, Verdict};
+use crate::model::retention::{Reason, Retention, Verdict};
 use crate::model::tree::ObjectId;
 use crate::model::{object_name, relpath};
 use crate::parts::failed::FailedBuilds;
@@ -135,7 +135,36 @@ fn merge(a: Vec<Named>, b: Vec<Named>) -> Vec<Named> {
 
 /// Plans a collection, and changes nothing.
 pub(crate) fn plan_gc(store: &StoreDir, retention: &Retention) -> Result<GcPlan> {
-    plan_objects(store, retention, retain::judge_all(store, retention)?, Verdict::keeps)
+    let mut judged = retain::judge_all(store, retention)?;
+    if let Some(wanted) = retention.free_bytes {
+        keep_newer(store, retention, &mut judged, wanted)?;
+    }
+    plan_objects(store, retention, judged, Verdict::keeps)
+}
+
+/// Keeps the newest generations that the rule gives up, if removing the older ones frees enough.
+fn keep_newer(
+    store: &StoreDir,
+    retention: &Retention,
+    judged: &mut JudgedGenerations,
+    wanted: u64,
+) -> Result<()> {
+    let given_up: Vec<GenerationId> =
+        judged.verdicts.iter().rev().filter(|verdict| !verdict.keeps()).map(|verdict| verdict.id).collect();
+    // The more are removed, the more is freed: the smallest number that suffices is searched for.
+    let (mut few, mut many) = (0, given_up.len());
+    while few < many {
+        let half = (few + many) / 2;
+        let removed: HashSet<&GenerationId> = given_up[..half].iter().collect();
+        let plan =
+            plan_objects(store, retention, judged.clone(), |verdict| !removed.contains(&verdict.id))?;
+        (few, many) = if plan.freed_bytes < wanted { (half + 1, many) } else { (few, half) };
+    }
+    let spared: HashSet<&GenerationId> = given_up[few..].iter().collect();
+    for verdict in judged.verdicts.iter_mut().filter(|verdict| spared.contains(&verdict.id)) {
+        verdict.reasons.push(Reason::Enough(wanted));
+    }
+    Ok(())
 }
 
 /// Plans the removal of objects, together with the generations that are not kept.

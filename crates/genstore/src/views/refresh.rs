@@ -1,6 +1,7 @@
 //! The check of views after each publish and activation: are they unchanged, and did a program write
 //! through one. Findings are warnings. A missing view is recreated, and mirrors are updated.
 
+use crate::check::strays;
 use crate::check::tree::{Fault, FaultKind, check_stats};
 use crate::error::{Error, RefusedKind, Result, chain, show_path};
 use crate::model::relpath::show;
@@ -209,9 +210,29 @@ pub(crate) fn check_written_to(store: &StoreDir, base: Option<&CurrentGeneration
     after.warnings
 }
 
+/// Reports files that were written into the current generation, which is about to be left.
+pub(crate) fn check_strays(store: &StoreDir, base: Option<&CurrentGeneration>) -> Vec<Warning> {
+    let Some(base) = base else { return vec![] };
+    let mut after = AfterCommit::default();
+    match strays::find(store, &base.generation, &base.tree) {
+        Ok(None) => {}
+        Ok(Some(strays)) => {
+            let (what, id) = (strays.text(), strays.generation);
+            after.warn(format!(
+                "{what}; they stay in generations/{id}/tree until gc removes it; keep such paths with [shared]"
+            ));
+        }
+        Err(error) => after.warn_about("cannot check the current generation", &error),
+    }
+    after.warnings
+}
+
+/// Describes the damage. Foreign files are the subject of [`check_strays`].
 fn written_to(store: &StoreDir, base: &CurrentGeneration) -> Result<Option<String>> {
     let id = base.generation.id();
-    Ok(name_faults(check_stats(store, base)?).map(|what| {
+    let mut faults = check_stats(store, base)?;
+    faults.retain(|fault| fault.kind != FaultKind::Stranger);
+    Ok(name_faults(faults).map(|what| {
         format!("generation {id} was written to: {what}; `genstore verify --repair` repairs it")
     }))
 }

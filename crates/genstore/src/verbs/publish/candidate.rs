@@ -1,6 +1,8 @@
 //! The candidate for the next generation: a tree whose bytes were all ingested, and the generation that it
 //! was compared with.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::model::ids::GenerationId;
 use crate::parts::current_generation::CurrentGeneration;
@@ -9,6 +11,7 @@ use crate::parts::locks::{CommitLock, StoreShared};
 use crate::parts::look::{self, Quiet};
 use crate::parts::objects::Objects;
 use crate::plan::emptied::{self, Emptying};
+use crate::plan::planned::PlannedShared;
 use crate::publication::Times;
 use crate::repair::rescue;
 use crate::verbs::publish::ingest::context::Ingested;
@@ -22,6 +25,8 @@ pub(crate) struct Candidate<'s> {
     pub(crate) ingested: Ingested,
     /// The names of the plan's roots.
     pub(crate) parts: Vec<Vec<u8>>,
+    /// The plan's shared paths.
+    pub(crate) shared: Arc<PlannedShared>,
     pub(crate) base: Option<CurrentGeneration>,
     /// Whether the current generation's manifest had to be rebuilt.
     pub(crate) healed_base: bool,

@@ -43,6 +43,7 @@ use crate::verbs::publish::ingest::context::{Ingest, LazyStage};
 use crate::verbs::publish::ingest::lossy::Lossy;
 use crate::verbs::publish::options::StageOptions;
 use crate::verbs::publish::staged::Staged;
+use crate::views::shared;
 
 fn add_index(_store: &StoreDir, base: Option<&mut CurrentGeneration>) -> Result<()> {
     if let Some(base) = base {
@@ -93,9 +94,11 @@ pub(crate) fn stage<'s>(
     if options.consume {
         plan.check_consume()?;
     }
+    shared::check(store, &plan.shared)?;
     let guard = Locks::of(store).share()?;
     // The files of dead processes are removed first: they may be the reason why the disk is full.
     let (lock, sequence) = recover::lock_and_recover(store)?;
+    store.check_reserve()?;
     let (heals_seen, high_seen, rotations_seen) =
         (sequence.heals, sequence.high, objects::rotations(store)?);
     let (mut base, healed_base) = rescue::rescued_base(store, &lock, Current::of(store).id()?)?;
@@ -142,6 +145,7 @@ pub(crate) fn stage<'s>(
         objects,
         ingested,
         parts: plan.roots.names().to_vec(),
+        shared: plan.shared.clone(),
         base,
         healed_base,
         heals_seen,

@@ -57,12 +57,14 @@ struct Spool {
 pub(crate) fn begin(store: &StoreDir) -> Result<Stage<'_>> {
     // The files of dead processes are removed first: they may be the reason why the disk is full.
     drop(recover::lock_and_recover(store)?);
+    store.check_reserve()?;
     with_out(store, StageDir::create(store)?)
 }
 
 /// Begins the stage whose path is the same for each build; any other one if that is taken.
 pub(crate) fn begin_build(store: &StoreDir) -> Result<Stage<'_>> {
     let (lock, _) = recover::lock_and_recover(store)?;
+    store.check_reserve()?;
     let named = StageDir::create_for_build(store, &lock)?;
     drop(lock);
     with_out(store, named.map_or_else(|| StageDir::create(store), Ok)?)
@@ -234,7 +236,7 @@ impl<'s> Stage<'s> {
     /// [`Error::BadPlan`], also for remaining mounts in it. Code `stage-output-replaced` if its name
     /// belongs to an entry that was not created there since: such an entry is not touched.
     pub fn scan(&self, rules: &ScanRules) -> Result<Plan> {
-        let mut builder = Plan::builder().symlinks(rules.symlinks);
+        let mut builder = Plan::builder().rules(rules);
         builder.scan_ours(&self.written_to()?, rules)?;
         builder.build()
     }

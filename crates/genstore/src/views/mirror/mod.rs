@@ -16,6 +16,8 @@ pub(crate) mod plan;
 pub(crate) mod target;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::error::Result;
 use crate::fs::Dir;
@@ -25,13 +27,14 @@ use crate::model::inventory::{Inventory, Shows};
 use crate::model::tree::builder::TreeBuilder;
 use crate::model::tree::{Entry, FileNode, Node};
 use crate::model::view::ViewKind;
-use crate::model::{patch, relpath};
+use crate::model::{patch, relpath, shared};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::CommitLock;
+use crate::parts::places::Places;
 use crate::parts::records::Records;
-use crate::parts::view_records::{PendingView, ViewRecord, ViewRecords};
+use crate::parts::view_records::{PendingView, ViewRecord, ViewRecords, follow, relative};
 use crate::views::mirror::apply::Hand;
 use crate::views::mirror::compare::MirrorComparison;
 use crate::views::mirror::plan::Found;
@@ -236,12 +239,17 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
     let folders: BTreeSet<_> = folders.map(|path| relpath::after(path, from.len()).to_vec()).collect();
     let mut builder = TreeBuilder::default();
     for entry in tree.below(from).filter(|entry| entry.path != from) {
+        let path = relpath::after(entry.path, from.len());
+        let place;
         let node = match entry.node {
+            Node::Symlink(target) if shared::is_link(entry.path, target) => {
+                place = link_from(store, record, path, entry.path)?;
+                Node::Symlink(&place)
+            }
             Node::File(file) => Node::File(FileNode { mtime: shown.mtime(entry.path, &file), ..file }),
             Node::EmptyDir => continue,
             node => node,
         };
-        let path = relpath::after(entry.path, from.len());
         builder.append(Entry { path, node });
     }
     let source = match generation.tree_dir()?.open_dir(from) {
@@ -251,6 +259,13 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
         Err(e) => return Err(e),
     };
     Ok(MirrorTarget { tree: builder.finish(), folders, source, ..nothing })
+}
+
+/// Returns the target of a shared path's link in a mirror: from its folder to the link in the store.
+fn link_from(store: &StoreDir, record: &ViewRecord, path: &[u8], shared: &[u8]) -> Result<Vec<u8>> {
+    let mirror = follow(&place::real_path(store)?, &record.path.0);
+    let folder = mirror.join(OsStr::from_bytes(relpath::split(path).0));
+    Ok(relative(&folder, &Places::of(store).link_of(shared)?))
 }
 
 /// Returns the name of the directory beside a mirror in which files are prepared. No other store uses

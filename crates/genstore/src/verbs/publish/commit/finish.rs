@@ -18,7 +18,7 @@ use crate::publication::Publication;
 use crate::verbs::publish::built::Built;
 use crate::verbs::publish::candidate::Candidate;
 use crate::verbs::publish::unchanged::{Looked, settle_unchanged};
-use crate::views::refresh;
+use crate::views::{refresh, shared};
 use crate::warning::AfterCommit;
 
 /// A publication whose lock is released. Its files in the stage are still to be removed.
@@ -45,6 +45,7 @@ pub(super) fn finish(
         after.must_finish("write the log", Log::of(store).append(&lock, id, event));
         after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
         after.must_finish("make the log durable", announce::sync_told(store, false));
+        after.record("move a shared path", shared::retarget(store, &lock, &candidate.shared));
         announce::tell(store, &lock, &mut after, id, publication.tree, end);
     } else {
         after.made_durable(record::make_end_durable(store, &lock));
@@ -63,6 +64,8 @@ pub(super) fn end_unchanged(
     after: AfterCommit,
 ) -> Result<Ended> {
     let Locked { start, lock, previous, healed, .. } = locked;
+    shared::provide(candidate.store, &lock, &candidate.shared)?;
+    shared::retarget(candidate.store, &lock, &candidate.shared)?;
     settle_unchanged(candidate, &lock, looked, healed)?;
     let mut publication = describe(candidate, built, previous, refreshed, healed);
     publication.warnings = [after.warnings, refresh::check_views(candidate.store, &lock)].concat();

@@ -31,14 +31,15 @@ use crate::error::{Error, RefusedKind, Result};
 use crate::fs::folders::Folders;
 use crate::model::codec::{MAX_FACTS_LEN, MAX_NOTE_LEN};
 use crate::model::tree::ObjectId;
-use crate::parts::hold::HoldFile;
+use crate::parts::hold::{Activate, HoldFile};
 use crate::parts::stage_dir::OwnStage;
 use crate::publication::Publication;
 use crate::repair::owners;
+use crate::threads;
 use crate::verbs::publish::built::{Built, Files, build};
 use crate::verbs::publish::candidate::Candidate;
 use crate::verbs::publish::options::CommitOptions;
-use crate::views::refresh;
+use crate::views::{refresh, shared};
 use crate::warning::AfterCommit;
 
 /// The treatment of a tree that was current at its audit, and is not any more at its commit.
@@ -111,10 +112,18 @@ fn commit_built<'s>(
     options: &CommitOptions,
     created: SystemTime,
     named: &mut Vec<ObjectId>,
-    after: AfterCommit,
+    mut after: AfterCommit,
 ) -> Result<Ended> {
     let start = Instant::now();
-    let mut flushed = Flushing { candidate, built, options }.flush(created, named)?;
+    let flushing = Flushing { candidate, built, options };
+    // It costs nothing while the disk is waited for. A generation that is only kept takes nothing out of sight.
+    let look = || match options.activate {
+        Activate::Never => vec![],
+        _ => refresh::check_strays(flushing.candidate.store, flushing.candidate.base.as_ref()),
+    };
+    let (flushed, strays) = threads::join(|| flushing.flush(created, named), look);
+    let mut flushed = flushed?;
+    after.warnings.extend(strays);
     candidate.times.sync = start.elapsed();
     let locked = match lock(candidate, Some(&built.stage), options)? {
         Remaining::Nothing(locked, looked) => {
@@ -129,6 +138,7 @@ fn commit_built<'s>(
     if activate {
         candidate.check_emptying(options.emptying)?;
     }
+    shared::provide(candidate.store, &locked.lock, &candidate.shared)?;
     let placed = place(candidate, built, locked, flushed, options, activate)?;
     Ok(finish(candidate, built, placed, after))
 }

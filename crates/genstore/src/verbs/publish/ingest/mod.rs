@@ -9,6 +9,7 @@ pub(crate) mod consumed;
 pub(crate) mod context;
 mod gather;
 pub(crate) mod intake;
+mod kept;
 pub(crate) mod linked;
 pub(crate) mod lossy;
 pub(crate) mod previous;
@@ -157,13 +158,14 @@ impl<'a> Pass<'a, '_> {
             give: SourceOwnership::of(from, self.ingest.consume),
             root: match from {
                 ItemSource::Scanned(root) => Some(root),
-                ItemSource::Given(_) => None,
+                ItemSource::Given(_) | ItemSource::Kept(..) => None,
             },
             target,
             source: None,
         };
         let (node, how) = match from {
             ItemSource::Given(given) => task.given(given, executable)?,
+            ItemSource::Kept(kept, index) => task.kept(kept, *index as usize)?,
             ItemSource::Scanned(root) => match task.unseen(root)? {
                 Some(done) => done,
                 None => {
@@ -177,7 +179,7 @@ impl<'a> Pass<'a, '_> {
             },
         };
         if how == EntrySource::Placed && self.ingest.stage.is_some() {
-            self.ahead.wrote(node.size);
+            self.ahead.wrote(self.ingest.store, node.size)?;
         }
         let source = task.source;
         let is_as_before = how == EntrySource::Object

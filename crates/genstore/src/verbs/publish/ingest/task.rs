@@ -22,7 +22,7 @@ impl SourceOwnership {
         match source {
             ItemSource::Scanned(root) if root.ours => SourceOwnership::Move,
             ItemSource::Scanned(_) if consume => SourceOwnership::MoveAndRemove,
-            ItemSource::Scanned(_) => SourceOwnership::Copy,
+            ItemSource::Scanned(_) | ItemSource::Kept(..) => SourceOwnership::Copy,
             ItemSource::Given(given) => match **given {
                 Given::Spooled(_) => SourceOwnership::Move,
                 Given::Root(_) if consume => SourceOwnership::MoveAndRemove,
