@@ -6,6 +6,7 @@ use crate::check::owners::Owners;
 use crate::check::seen::Inodes;
 use crate::error::Result;
 use crate::fs::dir::open_parent;
+use crate::fs::dir_cursor::DirCursor;
 use crate::fs::errno::is_absence;
 use crate::fs::folders::Folders;
 use crate::fs::mount::{self, is_mount};
@@ -210,14 +211,23 @@ impl TreeCheck<'_> {
         if let Some(part) = self.how.within {
             all.retain(|(path, _)| part.folders.contains(path));
         }
-        let found = all.into_par_iter().map(|(path, members)| self.folder(&names, path, members));
+        // From the root, the folders of a chain would take a time that grows with the square of its length.
+        let cursor = || DirCursor::new(&self.root);
+        let found =
+            all.into_par_iter().map_init(cursor, |cursor, folder| self.folder(cursor, &names, folder));
         Ok(found.collect::<Result<Vec<_>>>()?.concat())
     }
 
-    fn folder(&self, folders: &HashSet<&[u8]>, path: &[u8], members: &[u32]) -> Result<Vec<Fault>> {
+    fn folder(
+        &self,
+        cursor: &mut DirCursor<'_>,
+        folders: &HashSet<&[u8]>,
+        (path, members): (&[u8], &[u32]),
+    ) -> Result<Vec<Fault>> {
         let mut faults = Vec::new();
         let mut fault = |path: &[u8], kind| faults.push(Fault { path: path.to_vec(), kind });
-        let mut dir = match self.root.open_dir(path) {
+        let (above, name) = relpath::split(path);
+        let mut dir = match cursor.dir(above).and_then(|above| above.open_dir(name)) {
             Ok(dir) => dir,
             Err(e) if is_absence(&e) => {
                 for &entry in members {

@@ -8,6 +8,7 @@
 use rustix::io::Errno;
 
 use crate::error::Result;
+use crate::fs::dir_cursor::DirCursor;
 use crate::fs::errno::is_errno;
 use crate::fs::mount::is_mount;
 use crate::fs::{Dir, Kind, Stat};
@@ -49,13 +50,16 @@ pub(crate) fn take(
     paths
         .par_iter()
         .zip(reused)
-        .map(|(path, reused)| {
-            if reused.ino != 0 {
-                return Ok(reused);
-            }
-            let stat = note(&tree.open_dir(path)?.stat_self()?);
-            Ok(if stat.is_settled(start) { stat } else { SourceStat::default() })
-        })
+        .map_init(
+            || DirCursor::new(tree),
+            |cursor, (path, reused)| {
+                if reused.ino != 0 {
+                    return Ok(reused);
+                }
+                let stat = note(&cursor.dir(path)?.stat_self()?);
+                Ok(if stat.is_settled(start) { stat } else { SourceStat::default() })
+            },
+        )
         .collect()
 }
 
@@ -82,9 +86,9 @@ pub(crate) fn compare(
             if stat.kind != Kind::Dir || !store.fs.is_dir_mode(&stat) || !store.fs.is_ours(&stat) {
                 return Ok(None);
             }
-            // A mount on a folder hides its contents.
+            // A mount on a folder hides its contents. A symlink above it may lead to the same folder.
             let opens = || match tree.open_dir(path) {
-                Err(e) if is_mount(&e) => Ok(false),
+                Err(e) if is_mount(&e) || is_other(&e) => Ok(false),
                 opened => opened.map(|_| true),
             };
             if note(&stat) != *noted && !opens()? {
