@@ -5,6 +5,7 @@
 //! moved, so only folders with a later mtime than `current` are listed: the others take one stat.
 
 use crate::error::Result;
+use crate::fs::dir_cursor::DirCursor;
 use crate::fs::errno::{is_absence, is_refused};
 use crate::fs::folders::Folders;
 use crate::fs::{Dir, Kind};
@@ -17,6 +18,9 @@ use crate::threads::prelude::*;
 
 /// The number of files that are named.
 const NAMED: usize = 5;
+
+/// The length from which on a path is opened from a folder near it.
+const LONG: usize = 512;
 
 /// Files in a generation that no manifest has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +55,13 @@ pub(crate) fn find(store: &StoreDir, generation: &Generation, tree: &Tree) -> Re
     let folders = Folders::of((0..tree.len()).map(|index| tree.path(index)));
     let mut paths: Vec<&[u8]> = folders.iter().map(|(path, _)| path).collect();
     paths.extend(tree.iter().filter(|e| e.node == Node::EmptyDir).map(|e| e.path));
-    let look = |path: &&[u8]| -> Result<Vec<Vec<u8>>> {
-        let stat = match root.stat_below(path) {
+    let look = |near: &mut DirCursor<'_>, path: &&[u8]| -> Result<Vec<Vec<u8>>> {
+        let stat = match path.len() {
+            // One call resolves a short path. Of a deep one it would resolve every name again.
+            0..LONG => root.stat_below(path),
+            _ => near.dir(path).and_then(|dir| dir.stat_self().map(Some)),
+        };
+        let stat = match stat {
             // A folder that is missing or was replaced is damage, which others report.
             Err(e) if is_refused(&e) || is_absence(&e) => return Ok(vec![]),
             stat => stat?,
@@ -62,7 +71,8 @@ pub(crate) fn find(store: &StoreDir, generation: &Generation, tree: &Tree) -> Re
         }
         foreign(&root, path, tree)
     };
-    let found: Vec<Vec<Vec<u8>>> = paths.par_iter().map(look).collect::<Result<_>>()?;
+    let found: Vec<Vec<Vec<u8>>> =
+        paths.par_iter().map_init(|| DirCursor::new(&root), look).collect::<Result<_>>()?;
     let mut all = found.concat();
     if all.is_empty() {
         return Ok(None);
