@@ -194,6 +194,7 @@ fn the_book_lists_every_key_of_the_configuration() {
     for section in &sections {
         let (name, text) = match section.as_str() {
             "view" => ("view".to_owned(), "[[view]]\npath = \"p\"\nzzzzzz = 1\n".to_owned()),
+            "remote" => ("remote.NAME".to_owned(), "[remote.a]\nurl = \"u\"\nzzzzzz = 1\n".to_owned()),
             "shared" => ("shared".to_owned(), "[shared]\na = { zzzzzz = 1 }\n".to_owned()),
             other => (other.to_owned(), format!("[{other}]\nzzzzzz = 1\n")),
         };
@@ -270,7 +271,9 @@ fn the_book_lists_every_error_code() {
             expected.extend(codes_after(&source, before));
         }
     }
-    for file in ["crates/genstore/src/error.rs", "crates/genstore/src/error/kinds.rs"] {
+    for file in
+        ["crates/genstore/src/error.rs", "crates/genstore/src/error/kinds.rs", "crates/remote/src/error.rs"]
+    {
         expected.extend(codes_after(&read(file), " => "));
     }
     let page = read("docs/reference/errors.md");

@@ -180,8 +180,8 @@ fn a_bad_command_line_is_told_to_people_and_programs() {
     let none = site.run("");
     assert_eq!((none.status, none.stdout.as_str()), (2, ""));
     assert!(none.stderr.starts_with("Publish build outputs"), "{}", none.stderr);
-    site.run("publsh")
-        .fails(2, "error: unrecognized verb 'publsh'\n\n  tip: a similar verb exists: 'publish'\n");
+    site.run("rolback")
+        .fails(2, "error: unrecognized verb 'rolback'\n\n  tip: a similar verb exists: 'rollback'\n");
     site.run("list --jsn").fails(
         2,
         "error: unexpected argument '--jsn' found\n\n  tip: a similar argument exists: '--json'\n",
@@ -195,7 +195,7 @@ fn a_bad_command_line_is_told_to_people_and_programs() {
         assert_eq!(output.json_error(), expected);
     };
     check("--json", "no verb is given", "see `genstore help`");
-    check("publsh --json", "unrecognized verb 'publsh'", "did you mean publish? see `genstore help`");
+    check("rolback --json", "unrecognized verb 'rolback'", "did you mean rollback? see `genstore help`");
     check(
         "--json list --colr x",
         "unexpected argument '--colr' found",

@@ -26,7 +26,7 @@ struct House {
     present: &'static [&'static str],
 }
 
-const HOUSES: [House; 7] = [
+const HOUSES: [House; 8] = [
     House {
         folder: "crates/cli",
         programs: &["main.rs", "testing.rs"],
@@ -34,6 +34,7 @@ const HOUSES: [House; 7] = [
         present: &[],
     },
     LIBRARY,
+    House { folder: "crates/remote/src", programs: &[], floors: "", present: &[] },
     House { folder: "crates/run/src", programs: &[], floors: "", present: &[] },
     House { folder: "crates/watch/src", programs: &[], floors: "", present: &[] },
     House { folder: "crates/simulator/src", programs: &[], floors: "", present: &[] },

@@ -51,6 +51,7 @@ mod publish_roots;
 mod publish_tar;
 mod python_reader;
 mod reach;
+mod remote;
 mod reserve;
 mod resume;
 mod rollback;

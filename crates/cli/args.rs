@@ -28,7 +28,7 @@ genstore.toml or genstore folder, in this directory or above, up to the project'
 Exit status: 0 success; 1 failure, differences found by `diff --exit-code`, or a broken promise
 found by `torture`; 2 usage error; 3 partly done; 4 damage found; 5 output refused by an audit;
 6 another generation was current than --expect names; 10 no store here; 11 lock timeout; 12 the
-store needs a newer genstore. exec and build: 124 timeout, 125 could not start, 126 not executable,
+store or the remote needs a newer genstore; 13 the remote cannot be trusted. exec and build: 124 timeout, 125 could not start, 126 not executable,
 127 not found, otherwise the command's own status; 130 and 143 interrupted.";
 
 /// Publish build outputs as generations: readers see the whole old one or the whole new one
@@ -179,6 +179,21 @@ verbs! {
     /// that other users own or may write to is refused, unless you allow it by this command, by --trust, or
     /// by the list `trusted` in your configuration.
     Trust = trust, "trust";
+    /// Send a generation to a remote
+    ///
+    /// Only objects that the heads of the remote do not have are sent. If the head of the channel has this
+    /// tree already, nothing is. If another machine moves the channel meanwhile, the push fails with exit
+    /// status 6.
+    Push = push, "push";
+    /// Fetch a generation from a remote
+    ///
+    /// Every object is checked before it is used. A pull that was interrupted continues where it stopped.
+    /// The generation is only kept, unless --activate is given.
+    Pull = pull, "pull";
+    /// Make the head of one channel of a remote the head of another; nothing is sent
+    Promote = promote, "promote";
+    /// Manage remotes: places outside this machine that hold generations
+    Remote = remote, "remote";
     /// Print shell completions
     Completions = completions, "completions";
 }

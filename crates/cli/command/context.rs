@@ -141,6 +141,11 @@ impl<'a> Context<'a> {
         &self.verb
     }
 
+    /// Returns the clock.
+    pub(crate) fn clock(&self) -> Clock {
+        Arc::clone(&self.clock)
+    }
+
     pub(crate) fn now(&self) -> SystemTime {
         (self.clock)()
     }

@@ -12,6 +12,7 @@ pub(crate) mod hooks;
 pub(crate) mod notice;
 pub(crate) mod publishing;
 pub(crate) mod refs;
+pub(crate) mod remotes;
 pub(crate) mod reserve;
 pub(crate) mod running;
 pub(crate) mod stages;

@@ -13,6 +13,7 @@ use super::json::{FindingDoc, PathField, UseDoc, WarningDoc};
 use super::leftover::{LeftoverDoc, leftover_line};
 use super::output::Out;
 use super::publish::finding_line;
+use super::remote;
 use crate::errors::{BadInput, BuildFailed, Fail, InputProblem, Refused};
 use crate::exit;
 use crate::text::escape::show;
@@ -164,6 +165,8 @@ impl Failure {
             failure.exit = exit_of(error);
             failure.hint = hint_of(error);
             failure.describe(error);
+        } else if let Some(error) = error.downcast_ref::<genstore_remote::Error>() {
+            failure.add_remote(error);
         }
         failure
     }
@@ -183,6 +186,15 @@ impl Failure {
             self.lines.push(format!("and {} more, which --json lists", human::number(more as u64)));
         }
         self.add_kept(refused.failed.as_ref(), "the refused output is kept in");
+    }
+
+    fn add_remote(&mut self, error: &genstore_remote::Error) {
+        self.code = error.code().to_owned();
+        self.exit = remote::exit_of(error);
+        self.hint = remote::hint_of(error);
+        if let genstore_remote::Error::Unknown { near, .. } = error {
+            self.near.clone_from(near);
+        }
     }
 
     fn add_kept(&mut self, failed: Option<&Failed>, lead: &str) {

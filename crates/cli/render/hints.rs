@@ -144,6 +144,8 @@ fn hint_of_refusal(kind: RefusedKind) -> &'static str {
         Kind::ViewOtherFilesystem => "`--copy` makes copies instead of links",
         Kind::ViewNotMounted => "mount it first, or remove the view with `genstore view rm`",
         Kind::ViewNoExchange => "move the directory away first, then add the view",
+        Kind::ObjectMissing => "repeat the command; `genstore verify` finds damaged objects",
+        Kind::WrongBytes => "nothing was changed; the source of these bytes is damaged or lies",
         Kind::NoSuchFile => "`genstore show --tree` lists the files of a generation",
         Kind::BadTarget
         | Kind::FactsTooLong

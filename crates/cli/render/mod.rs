@@ -9,4 +9,5 @@ pub(crate) mod output;
 pub(crate) mod patch;
 pub(crate) mod progress;
 pub(crate) mod publish;
+pub(crate) mod remote;
 pub(crate) mod torture;

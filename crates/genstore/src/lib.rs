@@ -82,6 +82,7 @@
 //! | [`audit`] | rules for staged trees, and findings |
 //! | [`generation`] | generations, their marks and pins, and lists of them |
 //! | [`tree`] and [`mod@diff`] | trees as values, and their differences |
+//! | [`objects`] | single objects: bytes that come from a remote |
 //! | [`gc`] | retention and collections |
 //! | [`view`] | paths outside the store that show what is current |
 //! | [`verify`] | checks and repairs |
@@ -136,6 +137,11 @@ pub mod audit {
     pub use crate::model::pattern::{NotAPattern, Pattern, Patterns};
     pub use crate::parts::failed::{Failed, KeepFailed};
     pub use crate::verbs::publish::staged::{Audited, Judged, Rejected};
+}
+
+/// Objects from elsewhere, before a generation names them.
+pub mod objects {
+    pub use crate::verbs::receive::Receiving;
 }
 
 /// The content of generations as values: paths, files and their digests.

@@ -27,6 +27,7 @@ mod owed;
 mod owners;
 mod power;
 mod prelude;
+mod receive;
 mod recycle;
 mod scan_memory;
 mod shared;

@@ -2,11 +2,13 @@
 
 mod audit;
 mod build;
+mod remote;
 mod shared;
 mod values;
 mod view;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use crate::text::nearest::nearest;
 use crate::text::plain::plain;
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
+pub(crate) use remote::RemoteSection;
 pub(crate) use shared::SharedSection;
 use values::{bytes, durability, duration, globs, lossy, symlinks};
 pub(crate) use view::ViewSection;
@@ -70,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) watch: WatchSection,
     pub(crate) hooks: HooksSection,
     pub(crate) view: Vec<ViewSection>,
+    pub(crate) remote: BTreeMap<String, RemoteSection>,
 }
 
 impl Config {
@@ -252,7 +256,7 @@ mod tests {
         check(
             "x = 1",
             "1: unknown key `x`",
-            "known here: store, publish, shared, retain, build, audit, watch, hooks, view",
+            "known here: store, publish, shared, retain, build, audit, watch, hooks, view, remote",
         );
         check("[[view]]\npath = 'x'\nform = 'a'", "3: unknown key `form`", "did you mean `from`?");
         let (message, _) = failure("[[view]]\npath = 'x'\nas = 'links'");

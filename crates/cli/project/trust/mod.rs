@@ -43,6 +43,8 @@ pub(crate) struct Trust {
     config_file: Option<PathBuf>,
     user: OnceCell<UserConfig>,
     memory: Memory,
+    /// The folder of what is remembered of remotes.
+    remotes: Option<PathBuf>,
     /// Whether the project's commands were shown, or need not be.
     told: Cell<bool>,
 }
@@ -58,6 +60,7 @@ impl Trust {
             config_file: environment.config_home.as_ref().map(|home| home.join("genstore/config.toml")),
             user: OnceCell::new(),
             memory: Memory::new(environment.state_home.as_ref().map(|home| home.join("genstore"))),
+            remotes: environment.state_home.as_ref().map(|home| home.join("genstore/remotes")),
             told: Cell::new(false),
         }
     }
@@ -91,6 +94,16 @@ impl Trust {
             return Err(Fail::usage("bad-configuration", message).into());
         }
         Ok(config)
+    }
+
+    /// Returns the folder of what is remembered of remotes.
+    pub(crate) fn remotes(&self) -> Option<&Path> {
+        self.remotes.as_deref()
+    }
+
+    /// Returns the file of the user's configuration.
+    pub(crate) fn config_file(&self) -> Option<&Path> {
+        self.config_file.as_deref()
     }
 
     fn trusts_folder(&self, folder: &Path) -> Result<bool> {

@@ -1,8 +1,11 @@
 //! The user's own configuration: `$XDG_CONFIG_HOME/genstore/config.toml`. No project can change it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+use crate::project::config::RemoteSection;
 
 /// The keys of the file. Other keys are errors.
 #[derive(Deserialize, Default, Debug)]
@@ -14,6 +17,8 @@ pub(crate) struct UserConfig {
     pub(crate) require_trust: bool,
     /// Folders in which projects may declare views, besides their own.
     views: Vec<PathBuf>,
+    /// The user's remotes.
+    pub(crate) remote: BTreeMap<String, RemoteSection>,
 }
 
 impl UserConfig {

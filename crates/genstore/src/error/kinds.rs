@@ -91,6 +91,8 @@ pub enum RefusedKind {
     NothingOlder,
     /// No number of a generation is left.
     NumbersUsedUp,
+    /// The store has no intact object for a file of a plan.
+    ObjectMissing,
     /// The name of a pin is used for another generation.
     PinTaken,
     /// A source that can be read only once has been read before.
@@ -143,6 +145,8 @@ pub enum RefusedKind {
     ViewTaken,
     /// The path to a view leads through a symlink that others may replace.
     ViewWay,
+    /// Received bytes have another digest than expected.
+    WrongBytes,
 }
 
 impl RefusedKind {
@@ -166,6 +170,7 @@ impl RefusedKind {
             RefusedKind::NoteTooLong => "note-too-long",
             RefusedKind::NothingOlder => "nothing-older",
             RefusedKind::NumbersUsedUp => "numbers-used-up",
+            RefusedKind::ObjectMissing => "object-missing",
             RefusedKind::PinTaken => "pin-taken",
             RefusedKind::ReaderUsedUp => "reader-used-up",
             RefusedKind::Reserve => "reserve",
@@ -192,6 +197,7 @@ impl RefusedKind {
             RefusedKind::ViewOtherFilesystem => "view-other-filesystem",
             RefusedKind::ViewTaken => "view-taken",
             RefusedKind::ViewWay => "view-way",
+            RefusedKind::WrongBytes => "wrong-bytes",
         }
     }
 }

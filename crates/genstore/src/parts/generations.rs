@@ -166,7 +166,12 @@ impl Generation {
             .map_err(|e| Error::io("share the lease of", self.dir.path(), e))
     }
 
-    pub(crate) fn manifest_bytes(&self) -> Result<Vec<u8>> {
+    /// Reads its manifest as bytes, which mean the same in every store. They are not checked:
+    /// [`Manifest::decode`] does it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn manifest_bytes(&self) -> Result<Vec<u8>> {
         let path = self.dir.join(MANIFEST);
         let file = &self.manifest;
         let size = Stat::of(file, &path)?.size;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Problem, ProblemKind, Result};
 use crate::model::links::{self, At, Leads};
+use crate::model::tree::FileNode;
 use crate::model::{relpath, shared};
 use crate::plan::item::{Given, Item, ItemSource, Source, Symlinks, What};
 use crate::plan::kept::Base;
@@ -115,6 +116,14 @@ impl PlanBuilder {
     /// Adds a file that may be executed.
     pub fn executable(self, path: impl Into<Vec<u8>>, source: Source) -> PlanBuilder {
         self.add_file(path.into(), source, true)
+    }
+
+    /// Adds a file whose bytes the store has already: see [`crate::Store::receive`]. Its mtime counts only
+    /// if it is empty. Any other has the mtime of its object.
+    pub fn stored(mut self, path: impl Into<Vec<u8>>, file: FileNode) -> PlanBuilder {
+        let source = ItemSource::Given(Box::new(Given::Stored(file)));
+        self.add(path.into(), What::File { source, executable: file.executable });
+        self
     }
 
     fn add_file(mut self, path: Vec<u8>, source: Source, executable: bool) -> PlanBuilder {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use crate::fs::Dir;
 use crate::model::ids::GenerationId;
 use crate::model::relpath;
+use crate::model::tree::FileNode;
 use crate::plan::kept::Kept;
 
 /// The source of a file's bytes.
@@ -96,6 +97,8 @@ pub(crate) enum Given {
     File(PathBuf),
     Spooled(Spooled),
     Bytes(Vec<u8>),
+    /// An object of the store.
+    Stored(FileNode),
     /// Taken when it is read.
     Reader(Mutex<Option<Box<dyn Read + Send>>>),
 }

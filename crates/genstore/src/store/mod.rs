@@ -3,6 +3,7 @@
 
 mod care;
 mod history;
+mod objects;
 mod publish;
 mod views;
 

@@ -5,6 +5,7 @@ pub(crate) mod collect;
 pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod publish;
+pub(crate) mod receive;
 pub(crate) mod rollback;
 pub(crate) mod usage;
 pub(crate) mod verify;

@@ -236,6 +236,11 @@ fn copy_source(
             Given::Root(path) | Given::File(path) => open(path)?,
             Given::Spooled(spooled) => spooled.dir.open_file(&spooled.name)?,
             Given::Bytes(bytes) => return fs.write(to, at, bytes).map(|()| None),
+            // A generation that was pulled has a link there, and no entries.
+            Given::Stored(_) => {
+                let why = format!("the first content of the place of {} is an object", relpath::show(path));
+                return Err(Error::refused(RefusedKind::ObjectMissing, why));
+            }
             Given::Reader(reader) => {
                 let taken = lock(reader).take();
                 let mut reader = taken.ok_or_else(|| {

@@ -38,6 +38,7 @@ impl Intake<'_, '_> {
     pub(crate) fn given(&mut self, given: &Given, executable: bool) -> Result<(FileNode, EntrySource)> {
         let (path, executable) = match given {
             Given::Bytes(bytes) => return self.bytes(bytes, executable),
+            Given::Stored(node) => return self.stored(*node),
             Given::Reader(reader) => {
                 let reader = lock(reader).take();
                 let used_up = || Error::refused(RefusedKind::ReaderUsedUp, "a reader was read before");
@@ -53,6 +54,22 @@ impl Intake<'_, '_> {
 
     fn bytes(&mut self, bytes: &[u8], executable: bool) -> Result<(FileNode, EntrySource)> {
         self.whole(bytes, executable, self.ingest.store.now().into(), None)
+    }
+
+    /// Takes in a file whose bytes the store has.
+    fn stored(&mut self, node: FileNode) -> Result<(FileNode, EntrySource)> {
+        if node.size == 0 && node.digest == Digest::of(b"") {
+            return self.empty(node);
+        }
+        let has_size = self.ingest.objects.stat(node.object())?.is_some_and(|stat| stat.size == node.size);
+        if has_size && let InStore::Intact(mtime) = self.reuse.in_store(self.before.as_ref(), &node)? {
+            return Ok((FileNode { mtime, ..node }, EntrySource::Object));
+        }
+        let path = relpath::show(self.path_in_plan);
+        Err(Error::refused(
+            RefusedKind::ObjectMissing,
+            format!("the store has no intact object for {path}"),
+        ))
     }
 
     /// Takes in a file on disk. The hashed bytes are the ones that are written. A change meanwhile is

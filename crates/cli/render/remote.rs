@@ -1,0 +1,74 @@
+//! Exit statuses and hints for errors of remotes, and their traffic.
+
+use genstore_remote::transport::Traffic;
+use genstore_remote::{Check, Error};
+use serde::Serialize;
+
+use crate::exit;
+use crate::text::human;
+
+/// The requests and bytes of a verb.
+#[derive(Serialize)]
+pub(crate) struct TrafficDoc {
+    requests: u64,
+    gets: u64,
+    puts: u64,
+    lists: u64,
+    deletes: u64,
+    received: u64,
+    sent: u64,
+}
+
+impl TrafficDoc {
+    pub(crate) fn of(traffic: Traffic) -> TrafficDoc {
+        let Traffic { gets, puts, lists, deletes, received, sent, .. } = traffic;
+        TrafficDoc { requests: traffic.requests(), gets, puts, lists, deletes, received, sent }
+    }
+}
+
+/// Formats the traffic: `4 requests, 1.2 KiB sent, 300 B received`.
+pub(crate) fn traffic_line(traffic: Traffic) -> String {
+    let requests = human::count(traffic.requests(), "request");
+    let (sent, received) = (human::bytes(traffic.sent), human::bytes(traffic.received));
+    format!("{requests}, {sent} sent, {received} received")
+}
+
+/// Returns the exit status of an error.
+pub(crate) fn exit_of(error: &Error) -> u8 {
+    match error {
+        Error::Damaged { .. } => exit::DAMAGED,
+        Error::Lost { .. } => exit::LOST,
+        Error::Newer { .. } => exit::NEWER_FORMAT,
+        Error::Distrusted { .. } => exit::DISTRUSTED,
+        Error::Unfit { .. } => exit::USAGE,
+        _ => exit::FAILED,
+    }
+}
+
+/// Returns the hint for an error.
+pub(crate) fn hint_of(error: &Error) -> String {
+    let text = match error {
+        Error::Unknown { near, .. } if !near.is_empty() => {
+            return format!("it has {}; `genstore remote log` shows its records", near.join(", "));
+        }
+        Error::Unknown { .. } => "push to it first: `genstore push`",
+        Error::Request { op: "append", .. } => {
+            "it is not known whether the record arrived: run the same command again, which finds out"
+        }
+        Error::Request { .. } => "nothing was lost: run the same command again, and it continues",
+        Error::Local { .. } => "check the free space, and the folder of genstore's state",
+        Error::Damaged { .. } => "nothing was activated; `genstore remote verify` checks the whole remote",
+        Error::Newer { .. } => "use a newer genstore; nothing was changed",
+        Error::NotARemote { .. } => {
+            "check the address; the first `genstore push` makes an empty place a remote"
+        }
+        Error::Lost { .. } => "another machine pushed: look at `genstore remote log`, then push again",
+        Error::Distrusted { check: Check::WentBack | Check::Forked, .. } => {
+            "its log is not the one that this machine saw before; nothing was changed"
+        }
+        Error::Distrusted { .. } => "nothing was changed; `genstore remote test` checks the server",
+        Error::Missing { .. } => "gc of the remote may have removed it: run the command again",
+        _ => "see `genstore help`",
+    };
+    text.to_owned()
+}

@@ -1,0 +1,101 @@
+//! `push`: sends a generation to a remote.
+
+use anyhow::Result;
+use clap::Args;
+use genstore::GenerationId;
+use genstore_remote::{PushOptions, Pushed};
+use serde::Serialize;
+
+use crate::command::context::Context;
+use crate::command::refs;
+use crate::command::remotes::{self, failed, is_address};
+use crate::exit;
+use crate::render::remote::{TrafficDoc, traffic_line};
+use crate::text::human;
+use crate::text::style::{DIM, GOOD};
+
+#[derive(Args)]
+pub(crate) struct Push {
+    /// The generation (default: the current one), the remote or its address, and the channel (default:
+    /// the remote's, or main)
+    #[arg(value_name = "[REF] REMOTE [CHANNEL]", required = true, num_args = 1..=3)]
+    words: Vec<String>,
+    /// Only print what would be sent
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+#[derive(Serialize)]
+struct PushedDoc<'a> {
+    schema: &'static str,
+    dry_run: bool,
+    generation: GenerationId,
+    tree: String,
+    remote: &'a str,
+    channel: &'a str,
+    record: u64,
+    changed: bool,
+    objects: u64,
+    bytes: u64,
+    traffic: TrafficDoc,
+}
+
+impl Push {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let (rev, name, channel) = self.parts(context)?;
+        let store = context.open()?;
+        let named = remotes::open(context, name)?;
+        let channel = channel.unwrap_or(&named.section.channel);
+        let generation = store.open_generation(&rev.map_or(refs::CURRENT, refs::rev))?;
+        let options = PushOptions::default().dry_run(self.dry_run);
+        let pushed = named.remote.push(&store, &generation, channel, &options).map_err(failed)?;
+        if pushed.changed && !self.dry_run {
+            context.out.has_changed(format!("generation {} was pushed", generation.id()));
+        }
+        let head = generation.head()?;
+        let traffic = named.remote.traffic();
+        let Pushed { record, changed, objects, bytes, .. } = pushed;
+        let document = PushedDoc {
+            schema: "genstore.push/1",
+            dry_run: self.dry_run,
+            generation: generation.id(),
+            tree: head.tree.to_string(),
+            remote: &named.name,
+            channel,
+            record,
+            changed,
+            objects,
+            bytes,
+            traffic: TrafficDoc::of(traffic),
+        };
+        context.out.confirm(&document, || {
+            let what = format!("generation {} {DIM}{}{DIM:#}", generation.id(), head.tree.short());
+            let objects = format!("{}, {}", human::count(objects, "object"), human::bytes(bytes));
+            let place = format!("{} {channel}", named.name);
+            match (changed, self.dry_run) {
+                (false, _) => format!("Unchanged: {what} is the head of {place} already\n"),
+                (true, true) => format!("Would push {what} to {place}: {objects}\n"),
+                (true, false) => {
+                    format!("{GOOD}Pushed{GOOD:#} {what} to {place} (record {record}): {objects}\n")
+                }
+            }
+        });
+        context.out.detail(&traffic_line(traffic));
+        Ok(exit::DONE)
+    }
+
+    /// Finds out which word is which. Of two, the first is a remote if there is one with this name.
+    fn parts(&self, context: &Context<'_>) -> Result<(Option<&str>, &str, Option<&str>)> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        Ok(match words[..] {
+            [rev, remote, channel, ..] => (Some(rev), remote, Some(channel)),
+            [first, second] if is_address(first) || remotes::all(context)?.contains_key(first) => {
+                (None, first, Some(second))
+            }
+            [rev, remote] => (Some(rev), remote, None),
+            [remote] => (None, remote, None),
+            // clap requires one.
+            [] => (None, "", None),
+        })
+    }
+}

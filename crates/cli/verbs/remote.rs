@@ -1,0 +1,56 @@
+//! `remote`: manages places outside this machine that hold generations.
+
+mod collect;
+mod define;
+mod log;
+mod names;
+mod test;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::command::context::Context;
+
+#[derive(Args)]
+pub(crate) struct Remote {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Name a remote in the project's file, or in your own configuration
+    Add(define::Add),
+    /// List the remotes
+    Ls(define::Ls),
+    /// Remove a remote's name; the remote itself is left alone
+    Rm(define::Rm),
+    /// List the records of a remote, newest first
+    Log(log::Log),
+    /// Check whether the server does what a remote needs
+    Test(test::Test),
+    /// Remove generations from a remote, and the files that no generation needs
+    ///
+    /// Heads of channels and pinned generations stay, and of each channel the last ones. Pushes may run at the
+    /// same time.
+    Gc(collect::Gc),
+    /// Keep a generation of a remote under a name
+    Pin(names::Pin),
+    /// Remove a pin of a remote
+    Unpin(names::Unpin),
+}
+
+impl Remote {
+    pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        match &self.verb {
+            Verb::Add(args) => args.run(context),
+            Verb::Ls(args) => args.run(context),
+            Verb::Rm(args) => args.run(context),
+            Verb::Log(args) => args.run(context),
+            Verb::Test(args) => args.run(context),
+            Verb::Gc(args) => args.run(context),
+            Verb::Pin(args) => args.run(context),
+            Verb::Unpin(args) => args.run(context),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Reading objects out of packs: several packs at once, and of each only the frames that are needed.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::thread;
+
+use genstore::tree::Digest;
+
+use crate::codec::Bad;
+use crate::codec::pack::{FOOTER, Index};
+use crate::codec::table::{PackRef, Place};
+use crate::error::{Error, Result};
+use crate::load::Bundle;
+use crate::requests::Remote;
+
+/// A pack up to this length is read whole, in bytes.
+const SMALL: u64 = 1 << 20;
+/// The length of the first read of a pack's end.
+const END: u64 = 32 << 10;
+/// Frames with fewer bytes between them are read by one request.
+const GAP: u64 = 1 << 20;
+/// The most bytes of one request, if a frame is not longer.
+const MOST: u64 = 32 << 20;
+/// The number of packs that are read at once.
+const THREADS: usize = 8;
+/// The number of objects that wait for the store.
+const WAITING: usize = 64;
+
+/// Objects of one pack: where each begins in the run, its size and its digest, in this order.
+pub(crate) struct Job {
+    pub(crate) pack: PackRef,
+    pub(crate) key: String,
+    pub(crate) objects: Vec<(u64, u64, Digest)>,
+}
+
+type Object = (Digest, Vec<u8>);
+
+/// Reads all objects and passes each to `take`, with the right bytes. `own` is the bundle of the generation.
+pub(crate) fn fetch_all(
+    (remote, own): (&Remote, &Bundle),
+    jobs: &[Job],
+    take: &mut dyn FnMut(Digest, Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let work = |give: &mut dyn FnMut(Result<Object>) -> bool| {
+        while let Some(job) = jobs.get(next.fetch_add(1, Relaxed)) {
+            let mut goes_on = true;
+            let read = fetch((remote, own), job, &mut |object| {
+                goes_on = give(Ok(object));
+                goes_on
+            });
+            if let Err(error) = read {
+                give(Err(error));
+                return;
+            }
+            if !goes_on {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let (sender, receiver) = mpsc::sync_channel::<Result<Object>>(WAITING);
+        let mut threads = 0;
+        for _ in 1..jobs.len().min(THREADS) {
+            let sender = sender.clone();
+            let run = || work(&mut move |object| sender.send(object).is_ok());
+            // If the system refuses more threads, fewer are used.
+            if thread::Builder::new().spawn_scoped(scope, run).is_err() {
+                break;
+            }
+            threads += 1;
+        }
+        drop(sender);
+        if threads == 0 {
+            let mut failed = None;
+            work(&mut |object| {
+                let taken = object.and_then(|(digest, bytes)| take(digest, bytes));
+                let goes_on = taken.is_ok();
+                failed = failed.take().or(taken.err());
+                goes_on
+            });
+            return failed.map_or(Ok(()), Err);
+        }
+        for object in receiver {
+            let (digest, bytes) = object?;
+            take(digest, bytes)?;
+        }
+        Ok(())
+    })
+}
+
+/// Reads the objects of one pack, until `give` returns `false`.
+fn fetch((remote, own): (&Remote, &Bundle), job: &Job, give: &mut dyn FnMut(Object) -> bool) -> Result<()> {
+    let bad = |why| Error::bad(&job.key, why);
+    let own_place = Place::Bundle(Some(own.id));
+    let PackRef { offset, stored, .. } = job.pack;
+    if stored.checked_add(offset).is_none() {
+        return Err(bad(Bad::Malformed("it is longer than any file")));
+    }
+    let part = |range: Range<u64>| {
+        let len = range.end - range.start;
+        let is_whole = move |bytes: Vec<u8>| match bytes.len() as u64 == len {
+            true => Ok(bytes),
+            false => Err(Bad::Malformed("it is too short")),
+        };
+        // The first request for a bundle often has its pack as well.
+        match own.held(offset + range.start, len).filter(|_| job.pack.place == own_place) {
+            Some(held) => Ok(held.to_vec()),
+            None => remote.must_get((&job.key, offset + range.start, len), is_whole),
+        }
+    };
+    let end_len = if stored <= SMALL { stored } else { END.min(stored) };
+    let mut end = part(stored - end_len..stored)?;
+    let footer = end.len().saturating_sub(FOOTER);
+    let index_len = Index::len_from_footer(&end[footer..]).map_err(bad)?;
+    if index_len > end_len && index_len <= stored {
+        end = part(stored - index_len..stored)?;
+    }
+    let index = Index::decode(&end, stored).map_err(bad)?;
+    for group in groups(&index, &job.objects).map_err(bad)? {
+        let range = index.stored(&group.frames);
+        let read;
+        let bytes = match end_len == stored {
+            true => &end[range.start as usize..range.end as usize],
+            false => {
+                read = part(range.clone())?;
+                &read
+            }
+        };
+        let mut frames = Frames { index: &index, bytes, start: range.start, open: None };
+        for (start, size, digest) in &job.objects[group.objects] {
+            let object = frames.part(*start..start + size).map_err(bad)?;
+            if Digest::of(&object) != *digest {
+                return Err(bad(Bad::Malformed("the bytes of an object differ")));
+            }
+            if !give((*digest, object)) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Objects that one request reads.
+struct Group {
+    objects: Range<usize>,
+    frames: Range<usize>,
+}
+
+/// Divides objects into groups: those with few other bytes between them are read by one request.
+fn groups(index: &Index, objects: &[(u64, u64, Digest)]) -> std::result::Result<Vec<Group>, Bad> {
+    let mut groups: Vec<Group> = vec![];
+    for (number, (start, size, _)) in objects.iter().enumerate() {
+        let end = start.checked_add(*size).filter(|end| *end <= index.run());
+        let end = end.ok_or(Bad::Malformed("an object lies beyond its end"))?;
+        let frames = index.frames(&(*start..end));
+        let stored = index.stored(&frames);
+        match groups.last_mut() {
+            Some(group)
+                if stored.start <= index.stored(&group.frames).end + GAP
+                    && stored.end - index.stored(&group.frames).start <= MOST =>
+            {
+                group.objects.end = number + 1;
+                group.frames.end = group.frames.end.max(frames.end);
+            }
+            _ => groups.push(Group { objects: number..number + 1, frames }),
+        }
+    }
+    Ok(groups)
+}
+
+/// Frames of a pack that were read.
+struct Frames<'a> {
+    index: &'a Index,
+    bytes: &'a [u8],
+    /// Where in the pack the bytes begin.
+    start: u64,
+    /// The frame that was decompressed last.
+    open: Option<(usize, Vec<u8>)>,
+}
+
+impl Frames<'_> {
+    /// Returns a part of the run.
+    fn part(&mut self, part: Range<u64>) -> std::result::Result<Vec<u8>, Bad> {
+        let mut bytes = vec![];
+        for frame in self.index.frames(&part) {
+            if self.open.as_ref().is_none_or(|(open, _)| *open != frame) {
+                let stored = self.index.stored(&(frame..frame + 1));
+                let (from, to) = (stored.start - self.start, stored.end - self.start);
+                let stored = self.bytes.get(from as usize..to as usize);
+                let stored = stored.ok_or(Bad::Malformed("it is too short"))?;
+                self.open = Some((frame, self.index.decompress(frame, stored)?));
+            }
+            let Some((_, open)) = &self.open else { continue };
+            let begin = self.index.start(frame);
+            let from = part.start.saturating_sub(begin);
+            let to = (part.end - begin).min(open.len() as u64);
+            bytes.extend(open.get(from as usize..to as usize).unwrap_or_default());
+        }
+        Ok(bytes)
+    }
+}

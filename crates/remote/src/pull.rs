@@ -1,0 +1,207 @@
+//! Pull: what is missing, checked, then the store's own commit.
+//!
+//! The bytes of every object are hashed before the object gets a name (RMT-7). A pull that is interrupted
+//! leaves the objects that it received, and the next one fetches the rest.
+
+use genstore::plan::{SharedPaths, Symlinks};
+use genstore::publish::{Activate, Activation, Expect};
+use genstore::tree::{Digest, Node};
+use genstore::{CommitOptions, GenerationId, Plan, Publication, Rev, StageOptions, Store};
+
+use crate::check::Check;
+use crate::codec::record::Head;
+use crate::codec::{Bad, names};
+use crate::error::{Error, Result};
+use crate::fetch::Fetched;
+use crate::load::Remembered;
+use crate::log::Entry;
+use crate::requests::Remote;
+
+/// The number of records that a search for a tree reads.
+const SEARCHED: u64 = 200;
+/// The number of hex digits of a tree's id that name it.
+const MIN_HEX: usize = 6;
+
+/// The options of a pull.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PullOptions {
+    /// Whether the generation becomes current.
+    pub activate: bool,
+    /// Only find out what is missing.
+    pub dry_run: bool,
+    /// The symlinks that the tree may have.
+    pub symlinks: Symlinks,
+    /// The shared paths of the project. A path that the tree has, too, gets its place here.
+    pub shared: SharedPaths,
+}
+
+impl PullOptions {
+    /// Makes the generation current.
+    pub fn activate(mut self, activate: bool) -> PullOptions {
+        self.activate = activate;
+        self
+    }
+
+    /// Only finds out what is missing.
+    pub fn dry_run(mut self, dry_run: bool) -> PullOptions {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Sets the shared paths of the project.
+    pub fn shared(mut self, shared: SharedPaths) -> PullOptions {
+        self.shared = shared;
+        self
+    }
+
+    /// Sets the symlinks that the tree may have.
+    pub fn symlinks(mut self, symlinks: Symlinks) -> PullOptions {
+        self.symlinks = symlinks;
+        self
+    }
+}
+
+/// The result of a pull.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Pulled {
+    /// The record that pushed the generation.
+    pub record: u64,
+    /// The tree's id.
+    pub tree: Digest,
+    /// The local generation. `None`: a dry run of a pull that would create it.
+    pub generation: Option<GenerationId>,
+    /// The objects that were fetched.
+    pub fetched: Fetched,
+    /// The new generation. `None`: the store had one with this tree.
+    pub publication: Option<Publication>,
+    /// The move of `current` to a generation that the store had.
+    pub activation: Option<Activation>,
+}
+
+/// The name of a generation on a remote: a channel, a pin, the number of a record, or hex digits of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted(pub String);
+
+impl Remote {
+    /// Pulls a generation into a store.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Distrusted`], [`Error::Damaged`], [`Error::Missing`],
+    /// [`Error::Request`], [`Error::Store`]. Nothing was activated then.
+    pub fn pull(&self, store: &Store, wanted: &Wanted, options: &PullOptions) -> Result<Pulled> {
+        match self.pull_once(store, wanted, options) {
+            // gc removed it after a newer record: the newest generation is another now.
+            Err(Error::Missing { .. }) => self.pull_once(store, wanted, options),
+            done => done,
+        }
+    }
+
+    fn pull_once(&self, store: &Store, wanted: &Wanted, options: &PullOptions) -> Result<Pulled> {
+        let head = self.resolve(wanted)?;
+        let remembered = self.remembered(head.bundle)?;
+        let tree = remembered.manifest.head.tree;
+        let mut pulled = Pulled {
+            record: head.number,
+            tree: tree.digest(),
+            generation: None,
+            fetched: Fetched::default(),
+            publication: None,
+            activation: None,
+        };
+        let listing = store.list()?;
+        let mut same = listing.generations.iter().filter(|listed| listed.head.tree == tree);
+        if let Some(listed) = same.clone().find(|listed| listed.current).or(same.next()) {
+            pulled.generation = Some(listed.id);
+            if options.activate && !listed.current && !options.dry_run {
+                pulled.activation = Some(store.activate(&Rev::Number(listed.id), Expect::Any)?);
+            }
+            return Ok(pulled);
+        }
+        pulled.fetched = self.fetch(store, &remembered, options.dry_run)?;
+        if !options.dry_run {
+            let publication = commit(store, &remembered, options)?;
+            pulled.generation = Some(publication.generation);
+            pulled.publication = Some(publication);
+        }
+        if let Some(cache) = &self.options.cache {
+            cache.prune();
+        }
+        Ok(pulled)
+    }
+
+    /// Finds a generation by its name.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] with similar names; [`Error::Distrusted`] if the newest record is too old.
+    pub fn resolve(&self, wanted: &Wanted) -> Result<Head> {
+        let name = &wanted.0;
+        let unknown = |near| Error::Unknown { name: name.clone(), near };
+        let newest = self.newest()?.ok_or_else(|| unknown(vec![]))?;
+        let until = newest.record.best_before;
+        if until != 0 && until < self.now() {
+            let why = format!("its newest record was to be replaced {} s ago", self.now() - until);
+            return Err(Error::Distrusted { check: Check::Frozen, why });
+        }
+        let record = &newest.record;
+        if let Some(head) = record.heads.get(name).or_else(|| record.pins.get(name)) {
+            return Ok(*head);
+        }
+        if let Ok(number) = name.parse::<u64>()
+            && let Some(entry) = self.record(number)?
+            && let Some(of) = entry.record.change.generation()
+        {
+            return Ok(Head { number, bundle: of.bundle });
+        }
+        match self.find_tree(name, &newest)? {
+            Some(head) => Ok(head),
+            None => Err(unknown(record.heads.keys().chain(record.pins.keys()).cloned().collect())),
+        }
+    }
+
+    /// Searches the newest records for a tree.
+    fn find_tree(&self, hex: &str, newest: &Entry) -> Result<Option<Head>> {
+        if hex.len() < MIN_HEX || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let last = newest.record.number;
+        for number in (last.saturating_sub(SEARCHED) + 1..=last).rev() {
+            let Some(entry) = self.record(number)? else { continue };
+            if let Some(of) = entry.record.change.generation()
+                && of.tree.to_string().starts_with(hex)
+            {
+                return Ok(Some(Head { number, bundle: of.bundle }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Makes a generation of objects that the store has by now.
+fn commit(store: &Store, remembered: &Remembered, options: &PullOptions) -> Result<Publication> {
+    let manifest = &remembered.manifest;
+    let has = |path: &[u8]| matches!(manifest.tree.find(path), Some(Node::Symlink(_)));
+    let shared = options.shared.iter().filter(|shared| has(shared.path.as_bytes())).cloned().collect();
+    // A part of paths that fit together fits together.
+    let shared = SharedPaths::new(shared).unwrap_or_default();
+    let mut plan = Plan::builder().symlinks(options.symlinks).shared(&shared);
+    for entry in manifest.tree.iter() {
+        plan = match entry.node {
+            Node::File(file) => plan.stored(entry.path, file),
+            Node::Symlink(target) => plan.symlink(entry.path, target),
+            Node::EmptyDir => plan.dir(entry.path),
+        };
+    }
+    let staged = store.stage(&plan.build()?, StageOptions::default())?;
+    if staged.tree().id() != manifest.head.tree {
+        let why = Bad::Malformed("its tree's id is not that of its entries");
+        return Err(Error::bad(&names::bundle(remembered.bundle.id), why));
+    }
+    let activate = if options.activate { Activate::Always } else { Activate::Never };
+    let commit = CommitOptions::default()
+        .note(manifest.head.note.clone())
+        .facts(manifest.head.facts.clone())
+        .activate(activate);
+    Ok(staged.unaudited().commit(&commit)?)
+}

@@ -1,0 +1,14 @@
+//! Tests of remotes, one module per subject.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests read clocks, make and break files"
+)]
+
+mod codec;
+mod place;
+mod rounds;
+mod schedules;
+mod scripted;
