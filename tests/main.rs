@@ -20,6 +20,7 @@ mod book;
 mod breakpoints;
 mod build;
 mod cat;
+mod clients;
 mod completions;
 mod consumers;
 mod current;
