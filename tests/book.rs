@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::harness::Site;
 
 /// The README may be no longer: it is read in three minutes.
@@ -280,3 +282,114 @@ fn the_book_lists_every_error_code() {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), expected);
 }
+
+#[test]
+fn every_document_has_a_schema() {
+    let mut expected: BTreeSet<String> = BTreeSet::new();
+    for file in walk(&Path::new(TOP).join("crates/cli")) {
+        let source = read(file);
+        for part in source.split("\"genstore.").skip(1) {
+            let name = part.split('"').next().unwrap();
+            if name.ends_with("/1") && !name.contains(['{', ' ']) {
+                expected.insert(format!("genstore.{name}"));
+            }
+        }
+    }
+    let all: BTreeSet<String> =
+        genstore_cli::schemas::all().into_iter().map(|(name, _)| name.into()).collect();
+    assert_eq!(all, expected);
+    let listed = Site::new().run("schema").ok().stdout;
+    assert_eq!(listed.lines().map(str::to_owned).collect::<BTreeSet<_>>(), all);
+}
+
+#[test]
+fn the_schemas_are_up_to_date() {
+    for (name, schema) in genstore_cli::schemas::all() {
+        let short = name.trim_start_matches("genstore.").trim_end_matches("/1");
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        generated(&format!("docs/schemas/{short}.json"), &text);
+    }
+}
+
+#[test]
+fn the_page_of_the_documents_is_up_to_date() {
+    let mut page = JSON.to_owned();
+    for (name, schema) in genstore_cli::schemas::all() {
+        page.push_str(&format!("\n## `{name}`\n\n"));
+        let mut rows = Vec::new();
+        fields(&schema, &schema, "", &mut rows);
+        if rows.is_empty() {
+            page.push_str("Its fields depend on the event: see [watch events](watch-events.md).\n");
+            continue;
+        }
+        page.push_str("| field | type | meaning |\n|---|---|---|\n");
+        rows.iter().for_each(|row| page.push_str(row));
+    }
+    generated("docs/reference/json.md", &page);
+}
+
+/// Adds a row for each field of a schema, and for those of the objects in it.
+fn fields(root: &Value, schema: &Value, prefix: &str, rows: &mut Vec<String>) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for (name, field) in properties {
+        let inner = resolve(root, field);
+        let item = resolve(root, &inner["items"]);
+        let kind = match inner["type"].as_str() {
+            Some("array") => format!("array of {}", kind_of(item)),
+            _ => kind_of(inner),
+        };
+        let optional = kind_of(field).contains("null") || !is_required(schema, name);
+        let kind = if optional { format!("{kind}, or absent") } else { kind };
+        let meaning = field["description"].as_str().or(inner["description"].as_str()).unwrap_or("");
+        let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+        rows.push(format!("| `{prefix}{name}` | {kind} | {meaning} |\n"));
+        let below = if item["properties"].is_object() { (item, "[].") } else { (inner, ".") };
+        fields(root, below.0, &format!("{prefix}{name}{}", below.1), rows);
+    }
+}
+
+fn is_required(schema: &Value, name: &str) -> bool {
+    schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name))
+}
+
+/// Follows references, and takes the one choice of an optional field that is not null.
+fn resolve<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
+    if let Some(name) = schema["$ref"].as_str().and_then(|to| to.strip_prefix("#/$defs/")) {
+        return resolve(root, &root["$defs"][name]);
+    }
+    let choices = schema["anyOf"].as_array().into_iter().flatten();
+    let mut real = choices.filter(|choice| choice["type"] != "null");
+    match (real.next(), real.next()) {
+        (Some(choice), None) => resolve(root, choice),
+        _ => schema,
+    }
+}
+
+fn kind_of(schema: &Value) -> String {
+    match &schema["type"] {
+        Value::String(kind) => kind.clone(),
+        Value::Array(kinds) => {
+            let named = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
+            named.collect::<Vec<_>>().join(" or ")
+        }
+        _ if schema["const"].is_string() => "string".to_owned(),
+        _ => "object".to_owned(),
+    }
+}
+
+/// The beginning of the page of the documents.
+const JSON: &str = "\
+# JSON
+
+With `--json` each verb prints one document on stdout, and an error on stderr. `schema` is its first field, with a
+name and a number: fields are only ever added to a document of the same number, so readers ignore fields that they
+do not know. A field with a new meaning, or a removed one, changes the number. `watch` prints one
+[event](watch-events.md) per line. `genstore schema NAME` prints the JSON Schema of a document, and
+`genstore --version --json` lists what a program can do.
+
+- Bytes are integers, and times are RFC 3339 in UTC.
+- `generation` is a number, `tree` the 64 hexadecimal digits of a tree id.
+- A path that is not UTF-8 is in base64, in a field with the suffix `_b64`, in place of the field without it.
+- `warnings` lists the failures after the commit; the exit code is 3 if it is not empty.
+- `durable` is `false` if a flush failed, or was not requested.
+";

@@ -30,7 +30,7 @@ const HOUSES: [House; 8] = [
     House {
         folder: "crates/cli",
         programs: &["main.rs", "testing.rs"],
-        floors: "exit environment probe text globals errors render project command inputs watching verbs args fuzz",
+        floors: "exit environment probe text globals errors render project command inputs watching verbs args fuzz schemas",
         present: &[],
     },
     LIBRARY,

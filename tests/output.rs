@@ -135,5 +135,65 @@ fn document(bytes: &[u8], schema: &str) -> Value {
     let text = std::str::from_utf8(bytes).unwrap();
     assert!(text.starts_with(&format!("{{\"schema\":\"{schema}\",")), "{text}");
     assert_eq!(text.matches('\n').count(), 1, "one line: {text}");
-    serde_json::from_str(text).unwrap()
+    let document = serde_json::from_str(text).unwrap();
+    let (_, root) =
+        genstore_cli::schemas::all().into_iter().find(|(name, _)| *name == schema).expect(schema);
+    conforms(&document, &root, &root, schema);
+    document
+}
+
+/// Checks that a document has the fields of its schema, and no other.
+#[track_caller]
+fn conforms(value: &Value, schema: &Value, root: &Value, at: &str) {
+    let parts = parts(schema, root);
+    match value {
+        Value::Object(fields) => {
+            if parts.iter().any(|part| part.get("additionalProperties").is_some_and(|more| *more != false))
+            {
+                return;
+            }
+            for (name, field) in fields {
+                let known = parts.iter().find_map(|part| part["properties"].get(name));
+                let known = known.unwrap_or_else(|| panic!("{at}.{name} is not in the schema"));
+                conforms(field, known, root, &format!("{at}.{name}"));
+            }
+            for name in schema["required"].as_array().into_iter().flatten() {
+                assert!(fields.contains_key(name.as_str().unwrap()), "{at} lacks {name}");
+            }
+        }
+        Value::Array(items) => {
+            let item =
+                parts.iter().find_map(|part| part.get("items")).unwrap_or_else(|| panic!("{at}: an array"));
+            items.iter().for_each(|value| conforms(value, item, root, &format!("{at}[]")));
+        }
+        _ => {
+            let kind = match value {
+                Value::Null => "null",
+                Value::Bool(_) => "boolean",
+                Value::String(_) => "string",
+                _ => "integer",
+            };
+            let has = |part: &&Value| {
+                let kinds = &part["type"];
+                let number = kind == "integer" && *kinds == "number";
+                let listed = kinds.as_array().is_some_and(|all| all.iter().any(|one| one == kind));
+                number || *kinds == kind || listed || part.get("const") == Some(value) || kinds.is_null()
+            };
+            assert!(parts.iter().any(has), "{at}: {value} is not of the schema");
+        }
+    }
+}
+
+/// Returns a schema and all that it refers to and chooses from.
+fn parts<'s>(schema: &'s Value, root: &'s Value) -> Vec<&'s Value> {
+    let mut all = vec![schema];
+    if let Some(name) = schema["$ref"].as_str().and_then(|to| to.strip_prefix("#/$defs/")) {
+        all.extend(parts(&root["$defs"][name], root));
+    }
+    for list in ["oneOf", "anyOf", "allOf"] {
+        for choice in schema[list].as_array().into_iter().flatten() {
+            all.extend(parts(choice, root));
+        }
+    }
+    all
 }

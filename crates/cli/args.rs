@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::error::{ContextKind, ErrorKind};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::command::context::Context;
 use crate::globals::{Globals, When};
@@ -194,6 +195,8 @@ verbs! {
     Promote = promote, "promote";
     /// Manage remotes: places outside this machine that hold generations
     Remote = remote, "remote";
+    /// Print the JSON Schema of a document, or list the documents
+    Schema = schema, "schema";
     /// Print shell completions
     Completions = completions, "completions";
 }
@@ -221,6 +224,34 @@ fn shown(arg: &OsString) -> OsString {
     match arg.to_str() {
         Some(text) if !text.chars().any(is_unsafe) => arg.clone(),
         _ => genstore::tree::show_path(arg.as_bytes()).into(),
+    }
+}
+
+/// The abilities of this program, for clients that check them before they use it.
+#[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct VersionDoc {
+    schema: &'static str,
+    /// The version of the program.
+    version: &'static str,
+    /// The formats of stores that it reads and writes.
+    store_formats: &'static [u32],
+    /// The documents that it prints.
+    schemas: Vec<&'static str>,
+    /// The verbs.
+    verbs: Vec<String>,
+}
+
+impl VersionDoc {
+    fn new() -> VersionDoc {
+        let verbs = Cli::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        VersionDoc {
+            schema: "genstore.version/1",
+            version: env!("CARGO_PKG_VERSION"),
+            store_formats: genstore::STORE_FORMATS,
+            schemas: verbs::schema::names(),
+            verbs,
+        }
     }
 }
 
@@ -260,6 +291,10 @@ impl Stopped {
         let out = Out::new(&self.globals);
         let text = in_our_words(&self.error.render().ansi().to_string());
         let status = match self.error.kind() {
+            ErrorKind::DisplayVersion if out.json() => {
+                out.emit(&VersionDoc::new(), String::new);
+                settle(&out, exit::DONE)
+            }
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 out.text(&text);
                 settle(&out, exit::DONE)
@@ -267,6 +302,9 @@ impl Stopped {
             _ if out.json() => Failure::usage(&self.message(), self.hint()).report(&out, None),
             _ => {
                 out.talk(&text);
+                if self.familiar().is_some() {
+                    out.talk(&format!("hint: {}\n", self.hint()));
+                }
                 exit::USAGE
             }
         };
@@ -288,12 +326,37 @@ impl Stopped {
         let suggested =
             [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
         let near = suggested.into_iter().find_map(|kind| self.error.get(kind));
-        match near {
-            Some(near) => format!("did you mean {near}? see `genstore help`"),
-            None => "see `genstore help`".to_owned(),
+        match (near, self.familiar()) {
+            (_, Some(own)) => format!("did you mean `genstore {own}`? see `genstore help`"),
+            (Some(near), None) => format!("did you mean {near}? see `genstore help`"),
+            (None, None) => "see `genstore help`".to_owned(),
         }
     }
+
+    /// Returns the command for a word that other programs use for it.
+    fn familiar(&self) -> Option<&'static str> {
+        let ContextValue::String(word) = self.error.get(ContextKind::InvalidSubcommand)? else {
+            return None;
+        };
+        FAMILIAR.iter().find(|(other, _)| other == word).map(|(_, own)| *own)
+    }
 }
+
+/// Words of other programs, and the command that does the same here.
+const FAMILIAR: [(&str, &str); 12] = [
+    ("activate", "switch"),
+    ("checkout", "switch"),
+    ("clean", "gc"),
+    ("delete", "gc"),
+    ("deploy", "publish"),
+    ("fsck", "verify"),
+    ("prune", "gc"),
+    ("remove", "gc"),
+    ("revert", "rollback"),
+    ("rm", "gc"),
+    ("undo", "rollback"),
+    ("version", "--version"),
+];
 
 /// Replaces clap's "subcommand" by "verb".
 fn in_our_words(text: &str) -> String {

@@ -18,6 +18,8 @@ mod inputs;
 mod probe;
 mod project;
 mod render;
+#[cfg(feature = "testing")]
+pub mod schemas;
 mod text;
 mod verbs;
 mod watching;

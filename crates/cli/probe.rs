@@ -10,6 +10,7 @@ use rustix::fs::{CWD, RenameFlags, ioctl_ficlone, renameat_with};
 
 /// The features of a filesystem.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct Abilities {
     pub(crate) flock: bool,
     pub(crate) hard_links: bool,

@@ -24,6 +24,7 @@ use crate::text::{human, time};
 const MANY_LINES: usize = 50;
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct FailedDoc {
     number: u64,
     #[serde(flatten)]
@@ -32,11 +33,15 @@ struct FailedDoc {
 
 /// The end of a command: one of the fields, or none if it is unknown.
 #[derive(Serialize, Default)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct CommandDoc {
+    /// The exit code.
     #[serde(skip_serializing_if = "Option::is_none")]
     exit: Option<i32>,
+    /// The signal that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
+    /// Whether it was stopped after its time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     timed_out: bool,
 }
@@ -53,11 +58,14 @@ impl CommandDoc {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct ProblemDoc {
+    /// The line of the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     #[serde(flatten)]
     path: PathField,
+    /// A sentence for people.
     what: String,
 }
 
@@ -69,42 +77,59 @@ impl ProblemDoc {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct HolderDoc {
+    /// The number of the process.
     pid: u32,
+    /// Its command line.
     command: String,
+    /// The number of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
 }
 
 /// A failure: the document `genstore.error/1`.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct Failure {
     schema: &'static str,
+    /// The code of the error, for programs.
     code: String,
+    /// The exit code.
     exit: u8,
+    /// A sentence for people.
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<String>,
+    /// What to do.
     hint: String,
+    /// The problems of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<ProblemDoc>,
+    /// The paths that have the object.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     uses: Vec<UseDoc>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     near: Vec<String>,
+    /// The processes that hold the lock.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     holders: Vec<HolderDoc>,
+    /// What could not be removed or repaired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftoverDoc>,
+    /// The generation that was expected, and the one that is current.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<LostDoc>,
+    /// The findings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<FindingDoc>,
+    /// The place where the refused or failed output is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     failed: Option<FailedDoc>,
     /// The end of the command whose failure it is. Without it, the failure is the program's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<CommandDoc>,
+    /// Failures after the commit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WarningDoc>,
     /// The places and problems, as lines for people.
@@ -113,9 +138,11 @@ pub(crate) struct Failure {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct LostDoc {
     expected: Option<GenerationId>,
     found: Option<GenerationId>,
+    /// Who did it.
     by: Option<String>,
     at: Option<String>,
 }

@@ -18,9 +18,12 @@ use crate::text::time;
 
 /// A path: as text if it is UTF-8 without control characters, otherwise as base64.
 #[derive(Serialize, Default)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct PathField {
+    /// The path, if it is UTF-8 without control characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
+    /// The path in base64, otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     path_b64: Option<String>,
 }
@@ -38,9 +41,12 @@ impl PathField {
 
 /// The former path of a file.
 #[derive(Serialize, Default)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct FromPathField {
+    /// The former path, if it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_path: Option<String>,
+    /// The former path in base64, otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_path_b64: Option<String>,
 }
@@ -66,11 +72,15 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 
 /// A finding of an audit.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct FindingDoc {
+    /// The rule that was broken.
     rule: String,
+    /// `error` or `warning`.
     severity: &'static str,
     #[serde(flatten)]
     path: PathField,
+    /// A sentence for people.
     message: String,
 }
 
@@ -90,6 +100,7 @@ impl FindingDoc {
 
 /// The content of a path.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum NodeDoc {
     File {
@@ -125,6 +136,7 @@ impl NodeDoc {
 
 /// One entry of a tree.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct EntryDoc {
     #[serde(flatten)]
     path: PathField,
@@ -140,22 +152,29 @@ impl EntryDoc {
 
 /// One path of a difference.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct ChangeDoc {
+    /// `added`, `removed`, `modified` or `renamed`.
     op: &'static str,
     #[serde(flatten)]
     path: PathField,
     #[serde(flatten)]
     from_path: FromPathField,
+    /// The former content.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<NodeDoc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<NodeDoc>,
+    /// The number of added lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lines_added: Option<u64>,
+    /// The number of removed lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lines_removed: Option<u64>,
+    /// The lines that differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patch: Option<String>,
+    /// The patch in base64, if it is not UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patch_b64: Option<String>,
 }
@@ -191,6 +210,7 @@ impl ChangeDoc {
 
 /// A path that uses an object.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct UseDoc {
     generation: GenerationId,
     #[serde(flatten)]
@@ -205,10 +225,15 @@ impl UseDoc {
 
 /// A pin.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct PinDoc {
+    /// Its name.
     name: String,
+    /// The time of creation.
     made: String,
+    /// The reason, for people.
     why: Option<String>,
+    /// The time at which the pin ends.
     until: Option<String>,
 }
 
@@ -225,8 +250,11 @@ impl PinDoc {
 
 /// A failure after a commit.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct WarningDoc {
+    /// A sentence for people.
     message: String,
+    /// Whether a power loss may undo the step that failed.
     not_durable: bool,
 }
 

@@ -9,9 +9,11 @@ use crate::text::escape::show;
 
 /// A file that could not be removed.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct LeftoverDoc {
     #[serde(flatten)]
     path: PathField,
+    /// The reason, for people.
     why: String,
 }
 

@@ -31,57 +31,85 @@ impl Scanned {
 }
 
 #[derive(Serialize, Default)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct Millis {
     #[serde(skip_serializing_if = "Option::is_none")]
     build: Option<u64>,
+    /// Reading the source folders.
     scan: u64,
+    /// Taking in the files.
     store: u64,
+    /// Linking the tree.
     assemble: u64,
     audit: u64,
+    /// Flushing.
     sync: u64,
+    /// Moving `current`.
     commit: u64,
 }
 
 /// The document `genstore.publish/1`, also of a dry run.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct PublishDoc {
     schema: &'static str,
+    /// Whether nothing was changed.
     dry_run: bool,
     generation: Option<GenerationId>,
+    /// The tree id: 64 hexadecimal digits.
     tree: String,
     previous: Option<GenerationId>,
+    /// Whether anything changed.
     changed: bool,
+    /// Whether it is current at the end.
     current: bool,
+    /// Whether the change survives a power loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     durable: Option<bool>,
+    /// The number of files.
     files: u64,
+    /// A number of bytes.
     bytes: u64,
+    /// The number of files that were written.
     #[serde(skip_serializing_if = "Option::is_none")]
     written: Option<u64>,
+    /// The number of files that were unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     unchanged: Option<u64>,
+    /// The number of new objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     new_objects: Option<u64>,
+    /// The bytes of new objects.
     #[serde(skip_serializing_if = "Option::is_none")]
     new_bytes: Option<u64>,
+    /// The number of added paths.
     added: u64,
+    /// The number of changed paths.
     modified: u64,
+    /// The number of removed paths.
     removed: u64,
+    /// The number of renamed paths.
     renamed: u64,
+    /// The number of files that got an inode of their own, with a newer mtime.
     #[serde(skip_serializing_if = "Option::is_none")]
     refreshed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     healed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recycled: Option<GenerationId>,
+    /// Whether the store is new.
     store_created: bool,
     #[serde(flatten)]
     path: PathField,
+    /// Durations in milliseconds.
     ms: Millis,
+    /// The entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<ChangeDoc>>,
+    /// The findings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<FindingDoc>,
+    /// Failures after the commit.
     warnings: Vec<WarningDoc>,
 }
 

@@ -9,6 +9,7 @@ use crate::text::human;
 
 /// The requests and bytes of a verb.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct TrafficDoc {
     requests: u64,
     gets: u64,

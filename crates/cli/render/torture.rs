@@ -13,14 +13,20 @@ use crate::text::style::{BAD, BOLD, GOOD};
 
 /// Counts in the order of the columns, and as fields of the document.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct CountsDoc {
+    /// The number of calls that change the disk.
     points: u64,
+    /// The number of trials.
     tried: u64,
+    /// The number of runs that were killed.
     killed: u64,
+    /// The number of runs that failed.
     failed: u64,
     done: u64,
     old: u64,
     new: u64,
+    /// The number of broken promises.
     violations: u64,
 }
 
@@ -60,17 +66,24 @@ fn line(name: &str, cells: &[String]) -> String {
 
 /// A promise that did not hold.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct ViolationDoc {
+    /// The name of the scenario.
     scenario: &'static str,
+    /// The command that was run.
     command: &'static str,
+    /// The number of the call.
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<usize>,
+    /// The stage of the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'static str>,
+    /// The kind of fault.
     kind: &'static str,
     /// The operation and its path.
     #[serde(skip_serializing_if = "Option::is_none")]
     call: Option<String>,
+    /// A sentence for people.
     what: String,
     /// The folder that is kept for inspection.
     #[serde(flatten)]
@@ -115,8 +128,10 @@ pub(crate) fn violation(violation: &Violation) -> String {
 
 /// The document of a torture.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct TortureDoc {
     pub(crate) schema: &'static str,
+    /// Whether every promise held.
     pub(crate) ok: bool,
     pub(crate) filesystem: Option<String>,
     pub(crate) abilities: Abilities,
@@ -124,14 +139,19 @@ pub(crate) struct TortureDoc {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) steps: Option<usize>,
     pub(crate) kinds: Vec<&'static str>,
+    /// The scenarios.
     pub(crate) scenarios: Vec<ScenarioDoc>,
     pub(crate) total: CountsDoc,
+    /// Broken promises.
     pub(crate) violations: Vec<ViolationDoc>,
+    /// Durations in milliseconds.
     pub(crate) ms: u64,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct ScenarioDoc {
+    /// The name of the scenario.
     pub(crate) name: &'static str,
     #[serde(flatten)]
     pub(crate) counts: CountsDoc,

@@ -16,8 +16,10 @@ pub(crate) struct Abort {
 
 /// The document `genstore.abort/1`.
 #[derive(Serialize)]
-struct AbortDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct AbortDoc {
     schema: &'static str,
+    /// The id of the stage.
     stage: String,
 }
 

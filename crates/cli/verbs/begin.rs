@@ -33,13 +33,17 @@ struct OwnerArgs {
 
 /// The document `genstore.begin/1`.
 #[derive(Serialize)]
-struct BeginDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct BeginDoc {
     schema: &'static str,
+    /// The id of the stage.
     stage: String,
     #[serde(flatten)]
     path: PathField,
+    /// The process with which the stage ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_pid: Option<u32>,
+    /// The time at which the stage ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
 }

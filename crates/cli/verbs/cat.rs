@@ -24,15 +24,20 @@ pub(crate) struct Cat {
 }
 
 #[derive(Serialize)]
-struct CatDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct CatDoc {
     schema: &'static str,
     generation: GenerationId,
     #[serde(flatten)]
     path: PathField,
+    /// BLAKE3 of the bytes: 64 hexadecimal digits.
     digest: String,
+    /// The size in bytes.
     size: u64,
+    /// The text.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    /// The bytes in base64, if they are not text.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_b64: Option<String>,
 }

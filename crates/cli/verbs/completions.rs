@@ -16,9 +16,12 @@ pub(crate) struct Completions {
 }
 
 #[derive(Serialize)]
-struct CompletionsDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct CompletionsDoc {
     schema: &'static str,
+    /// The shell.
     shell: String,
+    /// The script.
     script: String,
 }
 

@@ -13,9 +13,11 @@ use crate::render::json::PathField;
 pub(crate) struct Current {}
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct PlaceDoc {
     pub(crate) schema: &'static str,
     pub(crate) generation: GenerationId,
+    /// The tree id: 64 hexadecimal digits.
     pub(crate) tree: String,
     #[serde(flatten)]
     pub(crate) path: PathField,

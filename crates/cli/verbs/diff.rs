@@ -43,24 +43,37 @@ pub(crate) struct Diff {
 }
 
 #[derive(Serialize)]
-struct DiffDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct DiffDoc {
     schema: &'static str,
+    /// The first generation, if it is one.
     from: Option<GenerationId>,
+    /// The second generation, if it is one.
     to: Option<GenerationId>,
+    /// The tree id of the first side.
     from_tree: String,
+    /// The tree id of the second side.
     to_tree: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     directory: Option<PathField>,
+    /// The entries.
     entries: Vec<ChangeDoc>,
+    /// The counts.
     summary: SummaryDoc,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct SummaryDoc {
+    /// The number of added paths.
     added: u64,
+    /// The number of removed paths.
     removed: u64,
+    /// The number of changed paths.
     modified: u64,
+    /// The number of renamed paths.
     renamed: u64,
+    /// The size of the second side, less that of the first.
     bytes: i64,
 }
 

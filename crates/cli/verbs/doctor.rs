@@ -33,6 +33,7 @@ pub(crate) struct Doctor {
 
 /// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum Standing {
     Good,
@@ -43,23 +44,30 @@ enum Standing {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct Check {
+    /// The name of the check.
     name: &'static str,
     standing: Standing,
+    /// The result, for people.
     text: String,
     /// The file of a tool that is must change, and the line to add.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
+    /// The line to add.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<String>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct ViewDoc {
     #[serde(flatten)]
     path: PathField,
+    /// `link` or `mirror`.
     #[serde(rename = "as")]
     kind: &'static str,
+    /// Whether all is well.
     ok: bool,
     suits: &'static str,
     not: &'static str,
@@ -67,12 +75,16 @@ struct ViewDoc {
 
 /// The document `genstore.doctor/1`.
 #[derive(Serialize)]
-struct DoctorDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct DoctorDoc {
     schema: &'static str,
     #[serde(flatten)]
     path: PathField,
+    /// Whether all is well.
     ok: bool,
+    /// The checks.
     checks: Vec<Check>,
+    /// The views.
     views: Vec<ViewDoc>,
 }
 

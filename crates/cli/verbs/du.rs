@@ -15,21 +15,31 @@ use crate::text::style::{BOLD, GOOD};
 pub(crate) struct Du {}
 
 #[derive(Serialize)]
-struct DuDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct DuDoc {
     schema: &'static str,
+    /// The generations.
     generations: Vec<UsageDoc>,
+    /// What is damaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     damaged: Vec<DamagedDoc>,
+    /// The bytes that the store takes on the disk.
     store_bytes: u64,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct UsageDoc {
     generation: GenerationId,
+    /// Whether it is current at the end.
     current: bool,
+    /// The sum of the sizes of its files.
     apparent_bytes: u64,
+    /// Bytes that only this generation has.
     exclusive_bytes: u64,
+    /// Bytes that other generations have as well.
     shared_bytes: u64,
+    /// The bytes that its removal frees.
     freed_bytes: u64,
 }
 

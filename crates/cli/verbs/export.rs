@@ -43,11 +43,15 @@ enum Shared {
 }
 
 #[derive(Serialize)]
-struct ExportDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct ExportDoc {
     schema: &'static str,
     generation: GenerationId,
+    /// The tree id: 64 hexadecimal digits.
     tree: String,
+    /// The number of files.
     files: u64,
+    /// A number of bytes.
     bytes: u64,
     #[serde(flatten)]
     path: PathField,

@@ -55,22 +55,33 @@ pub(crate) struct Gc {
 }
 
 #[derive(Serialize)]
-struct GcDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct GcDoc {
     schema: &'static str,
+    /// Whether nothing was changed.
     dry_run: bool,
+    /// The generations that stay.
     keep: Vec<VerdictDoc>,
+    /// The generations that go.
     remove: Vec<VerdictDoc>,
+    /// The number of objects.
     objects: u64,
+    /// A number of bytes.
     bytes: u64,
+    /// The bytes before.
     before_bytes: u64,
+    /// The bytes after.
     after_bytes: u64,
+    /// What could not be removed or repaired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftoverDoc>,
 }
 
 #[derive(Serialize, Clone)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct VerdictDoc {
     generation: GenerationId,
+    /// The reasons.
     reasons: Vec<String>,
     #[serde(skip)]
     keeps: bool,

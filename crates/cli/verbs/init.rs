@@ -42,9 +42,13 @@ enum Choice {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct AdviceDoc {
+    /// The tool.
     tool: &'static str,
+    /// The file.
     file: String,
+    /// The line to add.
     line: String,
     /// Whether the line was added.
     added: bool,
@@ -57,8 +61,10 @@ impl AdviceDoc {
 }
 
 #[derive(Serialize)]
-struct InitDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct InitDoc {
     schema: &'static str,
+    /// Whether it is new.
     created: bool,
     #[serde(flatten)]
     path: PathField,

@@ -24,20 +24,27 @@ const NOTE_WIDTH: usize = 50;
 pub(crate) struct List {}
 
 #[derive(Serialize)]
-struct ListDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct ListDoc {
     schema: &'static str,
+    /// The current generation.
     current: Option<GenerationId>,
+    /// The generations.
     generations: Vec<ListedDoc>,
+    /// What is damaged.
     damaged: Vec<DamagedDoc>,
     /// Damage of pins, marks, the log and `current`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     records: Vec<String>,
+    /// The bytes that the store takes on the disk.
     store_bytes: u64,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct DamagedDoc {
     generation: GenerationId,
+    /// The cause, for people.
     cause: String,
 }
 
@@ -48,18 +55,30 @@ impl DamagedDoc {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct ListedDoc {
     generation: GenerationId,
+    /// The tree id: 64 hexadecimal digits.
     tree: String,
+    /// The time.
     time: String,
+    /// The note for people.
     note: String,
+    /// The facts for programs.
     facts: BTreeMap<String, String>,
+    /// The pins.
     pins: Vec<PinDoc>,
+    /// The mark: `good` or `bad`.
     mark: &'static str,
+    /// The reason of the mark.
     mark_why: Option<String>,
+    /// Whether it is current at the end.
     current: bool,
+    /// The number of files.
     files: u64,
+    /// A number of bytes.
     bytes: u64,
+    /// The bytes that it added to the store.
     added_bytes: u64,
 }
 

@@ -31,10 +31,13 @@ enum Word {
 }
 
 #[derive(Serialize)]
-struct MarkDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct MarkDoc<'a> {
     schema: &'static str,
     generation: GenerationId,
+    /// The mark: `good` or `bad`.
     mark: &'static str,
+    /// The reason, for people.
     why: Option<&'a str>,
 }
 

@@ -27,6 +27,7 @@ pub(crate) mod remote;
 pub(crate) mod restart;
 pub(crate) mod resume;
 pub(crate) mod rollback;
+pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod switch;
 pub(crate) mod torture;

@@ -30,11 +30,15 @@ pub(crate) struct Pin {
 }
 
 #[derive(Serialize)]
-struct PinnedDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct PinnedDoc<'a> {
     schema: &'static str,
+    /// A name.
     name: &'a str,
     generation: GenerationId,
+    /// The reason, for people.
     why: Option<&'a str>,
+    /// The time at which it ends.
     until: Option<String>,
 }
 

@@ -24,7 +24,8 @@ pub(crate) struct Promote {
 }
 
 #[derive(Serialize)]
-struct PromotedDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct PromotedDoc<'a> {
     schema: &'static str,
     remote: &'a str,
     from: &'a str,

@@ -32,7 +32,8 @@ pub(crate) struct Pull {
 }
 
 #[derive(Serialize)]
-struct PulledDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct PulledDoc<'a> {
     schema: &'static str,
     dry_run: bool,
     remote: &'a str,

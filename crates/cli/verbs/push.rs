@@ -26,7 +26,8 @@ pub(crate) struct Push {
 }
 
 #[derive(Serialize)]
-struct PushedDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct PushedDoc<'a> {
     schema: &'static str,
     dry_run: bool,
     generation: GenerationId,

@@ -12,7 +12,8 @@ use crate::exit;
 pub(crate) struct Rebuild {}
 
 #[derive(Serialize)]
-struct RebuildDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct RebuildDoc {
     schema: &'static str,
     /// The pid of the watch.
     pid: u32,

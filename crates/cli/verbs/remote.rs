@@ -1,10 +1,10 @@
 //! `remote`: manages places outside this machine that hold generations.
 
-mod collect;
-mod define;
-mod log;
-mod names;
-mod test;
+pub(crate) mod collect;
+pub(crate) mod define;
+pub(crate) mod log;
+pub(crate) mod names;
+pub(crate) mod test;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};

@@ -17,8 +17,10 @@ pub(crate) struct Restart {
 }
 
 #[derive(Serialize)]
-struct RestartDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct RestartDoc<'a> {
     schema: &'static str,
+    /// A name.
     name: &'a str,
 }
 

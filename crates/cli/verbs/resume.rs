@@ -17,17 +17,22 @@ use crate::text::style::GOOD;
 pub(crate) struct Resume {}
 
 #[derive(Serialize)]
-struct ResumeDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct ResumeDoc {
     schema: &'static str,
     /// Whether there was a hold.
     held: bool,
     generation: Option<GenerationId>,
     previous: Option<GenerationId>,
+    /// Whether anything changed.
     changed: bool,
     /// Whether the generation is still current after the hooks.
     current: bool,
+    /// The number of files that got an inode of their own, with a newer mtime.
     refreshed: u64,
+    /// Whether the change survives a power loss.
     durable: bool,
+    /// Failures after the commit.
     warnings: Vec<WarningDoc>,
 }
 

@@ -31,26 +31,43 @@ pub(crate) struct Show {
 }
 
 #[derive(Serialize)]
-struct ShowDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct ShowDoc {
     schema: &'static str,
     generation: genstore::GenerationId,
+    /// The tree id: 64 hexadecimal digits.
     tree: String,
+    /// Whether it is current at the end.
     current: bool,
+    /// The time.
     time: String,
+    /// The note for people.
     note: String,
+    /// The facts for programs.
     facts: BTreeMap<String, String>,
+    /// The number of files.
     files: u64,
+    /// The number of entries.
     entry_count: u64,
+    /// A number of bytes.
     bytes: u64,
+    /// The bytes that it added to the store.
     added_bytes: u64,
+    /// Bytes that other generations have as well.
     shared_bytes: u64,
+    /// Bytes that only this generation has.
     exclusive_bytes: u64,
+    /// The mark: `good` or `bad`.
     mark: &'static str,
+    /// The reason of the mark.
     mark_why: Option<String>,
+    /// The pins.
     pins: Vec<PinDoc>,
+    /// What keeps it.
     kept_by: Option<Vec<String>>,
     #[serde(flatten)]
     path: PathField,
+    /// The entries.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<EntryDoc>>,
 }

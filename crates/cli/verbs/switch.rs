@@ -22,20 +22,26 @@ pub(crate) struct Switch {
 
 /// The result of an activation, also for `rollback`.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct ActivationDoc {
     schema: &'static str,
     generation: GenerationId,
+    /// The tree id: 64 hexadecimal digits.
     tree: String,
     previous: Option<GenerationId>,
+    /// Whether anything changed.
     changed: bool,
     /// Whether the generation is still current after the hooks.
     current: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) marked_bad: Option<GenerationId>,
+    /// The number of files that got an inode of their own, with a newer mtime.
     refreshed: u64,
+    /// Whether the change survives a power loss.
     durable: bool,
     #[serde(flatten)]
     path: PathField,
+    /// Failures after the commit.
     warnings: Vec<WarningDoc>,
 }
 

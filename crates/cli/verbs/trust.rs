@@ -26,12 +26,16 @@ pub(crate) struct Trust {
 }
 
 #[derive(Serialize)]
-struct TrustDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct TrustDoc {
     schema: &'static str,
+    /// Whether it is trusted now.
     trusted: bool,
+    /// Whether anything changed.
     changed: bool,
     #[serde(flatten)]
     file: PathField,
+    /// The commands.
     commands: Vec<String>,
 }
 

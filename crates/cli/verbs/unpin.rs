@@ -16,8 +16,10 @@ pub(crate) struct Unpin {
 }
 
 #[derive(Serialize)]
-struct UnpinnedDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct UnpinnedDoc<'a> {
     schema: &'static str,
+    /// A name.
     name: &'a str,
 }
 

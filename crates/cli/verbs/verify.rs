@@ -35,11 +35,14 @@ pub(crate) struct Verify {
 }
 
 #[derive(Serialize)]
-struct VerifyDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct VerifyDoc {
     schema: &'static str,
+    /// Whether there is no damage.
     ok: bool,
     #[serde(flatten)]
     found: FoundDoc,
+    /// What was checked.
     checked: CheckedDoc,
     /// Paths that could share an inode and do not. This is no damage; `--repair` links them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,57 +59,82 @@ struct VerifyDoc {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct FoundDoc {
+    /// What is damaged.
     damaged: Vec<ObjectDoc>,
+    /// The findings.
     findings: Vec<FaultDoc>,
+    /// The generations.
     generations: Vec<GenerationDoc>,
+    /// The number of files.
     files: Vec<FileDoc>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct ObjectDoc {
+    /// BLAKE3 of the bytes: 64 hexadecimal digits.
     digest: String,
+    /// Whether the owner may execute it.
     executable: bool,
+    /// The size in bytes.
     size: u64,
+    /// The paths that have the object.
     uses: Vec<UseDoc>,
+    /// The cause, for people.
     cause: &'static str,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct FaultDoc {
     generation: GenerationId,
     #[serde(flatten)]
     path: PathField,
+    /// The rule that was broken.
     rule: &'static str,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct GenerationDoc {
     generation: GenerationId,
+    /// The cause, for people.
     cause: String,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct FileDoc {
     #[serde(flatten)]
     path: PathField,
+    /// The cause, for people.
     cause: String,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct CheckedDoc {
+    /// The generations.
     generations: u64,
+    /// The number of objects.
     objects: u64,
+    /// A number of bytes.
     bytes: u64,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct UnsharedDoc {
+    /// The number of files.
     files: u64,
+    /// A number of bytes.
     bytes: u64,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct SharedDoc {
     #[serde(flatten)]
     path: PathField,

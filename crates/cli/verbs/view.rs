@@ -81,26 +81,34 @@ struct Rm {
 }
 
 #[derive(Serialize)]
-struct AddedDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct AddedDoc {
     schema: &'static str,
+    /// What was done.
     change: &'static str,
     #[serde(flatten)]
     view: ViewDoc,
+    /// The place where it is kept, if it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<String>,
+    /// The place in base64, otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_b64: Option<String>,
+    /// Failures after the commit.
     warnings: Vec<WarningDoc>,
 }
 
 #[derive(Serialize)]
-struct ListDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct ListDoc {
     schema: &'static str,
+    /// The views.
     views: Vec<ViewDoc>,
 }
 
 #[derive(Serialize)]
-struct RemovedDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct RemovedDoc {
     schema: &'static str,
     /// Whether there was a link or a mirror of the store's own to remove.
     unlinked: bool,
@@ -112,25 +120,36 @@ struct RemovedDoc {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct ViewDoc {
     #[serde(flatten)]
     path: PathField,
+    /// `link` or `mirror`.
     #[serde(rename = "as")]
     kind: &'static str,
+    /// Whether the files are private copies.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     copy: bool,
+    /// The part of the generation, or the former content.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
+    /// The part in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     from_b64: Option<String>,
+    /// The target of a symlink, if it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
+    /// The target in base64, otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     target_b64: Option<String>,
+    /// The time of creation.
     made: String,
+    /// The state.
     state: &'static str,
+    /// The place that it leads to, if it is UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     leads_to: Option<String>,
+    /// The place in base64, otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     leads_to_b64: Option<String>,
     /// Paths in a mirror that are not the store's own.

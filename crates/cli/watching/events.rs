@@ -21,6 +21,7 @@ const NAMED: usize = 100;
 
 /// An event, and its time.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct Timed<'a> {
     #[serde(flatten)]
     pub(crate) event: &'a Event,
@@ -30,6 +31,7 @@ pub(crate) struct Timed<'a> {
 
 /// An event.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
     /// The sources are watched from here on; the first build follows.
@@ -183,11 +185,13 @@ pub(crate) enum Event {
 
 /// The first paths of a list.
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct Paths {
     count: usize,
     paths: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     paths_b64: Vec<String>,
+    /// The line to add, or a number of a line.
     #[serde(skip)]
     line: String,
 }

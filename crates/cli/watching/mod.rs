@@ -9,7 +9,7 @@
 mod builds;
 mod current;
 mod env_file;
-mod events;
+pub(crate) mod events;
 mod inputs;
 mod keys;
 mod observed;

@@ -207,7 +207,7 @@ pub use fs::Durability;
 pub use gc::Retention;
 #[doc(no_inline)]
 pub use generation::{Generation, GenerationId, Rev};
-pub use parts::layout::{Audience, Clock, Options};
+pub use parts::layout::{Audience, Clock, Options, STORE_FORMATS};
 #[doc(no_inline)]
 pub use plan::{Plan, Source};
 #[doc(no_inline)]

@@ -26,7 +26,8 @@ pub(super) struct Gc {
 }
 
 #[derive(Serialize)]
-struct CollectedDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct CollectedDoc {
     schema: &'static str,
     dry_run: bool,
     keep: Vec<KeptDoc>,
@@ -39,6 +40,7 @@ struct CollectedDoc {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct KeptDoc {
     record: u64,
     channel: String,

@@ -47,7 +47,8 @@ pub(super) struct Rm {
 }
 
 #[derive(Serialize)]
-struct DefinedDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct DefinedDoc<'a> {
     schema: &'static str,
     #[serde(flatten)]
     remote: RemoteDoc<'a>,
@@ -55,6 +56,7 @@ struct DefinedDoc<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct RemoteDoc<'a> {
     name: &'a str,
     url: &'a str,
@@ -62,7 +64,8 @@ struct RemoteDoc<'a> {
 }
 
 #[derive(Serialize)]
-struct ListDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct ListDoc<'a> {
     schema: &'static str,
     remotes: Vec<RemoteDoc<'a>>,
 }

@@ -26,13 +26,15 @@ pub(super) struct Log {
 }
 
 #[derive(Serialize)]
-struct LogDoc {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct LogDoc {
     schema: &'static str,
     records: Vec<RecordDoc>,
     traffic: TrafficDoc,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct RecordDoc {
     record: u64,
     kind: &'static str,

@@ -33,7 +33,8 @@ pub(super) struct Unpin {
 }
 
 #[derive(Serialize)]
-struct PinDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct PinDoc<'a> {
     schema: &'static str,
     remote: &'a str,
     name: &'a str,

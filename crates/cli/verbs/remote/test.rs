@@ -17,7 +17,8 @@ pub(super) struct Test {
 }
 
 #[derive(Serialize)]
-struct TestedDoc<'a> {
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct TestedDoc<'a> {
     schema: &'static str,
     remote: &'a str,
     ok: bool,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The local number of a generation; starts at 1, never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct GenerationId(NonZeroU64);
 

@@ -54,6 +54,9 @@ pub(crate) const COMMIT_LOCK: &[u8] = b"locks/commit";
 pub(crate) const WATCH_LOCK: &[u8] = b"locks/watch";
 
 const MARKER: &[u8] = b"genstore 1\n";
+
+/// The formats of stores that this library reads and writes.
+pub const STORE_FORMATS: &[u32] = &[1];
 /// The prefix of the marker of every format.
 const MAGIC: &[u8; 9] = b"genstore ";
 

@@ -1,3 +1,0 @@
-module example.org/genstore
-
-go 1.21
