@@ -101,7 +101,7 @@ pub(crate) struct Failure {
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<String>,
-    /// What to do.
+    /// A hint.
     hint: String,
     /// The problems of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -114,7 +114,7 @@ pub(crate) struct Failure {
     /// The processes that hold the lock.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     holders: Vec<HolderDoc>,
-    /// What could not be removed or repaired.
+    /// The paths that could not be removed or repaired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftoverDoc>,
     /// The generation that was expected, and the one that is current.
@@ -142,7 +142,7 @@ pub(crate) struct Failure {
 struct LostDoc {
     expected: Option<GenerationId>,
     found: Option<GenerationId>,
-    /// Who did it.
+    /// The user who did it.
     by: Option<String>,
     at: Option<String>,
 }

@@ -20,7 +20,7 @@ pub(crate) struct DuDoc {
     schema: &'static str,
     /// The generations.
     generations: Vec<UsageDoc>,
-    /// What is damaged.
+    /// The damage.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     damaged: Vec<DamagedDoc>,
     /// The bytes that the store takes on the disk.

@@ -72,7 +72,7 @@ pub(crate) struct GcDoc {
     before_bytes: u64,
     /// The bytes after.
     after_bytes: u64,
-    /// What could not be removed or repaired.
+    /// The paths that could not be removed or repaired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftoverDoc>,
 }

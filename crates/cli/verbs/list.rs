@@ -31,7 +31,7 @@ pub(crate) struct ListDoc {
     current: Option<GenerationId>,
     /// The generations.
     generations: Vec<ListedDoc>,
-    /// What is damaged.
+    /// The damage.
     damaged: Vec<DamagedDoc>,
     /// Damage of pins, marks, the log and `current`.
     #[serde(skip_serializing_if = "Vec::is_empty")]

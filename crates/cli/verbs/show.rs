@@ -63,7 +63,7 @@ pub(crate) struct ShowDoc {
     mark_why: Option<String>,
     /// The pins.
     pins: Vec<PinDoc>,
-    /// What keeps it.
+    /// The reasons that keep it.
     kept_by: Option<Vec<String>>,
     #[serde(flatten)]
     path: PathField,

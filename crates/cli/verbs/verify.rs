@@ -42,7 +42,7 @@ pub(crate) struct VerifyDoc {
     ok: bool,
     #[serde(flatten)]
     found: FoundDoc,
-    /// What was checked.
+    /// The numbers of checked generations, objects and bytes.
     checked: CheckedDoc,
     /// Paths that could share an inode and do not. This is no damage; `--repair` links them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ pub(crate) struct VerifyDoc {
 #[derive(Serialize)]
 #[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 struct FoundDoc {
-    /// What is damaged.
+    /// The damage.
     damaged: Vec<ObjectDoc>,
     /// The findings.
     findings: Vec<FaultDoc>,

@@ -84,7 +84,7 @@ struct Rm {
 #[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
 pub(crate) struct AddedDoc {
     schema: &'static str,
-    /// What was done.
+    /// The kind of change.
     change: &'static str,
     #[serde(flatten)]
     view: ViewDoc,
