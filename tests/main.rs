@@ -64,6 +64,7 @@ mod signals;
 mod site_compiler;
 mod stage_verbs;
 mod stale;
+mod status;
 mod surroundings;
 mod switch;
 mod torture;

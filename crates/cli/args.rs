@@ -119,6 +119,8 @@ verbs! {
     /// List the generations, newest first
     #[command(visible_aliases = ["log", "ls"])]
     List = list, "list";
+    /// Show what is current, and what goes on in the store
+    Status = status, "status";
     /// Show one generation, and why gc keeps it
     Show = show, "show";
     /// Print the number of the current generation

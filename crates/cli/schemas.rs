@@ -8,7 +8,7 @@ use crate::args;
 use crate::render::{failure, publish, torture};
 use crate::verbs::{
     abort, begin, cat, completions, current, diff, doctor, du, export, gc, init, list, mark, pin, promote,
-    pull, push, rebuild, remote, restart, resume, schema, show, switch, trust, unpin, verify, view,
+    pull, push, rebuild, remote, restart, resume, schema, show, status, switch, trust, unpin, verify, view,
 };
 use crate::watching::events;
 
@@ -49,6 +49,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         of::<switch::ActivationDoc>("genstore.rollback/1"),
         of::<schema::SchemaListDoc>("genstore.schema-list/1"),
         of::<show::ShowDoc>("genstore.show/1"),
+        of::<status::StatusDoc>("genstore.status/1"),
         of::<switch::ActivationDoc>("genstore.switch/1"),
         of::<torture::TortureDoc>("genstore.torture/1"),
         of::<trust::TrustDoc>("genstore.trust/1"),

@@ -27,6 +27,8 @@ const LONGEST: u64 = 1 << 16;
 pub(crate) enum Request {
     /// Build, even if no source changed.
     Rebuild,
+    /// Only answer.
+    Look,
     /// Restart a program.
     Restart { name: String },
 }

@@ -29,6 +29,7 @@ pub(crate) mod resume;
 pub(crate) mod rollback;
 pub(crate) mod schema;
 pub(crate) mod show;
+pub(crate) mod status;
 pub(crate) mod switch;
 pub(crate) mod torture;
 pub(crate) mod trust;

@@ -16,9 +16,9 @@ macro_rules! shipped {
     };
 }
 
-const SCHEMAS: [(&str, &str); 45] = shipped![
+const SCHEMAS: [(&str, &str); 46] = shipped![
     "abort" "begin" "cat" "completions" "current" "diff" "doctor" "du" "error" "export" "gc" "init" "list" "mark"
-    "path" "pin" "promote" "publish" "pull" "push" "rebuild" "remote-add" "remote-gc" "remote-log" "remote-ls" "remote-pin" "remote-rm" "remote-test" "remote-unpin" "restart" "resume" "rollback" "schema-list" "show" "switch" "torture" "trust"
+    "path" "pin" "promote" "publish" "pull" "push" "rebuild" "remote-add" "remote-gc" "remote-log" "remote-ls" "remote-pin" "remote-rm" "remote-test" "remote-unpin" "restart" "resume" "rollback" "schema-list" "show" "status" "switch" "torture" "trust"
     "unpin" "verify" "version" "view-add" "view-list" "view-remove" "wait" "watch"
 ];
 

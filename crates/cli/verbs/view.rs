@@ -121,7 +121,7 @@ pub(crate) struct RemovedDoc {
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
-struct ViewDoc {
+pub(crate) struct ViewDoc {
     #[serde(flatten)]
     path: PathField,
     /// `link` or `mirror`.
@@ -158,7 +158,7 @@ struct ViewDoc {
 }
 
 impl ViewDoc {
-    fn of(view: &Known) -> ViewDoc {
+    pub(crate) fn of(view: &Known) -> ViewDoc {
         let text = |bytes: Option<&[u8]>| bytes.map_or((None, None), text_or_base64);
         let (from, from_b64) = text(view.from.as_ref().map(genstore::tree::RelPath::as_bytes));
         let (target, target_b64) = text((view.kind == ViewKind::Link).then_some(&view.target));
@@ -194,7 +194,7 @@ pub(crate) fn kind(kind: ViewKind) -> &'static str {
 }
 
 /// Returns the name of a state for programs, and for people.
-fn state(state: &ViewState) -> (&'static str, String) {
+pub(crate) fn state(state: &ViewState) -> (&'static str, String) {
     let (name, text) = match state {
         ViewState::Ok => ("ok", "ok"),
         ViewState::Dangling => ("dangling", "shows nothing yet"),
@@ -225,7 +225,7 @@ fn some(paths: &[Vec<u8>]) -> String {
 }
 
 /// Describes what a view shows: `current/app`.
-fn shows(view: &Known) -> String {
+pub(crate) fn shows(view: &Known) -> String {
     view.from.as_ref().map_or("current".to_owned(), |from| format!("current/{from}"))
 }
 

@@ -40,6 +40,7 @@ impl Watch<'_> {
                 }
                 true
             }
+            Request::Look => true,
             Request::Restart { name } => {
                 let news = self.children.restart(&[name], Instant::now());
                 self.tell_of_children(news);

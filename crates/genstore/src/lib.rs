@@ -118,7 +118,7 @@ mod warning;
 pub mod publish {
     pub use crate::change::expect::Expect;
     pub use crate::model::ids::{NotAStageId, StageId};
-    pub use crate::parts::claim::Owner;
+    pub use crate::parts::claim::{OpenStage, Owner};
     pub use crate::parts::hold::{Activate, Hold};
     pub use crate::parts::locks::WatchLock;
     pub use crate::plan::emptied::Emptying;

@@ -13,10 +13,11 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, RefusedKind, Result};
-use crate::fs::Dir;
 use crate::fs::process::{Liveness, ProcessMark, boot};
+use crate::fs::{Dir, Kind};
+use crate::model::ids::StageId;
 use crate::model::records::Moment;
-use crate::parts::layout::StoreDir;
+use crate::parts::layout::{STAGING, StoreDir};
 use crate::parts::record::{unwrap, wrap};
 
 pub(crate) const CLAIM_SUFFIX: &str = ".claim";
@@ -32,6 +33,20 @@ pub enum Owner {
     Process(u32),
     /// No process: the stage is debris from this time on.
     Until(SystemTime),
+}
+
+/// A stage that was begun and waits for its commit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct OpenStage {
+    /// The id for [`Store::resume`](crate::Store::resume).
+    pub id: StageId,
+    /// The owner with which it ends.
+    pub owner: Owner,
+    /// The time at which it was begun.
+    pub since: SystemTime,
+    /// The actor who began it.
+    pub by: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -160,6 +175,33 @@ impl<'s> Claims<'s> {
         }
         let claim: Claim = unwrap(&bytes).map_err(|why| Error::damaged_file(&staging.join(&name), why))?;
         Ok(Some((claim.standing(self.store.now())?, claim.out)))
+    }
+
+    /// Lists the stages whose claims hold. Unreadable claims are not among them: recovery removes them.
+    pub(crate) fn open(&self) -> Result<Vec<OpenStage>> {
+        let staging = self.store.sub(STAGING)?;
+        let mut open = Vec::new();
+        for (name, kind) in staging.list()? {
+            let id = name.strip_suffix(CLAIM_SUFFIX.as_bytes()).and_then(|name| name.strip_prefix(b"s-"));
+            let Some(id) = id.and_then(|id| std::str::from_utf8(id).ok()?.parse::<StageId>().ok()) else {
+                continue;
+            };
+            if kind != Kind::File {
+                continue;
+            }
+            let Some(bytes) = staging.read(&name)? else { continue };
+            let Ok(claim) = unwrap::<Claim>(&bytes) else { continue };
+            if claim.standing(self.store.now())? != ClaimState::Holds {
+                continue;
+            }
+            let owner = match claim.owner {
+                OwnerRecord::Process(mark) => Owner::Process(mark.pid),
+                OwnerRecord::Until(until) => Owner::Until(until.into()),
+            };
+            open.push(OpenStage { id, owner, since: claim.made.into(), by: claim.by });
+        }
+        open.sort_by_key(|stage| stage.since);
+        Ok(open)
     }
 
     /// Writes the claim of the stage `name`, whose directory is `stage` and whose lock the caller

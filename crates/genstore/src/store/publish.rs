@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::StageId;
 use crate::model::tree::Tree;
+use crate::parts::claim::{Claims, OpenStage};
 use crate::parts::locks::{Locks, WatchLock};
 use crate::plan::Plan;
 use crate::store::Store;
@@ -142,6 +143,27 @@ impl Store {
     /// [`Error::Locked`](crate::Error::Locked) if another process works on it.
     pub fn resume(&self, id: &StageId) -> Result<Stage<'_>> {
         stage::resume(&self.store, id)
+    }
+
+    /// Lists the stages that wait for a commit, oldest first.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use genstore::publish::Owner;
+    ///
+    /// let until = SystemTime::now() + Duration::from_secs(60);
+    /// let id = store.begin()?.leave_to(Owner::Until(until))?;
+    /// let open = store.stages()?;
+    /// assert_eq!((open.len(), &open[0].id), (1, &id));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// I/O errors of the staging directory.
+    pub fn stages(&self) -> Result<Vec<OpenStage>> {
+        Claims::of(&self.store).open()
     }
 
     /// Takes the watch lock of this store: one process at a time watches sources for it.
