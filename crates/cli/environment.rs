@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use genstore::Clock;
+use genstore_remote::transport::s3::Access;
 use jiff::Timestamp;
 
 /// A snapshot of the environment.
@@ -24,6 +25,8 @@ pub(crate) struct Environment {
     pub(crate) config_home: Option<PathBuf>,
     /// The folder of remembered state: `XDG_STATE_HOME`, or `.local/state` in `HOME`.
     pub(crate) state_home: Option<PathBuf>,
+    /// The variables of S3: keys, region and endpoint.
+    pub(crate) access: Access,
     /// `SUDO_UID`: the user who ran sudo.
     pub(crate) sudo_uid: Option<u32>,
     /// The user's name in the log: `user root`, or `uid 0` if there is no name.
@@ -41,7 +44,13 @@ impl Environment {
             absolute(name).or_else(|| absolute("HOME").map(|home| home.join(below)))
         };
         let user = text("USER").or_else(|| text("LOGNAME"));
+        let mut access = Access::default();
+        access.key = text("AWS_ACCESS_KEY_ID").zip(text("AWS_SECRET_ACCESS_KEY"));
+        access.token = text("AWS_SESSION_TOKEN");
+        access.region = text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION"));
+        access.endpoint = text("AWS_ENDPOINT_URL_S3").or_else(|| text("AWS_ENDPOINT_URL"));
         Environment {
+            access,
             args: env::args_os().collect(),
             store: filled("GENSTORE_STORE").map(PathBuf::from),
             config_home: home("XDG_CONFIG_HOME", ".config"),

@@ -9,6 +9,7 @@ use anyhow::Result;
 use genstore::plan::ScanRules;
 use genstore::{Clock, Durability, Error, Options, Retention, Store, Warning};
 
+use genstore_remote::transport::s3::Access;
 use genstore_run::Interrupts;
 use genstore_torture::Seams;
 use genstore_torture::faults::Injection;
@@ -52,6 +53,8 @@ pub(crate) struct Context<'a> {
     dir: Option<PathBuf>,
     command_line: fn() -> clap::Command,
     pub(crate) trust: Trust,
+    /// The access to servers of remotes.
+    pub(crate) access: Access,
     no_project: bool,
     around: OnceCell<Around>,
     found: OnceCell<Found>,
@@ -99,6 +102,7 @@ impl<'a> Context<'a> {
             dir,
             command_line,
             trust,
+            access: environment.access,
             no_project: globals.no_project,
             around: OnceCell::new(),
             found: OnceCell::new(),

@@ -49,7 +49,9 @@ pub(crate) fn open(context: &Context<'_>, name: &str) -> Result<Named> {
     let all = all(context)?;
     let section = match all.get(name) {
         Some((section, _)) => section.clone(),
-        None if is_address(name) => RemoteSection { url: name.to_owned(), channel: "main".to_owned() },
+        None if is_address(name) => {
+            RemoteSection { url: name.to_owned(), channel: "main".to_owned(), single_writer: false }
+        }
         None => {
             let known: Vec<&str> = all.keys().map(String::as_str).collect();
             let hint = match (nearest(name, &known), known.is_empty()) {
@@ -70,14 +72,15 @@ pub(crate) fn open(context: &Context<'_>, name: &str) -> Result<Named> {
         // A disk does not cut files off, and it does not mend them.
         options = options.patience(Patience { attempts: 2, pause: Duration::from_millis(20) });
     }
-    let transport = genstore_remote::open(&section.url).map_err(|why| bad_address(&why))?;
+    let transport =
+        genstore_remote::open(&section.url, &context.access).map_err(|why| bad_address(&why))?;
     context.out.detail(&format!("remote {}", section.url));
     Ok(Named { name: name.to_owned(), section, remote: Remote::new(transport, options) })
 }
 
 /// Creates the error of an address that cannot be used.
 pub(crate) fn bad_address(why: &str) -> Fail {
-    let hint = "write it like file:///srv/remote".to_owned();
+    let hint = "write it like file:///srv/remote, s3://bucket/prefix or https://host/path".to_owned();
     Fail { hint, ..Fail::usage("bad-address", why) }
 }
 

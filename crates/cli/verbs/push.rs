@@ -46,6 +46,11 @@ impl Push {
         let (rev, name, channel) = self.parts(context)?;
         let store = context.open()?;
         let named = remotes::open(context, name)?;
+        let url = &named.section.url;
+        if !self.dry_run && !named.section.single_writer && !url.starts_with("file://") {
+            let connect = || genstore_remote::open(url, &context.access);
+            named.remote.probe_once(&connect).map_err(failed)?;
+        }
         let channel = channel.unwrap_or(&named.section.channel);
         let generation = store.open_generation(&rev.map_or(refs::CURRENT, refs::rev))?;
         let options = PushOptions::default().dry_run(self.dry_run);

@@ -18,6 +18,8 @@ use crate::nonce::random;
 const KEPT: usize = 8;
 /// The file of the newest record.
 const SEEN: &str = "seen";
+/// The file that says that the server was checked.
+const PROBED: &str = "probed";
 
 /// A folder for the copies of one remote.
 #[derive(Clone, Debug)]
@@ -57,6 +59,16 @@ impl Cache {
     /// Replaces the newest record that was seen.
     pub(crate) fn set_seen(&self, bytes: &[u8]) -> Result<()> {
         self.write(SEEN, bytes, true).map_err(Error::local("keep the newest record that was seen"))
+    }
+
+    /// Returns whether the server was checked from here.
+    pub(crate) fn is_probed(&self) -> bool {
+        read(&self.dir.join(PROBED)).is_ok_and(|probed| probed.is_some())
+    }
+
+    /// Keeps that the server was checked. If this fails, it is checked once more.
+    pub(crate) fn set_probed(&self) {
+        drop(self.write(PROBED, b"", false));
     }
 
     /// Reads a copy. One that cannot be read counts as missing.

@@ -22,6 +22,21 @@ fn refuse<T>(check: Check, why: impl Into<String>) -> Result<T> {
 }
 
 impl Remote {
+    /// Checks the server, unless it was checked from this machine before.
+    ///
+    /// # Errors
+    /// As [`Remote::probe`].
+    pub fn probe_once(&self, connect: &Connect<'_>) -> Result<()> {
+        if self.options.cache.as_ref().is_some_and(|cache| cache.is_probed()) {
+            return Ok(());
+        }
+        self.probe(connect)?;
+        if let Some(cache) = &self.options.cache {
+            cache.set_probed();
+        }
+        Ok(())
+    }
+
     /// Checks the server with a few files below `probe/`, which are removed again.
     ///
     /// # Errors

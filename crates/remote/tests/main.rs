@@ -12,3 +12,4 @@ mod place;
 mod rounds;
 mod schedules;
 mod scripted;
+mod servers;

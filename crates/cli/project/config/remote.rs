@@ -11,6 +11,9 @@ pub(crate) struct RemoteSection {
     /// The channel that is pushed and pulled if none is given.
     #[serde(default = "main")]
     pub(crate) channel: String,
+    /// Only this machine writes to it, so its server need not keep conditions.
+    #[serde(default)]
+    pub(crate) single_writer: bool,
 }
 
 fn main() -> String {

@@ -25,7 +25,7 @@ pub(super) struct Add {
     /// The name
     #[arg(value_name = "NAME")]
     name: String,
-    /// The address: file:///srv/remote
+    /// The address: file:///srv/remote, s3://bucket/prefix, or https://host/path for reading
     #[arg(value_name = "URL")]
     url: String,
     /// The channel that is pushed and pulled if none is given
@@ -82,7 +82,7 @@ impl Add {
             let bad = |why| Fail::usage("bad-name", format!("{}: {why}", human::line(name, 80)));
             names::check(name).map_err(bad)?;
         }
-        genstore_remote::open(&self.url).map_err(|why| bad_address(&why))?;
+        genstore_remote::open(&self.url, &context.access).map_err(|why| bad_address(&why))?;
         if let Some((known, _)) = remotes::all(context)?.get(&self.name) {
             let message = format!("there is a remote {} already: {}", self.name, known.url);
             let hint = format!("remove it first: `genstore remote rm {}`", self.name);
@@ -103,7 +103,8 @@ impl Add {
         text.push_str(&format!("{gap}[remote.\"{}\"]\nurl = {url}\nchannel = {channel}\n", self.name));
         replace(&file, &text)?;
         context.out.has_changed(format!("the remote {} was added", self.name));
-        let section = RemoteSection { url: self.url.clone(), channel: self.channel.clone() };
+        let (url, channel) = (self.url.clone(), self.channel.clone());
+        let section = RemoteSection { url, channel, single_writer: false };
         let remote = RemoteDoc::of(&self.name, &section);
         context
             .out

@@ -29,7 +29,7 @@ impl Test {
     pub(super) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let named = remotes::open(context, &self.remote)?;
         let url = &named.section.url;
-        named.remote.probe(&|| genstore_remote::open(url)).map_err(failed)?;
+        named.remote.probe(&|| genstore_remote::open(url, &context.access)).map_err(failed)?;
         let traffic = TrafficDoc::of(named.remote.traffic());
         let document =
             TestedDoc { schema: "genstore.remote-test/1", remote: &named.name, ok: true, traffic };

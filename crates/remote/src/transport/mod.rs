@@ -1,6 +1,8 @@
 //! The requests that a remote must answer, and the counting of them.
 
 pub mod file;
+pub mod http;
+pub mod s3;
 
 use std::fmt;
 use std::sync::Mutex;

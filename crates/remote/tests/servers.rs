@@ -1,0 +1,155 @@
+//! Remotes on real servers: an honest one of S3, one that lies, and a web server. `scripts/setup` installs them.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use genstore_remote::transport::http::HttpTransport;
+use genstore_remote::transport::s3::{Access, S3Transport};
+use genstore_remote::transport::{Created, Transport};
+use genstore_remote::{Error, Options, Patience, PullOptions, PushOptions, Remote, Wanted};
+use genstore_testkit::{at, has_program};
+
+use crate::place::Place;
+
+/// A server that ends with the test.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts a program that listens at the port in place of `PORT`. Returns `None` if it is not installed.
+    fn start(dir: &Path, words: &[&str], vars: &[(&str, &str)]) -> Option<Server> {
+        if !has_program(words[0]) {
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let with_port = |word: &str| word.replace("PORT", &port.to_string());
+        let mut command = Command::new(words[0]);
+        command.args(words[1..].iter().map(|word| with_port(word))).current_dir(dir);
+        command.envs(vars.iter().map(|(name, value)| (name, with_port(value))));
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let server = Server { child, port };
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} does not listen", words[0]);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(server)
+    }
+
+    fn bucket(&self, path: &str) -> Box<dyn Transport> {
+        let address = format!("{path}?endpoint=http://127.0.0.1:{}", self.port);
+        Box::new(S3Transport::new(&address, &access()).unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).expect("end the server");
+    }
+}
+
+fn access() -> Access {
+    Access::default().key("test", "test")
+}
+
+/// Creates a bucket. The first requests may come before the server is ready.
+fn make_bucket(server: &Server, name: &str) {
+    let endpoint = format!("http://127.0.0.1:{}", server.port).parse().unwrap();
+    let bucket =
+        rusty_s3::Bucket::new(endpoint, rusty_s3::UrlStyle::Path, name.to_owned(), "us-east-1").unwrap();
+    let credentials = rusty_s3::Credentials::new("test", "test");
+    let address = rusty_s3::S3Action::sign(&bucket.create_bucket(&credentials), Duration::from_secs(60));
+    let begun = Instant::now();
+    loop {
+        match ureq::put(address.as_str()).send_empty() {
+            Ok(_) => return,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn remote(transport: Box<dyn Transport>) -> Remote {
+    let patience = Patience { attempts: 3, pause: Duration::from_millis(50) };
+    Remote::new(transport, Options::new(Arc::new(|| at(5_000)), "server").patience(patience))
+}
+
+/// Pushes three generations, pulls each, and collects.
+fn round(place: &Place, connect: &dyn Fn() -> Box<dyn Transport>) {
+    let store = place.store("a");
+    for (text, name) in [("=one", "b"), ("=one and two", "c"), ("=three", "d")] {
+        let generation = place.publish("a", &[("a", text), ("d/b", "=same"), ("l", ">a")]);
+        let pushed = remote(connect()).push(&store, &generation, "main", &PushOptions::default()).unwrap();
+        assert!(pushed.changed);
+        let options = PullOptions::default().activate(true);
+        remote(connect()).pull(&place.store(name), &Wanted("main".to_owned()), &options).unwrap();
+        assert_eq!(place.tree("a"), place.tree(name));
+    }
+    let done = remote(connect()).collect(1, false).unwrap();
+    assert_eq!((done.removed.len(), done.barrier), (2, Some(4)));
+    let options = PullOptions::default().activate(true);
+    remote(connect()).pull(&place.store("e"), &Wanted("main".to_owned()), &options).unwrap();
+    assert_eq!(place.tree("a"), place.tree("e"));
+}
+
+#[test]
+fn an_honest_server_holds_generations() {
+    let place = Place::new();
+    let port = [("GATEWAY_PORT", "PORT"), ("BIND_HOST", "127.0.0.1")];
+    let Some(server) = Server::start(&place.path(""), &["ministack"], &port) else { return };
+    make_bucket(&server, "honest");
+    let connect = || server.bucket("honest/some/prefix");
+    remote(connect()).probe(&|| Ok(connect())).unwrap();
+    round(&place, &connect);
+    let missing = remote(server.bucket("no-such-bucket/x")).newest().unwrap_err();
+    assert!(matches!(missing, Error::Request { .. }), "{missing:?}");
+    // Each round has one winner, however many connections compete.
+    for number in 0..50 {
+        let key = format!("race/{number}");
+        let won = std::thread::scope(|scope| {
+            let create = |writer: usize| {
+                let (connection, key) = (connect(), key.clone());
+                let create = move || connection.create(&key, writer.to_string().as_bytes());
+                std::thread::Builder::new().spawn_scoped(scope, create).unwrap()
+            };
+            let threads: Vec<_> = (0..8).map(create).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(won.iter().filter(|won| **won == Ok(Created::New)).count(), 1, "{won:?}");
+    }
+}
+
+#[test]
+fn a_server_that_overwrites_silently_is_refused() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("files/liar")).unwrap();
+    let words = ["rclone", "serve", "s3", "--auth-key", "test,test", "--addr", "127.0.0.1:PORT", "files"];
+    let Some(server) = Server::start(&place.path(""), &words, &[]) else { return };
+    let connect = || server.bucket("liar");
+    let refused = remote(connect()).probe(&|| Ok(connect())).unwrap_err();
+    let Error::Distrusted { check, .. } = &refused else { panic!("{refused:?}") };
+    assert_eq!(check.name(), "create-only", "{refused}");
+}
+
+#[test]
+fn a_web_server_of_the_same_files_is_for_reading() {
+    let place = Place::new();
+    place.publish("a", &[("a", "=one"), ("b", "=two")]);
+    place.push("a", "main");
+    let words = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "remote", "PORT"];
+    let Some(server) = Server::start(&place.path(""), &words, &[]) else { return };
+    let connect = || Box::new(HttpTransport::new(&format!("http://127.0.0.1:{}", server.port)));
+    let options = PullOptions::default().activate(true);
+    remote(connect()).pull(&place.store("b"), &Wanted("main".to_owned()), &options).unwrap();
+    assert_eq!(place.tree("a"), place.tree("b"));
+    let generation = place.publish("a", &[("a", "=other")]);
+    let pushed = remote(connect()).push(&place.store("a"), &generation, "main", &PushOptions::default());
+    let Err(Error::Request { cause, .. }) = pushed else { panic!("{pushed:?}") };
+    assert!(cause.to_string().contains("can only be read"), "{cause}");
+}
