@@ -1,0 +1,3 @@
+module example.org/genstore
+
+go 1.21
