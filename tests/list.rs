@@ -38,16 +38,17 @@ fn tells_programs() {
     site.run("mark 1 bad -m broken").ok();
     let doc = site.run("list --json").is_json("genstore.list/1");
     let tree = |nth: usize| doc["generations"][nth]["tree"].clone();
+    let by = |nth: usize| doc["generations"][nth]["by"].clone();
     assert_eq!(tree(0).as_str().unwrap().len(), 64);
     let expected = json!({
         "schema": "genstore.list/1", "current": 2, "store_bytes": 28, "damaged": [],
         "generations": [
             {"generation": 2, "tree": tree(0), "time": "2026-01-02T03:04:05Z", "note": "", "facts": {},
              "pins": [], "mark": "good", "mark_why": null, "current": true, "files": 4, "bytes": 20,
-             "added_bytes": 12},
+             "added_bytes": 12, "by": by(0), "activated": "2026-01-02T03:04:05Z"},
             {"generation": 1, "tree": tree(1), "time": "2026-01-02T03:04:05Z", "note": "first",
              "facts": {"commit": "abc"}, "mark": "bad", "mark_why": "broken", "current": false,
-             "files": 4, "bytes": 16, "added_bytes": 16,
+             "files": 4, "bytes": 16, "added_bytes": 16, "by": by(1), "activated": "2026-01-02T03:04:05Z",
              "pins": [{"name": "stable", "made": "2026-01-02T03:04:05Z", "why": "why", "until": null}]},
         ],
     });

@@ -83,7 +83,13 @@ impl Spool for Archived {
 
 fn read_archive(bytes: &[u8]) -> Option<Archived> {
     let mut archived = Archived::default();
-    let read = tar::read(&mut &*bytes, "archive", Plan::builder(), Some(LIMIT), &mut archived);
+    let read = tar::read(
+        &mut &*bytes,
+        "archive",
+        Plan::builder(),
+        (Some(LIMIT), &tar::Part::default()),
+        &mut archived,
+    );
     match read {
         Ok(plan) => Some(Archived { files: plan.files(), ..archived }),
         Err(error) => {

@@ -9,6 +9,7 @@ use crate::render::{failure, publish, torture};
 use crate::verbs::{
     abort, begin, cat, completions, current, diff, doctor, du, export, gc, init, list, mark, pin, promote,
     pull, push, rebuild, remote, restart, resume, schema, show, status, switch, trust, unpin, verify, view,
+    wait,
 };
 use crate::watching::events;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         of::<du::DuDoc>("genstore.du/1"),
         of::<failure::Failure>("genstore.error/1"),
         of::<export::ExportDoc>("genstore.export/1"),
+        of::<wait::MoveDoc>("genstore.follow/1"),
         of::<gc::GcDoc>("genstore.gc/1"),
         of::<init::InitDoc>("genstore.init/1"),
         of::<list::ListDoc>("genstore.list/1"),

@@ -5,6 +5,7 @@
 //! spool in small pieces, and a size counts against the limit before any byte is read.
 
 mod base;
+mod compressed;
 mod entry;
 mod members;
 pub(crate) mod ndjson;
@@ -42,6 +43,12 @@ pub(crate) struct Inputs {
     /// Refuse an archive that holds more than SIZE (write it like 500M or 2GiB)
     #[arg(long, value_name = "SIZE", value_parser = size::parse, conflicts_with_all = ["dir", "roots", "plan"])]
     max_total: Option<u64>,
+    /// Remove this many folders from the beginning of each path in an archive
+    #[arg(long, value_name = "N", conflicts_with_all = ["dir", "roots", "plan"])]
+    strip_components: Option<usize>,
+    /// Publish only this folder of an archive
+    #[arg(long, value_name = "PATH", value_parser = base::parser(), conflicts_with_all = ["dir", "roots", "plan"])]
+    subdir: Option<RelPath>,
     /// Keep what this generation has beside the input, without reading it [default with --keep or --remove: @]
     #[arg(long, value_name = "REF")]
     base: Option<Rev>,
@@ -101,13 +108,19 @@ impl Inputs {
             let (name, mut bytes) = open(file)?;
             ndjson::read(&mut bytes, &name, empty()?)?
         } else if let (Some(file), Some(mut stage)) = (&from.from_tar, stage) {
-            let (name, mut bytes) = open(file)?;
-            tar::read(&mut bytes, &name, empty()?, self.limit(context)?, &mut stage)?
+            let (name, bytes) = open(file)?;
+            let (mut bytes, part) = (compressed::open(bytes, &name)?, self.part());
+            tar::read(&mut bytes, &name, empty()?, (self.limit(context)?, &part), &mut stage)?
         } else {
             let future = store.is_none().then_some(place);
             roots::plan(empty()?, &from.roots, &rules, future)?
         };
         Ok(Scanned { plan, time: start.elapsed(), build: None })
+    }
+
+    /// Returns the part of an archive that is published.
+    fn part(&self) -> tar::Part {
+        tar::Part { subdir: self.subdir.clone(), strip: self.strip_components.unwrap_or(0) }
     }
 
     /// Returns an empty plan, which keeps the entries of the base.

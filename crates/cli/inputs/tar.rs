@@ -24,7 +24,37 @@ const HINT: &str = "make the archive without these members";
 /// for years.
 const HOLES_MAX: u64 = 1 << 40;
 
-/// Reads an archive. `plan` has the rules. `limit` is for the sizes of all members together.
+/// The part of an archive that is published.
+#[derive(Default)]
+pub(crate) struct Part {
+    /// A folder of the archive.
+    pub(crate) subdir: Option<RelPath>,
+    /// The number of names that are removed from the beginning of each path.
+    pub(crate) strip: usize,
+}
+
+impl Part {
+    fn is_all(&self) -> bool {
+        self.subdir.is_none() && self.strip == 0
+    }
+
+    /// Returns the path of a member in the tree, or `None` if it is left out.
+    fn path<'p>(&self, member: &'p [u8]) -> Option<&'p [u8]> {
+        let mut path = match &self.subdir {
+            None => member,
+            Some(folder) => match member.strip_prefix(folder.as_bytes())? {
+                b"" => b"",
+                rest => rest.strip_prefix(b"/")?,
+            },
+        };
+        for _ in 0..self.strip {
+            path = &path[path.iter().position(|byte| *byte == b'/')? + 1..];
+        }
+        (self.is_all() || !path.is_empty()).then_some(path)
+    }
+}
+
+/// Reads a part of an archive. `plan` has the rules. `limit` is for the sizes of all members together.
 ///
 /// # Errors
 /// [`BadInput`] with every problem.
@@ -32,18 +62,21 @@ pub(crate) fn read(
     input: &mut dyn Read,
     name: &str,
     mut plan: PlanBuilder,
-    limit: Option<u64>,
+    (limit, part): (Option<u64>, &Part),
     spool: &mut dyn Spool,
 ) -> Result<Plan> {
     let mut archive = Archive::new(input, name, limit);
     let mut before: HashMap<Vec<u8>, Before> = HashMap::new();
     let mut room = Room { input: name, limit, used: 0 };
     let mut holes = Room { input: name, limit: Some(limit.unwrap_or(HOLES_MAX)), used: 0 };
+    let mut is_found = part.is_all();
     while let Some(member) = archive.next()? {
         let path = below_top(&member.path).to_vec();
         // The header's size counts before any byte is read. At most that many bytes are read.
         room.take(member.size_bytes, &path)?;
         holes.take(member.hole_bytes, &path)?;
+        let Some(path) = part.path(&path).map(<[u8]>::to_vec) else { continue };
+        is_found = true;
         if member.kind == Kind::Dir && path.is_empty() {
             continue;
         }
@@ -61,7 +94,8 @@ pub(crate) fn read(
                 plan = add_file(plan, path.clone(), executable, kept.source());
                 before.insert(path, Before::File(kept, executable));
             }
-            Kind::HardLink(target) => match before.get(below_top(&target)) {
+            Kind::HardLink(target) => match part.path(below_top(&target)).and_then(|path| before.get(path))
+            {
                 Some(Before::File(kept, executable)) => {
                     room.take(kept.size_bytes, &path)?;
                     plan = add_file(plan, path, *executable, kept.source());
@@ -81,6 +115,10 @@ pub(crate) fn read(
             Kind::Dir => plan = plan.dir(path),
             Kind::Other(what) => plan.problem(&path, ProblemKind::Unfit, what),
         }
+    }
+    if !is_found {
+        let hint = "check --subdir and --strip-components; `tar -tf` lists the members";
+        return Err(Fail::new("bad-tar", format!("{name} has no member in that folder"), hint).into());
     }
     plan.build().map_err(|error| match error {
         Error::BadPlan { problems } => {

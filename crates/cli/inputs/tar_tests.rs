@@ -35,7 +35,7 @@ fn other(path: &str, kind: u8, link: &str) -> (Header, &'static [u8]) {
 }
 
 fn read_with(bytes: &[u8], limit: Option<u64>) -> Result<Plan> {
-    read(&mut &*bytes, "x.tar", Plan::builder(), limit, &mut Memory)
+    read(&mut &*bytes, "x.tar", Plan::builder(), (limit, &Part::default()), &mut Memory)
 }
 
 /// Returns the problems, or the single message.
@@ -167,7 +167,8 @@ fn a_bomb_is_stopped_before_it_is_read() {
     for start in large.iter().chain([&hole]) {
         let start = start.as_bytes().to_vec();
         let mut endless = Endless { start, read: 0 };
-        let found = read(&mut endless, "-", Plan::builder(), Some(1 << 30), &mut Memory);
+        let found =
+            read(&mut endless, "-", Plan::builder(), (Some(1 << 30), &Part::default()), &mut Memory);
         assert_eq!(
             found.unwrap_err().to_string(),
             "- holds more than 1.0 GiB: stopped at the member ../bomb"
@@ -364,7 +365,7 @@ impl Read for Names {
 fn an_archive_of_headers_ends() {
     let start = member(b"././@LongLink", EntryType::GNULongName, b"", 1 << 20).as_bytes().to_vec();
     let mut names = Names { block: [start, vec![0; 1 << 20]].concat(), read: 0 };
-    let found = read(&mut names, "-", Plan::builder(), Some(1), &mut Memory);
+    let found = read(&mut names, "-", Plan::builder(), (Some(1), &Part::default()), &mut Memory);
     assert_eq!(found.unwrap_err().to_string(), "- has too many headers before its first member");
     assert!(names.read < (1 << 30) + (1 << 20), "{}", names.read);
 }

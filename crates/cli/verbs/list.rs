@@ -1,6 +1,7 @@
 //! `list`: lists all generations, newest first.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
@@ -10,6 +11,7 @@ use genstore::{Error, GenerationId, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;
+use crate::errors::Fail;
 use crate::exit;
 use crate::render::json::{self, PinDoc};
 use crate::text::escape::show;
@@ -21,7 +23,84 @@ use crate::text::time;
 const NOTE_WIDTH: usize = 50;
 
 #[derive(Args)]
-pub(crate) struct List {}
+pub(crate) struct List {
+    /// List only the newest N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// List only those that were created since then: a date, a time, or a duration like 7d
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Print each as this text, with names of fields in braces: generation, tree, short, time, by, activated, note,
+    /// files, bytes, added_bytes, mark, pins, current
+    #[arg(long, value_name = "TEXT", value_parser = Format::parse)]
+    format: Option<Format>,
+}
+
+/// The text of a line, with the fields of a generation.
+#[derive(Clone)]
+struct Format(Vec<Piece>);
+
+#[derive(Clone)]
+enum Piece {
+    Text(String),
+    Field(fn(&Listed) -> String),
+}
+
+/// A field's name and its text.
+type Field = (&'static str, fn(&Listed) -> String);
+
+const FIELDS: [Field; 13] = [
+    ("generation", |listed| listed.id.to_string()),
+    ("tree", |listed| listed.head.tree.to_string()),
+    ("short", |listed| listed.head.tree.short().to_string()),
+    ("time", |listed| time::rfc3339(listed.head.created.into())),
+    ("by", |listed| listed.history.by.clone().unwrap_or_default()),
+    ("activated", |listed| listed.history.activated.map(time::rfc3339).unwrap_or_default()),
+    ("note", |listed| human::line(&listed.head.note, usize::MAX)),
+    ("files", |listed| listed.head.files.to_string()),
+    ("bytes", |listed| listed.head.bytes.to_string()),
+    ("added_bytes", |listed| listed.added_bytes.to_string()),
+    ("mark", |listed| json::mark(listed.mark.mark).to_owned()),
+    ("pins", |listed| listed.pins.iter().map(|pin| pin.name.as_str()).collect::<Vec<_>>().join(",")),
+    ("current", |listed| listed.current.to_string()),
+];
+
+impl Format {
+    /// Parses the text. `{{` and `}}` are braces.
+    fn parse(text: &str) -> Result<Format, String> {
+        let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find(['{', '}']) {
+            plain.push_str(&rest[..at]);
+            let (brace, after) = rest[at..].split_at(1);
+            if after.starts_with(brace) {
+                plain.push_str(brace);
+                rest = &after[1..];
+                continue;
+            }
+            let name = after.split_once('}').filter(|_| brace == "{");
+            let Some((name, after)) = name else { return Err(format!("a `{brace}` stands alone")) };
+            let Some((_, value)) = FIELDS.iter().find(|(known, _)| *known == name) else {
+                let known: Vec<&str> = FIELDS.iter().map(|(known, _)| *known).collect();
+                let shown = genstore::tree::show_path(name.as_bytes());
+                return Err(format!("there is no field {shown}; known here: {}", known.join(", ")));
+            };
+            pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            pieces.push(Piece::Field(*value));
+            rest = after;
+        }
+        plain.push_str(rest);
+        pieces.push(Piece::Text(plain + "\n"));
+        Ok(Format(pieces))
+    }
+
+    fn line(&self, listed: &Listed) -> String {
+        let text = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Field(value) => value(listed),
+        };
+        self.0.iter().map(text).collect()
+    }
+}
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
@@ -80,6 +159,9 @@ struct ListedDoc {
     bytes: u64,
     /// The bytes that it added to the store.
     added_bytes: u64,
+    /// The publisher, and the last time at which it became current, by the log.
+    by: Option<String>,
+    activated: Option<String>,
 }
 
 impl ListedDoc {
@@ -98,6 +180,8 @@ impl ListedDoc {
             files: head.files,
             bytes: head.bytes,
             added_bytes: listed.added_bytes,
+            by: listed.history.by.clone(),
+            activated: listed.history.activated.map(time::rfc3339),
         }
     }
 }
@@ -105,7 +189,11 @@ impl ListedDoc {
 impl List {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        let Listing { generations: all, damaged, records, .. } = store.list()?;
+        let since = self.since.as_deref().map(|text| since(text, context.now())).transpose()?;
+        let Listing { generations: mut all, damaged, records, .. } = store.list()?;
+        let total = all.len();
+        all.retain(|listed| since.is_none_or(|since| SystemTime::from(listed.head.created) >= since));
+        all.truncate(self.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
         let store_bytes = store.stored_bytes()?;
         let (current, lost) = current_or_damage(&store)?;
         let records: Vec<Error> = records.into_iter().chain(lost).collect();
@@ -117,8 +205,11 @@ impl List {
             records: records.iter().map(ToString::to_string).collect(),
             store_bytes,
         };
-        context.out.emit(&document, || text(context, &all, store_bytes));
-        if all.is_empty() && damaged.is_empty() && records.is_empty() {
+        context.out.emit(&document, || match &self.format {
+            Some(format) => all.iter().map(|listed| format.line(listed)).collect(),
+            None => text(context, &all, total, store_bytes),
+        });
+        if total == 0 && damaged.is_empty() && records.is_empty() {
             print_empty(context, &store);
         }
         Ok(warn_of_damage(context, &damaged, &records))
@@ -158,7 +249,19 @@ pub(crate) fn print_empty(context: &Context<'_>, store: &Store) {
     context.out.hint("publish one with `genstore publish DIR`");
 }
 
-fn text(context: &Context<'_>, all: &[Listed], store_bytes: u64) -> String {
+/// Parses the earliest time to list.
+fn since(text: &str, now: SystemTime) -> Result<SystemTime> {
+    let parsed = match time::parse_duration(text) {
+        Ok(ago) => Ok(now.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)),
+        Err(_) => time::parse_moment(text, now),
+    };
+    parsed.map_err(|message| {
+        let hint = "write it like 2031-05-01, 2031-05-01T12:00:00Z or 7d".to_owned();
+        Fail { hint, ..Fail::usage("bad-time", message) }.into()
+    })
+}
+
+fn text(context: &Context<'_>, all: &[Listed], total: usize, store_bytes: u64) -> String {
     if all.is_empty() {
         return String::new();
     }
@@ -189,7 +292,10 @@ fn text(context: &Context<'_>, all: &[Listed], store_bytes: u64) -> String {
     format!(
         "{}{}, {} on disk ({} apparent)\n",
         human::table(&rows),
-        human::count(all.len() as u64, "generation"),
+        match all.len() == total {
+            true => human::count(total as u64, "generation"),
+            false => format!("{} of {}", all.len(), human::count(total as u64, "generation")),
+        },
         human::bytes(store_bytes),
         human::bytes(apparent),
     )

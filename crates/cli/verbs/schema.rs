@@ -16,8 +16,8 @@ macro_rules! shipped {
     };
 }
 
-const SCHEMAS: [(&str, &str); 46] = shipped![
-    "abort" "begin" "cat" "completions" "current" "diff" "doctor" "du" "error" "export" "gc" "init" "list" "mark"
+const SCHEMAS: [(&str, &str); 47] = shipped![
+    "abort" "begin" "cat" "completions" "current" "diff" "doctor" "du" "error" "export" "follow" "gc" "init" "list" "mark"
     "path" "pin" "promote" "publish" "pull" "push" "rebuild" "remote-add" "remote-gc" "remote-log" "remote-ls" "remote-pin" "remote-rm" "remote-test" "remote-unpin" "restart" "resume" "rollback" "schema-list" "show" "status" "switch" "torture" "trust"
     "unpin" "verify" "version" "view-add" "view-list" "view-remove" "wait" "watch"
 ];

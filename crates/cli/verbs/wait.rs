@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use genstore::{GenerationId, Rev, Store};
+use serde::Serialize;
 
 use super::current::PlaceDoc;
 use crate::command::context::Context;
@@ -29,10 +30,34 @@ pub(crate) struct Wait {
     /// Give up after this long, with exit status 1
     #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
     timeout: Option<Duration>,
+    /// Do not return: print each generation that becomes current, one line each
+    #[arg(long, conflicts_with = "timeout")]
+    follow: bool,
+}
+
+/// A line of `--follow --json`: a move of `current`.
+#[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct MoveDoc {
+    schema: &'static str,
+    /// `activated`.
+    event: &'static str,
+    /// The time of the move.
+    time: String,
+    generation: GenerationId,
+    /// The generation that was current before.
+    previous: Option<GenerationId>,
+    /// The name that the writer gave itself.
+    by: String,
+    #[serde(flatten)]
+    path: PathField,
 }
 
 impl Wait {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        if self.follow {
+            return self.follow(context);
+        }
         let start = Instant::now();
         let store = context.open()?;
         let after = match &self.after {
@@ -50,6 +75,38 @@ impl Wait {
             false => context.out.text(&format!("{id}\n")),
         }
         Ok(exit::DONE)
+    }
+
+    /// Prints each move of `current`, by the log, so that none is missed, however fast they follow each other.
+    fn follow(&self, context: &Context<'_>) -> Result<u8> {
+        let store = context.open()?;
+        let (wake, woken) = channel();
+        let notice = wake.clone();
+        let after = self.after.as_ref().map(|rev| refs::remembered(&store, rev)).transpose()?;
+        let mut follower = store.follow(after)?;
+        let _watch = notice::watch(context, &store, move || notice.send(()).unwrap_or_default());
+        loop {
+            for moved in store.moves(&mut follower)? {
+                let document = MoveDoc {
+                    schema: "genstore.follow/1",
+                    event: "activated",
+                    time: time::rfc3339(moved.time),
+                    generation: moved.generation,
+                    previous: moved.previous,
+                    by: moved.by,
+                    path: PathField::of_path(&store.tree_path(moved.generation)),
+                };
+                context.out.emit(&document, || format!("{}\n", moved.generation));
+            }
+            if context.out.has_failed() {
+                return Ok(exit::DONE);
+            }
+            // If the store itself is gone, this returns the error.
+            drop(context.open()?);
+            if woken.recv_timeout(AT_LEAST) != Err(RecvTimeoutError::Timeout) {
+                while woken.try_recv().is_ok() {}
+            }
+        }
     }
 
     fn wait(

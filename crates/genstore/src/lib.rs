@@ -165,7 +165,8 @@ pub mod generation {
     pub use crate::model::records::Mark;
     pub use crate::parts::generations::Generation;
     pub use crate::verbs::export::{Exported, SharedExport};
-    pub use crate::verbs::inspect::{Listed, Listing, Marking, Pin};
+    pub use crate::verbs::follow::{Follower, Move};
+    pub use crate::verbs::inspect::{Listed, Listing, Marking, Pin, Told};
     pub use crate::verbs::usage::{Usage, UsageReport};
 }
 

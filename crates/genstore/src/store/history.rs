@@ -11,6 +11,7 @@ use crate::parts::hold::{Hold, HoldFile};
 use crate::parts::records::Records;
 use crate::store::Store;
 use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
+use crate::verbs::follow::{Follower, Move};
 use crate::verbs::inspect::{self, Listed, Listing, Pin};
 use crate::verbs::rollback::{self, HoldEnded, MarkLeft};
 use crate::verbs::usage::{self, Usage, UsageReport};
@@ -207,6 +208,42 @@ impl Store {
     /// [`Error::Damaged`] for pins and marks that differ from what was written.
     pub fn list(&self) -> Result<Listing> {
         inspect::list_generations(&self.store)
+    }
+
+    /// Follows the moves of `current` from now on, or from after the last activation of a generation on.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::publish::Expect;
+    ///
+    /// let mut follower = store.follow(None)?;
+    /// drop(store.activate(&"1".parse()?, Expect::Any)?);
+    /// let moves = store.moves(&mut follower)?;
+    /// assert_eq!((moves.len(), moves[0].generation.get()), (1, 1));
+    /// assert!(store.moves(&mut follower)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn follow(&self, after: Option<GenerationId>) -> Result<Follower> {
+        Follower::new(&self.store, after)
+    }
+
+    /// Returns the moves of `current` that were recorded since the last call, oldest first.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// let mut follower = store.follow(Some(store.resolve(&"1".parse()?)?))?;
+    /// let moves = store.moves(&mut follower)?;
+    /// assert_eq!(moves.iter().map(|moved| moved.generation.get()).collect::<Vec<_>>(), [2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn moves(&self, follower: &mut Follower) -> Result<Vec<Move>> {
+        follower.next(&self.store)
     }
 
     /// Returns the entry of [`Store::list`] for one generation, or `None` if it is missing or

@@ -15,7 +15,7 @@ use crate::model::tree::ObjectId;
 use crate::parts::current::Current;
 use crate::parts::generations::{Generation, Generations};
 use crate::parts::layout::StoreDir;
-use crate::parts::log::{Event, History, Log};
+use crate::parts::log::{Event, History, Line, Log};
 use crate::parts::older::Older;
 use crate::parts::records::Records;
 
@@ -61,6 +61,29 @@ pub struct Listed {
     pub pins: Vec<Pin>,
     /// Bytes of objects that it added to the store.
     pub added_bytes: u64,
+    /// The publisher, and the last time at which it became current, if the log has them.
+    pub history: Told,
+}
+
+/// The events of a generation in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Told {
+    /// The name that the publisher gave itself.
+    pub by: Option<String>,
+    /// The last time at which it became current.
+    pub activated: Option<SystemTime>,
+}
+
+impl Told {
+    /// Takes over what an older line of the log says about the generation.
+    fn read(&mut self, id: GenerationId, line: &Line) {
+        match &line.event {
+            _ if line.generation != id => {}
+            Event::Publish { .. } => self.by = self.by.take().or_else(|| Some(line.by.clone())),
+            Event::Activate { .. } => self.activated = self.activated.or(Some(line.time.into())),
+        }
+    }
 }
 
 /// All generations.
@@ -166,6 +189,10 @@ pub(crate) fn list_generations(store: &StoreDir) -> Result<Listing> {
     };
     all.records.extend(pins.damage.into_iter().chain(marks.damage));
     let (pins, mut marks) = (unexpired(store, pins.records), marks.records);
+    let mut told: HashMap<GenerationId, Told> = HashMap::new();
+    for line in history.lines.iter().rev() {
+        told.entry(line.generation).or_default().read(line.generation, line);
+    }
     let mut ids = Generations::of(store).ids()?;
     ids.reverse();
     for (nth, &id) in ids.iter().enumerate() {
@@ -183,7 +210,9 @@ pub(crate) fn list_generations(store: &StoreDir) -> Result<Listing> {
             None => added_since(store, &generation, ids.get(nth + 1).copied())?,
         };
         let (current, mark) = (current == Some(id), mark_of(marks.remove(&id)));
-        all.generations.push(Listed { id, head, current, mark, pins: pins_on(&pins, id), added_bytes });
+        let history = told.remove(&id).unwrap_or_default();
+        let pins = pins_on(&pins, id);
+        all.generations.push(Listed { id, head, current, mark, pins, added_bytes, history });
     }
     Ok(all)
 }
@@ -203,8 +232,19 @@ pub(crate) fn listed(store: &StoreDir, id: GenerationId) -> Result<Option<Listed
         Some(bytes) => bytes,
         None => added_since(store, &generation, Older::than(store, id.get()).next().transpose()?)?,
     };
-    let mark = mark_of(mark);
-    Ok(Some(Listed { id, head, current, mark, pins: pins_on(&pins, id), added_bytes }))
+    let (mark, pins, history) = (mark_of(mark), pins_on(&pins, id), told(store, id)?);
+    Ok(Some(Listed { id, head, current, mark, pins, added_bytes, history }))
+}
+
+/// Reads what the log says about one generation, from its end to the line of its creation.
+fn told(store: &StoreDir, id: GenerationId) -> Result<Told> {
+    let (mut log, mut told) = (Log::of(store).backwards()?, Told::default());
+    while told.by.is_none()
+        && let Some(line) = log.next_naming(id)?
+    {
+        told.read(id, &line);
+    }
+    Ok(told)
 }
 
 /// Returns the current generation. A damaged `current` hides no generation.

@@ -3,6 +3,7 @@
 pub(crate) mod activate;
 pub(crate) mod collect;
 pub(crate) mod export;
+pub(crate) mod follow;
 pub(crate) mod inspect;
 pub(crate) mod publish;
 pub(crate) mod receive;
