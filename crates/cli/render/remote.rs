@@ -58,7 +58,9 @@ pub(crate) fn hint_of(error: &Error) -> String {
         }
         Error::Request { .. } => "nothing was lost: run the same command again, and it continues",
         Error::Local { .. } => "check the free space, and the folder of genstore's state",
-        Error::Damaged { .. } => "nothing was activated; `genstore remote verify` checks the whole remote",
+        Error::Damaged { .. } => {
+            "nothing was activated; push the generation again from a store that has it"
+        }
         Error::Newer { .. } => "use a newer genstore; nothing was changed",
         Error::NotARemote { .. } => {
             "check the address; the first `genstore push` makes an empty place a remote"
