@@ -25,7 +25,8 @@ enum Leaves {
 }
 use Leaves::{Any, Other, Same};
 
-/// An example of each verb, and of each nested verb. `STAGE` is an open stage.
+/// An example of each verb, and of each nested verb. `STAGE` is an open stage, and `REMOTE` the
+/// address of a remote that has the current generation.
 const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("init", &["init", "--store", "another"], Same),
     ("publish", &["publish", "new"], Other),
@@ -51,6 +52,7 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("commit", &["commit", "STAGE"], Other),
     ("abort", &["abort", "STAGE"], Same),
     ("list", &["list"], Same),
+    ("status", &["status"], Same),
     ("show", &["show", "1", "--tree"], Same),
     ("current", &["current"], Same),
     ("path", &["path", "1"], Same),
@@ -74,6 +76,18 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("wait", &["wait", "--after", "1", "--timeout", "1s"], Same),
     ("torture", &["torture", ".", "--steps", "1", "--kinds", "kill", "--only", "refused"], Same),
     ("trust", &["trust"], Same),
+    ("push", &["push", "REMOTE"], Same),
+    ("pull", &["pull", "REMOTE"], Same),
+    ("promote", &["promote", "REMOTE", "main", "stable"], Same),
+    ("remote add", &["remote", "add", "there", "REMOTE"], Same),
+    ("remote ls", &["remote", "ls"], Same),
+    ("remote rm", &["remote", "rm", "kept"], Same),
+    ("remote log", &["remote", "log", "REMOTE"], Same),
+    ("remote test", &["remote", "test", "REMOTE"], Same),
+    ("remote gc", &["remote", "gc", "REMOTE", "--keep-last", "1"], Same),
+    ("remote pin", &["remote", "pin", "REMOTE", "main", "v1"], Same),
+    ("remote unpin", &["remote", "unpin", "REMOTE", "v0"], Same),
+    ("schema", &["schema", "publish"], Same),
     ("completions", &["completions", "bash"], Same),
     ("help", &["help"], Same),
 ];
@@ -115,8 +129,11 @@ impl Trials {
         let stage = stage["stage"].as_str().unwrap().to_owned();
         site.write(&format!("genstore/staging/s-{stage}/out/staged"), "staged");
         fs::create_dir(site.path("model")).unwrap();
-        site.write("genstore.toml", "");
-        for name in ["genstore", "genstore.toml", "new", "site"] {
+        site.write("genstore.toml", "[remote.kept]\nurl = \"file:///srv/kept\"\n");
+        let remote = format!("file://{}", site.path("remote").display());
+        site.run(&format!("push {remote}")).ok();
+        site.run(&format!("remote pin {remote} main v0")).ok();
+        for name in ["genstore", "genstore.toml", "new", "remote", "site"] {
             fs::rename(site.path(name), site.path("model").join(name)).unwrap();
         }
         // The target of the view is relative, so the copies have the same depth.
@@ -160,7 +177,7 @@ impl Trials {
         surround: &[&str],
         change: &impl Fn(Run<'_>) -> Run<'_>,
         verb: &str,
-        args: &[&str],
+        args: &[&'static str],
         leaves: Leaves,
     ) -> i32 {
         let site = &self.site;
@@ -175,10 +192,17 @@ impl Trials {
         };
         let before = list();
 
-        let store = site.path("trial/genstore");
+        let (store, remote) = (site.path("trial/genstore"), site.path("trial/remote"));
+        let remote = format!("file://{}", remote.display());
+        let meant = |arg: &&'static str| match *arg {
+            "STAGE" => self.stage.clone(),
+            "REMOTE" => remote.clone(),
+            arg => arg.to_owned(),
+        };
+        let args: Vec<String> = args.iter().map(meant).collect();
         let args: Vec<&OsStr> = args
             .iter()
-            .map(|arg| OsStr::new(if *arg == "STAGE" { self.stage.as_str() } else { arg }))
+            .map(OsStr::new)
             .chain(if ["init", "help"].contains(&verb) {
                 vec![]
             } else {
@@ -375,7 +399,7 @@ fn without_proc() {
 #[test]
 fn without_a_home() {
     let trials = Trials::new();
-    trials.all("a HOME that is not there", &["env", "HOME=/not/there"], as_it_is);
+    trials.all("a HOME that is not there", &["env", "HOME=/dev/null/not/there"], as_it_is);
     let odd = ["env", "HOME=relative", "XDG_CONFIG_HOME=/dev/null", "PATH=/usr/bin:/bin::", "TZ=nowhere"];
     trials.all("odd variables", &odd, as_it_is);
 }

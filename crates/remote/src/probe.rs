@@ -108,6 +108,14 @@ impl Remote {
             return refuse(Check::CreateOnly, why);
         }
         let found = self.repeat(("read", key), |_| self.transport.get(key, 4096))?.unwrap_or_default();
+        // Without any answer nothing is known about the server: a limit of this machine, or the network.
+        let failures: Vec<&Failure> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        if let Some(&cause) = failures.first()
+            && failures.len() == WRITERS
+            && found.is_empty()
+        {
+            return Err(Error::Request { op: "create", key: key.to_owned(), cause: cause.clone() });
+        }
         let is_ambiguous =
             |number: &usize| matches!(&answers[*number], Err(failure) if failure.is_ambiguous);
         let mut may_have_won = won.iter().copied().chain((0..WRITERS).filter(is_ambiguous));
