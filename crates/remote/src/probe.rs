@@ -58,7 +58,7 @@ impl Remote {
         let read = || self.repeat(("read", key), |_| self.transport.get(key, 4096));
         let create = |bytes: &[u8]| self.repeat(("create", key), |_| self.transport.create(key, bytes));
         if read()?.is_some() {
-            return refuse(Check::Visible, "a file is there that nobody created");
+            return refuse(Check::Visible, "a file is there before it was created");
         }
         if create(b"0123456789")? != Created::New {
             return refuse(Check::CreateOnly, "a new file is said to be there already");

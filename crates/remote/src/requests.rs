@@ -196,7 +196,7 @@ impl Remote {
         self.create_own(key, bytes)
     }
 
-    /// Creates a file whose key holds a nonce, so that nobody else creates it (RMT-6).
+    /// Creates a file whose key holds a nonce, so that no other writer creates it (RMT-6).
     pub(crate) fn create_own(&self, key: &str, bytes: &[u8]) -> Result<()> {
         // If it is taken, an earlier attempt has created it.
         self.repeat(("create", key), |_| self.transport.create(key, bytes)).map(drop)

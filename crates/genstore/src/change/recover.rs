@@ -127,7 +127,7 @@ fn finish(store: &StoreDir, lock: &CommitLock, id: GenerationId, stage: Option<S
     let generation = Generations::of(store).open(id)?;
     let history = Log::of(store).history()?;
     if history.publication(id).is_none() {
-        Log::of(store).append(lock, id, publication(store, &generation, stage, None)?)?;
+        Log::of(store).append(lock, id, publication(&generation, stage, None)?)?;
     }
     let last = history.last_activation();
     if last.is_none_or(|line| line.generation != id) {
@@ -140,7 +140,6 @@ fn finish(store: &StoreDir, lock: &CommitLock, id: GenerationId, stage: Option<S
 
 /// Creates the log's line about a generation.
 pub(crate) fn publication(
-    _store: &StoreDir,
     generation: &crate::parts::generations::Generation,
     stage: Option<StageId>,
     new_bytes: Option<u64>,

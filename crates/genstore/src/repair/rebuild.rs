@@ -129,7 +129,7 @@ fn rebuild_log(store: &StoreDir, lock: &CommitLock, current: Option<GenerationId
     for id in Generations::of(store).ids()? {
         let made = Generations::of(store).find(id).and_then(|found| match found {
             Some(generation) => {
-                Ok(Some((generation.head()?, recover::publication(store, &generation, None, None)?)))
+                Ok(Some((generation.head()?, recover::publication(&generation, None, None)?)))
             }
             None => Ok(None),
         });

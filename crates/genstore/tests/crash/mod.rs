@@ -214,7 +214,7 @@ scenarios! {
     repair_of_losses: copying, "repair of a store that lost its parts";
     repair_of_records: copying, "repair of what took the place of records";
     build_in_a_stage: every, "build in a stage";
-    begin_and_leave: copying, "begin, and leave to nobody";
+    begin_and_leave: copying, "begin, without an owner";
     commit_of_a_left_stage: every, "commit of a stage that was left";
     refusal: every, "refusal";
 }

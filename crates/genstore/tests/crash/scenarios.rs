@@ -149,7 +149,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         let staged = stage.seal(&ScanRules::default(), place.way.staging())?;
         staged.unaudited().commit(&CommitOptions::default()).map(drop)
     }),
-    after(&["a"], "begin, and leave to nobody", |place, faults| {
+    after(&["a"], "begin, without an owner", |place, faults| {
         let store = place.open(faults)?;
         let stage = store.begin()?;
         write_tree(stage.path(), &Trees::usual().b);

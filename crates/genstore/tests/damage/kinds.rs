@@ -129,11 +129,11 @@ fn object(place: &Place, chance: &mut Chance) -> PathBuf {
 
 /// Creates an object that no manifest references.
 fn without_users(place: &Place) -> PathBuf {
-    let hex = Digest::of(b"nobody's").to_string();
+    let hex = Digest::of(b"strange").to_string();
     let folder = place.at("objects").join(&hex[..2]);
     fs::create_dir_all(&folder).unwrap();
     let path = folder.join(&hex[2..]);
-    fs::write(&path, "nobody's").unwrap();
+    fs::write(&path, "strange").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
     path
 }

@@ -61,8 +61,7 @@ impl Intake<'_, '_> {
         if node.size == 0 && node.digest == Digest::of(b"") {
             return self.empty(node);
         }
-        let has_size = self.ingest.objects.stat(node.object())?.is_some_and(|stat| stat.size == node.size);
-        if has_size && let InStore::Intact(mtime) = self.reuse.in_store(self.before.as_ref(), &node)? {
+        if let InStore::Intact(mtime) = self.reuse.in_store(self.before.as_ref(), &node)? {
             return Ok((FileNode { mtime, ..node }, EntrySource::Object));
         }
         let path = relpath::show(self.path_in_plan);

@@ -32,7 +32,7 @@ pub(crate) struct Before {
 pub(crate) enum InStore {
     /// The store has it, with this mtime.
     Intact(Mtime),
-    /// The store has an object of that name with other bytes.
+    /// The store has an object of that name with other bytes, or of another size.
     Damaged,
     Absent,
 }
@@ -154,10 +154,14 @@ impl<'a> Reuse<'a> {
     pub(crate) fn in_store(&self, before: Option<&Before>, node: &FileNode) -> Result<InStore> {
         let id = node.object();
         let Some(stat) = self.objects.stat(id)? else { return Ok(InStore::Absent) };
+        // Other bytes, whatever their digest is; or the size of the entry is wrong.
+        if stat.size != node.size {
+            return Ok(InStore::Damaged);
+        }
         let recorded = self.recorded(before, id);
         let is_mode = stat.mode == object_name::mode(node.executable);
         let has_mtime = recorded.is_some_and(|mtime| stat.has_mtime(mtime));
-        let as_recorded = stat.kind == Kind::File && stat.size == node.size && is_mode && has_mtime;
+        let as_recorded = stat.kind == Kind::File && is_mode && has_mtime;
         if let Some(mtime) = recorded
             && as_recorded
             && !self.rehash
