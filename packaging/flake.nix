@@ -25,6 +25,7 @@
               for shell in bash fish zsh; do
                 $out/bin/genstore completions $shell > genstore.$shell
               done
+              installManPage docs/man/*.1
               installShellCompletion genstore.{bash,fish,zsh}
             '';
             meta = {

@@ -10,6 +10,7 @@ class Genstore < Formula
 
   def install
     system "cargo", "install", *std_cargo_args
+    man1.install Dir["docs/man/*.1"]
     generate_completions_from_executable(bin/"genstore", "completions")
   end
 

@@ -1,11 +1,14 @@
 """Measures `genstore watch`: its overhead for a build and a restart, and its cost when idle.
 
-scripts/bench watch [--files 10000] [--changed 10] [--runs 20] [--genstore PROGRAM]
+scripts/bench watch [--files 10000] [--outputs 10000] [--changed 10] [--runs 20] [--idle 10]
+                    [--genstore PROGRAM]
+
+--outputs is the number of files in the output folder, which the builder keeps; try 60000 and 500000.
 
 - commit: from the last write to a source until the build's result is current, without the debounce
   and without the build itself (the time from its start to its end, as `watch` tells).
 - restart: from the commit until the child runs again, without the time that it takes to stop.
-- idle: processor time in ten seconds, and resident memory.
+- idle: processor time in the seconds of --idle, and resident memory.
 """
 
 import argparse
@@ -59,10 +62,10 @@ class Watch:
         self.process.wait()
 
 
-def make(project, files):
+def make(project, sources, outputs):
     """Creates the sources, and the outputs of a builder beside them."""
-    for top in ("src", "out"):
-        for n in range(files):
+    for top, count in (("src", sources), ("out", outputs)):
+        for n in range(count):
             path = project / top / f"{n % FOLDERS:03}" / f"{n}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"file {n} of {top}\n" * 20)
@@ -89,6 +92,11 @@ def measure(watch, project, changed, runs):
     return commits, restarts, phases
 
 
+def limit(outputs):
+    """Returns the limit in ms from an event to the commit, for so many kept outputs."""
+    return 60 if outputs <= 10_000 else 100 if outputs <= 60_000 else 500
+
+
 def show(name, seconds, floor):
     middle, worst = statistics.median(seconds) * 1000, max(seconds) * 1000
     verdict = "yes" if middle < floor else "NO"
@@ -98,13 +106,16 @@ def show(name, seconds, floor):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--outputs", type=int, help="the same number without it")
     parser.add_argument("--changed", type=int, default=10)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--idle", type=float, default=10, help="seconds")
     parser.add_argument("--genstore", default="target/release/genstore")
     options = parser.parse_args()
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
-    make(WORK, options.files)
+    outputs = options.outputs or options.files
+    make(WORK, options.files, outputs)
     # An incremental builder: it writes only the outputs of changed sources.
     copy = "; ".join(f"cp src/{n % FOLDERS:03}/{n}.txt out/{n % FOLDERS:03}/" for n in range(options.changed))
     watch = Watch(Path(options.genstore).resolve(), WORK, copy)
@@ -112,16 +123,18 @@ def main():
         watch.until(event="child", state="started")
         commits, restarts, phases = measure(watch, WORK, options.changed, options.runs)
         before, _ = watch.cost()
-        time.sleep(10)
+        time.sleep(options.idle)
         after, memory = watch.cost()
     finally:
         watch.end()
-    print(f"{options.files:,} sources and as many outputs, {options.changed} changed, {options.runs} runs\n")
-    show("commit after the last event", commits, 100)
+    print(f"{options.files:,} sources, {outputs:,} outputs, {options.changed} changed, {options.runs} runs\n")
+    show("commit after the last event", commits, limit(outputs))
     for name, at in (("  look at the sources", 0), ("  (the build itself)", 1), ("  publish", 2)):
         print(f"{name:34} {statistics.median(phase[at] for phase in phases) * 1000:7.1f} ms")
     show("restart after the commit", restarts, 50)
-    print(f"{'idle':34} {(after - before) * 100:7.1f} ms of processor per second, {memory / 1e6:.1f} MB")
+    spent = (after - before) * 1000 / options.idle
+    verdict = "yes" if memory < 30e6 else "NO"
+    print(f"{'idle':34} {spent:7.1f} ms of processor per second, {memory / 1e6:.1f} MB   under 30 MB: {verdict}")
     shutil.rmtree(WORK, ignore_errors=True)
 
 

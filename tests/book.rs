@@ -162,7 +162,7 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the keys in the tables of a page, by section.
-fn documented() -> BTreeMap<String, BTreeSet<String>> {
+pub fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut section = String::new();
     for line in read("docs/reference/configuration.md").lines() {
@@ -245,7 +245,7 @@ fn the_page_of_the_command_line_is_up_to_date() {
 }
 
 /// Compares a generated page with the file, or writes the file for `scripts/docs`.
-fn generated(path: &str, text: &str) {
+pub fn generated(path: &str, text: &str) {
     let file = Path::new(TOP).join(path);
     if std::env::var_os("GENSTORE_WRITE_DOCS").is_some() {
         std::fs::write(&file, text).unwrap();

@@ -3,6 +3,7 @@
 //! The npm programs are those of `consumers/package.json`, which `scripts/setup` installs.
 
 mod lazy;
+mod next_cache;
 mod project;
 mod see;
 mod started;

@@ -67,7 +67,7 @@ fn colours_a_patch_on_demand() {
     let site = Site::published();
     site.run("diff -p new.txt --color always")
         .ok()
-        .stdout_ends("\x1b[36m@@ -0,0 +1 @@\x1b[0m\n\x1b[32m+new\x1b[0m\n");
+        .stdout_ends("\x1b[38;5;31m@@ -0,0 +1 @@\x1b[0m\n\x1b[38;5;28m+new\x1b[0m\n");
 }
 
 #[test]

@@ -46,3 +46,16 @@ fn tells_its_own_failures_from_the_command_s() {
 fn its_help_warns_of_closed_descriptors() {
     Site::new().run("exec --help").ok().stdout_has("(sudo, su, some daemons) releases it");
 }
+
+/// The program raises its own limit of open files. Commands that use `select` rely on a low one.
+#[test]
+fn commands_get_the_limit_of_open_files_that_the_program_was_started_with() {
+    let site = Site::published();
+    let limited = ["prlimit", "--nofile=300:4000"];
+    let print = "ulimit -Sn; ulimit -Hn";
+    let exec = site.command("exec --").args(&["sh", "-c", print]).under(&limited).run();
+    exec.prints("300\n4000\n");
+    let script = format!("({print}) > \"$GENSTORE_OUT/limits\"");
+    site.command("build --").args(&["sh", "-c", &script]).under(&limited).run().ok();
+    assert_eq!(site.read("genstore/current/limits"), "300\n4000\n");
+}

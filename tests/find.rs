@@ -111,7 +111,8 @@ fn an_unknown_key_gets_a_suggestion() {
     };
     check("[retain]\nkeep_lst = 1\n", "2: unknown key `keep_lst`", "did you mean `keep_last`?");
     check("[publsh]\n", "1: unknown key `publsh`", "did you mean `publish`?");
-    let known = "known here: store, publish, shared, retain, build, audit, watch, hooks, view, remote";
+    let known =
+        "known here: store, publish, shared, retain, build, audit, watch, hooks, view, remote, serve";
     check("[nothing]\n", "1: unknown key `nothing`", known);
     let correct = "correct the file";
     check("[retain]\ngrace = '5'\n", "2: not a duration: 5 (write it like 30s, 10m, 2h or 7d)", correct);

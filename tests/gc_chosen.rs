@@ -91,7 +91,11 @@ fn the_reasons_and_the_bytes_of_a_dry_run_are_those_of_the_real_one() {
 #[test]
 fn grace_protects_a_chosen_generation() {
     let site = Site::published();
-    site.run("gc 1").is(3, "keep  1  was current less than 10m ago\nRemoved nothing: 28 B\n", "");
+    site.run("gc 1").is(
+        3,
+        "keep  1  was current less than 10m ago\nRemoved nothing: 28 B\n",
+        "hint: to remove it all the same: --grace 0s\n",
+    );
     site.run("gc 1 --grace 0s").ok();
     assert_eq!(site.names("genstore/generations"), ["2"]);
 }

@@ -26,16 +26,17 @@ struct House {
     present: &'static [&'static str],
 }
 
-const HOUSES: [House; 8] = [
+const HOUSES: [House; 9] = [
     House {
         folder: "crates/cli",
         programs: &["main.rs", "testing.rs"],
-        floors: "exit environment probe text globals errors render project command inputs watching verbs args fuzz schemas",
+        floors: "exit environment system probe examples topics text globals errors render project command inputs archives watching verbs completing args fuzz manual schemas",
         present: &[],
     },
     LIBRARY,
     House { folder: "crates/remote/src", programs: &[], floors: "", present: &[] },
     House { folder: "crates/run/src", programs: &[], floors: "", present: &[] },
+    House { folder: "crates/serve/src", programs: &[], floors: "", present: &[] },
     House { folder: "crates/watch/src", programs: &[], floors: "", present: &[] },
     House { folder: "crates/simulator/src", programs: &[], floors: "", present: &[] },
     House { folder: "crates/testkit/src", programs: &[], floors: "", present: &[] },
@@ -182,9 +183,10 @@ fn store_layout() -> String {
 }
 
 /// Finds `INV-1`, `INV-2`, … in a text.
-fn invariants(text: &str) -> BTreeSet<String> {
+fn invariants(text: &str, kind: &str) -> BTreeSet<String> {
     let number = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>();
-    text.split("INV-").skip(1).map(|rest| format!("INV-{}", number(rest))).collect()
+    let numbers = text.split(kind).skip(1).map(number).filter(|number| !number.is_empty());
+    numbers.map(|number| format!("{kind}{number}")).collect()
 }
 
 /// Returns the part of a source that is tests.
@@ -200,19 +202,21 @@ fn tests_of(path: &Path, text: &str) -> String {
 
 #[test]
 fn each_invariant_is_quoted_by_a_test() {
-    let mut quoted = BTreeSet::new();
-    for folder in ["crates", "tests"] {
-        let folder = workspace().join(folder);
-        for path in sources(&folder).into_iter().filter(|path| path != Path::new("house.rs")) {
-            let path = folder.join(path);
-            quoted.extend(invariants(&tests_of(&path, &fs::read_to_string(&path).unwrap())));
+    for (kind, file, count) in [("INV-", "store-layout.md", 18), ("RMT-", "remote-layout.md", 11)] {
+        let mut quoted = BTreeSet::new();
+        for folder in ["crates", "tests"] {
+            let folder = workspace().join(folder);
+            for path in sources(&folder).into_iter().filter(|path| path != Path::new("house.rs")) {
+                let path = folder.join(path);
+                quoted.extend(invariants(&tests_of(&path, &fs::read_to_string(&path).unwrap()), kind));
+            }
         }
+        let named = invariants(&fs::read_to_string(workspace().join(file)).unwrap(), kind);
+        assert!(named.len() >= count, "{named:?}");
+        let unknown: Vec<_> = quoted.difference(&named).collect();
+        assert!(unknown.is_empty(), "{file} has no {unknown:?}");
+        check("no test quotes it", &named.difference(&quoted).cloned().collect(), UNQUOTED);
     }
-    let named = invariants(&store_layout());
-    assert!(named.len() >= 18, "{named:?}");
-    let unknown: Vec<_> = quoted.difference(&named).collect();
-    assert!(unknown.is_empty(), "store-layout.md has no {unknown:?}");
-    check("no test quotes it", &named.difference(&quoted).cloned().collect(), UNQUOTED);
 }
 
 /// Finds the names of files and folders among the constants of the library's layout.

@@ -2,13 +2,33 @@
 
 use crate::prelude::*;
 
+const CREATED: &str =
+    "Created the store [DIR]/genstore\nCreated [DIR]/genstore.toml, with all settings as comments\n";
+
 #[test]
 fn makes_a_store_once() {
     let site = Site::new();
-    site.run("init").prints("Created the store [DIR]/genstore\n");
+    site.run("init").prints(CREATED);
     assert_eq!(site.read("genstore/format"), "genstore 1\n");
     assert_eq!(site.read("genstore/.gitignore"), "*\n");
     site.run("init").prints("The store [DIR]/genstore already exists\n");
+}
+
+/// Files that the Finder of a Mac makes in each folder are not published.
+#[test]
+fn the_files_of_a_finder_stay_out() {
+    let site = Site::of(&[
+        (".DS_Store", "=x"),
+        ("img/.DS_Store", "=x"),
+        ("img/._a.png", "=x"),
+        ("img/a.png", "=a"),
+    ]);
+    site.run("init").prints(CREATED);
+    site.run("publish dist").ok();
+    let show = site.run("show --tree --json").is_json("genstore.show/1");
+    let entries = show["entries"].as_array().unwrap();
+    let paths: Vec<&str> = entries.iter().map(|entry| entry["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["img/a.png"]);
 }
 
 #[test]
@@ -32,9 +52,10 @@ fn is_quiet_when_asked() {
 #[test]
 fn makes_a_store_here_even_below_another() {
     let site = Site::new();
-    site.run("init").ok();
+    // Without a file there is no project, to which the folder would belong.
+    site.run("init --no-project").ok();
     site.write("sub/file", "");
-    site.command("init").dir("sub").run().prints("Created the store [DIR]/sub/genstore\n");
+    site.command("init --no-project").dir("sub").run().prints("Created the store [DIR]/sub/genstore\n");
 }
 
 #[test]
@@ -141,7 +162,7 @@ fn without_a_terminal_it_asks_nothing_and_names_the_tools() {
     let before = site.read("tsconfig.json");
     site.run("init").is(
         0,
-        "Created the store [DIR]/genstore\n",
+        CREATED,
         &format!(
             "These tools walk into the store. To keep them out, add:\n   \
              typescript (tsconfig.json): \"exclude\": [\"node_modules\", \"genstore\"]\n   {JEST}\n\
@@ -163,7 +184,7 @@ fn yes_adds_what_keeps_tools_out() {
     let site = with_tools();
     site.run("init --yes").is(
         0,
-        "Created the store [DIR]/genstore\n",
+        CREATED,
         &format!(
             "added to tsconfig.json: \"exclude\": [\"node_modules\", \"genstore\"]\n\
              Left to add by hand:\n   {JEST}\n"
@@ -207,7 +228,7 @@ fn at_a_terminal_it_asks_where_the_store_should_be() {
     assert_ne!(site.read("tsconfig.json"), TSCONFIG);
     assert!(site.has("genstore/format"));
     let site = answer("2");
-    assert_eq!(site.read("genstore.toml"), "[store]\npath = \".genstore\"\n");
+    assert!(site.read("genstore.toml").contains("\n[store]\n# The store.\npath = \".genstore\"\n"));
     assert!(site.has(".genstore/format") && !site.has("genstore"));
     site.tree("dist", &[("a", "=1")]);
     site.run("publish dist").ok();

@@ -1,4 +1,4 @@
-//! `list`, also called `log` and `ls`.
+//! `list`, also called `ls`.
 
 use crate::prelude::*;
 
@@ -9,7 +9,7 @@ fn lists_newest_first() {
 \x20 2  [ID]  just now  4 files  20 B  +12 B         (current)\n\
 \x20 1  [ID]  just now  4 files  16 B  +16 B  first\n\
 2 generations, 28 B on disk (36 B apparent)\n";
-    for name in ["list", "log", "ls"] {
+    for name in ["list", "ls"] {
         site.run(name).prints(text);
     }
 }

@@ -41,7 +41,14 @@ fn the_debian_package_installs_runs_and_removes_itself_in_a_clean_root() {
     // The root has no other package, so none that this one depends on.
     run("dpkg", &[&rooted, "--force-depends", "--force-not-root", "--install", package]);
     let installed = files(&root.join("usr"));
-    for name in ["bash-completion/completions/genstore", "_genstore", "genstore.fish", "copyright"] {
+    for name in [
+        "bash-completion/completions/genstore",
+        "_genstore",
+        "genstore.fish",
+        "copyright",
+        "man/man1/genstore-publish.1.gz",
+        "doc/genstore/docs/guides/deploying.md",
+    ] {
         assert!(installed.contains(name), "{installed}");
     }
     let mut publish = Command::new(root.join("usr/bin/genstore"));
@@ -49,6 +56,40 @@ fn the_debian_package_installs_runs_and_removes_itself_in_a_clean_root() {
     assert_eq!(site.read("genstore/current/a"), "1");
     run("dpkg", &[&rooted, "--remove", "genstore"]);
     assert!(!root.join("usr").exists(), "{}", files(&root.join("usr")));
+}
+
+/// The program is the one that is built already; all else is as after `git clone`.
+#[test]
+fn the_first_command_of_the_readme_works_in_a_fresh_clone() {
+    needs!(has_program("git"));
+    if !Path::new(TOP).join(".git").exists() {
+        return skip_on_this_machine("these sources are not in a git repository");
+    }
+    let site = Site::new();
+    let clone = site.path("clone");
+    run("git", &["clone", "--quiet", "--depth=1", &format!("file://{TOP}"), clone.to_str().unwrap()]);
+    let readme = fs::read_to_string(clone.join("README.md")).unwrap();
+    let line = readme.lines().find_map(|line| line.strip_prefix("cargo run --release -- ")).unwrap();
+    let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('"')).collect();
+    let done = site.shipped("").args(&words).dir("clone").run().ok();
+    assert!(done.stdout.contains(" Published generation 1 "), "{}", done.stdout);
+    assert!(clone.join("genstore/current/genstore/src/lib.rs").is_file());
+    let status = Command::new("git").args(["status", "--porcelain"]).current_dir(&clone).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&status.stdout), "", "the store is not to be committed");
+}
+
+/// A server program without libraries is built by a release; here the way to it is checked.
+#[test]
+fn the_script_of_the_static_program_knows_its_way() {
+    needs!(has_program("musl-gcc"));
+    let told = Command::new("scripts/package-static").arg("--check").current_dir(TOP).output().unwrap();
+    let (told, why) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    if told.is_empty() {
+        // A toolchain for musl takes a gigabyte: the gate does without it, a release does not.
+        assert!(why.contains("no Rust for"), "{why}");
+        return;
+    }
+    assert!(told.contains("crt-static") && told.contains("--release --bin genstore"), "{told}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn refuses_what_is_no_time_or_no_name() {
     let check = |until: &str, error: &str| {
         site.run(&format!("pin 1 p --until {until}")).is(2, "", &format!("error: {error}\n{hint}"));
     };
-    check("soon", "not a time: soon (write it like 2031-05-01, 2031-05-01T12:00:00Z or 7d)");
+    check("soon", "not a time: soon (write it like 2031-05-01, '2031-05-01 18:00' or 7d)");
     check("2026-01-01", "--until 2026-01-01 00:00:00 UTC is in the past");
     check("0", "--until 2026-01-02 03:04:05 UTC is in the past");
     for name in ["9a", "a/b", "@"] {
@@ -77,7 +77,7 @@ fn tell_programs() {
     });
     assert_eq!(doc, expected);
     let doc = site.run("unpin p --json").is_json("genstore.unpin/1");
-    assert_eq!(doc, json!({"schema": "genstore.unpin/1", "name": "p"}));
+    assert_eq!(doc, json!({"schema": "genstore.unpin/1", "name": "p", "generation": 1}));
     site.run("pin 1 p -q").prints("");
     site.run("unpin p -q").prints("");
 }

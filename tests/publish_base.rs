@@ -144,3 +144,23 @@ fn damage_of_a_kept_entry_is_found() {
         output.stderr
     );
 }
+
+#[test]
+fn the_tree_of_a_generation_that_is_given_up_is_recycled() {
+    let site = site();
+    site.write("genstore.toml", "[retain]\nauto = true\nkeep_last = 1\ngrace = \"0s\"\n");
+    let publish = |content: &str| {
+        site.tree("site", &[("index.html", content)]);
+        site.run("publish --base @ --root site=site --json").is_json("genstore.publish/1")
+    };
+    for content in ["=two", "=three"] {
+        publish(content);
+    }
+    // Nothing is linked anew: the folder of a root that is not named is the same one.
+    let folder = |path: &str| site.path(path).metadata().unwrap().ino();
+    let before = folder("genstore/generations/2/tree/app");
+    let done = publish("=four");
+    assert_eq!((&done["recycled"], &done["modified"]), (&2.into(), &1.into()), "{done}");
+    assert_eq!(folder("genstore/current/app"), before);
+    site.run("verify").ok();
+}

@@ -105,3 +105,17 @@ fn says_what_it_passes_over() {
     );
     site.run("current").prints("2\n");
 }
+
+#[test]
+fn shows_what_it_would_do() {
+    let site = Site::published();
+    site.run("rollback -n").is(0, "Would roll back: 2 [ID] -> 1 [ID] (first); 2 would be marked bad\n", "");
+    site.run("rollback -n --keep-good").prints("Would roll back: 2 [ID] -> 1 [ID] (first)\n");
+    let doc = site.run("rollback -n --json").is_json("genstore.rollback/1");
+    assert_eq!((&doc["dry_run"], &doc["generation"]), (&json!(true), &json!(1)));
+    assert_eq!((&doc["previous"], &doc["marked_bad"]), (&json!(2), &json!(2)));
+    site.run("current").prints("2\n");
+    site.run("rollback --expect 1").exits(6);
+    site.run("rollback --expect 2").ok();
+    site.run("rollback -n").fails(1, "error: there is no good generation older than 1");
+}

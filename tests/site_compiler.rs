@@ -4,7 +4,7 @@
 mod calls;
 mod failing;
 mod readers;
-mod workshop;
+pub mod workshop;
 
 use workshop::{Built, Workshop, snapshot_below};
 

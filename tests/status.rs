@@ -13,7 +13,7 @@ fn shows_what_is_current_held_viewed_and_open() {
     for line in [
         "Store    [DIR]/genstore\n".to_owned(),
         "Current  1 [ID], created just now: first\n".to_owned(),
-        "rolled back from 2; `genstore resume` ends it\n".to_owned(),
+        "2 was rolled back, by user tester, process ".to_owned(),
         "View     [DIR]/public ok\n".to_owned(),
         format!("Stage    {id} begun just now by "),
     ] {

@@ -49,9 +49,21 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("rebuild", &["rebuild"], Same),
     ("restart", &["restart", "api"], Same),
     ("begin", &["begin", "--ttl", "1h"], Same),
+    ("put", &["put", "BATCH", "web=new"], Same),
     ("commit", &["commit", "STAGE"], Other),
     ("abort", &["abort", "STAGE"], Same),
     ("list", &["list"], Same),
+    ("log", &["log", "a.txt"], Same),
+    ("blame", &["blame", "a.txt"], Same),
+    ("history", &["history"], Same),
+    // Whether they fail or not, they may have changed pins.
+    ("bisect start", &["bisect", "start", "1", "2"], Any),
+    ("bisect good", &["bisect", "good"], Same),
+    ("bisect bad", &["bisect", "bad"], Same),
+    ("bisect skip", &["bisect", "skip"], Same),
+    ("bisect run", &["bisect", "run", "true"], Same),
+    ("bisect status", &["bisect", "status"], Same),
+    ("bisect reset", &["bisect", "reset"], Any),
     ("status", &["status"], Same),
     ("show", &["show", "1", "--tree"], Same),
     ("current", &["current"], Same),
@@ -59,6 +71,7 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("diff", &["diff", "1", "2", "--patch"], Same),
     ("cat", &["cat", "1", "a.txt"], Same),
     ("export", &["export", "1", "copy"], Same),
+    ("import", &["import", "archive"], Other),
     ("rollback", &["rollback"], Other),
     ("resume", &["resume"], Same),
     ("switch", &["switch", "1"], Other),
@@ -66,6 +79,7 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("pin", &["pin", "2", "name"], Other),
     ("unpin", &["unpin", "kept"], Other),
     ("gc", &["gc", "--keep-last", "1", "--grace", "0s"], Same),
+    ("forget", &["forget", "a.txt"], Other),
     ("verify", &["verify"], Same),
     ("exec", &["exec", "--", "true"], Same),
     ("view add", &["view", "add", "view"], Same),
@@ -85,8 +99,11 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("remote log", &["remote", "log", "REMOTE"], Same),
     ("remote test", &["remote", "test", "REMOTE"], Same),
     ("remote gc", &["remote", "gc", "REMOTE", "--keep-last", "1"], Same),
+    ("remote verify", &["remote", "verify", "REMOTE"], Same),
     ("remote pin", &["remote", "pin", "REMOTE", "main", "v1"], Same),
     ("remote unpin", &["remote", "unpin", "REMOTE", "v0"], Same),
+    ("serve", &["serve", "--stdio", "remote"], Same),
+    ("serve", &["serve", "--addr", "127.0.0.1:0", "--idle-exit", "1ms"], Same),
     ("schema", &["schema", "publish"], Same),
     ("completions", &["completions", "bash"], Same),
     ("help", &["help"], Same),
@@ -115,6 +132,7 @@ fn verbs(site: &Site) -> Vec<String> {
 struct Trials {
     site: Site,
     stage: String,
+    batch: String,
     /// The program that runs instead when the surroundings are normal.
     calm: Vec<&'static str>,
 }
@@ -128,17 +146,21 @@ impl Trials {
         let stage = site.run("begin --ttl 1h --json").ok().json("genstore.begin/1");
         let stage = stage["stage"].as_str().unwrap().to_owned();
         site.write(&format!("genstore/staging/s-{stage}/out/staged"), "staged");
+        let batch = site.run("begin --batch --ttl 1h --json").ok().json("genstore.begin/1");
+        let batch = batch["stage"].as_str().unwrap().to_owned();
         fs::create_dir(site.path("model")).unwrap();
         site.write("genstore.toml", "[remote.kept]\nurl = \"file:///srv/kept\"\n");
         let remote = format!("file://{}", site.path("remote").display());
         site.run(&format!("push {remote}")).ok();
         site.run(&format!("remote pin {remote} main v0")).ok();
-        for name in ["genstore", "genstore.toml", "new", "remote", "site"] {
+        site.run("--store other publish new -m other").ok();
+        site.run("--store other export --archive archive").ok();
+        for name in ["archive", "genstore", "genstore.toml", "new", "remote", "site"] {
             fs::rename(site.path(name), site.path("model").join(name)).unwrap();
         }
         // The target of the view is relative, so the copies have the same depth.
         fs::remove_file(site.path("model/site")).unwrap();
-        Trials { site, stage, calm: vec![] }
+        Trials { site, stage, batch, calm: vec![] }
     }
 
     /// Runs everything as another user, if this user can change to one.
@@ -196,6 +218,7 @@ impl Trials {
         let remote = format!("file://{}", remote.display());
         let meant = |arg: &&'static str| match *arg {
             "STAGE" => self.stage.clone(),
+            "BATCH" => self.batch.clone(),
             "REMOTE" => remote.clone(),
             arg => arg.to_owned(),
         };
@@ -266,6 +289,8 @@ fn as_it_is_everything_works() {
             "watch" => 143,
             // No watch runs that could answer.
             "rebuild" | "restart" => 1,
+            // No search is under way.
+            "bisect good" | "bisect bad" | "bisect skip" | "bisect run" | "bisect status" => 1,
             _ => 0,
         };
         assert_eq!(status, expected, "{verb}");

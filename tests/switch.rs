@@ -49,3 +49,16 @@ fn wakes_who_watches_the_notice() {
     let after = site.read("genstore/notice");
     assert!(before.starts_with("2 ") && after.starts_with("1 "), "{before}{after}");
 }
+
+#[test]
+fn shows_what_it_would_do() {
+    let site = Site::published();
+    site.run("switch 1 -n").is(0, "Would switch: 2 [ID] -> 1 [ID] (first)\n", "");
+    site.run("switch 2 -n").prints("Would change nothing: generation 2 is already current\n");
+    let doc = site.run("switch 1 -n --json").is_json("genstore.switch/1");
+    assert_eq!((&doc["dry_run"], &doc["changed"]), (&json!(true), &json!(true)));
+    site.run("switch 1 -n --expect 1").exits(6);
+    site.run("switch 1 --expect none").exits(6);
+    site.run("current").prints("2\n");
+    site.run("switch 1 --expect 2").ok();
+}

@@ -192,7 +192,7 @@ fn notes_files_that_could_be_links() {
     site.run("verify").is(
         0,
         "Verified 2 generations, 6 objects, 28 B: no damage\n",
-        "1 file could share inodes with other files, to save 2 B\nhint: run `genstore verify --repair` to link them\n",
+        "1 file could share inodes with other files, to save 2 B\nhint: run `genstore verify --relink` to link them\n",
     );
     let doc = site.run("verify --json").json("genstore.verify/1");
     has(&doc, json!({"ok": true, "unshared": {"files": 1, "bytes": 2}}));
@@ -201,4 +201,43 @@ fn notes_files_that_could_be_links() {
     site.run("verify --repair").prints("Repaired 2 generations, 6 objects, 28 B: no damage\n");
     assert_eq!(site.run("verify --json").is_json("genstore.verify/1")["unshared"], json!(null));
     assert_eq!(site.run("du --json").is_json("genstore.du/1")["store_bytes"], 28);
+}
+
+#[test]
+fn a_copy_without_links_is_linked_again() {
+    let site = Site::published();
+    let inodes = |site: &Site| {
+        ["1", "2"]
+            .map(|id| site.path(format!("genstore/generations/{id}/tree/run")).metadata().unwrap().ino())
+    };
+    let copy = |site: &Site| {
+        fs::rename(site.path("genstore"), site.path("old")).unwrap();
+        let done = Command::new("cp").args(["-r", "old", "genstore"]).current_dir(site.path("")).status();
+        assert!(done.unwrap().success());
+        fs::remove_dir_all(site.path("old")).unwrap();
+    };
+    site.run("verify --relink").prints("Relinked 2 generations, 6 objects, 28 B: nothing to link\n");
+    copy(&site);
+    assert_ne!(inodes(&site)[0], inodes(&site)[1]);
+    assert_eq!(site.run("verify").status, 4);
+    let done = site.run("verify --relink").ok();
+    assert!(done.stdout.starts_with("Relinked 2 generations, 6 objects, 28 B: "), "{}", done.stdout);
+    assert!(done.stdout.contains(" freed\n"), "{}", done.stdout);
+    assert_eq!(inodes(&site)[0], inodes(&site)[1]);
+    site.run("verify").prints("Verified 2 generations, 6 objects, 28 B: no damage\n");
+    assert_eq!(site.run("du --json").is_json("genstore.du/1")["store_bytes"], 28);
+    // Without the objects, too; and other damage is reported and left where it is.
+    copy(&site);
+    fs::remove_dir_all(site.path("genstore/objects")).unwrap();
+    fs::write(site.path("genstore/generations/1/tree/stranger"), "mine").unwrap();
+    let output = site.run("verify --relink --json");
+    assert_eq!(output.status, 4, "{}", output.stderr);
+    let doc = output.json("genstore.verify/1");
+    assert_eq!(doc["relinked"]["adopted"], 6, "{doc}");
+    has(&doc["left"]["findings"][0], json!({"path": "stranger", "rule": "stranger"}));
+    assert_eq!(site.read("genstore/generations/1/tree/stranger"), "mine");
+    assert_eq!(site.names("genstore/quarantine"), [""; 0]);
+    for args in ["verify --relink 1", "verify --relink --repair"] {
+        assert_eq!(site.run(args).status, 2, "{args}");
+    }
 }

@@ -84,6 +84,7 @@ fn ends_when_the_store_goes_away() {
     waiting.end(&site).fails(10, "error: [DIR]/genstore is not a genstore store\n");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn what_is_only_kept_wakes_those_who_watch_files_and_not_those_who_watch_the_notice() {
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};

@@ -9,6 +9,7 @@ import (
 // An Entry of a plan. It has one of Text, Bytes, Source, Symlink and Dir.
 type Entry struct {
 	Path string  `json:"path"`
+	// Text is the content of a file as text; nil if it is in Bytes, which is simpler in most programs.
 	Text *string `json:"text,omitempty"`
 	// Bytes are the content of a file. An empty slice that is not nil is an empty file.
 	Bytes []byte `json:"-"`

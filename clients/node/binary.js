@@ -4,14 +4,22 @@ import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
 
+/** The program that was found, by the value of the variable: to search it takes a millisecond. */
+const found = new Map();
+
 /**
  * Returns the path of the program, or its name if PATH has to find it.
  * @returns {string}
  */
 export function findBinary() {
-  if (process.env.GENSTORE_BINARY) {
-    return process.env.GENSTORE_BINARY;
+  const named = process.env.GENSTORE_BINARY ?? "";
+  if (!found.has(named)) {
+    found.set(named, named || search());
   }
+  return found.get(named);
+}
+
+function search() {
   try {
     return require.resolve(`@genstore/${process.platform}-${process.arch}/bin/genstore`);
   } catch {

@@ -95,15 +95,20 @@ export class Genstore {
   /** Runs a verb, and returns its document, which must have this schema. */
   async json(schema, args, options = {}) {
     const child = this.#start(args, options.input ? "pipe" : "ignore", options.signal);
-    const all = [feed(child, options.input), end(child), text(child.stdout), this.#listen(child)];
+    const output = text(child.stdout);
+    const listener = this.#listen(child);
+    const fed = feed(child, options.input);
+    const ended = end(child);
     // The first failure is thrown after everything has ended.
-    await Promise.allSettled(all);
-    const [, status, output, error] = await Promise.all(all);
-    const document = DONE.includes(status) ? parse(output) : undefined;
+    if (options.input) await Promise.allSettled([fed, ended]);
+    await fed;
+    const status = await ended;
+    const error = listener();
+    const document = DONE.includes(status) ? parse(output()) : undefined;
     if (document?.schema === schema) {
       return document;
     }
-    throw new GenstoreError(error ?? unexplained(status, output));
+    throw new GenstoreError(error ?? unexplained(status, output()));
   }
 
   /** Builds and publishes when sources change. Yields the events. Leaving the loop ends the watch. */
@@ -111,7 +116,7 @@ export class Genstore {
     const build = options.build ? ["--", ...options.build] : [];
     const child = this.#start(["watch", ...flags(options), ...build], "ignore", options.signal);
     const ended = end(child);
-    const failure = this.#listen(child);
+    const listener = this.#listen(child);
     // A program that cannot be started is the error of `ended`.
     ended.catch(() => {});
     let last;
@@ -124,7 +129,7 @@ export class Genstore {
         yield last;
       }
       const status = await ended;
-      const error = await failure;
+      const error = listener();
       if (error || last?.event !== "end") {
         throw new GenstoreError(error ?? unexplained(status, ""));
       }
@@ -155,19 +160,37 @@ export class Genstore {
     return child;
   }
 
-  /** Passes stderr on, line by line. Resolves with the error document in it, if there is one. */
-  async #listen(child) {
+  /**
+   * Passes stderr on, line by line. Returns a function for the time after the end: it returns the error document
+   * of stderr, if there is one.
+   */
+  #listen(child) {
     const onOutput = this.#options.onOutput ?? ((line) => process.stderr.write(`${line}\n`));
     let error;
-    for await (const line of createInterface({ input: child.stderr })) {
+    let thrown;
+    let open = "";
+    const pass = (line) => {
       const document = line.startsWith("{") ? parse(line) : undefined;
       if (document?.schema === "genstore.error/1") {
         error = document;
       } else {
-        onOutput(line);
+        try {
+          onOutput(line);
+        } catch (failure) {
+          thrown ??= { failure };
+        }
       }
-    }
-    return error;
+    };
+    child.stderr.setEncoding("utf8").on("data", (text) => {
+      const lines = (open + text).split("\n");
+      open = lines.pop();
+      lines.forEach(pass);
+    });
+    return () => {
+      if (open !== "") pass(open);
+      if (thrown) throw thrown.failure;
+      return error;
+    };
   }
 }
 
@@ -251,10 +274,11 @@ function end(child) {
   });
 }
 
-async function text(stream) {
+/** Collects a stream. Returns a function that returns its text, for the time after its end. */
+function text(stream) {
   const chunks = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return Buffer.concat(chunks).toString();
+  stream.on("data", (chunk) => chunks.push(chunk));
+  return () => Buffer.concat(chunks).toString();
 }
 
 function parse(line) {

@@ -17,11 +17,14 @@ use crate::globals::{Globals, When};
 use crate::render::failure::{Failure, settle};
 use crate::render::output::Out;
 use crate::text::escape::is_unsafe;
-use crate::{exit, verbs};
+use crate::text::style;
+use crate::topics::{self, Topic};
+use crate::{examples, exit, verbs};
 
-const AFTER_HELP: &str = "\
+pub(crate) const AFTER_HELP: &str = "\
 REF names a generation: 42 (its number), @ (current), @- and @-3 (older ones), a pin's name, or
-six or more hex digits of its tree's id.
+six or more hex digits of its tree's id: `genstore help refs`. `genstore help config` prints every
+setting of genstore.toml.
 
 The store is looked up in this order: --store, GENSTORE_STORE, then the nearest store.path of a
 genstore.toml or genstore folder, in this directory or above, up to the project's root.
@@ -29,13 +32,18 @@ genstore.toml or genstore folder, in this directory or above, up to the project'
 Exit status: 0 success; 1 failure, differences found by `diff --exit-code`, or a broken promise
 found by `torture`; 2 usage error; 3 partly done; 4 damage found; 5 output refused by an audit;
 6 another generation was current than --expect names; 10 no store here; 11 lock timeout; 12 the
-store or the remote needs a newer genstore; 13 the remote cannot be trusted. exec and build: 124 timeout, 125 could not start, 126 not executable,
-127 not found, otherwise the command's own status; 130 and 143 interrupted.";
+store or the remote needs a newer genstore; 13 the remote cannot be trusted. exec and build:
+124 timeout, 125 could not start, 126 not executable, 127 not found, otherwise the command's
+own status; 130 and 143 interrupted.";
+
+/// The styles of the help and of errors in the arguments.
+const STYLES: clap::builder::Styles =
+    clap::builder::Styles::styled().error(style::BAD).valid(style::GOOD).invalid(style::CARE);
 
 /// Publish build outputs as generations: readers see the whole old one or the whole new one
 #[derive(Parser)]
 #[command(name = "genstore", bin_name = "genstore", version, after_help = AFTER_HELP)]
-#[command(max_term_width = 100, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+#[command(styles = STYLES, max_term_width = 100, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(disable_help_subcommand = false, infer_subcommands = false)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -112,12 +120,18 @@ verbs! {
     /// generation. The stage belongs to a process, or lasts for a limited time, and is protected until
     /// then. After that, the next command that writes to the store removes it.
     Begin = begin, "begin";
+    /// Put directories and files into a stage that was begun with --batch
+    ///
+    /// Each is copied as a root of the generation, so its source may change afterwards. Several writers may put
+    /// roots at once. A root that was put before under the same name is replaced. `commit` finds all of a root
+    /// or nothing.
+    Put = put, "put";
     /// Publish a stage as a new generation
     Commit = commit, "commit";
     /// Abort a stage, and remove its files
     Abort = abort, "abort";
     /// List the generations, newest first
-    #[command(visible_aliases = ["log", "ls"])]
+    #[command(visible_alias = "ls")]
     List = list, "list";
     /// Show what is current, and what goes on in the store
     Status = status, "status";
@@ -129,10 +143,35 @@ verbs! {
     Path = path, "path";
     /// Compare two generations, or a generation and a directory
     Diff = diff, "diff";
+    /// Show what each generation changed, of all paths or of some
+    ///
+    /// With a PATH, only generations that changed it, or something below it: added (A), changed (M), removed (D) or
+    /// renamed (R), with sizes and digest. Each generation is compared with the next older one that is kept. `^`
+    /// marks the oldest one: older ones that gc removed may have had the same.
+    Log = log, "log";
+    /// Show which generations brought a file, its lines, or the entries of a folder
+    ///
+    /// Renames are followed. `^` marks the oldest generation that is kept: an older one that gc removed may have
+    /// brought it.
+    Blame = blame, "blame";
+    /// Show who did what and when
+    ///
+    /// Publications, activations, rollbacks, marks, pins and collections, newest first, by the store's log. gc
+    /// shortens a long log by the lines of generations that are gone.
+    History = history, "history";
+    /// Search for the first bad generation, by tests of the one in the middle
+    Bisect = bisect, "bisect";
     /// Print the bytes of one file
     Cat = cat, "cat";
     /// Copy a generation to a directory, as independent plain files
+    ///
+    /// With --archive, write whole generations to a tar archive instead.
     Export = export, "export";
+    /// Take in the generations of an archive that `export --archive` wrote
+    ///
+    /// Each generation gets a new number and keeps its tree id, note, facts, mark and pins. All bytes are checked
+    /// before any generation is made. None becomes current, unless --activate is given.
+    Import = import, "import";
     /// Go back to the newest good generation that was current before
     Rollback = rollback, "rollback";
     /// End the hold of a rollback, and let `watch` activate its builds again
@@ -151,6 +190,12 @@ verbs! {
     Unpin = unpin, "unpin";
     /// Remove unreferenced generations and objects
     Gc = gc, "gc";
+    /// Take a leaked file out of every generation
+    ///
+    /// Each generation that has the content is replaced by a new one without it, with the same note, facts, mark and
+    /// pins, and the old one is removed at once. No publish, pull or import brings the content back. Remotes,
+    /// mirrors elsewhere, exports and backups are not touched.
+    Forget = forget, "forget";
     /// Check every byte of the store
     Verify = verify, "verify";
     /// Run a command that keeps a generation in use
@@ -197,6 +242,18 @@ verbs! {
     Promote = promote, "promote";
     /// Manage remotes: places outside this machine that hold generations
     Remote = remote, "remote";
+    /// Serve the current generation by HTTP
+    ///
+    /// Each request is answered from one generation, the one that is current at that moment. An ETag is the
+    /// content's digest. http://g42.localhost:8080/ is generation 42, and http://NAME.localhost:8080/ the
+    /// one that is pinned as NAME. Files that the current generation lacks are answered from the newest one
+    /// of the last 24 hours that has them, so open pages go on loading. Sockets from systemd (LISTEN_FDS)
+    /// take precedence over --addr.
+    ///
+    /// With --stdio it serves a remote to a client that ssh connects. A line like this in authorized_keys
+    /// limits a key to pulls from one remote:
+    /// command="genstore serve --stdio --allow pull /srv/remote",restrict ssh-ed25519 AAAA...
+    Serve = serve, "serve";
     /// Print the JSON Schema of a document, or list the documents
     Schema = schema, "schema";
     /// Print shell completions
@@ -214,11 +271,23 @@ impl Verb {
 /// Parses the arguments.
 pub(crate) fn parse(args: &[OsString]) -> Result<Cli, Stopped> {
     Cli::try_parse_from(args).map_err(|error| {
-        // Errors about arguments quote them, so the arguments are escaped first.
+        // Errors about arguments quote them, so the arguments are escaped first. The help gets its examples
+        // only where it is printed: each start would take longer with them.
         let shown: Vec<OsString> = args.iter().map(shown).collect();
-        let error = Cli::try_parse_from(&shown).err().filter(|_| shown != args).unwrap_or(error);
+        let error = command_line().try_get_matches_from(&shown).err().unwrap_or(error);
         Stopped::new(error, args)
     })
+}
+
+/// Returns the definition of the command line.
+#[cfg(feature = "testing")]
+pub(crate) fn plain_command_line() -> clap::Command {
+    Cli::command()
+}
+
+/// Returns the definition of the command line, with the examples.
+pub(crate) fn command_line() -> clap::Command {
+    examples::add(Cli::command())
 }
 
 /// Returns an argument with control characters and invisible characters escaped.
@@ -260,7 +329,13 @@ impl VersionDoc {
 /// A command line that asks for help or is invalid.
 pub(crate) struct Stopped {
     error: clap::Error,
-    globals: Globals,
+    globals: Box<Globals>,
+    /// The topic of `help TOPIC`, if it is no verb.
+    topic: Option<&'static Topic>,
+    /// Whether a verb is given that has verbs below it.
+    is_below_verb: bool,
+    /// An example of the verb.
+    example: Option<&'static str>,
 }
 
 impl Stopped {
@@ -273,7 +348,7 @@ impl Stopped {
             Some(rest) => rest.strip_prefix('='),
             None => None,
         });
-        let globals = Globals {
+        let globals = Box::new(Globals {
             store: None,
             chdir: None,
             trust: false,
@@ -283,14 +358,29 @@ impl Stopped {
             progress: When::Never,
             quiet: false,
             verbose: 0,
+            actor: None,
             lock_timeout: Duration::ZERO,
+        });
+        let words: Vec<&&str> = own.iter().skip(1).filter(|word| !word.starts_with('-')).collect();
+        let topic = match words.as_slice() {
+            [help, topic] if **help == "help" => topics::find(topic),
+            _ => None,
         };
-        Stopped { error, globals }
+        let is_below_verb = words.first().is_some_and(|word| NESTED.contains(word));
+        let two = words.iter().take(2).map(|word| **word).collect::<Vec<_>>().join(" ");
+        let known = [two.as_str(), words.first().map_or("", |word| **word)];
+        let example =
+            known.iter().filter(|verb| !verb.is_empty()).find_map(|verb| examples::of(verb).first());
+        Stopped { error, globals, topic, is_below_verb, example: example.map(|(line, _)| *line) }
     }
 
     /// Prints the help or the error, and returns the exit status.
     pub(crate) fn report(self) -> ExitCode {
         let out = Out::new(&self.globals);
+        if let Some(topic) = self.topic {
+            out.text(topic.text);
+            return ExitCode::from(settle(&out, exit::DONE));
+        }
         let text = in_our_words(&self.error.render().ansi().to_string());
         let status = match self.error.kind() {
             ErrorKind::DisplayVersion if out.json() => {
@@ -302,21 +392,42 @@ impl Stopped {
                 settle(&out, exit::DONE)
             }
             _ if out.json() => Failure::usage(&self.message(), self.hint()).report(&out, None),
+            _ if self.has_no_verb() => {
+                out.talk(topics::OVERVIEW);
+                exit::USAGE
+            }
+            // The usage and the most similar verbs would hide the hint.
+            _ if self.familiar().is_some() => {
+                let (bad, bold) = (style::BAD, style::BOLD);
+                out.talk(&format!("{bad}error:{bad:#} {}\n", self.message()));
+                out.talk(&format!("{bold}hint:{bold:#} {}\n", self.hint()));
+                exit::USAGE
+            }
+            ErrorKind::MissingRequiredArgument => {
+                out.talk(&text);
+                if let Some(example) = self.example {
+                    let bold = style::BOLD;
+                    out.talk(&format!("{bold}hint:{bold:#} for example `genstore {example}`\n"));
+                }
+                exit::USAGE
+            }
             _ => {
                 out.talk(&text);
-                if self.familiar().is_some() {
-                    out.talk(&format!("hint: {}\n", self.hint()));
-                }
                 exit::USAGE
             }
         };
         ExitCode::from(status)
     }
 
+    /// Returns whether no verb is given.
+    fn has_no_verb(&self) -> bool {
+        let missing = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
+        missing.contains(&self.error.kind()) && !self.is_below_verb
+    }
+
     /// Returns the first paragraph of clap's message.
     fn message(&self) -> String {
-        let missing = [ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, ErrorKind::MissingSubcommand];
-        if missing.contains(&self.error.kind()) {
+        if self.has_no_verb() {
             return "no verb is given".to_owned();
         }
         let text = in_our_words(&self.error.render().to_string());
@@ -344,11 +455,15 @@ impl Stopped {
     }
 }
 
+/// The verbs that have verbs below them.
+const NESTED: [&str; 3] = ["bisect", "remote", "view"];
+
 /// Words of other programs, and the command that does the same here.
-const FAMILIAR: [(&str, &str); 12] = [
+const FAMILIAR: [(&str, &str); 13] = [
     ("activate", "switch"),
     ("checkout", "switch"),
     ("clean", "gc"),
+    ("config", "help config"),
     ("delete", "gc"),
     ("deploy", "publish"),
     ("fsck", "verify"),

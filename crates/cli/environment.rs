@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use genstore::Clock;
-use genstore_remote::transport::s3::Access;
+use genstore_remote::Access;
 use jiff::Timestamp;
 
 /// A snapshot of the environment.
@@ -21,10 +21,16 @@ pub(crate) struct Environment {
     pub(crate) args: Vec<OsString>,
     /// `GENSTORE_STORE`: the store to use.
     pub(crate) store: Option<PathBuf>,
+    /// `GENSTORE_ACTOR`: the name in the log.
+    pub(crate) actor: Option<String>,
+    /// `HOME`.
+    pub(crate) home: Option<PathBuf>,
     /// The folder of the user's configuration: `XDG_CONFIG_HOME`, or `.config` in `HOME`.
     pub(crate) config_home: Option<PathBuf>,
     /// The folder of remembered state: `XDG_STATE_HOME`, or `.local/state` in `HOME`.
     pub(crate) state_home: Option<PathBuf>,
+    /// The folder of what can be made again: `XDG_CACHE_HOME`, or `.cache` in `HOME`.
+    pub(crate) cache_home: Option<PathBuf>,
     /// The variables of S3: keys, region and endpoint.
     pub(crate) access: Access,
     /// `SUDO_UID`: the user who ran sudo.
@@ -48,13 +54,17 @@ impl Environment {
         access.key = text("AWS_ACCESS_KEY_ID").zip(text("AWS_SECRET_ACCESS_KEY"));
         access.token = text("AWS_SESSION_TOKEN");
         access.region = text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION"));
+        access.certificates = filled("SSL_CERT_FILE").map(PathBuf::from);
         access.endpoint = text("AWS_ENDPOINT_URL_S3").or_else(|| text("AWS_ENDPOINT_URL"));
         Environment {
             access,
             args: env::args_os().collect(),
             store: filled("GENSTORE_STORE").map(PathBuf::from),
+            actor: text("GENSTORE_ACTOR"),
+            home: absolute("HOME"),
             config_home: home("XDG_CONFIG_HOME", ".config"),
             state_home: home("XDG_STATE_HOME", ".local/state"),
+            cache_home: home("XDG_CACHE_HOME", ".cache"),
             sudo_uid: text("SUDO_UID").and_then(|uid| uid.parse().ok()),
             user: user
                 .map(|name| format!("user {name}"))
@@ -76,6 +86,14 @@ pub(crate) fn clock(fixed: Option<&str>) -> Result<Clock, String> {
 /// Returns whether a variable is set.
 pub(crate) fn has(name: &str) -> bool {
     env::var_os(name).is_some()
+}
+
+/// Returns the command that shows long text on a terminal: `GENSTORE_PAGER`, or `PAGER`, or less. Returns `None`
+/// if the variable is empty or `cat`.
+pub(crate) fn pager() -> Option<OsString> {
+    let named = env::var_os("GENSTORE_PAGER").or_else(|| env::var_os("PAGER"));
+    let command = named.unwrap_or_else(|| "less".into());
+    Some(command).filter(|command| !command.is_empty() && command != "cat")
 }
 
 /// Returns the variables that make commands print colours into a pipe, with the terminal's number of

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use crate::text::escape::is_unsafe;
 use crate::text::time;
 
 /// Flags that every verb accepts, before it or after it.
@@ -39,9 +40,25 @@ pub(crate) struct Globals {
     /// Print more details
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
+    /// The name in the log, for `history` [default: GENSTORE_ACTOR, or the user, the process and the verb]
+    #[arg(long, value_name = "WHO", global = true, value_parser = actor)]
+    pub(crate) actor: Option<String>,
     /// The longest time to wait for locks
     #[arg(long, value_name = "DUR", global = true, default_value = "60s", value_parser = time::parse_duration)]
     pub(crate) lock_timeout: Duration,
+}
+
+/// The greatest length of an actor's name, in bytes.
+const LONGEST_ACTOR: usize = 200;
+
+/// Checks the name of an actor.
+pub(crate) fn actor(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("it is empty".to_owned()),
+        _ if text.len() > LONGEST_ACTOR => Err(format!("it is longer than {LONGEST_ACTOR} bytes")),
+        _ if text.chars().any(is_unsafe) => Err("it has control characters".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// A choice that depends on whether the output is a terminal.

@@ -1,32 +1,38 @@
 //! genstore, the program: parses arguments, calls the library, and prints the result.
 //!
-//! Data goes to stdout, messages go to stderr. Only the library changes the disk, with three exceptions:
-//! the temporary store of a dry run, the scratch folder of `torture`, and the records of `trust`.
+//! Data goes to stdout, messages go to stderr. Only the library changes the disk, with four exceptions:
+//! the temporary store of a dry run, the scratch folder of `torture`, the records of `trust`, and archives.
 //!
 //! `main.rs` is the shipped program. `testing.rs` is the same program for this project's tests: its clock
 //! and faults come from the environment. It is built only with the feature `testing`.
 
+mod archives;
 mod args;
 mod command;
+mod completing;
 mod environment;
 mod errors;
+mod examples;
 mod exit;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod globals;
 mod inputs;
+#[cfg(feature = "testing")]
+pub mod manual;
 mod probe;
 mod project;
 mod render;
 #[cfg(feature = "testing")]
 pub mod schemas;
+mod system;
 mod text;
+mod topics;
 mod verbs;
 mod watching;
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use command::context::{Context, Started};
 use command::{reserve, running};
 use environment::Environment;
@@ -42,14 +48,18 @@ pub fn run(seams: Seams) -> ExitCode {
     }
     // Exceeding the limit of file sizes then fails the write instead of killing the process.
     genstore_run::survive_file_limit();
+    genstore_run::raise_open_files();
     let seams = genstore_torture::receive(&mut environment.args).unwrap_or(seams);
+    if environment.args.get(1).is_some_and(|arg| arg == completing::REQUEST) {
+        return completing::answer(environment, &seams, args::command_line);
+    }
     let cli = match args::parse(&environment.args) {
         Ok(cli) => cli,
         Err(stopped) => return stopped.report(),
     };
     let out = Out::new(&cli.globals);
     let verb = &cli.verb;
-    let started = Started { environment, seams: &seams, command_line: args::Cli::command };
+    let started = Started { environment, seams: &seams, command_line: args::command_line };
     let context = match Context::new(&out, &cli.globals, verb.name(), started) {
         Ok(context) => context,
         Err(error) => return ExitCode::from(Failure::of(&error).report(&out, verb.failure_exit())),

@@ -6,7 +6,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, ioctl_ficlone, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::system::share_blocks;
 
 /// The features of a filesystem.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -34,8 +36,7 @@ pub(crate) fn probe(dir: &Path) -> io::Result<Abilities> {
     if hard_links {
         fs::remove_file(&two)?;
     }
-    let copy = File::create(&two)?;
-    let reflink = ioctl_ficlone(&copy, File::open(&one)?).is_ok();
+    let reflink = share_blocks(&one, &two).is_ok();
     let exchange = renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).is_ok();
     let folds_case = dir.join("ONE").symlink_metadata().is_ok();
     fs::remove_file(&one)?;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::args;
 use crate::render::{failure, publish, torture};
 use crate::verbs::{
-    abort, begin, cat, completions, current, diff, doctor, du, export, gc, init, list, mark, pin, promote,
-    pull, push, rebuild, remote, restart, resume, schema, show, status, switch, trust, unpin, verify, view,
-    wait,
+    abort, begin, bisect, blame, cat, completions, current, diff, doctor, du, export, forget, gc, history,
+    import, init, list, log, mark, pin, promote, pull, push, put, rebuild, remote, restart, resume, schema,
+    serve, show, status, switch, trust, unpin, verify, view, wait,
 };
 use crate::watching::events;
 
@@ -18,6 +18,8 @@ pub fn all() -> Vec<(&'static str, Value)> {
     vec![
         of::<abort::AbortDoc>("genstore.abort/1"),
         of::<begin::BeginDoc>("genstore.begin/1"),
+        of::<bisect::BisectDoc>("genstore.bisect/1"),
+        of::<blame::BlameDoc<'_>>("genstore.blame/1"),
         of::<cat::CatDoc>("genstore.cat/1"),
         of::<completions::CompletionsDoc>("genstore.completions/1"),
         of::<current::PlaceDoc>("genstore.current/1"),
@@ -26,10 +28,15 @@ pub fn all() -> Vec<(&'static str, Value)> {
         of::<du::DuDoc>("genstore.du/1"),
         of::<failure::Failure>("genstore.error/1"),
         of::<export::ExportDoc>("genstore.export/1"),
+        of::<export::ArchivedDoc>("genstore.export-archive/1"),
         of::<wait::MoveDoc>("genstore.follow/1"),
+        of::<forget::ForgotDoc>("genstore.forget/1"),
         of::<gc::GcDoc>("genstore.gc/1"),
+        of::<history::HistoryDoc<'_>>("genstore.history/1"),
+        of::<import::ImportedDoc>("genstore.import/1"),
         of::<init::InitDoc>("genstore.init/1"),
-        of::<list::ListDoc>("genstore.list/1"),
+        of::<list::ListDoc<'_>>("genstore.list/1"),
+        of::<log::LogDoc<'_>>("genstore.log/1"),
         of::<mark::MarkDoc<'_>>("genstore.mark/1"),
         of::<current::PlaceDoc>("genstore.path/1"),
         of::<pin::PinnedDoc<'_>>("genstore.pin/1"),
@@ -37,6 +44,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         of::<publish::PublishDoc>("genstore.publish/1"),
         of::<pull::PulledDoc<'_>>("genstore.pull/1"),
         of::<push::PushedDoc<'_>>("genstore.push/1"),
+        of::<put::PutDoc>("genstore.put/1"),
         of::<rebuild::RebuildDoc>("genstore.rebuild/1"),
         of::<remote::define::DefinedDoc<'_>>("genstore.remote-add/1"),
         of::<remote::collect::CollectedDoc>("genstore.remote-gc/1"),
@@ -46,10 +54,12 @@ pub fn all() -> Vec<(&'static str, Value)> {
         of::<remote::define::DefinedDoc<'_>>("genstore.remote-rm/1"),
         of::<remote::test::TestedDoc<'_>>("genstore.remote-test/1"),
         of::<remote::names::PinDoc<'_>>("genstore.remote-unpin/1"),
+        of::<remote::verify::VerifiedDoc>("genstore.remote-verify/1"),
         of::<restart::RestartDoc<'_>>("genstore.restart/1"),
         of::<resume::ResumeDoc>("genstore.resume/1"),
         of::<switch::ActivationDoc>("genstore.rollback/1"),
         of::<schema::SchemaListDoc>("genstore.schema-list/1"),
+        of::<serve::ServeDoc>("genstore.serve/1"),
         of::<show::ShowDoc>("genstore.show/1"),
         of::<status::StatusDoc>("genstore.status/1"),
         of::<switch::ActivationDoc>("genstore.switch/1"),

@@ -1,7 +1,7 @@
 // The workspace of a trial: a copy of this one, its sources, and `genstore watch` on it.
 "use strict";
 
-const { spawn } = require("node:child_process");
+const { execFileSync, spawn } = require("node:child_process");
 const fs = require("node:fs");
 const path = require("node:path");
 const { createInterface } = require("node:readline");
@@ -16,9 +16,9 @@ const PATIENCE_MS = 300_000;
 /** Processes that must not outlive this one, each the first of its group. */
 const started = new Set();
 
-function run(command, args, cwd) {
-  const env = { ...process.env, NX_DAEMON: "false" };
-  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+function run(command, args, cwd, stdin = "ignore", more = {}) {
+  const env = { ...process.env, NX_DAEMON: "false", NEXT_TELEMETRY_DISABLED: "1", ...more };
+  const child = spawn(command, args, { cwd, env, stdio: [stdin, "pipe", "pipe"], detached: true });
   if (child.pid !== undefined) started.add(child);
   child.ended = new Promise((resolve, reject) => {
     child.on("error", reject);
@@ -36,15 +36,25 @@ function filesBelow(dir) {
   return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
 }
 
-/** Copies the workspace, with so many more modules in each library, and the API at this port (0 is any). */
-function copyWorkspace(to, parts, port = 0) {
+/**
+ * Copies the workspace, with so many more modules in each library, and the API at this port (0 is any). The
+ * packages are behind a link, or `own`: Turbopack follows no link out of the folder with the lockfile.
+ */
+function copyWorkspace(to, parts, port = 0, own = false) {
   fs.mkdirSync(to);
   for (const name of COPIED) {
     fs.cpSync(path.join(__dirname, name), path.join(to, name), { recursive: true });
   }
   const config = path.join(to, "genstore.toml");
   fs.writeFileSync(config, fs.readFileSync(config, "utf8").replace("127.0.0.1:3333", `127.0.0.1:${port}`));
-  fs.symlinkSync(fs.realpathSync(path.join(__dirname, "node_modules")), path.join(to, "node_modules"));
+  const packages = [fs.realpathSync(path.join(__dirname, "node_modules")), path.join(to, "node_modules")];
+  if (own) {
+    // Hard links, which need the same filesystem.
+    execFileSync("cp", ["-al", ...packages]);
+    fs.copyFileSync(path.join(__dirname, "package-lock.json"), path.join(to, "package-lock.json"));
+  } else {
+    fs.symlinkSync(...packages);
+  }
   for (const library of LIBRARIES) {
     for (let part = 0; part < parts; part++) {
       const lines = Array.from({ length: LINES_PER_PART }, (_, n) => `  "line ${n} of part ${part}",`);

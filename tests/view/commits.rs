@@ -5,6 +5,8 @@ use crate::prelude::*;
 
 const HINT: &str =
     "hint: `genstore verify` lists all damage, `genstore verify --repair` repairs what it can\n";
+const SHARED: &str = "hint: keep paths that a program writes with [shared] in genstore.toml; \
+                      `genstore verify --repair` moves what was added to quarantine\n";
 const MEND: &str = "`genstore verify --repair` repairs it";
 
 #[test]
@@ -156,7 +158,7 @@ fn what_came_and_went_through_a_view_is_told() {
     site.write("www/stranger", "x");
     fs::remove_file(site.path("www/new")).unwrap();
     let told =
-        |what: &str| format!("error: generation 2 is damaged: its tree was written to: {what}\n{HINT}");
+        |what: &str| format!("error: generation 2 is damaged: its tree was written to: {what}\n{SHARED}");
     assert_eq!(damaged(&site), told("added stranger; removed new"));
     for nth in 0..20 {
         site.write(&format!("www/more/{nth:02}"), "x");

@@ -15,6 +15,7 @@ use genstore_run::{Ended, GuardCommand, Job, Limits, Log, Output, Running, start
 
 use crate::command::advice;
 use crate::command::context::Context;
+use crate::command::place::{OUT, Place};
 use crate::command::running;
 use crate::command::stale::{self, Began, Prune, Stale};
 use crate::errors::{BuildFailed, Fail};
@@ -31,15 +32,10 @@ pub(crate) struct Builder {
     /// The folder that the command writes to and keeps, if it does not use `GENSTORE_OUT`. It is published,
     /// and stays.
     output: Option<PathBuf>,
+    /// The folder at which only the command sees its stage.
+    place: Option<Place>,
     /// The treatment of its stale files; `None` ignores them.
     pub(crate) prune: Option<Prune>,
-}
-
-/// Starts a build. Its stage is no debris as long as a process of the build lives, even if this program is
-/// killed: so no other build gets its path.
-pub(crate) fn start(stage: &Stage<'_>, job: &Job, output: Output) -> Result<Running> {
-    let guard = GuardCommand::this_program([running::GUARD]);
-    start_with(&guard, job, output, Some(stage.lock())).map_err(running::not_started)
 }
 
 /// A build that is ready to start.
@@ -105,7 +101,11 @@ impl Builder {
             (Some(_), None) => Some(Prune::Name),
             (None, _) => None,
         };
-        Ok(Builder { job, limits, output, prune })
+        let place = match project {
+            Some(project) => Place::of(project)?.filter(|_| output.is_none()),
+            None => None,
+        };
+        Ok(Builder { job, limits, output, place, prune })
     }
 
     /// Returns the command as one short line.
@@ -132,7 +132,7 @@ impl Builder {
         let stage = store.begin_build()?;
         let mut job = Job { guard_keeps: true, ..self.job.clone() };
         let out = self.output.as_deref().unwrap_or(stage.path());
-        job.env.push(("GENSTORE_OUT".into(), out.into()));
+        job.env.push((OUT.into(), out.into()));
         job.env.push(("GENSTORE_PUBLIC".into(), store.path().join("current").into()));
         surround(&mut job, store, previous.as_ref().map(Generation::id));
         let log = Log { file: stage.log()?, limit_bytes: LOG_LIMIT_BYTES };
@@ -140,12 +140,34 @@ impl Builder {
         Ok(Prepared { stage, job, log, previous, began })
     }
 
-    /// Returns a warning if `GENSTORE_OUT` is another path than usual.
-    pub(crate) fn warning_of_path(&self, stage: &Stage<'_>) -> Option<String> {
-        (self.output.is_none() && !stage.has_path_of_builds()).then(|| {
-            let path = crate::text::escape::show(stage.path());
-            format!("another build has the usual GENSTORE_OUT: it is {path} this time")
-        })
+    /// Starts a prepared build. Its stage is no debris as long as a process of the build lives, even if this
+    /// program is killed: so no other build gets its path. `warn` gets a line if `GENSTORE_OUT` is another
+    /// path than usual.
+    pub(crate) fn start(
+        &self,
+        store: &Store,
+        stage: &Stage<'_>,
+        mut job: Job,
+        output: Output,
+        warn: impl FnOnce(String),
+    ) -> Result<Running> {
+        let mount = self.place.as_ref().map(|place| (place, place.mount(store, stage.path())));
+        job.mount = mount.as_ref().and_then(|(_, mount)| mount.clone().ok());
+        let guard = GuardCommand::this_program([running::GUARD]);
+        let running = start_with(&guard, &job, output, Some(stage.lock())).map_err(running::not_started)?;
+        let refused = running.unmounted().map(|error| format!("it cannot be mounted: {error}"));
+        let warning = match mount {
+            Some((place, mount)) => {
+                mount.err().or(refused).and_then(|why| place.warning(&why, stage.path()))
+            }
+            None if self.output.is_none() && !stage.has_path_of_builds() => {
+                let path = crate::text::escape::show(stage.path());
+                Some(format!("another build has the usual {OUT}: it is {path} this time"))
+            }
+            None => None,
+        };
+        warning.map(warn);
+        Ok(running)
     }
 
     /// Finds files of its output that a build which began then did not write, and does with them what the
@@ -184,7 +206,7 @@ impl Builder {
             None => match stage.scan(&context.scan_rules(None)?) {
                 // The build fails with this reason, and its log is kept.
                 Err(Error::Refused { kind: RefusedKind::StageOutputReplaced, why }) => return Ok(Err(why)),
-                plan => (plan?, "GENSTORE_OUT".to_owned()),
+                plan => (plan?, OUT.to_owned()),
             },
         };
         let refused = plan.is_empty() && emptying == Emptying::Refuse;

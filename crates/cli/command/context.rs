@@ -9,14 +9,15 @@ use anyhow::Result;
 use genstore::plan::ScanRules;
 use genstore::{Clock, Durability, Error, Options, Retention, Store, Warning};
 
-use genstore_remote::transport::s3::Access;
+use genstore_remote::Access;
 use genstore_run::Interrupts;
 use genstore_torture::Seams;
 use genstore_torture::faults::Injection;
 
+use crate::command::choice::Choice;
 use crate::environment::Environment;
 use crate::errors::{Fail, interrupted};
-use crate::globals::Globals;
+use crate::globals::{Globals, actor};
 use crate::project::config::Project;
 use crate::project::find::{self, Around, Found, Origin};
 use crate::project::trust::Trust;
@@ -53,13 +54,19 @@ pub(crate) struct Context<'a> {
     dir: Option<PathBuf>,
     command_line: fn() -> clap::Command,
     pub(crate) trust: Trust,
+    home: Option<PathBuf>,
     /// The access to servers of remotes.
     pub(crate) access: Access,
+    /// The user's folder of what can be made again.
+    #[cfg_attr(not(feature = "serve"), allow(dead_code, reason = "only the web server reads it"))]
+    pub(crate) cache_home: Option<PathBuf>,
     no_project: bool,
     around: OnceCell<Around>,
     found: OnceCell<Found>,
     project: OnceCell<Option<Project>>,
     interrupts: OnceCell<Interrupts>,
+    /// The part of a directory that the command line chooses.
+    choice: OnceCell<Choice>,
 }
 
 impl<'a> Context<'a> {
@@ -88,13 +95,19 @@ impl<'a> Context<'a> {
         };
         let trust = Trust::new(&environment, globals.trust, seams.ground.as_deref());
         let user = genstore::tree::show_path(environment.user.as_bytes());
+        let named = environment.actor.as_deref().filter(|_| globals.actor.is_none()).map(actor).transpose();
+        let named = named.map_err(|why| Fail {
+            hint: "name a person or a service, like `deploy bot`, or unset it".to_owned(),
+            ..Fail::usage("bad-actor", format!("GENSTORE_ACTOR is no name: {why}"))
+        })?;
+        let unnamed = || format!("{user}, process {}, genstore {verb}", std::process::id());
         Ok(Context {
             out,
             progress: Bar::new(globals),
             faults: Injection::new(seams).map_err(|m| bad(m, "7:eio"))?,
             clock: environment::clock(seams.now.as_deref()).map_err(|m| bad(m, "2031-05-01T12:00:00Z"))?,
             verb: verb.to_owned(),
-            actor: format!("{user}, process {}, genstore {verb}", std::process::id()),
+            actor: globals.actor.clone().or(named).unwrap_or_else(unnamed),
             lock_timeout: globals.lock_timeout,
             flag: globals.store.clone(),
             user_ignore: environment.config_home.as_ref().map(|home| home.join("git/ignore")),
@@ -102,17 +115,21 @@ impl<'a> Context<'a> {
             dir,
             command_line,
             trust,
+            home: environment.home,
             access: environment.access,
+            cache_home: environment.cache_home,
             no_project: globals.no_project,
             around: OnceCell::new(),
             found: OnceCell::new(),
             project: OnceCell::new(),
             interrupts: OnceCell::new(),
+            choice: OnceCell::new(),
         })
     }
 
     /// Catches signals from now on, so that commands are ended before the program is.
     pub(crate) fn interrupts(&self) -> Result<&Interrupts> {
+        self.progress.leave_signals();
         if self.interrupts.get().is_none() {
             let installed = Self::catch_signals()?;
             // The cell was empty until now.
@@ -160,6 +177,14 @@ impl<'a> Context<'a> {
         self.dir.as_ref().map_or(path.to_owned(), |dir| dir.join(path))
     }
 
+    /// Returns a path of a configuration in this folder. One that begins with `~/` lies in the home directory.
+    pub(crate) fn below(&self, folder: Option<&Path>, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.home) {
+            (Ok(rest), Some(home)) => home.join(rest),
+            _ => folder.map_or(path.to_owned(), |folder| folder.join(path)),
+        }
+    }
+
     /// Returns the directory that the program was started in.
     fn dir(&self) -> Result<&Path> {
         self.dir.as_deref().ok_or_else(|| {
@@ -196,6 +221,11 @@ impl<'a> Context<'a> {
             let _: Result<(), _> = self.project.set(found);
         }
         Ok(self.project.get().and_then(Option::as_ref))
+    }
+
+    /// Returns whether the project's file is ignored, by `--no-project`.
+    pub(crate) fn ignores_project(&self) -> bool {
+        self.no_project
     }
 
     /// Returns the project's file if it applies to the store in use: the store that it names, or the one
@@ -344,6 +374,7 @@ impl<'a> Context<'a> {
 
     pub(crate) fn open_found(&self, found: &Found, durability: Option<Durability>) -> Result<Store> {
         self.out.detail(&format!("store {}, found {}", show(&found.path), found.origin.text()));
+        self.progress.watch_current(&found.path);
         Ok(Store::open(&found.path, self.options(durability)?)?)
     }
 
@@ -377,7 +408,16 @@ impl<'a> Context<'a> {
             rules.exclude.clone_from(&wanted.exclude);
             rules.shared = project.config.shared.paths(project.root());
         }
+        if let Some(choice) = self.choice.get() {
+            choice.add_to(&mut rules)?;
+        }
         Ok(rules)
+    }
+
+    /// Sets the part of a directory that the command line chooses, for all scans of this run.
+    pub(crate) fn choose(&self, choice: &Choice) {
+        // The cell was empty until now.
+        let _: Result<(), _> = self.choice.set(choice.clone());
     }
 
     /// Prints the warnings of a commit, and returns the exit status that they cause.

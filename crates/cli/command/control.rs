@@ -1,20 +1,20 @@
-//! Requests to a running `watch`, over an abstract Unix socket: its name is made from the store's device
+//! Requests to a running `watch`, over a local socket: its name is made from the store's device
 //! and inode. Only requests and answers of the same user and of root are accepted.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use anyhow::Result;
 use genstore::Store;
-use rustix::net::{Shutdown, shutdown, sockopt::socket_peercred};
+use rustix::net::{Shutdown, shutdown};
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
 use crate::command::running;
 use crate::errors::Fail;
+use crate::system::{self, LocalName};
 
 /// The time after which the connection to a silent peer is closed.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ impl Asker {
 /// If no watch runs, or if it does not answer.
 pub(crate) fn ask(store: &Store, request: &Request) -> Result<Answer> {
     let asked = (|| {
-        let stream = UnixStream::connect_addr(&address(store)?)?;
+        let stream = name(store)?.connect()?;
         check_peer(&stream)?;
         send(&stream, request)?;
         receive(&stream)
@@ -83,7 +83,7 @@ impl Listener {
         store: &Store,
         heard: impl Fn(Request, Asker) + Send + 'static,
     ) -> Result<Listener> {
-        let listener = UnixListener::bind_addr(&address(store)?)?;
+        let listener = name(store)?.listen()?;
         let ours = Listener(listener.try_clone()?);
         running::spawn("receives requests to the watch", move || {
             while let Ok((stream, _)) = listener.accept() {
@@ -105,16 +105,16 @@ impl Drop for Listener {
     }
 }
 
-fn address(store: &Store) -> io::Result<SocketAddr> {
+fn name(store: &Store) -> io::Result<LocalName> {
     let meta = std::fs::metadata(store.path())?;
-    SocketAddr::from_abstract_name(format!("genstore-watch-{}-{}", meta.dev(), meta.ino()))
+    Ok(LocalName::new(format!("genstore-watch-{}-{}", meta.dev(), meta.ino())))
 }
 
 fn check_peer(stream: &UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let peer = socket_peercred(stream)?.uid;
-    match peer == getuid() || peer.is_root() {
+    let peer = system::peer(stream)?;
+    match peer == getuid().as_raw() || peer == 0 {
         true => Ok(()),
         false => Err(io::ErrorKind::PermissionDenied.into()),
     }

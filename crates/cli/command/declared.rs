@@ -66,9 +66,10 @@ pub(crate) fn make_views(context: &Context<'_>, store: &Store) -> Vec<Warning> {
 }
 
 fn make_view(context: &Context<'_>, store: &Store, path: &Path, section: &ViewSection) -> Vec<Warning> {
-    let ViewSection { kind, from, copy, .. } = section;
+    let ViewSection { kind, from, copy, keep_removed, .. } = section;
     let mut options = ViewOptions::default().parents();
     (options.kind, options.from, options.copy) = (*kind, from.clone(), *copy);
+    options.keep_removed = *keep_removed;
     let made = store.has_view(path).and_then(|is_there| match is_there {
         true => Ok(None),
         false => store.add_view(path, &options).map(Some),

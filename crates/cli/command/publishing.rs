@@ -7,15 +7,20 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use genstore::audit::{Audited, Failed, Judged, Rejected};
-use genstore::publish::{Activate, Emptying, Expect, Lossy, Staged};
-use genstore::{CommitOptions, Durability, StageOptions, Store};
+use genstore::diff::diff;
+use genstore::publish::{Activate, Emptying, Expect, Lossy, Publication, Staged};
+use genstore::{CommitOptions, Durability, GenerationId, Rev, StageOptions, Store};
+use genstore_remote::Pushed;
 
 use crate::command::checks::Checks;
+use crate::command::compare::Side;
 use crate::command::context::Context;
 use crate::command::hooks::HooksEnded;
-use crate::command::{declared, hooks, refs};
+use crate::command::{declared, hooks, pushing, refs, remotes, secrets};
 use crate::errors::{Fail, Refused};
-use crate::render::publish::{self, PublishDoc, Scanned};
+use crate::project::config::Secrets;
+use crate::render::diff as list;
+use crate::render::publish::{self, PublishDoc, PushedPart, Scanned};
 
 /// The arguments of a publication.
 #[derive(Args, Default)]
@@ -35,6 +40,9 @@ pub(crate) struct PublishArgs {
     /// Create a generation even if nothing changed
     #[arg(long)]
     pub(crate) always: bool,
+    /// Push the generation to this remote afterwards: a name or an address, and `/CHANNEL` after a name
+    #[arg(long, value_name = "REMOTE[/CHANNEL]")]
+    push: Option<String>,
     /// Publish an empty tree even if it replaces one that is not empty
     #[arg(long)]
     allow_empty: bool,
@@ -98,6 +106,18 @@ impl PublishArgs {
         refs::expected(store, self.expect.as_deref())
     }
 
+    /// Returns the expected current generation of a publication with a base. If the base is what is current, that
+    /// must not change until the commit: what another publisher changed meanwhile would be undone.
+    pub(crate) fn expect_with_base(&self, store: Option<&Store>, base: Option<Rev>) -> Result<Expect> {
+        let expect = self.expect(store)?;
+        let (Expect::Any, Some(rev), Some(store)) = (expect, base, store) else {
+            return Ok(expect);
+        };
+        let base = store.resolve(&rev)?;
+        let is_current = store.current()? == Some(base);
+        Ok(if is_current && !self.only_keeps() { Expect::Current(base) } else { expect })
+    }
+
     /// Returns whether an empty tree may become current.
     pub(crate) fn emptying(&self, context: &Context<'_>) -> Result<Emptying> {
         emptying(context, self.allow_empty)
@@ -146,6 +166,7 @@ impl PublishArgs {
         staged: Staged<'_>,
     ) -> Result<u8> {
         let Pending { store, created, scanned, facts, expect, start } = pending;
+        warn_of_secrets(context, &staged)?;
         let audited = audit(context, staged)?;
         let findings = audited.findings().to_vec();
         context.check_interrupted()?;
@@ -166,6 +187,9 @@ impl PublishArgs {
             findings.iter().for_each(|finding| context.out.warn(&publish::finding_line(finding)));
         }
         context.out.confirm_text(|| publish::report(scanned, &done, start.elapsed()));
+        if context.out.details() && done.changed {
+            list_changes(context, store, &done)?;
+        }
         publish::print_details(context.out, &done);
         let ended = match done.changed && done.current {
             true => hooks::post_commit(context, store, done.generation, done.previous),
@@ -173,9 +197,88 @@ impl PublishArgs {
         };
         // The document shows the final state.
         done.current = ended.leave_current(done.generation);
-        let document = PublishDoc::done(context.out, store, scanned, &done, created, &findings);
+        let mut document = PublishDoc::done(context.out, store, scanned, &done, created, &findings);
+        // A hook may have taken it back.
+        let pushed = match &self.push {
+            Some(remote) if done.current || self.no_activate => {
+                self.push_to(context, store, remote, done.generation).map(Some)
+            }
+            _ => Ok(None),
+        };
+        if let Ok(Some((pushed, line))) = &pushed {
+            document.pushed = Some(pushed.clone());
+            context.out.confirm_text(|| line.clone());
+        }
         context.out.confirm_document(&document);
+        // The generation is published all the same.
+        pushed?;
         Ok(ended.status(context, context.warn_of(&done.warnings)))
+    }
+}
+
+/// Lists the changed paths, for `-v`.
+fn list_changes(context: &Context<'_>, store: &Store, done: &Publication) -> Result<()> {
+    let old = match done.previous {
+        Some(id) => Side::generation(store, &Rev::Number(id))?,
+        None => Side::nothing(),
+    };
+    let new = Side::generation(store, &Rev::Number(done.generation))?;
+    context.out.detail(list::list(&diff(&old.tree, &new.tree)).trim_end());
+    Ok(())
+}
+
+/// The most paths that a warning names.
+const NAMED: usize = 5;
+
+/// Warns of files that are hardly meant for readers.
+///
+/// # Errors
+/// If the project refuses such files.
+fn warn_of_secrets(context: &Context<'_>, staged: &Staged<'_>) -> Result<()> {
+    let rule = context.project()?.map_or_else(Secrets::default, |project| project.config.publish.secrets);
+    if staged.is_current() || rule == Secrets::Allow {
+        return Ok(());
+    }
+    let found = secrets::find(staged.tree(), staged.path());
+    if found.is_empty() {
+        return Ok(());
+    }
+    let named = found.iter().take(NAMED);
+    let lines = named.map(|(path, what)| format!("{} is {what}", genstore::tree::show_path(path)));
+    let mut text = lines.collect::<Vec<_>>().join("; ");
+    if found.len() > NAMED {
+        text.push_str(&format!("; and {} more", found.len() - NAMED));
+    }
+    let hint = "leave them out with --exclude, or `exclude` under [publish] in genstore.toml; `secrets = \"allow\"` \
+                there ends this warning";
+    if rule == Secrets::Refuse {
+        return Err(Fail::new("secrets", format!("the output holds secrets: {text}"), hint).into());
+    }
+    context.out.warn(&format!("readers will see what is hardly meant for them: {text}"));
+    context.out.hint(hint);
+    Ok(())
+}
+
+impl PublishArgs {
+    fn push_to(
+        &self,
+        context: &Context<'_>,
+        store: &Store,
+        remote: &str,
+        id: GenerationId,
+    ) -> Result<(PushedPart, String)> {
+        let (name, channel) = match refs::remote_of(context, remote)? {
+            Some((name, channel)) => (name, Some(channel)),
+            None => (remote, None),
+        };
+        let named = remotes::open(context, name)?;
+        let channel = channel.unwrap_or(&named.section.channel);
+        let generation = store.open_generation(&Rev::Number(id))?;
+        let done = pushing::push(context, store, &generation, (&named, channel), false)?;
+        let Pushed { record, objects, bytes, .. } = done.pushed;
+        let part =
+            PushedPart { remote: name.to_owned(), channel: channel.to_owned(), record, objects, bytes };
+        Ok((part, done.line))
     }
 }
 

@@ -175,7 +175,7 @@ impl Look<'_> {
             // A file that vanishes was removed by another program.
             let Ok(meta) = entry.metadata() else { continue };
             let bytes = path.as_os_str().as_bytes();
-            if self.rules.exclude.as_ref().is_some_and(|globs| globs.matches(bytes)) {
+            if self.rules.exclude.as_ref().is_some_and(|globs| globs.matches(bytes, meta.is_dir())) {
                 continue;
             }
             if meta.is_dir() {
@@ -184,7 +184,7 @@ impl Look<'_> {
                 }
                 continue;
             }
-            if self.rules.include.as_ref().is_some_and(|globs| !globs.matches(bytes)) {
+            if self.rules.include.as_ref().is_some_and(|globs| !globs.matches_or_above(bytes, false)) {
                 continue;
             }
             match ctime(&meta) >= self.began.ctime {

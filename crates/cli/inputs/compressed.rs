@@ -14,7 +14,7 @@ const START: usize = 6;
 
 /// Returns the bytes of an archive, decompressed if it is compressed.
 /// Other formats are left to the reader of the archive, which names them.
-pub(super) fn open(mut input: Box<dyn Read>, name: &str) -> Result<Box<dyn Read>> {
+pub(crate) fn open(mut input: Box<dyn Read>, name: &str) -> Result<Box<dyn Read>> {
     let mut start = Vec::with_capacity(START);
     input.by_ref().take(START as u64).read_to_end(&mut start).map_err(|e| cannot_read(name, e))?;
     let all = Cursor::new(start.clone()).chain(input);

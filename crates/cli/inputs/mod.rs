@@ -5,17 +5,20 @@
 //! spool in small pieces, and a size counts against the limit before any byte is read.
 
 mod base;
-mod compressed;
+pub(crate) mod compressed;
 mod entry;
-mod members;
+pub(crate) mod members;
 pub(crate) mod ndjson;
 pub(crate) mod pax;
-mod roots;
-mod source;
+pub(crate) mod roots;
+pub(crate) mod source;
 mod sparse;
 pub(crate) mod spool;
 pub(crate) mod tar;
+mod web;
+mod zip;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -67,8 +70,8 @@ struct From {
     /// Publish the entries listed in FILE, one JSON object per line
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["roots", "from_tar"])]
     plan: Option<PathBuf>,
-    /// Publish the members of a tar archive
-    #[arg(long, value_name = "FILE|-", conflicts_with = "roots")]
+    /// Publish the members of a tar or zip archive: a file, or https://HOST/FILE#sha256-HEX
+    #[arg(long, visible_alias = "from-zip", value_name = "FILE|-", conflicts_with = "roots")]
     from_tar: Option<PathBuf>,
     /// Keep only this path of the base; may be repeated
     #[arg(long, value_name = "PATH", value_parser = base::parser())]
@@ -82,6 +85,11 @@ impl Inputs {
     /// Returns whether the input is a stream, whose bytes a stage must receive before there is a plan.
     pub(crate) fn is_stream(&self) -> bool {
         self.from.from_tar.is_some()
+    }
+
+    /// Returns whether the input lists its entries itself, as a plan or an archive does.
+    pub(crate) fn names_paths(&self) -> bool {
+        self.from.plan.is_some() || self.from.from_tar.is_some()
     }
 
     /// Creates a plan of the input. `place` is the path of the store, or of the store to be created.
@@ -108,9 +116,18 @@ impl Inputs {
             let (name, mut bytes) = open(file)?;
             ndjson::read(&mut bytes, &name, empty()?)?
         } else if let (Some(file), Some(mut stage)) = (&from.from_tar, stage) {
-            let (name, bytes) = open(file)?;
-            let (mut bytes, part) = (compressed::open(bytes, &name)?, self.part());
-            tar::read(&mut bytes, &name, empty()?, (self.limit(context)?, &part), &mut stage)?
+            let (limit, part) = (self.limit(context)?, self.part());
+            let (name, bytes): (String, Box<dyn Read>) = match web::is_address(file) {
+                true => (show(file), Box::new(web::fetch(file, limit)?)),
+                false => open(file)?,
+            };
+            match zip::find(bytes, file, &name)? {
+                zip::Found::Zip(bytes) => zip::read(bytes, &name, empty()?, (limit, &part), &mut stage)?,
+                zip::Found::Other(bytes) => {
+                    let mut bytes = compressed::open(bytes, &name)?;
+                    tar::read(&mut bytes, &name, empty()?, (limit, &part), &mut stage)?
+                }
+            }
         } else {
             let future = store.is_none().then_some(place);
             roots::plan(empty()?, &from.roots, &rules, future)?

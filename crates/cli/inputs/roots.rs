@@ -16,8 +16,8 @@ use crate::text::escape::show;
 /// One root, as given.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
-    name: Vec<u8>,
-    path: PathBuf,
+    pub(crate) name: Vec<u8>,
+    pub(crate) path: PathBuf,
 }
 
 /// Parses NAME=PATH, of any bytes. The first `=` separates them: a path may contain one, a name may not.

@@ -10,23 +10,23 @@ use genstore::Error;
 use crate::text::escape::show;
 
 /// Returns whether a store created at `place` would lie in `source`.
-pub(super) fn would_hold(source: &Path, place: &Path) -> bool {
+pub(crate) fn would_hold(source: &Path, place: &Path) -> bool {
     let find = |path: &Path| std::fs::canonicalize(path).ok();
     // A missing path is reported where it is used.
     let (Some(real), Ok(absolute)) = (find(source), std::path::absolute(place)) else { return false };
     absolute.ancestors().any(|above| find(above).as_ref() == Some(&real))
 }
 
-pub(super) fn name_of(file: &Path) -> String {
+pub(crate) fn name_of(file: &Path) -> String {
     if is_stdin(file) { "standard input".to_owned() } else { show(file) }
 }
 
-fn is_stdin(file: &Path) -> bool {
+pub(crate) fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
 /// Opens a file, or stdin for `-`. Also returns its name.
-pub(super) fn open(file: &Path) -> Result<(String, Box<dyn Read>)> {
+pub(crate) fn open(file: &Path) -> Result<(String, Box<dyn Read>)> {
     if is_stdin(file) {
         return Ok((name_of(file), Box::new(std::io::stdin().lock())));
     }
@@ -36,6 +36,6 @@ pub(super) fn open(file: &Path) -> Result<(String, Box<dyn Read>)> {
 }
 
 /// Creates the error of a failed read of an input.
-pub(super) fn cannot_read(input: &str, source: std::io::Error) -> Error {
+pub(crate) fn cannot_read(input: &str, source: std::io::Error) -> Error {
     Error::Io { op: "read", path: input.into(), source }
 }

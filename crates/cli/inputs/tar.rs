@@ -22,7 +22,7 @@ const HINT: &str = "make the archive without these members";
 
 /// The limit of holes if no limit is set: a few bytes of an archive could otherwise keep a processor busy
 /// for years.
-const HOLES_MAX: u64 = 1 << 40;
+pub(super) const HOLES_MAX: u64 = 1 << 40;
 
 /// The part of an archive that is published.
 #[derive(Default)]
@@ -34,12 +34,12 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn is_all(&self) -> bool {
+    pub(super) fn is_all(&self) -> bool {
         self.subdir.is_none() && self.strip == 0
     }
 
     /// Returns the path of a member in the tree, or `None` if it is left out.
-    fn path<'p>(&self, member: &'p [u8]) -> Option<&'p [u8]> {
+    pub(super) fn path<'p>(&self, member: &'p [u8]) -> Option<&'p [u8]> {
         let mut path = match &self.subdir {
             None => member,
             Some(folder) => match member.strip_prefix(folder.as_bytes())? {
@@ -67,8 +67,8 @@ pub(crate) fn read(
 ) -> Result<Plan> {
     let mut archive = Archive::new(input, name, limit);
     let mut before: HashMap<Vec<u8>, Before> = HashMap::new();
-    let mut room = Room { input: name, limit, used: 0 };
-    let mut holes = Room { input: name, limit: Some(limit.unwrap_or(HOLES_MAX)), used: 0 };
+    let mut room = Room::new(name, limit);
+    let mut holes = Room::new(name, Some(limit.unwrap_or(HOLES_MAX)));
     let mut is_found = part.is_all();
     while let Some(member) = archive.next()? {
         let path = below_top(&member.path).to_vec();
@@ -116,6 +116,11 @@ pub(crate) fn read(
             Kind::Other(what) => plan.problem(&path, ProblemKind::Unfit, what),
         }
     }
+    finish(plan, name, is_found)
+}
+
+/// Completes the plan of an archive.
+pub(super) fn finish(plan: PlanBuilder, name: &str, is_found: bool) -> Result<Plan> {
     if !is_found {
         let hint = "check --subdir and --strip-components; `tar -tf` lists the members";
         return Err(Fail::new("bad-tar", format!("{name} has no member in that folder"), hint).into());
@@ -136,14 +141,18 @@ enum Before {
 }
 
 /// The number of bytes that an archive may still hold.
-struct Room<'a> {
+pub(super) struct Room<'a> {
     input: &'a str,
     limit: Option<u64>,
     used: u64,
 }
 
-impl Room<'_> {
-    fn take(&mut self, size: u64, member: &[u8]) -> Result<()> {
+impl<'a> Room<'a> {
+    pub(super) fn new(input: &'a str, limit: Option<u64>) -> Room<'a> {
+        Room { input, limit, used: 0 }
+    }
+
+    pub(super) fn take(&mut self, size: u64, member: &[u8]) -> Result<()> {
         self.used = self.used.saturating_add(size);
         let Some(limit) = self.limit.filter(|limit| self.used > *limit) else { return Ok(()) };
         let (limit, member) = (human::bytes(limit), genstore::tree::show_path(member));
@@ -154,7 +163,7 @@ impl Room<'_> {
 }
 
 /// Returns the part of a member's path below the top, which archives call `.` or `./`.
-fn below_top(path: &[u8]) -> &[u8] {
+pub(super) fn below_top(path: &[u8]) -> &[u8] {
     let mut path = path;
     while let Some(rest) = path.strip_prefix(b"./") {
         path = rest;
@@ -167,7 +176,7 @@ fn below_top(path: &[u8]) -> &[u8] {
     if path == b"." { b"" } else { path }
 }
 
-fn add_file(plan: PlanBuilder, path: Vec<u8>, executable: bool, source: Source) -> PlanBuilder {
+pub(super) fn add_file(plan: PlanBuilder, path: Vec<u8>, executable: bool, source: Source) -> PlanBuilder {
     if executable { plan.executable(path, source) } else { plan.file(path, source) }
 }
 

@@ -7,7 +7,7 @@ use super::patch::Lines;
 use crate::text::human::{self, Cell, left, right};
 use crate::text::style::{BAD, CARE, GOOD};
 
-fn letter(change: &Change<'_>) -> (&'static str, anstyle::Style) {
+pub(crate) fn letter(change: &Change<'_>) -> (&'static str, anstyle::Style) {
     match change {
         Change::Added(_) => ("A", GOOD),
         Change::Removed(_) => ("D", BAD),
@@ -16,7 +16,7 @@ fn letter(change: &Change<'_>) -> (&'static str, anstyle::Style) {
     }
 }
 
-fn path(change: &Change<'_>) -> String {
+pub(crate) fn path(change: &Change<'_>) -> String {
     let shown = genstore::tree::show_path(change.path());
     match change {
         Change::Renamed(from, _) => format!("{} -> {shown}", genstore::tree::show_path(from.path)),
@@ -33,7 +33,7 @@ fn kind(entry: Entry<'_>) -> &'static str {
 }
 
 /// Returns the columns of the sizes and of their difference.
-fn sizes(change: &Change<'_>) -> (String, String) {
+pub(crate) fn sizes(change: &Change<'_>) -> (String, String) {
     let size = |entry: Option<Entry<'_>>| match entry.map(|entry| entry.node) {
         Some(Node::File(file)) => Some(file.size),
         _ => None,

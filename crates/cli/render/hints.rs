@@ -46,6 +46,10 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::BadPlan { problems } => hint_of_plan(problems),
         Error::SourceChanged { .. } => "let the build finish, then publish again",
         Error::Damaged { what, .. } => match what {
+            Damaged::Added(_) => {
+                "keep paths that a program writes with [shared] in genstore.toml; `genstore verify --repair` moves \
+                 what was added to quarantine"
+            }
             Damaged::Object(_) => "run `genstore verify --repair`, or publish the right bytes again",
             _ => "`genstore verify` lists all damage, `genstore verify --repair` repairs what it can",
         },
@@ -103,6 +107,7 @@ fn hint_of_refusal(kind: RefusedKind) -> &'static str {
         Kind::NothingOlder => {
             "`genstore list` shows all generations; `genstore switch` activates any of them"
         }
+        Kind::Forgotten => "take the file out of the input; `genstore forget --allow` lifts the ban",
         Kind::StoreNotShared => {
             "create a new one elsewhere with `genstore init --shared`, and publish to it"
         }
@@ -117,6 +122,9 @@ fn hint_of_refusal(kind: RefusedKind) -> &'static str {
         Kind::StageCommitted => "`genstore show` shows the generation",
         Kind::StageRefused => "read report.json there, then begin a new stage",
         Kind::StageOfBuild => "begin it with `genstore begin`",
+        Kind::StageNotBatch => {
+            "begin it with `genstore begin --batch`, or write to the directory that `begin` printed"
+        }
         Kind::StageOutputReplaced => {
             "write into GENSTORE_OUT, but do not replace the directory itself; \
              its replacement was not changed"

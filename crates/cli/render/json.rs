@@ -6,10 +6,11 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genstore::audit::{Finding, Severity};
-use genstore::diff::Change;
+use genstore::diff::{Change, DiffSummary};
 use genstore::error::ObjectUse;
 use genstore::generation::{Mark, Pin};
 use genstore::tree::{Entry, Node};
+use genstore::verify::DamagedGeneration;
 use genstore::{GenerationId, Warning};
 use serde::Serialize;
 
@@ -208,6 +209,29 @@ impl ChangeDoc {
     }
 }
 
+/// The counts of a difference.
+#[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct SummaryDoc {
+    /// The number of added paths.
+    added: u64,
+    /// The number of removed paths.
+    removed: u64,
+    /// The number of changed paths.
+    modified: u64,
+    /// The number of renamed paths.
+    renamed: u64,
+    /// The size of the second side, less that of the first.
+    bytes: i64,
+}
+
+impl SummaryDoc {
+    pub(crate) fn of(summary: DiffSummary) -> SummaryDoc {
+        let DiffSummary { added, removed, modified, renamed, bytes, .. } = summary;
+        SummaryDoc { added, removed, modified, renamed, bytes }
+    }
+}
+
 /// A path that uses an object.
 #[derive(Serialize)]
 #[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
@@ -245,6 +269,21 @@ impl PinDoc {
             why: pin.why.clone(),
             until: pin.until.map(time::rfc3339),
         }
+    }
+}
+
+/// A generation that cannot be read.
+#[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct DamagedDoc {
+    pub(crate) generation: GenerationId,
+    /// The cause, for people.
+    pub(crate) cause: String,
+}
+
+impl DamagedDoc {
+    pub(crate) fn of(damaged: &DamagedGeneration) -> DamagedDoc {
+        DamagedDoc { generation: damaged.id, cause: damaged.cause.clone() }
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod hints;
 pub(crate) mod json;
 pub(crate) mod leftover;
 pub(crate) mod output;
+pub(crate) mod pager;
 pub(crate) mod patch;
 pub(crate) mod progress;
 pub(crate) mod publish;

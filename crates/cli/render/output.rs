@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::environment;
 use crate::globals::{Globals, When};
+use crate::render::pager;
 use crate::text::escape::{harmless, is_unsafe};
 use crate::text::style::{BOLD, CARE, DIM};
 
@@ -90,6 +91,29 @@ impl Out {
     /// Prints the result, as a document or as text.
     pub(crate) fn emit(&self, document: &impl Serialize, human: impl FnOnce() -> String) {
         if self.json { self.document(document) } else { self.text(&human()) }
+    }
+
+    /// Prints the result, as a document or as text, which a pager shows if it is longer than the terminal.
+    pub(crate) fn emit_paged(&self, document: &impl Serialize, human: impl FnOnce() -> String) {
+        if self.json {
+            return self.document(document);
+        }
+        let text = human();
+        if !pager::show(&harmless(&text), self.colored) {
+            self.text(&text);
+        }
+    }
+
+    /// Prints text that people read, which a pager shows if it is longer than the terminal.
+    pub(crate) fn text_paged(&self, text: &str) {
+        if !pager::show(&harmless(text), self.colored) {
+            self.text(text);
+        }
+    }
+
+    /// Returns whether details are printed.
+    pub(crate) fn details(&self) -> bool {
+        self.verbose && !self.json
     }
 
     /// Prints a confirmation. `-q` omits the text.
@@ -177,6 +201,12 @@ impl Out {
         if !self.quiet && !self.json {
             self.talk(&format!("{BOLD}hint:{BOLD:#} {text}\n"));
         }
+    }
+
+    /// Returns whether details are printed.
+    #[cfg_attr(not(feature = "serve"), allow(dead_code, reason = "only the web server asks"))]
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Returns whether notes are printed.

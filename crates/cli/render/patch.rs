@@ -5,20 +5,16 @@
 
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use genstore::diff::Change;
 use genstore::tree::{Entry, Node};
 use similar::{ChangeTag, TextDiff};
 
-use crate::text::style::BOLD;
+use crate::text::style::{ADDED, BOLD, PLACE, REMOVED};
 
 /// The comparison is cut short after this time: the patch is still correct, but may be larger than
 /// necessary.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-const PLACE: Style = AnsiColor::Cyan.on_default();
-const COMES: Style = AnsiColor::Green.on_default();
-const GOES: Style = AnsiColor::Red.on_default();
 
 /// The bytes of one side.
 pub(crate) enum Content {
@@ -31,7 +27,8 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    fn text(&self) -> Option<&[u8]> {
+    /// Returns the text, or `None` for bytes that are none.
+    pub(crate) fn text(&self) -> Option<&[u8]> {
         match self {
             Content::Absent => Some(b""),
             // git checks the same number of bytes for a NUL.
@@ -91,11 +88,13 @@ fn mode(entry: Entry<'_>) -> Option<&'static str> {
     }
 }
 
-fn split(text: &[u8]) -> Vec<&[u8]> {
+/// Divides a text into lines, each with its end.
+pub(crate) fn split(text: &[u8]) -> Vec<&[u8]> {
     text.split_inclusive(|&b| b == b'\n').collect()
 }
 
-fn compare<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> TextDiff<'a, 'a, [u8]> {
+/// Compares two texts line by line.
+pub(crate) fn compare<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> TextDiff<'a, 'a, [u8]> {
     TextDiff::configure().timeout(PATIENCE).newline_terminated(true).diff_slices(old, new)
 }
 
@@ -209,8 +208,8 @@ impl Patch {
             for change in hunk.iter_changes() {
                 let (sign, style): (&[u8], Style) = match change.tag() {
                     ChangeTag::Equal => (b" ", Style::new()),
-                    ChangeTag::Delete => (b"-", GOES),
-                    ChangeTag::Insert => (b"+", COMES),
+                    ChangeTag::Delete => (b"-", REMOVED),
+                    ChangeTag::Insert => (b"+", ADDED),
                 };
                 self.line(style, &[sign, change.value()]);
                 if !change.value().ends_with(b"\n") {

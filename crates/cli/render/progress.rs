@@ -2,18 +2,28 @@
 //! always`).
 
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use genstore::progress::{Phase, Progress, Silent};
+use genstore_remote::transport::Traffic;
+use genstore_remote::{Report, Way};
+use genstore_run::Interrupts;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use crate::globals::{Globals, When};
+use crate::text::human;
 
 /// The delay before the bar appears.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The interval between its movements.
 const TICK: Duration = Duration::from_millis(100);
+
+/// The fate of a command that a signal ends.
+const NOTHING: &str = "readers see no change, and the next command that writes removes what is left";
+const MOVED: &str = "another generation is current already; see `genstore status`";
 
 /// The bar, if there is one.
 #[derive(Clone, Default)]
@@ -21,6 +31,10 @@ pub(crate) struct Bar(Option<Arc<Shared>>);
 
 struct Shared {
     bar: ProgressBar,
+    /// The link `current` of the store, and its target at the start.
+    current: Mutex<Option<(PathBuf, Option<PathBuf>)>>,
+    /// Whether the verb catches signals itself.
+    has_signals: AtomicBool,
     state: Mutex<State>,
     finished: Condvar,
 }
@@ -44,7 +58,24 @@ impl Bar {
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let state = Mutex::new(State::Waiting);
-        Bar(Some(Arc::new(Shared { bar, state, finished: Condvar::new() })))
+        let (current, has_signals) = (Mutex::default(), AtomicBool::new(false));
+        Bar(Some(Arc::new(Shared { bar, current, has_signals, state, finished: Condvar::new() })))
+    }
+
+    /// Remembers what is current in a store, to say at a Ctrl-C what became of the command.
+    pub(crate) fn watch_current(&self, store: &Path) {
+        if let Some(shared) = &self.0 {
+            let link = store.join("current");
+            let target = std::fs::read_link(&link).ok();
+            *lock(&shared.current) = Some((link, target));
+        }
+    }
+
+    /// Leaves signals to the verb.
+    pub(crate) fn leave_signals(&self) {
+        if let Some(shared) = &self.0 {
+            shared.has_signals.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Returns the listener for the library's progress.
@@ -53,6 +84,11 @@ impl Bar {
             Some(shared) => Arc::new(Listener(Arc::clone(shared))),
             None => Arc::new(Silent),
         }
+    }
+
+    /// Returns the listener for transfers between a store and a remote.
+    pub(crate) fn transfers(&self) -> Option<Arc<dyn Report>> {
+        self.0.as_ref().map(|shared| Arc::new(Listener(Arc::clone(shared))) as Arc<dyn Report>)
     }
 
     /// Removes the bar, before anything else is printed.
@@ -80,19 +116,50 @@ impl Shared {
                 false => ProgressDrawTarget::term_like(Box::new(Plain)),
             };
             self.bar.set_draw_target(target);
+        } else {
+            return;
         }
+        // From here on a signal must not leave half a bar behind.
+        let interrupts = match self.has_signals.load(Ordering::Relaxed) {
+            true => None,
+            false => Interrupts::install().ok(),
+        };
         // A flush has no steps; the bar moves nevertheless.
         while wait(TICK) {
             self.bar.tick();
+            if let Some(signal) = interrupts.as_ref().and_then(Interrupts::signal) {
+                self.end(signal);
+            }
         }
+        // The rest of the command can be interrupted, too.
+        if let Some(interrupts) = interrupts {
+            let (signal, _) = interrupts.wait_for_more(0);
+            self.end(signal);
+        }
+    }
+
+    /// Ends the program after a signal, unless the verb does.
+    fn end(&self, signal: i32) {
+        if self.has_signals.load(Ordering::Relaxed) {
+            return;
+        }
+        self.bar.finish_and_clear();
+        let now = lock(&self.current);
+        let moved = now.as_ref().is_some_and(|(link, target)| std::fs::read_link(link).ok() != *target);
+        let fate = if moved { MOVED } else { NOTHING };
+        // A failure cannot be reported anywhere.
+        writeln!(io::stderr(), "interrupted: {fate}").unwrap_or_default();
+        // As after a kill: the store is complete at each instruction.
+        std::process::exit(128 + signal);
     }
 }
 
 /// Moves the bar.
 struct Listener(Arc<Shared>);
 
-impl Progress for Listener {
-    fn begin(&self, phase: Phase, total: Option<u64>) {
+impl Listener {
+    /// Shows the bar after its delay.
+    fn start(&self) {
         let mut state = lock(&self.0.state);
         if *state == State::Waiting {
             *state = State::Started;
@@ -100,7 +167,35 @@ impl Progress for Listener {
             // If the system grants no thread, there is no bar.
             std::thread::Builder::new().spawn(move || shared.show_until_finished()).ok();
         }
-        drop(state);
+    }
+}
+
+impl Report for Listener {
+    fn begin(&self, way: Way, bytes: u64) {
+        self.start();
+        let bar = &self.0.bar;
+        let template = "{msg} {bar:20} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left{prefix}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_message(if way == Way::Push { "Pushing" } else { "Pulling" });
+        bar.set_position(0);
+        bar.set_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.0.bar.inc(bytes);
+    }
+
+    fn traffic(&self, traffic: Traffic) {
+        let moved = human::bytes(traffic.sent + traffic.received);
+        self.0.bar.set_prefix(format!("; {}, {moved}", human::count(traffic.requests(), "request")));
+    }
+}
+
+impl Progress for Listener {
+    fn begin(&self, phase: Phase, total: Option<u64>) {
+        self.start();
         let bar = &self.0.bar;
         let (word, unit) = match phase {
             Phase::Scan => ("Scanning", "entries"),
@@ -113,14 +208,18 @@ impl Progress for Listener {
             _ => ("Working", ""),
         };
         let template = match total {
-            Some(_) => format!("{{msg}} {{bar:30}} {{human_pos}} of {{human_len}} {unit}"),
-            None => format!("{{spinner}} {{msg}} {}", if unit.is_empty() { "" } else { "{human_pos}" }),
+            Some(_) => format!(
+                "{{msg}} {{wide_bar}} {{human_pos}} of {{human_len}} {unit}, {{per_sec}}, {{eta}} left"
+            ),
+            None if unit.is_empty() => "{spinner} {msg} {elapsed}".to_owned(),
+            None => "{spinner} {msg} {human_pos}, {per_sec}".to_owned(),
         };
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(word);
-        bar.set_position(0);
+        // The rate is that of this phase.
+        bar.reset();
         match total {
             Some(total) => bar.set_length(total),
             None => bar.unset_length(),

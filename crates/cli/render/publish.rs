@@ -48,6 +48,20 @@ struct Millis {
     commit: u64,
 }
 
+/// The push that followed.
+#[derive(Serialize, Clone)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+pub(crate) struct PushedPart {
+    pub(crate) remote: String,
+    pub(crate) channel: String,
+    /// The record of the channel's head.
+    pub(crate) record: u64,
+    /// The number of objects that the remote did not have.
+    pub(crate) objects: u64,
+    /// The sum of their sizes in bytes.
+    pub(crate) bytes: u64,
+}
+
 /// The document `genstore.publish/1`, also of a dry run.
 #[derive(Serialize)]
 #[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
@@ -97,6 +111,8 @@ pub(crate) struct PublishDoc {
     healed: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recycled: Option<GenerationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pushed: Option<PushedPart>,
     /// Whether the store is new.
     store_created: bool,
     #[serde(flatten)]
@@ -145,6 +161,7 @@ impl PublishDoc {
             refreshed: Some(done.refreshed),
             healed: Some(done.healed),
             recycled: done.recycled,
+            pushed: None,
             store_created,
             path: PathField::of_path(&store.tree_path(done.generation)),
             ms: Millis {
@@ -198,6 +215,7 @@ impl PublishDoc {
             refreshed: None,
             healed: None,
             recycled: None,
+            pushed: None,
             store_created: false,
             path: PathField::default(),
             ms: Millis { scan: millis(scanned.time), store: millis(hashed), ..Millis::default() },

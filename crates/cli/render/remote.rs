@@ -1,6 +1,6 @@
 //! Exit statuses and hints for errors of remotes, and their traffic.
 
-use genstore_remote::transport::Traffic;
+use genstore_remote::transport::{Reason, Traffic};
 use genstore_remote::{Check, Error};
 use serde::Serialize;
 
@@ -40,6 +40,7 @@ pub(crate) fn exit_of(error: &Error) -> u8 {
         Error::Damaged { .. } => exit::DAMAGED,
         Error::Lost { .. } => exit::LOST,
         Error::Newer { .. } => exit::NEWER_FORMAT,
+        Error::Request { cause, .. } if cause.reason == Reason::NewProgram => exit::NEWER_FORMAT,
         Error::Distrusted { .. } => exit::DISTRUSTED,
         Error::Unfit { .. } => exit::USAGE,
         _ => exit::FAILED,
@@ -53,6 +54,7 @@ pub(crate) fn hint_of(error: &Error) -> String {
             return format!("it has {}; `genstore remote log` shows its records", near.join(", "));
         }
         Error::Unknown { .. } => "push to it first: `genstore push`",
+        Error::Request { cause, .. } if cause.reason != Reason::Other => hint_of_reason(cause.reason),
         Error::Request { op: "append", .. } => {
             "it is not known whether the record arrived: run the same command again, which finds out"
         }
@@ -66,7 +68,14 @@ pub(crate) fn hint_of(error: &Error) -> String {
             "check the address; the first `genstore push` makes an empty place a remote"
         }
         Error::Lost { .. } => "another machine pushed: look at `genstore remote log`, then push again",
-        Error::Distrusted { check: Check::WentBack | Check::Forked, .. } => {
+        Error::Signing { .. } => "`ssh-add -l` lists the keys of the agent; `sign` names the key's file",
+        Error::Distrusted { check: Check::Signature, .. } => {
+            "nothing was activated; a record needs a signer in the file that `trust` names"
+        }
+        Error::Distrusted { check: Check::Frozen, .. } => {
+            "its publisher must push, or an old copy is served; nothing was activated"
+        }
+        Error::Distrusted { check: Check::WentBack | Check::Forked | Check::Heads, .. } => {
             "its log is not the one that this machine saw before; nothing was changed"
         }
         Error::Distrusted { .. } => "nothing was changed; `genstore remote test` checks the server",
@@ -74,4 +83,23 @@ pub(crate) fn hint_of(error: &Error) -> String {
         _ => "see `genstore help`",
     };
     text.to_owned()
+}
+
+fn hint_of_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::ReadOnly => "use an address, or a key, that may do this; nothing was changed",
+        Reason::Credentials => "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
+        Reason::Clock => "set the clock of this machine: signatures hold for some minutes",
+        Reason::NoBucket => "create the bucket, or check its name; nothing was changed",
+        Reason::Region => "name the region in the address: s3://bucket/prefix?region=NAME",
+        Reason::Page => "a proxy or a login page answers: check the address, and the proxy",
+        Reason::Certificate => "SSL_CERT_FILE names a file of certificates that are trusted",
+        Reason::NoProgram => {
+            "install genstore there, or name it in the address: ssh://host/path?program=/opt/genstore"
+        }
+        Reason::OldProgram => "install this version of genstore there; nothing was changed",
+        Reason::NewProgram => "install that version of genstore here; nothing was changed",
+        Reason::Login => "try `ssh` to this host by hand; nothing was changed",
+        _ => "see `genstore help`",
+    }
 }

@@ -166,6 +166,12 @@ pub(crate) fn generations(ids: &[GenerationId]) -> String {
     format!("{word} {}", names.join(", "))
 }
 
+/// Returns the name of an actor in the log, without the process and the verb.
+pub(crate) fn who(by: Option<&str>) -> String {
+    let by = by.unwrap_or_default();
+    line(by.split_once(", process ").map_or(by, |(who, _)| who), 40)
+}
+
 /// A cell of a table.
 pub(crate) struct Cell {
     text: String,
@@ -215,6 +221,52 @@ pub(crate) fn table(rows: &[Vec<Cell>]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The rules by which a table becomes narrower.
+pub(crate) struct Fit<'a> {
+    /// The columns of the terminal.
+    pub(crate) width: usize,
+    /// The column whose text is cut.
+    pub(crate) cut: usize,
+    /// The columns that are left out if that is not enough, the first one first.
+    pub(crate) drop: &'a [usize],
+}
+
+/// The least columns of a text that is cut.
+const CUT_TO: usize = 12;
+
+/// Aligns rows in a terminal: one column is cut at the edge, and others are left out if there is no room.
+pub(crate) fn table_within(mut rows: Vec<Vec<Cell>>, fit: &Fit<'_>) -> String {
+    let width = |rows: &[Vec<Cell>], at: usize| {
+        rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.text.width()).max().unwrap_or(0)
+    };
+    let all = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let total = |rows: &[Vec<Cell>]| -> usize {
+        let widths = (0..all).map(|at| width(rows, at)).filter(|width| *width > 0);
+        widths.map(|width| width + 2).sum::<usize>().saturating_sub(2)
+    };
+    let mut drop = fit.drop.iter();
+    loop {
+        let over = total(&rows).saturating_sub(fit.width);
+        if over == 0 {
+            break;
+        }
+        let widest = width(&rows, fit.cut);
+        let dropped = if widest.saturating_sub(over) < CUT_TO.min(widest) { drop.next() } else { None };
+        if let Some(dropped) = dropped {
+            rows.iter_mut().filter_map(|row| row.get_mut(*dropped)).for_each(|cell| cell.text.clear());
+            continue;
+        }
+        let to = widest.saturating_sub(over).max(1);
+        for cell in rows.iter_mut().filter_map(|row| row.get_mut(fit.cut)) {
+            if cell.text.width() > to {
+                cell.text = format!("{}…", first_columns(&cell.text, to - 1).trim_end());
+            }
+        }
+        break;
+    }
+    table(&rows)
 }
 
 #[cfg(test)]
@@ -284,6 +336,31 @@ mod tests {
             vec![right("10"), left("a"), left(""), left("")],
         ];
         assert_eq!(table(&rows), " 9  日本  x\n10  a\n");
+    }
+
+    #[test]
+    fn a_table_fits_its_terminal() {
+        let check = |width: usize, expected: &str| {
+            let rows = vec![
+                vec![
+                    right("42"),
+                    left("9f3ac1d2"),
+                    left("2 min ago"),
+                    left("a note for people 日本"),
+                    left("(x)"),
+                ],
+                vec![right("9"), left("77b0e6aa"), left("1 h ago"), left("short"), left("")],
+            ];
+            let text = table_within(rows, &Fit { width, cut: 3, drop: &[1, 2] });
+            assert_eq!(text.lines().next().unwrap(), expected, "{width}");
+            assert!(text.lines().all(|line| columns(line) <= width.max(8)), "{text}");
+        };
+        check(80, "42  9f3ac1d2  2 min ago  a note for people 日本  (x)");
+        check(48, "42  9f3ac1d2  2 min ago  a note for people…  (x)");
+        check(40, "42  2 min ago  a note for people…  (x)");
+        check(30, "42  a note for people 日…  (x)");
+        check(20, "42  a note for…  (x)");
+        check(12, "42  a…   (x)");
     }
 
     #[test]

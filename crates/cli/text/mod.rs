@@ -6,4 +6,5 @@ pub(crate) mod nearest;
 pub(crate) mod plain;
 pub(crate) mod size;
 pub(crate) mod style;
+pub(crate) mod template;
 pub(crate) mod time;

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::civil::Date;
+use jiff::civil::DateTime;
 use jiff::fmt::friendly::{Designator, Spacing, SpanParser, SpanPrinter};
 use jiff::tz::TimeZone;
 use jiff::{RoundMode, Span, SpanRelativeTo, SpanRound, Timestamp, Unit};
@@ -66,7 +66,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| bad())
 }
 
-/// Parses a moment: RFC 3339, a date (its start in the local time zone), or a duration from `now`.
+/// Parses a moment: RFC 3339, a date (its start) or a date with a time in the local time zone, or a duration
+/// from `now`.
 pub(crate) fn parse_moment(text: &str, now: SystemTime) -> Result<SystemTime, String> {
     if let Ok(duration) = parse_duration(text) {
         return now.checked_add(duration).ok_or_else(|| format!("too far away: {}", shown(text)));
@@ -74,9 +75,10 @@ pub(crate) fn parse_moment(text: &str, now: SystemTime) -> Result<SystemTime, St
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant.into());
     }
-    let day = text.parse::<Date>().ok().and_then(|day| day.to_zoned(TimeZone::system()).ok());
-    day.map(|day| day.timestamp().into()).ok_or_else(|| {
-        format!("not a time: {} (write it like 2031-05-01, 2031-05-01T12:00:00Z or 7d)", shown(text))
+    // A date without a time is its start.
+    let zoned = text.parse::<DateTime>().ok().and_then(|day| day.to_zoned(TimeZone::system()).ok());
+    zoned.map(|zoned| zoned.timestamp().into()).ok_or_else(|| {
+        format!("not a time: {} (write it like 2031-05-01, '2031-05-01 18:00' or 7d)", shown(text))
     })
 }
 
@@ -150,6 +152,7 @@ mod tests {
         assert_eq!(secs("1m"), Some(1060));
         assert_eq!(secs("1970-01-01T01:00:00+00:30"), Some(1800));
         assert_eq!(secs("tomorrow"), None);
+        assert_eq!(secs("2031-05-01 25:00"), None);
         assert_eq!(secs("2031-13-01"), None);
     }
 }

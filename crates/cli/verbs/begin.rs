@@ -17,6 +17,9 @@ use crate::text::time;
 pub(crate) struct Begin {
     #[command(flatten)]
     owner: OwnerArgs,
+    /// Let several writers fill it with `put`, instead of by writing to a directory
+    #[arg(long)]
+    batch: bool,
 }
 
 /// The owner of the stage until it is committed.
@@ -38,8 +41,9 @@ pub(crate) struct BeginDoc {
     schema: &'static str,
     /// The id of the stage.
     stage: String,
+    /// The directory to write to; absent with `--batch`.
     #[serde(flatten)]
-    path: PathField,
+    path: Option<PathField>,
     /// The process with which the stage ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_pid: Option<u32>,
@@ -56,17 +60,20 @@ impl Begin {
             (None, until) => Owner::Until(until.unwrap_or_else(|| context.now())),
         };
         let (store, _) = context.open_or_create(None)?;
-        let stage = store.begin()?;
-        let path = stage.path().to_owned();
+        let stage = if self.batch { store.begin_batch()? } else { store.begin()? };
+        let path = (!self.batch).then(|| stage.path().to_owned());
         let id = stage.leave_to(owner)?;
         let document = BeginDoc {
             schema: "genstore.begin/1",
             stage: id.to_string(),
-            path: PathField::of_path(&path),
+            path: path.as_deref().map(PathField::of_path),
             owner_pid: self.owner.owner_pid,
             expires: until.map(time::rfc3339),
         };
-        context.out.emit(&document, || format!("{id} {}\n", show(&path)));
+        context.out.emit(&document, || match path {
+            Some(path) => format!("{id} {}\n", show(&path)),
+            None => format!("{id}\n"),
+        });
         Ok(exit::DONE)
     }
 }

@@ -11,7 +11,8 @@ use genstore_run::{Ended, Output};
 
 use crate::command::advice;
 use crate::command::before::check_publish;
-use crate::command::building::{self, Builder, Prepared, failed};
+use crate::command::building::{Builder, Prepared, failed};
+use crate::command::choice::Choice;
 use crate::command::context::Context;
 use crate::command::publishing::{Pending, PublishArgs};
 use crate::command::running::{self, Done};
@@ -23,6 +24,8 @@ use crate::text::{human, time};
 
 #[derive(Args)]
 pub(crate) struct Build {
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     args: PublishArgs,
     /// Publish this folder, which the command writes to and keeps, instead of GENSTORE_OUT
@@ -38,6 +41,7 @@ pub(crate) struct Build {
 
 impl Build {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        context.choose(&self.choice);
         let facts = self.args.facts()?;
         let builder = Builder::new(context, &self.command, self.output.as_deref(), self.timeout)?;
         check_publish(context)?;
@@ -50,12 +54,12 @@ impl Build {
         let json = context.out.json();
         let output = Output::to(move |stream, bytes| output::pass_on(stream, bytes, json)).with_log(log);
         context.progress.finish();
-        builder.warning_of_path(&stage).iter().for_each(|warning| context.out.warn(warning));
-        let Done { finished, time } =
-            running::finish(context, || building::start(&stage, &job, output), builder.limits)?;
+        let name = human::line(&job.program.to_string_lossy(), 60);
+        let warn = |warning: String| context.out.warn(&warning);
+        let start = || builder.start(&store, &stage, job, output, warn);
+        let Done { finished, time } = running::finish(context, start, builder.limits)?;
         drop(previous);
         if finished.ended != Ended::Exited(0) {
-            let name = human::line(&job.program.to_string_lossy(), 60);
             let why = running::ending(&name, finished.ended);
             return Err(failed(context, stage, why, Some(finished.ended)));
         }

@@ -45,7 +45,8 @@ pub(crate) struct CatDoc {
 impl Cat {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let path = refs::path_in_tree(&self.path)?;
-        let generation = context.open()?.open_generation(&self.generation)?;
+        let store = context.open()?;
+        let generation = store.open_generation(&refs::local(context, &store, &self.generation)?)?;
         if !context.out.json() {
             let done = generation.cat(path.as_bytes(), &mut context.out.writer());
             // An error of the output is reported at the end.

@@ -1,33 +1,38 @@
 //! `diff`: compares two generations, or a generation and a directory.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::diff::{Change, Diff as Difference, DiffSummary, diff};
+use genstore::diff::{Change, Diff as Difference, diff};
 use genstore::tree::RelPath;
 use genstore::{Error, GenerationId, Rev, Store};
 use serde::Serialize;
 
+use crate::command::choice::Choice;
 use crate::command::compare::Side;
 use crate::command::context::Context;
 use crate::command::refs;
 use crate::errors::Fail;
 use crate::exit;
 use crate::render::diff as list;
-use crate::render::json::{ChangeDoc, PathField};
+use crate::render::json::{ChangeDoc, PathField, SummaryDoc};
+use crate::render::pager;
 use crate::render::patch::{Content, Lines, count_lines, patch};
 use crate::text::human;
 
 #[derive(Args)]
 pub(crate) struct Diff {
-    /// The old side: a generation [default: @-]
+    /// The old side: a generation [default: @-]; a directory alone is compared with @
     #[arg(value_name = "A")]
-    old: Option<String>,
+    old: Option<OsString>,
     /// The new side: a generation or a directory [default: @]
     #[arg(value_name = "B")]
     new: Option<OsString>,
+    #[command(flatten)]
+    choice: Choice,
     /// Count the added and removed lines
     #[arg(long, conflicts_with_all = ["name_status", "patch"])]
     stat: bool,
@@ -62,30 +67,9 @@ pub(crate) struct DiffDoc {
     summary: SummaryDoc,
 }
 
-#[derive(Serialize)]
-#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
-struct SummaryDoc {
-    /// The number of added paths.
-    added: u64,
-    /// The number of removed paths.
-    removed: u64,
-    /// The number of changed paths.
-    modified: u64,
-    /// The number of renamed paths.
-    renamed: u64,
-    /// The size of the second side, less that of the first.
-    bytes: i64,
-}
-
-impl SummaryDoc {
-    fn of(summary: DiffSummary) -> SummaryDoc {
-        let DiffSummary { added, removed, modified, renamed, bytes, .. } = summary;
-        SummaryDoc { added, removed, modified, renamed, bytes }
-    }
-}
-
 impl Diff {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        context.choose(&self.choice);
         let store = context.open()?;
         let paths: Vec<RelPath> =
             self.patch.iter().flatten().map(refs::path_in_tree).collect::<Result<_>>()?;
@@ -96,21 +80,48 @@ impl Diff {
         if context.out.json() {
             self.print_document(context, &old, &new, &found)?;
         } else if self.patch.is_some() {
-            for change in &found.changes {
-                let (from, to) = contents(&old, &new, change)?;
-                context.out.bytes(&patch(change, &from, &to, context.out.colored));
-            }
+            self.print_patch(context, &old, &new, &found)?;
         } else {
             let text = self.text(&old, &new, &found)?;
-            context.out.text(&text);
+            context.out.text_paged(&text);
         }
         let differs = !found.changes.is_empty();
         Ok(if differs && self.exit_code { exit::DIFFERS } else { exit::DONE })
     }
 
+    /// Prints the patch. On a terminal it is collected first, since it may need a pager.
+    fn print_patch(
+        &self,
+        context: &Context<'_>,
+        old: &Side,
+        new: &Side,
+        found: &Difference<'_>,
+    ) -> Result<()> {
+        let mut all = Vec::new();
+        for change in &found.changes {
+            let (from, to) = contents(old, new, change)?;
+            let text = patch(change, &from, &to, context.out.colored);
+            match pager::columns() {
+                Some(_) => all.extend(text),
+                None => context.out.bytes(&text),
+            }
+        }
+        let is_shown = std::str::from_utf8(&all).is_ok_and(|text| pager::show(text, context.out.colored));
+        if !is_shown {
+            context.out.bytes(&all);
+        }
+        Ok(())
+    }
+
     fn sides(&self, context: &Context<'_>, store: &Store) -> Result<(Side, Side)> {
+        if let (Some(only), None) = (&self.old, &self.new)
+            && is_directory(store, only)
+        {
+            let old = Side::generation(store, &refs::CURRENT)?;
+            return Ok((old, new_side(context, store, only)?));
+        }
         let old = match &self.old {
-            Some(text) => refs::rev(text),
+            Some(text) => refs::local(context, store, &refs::rev(&refs::text(text)))?,
             None => Rev::Current { older: 1 },
         };
         let old = match Side::generation(store, &old) {
@@ -140,16 +151,7 @@ impl Diff {
         if paths.is_empty() {
             return Ok(());
         }
-        let within = |path: &[u8]| {
-            paths.iter().any(|wanted| {
-                let rest = path.strip_prefix(wanted.as_bytes());
-                rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-            })
-        };
-        found
-            .changes
-            .retain(|change| within(change.path()) || change.from().is_some_and(|from| within(from.path)));
-        found.summary = recount(&found.changes);
+        found.keep_within(paths);
         Ok(())
     }
 
@@ -210,11 +212,22 @@ impl Diff {
     }
 }
 
+/// Returns whether an argument is a directory, and no generation.
+fn is_directory(store: &Store, text: &OsString) -> bool {
+    let is_path = text.as_bytes().contains(&b'/') || matches!(text.as_bytes(), b"." | b"..");
+    let is_dir = || std::fs::metadata(text).is_ok_and(|meta| meta.is_dir());
+    is_path || is_dir() && text.to_str().is_none_or(|name| store.resolve(&refs::rev(name)).is_err())
+}
+
 /// Reads the new side: a directory, if it looks like a path or no generation has the name; otherwise a REF.
 fn new_side(context: &Context<'_>, store: &Store, text: &OsString) -> Result<Side> {
     let dir = Path::new(text);
     let directory = || Side::directory(store, dir, &context.scan_rules(Some(store))?);
     let name = match text.to_str() {
+        // A directory of this name counts more.
+        Some(name) if dir.symlink_metadata().is_err() && refs::remote_of(context, name)?.is_some() => {
+            return Side::generation(store, &refs::local(context, store, &refs::rev(name))?);
+        }
         Some(name) if !name.contains('/') && name != "." && name != ".." => name,
         _ => return directory(),
     };
@@ -254,22 +267,4 @@ fn count_all(old: &Side, new: &Side, found: &Difference<'_>) -> Result<Vec<Lines
         Ok(count_lines(&from, &to))
     };
     found.changes.iter().map(count).collect()
-}
-
-fn recount(changes: &[Change<'_>]) -> DiffSummary {
-    let size = |entry: Option<genstore::tree::Entry<'_>>| match entry.map(|entry| entry.node) {
-        Some(genstore::tree::Node::File(file)) => file.size as i64,
-        _ => 0,
-    };
-    let mut summary = DiffSummary::default();
-    for change in changes {
-        *match change {
-            Change::Added(_) => &mut summary.added,
-            Change::Removed(_) => &mut summary.removed,
-            Change::Modified(..) => &mut summary.modified,
-            Change::Renamed(..) => &mut summary.renamed,
-        } += 1;
-        summary.bytes += size(change.to()) - size(change.from());
-    }
-    summary
 }

@@ -6,8 +6,9 @@ use genstore::GenerationId;
 use genstore::generation::Usage;
 use serde::Serialize;
 
-use super::list::{DamagedDoc, current_or_damage, print_empty, warn_of_damage};
+use super::list::{current_or_damage, print_empty, warn_of_damage};
 use crate::command::context::Context;
+use crate::render::json::DamagedDoc;
 use crate::text::human::{self, Cell, left, right};
 use crate::text::style::{BOLD, GOOD};
 
@@ -57,14 +58,14 @@ impl Du {
             freed_bytes: usage.exclusive,
         };
         let generations: Vec<UsageDoc> = usage.generations.iter().map(doc).collect();
-        let damaged = usage.damaged.iter().map(DamagedDoc::of).collect();
+        let damaged: Vec<DamagedDoc> = usage.damaged.iter().map(DamagedDoc::of).collect();
         let document =
             DuDoc { schema: "genstore.du/1", generations, damaged, store_bytes: usage.store_bytes };
         context.out.emit(&document, || text(&document));
         if usage.generations.is_empty() && usage.damaged.is_empty() && lost.is_none() {
             print_empty(context, &store);
         }
-        Ok(warn_of_damage(context, &usage.damaged, lost.as_slice()))
+        Ok(warn_of_damage(context, &document.damaged, lost.as_slice()))
     }
 }
 

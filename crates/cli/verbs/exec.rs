@@ -42,11 +42,10 @@ impl Exec {
         // If /proc is missing, the command inherits the signals that are ignored here.
         genstore_run::default_signals_for_commands().ok();
         let Some((program, args)) = self.command.split_first() else { return Ok(exit::DONE) };
-        let error = Command::new(program)
-            .args(args)
-            .env("GENSTORE_ROOT", root)
-            .env("GENSTORE_GENERATION", generation.id().to_string())
-            .exec();
+        let mut command = Command::new(program);
+        command.args(args).env("GENSTORE_ROOT", root);
+        command.env("GENSTORE_GENERATION", generation.id().to_string());
+        let error = genstore_run::with_inherited_open_files(|| command.exec());
         let fail = running::cannot_run(program, error.kind() == ErrorKind::NotFound);
         Err(anyhow::Error::from(error).context(fail))
     }

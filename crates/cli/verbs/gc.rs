@@ -8,11 +8,12 @@ use anyhow::Result;
 use clap::Args;
 use genstore::error::Leftover;
 use genstore::gc::{GcPlan, Reason};
-use genstore::{Error, GenerationId, Retention, Rev, Store};
+use genstore::{Error, GenerationId, Retention, Rev, Store, Warning};
 use serde::Serialize;
 
 use crate::command::context::Context;
 use crate::exit;
+use crate::render::json::WarningDoc;
 use crate::render::leftover::{LeftoverDoc, warn_of_left};
 use crate::text::human::{self, Cell, left, right};
 use crate::text::style::{BAD, GOOD};
@@ -75,6 +76,9 @@ pub(crate) struct GcDoc {
     /// The paths that could not be removed or repaired.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftoverDoc>,
+    /// Failures after the change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningDoc>,
 }
 
 #[derive(Serialize, Clone)]
@@ -87,6 +91,9 @@ struct VerdictDoc {
     keeps: bool,
     #[serde(skip)]
     is_unread: bool,
+    /// Whether the grace time alone keeps it.
+    #[serde(skip)]
+    is_graced: bool,
     /// Whether others were chosen.
     #[serde(skip)]
     is_other: bool,
@@ -99,6 +106,7 @@ struct Totals {
     bytes: u64,
     before: u64,
     left: Vec<Leftover>,
+    warnings: Vec<Warning>,
 }
 
 impl Gc {
@@ -114,6 +122,7 @@ impl Gc {
                 bytes: plan.freed_bytes,
                 before: plan.before_bytes,
                 left: plan.unread.iter().map(|unread| unread.left.clone()).collect(),
+                warnings: vec![],
             }
         } else {
             let done = store.collect(&plan)?;
@@ -134,6 +143,7 @@ impl Gc {
                 bytes: done.freed_bytes,
                 before: done.before_bytes,
                 left: done.left,
+                warnings: done.warnings,
             }
         };
         context.progress.finish();
@@ -148,17 +158,23 @@ impl Gc {
             before_bytes: totals.before,
             after_bytes: totals.before.saturating_sub(totals.bytes),
             left: totals.left.iter().map(LeftoverDoc::of).collect(),
+            warnings: WarningDoc::all(&totals.warnings),
         };
         match self.dry_run {
             true => context.out.emit(&document, || text("Would remove", &verdicts, &totals)),
             false => context.out.confirm(&document, || text("Removed", &verdicts, &totals)),
         }
+        context.warn_of(&totals.warnings);
         warn_of_left(context.out, &totals.left);
         if let Some(wanted) = self.free.filter(|wanted| totals.bytes < *wanted) {
             let (freed, wanted) = (human::bytes(totals.bytes), human::bytes(wanted));
             context.out.note(&format!("the rule frees {freed} of {wanted}: it keeps the rest"));
         }
         let stays = |verdict: &VerdictDoc| verdict.keeps && !verdict.is_other;
+        let graced = verdicts.iter().filter(|verdict| stays(verdict) && verdict.is_graced);
+        if !self.chosen.is_empty() && graced.count() > 0 {
+            context.out.hint("to remove it all the same: --grace 0s");
+        }
         let is_partly = !self.chosen.is_empty() && verdicts.iter().any(stays);
         Ok(if totals.left.is_empty() && !is_partly { exit::DONE } else { exit::PARTLY })
     }
@@ -228,12 +244,14 @@ fn verdicts(plan: &GcPlan) -> Vec<VerdictDoc> {
         keeps: verdict.keeps(),
         is_unread: false,
         is_other: verdict.reasons.contains(&Reason::NotChosen),
+        is_graced: matches!(verdict.reasons.as_slice(), [Reason::Grace(_)]),
     };
     let unread = plan.unread.iter().map(|genstore::gc::UnreadGeneration { id, .. }| VerdictDoc {
         generation: *id,
         reasons: vec!["cannot be read".to_owned()],
         keeps: true,
         is_unread: true,
+        is_graced: false,
         is_other: plan.retention.chosen.as_ref().is_some_and(|chosen| !chosen.contains(id)),
     });
     let mut all: Vec<_> = plan.verdicts.iter().map(doc).chain(unread).collect();

@@ -16,6 +16,7 @@ use crate::project::tools::{Advice, Tools};
 use crate::render::json::PathField;
 use crate::text::escape::show;
 use crate::text::style::GOOD;
+use crate::topics;
 
 #[derive(Args)]
 pub(crate) struct Init {
@@ -68,6 +69,9 @@ pub(crate) struct InitDoc {
     created: bool,
     #[serde(flatten)]
     path: PathField,
+    /// The project's file that was created beside the store, with all settings as comments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project_file: Option<PathField>,
     /// Tools that walk into the store.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<AdviceDoc>,
@@ -117,9 +121,6 @@ impl Init {
         let choice = self.choose(context, &found.path, may_hide)?;
         if choice == Choice::Hidden {
             found.path.set_file_name(HIDDEN_STORE_FOLDER);
-            let file = found.path.with_file_name(PROJECT_FILE);
-            name_hidden(&file)?;
-            context.out.note(&format!("Created {}", show(&file)));
         }
         let audience = match (self.shared, self.private) {
             (true, _) => Audience::Group,
@@ -131,6 +132,9 @@ impl Init {
         if created {
             context.out.has_changed("the store was created");
         }
+        let file = found.path.with_file_name(PROJECT_FILE);
+        let writes_file = created && may_hide && !context.ignores_project();
+        let file = if writes_file { write_project_file(&file, choice)?.then_some(file) } else { None };
         let root = advice::root(context, store.path())?;
         let tools = Tools::of(&root, store.path());
         let added = match &tools {
@@ -142,10 +146,14 @@ impl Init {
             schema: "genstore.init/1",
             created,
             path: PathField::of_path(store.path()),
+            project_file: file.as_deref().map(PathField::of_path),
             tools: (added.iter().map(|advice| AdviceDoc::of(advice, true)))
                 .chain(left.iter().map(|advice| AdviceDoc::of(advice, false)))
                 .collect(),
         };
+        let beside = file.as_deref().map(show).map_or_else(String::new, |file| {
+            format!("{GOOD}Created{GOOD:#} {file}, with all settings as comments\n")
+        });
         context.out.confirm(&document, || match created {
             true => {
                 let whom = match audience {
@@ -153,7 +161,7 @@ impl Init {
                     Audience::Owner => ", readable by its owner only, also through views",
                     _ => "",
                 };
-                format!("{GOOD}Created{GOOD:#} the store {}{whom}\n", show(store.path()))
+                format!("{GOOD}Created{GOOD:#} the store {}{whom}\n{beside}", show(store.path()))
             }
             false => format!("The store {} already exists\n", show(store.path())),
         });
@@ -177,11 +185,19 @@ fn lines(all: &[Advice]) -> String {
     all.iter().map(line).collect()
 }
 
-/// Creates a project file that names the hidden store.
-fn name_hidden(file: &Path) -> Result<()> {
+/// Creates the project's file, with all settings as comments. Returns `false` if there is one already.
+fn write_project_file(file: &Path, choice: Choice) -> Result<bool> {
     let fail = |source| Error::Io { op: "create", path: file.to_owned(), source };
     #[allow(clippy::disallowed_methods, reason = "the project's file is no part of a store")]
-    let mut created = std::fs::File::create_new(file).map_err(fail)?;
-    let text = format!("[store]\npath = \"{HIDDEN_STORE_FOLDER}\"\n");
-    Ok(created.write_all(text.as_bytes()).map_err(fail)?)
+    let mut created = match std::fs::File::create_new(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+        created => created.map_err(fail)?,
+    };
+    let hidden = format!("[store]\n# The store.\npath = \"{HIDDEN_STORE_FOLDER}\"\n");
+    let text = match choice {
+        Choice::Hidden => topics::PROJECT_FILE.replace(topics::STORE_PATH, &hidden),
+        _ => topics::PROJECT_FILE.to_owned(),
+    };
+    created.write_all(text.as_bytes()).map_err(fail)?;
+    Ok(true)
 }

@@ -2,13 +2,12 @@
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use genstore::generation::Mark as Judgement;
+use genstore::generation::{Mark as Judgement, Recorded};
 use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::exit;
-use crate::render::json;
+use crate::render::json::{self, WarningDoc};
 use crate::text::human;
 
 #[derive(Args)]
@@ -39,6 +38,9 @@ pub(crate) struct MarkDoc<'a> {
     mark: &'static str,
     /// The reason, for people.
     why: Option<&'a str>,
+    /// Failures after the change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningDoc>,
 }
 
 impl Mark {
@@ -48,14 +50,21 @@ impl Mark {
             Word::Good => Judgement::Good,
             Word::Bad => Judgement::Bad,
         };
-        let generation = store.mark(&self.generation, mark, self.message.clone())?;
+        let Recorded { generation, warnings, .. } =
+            store.mark(&self.generation, mark, self.message.clone())?;
         context.out.has_changed(format!("generation {generation} was marked"));
         let (word, why) = (json::mark(mark), self.message.as_deref());
-        let document = MarkDoc { schema: "genstore.mark/1", generation, mark: word, why };
+        let document = MarkDoc {
+            schema: "genstore.mark/1",
+            generation,
+            mark: word,
+            why,
+            warnings: WarningDoc::all(&warnings),
+        };
         context.out.confirm(&document, || {
             let why = why.map_or(String::new(), |why| format!(": {}", human::line(why, 80)));
             format!("Marked generation {generation} as {word}{why}\n")
         });
-        Ok(exit::DONE)
+        Ok(context.warn_of(&warnings))
     }
 }

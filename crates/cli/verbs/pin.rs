@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
-use genstore::generation::{Pin as Held, PinName};
+use genstore::generation::{Pin as Held, PinName, Recorded};
 use genstore::{GenerationId, Rev};
 use serde::Serialize;
 
 use crate::command::context::Context;
 use crate::errors::Fail;
-use crate::exit;
+use crate::render::json::WarningDoc;
 use crate::text::{human, time};
 
 #[derive(Args)]
@@ -24,7 +24,7 @@ pub(crate) struct Pin {
     /// The reason
     #[arg(short, long, value_name = "WHY")]
     message: Option<String>,
-    /// When the pin expires: 2031-05-01, 2031-05-01T12:00:00Z, or a duration from now like 7d
+    /// When the pin expires: 2031-05-01, '2031-05-01 18:00' (local time), or a duration from now like 7d
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }
@@ -40,13 +40,17 @@ pub(crate) struct PinnedDoc<'a> {
     why: Option<&'a str>,
     /// The time at which it ends.
     until: Option<String>,
+    /// Failures after the change.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningDoc>,
 }
 
 impl Pin {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let until = self.until(context.now())?;
         let store = context.open()?;
-        let generation = store.pin(&self.generation, &self.name, self.message.clone(), until)?;
+        let Recorded { generation, warnings, .. } =
+            store.pin(&self.generation, &self.name, self.message.clone(), until)?;
         context.out.has_changed(format!("generation {generation} was pinned"));
         let document = PinnedDoc {
             schema: "genstore.pin/1",
@@ -54,12 +58,13 @@ impl Pin {
             generation,
             why: self.message.as_deref(),
             until: until.map(time::rfc3339),
+            warnings: WarningDoc::all(&warnings),
         };
         context.out.confirm(&document, || {
             let until = until.map_or(String::new(), |until| format!(" until {}", time::local(until)));
             format!("Pinned generation {generation} as {}{until}\n", self.name)
         });
-        Ok(exit::DONE)
+        Ok(context.warn_of(&warnings))
     }
 
     fn until(&self, now: SystemTime) -> Result<Option<SystemTime>> {

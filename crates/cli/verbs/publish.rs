@@ -7,14 +7,16 @@ use anyhow::Result;
 use clap::Args;
 use genstore::diff::diff;
 use genstore::publish::{Emptying, Expect, Stage};
-use genstore::{Durability, Error, GenerationId, Options, Store};
+use genstore::{Durability, Error, Options, Store};
 
 use crate::command::advice;
 use crate::command::before::check_publish;
+use crate::command::choice::Choice;
 use crate::command::compare::Side;
 use crate::command::context::Context;
 use crate::command::publishing::{Pending, PublishArgs};
-use crate::errors::{Refused, is_absence};
+use crate::command::refs;
+use crate::errors::{Fail, Refused, is_absence};
 use crate::inputs::Inputs;
 use crate::render::publish::{self, PublishDoc, Scanned};
 use crate::text::escape::show;
@@ -24,6 +26,8 @@ use crate::{environment, exit};
 pub(crate) struct Publish {
     #[command(flatten)]
     inputs: Inputs,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     args: PublishArgs,
     /// Move the files into the store instead of copying them
@@ -37,6 +41,12 @@ pub(crate) struct Publish {
 impl Publish {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let start = Instant::now();
+        if self.inputs.names_paths() && !self.choice.is_empty() {
+            let message = "--include and --exclude are for directories, and not for plans and archives";
+            let hint = "list only the wanted entries, or use --subdir".to_owned();
+            return Err(Fail { hint, ..Fail::usage("bad-choice", message) }.into());
+        }
+        context.choose(&self.choice);
         let facts = self.args.facts()?;
         let durability = self.args.durability();
         let found = context.find_store()?;
@@ -53,7 +63,7 @@ impl Publish {
         if !self.dry_run {
             check_publish(context)?;
         }
-        let expect = self.expect(existing.as_ref())?;
+        let expect = self.args.expect_with_base(existing.as_ref(), self.inputs.base())?;
         // Streamed input is received by a stage: the store's own or, if there is no store yet or nothing is
         // to be written, one of a temporary store.
         let streamed = self.inputs.is_stream();
@@ -74,7 +84,7 @@ impl Publish {
             Some(store) => store,
             None => {
                 // If the expectation fails, the store must not be created.
-                check_expected(expect, None)?;
+                refs::check_expected(expect, None)?;
                 made = Store::init(&found.path, context.options(durability)?)?.store;
                 if !context.out.json() {
                     context.out.confirm(&(), || format!("   Created the store {}\n", show(made.path())));
@@ -91,18 +101,6 @@ impl Publish {
         let created = existing.is_none();
         let pending = Pending { store, created, scanned: &scanned, facts, expect, start };
         self.args.audit_and_commit(context, pending, staged)
-    }
-
-    /// Returns the expected current generation. If the base is what is current, that must not change until the
-    /// commit: what another publisher changed meanwhile would be undone.
-    fn expect(&self, store: Option<&Store>) -> Result<Expect> {
-        let expect = self.args.expect(store)?;
-        let (Expect::Any, Some(rev), Some(store)) = (expect, self.inputs.base(), store) else {
-            return Ok(expect);
-        };
-        let base = store.resolve(&rev)?;
-        let is_current = store.current()? == Some(base);
-        Ok(if is_current && !self.args.only_keeps() { Expect::Current(base) } else { expect })
     }
 
     fn plan(
@@ -131,7 +129,7 @@ impl Publish {
             Some(id) => Side::generation(store, &genstore::Rev::Number(id))?,
             None => Side::nothing(),
         };
-        check_expected(expect, base.number())?;
+        refs::check_expected(expect, base.number())?;
         let start = Instant::now();
         let tree = store.preview(&scanned.plan)?;
         let hashed = start.elapsed();
@@ -182,15 +180,6 @@ fn check_place(store: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn check_expected(expect: Expect, found: Option<GenerationId>) -> Result<(), Error> {
-    let expected = match expect {
-        Expect::Any => return Ok(()),
-        Expect::Unborn => None,
-        Expect::Current(id) => Some(id),
-    };
-    if expected == found { Ok(()) } else { Err(Error::Lost { expected, found, by: None, at: None }) }
 }
 
 fn temporary_store(options: Options) -> Result<(tempfile::TempDir, Store)> {

@@ -3,16 +3,14 @@
 use anyhow::Result;
 use clap::Args;
 use genstore::GenerationId;
-use genstore_remote::{PushOptions, Pushed};
+use genstore_remote::Pushed;
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::command::refs;
-use crate::command::remotes::{self, failed, is_address};
+use crate::command::remotes::{self, is_address};
+use crate::command::{pushing, refs};
 use crate::exit;
 use crate::render::remote::{TrafficDoc, traffic_line};
-use crate::text::human;
-use crate::text::style::{DIM, GOOD};
 
 #[derive(Args)]
 pub(crate) struct Push {
@@ -46,26 +44,17 @@ impl Push {
         let (rev, name, channel) = self.parts(context)?;
         let store = context.open()?;
         let named = remotes::open(context, name)?;
-        let url = &named.section.url;
-        if !self.dry_run && !named.section.single_writer && !url.starts_with("file://") {
-            let connect = || genstore_remote::open(url, &context.access);
-            named.remote.probe_once(&connect).map_err(failed)?;
-        }
         let channel = channel.unwrap_or(&named.section.channel);
-        let generation = store.open_generation(&rev.map_or(refs::CURRENT, refs::rev))?;
-        let options = PushOptions::default().dry_run(self.dry_run);
-        let pushed = named.remote.push(&store, &generation, channel, &options).map_err(failed)?;
-        if pushed.changed && !self.dry_run {
-            context.out.has_changed(format!("generation {} was pushed", generation.id()));
-        }
-        let head = generation.head()?;
-        let traffic = named.remote.traffic();
-        let Pushed { record, changed, objects, bytes, .. } = pushed;
+        let rev = refs::local(context, &store, &rev.map_or(refs::CURRENT, refs::rev))?;
+        let generation = store.open_generation(&rev)?;
+        let done = pushing::push(context, &store, &generation, (&named, channel), self.dry_run)?;
+        let traffic = done.traffic;
+        let Pushed { record, changed, objects, bytes, .. } = done.pushed;
         let document = PushedDoc {
             schema: "genstore.push/1",
             dry_run: self.dry_run,
             generation: generation.id(),
-            tree: head.tree.to_string(),
+            tree: done.tree,
             remote: &named.name,
             channel,
             record,
@@ -74,18 +63,7 @@ impl Push {
             bytes,
             traffic: TrafficDoc::of(traffic),
         };
-        context.out.confirm(&document, || {
-            let what = format!("generation {} {DIM}{}{DIM:#}", generation.id(), head.tree.short());
-            let objects = format!("{}, {}", human::count(objects, "object"), human::bytes(bytes));
-            let place = format!("{} {channel}", named.name);
-            match (changed, self.dry_run) {
-                (false, _) => format!("Unchanged: {what} is the head of {place} already\n"),
-                (true, true) => format!("Would push {what} to {place}: {objects}\n"),
-                (true, false) => {
-                    format!("{GOOD}Pushed{GOOD:#} {what} to {place} (record {record}): {objects}\n")
-                }
-            }
-        });
+        context.out.confirm(&document, || done.line);
         context.out.detail(&traffic_line(traffic));
         Ok(exit::DONE)
     }

@@ -5,6 +5,7 @@ pub(crate) mod define;
 pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod test;
+pub(crate) mod verify;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -34,6 +35,12 @@ enum Verb {
     /// Heads of channels and pinned generations stay, and of each channel the last ones. Pushes may run at the
     /// same time.
     Gc(collect::Gc),
+    /// Read every byte that the generations of a remote need, and compare it
+    ///
+    /// With --repair, heads of channels that are damaged are pushed again from this store. Nothing on the
+    /// remote is overwritten; `remote gc` removes the damaged generations later. Exit status 4: damage that
+    /// was not repaired.
+    Verify(verify::Verify),
     /// Keep a generation of a remote under a name
     Pin(names::Pin),
     /// Remove a pin of a remote
@@ -49,6 +56,7 @@ impl Remote {
             Verb::Log(args) => args.run(context),
             Verb::Test(args) => args.run(context),
             Verb::Gc(args) => args.run(context),
+            Verb::Verify(args) => args.run(context),
             Verb::Pin(args) => args.run(context),
             Verb::Unpin(args) => args.run(context),
         }

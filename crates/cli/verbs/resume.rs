@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::switch::{moved, print_refreshed};
 use crate::command::context::Context;
 use crate::command::hooks;
-use crate::exit;
 use crate::render::json::WarningDoc;
 use crate::text::style::GOOD;
 
@@ -40,7 +39,7 @@ impl Resume {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
         context.check_hooks()?;
-        let HoldEnded { hold, activation: activated, .. } = store.end_hold()?;
+        let HoldEnded { hold, activation: activated, warnings: late, .. } = store.end_hold()?;
         let Some(done) = activated else {
             let current = store.current()?;
             let document = ResumeDoc {
@@ -52,7 +51,7 @@ impl Resume {
                 current: current.is_some(),
                 refreshed: 0,
                 durable: true,
-                warnings: vec![],
+                warnings: WarningDoc::all(&late),
             };
             context.out.confirm(&document, || match (&hold, current) {
                 (Some(_), Some(current)) => {
@@ -60,7 +59,7 @@ impl Resume {
                 }
                 _ => "There is no hold\n".to_owned(),
             });
-            return Ok(exit::DONE);
+            return Ok(context.warn_of(&late));
         };
         context.out.has_changed(format!("generation {} is current now", done.generation));
         context.out.confirm_text(|| format!("{GOOD}Resumed:{GOOD:#} {}\n", moved(&store, &done)));

@@ -3,12 +3,13 @@
 use anyhow::Result;
 use clap::Args;
 use genstore::gc::Reason;
-use genstore::publish::MarkLeft;
+use genstore::publish::{MarkLeft, RollbackPlan};
 use genstore::{GenerationId, Store};
 
-use super::switch::{ActivationDoc, moved, print_refreshed};
+use super::switch::{ActivationDoc, between, moved, print_refreshed};
 use crate::command::context::Context;
-use crate::command::hooks;
+use crate::command::{hooks, refs};
+use crate::exit;
 use crate::text::style::GOOD;
 use crate::text::{human, time};
 
@@ -20,14 +21,25 @@ pub(crate) struct Rollback {
     /// Do not mark the current generation as bad
     #[arg(long)]
     keep_good: bool,
+    /// Roll back only if this generation is current
+    #[arg(long, value_name = "REF")]
+    expect: Option<String>,
+    /// Show what would happen, without changing anything
+    #[arg(short = 'n', long)]
+    dry_run: bool,
 }
 
 impl Rollback {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
         context.check_hooks()?;
+        let plan = store.plan_rollback(self.steps)?;
+        refs::check_expected(refs::expected(Some(&store), self.expect.as_deref())?, Some(plan.from))?;
+        if self.dry_run {
+            return self.preview(context, &store, plan);
+        }
         let left = if self.keep_good { MarkLeft::Unchanged } else { MarkLeft::Bad };
-        let done = store.rollback(self.steps, left)?;
+        let done = store.rollback_to(plan, left)?;
         context.out.has_changed(format!("generation {} is current now", done.generation));
         let marked = done.previous.filter(|_| !self.keep_good);
         context.out.confirm_text(|| {
@@ -44,6 +56,18 @@ impl Rollback {
         document.marked_bad = marked;
         context.out.confirm_document(&document);
         Ok(ended.status(context, context.warn_of(&done.warnings)))
+    }
+
+    fn preview(&self, context: &Context<'_>, store: &Store, plan: RollbackPlan) -> Result<u8> {
+        let marked = (!self.keep_good).then_some(plan.from);
+        let mut document = ActivationDoc::planned("genstore.rollback/1", store, Some(plan.from), plan.to)?;
+        document.marked_bad = marked;
+        context.out.emit(&document, || {
+            let bad = marked.map_or(String::new(), |id| format!("; {id} would be marked bad"));
+            let moved = between(store, Some(plan.from), plan.to);
+            format!("Would roll back: {moved}{bad}\n")
+        });
+        Ok(exit::DONE)
     }
 }
 

@@ -16,10 +16,13 @@ macro_rules! shipped {
     };
 }
 
-const SCHEMAS: [(&str, &str); 47] = shipped![
-    "abort" "begin" "cat" "completions" "current" "diff" "doctor" "du" "error" "export" "follow" "gc" "init" "list" "mark"
-    "path" "pin" "promote" "publish" "pull" "push" "rebuild" "remote-add" "remote-gc" "remote-log" "remote-ls" "remote-pin" "remote-rm" "remote-test" "remote-unpin" "restart" "resume" "rollback" "schema-list" "show" "status" "switch" "torture" "trust"
-    "unpin" "verify" "version" "view-add" "view-list" "view-remove" "wait" "watch"
+const SCHEMAS: &[(&str, &str)] = &shipped![
+    "abort" "begin" "bisect" "blame" "cat" "completions" "current" "diff" "doctor" "du" "error" "export"
+    "export-archive" "follow" "forget" "gc" "history" "import" "init" "list" "log" "mark" "path" "pin"
+    "promote" "publish" "pull" "push" "put" "rebuild" "remote-add" "remote-gc" "remote-log" "remote-ls"
+    "remote-pin" "remote-rm" "remote-test" "remote-unpin" "remote-verify" "restart" "resume" "rollback"
+    "schema-list" "serve" "show" "status" "switch" "torture" "trust" "unpin" "verify" "version" "view-add"
+    "view-list" "view-remove" "wait" "watch"
 ];
 
 #[derive(Args)]
@@ -68,6 +71,6 @@ pub(crate) fn names() -> Vec<&'static str> {
 }
 
 /// Returns the name of a document without the program's name and the version.
-fn short(name: &str) -> &str {
+pub(crate) fn short(name: &str) -> &str {
     name.strip_prefix("genstore.").and_then(|name| name.split('/').next()).unwrap_or(name)
 }

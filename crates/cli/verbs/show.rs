@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::pin;
 use crate::command::context::Context;
+use crate::command::refs;
 use crate::exit;
 use crate::render::json::{self, EntryDoc, PathField, PinDoc};
 use crate::text::escape::show;
@@ -75,7 +76,7 @@ pub(crate) struct ShowDoc {
 impl Show {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let store = context.open()?;
-        let generation = store.open_generation(&self.generation)?;
+        let generation = store.open_generation(&refs::local(context, &store, &self.generation)?)?;
         let id = generation.id();
         // Fails if this generation is damaged.
         generation.head()?;
@@ -121,7 +122,7 @@ impl Show {
             path: PathField::of_path(&store.tree_path(id)),
             entries: tree.as_ref().map(|tree| tree.iter().map(EntryDoc::of).collect()),
         };
-        context.out.emit(&document, || {
+        context.out.emit_paged(&document, || {
             let mut text = facts(context, &listed, &document, &show(&store.tree_path(id)));
             if let Some(tree) = &tree {
                 text.push('\n');

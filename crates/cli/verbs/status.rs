@@ -117,10 +117,10 @@ impl Status {
             });
             if let Some(hold) = &hold {
                 text.push_str(&format!(
-                    "Held     {CARE}since {}{CARE:#}: {} rolled back from {}; `genstore resume` ends it\n",
+                    "Held     {CARE}since {}{CARE:#}: {} was rolled back, by {}; `genstore resume` ends it\n",
                     time::local(hold.since),
-                    hold.by,
-                    hold.left
+                    hold.left,
+                    hold.by
                 ));
             }
             for view in &views {

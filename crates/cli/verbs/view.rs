@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -51,6 +52,13 @@ struct Add {
     /// Create private copies in a mirror, for programs that write to them or for another filesystem
     #[arg(long)]
     copy: bool,
+    /// Show files in a mirror for this long after they were removed, except pages
+    ///
+    /// A page that is still open asks for the files of its own generation. They come from generations that
+    /// are kept, so give `[retain] keep_within` the same time. The first publish, rollback or switch after
+    /// the time removes them.
+    #[arg(long, value_name = "DUR", value_parser = time::parse_duration)]
+    keep_removed: Option<Duration>,
     /// Show only this part of the tree
     #[arg(long, value_name = "SUBDIR")]
     from: Option<OsString>,
@@ -130,6 +138,9 @@ pub(crate) struct ViewDoc {
     /// Whether the files are private copies.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     copy: bool,
+    /// The seconds for which removed files are still shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_removed: Option<u64>,
     /// The part of the generation, or the former content.
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
@@ -170,6 +181,7 @@ impl ViewDoc {
             path: PathField::of_path(&view.path),
             kind: kind(view.kind),
             copy: view.copy,
+            keep_removed: view.keep_removed.map(|keep| keep.as_secs()),
             from,
             from_b64,
             target,
@@ -242,6 +254,12 @@ impl View {
 impl Add {
     fn run(&self, context: &Context<'_>) -> Result<u8> {
         let kind = match self.kind {
+            Kind::Link if self.keep_removed.is_some() => {
+                let fail =
+                    Fail::usage("kept-by-a-link", "a link shows one generation, and no removed files");
+                let hint = "use `--as mirror`, or omit --keep-removed".to_owned();
+                return Err(Fail { hint, ..fail }.into());
+            }
             Kind::Link if self.copy => {
                 let fail = Fail::usage("copy-of-a-link", "a link has no files to copy");
                 let hint = "use `--as mirror`, or omit --copy".to_owned();
@@ -255,6 +273,7 @@ impl Add {
         let mut options = ViewOptions::default();
         (options.from, options.kind, options.copy) = (from, kind, self.copy);
         (options.replace, options.parents) = (self.replace, self.parents);
+        options.keep_removed = self.keep_removed;
         let added = store.add_view(&self.path, &options)?;
         let view = &added.view;
         let path = show(&view.path);
@@ -344,11 +363,7 @@ fn list(context: &Context<'_>) -> Result<u8> {
         context.out.hint("the next publish updates the mirrors");
     }
     if let Some(view) = views.iter().find(|view| matches!(view.state, ViewState::Elsewhere(_))) {
-        let kind = if view.kind == ViewKind::Mirror { " --as mirror" } else { "" };
-        let copy = if view.copy { " --copy" } else { "" };
-        let from = view.from.as_ref().map_or(String::new(), |from| format!(" --from {from}"));
-        let path = show(&view.path);
-        context.out.hint(&format!("`genstore view add {path}{kind}{copy}{from} --replace` repairs it"));
+        context.out.hint(&format!("`{} --replace` repairs it", view.command()));
     }
     Ok(exit::DONE)
 }

@@ -27,6 +27,24 @@ use crate::project::config::{
 use crate::text::time;
 use crate::watching::{self, Program, Settings};
 
+#[cfg(feature = "serve")]
+use super::serve::http::Beside;
+
+/// A program without a web server has none beside the watch.
+#[cfg(not(feature = "serve"))]
+enum Beside {}
+
+#[cfg(not(feature = "serve"))]
+impl Beside {
+    fn url(&self) -> String {
+        match *self {}
+    }
+
+    fn pages(&self) -> watching::Pages {
+        match *self {}
+    }
+}
+
 const DEBOUNCE: Duration = Duration::from_millis(500);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time after which a program that is not ready is reported.
@@ -73,6 +91,9 @@ pub(crate) struct Watch {
     /// Publish this folder, which the build writes to and keeps, instead of GENSTORE_OUT
     #[arg(long, value_name = "DIR", value_parser = globals::filled_path())]
     output: Option<PathBuf>,
+    /// Also serve the result by HTTP; open pages follow it [default address: that of `serve`]
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
+    serve: Option<Option<String>>,
     /// Publish an empty output even if it replaces one that is not empty
     #[arg(long)]
     allow_empty: bool,
@@ -86,8 +107,9 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn run(&self, context: &Context<'_>) -> Result<u8> {
+        let mut server = None;
         loop {
-            if let Some(status) = self.watch(context)? {
+            if let Some(status) = self.watch(context, &mut server)? {
                 return Ok(status);
             }
             context.check_interrupted()?;
@@ -95,7 +117,7 @@ impl Watch {
     }
 
     /// Watches; returns the exit status, or `None` if the store was removed meanwhile.
-    fn watch(&self, context: &Context<'_>) -> Result<Option<u8>> {
+    fn watch(&self, context: &Context<'_>, server: &mut Option<Beside>) -> Result<Option<u8>> {
         let project = context.project()?;
         let nothing = WatchSection::default();
         let section = project.map_or(&nothing, |project| &project.config.watch);
@@ -119,7 +141,12 @@ impl Watch {
         let grace = retain.and_then(|retain| retain.grace).unwrap_or(GRACE);
         let mut stage = StageOptions::default().lossy(publishing::lossy(context)?);
         stage.recycle = if auto { Some(context.retention()?.grace(grace)) } else { None };
+        if server.is_none() {
+            *server = self.serve(context)?;
+        }
         let settings = Settings {
+            pages: server.as_ref().map(Beside::pages),
+            url: server.as_ref().map(Beside::url),
             builder,
             sources: Arc::new(sources),
             root,
@@ -134,6 +161,24 @@ impl Watch {
         };
         context.progress.finish();
         watching::run(context, &store, settings)
+    }
+
+    /// Starts the server of --serve.
+    #[cfg(feature = "serve")]
+    fn serve(&self, context: &Context<'_>) -> Result<Option<Beside>> {
+        let Some(address) = &self.serve else { return Ok(None) };
+        let parsed = address.as_deref().map(super::serve::address).transpose();
+        let bad =
+            |why| Fail { hint: why, ..Fail::usage("bad-listen", "the value of --serve is no address") };
+        Beside::start(context, parsed.map_err(bad)?).map(Some)
+    }
+
+    #[cfg(not(feature = "serve"))]
+    fn serve(&self, _: &Context<'_>) -> Result<Option<Beside>> {
+        match self.serve {
+            None => Ok(None),
+            Some(_) => Err(super::serve::not_built_in().into()),
+        }
     }
 
     fn sources(&self, context: &Context<'_>, section: &WatchSection, root: PathBuf) -> Result<Sources> {

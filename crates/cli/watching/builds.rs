@@ -45,11 +45,10 @@ impl<'a> Watch<'a> {
         let Prepared { stage, job, log, previous, began } = builder.prepare(self.store)?;
         let (timeout, name) = (builder.limits.timeout, builder.name());
         self.tell(&Event::BuildStart { build: number });
-        builder.warning_of_path(&stage).into_iter().for_each(|warning| self.warn(warning));
         let json = self.context.out.json();
         let prefix = prefix(&self.names, BUILD, self.context.out.colored);
         let output = Output::to(sink(prefix, json)).with_log(log);
-        let mut running = building::start(&stage, &job, output)?;
+        let mut running = builder.start(self.store, &stage, job, output, |warning| self.warn(warning))?;
         let stopper = running.stopper().map_err(anyhow::Error::from)?;
         let tell = self.sender.clone();
         // If the thread cannot be started, dropping its closure ends the command.
@@ -249,7 +248,9 @@ impl<'a> Watch<'a> {
         if is_mixed && done.changed {
             // The mark keeps `resume` and later rollbacks from it.
             let why = "sources changed during the build".to_owned();
-            self.store.mark(&Rev::Number(done.generation), Mark::Bad, Some(why))?;
+            for warning in self.store.mark(&Rev::Number(done.generation), Mark::Bad, Some(why))?.warnings {
+                self.warn(warning.message);
+            }
         }
         for warning in &done.warnings {
             self.warn(warning.message.clone());

@@ -61,9 +61,10 @@ impl Watch<'_> {
             Err(error) => return self.fail(&error.into()),
         };
         for view in views.into_iter().filter(|view| view.state == ViewState::Missing) {
-            let View { path, kind, from, copy, .. } = view;
+            let View { path, kind, from, copy, keep_removed, .. } = view;
             let mut options = ViewOptions::default().parents();
             (options.kind, options.from, options.copy) = (kind, from, copy);
+            options.keep_removed = keep_removed;
             match self.store.add_view(&path, &options) {
                 Ok(_) => self.warn(format!("the view {} was removed and is created again", show(&path))),
                 Err(error) => self.fail(&error.into()),

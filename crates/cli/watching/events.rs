@@ -47,6 +47,10 @@ pub(crate) enum Event {
         /// Whether a rollback holds the current generation.
         held: bool,
     },
+    /// The result is served by HTTP.
+    Serving {
+        url: String,
+    },
     /// Sources have changed.
     Change {
         #[serde(flatten)]
@@ -393,6 +397,7 @@ impl Event {
             }
             Event::Warning { message } => format!("{CARE}warning:{CARE:#} {message}\n"),
             // The error is printed on stderr, with its hint.
+            Event::Serving { url } => verb(GOOD, "Serving", url),
             Event::Error { .. } => String::new(),
             Event::End { .. } => verb(DIM, "Ended", ""),
         }

@@ -10,13 +10,14 @@ mod builds;
 mod current;
 mod env_file;
 pub(crate) mod events;
+mod failed;
 mod inputs;
 mod keys;
 mod observed;
 mod output;
 mod prefix;
 mod programs;
-mod serving;
+pub(crate) mod serving;
 mod sources;
 mod state;
 
@@ -37,7 +38,7 @@ use events::Event;
 pub(crate) use programs::variables;
 pub(crate) use serving::{listen, readiness};
 use state::{Message, Of, Stop, Watch};
-pub(crate) use state::{Program, Settings};
+pub(crate) use state::{Pages, Program, Settings};
 
 /// The interval of reading `current` without a notice, because a watch may lose events.
 const LOOK_AT_CURRENT: Duration = Duration::from_secs(5);
@@ -111,6 +112,9 @@ impl<'a> Watch<'a> {
             generation: self.current,
             held: self.is_held(),
         });
+        if let Some(url) = self.settings.url.clone() {
+            self.tell(&Event::Serving { url });
+        }
         // The current generation need not wait for a build.
         self.show();
         self.look_at_views();

@@ -6,17 +6,8 @@ use genstore_watch::{Announce, Lines};
 use crate::project::config::Pattern;
 use crate::render::output::LineWriter;
 use crate::text::human;
-use crate::text::style::DIM;
+use crate::text::style::{DIM, NAMES};
 
-/// The colours of the prefixes, in turn.
-const COLORS: [anstyle::AnsiColor; 6] = [
-    anstyle::AnsiColor::Cyan,
-    anstyle::AnsiColor::Magenta,
-    anstyle::AnsiColor::Yellow,
-    anstyle::AnsiColor::Blue,
-    anstyle::AnsiColor::Green,
-    anstyle::AnsiColor::Red,
-];
 /// The prefix of the build's output, if there are children.
 pub(super) const BUILD: &str = "build";
 
@@ -25,7 +16,7 @@ pub(super) fn prefix(names: &[String], name: &str, colored: bool) -> String {
     let width = names.iter().map(|name| human::columns(name)).max().unwrap_or(0).max(BUILD.len());
     let at = names.iter().position(|other| other == name);
     let style = match at {
-        Some(at) => COLORS[at % COLORS.len()].on_default().bold(),
+        Some(at) => NAMES[at % NAMES.len()],
         None => DIM,
     };
     // The formatter counts characters, but some take two columns.

@@ -16,6 +16,7 @@ use genstore_watch::{Child, ChildNews, ChildReport, Children, News, Ready, Resta
 use notify::RecommendedWatcher;
 
 use super::events::{Event, Timed};
+use super::failed;
 use super::inputs::Inputs;
 use super::observed::Observed;
 use super::output::KnownOutput;
@@ -30,6 +31,9 @@ use crate::project::config::{OnBusy, Pattern, RunIn};
 use crate::render::failure::Failure;
 use crate::text::style::DIM;
 use crate::text::time;
+
+/// A function that shows the message of a failed build over open pages, or takes it away.
+pub(crate) type Pages = Box<dyn Fn(Option<&str>)>;
 
 /// The settings of the loop.
 pub(crate) struct Settings {
@@ -46,6 +50,10 @@ pub(crate) struct Settings {
     pub(crate) programs: Vec<Program>,
     pub(crate) run_in: RunIn,
     pub(crate) emptying: Emptying,
+    /// Shows the message of a failed build over open pages, or takes it away.
+    pub(crate) pages: Option<Pages>,
+    /// The address at which the result is served.
+    pub(crate) url: Option<String>,
     pub(crate) stage: StageOptions,
 }
 
@@ -235,6 +243,11 @@ impl<'a> Watch<'a> {
     }
 
     pub(super) fn tell(&self, event: &Event) {
+        if let Some(pages) = &self.settings.pages
+            && matches!(event, Event::Published { .. } | Event::Unchanged { .. } | Event::Kept { .. })
+        {
+            pages(None);
+        }
         let now = self.context.now();
         let line = || match event.line() {
             line if line.is_empty() => line,
@@ -271,6 +284,9 @@ impl<'a> Watch<'a> {
 
     /// Prints a failure that does not end the watch.
     pub(super) fn fail(&self, error: &anyhow::Error) {
+        if let Some(pages) = &self.settings.pages {
+            pages(Some(&failed::text(error)));
+        }
         let failure = Failure::of(error);
         match self.context.out.json() {
             true => self.tell(&Event::Error { failure: Box::new(failure) }),

@@ -152,6 +152,8 @@ pub enum Damaged {
     Object(ObjectId),
     /// A generation: its manifest, or a file beside it.
     Generation(GenerationId),
+    /// The tree of a generation, to which files were added.
+    Added(GenerationId),
     /// Another file of the store, by its path in it.
     File(PathBuf),
 }
@@ -299,7 +301,9 @@ impl fmt::Display for Error {
             }
             Error::Damaged { what, cause, .. } => match what {
                 Damaged::Object(id) => write!(f, "object {} is damaged: {cause}", id.digest),
-                Damaged::Generation(id) => write!(f, "generation {id} is damaged: {cause}"),
+                Damaged::Generation(id) | Damaged::Added(id) => {
+                    write!(f, "generation {id} is damaged: {cause}")
+                }
                 Damaged::File(path) => write!(f, "{} is damaged: {cause}", show_path(path)),
             },
             Error::Left { left } => {

@@ -83,7 +83,9 @@
 //! | [`generation`] | generations, their marks and pins, and lists of them |
 //! | [`tree`] and [`mod@diff`] | trees as values, and their differences |
 //! | [`objects`] | single objects: bytes that come from a remote |
+//! | [`mod@history`] | who did what and when |
 //! | [`gc`] | retention and collections |
+//! | [`mod@forget`] | contents that must go from every generation |
 //! | [`view`] | paths outside the store that show what is current |
 //! | [`verify`] | checks and repairs |
 //! | [`error`] and [`progress`] | errors, and the progress of long work |
@@ -124,11 +126,12 @@ pub mod publish {
     pub use crate::plan::emptied::Emptying;
     pub use crate::publication::{Publication, Times};
     pub use crate::verbs::activate::Activation;
+    pub use crate::verbs::publish::batch::PutRoot;
     pub use crate::verbs::publish::ingest::lossy::Lossy;
     pub use crate::verbs::publish::options::{CommitOptions, StageOptions};
     pub use crate::verbs::publish::stage::Stage;
     pub use crate::verbs::publish::staged::Staged;
-    pub use crate::verbs::rollback::{HoldEnded, MarkLeft};
+    pub use crate::verbs::rollback::{HoldEnded, MarkLeft, RollbackPlan};
 }
 
 /// Audits: rules and programs that check a staged tree before it may be committed.
@@ -167,7 +170,14 @@ pub mod generation {
     pub use crate::verbs::export::{Exported, SharedExport};
     pub use crate::verbs::follow::{Follower, Move};
     pub use crate::verbs::inspect::{Listed, Listing, Marking, Pin, Told};
+    pub use crate::verbs::names::{Recorded, Unpinned};
     pub use crate::verbs::usage::{Usage, UsageReport};
+}
+
+/// History: who did what and when.
+pub mod history {
+    pub use crate::model::records::Cause;
+    pub use crate::verbs::history::{HistoryEntry, HistoryEvent};
 }
 
 /// Garbage collection: the generations and objects that it removes.
@@ -175,6 +185,11 @@ pub mod gc {
     pub use crate::change::retain::UnreadGeneration;
     pub use crate::model::retention::{Reason, Retention, Verdict};
     pub use crate::verbs::collect::{Collected, GcPlan};
+}
+
+/// Forgetting: contents that a store must not hold any more.
+pub mod forget {
+    pub use crate::verbs::forget::{Forgot, Remembering};
 }
 
 /// Views: paths outside the store that show the current generation.
@@ -192,7 +207,8 @@ pub mod verify {
     pub use crate::check::strays::Strays;
     pub use crate::check::tree::{Depth, Fault as TreeFault, FaultKind as TreeFaultKind};
     pub use crate::repair::owners::GivenBack;
-    pub use crate::verbs::verify::Repaired;
+    pub use crate::repair::relink::SharedAgain;
+    pub use crate::verbs::verify::{Relinked, Repaired};
 }
 
 /// Faults for tests: calls that fail or kill the process.

@@ -88,6 +88,11 @@ const SCENARIOS: &[Scenario] = &[
         place.add_view(NO_FAULTS(), &mirror().copy()).expect("add");
         add_strangers(place);
     }),
+    scenario(Update, "publish where removed files stay", publish_two).after(|place| {
+        let mirror = mirror().keep_removed(std::time::Duration::from_secs(3600));
+        place.add_view(NO_FAULTS(), &mirror).expect("add");
+        add_strangers(place);
+    }),
     scenario(Update, "switch", |place, faults| {
         place.open(faults)?.activate(&"1".parse().expect("a number"), Expect::Any).map(drop)
     })

@@ -308,8 +308,10 @@ fn the_order_is_that_of_the_layout() {
         let calls = faults.seen().into_iter().filter(|call| !call.contains("/staging/"));
         let calls: Vec<String> = calls.filter(|call| !call.starts_with("chmod")).map(short).collect();
         // Records are written and flushed as temporary files, which are logged under their final names.
+        // Whether the cache of folder stamps is renewed depends on the age of the tree.
         calls
             .into_iter()
+            .filter(|call| !call.ends_with("/sealed"))
             .filter(|call| !call.starts_with("write ") && !call.starts_with("fsync /store/views/"))
             .collect()
     };

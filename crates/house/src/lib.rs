@@ -84,7 +84,9 @@ fn files(folder: &Path, is_wanted: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
     let is_foreign =
         |name: &std::ffi::OsStr| ["target", "node_modules", ".git"].iter().any(|other| name == *other);
     let entries = WalkDir::new(folder).sort_by_file_name().into_iter();
-    let entries = entries.filter_entry(|entry| !is_foreign(entry.file_name()));
+    // The README's first command makes a store in the checkout, with a copy of the sources.
+    let is_store = |path: &Path| path.join("format").symlink_metadata().is_ok();
+    let entries = entries.filter_entry(|entry| !is_foreign(entry.file_name()) && !is_store(entry.path()));
     let entries = entries.map(|entry| entry.expect("a folder that can be read"));
     let files = entries.filter(|entry| !entry.file_type().is_dir());
     let paths = files.map(|file| file.path().strip_prefix(folder).expect("it is below").to_owned());

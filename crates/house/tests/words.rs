@@ -14,6 +14,18 @@ fn workspace() -> PathBuf {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "tests make files")]
+fn texts_of_a_store_are_not_the_projects() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("with-a-store");
+    let tree = folder.join("genstore/generations/1/tree");
+    fs::create_dir_all(&tree).unwrap();
+    for path in [folder.join("README.md"), tree.join("README.md"), folder.join("genstore/format")] {
+        fs::write(path, "text").unwrap();
+    }
+    assert_eq!(texts(&folder), [Path::new("README.md")]);
+}
+
+#[test]
 fn the_words_are_plain() {
     let mut found: Vec<String> = vec![];
     for path in texts(&workspace()) {

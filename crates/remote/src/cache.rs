@@ -25,6 +25,8 @@ const PROBED: &str = "probed";
 #[derive(Clone, Debug)]
 pub struct Cache {
     dir: PathBuf,
+    /// Whether copies are used, and not only the newest record.
+    copies: bool,
 }
 
 /// A part of a bundle that is copied.
@@ -48,7 +50,12 @@ impl Part {
 impl Cache {
     /// Uses a folder, which is created when it is needed.
     pub fn new(dir: &Path) -> Cache {
-        Cache { dir: dir.to_owned() }
+        Cache { dir: dir.to_owned(), copies: true }
+    }
+
+    /// Uses no copies: everything is read from the remote.
+    pub fn without_copies(self) -> Cache {
+        Cache { copies: false, ..self }
     }
 
     /// Reads the newest record that was seen.
@@ -71,9 +78,20 @@ impl Cache {
         drop(self.write(PROBED, b"", false));
     }
 
+    /// Returns whether this is the first call with this word on this machine. If that cannot be kept, it is.
+    pub fn is_first(&self, word: &str) -> bool {
+        let name = format!("said-{word}");
+        let was_said = read(&self.dir.join(&name)).is_ok_and(|said| said.is_some());
+        if !was_said {
+            drop(self.write(&name, b"", false));
+        }
+        !was_said
+    }
+
     /// Reads a copy. One that cannot be read counts as missing.
     pub(crate) fn part(&self, bundle: Digest, part: Part) -> Option<Vec<u8>> {
-        read(&self.dir.join(format!("{bundle}.{}", part.ending()))).ok().flatten()
+        let path = self.dir.join(format!("{bundle}.{}", part.ending()));
+        if self.copies { read(&path).ok().flatten() } else { None }
     }
 
     /// Keeps a copy. A failure is no error, as the copy can be read from the remote again.

@@ -35,6 +35,7 @@ impl Remote {
                 let (expected, found) = (number(was), number(is));
                 return Err(Error::Lost { channel: channel.to_owned(), expected, found });
             }
+            self.verify_head(Some(from), head, &base)?;
             let of = self.generation_of(head)?;
             let mut record =
                 self.next_record(Some(&base), Change::Promote { channel: to.to_owned(), of })?;

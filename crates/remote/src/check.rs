@@ -17,6 +17,8 @@ pub enum Check {
     Forked,
     /// The newest record is not too old.
     Frozen,
+    /// A record changes what it names, and nothing else.
+    Heads,
     /// The signature is a trusted one.
     Signature,
 }
@@ -32,6 +34,7 @@ impl Check {
             Check::WentBack => "went-back",
             Check::Forked => "forked",
             Check::Frozen => "frozen",
+            Check::Heads => "heads",
             Check::Signature => "signature",
         }
     }

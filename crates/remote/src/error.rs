@@ -79,6 +79,11 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// A record cannot be signed.
+    Signing {
+        /// The reason.
+        why: String,
+    },
     /// An argument cannot be used.
     Unfit {
         /// The reason.
@@ -113,6 +118,7 @@ impl Error {
             Error::Unknown { .. } => "unknown-channel",
             Error::Distrusted { .. } => "distrusted",
             Error::Missing { .. } => "remote-missing",
+            Error::Signing { .. } => "cannot-sign",
             Error::Unfit { .. } => "bad-argument",
         }
     }
@@ -148,6 +154,7 @@ impl fmt::Display for Error {
                 write!(f, "the remote cannot be trusted ({}): {why}", check.name())
             }
             Error::Missing { key } => write!(f, "{key} is missing on the remote"),
+            Error::Signing { why } => write!(f, "cannot sign the record: {why}"),
             Error::Unfit { why } => f.write_str(why),
         }
     }

@@ -7,11 +7,13 @@ use genstore::objects::Receiving;
 use genstore::tree::{Digest, Mtime, Node, ObjectId};
 
 use crate::codec::bundle::Section;
+use crate::codec::table::Place;
 use crate::codec::{names, squeeze, table};
 use crate::error::{Error, Result};
 use crate::load::Remembered;
 use crate::objects::{open_object, read_object, sides};
-use crate::packs::{self, Job};
+use crate::packs::{self, Job, Long};
+use crate::report::Way;
 use crate::requests::Remote;
 
 /// After this number of bytes, the objects so far get their names, so that an interruption loses no more.
@@ -33,6 +35,7 @@ struct Receiver<'s> {
     store: &'s Store,
     wanted: HashMap<Digest, Vec<(ObjectId, Mtime)>>,
     receiving: Option<Receiving<'s>>,
+    remote: &'s Remote,
 }
 
 impl Receiver<'_> {
@@ -46,9 +49,39 @@ impl Receiver<'_> {
         for (id, mtime) in ids {
             receiving.put(id, mtime, &mut &*bytes)?;
         }
+        self.remote.advance(bytes.len() as u64);
         match receiving.bytes() >= BATCH {
             true => drop(receiving.finish()?),
             false => self.receiving = Some(receiving),
+        }
+        Ok(())
+    }
+
+    /// Takes a large object as it comes. It is hashed before it has a name.
+    fn take_long(&mut self, remote: &Remote, job: &Job) -> Result<()> {
+        let Some((_, _, digest)) = job.objects.first().copied() else { return Ok(()) };
+        for (id, mtime) in self.wanted.remove(&digest).into_iter().flatten() {
+            // If this fails, the objects so far are still kept.
+            let mut long = Long::open(remote, job)?;
+            let mut receiving = match self.receiving.take() {
+                Some(receiving) => receiving,
+                None => self.store.receive()?,
+            };
+            if let Err(error) = receiving.put(id, mtime, &mut long) {
+                self.receiving = Some(receiving);
+                return Err(match (long.failed, error.code()) {
+                    (Some(failed), _) => failed,
+                    (None, "wrong-bytes") => {
+                        Error::bad(&job.key, crate::codec::Bad::Malformed("the bytes of an object differ"))
+                    }
+                    (None, _) => error.into(),
+                });
+            }
+            remote.advance(job.objects.first().map_or(0, |(_, size, _)| *size));
+            match receiving.bytes() >= BATCH {
+                true => drop(receiving.finish()?),
+                false => self.receiving = Some(receiving),
+            }
         }
         Ok(())
     }
@@ -82,7 +115,7 @@ impl Receiver<'_> {
 
 impl Remote {
     /// Brings the objects of a generation into the store, or only counts those that are missing.
-    pub(crate) fn fetch(&self, store: &Store, of: &Remembered, dry_run: bool) -> Result<Fetched> {
+    pub(crate) fn fetch<'s>(&'s self, store: &'s Store, of: &Remembered, dry_run: bool) -> Result<Fetched> {
         let mut wanted: HashMap<Digest, Vec<(ObjectId, Mtime)>> = HashMap::new();
         let mut seen = HashSet::new();
         for entry in of.manifest.tree.iter() {
@@ -92,7 +125,7 @@ impl Remote {
                 wanted.entry(file.digest).or_default().push((id, file.mtime));
             }
         }
-        let mut receiver = Receiver { store, wanted, receiving: None };
+        let mut receiver = Receiver { store, wanted, receiving: None, remote: self };
         let is_wanted = |receiver: &Receiver<'_>| {
             let missing = of.objects.iter().filter(|(digest, _)| receiver.wanted.contains_key(digest));
             missing.copied().collect::<Vec<_>>()
@@ -104,6 +137,7 @@ impl Remote {
         }
         let done = receiver.take_twins().and_then(|()| {
             let missing = is_wanted(&receiver);
+            self.begin(Way::Pull, missing.iter().map(|(_, size)| size).sum());
             let by_patch = self.fetch_patch(&mut receiver, of, &missing)?;
             self.fetch_packs(&mut receiver, of)?;
             Ok(Fetched { by_patch, ..counted(&missing) })
@@ -184,7 +218,10 @@ impl Remote {
             })
             .collect();
         jobs.sort_by(|a, b| a.key.cmp(&b.key));
-        packs::fetch_all((self, &of.bundle), &jobs, &mut |digest, bytes| receiver.take(digest, &bytes))
+        let (long, short): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| matches!(job.pack.place, Place::Big(..)));
+        packs::fetch_all((self, &of.bundle), &short, &mut |digest, bytes| receiver.take(digest, &bytes))?;
+        long.iter().try_for_each(|job| receiver.take_long(self, job))
     }
 }
 

@@ -8,22 +8,27 @@
 //! |---|---|
 //! | [`codec`] | the format, as pure functions |
 //! | [`transport`] | the requests that a remote must answer |
+//! | `report` | reports of a transfer while it runs |
 //! | `requests`, `log` | repeated requests; reading the log, and appending to it |
 //! | `cache`, `load` | bundles with their manifests, and the copies of them on this machine |
 //! | `nonce` | random numbers |
 //! | `objects` | objects of the local store |
 //! | `push`, `upload`, `pull`, `fetch`, `packs` | between a store and a remote |
-//! | `check` | the names of checks |
+//! | `check`, `signing`, `trust` | the names of checks; signatures, and the changes that a record may make |
 //! | `address` | the transport of an address |
+//! | `serve` | the other side of `ssh://` |
 //! | `changes` | promote, pin, unpin |
+//! | `verify` | comparison of every byte, and repair |
 //! | `gc` | removal of what no generation needs |
 //! | `probe` | checks of a server |
 
+mod access;
 mod address;
 mod cache;
 mod changes;
 mod check;
 pub mod codec;
+mod download;
 mod error;
 mod fetch;
 mod gc;
@@ -35,13 +40,20 @@ mod packs;
 mod probe;
 mod pull;
 mod push;
+mod report;
 mod requests;
+mod serve;
+mod signing;
 pub mod transport;
+mod trust;
 mod upload;
+mod verify;
 
+pub use access::Access;
 pub use address::open;
 pub use cache::Cache;
 pub use check::Check;
+pub use download::download;
 pub use error::{Error, Result};
 pub use fetch::Fetched;
 pub use gc::{Collected, Stays};
@@ -49,6 +61,10 @@ pub use log::Entry;
 pub use probe::Connect;
 pub use pull::{PullOptions, Pulled, Wanted};
 pub use push::{Prepared, PushOptions, Pushed};
+pub use report::{Report, Way};
 #[cfg(feature = "controls")]
 pub use requests::Control;
 pub use requests::{Options, Patience, Remote};
+pub use serve::{Allowed, serve};
+pub use signing::{Sign, Verify, namespace};
+pub use verify::{Finding, Repair, Verified};

@@ -1,5 +1,6 @@
 //! Reading objects out of packs: several packs at once, and of each only the frames that are needed.
 
+use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
@@ -21,9 +22,9 @@ const END: u64 = 32 << 10;
 /// Frames with fewer bytes between them are read by one request.
 const GAP: u64 = 1 << 20;
 /// The most bytes of one request, if a frame is not longer.
-const MOST: u64 = 32 << 20;
+const MOST: u64 = 16 << 20;
 /// The number of packs that are read at once.
-const THREADS: usize = 8;
+const THREADS: usize = 16;
 /// The number of objects that wait for the store.
 const WAITING: usize = 64;
 
@@ -34,7 +35,7 @@ pub(crate) struct Job {
     pub(crate) objects: Vec<(u64, u64, Digest)>,
 }
 
-type Object = (Digest, Vec<u8>);
+pub(crate) type Object = (Digest, Vec<u8>);
 
 /// Reads all objects and passes each to `take`, with the right bytes. `own` is the bundle of the generation.
 pub(crate) fn fetch_all(
@@ -91,7 +92,11 @@ pub(crate) fn fetch_all(
 }
 
 /// Reads the objects of one pack, until `give` returns `false`.
-fn fetch((remote, own): (&Remote, &Bundle), job: &Job, give: &mut dyn FnMut(Object) -> bool) -> Result<()> {
+pub(crate) fn fetch(
+    (remote, own): (&Remote, &Bundle),
+    job: &Job,
+    give: &mut dyn FnMut(Object) -> bool,
+) -> Result<()> {
     let bad = |why| Error::bad(&job.key, why);
     let own_place = Place::Bundle(Some(own.id));
     let PackRef { offset, stored, .. } = job.pack;
@@ -100,24 +105,14 @@ fn fetch((remote, own): (&Remote, &Bundle), job: &Job, give: &mut dyn FnMut(Obje
     }
     let part = |range: Range<u64>| {
         let len = range.end - range.start;
-        let is_whole = move |bytes: Vec<u8>| match bytes.len() as u64 == len {
-            true => Ok(bytes),
-            false => Err(Bad::Malformed("it is too short")),
-        };
         // The first request for a bundle often has its pack as well.
         match own.held(offset + range.start, len).filter(|_| job.pack.place == own_place) {
             Some(held) => Ok(held.to_vec()),
-            None => remote.must_get((&job.key, offset + range.start, len), is_whole),
+            None => whole(remote, &job.key, offset + range.start..offset + range.end),
         }
     };
     let end_len = if stored <= SMALL { stored } else { END.min(stored) };
-    let mut end = part(stored - end_len..stored)?;
-    let footer = end.len().saturating_sub(FOOTER);
-    let index_len = Index::len_from_footer(&end[footer..]).map_err(bad)?;
-    if index_len > end_len && index_len <= stored {
-        end = part(stored - index_len..stored)?;
-    }
-    let index = Index::decode(&end, stored).map_err(bad)?;
+    let (index, end) = read_index(stored, end_len, &job.key, &part)?;
     for group in groups(&index, &job.objects).map_err(bad)? {
         let range = index.stored(&group.frames);
         let read;
@@ -140,6 +135,111 @@ fn fetch((remote, own): (&Remote, &Bundle), job: &Job, give: &mut dyn FnMut(Obje
         }
     }
     Ok(())
+}
+
+/// Reads the index at the end of a pack, and returns it with the bytes of the end.
+fn read_index(
+    stored: u64,
+    end_len: u64,
+    key: &str,
+    part: &dyn Fn(Range<u64>) -> Result<Vec<u8>>,
+) -> Result<(Index, Vec<u8>)> {
+    let bad = |why| Error::bad(key, why);
+    let mut end = part(stored - end_len..stored)?;
+    let footer = end.len().saturating_sub(FOOTER);
+    let index_len = Index::len_from_footer(&end[footer..]).map_err(bad)?;
+    if index_len > end_len && index_len <= stored {
+        end = part(stored - index_len..stored)?;
+    }
+    let index = Index::decode(&end, stored).map_err(bad)?;
+    Ok((index, end))
+}
+
+/// A large object that is read frame by frame, so that it needs little memory.
+pub(crate) struct Long<'a> {
+    remote: &'a Remote,
+    key: &'a str,
+    index: Index,
+    /// The frame that comes next, and the number of frames.
+    next: usize,
+    count: usize,
+    /// Compressed frames that were read: where in the pack they begin, and the first frame after them.
+    ahead: (Vec<u8>, u64, usize),
+    open: Vec<u8>,
+    at: usize,
+    /// The error that ended it.
+    pub(crate) failed: Option<Error>,
+}
+
+impl<'a> Long<'a> {
+    /// Reads the index of a pack of one object.
+    pub(crate) fn open(remote: &'a Remote, job: &'a Job) -> Result<Long<'a>> {
+        let stored = job.pack.stored;
+        let part = |range: Range<u64>| whole(remote, &job.key, range);
+        let (index, _) = read_index(stored, END.min(stored), &job.key, &part)?;
+        let count = index.frames(&(0..index.run())).end;
+        Ok(Long {
+            remote,
+            key: &job.key,
+            index,
+            next: 0,
+            count,
+            ahead: (vec![], 0, 0),
+            open: vec![],
+            at: 0,
+            failed: None,
+        })
+    }
+
+    /// Decompresses the next frame.
+    fn advance(&mut self) -> Result<()> {
+        let frame = self.next;
+        if frame >= self.ahead.2 {
+            let mut end = frame + 1;
+            let len = |end: usize| {
+                let range = self.index.stored(&(frame..end));
+                range.end - range.start
+            };
+            while end < self.count && len(end + 1) <= MOST {
+                end += 1;
+            }
+            let range = self.index.stored(&(frame..end));
+            self.ahead = (whole(self.remote, self.key, range.clone())?, range.start, end);
+        }
+        let range = self.index.stored(&(frame..frame + 1));
+        let (from, to) = (range.start - self.ahead.1, range.end - self.ahead.1);
+        let bytes = self.ahead.0.get(from as usize..to as usize);
+        let bad = |why| Error::bad(self.key, why);
+        let bytes = bytes.ok_or_else(|| bad(Bad::Malformed("it is too short")))?;
+        self.open = self.index.decompress(frame, bytes).map_err(bad)?;
+        (self.at, self.next) = (0, frame + 1);
+        Ok(())
+    }
+}
+
+impl io::Read for Long<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.open.len() && self.next < self.count {
+            if let Err(error) = self.advance() {
+                self.failed = Some(error);
+                return Err(io::Error::other("the remote failed"));
+            }
+        }
+        let len = into.len().min(self.open.len() - self.at);
+        into[..len].copy_from_slice(&self.open[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
+    }
+}
+
+/// Reads a part of a file, all of it.
+fn whole(remote: &Remote, key: &str, range: Range<u64>) -> Result<Vec<u8>> {
+    let len = range.end - range.start;
+    let is_whole = move |bytes: Vec<u8>| match bytes.len() as u64 == len {
+        true => Ok(bytes),
+        false => Err(Bad::Malformed("it is too short")),
+    };
+    remote.must_get((key, range.start, len), is_whole)
 }
 
 /// Objects that one request reads.

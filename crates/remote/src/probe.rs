@@ -30,11 +30,7 @@ impl Remote {
         if self.options.cache.as_ref().is_some_and(|cache| cache.is_probed()) {
             return Ok(());
         }
-        self.probe(connect)?;
-        if let Some(cache) = &self.options.cache {
-            cache.set_probed();
-        }
-        Ok(())
+        self.probe(connect)
     }
 
     /// Checks the server with a few files below `probe/`, which are removed again.
@@ -50,6 +46,9 @@ impl Remote {
             let removed = self.repeat(("remove", key), |_| self.transport.delete(key));
             // A server that was refused may refuse this, too.
             checked.as_ref().map_or(Ok(()), |()| removed)?;
+        }
+        if let (Ok(()), Some(cache)) = (&checked, &self.options.cache) {
+            cache.set_probed();
         }
         checked
     }

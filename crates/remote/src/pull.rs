@@ -145,18 +145,35 @@ impl Remote {
             return Err(Error::Distrusted { check: Check::Frozen, why });
         }
         let record = &newest.record;
-        if let Some(head) = record.heads.get(name).or_else(|| record.pins.get(name)) {
-            return Ok(*head);
+        let (head, pin) = (record.heads.get(name), record.pins.get(name));
+        if let Some(found) = head.or(pin) {
+            self.verify_head(head.map(|_| &**name), *found, &newest)?;
+            return Ok(*found);
         }
         if let Ok(number) = name.parse::<u64>()
             && let Some(entry) = self.record(number)?
             && let Some(of) = entry.record.change.generation()
         {
+            self.verify(&entry.record)?;
             return Ok(Head { number, bundle: of.bundle });
         }
         match self.find_tree(name, &newest)? {
             Some(head) => Ok(head),
             None => Err(unknown(record.heads.keys().chain(record.pins.keys()).cloned().collect())),
+        }
+    }
+
+    /// Returns the tree of a generation by its name.
+    ///
+    /// # Errors
+    /// As [`Remote::resolve`].
+    pub fn tree_of_name(&self, wanted: &Wanted) -> Result<Digest> {
+        let head = self.resolve(wanted)?;
+        let key = names::record(head.number);
+        let entry = self.record(head.number)?.ok_or(Error::Missing { key })?;
+        match entry.record.change.generation() {
+            Some(of) => Ok(of.tree),
+            None => Err(Error::Unknown { name: wanted.0.clone(), near: vec![] }),
         }
     }
 
@@ -171,6 +188,7 @@ impl Remote {
             if let Some(of) = entry.record.change.generation()
                 && of.tree.to_string().starts_with(hex)
             {
+                self.verify(&entry.record)?;
                 return Ok(Some(Head { number, bundle: of.bundle }));
             }
         }

@@ -24,6 +24,9 @@ pub struct PushOptions {
     pub dry_run: bool,
     /// The time after which readers refuse the record as the newest one, in seconds since 1970; 0: none.
     pub best_before: i64,
+    /// Damaged files. The generation is pushed even if the head has its tree, and its record does not
+    /// reference them.
+    pub again: BTreeSet<String>,
 }
 
 impl PushOptions {
@@ -75,24 +78,27 @@ impl Remote {
         let head = generation.head()?;
         let newest = self.newest_to_append(!options.dry_run)?;
         if let Some(entry) = &newest
+            && options.again.is_empty()
             && let Some(at) = entry.record.heads.get(channel)
             && self.tree_of(entry, *at)? == head.tree.digest()
         {
             return Ok(Pushed { record: at.number, ..Pushed::default() });
         }
         let mut pushed = Pushed { changed: true, ..Pushed::default() };
-        let made = self.prepare(store, generation, (newest.as_ref(), channel))?;
-        (pushed.objects, pushed.bytes) = (made.objects, made.bytes);
+        let needed = self.needed(generation, (newest.as_ref(), channel), &options.again)?;
+        pushed.objects = needed.new.len() as u64;
+        pushed.bytes = needed.new.iter().map(|(_, size)| size).sum();
         if options.dry_run {
             pushed.record = newest.map_or(0, |entry| entry.record.number);
             return Ok(pushed);
         }
-        let mut made = Some(made);
+        let mut needed = Some(needed);
         let mut prepare = |base: Option<&Entry>| {
-            let made = match made.take() {
-                Some(made) => made,
-                None => self.prepare(store, generation, (base, channel))?,
+            let needed = match needed.take() {
+                Some(needed) => needed,
+                None => self.needed(generation, (base, channel), &options.again)?,
             };
+            let made = self.prepare(store, needed)?;
             self.upload(&made)?;
             Ok(made.prepared)
         };
@@ -106,22 +112,16 @@ impl Remote {
 
     /// Returns the newest record, and makes sure that the log did not go back.
     pub(crate) fn newest_to_append(&self, create: bool) -> Result<Option<Entry>> {
-        let newest = match self.newest() {
+        match self.newest_standing() {
             Err(Error::NotARemote { .. }) => {
                 // The first push makes it one.
                 if create {
                     self.check_format(true)?;
                 }
-                return Ok(None);
+                Ok(None)
             }
-            newest => newest?,
-        };
-        if let Some(entry) = &newest
-            && self.options.cache.is_some()
-        {
-            self.check_standing(entry)?;
+            newest => newest,
         }
-        Ok(newest)
     }
 
     /// Returns the tree of a head.
@@ -162,7 +162,9 @@ impl Remote {
                 Change::Push { channel: channel.to_owned(), of: prepared.of.clone() },
             )?;
             record.expected = found.map_or(0, |head| head.number);
-            record.best_before = best_before;
+            if best_before != 0 {
+                record.best_before = best_before;
+            }
             let head = Head { number: record.number, bundle: prepared.of.bundle };
             record.heads.insert(channel.to_owned(), head);
             match self.append(record)? {
@@ -207,7 +209,10 @@ impl Remote {
             nonce: random().map_err(Error::local("get random bytes"))?,
             change,
             time: self.now(),
-            best_before: 0,
+            best_before: match self.options.best_before.as_secs() {
+                0 => 0,
+                seconds => self.now().saturating_add(seconds.try_into().unwrap_or(i64::MAX)),
+            },
             epoch: before.map_or(0, |before| before.epoch) + u64::from(is_barrier),
             expected: 0,
             heads: before.map(|before| before.heads.clone()).unwrap_or_default(),

@@ -8,6 +8,8 @@ use genstore::tree::Digest;
 use crate::cache::Cache;
 use crate::codec::{Bad, names};
 use crate::error::{Error, Result};
+use crate::report::{Report, Way};
+use crate::signing::{Sign, Verify};
 use crate::transport::{Counted, Created, Failure, Traffic, Transport};
 
 /// The number of attempts of a request, and the pauses between them.
@@ -48,6 +50,14 @@ pub struct Options {
     pub patience: Patience,
     /// The folder for copies of metadata, and for the newest record that was seen.
     pub cache: Option<Cache>,
+    /// The key that signs records.
+    pub sign: Option<Arc<dyn Sign>>,
+    /// The signers that are trusted. `None`: signatures are not checked.
+    pub trust: Option<Arc<dyn Verify>>,
+    /// The time after which readers refuse a record as the newest one. Zero: none.
+    pub best_before: Duration,
+    /// Hears of transfers while they run.
+    pub report: Option<Arc<dyn Report>>,
     /// The place of the remote, for messages.
     pub place: String,
     /// The rule that is switched off.
@@ -62,6 +72,10 @@ impl Options {
             clock,
             patience: Patience::default(),
             cache: None,
+            sign: None,
+            trust: None,
+            best_before: Duration::ZERO,
+            report: None,
             place: place.into(),
             #[cfg(feature = "controls")]
             control: None,
@@ -71,6 +85,24 @@ impl Options {
     /// Sets how often a request is repeated.
     pub fn patience(mut self, patience: Patience) -> Options {
         self.patience = patience;
+        self
+    }
+
+    /// Sets the key that signs records.
+    pub fn sign(mut self, sign: Arc<dyn Sign>) -> Options {
+        self.sign = Some(sign);
+        self
+    }
+
+    /// Sets the signers that are trusted.
+    pub fn trust(mut self, trust: Arc<dyn Verify>) -> Options {
+        self.trust = Some(trust);
+        self
+    }
+
+    /// Sets the time after which readers refuse a record as the newest one.
+    pub fn best_before(mut self, time: Duration) -> Options {
+        self.best_before = time;
         self
     }
 
@@ -108,6 +140,24 @@ impl Remote {
         self.transport.traffic()
     }
 
+    pub(crate) fn begin(&self, way: Way, bytes: u64) {
+        if let Some(report) = &self.options.report {
+            report.begin(way, bytes);
+        }
+    }
+
+    pub(crate) fn advance(&self, bytes: u64) {
+        if let Some(report) = &self.options.report {
+            report.advance(bytes);
+        }
+    }
+
+    pub(crate) fn report_traffic(&self) {
+        if let Some(report) = &self.options.report {
+            report.traffic(self.traffic());
+        }
+    }
+
     pub(crate) fn now(&self) -> i64 {
         let since = (self.options.clock)().duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0, |since| since.as_secs() as i64)
@@ -126,7 +176,10 @@ impl Remote {
             match request(earlier) {
                 Err(cause) if cause.is_ambiguous && earlier + 1 < self.options.patience.attempts => {}
                 Err(cause) => return Err(Error::Request { op, key: key.to_owned(), cause }),
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    self.report_traffic();
+                    return Ok(done);
+                }
             }
             std::thread::sleep(pause);
             pause *= 2;

@@ -1,15 +1,19 @@
 //! The files of a push: packs, the patch, the table and the bundle.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::fs::File;
 use std::io::Read;
+use std::sync::Arc;
+use std::thread::{self, Scope, ScopedJoinHandle};
 
+use genstore::generation::Manifest;
 use genstore::tree::Digest;
 use genstore::{Generation, Store};
 
 use crate::cache::Part;
 use crate::codec::bundle::{Header, MAX_INLINE, SECTIONS, Section, Sections, Stored};
 use crate::codec::pack::{self, Builder};
-use crate::codec::record::{self, short_note};
+use crate::codec::record::{self, Head, short_note};
 use crate::codec::squeeze::MAX_PATCH;
 use crate::codec::table::{self, Location, PackRef, Place, Table};
 use crate::codec::{Bad, names, squeeze};
@@ -19,7 +23,9 @@ use crate::log::Entry;
 use crate::nonce::random;
 use crate::objects::{damaged, open_object, read_object, sides};
 use crate::push::Prepared;
+use crate::report::Way;
 use crate::requests::Remote;
+use crate::transport::{Failure, Transport};
 
 /// From this size on, a file is stored by itself, in bytes.
 const BIG: u64 = 8 << 20;
@@ -28,19 +34,28 @@ const LEVEL: i32 = 12;
 const FAST_LEVEL: i32 = 3;
 /// From this length on, the fast level is used.
 const LARGE: usize = 4 << 20;
+/// The number of packs that are sent at once.
+const SENDING: usize = 4;
 /// The number of heads whose tables are read.
 const MAX_HEADS: usize = 4;
 
-/// The files of a push, in memory.
+/// The bundle of a push, whose packs are on the remote already.
 pub(crate) struct Made {
-    /// The packs and large files, with their keys.
-    files: Vec<(String, Vec<u8>)>,
     bundle: Vec<u8>,
     header: Header,
     manifest: Vec<u8>,
     pub(crate) prepared: Prepared,
-    pub(crate) objects: u64,
-    pub(crate) bytes: u64,
+}
+
+/// The parts of a push, before anything is sent.
+pub(crate) struct Needed {
+    manifest: Manifest,
+    bytes: Vec<u8>,
+    objects: Vec<(Digest, u64)>,
+    heads: Vec<Remembered>,
+    at: HashMap<Digest, Location>,
+    /// The objects that the remote does not have.
+    pub(crate) new: Vec<(Digest, u64)>,
 }
 
 /// The bytes of the objects that the parent lacks, against those that only the parent has.
@@ -51,11 +66,14 @@ struct Patch {
     plain: u64,
 }
 
-/// New packs.
-#[derive(Default)]
-struct Packing {
+/// New packs. They are sent while further ones are made.
+struct Packing<'s, 'e> {
+    remote: &'e Remote,
+    scope: &'s Scope<'s, 'e>,
+    sending: VecDeque<ScopedJoinHandle<'s, Result<()>>>,
     at: HashMap<Digest, Location>,
-    files: Vec<(String, Vec<u8>)>,
+    /// Whether there is a pack outside the bundle.
+    has_files: bool,
     /// The only pack, if it is small.
     inline: Vec<u8>,
 }
@@ -65,32 +83,50 @@ fn unfit(why: Bad) -> Error {
 }
 
 impl Remote {
-    /// Makes the files for a push of a generation onto a record.
-    pub(crate) fn prepare(
+    /// Finds out what a push of a generation onto a record has to send.
+    pub(crate) fn needed(
         &self,
-        store: &Store,
         generation: &Generation,
         (base, channel): (Option<&Entry>, &str),
-    ) -> Result<Made> {
+        damaged: &BTreeSet<String>,
+    ) -> Result<Needed> {
         let manifest = generation.manifest()?;
         let bytes = generation.manifest_bytes()?;
         let objects = table::objects(&manifest.tree).map_err(unfit)?;
-        let heads = self.heads(base, channel)?;
+        let heads = self.heads(base, channel, damaged)?;
         let needed: HashSet<Digest> = objects.iter().map(|(digest, _)| *digest).collect();
-        let mut packing = Packing::default();
+        let mut at = HashMap::new();
         // The parent comes first, and its locations count.
         for head in heads.iter().rev() {
             let locations = self.locations(head)?.into_iter();
-            packing.at.extend(locations.filter(|(digest, _)| needed.contains(digest)));
+            let is_intact = |location: &Location| !damaged.contains(&location.pack.key(head.bundle.id));
+            at.extend(locations.filter(|(digest, at)| needed.contains(digest) && is_intact(at)));
         }
-        let is_new = |(digest, _): &&(Digest, u64)| !packing.at.contains_key(digest);
-        let new: Vec<(Digest, u64)> = objects.iter().filter(is_new).copied().collect();
-        packing.pack(store, &new)?;
+        let is_new = |(digest, _): &&(Digest, u64)| !at.contains_key(digest);
+        let new = objects.iter().filter(is_new).copied().collect();
+        Ok(Needed { manifest, bytes, objects, heads, at, new })
+    }
+
+    /// Puts the packs on the remote, and makes the bundle.
+    pub(crate) fn prepare(&self, store: &Store, needed: Needed) -> Result<Made> {
+        let Needed { manifest, bytes, objects, heads, at, new } = needed;
+        store.check_forgotten(&manifest.tree)?;
+        self.begin(Way::Push, new.iter().map(|(_, size)| size).sum());
+        let (at, inline) = thread::scope(|scope| {
+            let sending = VecDeque::new();
+            let mut packing =
+                Packing { remote: self, scope, sending, at, has_files: false, inline: vec![] };
+            packing.pack(store, &new)?;
+            while let Some(thread) = packing.sending.pop_front() {
+                joined(thread)?;
+            }
+            Ok::<_, Error>((packing.at, packing.inline))
+        })?;
         let parent = heads.first();
         let patch = parent.map(|parent| patch(store, parent, &objects)).transpose()?.unwrap_or_default();
         let mut header = header(parent, &bytes, patch.prefix)?;
-        let table = Table::of(&objects, &packing.at).map_err(unfit)?;
-        let sections = self.sections(&mut header, (&bytes, &table), patch, &mut packing)?;
+        let table = Table::of(&objects, &at).map_err(unfit)?;
+        let sections = self.sections(&mut header, (&bytes, &table), patch, inline)?;
         header.describe(&sections);
         let encoded = header.encode();
         let id = Digest::of(&encoded);
@@ -99,22 +135,13 @@ impl Remote {
         references.extend(header.checkpoint.map(names::bundle));
         let (tree, note) = (manifest.head.tree.digest(), short_note(&manifest.head.note));
         let of = record::Generation { bundle: id, tree, note };
-        Ok(Made {
-            files: packing.files,
-            bundle: sections.into_iter().fold(encoded, |all, (section, _)| [all, section].concat()),
-            header,
-            manifest: bytes,
-            prepared: Prepared { of, references },
-            objects: new.len() as u64,
-            bytes: new.iter().map(|(_, size)| size).sum(),
-        })
+        let mut bundle = encoded;
+        sections.into_iter().for_each(|(section, _)| bundle.extend(section));
+        Ok(Made { bundle, header, manifest: bytes, prepared: Prepared { of, references } })
     }
 
-    /// Puts the files there, the bundle last.
+    /// Puts the bundle there.
     pub(crate) fn upload(&self, made: &Made) -> Result<()> {
-        for (key, bytes) in &made.files {
-            self.create_own(key, bytes)?;
-        }
         let id = made.prepared.of.bundle;
         self.create_own(&names::bundle(id), &made.bundle)?;
         if let Some(cache) = &self.options.cache {
@@ -127,13 +154,24 @@ impl Remote {
     }
 
     /// Reads the generations that are heads: that of the channel first, then the newest.
-    fn heads(&self, base: Option<&Entry>, channel: &str) -> Result<Vec<Remembered>> {
+    fn heads(
+        &self,
+        base: Option<&Entry>,
+        channel: &str,
+        damaged: &BTreeSet<String>,
+    ) -> Result<Vec<Remembered>> {
         let Some(base) = base else { return Ok(vec![]) };
         let mut heads: Vec<_> = base.record.heads.iter().collect();
         heads.sort_by_key(|(name, head)| (*name != channel, u64::MAX - head.number));
         let mut seen = HashSet::new();
         heads.retain(|(_, head)| seen.insert(head.bundle));
-        heads.into_iter().take(MAX_HEADS).map(|(_, head)| self.remembered(head.bundle)).collect()
+        let read = |head: Head| match self.remembered(head.bundle) {
+            // A new bundle takes its place.
+            Err(Error::Damaged { key, .. } | Error::Missing { key }) if damaged.contains(&key) => Ok(None),
+            read => read.map(Some),
+        };
+        let read = heads.into_iter().take(MAX_HEADS).map(|(_, head)| read(*head));
+        read.filter_map(Result::transpose).collect()
     }
 
     /// Makes the sections of a bundle. A manifest that differs much from the checkpoint's becomes a
@@ -143,7 +181,7 @@ impl Remote {
         header: &mut Header,
         (manifest, table): (&[u8], &Table),
         patch: Patch,
-        packing: &mut Packing,
+        inline: Vec<u8>,
     ) -> Result<Sections> {
         let against = |id: Option<Digest>| -> Result<Vec<u8>> {
             let Some(id) = id else { return Ok(vec![]) };
@@ -165,7 +203,6 @@ impl Remote {
         }
         let table = table.encode();
         let (plain, table_len) = (manifest.len() as u64, table.len() as u64);
-        let inline = std::mem::take(&mut packing.inline);
         let inline_len = inline.len() as u64;
         Ok([
             (from_parent, plain),
@@ -201,7 +238,13 @@ fn compress(prefix: &[u8], payload: &[u8]) -> Result<Vec<u8>> {
     squeeze::compress(level, prefix, payload).map_err(Error::local("compress"))
 }
 
-impl Packing {
+/// Waits for a thread that sends a pack.
+fn joined(thread: ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    let lost = |_| Err(Error::Local { op: "send a pack", cause: std::io::ErrorKind::Other.into() });
+    thread.join().unwrap_or_else(lost)
+}
+
+impl<'s, 'e> Packing<'s, 'e> {
     /// Packs objects of the store in this order, and large ones each by itself.
     fn pack(&mut self, store: &Store, objects: &[(Digest, u64)]) -> Result<()> {
         let mut builder = Builder::new(pack::FRAME_LOG);
@@ -212,6 +255,7 @@ impl Packing {
                 continue;
             }
             let bytes = read_object(store, (*digest, *size))?;
+            self.remote.advance(*size);
             open.push((*digest, builder.push(&bytes).map_err(Error::local("compress"))?));
             if builder.stored() >= pack::TARGET {
                 let full = std::mem::replace(&mut builder, Builder::new(pack::FRAME_LOG));
@@ -221,51 +265,112 @@ impl Packing {
         if builder.run() == 0 {
             return Ok(());
         }
-        if builder.stored() < MAX_INLINE && self.files.is_empty() {
+        if builder.stored() < MAX_INLINE as u64 && !self.has_files {
             let bytes = builder.finish().map_err(Error::local("compress"))?;
             let pack = PackRef { place: Place::Bundle(None), offset: 0, stored: bytes.len() as u64 };
-            self.at.extend(open.into_iter().map(|(digest, start)| (digest, Location { pack, start })));
+            self.locate(pack, open);
             self.inline = bytes;
             return Ok(());
         }
         self.close(builder, open)
     }
 
-    /// Completes a pack.
+    fn locate(&mut self, pack: PackRef, objects: Vec<(Digest, u64)>) {
+        self.at.extend(objects.into_iter().map(|(digest, start)| (digest, Location { pack, start })));
+        self.has_files = true;
+    }
+
+    /// Completes a pack, and sends it while the next one is made.
     fn close(&mut self, builder: Builder, objects: Vec<(Digest, u64)>) -> Result<()> {
         let bytes = builder.finish().map_err(Error::local("compress"))?;
         let place = Place::Pack(Digest::of(&bytes), random().map_err(Error::local("get random bytes"))?);
-        self.add(place, bytes, objects);
-        Ok(())
-    }
-
-    fn add(&mut self, place: Place, bytes: Vec<u8>, objects: Vec<(Digest, u64)>) {
         let pack = PackRef { place, offset: 0, stored: bytes.len() as u64 };
-        self.at.extend(objects.into_iter().map(|(digest, start)| (digest, Location { pack, start })));
-        self.files.push((pack.key(Digest::of(b"")), bytes));
+        self.locate(pack, objects);
+        while self.sending.len() >= SENDING {
+            self.sending.pop_front().map_or(Ok(()), joined)?;
+        }
+        let (remote, key, bytes) = (self.remote, pack.key(Digest::of(b"")), Arc::new(bytes));
+        let (own_key, own_bytes) = (key.clone(), Arc::clone(&bytes));
+        let send = move || remote.create_own(&own_key, &own_bytes);
+        match thread::Builder::new().spawn_scoped(self.scope, send) {
+            Ok(thread) => self.sending.push_back(thread),
+            // If the system refuses a thread, one pack comes after the other.
+            Err(_) => remote.create_own(&key, &bytes)?,
+        }
+        Ok(())
     }
 
+    /// Compresses and sends a large object, part by part.
     fn pack_big(&mut self, store: &Store, (digest, size): (Digest, u64)) -> Result<()> {
-        let mut builder = Builder::new(pack::BIG_FRAME_LOG);
-        let mut file = open_object(store, digest)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut chunk = vec![];
-        loop {
-            chunk.clear();
-            let read = file.by_ref().take(1 << 20).read_to_end(&mut chunk);
-            if read.map_err(Error::local("read an object"))? == 0 {
-                break;
-            }
-            hasher.update(&chunk);
-            builder.push(&chunk).map_err(Error::local("compress"))?;
-        }
-        if Digest::from(hasher.finalize()) != digest || builder.run() != size {
-            return Err(damaged(digest));
-        }
         let nonce = random().map_err(Error::local("get random bytes"))?;
-        let bytes = builder.finish().map_err(Error::local("compress"))?;
-        self.add(Place::Big(digest, nonce), bytes, vec![(digest, 0)]);
+        let place = Place::Big(digest, nonce);
+        let key = PackRef { place, offset: 0, stored: 0 }.key(digest);
+        let mut found = Ok(0);
+        let sent = self.remote.repeat(("create", &key), |_| {
+            let mut long = match Long::open(store, digest, size) {
+                Ok(long) => long,
+                Err(error) => {
+                    found = Err(error);
+                    return Err(Failure::final_one("the object cannot be read"));
+                }
+            };
+            let sent = self.remote.transport.create_long(&key, &mut || {
+                let before = long.hasher.count();
+                let part = long.part();
+                self.remote.advance(long.hasher.count() - before);
+                part
+            });
+            found = match long.is_damaged {
+                true => Err(damaged(digest)),
+                false => Ok(long.stored),
+            };
+            sent
+        });
+        let stored = found?;
+        sent?;
+        self.locate(PackRef { place, offset: 0, stored }, vec![(digest, 0)]);
         Ok(())
+    }
+}
+
+/// A large object on its way: it is read, compressed and hashed frame by frame.
+struct Long {
+    file: File,
+    builder: Option<Builder>,
+    hasher: blake3::Hasher,
+    wanted: (Digest, u64),
+    stored: u64,
+    is_damaged: bool,
+}
+
+impl Long {
+    fn open(store: &Store, digest: Digest, size: u64) -> Result<Long> {
+        let file = open_object(store, digest)?;
+        let builder = Some(Builder::new(pack::BIG_FRAME_LOG));
+        let hasher = blake3::Hasher::new();
+        Ok(Long { file, builder, hasher, wanted: (digest, size), stored: 0, is_damaged: false })
+    }
+
+    /// Returns the next compressed bytes. The last ones come only if all bytes were the right ones.
+    fn part(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let Some(mut builder) = self.builder.take() else { return Ok(None) };
+        let mut chunk = vec![];
+        if self.file.by_ref().take(1 << pack::BIG_FRAME_LOG).read_to_end(&mut chunk)? > 0 {
+            self.hasher.update(&chunk);
+            builder.push(&chunk)?;
+            let part = builder.take();
+            self.stored += part.len() as u64;
+            self.builder = Some(builder);
+            return Ok(Some(part));
+        }
+        let (digest, size) = self.wanted;
+        if Digest::from(self.hasher.finalize()) != digest || builder.run() != size {
+            self.is_damaged = true;
+            return Err(std::io::Error::other("its hash differs"));
+        }
+        let part = builder.finish()?;
+        self.stored += part.len() as u64;
+        Ok(Some(part))
     }
 }
 

@@ -8,8 +8,12 @@
 )]
 
 mod codec;
+mod faults;
+mod forged;
 mod place;
+mod refusals;
 mod rounds;
 mod schedules;
 mod scripted;
 mod servers;
+mod stalled;

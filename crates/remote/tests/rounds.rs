@@ -291,3 +291,24 @@ fn an_interrupted_pull_keeps_what_arrived() {
     assert!(again.fetched.objects < 5, "{again:?}");
     assert!(store.verify(None, Depth::Full).unwrap().is_clean());
 }
+
+/// RMT-9: a hint that is wrong, or no hint at all, changes the number of requests and nothing else.
+#[test]
+fn any_hint_leads_to_the_newest_record() {
+    let place = Place::new();
+    for number in 1..=9 {
+        place.publish("a", &[("a", &format!("={number}"))]);
+        assert_eq!(place.push("a", "main").0.record, number);
+    }
+    let hint = place.path("remote/hint");
+    assert_eq!(std::fs::read_to_string(&hint).unwrap(), "8\n");
+    for (at, text) in
+        ["1", "9", "10", "400", "18446744073709551615", "0", "-1", "text", ""].iter().enumerate()
+    {
+        std::fs::write(&hint, text).unwrap();
+        let (pulled, _) = place.pull(&format!("fresh-{at}"), "main");
+        assert_eq!(pulled.record, 9, "hint {text:?}");
+    }
+    std::fs::remove_file(&hint).unwrap();
+    assert_eq!(place.pull("last", "main").0.record, 9);
+}

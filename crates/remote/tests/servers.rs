@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use genstore_remote::Access;
 use genstore_remote::transport::http::HttpTransport;
-use genstore_remote::transport::s3::{Access, S3Transport};
-use genstore_remote::transport::{Created, Transport};
+use genstore_remote::transport::s3::S3Transport;
+use genstore_remote::transport::{Created, Reason, Transport};
 use genstore_remote::{Error, Options, Patience, PullOptions, PushOptions, Remote, Wanted};
 use genstore_testkit::{at, has_program};
 
@@ -126,6 +127,50 @@ fn an_honest_server_holds_generations() {
 }
 
 #[test]
+fn a_second_honest_server_holds_generations() {
+    let place = Place::new();
+    let probe = Command::new("python3").args(["-c", "import moto.server, flask"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        return genstore_testkit::skip_without_package("the Python package moto[server]");
+    }
+    // One thread, so that no request races with another.
+    let code = "import sys\nfrom moto.server import DomainDispatcherApplication, create_backend_app\n\
+                from werkzeug.serving import run_simple\n\
+                run_simple('127.0.0.1', int(sys.argv[1]), DomainDispatcherApplication(create_backend_app))";
+    let words = ["python3", "-c", code, "PORT"];
+    let Some(server) = Server::start(&place.path(""), &words, &[]) else { return };
+    make_bucket(&server, "second");
+    let connect = || server.bucket("second/prefix");
+    remote(connect()).probe(&|| Ok(connect())).unwrap();
+    round(&place, &connect);
+}
+
+#[test]
+fn a_large_file_goes_up_and_down_in_parts() {
+    let place = Place::new();
+    let port = [("GATEWAY_PORT", "PORT"), ("BIND_HOST", "127.0.0.1")];
+    let Some(server) = Server::start(&place.path(""), &["ministack"], &port) else { return };
+    make_bucket(&server, "large");
+    let connect = || server.bucket("large");
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b' ' + (state >> 58) as u8)
+    });
+    let text = format!("={}", noise.take(70 << 20).collect::<String>());
+    let generation = place.publish("a", &[("large", &text), ("small", "=small")]);
+    let pushing = remote(connect());
+    pushing.push(&place.store("a"), &generation, "main", &PushOptions::default()).unwrap();
+    // The beginning, three parts or more of 16 MiB, and the end.
+    assert!(pushing.traffic().puts >= 7, "{:?}", pushing.traffic());
+    let options = PullOptions::default().activate(true);
+    remote(connect()).pull(&place.store("b"), &Wanted("main".to_owned()), &options).unwrap();
+    assert_eq!(place.tree("a"), place.tree("b"));
+    let verified = remote(connect()).verify_all().unwrap();
+    assert!(verified.findings.is_empty() && verified.objects == 2, "{verified:?}");
+}
+
+#[test]
 fn a_server_that_overwrites_silently_is_refused() {
     let place = Place::new();
     std::fs::create_dir_all(place.path("files/liar")).unwrap();
@@ -144,7 +189,8 @@ fn a_web_server_of_the_same_files_is_for_reading() {
     place.push("a", "main");
     let words = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "remote", "PORT"];
     let Some(server) = Server::start(&place.path(""), &words, &[]) else { return };
-    let connect = || Box::new(HttpTransport::new(&format!("http://127.0.0.1:{}", server.port)));
+    let connect =
+        || Box::new(HttpTransport::new(&format!("http://127.0.0.1:{}", server.port), None).unwrap());
     let options = PullOptions::default().activate(true);
     remote(connect()).pull(&place.store("b"), &Wanted("main".to_owned()), &options).unwrap();
     assert_eq!(place.tree("a"), place.tree("b"));
@@ -152,4 +198,94 @@ fn a_web_server_of_the_same_files_is_for_reading() {
     let pushed = remote(connect()).push(&place.store("a"), &generation, "main", &PushOptions::default());
     let Err(Error::Request { cause, .. }) = pushed else { panic!("{pushed:?}") };
     assert!(cause.to_string().contains("can only be read"), "{cause}");
+}
+
+/// Makes an authority and a certificate by it for this machine. Returns `false` if openssl is not installed.
+fn make_certificates(place: &Place) -> bool {
+    if !has_program("openssl") {
+        return false;
+    }
+    std::fs::write(place.path("ext"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
+    let new = ["req", "-newkey", "rsa:2048", "-nodes"];
+    for words in [
+        [
+            &new[..],
+            &["-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"],
+        ]
+        .concat(),
+        [&new[..], &["-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr"]].concat(),
+        vec![
+            "x509",
+            "-req",
+            "-in",
+            "server.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "ext",
+            "-out",
+            "server.pem",
+        ],
+    ] {
+        let mut openssl = Command::new("openssl");
+        let output = openssl.args(words).current_dir(place.path("")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    true
+}
+
+#[test]
+fn nginx_serves_a_directory_over_tls_by_an_authority_of_its_own() {
+    let place = Place::new();
+    place.publish("a", &[("a", "=one"), ("b", "=two")]);
+    place.push("a", "main");
+    if !has_program("nginx") || !make_certificates(&place) {
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let dir = place.path("").display().to_string();
+    let user = if genstore_testkit::is_root() { "user root;" } else { "" };
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|name| format!("{name}_temp_path {dir}/{name};"))
+        .collect();
+    // One process: a worker would live on after its master was killed.
+    let config = format!(
+        "{user} daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log; events {{}}\n\
+         http {{ access_log off; {temporary} server {{ listen 127.0.0.1:{port} ssl;\n\
+         ssl_certificate {dir}/server.pem; ssl_certificate_key {dir}/server.key; root {dir}/remote; }} }}\n"
+    );
+    std::fs::write(place.path("nginx.conf"), config).unwrap();
+    let words = ["nginx", "-c", &format!("{dir}/nginx.conf"), "-e", &format!("{dir}/error.log")];
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let server = Server { child: command.spawn().unwrap(), port };
+    let begun = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nginx does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let url = format!("https://127.0.0.1:{}", server.port);
+    let connect = |file: Option<&Path>| Box::new(HttpTransport::new(&url, file).unwrap());
+    let options = PullOptions::default().activate(true);
+    let pull = |store: &str, file: Option<&Path>| {
+        remote(connect(file)).pull(&place.store(store), &Wanted("main".to_owned()), &options)
+    };
+    pull("b", Some(&place.path("ca.pem"))).unwrap();
+    assert_eq!(place.tree("a"), place.tree("b"));
+    let Err(Error::Request { cause, .. }) = pull("c", None) else {
+        panic!("an unknown authority is trusted")
+    };
+    assert_eq!(cause.reason, Reason::Certificate, "{cause:?}");
+    assert!(HttpTransport::new(&url, Some(&place.path("ext"))).is_err(), "a file without certificates");
+    // A file that is cut off or another on the way is refused.
+    let log = place.path("remote/log/00000000000000000001");
+    let right = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &right[..right.len() - 1]).unwrap();
+    assert!(matches!(pull("d", Some(&place.path("ca.pem"))), Err(Error::Damaged { .. })));
 }

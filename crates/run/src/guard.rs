@@ -16,8 +16,8 @@ use std::sync::Arc;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group,
-    set_child_subreaper, setsid, wait, waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, setsid,
+    wait, waitid, waitpid,
 };
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
@@ -25,6 +25,7 @@ use signal_hook::{flag, low_level::pipe};
 use crate::interrupts::default_signals_for_commands;
 use crate::job::{Job, Stdin};
 use crate::procs;
+use crate::system;
 use crate::wire::{End, Inbox, Order, Report, Step, send};
 
 /// Runs as the guard: obeys the caller's orders from stdin, until no process of the command is left.
@@ -55,6 +56,11 @@ fn serve(caller: &UnixStream) -> io::Result<()> {
             None => {}
         }
     };
+    if let Some(mount) = &job.mount
+        && let Err(error) = system::enter_mount(mount)
+    {
+        return refuse(caller, Step::Mount, &error);
+    }
     if let Some(cwd) = &job.cwd
         && let Err(error) = env::set_current_dir(cwd)
     {
@@ -98,7 +104,7 @@ fn prepare() -> io::Result<UnixStream> {
     let (deaths, handler) = UnixStream::pair()?;
     deaths.set_nonblocking(true)?;
     pipe::register(SIGCHLD, handler)?;
-    set_child_subreaper(Some(getpid()))?;
+    system::adopt_orphans()?;
     Ok(deaths)
 }
 

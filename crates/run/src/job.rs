@@ -21,6 +21,23 @@ pub struct Job {
     /// Whether the guard keeps the descriptor that is passed with the job, open until no process of the
     /// command is left, instead of passing it on: a lock that must outlive the caller.
     pub guard_keeps: bool,
+    /// A folder that only the command also sees at another path, if the system allows it.
+    pub mount: Option<Mount>,
+}
+
+/// A folder that is mounted for a command alone.
+///
+/// The mount exists in a namespace of the guard and of the command. It ends with their last process, however
+/// that ends. As root it needs the right to mount. Another user gets a user namespace with it, if the system
+/// allows that: files of other users belong to `nobody` there, and their set-id bits have no effect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mount {
+    /// The folder.
+    pub folder: PathBuf,
+    /// An existing folder, whose content the command does not see. A symlink is followed.
+    pub at: PathBuf,
+    /// The variable that is set to `at`. It keeps its value if the mount cannot be had.
+    pub variable: OsString,
 }
 
 /// The stdin of a command.
@@ -47,6 +64,7 @@ impl Job {
             env_remove: vec![],
             stdin: Stdin::Empty,
             guard_keeps: false,
+            mount: None,
         }
     }
 }

@@ -32,18 +32,23 @@
 //! caller decides on timeouts and interruptions. The end of the socket is the only order that needs no
 //! caller: the kernel sends it, however the caller dies.
 
+mod files;
 mod guard;
 mod interrupts;
 mod job;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod outcome;
 mod output;
 mod procs;
 mod running;
+mod system;
 mod wire;
 
+pub use files::{raise_open_files, with_inherited_open_files};
 pub use guard::guard;
 pub use interrupts::{Interrupts, default_signals_for_commands, survive_file_limit};
-pub use job::{GuardCommand, Job, Stdin};
+pub use job::{GuardCommand, Job, Mount, Stdin};
 pub use outcome::{Ended, Finished, StartError};
 pub use output::{LOG_CUT, Log, Output, OutputReport, PAUSE, Stream};
 pub use running::{Event, Limits, Running, Stopper, run_to_end, start, start_with};

@@ -8,6 +8,8 @@ use std::process::{Child, Command};
 
 use rustix::process::{Pid, getgid, getpid};
 
+use crate::files::with_inherited_open_files;
+
 /// The kernel's number for a group that the user namespace does not map.
 const NO_GROUP: u32 = 65534;
 
@@ -21,7 +23,7 @@ pub(crate) fn fork_and_exec(command: &mut Command) -> io::Result<Child> {
     if group != NO_GROUP {
         command.gid(group);
     }
-    command.spawn()
+    with_inherited_open_files(|| command.spawn())
 }
 
 /// A process at the time of reading.

@@ -1,6 +1,6 @@
 //! The caller's side: starts a command, waits for it, ends it.
 
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -27,6 +27,7 @@ pub struct Running {
     pid: u32,
     started: Instant,
     ended: Option<(Ended, u32)>,
+    unmounted: Option<io::Error>,
 }
 
 /// The result of a wait.
@@ -70,6 +71,9 @@ pub fn start(guard: &GuardCommand, job: &Job, output: Output) -> Result<Running,
 /// the command, with `LISTEN_FDS` and `LISTEN_PID`, as systemd does. A shell starts the command then. If there is no such program, the shell
 /// prints that and exits with 127. With `guard_keeps` only the guard has it.
 ///
+/// If the [`Mount`](crate::Mount) of the job cannot be had, the command runs without it, and
+/// [`Running::unmounted`] has the reason.
+///
 /// # Errors
 ///
 /// If it does not run. Then no process is left.
@@ -79,47 +83,52 @@ pub fn start_with(
     output: Output,
     descriptor: Option<BorrowedFd<'_>>,
 ) -> Result<Running, StartError> {
-    let mut caller = Caller::start(guard, output)?;
-    let order = Order::Start(job.clone());
-    // A failed send means that the guard is dead, which is found out below.
-    let sent = match descriptor {
-        None => send(&caller.socket, &order),
-        Some(descriptor) => send_with(&caller.socket, &order, descriptor),
-    };
-    let fail = |source: io::Error| {
-        let program = job.program.clone();
-        match source.kind() {
-            io::ErrorKind::NotFound => StartError::NotFound { program, source },
-            _ => StartError::NotExecutable { program, source },
+    let (pump, stdout, stderr) =
+        Pump::start(output).map_err(|source| StartError::Guard { op: "connect", source })?;
+    let started = attempt(guard, job.clone(), (&stdout, &stderr), descriptor);
+    drop((stdout, stderr));
+    match started {
+        Ok(mut running) => {
+            running.caller.pump = Some(pump);
+            Ok(running)
         }
-    };
-    match caller.report() {
-        Ok(Some(Report::Started(pid))) => Ok(Running { caller, pid, started: Instant::now(), ended: None }),
-        Ok(Some(Report::Refused(step, errno))) => {
-            let source = io::Error::from_raw_os_error(errno);
-            Err(match step {
-                Step::Command => fail(source),
-                Step::Directory => {
-                    StartError::Directory { path: job.cwd.clone().unwrap_or_default(), source }
-                }
-                Step::Guard => StartError::Guard { op: "prepare", source },
-            })
+        Err(error) => {
+            pump.finish();
+            Err(error)
         }
-        Ok(Some(Report::Ended { .. })) => {
-            Err(StartError::Guard { op: "understand", source: io::ErrorKind::InvalidData.into() })
-        }
-        Ok(None) => {
-            let status = caller.guard.wait().map_err(|source| StartError::Guard { op: "await", source })?;
-            Err(match status.signal() {
-                Some(signal) => StartError::Interrupted(signal),
-                None => StartError::Guard {
-                    op: "talk to",
-                    source: sent.err().unwrap_or_else(|| io::Error::other(format!("it ended: {status}"))),
-                },
-            })
-        }
-        Err(source) => Err(StartError::Guard { op: "talk to", source }),
     }
+}
+
+/// Starts the command, without its mount if that cannot be had: a guard that failed to mount is in a state in
+/// which it must not start a command, so another one does.
+fn attempt(
+    guard: &GuardCommand,
+    mut job: Job,
+    writers: (&PipeWriter, &PipeWriter),
+    descriptor: Option<BorrowedFd<'_>>,
+) -> Result<Running, StartError> {
+    let mut unmounted = None;
+    if let Some(mount) = &job.mount {
+        job.env.push((mount.variable.clone(), mount.at.clone().into()));
+    }
+    loop {
+        let caller = Caller::start(guard, writers)?;
+        match caller.begin(&job, descriptor)? {
+            Begun::Running(running) => return Ok(Running { unmounted, ..running }),
+            Begun::Unmounted(source) => {
+                unmounted = Some(source);
+                job.mount = None;
+                job.env.pop();
+            }
+        }
+    }
+}
+
+/// The answer of a guard.
+enum Begun {
+    Running(Running),
+    /// The mount of the job cannot be had, and the guard has ended.
+    Unmounted(io::Error),
 }
 
 /// Waits for the command's end, and ends it if necessary.
@@ -144,6 +153,11 @@ impl Running {
     /// Returns the pid of the command, which is also the number of its process group.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Returns the reason why the command runs without the mount of its job, if it does.
+    pub fn unmounted(&self) -> Option<&io::Error> {
+        self.unmounted.as_ref()
     }
 
     /// Returns a handle with which another thread ends the command while this one waits.
@@ -266,16 +280,70 @@ struct Caller {
 }
 
 impl Caller {
-    fn start(guard: &GuardCommand, output: Output) -> Result<Caller, StartError> {
+    /// Starts a guard with these writing ends as its stdout and stderr.
+    fn start(
+        guard: &GuardCommand,
+        (stdout, stderr): (&PipeWriter, &PipeWriter),
+    ) -> Result<Caller, StartError> {
         let fail = |op| move |source| StartError::Guard { op, source };
         let (socket, theirs) = UnixStream::pair().map_err(fail("connect"))?;
-        let (pump, stdout, stderr) = Pump::start(output).map_err(fail("connect"))?;
         let mut command = Command::new(&guard.program);
-        command.args(&guard.args).stdin(std::os::fd::OwnedFd::from(theirs)).stdout(stdout).stderr(stderr);
+        command.args(&guard.args).stdin(std::os::fd::OwnedFd::from(theirs));
+        command.stdout(stdout.try_clone().map_err(fail("connect"))?);
+        command.stderr(stderr.try_clone().map_err(fail("connect"))?);
         let guard = procs::fork_and_exec(&mut command).map_err(fail("start"))?;
-        // This also drops this process's copies of the writing ends.
-        drop(command);
-        Ok(Caller { guard, socket, inbox: Inbox::default(), pump: Some(pump) })
+        Ok(Caller { guard, socket, inbox: Inbox::default(), pump: None })
+    }
+
+    /// Sends the job, and waits until it runs.
+    fn begin(mut self, job: &Job, descriptor: Option<BorrowedFd<'_>>) -> Result<Begun, StartError> {
+        let order = Order::Start(job.clone());
+        // A failed send means that the guard is dead, which is found out below.
+        let sent = match descriptor {
+            None => send(&self.socket, &order),
+            Some(descriptor) => send_with(&self.socket, &order, descriptor),
+        };
+        let fail = |source: io::Error| {
+            let program = job.program.clone();
+            match source.kind() {
+                io::ErrorKind::NotFound => StartError::NotFound { program, source },
+                _ => StartError::NotExecutable { program, source },
+            }
+        };
+        match self.report() {
+            Ok(Some(Report::Started(pid))) => {
+                let started = Instant::now();
+                Ok(Begun::Running(Running { caller: self, pid, started, ended: None, unmounted: None }))
+            }
+            Ok(Some(Report::Refused(step, errno))) => {
+                let source = io::Error::from_raw_os_error(errno);
+                Err(match step {
+                    Step::Mount => return Ok(Begun::Unmounted(source)),
+                    Step::Command => fail(source),
+                    Step::Directory => {
+                        StartError::Directory { path: job.cwd.clone().unwrap_or_default(), source }
+                    }
+                    Step::Guard => StartError::Guard { op: "prepare", source },
+                })
+            }
+            Ok(Some(Report::Ended { .. })) => {
+                Err(StartError::Guard { op: "understand", source: io::ErrorKind::InvalidData.into() })
+            }
+            Ok(None) => {
+                let status =
+                    self.guard.wait().map_err(|source| StartError::Guard { op: "await", source })?;
+                Err(match status.signal() {
+                    Some(signal) => StartError::Interrupted(signal),
+                    None => StartError::Guard {
+                        op: "talk to",
+                        source: sent
+                            .err()
+                            .unwrap_or_else(|| io::Error::other(format!("it ended: {status}"))),
+                    },
+                })
+            }
+            Err(source) => Err(StartError::Guard { op: "talk to", source }),
+        }
     }
 
     /// Waits for the next report. Returns `None` if the guard is dead.

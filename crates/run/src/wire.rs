@@ -12,11 +12,11 @@ use std::os::unix::net::UnixStream;
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer, SendAncillaryMessage, recvmsg, sendmsg,
 };
 
-use crate::job::{Job, Stdin};
+use crate::job::{Job, Mount, Stdin};
+use crate::system;
 
 /// A message from the caller to the guard. The end of the stream means: kill everything.
 #[derive(PartialEq, Eq, Debug)]
@@ -53,6 +53,7 @@ pub(crate) enum End {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     Guard,
+    Mount,
     Directory,
     Command,
 }
@@ -78,6 +79,9 @@ impl Message for Order {
                 put_list(out, &job.env_remove);
                 out.push(job.stdin as u8);
                 out.push(job.guard_keeps.into());
+                let mount = job.mount.iter();
+                let mount = mount.flat_map(|m| [m.folder.as_os_str(), m.at.as_os_str(), &m.variable]);
+                put_list(out, &mount.collect::<Vec<_>>());
             }
             Order::Stop(signal) => {
                 out.push(b's');
@@ -108,6 +112,13 @@ impl Message for Order {
                     1 => true,
                     _ => return None,
                 },
+                mount: match <[OsString; 3]>::try_from(fields.list()?) {
+                    Ok([folder, at, variable]) => {
+                        Some(Mount { folder: folder.into(), at: at.into(), variable })
+                    }
+                    Err(none) if none.is_empty() => None,
+                    Err(_) => return None,
+                },
             }),
             b's' => Order::Stop(fields.number()? as i32),
             b'k' => Order::Kill,
@@ -121,6 +132,7 @@ impl Message for Report {
         let (name, numbers) = match *self {
             Report::Started(pid) => (b'p', [pid, 0]),
             Report::Refused(Step::Guard, errno) => (b'g', [errno as u32, 0]),
+            Report::Refused(Step::Mount, errno) => (b'm', [errno as u32, 0]),
             Report::Refused(Step::Directory, errno) => (b'd', [errno as u32, 0]),
             Report::Refused(Step::Command, errno) => (b'c', [errno as u32, 0]),
             Report::Ended { how: End::Exited(code), survivors } => (b'e', [code as u32, survivors]),
@@ -139,6 +151,7 @@ impl Message for Report {
         Some(match name {
             b'p' => Report::Started(number),
             b'g' => Report::Refused(Step::Guard, signed),
+            b'm' => Report::Refused(Step::Mount, signed),
             b'd' => Report::Refused(Step::Directory, signed),
             b'c' => Report::Refused(Step::Command, signed),
             b'e' => Report::Ended { how: End::Exited(signed), survivors },
@@ -205,7 +218,7 @@ pub(crate) fn send_with(
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = sendmsg(stream, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    let sent = sendmsg(stream, &[IoSlice::new(&bytes)], &mut control, system::SEND)?;
     stream.write_all(&bytes[sent..])
 }
 
@@ -232,11 +245,14 @@ impl Inbox {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let mut slices = [IoSliceMut::new(&mut chunk)];
-            match recvmsg(stream, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            match recvmsg(stream, &mut slices, &mut control, system::RECEIVE) {
                 Ok(received) => {
                     for message in control.drain() {
-                        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                            self.descriptor = descriptors.last().or(self.descriptor.take());
+                        if let RecvAncillaryMessage::ScmRights(descriptors) = message
+                            && let Some(received) = descriptors.last()
+                        {
+                            system::keep_from_children(&received)?;
+                            self.descriptor = Some(received);
                         }
                     }
                     self.bytes.extend(&chunk[..received.bytes]);
@@ -286,6 +302,7 @@ mod tests {
             env_remove: vec!["C".into()],
             stdin: Stdin::Open,
             guard_keeps: true,
+            mount: Some(Mount { folder: "/a b".into(), at: "/c".into(), variable: "D".into() }),
         }
     }
 
@@ -340,7 +357,7 @@ mod tests {
     #[test]
     fn reports() {
         there_and_back(Report::Started(4_194_304));
-        for step in [Step::Guard, Step::Directory, Step::Command] {
+        for step in [Step::Guard, Step::Mount, Step::Directory, Step::Command] {
             there_and_back(Report::Refused(step, 2));
         }
         for how in [End::Exited(255), End::Signaled(9), End::Survived] {

@@ -4,6 +4,7 @@
 //! closed when all have ended, whatever their group or session is.
 
 mod ends;
+mod mounts;
 mod nothing_left;
 mod output;
 mod support;

@@ -73,7 +73,8 @@ fn a_log_has_a_limit() {
         let (file, log) = log(limit);
         let (sender, chunks) = mpsc::channel();
         let sink = move |_, bytes: &[u8]| sender.send(bytes.to_vec()).map_err(io::Error::other);
-        let job = script(&format!("printf '{printed}'; sleep 0; printf more >&2"));
+        // To the same stream: between two, the order is that of reading.
+        let job = script(&format!("printf '{printed}'; sleep 0; printf more"));
         let job = if printed == "abc" && limit == 3 { script("printf abc") } else { job };
         let finished = finish(&job, Output::to(sink).with_log(log));
         assert_eq!(text(file), kept, "{printed} {limit}");

@@ -43,7 +43,7 @@ impl World {
                 let until = secs.map(|secs| at(self.model.now + u64::from(secs)));
                 store.pin(&rev(*generation), &pin(*name), None, until).map(drop)
             }
-            Act::Unpin(name) => store.unpin(&pin(*name)),
+            Act::Unpin(name) => store.unpin(&pin(*name)).map(drop),
             Act::Mark(n, good) => {
                 let mark = if *good { Mark::Good } else { Mark::Bad };
                 store.mark(&rev(*n), mark, None).map(drop)

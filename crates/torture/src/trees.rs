@@ -148,23 +148,25 @@ pub fn put(dir: &Path, things: &Things) -> io::Result<()> {
 /// If nothing can be written to `dir`.
 pub fn settle(dir: &Path) -> io::Result<()> {
     let probe = dir.join("settle-probe");
-    fs::write(&probe, "")?;
-    let stamp = fs::metadata(&probe)?.modified()?;
-    fs::remove_file(&probe)?;
-    let last = stamp.max(SystemTime::now());
-    loop {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-        let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
-        let elapsed = (SystemTime::UNIX_EPOCH + now).duration_since(last).unwrap_or_default();
-        if elapsed > SETTLED {
-            return Ok(());
+    let stamp = || {
+        fs::write(&probe, "")?;
+        fs::metadata(&probe)?.modified()
+    };
+    let last = stamp()?.max(SystemTime::now());
+    let result = loop {
+        match stamp()?.duration_since(last) {
+            Ok(elapsed) if elapsed > SETTLED => break Ok(()),
+            elapsed => std::thread::sleep(SETTLED - elapsed.unwrap_or_default()),
         }
-        std::thread::sleep(SETTLED - elapsed);
-    }
+    };
+    fs::remove_file(&probe)?;
+    result
 }
 
-/// More than the time in which two changes may get one timestamp.
-const SETTLED: Duration = Duration::from_millis(25);
+/// More than the time in which two changes may get one timestamp (20 ms for the store), and the tick of the
+/// clock by which the store decides. Since Linux 6.13 a file that is written right after a stat has a finer
+/// timestamp, which is up to a tick (10 ms) ahead of that clock.
+const SETTLED: Duration = Duration::from_millis(40);
 
 /// Copies a folder or a file with its hard links, modes, mtimes and owners. Without the links, the copy of a
 /// store would be a damaged store.

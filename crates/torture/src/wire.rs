@@ -6,12 +6,12 @@
 //! fault.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{FileType, fstat};
 use rustix::process::{geteuid, getppid};
 
 use crate::seams::Seams;
@@ -35,8 +35,8 @@ pub fn receive(args: &mut Vec<OsString>) -> Option<Seams> {
 
 /// Returns whether the parent runs this program as this user and holds the other end of this pipe.
 fn is_from_parent(pipe: impl AsFd) -> io::Result<bool> {
-    let pipe = fstat(pipe)?;
-    if FileType::from_raw_mode(pipe.st_mode) != FileType::Fifo {
+    let pipe = File::from(pipe.as_fd().try_clone_to_owned()?).metadata()?;
+    if !pipe.file_type().is_fifo() {
         return Ok(false);
     }
     let Some(parent) = getppid() else { return Ok(false) };
@@ -49,7 +49,7 @@ fn is_from_parent(pipe: impl AsFd) -> io::Result<bool> {
     for descriptor in std::fs::read_dir(parent.join("fd"))? {
         // A descriptor that was closed meanwhile is not the right one.
         let Ok(meta) = std::fs::metadata(descriptor?.path()) else { continue };
-        if (meta.dev(), meta.ino()) == (pipe.st_dev, pipe.st_ino) {
+        if same(&meta, &pipe) {
             return Ok(true);
         }
     }

@@ -10,6 +10,7 @@ pub(crate) struct Heard {
     pub(crate) what: What,
 }
 
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "other systems have none"))]
 pub(crate) enum What {
     /// A name in it, or a file of it, changed.
     Inside,

@@ -154,7 +154,7 @@ fn below(folder: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     #![allow(clippy::disallowed_methods, reason = "tests write files")]
 

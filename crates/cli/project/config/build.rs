@@ -18,6 +18,8 @@ pub(crate) struct BuildSection {
     pub(crate) cwd: Option<PathBuf>,
     /// The folder that the command writes to and keeps, relative to the file.
     pub(crate) output: Option<PathBuf>,
+    /// The folder at which only the command sees its stage, relative to the file.
+    pub(crate) at: Option<PathBuf>,
     /// Remove files of `output` that a full run did not write; `false` also keeps them from being named.
     pub(crate) prune: Option<bool>,
     pub(crate) env: BTreeMap<String, String>,

@@ -3,6 +3,7 @@
 mod audit;
 mod build;
 mod remote;
+mod serve;
 mod shared;
 mod values;
 mod view;
@@ -26,6 +27,7 @@ use crate::text::plain::plain;
 pub(crate) use audit::AuditSection;
 pub(crate) use build::{BuildSection, CommandLine};
 pub(crate) use remote::RemoteSection;
+pub(crate) use serve::ServeSection;
 pub(crate) use shared::SharedSection;
 use values::{bytes, durability, duration, globs, lossy, symlinks};
 pub(crate) use view::ViewSection;
@@ -74,6 +76,7 @@ pub(crate) struct Config {
     pub(crate) hooks: HooksSection,
     pub(crate) view: Vec<ViewSection>,
     pub(crate) remote: BTreeMap<String, RemoteSection>,
+    pub(crate) serve: ServeSection,
 }
 
 impl Config {
@@ -144,6 +147,18 @@ pub(crate) struct PublishSection {
     /// The handling of files with attributes that a generation does not keep.
     #[serde(deserialize_with = "lossy")]
     pub(crate) lossy: Lossy,
+    /// The handling of files that are hardly meant for readers, such as private keys.
+    pub(crate) secrets: Secrets,
+}
+
+/// The handling of files that are hardly meant for readers.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Secrets {
+    #[default]
+    Warn,
+    Refuse,
+    Allow,
 }
 
 #[derive(Deserialize, Default)]
@@ -238,9 +253,9 @@ mod tests {
         let from = genstore::tree::RelPath::new("a/b").unwrap();
         let mirror = (Path::new("m"), ViewKind::Mirror, Some(from), true);
         assert_eq!(views, [(Path::new("w"), ViewKind::Link, None, false), mirror]);
-        assert!(config.publish.include.unwrap().matches(b"a/b.js"));
+        assert!(config.publish.include.unwrap().matches(b"a/b.js", false));
         let exclude = config.publish.exclude.unwrap();
-        assert!(exclude.matches(b"a.map") && !exclude.matches(b"a/b.map"));
+        assert!(exclude.matches(b"a.map", false) && exclude.matches(b"a/b.map", false));
         assert_eq!(config.retain.auto, Some(true));
         let retention = config.retain.retention();
         assert_eq!(retention, Retention::only_last(3).keep_within(Duration::from_secs(7200)));
@@ -256,7 +271,7 @@ mod tests {
         check(
             "x = 1",
             "1: unknown key `x`",
-            "known here: store, publish, shared, retain, build, audit, watch, hooks, view, remote",
+            "known here: store, publish, shared, retain, build, audit, watch, hooks, view, remote, serve",
         );
         check("[[view]]\npath = 'x'\nform = 'a'", "3: unknown key `form`", "did you mean `from`?");
         let (message, _) = failure("[[view]]\npath = 'x'\nas = 'links'");

@@ -62,8 +62,7 @@ pub(super) fn not_one_of(found: &str, a: &str, b: &str) -> String {
     format!("\"{}\" is neither \"{a}\" nor \"{b}\"", genstore::tree::show_path(found.as_bytes()))
 }
 
-/// Parses patterns, which match the whole path below the published directory. `*` stops at `/`, `**` does
-/// not.
+/// Parses patterns as in a `.gitignore` file, for paths below the published directory.
 pub(super) fn globs<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Patterns>, D::Error> {
     Patterns::new(Vec::<String>::deserialize(from)?).map(Some).map_err(serde::de::Error::custom)
 }

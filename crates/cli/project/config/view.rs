@@ -1,12 +1,13 @@
 //! `[[view]]`: the views that a project declares.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use genstore::tree::RelPath;
 use genstore::view::ViewKind;
 use serde::{Deserialize, Deserializer};
 
-use super::values::not_one_of;
+use super::values::{duration, not_one_of};
 
 /// A view that publishing creates if it is missing.
 #[derive(Deserialize)]
@@ -21,6 +22,9 @@ pub(crate) struct ViewSection {
     /// Whether a mirror has private copies.
     #[serde(default)]
     pub(crate) copy: bool,
+    /// The time for which a mirror still shows removed files.
+    #[serde(default, deserialize_with = "duration")]
+    pub(crate) keep_removed: Option<Duration>,
 }
 
 fn kind<'de, D: Deserializer<'de>>(from: D) -> Result<ViewKind, D::Error> {

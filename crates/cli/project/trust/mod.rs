@@ -65,6 +65,12 @@ impl Trust {
         }
     }
 
+    /// Returns whether everything is trusted, by `--trust`.
+    #[cfg_attr(not(feature = "serve"), allow(dead_code, reason = "only the web server passes it on"))]
+    pub(crate) fn is_blind(&self) -> bool {
+        self.all
+    }
+
     /// Returns the user's configuration.
     ///
     /// # Errors

@@ -17,9 +17,9 @@ pub(super) struct Gc {
     /// The remote, or its address
     #[arg(value_name = "REMOTE")]
     remote: String,
-    /// Keep the last N generations of each channel
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    keep_last: usize,
+    /// Keep the last N generations of each channel (default: `retain` of the remote, or 5)
+    #[arg(long, value_name = "N")]
+    keep_last: Option<usize>,
     /// Only print what would be removed
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -56,18 +56,19 @@ impl KeptDoc {
 impl Gc {
     pub(super) fn run(&self, context: &Context<'_>) -> Result<u8> {
         let named = remotes::open(context, &self.remote)?;
-        let done = named.remote.collect(self.keep_last, self.dry_run).map_err(failed)?;
+        let keep_last = self.keep_last.or(named.section.retain).unwrap_or(5);
+        let done = named.remote.collect(keep_last, self.dry_run).map_err(failed)?;
         let Collected { kept, removed, barrier, files, bytes, .. } = done;
         let reason = |stays: &Stays| match stays {
             Stays::Head(channel) => format!("head of {channel}"),
             Stays::Pinned(name) => format!("pinned: {name}"),
-            _ => format!("last {}", self.keep_last),
+            _ => format!("last {}", keep_last),
         };
         let keep: Vec<KeptDoc> = kept
             .iter()
             .map(|(kept, reasons)| KeptDoc::of(kept, reasons.iter().map(reason).collect()))
             .collect();
-        let older = || vec![format!("older than last {}", self.keep_last)];
+        let older = || vec![format!("older than last {}", keep_last)];
         let remove: Vec<KeptDoc> = removed.iter().map(|kept| KeptDoc::of(kept, older())).collect();
         let traffic = named.remote.traffic();
         let document = CollectedDoc {

@@ -103,8 +103,7 @@ impl Add {
         text.push_str(&format!("{gap}[remote.\"{}\"]\nurl = {url}\nchannel = {channel}\n", self.name));
         replace(&file, &text)?;
         context.out.has_changed(format!("the remote {} was added", self.name));
-        let (url, channel) = (self.url.clone(), self.channel.clone());
-        let section = RemoteSection { url, channel, single_writer: false };
+        let section = RemoteSection::of(&self.url, &self.channel);
         let remote = RemoteDoc::of(&self.name, &section);
         context
             .out

@@ -14,7 +14,7 @@ use crate::fs::{Dir, Kind, Stat};
 use crate::model::digest::Digest;
 use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::{GenerationId, StageId};
-use crate::model::records::{Intent, Sequence};
+use crate::model::records::{Intent, Moving, Sequence};
 use crate::model::tree::{FileNode, Mtime, Node};
 use crate::parts::current::Current;
 use crate::parts::generations::Generations;
@@ -25,7 +25,8 @@ use crate::parts::log::{Event, Log};
 use crate::parts::naming::Naming;
 use crate::parts::objects::Objects;
 use crate::parts::records::Records;
-use crate::parts::stage_dir::{grave, remove_committed, sweep, tolerate};
+use crate::parts::stage_debris::{remove_committed, sweep, tolerate};
+use crate::parts::stage_dir::grave;
 use crate::parts::suspects;
 use crate::views::install;
 
@@ -62,23 +63,24 @@ pub(crate) fn recover(store: &StoreDir, lock: &CommitLock) -> Result<Sequence> {
     let settled = match intent {
         Intent::Publish { .. } if !moved && is_lost => Ok(()),
         Intent::Publish { generation, .. } if !moved => take_back(store, lock, generation),
-        Intent::Publish { generation, stage, .. } => {
+        Intent::Publish { generation, stage, by, .. } => {
             if let Some(id) = &stage {
                 remove_committed(store, lock, id)?;
             }
             HoldFile::of(store).set(lock, None)?;
-            finish(store, lock, generation, stage)
+            finish(store, lock, generation, Telling { stage, by, moving: Moving::default() })
         }
-        Intent::Activate { generation, marks, hold } if moved => {
+        Intent::Activate { generation, marks, hold, cause, by } if moved => {
             HoldFile::of(store).set(lock, hold.as_ref())?;
             // gc may have removed them before a power loss brought the intent back.
             let ids = Generations::of(store).ids()?;
-            for (id, mark) in marks {
-                if ids.contains(&id) {
-                    Records::of(store).write_mark(lock, id, &mark)?;
+            for (id, mark) in &marks {
+                if ids.contains(id) {
+                    Records::of(store).write_mark(lock, *id, mark)?;
                 }
             }
-            finish(store, lock, generation, None)
+            let marked = marks.into_iter().map(|(id, record)| (id, record.mark)).collect();
+            finish(store, lock, generation, Telling { stage: None, by, moving: Moving { cause, marked } })
         }
         Intent::Activate { generation, .. } => reread_shown(store, lock, generation),
     };
@@ -121,18 +123,28 @@ fn take_back(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<()
     tolerate(store.fs.remove_all(&staging, &grave)).map(drop)
 }
 
+/// The content of the log's missing lines.
+struct Telling {
+    stage: Option<StageId>,
+    /// The actor of the change.
+    by: Option<String>,
+    moving: Moving,
+}
+
 /// Does the steps after the move of `current`: makes it durable and records it.
-fn finish(store: &StoreDir, lock: &CommitLock, id: GenerationId, stage: Option<StageId>) -> Result<()> {
+fn finish(store: &StoreDir, lock: &CommitLock, id: GenerationId, telling: Telling) -> Result<()> {
+    let Telling { stage, by, moving } = telling;
+    let by = by.as_deref().unwrap_or(&store.options.actor);
     Current::of(store).make_durable(lock)?;
     let generation = Generations::of(store).open(id)?;
     let history = Log::of(store).history()?;
     if history.publication(id).is_none() {
-        Log::of(store).append(lock, id, publication(&generation, stage, None)?)?;
+        Log::of(store).append_for(lock, by, id, publication(&generation, stage, None)?)?;
     }
     let last = history.last_activation();
     if last.is_none_or(|line| line.generation != id) {
         let previous = last.map(|line| line.generation);
-        Log::of(store).append(lock, id, Event::Activate { previous })?;
+        Log::of(store).append_for(lock, by, id, Event::Activate { previous, moving })?;
     }
     Log::of(store).sync()?;
     Current::of(store).write_notice(lock, id, generation.head()?.tree)

@@ -135,7 +135,7 @@ fn candidate_alone(store: &StoreDir, id: GenerationId, now: SystemTime) -> Resul
     let (mut ceased, mut last_current) = (None, since);
     while let Some(line) = log.next_naming(id)? {
         match line.event {
-            Event::Activate { previous } if line.generation != id && previous == Some(id) => {
+            Event::Activate { previous, .. } if line.generation != id && previous == Some(id) => {
                 ceased = ceased.or(Some(line.time.into()));
             }
             Event::Activate { .. } if line.generation == id => {

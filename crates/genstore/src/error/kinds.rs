@@ -65,6 +65,8 @@ pub enum RefusedKind {
     EmptyInput,
     /// The facts are longer than a manifest may hold.
     FactsTooLong,
+    /// The store must forget a content.
+    Forgotten,
     /// Another process healed damaged objects while the tree was staged.
     HealedMeanwhile,
     /// Files have attributes that a generation does not keep.
@@ -111,6 +113,8 @@ pub enum RefusedKind {
     StageForeign,
     /// The stage was begun for a build, and has an id that is used again.
     StageOfBuild,
+    /// A root was put into a stage that was not begun as a batch.
+    StageNotBatch,
     /// Another entry has replaced the directory that a build was to write to.
     StageOutputReplaced,
     /// The stage was refused by an audit.
@@ -157,6 +161,7 @@ impl RefusedKind {
             RefusedKind::BadViewPath => "bad-view-path",
             RefusedKind::EmptyInput => "empty-input",
             RefusedKind::FactsTooLong => "facts-too-long",
+            RefusedKind::Forgotten => "forgotten",
             RefusedKind::HealedMeanwhile => "healed-meanwhile",
             RefusedKind::Lossy => "lossy",
             RefusedKind::MovedMeanwhile => "moved-meanwhile",
@@ -180,6 +185,7 @@ impl RefusedKind {
             RefusedKind::StageExpired => "stage-expired",
             RefusedKind::StageForeign => "stage-foreign",
             RefusedKind::StageOfBuild => "stage-of-build",
+            RefusedKind::StageNotBatch => "stage-not-batch",
             RefusedKind::StageOutputReplaced => "stage-output-replaced",
             RefusedKind::StageRefused => "stage-refused",
             RefusedKind::StageUnknown => "stage-unknown",

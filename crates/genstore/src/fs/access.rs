@@ -9,13 +9,14 @@
 //! writable by that group, whatever the umask. Objects never are.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Uid};
 use rustix::io::Errno;
 
 use super::fault::Needs;
-use super::{Access, Dir, Fs, Kind, Stat};
+use super::{Access, Dir, Fs, Kind, Stat, mode_of, system};
 use crate::error::{Error, Result};
 
 impl Access {
@@ -114,15 +115,15 @@ impl Fs {
         let path = dir.join(name);
         let fail = |e: Errno| Error::io("chown", &path, e);
         self.point("chown", &path, Needs::Nothing)?;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(fail)?;
-        if !Stat::from(rustix::fs::fstat(&fd).map_err(fail)?).same_inode(seen) {
-            return Ok(());
-        }
         let uid = (!self.is_shared()).then(|| Uid::from_raw(store.uid));
-        let gid = Some(Gid::from_raw(store.gid));
-        rustix::fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH).map_err(fail)?;
-        match (self.is_shared(), seen.kind) {
+        let owner = (uid, Some(Gid::from_raw(store.gid)));
+        let mut is_same = false;
+        let accepts = |found: rustix::fs::Stat| {
+            is_same = Stat::from(found).same_inode(seen);
+            is_same
+        };
+        system::chown_if((dir.as_fd(), name), owner, accepts).map_err(fail)?;
+        match (is_same && self.is_shared(), seen.kind) {
             (true, Kind::Dir) => self.set_dir_mode(dir, name),
             _ => Ok(()),
         }
@@ -143,15 +144,13 @@ impl Fs {
         let path = dir.join(name);
         self.point("chown", &path, Needs::Nothing)?;
         let fail = |e: Errno| Error::io("chown", &path, e);
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(fail)?;
-        let stat = Stat::from(rustix::fs::fstat(&fd).map_err(fail)?);
         let own = rustix::process::geteuid().as_raw();
-        if (stat.kind, stat.uid) != (kind, own) || (kind == Kind::Symlink && stat.links != 1) {
-            return Ok(());
-        }
-        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        unless_impossible(rustix::fs::chownat(&fd, "", uid, gid, AtFlags::EMPTY_PATH)).map_err(fail)
+        let accepts = |found: rustix::fs::Stat| {
+            let found = Stat::from(found);
+            (found.kind, found.uid) == (kind, own) && (kind != Kind::Symlink || found.links == 1)
+        };
+        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        unless_impossible(system::chown_if((dir.as_fd(), name), owner, accepts)).map_err(fail)
     }
 
     /// Changes the owner of a file of the store from root to the store's owner: an earlier command of
@@ -173,11 +172,7 @@ impl Fs {
             return Ok(None);
         }
         let path = dir.join(name);
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let Ok(fd) = rustix::fs::openat(dir, ".", flags, Mode::from_raw_mode(0o600)) else {
-            return Ok(None);
-        };
-        let file = File::from(fd);
+        let Ok(file) = system::create_nameless(dir.as_fd(), mode_of(0o600)) else { return Ok(None) };
         self.give_file(&file, &path)?;
         self.set_shared_mode(&file, &path)?;
         // Linking by the handle alone needs CAP_DAC_READ_SEARCH, which few containers have.

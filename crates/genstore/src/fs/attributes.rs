@@ -20,20 +20,12 @@ impl Attributes {
     /// Reads the names of an open file's attributes. The result is empty on a filesystem without
     /// attributes, and if they cannot be read.
     pub(crate) fn of(file: &File) -> Attributes {
-        #[cfg(target_os = "linux")]
-        {
-            let mut names = [0_u8; NAMES_LEN];
-            match rustix::fs::flistxattr(file, &mut names) {
-                Ok(len) => Attributes::from_names(&names[..len]),
-                // The names do not fit: there are some, of an unknown kind.
-                Err(rustix::io::Errno::RANGE) => Attributes { named: true, ..Attributes::default() },
-                Err(_) => Attributes::default(),
-            }
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _: &File = file;
-            Attributes::default()
+        let mut names = [0_u8; NAMES_LEN];
+        match rustix::fs::flistxattr(file, &mut names) {
+            Ok(len) => Attributes::from_names(&names[..len]),
+            // The names do not fit: there are some, of an unknown kind.
+            Err(rustix::io::Errno::RANGE) => Attributes { named: true, ..Attributes::default() },
+            Err(_) => Attributes::default(),
         }
     }
 

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::Fs;
 use super::fault::Needs;
 use super::sparse::Sparse;
+use super::{Fs, system};
 use crate::error::{Error, Result};
 
 /// Number of bytes read at a time. A file up to this size is held in memory as a whole.
@@ -34,19 +34,13 @@ impl Fs {
     /// Shares all blocks of `from` with the empty file `to`. Returns `Ok(false)` if that is impossible.
     pub(crate) fn reflink(&self, from: &File, to: &File, path: &Path) -> Result<bool> {
         self.point("reflink", path, Needs::Space)?;
-        #[cfg(target_os = "linux")]
-        match rustix::fs::ioctl_ficlone(to, from) {
+        match system::reflink(from, to) {
             Ok(()) => Ok(true),
             // The filesystem, the pair of files, or the kind of file does not support it.
             Err(
                 Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::PERM,
             ) => Ok(false),
             Err(e) => Err(Error::io("clone to", path, e)),
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _: (&File, &File) = (from, to);
-            Ok(false)
         }
     }
 
@@ -55,12 +49,11 @@ impl Fs {
         if self.reflink(from, to, path)? {
             return Ok(());
         }
-        #[cfg(target_os = "linux")]
         if !self.has_holes(from, path)? {
             let mut copied = false;
             loop {
                 self.point("copy to", path, Needs::Space)?;
-                match rustix::fs::copy_file_range(from, None, to, None, 1 << 30) {
+                match system::copy_range(from, to, 1 << 30) {
                     Ok(0) if copied => return Ok(()),
                     // Some filesystems return 0 at first, whatever the file contains.
                     Ok(0) => break,

@@ -10,10 +10,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::mount::{CROSS, is_mount, mount_of};
+use super::system;
 use crate::error::{Error, Result};
 use crate::model::grain::is_kept_as;
 use crate::model::relpath;
@@ -21,9 +22,6 @@ use crate::model::tree::Mtime;
 
 /// PATH_MAX is 4096 with the NUL. Names are at most 255 bytes, so a piece never ends within one.
 const PIECE_MAX: usize = 3800;
-
-/// Room for some hundred names.
-const LIST_BUFFER: usize = 32 * 1024;
 
 /// An open directory, with its path for messages.
 #[derive(Debug)]
@@ -43,6 +41,17 @@ pub(crate) enum Kind {
     Other,
 }
 
+impl From<FileType> for Kind {
+    fn from(kind: FileType) -> Kind {
+        match kind {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Dir,
+            FileType::Symlink => Kind::Symlink,
+            _ => Kind::Other,
+        }
+    }
+}
+
 /// The values of an inode that genstore uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stat {
@@ -58,23 +67,18 @@ pub(crate) struct Stat {
     pub(crate) gid: u32,
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the widths differ between systems")]
 impl From<rustix::fs::Stat> for Stat {
     fn from(stat: rustix::fs::Stat) -> Stat {
-        let kind = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
-            rustix::fs::FileType::RegularFile => Kind::File,
-            rustix::fs::FileType::Directory => Kind::Dir,
-            rustix::fs::FileType::Symlink => Kind::Symlink,
-            _ => Kind::Other,
-        };
         Stat {
-            kind,
-            mode: stat.st_mode & 0o7777,
+            kind: FileType::from_raw_mode(stat.st_mode).into(),
+            mode: stat.st_mode as u32 & 0o7777,
             size: stat.st_size as u64,
             mtime: Mtime { secs: stat.st_mtime, nanos: stat.st_mtime_nsec as u32 },
             ctime: Mtime { secs: stat.st_ctime, nanos: stat.st_ctime_nsec as u32 },
-            dev: stat.st_dev,
+            dev: stat.st_dev as u64,
             ino: stat.st_ino,
-            links: stat.st_nlink,
+            links: stat.st_nlink as u64,
             uid: stat.st_uid,
             gid: stat.st_gid,
         }
@@ -224,21 +228,7 @@ impl Dir {
     /// Returns whether its filesystem is local: this machine's clock stamps its files, and no other
     /// machine changes it. Unknown filesystems are not local.
     pub(crate) fn is_local(&self) -> bool {
-        // Magic numbers of statfs(2): ext2 to ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, bcachefs, zfs.
-        #[cfg(target_os = "linux")]
-        const LOCAL: [u64; 8] = [
-            0xef53,
-            0x5846_5342,
-            0x9123_683e,
-            0x0102_1994,
-            0x794c_7630,
-            0xf2f5_2010,
-            0xca45_1a4e,
-            0x2fc1_2fc1,
-        ];
-        #[cfg(not(target_os = "linux"))]
-        const LOCAL: [u64; 0] = [];
-        rustix::fs::fstatfs(&self.fd).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64)))
+        system::is_local(self.fd.as_fd())
     }
 
     /// Returns the number of bytes that this user may still write to its filesystem.
@@ -250,11 +240,7 @@ impl Dir {
     /// Returns a number that its filesystem keeps from one mount to the next. `None` if it has none,
     /// and for filesystems in memory.
     pub(crate) fn filesystem_id(&self) -> Option<u64> {
-        // Magic numbers of statfs(2): tmpfs, ramfs.
-        #[cfg(target_os = "linux")]
-        if rustix::fs::fstatfs(&self.fd)
-            .map_or(true, |found| [0x0102_1994, 0x8584_58f6].contains(&(found.f_type as u64)))
-        {
+        if !system::has_lasting_id(self.fd.as_fd()) {
             return None;
         }
         rustix::fs::fstatvfs(&self.fd).ok().map(|found| found.f_fsid).filter(|id| *id != 0)
@@ -274,7 +260,12 @@ impl Dir {
             let told = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
             told.then_some(Mtime { secs: stat.stx_btime.tv_sec, nanos: stat.stx_btime.tv_nsec })
         }
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(target_os = "macos")]
+        {
+            let stat = rustix::fs::fstat(&self.fd).ok()?;
+            Some(Mtime { secs: stat.st_birthtime, nanos: stat.st_birthtime_nsec as u32 })
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         None
     }
 
@@ -325,29 +316,22 @@ impl Dir {
 
     /// Calls `each` once for every name in this directory with its kind, in no order.
     pub(crate) fn each(&mut self, mut each: impl FnMut(&[u8], Kind)) -> Result<()> {
-        let fail = |e: Errno| Error::io("list", &self.path, e);
-        let mut buffer = Vec::with_capacity(LIST_BUFFER);
-        let mut entries = RawDir::new(&self.fd, buffer.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            let entry = entry.map_err(fail)?;
-            let name = entry.file_name().to_bytes();
+        let each = |name: &[u8], kind: FileType| {
             if name == b"." || name == b".." {
-                continue;
+                return Ok(());
             }
-            let kind = match entry.file_type() {
-                rustix::fs::FileType::RegularFile => Kind::File,
-                rustix::fs::FileType::Directory => Kind::Dir,
-                rustix::fs::FileType::Symlink => Kind::Symlink,
+            let kind = match kind {
                 // Some filesystems do not report the kind while listing.
-                rustix::fs::FileType::Unknown => match self.stat(name)? {
+                FileType::Unknown => match self.stat(name)? {
                     Some(stat) => stat.kind,
-                    None => continue,
+                    None => return Ok(()),
                 },
-                _ => Kind::Other,
+                kind => Kind::from(kind),
             };
             each(name, kind);
-        }
-        Ok(())
+            Ok(())
+        };
+        system::each_name(self.fd.as_fd(), each).map_err(|e| Error::io("list", &self.path, e))?
     }
 }
 
@@ -370,9 +354,7 @@ fn cut(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn open_beneath(at: BorrowedFd<'_>, path: &[u8], stays: bool) -> std::result::Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let resolve = if stays { resolve | ResolveFlags::NO_XDEV } else { resolve };
-    match rustix::fs::openat2(at, path, DIR_FLAGS, Mode::empty(), resolve) {
+    match system::open_below(at, path, DIR_FLAGS, Mode::empty(), stays) {
         // Before Linux 5.6, or forbidden by a sandbox: open name by name, which is slower and as safe.
         Err(Errno::NOSYS | Errno::PERM) => open_by_name(at, path, stays),
         done => done,
@@ -405,8 +387,7 @@ fn open_staying(
     flags: OFlags,
     mode: Mode,
 ) -> std::result::Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    match rustix::fs::openat2(at, path, flags, mode, resolve) {
+    match system::open_below(at, path, flags, mode, true) {
         Err(Errno::NOSYS | Errno::PERM) => {
             let (folder, name) = relpath::split(path);
             let folder = match folder {

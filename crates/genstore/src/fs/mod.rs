@@ -1,7 +1,7 @@
 //! Floor 1: the only code that changes the disk, and the only code that depends on the system.
 //!
 //! Every change is one plain system call behind one method of [`Fs`], and every method asks [`fault`]
-//! first. So a test can cut or fail each change. Only this folder contains `cfg(target_os)`. Only
+//! first. So a test can cut or fail each change. In the library, only this folder contains `cfg(target_os)`. Only
 //! ENOENT means absence: `Dir::stat` returns `None` for it and an error for everything else. After a
 //! failed fsync or syncfs nothing is flushed again: the caller gives up its stage.
 
@@ -22,16 +22,18 @@ mod pieces;
 pub(crate) mod process;
 pub(crate) mod remove;
 pub(crate) mod sparse;
+mod system;
 pub(crate) mod way;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use fault::{FaultStage, Faults, Needs};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags, RawMode, RenameFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -89,11 +91,7 @@ impl Fs {
 
     /// Reads the clock that stamps files: it has the granularity of file times.
     pub(crate) fn file_clock(&self) -> Mtime {
-        #[cfg(target_os = "linux")]
-        let clock = rustix::time::ClockId::RealtimeCoarse;
-        #[cfg(not(target_os = "linux"))]
-        let clock = rustix::time::ClockId::Realtime;
-        let now = rustix::time::clock_gettime(clock);
+        let now = rustix::time::clock_gettime(system::CLOCK);
         Mtime { secs: now.tv_sec, nanos: now.tv_nsec as u32 }
     }
 
@@ -112,12 +110,13 @@ impl Fs {
         let path = dir.join(name);
         self.point("mkdir", &path, Needs::Space)?;
         let fail = |e: Errno| Error::io("make the directory", &path, e);
-        match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(self.dir_mode() & 0o755)) {
+        match rustix::fs::mkdirat(dir, name, mode_of(self.dir_mode() & 0o755)) {
             Ok(()) => {
                 // The second call is needed only if the umask removed a bit.
                 let made = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
-                let mode = self.share_dir(dir, name, &made.into())?;
-                if made.st_mode & (mode | 0o777) != mode {
+                let made = Stat::from(made);
+                let mode = self.share_dir(dir, name, &made)?;
+                if made.mode & (mode | 0o777) != mode {
                     chmod_dir(dir, name, mode)?;
                 }
                 self.give_name(dir, name, Kind::Dir)?;
@@ -152,7 +151,7 @@ impl Fs {
             return Ok(());
         }
         self.point("chmod", dir.path(), Needs::Nothing)?;
-        rustix::fs::fchmod(dir, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", dir.path(), e))
+        rustix::fs::fchmod(dir, mode_of(mode)).map_err(|e| Error::io("chmod", dir.path(), e))
     }
 
     /// Creates a new file for writing. Until [`Fs::set_mode`] only its owner can read it, or the group
@@ -179,7 +178,7 @@ impl Fs {
         self.point("create", &path, Needs::Space)?;
         // Nothing can be mounted at a free name.
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(mode))
+        let file = rustix::fs::openat(dir, name, flags, mode_of(mode))
             .map(File::from)
             .map_err(|e| Error::io("create", &path, e))?;
         self.give_file(&file, &path)?;
@@ -200,7 +199,7 @@ impl Fs {
                 if let Some(file) = self.create_given(dir, name)? {
                     return Ok(file);
                 }
-                let mode = Mode::from_raw_mode(0o644);
+                let mode = mode_of(0o644);
                 let file = dir.open_with(name, OFlags::RDWR | OFlags::CREATE, mode)?;
                 self.give_found(&file, &path)?;
                 self.set_shared_mode(&file, &path)?;
@@ -238,7 +237,7 @@ impl Fs {
 
     fn chmod(&self, file: &File, path: &Path, mode: u32) -> Result<()> {
         self.point("chmod", path, Needs::Nothing)?;
-        rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|e| Error::io("chmod", path, e))
+        rustix::fs::fchmod(file, mode_of(mode)).map_err(|e| Error::io("chmod", path, e))
     }
 
     /// Sets a file's mtime, and returns the mtime that it has then: filesystems round and clamp it.
@@ -368,19 +367,13 @@ impl Fs {
         rustix::fs::fsync(dir).map_err(|e| Error::io("fsync", dir.path(), e))
     }
 
-    /// Makes the whole filesystem durable in one call. Linux reports writeback errors here since 5.8.
+    /// Makes the whole filesystem durable in one call.
     pub(crate) fn sync_filesystem(&self, dir: &Dir) -> Result<()> {
         if self.durability == Durability::None {
             return Ok(());
         }
         self.point("syncfs", dir.path(), Needs::Nothing)?;
-        #[cfg(target_os = "linux")]
-        return rustix::fs::syncfs(dir).map_err(|e| Error::io("sync", dir.path(), e));
-        #[cfg(not(target_os = "linux"))]
-        {
-            rustix::fs::sync();
-            Ok(())
-        }
+        system::sync_filesystem(dir.as_fd()).map_err(|e| Error::io("sync", dir.path(), e))
     }
 
     /// Writes `bytes` to `name` atomically, replacing an existing file.
@@ -441,19 +434,23 @@ impl Fs {
     }
 }
 
+/// Converts a mode. Its width differs between systems.
+fn mode_of(bits: u32) -> Mode {
+    Mode::from_raw_mode(bits as RawMode)
+}
+
 /// Sets a directory's mode through a handle, so never that of a symlink's target, nor of something
 /// mounted there.
 fn chmod_dir(dir: &Dir, name: &[u8], mode: u32) -> Result<()> {
     let fail = |e: Errno| Error::io("chmod", dir.join(name), e);
-    let mode = Mode::from_raw_mode(mode);
+    let mode = mode_of(mode);
     match dir.staying()?.open_dir(name) {
         Ok(opened) => rustix::fs::fchmod(&opened, mode).map_err(fail),
-        // Not even its owner may read it: only an `O_PATH` handle can be opened.
+        // Not even its owner may read it.
         Err(Error::Io { source, .. }) if Errno::from_io_error(&source) == Some(Errno::ACCESS) => {
-            let flags = OFlags::PATH | OFlags::DIRECTORY;
+            let flags = system::PLACE | OFlags::DIRECTORY;
             let handle = dir.staying()?.open_with(name, flags, Mode::empty())?;
-            let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&handle));
-            rustix::fs::chmod(path, mode).map_err(fail)
+            system::chmod_place(handle.as_fd(), mode).map_err(fail)
         }
         Err(e) => Err(e),
     }

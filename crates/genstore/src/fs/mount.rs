@@ -3,13 +3,13 @@
 //! Mounts are distinguished by the kernel's mount number, not by the device: a bind mount of the same
 //! filesystem has the same device.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use super::system;
 use crate::error::{Error, Result};
 
 /// The operation that an error names if opening a directory would cross a mount point.
@@ -37,27 +37,19 @@ pub(crate) enum MountId {
     Device(u64),
 }
 
+impl MountId {
+    #[allow(clippy::unnecessary_cast, reason = "the width differs between systems")]
+    fn device_of(stat: rustix::fs::Stat) -> MountId {
+        MountId::Device(stat.st_dev as u64)
+    }
+}
+
 /// Returns the mount through which an open file or directory was reached.
 pub(crate) fn mount_of(fd: BorrowedFd<'_>) -> Result<MountId, Errno> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::{AtFlags, StatxFlags};
-        // Linux 5.8. A sandbox may refuse the call.
-        if let Ok(stat) = rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
-            && stat.stx_mask & StatxFlags::MNT_ID.bits() != 0
-        {
-            return Ok(MountId::Number(stat.stx_mnt_id));
-        }
-        // Linux 3.15.
-        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
-        let number = info.ok().and_then(|info| {
-            info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
-        });
-        if let Some(number) = number {
-            return Ok(MountId::Number(number));
-        }
+    match system::mount_number(fd) {
+        Some(number) => Ok(MountId::Number(number)),
+        None => rustix::fs::fstat(fd).map(MountId::device_of),
     }
-    rustix::fs::fstat(fd.as_fd()).map(|stat| MountId::Device(stat.st_dev))
 }
 
 /// Returns the directory on which the mount of a real path is mounted.
@@ -82,8 +74,10 @@ pub(crate) fn is_mount_point(real: &Path) -> Result<bool, Errno> {
 }
 
 fn mount_at(path: &Path) -> Result<MountId, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    mount_of(rustix::fs::open(path, flags, Mode::empty())?.as_fd())
+    match system::open_place(path)? {
+        Some(place) => mount_of(place.as_fd()),
+        None => rustix::fs::lstat(path).map(MountId::device_of),
+    }
 }
 
 /// Lists the mount points below a real path, deepest last. A mount on the path itself is not included.

@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat, statat};
 use rustix::io::Errno;
 
-use super::Dir;
+use super::{Dir, system};
 use crate::error::{Error, RefusedKind, Result, show_path};
 
 /// The number of links that the kernel follows.
@@ -23,7 +23,7 @@ const MOST_LINKS: usize = 40;
 
 /// Flags for folders on the way, which may be unreadable.
 const WAY_FLAGS: OFlags =
-    OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+    system::PLACE.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Opens the folder at an absolute path. The path of the result is free of symlinks.
 ///

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::pairs::{Pair, pairs};
-use super::relpath;
+use super::relpath::{self, RelPath};
 use super::tree::{Entry, Node, ObjectId, Tree};
 
 /// A change at a path.
@@ -68,21 +68,46 @@ pub struct Diff<'a> {
     pub summary: DiffSummary,
 }
 
+impl Diff<'_> {
+    /// Keeps only the changes at these paths and below them. A rename counts for both of its paths.
+    pub fn keep_within(&mut self, paths: &[RelPath]) {
+        let within = |path: &[u8]| {
+            paths.iter().any(|wanted| {
+                let rest = path.strip_prefix(wanted.as_bytes());
+                rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+            })
+        };
+        self.changes
+            .retain(|change| within(change.path()) || change.from().is_some_and(|from| within(from.path)));
+        self.summary = summarize(&self.changes);
+    }
+}
+
 /// Compares two trees. mtimes are ignored.
 pub fn diff<'a>(old: &'a Tree, new: &'a Tree) -> Diff<'a> {
     let mut changes = merge(old, new);
     pair_renames(&mut changes);
     changes.sort_by(|a, b| relpath::compare(a.path(), b.path()));
-    let mut summary = DiffSummary { bytes: new.bytes() as i64 - old.bytes() as i64, ..Default::default() };
-    for change in &changes {
-        match change {
-            Change::Added(_) => summary.added += 1,
-            Change::Removed(_) => summary.removed += 1,
-            Change::Modified(..) => summary.modified += 1,
-            Change::Renamed(..) => summary.renamed += 1,
-        }
-    }
+    let summary = summarize(&changes);
     Diff { changes, summary }
+}
+
+fn summarize(changes: &[Change<'_>]) -> DiffSummary {
+    let size = |entry: Option<Entry<'_>>| match entry.map(|entry| entry.node) {
+        Some(Node::File(file)) => file.size as i64,
+        _ => 0,
+    };
+    let mut summary = DiffSummary::default();
+    for change in changes {
+        *match change {
+            Change::Added(_) => &mut summary.added,
+            Change::Removed(_) => &mut summary.removed,
+            Change::Modified(..) => &mut summary.modified,
+            Change::Renamed(..) => &mut summary.renamed,
+        } += 1;
+        summary.bytes += size(change.to()) - size(change.from());
+    }
+    summary
 }
 
 fn merge<'a>(old: &'a Tree, new: &'a Tree) -> Vec<Change<'a>> {

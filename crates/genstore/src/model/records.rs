@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::ids::{GenerationId, StageId};
 use crate::model::tree::Mtime;
@@ -69,6 +69,40 @@ pub(crate) struct MarkRecord {
     pub(crate) why: Option<String>,
 }
 
+/// The reason why a kept generation became current.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Cause {
+    /// A rollback.
+    Rollback,
+    /// Somebody chose it.
+    Switch,
+    /// The end of a hold.
+    Resume,
+}
+
+/// Reads a cause. One that only newer programs know counts as none.
+fn known_cause<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Cause>, D::Error> {
+    Ok(match Option::<String>::deserialize(input)?.as_deref() {
+        Some("rollback") => Some(Cause::Rollback),
+        Some("switch") => Some(Cause::Switch),
+        Some("resume") => Some(Cause::Resume),
+        _ => None,
+    })
+}
+
+/// The part of a move of `current` that the log has beside the two generations.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Moving {
+    /// Missing if a publication made the generation current, and in logs of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_cause")]
+    pub(crate) cause: Option<Cause>,
+    /// The marks that it wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) marked: Vec<(GenerationId, Mark)>,
+}
+
 /// Returns whether a generation is not marked as bad.
 pub(crate) fn is_good(marks: &BTreeMap<GenerationId, MarkRecord>, id: GenerationId) -> bool {
     marks.get(&id).is_none_or(|mark| mark.mark == Mark::Good)
@@ -98,6 +132,9 @@ pub(crate) enum Intent {
         /// The stage that was begun separately from its commit. It is removed after the commit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stage: Option<StageId>,
+        /// The actor. Missing in intents of older programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// A kept generation is prepared to become current. Afterwards `marks` are written, and the hold is
     /// written or removed.
@@ -106,6 +143,12 @@ pub(crate) enum Intent {
         marks: Vec<(GenerationId, MarkRecord)>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hold: Option<HoldRecord>,
+        /// Missing in intents of older programs.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_cause")]
+        cause: Option<Cause>,
+        /// The actor. Missing in intents of older programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
 }
 

@@ -18,7 +18,8 @@ use crate::model::relpath;
 use crate::model::tree::TreeId;
 use crate::parts::layout::{BUILD_LOG, FAILED, STAGING, StoreDir};
 use crate::parts::locks::CommitLock;
-use crate::parts::stage_dir::{NEXT, StageDir, failed_grave, tolerate};
+use crate::parts::stage_debris::tolerate;
+use crate::parts::stage_dir::{NEXT, StageDir, failed_grave};
 
 const REPORT: &[u8] = b"report.json";
 

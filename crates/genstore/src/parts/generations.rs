@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::error::{Damaged, Error, ObjectUse, RefusedKind, Result, chain};
-use crate::fs::copy::CHUNK;
+use crate::error::{Damaged, Error, Result, chain};
 use crate::fs::dir::open_parent;
 use crate::fs::errno::{is_errno, is_refused};
 use crate::fs::lock::{Lock, Mode};
@@ -21,8 +19,7 @@ use crate::model::digest::Digest;
 use crate::model::fresh::PublishedMtimes;
 use crate::model::ids::GenerationId;
 use crate::model::index::SourceIndex;
-use crate::model::relpath;
-use crate::model::tree::{FileNode, Node, ObjectId, Tree};
+use crate::model::tree::{ObjectId, Tree};
 use crate::parts::layout::{
     BUILD_LOG, DELTA, GENERATIONS, INDEX, MANIFEST, SHOWN, STAGING, StoreDir, TREE,
 };
@@ -182,50 +179,6 @@ impl Generation {
             file.read_exact_at(chunk, at).map_err(|e| Error::io("read", &path, e))
         })?;
         Ok(bytes)
-    }
-
-    /// Writes the bytes of one file to `out`.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] if the bytes are wrong. They have been written by then.
-    pub fn cat(&self, path: &[u8], out: &mut dyn Write) -> Result<()> {
-        let refuse =
-            |why| Error::refused(RefusedKind::NoSuchFile, format!("{} {why}", relpath::show(path)));
-        let tree = self.manifest()?.tree;
-        let file = match tree.find(path) {
-            Some(Node::File(file)) => file,
-            Some(_) => return Err(refuse("is not a file")),
-            None if tree.below(path).next().is_some() => return Err(refuse("is a directory")),
-            None => return Err(refuse("is not in this generation")),
-        };
-        let (dir, name) = open_parent(&self.tree_dir()?, path)?;
-        let mut source = dir.open_file(name)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let read = source.read(&mut chunk).map_err(|e| Error::io("read", dir.join(name), e))?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&chunk[..read]);
-            out.write_all(&chunk[..read]).map_err(|e| Error::io("write to", "the output", e))?;
-        }
-        self.check_file(path, file, hasher.finalize().into())
-    }
-
-    /// Checks the digest of the bytes that were found at `path`.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`].
-    pub(crate) fn check_file(&self, path: &[u8], file: FileNode, found: Digest) -> Result<()> {
-        if found == file.digest {
-            return Ok(());
-        }
-        Err(Error::Damaged {
-            what: Damaged::Object(file.object()),
-            cause: "its hash differs".to_owned(),
-            uses: vec![ObjectUse::new(self.id, path)],
-        })
     }
 
     pub(crate) fn dir(&self) -> &Dir {

@@ -35,6 +35,7 @@ pub(crate) const SEQUENCE: &[u8] = b"sequence";
 pub(crate) const LOG: &[u8] = b"log";
 pub(crate) const MANIFEST: &[u8] = b"manifest";
 pub(crate) const FAILED: &[u8] = b"failed";
+pub(crate) const FORGOTTEN: &[u8] = b"forgotten";
 pub(crate) const BUILD_LOG: &[u8] = b"build.log";
 pub(crate) const INDEX: &[u8] = b"index";
 pub(crate) const DELTA: &[u8] = b"delta";

@@ -15,14 +15,18 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::fs::{Kind, Stat};
 use crate::model::ids::{GenerationId, StageId};
-use crate::model::records::Moment;
+use crate::model::records::{Moment, Moving};
 use crate::model::retention::bounded;
+use crate::parts::deeds::{Deed, DeedLine};
 use crate::parts::layout::{LOG, StoreDir};
 use crate::parts::locks::CommitLock;
 use crate::parts::record;
 
 /// Above this number of bytes gc drops the lines of removed generations.
 const MAX_LOG_LEN: u64 = 1 << 20;
+
+/// Number of lines about no single generation that gc keeps then: collections.
+const MAX_OF_ALL: usize = 200;
 
 /// Number of bytes of the log that are read at a time from its end.
 const READ_BACK: u64 = 1 << 16;
@@ -59,7 +63,30 @@ pub(crate) enum Event {
     Activate {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         previous: Option<GenerationId>,
+        #[serde(flatten)]
+        moving: Moving,
     },
+}
+
+impl Event {
+    /// Creates the event of a generation that became current by its publication, or by a repair.
+    pub(crate) fn activated(previous: Option<GenerationId>) -> Event {
+        Event::Activate { previous, moving: Moving::default() }
+    }
+}
+
+/// A line of either kind.
+pub(crate) enum AnyLine {
+    Line(Line),
+    Deed(DeedLine),
+}
+
+impl AnyLine {
+    fn parse(line: &[u8]) -> Option<AnyLine> {
+        // A line that a crash cut short is neither.
+        let event = serde_json::from_slice(line).map(AnyLine::Line);
+        event.or_else(|_| serde_json::from_slice(line).map(AnyLine::Deed)).ok()
+    }
 }
 
 /// The lines of the log.
@@ -177,6 +204,16 @@ impl Backwards {
         self.find(names)
     }
 
+    /// Returns the line before the last one that was returned, of either kind.
+    pub(crate) fn next_of_any_kind(&mut self) -> Result<Option<AnyLine>> {
+        while let Some(line) = self.line()? {
+            if let Some(line) = AnyLine::parse(&line) {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
+    }
+
     fn find(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Result<Option<Line>> {
         while let Some(line) = self.line()? {
             // A line that a crash cut short is skipped.
@@ -256,9 +293,36 @@ impl<'s> Log<'s> {
 
     /// Appends a line. It is not durable by itself: the symlink is the commit, and the log only records
     /// it.
-    pub(crate) fn append(&self, _: &CommitLock, generation: GenerationId, event: Event) -> Result<()> {
-        let line =
-            Line { time: self.store.now().into(), by: self.store.options.actor.clone(), generation, event };
+    pub(crate) fn append(&self, lock: &CommitLock, generation: GenerationId, event: Event) -> Result<()> {
+        self.append_for(lock, &self.store.options.actor, generation, event)
+    }
+
+    /// Appends a line about the change of this actor.
+    pub(crate) fn append_for(
+        &self,
+        lock: &CommitLock,
+        by: &str,
+        generation: GenerationId,
+        event: Event,
+    ) -> Result<()> {
+        self.write_line(lock, &Line { time: self.store.now().into(), by: by.to_owned(), generation, event })
+    }
+
+    /// Appends a line about a deed, unless another entry has replaced the log.
+    pub(crate) fn tell(
+        &self,
+        lock: &CommitLock,
+        generation: Option<GenerationId>,
+        deed: Deed,
+    ) -> Result<()> {
+        if self.is_replaced()? {
+            return Ok(());
+        }
+        let (time, by) = (self.store.now().into(), self.store.options.actor.clone());
+        self.write_line(lock, &DeedLine { time, by, generation, deed })
+    }
+
+    fn write_line(&self, _: &CommitLock, line: &impl Serialize) -> Result<()> {
         let file = self.store.fs.open_or_create(&self.store.dir, LOG)?;
         let path = self.store.dir.join(LOG);
         let end = Stat::of(&file, &path)?.size;
@@ -268,7 +332,7 @@ impl<'s> Log<'s> {
         }
         // A line that a crash cut short is ended first, so that it does not damage the new one.
         let mut text = if last == [b'\n'] { String::new() } else { "\n".to_owned() };
-        text.push_str(&record::to_json(&line));
+        text.push_str(&record::to_json(line));
         text.push('\n');
         self.store.fs.write_at(&file, &path, text.as_bytes(), end)
     }
@@ -278,9 +342,20 @@ impl<'s> Log<'s> {
         if self.store.dir.stat(LOG)?.is_none_or(|stat| stat.size < MAX_LOG_LEN) {
             return Ok(());
         }
-        let mut lines = self.history()?.lines;
-        lines.retain(|line| kept.contains(&line.generation));
-        self.write(lock, &lines)
+        let bytes = self.store.dir.read(LOG)?.unwrap_or_default();
+        let mut of_all = 0;
+        let mut lines: Vec<&[u8]> = bytes.split(|&b| b == b'\n').rev().collect();
+        lines.retain(|line| match AnyLine::parse(line) {
+            Some(AnyLine::Line(Line { generation, .. })) => kept.contains(&generation),
+            Some(AnyLine::Deed(DeedLine { generation: Some(id), .. })) => kept.contains(&id),
+            Some(AnyLine::Deed(DeedLine { generation: None, .. })) => {
+                of_all += 1;
+                of_all <= MAX_OF_ALL
+            }
+            None => false,
+        });
+        let text: Vec<u8> = lines.into_iter().rev().flat_map(|line| [line, b"\n"].concat()).collect();
+        record::replace(self.store, lock, b"", LOG, &text)
     }
 
     /// Replaces the log, durably.
@@ -306,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_line_reads_as_the_layout_says() {
-        let line = line(5, 2, Event::Activate { previous: GenerationId::new(1) });
+        let line = line(5, 2, Event::activated(GenerationId::new(1)));
         let text = serde_json::to_string(&line).unwrap();
         assert_eq!(
             text,
@@ -319,7 +394,7 @@ mod tests {
     fn tells_when_each_ceased_to_be_current() {
         let id = |n| GenerationId::new(n).unwrap();
         let at = |secs| SystemTime::from(Moment { secs, nanos: 0 });
-        let activate = |secs, n| line(secs, n, Event::Activate { previous: None });
+        let activate = |secs, n| line(secs, n, Event::activated(None));
         let history =
             History { lines: vec![activate(1, 1), activate(2, 2), activate(3, 1), activate(4, 3)] };
         let last = history.last_current(Some(id(3)), Some(at(4)), at(100));
@@ -356,7 +431,7 @@ mod tests {
             };
             Log::of(&store).append(&lock, id(number), event).unwrap();
             Log::of(&store)
-                .append(&lock, id(number), Event::Activate { previous: GenerationId::new(number - 1) })
+                .append(&lock, id(number), Event::activated(GenerationId::new(number - 1)))
                 .unwrap();
             if number == 120 {
                 let log = store.fs.open_or_create(&store.dir, LOG).unwrap();

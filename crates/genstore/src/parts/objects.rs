@@ -8,8 +8,8 @@
 use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8};
 
 use rustix::io::Errno;
 
@@ -34,7 +34,14 @@ pub(crate) struct Objects<'h> {
     /// Whether some path of the tree being made has another inode than its object. It is recorded
     /// nowhere else.
     apart: AtomicBool,
+    /// For each first byte of a digest whether its folder is there, once that was looked at.
+    folders: [AtomicU8; 256],
 }
+
+/// The values of [`Objects::folders`].
+const UNSEEN: u8 = 0;
+const PRESENT: u8 = 1;
+const ABSENT: u8 = 2;
 
 /// Hashes the rest of a file.
 pub(crate) fn hash(mut file: &File, path: &std::path::Path) -> Result<(Digest, u64)> {
@@ -55,6 +62,7 @@ impl<'h> Objects<'h> {
             dir: store.sub(OBJECTS)?,
             rotation: Mutex::new(()),
             apart: AtomicBool::new(false),
+            folders: [const { AtomicU8::new(UNSEEN) }; 256],
         })
     }
 
@@ -81,8 +89,22 @@ impl<'h> Objects<'h> {
         self.apart.load(Relaxed)
     }
 
+    /// Looks an object up. Where its folder was missing at an earlier look, that is not repeated: a first
+    /// publish asks for each of its files. If another process has created the object since then, the link
+    /// that gives the name finds it.
     pub(crate) fn stat(&self, id: ObjectId) -> Result<Option<Stat>> {
-        self.dir.stat(&name(id))
+        let folder = &self.folders[usize::from(id.digest.as_bytes()[0])];
+        if folder.load(Relaxed) == ABSENT {
+            return Ok(None);
+        }
+        let name = name(id);
+        let stat = self.dir.stat(&name)?;
+        if stat.is_none() && folder.load(Relaxed) == UNSEEN {
+            let seen = if self.dir.stat(&name[..2])?.is_some() { PRESENT } else { ABSENT };
+            // Not over the value of an `insert` that came between.
+            let _ = folder.compare_exchange(UNSEEN, seen, Relaxed, Relaxed);
+        }
+        Ok(stat)
     }
 
     pub(crate) fn open(&self, id: ObjectId) -> Result<File> {
@@ -186,6 +208,7 @@ impl<'h> Objects<'h> {
     pub(crate) fn insert(&self, lock: &StoreShared, from: (&Dir, &[u8]), id: ObjectId) -> Result<bool> {
         let object = name(id);
         let fs = &self.store.fs;
+        self.folders[usize::from(id.digest.as_bytes()[0])].store(PRESENT, Relaxed);
         let mut result = fs.link(from, (&self.dir, &object));
         // EACCES: root was killed after it created the folder, and before it changed its owner.
         let is_left =

@@ -12,23 +12,20 @@ use std::io::{self, Write};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-use rustix::io::Errno;
-
-use crate::error::{Error, Leftover, Result};
-use crate::fs::errno::{is_absence, is_errno};
+use crate::error::Result;
+use crate::fs::errno::is_absence;
 use crate::fs::lock::{Lock, Mode};
 use crate::fs::mount::is_mount;
-use crate::fs::{Dir, Kind, Stat};
+use crate::fs::{Dir, Stat};
 use crate::model::digest::Digest;
 use crate::model::ids::{GenerationId, StageId};
 use crate::parts::claim::{CLAIM_SUFFIX, Claim, ClaimState, Claims, FolderMark};
-use crate::parts::generations::Generations;
 use crate::parts::layout::{BUILD_LOG, STAGING, StoreDir, TREE};
 use crate::parts::locks::CommitLock;
 use crate::parts::naming::Naming;
 
-const PREFIX: &str = "s-";
-const LOCK_SUFFIX: &str = ".lock";
+pub(crate) const PREFIX: &str = "s-";
+pub(crate) const LOCK_SUFFIX: &str = ".lock";
 /// The stage of a build, one at a time.
 const BUILD: &[u8] = b"s-build";
 /// The generation that is being assembled.
@@ -37,6 +34,8 @@ pub(crate) const NEXT: &[u8] = b"generation";
 pub(crate) const OUT: &[u8] = b"out";
 /// Bytes of streams, before the plan that names them is complete.
 const SPOOL: &[u8] = b"spool";
+/// The roots that the writers of a batch have put.
+pub(crate) const ROOTS: &[u8] = b"roots";
 /// A removed generation, whose tree becomes the next one's.
 pub(crate) const RETIRED: &[u8] = b"retired";
 /// The tree of new files, after another tree replaced it.
@@ -111,24 +110,10 @@ impl StageDir {
     /// # Errors
     /// [`Error::Locked`] if another process has it.
     pub(crate) fn resume(store: &StoreDir, id: &StageId) -> Result<Option<Resumed>> {
-        let staging = store.sub(STAGING)?;
         let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
-        let lock_name = [&name, LOCK_SUFFIX.as_bytes()].concat();
-        let file = match staging.open_file(&lock_name) {
-            Ok(file) => file,
-            Err(e) if e.is_not_found() => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        let path = staging.join(&lock_name);
-        let ours = Stat::of(&file, &path)?;
-        let lock = Lock::take(file, &path, Mode::Exclusive, store.options.lock_timeout)?;
-        if !staging.stat(&lock_name)?.is_some_and(|named| named.same_inode(&ours)) {
-            return Ok(None);
-        }
-        let Some((standing, out)) = Claims::of(store).claimed(&staging, &name)? else {
+        let Some((lock, dir, (standing, out))) = lock_claimed(store, &name, Mode::Exclusive)? else {
             return Ok(None);
         };
-        let dir = staging.open_dir(&name)?;
         clear_work(store, &dir)?;
         let (next, tree) = make_next(store, &dir)?;
         let stage = StageDir { id: id.clone(), name, dir, next, tree, claimed: true, lock };
@@ -240,6 +225,12 @@ impl StageDir {
         Ok(is_it.then_some(out))
     }
 
+    /// Creates the directory for the roots of a batch.
+    pub(crate) fn roots(&self, store: &StoreDir) -> Result<Dir> {
+        store.fs.make_dir(&self.dir, ROOTS)?;
+        self.dir.open_dir(ROOTS)
+    }
+
     /// Returns the directory for the bytes of streams.
     pub(crate) fn spool(&self, store: &StoreDir) -> Result<Dir> {
         store.fs.make_dir(&self.dir, SPOOL)?;
@@ -347,11 +338,57 @@ pub(crate) fn is_others(path: &[u8]) -> bool {
     names.next() == Some(STAGING) && names.nth(1) == Some(OUT) && names.next().is_none()
 }
 
+/// A stage of which others may be writers, too: its lock, shared, and its directory. Nobody commits or
+/// removes it meanwhile.
+#[must_use]
+pub(crate) struct JoinedStage {
+    pub(crate) dir: Dir,
+    pub(crate) standing: ClaimState,
+    _lock: Lock,
+}
+
+impl JoinedStage {
+    /// Joins a stage that its creator released. Returns `None` if there is no stage with this id, or it was not
+    /// released.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process commits it.
+    pub(crate) fn join(store: &StoreDir, id: &StageId) -> Result<Option<JoinedStage>> {
+        let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
+        let found = lock_claimed(store, &name, Mode::Shared)?;
+        Ok(found.map(|(lock, dir, (standing, _))| JoinedStage { dir, standing, _lock: lock }))
+    }
+}
+
+/// The lock, the directory and the claim of a stage.
+type LockedStage = (Lock, Dir, (ClaimState, Option<FolderMark>));
+
+/// Locks a stage that has a claim. Returns `None` if there is none of this name.
+fn lock_claimed(store: &StoreDir, name: &[u8], mode: Mode) -> Result<Option<LockedStage>> {
+    let staging = store.sub(STAGING)?;
+    let lock_name = [name, LOCK_SUFFIX.as_bytes()].concat();
+    let file = match staging.open_file(&lock_name) {
+        Ok(file) => file,
+        Err(e) if e.is_not_found() => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let path = staging.join(&lock_name);
+    let ours = Stat::of(&file, &path)?;
+    let lock = Lock::take(file, &path, mode, store.options.lock_timeout)?;
+    if !staging.stat(&lock_name)?.is_some_and(|named| named.same_inode(&ours)) {
+        return Ok(None);
+    }
+    let Some(claimed) = Claims::of(store).claimed(&staging, name)? else {
+        return Ok(None);
+    };
+    Ok(Some((lock, staging.open_dir(name)?, claimed)))
+}
+
 /// Removes what a failed commit had assembled. Output of other programs stays.
 fn clear_work(store: &StoreDir, dir: &Dir) -> Result<()> {
     Naming::of(store).settle(dir)?;
     for (name, _) in dir.list()? {
-        if name != OUT && name != SPOOL {
+        if ![OUT, SPOOL, ROOTS].contains(&name.as_slice()) {
             store.fs.remove_all(dir, &name)?;
         }
     }
@@ -378,7 +415,7 @@ pub(crate) fn failed_grave(number: &[u8]) -> String {
 }
 
 /// The claim is removed first, so that an interrupted removal leaves debris. The lock is removed last.
-fn remove_named(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<()> {
+pub(crate) fn remove_named(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<()> {
     match staging.open_dir(name) {
         Ok(stage) => Naming::of(store).settle(&stage)?,
         Err(e) if e.is_not_found() => {}
@@ -387,93 +424,4 @@ fn remove_named(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<()> {
     store.fs.unlink(staging, &[name, CLAIM_SUFFIX.as_bytes()].concat())?;
     store.fs.remove_all(staging, name)?;
     store.fs.unlink(staging, &[name, LOCK_SUFFIX.as_bytes()].concat()).map(drop)
-}
-
-/// Removes a stage that was committed, if the process that committed it died before it could do so.
-pub(crate) fn remove_committed(store: &StoreDir, _: &CommitLock, id: &StageId) -> Result<()> {
-    let staging = store.sub(STAGING)?;
-    let name = [PREFIX.as_bytes(), id.as_str().as_bytes()].concat();
-    match try_inherit(&staging, &[&name, LOCK_SUFFIX.as_bytes()].concat())? {
-        Some(_lock) => tolerate(remove_named(store, &staging, &name)).map(drop),
-        None => Ok(()),
-    }
-}
-
-/// Removes the stages of dead processes, stages whose claim is over, and entries that gc or recovery
-/// was about to remove. Returns the paths that could not be removed, which the next sweep tries again.
-/// The commit lock excludes concurrent sweeps.
-pub(crate) fn sweep(store: &StoreDir, lock: &CommitLock) -> Result<Vec<Leftover>> {
-    let staging = store.sub(STAGING)?;
-    let mut left = Vec::new();
-    for (entry, kind) in staging.list()? {
-        if !entry.starts_with(PREFIX.as_bytes()) {
-            continue;
-        }
-        if let Some(name) = entry.strip_suffix(LOCK_SUFFIX.as_bytes()) {
-            if let Some(_lock) = try_inherit(&staging, &entry)?
-                && is_over(store, &staging, name)?
-            {
-                left.extend(tolerate(remove_named(store, &staging, name))?);
-            }
-        } else if let Some(name) = entry.strip_suffix(CLAIM_SUFFIX.as_bytes()) {
-            // A power loss kept the claim and removed its stage: the lock file is created first and
-            // removed last.
-            if staging.stat(&[name, LOCK_SUFFIX.as_bytes()].concat())?.is_none() {
-                tolerate(store.fs.unlink(&staging, &entry).map(drop))?;
-            }
-        } else if kind == Kind::Dir
-            && staging.stat(&[&entry, LOCK_SUFFIX.as_bytes()].concat())?.is_none()
-            && staging.stat(&entry)?.is_some()
-        {
-            // Not a stage: see `grave`.
-            left.extend(tolerate(store.fs.remove_all(&staging, &entry))?);
-        }
-    }
-    for id in Generations::of(store).unlisted()? {
-        left.extend(tolerate(Generations::of(store).remove_unlisted(lock, id))?);
-    }
-    Ok(left)
-}
-
-/// Returns whether a stage whose lock is free has no valid claim.
-fn is_over(store: &StoreDir, staging: &Dir, name: &[u8]) -> Result<bool> {
-    match Claims::of(store).claimed(staging, name) {
-        Ok(claimed) => Ok(!matches!(claimed, Some((ClaimState::Holds, _)))),
-        // Its owner is unknown, so it is left until somebody aborts it.
-        Err(Error::Damaged { .. }) => Ok(false),
-        Err(e) => Err(e),
-    }
-}
-
-/// Tolerates files that only another user or root can remove, and mounts. They are no reason to keep
-/// all users out of the store.
-pub(crate) fn tolerate(removed: Result<()>) -> Result<Vec<Leftover>> {
-    match removed {
-        Err(Error::Left { left }) => Ok(left),
-        Err(Error::Io { path, source, .. })
-            if [Errno::ACCESS, Errno::PERM]
-                .contains(&Errno::from_io_error(&source).unwrap_or(Errno::IO)) =>
-        {
-            Ok(vec![Leftover { path, why: source.to_string() }])
-        }
-        removed => removed.map(|()| vec![]),
-    }
-}
-
-/// Takes the lock of a stage whose owner has ended.
-fn try_inherit(staging: &Dir, lock_name: &[u8]) -> Result<Option<Lock>> {
-    let file = match staging.open_file(lock_name) {
-        Ok(file) => file,
-        Err(e) if e.is_not_found() => return Ok(None),
-        // Another user's stage: only that user can tell whether it is debris.
-        Err(e) if is_errno(&e, Errno::ACCESS) => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let path = staging.join(lock_name);
-    let ours = Stat::of(&file, &path)?;
-    let Some(lock) = Lock::try_take(file, &path, Mode::Exclusive)? else {
-        return Ok(None);
-    };
-    let named = staging.stat(lock_name)?;
-    Ok(named.is_some_and(|named| named.same_inode(&ours)).then_some(lock))
 }

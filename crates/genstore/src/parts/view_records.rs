@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,9 @@ pub(crate) struct ViewRecord {
     /// For a mirror: whether its files are private copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) copy: bool,
+    /// For a mirror: the seconds for which it still shows files that a commit removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_removed: Option<u64>,
     pub(crate) made: Moment,
     /// The filesystem of the view, if it is mounted separately from the store's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,9 +125,17 @@ impl ViewRecord {
         self.from.as_ref().map(|from| from.0.as_slice())
     }
 
+    /// Returns the time for which a mirror still shows files that a commit removed.
+    pub(crate) fn keep_removed(&self) -> Option<Duration> {
+        self.keep_removed.filter(|_| self.kind == ViewKind::Mirror).map(Duration::from_secs)
+    }
+
     /// Returns whether it requests the same as another record of this view.
     pub(crate) fn asks_the_same(&self, other: &ViewRecord) -> bool {
-        (&self.path, &self.from, self.kind, self.copy) == (&other.path, &other.from, other.kind, other.copy)
+        let wish = |view: &ViewRecord| {
+            (view.path.clone(), view.from.clone(), view.kind, view.copy, view.keep_removed())
+        };
+        wish(self) == wish(other)
     }
 
     /// Returns whether it is somewhere below the parent directory of the store, which usually is the
@@ -367,6 +379,7 @@ mod tests {
                 from: None,
                 kind: ViewKind::Link,
                 copy: false,
+                keep_removed: None,
                 made,
                 disk: None,
             };
@@ -388,7 +401,8 @@ mod tests {
             let bytes = |text: &str| Escaped(text.as_bytes().to_vec());
             let made = Moment { secs: 0, nanos: 0 };
             let (path, from) = (bytes(path), from.map(bytes));
-            let record = ViewRecord { path, from, kind: ViewKind::Link, copy: false, made, disk: None };
+            let (kind, copy, keep_removed) = (ViewKind::Link, false, None);
+            let record = ViewRecord { path, from, kind, copy, keep_removed, made, disk: None };
             assert_eq!(record.is_sound(&record.key()), sound, "{record:?}");
             assert!(!record.is_sound(b"0123"));
         };

@@ -5,6 +5,7 @@
 //! are reported together.
 
 mod base;
+mod batch;
 pub(crate) mod builder;
 pub(crate) mod emptied;
 pub(crate) mod item;

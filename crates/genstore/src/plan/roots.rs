@@ -79,7 +79,7 @@ impl PlanBuilder {
     }
 
     /// Returns whether a root may have this name. If not, adds a problem to the plan.
-    fn check_root_name(&mut self, name: &[u8]) -> bool {
+    pub(crate) fn check_root_name(&mut self, name: &[u8]) -> bool {
         let why = match relpath::check(name) {
             Err(why) => Some((name.to_vec(), why.to_string())),
             Ok(()) => self.roots.names.iter().find_map(|other| {

@@ -33,7 +33,7 @@ const NEAR: usize = 3500;
 pub struct ScanRules {
     /// The allowed symlinks.
     pub symlinks: Symlinks,
-    /// If set: only files and links that match, by path below the directory.
+    /// If set: only files and links that match, or a folder above them does, by path below the directory.
     pub include: Option<Patterns>,
     /// Paths that are left out, with everything below them.
     pub exclude: Option<Patterns>,
@@ -108,9 +108,9 @@ impl PlanBuilder {
         scan(self, prefix, dir, rules)
     }
 
-    /// Adds all entries of a stage's own directory.
-    pub(crate) fn scan_ours(&mut self, dir: &Dir, rules: &ScanRules) -> Result<()> {
-        scan_ours(self, dir, rules)
+    /// Adds all entries of a stage's own directory, below `prefix`.
+    pub(crate) fn scan_ours(&mut self, prefix: &[u8], dir: &Dir, rules: &ScanRules) -> Result<()> {
+        scan_ours(self, prefix, dir, rules)
     }
 }
 
@@ -138,11 +138,12 @@ pub(crate) fn scan_real(
 /// Scans a stage's own directory, which is in the store and belongs to the stage alone. A mount that a
 /// build left in it is a problem of the plan: the files are moved in, and a mounted file is not in the
 /// directory.
-fn scan_ours(plan: &mut PlanBuilder, dir: &Dir, rules: &ScanRules) -> Result<()> {
+fn scan_ours(plan: &mut PlanBuilder, prefix: &[u8], dir: &Dir, rules: &ScanRules) -> Result<()> {
     for point in mounts_below(dir.path()) {
-        plan.problem(&mount::below(dir.path(), &point), ProblemKind::MountPoint, MOUNT_POINT);
+        let below = relpath::join(prefix, &mount::below(dir.path(), &point));
+        plan.problem(&below, ProblemKind::MountPoint, MOUNT_POINT);
     }
-    let root = ScannedRoot { ours: true, ..ScannedRoot::of(dir.staying()?) };
+    let root = ScannedRoot { ours: true, prefix: prefix.to_vec(), ..ScannedRoot::of(dir.staying()?) };
     walk(plan, dir.path(), root, rules, &RememberedFolders::default()).map(drop)
 }
 
@@ -329,14 +330,14 @@ impl Walk<'_> {
             listing.problem(name, why.to_string());
             return Ok(());
         }
-        let matches = |patterns: &Patterns| {
-            let path = relpath::join(&listing.path, name);
-            patterns.matches(self.root.below(&path))
-        };
-        if self.rules.exclude.as_ref().is_some_and(matches) {
+        let path = || relpath::join(&listing.path, name);
+        // Nothing below a folder that is left out is looked at.
+        let excluded = |patterns: &Patterns| patterns.matches(self.root.below(&path()), kind == Kind::Dir);
+        if self.rules.exclude.as_ref().is_some_and(excluded) {
             return Ok(());
         }
-        if kind != Kind::Dir && self.rules.include.as_ref().is_some_and(|patterns| !matches(patterns)) {
+        let included = |patterns: &Patterns| patterns.matches_or_above(self.root.below(&path()), false);
+        if kind != Kind::Dir && self.rules.include.as_ref().is_some_and(|patterns| !included(patterns)) {
             return Ok(());
         }
         match kind {

@@ -145,7 +145,7 @@ fn rebuild_log(store: &StoreDir, lock: &CommitLock, current: Option<GenerationId
     }
     if let Some(id) = current {
         let time = Current::of(store).since()?.unwrap_or_else(|| store.now()).into();
-        lines.push(Line { time, by, generation: id, event: Event::Activate { previous: None } });
+        lines.push(Line { time, by, generation: id, event: Event::activated(None) });
     }
     Log::of(store).write(lock, &lines)
 }
@@ -155,7 +155,7 @@ fn point_again(store: &StoreDir, lock: &CommitLock, id: GenerationId) -> Result<
     Current::of(store).set(lock, id)?;
     Current::of(store).make_durable(lock)?;
     if Log::of(store).history()?.last_activation().is_none_or(|line| line.generation != id) {
-        Log::of(store).append(lock, id, Event::Activate { previous: None })?;
+        Log::of(store).append(lock, id, Event::activated(None))?;
         Log::of(store).sync()?;
     }
     match Generations::of(store).open(id).and_then(|generation| generation.head()) {

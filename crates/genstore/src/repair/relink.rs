@@ -39,7 +39,35 @@ use crate::threads::prelude::*;
 /// The temporary name of a new link.
 const TEMP: &[u8] = b"link";
 
-/// Does all three steps. Returns `Ok(false)` if there was nothing to do.
+/// The changes of a restoration of sharing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedAgain {
+    /// The number of missing objects that got their names back.
+    pub adopted: u64,
+    /// The number of objects whose mode or mtime was restored.
+    pub restored: u64,
+    /// The number of paths that are links to their objects again, or have their own mode and mtime again.
+    pub relinked: u64,
+    /// The number of bytes that are free now.
+    pub freed_bytes: u64,
+}
+
+impl SharedAgain {
+    /// Returns whether anything was changed.
+    pub fn any(&self) -> bool {
+        self.adopted + self.restored + self.relinked > 0
+    }
+
+    pub(crate) fn add(&mut self, other: SharedAgain) {
+        self.adopted += other.adopted;
+        self.restored += other.restored;
+        self.relinked += other.relinked;
+        self.freed_bytes += other.freed_bytes;
+    }
+}
+
+/// Does all three steps. Returns the number of changes.
 ///
 /// # Durability
 /// On return all of it is durable.
@@ -50,7 +78,7 @@ pub(crate) fn share_again(
     guard: &StoreShared,
     report: &VerifyReport,
     all: &[LoadedGeneration],
-) -> Result<bool> {
+) -> Result<SharedAgain> {
     let objects = Objects::new(store)?;
     let stage = StageDir::create(store)?;
     let wrong = [FaultKind::Missing, FaultKind::Replaced, FaultKind::Content];
@@ -83,7 +111,7 @@ impl Sharing<'_> {
         sequence: &mut Sequence,
         report: &VerifyReport,
         shows: &BTreeMap<ObjectId, Vec<Shows<'_>>>,
-    ) -> Result<bool> {
+    ) -> Result<SharedAgain> {
         let gone = report.objects.iter().filter(|object| object.cause == MISSING);
         let gone: Vec<ObjectId> = gone.map(|object| object.id).collect();
         let adopted = self.adopt(&gone, shows)?;
@@ -96,8 +124,8 @@ impl Sharing<'_> {
             report.objects.iter().filter(|object| ![MISSING, MODE_DIFFERS].contains(&object.cause));
         let damaged: HashSet<ObjectId> = damaged.map(|object| object.id).collect();
         let restored = self.restore(&damaged, shows)?;
-        let relinked = self.relink(&damaged, shows)?;
-        Ok(adopted + restored + relinked > 0)
+        let (relinked, freed_bytes) = self.relink(&damaged, shows)?;
+        Ok(SharedAgain { adopted, restored, relinked, freed_bytes })
     }
 
     /// Step 1.
@@ -194,13 +222,13 @@ impl Sharing<'_> {
         Ok(true)
     }
 
-    /// Step 3.
+    /// Step 3. Returns the numbers of paths and of freed bytes.
     fn relink(
         &self,
         damaged: &HashSet<ObjectId>,
         shows: &BTreeMap<ObjectId, Vec<Shows<'_>>>,
-    ) -> Result<u64> {
-        let mut changed = ToFlush::default();
+    ) -> Result<(u64, u64)> {
+        let (mut changed, mut freed) = (ToFlush::default(), 0);
         for (id, paths) in shows.iter().filter(|(id, _)| !damaged.contains(id)) {
             let Some(object) = stat_object(self.objects, *id)? else { continue };
             if object.links > paths.len() as u64 {
@@ -227,6 +255,7 @@ impl Sharing<'_> {
                     _ => false,
                 };
                 if linked {
+                    freed += if stat.links == 1 { stat.size } else { 0 };
                     changed.add(|| Ok(Flush::Dir(dir)))?;
                     continue;
                 }
@@ -238,7 +267,7 @@ impl Sharing<'_> {
                 }
             }
         }
-        changed.flush(self)
+        Ok((changed.flush(self)?, freed))
     }
 
     /// Sets the mtime and mode of an inode that is not an object's to the ones that the path must have.

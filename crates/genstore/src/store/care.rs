@@ -15,7 +15,7 @@ use crate::repair::owners::{self, GivenBack};
 use crate::store::Store;
 use crate::verbs::collect::{self, Collected, GcPlan};
 use crate::verbs::export::{self, Exported, SharedExport};
-use crate::verbs::verify::{self, Repaired};
+use crate::verbs::verify::{self, Relinked, Repaired};
 
 impl Store {
     /// Returns the verdict of a collection with this rule about a generation.
@@ -105,6 +105,23 @@ impl Store {
     /// [`Error::Locked`](crate::Error::Locked), [`Error::Io`](crate::Error::Io).
     pub fn repair(&self) -> Result<Repaired> {
         verify::repair(&self.store)
+    }
+
+    /// Restores the hard links of a store that was copied without them: by `cp -r`, or from an archive. Names,
+    /// modes and mtimes of objects are restored too, from the generations' own files. Nothing is moved to
+    /// quarantine: other damage is reported and stays.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// assert!(!store.relink()?.done.any());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Damaged`](crate::Error::Damaged) if a record is damaged that every change reads;
+    /// [`Error::Locked`](crate::Error::Locked), [`Error::Io`](crate::Error::Io).
+    pub fn relink(&self) -> Result<Relinked> {
+        verify::relink(&self.store)
     }
 
     /// Counts the entries with a foreign owner. Takes no lock and changes nothing.

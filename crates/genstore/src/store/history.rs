@@ -3,17 +3,20 @@
 use std::time::SystemTime;
 
 use crate::change::expect::Expect;
-use crate::change::{recover, retain};
-use crate::error::{Error, RefusedKind, Result};
+use crate::change::retain;
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
 use crate::model::ids::{GenerationId, PinName, Rev};
-use crate::model::records::{Mark, MarkRecord, PinRecord};
+use crate::model::records::{Cause, Mark};
 use crate::parts::hold::{Hold, HoldFile};
-use crate::parts::records::Records;
 use crate::store::Store;
-use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
+use crate::verbs::activate::{self, Activation, Marks};
 use crate::verbs::follow::{Follower, Move};
+use crate::verbs::history::{self, HistoryEntry};
 use crate::verbs::inspect::{self, Listed, Listing, Pin};
-use crate::verbs::rollback::{self, HoldEnded, MarkLeft};
+use crate::verbs::names::{self, Recorded, Unpinned};
+use crate::verbs::rollback::{self, HoldEnded, MarkLeft, RollbackPlan};
 use crate::verbs::usage::{self, Usage, UsageReport};
 
 impl Store {
@@ -36,7 +39,7 @@ impl Store {
     pub fn activate(&self, rev: &Rev, expect: Expect) -> Result<Activation> {
         let id = self.resolve(rev)?;
         let marks = if retain::is_good(&self.store, id)? { Marks::Keep } else { Marks::NextIsGood };
-        activate::activate(&self.store, id, expect, marks, HoldAfter::Free)
+        activate::activate(&self.store, id, expect, marks, Cause::Switch)
     }
 
     /// Rolls back: makes the newest good generation current that is older than the current one and was
@@ -57,7 +60,42 @@ impl Store {
     /// # Errors
     /// Code `nothing-older` if there are not enough; otherwise as [`Store::activate`].
     pub fn rollback(&self, steps: u64, left: MarkLeft) -> Result<Activation> {
-        rollback::rollback(&self.store, steps, left)
+        rollback::rollback(&self.store, rollback::plan(&self.store, steps)?, left)
+    }
+
+    /// Returns what [`Store::rollback`] would do now, without doing it.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// let plan = store.plan_rollback(1)?;
+    /// assert_eq!((plan.from.get(), plan.to.get()), (2, 1));
+    /// assert_eq!(store.current()?, Some(plan.from));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Code `nothing-older` if there are not enough.
+    pub fn plan_rollback(&self, steps: u64) -> Result<RollbackPlan> {
+        rollback::plan(&self.store, steps)
+    }
+
+    /// Rolls back as planned.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::publish::MarkLeft;
+    ///
+    /// let plan = store.plan_rollback(1)?;
+    /// let done = store.rollback_to(plan, MarkLeft::Unchanged)?;
+    /// assert_eq!(done.generation, plan.to);
+    /// assert!(store.rollback_to(plan, MarkLeft::Unchanged).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Lost`] if another generation is current by now; otherwise as [`Store::activate`].
+    pub fn rollback_to(&self, plan: RollbackPlan, left: MarkLeft) -> Result<Activation> {
+        rollback::rollback(&self.store, plan, left)
     }
 
     /// Returns the hold of a rollback, if there is one: see [`crate::publish::Activate::UnlessHeld`].
@@ -104,19 +142,15 @@ impl Store {
     /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
     /// use genstore::generation::Mark;
     ///
-    /// let id = store.mark(&"2".parse()?, Mark::Bad, Some("broken links".to_owned()))?;
-    /// assert_eq!(id.get(), 2);
+    /// let done = store.mark(&"2".parse()?, Mark::Bad, Some("broken links".to_owned()))?;
+    /// assert_eq!(done.generation.get(), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// [`Error::UnknownRev`], [`Error::Locked`].
-    pub fn mark(&self, rev: &Rev, mark: Mark, why: Option<String>) -> Result<GenerationId> {
-        let (lock, _) = recover::lock_and_recover(&self.store)?;
-        let id = self.resolve(rev)?;
-        let made = self.store.now().into();
-        Records::of(&self.store).write_mark(&lock, id, &MarkRecord { mark, made, why })?;
-        Ok(id)
+    pub fn mark(&self, rev: &Rev, mark: Mark, why: Option<String>) -> Result<Recorded> {
+        names::mark(&self.store, rev, mark, why)
     }
 
     /// Lists all pins, expired ones too.
@@ -158,20 +192,8 @@ impl Store {
         name: &PinName,
         why: Option<String>,
         until: Option<SystemTime>,
-    ) -> Result<GenerationId> {
-        // Under the commit lock, which gc holds too, so the pinned generation exists and stays.
-        let (lock, _) = recover::lock_and_recover(&self.store)?;
-        let generation = self.resolve(rev)?;
-        if let Some(taken) =
-            Records::of(&self.store).pins()?.get(name).filter(|pin| pin.generation != generation)
-        {
-            let why = format!("the pin {name} is used for generation {} already", taken.generation);
-            return Err(Error::refused(RefusedKind::PinTaken, why));
-        }
-        let made = self.store.now().into();
-        let record = PinRecord { generation, made, why, until: until.map(Into::into) };
-        Records::of(&self.store).write_pin(&lock, name, &record)?;
-        Ok(generation)
+    ) -> Result<Recorded> {
+        names::pin(&self.store, rev, name, why, until)
     }
 
     /// Removes a pin.
@@ -186,12 +208,28 @@ impl Store {
     ///
     /// # Errors
     /// Code `no-such-pin`.
-    pub fn unpin(&self, name: &PinName) -> Result<()> {
-        let (lock, _) = recover::lock_and_recover(&self.store)?;
-        match Records::of(&self.store).remove_pin(&lock, name)? {
-            true => Ok(()),
-            false => Err(Error::refused(RefusedKind::NoSuchPin, format!("there is no pin {name}"))),
-        }
+    pub fn unpin(&self, name: &PinName) -> Result<Unpinned> {
+        names::unpin(&self.store, name)
+    }
+
+    /// Lists who did what, newest first: at most `limit` events, and only those since a time. Events are as old as
+    /// the log, which gc shortens by the lines of removed generations once it is long.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::history::HistoryEvent;
+    ///
+    /// store.pin(&"1".parse()?, &"release".parse()?, None, None)?;
+    /// let history = store.history(2, None)?;
+    /// assert!(matches!(&history[0].event, HistoryEvent::Pinned { name, .. } if name == "release"));
+    /// assert!(matches!(history[1].event, HistoryEvent::Published { activated: true, .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn history(&self, limit: usize, since: Option<SystemTime>) -> Result<Vec<HistoryEntry>> {
+        history::history(&self.store, limit, since)
     }
 
     /// Lists the generations, newest first; damaged ones separately.

@@ -2,6 +2,7 @@
 //! the module of its name.
 
 mod care;
+mod forget;
 mod history;
 mod objects;
 mod publish;

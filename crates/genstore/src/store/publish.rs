@@ -1,13 +1,18 @@
 //! Publishing: plans, stages and audits.
 
+use std::path::Path;
+
 use crate::error::Result;
 use crate::model::audit::{AuditRules, Finding};
 use crate::model::ids::StageId;
+use crate::model::relpath::RelPath;
 use crate::model::tree::Tree;
 use crate::parts::claim::{Claims, OpenStage};
 use crate::parts::locks::{Locks, WatchLock};
-use crate::plan::Plan;
+use crate::plan::{Plan, ScanRules};
 use crate::store::Store;
+use crate::verbs::publish::batch::{self, PutRoot};
+use crate::verbs::publish::ingest::lossy::Lossy;
 use crate::verbs::publish::options::StageOptions;
 use crate::verbs::publish::stage::{self, Stage};
 use crate::verbs::publish::staged::Staged;
@@ -101,6 +106,58 @@ impl Store {
     /// [`Error::Locked`](crate::Error::Locked), [`Error::Io`](crate::Error::Io).
     pub fn begin(&self) -> Result<Stage<'_>> {
         stage::begin(&self.store)
+    }
+
+    /// Begins a stage that several writers fill with [`Store::put`], each with roots of its own. Its directory
+    /// is not written to: [`Stage::path`] does not exist.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub fn begin_batch(&self) -> Result<Stage<'_>> {
+        stage::begin_batch(&self.store)
+    }
+
+    /// Copies the directory or file `root.1` into a batch that was left to an owner. Its entries are at and
+    /// below `root.0` in the generation. It replaces a root of the same name that was put before. Its source
+    /// may change afterwards. A commit finds all of it or nothing. It is not flushed: a stage ends with the
+    /// boot.
+    ///
+    /// ```
+    /// # let (dir, store) = include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/store.in"));
+    /// use genstore::plan::ScanRules;
+    /// use genstore::publish::{CommitOptions, Lossy, Owner, StageOptions};
+    /// use genstore::tree::RelPath;
+    ///
+    /// let until = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    /// let id = store.begin_batch()?.leave_to(Owner::Until(until))?;
+    /// let (rules, page) = (ScanRules::default(), dir.path().join("page.html"));
+    /// std::fs::write(&page, "three")?;
+    /// let name = RelPath::new("web/index.html").map_err(|why| why.to_string())?;
+    /// // Maybe in other processes, at the same time.
+    /// let put = store.put(&id, (&name, &page), &rules, Lossy::Warn)?;
+    /// assert_eq!((put.files, put.bytes), (1, 5));
+    /// let stage = store.resume(&id)?;
+    /// let plan = stage.scan(&rules)?;
+    /// let staged = stage.seal_plan(&plan, StageOptions::default())?;
+    /// assert!(staged.unaudited().commit(&CommitOptions::default())?.changed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::resume`]; code `stage-not-batch`; [`Error::BadPlan`](crate::Error::BadPlan) with every problem
+    /// of the root; [`Error::SourceChanged`](crate::Error::SourceChanged) if a file changed while it was copied;
+    /// code `lossy`; [`Error::Locked`](crate::Error::Locked) if another process commits the batch.
+    ///
+    /// # Locks
+    /// The stage's, shared.
+    pub fn put(
+        &self,
+        id: &StageId,
+        root: (&RelPath, &Path),
+        rules: &ScanRules,
+        lossy: Lossy,
+    ) -> Result<PutRoot> {
+        batch::put(&self.store, id, root, rules, lossy)
     }
 
     /// Begins a stage for a build in this process. Its path is the same for each of them, so that programs

@@ -7,9 +7,10 @@ use crate::error::Result;
 use crate::fs::dir::open_parent;
 use crate::model::fresh::{self, Freshness, PublishedMtimes};
 use crate::model::ids::GenerationId;
-use crate::model::records::{HoldRecord, Intent, Mark, MarkRecord, Moment, Sequence};
+use crate::model::records::{Cause, HoldRecord, Intent, Mark, MarkRecord, Moment, Moving, Sequence};
 use crate::model::tree::TreeId;
 use crate::parts::current::Current;
+use crate::parts::deeds::Deed;
 use crate::parts::generations::{Generation, Generations};
 use crate::parts::hold::HoldFile;
 use crate::parts::layout::{HOLD, MARKS, StoreDir};
@@ -41,15 +42,6 @@ pub struct Activation {
     pub durable: bool,
     /// Failures of later steps.
     pub warnings: Vec<Warning>,
-}
-
-/// Whether the activated generation must stay current.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum HoldAfter {
-    /// Until a person activates a generation.
-    Held,
-    /// Until the next publication.
-    Free,
 }
 
 /// The marks that an activation writes.
@@ -101,7 +93,7 @@ struct Next<'a> {
     base: Option<&'a mut (Generation, Freshness)>,
 }
 
-/// Makes a kept generation current.
+/// Makes a kept generation current. A rollback holds it until a person activates a generation.
 ///
 /// # Locks
 /// Takes the shared store lock, and the commit lock.
@@ -113,7 +105,7 @@ pub(crate) fn activate(
     id: GenerationId,
     expect: Expect,
     marks: Marks,
-    hold: HoldAfter,
+    cause: Cause,
 ) -> Result<Activation> {
     let _guard = Locks::of(store).share()?;
     let (lock, mut sequence) = recover::lock_and_recover(store)?;
@@ -128,14 +120,15 @@ pub(crate) fn activate(
             Records::of(store).write_mark(&lock, *id, mark)?;
         }
         HoldFile::of(store).set(&lock, None)?;
-        let warnings = [shared::restore(store, &lock), refresh::check_views(store, &lock)].concat();
+        let told = tell_marks(store, &lock, marks);
+        let warnings = [told, shared::restore(store, &lock), refresh::check_views(store, &lock)].concat();
         let durable = announce::is_durable(store, &warnings);
         return Ok(Activation { generation: id, tree, previous, refreshed: 0, durable, warnings });
     }
     drop(generation.tree_dir()?);
     let Compared { tree, shown, mut base, is_checked } = compare(store, &lock, &generation, previous)?;
     let check = || if is_checked { Ok(()) } else { generation.check_small_manifest() };
-    let hold = previous.filter(|_| hold == HoldAfter::Held).map(|left| HoldRecord {
+    let hold = previous.filter(|_| cause == Cause::Rollback).map(|left| HoldRecord {
         generation: id,
         left,
         made,
@@ -154,7 +147,10 @@ pub(crate) fn activate(
         records.push(PendingWrites::of(store).prepare(&lock, b"", HOLD, &wrap(hold))?);
     }
     let (is_marked, is_held) = (!marks.is_empty(), hold.is_some());
-    sequence.intent = Some(Intent::Activate { generation: id, marks, hold });
+    let marked = marks.iter().map(|(id, record)| (*id, record.mark)).collect();
+    let moving = Moving { cause: Some(cause), marked };
+    let by = Some(store.options.actor.clone());
+    sequence.intent = Some(Intent::Activate { generation: id, marks, hold, cause: Some(cause), by });
     let next = Next { generation: &generation, shown: &shown, base: base.as_mut() };
     let mut after = AfterCommit::new(shared::restore(store, &lock));
     let end = match make_current(store, &lock, &sequence, &records, next, check) {
@@ -173,12 +169,22 @@ pub(crate) fn activate(
     if !is_held {
         after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
     }
-    after.must_finish("write the log", Log::of(store).append(&lock, id, Event::Activate { previous }));
+    let event = Event::Activate { previous, moving };
+    after.must_finish("write the log", Log::of(store).append(&lock, id, event));
     after.must_finish("make the log and the records durable", announce::sync_told(store, is_marked));
     announce::tell(store, &lock, &mut after, id, tree, end);
     let durable = announce::is_durable(store, &after.warnings);
     let warnings = after.warnings;
     Ok(Activation { generation: id, tree, previous, refreshed, durable, warnings })
+}
+
+/// Writes the log's lines about marks that were written without a move of `current`.
+fn tell_marks(store: &StoreDir, lock: &CommitLock, marks: Vec<(GenerationId, MarkRecord)>) -> Vec<Warning> {
+    let mut after = AfterCommit::default();
+    for (id, MarkRecord { mark, why, .. }) in marks {
+        after.record("write the log", Log::of(store).tell(lock, Some(id), Deed::Mark { mark, why }));
+    }
+    after.warnings
 }
 
 /// Writes the intent, renews the files, and moves `current`. Returns the record that ends the change.

@@ -17,6 +17,7 @@ use crate::model::ids::GenerationId;
 use crate::model::retention::{Reason, Retention, Verdict};
 use crate::model::tree::ObjectId;
 use crate::model::{object_name, relpath};
+use crate::parts::deeds::Deed;
 use crate::parts::failed::FailedBuilds;
 use crate::parts::generations::{Generations, Retired, private_inodes};
 use crate::parts::layout::{OBJECTS, STAGING, StoreDir};
@@ -24,10 +25,12 @@ use crate::parts::locks::{CommitLock, Locks, StoreExclusive};
 use crate::parts::log::Log;
 use crate::parts::objects::Objects;
 use crate::parts::records::Records;
-use crate::parts::stage_dir::{grave, sweep, tolerate};
+use crate::parts::stage_debris::{sweep, tolerate};
+use crate::parts::stage_dir::grave;
 use crate::parts::suspects;
 use crate::progress::Phase;
 use crate::threads::prelude::*;
+use crate::warning::{AfterCommit, Warning};
 
 /// The plan of a collection. [`crate::Store::collect`] never removes more than the plan lists.
 #[derive(Clone, Debug)]
@@ -81,6 +84,8 @@ pub struct Collected {
     pub left: Vec<Leftover>,
     /// Generations that could not be unlisted or read, and stay complete. Each is in `left`, too.
     pub stuck: Vec<GenerationId>,
+    /// Failures after the collection.
+    pub warnings: Vec<Warning>,
 }
 
 /// The disk usage of generations.
@@ -319,6 +324,13 @@ pub(crate) fn collect(store: &StoreDir, plan: &GcPlan) -> Result<Collected> {
     };
     sweep_objects(store, &guard, &lock, plan, &after, &mut done)?;
     sweep_marks(store, &lock)?;
+    if !done.generations.is_empty() || done.objects > 0 {
+        let mut after = AfterCommit::default();
+        let (removed, objects, bytes) = (done.generations.clone(), done.objects, done.freed_bytes);
+        let told = Log::of(store).tell(&lock, None, Deed::Gc { removed, objects, bytes });
+        after.record("write the log", told);
+        done.warnings = after.warnings;
+    }
     Log::of(store).compact(&lock, &Generations::of(store).ids()?)?;
     Ok(done)
 }

@@ -84,7 +84,7 @@ impl Follower {
 impl Move {
     fn of(line: &Line) -> Option<Move> {
         match line.event {
-            Event::Activate { previous } => Some(Move {
+            Event::Activate { previous, .. } => Some(Move {
                 generation: line.generation,
                 previous,
                 by: line.by.clone(),

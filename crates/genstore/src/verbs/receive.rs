@@ -16,6 +16,7 @@ use crate::fs::sparse::Sparse;
 use crate::model::digest::Digest;
 use crate::model::object_name;
 use crate::model::tree::{Mtime, ObjectId};
+use crate::parts::forgotten::Forgotten;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::{Locks, StoreShared};
 use crate::parts::naming::{FanOuts, Naming};
@@ -28,6 +29,7 @@ pub struct Receiving<'s> {
     store: &'s StoreDir,
     objects: Objects<'s>,
     received: BTreeSet<ObjectId>,
+    forgotten: BTreeSet<Digest>,
     bytes: u64,
     // The stage is removed before the lock is released.
     stage: OwnStage<'s>,
@@ -60,7 +62,8 @@ pub(crate) fn receive(store: &StoreDir) -> Result<Receiving<'_>> {
     drop(recover::lock_and_recover(store)?);
     let objects = Objects::new(store)?;
     let stage = OwnStage::new(store, StageDir::create(store)?);
-    Ok(Receiving { store, objects, received: BTreeSet::new(), bytes: 0, stage, guard })
+    let forgotten = Forgotten::of(store).list()?;
+    Ok(Receiving { store, objects, received: BTreeSet::new(), forgotten, bytes: 0, stage, guard })
 }
 
 impl Receiving<'_> {
@@ -68,10 +71,15 @@ impl Receiving<'_> {
     /// this stage has the object.
     ///
     /// # Errors
-    /// Code `wrong-bytes` if the bytes have another digest: none of them is kept.
+    /// Code `wrong-bytes` if the bytes have another digest: none of them is kept. Code `forgotten` if the store must
+    /// forget them.
     pub fn put(&mut self, id: ObjectId, mtime: Mtime, bytes: &mut dyn Read) -> Result<bool> {
         if self.received.contains(&id) || self.objects.stat(id)?.is_some() {
             return Ok(false);
+        }
+        if self.forgotten.contains(&id.digest) {
+            let why = format!("this store must forget object {}", id.digest);
+            return Err(Error::refused(RefusedKind::Forgotten, why));
         }
         let (fs, dir, name) = (&self.store.fs, self.stage.dir(), flat_name(id));
         let (path, mode) = (dir.join(&name), object_name::mode(id.executable));

@@ -14,12 +14,15 @@ use crate::check::lost;
 use crate::error::{Error, RefusedKind, Result};
 use crate::model::delta::Delta;
 use crate::model::ids::GenerationId;
+use crate::model::records::Cause;
 use crate::parts::current::Current;
+use crate::parts::deeds::Deed;
 use crate::parts::hold::{Hold, HoldFile};
 use crate::parts::layout::{DELTA, GENERATIONS, StoreDir};
 use crate::parts::log::{Backwards, Event, Log};
 use crate::parts::older::Older;
-use crate::verbs::activate::{self, Activation, HoldAfter, Marks};
+use crate::verbs::activate::{self, Activation, Marks};
+use crate::warning::{AfterCommit, Warning};
 
 /// The mark that a rollback leaves on the generation that was current.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -41,6 +44,8 @@ pub struct HoldEnded {
     pub hold: Option<Hold>,
     /// The activation of a newer generation. `None` if there was none to activate.
     pub activation: Option<Activation>,
+    /// Failures after the end of the hold, if nothing was activated.
+    pub warnings: Vec<Warning>,
 }
 
 /// Determines which generations were current.
@@ -76,7 +81,7 @@ impl Lived<'_> {
                 Event::Publish { .. } => {
                     self.made.insert(line.generation);
                 }
-                Event::Activate { previous } => {
+                Event::Activate { previous, .. } => {
                     self.live.insert(line.generation);
                     self.live.extend(previous);
                 }
@@ -90,19 +95,34 @@ impl Lived<'_> {
     }
 }
 
-/// Activates the newest good generation that is older than the current one and was current before it,
+/// The generations of a rollback that was planned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct RollbackPlan {
+    /// The current generation, which a rollback leaves.
+    pub from: GenerationId,
+    /// The generation that becomes current.
+    pub to: GenerationId,
+}
+
+/// Finds the newest good generation that is older than the current one and was current before it,
 /// `steps` times.
-pub(crate) fn rollback(store: &StoreDir, steps: u64, left: MarkLeft) -> Result<Activation> {
-    let current = match Current::of(store).id()? {
+pub(crate) fn plan(store: &StoreDir, steps: u64) -> Result<RollbackPlan> {
+    let from = match Current::of(store).id()? {
         Some(current) => current,
         None => lost::required_current(store)?,
     };
-    let target = rollback_target(store, current, steps.max(1))?;
+    Ok(RollbackPlan { from, to: rollback_target(store, from, steps.max(1))? })
+}
+
+/// Activates the generation of a plan, if the generation that it leaves is still current.
+pub(crate) fn rollback(store: &StoreDir, plan: RollbackPlan, left: MarkLeft) -> Result<Activation> {
+    let RollbackPlan { from: current, to: target } = plan;
     let marks = match left {
         MarkLeft::Bad => Marks::PreviousIsBad,
         MarkLeft::Unchanged => Marks::Keep,
     };
-    activate::activate(store, target, Expect::Current(current), marks, HoldAfter::Held)
+    activate::activate(store, target, Expect::Current(current), marks, Cause::Rollback)
 }
 
 fn rollback_target(store: &StoreDir, current: GenerationId, steps: u64) -> Result<GenerationId> {
@@ -167,9 +187,13 @@ pub(crate) fn end_hold(store: &StoreDir) -> Result<HoldEnded> {
     if let (Some(_), Some(next), Some(current)) = (&hold, next, current) {
         drop(lock);
         let activated =
-            activate::activate(store, next, Expect::Current(current), Marks::Keep, HoldAfter::Free)?;
-        return Ok(HoldEnded { hold, activation: Some(activated) });
+            activate::activate(store, next, Expect::Current(current), Marks::Keep, Cause::Resume)?;
+        return Ok(HoldEnded { hold, activation: Some(activated), warnings: vec![] });
     }
     HoldFile::of(store).set(&lock, None)?;
-    Ok(HoldEnded { hold, activation: None })
+    let mut after = AfterCommit::default();
+    if hold.is_some() {
+        after.record("write the log", Log::of(store).tell(&lock, current, Deed::Resume {}));
+    }
+    Ok(HoldEnded { hold, activation: None, warnings: after.warnings })
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::change::recover;
 use crate::check::report::{DamagedFile, DamagedGeneration, GenerationFault, VerifyReport};
-use crate::check::tree::{Depth, LoadedGeneration};
+use crate::check::tree::{Depth, FaultKind, LoadedGeneration};
 use crate::check::{lost, store};
 use crate::error::{Damaged, Error, ObjectUse, Result};
 use crate::fs::Kind;
@@ -26,6 +26,7 @@ use crate::parts::records::Records;
 use crate::parts::stage_dir::StageDir;
 use crate::parts::suspects;
 use crate::repair::mend::Mender;
+use crate::repair::relink::SharedAgain;
 use crate::repair::rescue::{self, GoodFile, Healer};
 use crate::repair::{rebuild, relink, second_look};
 
@@ -108,6 +109,7 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
     let mut before = after.clone();
     for _ in 0..MAX_ROUNDS {
         let shared = relink::share_again(store, &lock, &mut sequence, guard.as_shared(), &after, &loaded)?;
+        let shared = shared.any();
         if !shared && after.is_clean() {
             break;
         }
@@ -133,6 +135,73 @@ pub(crate) fn repair(store: &StoreDir) -> Result<Repaired> {
     drop(lock);
     note_suspects(store, &after)?;
     Ok(Repaired { before, after })
+}
+
+/// The result of restoring hard links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Relinked {
+    /// The changes.
+    pub done: SharedAgain,
+    /// The damage that was found.
+    pub before: VerifyReport,
+    /// The damage that is left.
+    pub after: VerifyReport,
+}
+
+/// Restores the names of objects, their modes and mtimes, and hard links, from what the generations have. Nothing is
+/// moved to quarantine: other damage is reported and stays.
+///
+/// # Locks
+/// The exclusive store lock, and the commit lock.
+pub(crate) fn relink(store: &StoreDir) -> Result<Relinked> {
+    let guard = Locks::of(store).exclude()?;
+    let (lock, mut sequence) = recover::lock_and_recover(store)?;
+    let (mut after, mut loaded) = store::check(store, None, Depth::Full)?;
+    let (before, mut done) = (after.clone(), SharedAgain::default());
+    for _ in 0..MAX_ROUNDS {
+        let mut round =
+            relink::share_again(store, &lock, &mut sequence, guard.as_shared(), &after, &loaded)?;
+        if !round.any() {
+            round.relinked = mend_attributes(store, &lock, guard.as_shared(), &after, &loaded)?;
+        }
+        if !round.any() {
+            break;
+        }
+        done.add(round);
+        drop(loaded);
+        (after, loaded) = store::check(store, None, Depth::Full)?;
+    }
+    drop((loaded, lock));
+    note_suspects(store, &after)?;
+    Ok(Relinked { done, before, after })
+}
+
+/// Restores modes and mtimes that no object has: of empty files and folders. Returns their number.
+fn mend_attributes(
+    store: &StoreDir,
+    lock: &CommitLock,
+    guard: &StoreShared,
+    report: &VerifyReport,
+    all: &[LoadedGeneration],
+) -> Result<u64> {
+    let (objects, stage) = (Objects::new(store)?, StageDir::create(store)?);
+    let mender = Mender { store, guard, objects: &objects, stage: &stage };
+    let run = || -> Result<u64> {
+        let mut mended = 0;
+        for GenerationFault { generation, fault } in &report.faults {
+            if !matches!(fault.kind, FaultKind::Mode | FaultKind::Mtime) {
+                continue;
+            }
+            let Some(loaded) = all.iter().find(|loaded| loaded.id == *generation) else { continue };
+            let Some(leased) = loaded.lease(store)? else { continue };
+            mended += u64::from(mender.mend(lock, &leased, fault)?);
+        }
+        Ok(mended)
+    };
+    let done = run();
+    stage.remove(store)?;
+    done
 }
 
 /// Moves damaged records away. A person must recreate pins, marks and views.

@@ -91,11 +91,13 @@ pub(crate) fn add_view(store: &StoreDir, path: &Path, options: &ViewOptions) -> 
 
 /// Finds the location of a requested view, and the existing record.
 fn ask(store: &StoreDir, lock: &CommitLock, path: &Path, options: &ViewOptions) -> Result<Asked> {
+    let keep_removed = options.keep_removed.filter(|_| options.kind == ViewKind::Mirror);
     let mut record = ViewRecord {
         path: place::new_view_path(store, path)?,
         from: options.from.as_ref().map(|from| Escaped(from.as_bytes().to_vec())),
         kind: options.kind,
         copy: options.copy && options.kind == ViewKind::Mirror,
+        keep_removed: keep_removed.map(|keep| keep.as_secs()).filter(|secs| *secs > 0),
         made: store.now().into(),
         disk: None,
     };

@@ -81,7 +81,7 @@ fn check_view(store: &StoreDir, lock: &CommitLock, record: &ViewRecord) -> Resul
     }
     let (view, place) = state::look_at_view(store, record)?;
     let path = show_path(&view.path);
-    let again = add_again(&view);
+    let again = view.command();
     let mut after = AfterCommit::default();
     let told = match &view.state {
         ViewState::Missing | ViewState::Directory => {
@@ -284,15 +284,4 @@ fn name_some(paths: &[Vec<u8>]) -> String {
 fn shows_nothing(view: &View) -> String {
     let from = view.from.as_ref().map_or("the tree".to_owned(), |from| from.to_string());
     format!("the view {} shows nothing: the current generation has no {from}", show_path(&view.path))
-}
-
-/// Returns the command that adds a view as it was added.
-fn add_again(view: &View) -> String {
-    let kind = match view.kind {
-        ViewKind::Link => "",
-        ViewKind::Mirror => " --as mirror",
-    };
-    let copy = if view.copy { " --copy" } else { "" };
-    let from = view.from.as_ref().map_or(String::new(), |from| format!(" --from {from}"));
-    format!("genstore view add {}{kind}{copy}{from}", show_path(&view.path))
 }

@@ -59,6 +59,7 @@ pub(crate) fn view(record: &ViewRecord, place: &ViewLocation, state: ViewState) 
         path: place.path.clone(),
         kind: record.kind,
         copy: record.copy,
+        keep_removed: record.keep_removed(),
         from: record.from().and_then(|from| RelPath::new(from).ok()),
         target: if record.kind == ViewKind::Link { place.target.clone() } else { vec![] },
         made: record.made.into(),

@@ -1,8 +1,9 @@
 //! Views in the public API.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use crate::error::show_path;
 use crate::model::relpath::RelPath;
 use crate::model::view::{ViewChange, ViewKind};
 use crate::warning::Warning;
@@ -17,6 +18,9 @@ pub struct ViewOptions {
     pub kind: ViewKind,
     /// For a mirror: create private copies, which its readers may write to.
     pub copy: bool,
+    /// For a mirror: the time for which it still shows files that a commit removed, in whole seconds. It
+    /// shows them as long as a generation is kept that has them. Pages (`.html`) are removed at once.
+    pub keep_removed: Option<Duration>,
     /// Replace a directory or a foreign symlink.
     pub replace: bool,
     /// Create missing directories above it.
@@ -46,6 +50,12 @@ impl ViewOptions {
         self
     }
 
+    /// Goes on showing removed files in a mirror for some time, since open pages still ask for them.
+    pub fn keep_removed(mut self, time: Duration) -> ViewOptions {
+        self.keep_removed = Some(time);
+        self
+    }
+
     /// Replaces a directory or a foreign symlink.
     pub fn replace(mut self) -> ViewOptions {
         self.replace = true;
@@ -71,12 +81,34 @@ pub struct View {
     pub from: Option<RelPath>,
     /// For a mirror: whether its files are private copies.
     pub copy: bool,
+    /// For a mirror: the time for which it still shows files that a commit removed.
+    pub keep_removed: Option<Duration>,
     /// The target of its link; empty for a mirror.
     pub target: Vec<u8>,
     /// The time of its creation.
     pub made: SystemTime,
     /// The state of its path.
     pub state: ViewState,
+}
+
+impl View {
+    /// Returns the command that adds the view as it was added.
+    pub fn command(&self) -> String {
+        let mut command = format!("genstore view add {}", show_path(&self.path));
+        if self.kind == ViewKind::Mirror {
+            command.push_str(" --as mirror");
+        }
+        if self.copy {
+            command.push_str(" --copy");
+        }
+        if let Some(keep) = self.keep_removed {
+            command.push_str(&format!(" --keep-removed {}s", keep.as_secs()));
+        }
+        if let Some(from) = &self.from {
+            command.push_str(&format!(" --from {from}"));
+        }
+        command
+    }
 }
 
 /// The state of a view's path.

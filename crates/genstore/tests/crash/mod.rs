@@ -202,6 +202,7 @@ scenarios! {
     third_publish_over_spoilt: every, "third publish, over a changed spare";
     recovery_of_third_publish: every, "recovery of a third publish";
     third_build: every, "third build in a stage";
+    batch: copying, "batch of two roots, beside its base";
     rollback: copying, "rollback";
     switch_forward: copying, "switch forward";
     gc: copying, "gc";
@@ -212,6 +213,8 @@ scenarios! {
     healing_publish: every, "publish that heals a damaged object";
     repair: copying, "repair";
     repair_of_losses: copying, "repair of a store that lost its parts";
+    forget: copying, "forget";
+    relink_of_a_copy: copying, "relink of a copy";
     repair_of_records: copying, "repair of what took the place of records";
     build_in_a_stage: every, "build in a stage";
     begin_and_leave: copying, "begin, without an owner";

@@ -1,5 +1,8 @@
 //! The verbs under test: the state before, and the action.
 
+use genstore::plan::Base;
+use genstore::publish::{Lossy, Stage, StageId};
+
 use super::Place;
 use crate::prelude::*;
 
@@ -127,7 +130,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         let store = place.open(faults)?;
         store.mark(&"@".parse().unwrap(), Mark::Good, Some("looked at".to_owned()))?;
         store.pin(&"@".parse().unwrap(), &"keep".parse().unwrap(), None, None)?;
-        store.unpin(&"keep".parse().unwrap())
+        store.unpin(&"keep".parse().unwrap()).map(drop)
     })
     .again(&["no-such-pin"]),
     after(&["a"], "recovery of a publish", publish_b)
@@ -178,10 +181,35 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         stage.leave_to(Owner::Process(std::process::id())).map(drop).expect("leave");
     })
     .again(&["stage-committed"]),
+    after(&["a"], "batch of two roots, beside its base", |place, faults| {
+        let store = place.open(faults)?;
+        let id = store.begin_batch()?.leave_to(Owner::Process(std::process::id()))?;
+        let done = fill_and_commit(place, &store, &id);
+        if done.is_err() {
+            // This process lives on, and so would the stage.
+            let aborted = place.open(Faults::default())?.resume(&id).and_then(Stage::abort);
+            assert!(aborted.is_ok() || aborted.is_err_and(|e| e.code() == "stage-committed"));
+        }
+        done
+    }),
     after(&["a"], "refusal", refuse).and(|place| refuse(place, Faults::default()).expect("refuse")),
     // An executable has the same bytes, too: a copy to heal from.
     after(&["a", "b"], "repair", repair).and(|place| damage_object(place, b"second")).mends(),
     after(&["a", "b"], "repair of a store that lost its parts", repair).and(lose_parts).mends(),
+    // It is allowed again, so that `a` and `b` can be published after it.
+    after(&["a", "b"], "forget", |place, faults| {
+        let store = place.open(faults)?;
+        let digests = [genstore::tree::Digest::of(b"second")].into();
+        store.forget(&digests)?;
+        store.allow_again(&digests).map(drop)
+    })
+    .mends(),
+    after(&["a", "b"], "relink of a copy", |place, faults| place.open(faults)?.relink().map(drop))
+        .and(|place| {
+            copy_without_links(place);
+            fs::remove_dir_all(place.store().join("objects")).expect("remove");
+        })
+        .mends(),
     after(&["a", "b"], "repair of what took the place of records", repair)
         .and(|place| {
             fs::remove_file(place.store().join("current")).expect("remove");
@@ -194,14 +222,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         .mends(),
 ];
 
-/// Copies the store without its links, times and modes, and without its objects, its empty folders and
-/// its records.
-fn lose_parts(place: &Place) {
+/// Copies the store without its links, times and modes.
+fn copy_without_links(place: &Place) {
     let (store, copy) = (place.store(), place.dir.join("copy"));
     let status = Command::new("cp").arg("-r").arg(&store).arg(&copy).status().expect("run cp");
     assert!(status.success(), "cp -r failed");
     fs::remove_dir_all(&store).expect("remove");
     fs::rename(&copy, &store).expect("rename");
+}
+
+/// Copies the store without its links, times and modes, and without its objects, its empty folders and
+/// its records.
+fn lose_parts(place: &Place) {
+    copy_without_links(place);
+    let store = place.store();
     for folder in ["objects", "locks", "staging", "pins", "marks", "views", "suspects", "quarantine"] {
         fs::remove_dir_all(store.join(folder)).expect("remove");
     }
@@ -221,6 +255,19 @@ fn refuse(place: &Place, faults: Faults) -> genstore::Result<()> {
         Judged::Rejected(rejected) => rejected.keep(KeepFailed::default().count(1).bytes(0)).map(drop),
         Judged::Accepted(_) => panic!("more than a byte is refused"),
     }
+}
+
+/// Puts a folder and a file of `b` into a batch, and commits it over what is current.
+fn fill_and_commit(place: &Place, store: &Store, id: &StageId) -> genstore::Result<()> {
+    let (rules, source) = (ScanRules::default(), place.sources.join("b"));
+    for name in ["dir", "a.txt"] {
+        let path = RelPath::new(name).expect("a path");
+        store.put(id, (&path, &source.join(name)), &rules, Lossy::Warn)?;
+    }
+    let stage = store.resume(id)?;
+    let base = Base::of(store.open_generation(&"@".parse().unwrap())?)?;
+    let plan = stage.scan_onto(Plan::builder().base(base), &rules)?;
+    stage.seal_plan(&plan, place.way.staging())?.unaudited().commit(&CommitOptions::default()).map(drop)
 }
 
 fn collect_all(place: &Place, faults: Faults) -> genstore::Result<()> {

@@ -45,7 +45,7 @@ const WRITERS: &[(&str, Act)] = &[
     ("pin", |place, _, _| {
         let name = "beside".parse().unwrap();
         place.store.pin(&"@".parse().unwrap(), &name, None, None)?;
-        place.store.unpin(&name)
+        place.store.unpin(&name).map(drop)
     }),
     ("mark", |place, chance, _| {
         let mark = *chance.choose(&[Mark::Good, Mark::Bad]);

@@ -4,6 +4,7 @@ mod copied;
 mod damage;
 mod gc;
 mod invariants;
+mod kept_removed;
 mod limits;
 mod locks;
 mod lost;

@@ -193,7 +193,9 @@ fn what_is_current_is_not_called_unchanged_when_its_tree_is_damaged() {
                 None => act(&tree(&store, 2)),
             }
             let error = publish_again(way, &store, dir.path(), &now).unwrap_err();
-            let Error::Damaged { what: Damaged::Generation(found), cause, .. } = &error else {
+            let Error::Damaged { what: Damaged::Generation(found) | Damaged::Added(found), cause, .. } =
+                &error
+            else {
                 panic!("{what}: {error}");
             };
             assert_eq!(*found, id(2), "{what}");

@@ -20,7 +20,7 @@ pub const FRAME_LOG: u32 = 18;
 /// The logarithm of a frame's length in a large file.
 pub const BIG_FRAME_LOG: u32 = 22;
 /// The compressed length at which a pack is complete, in bytes.
-pub const TARGET: usize = 16 << 20;
+pub const TARGET: u64 = 16 << 20;
 /// The longest run, in bytes.
 const MAX_RUN: u64 = 1 << 40;
 
@@ -34,12 +34,14 @@ pub struct Builder {
     lens: Vec<u32>,
     run: u64,
     out: Vec<u8>,
+    /// The length of what was taken out already.
+    taken: u64,
 }
 
 impl Builder {
     /// Creates an empty pack with frames of this length.
     pub fn new(frame_log: u32) -> Builder {
-        Builder { frame_log, open: vec![], lens: vec![], run: 0, out: vec![] }
+        Builder { frame_log, open: vec![], lens: vec![], run: 0, out: vec![], taken: 0 }
     }
 
     /// Adds bytes. Returns where in the run they begin.
@@ -75,11 +77,17 @@ impl Builder {
     }
 
     /// Returns the compressed length so far.
-    pub fn stored(&self) -> usize {
-        self.out.len()
+    pub fn stored(&self) -> u64 {
+        self.taken + self.out.len() as u64
     }
 
-    /// Completes the pack.
+    /// Takes out the frames that are complete, so that a long run needs little memory.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.taken += self.out.len() as u64;
+        std::mem::take(&mut self.out)
+    }
+
+    /// Completes the pack. Returns what was not taken out.
     ///
     /// # Errors
     /// If zstd fails.

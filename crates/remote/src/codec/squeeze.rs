@@ -8,10 +8,10 @@ use std::io::{self, Read, Write};
 use super::Bad;
 
 /// The longest prefix and payload together, in bytes: the window that every decoder grants.
-pub const MAX_PATCH: u64 = 1 << 27;
+pub const MAX_PATCH: u64 = 1 << 28;
 
 const MIN_WINDOW_LOG: u32 = 10;
-const MAX_WINDOW_LOG: u32 = 27;
+const MAX_WINDOW_LOG: u32 = 28;
 
 /// Compresses bytes, against a prefix that may be empty.
 ///

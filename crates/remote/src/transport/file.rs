@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Created, Failure, Listed, Transport};
+use super::{Created, Failure, Listed, Parts, Transport};
 use crate::nonce::random;
 
 /// The folder for files on their way. Its name is no prefix of a key.
@@ -51,8 +51,8 @@ impl FileTransport {
         }
     }
 
-    /// Writes the bytes to a temporary file, durably.
-    fn write(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+    /// Writes parts to a temporary file, durably.
+    fn write(&self, parts: &mut Parts<'_>) -> io::Result<PathBuf> {
         let folder = self.root.join(TEMPORARY);
         match fs::create_dir(&self.root) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
@@ -62,8 +62,13 @@ impl FileTransport {
         let name: String = random()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = folder.join(name);
         let mut file = File::create_new(&path)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        if let Err(e) = written {
+        let mut write = || -> io::Result<()> {
+            while let Some(part) = parts()? {
+                file.write_all(&part)?;
+            }
+            file.sync_all()
+        };
+        if let Err(e) = write() {
             // The caller reports why it was not written.
             drop(fs::remove_file(&path));
             return Err(e);
@@ -86,8 +91,8 @@ impl FileTransport {
         Ok(folder)
     }
 
-    fn place(&self, key: &str, bytes: &[u8], link: bool) -> io::Result<Created> {
-        let temporary = self.write(bytes)?;
+    fn place(&self, key: &str, parts: &mut Parts<'_>, link: bool) -> io::Result<Created> {
+        let temporary = self.write(parts)?;
         let folder = self.folder(key)?;
         let placed = match link {
             true => fs::hard_link(&temporary, self.path(key)),
@@ -127,6 +132,12 @@ impl FileTransport {
     }
 }
 
+/// Makes one part.
+fn one(bytes: &[u8]) -> impl FnMut() -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Some(bytes.to_vec());
+    move || Ok(bytes.take())
+}
+
 fn is_absence(error: &io::Error) -> bool {
     [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind())
 }
@@ -156,11 +167,15 @@ impl Transport for FileTransport {
     }
 
     fn create(&self, key: &str, bytes: &[u8]) -> Result<Created, Failure> {
-        self.place(key, bytes, true).map_err(|e| self.failed("create", key, &e))
+        self.place(key, &mut one(bytes), true).map_err(|e| self.failed("create", key, &e))
+    }
+
+    fn create_long(&self, key: &str, parts: &mut Parts<'_>) -> Result<u64, Failure> {
+        self.place(key, parts, true).map(|_| 1).map_err(|e| self.failed("create", key, &e))
     }
 
     fn put(&self, key: &str, bytes: &[u8]) -> Result<(), Failure> {
-        self.place(key, bytes, false).map(drop).map_err(|e| self.failed("write", key, &e))
+        self.place(key, &mut one(bytes), false).map(drop).map_err(|e| self.failed("write", key, &e))
     }
 
     fn list(&self, prefix: &str) -> Result<Vec<Listed>, Failure> {

@@ -8,6 +8,7 @@
 
 pub(crate) mod assemble;
 pub(crate) mod audit;
+pub(crate) mod batch;
 pub(crate) mod built;
 pub(crate) mod candidate;
 pub(crate) mod commit;
@@ -28,6 +29,7 @@ use crate::fs::folders::Folders;
 use crate::model::tree::Tree;
 use crate::parts::current::Current;
 use crate::parts::current_generation::{self, CurrentGeneration};
+use crate::parts::forgotten::Forgotten;
 use crate::parts::layout::StoreDir;
 use crate::parts::locks::Locks;
 use crate::parts::objects::{self, Objects};
@@ -76,7 +78,9 @@ pub(crate) fn preview(store: &StoreDir, plan: &Plan) -> Result<Tree> {
         stage: None,
         consume: false,
     };
-    Ok(ingest.run()?.tree)
+    let tree = ingest.run()?.tree;
+    Forgotten::of(store).refuse(&tree)?;
+    Ok(tree)
 }
 
 /// Stages a plan, invisible to readers, in the stage that was begun for it, if there is one.
@@ -135,6 +139,7 @@ pub(crate) fn stage<'s>(
     // It is not needed any more, and it is large.
     base.iter_mut().for_each(|base| base.index = None);
     let ingested = result?;
+    Forgotten::of(store).refuse(&ingested.tree)?;
     if options.lossy == Lossy::Refuse {
         ingested.losses.refuse()?;
     }

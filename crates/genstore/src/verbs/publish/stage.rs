@@ -17,15 +17,17 @@ use crate::fs::mount::is_mount;
 use crate::fs::sparse::Sparse;
 use crate::fs::{Dir, Kind};
 use crate::model::ids::StageId;
+use crate::parts::batch::Batch;
 use crate::parts::claim::{Claim, ClaimState, FolderMark, Owner};
 use crate::parts::failed::{Cause, Failed, FailedBuilds, KeepFailed};
 use crate::parts::generations::Generations;
 use crate::parts::layout::StoreDir;
 use crate::parts::log::Log;
-use crate::parts::stage_dir::{OUT, OwnStage, StageDir, tolerate};
-use crate::plan::Plan;
+use crate::parts::stage_debris::tolerate;
+use crate::parts::stage_dir::{JoinedStage, OUT, OwnStage, StageDir};
 use crate::plan::item::{Source, Spooled};
 use crate::plan::scan::ScanRules;
+use crate::plan::{Plan, PlanBuilder};
 use crate::threads::lock;
 use crate::verbs::publish;
 use crate::verbs::publish::options::StageOptions;
@@ -55,10 +57,21 @@ struct Spool {
 
 /// Begins a stage, held by this process.
 pub(crate) fn begin(store: &StoreDir) -> Result<Stage<'_>> {
+    with_out(store, create(store)?)
+}
+
+/// Begins a stage that several writers fill.
+pub(crate) fn begin_batch(store: &StoreDir) -> Result<Stage<'_>> {
+    let dir = create(store)?;
+    let roots = dir.roots(store);
+    ready(store, dir, roots.map(|_| None))
+}
+
+fn create(store: &StoreDir) -> Result<StageDir> {
     // The files of dead processes are removed first: they may be the reason why the disk is full.
     drop(recover::lock_and_recover(store)?);
     store.check_reserve()?;
-    with_out(store, StageDir::create(store)?)
+    StageDir::create(store)
 }
 
 /// Begins the stage whose path is the same for each build; any other one if that is taken.
@@ -71,8 +84,14 @@ pub(crate) fn begin_build(store: &StoreDir) -> Result<Stage<'_>> {
 }
 
 fn with_out(store: &StoreDir, dir: StageDir) -> Result<Stage<'_>> {
-    match dir.out(store) {
-        Ok(out) => Ok(Stage::of(store, dir, Some(out))),
+    let out = dir.out(store);
+    ready(store, dir, out.map(Some))
+}
+
+/// Returns a stage whose directory for other programs was created, or removes it.
+fn ready(store: &StoreDir, dir: StageDir, out: Result<Option<Dir>>) -> Result<Stage<'_>> {
+    match out {
+        Ok(out) => Ok(Stage::of(store, dir, out)),
         Err(error) => {
             drop(dir.remove(store));
             Err(error)
@@ -84,44 +103,73 @@ fn with_out(store: &StoreDir, dir: StageDir) -> Result<Stage<'_>> {
 pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>> {
     store.complete()?;
     let resumed = match StageDir::resume(store, id) {
-        Err(e) if is_errno(&e, Errno::ACCESS) => {
-            return Err(Error::refused(
-                RefusedKind::StageForeign,
-                format!("the stage {id} belongs to another user"),
-            ));
-        }
+        Err(e) if is_errno(&e, Errno::ACCESS) => return Err(foreign(id)),
         resumed => resumed?,
     };
     // If the process that committed it died before it wrote the log, this writes it. The stage's lock
     // is held already, so it is not removed as debris.
     drop(recover::lock_and_recover(store)?);
-    if let Some(generation) = Log::of(store).history()?.made_of_stage(id)
-        && Generations::of(store).find(generation)?.is_some()
-    {
+    if let Some(why) = committed(store, id)? {
         // The process that committed it died before it could remove it.
         if let Some((dir, ..)) = resumed {
             dir.remove(store)?;
         }
-        let why = format!("the stage {id} was committed before: it is generation {generation}");
-        return Err(Error::refused(RefusedKind::StageCommitted, why));
+        return Err(why);
     }
-    let Some((dir, standing, made)) = resumed else {
-        return Err(match FailedBuilds::of(store).find_stage(id)? {
-            Some(number) => Error::refused(
-                RefusedKind::StageRefused,
-                format!("the stage {id} was refused: it is kept as failed/{number}"),
-            ),
-            None => Error::refused(
-                RefusedKind::StageUnknown,
-                format!("there is no stage {id}: it was aborted, it is over, or it never existed"),
-            ),
-        });
-    };
-    let why = match standing {
-        ClaimState::Holds => {
+    let Some((dir, standing, made)) = resumed else { return Err(unknown(store, id)?) };
+    match over(store, id, standing) {
+        None => {
             let out = dir.reopen_out(made.as_ref())?;
-            return Ok(Stage::of(store, dir, out));
+            Ok(Stage::of(store, dir, out))
         }
+        Some(why) => {
+            drop(dir.remove(store));
+            Err(why)
+        }
+    }
+}
+
+/// Joins a stage that was left to an owner, as one of its writers.
+pub(crate) fn join(store: &StoreDir, id: &StageId) -> Result<JoinedStage> {
+    let joined = JoinedStage::join(store, id);
+    let joined = joined.map_err(|e| if is_errno(&e, Errno::ACCESS) { foreign(id) } else { e })?;
+    if let Some(why) = committed(store, id)? {
+        return Err(why);
+    }
+    let Some(joined) = joined else { return Err(unknown(store, id)?) };
+    over(store, id, joined.standing).map_or(Ok(joined), Err)
+}
+
+fn foreign(id: &StageId) -> Error {
+    Error::refused(RefusedKind::StageForeign, format!("the stage {id} belongs to another user"))
+}
+
+/// Returns the error for a stage that was committed before.
+fn committed(store: &StoreDir, id: &StageId) -> Result<Option<Error>> {
+    let Some(generation) = Log::of(store).history()?.made_of_stage(id) else { return Ok(None) };
+    let why = format!("the stage {id} was committed before: it is generation {generation}");
+    let is_there = Generations::of(store).find(generation)?.is_some();
+    Ok(is_there.then(|| Error::refused(RefusedKind::StageCommitted, why)))
+}
+
+/// Returns the error for a stage that is not there.
+fn unknown(store: &StoreDir, id: &StageId) -> Result<Error> {
+    Ok(match FailedBuilds::of(store).find_stage(id)? {
+        Some(number) => Error::refused(
+            RefusedKind::StageRefused,
+            format!("the stage {id} was refused: it is kept as failed/{number}"),
+        ),
+        None => Error::refused(
+            RefusedKind::StageUnknown,
+            format!("there is no stage {id}: it was aborted, it is over, or it never existed"),
+        ),
+    })
+}
+
+/// Returns the error for a stage whose claim does not hold any more.
+fn over(store: &StoreDir, id: &StageId, standing: ClaimState) -> Option<Error> {
+    let why = match standing {
+        ClaimState::Holds => return None,
         ClaimState::Expired(at) => {
             let ago = store.now().duration_since(at).unwrap_or_default().as_secs();
             format!("the stage {id} expired {ago} s ago")
@@ -131,8 +179,7 @@ pub(crate) fn resume<'s>(store: &'s StoreDir, id: &StageId) -> Result<Stage<'s>>
         }
         ClaimState::Rebooted => format!("the stage {id} is over: the system was rebooted"),
     };
-    drop(dir.remove(store));
-    Err(Error::refused(RefusedKind::StageExpired, why))
+    Some(Error::refused(RefusedKind::StageExpired, why))
 }
 
 impl<'s> Stage<'s> {
@@ -158,7 +205,7 @@ impl<'s> Stage<'s> {
         self.dir.lock().as_fd()
     }
 
-    /// Returns the directory to write to: empty at first, of mode 0755.
+    /// Returns the directory to write to: empty at first, of mode 0755. A batch has none at this path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -236,9 +283,19 @@ impl<'s> Stage<'s> {
     /// [`Error::BadPlan`], also for remaining mounts in it. Code `stage-output-replaced` if its name
     /// belongs to an entry that was not created there since: such an entry is not touched.
     pub fn scan(&self, rules: &ScanRules) -> Result<Plan> {
-        let mut builder = Plan::builder().rules(rules);
-        builder.scan_ours(&self.written_to()?, rules)?;
-        builder.build()
+        self.scan_onto(Plan::builder().rules(rules), rules)
+    }
+
+    /// Adds all entries of its directory, or all roots of a batch, to a plan, which may have a base.
+    ///
+    /// # Errors
+    /// As [`Stage::scan`].
+    pub fn scan_onto(&self, mut plan: PlanBuilder, rules: &ScanRules) -> Result<Plan> {
+        match Batch::of(self.dir.dir())? {
+            Some(batch) => plan.scan_batch(&batch, rules)?,
+            None => plan.scan_ours(b"", &self.written_to()?, rules)?,
+        }
+        plan.build()
     }
 
     /// Stages all entries of its directory, invisible to readers. Files are moved in, so no program may

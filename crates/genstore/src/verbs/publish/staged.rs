@@ -9,7 +9,7 @@ use crate::fs::fault::FaultStage;
 use crate::model::audit::{AuditRules, Finding, Severity};
 use crate::model::tree::Tree;
 use crate::parts::failed::{Cause, Failed, FailedBuilds, KeepFailed};
-use crate::parts::stage_dir::tolerate;
+use crate::parts::stage_debris::tolerate;
 use crate::publication::Publication;
 use crate::verbs::publish::audit;
 use crate::verbs::publish::built::{Built, Files};

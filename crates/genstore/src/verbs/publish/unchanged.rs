@@ -6,8 +6,8 @@
 //! right, the stamps are renewed, so that the next check is short.
 
 use crate::check::seen::Inodes;
-use crate::check::tree::{Bytes, Fault, Look, Part, look};
-use crate::error::Result;
+use crate::check::tree::{Bytes, Fault, FaultKind, Look, Part, look};
+use crate::error::{Damaged, Error, Result};
 use crate::fs::dir::open_parent;
 use crate::model::folder_stamps::FolderStamps;
 use crate::model::index::SourceStat;
@@ -87,8 +87,14 @@ pub(crate) fn settle_unchanged(
         let bytes = Bytes::Doubtful(candidate.quiet()?);
         let how = Look { within: Some(&part), ..Look::new(Inodes::Named(&candidate.objects), bytes) };
         let left = look(candidate.store, &base.generation, (&base.tree, &base.shown), &how)?;
+        let (id, is_added) =
+            (base.generation.id(), left.iter().any(|fault| fault.kind == FaultKind::Stranger));
+        let what = if is_added { Damaged::Added(id) } else { Damaged::Generation(id) };
         return match name_faults(left) {
-            Some(named) => Err(base.generation.damaged(&format!("its tree was written to: {named}"))),
+            Some(named) => {
+                let cause = format!("its tree was written to: {named}");
+                Err(Error::Damaged { what, cause, uses: vec![] })
+            }
             None => Ok(()),
         };
     }

@@ -154,39 +154,35 @@ impl Hand<'_> {
     fn put(&self, index: usize, dir: &Dir, way: Way, spare: Option<&Dir>, many: bool) -> Result<()> {
         let fs = self.fs;
         let entry = self.look.wanted.tree.get(index);
-        let (folder, name) = relpath::split(entry.path);
+        let entry_name = relpath::split(entry.path).1;
         let temp = index.to_string().into_bytes();
         let copies = self.look.wanted.shows.copies || self.unlinkable.contains(&index);
         let prepare = |to: &Dir, name: &[u8]| match entry.node {
             Node::Symlink(target) => fs.symlink(target, to, name),
-            Node::File(file) if copies => {
-                self.copy((folder, relpath::split(entry.path).1), file, (to, name), many)
-            }
-            Node::File(_) => {
-                fs.link((&self.look.wanted.folder(folder)?, relpath::split(entry.path).1), (to, name))
-            }
+            Node::File(file) if copies => self.copy(entry.path, file, (to, name), many),
+            Node::File(_) => fs.link((&self.look.wanted.folder_of(entry.path)?, entry_name), (to, name)),
             Node::EmptyDir => Ok(()),
         };
         let is_copy = copies && matches!(entry.node, Node::File(_));
         match (way, spare) {
-            (Way::ToFreeName, _) if !is_copy => prepare(dir, name),
+            (Way::ToFreeName, _) if !is_copy => prepare(dir, entry_name),
             (_, None) => Ok(()),
             (Way::ToFreeName, Some(spare)) => {
                 prepare(spare, &temp)?;
-                fs.rename_to_free((spare, &temp), (dir, name))
+                fs.rename_to_free((spare, &temp), (dir, entry_name))
             }
             (Way::OverOurs, Some(spare)) => {
                 prepare(spare, &temp)?;
-                fs.rename((spare, &temp), (dir, name))
+                fs.rename((spare, &temp), (dir, entry_name))
             }
         }
     }
 
     /// Creates a private copy that its owner may write to.
-    fn copy(&self, from: (&[u8], &[u8]), file: FileNode, to: (&Dir, &[u8]), many: bool) -> Result<()> {
+    fn copy(&self, from: &[u8], file: FileNode, to: (&Dir, &[u8]), many: bool) -> Result<()> {
         let (fs, path) = (self.fs, to.0.join(to.1));
         let copy = fs.create(to.0, to.1)?;
-        fs.copy(&self.look.wanted.folder(from.0)?.open_file(from.1)?, &copy, &path)?;
+        fs.copy(&self.look.wanted.folder_of(from)?.open_file(relpath::split(from).1)?, &copy, &path)?;
         let mode = match self.look.wanted.shows.copies {
             true if file.executable => 0o755,
             true => 0o644,

@@ -50,10 +50,16 @@ struct Source<'a> {
 impl Source<'_> {
     /// Returns the inode of a wanted file of the folder.
     fn inode(&mut self, folder: &[u8], name: &[u8]) -> Result<u64> {
-        let explain = |error| self.wanted.explain(error, &relpath::join(folder, name));
+        let path = relpath::join(folder, name);
+        let explain = |error| self.wanted.explain(error, &path);
+        let other;
         let dir = match &mut self.dir {
+            _ if self.wanted.earlier.source(&path).is_some() => {
+                other = self.wanted.folder_of(&path).map_err(explain)?;
+                &other
+            }
             Some(dir) => dir,
-            none => none.insert(self.wanted.folder(folder).map_err(explain)?),
+            none => none.insert(self.wanted.folder_of(&path).map_err(explain)?),
         };
         let gone = || explain(Error::io("stat", dir.join(name), rustix::io::Errno::NOENT));
         dir.stat(name)?.map(|stat| stat.ino).ok_or_else(gone)
@@ -384,6 +390,7 @@ mod tests {
             tree: Tree::empty(),
             folders: BTreeSet::new(),
             source: None,
+            earlier: crate::views::mirror::earlier::Earlier::default(),
         };
         // One second later, which FAT does not distinguish, or two seconds later.
         for (size_differs, later, doubtful) in [(false, 7, true), (false, 8, false), (true, 7, false)] {

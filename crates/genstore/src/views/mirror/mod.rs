@@ -12,6 +12,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod compare;
+pub(crate) mod earlier;
 pub(crate) mod plan;
 pub(crate) mod target;
 
@@ -37,6 +38,7 @@ use crate::parts::records::Records;
 use crate::parts::view_records::{PendingView, ViewRecord, ViewRecords, follow, relative};
 use crate::views::mirror::apply::Hand;
 use crate::views::mirror::compare::MirrorComparison;
+use crate::views::mirror::earlier::Earlier;
 use crate::views::mirror::plan::Found;
 use crate::views::mirror::target::MirrorTarget;
 use crate::views::place::{self, ViewLocation};
@@ -236,10 +238,20 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
     let from = record.from().unwrap_or_default();
     let is_below = |path: &&[u8]| *path != from && (from.is_empty() || relpath::is_within(path, from));
     let folders = patch::folders(&tree).into_iter().filter(is_below);
-    let folders: BTreeSet<_> = folders.map(|path| relpath::after(path, from.len()).to_vec()).collect();
+    let mut folders: BTreeSet<_> = folders.map(|path| relpath::after(path, from.len()).to_vec()).collect();
+    let earlier = match record.keep_removed() {
+        Some(keep) => Earlier::find(store, keep, (id, &tree), from)?,
+        None => Earlier::default(),
+    };
     let mut builder = TreeBuilder::default();
+    let mut removed = earlier.files.iter().peekable();
     for entry in tree.below(from).filter(|entry| entry.path != from) {
         let path = relpath::after(entry.path, from.len());
+        while let Some((path, file)) =
+            removed.next_if(|(removed, _)| relpath::compare(removed, path).is_lt())
+        {
+            builder.append(Entry { path, node: Node::File(*file) });
+        }
         let place;
         let node = match entry.node {
             Node::Symlink(target) if shared::is_link(entry.path, target) => {
@@ -252,13 +264,17 @@ fn wanted(store: &StoreDir, record: &ViewRecord) -> Result<MirrorTarget> {
         };
         builder.append(Entry { path, node });
     }
+    for (path, file) in removed {
+        builder.append(Entry { path, node: Node::File(*file) });
+    }
     let source = match generation.tree_dir()?.open_dir(from) {
         Ok(dir) => Some((generation, dir)),
         // There is no such path, or it is a file.
         Err(e) if is_absence(&e) && folders.is_empty() => None,
         Err(e) => return Err(e),
     };
-    Ok(MirrorTarget { tree: builder.finish(), folders, source, ..nothing })
+    folders.extend(earlier.folders.iter().cloned());
+    Ok(MirrorTarget { tree: builder.finish(), folders, source, earlier, ..nothing })
 }
 
 /// Returns the target of a shared path's link in a mirror: from its folder to the link in the store.

@@ -41,7 +41,7 @@ pub(super) fn finish(
         after.made_durable(Current::of(store).make_durable(&lock));
         after.must_finish("write the log", Log::of(store).append(&lock, id, event));
         after.record("end the stage's claim", built.stage.end_claim(store));
-        let event = Event::Activate { previous };
+        let event = Event::activated(previous);
         after.must_finish("write the log", Log::of(store).append(&lock, id, event));
         after.must_finish("end the hold", HoldFile::of(store).remove(&lock));
         after.must_finish("make the log durable", announce::sync_told(store, false));

@@ -97,7 +97,12 @@ fn take_place<'s>(
     store.fs.enter(FaultStage::Number, &store.dir)?;
     sequence.high = id.get();
     let from = claimed_id(stage);
-    sequence.intent = Some(Intent::Publish { generation: id, activate, stage: from });
+    sequence.intent = Some(Intent::Publish {
+        generation: id,
+        activate,
+        stage: from,
+        by: Some(store.options.actor.clone()),
+    });
     let begun = PendingWrites::of(store).begin_change(lock, sequence, &[], vec![])?;
     let publication = describe();
     let end = begun.write(lock)?;

@@ -1,5 +1,7 @@
 //! `verify`: checks the store, and repairs it.
 
+mod warnings;
+
 use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -8,8 +10,8 @@ use anyhow::Result;
 use clap::Args;
 use genstore::tree::ObjectId;
 use genstore::verify::{
-    DamagedFile, DamagedGeneration, DamagedObject, Depth, Foreign, GenerationFault, Repaired, SharedFault,
-    TreeFaultKind, Unshared, VerifyReport,
+    DamagedFile, DamagedGeneration, DamagedObject, Depth, GenerationFault, Relinked, Repaired, SharedAgain,
+    SharedFault, TreeFaultKind, Unshared, VerifyReport,
 };
 use genstore::{GenerationId, Rev, Store};
 use serde::Serialize;
@@ -20,6 +22,7 @@ use crate::render::json::{PathField, UseDoc};
 use crate::text::escape::show;
 use crate::text::human;
 use crate::text::style::{BAD, GOOD};
+use warnings::{print_unshared, warn_of_forgotten, warn_of_owners, warn_of_shared};
 
 #[derive(Args)]
 pub(crate) struct Verify {
@@ -32,6 +35,9 @@ pub(crate) struct Verify {
     /// Repair damage from intact copies, and move what cannot be repaired to quarantine
     #[arg(long, conflicts_with_all = ["generation", "quick"])]
     repair: bool,
+    /// Restore hard links after a copy without them, and touch nothing else
+    #[arg(long, conflicts_with_all = ["generation", "quick", "repair"])]
+    relink: bool,
 }
 
 #[derive(Serialize)]
@@ -44,12 +50,15 @@ pub(crate) struct VerifyDoc {
     found: FoundDoc,
     /// The numbers of checked generations, objects and bytes.
     checked: CheckedDoc,
-    /// Paths that could share an inode and do not. This is no damage; `--repair` links them.
+    /// Paths that could share an inode and do not. This is no damage; `--relink` links them.
     #[serde(skip_serializing_if = "Option::is_none")]
     unshared: Option<UnsharedDoc>,
     /// Shared paths that lead to nothing. This is no damage.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shared: Vec<SharedDoc>,
+    /// After `--relink`: the changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relinked: Option<RelinkedDoc>,
     /// After a repair: what could not be repaired.
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<FoundDoc>,
@@ -131,6 +140,19 @@ struct UnsharedDoc {
     files: u64,
     /// A number of bytes.
     bytes: u64,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+struct RelinkedDoc {
+    /// The number of missing objects that got their names back.
+    adopted: u64,
+    /// The number of objects whose mode or mtime was restored.
+    restored: u64,
+    /// The number of paths that are links again, or have their own mode and mtime again.
+    files: u64,
+    /// The number of bytes that are free now.
+    freed_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -269,23 +291,17 @@ impl Verify {
         if self.repair {
             return repair(context, &store);
         }
+        if self.relink {
+            return relink(context, &store);
+        }
         let only = self.generation.as_ref().map(|rev| store.resolve(rev)).transpose()?;
         let depth = if self.quick { Depth::Quick } else { Depth::Full };
         let report = store.verify(only, depth)?;
         warn_of_owners(context, &report.foreign);
         warn_of_shared(context, &report);
+        warn_of_forgotten(context, &store)?;
         context.progress.finish();
-        let document = VerifyDoc {
-            schema: "genstore.verify/1",
-            ok: report.is_clean(),
-            found: FoundDoc::of(&report),
-            checked: checked(&report),
-            unshared: UnsharedDoc::of(&report),
-            shared: SharedDoc::all(&report),
-            left: None,
-            quarantined: None,
-        };
-        context.out.emit(&document, || {
+        context.out.emit(&VerifyDoc::of(&report), || {
             let items = items(&report);
             let text: String = items.iter().map(|item| lines(item, None)).collect();
             let result = match items.len() {
@@ -318,16 +334,8 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     let gone = |key: &Key| is_gone(store, key);
     let quarantined: Vec<String> =
         found.iter().filter(|item| gone(&item.key)).map(|i| i.what.clone()).collect();
-    let document = VerifyDoc {
-        schema: "genstore.verify/1",
-        ok: after.is_clean(),
-        found: FoundDoc::of(&before),
-        checked: checked(&after),
-        unshared: UnsharedDoc::of(&after),
-        shared: SharedDoc::all(&after),
-        left: Some(FoundDoc::of(&after)),
-        quarantined: Some(quarantined.clone()),
-    };
+    let document =
+        VerifyDoc { quarantined: Some(quarantined.clone()), ..VerifyDoc::of_change(&before, &after) };
     context.out.emit(&document, || {
         let fate = |item: &Item| match left.iter().find(|other| other.key == item.key) {
             Some(other) => format!("{BAD}not repaired:{BAD:#} {}", other.short),
@@ -360,35 +368,38 @@ fn repair(context: &Context<'_>, store: &Store) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Notes files that use extra space although the store already has their bytes.
-fn print_unshared(context: &Context<'_>, report: &VerifyReport) {
-    let Unshared { files, bytes, .. } = report.unshared;
-    if files > 0 {
-        let (files, bytes) = (human::count(files, "file"), human::bytes(bytes));
-        context.out.note(&format!("{files} could share inodes with other files, to save {bytes}"));
-        context.out.hint("run `genstore verify --repair` to link them");
+/// Restores hard links. Other damage is reported as by a check.
+fn relink(context: &Context<'_>, store: &Store) -> Result<u8> {
+    let Relinked { done, before, after, .. } = store.relink()?;
+    warn_of_owners(context, &after.foreign);
+    warn_of_shared(context, &after);
+    context.progress.finish();
+    if done.any() {
+        context.out.has_changed("hard links were restored");
     }
-}
-
-/// Warns of files that do not belong to the store's owner. This is no damage, but the owner may not be able
-/// to change them.
-fn warn_of_owners(context: &Context<'_>, foreign: &Foreign) {
-    if foreign.count > 0 {
-        context.out.warn(&super::doctor::owners_text(foreign));
-        context.out.hint("`sudo genstore doctor --fix` gives them back");
+    let SharedAgain { adopted, restored, relinked, freed_bytes, .. } = done;
+    let document = VerifyDoc {
+        relinked: Some(RelinkedDoc { adopted, restored, files: relinked, freed_bytes }),
+        ..VerifyDoc::of_change(&before, &after)
+    };
+    context.out.emit(&document, || {
+        let text: String = items(&after).iter().map(|item| lines(item, None)).collect();
+        let result = match done.any() {
+            false => "nothing to link".to_owned(),
+            true => format!(
+                "{} linked, {} restored, {} freed",
+                human::count(relinked, "file"),
+                human::count(adopted + restored, "object"),
+                human::bytes(freed_bytes)
+            ),
+        };
+        format!("{text}{}: {result}\n", looked_at("Relinked", &after))
+    });
+    if after.is_clean() {
+        return Ok(exit::DONE);
     }
-}
-
-/// Warns of shared paths that lead to nothing. The places do not belong to the store.
-fn warn_of_shared(context: &Context<'_>, report: &VerifyReport) {
-    for SharedFault { path, cause, generations, .. } in &report.shared {
-        let path = genstore::tree::show_path(path);
-        let of = human::generations(generations);
-        context.out.warn(&format!("the shared path {path} of {of} leads to nothing: {cause}"));
-    }
-    if !report.shared.is_empty() {
-        context.out.hint("a publish with these paths under [shared] makes what is missing");
-    }
+    context.out.hint("this damage is something else: run `genstore verify --repair`");
+    Ok(exit::DAMAGED)
 }
 
 /// Returns whether a repair moved the finding away because it could not repair it.
@@ -412,6 +423,28 @@ fn lines(item: &Item, fate: Option<&str>) -> String {
         text.push_str(&format!("  {line}\n"));
     }
     text
+}
+
+impl VerifyDoc {
+    /// Describes a check.
+    fn of(report: &VerifyReport) -> VerifyDoc {
+        VerifyDoc {
+            schema: "genstore.verify/1",
+            ok: report.is_clean(),
+            found: FoundDoc::of(report),
+            checked: checked(report),
+            unshared: UnsharedDoc::of(report),
+            shared: SharedDoc::all(report),
+            relinked: None,
+            left: None,
+            quarantined: None,
+        }
+    }
+
+    /// Describes a check, and the check after a change.
+    fn of_change(before: &VerifyReport, after: &VerifyReport) -> VerifyDoc {
+        VerifyDoc { found: FoundDoc::of(before), left: Some(FoundDoc::of(after)), ..VerifyDoc::of(after) }
+    }
 }
 
 fn checked(report: &VerifyReport) -> CheckedDoc {
