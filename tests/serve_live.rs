@@ -20,9 +20,14 @@ fn next(events: &mut BufReader<TcpStream>) -> Value {
 
 /// Connects to the events of a server.
 fn events(port: u16) -> BufReader<TcpStream> {
+    events_from(port, "")
+}
+
+/// Connects to the events of a server, with a query.
+fn events_from(port: u16, query: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.write_all(b"GET /@genstore/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    write!(stream, "GET /@genstore/events{query} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     BufReader::new(stream)
 }
 
@@ -46,6 +51,15 @@ fn pages_get_a_script_and_events() {
     let changed = json!(["a.css", "b.txt", "new.js"]);
     let moved = json!({"event": "moved", "generation": 2, "previous": 1, "changed": changed});
     assert_eq!(next(&mut events), moved);
+    // A page that was loaded before, and listens only now, hears what changed in between.
+    let hello = json!({"event": "hello", "generation": 2, "failure": null});
+    let with_changes =
+        json!({"event": "hello", "generation": 2, "failure": null, "previous": 1, "changed": changed});
+    for (query, expected) in
+        [("?from=1", &with_changes), ("?from=2", &hello), ("?from=7", &hello), ("?from=x", &hello)]
+    {
+        assert_eq!(next(&mut events_from(server.port, query)), *expected, "{query}");
+    }
     // The page is the same file, but its script has another generation.
     assert_eq!(client.get("/", &[&known]).status, 200);
     // Without the flag there is nothing of this.
@@ -146,6 +160,37 @@ fn screenshot(browser: &mut Browser, name: &str) {
 }
 
 #[test]
+fn a_page_that_listens_late_swaps_its_style_too() {
+    needs!(has_browser());
+    let page = "=<link rel=stylesheet href=/style.css><body><h1>one</h1></body>";
+    let site = Site::of(&[("index.html", page), ("style.css", "=h1{}")]);
+    site.run("publish dist").ok();
+    let server = Server::start(&site, "--live");
+    let mut browser = Browser::start();
+    // The request for events waits until a second generation is published.
+    browser.run(&format!(
+        "const page = kept.page = await open();
+         await page.setRequestInterception(true);
+         const asks = new Promise((resolve) => page.on('request', (request) => {{
+             if (request.url().includes('/events')) {{ kept.events = request; resolve(); }} else request.continue();
+         }}));
+         await page.goto('http://localhost:{}/', {{ waitUntil: 'load' }});
+         await page.evaluate(() => {{ window.mark = 1; }});
+         await asks;",
+        server.port
+    ));
+    site.write("dist/style.css", "h1 { color: rgb(1, 2, 3); }");
+    site.run("publish dist").ok();
+    let color = "getComputedStyle(document.querySelector('h1')).color === 'rgb(1, 2, 3)'";
+    let mark = browser.run(&format!(
+        "kept.events.continue();
+         await kept.page.waitForFunction(() => {{ return {color}; }}, {{ polling: 50 }});
+         return kept.page.evaluate(() => window.mark || null);"
+    ));
+    assert_eq!(mark, 1);
+}
+
+#[test]
 fn one_connection_serves_all_tabs() {
     needs!(has_browser());
     let site = Site::of(&[("index.html", "=<body>one</body>"), ("other.html", "=<body>other</body>")]);
@@ -156,7 +201,7 @@ fn one_connection_serves_all_tabs() {
     for tab in 0..8 {
         browser.run(&format!("kept[{tab}] = await open('http://localhost:{port}/');"));
     }
-    let connections = "return seen.requests.filter((url) => url.endsWith('/@genstore/events')).length;";
+    let connections = "return seen.requests.filter((url) => url.includes('/@genstore/events')).length;";
     assert_eq!(browser.run(connections), 1);
     site.tree("dist", &[("index.html", "=<body>two</body>"), ("other.html", "=<body>other</body>")]);
     site.run("publish dist").ok();

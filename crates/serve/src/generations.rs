@@ -240,7 +240,8 @@ impl Generations {
         Held::load(generation, self.site())
     }
 
-    fn site(&self) -> &[u8] {
+    /// Returns the folder of the site in a generation.
+    pub(crate) fn site(&self) -> &[u8] {
         self.options.root.as_ref().map_or(b"", |root| root.as_bytes())
     }
 

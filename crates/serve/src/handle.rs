@@ -14,6 +14,7 @@ use crate::asker::Asker;
 use crate::body::Body;
 use crate::events::{Answered, Counters, Event};
 use crate::files::{self, Asked, GENERATION, Serving, first};
+use crate::form::Fields;
 use crate::generations::Missing;
 use crate::held::Held;
 use crate::live;
@@ -153,8 +154,11 @@ async fn own(site: &Arc<Site>, request: &Request<()>, host: &str, asker: Asker) 
     match path {
         live::SCRIPT if site.options.live => live::script(),
         live::EVENTS if site.options.live || is_here => {
-            let current = || tokio::task::block_in_place(|| site.generations.current());
-            site.live.listen(|| Some(current().ok()?.id()), site.stop.clone())
+            let shown = Fields::parse(request.uri().query().unwrap_or_default());
+            let shown = shown.get("from").and_then(GenerationId::parse).map(Which::Number);
+            let get = |which: &Which| tokio::task::block_in_place(|| site.generations.get(which).ok());
+            let held = || (get(&Which::Current), shown.as_ref().and_then(get));
+            site.live.listen(held, site.generations.site(), site.stop.clone())
         }
         _ if !is_here => not_found(headers),
         _ if path.starts_with(api::API) => {

@@ -87,9 +87,10 @@
       if (event.generation === generation && event.event === "hello") {
         return event.failure ? show(event.failure) : hide();
       }
-      const is_next = event.event === "moved" && event.previous === generation;
+      const is_next = event.previous === generation;
       generation = event.generation;
-      if (event.event === "moved") hide();
+      if (event.failure) show(event.failure);
+      else hide();
       return moved(is_next ? event.changed : null);
     }
     if (event.event === "failed") show(event.message);
@@ -98,7 +99,7 @@
 
   const lead = () =>
     new Promise(() => {
-      const source = new EventSource("/@genstore/events");
+      const source = new EventSource("/@genstore/events?from=" + generation);
       source.addEventListener("message", (message) => {
         const event = JSON.parse(message.data);
         channel?.postMessage(event);

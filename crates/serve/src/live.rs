@@ -30,7 +30,7 @@ const ALIVE: Duration = Duration::from_secs(15);
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Message {
     /// The first one of a connection.
-    Hello { generation: Option<GenerationId>, failure: Option<String> },
+    Hello(Hello),
     /// Another generation is served.
     Moved { generation: GenerationId, previous: GenerationId, changed: Option<Vec<String>> },
     /// A page of the server changed marks or pins, or moved `current`.
@@ -39,6 +39,21 @@ enum Message {
     Failed { message: String },
     /// A build succeeded after one that failed.
     Mended,
+}
+
+/// The state of the server as a page connects.
+#[derive(Serialize, Clone)]
+pub(crate) struct Hello {
+    /// The current generation.
+    generation: Option<GenerationId>,
+    /// The message of the last build, if it failed.
+    failure: Option<String>,
+    /// The generation of the page, if it is another one and can still be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<GenerationId>,
+    /// The paths that changed since that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Vec<String>>,
 }
 
 /// The channel to open pages.
@@ -58,16 +73,7 @@ impl Live {
         if self.sender.receiver_count() == 0 {
             return;
         }
-        let mut paths: Vec<String> = vec![];
-        for change in diff(&previous.tree, &held.tree).changes {
-            let both = [change.from(), change.to()].into_iter().flatten().map(|entry| entry.path);
-            paths.extend(both.filter_map(|path| below(path, site)));
-            if paths.len() > MOST_PATHS {
-                break;
-            }
-        }
-        paths.dedup();
-        let changed = (paths.len() <= MOST_PATHS).then_some(paths);
+        let changed = changed(previous, held, site);
         self.send(Message::Moved { generation: held.id(), previous: previous.id(), changed });
     }
 
@@ -94,17 +100,31 @@ impl Live {
         self.sender.send(message).ok();
     }
 
-    /// Creates the response of a page that listens, until the server stops.
+    /// Creates the response of a page that listens, until the server stops. `held` reads the current generation,
+    /// and the one that the page shows.
+    ///
+    /// A page is loaded before it listens, and a generation may be published in between. So the first message
+    /// compares the two.
     pub(crate) fn listen(
         &self,
-        generation: impl FnOnce() -> Option<GenerationId>,
+        held: impl FnOnce() -> (Option<Arc<Held>>, Option<Arc<Held>>),
+        site: &[u8],
         mut stop: watch::Receiver<bool>,
     ) -> Response<Body> {
         let mut messages = self.sender.subscribe();
         let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (send, body) = mpsc::channel(4);
         // It is read after the subscription, so that no move is lost in between.
-        let hello = frame(&Message::Hello { generation: generation(), failure });
+        let (current, shown) = held();
+        let mut hello =
+            Hello { generation: current.as_ref().map(|held| held.id()), failure, previous: None, changed: None };
+        if let (Some(current), Some(shown)) = (current, shown)
+            && current.id() != shown.id()
+        {
+            hello.previous = Some(shown.id());
+            hello.changed = changed(&shown, &current, site);
+        }
+        let hello = frame(&Message::Hello(hello));
         tokio::spawn(async move {
             let mut next = Some(hello);
             loop {
@@ -152,6 +172,20 @@ pub(crate) fn element(generation: GenerationId) -> String {
 fn frame(message: &Message) -> Bytes {
     let text = serde_json::to_string(message).unwrap_or_default();
     Bytes::from(format!("data: {text}\n\n"))
+}
+
+/// Returns the paths below `site` that differ, or `None` if they are too many.
+fn changed(previous: &Held, held: &Held, site: &[u8]) -> Option<Vec<String>> {
+    let mut paths: Vec<String> = vec![];
+    for change in diff(&previous.tree, &held.tree).changes {
+        let both = [change.from(), change.to()].into_iter().flatten().map(|entry| entry.path);
+        paths.extend(both.filter_map(|path| below(path, site)));
+        if paths.len() > MOST_PATHS {
+            break;
+        }
+    }
+    paths.dedup();
+    (paths.len() <= MOST_PATHS).then_some(paths)
 }
 
 /// Returns a path below the site's root, as text.

@@ -139,7 +139,7 @@ impl Site {
 
     /// Returns the path in the generation.
     fn full(&self, path: &[u8]) -> Vec<u8> {
-        join(self.options.root.as_ref().map_or(b"", |root| root.as_bytes()), path)
+        join(self.generations.site(), path)
     }
 }
 
