@@ -196,6 +196,8 @@ impl Remote {
     ) -> Result<Option<T>> {
         let mut bad = None;
         let read = self.repeat(("read", key), |_| {
+            // Only the last answer counts.
+            bad = None;
             let Some(bytes) = self.transport.get(key, limit)? else { return Ok(None) };
             match check(bytes) {
                 Ok(value) => Ok(Some(value)),
@@ -207,9 +209,7 @@ impl Remote {
             }
         });
         match (read, bad) {
-            (Err(Error::Request { cause, .. }), Some(why)) if cause.is_ambiguous => {
-                Err(Error::bad(key, why))
-            }
+            (Err(_), Some(why)) => Err(Error::bad(key, why)),
             (read, _) => read,
         }
     }
@@ -223,11 +223,12 @@ impl Remote {
     ) -> Result<T> {
         let (mut bad, mut is_missing) = (None, false);
         let read = self.repeat(("read", key), |_| {
+            // Only the last answer counts.
+            (bad, is_missing) = (None, false);
             let Some(bytes) = self.transport.get_range(key, start, len)? else {
                 is_missing = true;
                 return Err(Failure::ambiguous("there is no such file"));
             };
-            is_missing = false;
             check(bytes).map_err(|why| {
                 let failure = Failure::ambiguous(why.to_string());
                 bad = Some(why);
@@ -236,9 +237,7 @@ impl Remote {
         });
         match (read, bad) {
             (Err(_), _) if is_missing => Err(Error::Missing { key: key.to_owned() }),
-            (Err(Error::Request { cause, .. }), Some(why)) if cause.is_ambiguous => {
-                Err(Error::bad(key, why))
-            }
+            (Err(_), Some(why)) => Err(Error::bad(key, why)),
             (read, _) => read,
         }
     }

@@ -56,6 +56,8 @@ struct Script {
 struct Faulty {
     files: FileTransport,
     fault: Fault,
+    /// Whether all requests after the one that fails are refused too.
+    then_refuses: bool,
     script: Arc<Script>,
 }
 
@@ -72,7 +74,10 @@ impl Faulty {
 
     fn read(&self, read: impl FnOnce() -> Got) -> Got {
         if !self.strikes() {
-            return read();
+            return match self.then_refuses && self.script.struck.load(SeqCst) {
+                true => Err(Failure::ambiguous("503")),
+                false => read(),
+            };
         }
         match self.fault {
             Fault::Truncated => read().map(|bytes| bytes.map(|bytes| bytes[..bytes.len() / 2].to_vec())),
@@ -208,7 +213,8 @@ fn each(verb: Verb) {
             prepare(&place, verb);
             let script = Arc::new(Script { at, ..Script::default() });
             let machine = if verb == Verb::Pull { "b" } else { "a" };
-            let faulty = Faulty { files: files(&place.path("")), fault, script: Arc::clone(&script) };
+            let faulty =
+                Faulty { files: files(&place.path("")), fault, then_refuses: false, script: Arc::clone(&script) };
             let done = run(&place, &place.over(machine, Box::new(faulty)), verb);
             if !script.struck.load(SeqCst) {
                 done.unwrap();
@@ -244,4 +250,30 @@ fn each_request_of_a_pull_fails_in_each_way() {
 #[test]
 fn each_request_of_a_collection_fails_in_each_way() {
     each(Verb::Collect);
+}
+
+/// A server that denies a file once, or sends it damaged, and then answers nothing: the file is neither missing
+/// nor damaged, as far as anybody knows.
+#[test]
+fn only_the_last_answer_counts() {
+    let mut struck = 0;
+    for fault in [Fault::Stale, Fault::Truncated, Fault::Wrong] {
+        for at in 0.. {
+            let place = Place::new();
+            prepare(&place, Verb::Pull);
+            let script = Arc::new(Script { at, ..Script::default() });
+            let files = files(&place.path(""));
+            let faulty = Faulty { files, fault, then_refuses: true, script: Arc::clone(&script) };
+            let done = run(&place, &place.over("b", Box::new(faulty)), Verb::Pull);
+            if !script.struck.load(SeqCst) {
+                done.unwrap();
+                break;
+            }
+            struck += 1;
+            // Where a pull ends with that request, it succeeds: the log's end is an answer that denies a file.
+            let what = format!("{fault:?} at request {at}: {done:?}");
+            assert!(done.is_ok() || matches!(done, Err(Error::Request { .. })), "{what}");
+        }
+    }
+    assert!(struck >= 6, "{struck} faults");
 }

@@ -105,8 +105,9 @@ fn pusher(remote: &Remote, known: &Known, channel: &str, dice: &mut Dice) -> Res
     Ok(())
 }
 
-/// Reads the head of a channel with all its files. A file may only be missing if the head moved.
-fn follower(remote: &Remote, known: &Known, channel: &str) -> Result<()> {
+/// Reads the head of a channel with all its files. A file may only be missing if the head moved. That is read
+/// in the store's own files: an answer that denies the next record would hide the move.
+fn follower((remote, store): (&Remote, &Scripted), known: &Known, channel: &str) -> Result<()> {
     for _ in 0..6 {
         let Ok(Some(entry)) = remote.newest() else { continue };
         let Some(head) = entry.record.heads.get(channel) else { continue };
@@ -118,8 +119,7 @@ fn follower(remote: &Remote, known: &Known, channel: &str) -> Result<()> {
         if missing.is_empty() {
             continue;
         }
-        let now = remote.newest()?.and_then(|now| now.record.heads.get(channel).copied());
-        if now == Some(*head) {
+        if log(&store.now()).last().and_then(|now| now.heads.get(channel)) == Some(head) {
             known.faults.lock().unwrap().push(format!("record {} lacks {missing:?}", head.number));
         }
     }
@@ -145,7 +145,7 @@ fn run(seed: u64, chances: Chances, control: Option<Control>) -> (Vec<String>, u
                     _ if id < PUSHERS + GCS => {
                         (0..4).try_for_each(|_| remote.collect(dice.below(2) as usize, false).map(drop))
                     }
-                    _ => follower(&remote, known, channel),
+                    _ => follower((&remote, store), known, channel),
                 };
                 store.end();
             };
@@ -161,12 +161,15 @@ fn run(seed: u64, chances: Chances, control: Option<Control>) -> (Vec<String>, u
     (faults, log.len() - barriers, barriers)
 }
 
+/// Reads the log in the files of a store.
+fn log(files: &BTreeMap<String, Vec<u8>>) -> Vec<Record> {
+    let bytes = (1..).map_while(|number| files.get(&names::record(number)));
+    bytes.map(|bytes| Record::decode(bytes).unwrap()).collect()
+}
+
 /// Checks what is left: the log, the answers, and all files of the heads.
 fn check(files: &BTreeMap<String, Vec<u8>>, answered: &[Entry], faults: &mut Vec<String>) -> Vec<Record> {
-    let log: Vec<Record> = (1..)
-        .map_while(|number| files.get(&names::record(number)))
-        .map(|b| Record::decode(b).unwrap())
-        .collect();
+    let log = log(files);
     let count = files.keys().filter(|key| key.starts_with("log/")).count();
     if count != log.len() {
         faults.push(format!("{} of {count} records are dense", log.len()));

@@ -95,6 +95,11 @@ impl Scripted {
         state.files.clone()
     }
 
+    /// Returns the files at this moment.
+    pub fn now(&self) -> BTreeMap<String, Vec<u8>> {
+        self.lock().files.clone()
+    }
+
     /// A client has ended. The others go on.
     pub fn end(&self) {
         let mut state = self.lock();
