@@ -99,8 +99,10 @@ impl Cache {
         drop(self.write(&format!("{bundle}.{}", part.ending()), bytes, false));
     }
 
-    /// Removes the copies of all bundles but the newest.
-    pub(crate) fn prune(&self) {
+    /// Removes the copies of all bundles but the newest and this one: the checkpoint, from which further manifests
+    /// will differ.
+    pub(crate) fn prune(&self, checkpoint: Option<Digest>) {
+        let checkpoint = checkpoint.map(|id| id.to_string());
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         let manifest = |entry: fs::DirEntry| {
             let name = entry.file_name().into_string().ok()?;
@@ -109,6 +111,7 @@ impl Cache {
         };
         let mut bundles: Vec<(SystemTime, String)> =
             entries.filter_map(|entry| manifest(entry.ok()?)).collect();
+        bundles.retain(|(_, bundle)| Some(bundle) != checkpoint.as_ref());
         bundles.sort();
         let old = bundles.len().saturating_sub(KEPT);
         for (_, bundle) in &bundles[..old] {

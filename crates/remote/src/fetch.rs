@@ -8,7 +8,7 @@ use genstore::tree::{Digest, Mtime, Node, ObjectId};
 
 use crate::codec::bundle::Section;
 use crate::codec::table::Place;
-use crate::codec::{names, squeeze, table};
+use crate::codec::{names, squeeze};
 use crate::error::{Error, Result};
 use crate::load::Remembered;
 use crate::objects::{open_object, read_object, sides};
@@ -165,8 +165,7 @@ impl Remote {
         };
         let Some(parent) = self.copy(parent, digest) else { return Ok(false) };
         let Some(parent) = genstore::generation::Manifest::decode(&parent).ok() else { return Ok(false) };
-        let Ok(before) = table::objects(&parent.tree) else { return Ok(false) };
-        let (before, after) = sides(&before, &of.objects);
+        let Ok((before, after)) = sides(&parent.tree, &of.manifest.tree) else { return Ok(false) };
         let in_patch: HashSet<Digest> = after.iter().map(|(digest, _)| *digest).collect();
         let len: u64 = after.iter().map(|(_, size)| size).sum();
         let fits = before.iter().map(|(_, size)| size).sum::<u64>() == header.prefix

@@ -99,6 +99,10 @@ impl Remote {
                 Some((id, digest)) => {
                     let checkpoint = self.manifest_bytes(&self.bundle(id)?, false)?;
                     has_digest(&checkpoint, digest).map_err(bad)?;
+                    // The next generations are differences from it, too.
+                    if let Some(cache) = &self.options.cache {
+                        cache.keep(id, Part::Manifest, &checkpoint);
+                    }
                     (checkpoint, Section::Manifest)
                 }
             },

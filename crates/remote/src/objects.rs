@@ -6,20 +6,35 @@ use std::io::Read;
 
 use genstore::Store;
 use genstore::error::Damaged;
-use genstore::tree::{Digest, ObjectId};
+use genstore::tree::{Digest, Node, ObjectId, Tree};
 
+use crate::codec::{Bad, table};
 use crate::error::{Error, Result};
 
 /// The digest and the size of an object.
 pub(crate) type Object = (Digest, u64);
 
-/// Returns the objects that only the first generation has, and those that only the second has.
-pub(crate) fn sides(first: &[Object], second: &[Object]) -> (Vec<Object>, Vec<Object>) {
-    let only = |some: &[Object], others: &[Object]| {
-        let others: HashSet<Digest> = others.iter().map(|(digest, _)| *digest).collect();
-        some.iter().filter(|(digest, _)| !others.contains(digest)).copied().collect()
+/// Returns the objects on both sides of a patch: those that make the prefix, and those that the patch brings.
+///
+/// The patch brings the objects that the parent lacks. The prefix is the parent's objects that are most like
+/// them: those that the child lacks, and those at the paths of new ones. A file that changed often has a copy
+/// elsewhere that did not.
+///
+/// # Errors
+/// [`Bad`] if two files with one digest have different sizes.
+pub(crate) fn sides(parent: &Tree, child: &Tree) -> std::result::Result<(Vec<Object>, Vec<Object>), Bad> {
+    let (mut before, mut after) = (table::objects(parent)?, table::objects(child)?);
+    let digests = |objects: &[Object]| objects.iter().map(|(digest, _)| *digest).collect::<HashSet<_>>();
+    let (had, has) = (digests(&before), digests(&after));
+    after.retain(|(digest, _)| !had.contains(digest));
+    let is_new = |path: &[u8]| match child.find(path) {
+        Some(Node::File(file)) => file.size > 0 && !had.contains(&file.digest),
+        _ => false,
     };
-    (only(first, second), only(second, first))
+    let replaced: HashSet<Digest> =
+        parent.iter_files().filter(|(path, _)| is_new(path)).map(|(_, file)| file.digest).collect();
+    before.retain(|(digest, _)| !has.contains(digest) || replaced.contains(digest));
+    Ok((before, after))
 }
 
 /// Reads an object of the store, and checks its bytes.

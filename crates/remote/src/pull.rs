@@ -126,7 +126,7 @@ impl Remote {
             pulled.publication = Some(publication);
         }
         if let Some(cache) = &self.options.cache {
-            cache.prune();
+            cache.prune(remembered.bundle.header.checkpoint);
         }
         Ok(pulled)
     }

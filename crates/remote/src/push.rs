@@ -105,7 +105,7 @@ impl Remote {
         let entry = self.push_prepared((newest, options.best_before), channel, &mut prepare)?;
         pushed.record = entry.record.number;
         if let Some(cache) = &self.options.cache {
-            cache.prune();
+            cache.prune(None);
         }
         Ok(pushed)
     }

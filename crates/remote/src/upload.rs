@@ -58,7 +58,7 @@ pub(crate) struct Needed {
     pub(crate) new: Vec<(Digest, u64)>,
 }
 
-/// The bytes of the objects that the parent lacks, against those that only the parent has.
+/// The bytes of the objects that the parent lacks, against those of the parent that are most like them.
 #[derive(Default)]
 struct Patch {
     bytes: Vec<u8>,
@@ -123,7 +123,7 @@ impl Remote {
             Ok::<_, Error>((packing.at, packing.inline))
         })?;
         let parent = heads.first();
-        let patch = parent.map(|parent| patch(store, parent, &objects)).transpose()?.unwrap_or_default();
+        let patch = parent.map(|parent| patch(store, parent, &manifest)).transpose()?.unwrap_or_default();
         let mut header = header(parent, &bytes, patch.prefix)?;
         let table = Table::of(&objects, &at).map_err(unfit)?;
         let sections = self.sections(&mut header, (&bytes, &table), patch, inline)?;
@@ -200,6 +200,9 @@ impl Remote {
             }
             (header.checkpoint, header.checkpoint_manifest) = (None, None);
             whole = compress(&[], manifest)?;
+        } else if whole.len() <= from_parent.len() + from_parent.len() / 4 {
+            // Most of both is the digests of new files then, and readers of one have the other's manifest too.
+            from_parent.clear();
         }
         let table = table.encode();
         let (plain, table_len) = (manifest.len() as u64, table.len() as u64);
@@ -376,8 +379,8 @@ impl Long {
 
 /// Makes the patch from a parent. It is empty if the store lacks objects of the parent, or if the bytes are
 /// too many for a window.
-fn patch(store: &Store, parent: &Remembered, objects: &[(Digest, u64)]) -> Result<Patch> {
-    let (before, after) = sides(&parent.objects, objects);
+fn patch(store: &Store, parent: &Remembered, manifest: &Manifest) -> Result<Patch> {
+    let (before, after) = sides(&parent.manifest.tree, &manifest.tree).map_err(unfit)?;
     let len = |side: &[(Digest, u64)]| side.iter().map(|(_, size)| size).sum::<u64>();
     let (prefix, plain) = (len(&before), len(&after));
     if plain == 0 || prefix == 0 || prefix.saturating_add(plain) > MAX_PATCH {

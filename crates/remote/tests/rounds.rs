@@ -27,6 +27,18 @@ fn same(place: &Place, one: &str, other: &str) {
     assert!(report.is_clean(), "{report:?}");
 }
 
+/// Makes contents of some length that nothing compresses much.
+fn noise() -> impl FnMut(usize) -> String {
+    let mut seed = 7u64;
+    move |len| {
+        let letter = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'!' + (seed >> 58) as u8)
+        };
+        std::iter::once('=').chain(std::iter::repeat_with(letter).take(len)).collect()
+    }
+}
+
 #[test]
 fn generations_arrive_as_they_were_pushed() {
     let place = Place::new();
@@ -80,17 +92,35 @@ fn a_push_of_a_small_change_is_four_requests_and_sends_only_the_change() {
     assert!(!pushed.changed && sent.puts == 0, "{pushed:?} {sent:?}");
 }
 
+/// Each file has a copy, and one of the two changes: the old content is still there, and is the best prefix.
+#[test]
+fn a_patch_uses_what_a_changed_file_was_before_also_if_a_copy_stays() {
+    let place = Place::new();
+    let mut noise = noise();
+    let mut files: Vec<(String, String)> = vec![];
+    for number in 0..50 {
+        let text = noise(9000);
+        files.extend(["cjs", "esm"].map(|folder| (format!("{folder}/{number}.js"), text.clone())));
+    }
+    for mark in 1..4 {
+        let shown: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&**path, &**text)).collect();
+        place.publish("a", &shown);
+        let (_, sent) = place.push("a", "main");
+        let (pulled, got) = place.pull("b", "main");
+        same(&place, "a", "b");
+        // The third one has a checkpoint that is not its parent, and still only one copy of the new digests.
+        if mark > 1 {
+            assert!(pulled.fetched.by_patch && pulled.fetched.bytes > 450_000, "{pulled:?}");
+            assert!(got.received < 70_000 && sent.sent < 360_000, "{got:?} {sent:?}");
+        }
+        files.iter_mut().step_by(2).for_each(|(_, text)| text.push_str(&format!("// {mark}")));
+    }
+}
+
 #[test]
 fn packs_and_large_files_are_read_in_parts() {
     let place = Place::new();
-    let mut seed = 7u64;
-    let mut noise = |len: usize| -> String {
-        let letter = || {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            char::from(b'!' + (seed >> 58) as u8)
-        };
-        std::iter::once('=').chain(std::iter::repeat_with(letter).take(len)).collect()
-    };
+    let mut noise = noise();
     let mut files: Vec<(String, String)> = (0..24).map(|n| (format!("f{n:02}"), noise(1 << 20))).collect();
     files.push(("large".to_owned(), noise(9 << 20)));
     let publish = |files: &[(String, String)]| {

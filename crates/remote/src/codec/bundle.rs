@@ -28,7 +28,7 @@ pub const MAX_INLINE: usize = 1 << 20;
 pub enum Section {
     /// The manifest, compressed against the parent's manifest.
     FromParent = 0,
-    /// The bytes of the objects that the parent lacks, compressed against those that only the parent has.
+    /// The bytes of the objects that the parent lacks, compressed against those that they replace.
     Patch = 1,
     /// The location table, compressed.
     Table = 2,
@@ -79,7 +79,7 @@ pub struct Header {
     pub checkpoint: Option<Digest>,
     /// BLAKE3 of its manifest.
     pub checkpoint_manifest: Option<Digest>,
-    /// The length of the bytes that only the parent has.
+    /// The length of the patch's prefix, in bytes.
     pub prefix: u64,
     /// The sections.
     pub sections: [Stored; SECTIONS],
