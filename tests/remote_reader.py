@@ -62,10 +62,10 @@ def read_record(number):
     _time, _best_before, _epoch, _expected = (record.number(code) for code in "qqQQ")
     _tree, _bundle, _list = record.take(32), record.take(32), record.take(32)
     name, _note = record.short(), record.take(record.number("H"))
-    heads, pins = record.names(), record.names()
+    heads, pins, _forgotten = record.names(), record.names(), record.take(32)
     record.take(record.number("H"))
     record.end()
-    check(kind in (1, 2, 4, 5, 6) and (kind == 6) == (name == ""), path, "the kind does not fit")
+    check(kind in (1, 2, 4, 5, 6, 9) and (kind in (6, 9)) == (name == ""), path, "the kind does not fit")
     return previous, heads, pins
 
 

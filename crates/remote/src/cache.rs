@@ -35,6 +35,8 @@ pub(crate) enum Part {
     Header,
     Manifest,
     Table,
+    /// A list of forgotten contents, by its own digest.
+    Forgotten,
 }
 
 impl Part {
@@ -43,6 +45,7 @@ impl Part {
             Part::Header => "header",
             Part::Manifest => "manifest",
             Part::Table => "table",
+            Part::Forgotten => "forgotten",
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use genstore::tree::{Digest, show_path};
+
 use crate::check::Check;
 use crate::codec::Bad;
 use crate::transport::Failure;
@@ -79,6 +81,18 @@ pub enum Error {
         /// The key.
         key: String,
     },
+    /// The remote has forgotten a content of the generation.
+    Forgotten {
+        /// BLAKE3 of the content.
+        digest: Digest,
+        /// A path that has it.
+        path: Vec<u8>,
+    },
+    /// Channels and pins still have contents that are to be forgotten.
+    Remembered {
+        /// The channels and pins, for people.
+        names: Vec<String>,
+    },
     /// A record cannot be signed.
     Signing {
         /// The reason.
@@ -118,6 +132,8 @@ impl Error {
             Error::Unknown { .. } => "unknown-channel",
             Error::Distrusted { .. } => "distrusted",
             Error::Missing { .. } => "remote-missing",
+            Error::Forgotten { .. } => "forgotten",
+            Error::Remembered { .. } => "remote-remembers",
             Error::Signing { .. } => "cannot-sign",
             Error::Unfit { .. } => "bad-argument",
         }
@@ -154,6 +170,10 @@ impl fmt::Display for Error {
                 write!(f, "the remote cannot be trusted ({}): {why}", check.name())
             }
             Error::Missing { key } => write!(f, "{key} is missing on the remote"),
+            Error::Forgotten { digest, path } => {
+                write!(f, "the remote has forgotten the content of {} ({digest})", show_path(path))
+            }
+            Error::Remembered { names } => write!(f, "{} still needs the content", names.join(", ")),
             Error::Signing { why } => write!(f, "cannot sign the record: {why}"),
             Error::Unfit { why } => f.write_str(why),
         }

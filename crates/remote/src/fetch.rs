@@ -59,29 +59,34 @@ impl Receiver<'_> {
 
     /// Takes a large object as it comes. It is hashed before it has a name.
     fn take_long(&mut self, remote: &Remote, job: &Job) -> Result<()> {
-        let Some((_, _, digest)) = job.objects.first().copied() else { return Ok(()) };
+        let Some((_, size, digest)) = job.objects.first().copied() else { return Ok(()) };
         for (id, mtime) in self.wanted.remove(&digest).into_iter().flatten() {
-            // If this fails, the objects so far are still kept.
-            let mut long = Long::open(remote, job)?;
-            let mut receiving = match self.receiving.take() {
-                Some(receiving) => receiving,
-                None => self.store.receive()?,
-            };
-            if let Err(error) = receiving.put(id, mtime, &mut long) {
-                self.receiving = Some(receiving);
-                return Err(match (long.failed, error.code()) {
-                    (Some(failed), _) => failed,
-                    (None, "wrong-bytes") => {
-                        Error::bad(&job.key, crate::codec::Bad::Malformed("the bytes of an object differ"))
-                    }
-                    (None, _) => error.into(),
-                });
-            }
-            remote.advance(job.objects.first().map_or(0, |(_, size, _)| *size));
-            match receiving.bytes() >= BATCH {
-                true => drop(receiving.finish()?),
-                false => self.receiving = Some(receiving),
-            }
+            packs::twice(|_| self.receive_long(remote, job, (id, mtime)))?;
+            remote.advance(size);
+        }
+        Ok(())
+    }
+
+    fn receive_long(&mut self, remote: &Remote, job: &Job, (id, mtime): (ObjectId, Mtime)) -> Result<()> {
+        // If this fails, the objects so far are still kept.
+        let mut long = Long::open(remote, job)?;
+        let mut receiving = match self.receiving.take() {
+            Some(receiving) => receiving,
+            None => self.store.receive()?,
+        };
+        if let Err(error) = receiving.put(id, mtime, &mut long) {
+            self.receiving = Some(receiving);
+            return Err(match (long.failed, error.code()) {
+                (Some(failed), _) => failed,
+                (None, "wrong-bytes") => {
+                    Error::bad(&job.key, crate::codec::Bad::Malformed("the bytes of an object differ"))
+                }
+                (None, _) => error.into(),
+            });
+        }
+        match receiving.bytes() >= BATCH {
+            true => drop(receiving.finish()?),
+            false => self.receiving = Some(receiving),
         }
         Ok(())
     }

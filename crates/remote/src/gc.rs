@@ -51,22 +51,27 @@ impl Remote {
     /// [`Error::Request`], [`Error::Missing`], [`Error::Distrusted`]. Nothing that a generation needs was
     /// removed.
     pub fn collect(&self, keep_last: usize, dry_run: bool) -> Result<Collected> {
+        self.collect_if(dry_run, |_, from_last| from_last < keep_last)
+    }
+
+    /// Removes the generations with these bundles, unless they are heads or pinned.
+    pub(crate) fn collect_without(&self, bundles: &BTreeSet<Digest>) -> Result<Collected> {
+        self.collect_if(false, |generation, _| !bundles.contains(&generation.bundle))
+    }
+
+    /// Removes the generations that are neither heads nor pinned, and that `stays` does not keep. It gets the number
+    /// of newer ones of the channel, too.
+    fn collect_if(&self, dry_run: bool, stays: impl Fn(&Kept, usize) -> bool) -> Result<Collected> {
         let Some(newest) = self.newest_to_append(false)? else { return Ok(Collected::default()) };
         let existing = self.existing(&newest)?;
-        let (kept, removed) = decide(&newest, existing, keep_last);
+        let (kept, removed) = decide(&newest, existing, stays);
         let mut done = Collected { kept, removed, ..Collected::default() };
         let bundles = done.kept.iter().map(|(kept, _)| kept.bundle);
         let record = &newest.record;
         let heads = record.heads.values().chain(record.pins.values()).map(|head| head.bundle);
         let needed = self.references(bundles.chain(heads))?;
-        let mut condemned = BTreeMap::new();
-        for folder in COLLECTED {
-            let listed = self.repeat(("list", folder), |_| self.transport.list(folder))?;
-            let is_unneeded = |key: &String| names::is_collected(key) && !needed.contains(key);
-            condemned.extend(
-                listed.into_iter().map(|file| (file.key, file.bytes)).filter(|(key, _)| is_unneeded(key)),
-            );
-        }
+        let mut condemned = self.collected()?;
+        condemned.retain(|key, _| !needed.contains(key));
         if condemned.is_empty() || dry_run {
             (done.files, done.bytes) = (condemned.len() as u64, condemned.values().sum());
             return Ok(done);
@@ -94,6 +99,17 @@ impl Remote {
             self.remove(old, &BTreeSet::new())?;
         }
         Ok(done)
+    }
+
+    /// Lists the files that gc may remove, with their lengths in bytes.
+    pub(crate) fn collected(&self) -> Result<BTreeMap<String, u64>> {
+        let mut files = BTreeMap::new();
+        for folder in COLLECTED {
+            let listed = self.repeat(("list", folder), |_| self.transport.list(folder))?;
+            let fits = listed.into_iter().filter(|file| names::is_collected(&file.key));
+            files.extend(fits.map(|file| (file.key, file.bytes)));
+        }
+        Ok(files)
     }
 
     /// Puts the list there, and appends the barrier at the next free number.
@@ -195,20 +211,21 @@ impl Remote {
 fn decide(
     newest: &Entry,
     existing: BTreeSet<Kept>,
-    keep_last: usize,
+    stays: impl Fn(&Kept, usize) -> bool,
 ) -> (Vec<(Kept, Vec<Stays>)>, Vec<Kept>) {
     let record = &newest.record;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let (mut kept, mut removed) = (vec![], vec![]);
     for generation in existing.into_iter().rev() {
         let count = counts.entry(generation.channel.clone()).or_default();
+        let from_last = *count;
         *count += 1;
         let of = |(name, _): (&String, _)| name.clone();
         let heads = record.heads.iter().filter(|(_, head)| head.bundle == generation.bundle);
         let pins = record.pins.iter().filter(|(_, head)| head.bundle == generation.bundle);
         let mut reasons: Vec<Stays> = heads.map(of).map(Stays::Head).collect();
         reasons.extend(pins.map(of).map(Stays::Pinned));
-        if *count <= keep_last {
+        if stays(&generation, from_last) {
             reasons.push(Stays::Last);
         }
         match reasons.is_empty() {

@@ -103,38 +103,56 @@ pub(crate) fn fetch(
     if stored.checked_add(offset).is_none() {
         return Err(bad(Bad::Malformed("it is longer than any file")));
     }
-    let part = |range: Range<u64>| {
+    let part = |range: Range<u64>, attempt| {
         let len = range.end - range.start;
         // The first request for a bundle often has its pack as well.
-        match own.held(offset + range.start, len).filter(|_| job.pack.place == own_place) {
-            Some(held) => Ok(held.to_vec()),
-            None => whole(remote, &job.key, offset + range.start..offset + range.end),
+        match own.held(offset + range.start, len) {
+            Some(held) if job.pack.place == own_place && attempt == 0 => Ok(held.to_vec()),
+            _ => whole(remote, &job.key, offset + range.start..offset + range.end),
         }
     };
     let end_len = if stored <= SMALL { stored } else { END.min(stored) };
-    let (index, end) = read_index(stored, end_len, &job.key, &part)?;
+    let (index, end) =
+        twice(|attempt| read_index(stored, end_len, &job.key, &|range| part(range, attempt)))?;
     for group in groups(&index, &job.objects).map_err(bad)? {
         let range = index.stored(&group.frames);
-        let read;
-        let bytes = match end_len == stored {
-            true => &end[range.start as usize..range.end as usize],
-            false => {
-                read = part(range.clone())?;
-                &read
+        let mut objects = job.objects[group.objects].iter().peekable();
+        let goes_on = twice(|attempt| {
+            let read;
+            let bytes = match end_len == stored && attempt == 0 {
+                true => &end[range.start as usize..range.end as usize],
+                false => {
+                    read = part(range.clone(), attempt)?;
+                    &read
+                }
+            };
+            let mut frames = Frames { index: &index, bytes, start: range.start, open: None };
+            while let Some((start, size, digest)) = objects.peek() {
+                let object = frames.part(*start..start + size).map_err(bad)?;
+                if Digest::of(&object) != *digest {
+                    return Err(bad(Bad::Malformed("the bytes of an object differ")));
+                }
+                objects.next();
+                if !give((*digest, object)) {
+                    return Ok(false);
+                }
             }
-        };
-        let mut frames = Frames { index: &index, bytes, start: range.start, open: None };
-        for (start, size, digest) in &job.objects[group.objects] {
-            let object = frames.part(*start..start + size).map_err(bad)?;
-            if Digest::of(&object) != *digest {
-                return Err(bad(Bad::Malformed("the bytes of an object differ")));
-            }
-            if !give((*digest, object)) {
-                return Ok(());
-            }
+            Ok(true)
+        })?;
+        if !goes_on {
+            return Ok(());
         }
     }
     Ok(())
+}
+
+/// Reads something, and once more if it is damaged: the damage may have come on the way. `read` gets the number of
+/// earlier attempts.
+pub(crate) fn twice<T>(mut read: impl FnMut(u32) -> Result<T>) -> Result<T> {
+    match read(0) {
+        Err(Error::Damaged { .. }) => read(1),
+        read => read,
+    }
 }
 
 /// Reads the index at the end of a pack, and returns it with the bytes of the end.

@@ -78,6 +78,8 @@ pub struct Pulled {
     pub publication: Option<Publication>,
     /// The move of `current` to a generation that the store had.
     pub activation: Option<Activation>,
+    /// The contents that the remote has forgotten, and the store still has.
+    pub forgotten: Vec<Digest>,
 }
 
 /// The name of a generation on a remote: a channel, a pin, the number of a record, or hex digits of a tree.
@@ -99,8 +101,9 @@ impl Remote {
     }
 
     fn pull_once(&self, store: &Store, wanted: &Wanted, options: &PullOptions) -> Result<Pulled> {
-        let head = self.resolve(wanted)?;
+        let (head, newest) = self.resolve_at(wanted)?;
         let remembered = self.remembered(head.bundle)?;
+        self.refuse_forgotten(&newest.record, &remembered.manifest.tree)?;
         let tree = remembered.manifest.head.tree;
         let mut pulled = Pulled {
             record: head.number,
@@ -109,7 +112,13 @@ impl Remote {
             fetched: Fetched::default(),
             publication: None,
             activation: None,
+            forgotten: vec![],
         };
+        for digest in self.forgotten(&newest.record)? {
+            if store.open_object(digest)?.is_some() {
+                pulled.forgotten.push(digest);
+            }
+        }
         let listing = store.list()?;
         let mut same = listing.generations.iter().filter(|listed| listed.head.tree == tree);
         if let Some(listed) = same.clone().find(|listed| listed.current).or(same.next()) {
@@ -136,6 +145,11 @@ impl Remote {
     /// # Errors
     /// [`Error::Unknown`] with similar names; [`Error::Distrusted`] if the newest record is too old.
     pub fn resolve(&self, wanted: &Wanted) -> Result<Head> {
+        self.resolve_at(wanted).map(|(head, _)| head)
+    }
+
+    /// Does the same, and returns the newest record, too.
+    fn resolve_at(&self, wanted: &Wanted) -> Result<(Head, Entry)> {
         let name = &wanted.0;
         let unknown = |near| Error::Unknown { name: name.clone(), near };
         let newest = self.newest()?.ok_or_else(|| unknown(vec![]))?;
@@ -148,17 +162,17 @@ impl Remote {
         let (head, pin) = (record.heads.get(name), record.pins.get(name));
         if let Some(found) = head.or(pin) {
             self.verify_head(head.map(|_| &**name), *found, &newest)?;
-            return Ok(*found);
+            return Ok((*found, newest));
         }
         if let Ok(number) = name.parse::<u64>()
             && let Some(entry) = self.record(number)?
             && let Some(of) = entry.record.change.generation()
         {
             self.verify(&entry.record)?;
-            return Ok(Head { number, bundle: of.bundle });
+            return Ok((Head { number, bundle: of.bundle }, newest));
         }
         match self.find_tree(name, &newest)? {
-            Some(head) => Ok(head),
+            Some(head) => Ok((head, newest)),
             None => Err(unknown(record.heads.keys().chain(record.pins.keys()).cloned().collect())),
         }
     }

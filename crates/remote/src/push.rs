@@ -175,8 +175,9 @@ impl Remote {
                 }
                 Appended::Overtaken => {
                     let since = self.since(base.as_ref())?;
-                    if self.is_condemned(&since, &prepared.references)? {
-                        // Its files may be gone at any moment.
+                    let forgets = since.iter().any(|entry| entry.record.change == Change::Forget);
+                    if forgets || self.is_condemned(&since, &prepared.references)? {
+                        // Its files may be gone at any moment, or may have what must not come back.
                         base = since.last().cloned().or(base);
                         prepared = prepare(base.as_ref())?;
                     } else {
@@ -217,6 +218,7 @@ impl Remote {
             expected: 0,
             heads: before.map(|before| before.heads.clone()).unwrap_or_default(),
             pins: before.map(|before| before.pins.clone()).unwrap_or_default(),
+            forgotten: before.and_then(|before| before.forgotten),
             signature: vec![],
         })
     }

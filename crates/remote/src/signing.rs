@@ -26,6 +26,6 @@ pub fn namespace(change: &Change) -> &'static str {
     match change {
         Change::Push { .. } => "genstore-push",
         Change::Promote { .. } => "genstore-promote",
-        Change::Pin { .. } | Change::Unpin { .. } | Change::Barrier { .. } => "genstore-gc",
+        Change::Pin { .. } | Change::Unpin { .. } | Change::Barrier { .. } | Change::Forget => "genstore-gc",
     }
 }

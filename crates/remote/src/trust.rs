@@ -33,7 +33,11 @@ pub(crate) fn check_change(before: &Record, after: &Record) -> std::result::Resu
             pins.insert(name.clone(), *pin);
         }
         Change::Unpin { name } => drop(pins.remove(name)),
-        Change::Barrier { .. } => {}
+        Change::Barrier { .. } | Change::Forget => {}
+    }
+    // That the longer list has all of the shorter one is up to those who may sign it.
+    if matches!(after.change, Change::Forget) != (after.forgotten != before.forgotten) {
+        return Err("it changes the list of forgotten contents");
     }
     match (heads == after.heads, pins == after.pins) {
         (false, _) => Err("it changes the head of another channel"),

@@ -56,6 +56,8 @@ pub(crate) struct Needed {
     at: HashMap<Digest, Location>,
     /// The objects that the remote does not have.
     pub(crate) new: Vec<(Digest, u64)>,
+    /// The bundle against whose manifest this one may be compressed, and that manifest's digest.
+    checkpoint: Option<(Digest, Digest)>,
 }
 
 /// The bytes of the objects that the parent lacks, against those of the parent that are most like them.
@@ -93,6 +95,9 @@ impl Remote {
         let manifest = generation.manifest()?;
         let bytes = generation.manifest_bytes()?;
         let objects = table::objects(&manifest.tree).map_err(unfit)?;
+        if let Some(base) = base {
+            self.refuse_forgotten(&base.record, &manifest.tree)?;
+        }
         let heads = self.heads(base, channel, damaged)?;
         let needed: HashSet<Digest> = objects.iter().map(|(digest, _)| *digest).collect();
         let mut at = HashMap::new();
@@ -104,12 +109,14 @@ impl Remote {
         }
         let is_new = |(digest, _): &&(Digest, u64)| !at.contains_key(digest);
         let new = objects.iter().filter(is_new).copied().collect();
-        Ok(Needed { manifest, bytes, objects, heads, at, new })
+        let checkpoint = heads.first().map(checkpoint);
+        let checkpoint = checkpoint.filter(|(id, _)| !damaged.contains(&names::bundle(*id)));
+        Ok(Needed { manifest, bytes, objects, heads, at, new, checkpoint })
     }
 
     /// Puts the packs on the remote, and makes the bundle.
     pub(crate) fn prepare(&self, store: &Store, needed: Needed) -> Result<Made> {
-        let Needed { manifest, bytes, objects, heads, at, new } = needed;
+        let Needed { manifest, bytes, objects, heads, at, new, checkpoint } = needed;
         store.check_forgotten(&manifest.tree)?;
         self.begin(Way::Push, new.iter().map(|(_, size)| size).sum());
         let (at, inline) = thread::scope(|scope| {
@@ -124,7 +131,7 @@ impl Remote {
         })?;
         let parent = heads.first();
         let patch = parent.map(|parent| patch(store, parent, &manifest)).transpose()?.unwrap_or_default();
-        let mut header = header(parent, &bytes, patch.prefix)?;
+        let mut header = header((parent, checkpoint), &bytes, patch.prefix)?;
         let table = Table::of(&objects, &at).map_err(unfit)?;
         let sections = self.sections(&mut header, (&bytes, &table), patch, inline)?;
         header.describe(&sections);
@@ -217,12 +224,20 @@ impl Remote {
     }
 }
 
+/// Returns the checkpoint of a parent: another bundle, or itself; and the digest of its manifest.
+fn checkpoint(parent: &Remembered) -> (Digest, Digest) {
+    let header = &parent.bundle.header;
+    let above = header.checkpoint.zip(header.checkpoint_manifest);
+    above.unwrap_or((parent.bundle.id, header.manifest))
+}
+
 /// Begins the header of a bundle.
-fn header(parent: Option<&Remembered>, manifest: &[u8], prefix: u64) -> Result<Header> {
-    let parent = parent.map(|parent| &parent.bundle);
-    let own = parent.map(|parent| (parent.id, parent.header.manifest));
-    let above = parent.and_then(|parent| parent.header.checkpoint.zip(parent.header.checkpoint_manifest));
-    let checkpoint = above.or(own);
+fn header(
+    (parent, checkpoint): (Option<&Remembered>, Option<(Digest, Digest)>),
+    manifest: &[u8],
+    prefix: u64,
+) -> Result<Header> {
+    let own = parent.map(|parent| (parent.bundle.id, parent.bundle.header.manifest));
     Ok(Header {
         nonce: random().map_err(Error::local("get random bytes"))?,
         manifest: Digest::of(manifest),

@@ -33,6 +33,7 @@ fn record() -> Record {
             ("main".to_owned(), head(7, "bundle")),
         ]),
         pins: BTreeMap::from([("v1".to_owned(), head(3, "three"))]),
+        forgotten: Some(digest("forgotten")),
         signature: vec![],
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
+use genstore::tree::Digest;
 use genstore_remote::transport::file::FileTransport;
 use genstore_remote::transport::{Created, Failure, Got, Listed, Transport};
-use genstore_remote::{Error, PullOptions, PushOptions, Remote, Wanted};
+use genstore_remote::{Error, ForgetOptions, PullOptions, PushOptions, Remote, Wanted};
 
 use crate::place::Place;
 
@@ -145,6 +146,8 @@ enum Verb {
     Push,
     Pull,
     Collect,
+    /// The first generation has a file that the second one lacks.
+    Forget,
 }
 
 /// Prepares a place: two generations on the remote, of which a follower has the first, and a third one in the
@@ -155,7 +158,8 @@ fn prepare(place: &Place, verb: Verb) {
         return;
     }
     for text in ["=one", "=one and two", "=one and two and three"] {
-        place.publish("a", &[("a", text), ("d/b", "=same"), ("l", ">a")]);
+        let env = if text == "=one" { "=the secret" } else { "=none" };
+        place.publish("a", &[("a", text), ("d/b", "=same"), ("env", env), ("l", ">a")]);
         place.push("a", "main");
         if text == "=one" {
             place.pull("b", "main");
@@ -176,6 +180,10 @@ fn run(place: &Place, remote: &Remote, verb: Verb) -> Result<(), Error> {
             remote.pull(&place.store("b"), &Wanted("main".to_owned()), &options).map(drop)
         }
         Verb::Collect => remote.collect(1, false).map(drop),
+        Verb::Forget => {
+            let contents = [Digest::of(b"the secret")].into();
+            remote.forget(&place.store("a"), &contents, &ForgetOptions::default()).map(drop)
+        }
     }
 }
 
@@ -193,14 +201,22 @@ fn check(place: &Place, verb: Verb, what: &str) {
         Verb::FirstPush => 1,
         Verb::Push | Verb::Collect => 4,
         Verb::Pull => 3,
+        // The push of the head, the list, and the barrier.
+        Verb::Forget => 6,
     };
     // A collection that died after its barrier writes a second one.
-    let is_double = records != expected && !(verb == Verb::Collect && records <= expected + 1);
+    let has_barrier = matches!(verb, Verb::Collect | Verb::Forget);
+    let is_double = records != expected && !(has_barrier && records <= expected + 1);
     assert!(!is_double, "{what}: {records} records");
     match verb {
         Verb::FirstPush | Verb::Push => assert_eq!(place.tree("a"), place.tree("fresh"), "{what}"),
         Verb::Pull => assert_eq!(place.tree("b"), place.tree("fresh"), "{what}"),
         Verb::Collect => {}
+        Verb::Forget => {
+            let newest = place.remote("reader").newest().unwrap().unwrap();
+            let existing = place.remote("reader").existing(&newest).unwrap();
+            assert_eq!(existing.len(), 1, "{what}: {existing:?}");
+        }
     }
 }
 
@@ -250,6 +266,11 @@ fn each_request_of_a_pull_fails_in_each_way() {
 #[test]
 fn each_request_of_a_collection_fails_in_each_way() {
     each(Verb::Collect);
+}
+
+#[test]
+fn each_request_of_forgetting_fails_in_each_way() {
+    each(Verb::Forget);
 }
 
 /// A server that denies a file once, or sends it damaged, and then answers nothing: the file is neither missing

@@ -20,7 +20,7 @@ fn forge(place: &Place, change: impl FnOnce(&mut Record)) {
 #[test]
 fn a_record_that_changes_more_than_it_names_is_refused() {
     type Forgery = fn(&mut Record);
-    let forgeries: [(&str, Forgery); 6] = [
+    let forgeries: [(&str, Forgery); 8] = [
         ("another head", |record| {
             record.change = Change::Unpin { name: "none".to_owned() };
             let stable = record.heads["stable"];
@@ -42,6 +42,15 @@ fn a_record_that_changes_more_than_it_names_is_refused() {
         ("a barrier that is none", |record| {
             record.change = Change::Unpin { name: "none".to_owned() };
             record.epoch += 1;
+        }),
+        ("a forgotten content comes back", |record| {
+            record.change = Change::Unpin { name: "none".to_owned() };
+            record.forgotten = Some(record.heads["main"].bundle);
+        }),
+        ("a head moves beside a list", |record| {
+            record.change = Change::Forget;
+            record.forgotten = Some(record.heads["main"].bundle);
+            record.heads.remove("stable");
         }),
         ("a promotion of what is no head", |record| {
             let Some(mut of) = record.change.generation().cloned() else { return };

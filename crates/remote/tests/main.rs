@@ -9,6 +9,7 @@
 
 mod codec;
 mod faults;
+mod forget;
 mod forged;
 mod place;
 mod refusals;

@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod condemned;
+pub mod forgotten;
 pub mod names;
 pub mod pack;
 pub mod record;

@@ -45,6 +45,11 @@ pub fn barrier(digest: Digest) -> String {
     hashed("barrier", digest, None)
 }
 
+/// Returns the key of a list of forgotten contents.
+pub fn forgotten(digest: Digest) -> String {
+    hashed("forgotten", digest, None)
+}
+
 fn hashed(folder: &str, digest: Digest, nonce: Option<&Nonce>) -> String {
     let hex = digest.to_string();
     let mut key = format!("{folder}/{}/{hex}", &hex[..2]);

@@ -52,6 +52,8 @@ pub enum Change {
         /// BLAKE3 of the list.
         list: Digest,
     },
+    /// The remote forgets contents: the field `forgotten` names a longer list.
+    Forget,
 }
 
 /// The generation of a record.
@@ -97,6 +99,9 @@ pub struct Record {
     pub heads: BTreeMap<String, Head>,
     /// All pins after the change.
     pub pins: BTreeMap<String, Head>,
+    /// BLAKE3 of the list of all forgotten contents after the change (see [`super::forgotten`]). `None`: there
+    /// are none.
+    pub forgotten: Option<Digest>,
     /// The signature of all bytes before it.
     pub signature: Vec<u8>,
 }
@@ -110,6 +115,7 @@ impl Change {
             Change::Pin { .. } => 4,
             Change::Unpin { .. } => 5,
             Change::Barrier { .. } => 6,
+            Change::Forget => 9,
         }
     }
 
@@ -121,6 +127,7 @@ impl Change {
             Change::Pin { .. } => "pin",
             Change::Unpin { .. } => "unpin",
             Change::Barrier { .. } => "barrier",
+            Change::Forget => "forget",
         }
     }
 
@@ -131,7 +138,7 @@ impl Change {
             | Change::Promote { channel: name, .. }
             | Change::Pin { name, .. }
             | Change::Unpin { name } => name,
-            Change::Barrier { .. } => "",
+            Change::Barrier { .. } | Change::Forget => "",
         }
     }
 
@@ -139,7 +146,7 @@ impl Change {
     pub fn generation(&self) -> Option<&Generation> {
         match self {
             Change::Push { of, .. } | Change::Promote { of, .. } | Change::Pin { of, .. } => Some(of),
-            Change::Unpin { .. } | Change::Barrier { .. } => None,
+            Change::Unpin { .. } | Change::Barrier { .. } | Change::Forget => None,
         }
     }
 }
@@ -176,6 +183,7 @@ impl Record {
                 out.digest(head.bundle);
             }
         }
+        out.maybe(self.forgotten);
         Ok(out.0)
     }
 
@@ -210,6 +218,7 @@ impl Record {
             std::str::from_utf8(from.long()?).map_err(|_| Bad::Malformed("the note is not UTF-8"))?;
         let note = note.to_owned();
         let (heads, pins) = (heads(&mut from)?, heads(&mut from)?);
+        let forgotten = from.maybe()?;
         let signature = from.long()?.to_vec();
         from.end()?;
         if number == 0 || number > MAX_NUMBER || (number == 1) != previous.is_none() {
@@ -225,11 +234,12 @@ impl Record {
             (4, Some(of), None) => Change::Pin { name, of },
             (5, None, None) => Change::Unpin { name },
             (6, None, Some(list)) if name.is_empty() => Change::Barrier { list },
-            (1..=6, ..) => return Err(Bad::Malformed("the fields do not fit the kind")),
+            (9, None, None) if name.is_empty() && forgotten.is_some() => Change::Forget,
+            (1..=6 | 9, ..) => return Err(Bad::Malformed("the fields do not fit the kind")),
             _ => return Err(Bad::Newer("a record")),
         };
         match &change {
-            Change::Barrier { .. } => {}
+            Change::Barrier { .. } | Change::Forget => {}
             change => names::check(change.name())?,
         }
         let record = Record {
@@ -243,6 +253,7 @@ impl Record {
             expected,
             heads,
             pins,
+            forgotten,
             signature,
         };
         // One spelling per record.
