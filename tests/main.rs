@@ -66,6 +66,7 @@ mod publish_tar;
 mod python_reader;
 mod reach;
 mod remote;
+mod remote_forget;
 mod remote_killed;
 mod remote_more;
 mod remote_python;

@@ -73,8 +73,9 @@ impl Output {
 
     /// Checks a part of stdout.
     #[track_caller]
-    pub fn stdout_has(self, part: &str) {
+    pub fn stdout_has(self, part: &str) -> Output {
         assert!(self.stdout.contains(part), "{part} is not in:\n{}", self.stdout);
+        self
     }
 
     /// Checks the start of stdout.
@@ -91,8 +92,9 @@ impl Output {
 
     /// Checks a part of stderr.
     #[track_caller]
-    pub fn stderr_has(self, part: &str) {
+    pub fn stderr_has(self, part: &str) -> Output {
         assert!(self.stderr.contains(part), "{part} is not in:\n{}", self.stderr);
+        self
     }
 
     /// Checks the end of stderr.

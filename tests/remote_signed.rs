@@ -78,6 +78,7 @@ fn writers_without_a_trusted_key_are_refused() {
     run(&site, "a", lead, "promote there main stable").ok();
     run(&site, "a", lead, "remote pin there stable v1").ok();
     run(&site, "a", lead, "remote gc there --keep-last 1").ok();
+    run(&site, "a", lead, &format!("remote forget there {}", "ab".repeat(32))).ok();
     for name in ["main", "stable", "v1"] {
         run(&site, "b", TRUST, &format!("--store other pull there {name} --activate")).ok();
     }

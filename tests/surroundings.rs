@@ -99,6 +99,7 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("remote log", &["remote", "log", "REMOTE"], Same),
     ("remote test", &["remote", "test", "REMOTE"], Same),
     ("remote gc", &["remote", "gc", "REMOTE", "--keep-last", "1"], Same),
+    ("remote forget", &["remote", "forget", "REMOTE", "gone.txt", "-n"], Same),
     ("remote verify", &["remote", "verify", "REMOTE"], Same),
     ("remote pin", &["remote", "pin", "REMOTE", "main", "v1"], Same),
     ("remote unpin", &["remote", "unpin", "REMOTE", "v0"], Same),

@@ -275,6 +275,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("remote verify prod --repair", "Send again what is damaged there"),
         ],
     ),
+    (
+        "remote forget",
+        &[
+            ("remote forget prod -n", "Show where the remote has what this store has forgotten"),
+            ("remote forget prod config/.env", "Take each content at a path off the remote"),
+        ],
+    ),
     ("remote gc", &[("remote gc prod --keep-last 20 -n", "Show what would go")]),
     ("remote pin", &[("remote pin prod main stable", "Keep the head of main under a name")]),
     ("remote unpin", &[("remote unpin prod stable", "Remove that pin")]),

@@ -47,6 +47,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         of::<put::PutDoc>("genstore.put/1"),
         of::<rebuild::RebuildDoc>("genstore.rebuild/1"),
         of::<remote::define::DefinedDoc<'_>>("genstore.remote-add/1"),
+        of::<remote::forget::ForgotRemotelyDoc>("genstore.remote-forget/1"),
         of::<remote::collect::CollectedDoc>("genstore.remote-gc/1"),
         of::<remote::log::LogDoc>("genstore.remote-log/1"),
         of::<remote::define::ListDoc<'_>>("genstore.remote-ls/1"),

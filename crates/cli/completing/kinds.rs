@@ -66,7 +66,9 @@ fn known(verb: &str, arg: &Arg) -> Option<Kind> {
         ("schema", "NAME") => Kind::Documents,
         ("remote rm", "NAME") => Kind::Remotes,
         (_, "NAME") => Kind::Free,
-        ("blame" | "cat" | "diff" | "log" | "publish", "PATH") | ("forget", _) => Kind::Paths,
+        ("blame" | "cat" | "diff" | "log" | "publish", "PATH")
+        | ("forget", _)
+        | ("remote forget", "PATH|DIGEST") => Kind::Paths,
         ("view rm", "PATH") => Kind::Views,
         ("view add", "PATH") => Kind::Folders,
         ("watch", "PATH") => Kind::Files,

@@ -67,6 +67,11 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::NotARemote { .. } => {
             "check the address; the first `genstore push` makes an empty place a remote"
         }
+        Error::Forgotten { .. } => "take the file out of the build; nothing was pushed or activated",
+        Error::Remembered { .. } => {
+            "push a generation without it to each of these channels, and remove the pins with `genstore remote \
+             unpin`; nothing was removed"
+        }
         Error::Lost { .. } => "another machine pushed: look at `genstore remote log`, then push again",
         Error::Signing { .. } => "`ssh-add -l` lists the keys of the agent; `sign` names the key's file",
         Error::Distrusted { check: Check::Signature, .. } => {

@@ -48,6 +48,8 @@ pub(crate) struct PulledDoc<'a> {
     objects: u64,
     bytes: u64,
     by_patch: bool,
+    /// The contents that the remote has forgotten, and this store still has.
+    forgotten: Vec<String>,
     traffic: TrafficDoc,
     warnings: Vec<WarningDoc>,
 }
@@ -70,7 +72,7 @@ impl Pull {
             .symlinks(rules.symlinks)
             .shared(rules.shared);
         let pulled = named.remote.pull(&store, &Wanted(wanted.clone()), &options).map_err(failed)?;
-        let Pulled { record, tree, generation, fetched, publication, activation, .. } = pulled;
+        let Pulled { record, tree, generation, fetched, publication, activation, forgotten, .. } = pulled;
         if let (Some(id), true) = (generation, publication.is_some() || activation.is_some()) {
             context.out.has_changed(format!("generation {id} was pulled"));
         }
@@ -102,6 +104,14 @@ impl Pull {
             None => HooksEnded::without(store.current()?),
         };
         let status = ended.status(context, context.warn_of(&warnings));
+        let forgotten: Vec<String> = forgotten.iter().map(ToString::to_string).collect();
+        if !forgotten.is_empty() {
+            let count = human::count(forgotten.len() as u64, "content");
+            context.out.warn(&format!("{} has forgotten {count} that this store still has", named.name));
+            context
+                .out
+                .hint(&format!("take them out here, too: `genstore forget {}`", forgotten.join(" ")));
+        }
         let traffic = named.remote.traffic();
         context.out.detail(&traffic_line(traffic));
         let mut documents = WarningDoc::all(&warnings);
@@ -119,6 +129,7 @@ impl Pull {
             objects: fetched.objects,
             bytes: fetched.bytes,
             by_patch: fetched.by_patch,
+            forgotten,
             traffic: TrafficDoc::of(traffic),
             warnings: documents,
         });

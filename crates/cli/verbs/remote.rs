@@ -2,6 +2,7 @@
 
 pub(crate) mod collect;
 pub(crate) mod define;
+pub(crate) mod forget;
 pub(crate) mod log;
 pub(crate) mod names;
 pub(crate) mod test;
@@ -41,6 +42,12 @@ enum Verb {
     /// remote is overwritten; `remote gc` removes the damaged generations later. Exit status 4: damage that
     /// was not repaired.
     Verify(verify::Verify),
+    /// Take contents off a remote, with everything that has them, and refuse them from now on
+    ///
+    /// Generations that have one are removed, and others that share a file with one. Heads of channels that only
+    /// share a file are pushed again first. A head or a pin that has one is refused: push a generation without it,
+    /// and remove the pin. It ends when no file of the remote has one of the contents.
+    Forget(forget::Forget),
     /// Keep a generation of a remote under a name
     Pin(names::Pin),
     /// Remove a pin of a remote
@@ -57,6 +64,7 @@ impl Remote {
             Verb::Test(args) => args.run(context),
             Verb::Gc(args) => args.run(context),
             Verb::Verify(args) => args.run(context),
+            Verb::Forget(args) => args.run(context),
             Verb::Pin(args) => args.run(context),
             Verb::Unpin(args) => args.run(context),
         }

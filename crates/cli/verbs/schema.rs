@@ -19,7 +19,7 @@ macro_rules! shipped {
 const SCHEMAS: &[(&str, &str)] = &shipped![
     "abort" "begin" "bisect" "blame" "cat" "completions" "current" "diff" "doctor" "du" "error" "export"
     "export-archive" "follow" "forget" "gc" "history" "import" "init" "list" "log" "mark" "path" "pin"
-    "promote" "publish" "pull" "push" "put" "rebuild" "remote-add" "remote-gc" "remote-log" "remote-ls"
+    "promote" "publish" "pull" "push" "put" "rebuild" "remote-add" "remote-forget" "remote-gc" "remote-log" "remote-ls"
     "remote-pin" "remote-rm" "remote-test" "remote-unpin" "remote-verify" "restart" "resume" "rollback"
     "schema-list" "serve" "show" "status" "switch" "torture" "trust" "unpin" "verify" "version" "view-add"
     "view-list" "view-remove" "wait" "watch"

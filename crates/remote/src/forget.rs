@@ -10,10 +10,10 @@ use genstore::plan::Symlinks;
 use genstore::tree::{Digest, Node, Tree};
 use genstore::{Rev, Store};
 
+use crate::cache::Part;
 use crate::codec::condemned::Kept;
 use crate::codec::record::{Change, Record};
 use crate::codec::{forgotten, names};
-use crate::cache::Part;
 use crate::error::{Error, Result};
 use crate::log::{Appended, Entry};
 use crate::pull::{PullOptions, Wanted};
@@ -87,10 +87,11 @@ impl Remote {
         {
             return Ok(contents);
         }
-        let (bytes, contents) = self.must_get((&names::forgotten(list), 0, forgotten::MAX_LIST), |bytes| {
-            has_digest(&bytes, list)?;
-            forgotten::decode(&bytes).map(|contents| (bytes, contents))
-        })?;
+        let (bytes, contents) =
+            self.must_get((&names::forgotten(list), 0, forgotten::MAX_LIST), |bytes| {
+                has_digest(&bytes, list)?;
+                forgotten::decode(&bytes).map(|contents| (bytes, contents))
+            })?;
         if let Some(cache) = cache {
             cache.keep(list, Part::Forgotten, &bytes);
         }
@@ -130,7 +131,7 @@ impl Remote {
     /// and of the others those that share a file with one; heads of channels among these are pushed again first, from
     /// the store, which pulls them if it has to. It ends when no file of the remote has one of the contents.
     ///
-    /// If it is interrupted, the same call does the rest.
+    /// If it is interrupted, the same call does the rest; so does one with other contents, or none.
     ///
     /// # Errors
     /// [`Error::Remembered`] if a head has one of the contents, or if a pin needs a file with one: nothing was changed
@@ -144,7 +145,12 @@ impl Remote {
         let mut done = ForgotRemotely::default();
         loop {
             let Some(newest) = self.newest_to_append(false)? else { return Ok(done) };
-            let found = self.search(&newest, contents)?;
+            let list = self.forgotten(&newest.record)?;
+            let contents: BTreeSet<Digest> = list.union(contents).copied().collect();
+            if contents.is_empty() {
+                return Ok(done);
+            }
+            let found = self.search(&newest, &contents)?;
             if !found.blocked.is_empty() {
                 return Err(Error::Remembered { names: found.blocked });
             }
@@ -163,14 +169,20 @@ impl Remote {
                 done.pushed.insert(channel.clone());
                 continue;
             }
-            let Some(entry) = self.append_forgotten(newest, contents)? else { continue };
+            let entry = match contents.len() == list.len() {
+                true => newest,
+                false => match self.append_forgotten(&newest, &contents)? {
+                    Some(entry) => entry,
+                    None => continue,
+                },
+            };
             done.record = Some(entry.record.number);
             let bundles = found.generations.iter().map(|kept| kept.bundle).collect();
             let collected = self.collect_without(&bundles)?;
             done.removed.extend(collected.removed);
             done.files += collected.files;
             done.bytes += collected.bytes;
-            // A push that came in between may have rescued a file.
+            // No record after the list needs one of them. It is looked at all the same.
             if !self.collected()?.keys().any(|key| found.files.contains(key)) {
                 return Ok(done);
             }
@@ -240,18 +252,12 @@ impl Remote {
         self.push(store, &generation, channel, &again).map(drop)
     }
 
-    /// Appends the record that names the contents, unless the newest one does. Returns `None` if another record came
-    /// first.
-    fn append_forgotten(&self, newest: Entry, contents: &BTreeSet<Digest>) -> Result<Option<Entry>> {
-        let mut list = self.forgotten(&newest.record)?;
-        if contents.is_subset(&list) {
-            return Ok(Some(newest));
-        }
-        list.extend(contents);
-        let bytes = forgotten::encode(&list).map_err(|why| Error::Unfit { why: why.to_string() })?;
+    /// Appends the record that names the contents. Returns `None` if another record came first.
+    fn append_forgotten(&self, newest: &Entry, contents: &BTreeSet<Digest>) -> Result<Option<Entry>> {
+        let bytes = forgotten::encode(contents).map_err(|why| Error::Unfit { why: why.to_string() })?;
         let digest = Digest::of(&bytes);
         self.create_own(&names::forgotten(digest), &bytes)?;
-        let mut record = self.next_record(Some(&newest), Change::Forget)?;
+        let mut record = self.next_record(Some(newest), Change::Forget)?;
         record.forgotten = Some(digest);
         match self.append(record)? {
             Appended::Done(entry) => {

@@ -26,6 +26,8 @@ pub fn namespace(change: &Change) -> &'static str {
     match change {
         Change::Push { .. } => "genstore-push",
         Change::Promote { .. } => "genstore-promote",
-        Change::Pin { .. } | Change::Unpin { .. } | Change::Barrier { .. } | Change::Forget => "genstore-gc",
+        Change::Pin { .. } | Change::Unpin { .. } | Change::Barrier { .. } | Change::Forget => {
+            "genstore-gc"
+        }
     }
 }

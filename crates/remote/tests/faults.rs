@@ -229,8 +229,12 @@ fn each(verb: Verb) {
             prepare(&place, verb);
             let script = Arc::new(Script { at, ..Script::default() });
             let machine = if verb == Verb::Pull { "b" } else { "a" };
-            let faulty =
-                Faulty { files: files(&place.path("")), fault, then_refuses: false, script: Arc::clone(&script) };
+            let faulty = Faulty {
+                files: files(&place.path("")),
+                fault,
+                then_refuses: false,
+                script: Arc::clone(&script),
+            };
             let done = run(&place, &place.over(machine, Box::new(faulty)), verb);
             if !script.struck.load(SeqCst) {
                 done.unwrap();

@@ -9,8 +9,8 @@
 
 mod codec;
 mod faults;
-mod forget;
 mod forged;
+mod forget;
 mod place;
 mod refusals;
 mod rounds;

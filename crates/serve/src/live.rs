@@ -116,8 +116,12 @@ impl Live {
         let (send, body) = mpsc::channel(4);
         // It is read after the subscription, so that no move is lost in between.
         let (current, shown) = held();
-        let mut hello =
-            Hello { generation: current.as_ref().map(|held| held.id()), failure, previous: None, changed: None };
+        let mut hello = Hello {
+            generation: current.as_ref().map(|held| held.id()),
+            failure,
+            previous: None,
+            changed: None,
+        };
         if let (Some(current), Some(shown)) = (current, shown)
             && current.id() != shown.id()
         {

@@ -41,14 +41,14 @@ pub(crate) struct CollectedDoc {
 
 #[derive(Serialize)]
 #[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
-struct KeptDoc {
-    record: u64,
-    channel: String,
+pub(super) struct KeptDoc {
+    pub(super) record: u64,
+    pub(super) channel: String,
     reasons: Vec<String>,
 }
 
 impl KeptDoc {
-    fn of(kept: &Kept, reasons: Vec<String>) -> KeptDoc {
+    pub(super) fn of(kept: &Kept, reasons: Vec<String>) -> KeptDoc {
         KeptDoc { record: kept.number, channel: kept.channel.clone(), reasons }
     }
 }
