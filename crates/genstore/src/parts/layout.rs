@@ -192,16 +192,17 @@ impl StoreDir {
             marker => marker?.ok_or_else(not_a_store)?,
         };
         check_marker(&marker, dir.path())?.ok_or_else(not_a_store)?;
-        StoreDir::new(dir, options)
+        StoreDir::new(dir, options)?.with_group()
     }
 
+    /// Uses a directory that need not be a store: the folder above a new one may have an entry of any name.
     fn new(dir: Dir, options: Options) -> Result<StoreDir> {
         #[cfg(feature = "faults")]
         let faults = options.faults.clone();
         #[cfg(not(feature = "faults"))]
         let faults = Faults;
         let fs = Fs::new(faults, options.durability).within(&dir)?;
-        StoreDir { dir, fs, options }.with_group()
+        Ok(StoreDir { dir, fs, options })
     }
 
     /// Checks whether a group shares it. If so, created inodes are shared, too.

@@ -129,6 +129,11 @@ fn a_private_store_is_its_owners_alone() {
     drop(publish(&store, "one", 9));
     assert!(dir.path().join("mirror/a").exists());
     assert_eq!((mode(&dir.path().join("mirror")), mode(&path)), (0o700, 0o700));
+    // An entry called `shared` beside it has nothing to do with it.
+    fs::create_dir(dir.path().join("shared")).unwrap();
+    let beside = dir.path().join("beside");
+    drop(Store::init(&beside, options()).unwrap());
+    assert_eq!((mode(&beside), mode(&beside.join("objects"))), (0o755, 0o755));
     // An existing store is closed, unless it is shared.
     let other = dir.path().join("other");
     drop(Store::init(&other, options()).unwrap());
