@@ -67,6 +67,7 @@ mod python_reader;
 mod reach;
 mod remote;
 mod remote_forget;
+mod remote_hosts;
 mod remote_killed;
 mod remote_more;
 mod remote_python;

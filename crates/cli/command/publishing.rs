@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use genstore::audit::{Audited, Failed, Judged, Rejected};
 use genstore::diff::diff;
 use genstore::publish::{Activate, Emptying, Expect, Lossy, Publication, Staged};
-use genstore::{CommitOptions, Durability, GenerationId, Rev, StageOptions, Store};
+use genstore::{CommitOptions, Durability, GenerationId, Retention, Rev, StageOptions, Store};
 use genstore_remote::Pushed;
 
 use crate::command::checks::Checks;
@@ -131,8 +131,6 @@ impl PublishArgs {
     /// Returns the options for staging. If the project asks for it, generations that retention gives up are
     /// recycled.
     pub(crate) fn stage_options(&self, context: &Context<'_>, consume: bool) -> Result<StageOptions> {
-        let retain = context.own_project()?.map(|project| &project.config.retain);
-        let recycle = retain.filter(|retain| retain.auto.unwrap_or(false)).map(|retain| retain.retention());
         let lossy = match self.lossy {
             Some(AboutLosses::Warn) => Lossy::Warn,
             Some(AboutLosses::Refuse) => Lossy::Refuse,
@@ -141,7 +139,7 @@ impl PublishArgs {
         };
         let mut options = StageOptions::default().lossy(lossy);
         (options.always, options.rehash) = (self.always, self.rehash);
-        (options.consume, options.recycle) = (consume, recycle);
+        (options.consume, options.recycle) = (consume, recycled(context)?);
         Ok(options)
     }
 }
@@ -286,6 +284,12 @@ impl PublishArgs {
 pub(crate) fn emptying(context: &Context<'_>, flag: bool) -> Result<Emptying> {
     let project = context.project()?.is_some_and(|project| project.config.publish.allow_empty);
     Ok(if flag || project { Emptying::Allow } else { Emptying::Refuse })
+}
+
+/// Returns the rule by which old generations are used again, if the project asks for it.
+pub(crate) fn recycled(context: &Context<'_>) -> Result<Option<Retention>> {
+    let retain = context.own_project()?.map(|project| &project.config.retain);
+    Ok(retain.filter(|retain| retain.auto.unwrap_or(false)).map(|retain| retain.retention()))
 }
 
 /// Returns the project's rule for files that lose attributes.

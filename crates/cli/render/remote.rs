@@ -67,6 +67,9 @@ pub(crate) fn hint_of(error: &Error) -> String {
         Error::NotARemote { .. } => {
             "check the address; the first `genstore push` makes an empty place a remote"
         }
+        Error::NotShared { .. } => {
+            "add them under [shared] in genstore.toml, as in the project that pushed it"
+        }
         Error::Forgotten { .. } => "take the file out of the build; nothing was pushed or activated",
         Error::Remembered { .. } => {
             "push a generation without it to each of these channels, and remove the pins with `genstore remote \

@@ -98,6 +98,11 @@ pub enum Error {
         /// The reason.
         why: String,
     },
+    /// The generation has shared paths that the project does not have.
+    NotShared {
+        /// The paths, as a sentence.
+        why: String,
+    },
     /// An argument cannot be used.
     Unfit {
         /// The reason.
@@ -135,6 +140,7 @@ impl Error {
             Error::Forgotten { .. } => "forgotten",
             Error::Remembered { .. } => "remote-remembers",
             Error::Signing { .. } => "cannot-sign",
+            Error::NotShared { .. } => "not-shared-here",
             Error::Unfit { .. } => "bad-argument",
         }
     }
@@ -175,7 +181,7 @@ impl fmt::Display for Error {
             }
             Error::Remembered { names } => write!(f, "{} still needs the content", names.join(", ")),
             Error::Signing { why } => write!(f, "cannot sign the record: {why}"),
-            Error::Unfit { why } => f.write_str(why),
+            Error::NotShared { why } | Error::Unfit { why } => f.write_str(why),
         }
     }
 }

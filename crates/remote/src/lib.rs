@@ -61,7 +61,7 @@ pub use forget::{ForgetOptions, ForgotRemotely};
 pub use gc::{Collected, Stays};
 pub use log::Entry;
 pub use probe::Connect;
-pub use pull::{PullOptions, Pulled, Wanted};
+pub use pull::{PullOptions, Pulled, Waits, Wanted};
 pub use push::{Prepared, PushOptions, Pushed};
 pub use report::{Report, Way};
 #[cfg(feature = "controls")]

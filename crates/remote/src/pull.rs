@@ -3,10 +3,12 @@
 //! The bytes of every object are hashed before the object gets a name (RMT-7). A pull that is interrupted
 //! leaves the objects that it received, and the next one fetches the rest.
 
+use genstore::audit::Audited;
+use genstore::generation::Mark;
 use genstore::plan::{SharedPaths, Symlinks};
-use genstore::publish::{Activate, Activation, Expect};
-use genstore::tree::{Digest, Node};
-use genstore::{CommitOptions, GenerationId, Plan, Publication, Rev, StageOptions, Store};
+use genstore::publish::{Activate, Activation, Expect, Staged};
+use genstore::tree::{Digest, Node, show_path};
+use genstore::{CommitOptions, GenerationId, Plan, Publication, Retention, Rev, StageOptions, Store};
 
 use crate::check::Check;
 use crate::codec::record::Head;
@@ -26,7 +28,7 @@ const MIN_HEX: usize = 6;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PullOptions {
-    /// Whether the generation becomes current.
+    /// Whether the generation becomes current, unless a rollback holds the current one, or it is marked as bad.
     pub activate: bool,
     /// Only find out what is missing.
     pub dry_run: bool,
@@ -34,10 +36,18 @@ pub struct PullOptions {
     pub symlinks: Symlinks,
     /// The shared paths of the project. A path that the tree has, too, gets its place here.
     pub shared: SharedPaths,
+    /// The rule by which old generations are given up, so that their trees are used again. `None`: all are kept.
+    pub recycle: Option<Retention>,
 }
 
 impl PullOptions {
-    /// Makes the generation current.
+    /// Uses old generations again, those that this rule gives up.
+    pub fn recycle(mut self, recycle: Option<Retention>) -> PullOptions {
+        self.recycle = recycle;
+        self
+    }
+
+    /// Makes the generation current, unless a rollback holds the current one, or it is marked as bad.
     pub fn activate(mut self, activate: bool) -> PullOptions {
         self.activate = activate;
         self
@@ -80,6 +90,17 @@ pub struct Pulled {
     pub activation: Option<Activation>,
     /// The contents that the remote has forgotten, and the store still has.
     pub forgotten: Vec<Digest>,
+    /// The reason why it was not activated, although that was wanted.
+    pub waits: Option<Waits>,
+}
+
+/// The reason why a generation is not activated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// A rollback holds the current generation.
+    Held,
+    /// It is marked as bad.
+    Bad,
 }
 
 /// The name of a generation on a remote: a channel, a pin, the number of a record, or hex digits of a tree.
@@ -93,14 +114,45 @@ impl Remote {
     /// [`Error::Unknown`], [`Error::Distrusted`], [`Error::Damaged`], [`Error::Missing`],
     /// [`Error::Request`], [`Error::Store`]. Nothing was activated then.
     pub fn pull(&self, store: &Store, wanted: &Wanted, options: &PullOptions) -> Result<Pulled> {
-        match self.pull_once(store, wanted, options) {
-            // gc removed it after a newer record: the newest generation is another now.
-            Err(Error::Missing { .. }) => self.pull_once(store, wanted, options),
-            done => done,
-        }
+        self.pull_with(store, wanted, options, |staged| Ok::<_, Error>(staged.unaudited()))
     }
 
-    fn pull_once(&self, store: &Store, wanted: &Wanted, options: &PullOptions) -> Result<Pulled> {
+    /// Does the same, and audits a new tree before it becomes a generation.
+    ///
+    /// # Errors
+    /// As [`Remote::pull`], and those of `audit`.
+    pub fn pull_with<E: From<Error>>(
+        &self,
+        store: &Store,
+        wanted: &Wanted,
+        options: &PullOptions,
+        audit: impl Fn(Staged<'_>) -> std::result::Result<Audited<'_>, E>,
+    ) -> std::result::Result<Pulled, E> {
+        let (mut pulled, remembered) = match self.fetch_wanted(store, wanted, options) {
+            // gc removed it after a newer record: the newest generation is another now.
+            Err(Error::Missing { .. }) => self.fetch_wanted(store, wanted, options)?,
+            done => done?,
+        };
+        if pulled.generation.is_none() && !options.dry_run {
+            let staged = stage(store, &remembered, options)?;
+            let publication = commit(audit(staged)?, &remembered, options)?;
+            pulled.waits = (options.activate && !publication.current).then_some(Waits::Held);
+            pulled.generation = Some(publication.generation);
+            pulled.publication = Some(publication);
+        }
+        if let Some(cache) = &self.options.cache {
+            cache.prune(remembered.bundle.header.checkpoint);
+        }
+        Ok(pulled)
+    }
+
+    /// Fetches the objects that the store lacks, or finds the generation there and activates it.
+    fn fetch_wanted(
+        &self,
+        store: &Store,
+        wanted: &Wanted,
+        options: &PullOptions,
+    ) -> Result<(Pulled, Remembered)> {
         let (head, newest) = self.resolve_at(wanted)?;
         let remembered = self.remembered(head.bundle)?;
         self.refuse_forgotten(&newest.record, &remembered.manifest.tree)?;
@@ -113,6 +165,7 @@ impl Remote {
             publication: None,
             activation: None,
             forgotten: vec![],
+            waits: None,
         };
         for digest in self.forgotten(&newest.record)? {
             if store.open_object(digest)?.is_some() {
@@ -124,20 +177,20 @@ impl Remote {
         if let Some(listed) = same.clone().find(|listed| listed.current).or(same.next()) {
             pulled.generation = Some(listed.id);
             if options.activate && !listed.current && !options.dry_run {
-                pulled.activation = Some(store.activate(&Rev::Number(listed.id), Expect::Any)?);
+                let is_bad = listed.mark.mark == Mark::Bad;
+                pulled.waits = match (is_bad, store.hold()?) {
+                    (true, _) => Some(Waits::Bad),
+                    (false, Some(_)) => Some(Waits::Held),
+                    (false, None) => None,
+                };
+                if pulled.waits.is_none() {
+                    pulled.activation = Some(store.activate(&Rev::Number(listed.id), Expect::Any)?);
+                }
             }
-            return Ok(pulled);
+            return Ok((pulled, remembered));
         }
         pulled.fetched = self.fetch(store, &remembered, options.dry_run)?;
-        if !options.dry_run {
-            let publication = commit(store, &remembered, options)?;
-            pulled.generation = Some(publication.generation);
-            pulled.publication = Some(publication);
-        }
-        if let Some(cache) = &self.options.cache {
-            cache.prune(remembered.bundle.header.checkpoint);
-        }
-        Ok(pulled)
+        Ok((pulled, remembered))
     }
 
     /// Finds a generation by its name.
@@ -210,9 +263,17 @@ impl Remote {
     }
 }
 
-/// Makes a generation of objects that the store has by now.
-fn commit(store: &Store, remembered: &Remembered, options: &PullOptions) -> Result<Publication> {
+/// Assembles the tree out of objects that the store has by now.
+fn stage<'s>(store: &'s Store, remembered: &Remembered, options: &PullOptions) -> Result<Staged<'s>> {
     let manifest = &remembered.manifest;
+    let is_known = |path: &[u8]| options.shared.iter().any(|shared| shared.path.as_bytes() == path);
+    let unknown = SharedPaths::in_tree(&manifest.tree).into_iter().filter(|path| !is_known(path));
+    let unknown: Vec<String> = unknown.map(show_path).collect();
+    if !unknown.is_empty() && options.symlinks != Symlinks::Any {
+        let why =
+            format!("the generation has shared paths that this project has not: {}", unknown.join(", "));
+        return Err(Error::NotShared { why });
+    }
     let has = |path: &[u8]| matches!(manifest.tree.find(path), Some(Node::Symlink(_)));
     let shared = options.shared.iter().filter(|shared| has(shared.path.as_bytes())).cloned().collect();
     // A part of paths that fit together fits together.
@@ -225,15 +286,20 @@ fn commit(store: &Store, remembered: &Remembered, options: &PullOptions) -> Resu
             Node::EmptyDir => plan.dir(entry.path),
         };
     }
-    let staged = store.stage(&plan.build()?, StageOptions::default())?;
+    let mut stage = StageOptions::default();
+    stage.recycle.clone_from(&options.recycle);
+    let staged = store.stage(&plan.build()?, stage)?;
     if staged.tree().id() != manifest.head.tree {
         let why = Bad::Malformed("its tree's id is not that of its entries");
         return Err(Error::bad(&names::bundle(remembered.bundle.id), why));
     }
-    let activate = if options.activate { Activate::Always } else { Activate::Never };
-    let commit = CommitOptions::default()
-        .note(manifest.head.note.clone())
-        .facts(manifest.head.facts.clone())
-        .activate(activate);
-    Ok(staged.unaudited().commit(&commit)?)
+    Ok(staged)
+}
+
+fn commit(audited: Audited<'_>, remembered: &Remembered, options: &PullOptions) -> Result<Publication> {
+    let head = &remembered.manifest.head;
+    let activate = if options.activate { Activate::UnlessHeld } else { Activate::Never };
+    let commit =
+        CommitOptions::default().note(head.note.clone()).facts(head.facts.clone()).activate(activate);
+    Ok(audited.commit(&commit)?)
 }

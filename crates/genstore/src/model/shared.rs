@@ -122,6 +122,11 @@ impl fmt::Display for SharedProblem {
 impl std::error::Error for SharedProblem {}
 
 impl SharedPaths {
+    /// Lists the shared paths of a tree: those that are its links to the places of a project.
+    pub fn in_tree(tree: &Tree) -> Vec<&[u8]> {
+        paths_of(tree).collect()
+    }
+
     /// Checks the paths against each other.
     ///
     /// # Errors
