@@ -108,6 +108,11 @@ fn a_compiler_that_reads_the_view_of_its_own_build_is_seen() {
     // Also before the first publication, when the view is only declared.
     fs::remove_dir_all(site.path("genstore")).unwrap();
     site.command("build -- sh -c").args(&["exit 1"]).run().stderr_has(hint);
+    // A tsconfig for builds, as advised.
+    let builds = r#"{"extends": "./tsconfig.base.json", "compilerOptions": {"paths": {"@x/*": ["./build/libs/*/index"]}}}"#;
+    site.write("tsconfig.build.json", builds);
+    let failed = site.command("build -- sh -c").args(&["exit 1"]).run();
+    assert!(!failed.stderr.contains("plain `tsc`"), "{}", failed.stderr);
 }
 
 #[test]

@@ -106,3 +106,15 @@ fn a_watch_names_each_once_and_prunes() {
     assert!(!watch.events.iter().any(|event| event["event"] == "stale"));
     watch.end(&site);
 }
+
+#[test]
+fn the_output_of_an_incremental_compiler_is_never_judged() {
+    let site = project("prune = true\n");
+    site.run("build").ok();
+    site.write("out/tsconfig.tsbuildinfo", "{}");
+    // It writes two of three files, and the third one is right.
+    let two = "cp src/a out/sub/a.js; cp src/b out/sub/b.js; touch out/tsconfig.tsbuildinfo";
+    let out = site.command("build").args(&["--", "sh", "-c", two]).run().ok();
+    assert!(!out.stderr.contains("the build did not write"), "{}", out.stderr);
+    assert_eq!(site.names("genstore/current/sub"), ["a.js", "b.js", "c.js"]);
+}

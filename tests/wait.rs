@@ -53,7 +53,7 @@ fn returns_at_once_when_it_is_another_already() {
 #[test]
 fn gives_up_in_time() {
     let site = Site::published();
-    let hint = "hint: use a longer --timeout, or omit it\n";
+    let hint = "hint: no watch of yours runs on this store; use a longer --timeout for another publisher\n";
     site.run("wait --timeout 10ms").is(1, "", &format!("error: waited 10ms: 2 is still current\n{hint}"));
     site.run("wait --timeout 0 --after @")
         .exits(1)

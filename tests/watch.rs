@@ -364,7 +364,7 @@ fn a_build_that_writes_sources_does_not_build_for_ever() {
     let site = project("");
     let mut watch = Loop::start(&site, "", "echo same > src/generated; cp src/* $GENSTORE_OUT/");
     assert_eq!(watch.event("inputs-changed")["paths"][0], "src/generated");
-    watch.in_turn(&["kept", "build-start", "build-end", "published"]);
+    watch.in_turn(&["kept", "build-start", "build-end", "warning", "published"]);
     site.write("src/a.txt", "two");
     watch.then("change");
     assert_eq!(watch.then("build-start")["build"], 3);
@@ -392,6 +392,35 @@ fn sources_can_be_polled() {
     watch.event("published");
     site.write("src/new/b.txt", "");
     assert_eq!(watch.then("change")["paths"][0], "src/new/b.txt");
+    watch.end(&site);
+}
+
+#[test]
+fn the_whole_project_is_watched_and_files_that_builds_write_are_named() {
+    let site = Site::new();
+    site.write("in.txt", "one");
+    site.write("genstore.toml", "[watch]\ndebounce = '20ms'\n");
+    let build = "grep -q broken in.txt && { echo 'line 7: no such tag'; exit 3; }; \
+                 cp in.txt gen.txt; cp gen.txt \"$GENSTORE_OUT\"";
+    let mut watch = Loop::start(&site, "", build);
+    // The first build makes the file, and the second one makes it again.
+    let warning = watch.event("warning")["message"].as_str().unwrap().to_owned();
+    assert!(warning.starts_with("the build writes gen.txt itself"), "{warning}");
+    watch.event("published");
+    site.write("in.txt", "broken");
+    let error = watch.event("error");
+    assert_eq!((&error["code"], &error["output"]), (&json!("build-failed"), &json!("line 7: no such tag")));
+    watch.end(&site);
+    // As the warning says.
+    site.write("genstore.toml", "[watch]\ndebounce = '20ms'\npaths = ['.', '!gen.txt']\n");
+    site.write("in.txt", "two");
+    let mut watch = Loop::start(&site, "", build);
+    watch.event("published");
+    site.write("in.txt", "three");
+    assert_eq!(watch.event("change")["paths"], json!(["in.txt"]));
+    watch.event("published");
+    assert_eq!(site.read("genstore/current/gen.txt"), "three");
+    assert!(watch.events.iter().all(|event| event["event"] != "kept"), "{:#?}", watch.events);
     watch.end(&site);
 }
 

@@ -234,3 +234,44 @@ fn programs_run_at_once_on_what_is_current() {
     started(&site, &["1 v1", "2 v1"]);
     watch.end(&site);
 }
+
+#[test]
+fn a_change_of_a_program_and_of_what_it_imports_restarts_it_once_after_the_build() {
+    let site = Site::new();
+    site.write("src/a.txt", "one");
+    site.write("api/main", "one");
+    site.write(
+        "genstore.toml",
+        "[watch]\npaths = ['src']\ndebounce = '20ms'\n[watch.run.api]\npaths = ['api']\n\
+         command = 'echo $(cat api/main) $(cat $GENSTORE_ROOT/a.txt) >> seen; sleep 1000'\n",
+    );
+    let build =
+        "while test -e hold; do sleep 0.02; done; test ! -e src/broken && cp src/* \"$GENSTORE_OUT\"";
+    let mut watch = Loop::start(&site, "", build);
+    watch.child("api", "started");
+    eventually("it ran", || site.has("seen"));
+    // The build of the same change is under way when the program's own sources change.
+    site.write("hold", "");
+    site.write("src/a.txt", "two");
+    watch.event("build-start");
+    site.write("api/main", "two");
+    has(&watch.event("restart"), json!({"name": "api", "paths": ["api/main"], "after_build": true}));
+    fs::remove_file(site.path("hold")).unwrap();
+    watch.event("published");
+    watch.child("api", "started");
+    eventually("it ran again", || site.read("seen").lines().count() == 2);
+    assert_eq!(site.read("seen"), "one one\ntwo two\n");
+    let restarts = watch.events.iter().filter(|event| event["event"] == "restart");
+    assert_eq!(restarts.count(), 1, "{:#?}", watch.events);
+    // If the build fails, it starts on what is current.
+    site.write("src/broken", "");
+    site.write("hold", "");
+    watch.event("build-start");
+    site.write("api/main", "three");
+    has(&watch.event("restart"), json!({"after_build": true}));
+    fs::remove_file(site.path("hold")).unwrap();
+    assert!(watch.event("restart")["after_build"].is_null());
+    watch.child("api", "started");
+    eventually("it ran again", || site.read("seen").ends_with("three two\n"));
+    watch.end(&site);
+}

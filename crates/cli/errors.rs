@@ -1,7 +1,7 @@
 //! The program's own errors. `render::failure` prints them.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use genstore::audit::{Failed, Finding, Severity};
 use genstore::error::{Problem, ProblemKind};
@@ -65,6 +65,9 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// The bytes of the end of a build's log that are shown.
+const LOG_END: u64 = 4096;
+
 /// A failed build.
 #[derive(Debug)]
 pub(crate) struct BuildFailed {
@@ -85,6 +88,22 @@ impl fmt::Display for BuildFailed {
 }
 
 impl std::error::Error for BuildFailed {}
+
+impl BuildFailed {
+    /// Returns the end of its log, from the beginning of a line and without colors, if the log is kept.
+    pub(crate) fn log_end(&self) -> Option<String> {
+        let path = self.failed.as_ref()?.path.join("build.log");
+        let mut file = std::fs::File::open(path).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_END))).ok()?;
+        let mut bytes = vec![];
+        file.read_to_end(&mut bytes).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let whole =
+            if length > LOG_END { text.split_once('\n').map_or("", |(_, rest)| rest) } else { &text };
+        Some(anstream::adapter::strip_str(whole.trim_end()).to_string())
+    }
+}
 
 /// All problems of an input.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "",
         &[
             ("publish dist -m \"release 1.4\"", "Publish a directory, with a note"),
-            ("diff", "Show what the last publish changed"),
+            ("diff", "Compare what is current with the generation before it, by number"),
             ("rollback", "Go back to the generation before"),
         ],
     ),
@@ -133,7 +133,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "diff",
         &[
-            ("diff", "Show what the last publish changed"),
+            ("diff", "Compare what is current with the generation before it, by number"),
             ("diff dist", "Compare the current generation with a directory"),
             ("diff 41 42 -p css/site.css", "Print the changes of one file as a patch"),
             ("diff --stat @-3 @", "Count the changed lines since three generations ago"),

@@ -3,7 +3,8 @@
 //!
 //! A file was written by a build if its ctime is not earlier than the start of the build, by the clock of
 //! the filesystem. Other files are known to be stale only after a full run: one that wrote more than half
-//! of the files.
+//! of the files. An incremental compiler may write more than half and leave out files that are right, so its
+//! output (TypeScript's has a `.tsbuildinfo`) is never judged.
 
 #![allow(clippy::disallowed_methods, reason = "the output folder is the builder's and no part of a store")]
 
@@ -121,16 +122,17 @@ impl Stale {
 }
 
 /// Finds the files that a build since `began` did not write, and removes them with [`Prune::Remove`]. Finds
-/// nothing if the build was no full run, or if the folder's filesystem has another clock.
+/// nothing if the build was no full run, if an incremental compiler made it, or if the folder's filesystem has
+/// another clock.
 pub(crate) fn find(output: &Path, rules: &ScanRules, began: Option<Began>, prune: Prune) -> Result<Stale> {
     let Some(began) = began else { return Ok(Stale::default()) };
-    let mut look = Look { rules, began, written: 0, unwritten: vec![] };
+    let mut look = Look { rules, began, written: 0, unwritten: vec![], is_incremental: false };
     let meta = std::fs::metadata(output);
     if !meta.is_ok_and(|meta| meta.is_dir() && meta.dev() == began.dev) {
         return Ok(Stale::default());
     }
     look.folder(output, Path::new(""))?;
-    if look.unwritten.len() >= look.written {
+    if look.unwritten.len() >= look.written || look.is_incremental {
         return Ok(Stale::default());
     }
     let mut paths = look.unwritten;
@@ -163,6 +165,8 @@ struct Look<'a> {
     began: Began,
     written: usize,
     unwritten: Vec<PathBuf>,
+    /// Whether it has the notes of an incremental compiler.
+    is_incremental: bool,
 }
 
 impl Look<'_> {
@@ -175,6 +179,7 @@ impl Look<'_> {
             // A file that vanishes was removed by another program.
             let Ok(meta) = entry.metadata() else { continue };
             let bytes = path.as_os_str().as_bytes();
+            self.is_incremental |= bytes.ends_with(b".tsbuildinfo");
             if self.rules.exclude.as_ref().is_some_and(|globs| globs.matches(bytes, meta.is_dir())) {
                 continue;
             }

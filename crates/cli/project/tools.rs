@@ -222,20 +222,30 @@ impl<'a> Tools<'a> {
         all.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    /// Finds tsconfigs whose `paths` lead a compiler to what was published before.
+    /// Finds tsconfigs whose `paths` lead a compiler to what was published before, unless another tsconfig leads the
+    /// same names elsewhere: that one is for builds.
     pub(crate) fn loops(&self, views: &[PathBuf], output: Option<&Path>) -> Vec<Advice> {
-        let mut all = Vec::new();
-        for name in self.names.iter().filter(|name| name.starts_with("tsconfig") && name.ends_with(".json"))
-        {
-            let Some(config) = self.read(name).and_then(|text| parse(&text)) else { continue };
-            let Some(paths) = config["compilerOptions"]["paths"].as_object() else { continue };
+        let is_config = |name: &&String| name.starts_with("tsconfig") && name.ends_with(".json");
+        let read = |name: &String| Some((name.clone(), parse(&self.read(name)?)?));
+        let configs: Vec<(String, Value)> = self.names.iter().filter(is_config).filter_map(read).collect();
+        // The first target of a name that lies in a view, or none.
+        let target_of = |config: &Value, alias: &str| {
             let base = config["compilerOptions"]["baseUrl"].as_str().unwrap_or(".");
-            let first = paths.iter().find_map(|(alias, targets)| {
-                let targets = targets.as_array()?.iter().filter_map(Value::as_str);
-                targets
-                    .filter_map(|target| Some((alias, target, self.view_of(base, target, views)?)))
-                    .next()
-            });
+            let targets = config["compilerOptions"]["paths"][alias].as_array()?;
+            let mut targets = targets.iter().filter_map(Value::as_str);
+            targets.find_map(|target| Some((target.to_owned(), self.view_of(base, target, views)?)))
+        };
+        let is_elsewhere = |alias: &str| {
+            let mut known = configs.iter().filter(|(_, c)| c["compilerOptions"]["paths"][alias].is_array());
+            known.any(|(_, config)| target_of(config, alias).is_none())
+        };
+        let mut all = Vec::new();
+        for (name, config) in &configs {
+            let Some(paths) = config["compilerOptions"]["paths"].as_object() else { continue };
+            let first = paths
+                .keys()
+                .filter(|alias| !is_elsewhere(alias))
+                .find_map(|alias| target_of(config, alias).map(|(target, view)| (alias, target, view)));
             let Some((alias, target, view)) = first else { continue };
             let place = output.and_then(|output| output.strip_prefix(self.root).ok()).map(show);
             let below = target.split_once(&*show(view)).map_or("", |(_, below)| below);

@@ -129,6 +129,9 @@ pub(crate) struct Failure {
     /// The end of the command whose failure it is. Without it, the failure is the program's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<CommandDoc>,
+    /// The last lines that a failed build printed, at most 4 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
     /// Failures after the commit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WarningDoc>,
@@ -168,6 +171,7 @@ impl Failure {
             findings: vec![],
             failed: None,
             command: None,
+            output: None,
             warnings: vec![],
             lines: vec![],
         };
@@ -239,6 +243,7 @@ impl Failure {
     /// Adds how the command of a build ended, and a likely cause.
     fn add_command(&mut self, build: &BuildFailed) {
         self.command = build.ended.map(CommandDoc::of);
+        self.output = build.log_end().filter(|output| !output.is_empty());
         if matches!(build.ended, Some(Ended::Exited(_))) && exit::is_own(build.status) {
             self.hint.push_str(&format!("; exit status {} is the command's", build.status));
         }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::current::PlaceDoc;
 use crate::command::context::Context;
+use crate::command::control::{self, Request};
 use crate::command::{notice, refs};
 use crate::errors::Fail;
 use crate::exit;
@@ -133,7 +134,7 @@ impl Wait {
                 Some(timeout) => timeout.saturating_sub(start.elapsed()),
             };
             if left.is_zero() {
-                return Err(timed_out(self.timeout.unwrap_or_default(), after).into());
+                return Err(timed_out(store, self.timeout.unwrap_or_default(), after).into());
             }
             if woken.recv_timeout(left.min(AT_LEAST)) != Err(RecvTimeoutError::Timeout) {
                 while woken.try_recv().is_ok() {}
@@ -142,8 +143,12 @@ impl Wait {
     }
 }
 
-fn timed_out(timeout: Duration, after: Option<GenerationId>) -> Fail {
+fn timed_out(store: &Store, timeout: Duration, after: Option<GenerationId>) -> Fail {
     let still = after.map_or("nothing is current".to_owned(), |id| format!("{id} is still current"));
     let message = format!("waited {}: {still}", time::duration(timeout));
-    Fail::new("timeout", message, "use a longer --timeout, or omit it")
+    let hint = match control::ask(store, &Request::Look) {
+        Ok(_) => "use a longer --timeout, or omit it",
+        Err(_) => "no watch of yours runs on this store; use a longer --timeout for another publisher",
+    };
+    Fail::new("timeout", message, hint)
 }

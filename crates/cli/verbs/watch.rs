@@ -182,14 +182,20 @@ impl Watch {
     }
 
     fn sources(&self, context: &Context<'_>, section: &WatchSection, root: PathBuf) -> Result<Sources> {
-        let entries = if self.paths.is_empty() { &section.paths } else { &self.paths };
+        // A project's sources are all that git does not ignore.
+        let whole = [PathBuf::from(".")];
+        let entries = match (self.paths.is_empty(), section.paths.is_empty()) {
+            (false, _) => self.paths.as_slice(),
+            (true, true) if context.project()?.is_some() => &whole,
+            _ => section.paths.as_slice(),
+        };
         let mut rules = sort_entries(entries, |path| match self.paths.is_empty() {
             true => root.join(path),
             false => context.absolute(path),
         });
         if rules.paths.is_empty() && rules.optional.is_empty() {
             let fail = Fail::usage("no-watch-paths", "there is nothing to watch");
-            let hint = "name the sources with --path, or as `paths` under [watch] in genstore.toml";
+            let hint = "name the sources with --path, or write a genstore.toml: `genstore init`";
             return Err(Fail { hint: hint.to_owned(), ..fail }.into());
         }
         let extensions = if self.extensions.is_empty() { &section.extensions } else { &self.extensions };

@@ -110,6 +110,7 @@ impl<'a> Watch<'a> {
     pub(super) fn built(&mut self, number: u64, finished: Finished) {
         let Some(building) = self.building.take_if(|building| building.number == number) else { return };
         let (took, ended) = (building.since.elapsed(), finished.ended);
+        self.took = took;
         let end = |ok, restarted| Event::BuildEnd {
             build: number,
             ok,

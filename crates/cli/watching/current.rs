@@ -107,6 +107,8 @@ impl Watch<'_> {
         ];
         let cwd = (self.settings.run_in == RunIn::Generation).then_some(root);
         self.shown = Some(id);
+        let (own, on_commit) = (&self.own, &self.on_commit);
+        self.due_restarts.retain(|at, _| !on_commit.contains(&own[*at].0));
         let news = self.children.show(Target { env, cwd, lease }, Instant::now());
         self.tell_of_children(news);
     }

@@ -62,6 +62,9 @@ pub(crate) enum Event {
     /// result.
     Restart {
         name: String,
+        /// Whether it waits for a build, which may belong to the same change.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        after_build: bool,
         #[serde(flatten)]
         paths: Paths,
     },
@@ -351,9 +354,10 @@ impl Event {
                 let then = if *queued { "; another build comes after this one" } else { "" };
                 verb(DIM, "Changed", &format!("{}{then}", paths.line))
             }
-            Event::Restart { name, paths } => {
+            Event::Restart { name, paths, after_build } => {
                 let why = if paths.count == 0 { "sources" } else { &paths.line };
-                verb(DIM, "Changed", &format!("{why}: {name} restarts"))
+                let when = if *after_build { " after the build" } else { "" };
+                verb(DIM, "Changed", &format!("{why}: {name} restarts{when}"))
             }
             Event::InputsChanged { paths, build } => verb(
                 CARE,

@@ -169,6 +169,7 @@ impl<'a> Watch<'a> {
         if self.again_at.is_some_and(|at| at <= now) && self.building.is_none() {
             self.build_again();
         }
+        self.restart_those_that_waited();
     }
 
     /// Returns when to check each set of sources.

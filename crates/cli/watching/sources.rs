@@ -148,6 +148,14 @@ impl Watch<'_> {
             self.tell(&Event::InputsChanged { paths: self.paths(&changed), build: number });
             self.wanted = true;
         }
+        for path in self.inputs.newly_generated() {
+            let paths = self.paths(std::slice::from_ref(&path));
+            let shown = paths.line();
+            self.warn(format!(
+                "the build writes {shown} itself, so each change of it costs a second build: \
+                 `\"!{shown}\"` among the `paths` under [watch] leaves it out"
+            ));
+        }
         // This happens when a build creates a file beside its configuration, and removes it again.
         if self.wanted && self.built_from.changes(&self.sources.seen).is_empty() {
             self.tell(&Event::InputsRestored { build: number });
@@ -175,7 +183,7 @@ impl Watch<'_> {
         if !self.wanted || self.ending.is_some() || self.git_is_at_work(Of::Build) {
             return;
         }
-        let (pause, is_first) = self.inputs.pause_before_next();
+        let (pause, is_first) = self.inputs.pause_before_next(self.took);
         if is_first {
             self.warn(format!(
                 "sources change during each build ({}); if the build writes them itself, name them in \

@@ -1,6 +1,6 @@
 //! The state of the loop of `watch`, and its reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -66,6 +66,23 @@ pub(crate) struct Program {
     pub(crate) pattern: Option<Pattern>,
 }
 
+/// Returns the names of some programs.
+fn names_of(programs: &[Program], is_meant: impl Fn(&Program) -> bool) -> Vec<String> {
+    programs.iter().filter(|one| is_meant(one)).map(|one| one.child.name.clone()).collect()
+}
+
+/// Returns the ports by which programs are known to be ready, by their names.
+fn ports_of(programs: &[Program]) -> BTreeMap<String, u16> {
+    // A socket that the watch holds is no other program's.
+    let others = programs.iter().filter(|program| program.child.socket.is_none());
+    let ports = others.filter_map(|program| match &program.child.ready {
+        Some(Ready::Port(port)) => Some((program.child.name.clone(), *port)),
+        Some(Ready::Url(url)) => Some((program.child.name.clone(), url.port())),
+        Some(Ready::Output) | None => None,
+    });
+    ports.collect()
+}
+
 /// The owner of sources.
 #[derive(Clone, Copy)]
 pub(super) enum Of {
@@ -124,6 +141,10 @@ pub(super) struct Watch<'a> {
     pub(super) own: Vec<(String, Observed)>,
     /// The names of the programs that restart on commits and have no sources of their own.
     pub(super) unclaimed: Vec<String>,
+    /// The names of the programs that restart on commits.
+    pub(super) on_commit: BTreeSet<String>,
+    /// Programs whose own sources changed, and that wait for a build, with the changes.
+    pub(super) due_restarts: BTreeMap<usize, BTreeSet<PathBuf>>,
     /// The builder's own folder, if there are events for it.
     pub(super) output: Option<KnownOutput>,
     /// The stale files of that folder in the last report.
@@ -138,6 +159,8 @@ pub(super) struct Watch<'a> {
     pub(super) asked: bool,
     /// The time of the next build, if it is delayed.
     pub(super) again_at: Option<Instant>,
+    /// The time of the last build.
+    pub(super) took: Duration,
     /// Whether the current or last build was for a change of the sources.
     pub(super) for_change: bool,
     pub(super) builds: u64,
@@ -173,30 +196,22 @@ impl<'a> Watch<'a> {
         let (debounce, poll) = (settings.debounce, settings.poll);
         let observe = |sources| Observed::new(sources, debounce, poll);
         let programs = std::mem::take(&mut settings.programs);
-        let names: Vec<String> = programs.iter().map(|program| program.child.name.clone()).collect();
+        let names = names_of(&programs, |_| true);
         let own = programs.iter().filter_map(|program| {
             let own = program.own.as_ref()?;
             Some((program.child.name.clone(), observe(Arc::clone(own))))
         });
         let own = own.collect();
-        let is_unclaimed =
-            |program: &&Program| program.own.is_none() && program.child.restart == Restart::Commit;
-        let unclaimed = programs.iter().filter(is_unclaimed).map(|program| program.child.name.clone());
-        let unclaimed = unclaimed.collect();
+        let on_commit = |program: &Program| program.child.restart == Restart::Commit;
+        let unclaimed = names_of(&programs, |program| program.own.is_none() && on_commit(program));
+        let on_commit = names_of(&programs, on_commit).into_iter().collect();
         let sources = observe(Arc::clone(&settings.sources));
         let prefixes = names.clone();
         let patterns: BTreeMap<String, Pattern> = programs
             .iter()
             .filter_map(|program| Some((program.child.name.clone(), program.pattern.clone()?)))
             .collect();
-        // A socket that the watch holds is no other program's.
-        let others = programs.iter().filter(|program| program.child.socket.is_none());
-        let ports = others.filter_map(|program| match &program.child.ready {
-            Some(Ready::Port(port)) => Some((program.child.name.clone(), *port)),
-            Some(Ready::Url(url)) => Some((program.child.name.clone(), url.port())),
-            Some(Ready::Output) | None => None,
-        });
-        let ports = ports.collect();
+        let ports = ports_of(&programs);
         let children = Children::new(
             programs.into_iter().map(|program| program.child).collect(),
             GuardCommand::this_program([running::GUARD]),
@@ -216,6 +231,8 @@ impl<'a> Watch<'a> {
             sources,
             own,
             unclaimed,
+            on_commit,
+            due_restarts: BTreeMap::new(),
             output: None,
             stale: Stale::default(),
             built_from: Scan::default(),
@@ -224,6 +241,7 @@ impl<'a> Watch<'a> {
             wanted: false,
             asked: false,
             again_at: None,
+            took: Duration::ZERO,
             for_change: false,
             builds: 0,
             published: 0,
