@@ -236,6 +236,25 @@ fn programs_run_at_once_on_what_is_current() {
 }
 
 #[test]
+fn status_shows_what_the_build_does_and_a_new_configuration_is_reported() {
+    let site = project("run = ['api: sleep 1000']\n");
+    let mut watch = Loop::published(&site);
+    let state = || site.run("status --json").is_json("genstore.status/1")["watch"]["build"].clone();
+    assert_eq!(state(), "done");
+    let text = format!("{}# more\n", site.read("genstore.toml"));
+    site.write("genstore.toml", text);
+    site.write("src/folder/file", "cp without -r refuses it");
+    assert_eq!(
+        watch.event("warning")["message"],
+        "genstore.toml has changed: it counts when the watch is started again"
+    );
+    watch.event("error");
+    assert_eq!(state(), "failed");
+    site.run("status").stdout_has("; the last build failed");
+    watch.end(&site);
+}
+
+#[test]
 fn a_change_of_a_program_and_of_what_it_imports_restarts_it_once_after_the_build() {
     let site = Site::new();
     site.write("src/a.txt", "one");

@@ -33,6 +33,20 @@ pub(crate) enum Request {
     Restart { name: String },
 }
 
+/// The state of the build of a watch.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "testing", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BuildState {
+    /// It runs.
+    Building,
+    /// It has ended, and its result is published or kept.
+    #[default]
+    Done,
+    /// The last one failed.
+    Failed,
+}
+
 /// The answer of a watch.
 #[derive(Serialize, Deserialize, Debug)]
 pub(crate) struct Answer {
@@ -42,6 +56,9 @@ pub(crate) struct Answer {
     pub(crate) pid: u32,
     /// The names of its programs, if none has the requested name.
     pub(crate) names: Vec<String>,
+    /// The state of the build.
+    #[serde(default)]
+    pub(crate) build: BuildState,
 }
 
 /// A client that waits for the answer.

@@ -8,7 +8,7 @@ use genstore::{GenerationId, Rev, Store};
 use serde::Serialize;
 
 use crate::command::context::Context;
-use crate::command::control::{self, Request};
+use crate::command::control::{self, BuildState, Request};
 use crate::exit;
 use crate::render::json::PathField;
 use crate::text::escape::show;
@@ -78,6 +78,8 @@ struct WatchDoc {
     pid: u32,
     /// The names of its programs.
     programs: Vec<String>,
+    /// The state of its build.
+    build: BuildState,
 }
 
 impl Status {
@@ -99,7 +101,11 @@ impl Status {
             hold: hold.as_ref().map(hold_doc),
             views: views.iter().map(ViewDoc::of).collect(),
             stages: stages.iter().map(stage_doc).collect(),
-            watch: watch.map(|answer| WatchDoc { pid: answer.pid, programs: answer.names }),
+            watch: watch.map(|answer| WatchDoc {
+                pid: answer.pid,
+                programs: answer.names,
+                build: answer.build,
+            }),
         };
         context.out.emit(&document, || {
             let now = context.now();
@@ -143,7 +149,12 @@ impl Status {
                     true => String::new(),
                     false => format!(", with {}", watch.programs.join(", ")),
                 };
-                text.push_str(&format!("Watch    process {}{programs}\n", watch.pid));
+                let build = match watch.build {
+                    BuildState::Building => format!("; {CARE}a build is under way{CARE:#}"),
+                    BuildState::Failed => format!("; {BAD}the last build failed{BAD:#}"),
+                    BuildState::Done => String::new(),
+                };
+                text.push_str(&format!("Watch    process {}{programs}{build}\n", watch.pid));
             }
             text
         });

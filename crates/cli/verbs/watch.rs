@@ -25,7 +25,7 @@ use crate::project::config::{
     CommandLine, OnBusy, ProgramSection, ReadySection, RunIn, Runs, SIGTERM, WatchSection, parse_signal,
 };
 use crate::text::time;
-use crate::watching::{self, Program, Settings};
+use crate::watching::{self, Program, Settings, last_change};
 
 #[cfg(feature = "serve")]
 use super::serve::http::Beside;
@@ -150,6 +150,7 @@ impl Watch {
             builder,
             sources: Arc::new(sources),
             root,
+            config: project.map(|project| (project.file.clone(), last_change(&project.file))),
             debounce: self.debounce.or(section.debounce).unwrap_or(DEBOUNCE),
             poll: self.poll.or(section.poll),
             on_busy: self.on_busy.or(section.on_busy).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! The builds: one at a time, each in a stage of its own, which is published or discarded.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
 use genstore::generation::Mark;
@@ -36,6 +36,7 @@ impl<'a> Watch<'a> {
 
     pub(super) fn build(&mut self) -> Result<()> {
         (self.wanted, self.again_at) = (false, None);
+        self.tell_of_a_new_config();
         self.sources.begin();
         self.inputs.begin_build();
         self.built_from.clone_from(&self.sources.seen);
@@ -70,6 +71,16 @@ impl<'a> Watch<'a> {
             began,
         });
         Ok(())
+    }
+
+    /// Reports that the project's file has changed, once for each change.
+    fn tell_of_a_new_config(&mut self) {
+        let Some((path, seen)) = &mut self.settings.config else { return };
+        let now = last_change(path);
+        if now != std::mem::replace(seen, now) {
+            let shown = crate::text::escape::show(path.file_name().unwrap_or_default().as_ref());
+            self.warn(format!("{shown} has changed: it counts when the watch is started again"));
+        }
     }
 
     pub(super) fn stop_build(&mut self, why: Stop, signal: i32) {
@@ -146,6 +157,7 @@ impl<'a> Watch<'a> {
             let why = running::ending(&building.name, ended);
             Err(building::failed(self.context, building.stage, why, Some(ended)))
         };
+        self.has_failed = result.is_err();
         match result {
             Ok(Told::Unchanged) if self.for_change && !self.wanted => {
                 self.restart_those_that_may_read_the_sources();
@@ -267,4 +279,9 @@ impl<'a> Watch<'a> {
         }
         Ok(if done.changed { Told::Other } else { Told::Unchanged })
     }
+}
+
+/// Returns the time of a file's last change, if it is there.
+pub(crate) fn last_change(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
 }

@@ -7,6 +7,7 @@
 //! only send a message.
 
 mod builds;
+pub(crate) use builds::last_change;
 mod current;
 mod env_file;
 pub(crate) mod events;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::env_file;
 use super::events::Event;
 use super::state::Watch;
-use crate::command::control::{Answer, Asker, Request};
+use crate::command::control::{Answer, Asker, BuildState, Request};
 use crate::environment;
 
 /// Reads the variables of a program, except those that this process has itself: the environment of the
@@ -76,7 +76,12 @@ impl Watch<'_> {
             }
         };
         if let Some(asker) = asker {
-            asker.answer(&Answer { done, pid: std::process::id(), names: self.names.clone() });
+            let build = match (self.building.is_some(), self.has_failed) {
+                (true, _) => BuildState::Building,
+                (false, true) => BuildState::Failed,
+                (false, false) => BuildState::Done,
+            };
+            asker.answer(&Answer { done, pid: std::process::id(), names: self.names.clone(), build });
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use genstore::publish::{Emptying, Stage};
@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) sources: Arc<Sources>,
     /// The folder that printed paths are relative to.
     pub(crate) root: PathBuf,
+    /// The project's file, and the time of its last change.
+    pub(crate) config: Option<(PathBuf, Option<SystemTime>)>,
     pub(crate) debounce: Duration,
     /// The interval of polling, if it replaces events.
     pub(crate) poll: Option<Duration>,
@@ -159,6 +161,8 @@ pub(super) struct Watch<'a> {
     pub(super) asked: bool,
     /// The time of the next build, if it is delayed.
     pub(super) again_at: Option<Instant>,
+    /// Whether the last build failed, or its result was refused.
+    pub(super) has_failed: bool,
     /// The time of the last build.
     pub(super) took: Duration,
     /// Whether the current or last build was for a change of the sources.
@@ -241,6 +245,7 @@ impl<'a> Watch<'a> {
             wanted: false,
             asked: false,
             again_at: None,
+            has_failed: false,
             took: Duration::ZERO,
             for_change: false,
             builds: 0,
