@@ -25,6 +25,9 @@ enum Leaves {
 }
 use Leaves::{Any, Other, Same};
 
+/// The digest of no content.
+const CONTENT: &str = "abababababababababababababababababababababababababababababababab";
+
 /// An example of each verb, and of each nested verb. `STAGE` is an open stage, and `REMOTE` the
 /// address of a remote that has the current generation.
 const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
@@ -99,7 +102,7 @@ const EXAMPLES: &[(&str, &[&str], Leaves)] = &[
     ("remote log", &["remote", "log", "REMOTE"], Same),
     ("remote test", &["remote", "test", "REMOTE"], Same),
     ("remote gc", &["remote", "gc", "REMOTE", "--keep-last", "1"], Same),
-    ("remote forget", &["remote", "forget", "REMOTE", "gone.txt", "-n"], Same),
+    ("remote forget", &["remote", "forget", "REMOTE", CONTENT, "-n"], Same),
     ("remote verify", &["remote", "verify", "REMOTE"], Same),
     ("remote pin", &["remote", "pin", "REMOTE", "main", "v1"], Same),
     ("remote unpin", &["remote", "unpin", "REMOTE", "v0"], Same),
@@ -400,7 +403,16 @@ fn at_a_limit_of_file_sizes() {
 
 #[test]
 fn at_a_limit_of_memory() {
-    Trials::new().all("little memory", &["prlimit", "--as=67108864"], as_it_is);
+    // What the program takes before it does anything, and 28 MiB for its work.
+    let starts = |mib: &u64| {
+        let limit = format!("--as={}", mib << 20);
+        let done =
+            Command::new("prlimit").args([&limit, crate::harness::PROGRAM, "--version"]).output().unwrap();
+        done.status.success()
+    };
+    let own = (16..256).step_by(4).find(starts).unwrap();
+    let limit = format!("--as={}", (own + 28) << 20);
+    Trials::new().all("little memory", &["prlimit", &limit], as_it_is);
 }
 
 #[test]

@@ -84,9 +84,8 @@
     if (event.event === "failed") failure = event.message;
     if (event.event === "mended" || event.event === "moved") failure = null;
     if (event.event === "hello" || event.event === "moved") {
-      if (event.generation === generation && event.event === "hello") {
-        return event.failure ? show(event.failure) : hide();
-      }
+      // A page that has just connected may hear of one move twice: in the greeting, and as an event.
+      if (event.generation === generation) return event.failure ? show(event.failure) : hide();
       const is_next = event.previous === generation;
       generation = event.generation;
       if (event.failure) show(event.failure);
