@@ -403,7 +403,7 @@ fn at_a_limit_of_file_sizes() {
 
 #[test]
 fn at_a_limit_of_memory() {
-    // What the program takes before it does anything, and 28 MiB for its work.
+    // The address space of the program that does nothing, and 28 MiB for the work.
     let starts = |mib: &u64| {
         let limit = format!("--as={}", mib << 20);
         let done =
