@@ -198,7 +198,7 @@ impl Remote {
             let read = self.remembered(kept.bundle).and_then(|of| Ok((self.locations(&of)?, of)));
             let (locations, of) = match read {
                 Ok(read) => read,
-                // Nobody can tell what it has, and nobody can pull it.
+                // Its content cannot be read, so it cannot be pulled either.
                 Err(Error::Damaged { .. } | Error::Missing { .. }) => {
                     having.insert(kept.bundle);
                     needed.push((kept, BTreeSet::new()));
@@ -213,7 +213,7 @@ impl Remote {
                 found.files.insert(names::bundle(kept.bundle));
                 having.insert(kept.bundle);
             }
-            let references = self.references([kept.bundle].into_iter())?;
+            let references = self.references_of(&of.bundle)?;
             needed.push((kept, references));
         }
         for (kept, references) in needed {

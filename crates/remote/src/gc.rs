@@ -11,6 +11,7 @@ use crate::codec::condemned::{Condemned, Kept};
 use crate::codec::names::{self, COLLECTED};
 use crate::codec::record::Change;
 use crate::error::{Error, Result};
+use crate::load::Bundle;
 use crate::log::{Appended, Entry};
 use crate::nonce::random;
 use crate::requests::Remote;
@@ -198,11 +199,16 @@ impl Remote {
     pub(crate) fn references(&self, bundles: impl Iterator<Item = Digest>) -> Result<BTreeSet<String>> {
         let mut keys = BTreeSet::new();
         for id in bundles.collect::<BTreeSet<Digest>>() {
-            let bundle = self.bundle(id)?;
-            keys.insert(names::bundle(id));
-            keys.extend(bundle.header.checkpoint.map(names::bundle));
-            keys.extend(self.table(&bundle)?.packs().iter().map(|pack| pack.key(id)));
+            keys.extend(self.references_of(&self.bundle(id)?)?);
         }
+        Ok(keys)
+    }
+
+    /// Returns the keys of all files that one generation needs.
+    pub(crate) fn references_of(&self, bundle: &Bundle) -> Result<BTreeSet<String>> {
+        let mut keys = BTreeSet::from([names::bundle(bundle.id)]);
+        keys.extend(bundle.header.checkpoint.map(names::bundle));
+        keys.extend(self.table(bundle)?.packs().iter().map(|pack| pack.key(bundle.id)));
         Ok(keys)
     }
 }
